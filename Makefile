@@ -1,0 +1,32 @@
+# Every target builds what it needs in .venv: a machine with Python 3.11 and pip is enough.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+SOURCES := watchfolder tests
+
+.PHONY: demo test check fix sandbox
+
+demo: $(READY)
+	@$(VENV)/bin/watchfolder demo
+
+test: $(READY)
+	@$(VENV)/bin/pytest -q -n auto --maxprocesses=4 --dist=worksteal
+
+check: $(READY)
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --quiet --check .
+	@$(VENV)/bin/mypy --no-error-summary $(SOURCES)
+
+fix: $(READY)
+	@$(VENV)/bin/ruff check --quiet --fix .
+	@$(VENV)/bin/ruff format --quiet .
+
+sandbox: $(READY)
+	@$(VENV)/bin/watchfolder sandbox
+
+# The stamp comes last: an installation that was cut short is begun again.
+$(READY): pyproject.toml
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[check]'
+	@touch $@

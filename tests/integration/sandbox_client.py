@@ -1,0 +1,103 @@
+"""The plainest client of the service there can be, so that tests of the sandbox show the very requests they make."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import pytest
+import requests
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+PICTURE = sample("jpeg", width=160, height=120, seed=7)
+Json = dict[str, Any]
+
+
+class Client:
+    def __init__(self, sandbox: Sandbox, key: str | None = None) -> None:
+        self.sandbox = sandbox
+        self.headers = {"Authorization": f"Bearer {key or sandbox.key}"}
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def close(self) -> None:
+        self._session.close()
+
+    def call(self, method: str, path: str, body: object = None, **options: Any) -> requests.Response:  # noqa: ANN401 - as requests has them
+        options = {"headers": self.headers, "timeout": 10, "allow_redirects": False, **options}
+        return self._session.request(method, self.sandbox.url + path, json=body, **options)
+
+    def create(self, *names: str, **changes: object) -> requests.Response:
+        files = [{"fileName": name} for name in names or ("picture.jpg",)]
+        body = {"idempotencyKey": str(uuid.uuid4()), "files": files, "options": {"strength": "high"}} | changes
+        return self.call("POST", "/api/v2/orders/anti-ai", body)
+
+    def created(self, *names: str, **changes: object) -> Json:
+        return data(self.create(*names, **changes))
+
+    def put(
+        self, url: str, body: object = PICTURE, headers: Mapping[str, str | None] | None = None
+    ) -> requests.Response:
+        return self._session.put(
+            url,
+            data=cast("bytes", body),
+            headers=cast("dict[str, str]", {"Content-Type": "image/jpeg"} | dict(headers or {})),
+            timeout=10,
+        )
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+        return self._session.get(url, headers=dict(headers or {}), timeout=10)
+
+    def confirm(self, order_id: str, key: str = "") -> requests.Response:
+        body = {"idempotencyKey": key or str(uuid.uuid4()), "orderId": order_id}
+        return self.call("POST", "/api/v2/orders/anti-ai/confirm", body)
+
+    def uploaded(self, *names: str, **changes: object) -> Json:
+        order = self.created(*names, **changes)
+        for file in order["files"]:
+            assert self.put(file["uploadUrl"]).ok
+        return order
+
+    def confirmed(self, *names: str, **changes: object) -> str:
+        order_id = str(self.uploaded(*names, **changes)["orderId"])
+        assert self.confirm(order_id).ok
+        return order_id
+
+    def status(self, order_id: str, version: str = "v2") -> Json:
+        return data(self.call("GET", f"/api/{version}/orders/{order_id}"))
+
+    def link(self, order_id: str, version: str = "v2") -> requests.Response:
+        return self.call("GET", f"/api/{version}/orders/{order_id}/download")
+
+    def result_url(self, order_id: str) -> str:
+        return str(data(self.link(order_id, "v3"))["files"][0]["downloadUrl"])
+
+
+def data(response: requests.Response) -> Json:
+    assert response.ok, response.text
+    return cast("Json", response.json()["data"])
+
+
+def answer(response: requests.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(processing_seconds=0, test_processing_seconds=0, look_seconds=0) as running:
+        yield running
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Iterator[Client]:
+    client = Client(sandbox)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def tester(sandbox: Sandbox) -> Iterator[Client]:
+    client = Client(sandbox, sandbox.test_key)
+    yield client
+    client.close()

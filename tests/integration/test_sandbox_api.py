@@ -1,0 +1,334 @@
+"""The stand-in service answers as contract.md says, and writes down who did not ask as it says."""
+
+import io
+import time
+import uuid
+import zipfile
+from datetime import UTC, datetime
+
+import pytest
+from sandbox_client import PICTURE, Client, answer, client, data, sandbox, tester
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.options import Dialect
+
+__all__ = ["client", "sandbox", "tester"]
+
+VERSIONS = pytest.mark.parametrize("version", ["v2", "v3"])
+
+
+def test_an_order_walks_the_quickstart_way_without_a_sin(client: Client, sandbox: Sandbox) -> None:
+    order = client.created(orderName="wf-1")
+    assert order["status"] == "pending"
+    assert isinstance(order["files"][0]["fileId"], int)
+    assert len(order["orderId"]) == 19
+
+    assert client.put(order["files"][0]["uploadUrl"]).status_code == 200
+    assert client.confirm(order["orderId"]).ok
+    assert client.status(order["orderId"])["status"] == "complete"
+    link = data(client.link(order["orderId"]))
+
+    assert link["expiresIn"] == 3600
+    assert client.get(link["downloadUrl"]).headers["Content-Type"] == "image/jpeg"
+    assert sandbox.sins == []
+    assert sandbox.requests_by_operation() == dict.fromkeys(
+        ["create", "upload", "confirm", "status", "link", "fetch"], 1
+    )
+
+
+def test_the_v3_reads_tie_each_output_to_its_input(client: Client) -> None:
+    order = client.created("a.jpg", "a.jpg")
+    first, second = order["files"]
+    client.put(first["uploadUrl"])
+    before = client.status(order["orderId"], "v3")
+    assert before["result"] is None
+    assert ["uploadUrl" in file for file in before["inputFiles"]] == [False, True]
+
+    client.put(before["inputFiles"][1]["uploadUrl"])
+    client.confirm(order["orderId"])
+    after = client.status(order["orderId"], "v3")
+    outputs = after["result"]["outputFiles"]
+    files = data(client.link(order["orderId"], "v3"))["files"]
+
+    assert [output["inputFileId"] for output in outputs] == [str(first["fileId"]), str(second["fileId"])]
+    assert [file["fileId"] for file in files] == [output["fileId"] for output in outputs]
+    assert after["retentionDays"] == 7
+
+
+def test_processing_takes_its_time(client: Client, sandbox: Sandbox) -> None:
+    sandbox.processing_seconds = 3600
+    order_id = client.confirmed()
+    assert client.status(order_id)["status"] == "inProgress"
+    assert answer(client.link(order_id)) == (400, "ORDER_NOT_COMPLETED")
+
+
+@VERSIONS
+def test_several_files_can_be_had_as_one_archive(client: Client, version: str) -> None:
+    order_id = client.confirmed("a.jpg", "b.jpg", "a.jpg")
+    link = data(client.link(order_id, version))
+    with zipfile.ZipFile(io.BytesIO(client.get(link.get("archiveUrl") or link["downloadUrl"]).content)) as archive:
+        assert len(set(archive.namelist())) == 3
+        assert PICTURE not in [archive.read(name) for name in archive.namelist()]
+
+
+def test_the_v2_download_can_call_its_link_by_the_other_name(client: Client, sandbox: Sandbox) -> None:
+    sandbox.link_field = "url"
+    assert data(client.link(client.confirmed())).keys() == {"url"}
+
+
+def test_the_same_key_gives_back_the_same_order(client: Client, sandbox: Sandbox) -> None:
+    key = str(uuid.uuid4())
+    first, second = (client.created(idempotencyKey=key) for _ in range(2))
+    assert first["orderId"] == second["orderId"]
+    assert len(sandbox.orders) == 1
+    assert sandbox.sins == []
+
+
+def test_the_same_key_for_another_body_is_refused_and_a_sin(client: Client, sandbox: Sandbox) -> None:
+    key = str(uuid.uuid4())
+    client.created(idempotencyKey=key)
+    assert client.create("other.jpg", idempotencyKey=key).status_code == 409
+    assert "idempotency key of another body" in sandbox.sins[0]
+
+
+def test_a_confirm_under_the_orders_own_key_is_a_sin(client: Client, sandbox: Sandbox) -> None:
+    key = str(uuid.uuid4())
+    order = client.uploaded(idempotencyKey=key)
+    assert client.confirm(order["orderId"], key).status_code == 409
+    assert len(sandbox.sins) == 1
+    assert sandbox.paid == 0
+
+
+def test_a_confirm_repeated_under_its_key_is_paid_once(client: Client, sandbox: Sandbox) -> None:
+    order, key = client.uploaded(), str(uuid.uuid4())
+    assert client.confirm(order["orderId"], key).ok
+    assert client.confirm(order["orderId"], key).ok
+    assert sandbox.paid == 1
+    assert list(sandbox.paid_files.values()) == [1]
+    assert sandbox.sins == []
+
+
+def test_a_confirm_under_a_second_key_is_refused_and_a_sin(client: Client, sandbox: Sandbox) -> None:
+    sandbox.processing_seconds = 3600
+    order_id = client.confirmed()
+    assert answer(client.confirm(order_id)) == (400, "ORDER_ALREADY_CONFIRMED")
+    assert len(sandbox.sins) == 1
+    assert sandbox.paid == 1
+
+
+def test_a_confirm_before_every_upload_is_refused_and_a_sin(client: Client, sandbox: Sandbox) -> None:
+    order = client.created("a.jpg", "b.jpg")
+    client.put(order["files"][0]["uploadUrl"])
+    assert answer(client.confirm(order["orderId"])) == (400, "ORDER_FILE_NOT_UPLOADED")
+    assert "before all files were uploaded" in sandbox.sins[0]
+
+
+def test_the_same_bytes_paid_twice_are_counted_twice(client: Client, sandbox: Sandbox) -> None:
+    client.confirmed()
+    client.confirmed()
+    assert list(sandbox.paid_files.values()) == [2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"idempotencyKey": "1"}, "VALIDATION_IDEMPOTENCY_KEY_INVALID"),
+        ({"idempotencyKey": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}, "VALIDATION_IDEMPOTENCY_KEY_INVALID"),
+        ({"options": {"strength": "maximal"}}, "VALIDATION_FAILED"),
+        ({"options": {"force": 1}}, "VALIDATION_FAILED"),
+        ({"orderName": "x" * 65}, "VALIDATION_FAILED"),
+        ({"surprise": 1}, "VALIDATION_FAILED"),
+        ({"files": []}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "a.jpg"}] * 101}, "VALIDATION_FAILED"),
+        ({"files": ["a.jpg"]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "a.gif"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": ".jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "a/b.jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "a\\b.jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "a\nb.jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "größe.jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "a.jpg", "originalFileUrl": "http://a/b.jpg"}]}, "INVALID_PARAMETER"),
+    ],
+)
+def test_a_create_that_breaks_the_contract_is_refused_and_a_sin(
+    client: Client, sandbox: Sandbox, changes: dict[str, object], code: str
+) -> None:
+    assert answer(client.create(**changes)) == (400, code)
+    assert len(sandbox.sins) == 1
+    assert sandbox.orders == {}
+
+
+def test_no_json_is_a_sin(client: Client, sandbox: Sandbox) -> None:
+    assert answer(client.call("POST", "/api/v2/orders/anti-ai", data=b"{")) == (400, "VALIDATION_FAILED")
+    assert len(sandbox.sins) == 2
+
+
+def test_url_mode_is_refused_since_the_sandbox_reaches_out_to_nobody(client: Client, sandbox: Sandbox) -> None:
+    response = client.create(files=[{"fileName": "a.jpg", "originalFileUrl": "https://example.com/a.jpg"}])
+    assert answer(response) == (400, "INVALID_PARAMETER")
+    assert sandbox.sins == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "AUTH_NOT_AUTHENTICATED"),
+        ({"Authorization": "Basic sk_1"}, "AUTH_TOKEN_INVALID_FORMAT"),
+        ({"Authorization": "Bearer pk_1"}, "AUTH_TOKEN_INVALID_FORMAT"),
+        ({"Authorization": "Bearer sk_1"}, "AUTH_TOKEN_INVALID"),
+    ],
+)
+def test_keys_that_are_not_let_in(client: Client, sandbox: Sandbox, headers: dict[str, str], code: str) -> None:
+    sandbox.keys = {"sk_good"}
+    assert sandbox.key == "sk_good"
+    assert answer(client.call("GET", "/api/v2/orders", headers=headers)) == (401, code)
+
+
+def test_another_accounts_order_is_not_shown(client: Client, sandbox: Sandbox) -> None:
+    order = client.created()
+    headers = {"Authorization": "Bearer sk_another"}
+    assert answer(client.call("GET", f"/api/v2/orders/{order['orderId']}", headers=headers)) == (403, "ORDER_NOT_OWNER")
+
+    sandbox.keys = {"sk_another": sandbox.key}  # a second key of the first account
+    assert client.call("GET", f"/api/v2/orders/{order['orderId']}", headers=headers).ok
+
+
+def test_more_requests_than_the_plan_allows_in_any_minute_are_refused(client: Client, sandbox: Sandbox) -> None:
+    sandbox.requests_per_minute, sandbox.minute_seconds = 3, 1.5
+    began = time.monotonic()
+    answers = [client.call("GET", "/api/v2/orders") for _ in range(4)]
+    assert [response.status_code for response in answers] == [200, 200, 200, 429]
+    assert answer(answers[3]) == (429, "RATE_LIMIT_EXCEEDED")
+
+    while not client.call("GET", "/api/v2/orders").ok:
+        assert time.monotonic() - began < 10
+    assert time.monotonic() - began >= 1.5
+
+
+def test_credits_are_taken_at_confirm_and_never_more_than_there_are(client: Client, sandbox: Sandbox) -> None:
+    sandbox.credits_left = 2
+    first, second = client.uploaded("a.jpg", "b.jpg"), client.uploaded()
+    assert client.confirm(first["orderId"]).ok
+    assert answer(client.confirm(second["orderId"])) == (400, "USAGE_NOT_ENOUGH")
+    assert answer(client.create()) == (400, "USAGE_NOT_ENOUGH")
+    assert client.status(second["orderId"])["status"] == "pending"
+
+    sandbox.credits_left = 1
+    assert client.confirm(second["orderId"]).ok
+    assert sandbox.paid == 3
+
+
+def test_a_file_named_fail_fails_its_order_and_is_counted_apart(client: Client, sandbox: Sandbox) -> None:
+    client.confirmed()
+    order_id = client.confirmed("a.jpg", "b_fail.jpg")
+    status = client.status(order_id)
+    assert (status["status"], status["errors"]["errorCode"]) == ("failed", "PROCESSING_ERROR")
+    assert answer(client.link(order_id)) == (400, "ORDER_ALREADY_FAILED")
+    assert (sandbox.paid, sandbox.paid_failed) == (3, 2)
+
+
+@pytest.mark.parametrize(("dialect", "v2", "v3"), [("both", 200, 200), ("v2", 200, 404), ("v3", 410, 200)])
+def test_a_service_may_know_only_one_dialect(
+    client: Client, sandbox: Sandbox, dialect: Dialect, v2: int, v3: int
+) -> None:
+    sandbox.dialect = dialect
+    order_id = client.confirmed()
+    answers = {version: client.call("GET", f"/api/{version}/orders/{order_id}") for version in ("v2", "v3")}
+    assert {version: response.status_code for version, response in answers.items()} == {"v2": v2, "v3": v3}
+    assert {client.link(order_id, "v2").status_code, client.link(order_id, "v3").status_code} == {v2, v3}
+    assert sandbox.sins == []
+    if v3 == 404:
+        assert not answers["v3"].headers["Content-Type"].startswith("application/json")
+    if v2 == 410:
+        assert f"/api/v3/orders/{order_id}>" in answers["v2"].headers["Link"]
+
+
+def test_the_list_is_searched_newest_first_page_by_page(client: Client) -> None:
+    ids = [client.created(orderName=f"wf-{number}")["orderId"] for number in range(3)]
+    done = client.confirmed(orderName="other")
+
+    page = data(client.call("GET", "/api/v2/orders?keyword=WF-&limit=2&page=1"))
+    assert [order["orderId"] for order in page["orders"]] == [ids[2], ids[1]]
+    assert page["pageInfo"] == {"totalItems": 3, "totalPages": 2, "currentPage": 1, "itemsPerPage": 2}
+    assert [
+        order["orderId"] for order in data(client.call("GET", "/api/v2/orders?keyword=wf-&limit=2&page=2"))["orders"]
+    ] == [ids[0]]
+    assert [order["orderId"] for order in data(client.call("GET", "/api/v2/orders?status=complete"))["orders"]] == [
+        done
+    ]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "page=0", "page=x", "status=done", "q=1"])
+def test_a_list_asked_for_wrongly_is_refused_and_a_sin(client: Client, sandbox: Sandbox, query: str) -> None:
+    assert answer(client.call("GET", f"/api/v2/orders?{query}")) == (400, "INVALID_PARAMETER")
+    assert len(sandbox.sins) == 1
+
+
+def test_upload_links_are_renewed_only_while_the_order_is_pending(client: Client) -> None:
+    order = client.created()
+    path = f"/api/v2/orders/{order['orderId']}/refresh-urls"
+    fresh = data(client.call("POST", path))["files"][0]
+    assert fresh["uploadUrl"] != order["files"][0]["uploadUrl"]
+    assert client.put(fresh["uploadUrl"]).ok
+    client.confirm(order["orderId"])
+    assert answer(client.call("POST", path)) == (400, "ORDER_NOT_PENDING")
+
+
+def test_looking_twice_within_a_second_is_a_sin(client: Client, sandbox: Sandbox) -> None:
+    sandbox.look_seconds = 1.0
+    order_id = client.confirmed()
+    client.status(order_id, "v2")
+    assert sandbox.sins == []
+    client.status(order_id, "v3")
+    assert "looked at twice" in sandbox.sins[0]
+
+
+def test_an_order_past_its_retention_is_expired(client: Client, sandbox: Sandbox) -> None:
+    sandbox.retention_days = 0.5 / 86400
+    order_id = client.confirmed()
+    expires = datetime.fromisoformat(client.status(order_id)["expiresAt"])
+    while datetime.now(UTC) <= expires:
+        time.sleep(0.05)
+    assert client.status(order_id)["status"] == "expired"
+    assert answer(client.link(order_id)) == (400, "ORDER_EXPIRED")
+
+
+def test_an_order_can_be_lost(client: Client, sandbox: Sandbox) -> None:
+    key = str(uuid.uuid4())
+    order_id = client.created(idempotencyKey=key)["orderId"]
+    sandbox.forget(order_id)
+    assert answer(client.link(order_id)) == (404, "ORDER_NOT_FOUND")
+    assert client.created(idempotencyKey=key)["orderId"] != order_id
+
+
+def test_an_unknown_path_is_a_sin_and_no_json(client: Client, sandbox: Sandbox) -> None:
+    response = client.call("DELETE", "/api/v2/orders/1")
+    assert response.status_code == 405
+    assert not response.headers["Content-Type"].startswith("application/json")
+    assert len(sandbox.sins) == 1
+
+
+def test_a_test_key_walks_the_whole_way_only_with_v3_and_gets_a_sample(tester: Client, sandbox: Sandbox) -> None:
+    order = tester.created("a.jpg")
+    url = order["files"][0]["uploadUrl"]
+    assert url.startswith(f"{sandbox.url}/api/v2/test-uploads/")
+    assert tester.put(url).ok
+    assert tester.confirm(order["orderId"]).ok
+    assert answer(tester.link(order["orderId"], "v2")) == (404, "PROCESSED_FILE_NOT_FOUND")
+
+    result = tester.get(tester.result_url(order["orderId"]))
+    assert result.headers["Content-Type"] == "image/jpeg"
+    assert result.content != PICTURE
+    assert (sandbox.paid, sandbox.sins) == (0, [])
+    assert sandbox.orders[order["orderId"]].is_test
+
+
+def test_a_test_keys_order_fails_by_the_files_name(tester: Client) -> None:
+    assert tester.status(tester.confirmed("a_fail.jpg"))["status"] == "failed"
+
+
+def test_an_authorization_header_on_a_test_upload_is_a_sin(tester: Client, sandbox: Sandbox) -> None:
+    url = tester.created()["files"][0]["uploadUrl"]
+    assert tester.put(url, headers=tester.headers).status_code == 400
+    assert len(sandbox.sins) == 1

@@ -1,0 +1,351 @@
+"""The rules of docs/architecture.md, held by walking the syntax trees of the package."""
+
+import ast
+import graphlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+import watchfolder
+
+PACKAGE = Path(watchfolder.__file__).parent
+
+LAYERS = (
+    {"errors", "events"},
+    {"order", "images", "disk", "names"},
+    {"config"},
+    {"folders"},
+    {"watcher", "journal", "api", "publish"},
+    {"intake", "pipeline"},
+    {"daemon"},
+    {"console"},
+    {"__main__"},
+)
+"""From the ground up; a module imports from below its own layer, and `sandbox`, which stands outside, only itself."""
+
+SIBLINGS = {
+    ("publish", "journal"): "each fact of a delivery is durable before the next gesture",
+}
+"""Imports within a layer, each with its reason."""
+
+DOORS: Mapping[str, set[str]] = {
+    "watchdog": {"watcher"},
+    "requests": {"api"},
+    "urllib3": {"api"},
+    "tenacity": {"api"},
+    "yaml": {"config"},
+    "sdnotify": {"daemon"},
+    "typer": {"console.cli"},
+    "click": {"console.cli"},
+    "rich": {"console"},
+    "flask": {"sandbox"},
+    "werkzeug": {"sandbox"},
+    "waitress": {"sandbox"},
+    "PIL": {"sandbox"},
+    "pydantic": {"order", "config", "journal", "api"},
+    "pydantic_core": {"config"},
+    "typing_extensions": {""},
+    "_typeshed": {""},
+}
+"""Which rooms may import which dependency ("" is all of them); what is not listed is imported nowhere."""
+
+WRITERS = {
+    "disk": "its hands are the only ones on the file system",
+    "sandbox": "keeps uploads of its own in a temporary place, and imports nothing of the flow",
+    "console.demo": "makes the temporary folders that it shows",
+}
+
+CHANGING_OS = re.compile(
+    r"os\.(l?ch(mod|own)|fch(mod|own)|copy_file_range|f(data)?sync|f?truncate|link|makedirs|mk(dir|fifo|nod)"
+    r"|posix_fallocate|remove(dirs|xattr)?|renames?|replace|rmdir|setxattr|symlink|sync|unlink|utime"
+    r"|O_(WRONLY|RDWR|CREAT|TRUNC|APPEND|TMPFILE))"
+)
+CHANGING_LIBRARIES = re.compile(r"(tempfile|ctypes)\b|shutil\.(?!disk_usage|get_terminal_size|which)")
+WRITING_METHODS = {"write_text", "write_bytes", "touch", "symlink_to", "hardlink_to"}
+METHODS_OF_PATHS = {"rename", "unlink", "mkdir", "rmdir"}  # where pathlib is imported; `replace` is also a string's
+NEVER_AT_IMPORT = {"os.environ", "os.getenv", "threading.Thread", "threading.Timer", "logging.basicConfig"}
+DRAWERS = {"util", "utils", "common", "helper", "helpers", "core", "manager", "misc"}
+LINES_AT_MOST = 400
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the package: `room` is its name without the package's, `api.budget`; its own `__init__` is ``."""
+
+    room: str
+    text: str
+    is_package: bool = False
+
+    @classmethod
+    def read(cls, path: Path) -> "Module":
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        return cls(".".join(parts[:-1] if is_package else parts), path.read_text(encoding="utf-8"), is_package)
+
+    @property
+    def top(self) -> str:
+        return self.room.split(".")[0]
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What each imported name stands for: {"rename": "os.rename", "path": "os.path"}."""
+        return {
+            alias.asname or alias.name.split(".")[0]: dotted if alias.asname or source else dotted.split(".")[0]
+            for source, alias in self._imports()
+            for dotted in [f"{source}.{alias.name}" if source else alias.name]
+        }
+
+    @cached_property
+    def imported(self) -> set[str]:
+        """Everything that is imported, wherever in the module, in full: {"os", "watchfolder.disk.Place"}."""
+        return {f"{source}.{alias.name}" if source else alias.name for source, alias in self._imports()}
+
+    def _imports(self) -> Iterator[tuple[str, ast.alias]]:
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (("", alias) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from ((self._absolute(node), alias) for alias in node.names)
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        here = ["watchfolder", *filter(None, self.room.split("."))]
+        above = here[: len(here) - node.level + self.is_package] if node.level else []
+        return ".".join([*above, *([node.module] if node.module else [])])
+
+    def dotted(self, node: ast.expr) -> str:
+        """Return what `node` names in full, or nothing if it is no plain name."""
+        match node:
+            case ast.Name(id=name):
+                return self.names.get(name, name)
+            case ast.Attribute(value=value, attr=attr):
+                return f"{whole}.{attr}" if (whole := self.dotted(value)) else ""
+        return ""
+
+    def mentions(self, nodes: Iterable[ast.AST]) -> Iterator[str]:
+        for node in nodes:
+            if isinstance(node, ast.Name | ast.Attribute) and (name := self.dotted(node)):
+                yield name
+
+    def calls(self) -> Iterator[ast.Call]:
+        return (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+
+    def stands_in(self, rooms: Iterable[str]) -> bool:
+        return any(not room or f"{self.room}.".startswith(f"{room}.") for room in rooms)
+
+
+def imports_that_do_not_point_down(module: Module) -> Iterator[str]:
+    for name in sorted(name for name in module.imported if name.startswith("watchfolder.")):
+        target = name.split(".")[1]
+        if target in {module.top, "__version__"}:
+            continue
+        if "sandbox" in {module.top, target}:
+            if module.top != "console":
+                yield f"imports {name}"
+        elif layer_of(target) >= layer_of(module.top) and (module.top, target) not in SIBLINGS:
+            yield f"imports {name}"
+
+
+def layer_of(top: str) -> int:
+    """Return the layer's number; the package itself is lower than all, since its name and version are everybody's."""
+    return -1 if not top else next((number for number, rooms in enumerate(LAYERS) if top in rooms), len(LAYERS))
+
+
+def rooms_that_are_on_no_plan(module: Module) -> Iterator[str]:
+    if module.top not in {"", "sandbox"} and layer_of(module.top) == len(LAYERS):
+        yield "is in no layer"
+
+
+def dependencies_through_another_door(module: Module) -> Iterator[str]:
+    for package in sorted({name.split(".")[0] for name in module.imported} - sys.stdlib_module_names - {"watchfolder"}):
+        if not module.stands_in(DOORS.get(package, set())):
+            yield f"imports {package}"
+
+
+def writing_elsewhere(module: Module) -> Iterator[str]:
+    if module.stands_in(WRITERS):
+        return
+    for name in sorted({*module.imported, *module.mentions(ast.walk(module.tree))}):
+        if CHANGING_OS.fullmatch(name) or CHANGING_LIBRARIES.match(name):
+            yield name
+    yield from (f"line {call.lineno}: {ast.unparse(call.func)}" for call in module.calls() if writes(module, call))
+
+
+def writes(module: Module, call: ast.Call) -> bool:
+    name = module.dotted(call.func)
+    method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    if name in {"open", "io.open", "os.fdopen"}:
+        return mode_writes(call, position=1)
+    if name == "os.open" or name.startswith("watchfolder.disk."):  # the first is known by its flags
+        return False
+    if method == "open":
+        return mode_writes(call, position=0)
+    has_paths = any(name.split(".")[0] == "pathlib" for name in module.imported)
+    return method in WRITING_METHODS or (has_paths and method in METHODS_OF_PATHS)
+
+
+def mode_writes(call: ast.Call, *, position: int) -> bool:
+    """Tell whether a file is, or may be, opened for writing: a mode that cannot be read here counts."""
+    modes = [*call.args[position : position + 1], *(word.value for word in call.keywords if word.arg == "mode")]
+    return any(not isinstance(mode, ast.Constant) or re.search("[wax+]", str(mode.value)) for mode in modes)
+
+
+def acts_at_import(module: Module) -> Iterator[str]:
+    for name in sorted(set(module.mentions(run_at_import(module.tree.body)))):
+        if any(f"{name}.".startswith(f"{never}.") for never in NEVER_AT_IMPORT):
+            yield name
+
+
+def run_at_import(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Walk what is executed when the module is imported: all but the bodies of functions, and annotations."""
+    for node in nodes:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield from run_at_import(
+                    [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+                )
+            case ast.Lambda():
+                yield from run_at_import([*node.args.defaults, *filter(None, node.args.kw_defaults)])
+            case ast.AnnAssign(value=value):
+                yield from run_at_import([value] if value else [])
+            case _:
+                yield node
+                yield from run_at_import(ast.iter_child_nodes(node))
+
+
+def printing_outside_the_console(module: Module) -> Iterator[str]:
+    if module.top != "console":
+        yield from (f"line {call.lineno}: print" for call in module.calls() if module.dotted(call.func) == "print")
+
+
+def drawers(module: Module) -> Iterator[str]:
+    yield from (f"is called {part}" for part in module.room.split(".") if part in DRAWERS)
+
+
+def too_long(module: Module) -> Iterator[str]:
+    if (lines := module.text.count("\n")) > LINES_AT_MOST:
+        yield f"has {lines} lines"
+
+
+def no_sentence_first(module: Module) -> Iterator[str]:
+    first = (ast.get_docstring(module.tree) or "").partition("\n\n")[0]
+    if not re.search(r"[.?]( |\n|$)", first):
+        yield "does not begin with a sentence that says what it is for"
+
+
+RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
+    imports_that_do_not_point_down,
+    rooms_that_are_on_no_plan,
+    dependencies_through_another_door,
+    writing_elsewhere,
+    acts_at_import,
+    printing_outside_the_console,
+    drawers,
+    too_long,
+    no_sentence_first,
+)
+
+MODULES = [Module.read(path) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_package_keeps_the_rule(rule: Callable[[Module], Iterator[str]]) -> None:
+    assert len(MODULES) > 1
+    assert [f"{module.room or '__init__'}: {fault}" for module in MODULES for fault in rule(module)] == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    rooms = {module.room for module in MODULES}
+    graph = {module.room: {room_of(name, rooms) for name in module.imported} - {"", module.room} for module in MODULES}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def room_of(name: str, rooms: set[str]) -> str:
+    """Return the room that an imported name comes from: `watchfolder.disk.Place` from `disk`."""
+    parts = name.split(".")[1:] if name.startswith("watchfolder.") else []
+    known = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((room for room in known if room in rooms), "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "room", "text", "fault"),
+    [
+        (imports_that_do_not_point_down, "disk", "import watchfolder.journal", "imports watchfolder.journal"),
+        (imports_that_do_not_point_down, "journal", "from watchfolder import intake", "imports watchfolder.intake"),
+        (
+            imports_that_do_not_point_down,
+            "watcher",
+            "from watchfolder.api import Service",
+            "imports watchfolder.api.Service",
+        ),
+        (imports_that_do_not_point_down, "api.calls", "from ..daemon import run", "imports watchfolder.daemon.run"),
+        (
+            imports_that_do_not_point_down,
+            "errors",
+            "def f():\n from watchfolder.order import Order",
+            "imports watchfolder.order.Order",
+        ),
+        (imports_that_do_not_point_down, "sandbox.state", "from watchfolder import order", "imports watchfolder.order"),
+        (imports_that_do_not_point_down, "daemon", "from watchfolder import sandbox", "imports watchfolder.sandbox"),
+        (rooms_that_are_on_no_plan, "attic", "", "is in no layer"),
+        (dependencies_through_another_door, "pipeline", "import requests.adapters", "imports requests"),
+        (dependencies_through_another_door, "console.status", "from typer import echo", "imports typer"),
+        (dependencies_through_another_door, "configuration", "import yaml", "imports yaml"),
+        (dependencies_through_another_door, "api", "import numpy", "imports numpy"),
+        (writing_elsewhere, "journal", "import os\nos.rename('a', 'b')", "os.rename"),
+        (writing_elsewhere, "journal", "import os as system\nsystem.fsync(1)", "os.fsync"),
+        (writing_elsewhere, "journal", "from os import replace as swap", "os.replace"),
+        (writing_elsewhere, "journal", "import os\nundo = os.unlink", "os.unlink"),
+        (writing_elsewhere, "journal", "import os\nos.open('a', os.O_RDWR)", "os.O_RDWR"),
+        (writing_elsewhere, "journal", "from shutil import move", "shutil.move"),
+        (writing_elsewhere, "journal", "open('a', 'wb')", "line 1: open"),
+        (writing_elsewhere, "journal", "open('a', mode='r+')", "line 1: open"),
+        (writing_elsewhere, "journal", "open('a', how)", "line 1: open"),
+        (writing_elsewhere, "journal", "import os\nos.fdopen(3, 'a')", "line 2: os.fdopen"),
+        (writing_elsewhere, "journal", "path.open('x')", "line 1: path.open"),
+        (writing_elsewhere, "journal", "path().write_text('a')", "line 1: path().write_text"),
+        (writing_elsewhere, "journal", "from pathlib import Path\nPath('a').unlink()", "line 2: Path('a').unlink"),
+        (writing_elsewhere, "journal", "import tempfile", "tempfile"),
+        (acts_at_import, "config", "import os\nHOME = os.environ['HOME']", "os.environ"),
+        (acts_at_import, "config", "from os import getenv\ndef f(home=getenv('HOME')): ...", "os.getenv"),
+        (acts_at_import, "config", "import threading\nclass A:\n  t = threading.Thread()", "threading.Thread"),
+        (acts_at_import, "config", "import logging\nif True:\n  logging.basicConfig()", "logging.basicConfig"),
+        (printing_outside_the_console, "daemon", "def f():\n  print('a')", "line 2: print"),
+        (drawers, "api.utils", "", "is called utils"),
+        (too_long, "api", "\n" * 401, "has 401 lines"),
+        (no_sentence_first, "api", "import os", "does not begin with a sentence that says what it is for"),
+        (no_sentence_first, "api", '"""Calls"""', "does not begin with a sentence that says what it is for"),
+    ],
+)
+def test_a_breach_is_found(rule: Callable[[Module], Iterator[str]], room: str, text: str, fault: str) -> None:
+    assert fault in list(rule(Module(room, text)))
+
+
+@pytest.mark.parametrize(
+    ("room", "text"),
+    [
+        ("", '"""A."""\n__version__ = "1"'),
+        ("journal", '"""A."""\nfrom watchfolder import __version__, disk\nfrom watchfolder.order import Order'),
+        ("api.calls", '"""A."""\nimport requests\nfrom .table import ERRORS\nfrom watchfolder.api.pace import Pace'),
+        ("console.cli", '"""A."""\nimport typer\nfrom watchfolder.sandbox import serve\nprint("a")'),
+        ("disk.moves", '"""A."""\nimport os, ctypes\nos.rename("a", "b")\nopen("a", "w")'),
+        ("journal", '"""A."""\nfrom watchfolder import disk\ndisk.unlink("a")\nopen("a", "rb")\n"a".replace("b", "c")'),
+        ("journal", '"""A."""\nimport os, shutil\nos.open("a", os.O_RDONLY)\nshutil.disk_usage("a")'),
+        ("daemon", '"""A."""\nimport os, threading\ndef f(t: threading.Thread) -> None:\n  os.environ["A"]'),
+        ("daemon", '"""A."""\nimport threading\nt: threading.Thread | None = None'),
+    ],
+)
+def test_what_is_allowed_is_let_through(room: str, text: str) -> None:
+    assert [fault for rule in RULES for fault in rule(Module(room, text))] == []
+
+
+def test_every_room_of_the_plan_exists() -> None:
+    assert {room for layer in LAYERS for room in layer} - {module.top for module in MODULES} == set()

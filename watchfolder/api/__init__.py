@@ -1,0 +1,21 @@
+"""The service over HTTP: retries what is safe to retry within seconds, and speaks only our errors."""
+
+from watchfolder.api.answers import Created, Failure, Found, Link, Links, Look, Output, Slot, Status, create_body
+from watchfolder.api.service import Reads, Service
+from watchfolder.api.transport import Pace
+
+__all__ = [
+    "Created",
+    "Failure",
+    "Found",
+    "Link",
+    "Links",
+    "Look",
+    "Output",
+    "Pace",
+    "Reads",
+    "Service",
+    "Slot",
+    "Status",
+    "create_body",
+]

@@ -1,0 +1,287 @@
+"""What the API answers, read tolerantly: from foreign JSON to our few nouns.
+
+A field that we cannot do without is `faulty` (Retry) when it cannot be read; every other oddity is data. No reason made
+here quotes a value: values hold signed links.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from watchfolder.errors import Retry
+
+_LINK_SECONDS = 3600.0  # the life of a link whose answer names none
+_LONGEST_LINK_SECONDS = 7 * 86400.0  # S3 signs for no longer
+_MARGIN = 0.9  # of a link's life: the rest is for clocks and slow starts
+_ID = re.compile(r"[!-~]{1,255}")
+_LONGEST_TEXT = 500  # characters of a foreign sentence
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    IN_PROGRESS = "inProgress"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"  # a word that contract.md does not have; see `raw_status`
+
+
+def _id(value: object) -> str:
+    """Keep an id as text. A float has already lost digits of it, and a bool was never one."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("not an id")  # noqa: TRY004 (pydantic collects only ValueError)
+    text = str(value)
+    if not _ID.fullmatch(text) or text.strip(".") == "":  # dots alone would climb about in a URL's path
+        raise ValueError("not an id")
+    return text
+
+
+def _text(value: object) -> str | None:
+    return _sentence(value) if isinstance(value, str) else None
+
+
+def _status(value: object) -> Status:
+    return Status(value) if isinstance(value, str) and value in set(Status) else Status.UNKNOWN
+
+
+Id = Annotated[str, BeforeValidator(_id)]
+Text = Annotated[str | None, BeforeValidator(_text)]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+class Slot(_Read):
+    """A place for one input at the service. The URL is a secret, hence not in the repr."""
+
+    file_id: Id
+    file_name: Text = None
+    upload_url: str | None = Field(default=None, repr=False)
+
+
+class Output(_Read):
+    file_id: Id
+    input_file_id: Id | None = None
+
+
+class Created(_Read):
+    order_id: Id
+    status: Annotated[Status, BeforeValidator(_status)]
+    slots: tuple[Slot, ...] = Field(alias="files")
+
+
+class Link(_Read):
+    """`file_id` is None where the server knows only one link for the whole order: a ZIP if it has several files."""
+
+    file_id: Id | None
+    url: str = Field(alias="downloadUrl", min_length=1, repr=False)
+
+
+@dataclass(frozen=True)
+class Links:
+    files: tuple[Link, ...]
+    expires_in_seconds: float  # less a margin
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What the service says about a failed order; either may be empty."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an order looks like at the service. A v2 server shows neither inputs nor outputs."""
+
+    status: Status
+    failure: Failure | None
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Output, ...]
+    expires_at: datetime | None
+    raw_status: str
+
+
+@dataclass(frozen=True)
+class Found:
+    order_id: str
+    status: Status
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """One answer's JSON. `code` is None where it has none."""
+
+    is_json: bool
+    code: str | None = None
+    has_data: bool = False
+    data: object = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the API itself that speaks."""
+        return self.has_data or self.code is not None
+
+
+_Model = TypeVar("_Model", bound=_Read)
+
+
+def create_body(key: str, sent_names: Sequence[str], strength: str) -> str:
+    """Return the exact JSON text of a create call. It is journalled before it is sent and never changes for a key."""
+    files = [{"fileName": name} for name in sent_names]
+    return json.dumps(
+        {"idempotencyKey": key, "files": files, "options": {"strength": strength}, "orderName": f"wf-{key}"}
+    )
+
+
+def confirm_body(confirm_key: str, order_id: str) -> str:
+    return json.dumps({"idempotencyKey": confirm_key, "orderId": order_id})
+
+
+def read_envelope(body: bytes) -> Envelope:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return Envelope(is_json=False)
+    if not isinstance(answer, dict):
+        return Envelope(is_json=False)
+    code = answer.get("code")
+    code = _sentence(code) if isinstance(code, str) and code else None
+    return Envelope(is_json=True, code=code, has_data="data" in answer, data=answer.get("data"))
+
+
+def read_created(data: object, sent_names: Sequence[str]) -> Created:
+    """Check count and names as well: an order for other files than were sent is not one to pay for."""
+    created = _read(Created, data)
+    if len(created.slots) != len(sent_names):
+        raise faulty(f"{len(created.slots)} files for the {len(sent_names)} that were sent")
+    if any(slot.file_name not in (None, name) for slot, name in zip(created.slots, sent_names, strict=True)):
+        raise faulty("other file names than were sent")
+    if len({slot.file_id for slot in created.slots}) != len(sent_names):
+        raise faulty("one id for two files")
+    return created
+
+
+def read_slots(data: object) -> tuple[Slot, ...]:
+    return tuple(_read(Slot, entry) for entry in _list(_object(data).get("files"), "files"))
+
+
+def read_look(data: object) -> Look:
+    """Read either dialect.
+
+    Inputs only spare a refresh, so a strange one is left out. A strange output is faulty: a complete order without
+    outputs would mean that nothing was made of a picture that was paid for.
+    """
+    order = _object(data)
+    raw_status, result, inputs = order.get("status"), order.get("result"), order.get("inputFiles")
+    outputs = result.get("outputFiles") if isinstance(result, dict) else None
+    return Look(
+        status=_status(raw_status),
+        failure=_failure(order.get("errors")),
+        inputs=tuple(_readable(Slot, inputs)),
+        outputs=tuple(_read(Output, entry) for entry in _list(outputs or [], "outputFiles")),
+        expires_at=_instant(order.get("expiresAt")),
+        raw_status=_sentence(raw_status if isinstance(raw_status, str) else json.dumps(raw_status)),
+    )
+
+
+def read_links(data: object) -> Links:
+    """Take what is there: a link per file, else the one link, else the archive (which may turn out to be a ZIP)."""
+    answer = _object(data)
+    files = _readable(Link, answer.get("files"))
+    single = answer.get("downloadUrl") or answer.get("url") or answer.get("archiveUrl")
+    if not files and isinstance(single, str):
+        files = [Link(file_id=None, url=single)]
+    if not files:
+        raise faulty("no link")
+    lifetime = answer.get("expiresInSeconds") or answer.get("expiresIn")
+    return Links(tuple(files), _lifetime(lifetime) * _MARGIN)
+
+
+def read_found(data: object, order_name: str) -> tuple[Found | None, int]:
+    """Return the order of exactly this name on one page of the list, and how many pages there are."""
+    page = _object(data)
+    info = page.get("pageInfo")
+    pages = info.get("totalPages") if isinstance(info, dict) else None
+    for entry in _list(page.get("orders"), "orders"):
+        if isinstance(entry, dict) and entry.get("orderName") == order_name:
+            return Found(_read(_Listed, entry).order_id, _status(entry.get("status"))), 1
+    return None, pages if isinstance(pages, int) else 1
+
+
+class _Listed(_Read):
+    order_id: Id
+
+
+def faulty(what: str) -> Retry:
+    return Retry(f"the service gave a faulty answer: {what}", code="FAULTY_ANSWER")
+
+
+def _read(model: type[_Model], value: object) -> _Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        where = sorted({".".join(str(step) for step in fault["loc"]) or "data" for fault in error.errors()})
+    raise faulty("cannot read " + ", ".join(where)[:200])  # outside the `except`: its error quotes the values
+
+
+def _readable(model: type[_Model], entries: object) -> list[_Model]:
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        try:
+            found.append(model.model_validate(entry))
+        except ValidationError:
+            continue
+    return found
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise faulty("no data")
+    return value
+
+
+def _list(value: object, name: str) -> list[object]:
+    if not isinstance(value, list):
+        raise faulty(f"no list of {name}")
+    return value
+
+
+def _failure(errors: object) -> Failure | None:
+    if not errors:
+        return None
+    if not isinstance(errors, dict):
+        return Failure("", _sentence(errors if isinstance(errors, str) else json.dumps(errors)))
+    code, message = errors.get("errorCode"), errors.get("errorMessage")
+    return Failure(_sentence(str(code or ""))[:64], _sentence(str(message or "")))
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
+
+def _lifetime(value: object) -> float:
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return _LINK_SECONDS
+    return seconds if 0 < seconds <= _LONGEST_LINK_SECONDS else _LINK_SECONDS
+
+
+def _sentence(text: str) -> str:
+    """Bound a foreign text, and make it encodable: JSON can spell half a surrogate pair."""
+    return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")

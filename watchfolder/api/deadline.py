@@ -1,0 +1,134 @@
+"""An end to every call: at its deadline the connection under it is cut, whatever drips in."""
+
+import os
+import socket
+import threading
+from contextlib import suppress
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self
+
+from requests.adapters import HTTPAdapter
+from typing_extensions import override
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from watchfolder.errors import Retry
+
+
+class Deadline:
+    """Cuts the connection of the call in this thread when its time is over: no trickle of bytes can hold a worker.
+
+    It owns a second descriptor of the socket: the first one wanders (into a TLS socket, out of a connection that is to
+    be closed), and shutting down either ends both. The name lookup and the connect, which have no socket to cut, are
+    bounded by limits of their own.
+    """
+
+    _current: ContextVar["Deadline"] = ContextVar("deadline")
+    _lock = threading.Lock()  # one for all: whom a connection is at work for changes only under it
+
+    def __init__(self, seconds: float) -> None:
+        self._handles: dict[_Connection, socket.socket] = {}
+        self._trouble = ""  # why the connection was cut
+        self._arm(seconds)
+
+    @classmethod
+    def of_this_call(cls) -> "Deadline":
+        return cls._current.get()
+
+    def __enter__(self) -> Self:
+        self._token = self._current.set(self)
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._current.reset(self._token)
+        with self._lock:
+            for handle in self._handles.values():
+                handle.close()
+            self._handles.clear()
+
+    def watch(self, connection: "_Connection", descriptor: int) -> None:
+        with self._lock:
+            connection.at_work_for = self
+            if connection not in self._handles:
+                self._handles[connection] = socket.socket(fileno=os.dup(descriptor))
+        self.check()
+
+    def allow(self, seconds: float) -> None:
+        """Begin again with another time, once the answer's headers have told how much is to come."""
+        self._timer.cancel()
+        self._arm(seconds)
+        self._timer.start()
+
+    def cut(self, trouble: str) -> None:
+        with self._lock:
+            self._trouble = trouble
+            for connection, handle in self._handles.items():
+                if connection.at_work_for is self:  # else it went back to the pool and works for another call
+                    with suppress(OSError):  # already disconnected
+                        handle.shutdown(socket.SHUT_RDWR)
+
+    def check(self) -> None:
+        """Raise Retry if the connection was cut: what came through it last only looks like an end."""
+        if self._trouble:
+            raise Retry(self._trouble, code="DEADLINE")
+
+    def _arm(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self.cut, [f"the call took longer than {seconds:.0f} s"])
+        self._timer.daemon = True
+
+
+class _Connection(HTTPConnection):
+    """Shows its socket to the deadline before TLS and a proxy's tunnel begin, and again whenever it is reused."""
+
+    at_work_for: Deadline | None = None
+
+    @override
+    def _new_conn(self) -> socket.socket:
+        new = super()._new_conn()
+        try:
+            Deadline.of_this_call().watch(self, new.fileno())
+        except BaseException:
+            new.close()
+            raise
+        return new
+
+    @override
+    def putrequest(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
+        if self.sock is not None:
+            Deadline.of_this_call().watch(self, self.sock.fileno())
+        super().putrequest(method, url, *arguments, **options)
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """The adapter of requests, for calls inside a `with Deadline(…)`."""
+
+    @override
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    @override
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager

@@ -1,0 +1,244 @@
+"""The operations on the service that an order needs, each in words of our own and raising only our own errors."""
+
+import ipaddress
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_when_event_set, wait_random_exponential
+from tenacity.nap import sleep_using_event
+
+from watchfolder import __version__
+from watchfolder.api.answers import (
+    Created,
+    Found,
+    Links,
+    Look,
+    Slot,
+    confirm_body,
+    faulty,
+    read_created,
+    read_envelope,
+    read_found,
+    read_links,
+    read_look,
+    read_slots,
+)
+from watchfolder.api.budget import Budget, Turn
+from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
+from watchfolder.api.transport import Body, FileChanged, Pace, Transport
+from watchfolder.errors import FolderFault, Forgotten, Redo, Retry, SlowDown, WatchfolderError
+
+if TYPE_CHECKING:
+    from watchfolder.config import ApiSection
+
+Reads = Literal["v2", "v3"]
+_T = TypeVar("_T")
+_NO_ORDER = "0"  # an id that no order has
+_PAGES = 10  # of the order list, at most: a server that heeds the keyword has one
+
+
+class Service:
+    """The BIZ MORI API for every thread of ours: one budget of requests, one pool of connections.
+
+    Once `stop` is set no request begins (Retry "stopping"); one under way goes on to its end.
+    """
+
+    def __init__(
+        self, settings: "ApiSection", *, transfers: int, stop: threading.Event, pace: Pace | None = None
+    ) -> None:
+        pace = pace or Pace()
+        self.answered_at: float | None = None  # time.monotonic() of the last answer that was the API's own
+        self._base_url = settings.base_url.rstrip("/")
+        self._is_loopback = settings.is_loopback
+        self._authorization = {"Authorization": f"Bearer {settings.key.get_secret_value()}"}
+        self._reads: Reads | None = None if settings.reads == "auto" else settings.reads
+        self._is_auto = settings.reads == "auto"
+        self._stop = stop
+        self._budget = Budget(settings.requests_per_minute, stop, patience_seconds=pace.patience_seconds)
+        self._transport = Transport(
+            connections=transfers + 2,
+            proxy=settings.proxy,
+            ca_file=settings.ca_file,
+            agent=f"watchfolder/{__version__}",
+            pace=pace,
+        )
+        self._persist = Retrying(
+            sleep=sleep_using_event(stop),
+            stop=stop_after_attempt(pace.attempts) | stop_when_event_set(stop),
+            wait=wait_random_exponential(
+                multiplier=2 * pace.first_wait_seconds, min=pace.first_wait_seconds, max=pace.max_wait_seconds
+            ),
+            retry=retry_if_exception(_is_worth_another_try),
+            reraise=True,
+        )
+
+    @property
+    def reads(self) -> Reads:
+        """Which reads the server knows. If no order has shown it yet, an order that cannot exist is asked for."""
+        if self._reads is None:
+            with suppress(Forgotten):  # as it should be
+                self._read(_NO_ORDER, "", lambda _: None)
+        return self._reads or "v3"
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether the service's refusals, not the configuration, set the pace."""
+        return self._budget.is_limiting()
+
+    def create(self, body: str, sent_names: Sequence[str]) -> Created:
+        path = "/api/v2/orders/anti-ai"
+        return self._ask(Call.CREATE, "POST", path, lambda data: read_created(data, sent_names), body=body)
+
+    def refresh(self, order_id: str) -> tuple[Slot, ...]:
+        return self._ask(Call.ORDER, "POST", f"/api/v2{_path_of(order_id)}/refresh-urls", read_slots)
+
+    def confirm(self, confirm_key: str, order_id: str) -> None:
+        """Start the processing. What the answer holds differs between servers; look at the order instead."""
+        try:
+            path = "/api/v2/orders/anti-ai/confirm"
+            self._ask(Call.CONFIRM, "POST", path, lambda _: None, body=confirm_body(confirm_key, order_id))
+        except Redo as error:
+            if error.code != "ORDER_ALREADY_CONFIRMED":
+                raise
+
+    def look(self, order_id: str) -> Look:
+        return self._read(order_id, "", read_look)
+
+    def links(self, order_id: str) -> Links:
+        return self._read(order_id, "/download", read_links)
+
+    def find(self, order_name: str) -> Found | None:
+        for page in range(1, _PAGES + 1):
+            path = f"/api/v2/orders?page={page}&limit=100&keyword={quote(order_name, safe='')}"
+            found, pages = self._ask(Call.LIST, "GET", path, lambda data: read_found(data, order_name))
+            if found or page >= pages:
+                return found
+        return None
+
+    def ping(self) -> None:
+        self._ask(Call.LIST, "GET", "/api/v2/orders?page=1&limit=1", lambda _: None)
+
+    def upload(self, url: str, source: BinaryIO, size: int, media_type: str, md5: bytes | None) -> None:
+        """Send what `source` holds from where it stands. Tried again here only if it can be wound back to there."""
+        self._check_storage_url(url)
+        headers = {"Content-Type": media_type}
+        if md5 is not None:
+            headers["Content-MD5"] = b64encode(md5).decode("ascii")
+        body = Body(source, size)
+
+        def send() -> None:
+            self._check_stop()
+            answer = self._transport.put(url, headers, body)
+            if not answer.is_success:
+                raise storage_error_of(answer.status, answer.body)
+
+        if body.is_repeatable:
+            self._persist(send)
+        else:
+            send()
+
+    def fetch(self, url: str, sink: Callable[[bytes], object], *, limit_bytes: int) -> int:
+        """Pour the file into `sink` and return its length. Never tried again here: the sink remembers."""
+        self._check_storage_url(url)
+        self._check_stop()
+        got = self._transport.get(url, sink, limit_bytes)
+        if isinstance(got, int):
+            return got
+        raise storage_error_of(got.status, got.body)
+
+    def close(self) -> None:
+        """Cut what is under way and let every connection go."""
+        self._transport.close()
+
+    def _read(self, order_id: str, tail: str, read: Callable[[object], _T]) -> _T:
+        """Read an order in the server's dialect; the first order that is read shows which one that is.
+
+        v3 is asked first: when an order's own handler answers, the server has it, and nothing was asked in vain. When
+        nobody does (a 404 of the web server's, 405, 501), v2 is asked for the same order, and only its answer for that
+        order settles for v2: a gateway's passing 404 can not.
+        """
+        path = _path_of(order_id) + tail
+        if self._reads is not None:
+            try:
+                return self._read_in(self._reads, path, read)
+            except Retired:
+                self._reads = None if self._is_auto else self._reads  # the server has learned v3 since
+                raise
+        try:
+            return self._read_in("v3", path, read)
+        except (NoRoute, Forgotten) as error:
+            if _is_of_an_order(error):
+                raise
+        return self._read_in("v2", path, read)
+
+    def _read_in(self, reads: Reads, path: str, read: Callable[[object], _T]) -> _T:
+        try:
+            answer = self._ask(Call.ORDER, "GET", f"/api/{reads}{path}", read)
+        except WatchfolderError as error:
+            if self._reads is None and _is_of_an_order(error):
+                self._reads = reads
+            raise
+        self._reads = reads
+        return answer
+
+    def _ask(self, call: Call, method: str, path: str, read: Callable[[object], _T], *, body: str | None = None) -> _T:
+        answer: _T = self._persist(self._ask_once, call, method, path, read, body)
+        return answer
+
+    def _ask_once(self, call: Call, method: str, path: str, read: Callable[[object], _T], body: str | None) -> _T:
+        self._budget.take(Turn.PURCHASE if call in {Call.CREATE, Call.LIST} else Turn.DELIVERY)
+        headers = {**self._authorization, "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        sent = body.encode() if body is not None else None
+        answer = self._transport.call(method, self._base_url + path, headers, sent)
+        envelope = read_envelope(answer.body)
+        if envelope.is_own and answer.status < 500:  # noqa: PLR2004 (an outage that speaks JSON is still one)
+            self.answered_at = time.monotonic()
+        if not answer.is_success:
+            error = error_of(call, answer.status, envelope.code, answer.headers, is_json=envelope.is_json)
+            if isinstance(error, SlowDown):
+                self._budget.slow_down(error.retry_after_seconds)
+            raise error
+        if not envelope.has_data:
+            raise faulty("not the API's own words")
+        return read(envelope.data)
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Retry("stopping", code="STOPPING")
+
+    def _check_storage_url(self, url: str) -> None:
+        """Refuse a link that would carry pictures in the clear, or make us log in somewhere."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            raise faulty("a link that is no address") from None
+        is_ours = self._is_loopback and parts.scheme == "http" and _is_loopback(host)
+        if not host or port == 0 or "@" in parts.netloc or not (is_ours or parts.scheme == "https"):
+            raise faulty("a link that is not plainly https")
+
+
+def _path_of(order_id: str) -> str:
+    return f"/orders/{quote(order_id, safe='')}"
+
+
+def _is_of_an_order(error: WatchfolderError) -> bool:
+    return error.code.startswith("ORDER_")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, Retry) and not isinstance(error, SlowDown | FolderFault | NoRoute | FileChanged)

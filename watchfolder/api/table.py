@@ -1,0 +1,234 @@
+"""What the service and its storage say, and what to do next: two literal tables, read by code first, by status second.
+
+Source: the error tables of the vendor's API description as of 2026-10-08, and Amazon S3's list of error responses.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum, auto
+
+from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
+from watchfolder.events import printable, without_queries
+
+LONGEST_HOLD_SECONDS = 3600.0
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
+_STORAGE_CODE = re.compile(rb'(?:<Code>|"code"\s{0,9}:\s{0,9}")([A-Za-z0-9_.]{1,64})["<]')
+_LOOKED_AT = 16 * 1024  # bytes of a storage error that are searched for its code
+
+
+class Call(StrEnum):
+    """What was asked: some words mean something else there."""
+
+    CREATE = auto()
+    CONFIRM = auto()
+    ORDER = auto()  # a path of one order's own: /orders/{orderId}…
+    LIST = auto()
+
+
+class NoRoute(Retry):
+    """Nothing answers at this address as the API would: a server that knows only v2, a wrong base_url, a gateway."""
+
+
+class Retired(Blocked):
+    """The endpoint is no more."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An error class and the sentence for a person."""
+
+    kind: type[WatchfolderError]
+    reason: str
+    only_for: frozenset[Call] = field(default=frozenset(Call))  # elsewhere the status decides
+    scope: Scope = Scope.EVERYTHING
+    advice: str = ""
+
+
+_KEY_REFUSED = Verdict(Blocked, "the service refuses the API key: check the key, and whether it has expired")
+_NO_CREDITS = Verdict(
+    Blocked, "the plan's credits are used up: buy credits or wait for the next period", scope=Scope.PURCHASES
+)
+_PASSING = Verdict(Retry, "the service has a passing fault")
+_GONE = Verdict(Forgotten, "the service does not know this order", frozenset({Call.ORDER}))
+_MOVED_ON = Verdict(Redo, "the order has already moved on at the service")
+_GO_BACK = Verdict(Redo, "the order is not that far at the service")
+_INVALID = Verdict(Reject, "the service refuses this file as invalid", advice="Check the file's name, format and size.")
+_WRONG_KIND = Verdict(Reject, "the service says this order is of another kind", advice="Ask the service's support.")
+_SENT_BEFORE = Verdict(Redo, "the service has seen this key with other words", frozenset({Call.CREATE, Call.CONFIRM}))
+_RETIRED = Verdict(Retired, "this endpoint is retired: a newer watchfolder is needed")
+_ABSENT = Verdict(NoRoute, "nothing answers there as the service would: check api.base_url")
+_ELSEWHERE = Verdict(Retry, "the service sends us elsewhere, which is not followed: check api.base_url and api.proxy")
+
+TABLE: Mapping[str | int, Verdict] = {
+    # the key
+    "AUTH_NOT_AUTHENTICATED": _KEY_REFUSED,
+    "AUTH_TOKEN_EXPIRED": _KEY_REFUSED,
+    "AUTH_TOKEN_INVALID": _KEY_REFUSED,
+    "AUTH_TOKEN_INVALID_FORMAT": _KEY_REFUSED,
+    "AUTH_FORBIDDEN": _KEY_REFUSED,
+    "ORDER_NOT_OWNER": Verdict(Blocked, "this key belongs to another account than the order"),
+    # credits: 400 in one document, 429 in another
+    "USAGE_LIMIT_EXCEEDED": _NO_CREDITS,
+    "USAGE_NOT_ENOUGH": _NO_CREDITS,
+    "PLAN_LIMIT_EXCEEDED": _NO_CREDITS,
+    "PLAN_NOT_FOUND": Verdict(Blocked, "the account has no plan: choose one", scope=Scope.PURCHASES),
+    # the pace
+    "RATE_LIMIT_EXCEEDED": Verdict(SlowDown, "the service asks for fewer requests a minute"),
+    # passing
+    "ORDER_TIMEOUT": _PASSING,
+    "SERVER_INTERNAL_ERROR": _PASSING,
+    "SERVICE_UNAVAILABLE": _PASSING,
+    "FILE_RETENTION_UNKNOWN": Verdict(Retry, "the service is still working out how long it keeps the file"),
+    # gone
+    "ORDER_NOT_FOUND": _GONE,
+    "RESOURCE_NOT_FOUND": _GONE,
+    "WEBHOOK_NOT_FOUND": _GONE,
+    "ORDER_EXPIRED": Verdict(Forgotten, "the service keeps this order no longer"),
+    # elsewhere than we thought
+    "ORDER_ALREADY_CONFIRMED": _MOVED_ON,
+    "ORDER_ALREADY_COMPLETED": _MOVED_ON,
+    "ORDER_NOT_PENDING": _MOVED_ON,
+    "ORDER_NOT_COMPLETED": _GO_BACK,
+    "ORDER_FILE_NOT_UPLOADED": Verdict(Redo, "the service has not got the file's bytes"),
+    # for good
+    "VALIDATION_FAILED": _INVALID,
+    "VALIDATION_IDEMPOTENCY_KEY_INVALID": _INVALID,
+    "INVALID_PARAMETER": _INVALID,
+    "ORDER_ALREADY_FAILED": Verdict(Reject, "the service could not process this order"),
+    "ORDER_TYPE_NOT_MATCH": _WRONG_KIND,
+    "ORDER_TYPE_CANT_DOWNLOAD": _WRONG_KIND,
+    "PROCESSING_ERROR": Verdict(Reject, "the service could not process this picture"),
+    "PROCESSED_FILE_NOT_FOUND": Verdict(
+        Reject,
+        "there is no processed file: an order of a test key (sk_test_…) has none on this server",
+        frozenset({Call.ORDER}),
+        advice="Use a live key, or a server with the v3 reads.",
+    ),
+    # retired
+    "WATERMARK_V2_API_SUNSET": _RETIRED,
+    # no code, or one that is not known here
+    300: _ELSEWHERE,
+    301: _ELSEWHERE,
+    302: _ELSEWHERE,
+    303: _ELSEWHERE,
+    304: _ELSEWHERE,
+    307: _ELSEWHERE,
+    308: _ELSEWHERE,
+    401: _KEY_REFUSED,
+    404: _ABSENT,
+    405: _ABSENT,
+    408: _PASSING,
+    409: _SENT_BEFORE,
+    410: _RETIRED,
+    500: _PASSING,
+    501: _ABSENT,
+    502: _PASSING,
+    503: _PASSING,
+    504: _PASSING,
+}
+"""Everything else, 413 and 415 among it, is Retry: only the JSON of a call goes there, never a picture, so a refusal of
+its size or type is a gateway's. An unknown word must not cost a file its place in the queue."""
+
+_LINK_REFUSED = Verdict(Redo, "the storage refuses the link: it has expired or was altered on the way")
+_STORAGE_PASSING = Verdict(Retry, "the storage has a passing fault")
+_DAMAGED = Verdict(Retry, "the bytes were damaged on the way to the storage")
+_TOO_LARGE = Verdict(
+    Reject, "the file is larger than the service takes", advice="Save it smaller, or ask for a larger limit."
+)
+_NOT_THERE = Verdict(Redo, "there is nothing behind this link")
+
+STORAGE: Mapping[str | int, Verdict] = {
+    "AccessDenied": _LINK_REFUSED,
+    "SignatureDoesNotMatch": _LINK_REFUSED,
+    "ExpiredToken": _LINK_REFUSED,  # S3 says 400 to this one and to the next
+    "InvalidToken": _LINK_REFUSED,
+    "RequestTimeTooSkewed": _LINK_REFUSED,
+    "NoSuchKey": _NOT_THERE,
+    "BadDigest": _DAMAGED,
+    "InvalidDigest": _DAMAGED,
+    "IncompleteBody": _DAMAGED,
+    "RequestTimeout": _STORAGE_PASSING,
+    "SlowDown": _STORAGE_PASSING,
+    "ServiceUnavailable": _STORAGE_PASSING,
+    "InternalError": _STORAGE_PASSING,
+    "EntityTooLarge": _TOO_LARGE,
+    401: _LINK_REFUSED,
+    403: _LINK_REFUSED,
+    404: _NOT_THERE,
+    410: _NOT_THERE,
+    413: _TOO_LARGE,
+}
+
+
+def error_of(
+    call: Call, status: int, code: str | None, headers: Mapping[str, str], *, is_json: bool
+) -> WatchfolderError:
+    """Return what an answer other than a success means for `call`; `code` is None when the answer has none."""
+    if call is Call.CONFIRM and code == "ORDER_NOT_FOUND":
+        return Redo("the service does not know this order at its confirmation", code=code)  # the look will tell
+    is_sunset = status == 410 and "Link" in headers  # noqa: PLR2004 (Gone; with its successor it speaks for itself)
+    verdict = _verdict(call, status, code, is_json=is_json or is_sunset)
+    reason, word = f"{verdict.reason} ({status})", printable(code or "")[:64]
+    if verdict.kind is SlowDown:
+        return SlowDown(reason, code=word, retry_after_seconds=retry_after(headers, datetime.now(UTC)))
+    if issubclass(verdict.kind, Blocked):
+        return verdict.kind(reason + _successor(status, headers), code=word, scope=verdict.scope)
+    if verdict.kind is Reject:
+        return Reject(reason, code=word, advice=verdict.advice)
+    return verdict.kind(reason, code=word)
+
+
+def storage_error_of(status: int, body: bytes) -> WatchfolderError:
+    """Return what the storage's refusal means; its XML is searched, not parsed: a parser is an attack surface."""
+    found = _STORAGE_CODE.search(body[:_LOOKED_AT])
+    code = found.group(1).decode("ascii") if found else ""
+    verdict = STORAGE.get(code) or STORAGE.get(status) or Verdict(Retry, "the storage did not take or give the file")
+    if status >= 500 and verdict.kind is not Retry:  # noqa: PLR2004 (a server's own fault is no verdict on a file)
+        verdict = _STORAGE_PASSING
+    reason = f"{verdict.reason} ({status})"
+    return (
+        Reject(reason, code=code, advice=verdict.advice) if verdict.kind is Reject else verdict.kind(reason, code=code)
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds that Retry-After asks for, given as a number or as a date, at most an hour."""
+    text = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), LONGEST_HOLD_SECONDS)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), LONGEST_HOLD_SECONDS)
+
+
+def _verdict(call: Call, status: int, code: str | None, *, is_json: bool) -> Verdict:
+    known = TABLE.get(code) if code else None
+    if known and call in known.only_for and _may_say(status, known):
+        return known
+    if status == 429 and not code:  # noqa: PLR2004 (with any other code a 429 is no rate limit)
+        return TABLE["RATE_LIMIT_EXCEEDED"]
+    by_status = TABLE.get(status)
+    if by_status and call in by_status.only_for and (is_json or issubclass(by_status.kind, Retry)):
+        return by_status
+    return Verdict(
+        Retry,
+        "the service gave an answer that is not known here" if is_json else "that is not the service's own answer",
+    )
+
+
+def _may_say(status: int, verdict: Verdict) -> bool:
+    """Only a 4xx condemns a file or an order; and "gone" is a 404, or ORDER_EXPIRED's 400."""
+    if verdict is _GONE:
+        return status == 404  # noqa: PLR2004 (the status that contract.md names)
+    return status < 500 or not issubclass(verdict.kind, Reject | Forgotten | Redo)  # noqa: PLR2004 (see above)
+
+
+def _successor(status: int, headers: Mapping[str, str]) -> str:
+    link = headers.get("Link", "") if status == 410 else ""  # noqa: PLR2004 (Gone)
+    return f"; its successor: {printable(without_queries(link))[:200]}" if link else ""

@@ -1,0 +1,267 @@
+"""One HTTP exchange, with every bound it needs: deadlines, lengths, no redirect, no cookie, nothing of the environment.
+
+No exception of requests, urllib3 or http.client leaves here. They are dropped, not chained: their texts quote URLs with
+signatures, and their frames hold sockets. So what is raised in their place is raised after their `except`.
+"""
+
+import http.client
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from watchfolder.api.deadline import Deadline, DeadlineAdapter
+from watchfolder.errors import FolderFault, Retry
+
+JSON_LIMIT_BYTES = 8 * 1024 * 1024
+_REFUSAL_LIMIT_BYTES = 64 * 1024  # of the storage's answers, which are read for a code only
+_BLOCK_BYTES = 128 * 1024
+_FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a call may take, and how often it is tried before the caller hears of it."""
+
+    connect_seconds: float = 10.0
+    read_seconds: float = 30.0  # between two packets
+    total_seconds: float = 60.0  # of a call in JSON, whatever drips in
+    transfer_seconds: float = 300.0  # the same for an upload or a download of any size …
+    transfer_floor_bytes_per_second: float = 16 * 1024.0  # … and a larger one may take as long as this needs
+    attempts: int = 3
+    first_wait_seconds: float = 0.5
+    max_wait_seconds: float = 8.0
+    patience_seconds: float = 30.0  # how long a call waits for its turn in the request budget
+
+    def of_transfer(self, size: int) -> float:
+        return max(self.transfer_seconds, size / self.transfer_floor_bytes_per_second)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]  # whatever case they are asked in
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004 (all of 2xx)
+
+
+class FileChanged(Retry):
+    """Not worth a second try at once: whoever writes the file has hardly finished."""
+
+    def __init__(self) -> None:
+        super().__init__("the file changed while it was sent", code="FILE_CHANGED")
+
+
+class Body:
+    """Exactly `size` bytes of a source, from where it stands, and again from there if it can be wound back.
+
+    The last of them leave only when the source ends there: a file whose length changed meanwhile breaks the upload, it
+    never becomes a wrong one.
+    """
+
+    def __init__(self, source: BinaryIO, size: int) -> None:
+        self._source = source
+        self.size = size
+        self.is_sent = False
+        with _reading():
+            self._start = source.tell() if source.seekable() else None
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self._start is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.is_sent = False
+        if self._start is not None:
+            with _reading():
+                self._source.seek(self._start)
+        held, left = b"", self.size
+        while left:
+            block = self._read(min(_BLOCK_BYTES, left))
+            if not block:
+                raise FileChanged
+            if held:
+                yield held
+            held, left = block, left - len(block)
+        if self._read(1):
+            raise FileChanged
+        if held:
+            yield held
+        self.is_sent = True
+
+    def _read(self, size: int) -> bytes:
+        with _reading():
+            return self._source.read(size)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FolderFault(f"cannot read the file to be sent: {error.strerror}", code=type(error).__name__) from None
+
+
+class Transport:
+    """Talks through one adapter, whose pools are made for many threads, without a Session.
+
+    A Session would keep cookies, read the body of a redirect whole, and look into the environment.
+    """
+
+    def __init__(self, *, connections: int, proxy: str | None, ca_file: str | None, agent: str, pace: Pace) -> None:
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)  # its lines quote whole URLs, signatures and all
+        self._adapter = DeadlineAdapter(pool_connections=connections, pool_maxsize=connections)
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._verify = ca_file or True
+        self._headers = {"User-Agent": agent, "Accept-Encoding": "identity", "Accept": "*/*"}
+        self._pace = pace
+        self._under_way: set[Deadline] = set()
+
+    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+        with self._exchange(method, url, headers, body, self._pace.total_seconds) as reply:
+            return reply.whole(JSON_LIMIT_BYTES)
+
+    def put(self, url: str, headers: Mapping[str, str], body: Body) -> Answer:
+        if not body.size:  # no block will ask the source whether it is empty
+            list(body)
+        headers = {**headers, "Content-Length": str(body.size)}  # S3 refuses a chunked body
+        seconds = self._pace.of_transfer(body.size)
+        with self._exchange("PUT", url, headers, body if body.size else None, seconds) as reply:
+            answer = reply.beginning(_REFUSAL_LIMIT_BYTES)
+        if answer.is_success and not body.is_sent:
+            raise Retry("the storage answered before it had the whole file", code="EARLY_ANSWER")
+        return answer
+
+    def get(self, url: str, sink: Callable[[bytes], object], limit_bytes: int) -> Answer | int:
+        """Pour a 200's bytes into `sink` and return their number; return any other answer."""
+        with self._exchange("GET", url, {}, None, self._pace.transfer_seconds) as reply:
+            if reply.status != 200:  # noqa: PLR2004 (206 and 204 are not what was asked for)
+                return reply.beginning(_REFUSAL_LIMIT_BYTES)
+            reply.deadline.allow(self._pace.of_transfer(reply.announced or limit_bytes))
+            return reply.pour(sink, limit_bytes)
+
+    def close(self) -> None:
+        """Cut every call under way and let the idle connections go."""
+        for deadline in tuple(self._under_way):
+            deadline.cut("stopping")
+        self._adapter.close()
+
+    @contextmanager
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None, seconds: float
+    ) -> Iterator["_Reply"]:
+        with Deadline(seconds) as deadline:
+            self._under_way.add(deadline)
+            try:
+                response = self._sent(method, url, headers, body, deadline)
+                with response:
+                    yield _Reply(response, deadline, _host(url))
+            finally:
+                self._under_way.discard(deadline)
+
+    def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None, deadline: Deadline
+    ) -> requests.Response:
+        try:
+            request = requests.Request(method, url, headers={**self._headers, **headers}).prepare()
+            request.body = body  # type: ignore[assignment]  # any iterable of bytes; prepare() would make it chunked
+            if isinstance(body, bytes):
+                request.headers["Content-Length"] = str(len(body))
+            timeout = (self._pace.connect_seconds, self._pace.read_seconds)
+            return self._adapter.send(request, stream=True, timeout=timeout, verify=self._verify, proxies=self._proxies)
+        except _FOREIGN as error:
+            trouble = _translated(error, _host(url))
+        deadline.check()
+        raise trouble
+
+
+class _Reply:
+    """An answer whose body is still on the line."""
+
+    def __init__(self, response: requests.Response, deadline: Deadline, host: str) -> None:
+        self.status = response.status_code
+        self.deadline = deadline
+        self._headers = response.headers
+        self._raw: urllib3.HTTPResponse = response.raw
+        self._host = host
+
+    @property
+    def announced(self) -> int | None:
+        text = self._headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004 (64 bits)
+
+    def whole(self, limit_bytes: int) -> Answer:
+        answer = self.beginning(limit_bytes)
+        if len(answer.body) > limit_bytes:
+            raise Retry(f"{self._host} gave an answer of more than {limit_bytes} bytes", code="ANSWER_TOO_LONG")
+        return answer
+
+    def beginning(self, limit_bytes: int) -> Answer:
+        """Read the body until it ends or is longer than that; unpacked, even if it came packed unasked."""
+        parts, size = [], 0
+        for block in self._blocks(decode=True):
+            parts.append(block)
+            size += len(block)
+            if size > limit_bytes:
+                break
+        return Answer(self.status, self._headers, b"".join(parts))
+
+    def pour(self, sink: Callable[[bytes], object], limit_bytes: int) -> int:
+        if self._headers.get("Content-Encoding", "identity").lower() not in {"identity", "aws-chunked"}:
+            raise Retry(f"{self._host} packed the file although it was asked for plain", code="ENCODED")
+        is_chunked = self._headers.get("Transfer-Encoding", "").lower() == "chunked"
+        if self.announced is None and not is_chunked:
+            raise Retry(f"{self._host} does not say how long the file is", code="NO_LENGTH")  # half would look whole
+        received = 0
+        for block in self._blocks(decode=False):
+            received += len(block)
+            if received > limit_bytes:
+                raise Retry(f"{self._host} sent more than {limit_bytes} bytes", code="FILE_TOO_LONG")
+            sink(block)
+        if not is_chunked and received != self.announced:
+            raise Retry(f"{self._host} sent {received} of {self.announced} bytes", code="CUT_SHORT")
+        return received
+
+    def _blocks(self, *, decode: bool) -> Iterator[bytes]:
+        while True:
+            block, trouble = b"", None
+            try:
+                block = self._raw.read(_BLOCK_BYTES, decode_content=decode)
+            except _FOREIGN as error:
+                trouble = _translated(error, self._host)
+            self.deadline.check()
+            if trouble is not None:
+                raise trouble
+            if not block:
+                return
+            yield block
+
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
+    (requests.exceptions.SSLError, "no trusted TLS with {host}: check this machine's clock and api.ca_file"),
+    (requests.exceptions.ProxyError, "the proxy does not connect to {host}: check api.proxy"),
+    (requests.exceptions.ConnectTimeout, "{host} did not take the call in time"),
+    (requests.exceptions.ReadTimeout, "{host} stopped answering"),
+    (urllib3.exceptions.ReadTimeoutError, "{host} stopped answering"),
+    (requests.exceptions.InvalidURL, "not an address that can be called"),
+)
+
+
+def _translated(error: Exception, host: str) -> Retry:
+    reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), "the connection with {host} failed")
+    return Retry(reason.format(host=host), code=type(error).__name__)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or "the service"
+    except ValueError:
+        return "the service"

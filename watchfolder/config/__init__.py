@@ -1,0 +1,91 @@
+"""The configuration: one YAML file becomes one frozen Config, or every fault at once, each with its path in it."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from watchfolder.config.faults import take_unknown_keys, validated
+from watchfolder.config.folders import overlaps
+from watchfolder.config.key import find_key, refuse_public
+from watchfolder.config.reading import inbox_sections, read
+from watchfolder.config.sections import DELETE, ApiSection, Config, Inbox, Section
+from watchfolder.errors import ConfigError
+from watchfolder.events import printable
+
+__all__ = ["ApiSection", "Config", "Inbox", "Section", "find", "load"]
+
+PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
+
+_KEY_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])sk_[!-~]{6,}")
+
+
+def find(explicit: str | None, environ: Mapping[str, str]) -> str:
+    """Return the configuration file to use: -c, $WATCHFOLDER_CONFIG, or the first of PLACES that exists."""
+    named = explicit or environ.get("WATCHFOLDER_CONFIG")
+    if named:
+        return os.path.abspath(named)
+    for place in PLACES:
+        if os.path.exists(place):
+            return os.path.abspath(place)
+    raise ConfigError(f"there is no configuration: neither {' nor '.join(PLACES)} exists; name a file with -c FILE")
+
+
+def load(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
+    """Return the configuration in `path`, or raise ConfigError with every fault there is.
+
+    Without `needs_key` the key is not looked for and left empty: `status` is for people who may not read it.
+    """
+    source = os.path.abspath(path)
+    faults: list[str] = []
+    with _gathering(faults):
+        tree, doubled_keys = read(source)
+        faults += doubled_keys + take_unknown_keys(tree)
+        if isinstance(tree["api"], dict):
+            tree["api"]["key"] = ""
+            faults += _prepare_service(tree["api"], environ) if needs_key else []
+        faults += [*_originals_at_risk(tree), *overlaps(tree)]
+        config = validated(tree | {"source": source})
+        if not faults:
+            return config
+    raise ConfigError(*dict.fromkeys(_safe(fault) for fault in faults))
+
+
+def _prepare_service(api: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Put the key into `api`; return what is wrong with the files that it names."""
+    faults: list[str] = []
+    with _gathering(faults):
+        refuse_public(api.get("key_file"))
+    with _gathering(faults):
+        api["key"] = find_key(environ, api.get("key_file"))
+    ca_file = api.get("ca_file")
+    if isinstance(ca_file, str) and ca_file.startswith("/") and not os.access(ca_file, os.R_OK):
+        faults.append("api.ca_file: there is no such file, or it cannot be read")
+    return faults
+
+
+@contextlib.contextmanager
+def _gathering(faults: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        faults.extend(error.faults)
+
+
+def _safe(fault: str) -> str:
+    return _KEY_IN_TEXT.sub("sk_…", printable(fault))
+
+
+def _originals_at_risk(tree: Mapping[str, Any]) -> Iterator[str]:
+    with contextlib.suppress(ValidationError):  # a section that is wrong has its own faults
+        if not ApiSection.model_validate(tree["api"]).delivers_samples:
+            return
+        for name, section in inbox_sections(tree):
+            if section.get("originals") == DELETE:
+                yield (
+                    f"inboxes.{name}.originals: delete is refused with a test key: what comes back "
+                    "are sample pictures, the original would be the only one of its kind"
+                )

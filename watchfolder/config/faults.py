@@ -1,0 +1,79 @@
+"""What is wrong with the values, in plain words: unknown keys, and what the sections refuse."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from watchfolder.config.reading import inbox_sections
+from watchfolder.config.sections import ApiSection, Config, Inbox, Section
+from watchfolder.errors import ConfigError
+
+_A_SECTION = "must be a section of 'name: value' lines"
+_WORDS: Mapping[str, str] = {
+    "missing": "is required",
+    "string_type": "must be text (in quotes, where YAML takes it for something else)",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "greater_than": "must be more than {gt:.12g}",
+    "greater_than_equal": "must be at least {ge:.12g}",
+    "less_than_equal": "must be at most {le:.12g}",
+    "literal_error": "must be {expected}",
+    "tuple_type": "must be a list",
+    "model_type": _A_SECTION,
+    "mapping_type": _A_SECTION,
+    "dict_type": _A_SECTION,
+    "too_short": "must hold at least one",
+    "value_error": "{error}",
+}
+
+
+def take_unknown_keys(tree: dict[str, Any]) -> list[str]:
+    """Remove what no section knows from `tree`, and return a fault for each. Then name each inbox."""
+    faults = _take_unknown(tree, Config, "") + _take_unknown(tree["api"], ApiSection, "api.")
+    for name, section in inbox_sections(tree):
+        faults += _take_unknown(section, Inbox, f"inboxes.{name}.")
+        section["name"] = name
+    return faults
+
+
+def _take_unknown(section: object, model: type[Section], where: str) -> list[str]:
+    if not isinstance(section, dict):
+        return []
+    unknown = [key for key in section if key not in model.known_keys()]
+    for key in unknown:
+        del section[key]
+    return [f"{where}{key}: {_advice(str(key), model)}" for key in unknown]
+
+
+def _advice(key: str, model: type[Section]) -> str:
+    if model is ApiSection and key in {"key", "api_key", "apikey", "token", "secret"}:
+        return (
+            "the key does not belong in this file: put it into a file that others cannot read and name it "
+            "in api.key_file, or into $BIZMORI_API_KEY"
+        )
+    near = difflib.get_close_matches(key, model.known_keys(), n=1)
+    return f"there is no such key; did you mean {near[0]}?" if near else "there is no such key"
+
+
+def validated(tree: Mapping[str, Any]) -> Config:
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        raise ConfigError(*(f"{_where(fault['loc'])}: {_in_words(fault)}" for fault in faults)) from None
+
+
+def _where(location: Sequence[int | str]) -> str:
+    parts = location[:-1] if location[0] == "inboxes" and location[2:] == ("name",) else location
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    """Return a sentence without pydantic's own terms."""
+    words = _WORDS.get(fault["type"])
+    return words.format(**fault.get("ctx", {})) if words else fault["msg"]

@@ -1,0 +1,68 @@
+"""Where the API key comes from: the systemd credential, the environment, a file. No message ever shows it."""
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Mapping
+from typing import Final
+
+from watchfolder.config.sections import DEFAULT_KEY_FILE, absolute
+from watchfolder.errors import ConfigError
+
+CREDENTIAL: Final = "bizmori-api-key"
+VARIABLE: Final = "BIZMORI_API_KEY"
+
+_KEY = re.compile(r"sk_[!-~]+")
+_MAX_BYTES = 4096
+
+
+def find_key(environ: Mapping[str, str], key_file: object) -> str:
+    """Return the key. `key_file` is the configured value, still unchecked, or None."""
+    if credential := _credential(environ):
+        origin = f"the systemd credential {CREDENTIAL}"
+        return _checked(_secret(credential, origin), origin)
+    if variable := environ.get(VARIABLE, "").strip():
+        return _checked(variable, f"${VARIABLE}")
+    path = _path(key_file)
+    if key_file is None and not os.path.lexists(path):
+        places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
+        raise ConfigError(f"api.key_file: there is no key: put it {places}")
+    return _checked(_secret(path, "api.key_file"), "api.key_file") if path else ""
+
+
+def refuse_public(key_file: object) -> None:
+    """Complain of a key file that others can read, even where the key comes from elsewhere today."""
+    path = _path(key_file)
+    with contextlib.suppress(OSError):
+        if path and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXO:
+            raise ConfigError(f"api.key_file: others can read {path}: run chmod o= {path}")
+
+
+def _path(key_file: object) -> str:
+    """Return the path, or "" for a value that the validation refuses."""
+    try:
+        return DEFAULT_KEY_FILE if key_file is None else absolute(key_file) if isinstance(key_file, str) else ""
+    except ValueError:
+        return ""
+
+
+def _credential(environ: Mapping[str, str]) -> str | None:
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    path = os.path.join(directory, CREDENTIAL) if directory else ""
+    return path if os.path.lexists(path) else None
+
+
+def _secret(path: str, origin: str) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
+        with open(descriptor, "rb") as file:
+            return (file.read(_MAX_BYTES) or b"").decode("ascii", errors="replace").strip()
+    except OSError as error:
+        raise ConfigError(f"{origin}: {path} cannot be read: {error.strerror}") from error
+
+
+def _checked(key: str, origin: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise ConfigError(f"{origin}: must hold the key alone: one line that begins with sk_ (it is not shown here)")
+    return key

@@ -1,0 +1,99 @@
+"""From a YAML file to a tree of plain values; faults carry line and column."""
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import yaml
+from typing_extensions import override
+
+from watchfolder.errors import ConfigError
+
+_MAX_BYTES = 1024 * 1024
+_MERGE = "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
+
+
+def read(path: str) -> tuple[dict[str, Any], list[str]]:
+    """Return what `path` holds, blank sections as empty ones, and a fault for each key that is there twice."""
+    loader = _Loader(_text_of(path))
+    try:
+        tree = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{place}: {error.problem or error.context}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must hold sections such as api: and inboxes:")
+    return _with_sections(tree), [f"{path}, {fault}" for fault in loader.faults]
+
+
+def inbox_sections(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and values of each inbox that looks like one; the rest is for the validation to refuse."""
+    inboxes = tree.get("inboxes")
+    if isinstance(inboxes, dict):
+        yield from ((name, section) for name, section in inboxes.items() if isinstance(section, dict))
+
+
+def _with_sections(tree: dict[str, Any]) -> dict[str, Any]:
+    tree = tree | {"api": _section(tree.get("api"))}
+    if isinstance(inboxes := tree.get("inboxes"), dict):
+        tree["inboxes"] = {name: _section(section) for name, section in inboxes.items()}
+    return tree
+
+
+def _section(value: object) -> object:
+    """Return a copy of a section, so that two that share an anchor do not share their fate."""
+    return dict(value or {}) if value is None or isinstance(value, dict) else value
+
+
+def _text_of(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > _MAX_BYTES:
+        raise ConfigError(f"{path}: is too large for a configuration")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8", errors="replace")
+        raise ConfigError(f"{path}, {_place(before)}: not UTF-8 text") from None
+    if unprintable := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        raise ConfigError(f"{path}, {_place(text[: unprintable.start()])}: a character that YAML does not allow")
+    return text
+
+
+def _place(before: str) -> str:
+    return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Keys are text whatever they look like (`on`, `2024`), and none may be there twice."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.faults: list[str] = []
+
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                key.tag = _TEXT
+                line = key.start_mark.line + 1
+                if lines.setdefault(key.value, line) != line:
+                    self.faults.append(f"line {line}: {key.value} is there twice (first in line {lines[key.value]})")
+        return super().construct_mapping(node, deep)
+
+    @override
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        # What PyYAML lets through for 2001-99-99, !!bool x, !!int "", a number of too many digits…
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+            problem = "a value that cannot be read: put it in quotes"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark) from None

@@ -1,0 +1,212 @@
+"""What the YAML may hold: keys, types, defaults and bounds."""
+
+import contextlib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from watchfolder.names import Ignored
+from watchfolder.order import Kind
+
+DEFAULT_KEY_FILE: Final = "/etc/watchfolder/api-key"
+DELETE: Final = "delete"
+WORK_FOLDER: Final = ".watchfolder"
+
+
+def absolute(value: str) -> str:
+    """Return `value` without doubled and trailing slashes, so that its parent and its name are what they seem."""
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path (begin with /)")
+    if ".." in value.split("/"):
+        raise ValueError('must not contain ".."')
+    if not value.strip("/."):
+        raise ValueError("must lie below /")
+    if not _can_name_a_file(value):
+        raise ValueError("holds a character that no file name can have")
+    return os.path.normpath("/" + value.lstrip("/"))
+
+
+def _can_name_a_file(value: str) -> bool:
+    with contextlib.suppress(UnicodeEncodeError):
+        return b"\0" not in os.fsencode(value)
+    return False
+
+
+def _split_url(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        is_plain = re.fullmatch(r"[!-~]+", value) and parts.port != 0 and _is_host(parts.hostname or "")
+    except ValueError:
+        is_plain = False
+    if not is_plain or parts.scheme not in {"http", "https"}:
+        raise ValueError("must be a URL: https:// and a host name")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("must end after the host name and port")
+    return parts
+
+
+def _is_host(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", host) is not None
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _base_url(value: str) -> str:
+    parts = _split_url(value)
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user name or password")
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("must begin with https:// (http is for this machine alone: localhost, 127.0.0.1)")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _proxy(value: str) -> str:
+    parts = _split_url(value)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+AbsolutePath = Annotated[str, AfterValidator(absolute)]
+
+
+class Section(BaseModel):
+    """Frozen and strict about types; a blank value counts as left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    not_in_file: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """Return the keys that the YAML may hold, in their order."""
+        return [name for name in cls.model_fields if name not in cls.not_in_file]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blanks_are_defaults(cls, values: object) -> object:
+        return _without_blanks(values) if isinstance(values, dict) else values
+
+
+class ApiSection(Section):
+    not_in_file = frozenset({"key"})
+
+    base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.bizmori.com"  # without a slash at its end
+    key: SecretStr
+    key_file: AbsolutePath = DEFAULT_KEY_FILE
+    requests_per_minute: int = Field(default=60, ge=0, le=1_000_000)  # 0: no limit of ours
+    reads: Literal["auto", "v2", "v3"] = "auto"
+    blocked_probe_seconds: float = Field(default=300.0, ge=1, le=86_400)
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(default=None, repr=False)  # may hold a password
+    ca_file: AbsolutePath | None = None
+    allow_test_key: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        return "test" if self.key.get_secret_value().startswith("sk_test_") else "live"
+
+    @property
+    def is_loopback(self) -> bool:
+        return _is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def delivers_samples(self) -> bool:
+        """A test key at the real service: what comes back are sample pictures (contract.md, Test keys)."""
+        return self.kind == "test" and not self.is_loopback
+
+
+class Inbox(Section):
+    not_in_file = frozenset({"name"})
+
+    name: str  # its key under `inboxes`
+    path: AbsolutePath
+    outbox: AbsolutePath
+    quarantine: AbsolutePath
+    originals: AbsolutePath | None = None  # None: deleted after delivery; left out: a folder beside the inbox
+    strength: Literal["low", "standard", "high"] = "high"
+    recursive: bool = True
+    settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
+    incomplete_seconds: float = Field(default=600.0, ge=0, le=30 * 86_400)
+    scan_seconds: float = Field(default=30.0, ge=1, le=86_400)
+    watch: Literal["auto", "events", "polling"] = "auto"
+    max_files_per_order: int = Field(default=100, ge=1, le=100)
+    max_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, le=5 * 1024**3)
+    work: AbsolutePath = ""  # left out: a hidden folder in the inbox
+    ignore: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+
+    @property
+    def deletes_originals(self) -> bool:
+        return self.originals is None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folders_have_defaults(cls, values: object) -> object:
+        return with_default_folders(values) if isinstance(values, dict) else values
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_plain(cls, value: str) -> str:
+        if not re.fullmatch(r"\w[\w-]{0,63}", value):
+            raise ValueError("an inbox's name is made of letters, digits, - and _, at most 64")
+        return value
+
+    @field_validator("originals", mode="before")
+    @classmethod
+    def _delete_is_no_folder(cls, value: object) -> object:
+        if isinstance(value, str) and not value.startswith("/") and value != DELETE:
+            raise ValueError(f"must be an absolute path (begin with /), or the word: {DELETE}")
+        return None if value == DELETE else value
+
+    @field_validator("ignore")
+    @classmethod
+    def _patterns_do_something(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Ignored(value)
+        return value
+
+
+class Config(Section):
+    not_in_file = frozenset({"source"})
+
+    api: ApiSection
+    state_dir: AbsolutePath = "/var/lib/watchfolder"
+    inboxes: Mapping[str, Inbox] = Field(min_length=1)
+    give_up_after_hours: float = Field(default=120.0, gt=0, le=24 * 365)
+    orders_in_flight: int = Field(default=8, ge=1, le=1000)
+    transfers: int = Field(default=4, ge=1, le=64)
+    source: str = ""  # the file it came from
+
+
+def with_default_folders(inbox: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in `originals` beside the inbox and `work` in it, unless its path is wrong."""
+    values = _without_blanks(inbox)
+    with contextlib.suppress(KeyError, AttributeError, TypeError, ValueError):
+        path = absolute(values["path"])
+        values.setdefault("originals", os.path.join(os.path.dirname(path), "originals"))
+        values.setdefault("work", os.path.join(path, WORK_FOLDER))
+    return values
+
+
+def _without_blanks(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,144 @@
+"""The loop: one instance, its signals, systemd, and the rooms of the house under one configuration."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from watchfolder import __version__
+from watchfolder.config import Config
+from watchfolder.daemon.bell import Bell
+from watchfolder.daemon.house import House
+from watchfolder.daemon.outcome import Ending, Outcome
+from watchfolder.daemon.signals import Signals
+from watchfolder.daemon.systemd import Systemd
+from watchfolder.errors import ConfigError
+from watchfolder.events import event
+from watchfolder.journal import Journal
+from watchfolder.snapshot import Snapshot
+
+__all__ = ["Ending", "Outcome", "run"]
+
+STOP_SECONDS = 20.0  # what a stop waits for the calls under way, whatever a share does
+_READY_SECONDS = 10.0  # what READY=1 waits for the first scans
+_TICK_SECONDS = 10.0  # the longest sleep of an idle daemon
+_ONCE_TICK_SECONDS = 0.2
+_RECOVERY_SECONDS = 600.0  # what systemd is asked to wait for a long journal
+
+
+def run(
+    config: Config,
+    reread: Callable[[], Config],
+    *,
+    once: bool = False,
+    adopt: bool = False,
+    watch_progress: Callable[[Snapshot], None] | None = None,
+) -> Outcome:
+    """Work until a signal says stop, or with `once` until nothing can move.
+
+    `reread` gives the configuration anew on SIGHUP. Raises ConfigError, InstanceLocked, FolderFault (the state
+    directory itself).
+    """
+    bell = Bell()
+    with contextlib.ExitStack() as stack:
+        stack.callback(bell.close)
+        signals = stack.enter_context(Signals(bell))
+        systemd = Systemd(os.environ)
+        systemd.starting(_RECOVERY_SECONDS)
+        journal = stack.enter_context(Journal(config.state_dir))
+        daemon = Daemon(config, journal, bell, signals, systemd)
+        return daemon.serve(reread, once=once, adopt=adopt, watch_progress=watch_progress)
+
+
+class Daemon:
+    """Serves one journal through as many configurations as there are reloads."""
+
+    def __init__(self, config: Config, journal: Journal, bell: Bell, signals: Signals, systemd: Systemd) -> None:
+        self._config = config
+        self._journal = journal
+        self._bell = bell
+        self._signals = signals
+        self._systemd = systemd
+
+    def serve(
+        self,
+        reread: Callable[[], Config],
+        *,
+        once: bool,
+        adopt: bool,
+        watch_progress: Callable[[Snapshot], None] | None,
+    ) -> Outcome:
+        refuse_mixed_keys(self._journal, self._config)
+        event("daemon.started", version=__version__, instance=self._journal.instance, config=self._config.source)
+        while True:
+            house = House(self._config, self._journal, self._bell, adopt=adopt)
+            house.open()
+            try:
+                self._loop(house, once=once, watch_progress=watch_progress)
+            finally:
+                self._systemd.stopping()
+                is_hung = not house.close(time.monotonic() + STOP_SECONDS)
+            outcome = house.outcome(once=once)
+            outcome_is_final = self._signals.stop or once or is_hung
+            if outcome_is_final:
+                event("daemon.stopped", delivered=outcome.delivered, quarantined=outcome.quarantined, hung=is_hung)
+                ending = outcome.ending if once and not self._signals.stop else Ending.STOPPED
+                if is_hung and not self._signals.stop:
+                    ending = Ending.UNFINISHED  # a reload that a dead share holds up: start afresh
+                return Outcome(ending, outcome.delivered, outcome.quarantined, outcome.left, is_hung=is_hung)
+            self._reload(reread)
+
+    def _loop(self, house: House, *, once: bool, watch_progress: Callable[[Snapshot], None] | None) -> None:
+        """Beat until told otherwise. Every turn is one proof of life: it passes the locks that all work passes."""
+        started = time.monotonic()
+        is_ready = False
+        for now in self._turns():
+            if self._signals.take_scan():
+                house.scan_now()
+            due = house.beat(now)
+            snapshot = house.publish_status(now)
+            if not is_ready and (house.has_looked_around() or now - started > _READY_SECONDS):
+                is_ready = True
+                self._systemd.ready()
+                event("daemon.ready", seconds=round(now - started, 3))
+            if watch_progress is not None:
+                watch_progress(snapshot)
+            if once and house.is_idle():
+                return
+            if not house.is_stuck(now):
+                self._systemd.alive(house.sentence())
+            longest = _ONCE_TICK_SECONDS if once else min(_TICK_SECONDS, self._systemd.interval_seconds)
+            if not is_ready:
+                longest = min(longest, _ONCE_TICK_SECONDS)
+            self._bell.wait(max(0.0, min(due - time.monotonic(), longest)))
+
+    def _turns(self) -> Iterator[float]:
+        while not (self._signals.stop or self._signals.reload):
+            yield time.monotonic()
+
+    def _reload(self, reread: Callable[[], Config]) -> None:
+        self._signals.take_reload()
+        self._systemd.reloading()
+        try:
+            config = reread()
+            if config.state_dir != self._config.state_dir:
+                raise ConfigError("state_dir: to move it, stop watchfolder, move the folder, start it again")  # noqa: TRY301
+            refuse_mixed_keys(self._journal, config)
+        except ConfigError as error:
+            for fault in error.faults:
+                event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")
+        else:
+            self._config = config
+            event("config.reloaded", config=config.source)
+
+
+def refuse_mixed_keys(journal: Journal, config: Config) -> None:
+    """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one."""
+    others = [order for order in journal.orders() if order.kind != config.api.kind]
+    if others:
+        kind = others[0].kind
+        raise ConfigError(
+            f"api.key: the journal holds {len(others)} orders that were begun with a {kind} key, and this is a "
+            f"{config.api.kind} key: finish them with a {kind} key first, or use another state_dir"
+        )

@@ -1,0 +1,262 @@
+"""The rooms of one configuration: built, opened, kept at work, and closed."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from watchfolder import __version__, disk
+from watchfolder.api import Service
+from watchfolder.config import Config, Inbox
+from watchfolder.daemon.bell import Bell
+from watchfolder.daemon.keeper import Keeper
+from watchfolder.daemon.outcome import Ending, Outcome
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import event, printable
+from watchfolder.folders import Folders
+from watchfolder.intake import Claims, Desk, Intake
+from watchfolder.journal import Journal, utc_now
+from watchfolder.names import Ignored
+from watchfolder.order import State
+from watchfolder.pipeline import Bench, Pipeline, Room
+from watchfolder.publish import Publisher
+from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
+from watchfolder.watcher import Watcher
+
+_SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
+_STUCK_SECONDS = 2 * 3600.0  # no call, scan or claim takes longer, unless its folder is silent
+_STATUS_SECONDS = 1.0
+
+
+class House:
+    """Everything that works under one configuration."""
+
+    def __init__(self, config: Config, journal: Journal, bell: Bell, *, adopt: bool) -> None:
+        self._config = config
+        self._journal = journal
+        self._bell = bell
+        self._adopt = adopt
+        self._stop = threading.Event()
+        self._started = utc_now()
+        self._clock_start = utc_now() - timedelta(seconds=time.monotonic())  # of the monotonic clock, by the wall's
+        self._service = Service(config.api, transfers=config.transfers, stop=self._stop)
+        self._pipeline = Pipeline(config, journal, self._stop, bell.ring)
+        self._keepers: dict[str, Keeper] = {}
+        self._status: Snapshot | None = None
+        self._status_at = float("-inf")
+
+    def open(self) -> None:
+        folders = Folders(self._config.state_dir, self._journal.instance)
+        transfers = threading.Semaphore(self._config.transfers)
+        rooms = {}
+        for name, inbox in self._config.inboxes.items():
+            publisher = Publisher(inbox, self._journal, folders)
+            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher)
+            if self._adopt:
+                self._adopt_orders(inbox, folders)
+            desk = Desk(self._pipeline.room, lambda _order: self._bell.ring())
+            intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
+            keeper = self._keepers[name] = self._keeper(inbox, intake)
+            bench = Bench(inbox, self._journal, folders, publisher, self._service, transfers)
+            rooms[name] = Room(bench, intake, keeper.wake)
+        self._pipeline.rooms = rooms
+        self._tell_held_orders()
+        for keeper in self._keepers.values():
+            keeper.start()
+
+    def close(self, deadline: float) -> bool:
+        """End the calls under way; False when something still hung at the deadline (monotonic seconds)."""
+        self._stop.set()
+        for keeper in self._keepers.values():
+            keeper.stop()
+        is_done = self._pipeline.drain(deadline)
+        for keeper in self._keepers.values():
+            is_done = keeper.join(deadline) and is_done
+        self._pipeline.close()
+        self._service.close()
+        return is_done
+
+    def beat(self, now: float) -> float:
+        """Start what is due; return when (monotonic seconds) the next thing will be."""
+        for keeper in self._keepers.values():
+            self._mind_silence(keeper, now)
+        return self._pipeline.beat(now, utc_now())
+
+    def scan_now(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.nudge(None)
+
+    def has_looked_around(self) -> bool:
+        return all(keeper.intake.has_scanned or keeper.intake.fault for keeper in self._keepers.values())
+
+    def is_idle(self) -> bool:
+        """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
+        intakes = (keeper.intake for keeper in self._keepers.values() if not keeper.is_silent)
+        return self._pipeline.is_idle(utc_now()) and all(
+            intake.fault is not None or self._waits_for_gate(intake) or intake.is_idle() for intake in intakes
+        )
+
+    def is_stuck(self, now: float) -> bool:
+        """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""
+        steps = self._pipeline.slow_steps(now, _STUCK_SECONDS)
+        slow = {
+            *steps.values(),
+            *(name for name, each in self._keepers.items() if each.silent_seconds(now) > _STUCK_SECONDS),
+        }
+        return any(_answers(self._config.inboxes[name]) for name in slow)
+
+    def outcome(self, *, once: bool) -> Outcome:
+        """Return what has been done and, after a single run, what remains."""
+        delivered, quarantined = self._pipeline.delivered, self._pipeline.quarantined
+        left = list(self._left()) if once else []
+        ending = Ending.UNFINISHED if left else Ending.QUARANTINED if quarantined else Ending.DONE
+        return Outcome(ending, delivered, quarantined, left)
+
+    def sentence(self) -> str:
+        """Return the state in one line."""
+        status = self._status
+        if status is None:
+            return "starting"
+        gone = [name for name, inbox in status.inboxes.items() if not inbox.is_open and inbox.fault]
+        counts = (
+            f"{sum(inbox.waiting for inbox in status.inboxes.values())} waiting, {status.in_progress} in progress, "
+        )
+        counts += f"{status.delivered} delivered, {status.quarantined} quarantined"
+        if status.blocked:
+            return f"BLOCKED: {status.blocked}; {counts}"
+        if gone:
+            return f"not available: {', '.join(gone)}; {counts}"
+        return f"the service does not answer; {counts}" if status.is_down else counts
+
+    def publish_status(self, now: float) -> Snapshot:
+        """Write the status for the console, when it has changed, and not more than once a second."""
+        if self._status is not None and now - self._status_at < _STATUS_SECONDS:
+            return self._status
+        fresh = self._snapshot()
+        if not fresh.is_same_but_for_time(self._status):
+            try:
+                content = fresh.model_dump_json(indent=1).encode()
+                disk.write_atomically(Place(self._config.state_dir, FILE), content, durable=False)
+            except FolderFault as fault:
+                if self._status is None or self._status_at > float("-inf"):
+                    event("status.unwritten", logging.WARNING, reason=fault.reason)
+            self._status = fresh
+        self._status_at = now
+        return fresh
+
+    def _keeper(self, inbox: Inbox, intake: Intake) -> Keeper:
+        ignored = Ignored(inbox.ignore)
+        keeper: Keeper
+
+        def on_change(name: str | None) -> None:
+            keeper.nudge(name)
+
+        watcher = Watcher(
+            inbox.path,
+            mode=inbox.watch,
+            recursive=inbox.recursive,
+            is_ignored_folder=lambda base: ignored.folder(base) is not None,
+            on_change=on_change,
+        )
+        keeper = Keeper(intake, watcher)
+        return keeper
+
+    def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:
+        try:
+            folders.require_folder(inbox.path)
+            folders.adopt(inbox)
+        except FolderFault as fault:
+            event("inbox.not_adopted", logging.ERROR, inbox=inbox.name, reason=fault.reason)
+
+    def _tell_held_orders(self) -> None:
+        for name in {order.inbox for order in self._journal.orders()} - set(self._config.inboxes):
+            held = [order for order in self._journal.orders(name) if order.is_live]
+            if held:
+                event("inbox.not_configured", logging.WARNING, inbox=name, held_orders=len(held))
+
+    def _mind_silence(self, keeper: Keeper, now: float) -> None:
+        """Say once that a folder does not answer, and once that it does again."""
+        is_silent = keeper.silent_seconds(now) > _SILENT_SECONDS
+        if is_silent and not keeper.is_silent:
+            event("inbox.silent", logging.WARNING, inbox=keeper.intake.inbox.name, seconds=_SILENT_SECONDS)
+        elif keeper.is_silent and not is_silent:
+            event("inbox.answers", inbox=keeper.intake.inbox.name)
+        keeper.is_silent = is_silent
+
+    def _waits_for_gate(self, intake: Intake) -> bool:
+        is_barred = self._pipeline.gate.fault is not None or self._pipeline.gate.is_down
+        return is_barred and intake.has_scanned
+
+    def _left(self) -> list[str]:
+        lines = []
+        gate = self._pipeline.gate
+        if gate.fault is not None:
+            lines.append(f"the service refuses: {gate.fault.reason}")
+        for name, keeper in self._keepers.items():
+            if keeper.is_silent:
+                lines.append(f"{name}: a folder does not answer")
+            if keeper.intake.fault is not None:
+                lines.append(f"{name}: {keeper.intake.fault.reason}")
+            lines += [f"{name}: {printable(file)}: {why}" for file, why in keeper.intake.unfinished().items()]
+        for order in self._journal.orders():
+            if order.state is State.QUARANTINED:
+                continue
+            until = f", next try {order.not_before.astimezone():%Y-%m-%d %H:%M}" if order.not_before else ""
+            why = order.trouble or f"it is {order.state}"
+            lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in order.files]
+        return lines
+
+    def _snapshot(self) -> Snapshot:
+        gate = self._pipeline.gate
+        live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
+        return Snapshot(
+            at=utc_now(),
+            pid=os.getpid(),
+            version=__version__,
+            started=self._started,
+            inboxes={name: self._inbox_snapshot(keeper) for name, keeper in self._keepers.items()},
+            blocked=gate.fault.reason if gate.fault else "",
+            blocked_code=gate.fault.code if gate.fault else "",
+            blocked_since=self._moment(gate.since) if gate.fault else None,
+            is_down=gate.is_down,
+            is_slowed=self._service.is_slowed,
+            in_progress=sum(len(order.files) for order in live),
+            delivered=self._pipeline.delivered,
+            quarantined=self._pipeline.quarantined,
+            delivered_bytes=self._pipeline.delivered_bytes,
+        )
+
+    def _inbox_snapshot(self, keeper: Keeper) -> InboxSnapshot:
+        intake, counts = keeper.intake, keeper.intake.counts()
+        oldest = intake.oldest_waiting()
+        fault = "a folder does not answer" if keeper.is_silent else intake.fault.reason if intake.fault else ""
+        return InboxSnapshot(
+            is_open=intake.is_open and not keeper.is_silent,
+            fault=fault,
+            fault_code=intake.fault.code if intake.fault else "",
+            watch=keeper.watcher.kind,
+            watch_reason=keeper.watcher.reason,
+            waiting=counts.get("wait", 0),
+            staying=counts.get("stay", 0),
+            oldest_waiting_since=self._moment(oldest) if oldest is not None else None,
+            remarks={printable(name): reason for name, reason in intake.remarks().items()},
+        )
+
+    def _moment(self, monotonic: float) -> datetime:
+        return (self._clock_start + timedelta(seconds=monotonic)).astimezone(UTC).replace(microsecond=0)
+
+
+def _answers(inbox: Inbox) -> bool:
+    """Do the inbox's folders answer within a few seconds? Asked from a thread that may be lost."""
+    answered = threading.Event()
+
+    def ask(done: Callable[[], None] = answered.set) -> None:
+        for path in filter(None, (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)):
+            os.path.exists(os.path.join(path, "."))
+        done()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(_SILENT_SECONDS)

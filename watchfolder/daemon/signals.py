@@ -1,0 +1,45 @@
+"""What signals ask for, as flags that the main loop reads: a handler does nothing else."""
+
+import signal
+from types import FrameType
+from typing import Self
+
+from watchfolder.daemon.bell import Bell
+
+
+class Signals:
+    """SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 scans. SIGIO is ignored: a lease that ends must not end us."""
+
+    def __init__(self, bell: Bell) -> None:
+        self.stop = False
+        self.reload = False
+        self._scan = False
+        self._bell = bell
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            self._before[number] = signal.signal(number, self._take)
+        self._before[signal.SIGIO] = signal.signal(signal.SIGIO, signal.SIG_IGN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type] # what signal.signal itself returned
+
+    def take_scan(self) -> bool:
+        asked, self._scan = self._scan, False
+        return asked
+
+    def take_reload(self) -> None:
+        self.reload = False
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        match number:
+            case signal.SIGHUP:
+                self.reload = True
+            case signal.SIGUSR1:
+                self._scan = True
+            case _:
+                self.stop = True
+        self._bell.ring()

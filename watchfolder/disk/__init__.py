@@ -1,0 +1,85 @@
+"""The only hands on the file system: what is written here survives a power cut, and nothing is ever overwritten.
+
+The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kill test finds none of them):
+
+* Replace: a unique temporary name in the same folder, write in a loop, fsync the file, rename, fsync the folder, and
+  only then act on it.
+* Move: rename without replacing, fsync the *source* folder, then the destination (btrfs otherwise keeps both names).
+* Publish: link the finished file to its final name, fsync the folder, only then drop the temporary name.
+* A failed fsync is final: never again on the same data; whoever tries again writes again, under a new name.
+* Folders are opened one by one, never through a link, so that no one on a share can lead us outside.
+
+FileNotFoundError, FileExistsError and BlockingIOError (a lease is held) are answers and pass; every other OSError
+leaves as errors.FolderFault.
+"""
+
+from watchfolder.disk.durable import (
+    append_line,
+    hold_lock,
+    new_file,
+    remove,
+    sweep,
+    touch_marker,
+    write_atomically,
+    write_new,
+)
+from watchfolder.disk.moves import move, publish_new
+from watchfolder.disk.places import (
+    HIDDEN,
+    Entry,
+    NotRegular,
+    Place,
+    create_new,
+    describe_rights,
+    folders_in,
+    free_bytes,
+    has_writer,
+    hidden_part,
+    is_folder,
+    is_regular,
+    is_writable,
+    make_folder,
+    open_folder,
+    open_regular,
+    read_bytes,
+    reading,
+    remove_empty_folders,
+    scan,
+    sha256_of,
+    stat_of,
+)
+
+__all__ = [
+    "HIDDEN",
+    "Entry",
+    "NotRegular",
+    "Place",
+    "append_line",
+    "create_new",
+    "describe_rights",
+    "folders_in",
+    "free_bytes",
+    "has_writer",
+    "hidden_part",
+    "hold_lock",
+    "is_folder",
+    "is_regular",
+    "is_writable",
+    "make_folder",
+    "move",
+    "new_file",
+    "open_folder",
+    "open_regular",
+    "publish_new",
+    "read_bytes",
+    "reading",
+    "remove",
+    "remove_empty_folders",
+    "scan",
+    "sha256_of",
+    "stat_of",
+    "sweep",
+    "touch_marker",
+    "write_atomically",
+    "write_new",
+]

@@ -1,0 +1,145 @@
+"""Writing that survives a power cut: replace, append, remove."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Collection, Iterator
+
+from watchfolder.disk.moves import publish_new, write_all
+from watchfolder.disk.places import (
+    Place,
+    create_new,
+    hidden_part,
+    is_temporary,
+    open_folder,
+    scan,
+    share_group,
+    sync_folder,
+    temporary_name,
+    translated,
+)
+
+
+def write_atomically(place: Place, data: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
+    """Replace or create the file in one gesture: its readers see the old content or the new one, whole.
+
+    With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
+    """
+    with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
+        temporary = place.beside(temporary_name())
+        descriptor = create_new(temporary, mode)
+        try:
+            try:
+                write_all(descriptor, data)
+                if durable:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.rename(temporary.base, place.base, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(temporary.base, dir_fd=folder)
+            raise
+        if durable:
+            sync_folder(folder)
+
+
+def write_new(place: Place, data: bytes, *, owner: str) -> None:
+    """Create a small file on a share, whole and durable. Raises FileExistsError when the name is taken."""
+    part = hidden_part(place.root, owner)
+    try:
+        with new_file(part) as write:
+            write(data)
+        publish_new(part, place)
+    except BaseException:
+        remove(part, durable=False)
+        raise
+
+
+@contextlib.contextmanager
+def new_file(place: Place) -> Iterator[Callable[[bytes], None]]:
+    """Give a function that appends to a new file; when the block ends, file and name are synced.
+
+    The caller removes the file when the block raised.
+    """
+    descriptor = create_new(place)
+    try:
+        with translated(place.path):
+            yield lambda block: write_all(descriptor, block)
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    with open_folder(place.root, place.folder) as folder, translated(place.path):
+        sync_folder(folder)
+
+
+def append_line(place: Place, line: bytes) -> None:
+    """Append one line and sync it. After a torn tail a newline comes first, so that one cut costs one line."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
+        descriptor = os.open(place.base, flags, 0o640, dir_fd=folder)
+        try:
+            size = os.fstat(descriptor).st_size
+            is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            write_all(descriptor, b"\n" * is_torn + line + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if size == 0:
+            sync_folder(folder)
+
+
+def remove(place: Place, *, durable: bool = True) -> None:
+    """Unlink the file, if it is there, and sync its folder."""
+    try:
+        with open_folder(place.root, place.folder) as folder, translated(place.path):
+            os.unlink(place.base, dir_fd=folder)
+            if durable:
+                sync_folder(folder)
+    except FileNotFoundError:
+        return
+
+
+def touch_marker(place: Place) -> None:
+    """Make sure an empty file is there; says only that this process lives, so it is not synced."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
+        descriptor = os.open(place.base, flags, 0o600, dir_fd=folder)
+        share_group(descriptor, folder)
+        os.close(descriptor)
+
+
+def fsync_directory(root: str, relative: str = "") -> None:
+    with open_folder(root, relative) as folder, translated(os.path.join(root, relative)):
+        sync_folder(folder)
+
+
+def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()) -> int:
+    """Remove the temporary files of `owner` ("": of anybody) that lie in root/folder, but for the names in `keep`.
+
+    Names are below root, as Place has them. Returns how many went. Nobody may be writing there under this owner.
+    """
+    try:
+        entries = list(scan(root, folder, recursive=False))
+    except FileNotFoundError:
+        return 0
+    ours = [Place(root, entry.name) for entry in entries if entry.name not in keep]
+    ours = [place for place in ours if is_temporary(place.base, owner)]
+    for place in ours:
+        remove(place, durable=False)
+    return len(ours)
+
+
+def hold_lock(place: Place) -> int | None:
+    """Take the lock for as long as the returned descriptor stays open; None when another process holds it.
+
+    The kernel lets go of it when the process dies, however it dies.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
+        descriptor = os.open(place.base, flags, 0o600, dir_fd=folder)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor

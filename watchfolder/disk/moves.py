@@ -1,0 +1,197 @@
+"""Moving and publishing a person's file: never onto another one, never by halves."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+
+from watchfolder.disk.places import (
+    Place,
+    create_new,
+    hidden_part,
+    open_folder,
+    open_regular,
+    sha256_of,
+    sync_folder,
+    translated,
+)
+from watchfolder.errors import FolderFault
+
+_RENAME_NOREPLACE = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+_PLACEHOLDER = b"watchfolder is putting a file here\n"
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte: a short write is real (a signal, a nearly full disk)."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def move(source: Place, target: Place, *, owner: str) -> None:
+    """Move a file without replacing another; repeating a move that had happened, wholly or by half, is fine.
+
+    `owner` signs the temporary copy when the move crosses file systems. The target's name must have been journalled
+    before: on file systems without RENAME_NOREPLACE, and between file systems, a crash can leave a placeholder or a
+    whole copy under it. Raises FileExistsError when another file holds the name, FileNotFoundError when there is
+    nothing at either place, FolderFault.
+    """
+    with (
+        open_folder(source.root, source.folder) as from_folder,
+        open_folder(target.root, target.folder, create=True) as to_folder,
+        translated(target.path),
+    ):
+        try:
+            _rename_new(from_folder, source.base, to_folder, target.base)
+        except FileExistsError:
+            if not _is_same_file(from_folder, source.base, to_folder, target.base):
+                raise
+            os.unlink(source.base, dir_fd=from_folder)  # a power cut had kept both names (btrfs)
+        except FileNotFoundError:
+            if not _exists(to_folder, target.base) or _exists(from_folder, source.base):
+                raise
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_across(source, from_folder, target, to_folder, owner)
+        sync_folder(from_folder)
+        sync_folder(to_folder)
+
+
+def publish_new(part: Place, target: Place) -> None:
+    """Give the finished, synced file `part` its final name on the same file system; then its temporary name goes.
+
+    Raises FileExistsError when another file holds the name, FileNotFoundError when `part` is gone.
+    """
+    with (
+        open_folder(part.root, part.folder) as parts,
+        open_folder(target.root, target.folder, create=True) as folder,
+        translated(target.path),
+    ):
+        try:
+            os.link(part.base, target.base, src_dir_fd=parts, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError:
+            if _is_placeholder(folder, target.base):
+                os.rename(part.base, target.base, src_dir_fd=parts, dst_dir_fd=folder)
+            elif not _is_same_file(parts, part.base, folder, target.base):
+                raise
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            _rename_over_placeholder(parts, part.base, folder, target.base)
+        sync_folder(folder)
+        with contextlib.suppress(FileNotFoundError):  # renamed, not linked
+            os.unlink(part.base, dir_fd=parts)
+            sync_folder(parts)
+
+
+def _rename_new(from_folder: int, source: str, to_folder: int, target: str) -> None:
+    failed = _libc.renameat2(from_folder, os.fsencode(source), to_folder, os.fsencode(target), _RENAME_NOREPLACE)
+    if not failed:
+        return
+    number = ctypes.get_errno()
+    if number in _NO_SUCH_FLAG:
+        _rename_over_placeholder(from_folder, source, to_folder, target)
+    else:
+        raise OSError(number, os.strerror(number), source, None, target)
+
+
+def _rename_over_placeholder(from_folder: int, source: str, to_folder: int, target: str) -> None:
+    """Take the name with an exclusive placeholder, then rename over it. A leftover placeholder of ours is taken on."""
+    os.stat(source, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(target, flags, 0o600, dir_fd=to_folder)
+    except FileExistsError:
+        if not _is_placeholder(to_folder, target):
+            raise
+    else:
+        try:
+            write_all(descriptor, _PLACEHOLDER)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    os.rename(source, target, src_dir_fd=from_folder, dst_dir_fd=to_folder)
+
+
+def _is_placeholder(folder: int, name: str) -> bool:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        return os.read(descriptor, len(_PLACEHOLDER) + 1) == _PLACEHOLDER
+    finally:
+        os.close(descriptor)
+
+
+def _is_same_file(one_folder: int, one: str, other_folder: int, other: str) -> bool:
+    try:
+        first = os.stat(one, dir_fd=one_folder, follow_symlinks=False)
+        second = os.stat(other, dir_fd=other_folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(first, second)
+
+
+def _exists(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _copy_across(source: Place, from_folder: int, target: Place, to_folder: int, owner: str) -> None:
+    """Copy to another file system, compare, publish, and only then unlink the source if it is still the same."""
+    before = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
+    if not (_exists(to_folder, target.base) and _holds_same_bytes(source, target, before.st_size)):
+        part = hidden_part(target.root, owner)
+        try:
+            _copy(source, part)
+            _compare(source, part)
+            publish_new(part, target)
+        except BaseException:
+            with open_folder(part.root, part.folder) as parts, contextlib.suppress(FileNotFoundError):
+                os.unlink(part.base, dir_fd=parts)
+            raise
+    after = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
+    if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+        raise FolderFault(f"{source.path}: it changed while it was moved", code="EAGAIN")
+    os.unlink(source.base, dir_fd=from_folder)
+
+
+def _compare(source: Place, part: Place) -> None:
+    if sha256_of(part) != sha256_of(source):
+        raise FolderFault(f"{part.path}: the copy differs from its original", code="EIO")
+
+
+def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:
+    """Is the target a copy that an earlier, interrupted move had finished?"""
+    with os.fdopen(open_regular(target), "rb") as file:
+        same_size = os.fstat(file.fileno()).st_size == size
+    return same_size and sha256_of(source) == sha256_of(target)
+
+
+def _copy(source: Place, part: Place) -> None:
+    with os.fdopen(open_regular(source), "rb") as reader, os.fdopen(create_new(part), "wb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        status = os.fstat(reader.fileno())
+        for name in _attributes(reader.fileno()):
+            with contextlib.suppress(OSError):  # the other file system may not know them: kept where possible
+                os.setxattr(writer.fileno(), name, os.getxattr(reader.fileno(), name))
+        os.utime(writer.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.fsync(writer.fileno())
+
+
+def _attributes(descriptor: int) -> list[str]:
+    try:
+        return os.listxattr(descriptor)
+    except OSError:
+        return []

@@ -1,0 +1,369 @@
+"""Where things are: places below a root, reached without following a link, and what lies there."""
+
+import contextlib
+import errno
+import fcntl
+import grp
+import hashlib
+import os
+import pwd
+import secrets
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from watchfolder.errors import FolderFault
+
+HIDDEN = ".watchfolder"
+_ANYBODY = 0o777  # less the umask
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_BLOCK = 1 << 20
+_ANSWERS = (FileNotFoundError, FileExistsError, BlockingIOError)
+_PLAIN_WORDS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "it is read-only",
+    errno.EIO: "the disk reports errors",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOTCONN: "the share does not answer",
+    errno.ESTALE: "the share does not answer",
+    errno.EHOSTDOWN: "the share does not answer",
+    errno.ETIMEDOUT: "the share does not answer",
+    errno.ENAMETOOLONG: "its name is too long",
+}
+
+
+class NotRegular(FolderFault):
+    """A link, FIFO, socket, device or folder stands where a plain file was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A name below a root folder. The root is configured and trusted; what is below it is not."""
+
+    root: str
+    name: str
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.name)
+
+    @property
+    def base(self) -> str:
+        return os.path.basename(self.name)
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.root, self.name)
+
+    def beside(self, base: str) -> "Place":
+        return Place(self.root, os.path.join(self.folder, base))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file as a scan saw it. Sizes in bytes; `is_regular` is false for links, FIFOs, sockets and devices."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    is_regular: bool
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn an OSError into FolderFault, in plain words, unless it is an answer that the caller asked for."""
+    try:
+        yield
+    except _ANSWERS:
+        raise
+    except OSError as error:
+        words = _PLAIN_WORDS.get(error.errno or 0, os.strerror(error.errno or 0))
+        raise FolderFault(f"{path}: {words}", code=errno.errorcode.get(error.errno or 0, "EUNKNOWN")) from error
+
+
+@contextlib.contextmanager
+def open_folder(root: str, relative: str = "", *, create: bool = False) -> Iterator[int]:
+    """Open `relative` below `root`, one folder after the other, never through a link; give its descriptor.
+
+    With `create`, missing folders are made (0777 less the umask, the parent's group) and synced.
+    Raises FileNotFoundError when something below root is missing; FolderFault when root itself is, or when a link or
+    a file is in the way.
+    """
+    descriptor = _open_root(root)
+    with translated(os.path.join(root, relative)):
+        try:
+            for part in filter(None, relative.split("/")):
+                below = _step_into(descriptor, part, create=create)
+                os.close(descriptor)
+                descriptor = below
+        except BaseException:
+            os.close(descriptor)
+            raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open_root(root: str) -> int:
+    try:
+        with translated(root):
+            return os.open(root, _FOLDER)
+    except FileNotFoundError as error:
+        raise FolderFault(f"{root}: the folder is not there", code="ENOENT") from error
+
+
+def _step_into(parent: int, part: str, *, create: bool) -> int:
+    try:
+        return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+    except FileNotFoundError:
+        if not create:
+            raise
+    with contextlib.suppress(FileExistsError):  # somebody else made it meanwhile: as good
+        os.mkdir(part, _ANYBODY, dir_fd=parent)
+    descriptor = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+    share_group(descriptor, parent)
+    sync_folder(parent)
+    return descriptor
+
+
+def make_folder(root: str, relative: str, mode: int = _ANYBODY) -> None:
+    """Make the folder and those above it, durably; the last one gets `mode`, less the umask."""
+    with open_folder(root, relative, create=True) as descriptor, translated(os.path.join(root, relative)):
+        if mode != _ANYBODY:
+            os.fchmod(descriptor, mode)
+
+
+def share_group(descriptor: int, parent: int) -> None:
+    """Give a new file the group of its folder, so that the people of the share can open and move it."""
+    group = os.fstat(parent).st_gid
+    if os.fstat(descriptor).st_gid != group:
+        with contextlib.suppress(PermissionError):  # not a member of that group: the umask alone decides
+            os.fchown(descriptor, -1, group)
+
+
+def sync_folder(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync folders
+            raise
+
+
+def temporary_name(owner: str = "state") -> str:
+    """Return a fresh hidden name, short enough for any file system; `owner` tells whose leftover it is."""
+    return f".wf-{owner[:8]}-{secrets.token_hex(4)}.tmp"
+
+
+def is_temporary(base: str, owner: str) -> bool:
+    return base.startswith(f".wf-{owner[:8]}") and base.endswith(".tmp")
+
+
+def hidden_part(root: str, owner: str) -> Place:
+    """Return a fresh temporary place in the one hidden folder of `root`, so that leftovers are found in one look."""
+    return Place(root, f"{HIDDEN}/{temporary_name(owner)}")
+
+
+def create_new(place: Place, mode: int = 0o666) -> int:
+    """Create the file, which must not exist, and give a descriptor to write to; missing folders are made."""
+    with open_folder(place.root, place.folder, create=True) as parent, translated(place.path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(place.base, flags, mode, dir_fd=parent)
+        share_group(descriptor, parent)
+        return descriptor
+
+
+def open_regular(place: Place) -> int:
+    """Open a plain file for reading; whatever is done afterwards is done with the descriptor.
+
+    Raises FileNotFoundError, NotRegular, BlockingIOError (somebody holds a lease on it), FolderFault.
+    """
+    with open_folder(place.root, place.folder) as parent:
+        try:
+            with translated(place.path):
+                descriptor = os.open(place.base, _FILE, dir_fd=parent)
+        except FolderFault as fault:
+            if fault.code in {"ELOOP", "ENXIO", "EISDIR"}:
+                raise NotRegular(f"{place.path}: not a plain file", code=fault.code) from fault
+            raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegular(f"{place.path}: not a plain file", code="EINVAL")
+    return descriptor
+
+
+def stat_of(place: Place) -> os.stat_result | None:
+    """Return what lies there (a link itself, not its target), or None."""
+    try:
+        with open_folder(place.root, place.folder) as parent, translated(place.path):
+            return os.stat(place.base, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def is_folder(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode)
+
+
+def is_regular(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode)
+
+
+def read_bytes(place: Place, limit: int) -> bytes:
+    """Return a small file's content; FolderFault when it is longer than `limit` bytes."""
+    descriptor = open_regular(place)
+    with os.fdopen(descriptor, "rb") as file, translated(place.path):
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise FolderFault(f"{place.path}: longer than {limit} bytes", code="EFBIG")
+    return content
+
+
+@contextlib.contextmanager
+def reading(place: Place) -> Iterator[Callable[[int, int], bytes]]:
+    """Give a function (offset, length) that reads from the file, as `images` wants it."""
+    descriptor = open_regular(place)
+    try:
+        with translated(place.path):
+            yield lambda offset, length: os.pread(descriptor, length, offset)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(place: Place) -> str:
+    with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def has_writer(descriptor: int) -> bool | None:
+    """Is anybody writing this file? None where the kernel cannot tell us (network share, not the owner).
+
+    A read lease is granted only when nobody has the file open for writing. It is given back at once; the SIGIO that
+    a new writer could cause in between would end the process, so the main thread ignores it (`daemon`).
+    """
+    if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
+        return None
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def free_bytes(root: str) -> int:
+    with translated(root):
+        answer = os.statvfs(root)
+        return answer.f_bavail * answer.f_frsize
+
+
+def describe_rights(place: Place) -> str:
+    """Name owner, group and mode of what is there, for the person who has to change them."""
+    found = stat_of(place)
+    if found is None:
+        return "it is gone"
+    return f"owner {_user(found.st_uid)}, group {_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def scan(
+    root: str,
+    relative: str = "",
+    *,
+    skip_folder: Callable[[str], bool] = lambda _name: False,
+    recursive: bool = True,
+    on_fault: Callable[[str, FolderFault], None] = lambda _folder, _fault: None,
+) -> Iterator[Entry]:
+    """Give every file below root/relative in one pass, whatever kind it is; links are never followed.
+
+    A folder that vanishes meanwhile is left out; one that cannot be read is told to `on_fault`. Only a fault of the
+    first folder is raised.
+    """
+    waiting = [relative]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries, folders = _list(root, folder)
+        except FileNotFoundError:
+            if folder == relative:
+                raise
+            continue
+        except FolderFault as fault:
+            if folder == relative:
+                raise
+            on_fault(folder, fault)
+            continue
+        yield from entries
+        if recursive:
+            waiting += [name for name in folders if not skip_folder(os.path.basename(name))]
+
+
+def _list(root: str, folder: str) -> tuple[list[Entry], list[str]]:
+    entries, folders = [], []
+    prefix = f"{folder}/" if folder else ""
+    with (
+        open_folder(root, folder) as descriptor,
+        translated(os.path.join(root, folder)),
+        os.scandir(descriptor) as found,
+    ):
+        for item in found:
+            try:
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(prefix + item.name)
+                    continue
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:  # vanished between the listing and the look
+                continue
+            regular = stat.S_ISREG(status.st_mode)
+            entries.append(Entry(prefix + item.name, status.st_size, status.st_mtime_ns, regular))
+    return entries, folders
+
+
+def folders_in(root: str, relative: str = "") -> list[str]:
+    """Return the base names of the folders there, links left out; none when root/relative is not there."""
+    try:
+        with open_folder(root, relative) as folder, translated(root), os.scandir(folder) as found:
+            return sorted(item.name for item in found if item.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+
+
+def is_writable(root: str) -> bool:
+    """May we make files there: by its rights, and by its file system?"""
+    return os.access(root, os.W_OK | os.X_OK)
+
+
+def remove_empty_folders(root: str, relative: str) -> None:
+    """Remove `relative` below root and the folders above it, as far as they are empty; never root itself."""
+    while relative:
+        above = os.path.dirname(relative)
+        try:
+            with open_folder(root, above) as parent, translated(os.path.join(root, relative)):
+                os.rmdir(os.path.basename(relative), dir_fd=parent)
+                sync_folder(parent)
+        except (FileNotFoundError, FileExistsError):
+            pass
+        except FolderFault as fault:
+            if fault.code == "ENOTEMPTY":
+                return
+            raise
+        relative = above

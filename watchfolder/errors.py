@@ -1,0 +1,75 @@
+"""What can go wrong, sorted by what to do next.
+
+A foreign exception (OSError, requests, pydantic) becomes one of these on the line where it arises; above that line
+nobody asks what happened, only what to do. `reason` is a sentence that a person can act on and that holds no secret.
+"""
+
+from enum import StrEnum
+
+
+class WatchfolderError(Exception):
+    """The root. `reason` is for people; `code` is the word of the service, the storage or the kernel, for support."""
+
+    def __init__(self, reason: str, *, code: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+class Retry(WatchfolderError):
+    """A passing fault: the same call again later, under the same key."""
+
+
+class FolderFault(Retry):
+    """A configured folder is full, read-only, gone or not ours to write: its inbox waits, the others go on."""
+
+
+class SlowDown(Retry):
+    """Too many requests. `retry_after_seconds` is what the service asked for, if it did."""
+
+    def __init__(self, reason: str, *, code: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(reason, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Scope(StrEnum):
+    """How much of the service refuses."""
+
+    EVERYTHING = "everything"  # the key, or the endpoint itself: no call will pass
+    PURCHASES = "purchases"  # no credits: create and confirm only; what is under way is still fetched
+
+
+class Blocked(WatchfolderError):
+    """The service as a whole refuses. Nothing is any file's fault: stop, keep everything, probe now and then."""
+
+    def __init__(self, reason: str, *, code: str = "", scope: Scope = Scope.EVERYTHING) -> None:
+        super().__init__(reason, code=code)
+        self.scope = scope
+
+
+class Redo(WatchfolderError):
+    """The order is not where we thought: look at the service and go on from there (upload again, look again)."""
+
+
+class Forgotten(WatchfolderError):
+    """The service says it does not have this order. Believed only when said twice, ten minutes apart."""
+
+
+class Reject(WatchfolderError):
+    """This file will never pass: quarantine it with the reason. `advice` is the next step for its owner."""
+
+    def __init__(self, reason: str, *, code: str = "", advice: str = "") -> None:
+        super().__init__(reason, code=code)
+        self.advice = advice
+
+
+class ConfigError(WatchfolderError):
+    """The configuration, or what it names, is wrong. `faults` holds one line each, with its path in the YAML."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class InstanceLocked(WatchfolderError):
+    """Another watchfolder holds this state directory."""

@@ -1,0 +1,88 @@
+"""One answer for the intake: is it a picture, is it whole, and if not, what is it?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watchfolder.images import bmp, jpeg, png, tiff, webp
+from watchfolder.images.formats import Foreign, Format, calls_itself_foreign, calls_itself_picture, identify
+from watchfolder.images.source import BYTES_AT_MOST, Incomplete, ReadAt, Source, Wholeness
+
+HEAD_BYTES = 4096
+
+_EXAMINERS: dict[Format, Callable[[Source], Wholeness]] = {
+    Format.JPEG: jpeg.examine,
+    Format.PNG: png.examine,
+    Format.WEBP: webp.examine,
+    Format.TIFF: tiff.examine,
+    Format.BMP: bmp.examine,
+}
+
+
+class Kind(StrEnum):
+    """What the intake should think of a file; WHOLE, SUSPECT and PARTIAL are those of Wholeness."""
+
+    EMPTY = "empty"
+    WHOLE = "whole"
+    SUSPECT = "suspect"  # to be taken after it has stayed unchanged for longer: a black picture ends in zeros, too
+    PARTIAL = "partial"  # a picture that is not complete, or a picture's name over bytes that tell nothing yet
+    FOREIGN_PICTURE = "foreign_picture"  # RAW, HEIC, PSD…: `foreign.advice` says how to convert it
+    NOT_A_PICTURE_BUT_NAMED_SO = "not_a_picture_but_named_so"
+    OTHER = "other"  # none of our business: it stays where it is
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`detail` says in plain words what is missing when `kind` is PARTIAL or SUSPECT."""
+
+    kind: Kind
+    format: Format | None = None
+    foreign: Foreign | None = None
+    detail: str = ""
+
+
+def wholeness(form: Format, read_at: ReadAt, size: int) -> Wholeness:
+    """Tell how much of the picture of format `form` is there; bytes behind a complete picture do not matter."""
+    return _examine(form, read_at, size)[0]
+
+
+def is_whole(form: Format, read_at: ReadAt, size: int) -> bool:
+    return wholeness(form, read_at, size) is Wholeness.WHOLE
+
+
+def inspect(read_at: ReadAt, size: int, name: str) -> Verdict:
+    """Judge a file of `size` bytes. Bytes decide; the name is asked only where they do not."""
+    if size <= 0:
+        return Verdict(Kind.EMPTY)
+    head = read_at(0, min(size, HEAD_BYTES))
+    what = identify(head, name)
+    if isinstance(what, Format):
+        found, detail = _examine(what, read_at, size)
+        return Verdict(Kind(found.value), format=what, detail=detail)
+    if what is None:
+        return _judge_by_name(head, name)
+    if what.is_picture:
+        return Verdict(Kind.FOREIGN_PICTURE, foreign=what)
+    return Verdict(Kind.NOT_A_PICTURE_BUT_NAMED_SO if calls_itself_picture(name) else Kind.OTHER, foreign=what)
+
+
+def _judge_by_name(head: bytes, name: str) -> Verdict:
+    foreign = calls_itself_foreign(name)
+    if not any(head) and (foreign is not None or calls_itself_picture(name)):
+        return Verdict(Kind.PARTIAL, detail="the file has its size but nothing has been written into it yet")
+    if foreign is not None:
+        return Verdict(Kind.FOREIGN_PICTURE if foreign.is_picture else Kind.OTHER, foreign=foreign)
+    if calls_itself_picture(name):
+        return Verdict(Kind.PARTIAL, detail="it does not begin like a JPEG, PNG, WebP, TIFF or BMP picture")
+    return Verdict(Kind.OTHER)
+
+
+def _examine(form: Format, read_at: ReadAt, size: int) -> tuple[Wholeness, str]:
+    bytes_at_most = jpeg.BYTES_AT_MOST if form is Format.JPEG else BYTES_AT_MOST
+    try:
+        found = _EXAMINERS[form](Source(read_at, size, form.label, bytes_at_most))
+    except Incomplete as finding:
+        return Wholeness.PARTIAL, str(finding)
+    if found is Wholeness.SUSPECT:
+        return found, f"the {form.label} may not be filled to its end yet"
+    return found, ""

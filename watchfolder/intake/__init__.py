@@ -1,0 +1,333 @@
+"""Look, wait until a file has settled, claim it: one inbox, one beat at a time.
+
+Events are nudges, the directory is the truth: every file, whether it was there at the start, moved in with its folder
+or written slowly, comes through the same scan and the same decision.
+"""
+
+import heapq
+import itertools
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from watchfolder import disk
+from watchfolder.config import Inbox
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import event
+from watchfolder.folders import Folders
+from watchfolder.intake.claim import Claims, Ready
+from watchfolder.intake.look import Answer, Decision, decide
+from watchfolder.intake.settle import Sighting
+from watchfolder.names import Ignored
+from watchfolder.order import Order
+
+__all__ = ["Answer", "Claims", "Decision", "Desk", "Intake", "Ready", "explain"]
+
+_MOST_DECISIONS = 64  # in one beat: then the nudges and the timers have their turn
+_EMPTY_FOLDER_SECONDS = 24 * 3600.0
+_REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with its pictures
+_FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
+_MAX_TOLD = 1000
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where claimed orders go. `room` says how many more orders of this inbox the pipeline takes."""
+
+    room: Callable[[str], int]
+    admit: Callable[[Order], None]
+
+
+class Intake:
+    """The look at one inbox. `nudge` may come from any thread, `beat` from one."""
+
+    def __init__(
+        self, inbox: Inbox, claims: Claims, folders: Folders, desk: Desk, sweep_reasons: Callable[[], None]
+    ) -> None:
+        self.inbox = inbox
+        self.fault: FolderFault | None = None
+        self.is_open = False  # the folders are there and what a crash left has been dealt with
+        self.has_scanned = False
+        self._claims = claims
+        self._folders = folders
+        self._desk = desk
+        self._sweep_reasons = sweep_reasons
+        self._ignored = Ignored(inbox.ignore)
+        self._guard = threading.Lock()
+        self._nudges: set[str | None] = set()
+        self._sightings: dict[str, Sighting] = {}
+        self._decisions: dict[str, Decision] = {}
+        self._timers: list[tuple[float, str]] = []
+        self._quiet: dict[str, None] = {}  # names whose time has come, oldest first
+        self._emptied: dict[str, float] = {}
+        self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
+        self._scan_at = 0.0
+        self._reasons_at = 0.0
+        self._fault_told = ""
+
+    # --- from any thread
+
+    def nudge(self, name: str | None) -> None:
+        """Something may have changed at `name` (below the inbox), or anywhere (None)."""
+        with self._guard:
+            self._nudges.add(name)
+
+    def report(self, fault: FolderFault, needs: int = 0) -> None:
+        """Take in that a folder failed: nothing new is taken until all answer again and `needs` bytes fit."""
+        self.is_open = False
+        self.fault = fault
+        self._needs = needs
+        if fault.reason != self._fault_told:
+            event("inbox.waits", logging.WARNING, inbox=self.inbox.name, reason=fault.reason, code=fault.code)
+            self._fault_told = fault.reason
+
+    def counts(self) -> dict[str, int]:
+        """Return how many files there are by answer; those not decided yet are waiting."""
+        decisions = dict(self._decisions)
+        found = Counter(str(decision.answer) for decision in decisions.values())
+        found[str(Answer.WAIT)] += max(0, len(self._sightings) - len(decisions))
+        return dict(found)
+
+    def remarks(self) -> dict[str, str]:
+        """Return the files that a person should know of, with the reason."""
+        decisions = dict(self._decisions)
+        told = ((name, each.reason) for name, each in decisions.items() if each.is_warning)
+        return dict(itertools.islice(told, _MAX_TOLD))
+
+    def oldest_waiting(self) -> float | None:
+        """Return when (monotonic seconds) the longest-waiting file was first seen."""
+        for name, sighting in itertools.islice(list(self._sightings.items()), _MAX_TOLD):
+            decision = self._decisions.get(name)
+            if decision is None or decision.answer is Answer.WAIT:
+                return sighting.first_seen
+        return None
+
+    def unfinished(self) -> dict[str, str]:
+        """Return files that were left for later, with the reason; bounded."""
+        left = {name: each.reason for name, each in self._decisions.items() if each.answer is Answer.WAIT}
+        left |= dict.fromkeys(self._quiet, "it waits for its turn")
+        return dict(itertools.islice((self.remarks() | left).items(), _MAX_TOLD))
+
+    # --- from the inbox's own thread
+
+    def open(self, now: float) -> float:
+        """Check the folders and deal with what a crash left; return when to try again if that failed."""
+        try:
+            self._folders.require(self.inbox)
+            self._folders.require_room(self.inbox, self._needs)
+            self._claims.recover()
+        except FolderFault as fault:
+            self.report(fault, self._needs)
+            return now + _FAULT_SECONDS
+        self.is_open = True
+        self._scan_at = now
+        if self._fault_told:
+            event("inbox.back", inbox=self.inbox.name)
+        self.fault = None
+        self._fault_told = ""
+        self._needs = 0
+        return now
+
+    def beat(self, now: float) -> float:
+        """Look, decide and claim; return when (monotonic seconds) the next beat is due without a nudge."""
+        try:
+            if now >= self._scan_at:
+                self._folders.require(self.inbox)
+                self._scan(now)
+            else:
+                self._follow_nudges(now)
+            self._wake_timers(now)
+            self._work(now)
+        except FolderFault as fault:
+            self.report(fault, self._needs)
+            return now + _FAULT_SECONDS
+        if self._quiet and self._desk.room(self.inbox.name) > 0:
+            return now
+        return min(self._scan_at, self._timers[0][0] if self._timers else self._scan_at)
+
+    def is_idle(self) -> bool:
+        """Would only a change or a long wait bring something to do?"""
+        waiting = (self._decisions.get(name) for _, name in self._timers if name in self._sightings)
+        settling = any(each is None or each.is_passing for each in waiting)
+        return self.has_scanned and not (self._nudges or self._quiet or settling)
+
+    def _scan(self, now: float) -> None:
+        with self._guard:
+            self._nudges.clear()  # what came before this scan is seen by it
+        seen = set()
+        for name, entry in self._entries(""):
+            seen.add(name)
+            self._see(entry, now)
+        for name in self._sightings.keys() - seen:
+            self._drop(name)
+        self._scan_at = now + self.inbox.scan_seconds
+        self.has_scanned = True
+        self._remove_emptied_folders()
+        if now >= self._reasons_at:
+            self._reasons_at = now + _REASONS_SECONDS
+            self._sweep_reasons()
+
+    def _follow_nudges(self, now: float) -> None:
+        with self._guard:
+            nudges, self._nudges = self._nudges, set()
+        if None in nudges:
+            self._scan(now)
+            nudges.discard(None)
+        for name in nudges:
+            assert name is not None  # noqa: S101 - taken out above
+            self._follow(name, now)
+
+    def _follow(self, name: str, now: float) -> None:
+        """Take one nudge: a file was worked on, or a folder came whose files made no event of their own."""
+        if self._is_left_alone(name):
+            return
+        sighting = self._sightings.get(name)
+        if sighting is not None:
+            sighting.disturb(now)  # its shape is looked at when its time has come
+            self._wait(name, sighting.quiet_at(self.inbox.settle_seconds))
+            return
+        place = Place(self.inbox.path, name)
+        try:
+            found = disk.stat_of(place)
+            if found is None:
+                return
+            if disk.is_folder(found):
+                for _, entry in self._entries(name):
+                    self._see(entry, now)
+            else:
+                self._see(disk.Entry(name, found.st_size, found.st_mtime_ns, disk.is_regular(found)), now)
+        except (FileNotFoundError, FolderFault):  # gone again, or the folder is not ours: the scan says so
+            return
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, disk.Entry]]:
+        def skip(base: str) -> bool:
+            return self._ignored.folder(base) is not None
+
+        def tell(where: str, _fault: FolderFault) -> None:
+            self._remember(where, Decision(Answer.STAY, _unreadable(self.inbox, where), is_warning=True))
+
+        found = disk.scan(self.inbox.path, folder, skip_folder=skip, recursive=self.inbox.recursive, on_fault=tell)
+        return ((entry.name, entry) for entry in found if not self._ignored.file(os.path.basename(entry.name)))
+
+    def _see(self, entry: disk.Entry, now: float) -> None:
+        if not entry.is_regular:
+            self._remember(entry.name, Decision(Answer.STAY, "it is no plain file (a link, a pipe or a device)"))
+            return
+        sighting = self._sightings.get(entry.name)
+        if sighting is None:
+            self._sightings[entry.name] = Sighting(entry.size, entry.mtime_ns, first_seen=now, since=now)
+        else:
+            before = sighting.since
+            sighting.see(entry.size, entry.mtime_ns, now)
+            if sighting.since == before:
+                return
+        self._wait(entry.name, now + self.inbox.settle_seconds)
+
+    def _wait(self, name: str, due: float) -> None:
+        self._decisions.pop(name, None)
+        self._quiet.pop(name, None)
+        heapq.heappush(self._timers, (due, name))
+
+    def _wake_timers(self, now: float) -> None:
+        woken = []
+        while self._timers and self._timers[0][0] <= now:
+            woken.append(heapq.heappop(self._timers)[1])
+        oldest_first = sorted(
+            (name for name in woken if name in self._sightings),
+            key=lambda name: (self._sightings[name].first_seen, self._sightings[name].mtime_ns),
+        )
+        self._quiet.update(dict.fromkeys(oldest_first))
+
+    def _work(self, now: float) -> None:
+        for _ in range(_MOST_DECISIONS):
+            if not self._quiet or self._desk.room(self.inbox.name) <= 0:
+                return
+            name = next(iter(self._quiet))
+            del self._quiet[name]
+            sighting = self._sightings.get(name)
+            if sighting is not None:
+                self._act(name, sighting, decide(self.inbox, name, sighting, now))
+
+    def _act(self, name: str, sighting: Sighting, decision: Decision) -> None:
+        if decision.answer is Answer.GONE:
+            self._drop(name)
+        elif decision.answer in {Answer.TAKE, Answer.REFUSE}:
+            self._claim(name, sighting, decision)
+        else:
+            self._remember(name, decision)
+            if decision.due is not None:
+                heapq.heappush(self._timers, (decision.due, name))
+
+    def _claim(self, name: str, sighting: Sighting, decision: Decision) -> None:
+        try:
+            self._folders.require(self.inbox)
+            self._folders.require_room(self.inbox, sighting.size)
+        except FolderFault:
+            self._needs = sighting.size
+            self._quiet[name] = None
+            raise
+        ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why)
+        self._drop(name)  # whatever happens now, the next scan sees it afresh if it is still there
+        order = self._claims.claim([ready])
+        folder = os.path.dirname(name)
+        if folder:
+            self._emptied[folder] = time.time()
+        self._desk.admit(order)
+
+    def _remember(self, name: str, decision: Decision) -> None:
+        before = self._decisions.get(name)
+        self._decisions[name] = decision
+        if decision.is_warning and (before is None or before.reason != decision.reason):
+            event("file.stays", logging.WARNING, inbox=self.inbox.name, file=name, reason=decision.reason)
+
+    def _drop(self, name: str) -> None:
+        self._sightings.pop(name, None)
+        self._decisions.pop(name, None)
+        self._quiet.pop(name, None)
+
+    def _is_left_alone(self, name: str) -> bool:
+        folder, base = os.path.split(name)
+        parts = [part for part in folder.split("/") if part]
+        if parts and not self.inbox.recursive:
+            return True
+        return any(map(self._ignored.folder, parts)) or self._ignored.file(base) is not None
+
+    def _remove_emptied_folders(self) -> None:
+        horizon = time.time() - _EMPTY_FOLDER_SECONDS
+        for folder in [name for name, since in self._emptied.items() if since < horizon]:
+            del self._emptied[folder]
+            found = disk.stat_of(Place(self.inbox.path, folder))
+            if found is not None and found.st_mtime < horizon:
+                disk.remove_empty_folders(self.inbox.path, folder)
+
+
+def explain(inbox: Inbox, name: str, now: float, wall: float) -> Decision | str:
+    """Say what the daemon thinks of `name` in the inbox: a Decision, or the pattern that leaves it alone.
+
+    `now` is monotonic, `wall` the clock's seconds; without the daemon's memory, age counts from the last change of
+    the file or its name. Raises FolderFault.
+    """
+    ignored = Ignored(inbox.ignore)
+    folder, base = os.path.split(name)
+    parts = [part for part in folder.split("/") if part]
+    if parts and not inbox.recursive:
+        return "sub-folders are not watched (recursive: false)"
+    for pattern in [*map(ignored.folder, parts), ignored.file(base)]:
+        if pattern is not None:
+            return f"names like {pattern} are left alone (lift it with '!{pattern}' under ignore)"
+    found = disk.stat_of(Place(inbox.path, name))
+    if found is None:
+        return Decision(Answer.GONE, "there is no such file in the inbox")
+    if not disk.is_regular(found):
+        return Decision(Answer.STAY, "it is no plain file (a folder, a link, a pipe or a device)")
+    seen = now - max(0.0, wall - found.st_ctime)
+    return decide(inbox, name, Sighting(found.st_size, found.st_mtime_ns, first_seen=seen, since=seen), now)
+
+
+def _unreadable(inbox: Inbox, folder: str) -> str:
+    return f"we may not read this folder: {disk.describe_rights(Place(inbox.path, folder))}"

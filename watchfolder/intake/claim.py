@@ -1,0 +1,237 @@
+"""Taking files out of the inbox by rename, and finding them again after a crash."""
+
+import logging
+import os
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from watchfolder import disk, names
+from watchfolder.api import create_body
+from watchfolder.config import Inbox
+from watchfolder.disk import Place
+from watchfolder.errors import ConfigError, FolderFault
+from watchfolder.events import event
+from watchfolder.folders import Folders
+from watchfolder.images import Format
+from watchfolder.journal import Journal, read_order
+from watchfolder.order import Kind, Order, OrderFile, State, Why
+from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
+
+_COPY_LIMIT = 16 << 20  # bytes
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A file to be taken: settled and whole, or (with `why`) known never to pass."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    format: Format | None = None
+    why: Why | None = None
+
+
+class Claims:
+    """Turns files of one inbox into orders."""
+
+    def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, folders: Folders, publisher: Publisher) -> None:
+        self._inbox = inbox
+        self._kind = kind
+        self._journal = journal
+        self._folders = folders
+        self._publisher = publisher
+
+    def claim(self, ready: Sequence[Ready]) -> Order:
+        """Take the files into one order; it is `released` when none of them could be taken after all.
+
+        The journal's entry is durable before the first rename, its copy in the work folder as well. Raises
+        FolderFault; `recover` then finds what was left half done.
+        """
+        order = self._journal.begin(self._resumed(ready) or self._new_order(ready))
+        self._publisher.open_work(order)
+        return self._keep(order, [file for file in order.files if self._take(order, file)])
+
+    def recover(self) -> None:
+        """Complete or undo what a crash left behind in this inbox. Raises FolderFault."""
+        for order in self._journal.orders(self._inbox.name):
+            if order.state is State.CLAIMING and order.source is None:
+                self._finish(order)
+        work = self._folders.work(self._inbox)
+        for key in disk.folders_in(work.root, work.name):
+            if self._journal.get(key) is None:
+                self._rebuild(key)
+        self._sweep()
+
+    def _new_order(self, ready: Sequence[Ready]) -> Order:
+        key = str(uuid.uuid4())
+        files = tuple(_order_file(file) for file in ready)
+        return Order(
+            key=key,
+            confirm_key=str(uuid.uuid4()),
+            inbox=self._inbox.name,
+            kind=self._kind,
+            strength=self._inbox.strength,
+            body=create_body(key, [file.sent_name for file in files], self._inbox.strength),
+            files=files,
+            why=ready[0].why,
+        )
+
+    def _resumed(self, ready: Sequence[Ready]) -> Order | None:
+        """Take up a parked order whose bytes have come back: what was paid is not paid again."""
+        if len(ready) != 1 or ready[0].why is not None:
+            return None
+        back = ready[0]
+        for parked in self._journal.parked():
+            if (parked.kind, parked.strength, len(parked.files)) != (self._kind, self._inbox.strength, 1):
+                continue
+            old = parked.files[0]
+            if old.size != back.size or old.sha256 != disk.sha256_of(Place(self._inbox.path, back.name)):
+                continue
+            file = OrderFile(
+                name=back.name,
+                sent_name=old.sent_name,
+                media_type=old.media_type,
+                size=back.size,
+                mtime_ns=back.mtime_ns,
+                sha256=old.sha256,
+                file_id=old.file_id,
+            )
+            event("order.resumed", order=parked.key, inbox=self._inbox.name, file=back.name, order_id=parked.order_id)
+            fresh: dict[str, object] = {"inbox": self._inbox.name, "files": (file,), "source": None, "redos": 0}
+            fresh |= {"why": None, "is_resumable": False, "deaths": 0, "failures": 0, "failing_seconds": 0.0}
+            fresh |= {"failed_at": None, "not_before": None, "trouble": "", "missing_since": None}
+            return parked.having(**fresh)
+        return None
+
+    def _take(self, order: Order, file: OrderFile) -> bool:
+        """Move one file into the work folder, and back when it is not what was looked at or still has a writer."""
+        source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
+        try:
+            disk.move(source, target, owner=self._journal.instance)
+        except FileNotFoundError:
+            return False
+        except FolderFault as fault:
+            if fault.code not in {"EACCES", "EPERM"}:
+                raise
+            rights = disk.describe_rights(Place(self._inbox.path, os.path.dirname(file.name) or "."))
+            event("file.not_movable", logging.WARNING, inbox=order.inbox, file=file.name, folder_rights=rights)
+            return False
+        if is_unchanged(target, file) and not _has_writer(target):
+            return True
+        event("file.changed_at_claim", order=order.key, inbox=order.inbox, file=file.name)
+        return False
+
+    def _keep(self, order: Order, taken: Sequence[OrderFile]) -> Order:
+        """Go on with the files that were taken; the others go back. No request has been made under this key yet."""
+        if not taken:
+            return self._journal.advance(order, State.RELEASED)
+        if len(taken) < len(order.files):
+            self._publisher.put_back(order, keep={file.name for file in taken})
+            body = create_body(order.key, [file.sent_name for file in taken], order.strength)
+            order = self._journal.note(order, files=tuple(taken), body=body)
+            self._publisher.open_work(order)
+        return self._journal.advance(order, State.CLAIMED if order.why is None else State.QUARANTINING)
+
+    def _finish(self, order: Order) -> None:
+        """Go on after a crash amid the renames: keep the files that are in the work folder."""
+        taken = []
+        for file in order.files:
+            source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
+            if disk.stat_of(target) is None:
+                continue
+            if _is_same(disk.stat_of(source), disk.stat_of(target)):
+                disk.move(source, target, owner=self._journal.instance)  # a cut kept both names
+            taken.append(file)
+        event("order.claim_recovered", order=order.key, inbox=order.inbox, taken=len(taken), of=len(order.files))
+        self._keep(order, taken)
+
+    def _rebuild(self, key: str) -> None:
+        """Make an order again whose entry was lost, under the same key and body, so that it is not paid twice."""
+        work = self._folders.work(self._inbox)
+        folder = f"{work.name}/{key}"
+        found = {entry.name.removeprefix(f"{folder}/") for entry in disk.scan(work.root, folder) if entry.is_regular}
+        found.discard(ORDER_COPY)
+        order = self._read_copy(key, folder, found)
+        if order is not None:
+            event("order.rebuilt", logging.WARNING, order=key, inbox=order.inbox, files=len(order.files))
+            self._journal.adopt(order)
+            found -= {file.name for file in order.files}
+        for name in sorted(found):
+            self._return_stray(Place(work.path, f"{key}/{name}"), name)
+        if order is None:
+            disk.remove(Place(work.root, f"{folder}/{ORDER_COPY}"), durable=False)
+            for sub in sorted({os.path.dirname(name) for name in found}, reverse=True):
+                disk.remove_empty_folders(f"{work.path}/{key}", sub)
+            disk.remove_empty_folders(work.path, key)
+
+    def _read_copy(self, key: str, folder: str, found: set[str]) -> Order | None:
+        """Read the copy as hostile input: whoever can write to the share can have written it."""
+        work = self._folders.work(self._inbox)
+        try:
+            copy = read_order(disk.read_bytes(Place(work.root, f"{folder}/{ORDER_COPY}"), _COPY_LIMIT), key)
+        except (FileNotFoundError, FolderFault, ValueError, ConfigError):
+            return None
+        there = tuple(file for file in copy.files if file.name in found)
+        sent = [file.sent_name for file in copy.files]
+        is_ours = copy.body == create_body(key, sent, copy.strength) and all(map(_HARMLESS.fullmatch, sent))
+        if not there or len(there) != len(copy.files) or not is_ours or copy.kind != self._kind or copy.why is not None:
+            return None
+        plain = {name: getattr(copy, name) for name in ("key", "confirm_key", "strength", "body", "kind")}
+        files = tuple(
+            OrderFile.model_validate(file.model_dump(include={"name", "sent_name", "media_type", "size", "mtime_ns"}))
+            for file in there
+        )
+        times = {State.CLAIMED: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]}
+        return Order(**plain, inbox=self._inbox.name, files=files, state=State.CLAIMED, times=times, was_rebuilt=True)
+
+    def _return_stray(self, place: Place, name: str) -> None:
+        folder, base = os.path.split(name)
+        for number in range(1, 10_000):
+            candidate = names.numbered(base, number) if number > 1 else base
+            target = Place(self._inbox.path, os.path.join(folder, candidate))
+            try:
+                disk.move(place, target, owner=self._journal.instance)
+            except FileExistsError:
+                continue
+            event("file.returned", logging.WARNING, inbox=self._inbox.name, file=target.name)
+            return
+
+    def _sweep(self) -> None:
+        keep = {file.part for order in self._journal.orders() for file in order.files if file.part}
+        for root in {self._inbox.outbox, self._inbox.quarantine, self._inbox.originals, self._inbox.path} - {None}:
+            assert root is not None  # noqa: S101 - taken out one line above
+            swept = disk.sweep(root, disk.HIDDEN, self._journal.instance, keep=keep)
+            if swept:
+                event("disk.swept", folder=root, files=swept)
+
+
+def _order_file(file: Ready) -> OrderFile:
+    base = os.path.basename(file.name)
+    if file.format is None:  # refused: it is never sent
+        return OrderFile(name=file.name, sent_name="", media_type="", size=file.size, mtime_ns=file.mtime_ns)
+    return OrderFile(
+        name=file.name,
+        sent_name=names.harmless(base, file.format.extension),
+        media_type=file.format.media_type,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+    )
+
+
+def _has_writer(place: Place) -> bool:
+    """Ask again after the claim: a writer may have kept its descriptor across the rename."""
+    try:
+        descriptor = disk.open_regular(place)
+    except BlockingIOError:
+        return True
+    try:
+        return disk.has_writer(descriptor) is True
+    finally:
+        os.close(descriptor)
+
+
+def _is_same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+    return one is not None and other is not None and os.path.samestat(one, other)

@@ -1,0 +1,151 @@
+"""What shall become of this file now, and why? One decision, asked by the daemon and by `explain` alike."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watchfolder import disk, images
+from watchfolder.config import Inbox
+from watchfolder.disk import NotRegular, Place
+from watchfolder.errors import FolderFault
+from watchfolder.images import Format, Kind
+from watchfolder.intake.settle import Sighting
+from watchfolder.order import Why
+
+_ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
+
+
+class Answer(StrEnum):
+    """What to do with a file."""
+
+    TAKE = "take"
+    REFUSE = "refuse"  # to quarantine, with a reason
+    WAIT = "wait"
+    STAY = "stay"  # no picture, or out of our reach: it stays where it is until it changes
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`due` is when (monotonic seconds) it is worth looking again; None: when something changes."""
+
+    answer: Answer
+    reason: str
+    due: float | None = None
+    format: Format | None = None
+    why: Why | None = None
+    is_warning: bool = False
+    is_passing: bool = False  # it will end by itself within the settle time: `run --once` waits for it
+
+
+def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
+    """Decide about one file whose name is not one to leave alone.
+
+    Looks at the file only when it has been quiet for long enough. Raises FolderFault only for faults of the inbox.
+    """
+    if sighting.size == 0:
+        return _wait_empty(inbox, sighting, now)
+    if not sighting.is_quiet(now, inbox.settle_seconds):
+        due = sighting.quiet_at(inbox.settle_seconds)
+        return Decision(Answer.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
+    if sighting.size > inbox.max_file_bytes:
+        return _refuse(
+            f"The file is larger than {inbox.max_file_bytes} bytes, the most that is sent.",
+            "Make the picture smaller, or raise max_file_bytes if your plan takes larger files.",
+            "TOO_LARGE",
+        )
+    place = Place(inbox.path, name)
+    try:
+        with _opened(place) as descriptor:
+            return _decide_open(inbox, name, sighting, descriptor, now)
+    except FileNotFoundError:
+        return Decision(Answer.GONE, "it is gone")
+    except BlockingIOError:
+        return Decision(Answer.WAIT, "another program holds it", now + _ask_again(inbox))
+    except NotRegular:
+        return Decision(Answer.STAY, "it is no plain file (a link, a pipe or a device)")
+    except FolderFault as fault:
+        if fault.code not in {"EACCES", "EPERM"}:
+            raise
+        return Decision(Answer.STAY, f"we may not read it: {disk.describe_rights(place)}", is_warning=True)
+
+
+def _wait_empty(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
+    """Wait: an empty file is a placeholder more often than a failure."""
+    late = sighting.first_seen + inbox.incomplete_seconds
+    if now >= late:
+        reason = f"it has been empty for {inbox.incomplete_seconds:g} s; copy it again, or remove it"
+        return Decision(Answer.WAIT, reason, is_warning=True)
+    return Decision(Answer.WAIT, "it is empty", late)
+
+
+def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, now: float) -> Decision:
+    found = os.fstat(descriptor)
+    if (found.st_size, found.st_mtime_ns) != (sighting.size, sighting.mtime_ns):
+        sighting.see(found.st_size, found.st_mtime_ns, now)
+        return Decision(Answer.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
+    if sighting.verdict is None:
+        sighting.verdict = images.inspect(_reader(descriptor), found.st_size, os.path.basename(name))
+    decision = _judge(inbox, sighting, now)
+    if decision.answer in {Answer.TAKE, Answer.REFUSE} and disk.has_writer(descriptor):
+        return Decision(Answer.WAIT, "another program is still writing it", now + _ask_again(inbox))
+    return decision
+
+
+def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
+    verdict = sighting.verdict
+    assert verdict is not None  # noqa: S101 - the caller has just read it
+    late = sighting.since + inbox.incomplete_seconds
+    foreign = verdict.foreign
+    match verdict.kind:
+        case Kind.WHOLE:
+            return Decision(Answer.TAKE, "it is a whole picture and nobody works on it", format=verdict.format)
+        case Kind.SUSPECT if now >= late:
+            return Decision(Answer.TAKE, "it has stayed as it is for long", format=verdict.format)
+        case Kind.SUSPECT | Kind.PARTIAL if now < late:
+            return Decision(Answer.WAIT, f"it is not complete: {verdict.detail}", late)
+        case Kind.PARTIAL | Kind.SUSPECT:
+            return _refuse(
+                f"The picture is not complete ({verdict.detail}), and nothing was added to it for "
+                f"{inbox.incomplete_seconds:g} seconds.",
+                "Open it to see whether it is damaged, then copy it into the inbox again.",
+                "TRUNCATED",
+            )
+        case Kind.FOREIGN_PICTURE if foreign is not None:
+            return _refuse(f"{foreign.label} files cannot be protected directly.", foreign.advice, "FORMAT")
+        case Kind.NOT_A_PICTURE_BUT_NAMED_SO if foreign is not None:
+            return _refuse(
+                f"Its name says picture, but what is inside is {foreign.label}.",
+                "Save the picture again as JPEG, PNG, WebP, TIFF or BMP, and drop that file.",
+                "FORMAT",
+            )
+        case _:
+            label = f" ({foreign.label})" if foreign else ""
+            return Decision(Answer.STAY, f"it is no picture{label}, so it is left alone")
+
+
+def _refuse(reason: str, advice: str, code: str) -> Decision:
+    return Decision(Answer.REFUSE, reason, why=Why(reason=reason, advice=advice, code=code))
+
+
+def _ask_again(inbox: Inbox) -> float:
+    return max(inbox.settle_seconds, _ASK_AGAIN_SECONDS)
+
+
+def _reader(descriptor: int) -> Callable[[int, int], bytes]:
+    return lambda offset, length: os.pread(descriptor, length, offset)
+
+
+class _opened:  # noqa: N801 - reads as the verb it is
+    """An open descriptor for the length of a with block."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def __enter__(self) -> int:
+        self._descriptor = disk.open_regular(self._place)
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)

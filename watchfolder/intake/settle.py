@@ -1,0 +1,33 @@
+"""Has a file settled? A small question about time, with `now` as an argument: nothing here sleeps or looks."""
+
+from dataclasses import dataclass
+
+from watchfolder.images import Verdict
+
+
+@dataclass(slots=True)
+class Sighting:
+    """What we know of a file that has not been taken. Instants are monotonic seconds; age counts from first sight."""
+
+    size: int
+    mtime_ns: int
+    first_seen: float
+    since: float  # the shape is unchanged and no event came since then
+    verdict: Verdict | None = None  # of the bytes in this shape; what they say does not change while they do not
+
+    def see(self, size: int, mtime_ns: int, now: float) -> None:
+        """Take in a look at the directory: another shape starts the clock again."""
+        if (size, mtime_ns) != (self.size, self.mtime_ns):
+            self.size, self.mtime_ns = size, mtime_ns
+            self.disturb(now)
+
+    def disturb(self, now: float) -> None:
+        """Take in an event: somebody worked on the file, so what was read of it counts no more."""
+        self.since = now
+        self.verdict = None
+
+    def quiet_at(self, settle_seconds: float) -> float:
+        return self.since + settle_seconds
+
+    def is_quiet(self, now: float, settle_seconds: float) -> bool:
+        return now >= self.quiet_at(settle_seconds)

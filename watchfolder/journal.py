@@ -1,0 +1,285 @@
+"""One JSON file per order, durable before anything acts on it; `advance` is the only way a state changes.
+
+Layout of the state directory: `lock`, `instance` (a UUID, the name of our work folders), `journal/<key>.json`,
+`journal/broken/` (what could not be read), `running/<key>` (a step is under way now), `history/YYYY-MM.jsonl`.
+"""
+
+import json
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from pydantic import ValidationError
+
+from watchfolder import disk
+from watchfolder.disk import Place
+from watchfolder.errors import ConfigError, InstanceLocked, WatchfolderError
+from watchfolder.events import event
+from watchfolder.order import Order, State
+
+SCHEMA = 1
+_ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
+_DEFAULT_RETENTION = timedelta(days=7)
+
+
+class ForbiddenTransitionError(WatchfolderError):
+    """A step tried what TRANSITIONS does not show: a fault of ours, never of a file."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Journal:
+    """The orders of one state directory. Safe for many threads as long as each order is in one thread's hands."""
+
+    def __init__(self, state_dir: str, now: Callable[[], datetime] = utc_now) -> None:
+        self.state_dir = state_dir
+        self.instance = ""
+        self.suspects: frozenset[str] = frozenset()  # orders whose step was under way when the process died
+        self._now = now
+        self._orders: dict[str, Order] = {}
+        self._guard = threading.Lock()
+        self._unsure: set[str] = set()  # loaded at their end: the history may have their line already
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Take the lock and read every order. Raises InstanceLocked, ConfigError, FolderFault."""
+        self._lock = disk.hold_lock(self._place("lock"))
+        if self._lock is None:
+            raise InstanceLocked(f"another watchfolder is running with {self.state_dir}")
+        self.instance = self._read_instance()
+        disk.make_folder(self.state_dir, "journal", 0o700)
+        disk.sweep(self.state_dir, "journal")
+        disk.sweep(self.state_dir, "")
+        self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside)}
+        self._unsure = {key for key, order in self._orders.items() if order.state in _ENDS}
+        self.suspects = self._count_deaths()
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def orders(self, inbox: str | None = None) -> tuple[Order, ...]:
+        """Return all orders, or one inbox's, in the order of their claims."""
+        with self._guard:
+            return tuple(order for order in self._orders.values() if inbox is None or order.inbox == inbox)
+
+    def get(self, key: str) -> Order | None:
+        with self._guard:
+            return self._orders.get(key)
+
+    def begin(self, order: Order) -> Order:
+        """Make a new order durable, as `claiming`; or take up a parked one that came back under the same key."""
+        parked = self.get(order.key)
+        if parked is not None and not parked.may_become(State.CLAIMING):
+            raise ForbiddenTransitionError(f"order {order.key} exists and is {parked.state}")
+        return self._tell(order.having(state=State.CLAIMING, times={State.CLAIMING: self._now()}))
+
+    def adopt(self, order: Order) -> Order:
+        """Take in an order whose entry was lost and that was rebuilt from its work folder."""
+        return self._tell(order)
+
+    def advance(self, order: Order, state: State, **facts: object) -> Order:
+        """Make `state` and `facts` durable, then true. Failures and deaths are forgotten: the order moves."""
+        stored = self.get(order.key)
+        if stored is None or not stored.may_become(state):
+            known = "not in the journal" if stored is None else str(stored.state)
+            raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
+        calm: dict[str, object] = {"deaths": 0, "failures": 0, "failing_seconds": 0.0, "failed_at": None}
+        calm |= {"not_before": None, "trouble": "", "missing_since": None}
+        times = {**order.times, state: self._now()}
+        return self._tell(order.having(**{**calm, **facts}, state=state, times=times))
+
+    def note(self, order: Order, **facts: object) -> Order:
+        """Make `facts` durable without a change of state."""
+        return self._store(order.having(**facts))
+
+    def forget(self, order: Order) -> None:
+        """Drop the entry: everything it stood for has reached its last place."""
+        disk.remove(self._entry(order.key))
+        disk.remove(self._place(f"running/{order.key}"), durable=False)
+        with self._guard:
+            self._orders.pop(order.key, None)
+
+    def record(self, order: Order) -> None:
+        """Append the order's line to the history, once per key and end."""
+        reached = order.times[order.state]
+        line = _history_line(order)
+        if order.key in self._unsure and line in self._history_since(reached):
+            return
+        disk.append_line(Place(self.state_dir, f"history/{reached:%Y-%m}.jsonl"), line)
+        self._unsure.discard(order.key)
+
+    def needs_record(self, order: Order) -> bool:
+        """Was the order loaded at its end, so that its line may still be missing?"""
+        return order.key in self._unsure
+
+    def mark_running(self, order: Order) -> None:
+        """Say that a step is under way. Not synced: it must survive our death, not the machine's."""
+        disk.touch_marker(self._place(f"running/{order.key}"))
+
+    def mark_resting(self, key: str) -> None:
+        disk.remove(self._place(f"running/{key}"), durable=False)
+
+    def parked(self) -> tuple[Order, ...]:
+        """Return the quarantined orders that are still alive at the service, and forget those that no longer are."""
+        alive = []
+        for order in self.orders():
+            if order.state is not State.QUARANTINED:
+                continue
+            until = order.expires_at or order.times[State.QUARANTINED] + _DEFAULT_RETENTION
+            if until > self._now():
+                alive.append(order)
+            else:
+                self.forget(order)
+        return tuple(alive)
+
+    def _tell(self, order: Order) -> Order:
+        """Store, and let the one line be born that every change of state has."""
+        self._store(order)
+        event(
+            f"order.{order.state}",
+            order=order.key,
+            inbox=order.inbox,
+            files=len(order.files),
+            file=order.files[0].name,
+            order_id=order.order_id,
+        )
+        return order
+
+    def _store(self, order: Order) -> Order:
+        disk.write_atomically(self._entry(order.key), order.model_dump_json().encode(), mode=0o600)
+        with self._guard:
+            self._orders[order.key] = order
+        return order
+
+    def _entry(self, key: str) -> Place:
+        return self._place(f"journal/{key}.json")
+
+    def _place(self, name: str) -> Place:
+        return Place(self.state_dir, name)
+
+    def _read_instance(self) -> str:
+        place = self._place("instance")
+        try:
+            return str(uuid.UUID(disk.read_bytes(place, 100).decode("ascii").strip()))
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            event("journal.instance_unreadable", logging.WARNING, file=place.path)
+        instance = str(uuid.uuid4())
+        disk.write_atomically(place, instance.encode() + b"\n")
+        return instance
+
+    def _set_aside(self, place: Place, reason: str) -> None:
+        """Keep one broken file of ours out of the way: never a reason not to start. Its work folder rebuilds it."""
+        aside = Place(self.state_dir, f"journal/broken/{place.base}.{self._now():%Y%m%dT%H%M%S%f}")
+        disk.move(place, aside, owner="state")
+        event("journal.entry_broken", logging.ERROR, file=place.path, moved_to=aside.path, reason=reason)
+
+    def _count_deaths(self) -> frozenset[str]:
+        """Count a death against every order that left a marker: its step was under way."""
+        try:
+            keys = [entry.name.removeprefix("running/") for entry in disk.scan(self.state_dir, "running")]
+        except FileNotFoundError:
+            return frozenset()
+        for key in keys:
+            order = self._orders.get(key)
+            if order is not None:
+                self._orders[key] = self.note(order, deaths=order.deaths + 1)
+            self.mark_resting(key)
+        return frozenset(keys)
+
+    def _history_since(self, moment: datetime) -> set[bytes]:
+        """Return the lines from that month on (a line is written in the month of its state, or never)."""
+        try:
+            return set(disk.read_bytes(Place(self.state_dir, f"history/{moment:%Y-%m}.jsonl"), 1 << 30).splitlines())
+        except FileNotFoundError:
+            return set()
+
+
+_ENDS = frozenset({State.DELIVERED, State.QUARANTINED})
+
+
+def read_orders(state_dir: str, on_broken: Callable[[Place, str], None]) -> Iterator[Order]:
+    """Read every entry, in the order of their claims; needs no lock, so `status` can read beside the daemon.
+
+    An entry that is empty, zeros or half is told to `on_broken`. Raises ConfigError for entries of a newer version.
+    """
+    found = []
+    try:
+        entries = list(disk.scan(state_dir, "journal", recursive=False))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        place = Place(state_dir, entry.name)
+        if not place.base.endswith(".json") or place.base.startswith("."):
+            continue
+        try:
+            found.append(read_order(disk.read_bytes(place, _ENTRY_LIMIT), place.base.removesuffix(".json")))
+        except FileNotFoundError:  # finished meanwhile
+            continue
+        except ValueError as error:
+            on_broken(place, str(error))
+    yield from sorted(found, key=lambda order: min(order.times.values(), default=datetime.max.replace(tzinfo=UTC)))
+
+
+def read_order(content: bytes, key: str) -> Order:
+    """Read one entry as hostile input: it must be whole, of our schema and under its own key. Raises ValueError."""
+    try:
+        schema = json.loads(content)["schema"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError("it is empty, cut short or no journal entry") from error
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ConfigError(
+            f"the journal was written by a newer watchfolder (schema {schema}): install that version again"
+        )
+    try:
+        order = Order.model_validate_json(content)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+    if order.key != key:
+        raise ValueError("its name is not its key")
+    return order
+
+
+def _history_line(order: Order) -> bytes:
+    files = [
+        {
+            "name": file["name"],
+            "size": file["size"],
+            "sha256": file["sha256"],
+            "delivered": file["delivery"],
+            "delivered_size": file["delivered_size"],
+            "delivered_sha256": file["delivered_sha256"],
+        }
+        for file in order.model_dump(mode="json")["files"]
+    ]
+    line = {
+        "at": order.times[order.state].isoformat(),
+        "outcome": str(order.state),
+        "key": order.key,
+        "order_id": order.order_id,
+        "inbox": order.inbox,
+        "kind": order.kind,
+        "strength": order.strength,
+        "files": files,
+        "times": {str(state): moment.isoformat() for state, moment in order.times.items()},
+        "reason": order.why.reason if order.why else None,
+        "code": order.why.code if order.why else None,
+    }
+    return json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode()

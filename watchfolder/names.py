@@ -1,0 +1,159 @@
+"""File names: which to leave alone, what to tell the service, and how to make room for a suffix. Pure."""
+
+import fnmatch
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+BUILT_IN_FILES: Final = (
+    "~syncthing~*",
+    "*.part",
+    "*.partial",  # rclone's NAME.<8 hex>.partial as well
+    "*.filepart",
+    "*.crdownload",
+    "*.download",
+    "*.opdownload",
+    "*.tmp",
+    "*.temp",
+    "*.uploading",
+    "*.writing",
+    "*.!sync",
+    "*.aria2",
+    "*~",
+    "~$*",
+    "Thumbs.db",
+    "desktop.ini",
+    "Icon\r",
+    "*@SynoEAStream",
+    "SYNOPHOTO_THUMB_*",
+    "SYNOFILE_THUMB_*",
+)
+BUILT_IN_FOLDERS: Final = (
+    "@eaDir",
+    "#recycle",
+    "#snapshot",
+    "@Recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    "__MACOSX",
+    "Network Trash Folder",
+    "Temporary Items",
+    "_UNPACK_*",
+)
+HIDDEN: Final = ".*"  # not to be lifted: our own work folder hides behind it
+
+_EXTENSION = re.compile(r"(?s)(.*[^/])(\.[A-Za-z0-9]{1,16})")
+_UNTOLD = re.compile(r"[^A-Za-z0-9.-]+")  # a run of these becomes one "_"
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_MAX_STEM = 80
+_JOINERS = {"\u200d", "\ufe0e", "\ufe0f"}
+
+
+class Ignored:
+    """The names that are no pictures of anybody's. `extra` adds patterns; '!pattern' lifts a built-in one.
+
+    Case does not count: the same share is used from Windows. Raises ValueError for a pattern that can do nothing.
+    """
+
+    def __init__(self, extra: Sequence[str] = ()) -> None:
+        lifted = {_plain(pattern[1:]) for pattern in extra if pattern.startswith("!")}
+        known = {_plain(pattern) for pattern in (*BUILT_IN_FILES, *BUILT_IN_FOLDERS)}
+        added = [pattern for pattern in extra if not pattern.startswith("!")]
+        if not all(pattern.strip() for pattern in added) or any("/" in pattern for pattern in added):
+            raise ValueError("each pattern must match a single name: not empty, without /")
+        if unknown := sorted(lifted - known):
+            raise ValueError(f"'!{unknown[0]}' lifts nothing: there is no such built-in pattern")
+        self._files = _Patterns([p for p in BUILT_IN_FILES if _plain(p) not in lifted] + added)
+        self._folders = _Patterns([p for p in BUILT_IN_FOLDERS if _plain(p) not in lifted] + added)
+
+    def file(self, name: str) -> str | None:
+        """Return the pattern that says to leave the file `name` alone, if one does."""
+        return HIDDEN if name.startswith(".") else self._files.match(name)
+
+    def folder(self, name: str) -> str | None:
+        """Return the pattern that says to leave the folder `name` and all in it alone, if one does."""
+        return HIDDEN if name.startswith(".") else self._folders.match(name)
+
+
+class _Patterns:
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = patterns
+        self._any = re.compile("|".join(f"({fnmatch.translate(_plain(p))})" for p in patterns) or r"(?!)")
+
+    def match(self, name: str) -> str | None:
+        found = self._any.match(_plain(name))
+        return self._patterns[found.lastindex - 1] if found and found.lastindex else None
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).lower()  # macOS sends NFD
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return stem and extension; " No" in "Dr. No" is none, nor is a name that begins with its only dot."""
+    found = _EXTENSION.fullmatch(name)
+    return (found[1], found[2]) if found else (name, "")
+
+
+def harmless(name: str, extension: str) -> str:
+    """Return what the service is told in place of `name`: plain ASCII, its end kept (a test key reads "_fail")."""
+    stem = unicodedata.normalize("NFKD", split(name.rpartition("/")[2])[0])
+    stem = "".join(char for char in stem if not unicodedata.combining(char))
+    stem = _UNTOLD.sub("_", stem)[-_MAX_STEM:].lstrip("-.").rstrip(".")
+    if _RESERVED.fullmatch(stem):
+        stem = f"_{stem[1 - _MAX_STEM :]}"
+    return f"{(stem if stem.strip('_') else 'picture')}.{extension.lstrip('.')}"
+
+
+def numbered(name: str, number: int, limit_bytes: int = 255) -> str:
+    """photo.jpg, 2 → photo (2).jpg."""
+    return marked(name, str(number), limit_bytes)
+
+
+def marked(name: str, mark: str, limit_bytes: int = 255) -> str:
+    """photo.jpg, TEST → photo (TEST).jpg."""
+    stem, extension = split(name)
+    return _fitted(stem, f" ({mark}){extension}", limit_bytes)
+
+
+def with_extension(name: str, extension: str, limit_bytes: int = 255) -> str:
+    """photo.bmp, .png → photo.png."""
+    return _fitted(split(name)[0], f".{extension.lstrip('.')}", limit_bytes)
+
+
+def appended(name: str, suffix: str, limit_bytes: int = 255) -> str:
+    """photo.jpg, .why.txt → photo.jpg.why.txt."""
+    stem, extension = split(name)
+    return _fitted(stem, extension + suffix, limit_bytes)
+
+
+def _fitted(stem: str, tail: str, limit_bytes: int) -> str:
+    """Join the two, the path's last part shortened at a character boundary to at most `limit_bytes` (64 or more)."""
+    folder, slash, stem = stem.rpartition("/")
+    return f"{folder}{slash}{_shortened(stem, limit_bytes - len(os.fsencode(tail)))}{tail}"
+
+
+def _shortened(stem: str, room: int) -> str:
+    """Return as much of `stem` as fits into `room` bytes, where possible without parting a letter from its marks."""
+    end = len(stem)
+    size = len(os.fsencode(stem))
+    while size > room:
+        end -= 1
+        size -= len(os.fsencode(stem[end]))
+    whole = end
+    while 0 < whole < len(stem) and (_continues(stem[whole]) or stem[whole - 1] == "\u200d"):
+        whole -= 1
+    return stem[: whole or end]
+
+
+def _continues(char: str) -> bool:
+    """Say whether `char` belongs to the one before: an accent, a joiner, a vowel or final of a Korean syllable."""
+    return (
+        unicodedata.category(char).startswith("M")
+        or char in _JOINERS
+        or "\u1160" <= char <= "\u11ff"
+        or "\U0001f3fb" <= char <= "\U0001f3ff"
+    )

@@ -1,0 +1,183 @@
+"""The nouns: an Order, its files, its states, and which state may follow which. Pure: no disk, no network, no clock."""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, unquote_to_bytes
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+)
+
+_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_READABLE = "/ !@#$&'()+,;=[]{}~^`"  # left as they are in JSON; every other byte outside A-Za-z0-9_.- becomes %XX
+
+
+class State(StrEnum):
+    """A fact that is already durable. The verb between two facts is a step of the pipeline."""
+
+    CLAIMING = "claiming"
+    CLAIMED = "claimed"
+    CREATED = "created"
+    UPLOADED = "uploaded"
+    CONFIRMED = "confirmed"
+    COMPLETED = "completed"
+    DELIVERED = "delivered"
+    RELEASED = "released"
+    SUPERSEDING = "superseding"
+    QUARANTINING = "quarantining"
+    QUARANTINED = "quarantined"
+
+
+_S = State
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    _S.CLAIMING: frozenset({_S.CLAIMED, _S.RELEASED, _S.QUARANTINING}),
+    _S.CLAIMED: frozenset({_S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
+    _S.CREATED: frozenset({_S.UPLOADED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
+    _S.UPLOADED: frozenset({_S.CONFIRMED, _S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
+    _S.CONFIRMED: frozenset({_S.COMPLETED, _S.CREATED, _S.SUPERSEDING, _S.QUARANTINING}),
+    _S.COMPLETED: frozenset({_S.DELIVERED, _S.SUPERSEDING, _S.QUARANTINING}),
+    _S.DELIVERED: frozenset(),
+    _S.RELEASED: frozenset({_S.QUARANTINED}),
+    _S.SUPERSEDING: frozenset(),
+    _S.QUARANTINING: frozenset({_S.QUARANTINED}),
+    _S.QUARANTINED: frozenset({_S.CLAIMING}),
+}
+"""What may follow what; the journal refuses the rest. The diagram in docs/architecture.md is pinned to it by a test."""
+
+UNPAID = frozenset({_S.CLAIMING, _S.CLAIMED, _S.CREATED, _S.UPLOADED})
+
+
+def _read_name(value: object, info: ValidationInfo) -> object:
+    return os.fsdecode(unquote_to_bytes(value)) if info.mode == "json" and isinstance(value, str) else value
+
+
+def _stays_inside(value: str) -> str:
+    parts = value.split("/")
+    if "\0" in value or any(part in {"", ".", ".."} for part in parts):
+        raise ValueError("not a name inside a folder")
+    return value
+
+
+def _is_uuid4(value: str) -> str:
+    if not _UUID4.fullmatch(value):
+        raise ValueError("not a UUIDv4")
+    return value
+
+
+RelativeName = Annotated[
+    str,
+    BeforeValidator(_read_name),
+    AfterValidator(_stays_inside),
+    PlainSerializer(lambda name: quote(os.fsencode(name), safe=_READABLE), when_used="json"),
+]
+"""A path below a folder, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
+
+Key = Annotated[str, AfterValidator(_is_uuid4)]
+Kind = Literal["live", "test"]
+
+
+class Record(BaseModel):
+    """Frozen, and as strict as hostile input demands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    def having(self, **facts: object) -> Self:
+        """Return a copy that has `facts`."""
+        return self.model_copy(update=facts)
+
+
+class OrderFile(Record):
+    """One picture of an order. The first five fields are known at the claim, the others come as they become facts."""
+
+    name: RelativeName  # below the inbox, the user's own
+    sent_name: str  # what the service is told: harmless, with the extension of the bytes' format
+    media_type: str
+    size: int = Field(ge=0)  # bytes
+    mtime_ns: int
+    sha256: str | None = None  # hex, of the bytes that were uploaded
+    file_id: str | None = None  # the service's name for the input
+    is_uploaded: bool = False
+    part: RelativeName | None = None  # below the outbox: the verified download, waiting for its name
+    delivery: RelativeName | None = None  # below the outbox: the final name, journalled before the link
+    delivered_sha256: str | None = None
+    delivered_size: int | None = None
+    is_delivered: bool = False
+    destination: RelativeName | None = None  # below originals or quarantine, or the inbox on the way back
+    is_placed: bool = False  # the original has reached its destination, or was deleted as configured
+
+
+class Why(Record):
+    """Why an order went to quarantine, in words for the owner of the picture."""
+
+    reason: str
+    advice: str = ""
+    code: str = ""
+
+
+class Order(Record):
+    """The unit of work: one or more files that were sent to the service together. One JSON file in the journal."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    key: Key  # journal file name, work folder name and idempotencyKey in one
+    confirm_key: Key  # the confirm call's own idempotencyKey; a new one after each redo
+    inbox: str  # the inbox's name in the configuration
+    kind: Kind  # of the API key the order was begun with
+    strength: str
+    body: str  # the exact JSON text of the create call; never changes for a key
+    files: tuple[OrderFile, ...] = Field(min_length=1)
+    state: State = State.CLAIMING
+    times: dict[State, AwareDatetime] = {}  # when each state was last reached
+    order_id: str | None = None
+    source: Key | None = None  # the superseded order whose work folder holds the files
+    children: tuple["Order", ...] = ()  # of a superseded order
+    was_rebuilt: bool = False  # the entry was lost; look for the order by name before creating it
+    was_confirmed: bool = False  # from then on it counts as paid, whatever state it goes back to
+    redos: int = 0
+    deaths: int = 0  # of the process, in a row, while a step of this order was under way
+    failures: int = 0  # in a row; sets the backoff
+    failing_seconds: float = 0.0  # time lost to failures while service and folders were otherwise usable
+    failed_at: AwareDatetime | None = None
+    not_before: AwareDatetime | None = None
+    trouble: str = ""  # the last failure's reason
+    missing_since: AwareDatetime | None = None  # the service said once that it does not know the order
+    expires_at: AwareDatetime | None = None  # until when the service keeps the results
+    why: Why | None = None
+    is_resumable: bool = False  # quarantined, yet alive and not failed at the service: the same bytes take it up again
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def name(self) -> str:
+        """Under which the order can be found in the service's list."""
+        return f"wf-{self.key}"
+
+    @property
+    def is_live(self) -> bool:
+        """Work remains: neither at its end nor parked in quarantine."""
+        return self.state is not State.QUARANTINED
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+    def is_due(self, now: datetime) -> bool:
+        return self.not_before is None or self.not_before <= now
+
+    def may_become(self, state: State) -> bool:
+        return state in TRANSITIONS[self.state]
+
+    def with_file(self, index: int, **facts: object) -> Self:
+        """Return a copy whose file number `index` has `facts`."""
+        changed = self.files[index].having(**facts)
+        return self.having(files=(*self.files[:index], changed, *self.files[index + 1 :]))

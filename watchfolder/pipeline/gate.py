@@ -1,0 +1,76 @@
+"""Is the service open to us? What one refusal says about every other call, with `now` as an argument."""
+
+from dataclasses import dataclass
+
+from watchfolder.errors import Blocked, Scope
+from watchfolder.order import State
+
+PURCHASES = frozenset({State.CLAIMED, State.UPLOADED})  # their steps create and confirm
+_AN_OUTAGE = 3  # failures in a row, of any orders, without a success between
+
+
+@dataclass
+class Gate:
+    """Closed while the key or the credits are refused; narrow during an outage. Instants are monotonic seconds.
+
+    A closed gate lets one call through every `probe_seconds`: the next due one, under its own key.
+    """
+
+    probe_seconds: float
+    fault: Blocked | None = None
+    since: float = 0.0
+    refused: State | None = None  # whose step was refused: its success is what opens the gate
+    failures: int = 0  # of the service, in a row
+    recovered_at: float = float("-inf")  # when an outage ended: orders that failed in it need not wait longer
+    _probe_at: float = 0.0
+
+    @property
+    def is_down(self) -> bool:
+        return self.failures >= _AN_OUTAGE
+
+    def bars(self, state: State) -> bool:
+        """Would a call of this state's step be refused, as things stand?"""
+        return self.fault is not None and (self.fault.scope is Scope.EVERYTHING or state in PURCHASES)
+
+    def lets_pass(self, state: State, now: float) -> bool:
+        """May the step begin? When it is barred, this call may be the probe, and uses it up."""
+        if not self.bars(state):
+            return True
+        if now < self._probe_at or (self.fault and self.fault.scope is Scope.PURCHASES and state is not self.refused):
+            return False
+        self._probe_at = now + self.probe_seconds
+        return True
+
+    def close(self, fault: Blocked, state: State, now: float) -> bool:
+        """Take in a refusal; return whether it is news."""
+        is_news = self.fault is None or self.fault.code != fault.code
+        if self.fault is None:
+            self.since = now
+        self.fault, self.refused = fault, state
+        self._probe_at = max(self._probe_at, now + self.probe_seconds)
+        return is_news
+
+    def succeed(self, state: State, now: float) -> bool:
+        """Take in that the service did the step of `state`; return whether that opens the gate."""
+        if self.is_down:
+            self.recovered_at = now
+        self.failures = 0
+        if self.fault is None or (self.fault.scope is Scope.PURCHASES and state is not self.refused):
+            return False
+        self.fault = self.refused = None
+        return True
+
+    def fail(self) -> None:
+        """Take in a passing failure of the service."""
+        self.failures += 1
+
+    def probe_with(self, state: State) -> None:
+        """Let `state` be the one that probes, for no order is left where the refusal was."""
+        self.refused = state
+
+    def lift(self) -> None:
+        """Try at once: a person says that key or credits are there again."""
+        self._probe_at = 0.0
+
+    def probe_due(self) -> float:
+        return self._probe_at

@@ -1,0 +1,403 @@
+"""The verbs between the states: one function each, found in STEPS. Each may find that it has already happened."""
+
+import hashlib
+import io
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO
+
+from watchfolder import disk
+from watchfolder.api import Links, Look, Service, Slot, Status, create_body
+from watchfolder.config import Inbox
+from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry
+from watchfolder.events import event
+from watchfolder.folders import Folders
+from watchfolder.journal import Journal
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.publish import Publisher, is_unchanged
+
+MOST_REDOS = 5
+_STALE_CREATE = timedelta(hours=1)
+_IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
+_RESULT_LIMIT = 2 << 30  # bytes of one result; far over anything sent
+_S = State
+
+
+@dataclass
+class Bench:
+    """What the steps of one inbox work with. Links are secrets and live here, in memory, only."""
+
+    inbox: Inbox
+    journal: Journal
+    folders: Folders
+    publisher: Publisher
+    service: Service
+    transfers: threading.Semaphore
+    urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
+    looks: dict[str, Look] = field(default_factory=dict)
+    links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
+
+    def forget_unless(self, order: Order | None, key: str) -> None:
+        """Drop what is remembered of an order that has left the journal."""
+        if order is None:
+            self.forget(key)
+
+    def forget(self, key: str) -> None:
+        for memory in (self.urls, self.looks, self.links):
+            memory.pop(key, None)
+
+
+def create(bench: Bench, order: Order) -> Order:
+    """Make the order at the service, once per key, however often this is repeated."""
+    if not _is_as_claimed(bench, order):
+        return _release_changed(bench, order)
+    bench.folders.require(bench.inbox)
+    bench.folders.require_room(bench.inbox, order.size)
+    if order.order_id is not None:  # resumed from quarantine
+        return _adopt(bench, order, order.order_id)
+    if order.was_rebuilt or datetime.now(UTC) - order.times[_S.CLAIMED] > _STALE_CREATE:
+        found = bench.service.find(order.name)
+        if found is not None:
+            return _adopt(bench, order, found.order_id)
+    try:
+        created = bench.service.create(order.body, [file.sent_name for file in order.files])
+    except Redo as redo:  # the key was used with another body: find that order, or begin afresh
+        found = bench.service.find(order.name)
+        if found is not None:
+            return _adopt(bench, order, found.order_id)
+        event("order.key_taken", order=order.key, inbox=order.inbox, code=redo.code)
+        return bench.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order),))
+    order = bench.journal.advance(order, _S.CREATED, order_id=created.order_id, files=_with_ids(order, created.slots))
+    if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
+        return relocate(bench, order)
+    _remember_urls(bench, order, created.slots)
+    return order
+
+
+def upload(bench: Bench, order: Order) -> Order:
+    """Send each file that is not there yet."""
+    for index, file in enumerate(order.files):
+        if file.is_uploaded:
+            continue
+        if not is_unchanged(bench.publisher.work_place(order, file), file):
+            return _release_changed(bench, order)
+        with bench.transfers:
+            digest = _send(bench, order, index)
+        if not is_unchanged(bench.publisher.work_place(order, file), file):
+            return _release_changed(bench, order)
+        order = order.with_file(index, is_uploaded=True, sha256=digest)
+        if index + 1 < len(order.files):
+            order = bench.journal.note(order)
+    bench.urls.pop(order.key, None)
+    return bench.journal.advance(order, _S.UPLOADED)
+
+
+def confirm(bench: Bench, order: Order) -> Order:
+    """Start the processing. From the first attempt on the order counts as paid, unless it is refused."""
+    if not order.was_confirmed:
+        if not _is_as_claimed(bench, order):
+            return _release_changed(bench, order)
+        order = bench.journal.note(order, was_confirmed=True)
+    try:
+        bench.service.confirm(order.confirm_key, _id_of(order))
+    except (Blocked, Reject):  # a clear no: nothing was paid
+        bench.journal.note(order, was_confirmed=False)
+        raise
+    return bench.journal.advance(order, _S.CONFIRMED)
+
+
+def look(bench: Bench, order: Order) -> Order:
+    """Ask how far the service is; the order is returned as it was while the service is at work."""
+    seen = bench.service.look(_id_of(order))
+    if order.missing_since is not None:
+        order = bench.journal.note(order, missing_since=None)
+    match seen.status:
+        case Status.COMPLETE:
+            return _completed(bench, order, seen)
+        case Status.PENDING:
+            return _go_back(bench, order)
+        case Status.FAILED:
+            raise _failed(seen)
+        case Status.EXPIRED:
+            raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
+        case _:
+            if seen.status is Status.UNKNOWN and bench.looks.get(order.key) is None:  # say so once
+                event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
+            bench.looks[order.key] = seen
+            return order
+
+
+def deliver(bench: Bench, order: Order) -> Order:
+    """Fetch each result, put it into the outbox, and its original in its place."""
+    bench.folders.require(bench.inbox)
+    for index, file in enumerate(order.files):
+        if not order.files[index].is_delivered:
+            if file.part is None:
+                order = bench.publisher.receive(order, index, _fetcher(bench, order, index))
+            order = bench.publisher.deliver(order, index)
+        if not order.files[index].is_placed:
+            order = bench.publisher.place_original(order, index)
+    return bench.journal.advance(order, _S.DELIVERED)
+
+
+def record(bench: Bench, order: Order) -> None:
+    """Write the order's line into the history; then it leaves the journal."""
+    bench.publisher.clear_work(order)
+    bench.journal.record(order)
+    bench.journal.forget(order)
+
+
+def put_back(bench: Bench, order: Order) -> Order | None:
+    """Return the files to the inbox. An order that had been paid before goes back to its parking place."""
+    order = bench.publisher.put_back(order)
+    if order.was_confirmed:
+        return bench.journal.advance(order, _S.QUARANTINED, is_resumable=True)
+    bench.journal.forget(order)
+    return None
+
+
+def set_aside(bench: Bench, order: Order) -> Order:
+    """Move the files to quarantine."""
+    bench.folders.require(bench.inbox)
+    return bench.journal.advance(bench.publisher.set_aside(order), _S.QUARANTINED)
+
+
+def park(bench: Bench, order: Order) -> None:
+    """Write the history's line; the entry stays while the same bytes could still take the order up again."""
+    bench.journal.record(order)
+    if not order.is_resumable:
+        bench.journal.forget(order)
+
+
+def supersede(bench: Bench, parent: Order) -> None:
+    """Put other orders in the place of this one: their entries, then their files, then this one goes."""
+    for child in parent.children:
+        begun = bench.journal.get(child.key) or bench.journal.begin(child)
+        if begun.state is not _S.CLAIMING:
+            continue
+        bench.publisher.move_over(parent, begun)
+        bench.journal.advance(begun, _S.CLAIMED, source=None)
+    moved = {file.name for child in parent.children for file in child.files}
+    bench.publisher.put_back(parent, keep=moved)
+    bench.publisher.clear_work(parent)
+    bench.journal.forget(parent)
+
+
+Step = Callable[[Bench, Order], Order | None]
+
+STEPS: Mapping[State, Step] = {
+    _S.CLAIMED: create,
+    _S.CREATED: upload,
+    _S.UPLOADED: confirm,
+    _S.CONFIRMED: look,
+    _S.COMPLETED: deliver,
+    _S.DELIVERED: record,
+    _S.RELEASED: put_back,
+    _S.SUPERSEDING: supersede,
+    _S.QUARANTINING: set_aside,
+    _S.QUARANTINED: park,
+}
+"""What is done in which state; it returns the order in its next state, or None when the order has left."""
+
+ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.COMPLETED})
+
+
+def relocate(bench: Bench, order: Order) -> Order:
+    """Look where the order is at the service and go on from there."""
+    seen = bench.service.look(_id_of(order))
+    match seen.status:
+        case Status.PENDING:
+            return _go_back(bench, order)
+        case Status.FAILED:
+            raise _failed(seen)
+        case Status.EXPIRED:
+            raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
+    if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
+        raise Retry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
+    order = order.having(files=_with_hashes(bench, order.having(files=_with_ids(order, seen.inputs))))
+    while order.state is not _S.CONFIRMED:
+        reached = _S.CONFIRMED if order.state is _S.UPLOADED else _S.UPLOADED
+        order = bench.journal.advance(order, reached, was_confirmed=True)
+    return _completed(bench, order, seen) if seen.status is Status.COMPLETE else order
+
+
+def rekeyed(order: Order) -> Order:
+    """Return the order that takes this one's place: the same files under a new key."""
+    key = str(uuid.uuid4())
+    return Order(
+        key=key,
+        confirm_key=str(uuid.uuid4()),
+        inbox=order.inbox,
+        kind=order.kind,
+        strength=order.strength,
+        body=create_body(key, [file.sent_name for file in order.files], order.strength),
+        files=tuple(file.having(file_id=None, is_uploaded=False) for file in order.files),
+        source=order.key,
+    )
+
+
+def _adopt(bench: Bench, order: Order, order_id: str) -> Order:
+    event("order.adopted", order=order.key, inbox=order.inbox, order_id=order_id)
+    return relocate(bench, bench.journal.advance(order, _S.CREATED, order_id=order_id))
+
+
+def _completed(bench: Bench, order: Order, seen: Look) -> Order:
+    bench.looks[order.key] = seen
+    files = _with_ids(order, seen.inputs)
+    return bench.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
+
+
+def _go_back(bench: Bench, order: Order) -> Order:
+    """Take up a pending order: its uploads are wanted (again)."""
+    bench.forget(order.key)
+    if order.state is _S.CREATED:
+        return order
+    if order.redos >= MOST_REDOS:
+        reason = f"The service lost the uploaded picture {MOST_REDOS} times."
+        raise Reject(reason, code="UPLOAD_LOST")
+    files = tuple(file.having(is_uploaded=False) for file in order.files)
+    facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "was_confirmed": False}
+    return bench.journal.advance(order, _S.CREATED, **facts)
+
+
+def _failed(seen: Look) -> Reject:
+    code = seen.failure.code if seen.failure else ""
+    message = seen.failure.message if seen.failure else ""
+    words = f" It says: {message}" if message else ""
+    return Reject(f"The service could not process this picture.{words}", code=code or "FAILED")
+
+
+def _is_as_claimed(bench: Bench, order: Order) -> bool:
+    return all(is_unchanged(bench.publisher.work_place(order, file), file) for file in order.files)
+
+
+def _release_changed(bench: Bench, order: Order) -> Order:
+    """Give the files back: what is there is no longer what was claimed, and nothing has been paid.
+
+    Of an order of many, the files that are as they were go on under a new key.
+    """
+    bench.forget(order.key)
+    kept = tuple(file for file in order.files if is_unchanged(bench.publisher.work_place(order, file), file))
+    event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
+    if not kept:
+        return bench.journal.advance(order, _S.RELEASED)
+    return bench.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order.having(files=kept)),))
+
+
+def _with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
+    """Note the service's ids, which come in the order of the request; some servers' reads leave them out."""
+    if len(slots) != len(order.files):
+        return order.files
+    return tuple(file.having(file_id=slot.file_id) for file, slot in zip(order.files, slots, strict=True))
+
+
+def _with_hashes(bench: Bench, order: Order) -> tuple[OrderFile, ...]:
+    """Fill in what an upload would have told, for an order that was uploaded in an earlier life."""
+
+    def known(file: OrderFile) -> OrderFile:
+        place = bench.publisher.work_place(order, file)
+        return file if file.sha256 else file.having(is_uploaded=True, sha256=disk.sha256_of(place))
+
+    return tuple(map(known, order.files))
+
+
+def _remember_urls(bench: Bench, order: Order, slots: tuple[Slot, ...]) -> None:
+    bench.urls[order.key] = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
+
+
+def _url(bench: Bench, order: Order, index: int) -> str:
+    file_id = order.files[index].file_id or ""
+    if file_id not in bench.urls.get(order.key, {}):
+        slots = bench.service.refresh(_id_of(order))
+        if order.files[index].file_id is None and len(slots) == len(order.files):
+            file_id = slots[index].file_id
+        _remember_urls(bench, order, slots)
+    try:
+        return bench.urls[order.key][file_id]
+    except KeyError:
+        raise Retry("the service gave no upload link for a file", code="NO_UPLOAD_LINK") from None
+
+
+def _send(bench: Bench, order: Order, index: int) -> str:
+    """Upload one file; return the SHA-256 of what was sent.
+
+    A refused link is replaced once; refused again, the upload goes without Content-MD5 (some stores refuse to sign
+    it); then it is a matter for later.
+    """
+    file = order.files[index]
+    place = bench.publisher.work_place(order, file)
+    with os.fdopen(disk.open_regular(place), "rb") as opened:
+        source, sha256, md5 = _digested(opened, file.size)
+        refusal = ""
+        for checksum in (md5, md5, None):
+            try:
+                source.seek(0)
+                bench.service.upload(_url(bench, order, index), source, file.size, file.media_type, checksum)
+            except Redo as refused:
+                refusal = refused.code
+                bench.urls.pop(order.key, None)
+            else:
+                return sha256
+    raise Retry(f"the storage refused the upload three times: {refusal}", code=refusal)
+
+
+def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    if size <= _IN_MEMORY_BYTES:
+        content = opened.read(size + 1)
+        sha256.update(content)
+        md5.update(content)
+        return io.BytesIO(content), sha256.hexdigest(), md5.digest()
+    while block := opened.read(1 << 20):
+        sha256.update(block)
+        md5.update(block)
+    return opened, sha256.hexdigest(), md5.digest()
+
+
+def _fetcher(bench: Bench, order: Order, index: int) -> Callable[[Callable[[bytes], object]], int]:
+    """Return how one result is streamed, with a fresh link when the one at hand has run out."""
+
+    def fetch(sink: Callable[[bytes], object]) -> int:
+        with bench.transfers:
+            try:
+                return bench.service.fetch(_link(bench, order, index), sink, limit_bytes=_RESULT_LIMIT)
+            except Redo as refused:
+                bench.links.pop(order.key, None)
+                raise Retry(f"the storage refused the download: {refused.code}", code=refused.code) from None
+
+    return fetch
+
+
+def _link(bench: Bench, order: Order, index: int) -> str:
+    """Return the link of one file's result, matched by the input's id, never by name."""
+    expiry, links = bench.links.get(order.key, (0.0, None))
+    if links is None or time.monotonic() >= expiry:
+        links = bench.service.links(_id_of(order))
+        bench.links[order.key] = (time.monotonic() + links.expires_in_seconds, links)
+    if len(order.files) == 1 and len(links.files) == 1:
+        return links.files[0].url
+    seen = bench.looks.get(order.key) or bench.service.look(_id_of(order))
+    bench.looks[order.key] = seen
+    wanted = {output.file_id for output in seen.outputs if output.input_file_id == order.files[index].file_id}
+    for link in links.files:
+        if link.file_id in wanted:
+            return link.url
+    bench.links.pop(order.key, None)
+    if order.kind == "test":
+        raise Reject(
+            "The service made no result for this picture: the API key is a test key.",
+            code="TEST_KEY",
+            advice="Use a live key, then move this file back into the inbox.",
+        )
+    raise Retry("the service calls the order complete but names no result for a file", code="NO_RESULT")
+
+
+def _id_of(order: Order) -> str:
+    assert order.order_id is not None  # noqa: S101 - every state after `claimed` has one
+    return order.order_id

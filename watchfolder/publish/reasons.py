@@ -1,0 +1,79 @@
+"""The why file beside each quarantined picture: what happened, when, and what to do now, for its owner."""
+
+import json
+import os
+from urllib.parse import quote, unquote_to_bytes
+
+from watchfolder import disk, names
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import printable
+from watchfolder.order import Order, State
+
+SUFFIX = ".why.txt"
+_MARK = "watchfolder: "
+_LIMIT = 1 << 16
+_TRY_AGAIN = "Move this file back into the inbox to try again: {inbox}"
+_ALREADY_PAID = "It was already paid for. Moving it back resumes the same order; it is not paid again."
+
+
+def place_of(picture: Place) -> Place:
+    return picture.beside(names.appended(picture.base, SUFFIX))
+
+
+def write(picture: Place, order: Order, inbox_path: str, owner: str) -> None:
+    """Put the reason where the picture will lie. Raises FileExistsError when another file holds that name."""
+    place = place_of(picture)
+    try:
+        disk.write_new(place, _text(picture, order, inbox_path).encode("utf-8", "backslashreplace"), owner=owner)
+    except FileExistsError:
+        if _mark_of(place) != (order.key, picture.base):
+            raise
+
+
+def remove(picture: Place, order: Order) -> None:
+    """Take the reason away again when it is this order's: the picture got another name."""
+    place = place_of(picture)
+    if _mark_of(place) == (order.key, picture.base):
+        disk.remove(place)
+
+
+def picture_of(why: Place) -> str | None:
+    """Return the base name of the picture that this why file belongs to; None when it is not one of ours."""
+    mark = _mark_of(why)
+    return mark[1] if mark else None
+
+
+def _text(picture: Place, order: Order, inbox_path: str) -> str:
+    why = order.why
+    when = order.times[State.QUARANTINING].astimezone()
+    lines = [
+        f"{printable(picture.base)} could not be protected.",
+        "",
+        f"What happened: {why.reason if why else 'unknown'}",
+        f"When:          {when:%Y-%m-%d %H:%M:%S %Z}",
+        f"What to do:    {(why and why.advice) or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
+    ]
+    if order.was_confirmed and order.is_resumable:
+        lines.append(f"               {_ALREADY_PAID}")
+    lines += [
+        "",
+        "For support:",
+        f"  order at the service: {order.order_id or 'none was made'}",
+        f"  our name for it:      {order.name}",
+        f"  code:                 {(why and why.code) or 'none'}",
+        "",
+        "This note goes away by itself when its picture has left this folder.",
+        _MARK + json.dumps({"order": order.key, "file": quote(os.fsencode(picture.base))}),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _mark_of(why: Place) -> tuple[str, str] | None:
+    try:
+        last = disk.read_bytes(why, _LIMIT).decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2]
+        mark = json.loads(last.removeprefix(_MARK)) if last.startswith(_MARK) else {}
+        return str(mark["order"]), os.fsdecode(unquote_to_bytes(str(mark["file"])))
+    except (FileNotFoundError, FolderFault, ValueError, TypeError, KeyError):
+        return None

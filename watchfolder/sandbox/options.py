@@ -1,0 +1,41 @@
+"""What a sandbox can be told to be like. Everything may also be changed while it runs."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+KEY = "sk_sandbox_0123456789abcdef"
+TEST_KEY = "sk_test_sandbox_0123456789abcdef"
+
+Dialect = Literal["both", "v2", "v3"]
+
+
+@dataclass(kw_only=True)
+class Options:
+    """All have the values of a quick, generous service with the free plan's retention."""
+
+    processing_seconds: float = 1.0  # from confirm to complete or failed
+    test_processing_seconds: float = 5.0  # the same for orders of a test key
+    link_seconds: float = 3600.0  # validity of presigned links
+    retention_days: float | None = 7.0  # then the order is expired; None: unknown to the service, kept
+    requests_per_minute: int = 0  # of one account, in any minute; 0 = no limit
+    minute_seconds: float = 60.0  # how long a minute is
+    look_seconds: float = 1.0  # looking at one order twice within this time is a sin; 0 = never a sin
+    dialect: Dialect = "both"  # v2: v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
+    link_field: Literal["downloadUrl", "url"] = "downloadUrl"  # of the v2 download answer
+    credits_left: int | None = None  # files that may still be confirmed with live keys; None = any number
+    # Keys that are let in: as a mapping, each with its account; as a collection, all of one account.
+    # None: any key that begins with sk_, each of its own account.
+    keys: Mapping[str, str] | Collection[str] | None = field(default=None, repr=False)
+
+    def account_of(self, key: str) -> str | None:
+        """Return whose key it is, None for a key that is not let in."""
+        if self.keys is None:
+            return key
+        if isinstance(self.keys, Mapping):
+            return self.keys.get(key)
+        return "the account" if key in self.keys else None
+
+
+def is_test_key(key: str) -> bool:
+    return key.startswith("sk_test_")

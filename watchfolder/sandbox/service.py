@@ -1,0 +1,272 @@
+"""The API itself: orders created, confirmed, looked at, listed and linked, as contract.md tells it."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NoReturn, cast
+
+from flask import Blueprint, Response, jsonify, request
+
+from watchfolder.sandbox.demands import Breach, breaches_of_confirm, breaches_of_create
+from watchfolder.sandbox.options import is_test_key
+from watchfolder.sandbox.state import Refusal, SandboxOrder, State
+from watchfolder.sandbox.storage import Storage
+
+_STATUSES = ("pending", "inProgress", "complete", "failed", "expired")
+_SUCCESSORS = {"status": "/api/v3/orders/{id}", "link": "/api/v3/orders/{id}/download"}
+
+
+class Service:
+    """Each public method is one operation; its name there and in the records is the endpoint's."""
+
+    def __init__(self, state: State, storage: Storage) -> None:
+        self._state = state
+        self._storage = storage
+
+    def blueprint(self) -> Blueprint:
+        api = Blueprint("service", __name__)
+        rules: list[tuple[str, str, str, Callable[..., object]]] = [
+            ("POST", "/api/v2/orders/anti-ai", "create", self._create),
+            ("POST", "/api/v2/orders/anti-ai/confirm", "confirm", self._confirm),
+            ("POST", "/api/v2/orders/<order_id>/refresh-urls", "refresh", self._refresh),
+            ("GET", "/api/v2/orders", "list", self._list),
+            ("GET", "/api/<any(v2, v3):version>/orders/<order_id>", "status", self._status),
+            ("GET", "/api/<any(v2, v3):version>/orders/<order_id>/download", "link", self._link),
+        ]
+        for method, path, endpoint, view in rules:
+            api.add_url_rule(path, endpoint, cast("Any", view), methods=[method], provide_automatic_options=False)
+        api.before_request(self._admit)
+        return api
+
+    # Precedence: who asks, how often, whether the endpoint is served at all; only then the request itself.
+
+    def _admit(self) -> tuple[Response, int] | Response | None:
+        self._state.admit(self._account())
+        version, operation = (request.view_args or {}).get("version"), str(request.endpoint).rpartition(".")[2]
+        if version == "v3" and self._state.options.dialect == "v2":
+            return Response("<html><body><h1>404 Not Found</h1></body></html>", 404, mimetype="text/html")
+        if version == "v2" and self._state.options.dialect == "v3":
+            retired = jsonify({"code": "ENDPOINT_RETIRED"})
+            successor = _SUCCESSORS[operation].replace("{id}", cast("dict[str, str]", request.view_args)["order_id"])
+            retired.headers["Link"] = f'<{successor}>; rel="successor-version"'
+            return retired, 410
+        return None
+
+    def _account(self) -> str:
+        authorization = request.headers.get("Authorization")
+        if authorization is None:
+            self._sin("no Authorization header")
+            raise Refusal(401, "AUTH_NOT_AUTHENTICATED")
+        scheme, _, key = authorization.partition(" ")
+        if scheme != "Bearer" or not key.startswith("sk_"):
+            raise Refusal(401, "AUTH_TOKEN_INVALID_FORMAT")
+        account = self._state.options.account_of(key)
+        if account is None:
+            raise Refusal(401, "AUTH_TOKEN_INVALID")
+        return account
+
+    def _create(self) -> tuple[Response, int]:
+        body = self._body(breaches_of_create)
+        account, files = self._account(), cast("list[dict[str, str]]", body["files"])
+        with self._state.lock:
+            key = account, str(body["idempotencyKey"])
+            order = self._state.created.get(key)
+            if key in self._state.confirms or (order is not None and order.body != body):
+                self._conflict("the idempotency key of another body")
+            if order is not None:
+                return _data(self._created(order)), 201
+            if any("originalFileUrl" in file for file in files):
+                raise Refusal(400, "INVALID_PARAMETER")  # URL mode: this stand-in reaches out to nobody
+            is_test = is_test_key(request.headers["Authorization"].removeprefix("Bearer "))
+            if not is_test:
+                self._state.ask_credits(len(files))
+            order = self._state.create(account, body, [file["fileName"] for file in files], is_test=is_test)
+        return _data(self._created(order)), 201
+
+    def _confirm(self) -> Response:
+        body = self._body(breaches_of_confirm)
+        key, account = str(body["idempotencyKey"]), self._account()
+        with self._state.lock:
+            earlier = self._state.confirms.get((account, key))
+            if (account, key) in self._state.created or (earlier and earlier.order_id != body["orderId"]):
+                self._conflict("the idempotency key of another call")
+            order = self._order(str(body["orderId"]))
+            if earlier is None:
+                self._refuse_confirm(order)
+                self._state.confirm(order, key)
+        return _data({"orderId": order.order_id, "status": order.status})
+
+    def _refuse_confirm(self, order: SandboxOrder) -> None:
+        if order.is_confirmed:
+            self._sin("confirmed before under another idempotency key")
+        codes = {
+            "pending": "",
+            "inProgress": "ORDER_ALREADY_CONFIRMED",
+            "complete": "ORDER_ALREADY_COMPLETED",
+            "failed": "ORDER_ALREADY_FAILED",
+            "expired": "ORDER_EXPIRED",
+        }
+        code = codes[order.status]
+        if code:
+            raise Refusal(400, code)
+        if not all(file.was_uploaded for file in order.files):
+            self._sin("confirmed before all files were uploaded")
+        if not all(file.is_uploaded for file in order.files):
+            raise Refusal(400, "ORDER_FILE_NOT_UPLOADED")
+
+    def _refresh(self, order_id: str) -> Response:
+        order = self._order(order_id)
+        if order.status != "pending":
+            raise Refusal(400, "ORDER_NOT_PENDING")
+        return _data({"orderId": order_id, "files": self._created(order)["files"]})
+
+    def _status(self, version: str, order_id: str) -> Response:
+        order = self._order(order_id)
+        return _data(_summary(order) if version == "v2" else self._details(order))
+
+    def _link(self, version: str, order_id: str) -> Response:
+        order = self._order(order_id)
+        refusals = {"failed": "ORDER_ALREADY_FAILED", "expired": "ORDER_EXPIRED", "complete": ""}
+        refusal = refusals.get(order.status, "ORDER_NOT_COMPLETED")
+        if refusal:
+            raise Refusal(400, refusal)
+        if version == "v2" and order.is_test:
+            raise Refusal(404, "PROCESSED_FILE_NOT_FOUND")
+        options, archive = self._state.options, self._storage.archive_link(order)
+        results = [self._storage.result_link(order, file) for file in order.files]
+        if version == "v3":
+            files = [
+                {"fileId": _output_id(file.file_id), "downloadUrl": link}
+                for file, link in zip(order.files, results, strict=True)
+            ]
+            return _data(
+                {"archiveUrl": archive, "files": files, "expiresInSeconds": _whole(min(3600, options.link_seconds))}
+            )
+        answer: dict[str, object] = {options.link_field: results[0] if len(results) == 1 else archive}
+        if options.link_field == "downloadUrl":
+            answer["expiresIn"] = _whole(options.link_seconds)
+        return _data(answer)
+
+    def _list(self) -> Response:
+        page, limit = self._number("page", 1, 10**9), self._number("limit", 10, 100)
+        status, keyword, kind = (request.args.get(name, "") for name in ("status", "keyword", "type"))
+        if (status and status not in _STATUSES) or request.args.keys() - {"page", "limit", "status", "keyword", "type"}:
+            self._breach("INVALID_PARAMETER", "an unknown status or parameter")
+        account = self._account()
+        with self._state.lock:
+            orders = [order for order in reversed(self._state.orders.values()) if order.account == account]
+        found = [
+            order
+            for order in orders
+            if (not status or order.status == status)
+            and (not kind or kind == "antiAi")
+            and (keyword.lower() in order.name.lower() or keyword == order.order_id)
+        ]
+        pages = {
+            "totalItems": len(found),
+            "totalPages": -(-len(found) // limit),
+            "currentPage": page,
+            "itemsPerPage": limit,
+        }
+        shown = found[(page - 1) * limit : page * limit]
+        return _data({"orders": [_summary(order) for order in shown], "pageInfo": pages})
+
+    def _number(self, name: str, default: int, most: int) -> int:
+        text = request.args.get(name, str(default))
+        number = int(text) if text.isascii() and text.isdigit() else 0
+        if not 1 <= number <= most:
+            self._breach("INVALID_PARAMETER", f"{name} is not from 1 to {most}")
+        return number
+
+    def _order(self, order_id: str) -> SandboxOrder:
+        account = self._account()
+        with self._state.lock:
+            order = self._state.orders.get(order_id)
+        if order is None:
+            raise Refusal(404, "ORDER_NOT_FOUND")
+        if order.account != account:
+            raise Refusal(403, "ORDER_NOT_OWNER")
+        return order
+
+    def _body(self, breaches_of: Callable[[object], Iterator[Breach]]) -> dict[str, object]:
+        if request.mimetype != "application/json":
+            self._sin("the Content-Type is not application/json")
+        body = request.get_json(force=True, silent=True)
+        breaches = list(breaches_of(body))
+        for breach in breaches:
+            self._sin(breach.sin)
+        if breaches:
+            raise Refusal(400, breaches[0].code)
+        return cast("dict[str, object]", body)
+
+    def _breach(self, code: str, sin: str) -> NoReturn:
+        self._sin(sin)
+        raise Refusal(400, code)
+
+    def _conflict(self, sin: str) -> NoReturn:
+        self._sin(sin)
+        raise Refusal(409, "IDEMPOTENCY_KEY_CONFLICT")
+
+    def _sin(self, text: str) -> None:
+        self._state.sin(f"{str(request.endpoint).rpartition('.')[2]} {request.path}: {text}")
+
+    def _created(self, order: SandboxOrder) -> dict[str, object]:
+        status = order.status
+        files = [
+            {"fileId": file.file_id, "fileName": file.name, "fileKey": f"input/{order.order_id}/{file.number}"}
+            | ({"uploadUrl": self._storage.upload_link(order, file)} if status == "pending" else {})
+            for file in order.files
+        ]
+        return {"orderId": order.order_id, "orderName": order.name, "status": status, "files": files}
+
+    def _details(self, order: SandboxOrder) -> dict[str, object]:
+        summary = _summary(order)
+        waits = summary["status"] == "pending"
+        inputs = [
+            {"fileId": str(file.file_id), "fileName": file.name}
+            | ({"uploadUrl": self._storage.upload_link(order, file)} if waits and not file.is_uploaded else {})
+            for file in order.files
+        ]
+        outputs = [
+            {"fileId": _output_id(file.file_id), "fileName": file.name, "inputFileId": str(file.file_id)}
+            for file in order.files
+        ]
+        return summary | {
+            "channel": "api",
+            "retentionDays": None if order.retention_days is None else _whole(order.retention_days),
+            "thumbnailImageUrl": None,
+            "processingDelayed": False,
+            "inputFiles": inputs,
+            "result": {"outputFiles": outputs} if summary["status"] == "complete" else None,
+        }
+
+
+def _summary(order: SandboxOrder) -> dict[str, object]:
+    status = order.status
+    failure = {"errorCode": "PROCESSING_ERROR", "errorMessage": "The file could not be processed."}
+    return {
+        "type": "antiAi",
+        "orderId": order.order_id,
+        "orderName": order.name,
+        "status": status,
+        "createdAt": _instant(order.created_at),
+        "updatedAt": _instant(order.updated_at),
+        "expiresAt": _instant(order.expires_at) if order.expires_at else None,
+        "errors": failure if status == "failed" else None,
+    }
+
+
+def _output_id(file_id: int) -> str:
+    return f"{file_id}-1"
+
+
+def _whole(number: float) -> float:
+    """Return it as the service writes it: without a fraction; the short times of tests keep theirs."""
+    return int(number) if number == int(number) else number
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _data(data: object) -> Response:
+    return jsonify({"data": data})

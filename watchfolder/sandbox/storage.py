@@ -1,0 +1,272 @@
+"""The object storage beside the API: presigned links that expire, uploads checked to the byte, results to fetch."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import threading
+import zipfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import quote, urlencode
+
+from flask import Blueprint, Response, request, send_file
+
+from watchfolder.sandbox.demands import media_type_of
+from watchfolder.sandbox.mark import flaw_of, write_marked
+from watchfolder.sandbox.pictures import sample
+from watchfolder.sandbox.state import InputFile, SandboxOrder, State, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 1 << 20
+_TEST_UPLOAD_BYTES = 50 << 20
+_INSTANT = "%Y%m%dT%H%M%S.%fZ"
+
+
+class StorageError(Exception):
+    """S3 would answer this status, with this code in XML."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+    def response(self) -> Response:
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{self.code}</Code><Message>{self}</Message>"
+            f"<RequestId>{secrets.token_hex(8).upper()}</RequestId></Error>"
+        )
+        return Response(xml, self.status, mimetype="application/xml")
+
+
+class _Received(NamedTuple):
+    path: Path
+    size: int
+    md5: bytes
+    sha256: str
+
+
+class Storage:
+    """Keeps every byte in files below `folder`; memory holds none."""
+
+    def __init__(self, state: State, folder: Path) -> None:
+        self._state = state
+        self._folder = folder
+        self._secret = secrets.token_bytes(32)
+        self._marking = threading.Lock()  # one picture in memory at a time
+        self.base_url = ""
+        self.links_valid_since: datetime = now()
+
+    def blueprint(self) -> Blueprint:
+        storage = Blueprint("storage", __name__)
+        rules: list[tuple[str, str, str, Callable[..., object]]] = [
+            ("PUT", "/storage/input/<order_id>/<int:number>/<name>", "upload", self._upload),
+            ("PUT", "/api/v2/test-uploads/<token>", "upload", self._test_upload),
+            ("GET", "/storage/output/<order_id>/<int:number>/<name>", "fetch", self._fetch),
+            ("GET", "/storage/output/<order_id>/archive.zip", "fetch", self._fetch_archive),
+        ]
+        for number, (method, path, operation, view) in enumerate(rules):
+            endpoint = f"{operation}_{number}"
+            storage.add_url_rule(path, endpoint, cast("Any", view), methods=[method], provide_automatic_options=False)
+        storage.register_error_handler(StorageError, StorageError.response)
+        return storage
+
+    def upload_link(self, order: SandboxOrder, file: InputFile) -> str:
+        if order.is_test:
+            return f"{self.base_url}/api/v2/test-uploads/{file.token}"
+        return self._signed("PUT", f"/storage/input/{order.order_id}/{file.number}/{quote(file.name)}")
+
+    def result_link(self, order: SandboxOrder, file: InputFile) -> str:
+        return self._signed("GET", f"/storage/output/{order.order_id}/{file.number}/{quote(file.name)}")
+
+    def archive_link(self, order: SandboxOrder) -> str:
+        return self._signed("GET", f"/storage/output/{order.order_id}/archive.zip")
+
+    def file_behind(self, path: str) -> InputFile | None:
+        """Return the input file that an upload or a result link is about."""
+        *_, order_id, number, name = path.split("/")
+        with self._state.lock:
+            for order, file in self._all_files():
+                if (order.order_id, str(file.number)) == (order_id, number) or file.token == name:
+                    return file
+        return None
+
+    def _all_files(self) -> list[tuple[SandboxOrder, InputFile]]:
+        return [(order, file) for order in self._state.orders.values() for file in order.files]
+
+    # Links: the fields of S3's query authentication, dates to the microsecond so that tests can be quick.
+
+    def _signed(self, method: str, path: str) -> str:
+        date, expires = now().strftime(_INSTANT), f"{self._state.options.link_seconds:g}"
+        query = {
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": "SANDBOX/local/s3/aws4_request",
+            "X-Amz-Date": date,
+            "X-Amz-Expires": expires,
+            "X-Amz-SignedHeaders": "host",
+            "X-Amz-Signature": self._signature(method, path, date, expires),
+        }
+        return f"{self.base_url}{path}?{urlencode(query)}"
+
+    def _signature(self, method: str, path: str, date: str, expires: str) -> str:
+        return hmac.new(self._secret, f"{method}\n{path}\n{date}\n{expires}".encode(), "sha256").hexdigest()
+
+    def _admit(self) -> None:
+        self._refuse_authorization()
+        date, expires = request.args.get("X-Amz-Date", ""), request.args.get("X-Amz-Expires", "")
+        signature = self._signature(request.method, quote(request.path), date, expires)
+        if not hmac.compare_digest(signature.encode(), request.args.get("X-Amz-Signature", "").encode()):
+            self._sin("a signature that was never valid")
+            raise StorageError(403, "SignatureDoesNotMatch", "The request signature does not match.")
+        signed = datetime.strptime(date, _INSTANT).replace(tzinfo=UTC)
+        if signed < self.links_valid_since or now() > signed + timedelta(seconds=float(expires)):
+            raise StorageError(403, "AccessDenied", "Request has expired")
+
+    def _refuse_authorization(self) -> None:
+        if "Authorization" in request.headers:
+            self._sin("an Authorization header on a presigned URL")
+            raise StorageError(400, "InvalidArgument", "Only one auth mechanism allowed")
+
+    # Uploads.
+
+    def _upload(self, order_id: str, number: int, name: str) -> Response:  # noqa: ARG002 - the name is for people
+        self._admit()
+        order = self._order(order_id)
+        return self._take(order, order.files[number])
+
+    def _test_upload(self, token: str) -> Response:
+        self._refuse_authorization()
+        with self._state.lock:
+            found = next((pair for pair in self._all_files() if secrets.compare_digest(pair[1].token, token)), None)
+        if found is None or not found[0].is_test:
+            raise StorageError(403, "AccessDenied", "Access Denied")
+        if (request.content_length or 0) > _TEST_UPLOAD_BYTES:
+            raise StorageError(400, "EntityTooLarge", "Test uploads are limited to 50 MiB")
+        return self._take(*found)
+
+    def _take(self, order: SandboxOrder, file: InputFile) -> Response:
+        self._refuse_length_unknown()
+        if order.status != "pending":
+            self._sin("an upload to an order that is no longer pending")
+            raise StorageError(403, "AccessDenied", "Access Denied")
+        received = self._receive()
+        self._refuse_digest(received)
+        flaw = self._flaw_of(received, file)
+        if flaw:
+            self._sin(flaw)
+        target = None if order.is_test else self._folder / f"{order.order_id}-{file.number}.input"
+        with self._state.lock:
+            if target is None:
+                received.path.unlink()
+            else:
+                received.path.replace(target)
+            file.path, file.size, file.sha256 = target, received.size, received.sha256
+            file.is_picture, file.is_uploaded, file.was_uploaded = not flaw, True, True
+        return Response(status=200, headers={"ETag": f'"{received.md5.hex()}"'})
+
+    def _refuse_length_unknown(self) -> None:
+        if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
+            self._sin("an upload without a Content-Length of its own")
+            raise StorageError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+
+    def _receive(self) -> _Received:
+        path = self._folder / f"{secrets.token_hex(16)}.part"
+        md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+        source = cast("IO[bytes]", request.environ["wsgi.input"])
+        with path.open("wb") as target:
+            while chunk := source.read(_CHUNK):
+                md5.update(chunk)
+                sha256.update(chunk)
+                size += target.write(chunk)
+        return _Received(path, size, md5.digest(), sha256.hexdigest())
+
+    def _refuse_digest(self, received: _Received) -> None:
+        announced = request.headers.get("Content-MD5")
+        if announced is None:
+            return
+        try:
+            digest = base64.b64decode(announced, validate=True)
+        except binascii.Error:
+            digest = b""
+        if digest == received.md5:
+            return
+        received.path.unlink()
+        self._sin("a Content-MD5 that is not the body's")
+        code = "BadDigest" if len(digest) == len(received.md5) else "InvalidDigest"
+        raise StorageError(400, code, "The Content-MD5 you specified did not match what we received.")
+
+    def _flaw_of(self, received: _Received, file: InputFile) -> str:
+        media_type = request.headers.get("Content-Type", "")
+        if media_type != media_type_of(file.name):
+            self._sin(f"Content-Type {media_type!r} for a file named {file.name!r}")
+        with self._marking:
+            return flaw_of(received.path, media_type)
+
+    # Results: marked when first asked for, kept until the sandbox ends.
+
+    def _fetch(self, order_id: str, number: int, name: str) -> Response:  # noqa: ARG002 - the name is for people
+        self._admit()
+        order = self._finished(order_id)
+        return self._send(self._result(order, order.files[number]), order.files[number].name)
+
+    def _fetch_archive(self, order_id: str) -> Response:
+        self._admit()
+        order = self._finished(order_id)
+        archive = self._folder / f"{order.order_id}.zip"
+        if not archive.exists():
+            self._write_archive(order, archive)
+        return self._send(archive, f"{order.order_id}.zip")
+
+    def _write_archive(self, order: SandboxOrder, archive: Path) -> None:
+        results = [(file, self._result(order, file)) for file in order.files]
+        part = self._folder / f"{secrets.token_hex(16)}.part"
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as target:
+            taken: set[str] = set()
+            for file, path in results:
+                name = file.name if file.name not in taken else f"{file.number}-{file.name}"
+                taken.add(name)
+                target.write(path, name)
+        part.replace(archive)
+
+    def _result(self, order: SandboxOrder, file: InputFile) -> Path:
+        result = self._folder / f"{order.order_id}-{file.number}.output"
+        with self._marking:
+            if not result.exists():
+                part = self._folder / f"{secrets.token_hex(16)}.part"
+                if file.path is None:  # of a test key: the upload was thrown away, a sample comes back
+                    part.write_bytes(sample_for(file.name))
+                else:
+                    write_marked(file.path, part)
+                part.replace(result)
+        return result
+
+    def _send(self, path: Path, name: str) -> Response:
+        # Read into the answer piece by piece from a descriptor that the answer closes.
+        return send_file(path, mimetype=media_type_of(name) or "application/zip", conditional=False, max_age=0)
+
+    def _finished(self, order_id: str) -> SandboxOrder:
+        order = self._order(order_id)
+        if order.status != "complete":
+            raise StorageError(404, "NoSuchKey", "The specified key does not exist.")
+        return order
+
+    def _order(self, order_id: str) -> SandboxOrder:
+        with self._state.lock:
+            order = self._state.orders.get(order_id)
+        if order is None:
+            raise StorageError(404, "NoSuchKey", "The specified key does not exist.")
+        return order
+
+    def _sin(self, text: str) -> None:
+        self._state.sin(f"{request.method} {request.path}: {text}")
+
+
+def sample_for(name: str) -> bytes:
+    """Return a small picture that is nobody's, in the format that `name` calls for."""
+    media_type = media_type_of(name) or "image/jpeg"
+    return sample(media_type.removeprefix("image/"), width=320, height=240, seed=0)

@@ -1,0 +1,43 @@
+"""What the running daemon knows and the journal does not, as it lies in `<state_dir>/status.json` for the console."""
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+FILE = "status.json"
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class InboxSnapshot(Part):
+    """One inbox. Counts are files by what the intake thinks of them: wait, stay (no picture, or out of reach)."""
+
+    is_open: bool = False
+    fault: str = ""  # why it is not, in words
+    fault_code: str = ""
+    watch: str = ""  # events or polling
+    watch_reason: str = ""
+    waiting: int = 0
+    staying: int = 0
+    oldest_waiting_since: AwareDatetime | None = None
+    remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
+
+
+class Snapshot(Part):
+    at: AwareDatetime
+    pid: int
+    version: str
+    started: AwareDatetime
+    inboxes: dict[str, InboxSnapshot] = {}
+    blocked: str = ""  # the refusal that stops everything or every purchase, in words
+    blocked_code: str = ""
+    blocked_since: AwareDatetime | None = None
+    is_down: bool = False  # the service has not answered for a while
+    is_slowed: bool = False  # the service's refusals set the pace
+    in_progress: int = 0  # files of orders under way
+    delivered: int = 0  # files since the start
+    quarantined: int = 0
+    delivered_bytes: int = 0
+
+    def is_same_but_for_time(self, other: "Snapshot | None") -> bool:
+        return other is not None and self.model_copy(update={"at": other.at}) == other

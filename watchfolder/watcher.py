@@ -1,0 +1,340 @@
+"""The folder changed → "look again". Only a nudge: the directory is the truth, and a timed scan comes anyway."""
+
+import contextlib
+import errno
+import itertools
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final, Literal, NamedTuple
+
+from typing_extensions import override
+from watchdog.observers.inotify_c import (
+    CallbackId,
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchCallback,
+    WatchDescriptor,
+)
+
+from watchfolder.errors import FolderFault
+from watchfolder.events import event
+
+Mode = Literal["auto", "events", "polling"]
+Kind = Literal["events", "polling"]
+OnChange = Callable[[str | None], None]
+
+_IN = InotifyConstants
+# What can make a file worth another look. Attributes, open, and close without a write are left out: indexers cause
+# them, and so do our own looks. watchdog's observers ask for IN_ATTRIB whenever they ask for modifications, watch
+# inside ignored folders, and keep a queue overflow to themselves; so we sit one floor below, on watchdog's InotifyFD.
+_MASK: Final = Mask(
+    _IN.IN_CREATE | _IN.IN_MODIFY | _IN.IN_CLOSE_WRITE | _IN.IN_MOVE | _IN.IN_ONLYDIR | _IN.IN_EXCL_UNLINK
+)
+_ROOT_MASK: Final = Mask(_MASK | _IN.IN_MOVE_SELF)
+_BELOW_MASK: Final = Mask(_MASK | _IN.IN_DONT_FOLLOW)
+
+_REMEDIES: Final = {
+    errno.ENOSPC: "no more inotify watches: raise them with sysctl fs.inotify.max_user_watches=1048576",
+    errno.EMFILE: "no more inotify instances: raise them with sysctl fs.inotify.max_user_instances=1024",
+}
+_STOP_SECONDS: Final = 5.0
+
+# fmt: off
+NETWORK_FILE_SYSTEMS: Final = frozenset({
+    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fakeowner", "fuse", "gfs2", "glusterfs", "gpfs",
+    "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "prl_fs", "pvfs2", "smb2", "smb3",
+    "smbfs", "vboxsf", "virtiofs", "vmhgfs",
+})
+# fmt: on
+"""Where others write unseen by our kernel. autofs is the door to such a one; so is fuse, more often than not."""
+
+
+class Watcher:
+    """Calls `on_change` with the path, below `path`, of what changed, or with None: look everywhere.
+
+    `on_change` is called on a thread of watchdog's and must return at once. `kind` and `reason` say what `start` made
+    of `mode`; with "polling" nothing is ever called, and the caller's own timed scan has to do.
+    """
+
+    def __init__(
+        self, path: str, *, mode: Mode, recursive: bool, is_ignored_folder: Callable[[str], bool], on_change: OnChange
+    ) -> None:
+        self.kind: Kind = "polling"
+        self.reason = "not started"
+        self._path = path
+        self._mode = mode
+        self._recursive = recursive
+        self._is_ignored_folder = is_ignored_folder
+        self._on_change = on_change
+        self._tree: _Tree | None = None
+
+    def start(self) -> None:
+        """Begin, or begin again: every change from now on is told. Raises FolderFault if the folder is gone."""
+        self.stop()
+        self.kind, self.reason = choose(self._path, self._mode)
+        if self.kind == "events":
+            try:
+                self._tree = _Tree(self._path, self._is_left_out, self._tell, self._on_end)
+            except OSError as error:
+                if error.errno not in _REMEDIES:
+                    self.stop()
+                    raise FolderFault(f"{self._path} cannot be watched: {error.strerror}") from error
+                self._on_limit(error)
+        event("watch.started", folder=self._path, kind=self.kind, reason=self.reason)
+
+    def stop(self) -> None:
+        """End within seconds, whatever `on_change` is doing."""
+        tree, self._tree = self._tree, None
+        self.kind, self.reason = "polling", "stopped"
+        if tree is not None:
+            tree.stop()
+
+    def _is_left_out(self, name: str) -> bool:
+        return not self._recursive or self._is_ignored_folder(name)
+
+    def _tell(self, changed: str | None) -> None:
+        try:
+            self._on_change(changed)
+        except Exception:  # noqa: BLE001 a nudge that failed is one scan late, a dead thread is late for ever
+            event("watch.failed", logging.ERROR, trace=True, folder=self._path)
+
+    def _on_limit(self, error: OSError) -> None:
+        self.kind, self.reason = "polling", _REMEDIES[error.errno or 0]
+        event("watch.limited", logging.WARNING, folder=self._path, reason=self.reason)
+
+    def _on_end(self, error: Exception | None) -> None:
+        if isinstance(error, OSError) and error.errno in _REMEDIES:
+            self._on_limit(error)
+        else:
+            self.kind, self.reason = "polling", f"the folder is gone ({error})" if error else "the folder is gone"
+            event("watch.ended", logging.WARNING, folder=self._path, reason=self.reason)
+        self._tell(None)
+
+
+class _Folder(NamedTuple):
+    path: str  # below the root; "" is the root
+    id: CallbackId
+
+
+class _Tree(WatchCallback):
+    """The watches on a folder and those below it, in one inotify instance. Once it runs, watchdog's thread has it."""
+
+    def __init__(
+        self,
+        root: str,
+        is_left_out: Callable[[str], bool],
+        on_change: OnChange,
+        on_end: Callable[[Exception | None], None],
+    ) -> None:
+        self._root = root
+        self._is_left_out = is_left_out
+        self._on_change = on_change
+        self._on_end = on_end
+        self._is_over = False
+        self._ids = itertools.count(1)
+        self._folders: dict[WatchDescriptor, _Folder] = {}
+        self._inotify = InotifyFD()
+        self._inotify._is_reading = False  # noqa: SLF001 or close() leaves the descriptors to a thread that never reads
+        try:
+            self._watch_all()
+        except OSError:
+            self.stop()
+            raise
+        self._inotify.start()
+
+    def stop(self) -> None:
+        self._is_over = True
+        with contextlib.suppress(OSError, RuntimeError):  # closed before; never started, or stopped from its own thread
+            self._inotify.stop()
+            self._inotify.join(_STOP_SECONDS)
+
+    # Called by watchdog
+
+    @override
+    def on_event(self, event: InotifyEvent) -> None:
+        with self._thread_goes_on():
+            self._take(event)
+
+    @override
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        """Forget a folder that was removed or unmounted."""
+        folder = self._folders.pop(wd, None)
+        if folder is not None and not folder.path:
+            self._end()
+
+    @override
+    def on_queue_overflow(self) -> None:
+        """Begin again: folders may have come, gone and moved unseen."""
+        with self._thread_goes_on():
+            event("watch.overflowed", logging.WARNING, folder=self._root)
+            self._forget("")
+            self._watch_all()
+            self._on_change(None)
+
+    @contextlib.contextmanager
+    def _thread_goes_on(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 it would end watchdog's thread without a word
+            self._end(error)
+
+    def _end(self, error: Exception | None = None) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._inotify.stop()
+            self._on_end(error)
+
+    def _take(self, seen: InotifyEvent) -> None:
+        folder = self._folders.get(seen.wd)
+        if folder is None or self._is_over:
+            return
+        if seen.is_move_self:
+            self._end()
+        elif seen.name:
+            name = os.fsdecode(seen.name)
+            path = os.path.join(folder.path, name)
+            if not seen.is_directory:
+                self._take_file(seen, path)
+            elif not self._is_left_out(name):
+                self._take_folder(seen, path)
+
+    def _take_file(self, seen: InotifyEvent, path: str) -> None:
+        if not seen.is_moved_from:
+            self._on_change(path)
+
+    def _take_folder(self, seen: InotifyEvent, path: str) -> None:
+        """Watch a folder that came, and let it be looked through: what was in it before us made no event."""
+        if seen.is_moved_from:
+            self._forget(path)
+            return
+        self._watch_below(path)
+        self._on_change(path)
+
+    # The watches
+
+    def _watch_all(self) -> None:
+        self._watch("", _ROOT_MASK)
+        self._watch_below("")
+
+    def _watch_below(self, path: str) -> None:
+        """Watch the folder `path` and all in it, each before it is read, so that nothing comes in between."""
+        ahead = [path]
+        while ahead:
+            path = ahead.pop()
+            try:
+                if path:
+                    self._watch(path, _BELOW_MASK)
+                names = self._folder_names(path)
+            except OSError as error:
+                if error.errno in _REMEDIES:
+                    raise
+                continue  # gone again, or closed to us: the scan knows what to say
+            ahead += [os.path.join(path, name) for name in names]
+
+    def _folder_names(self, path: str) -> list[str]:
+        with os.scandir(os.path.join(self._root, path)) as entries:
+            return [e.name for e in entries if e.is_dir(follow_symlinks=False) and not self._is_left_out(e.name)]
+
+    def _watch(self, path: str, mask: Mask) -> None:
+        id_ = CallbackId(next(self._ids))
+        wd = self._inotify.add_callback(os.fsencode(os.path.join(self._root, path)), mask, self, id_)
+        if wd < 0:  # watchdog takes a refusal (EACCES) for a watch
+            self._inotify.remove_callbacks([(wd, id_)])
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if known := self._folders.get(wd):  # the same folder, under another name or seen twice
+            self._inotify.remove_callbacks([(wd, known.id)])
+        self._folders[wd] = _Folder(path, id_)
+
+    def _forget(self, path: str) -> None:
+        """Drop the watches on `path` and all below: nobody tells a moved folder's watch its new name."""
+        gone = [
+            (wd, folder.id)
+            for wd, folder in self._folders.items()
+            if not path or folder.path == path or folder.path.startswith(path + "/")
+        ]
+        self._inotify.remove_callbacks(gone)
+        for wd, _ in gone:
+            del self._folders[wd]
+
+
+def events_arrive(path: str, touch: Callable[[], None], timeout_seconds: float) -> bool:
+    """Say whether what `touch` does in the folder `path` is told. On a share that proves nothing for other hosts."""
+    came = threading.Event()
+
+    def on_change(changed: str | None) -> None:
+        if changed is not None:
+            came.set()
+
+    watcher = Watcher(path, mode="events", recursive=False, is_ignored_folder=lambda _: True, on_change=on_change)
+    watcher.start()
+    try:
+        touch()
+        return watcher.kind == "events" and came.wait(timeout_seconds)
+    finally:
+        watcher.stop()
+
+
+def choose(path: str, mode: Mode) -> tuple[Kind, str]:
+    """Return how to watch `path`, and why."""
+    if mode != "auto":
+        return mode, "as configured"
+    file_system = file_system_of(os.path.realpath(path), _mountinfo())
+    if is_network(file_system):
+        return "polling", f"{file_system} tells us nothing of what other hosts write"
+    return "events", f"{file_system or 'the file system'} is local"
+
+
+def is_network(file_system: str) -> bool:
+    """Say whether others may write to `file_system` behind our kernel's back. fuseblk (NTFS, exFAT) is a local disk."""
+    return file_system in NETWORK_FILE_SYSTEMS or file_system.startswith("fuse.")
+
+
+class _Mount(NamedTuple):
+    id: str
+    parent: str
+    point: str
+    file_system: str
+
+
+def file_system_of(path: str, mountinfo: str) -> str:
+    """Return the type of the file system that holds the resolved `path`, or "" if `mountinfo` does not tell.
+
+    Goes down as the kernel does, from mount to mount: a later mount hides those below its mount point, which the
+    longest prefix alone would still find. `mountinfo` is the text of /proc/self/mountinfo, see proc_pid_mountinfo(5).
+    """
+    ahead = [mount for line in mountinfo.split("\n") if (mount := _mount(line)) and _holds(mount.point, path)]
+    ids = {mount.id for mount in ahead}
+    here: _Mount | None = None
+    while True:
+        below = [m for m in ahead if (m.parent == here.id if here else m.parent not in ids or m.parent == m.id)]
+        if not below:
+            return here.file_system if here else ""
+        here = min(reversed(below), key=lambda mount: len(mount.point))  # the first on the way; of two, the later
+        ahead.remove(here)
+
+
+def _mount(line: str) -> _Mount | None:
+    mount, _, source = line.partition(" - ")
+    fields = mount.split(" ")
+    return _Mount(fields[0], fields[1], _unescaped(fields[4]), source.split(" ")[0]) if len(fields) > 4 else None  # noqa: PLR2004 the fifth is the mount point
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
+
+
+def _holds(point: str, path: str) -> bool:
+    return path == point or path.startswith(point.rstrip("/") + "/")
+
+
+def _mountinfo() -> str:
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
