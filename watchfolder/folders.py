@@ -30,7 +30,7 @@ class Folders:
     def __init__(self, state_dir: str, instance: str) -> None:
         self._memory = Place(state_dir, "folders.json")
         self._instance = instance
-        self._guard = threading.Lock()
+        self._meeting = threading.Lock()
         self._tokens = self._remembered()
 
     def require(self, inbox: Inbox) -> None:
@@ -49,20 +49,21 @@ class Folders:
 
     def require_folder(self, path: str) -> None:
         """Check one folder's token; write it there on first sight. Raises FolderFault."""
-        found = read_token(path)
-        known = self._tokens.get(path)
-        if known is None:
-            self._remember(path, found or write_token(path))
-        elif found is None:
+        found = read_token(path)  # first, and without the lock: a dead share must not hold up the others
+        if path not in self._tokens:
+            found = self._meet(path)
+        known = self._tokens[path]
+        if found is None:
             way_out = f"if this is the right folder after all, run: watchfolder check --accept {path}"
             raise FolderFault(f"{path}: not the folder we know: is the share mounted? ({way_out})", code="NO_TOKEN")
-        elif found != known:
+        if found != known:
             way_out = f"if it may be used, run: watchfolder check --accept {path}"
             raise FolderFault(f"{path}: another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
     def accept(self, path: str) -> None:
         """Take the folder as it now is, on a person's word. Raises FolderFault."""
-        self._remember(path, read_token(path) or write_token(path))
+        with self._meeting:
+            self._remember(path, read_token(path) or write_token(path, self._instance))
 
     def require_room(self, inbox: Inbox, size: int) -> None:
         """Check that every destination can take twice an order of `size` bytes. Raises FolderFault."""
@@ -76,34 +77,41 @@ class Folders:
 
     def work(self, inbox: Inbox) -> Place:
         """Return our work folder in the inbox's file system."""
-        return Place(inbox.work, self._instance)
+        return _within(_works(inbox), self._instance)
 
     def adopt(self, inbox: Inbox) -> int:
         """Take over the orders of a watchfolder whose state directory was lost. Returns how many."""
         adopted = 0
         for other in self._others(inbox):
-            for key in disk.folders_in(inbox.work, other):
-                disk.move(Place(inbox.work, f"{other}/{key}"), Place(inbox.work, f"{self._instance}/{key}"), owner="")
-                adopted += 1
-            disk.remove(Place(inbox.work, f"{other}/{OWNER}"))
-            disk.remove_empty_folders(inbox.work, other)
-            event("inbox.adopted", inbox=inbox.name, instance=other, orders=adopted)
+            left = _within(_works(inbox), other)
+            keys = disk.folders_in(left.root, left.name)
+            for key in keys:
+                disk.move(_within(left, key), _within(self.work(inbox), key), owner=self._instance)
+            disk.remove(_within(left, OWNER))
+            disk.sweep(left.root, left.name)
+            disk.remove_empty_folders(left.root, left.name)
+            event("inbox.adopted", inbox=inbox.name, instance=other, orders=len(keys))
+            adopted += len(keys)
         return adopted
 
     def _require_sole_use(self, inbox: Inbox) -> None:
-        if not os.path.isdir(inbox.work):
-            disk.make_folder(os.path.dirname(inbox.work), os.path.basename(inbox.work), 0o700)
+        works = _works(inbox)
+        if disk.stat_of(works) is None:
+            disk.make_folder(works.root, works.name, 0o700)
         others = self._others(inbox)
         if others:
-            raise FolderFault(f"{inbox.path}: {_describe_owner(inbox.work, others[0])}", code="OTHER_INSTANCE")
-        mine = Place(inbox.work, f"{self._instance}/{OWNER}")
+            raise FolderFault(f"{inbox.path}: {_describe_owner(works, others[0])}", code="OTHER_INSTANCE")
+        mine = _within(self.work(inbox), OWNER)
         if disk.stat_of(mine) is None:
-            disk.make_folder(inbox.work, self._instance, 0o700)
+            disk.make_folder(mine.root, mine.folder, 0o700)
+            disk.sweep(mine.root, mine.folder)
             since = datetime.now(UTC).isoformat(timespec="seconds")
             disk.write_atomically(mine, json.dumps({"host": socket.gethostname(), "since": since}).encode())
 
     def _others(self, inbox: Inbox) -> list[str]:
-        return [name for name in disk.folders_in(inbox.work) if name != self._instance and _is_instance(name)]
+        works = _works(inbox)
+        found = disk.folders_in(works.root, works.name)
+        return [name for name in found if name != self._instance and _is_instance(name)]
 
     def _make_default_originals(self, inbox: Inbox) -> None:
         path = inbox.originals
@@ -112,10 +120,20 @@ class Folders:
             return
         disk.make_folder(os.path.dirname(path), os.path.basename(path))
 
+    def _meet(self, path: str) -> str:
+        """Give the folder its token: one, also when two inboxes that share it meet it at once."""
+        with self._meeting:
+            found = read_token(path)
+            if path in self._tokens:
+                return found or ""
+            found = found or write_token(path, self._instance)
+            self._remember(path, found)
+            return found
+
     def _remember(self, path: str, token: str) -> None:
-        with self._guard:
-            self._tokens = {**self._tokens, path: token}
-            disk.write_atomically(self._memory, json.dumps(self._tokens, indent=1).encode())
+        tokens = {**self._tokens, path: token}
+        disk.write_atomically(self._memory, json.dumps(tokens, indent=1).encode())
+        self._tokens = tokens
 
     def _remembered(self) -> dict[str, str]:
         try:
@@ -136,14 +154,16 @@ class Folders:
 def read_token(path: str) -> str | None:
     """Return the folder's token, None when it has none. Raises FolderFault when the folder does not answer."""
     try:
-        return disk.read_bytes(Place(path, TOKEN), _LIMIT).decode("ascii", "replace").strip()
+        return disk.read_bytes(Place(path, TOKEN), _LIMIT).decode("ascii", "replace").strip() or None
     except FileNotFoundError:
         return None
 
 
-def write_token(path: str) -> str:
+def write_token(path: str, owner: str) -> str:
+    """Give the folder a token. `owner` signs the temporary file: the next life sweeps away what this one leaves."""
     token = str(uuid.uuid4())
-    disk.write_atomically(Place(path, TOKEN), f"{token}\n".encode())
+    disk.sweep(path, "", owner)
+    disk.write_atomically(Place(path, TOKEN), f"{token}\n".encode(), owner=owner)
     return token
 
 
@@ -154,9 +174,19 @@ def _is_instance(name: str) -> bool:
         return False
 
 
-def _describe_owner(work: str, instance: str) -> str:
+def _works(inbox: Inbox) -> Place:
+    """Return the folder of all instances, below a root that people of the share cannot exchange for a link."""
+    inside = inbox.work.removeprefix(f"{inbox.path}/")
+    return Place(inbox.path, inside) if inside != inbox.work else Place(*os.path.split(inbox.work))
+
+
+def _within(folder: Place, name: str) -> Place:
+    return Place(folder.root, f"{folder.name}/{name}")
+
+
+def _describe_owner(works: Place, instance: str) -> str:
     try:
-        owner = json.loads(disk.read_bytes(Place(work, f"{instance}/{OWNER}"), _LIMIT))
+        owner = json.loads(disk.read_bytes(_within(_within(works, instance), OWNER), _LIMIT))
         who = f"host {owner['host']}, since {owner['since']}"
     except (OSError, FolderFault, ValueError, KeyError, TypeError):
         who = f"instance {instance}"

@@ -16,14 +16,15 @@ from typing import Self
 from pydantic import ValidationError
 
 from watchfolder import disk
-from watchfolder.disk import Place
-from watchfolder.errors import ConfigError, InstanceLocked, WatchfolderError
+from watchfolder.disk import NotRegular, Place
+from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Order, State
 
 SCHEMA = 1
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
 _DEFAULT_RETENTION = timedelta(days=7)
+_ENDS = frozenset({State.DELIVERED, State.QUARANTINED})
 
 
 class ForbiddenTransitionError(WatchfolderError):
@@ -44,7 +45,8 @@ class Journal:
         self._now = now
         self._orders: dict[str, Order] = {}
         self._guard = threading.Lock()
-        self._unsure: set[str] = set()  # loaded at their end: the history may have their line already
+        self._unrecorded: set[str] = set()  # at their end: the history may lack their line
+        self._unsure: set[str] = set()  # of these, loaded so: it may have the line already
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -59,12 +61,20 @@ class Journal:
         self._lock = disk.hold_lock(self._place("lock"))
         if self._lock is None:
             raise InstanceLocked(f"another watchfolder is running with {self.state_dir}")
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self) -> None:
         self.instance = self._read_instance()
         disk.make_folder(self.state_dir, "journal", 0o700)
         disk.sweep(self.state_dir, "journal")
         disk.sweep(self.state_dir, "")
         self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside)}
         self._unsure = {key for key, order in self._orders.items() if order.state in _ENDS}
+        self._unrecorded = set(self._unsure)
         self.suspects = self._count_deaths()
 
     def close(self) -> None:
@@ -86,7 +96,13 @@ class Journal:
         parked = self.get(order.key)
         if parked is not None and not parked.may_become(State.CLAIMING):
             raise ForbiddenTransitionError(f"order {order.key} exists and is {parked.state}")
-        return self._tell(order.having(state=State.CLAIMING, times={State.CLAIMING: self._now()}))
+        begun = order.having(state=State.CLAIMING, times={State.CLAIMING: self._now()})
+        try:
+            return self._tell(begun)
+        except FolderFault:  # it may be on the disk all the same: the inbox's recovery settles it
+            with self._guard:
+                self._orders[begun.key] = begun
+            raise
 
     def adopt(self, order: Order) -> Order:
         """Take in an order whose entry was lost and that was rebuilt from its work folder."""
@@ -101,7 +117,10 @@ class Journal:
         calm: dict[str, object] = {"deaths": 0, "failures": 0, "failing_seconds": 0.0, "failed_at": None}
         calm |= {"not_before": None, "trouble": "", "missing_since": None}
         times = {**order.times, state: self._now()}
-        return self._tell(order.having(**{**calm, **facts}, state=state, times=times))
+        after = self._tell(order.having(**{**calm, **facts}, state=state, times=times))
+        if state in _ENDS:
+            self._unrecorded.add(order.key)
+        return after
 
     def note(self, order: Order, **facts: object) -> Order:
         """Make `facts` durable without a change of state."""
@@ -116,16 +135,20 @@ class Journal:
 
     def record(self, order: Order) -> None:
         """Append the order's line to the history, once per key and end."""
-        reached = order.times[order.state]
-        line = _history_line(order)
-        if order.key in self._unsure and line in self._history_since(reached):
+        if not self.needs_record(order):  # the step that follows failed, and this one is repeated
             return
-        disk.append_line(Place(self.state_dir, f"history/{reached:%Y-%m}.jsonl"), line)
+        if State.RELEASED not in order.times:  # else it was taken up and put back: it has had its line before
+            reached = order.times[order.state]
+            history = Place(self.state_dir, f"history/{reached:%Y-%m}.jsonl")
+            was_tried = order.key in self._unsure
+            self._unsure.add(order.key)  # an append can fail when the line is there
+            disk.append_line(history, _history_line(order), perhaps_there=was_tried)
         self._unsure.discard(order.key)
+        self._unrecorded.discard(order.key)
 
     def needs_record(self, order: Order) -> bool:
-        """Was the order loaded at its end, so that its line may still be missing?"""
-        return order.key in self._unsure
+        """Is the order at its end, and its line perhaps still missing?"""
+        return order.key in self._unrecorded
 
     def mark_running(self, order: Order) -> None:
         """Say that a step is under way. Not synced: it must survive our death, not the machine's."""
@@ -135,15 +158,15 @@ class Journal:
         disk.remove(self._place(f"running/{key}"), durable=False)
 
     def parked(self) -> tuple[Order, ...]:
-        """Return the quarantined orders that are still alive at the service, and forget those that no longer are."""
+        """Return the quarantined orders that can be taken up again, and forget those that have expired since."""
         alive = []
         for order in self.orders():
-            if order.state is not State.QUARANTINED:
+            if order.state is not State.QUARANTINED or not order.is_resumable:
                 continue
             until = order.expires_at or order.times[State.QUARANTINED] + _DEFAULT_RETENTION
             if until > self._now():
                 alive.append(order)
-            else:
+            elif not self.needs_record(order):
                 self.forget(order)
         return tuple(alive)
 
@@ -175,7 +198,7 @@ class Journal:
     def _read_instance(self) -> str:
         place = self._place("instance")
         try:
-            return str(uuid.UUID(disk.read_bytes(place, 100).decode("ascii").strip()))
+            return str(uuid.UUID(disk.read_bytes(place, _ENTRY_LIMIT).decode("ascii").strip()))
         except FileNotFoundError:
             pass
         except ValueError:
@@ -203,16 +226,6 @@ class Journal:
             self.mark_resting(key)
         return frozenset(keys)
 
-    def _history_since(self, moment: datetime) -> set[bytes]:
-        """Return the lines from that month on (a line is written in the month of its state, or never)."""
-        try:
-            return set(disk.read_bytes(Place(self.state_dir, f"history/{moment:%Y-%m}.jsonl"), 1 << 30).splitlines())
-        except FileNotFoundError:
-            return set()
-
-
-_ENDS = frozenset({State.DELIVERED, State.QUARANTINED})
-
 
 def read_orders(state_dir: str, on_broken: Callable[[Place, str], None]) -> Iterator[Order]:
     """Read every entry, in the order of their claims; needs no lock, so `status` can read beside the daemon.
@@ -234,6 +247,10 @@ def read_orders(state_dir: str, on_broken: Callable[[Place, str], None]) -> Iter
             continue
         except ValueError as error:
             on_broken(place, str(error))
+        except FolderFault as fault:
+            if fault.code != "EFBIG" and not isinstance(fault, NotRegular):
+                raise
+            on_broken(place, fault.reason)
     yield from sorted(found, key=lambda order: min(order.times.values(), default=datetime.max.replace(tzinfo=UTC)))
 
 
@@ -254,6 +271,8 @@ def read_order(content: bytes, key: str) -> Order:
         raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
     if order.key != key:
         raise ValueError("its name is not its key")
+    if order.state not in order.times:
+        raise ValueError("it does not say since when it is what it is")
     return order
 
 

@@ -110,13 +110,13 @@ def harmless(name: str, extension: str) -> str:
 
 def numbered(name: str, number: int, limit_bytes: int = 255) -> str:
     """photo.jpg, 2 → photo (2).jpg."""
-    return marked(name, str(number), limit_bytes)
+    return marked(name, f" ({number})", limit_bytes)
 
 
 def marked(name: str, mark: str, limit_bytes: int = 255) -> str:
-    """photo.jpg, TEST → photo (TEST).jpg."""
+    """photo.jpg, " (TEST)" → photo (TEST).jpg."""
     stem, extension = split(name)
-    return _fitted(stem, f" ({mark}){extension}", limit_bytes)
+    return _fitted(stem, f"{mark}{extension}", limit_bytes)
 
 
 def with_extension(name: str, extension: str, limit_bytes: int = 255) -> str:

@@ -332,3 +332,8 @@ def test_an_authorization_header_on_a_test_upload_is_a_sin(tester: Client, sandb
     url = tester.created()["files"][0]["uploadUrl"]
     assert tester.put(url, headers=tester.headers).status_code == 400
     assert len(sandbox.sins) == 1
+
+
+def test_a_test_upload_has_its_limit(tester: Client) -> None:
+    url = tester.created()["files"][0]["uploadUrl"]
+    assert tester.put(url, body=PICTURE.ljust((50 << 20) + 1, b"\0")).status_code == 400

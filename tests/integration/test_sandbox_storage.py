@@ -87,6 +87,7 @@ def test_an_upload_link_is_no_download_link(client: Client, upload_url: str) -> 
     [
         pytest.param(PICTURE[: len(PICTURE) // 2], id="half of it"),
         pytest.param(PICTURE[: len(PICTURE) // 2].ljust(len(PICTURE), b"\0"), id="zeros for the second half"),
+        pytest.param(PICTURE[:-2].ljust(2 * len(PICTURE), b"\0"), id="zeros for the end mark"),
         pytest.param(b"", id="nothing"),
         pytest.param(sample("png", width=8, height=8, seed=1), id="another format"),
     ],

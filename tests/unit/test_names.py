@@ -143,6 +143,7 @@ def test_a_pattern_that_can_do_nothing_is_refused(pattern: str) -> None:
         ("Dr. No", "Dr._No.jpg"),
         ("NUL.jpg", "_NUL.jpg"),
         ("com1.tar.jpg", "_com1.tar.jpg"),
+        ("con." + "x" * 76, "_on." + "x" * 76 + ".jpg"),
         ("a\r\nb.jpg", "a_b.jpg"),
         ("shot_fail.jpg", "shot_fail.jpg"),
         ("x" * 200 + "_fail.jpg", "x" * 75 + "_fail.jpg"),
@@ -171,7 +172,7 @@ def test_no_name_of_a_file_reaches_the_service_as_anything_but_plain_ascii(name:
 
 def test_a_suffix_goes_where_a_person_expects_it() -> None:
     assert numbered("photo.jpg", 2) == "photo (2).jpg"
-    assert marked("photo.jpg", "TEST") == "photo (TEST).jpg"
+    assert marked("photo.jpg", " (TEST)") == "photo (TEST).jpg"
     assert with_extension("photo.bmp", ".png") == "photo.png"
     assert with_extension("photo.bmp", "png") == "photo.png"
     assert appended("photo.jpg", ".why.txt") == "photo.jpg.why.txt"
@@ -230,12 +231,17 @@ def test_what_is_one_character_to_the_eye_stays_whole_or_goes(end: str, why: str
         assert numbered("x" * 40 + end + "y" * 200 + ".jpg", 2, room + len(tail)) == "x" * 40 + tail, why
 
 
+def test_a_stem_of_nothing_but_accents_is_cut_all_the_same() -> None:
+    assert numbered("\u0301" * 120 + ".jpg", 2) == "\u0301" * 120 + " (2).jpg"
+    assert numbered("\u0301" * 125 + ".jpg", 2) == "\u0301" * 123 + " (2).jpg"
+
+
 @given(file_names, st.integers(min_value=64, max_value=255), st.integers(min_value=2, max_value=99_999))
 def test_every_name_with_every_suffix_fits_and_keeps_its_extension(name: str, limit: int, number: int) -> None:
     extension = split(name)[1]
     made = {
         numbered(name, number, limit): f" ({number}){extension}",
-        marked(name, "TEST", limit): f" (TEST){extension}",
+        marked(name, " (TEST)", limit): f" (TEST){extension}",
         with_extension(name, ".png", limit): ".png",
         appended(name, ".why.txt", limit): f"{extension}.why.txt",
     }

@@ -98,6 +98,11 @@ class _Connection(HTTPConnection):
         return new
 
     @override
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        Deadline.of_this_call().check()  # a proxy's answer that ends early counts there as a tunnel
+
+    @override
     def putrequest(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
         if self.sock is not None:
             Deadline.of_this_call().watch(self, self.sock.fileno())

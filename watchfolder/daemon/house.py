@@ -94,10 +94,14 @@ class House:
 
     def is_idle(self) -> bool:
         """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
-        intakes = (keeper.intake for keeper in self._keepers.values() if not keeper.is_silent)
-        return self._pipeline.is_idle(utc_now()) and all(
-            intake.fault is not None or self._waits_for_gate(intake) or intake.is_idle() for intake in intakes
+        keepers = (keeper for keeper in self._keepers.values() if not keeper.is_silent)
+        are_idle = all(
+            keeper.intake.fault is not None
+            or self._waits_for_gate(keeper.intake)
+            or (keeper.working_since is None and keeper.intake.is_idle())
+            for keeper in keepers
         )
+        return are_idle and self._pipeline.is_idle(utc_now())  # in this order: what one claims the other has
 
     def is_stuck(self, now: float) -> bool:
         """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""

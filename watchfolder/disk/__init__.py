@@ -9,8 +9,8 @@ The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kil
 * A failed fsync is final: never again on the same data; whoever tries again writes again, under a new name.
 * Folders are opened one by one, never through a link, so that no one on a share can lead us outside.
 
-FileNotFoundError, FileExistsError and BlockingIOError (a lease is held) are answers and pass; every other OSError
-leaves as errors.FolderFault.
+FileNotFoundError, FileExistsError and, from open_regular, BlockingIOError (a lease is held) are answers and pass; every
+other OSError leaves as errors.FolderFault.
 """
 
 from watchfolder.disk.durable import (
@@ -23,21 +23,20 @@ from watchfolder.disk.durable import (
     write_atomically,
     write_new,
 )
+from watchfolder.disk.limits import describe_rights, free_bytes, is_writable, longest_name
 from watchfolder.disk.moves import move, publish_new
 from watchfolder.disk.places import (
     HIDDEN,
     Entry,
+    NotAFolder,
     NotRegular,
     Place,
     create_new,
-    describe_rights,
     folders_in,
-    free_bytes,
     has_writer,
     hidden_part,
     is_folder,
     is_regular,
-    is_writable,
     make_folder,
     open_folder,
     open_regular,
@@ -52,6 +51,7 @@ from watchfolder.disk.places import (
 __all__ = [
     "HIDDEN",
     "Entry",
+    "NotAFolder",
     "NotRegular",
     "Place",
     "append_line",
@@ -65,6 +65,7 @@ __all__ = [
     "is_folder",
     "is_regular",
     "is_writable",
+    "longest_name",
     "make_folder",
     "move",
     "new_file",

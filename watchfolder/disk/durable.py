@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Iterator
 from watchfolder.disk.moves import publish_new, write_all
 from watchfolder.disk.places import (
     Place,
+    create_in,
     create_new,
     hidden_part,
-    is_temporary,
+    is_leftover,
     open_folder,
-    scan,
     share_group,
     sync_folder,
     temporary_name,
@@ -20,14 +20,17 @@ from watchfolder.disk.places import (
 )
 
 
-def write_atomically(place: Place, data: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
+def write_atomically(
+    place: Place, data: bytes, *, mode: int = 0o666, durable: bool = True, owner: str = "state"
+) -> None:
     """Replace or create the file in one gesture: its readers see the old content or the new one, whole.
 
+    `owner` signs the temporary file beside it, for the sweep of whoever writes there.
     With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
     """
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
-        temporary = place.beside(temporary_name())
-        descriptor = create_new(temporary, mode)
+        temporary = temporary_name(owner)
+        descriptor = create_in(folder, temporary, mode)
         try:
             try:
                 write_all(descriptor, data)
@@ -35,9 +38,10 @@ def write_atomically(place: Place, data: bytes, *, mode: int = 0o666, durable: b
                     os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            os.rename(temporary.base, place.base, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(temporary, place.base, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
-            os.unlink(temporary.base, dir_fd=folder)
+            with contextlib.suppress(OSError):  # the first fault is the one to tell
+                os.unlink(temporary, dir_fd=folder)
             raise
         if durable:
             sync_folder(folder)
@@ -63,8 +67,13 @@ def new_file(place: Place) -> Iterator[Callable[[bytes], None]]:
     """
     descriptor = create_new(place)
     try:
+
+        def write(block: bytes) -> None:
+            with translated(place.path):  # here, for who calls it may take an OSError for one of the network
+                write_all(descriptor, block)
+
+        yield write
         with translated(place.path):
-            yield lambda block: write_all(descriptor, block)
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -72,20 +81,37 @@ def new_file(place: Place) -> Iterator[Callable[[bytes], None]]:
         sync_folder(folder)
 
 
-def append_line(place: Place, line: bytes) -> None:
-    """Append one line and sync it. After a torn tail a newline comes first, so that one cut costs one line."""
+def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> None:
+    """Append one line and sync it. After a torn tail a newline comes first, so that one cut costs one line.
+
+    With `perhaps_there`, a line that is there already is only synced: whoever wrote it may not have come so far.
+    """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
         descriptor = os.open(place.base, flags, 0o640, dir_fd=folder)
         try:
             size = os.fstat(descriptor).st_size
+            if perhaps_there and line in _lines_of(descriptor, size):
+                os.fsync(descriptor)
+                sync_folder(folder)
+                return
             is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            write_all(descriptor, b"\n" * is_torn + line + b"\n")
-            os.fsync(descriptor)
+            try:
+                write_all(descriptor, b"\n" * is_torn + line + b"\n")
+                os.fsync(descriptor)
+                if size == 0:
+                    sync_folder(folder)
+            except OSError:
+                with contextlib.suppress(OSError):  # else the next try finds a torn tail, or a line never synced
+                    os.ftruncate(descriptor, size)
+                raise
         finally:
             os.close(descriptor)
-        if size == 0:
-            sync_folder(folder)
+
+
+def _lines_of(descriptor: int, size: int) -> set[bytes]:
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return set(file.read(size).splitlines())
 
 
 def remove(place: Place, *, durable: bool = True) -> None:
@@ -108,25 +134,22 @@ def touch_marker(place: Place) -> None:
         os.close(descriptor)
 
 
-def fsync_directory(root: str, relative: str = "") -> None:
-    with open_folder(root, relative) as folder, translated(os.path.join(root, relative)):
-        sync_folder(folder)
-
-
 def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()) -> int:
-    """Remove the temporary files of `owner` ("": of anybody) that lie in root/folder, but for the names in `keep`.
+    """Remove what earlier lives of `owner` ("": of anybody) left in root/folder, but for the names in `keep`.
 
-    Names are below root, as Place has them. Returns how many went. Nobody may be writing there under this owner.
+    Names are below root, as Place has them. Returns how many went. Temporary files of this process are left alone:
+    another inbox may share the folder, and be writing there now.
     """
     try:
-        entries = list(scan(root, folder, recursive=False))
+        with open_folder(root, folder) as descriptor, translated(os.path.join(root, folder)):
+            names = [name for name in os.listdir(descriptor) if is_leftover(name, owner)]
     except FileNotFoundError:
         return 0
-    ours = [Place(root, entry.name) for entry in entries if entry.name not in keep]
-    ours = [place for place in ours if is_temporary(place.base, owner)]
-    for place in ours:
+    places = [Place(root, os.path.join(folder, name)) for name in names]
+    leftovers = [place for place in places if place.name not in keep]
+    for place in leftovers:
         remove(place, durable=False)
-    return len(ours)
+    return len(leftovers)
 
 
 def hold_lock(place: Place) -> int | None:

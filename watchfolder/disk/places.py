@@ -3,10 +3,8 @@
 import contextlib
 import errno
 import fcntl
-import grp
 import hashlib
 import os
-import pwd
 import secrets
 import signal
 import stat
@@ -19,7 +17,7 @@ HIDDEN = ".watchfolder"
 _ANYBODY = 0o777  # less the umask
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_BLOCK = 1 << 20
+_LIFE = secrets.token_hex(3)  # of this process
 _ANSWERS = (FileNotFoundError, FileExistsError, BlockingIOError)
 _PLAIN_WORDS = {
     errno.ENOSPC: "the disk is full",
@@ -38,6 +36,10 @@ _PLAIN_WORDS = {
 
 class NotRegular(FolderFault):
     """A link, FIFO, socket, device or folder stands where a plain file was expected."""
+
+
+class NotAFolder(FolderFault):
+    """A file or a link stands below a root where a folder was expected: the root itself is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +92,22 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
     """Open `relative` below `root`, one folder after the other, never through a link; give its descriptor.
 
     With `create`, missing folders are made (0777 less the umask, the parent's group) and synced.
-    Raises FileNotFoundError when something below root is missing; FolderFault when root itself is, or when a link or
-    a file is in the way.
+    Raises FileNotFoundError when something below root is missing; FolderFault when root itself is; NotAFolder when a
+    link or a file is in the way.
     """
     descriptor = _open_root(root)
-    with translated(os.path.join(root, relative)):
+    path = os.path.join(root, relative)
+    with translated(path):
         try:
             for part in filter(None, relative.split("/")):
                 below = _step_into(descriptor, part, create=create)
                 os.close(descriptor)
                 descriptor = below
-        except BaseException:
+        except OSError as error:
             os.close(descriptor)
+            if error.errno in {errno.ENOTDIR, errno.ELOOP}:
+                code = errno.errorcode[error.errno]
+                raise NotAFolder(f"{path}: a file or a link is in the way of a folder", code=code) from error
             raise
     try:
         yield descriptor
@@ -118,6 +124,8 @@ def _open_root(root: str) -> int:
 
 
 def _step_into(parent: int, part: str, *, create: bool) -> int:
+    if part == "..":  # no name of anything below
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), part)
     try:
         return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
     except FileNotFoundError:
@@ -142,7 +150,7 @@ def share_group(descriptor: int, parent: int) -> None:
     """Give a new file the group of its folder, so that the people of the share can open and move it."""
     group = os.fstat(parent).st_gid
     if os.fstat(descriptor).st_gid != group:
-        with contextlib.suppress(PermissionError):  # not a member of that group: the umask alone decides
+        with contextlib.suppress(OSError):  # not a member, or no groups there: the umask alone decides
             os.fchown(descriptor, -1, group)
 
 
@@ -155,12 +163,14 @@ def sync_folder(descriptor: int) -> None:
 
 
 def temporary_name(owner: str = "state") -> str:
-    """Return a fresh hidden name, short enough for any file system; `owner` tells whose leftover it is."""
-    return f".wf-{owner[:8]}-{secrets.token_hex(4)}.tmp"
+    """Return a fresh hidden name, short enough for any file system; it tells whose leftover it is, of which life."""
+    return f".wf-{owner[:8]}-{_LIFE}-{secrets.token_hex(4)}.tmp"
 
 
-def is_temporary(base: str, owner: str) -> bool:
-    return base.startswith(f".wf-{owner[:8]}") and base.endswith(".tmp")
+def is_leftover(base: str, owner: str) -> bool:
+    """Is this a temporary file of an earlier life of `owner` ("": of anybody)? In this one it may be in use."""
+    is_temporary = base.startswith(f".wf-{owner[:8]}") and base.endswith(".tmp")
+    return is_temporary and f"-{_LIFE}-" not in base
 
 
 def hidden_part(root: str, owner: str) -> Place:
@@ -168,13 +178,17 @@ def hidden_part(root: str, owner: str) -> Place:
     return Place(root, f"{HIDDEN}/{temporary_name(owner)}")
 
 
-def create_new(place: Place, mode: int = 0o666) -> int:
+def create_new(place: Place) -> int:
     """Create the file, which must not exist, and give a descriptor to write to; missing folders are made."""
     with open_folder(place.root, place.folder, create=True) as parent, translated(place.path):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(place.base, flags, mode, dir_fd=parent)
-        share_group(descriptor, parent)
-        return descriptor
+        return create_in(parent, place.base)
+
+
+def create_in(parent: int, base: str, mode: int = 0o666) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(base, flags, mode, dir_fd=parent)
+    share_group(descriptor, parent)
+    return descriptor
 
 
 def open_regular(place: Place) -> int:
@@ -196,6 +210,13 @@ def open_regular(place: Place) -> int:
     return descriptor
 
 
+def open_unheld(place: Place) -> int:
+    try:
+        return open_regular(place)
+    except BlockingIOError as error:
+        raise FolderFault(f"{place.path}: another program holds it", code="EAGAIN") from error
+
+
 def stat_of(place: Place) -> os.stat_result | None:
     """Return what lies there (a link itself, not its target), or None."""
     try:
@@ -215,8 +236,7 @@ def is_regular(status: os.stat_result) -> bool:
 
 def read_bytes(place: Place, limit: int) -> bytes:
     """Return a small file's content; FolderFault when it is longer than `limit` bytes."""
-    descriptor = open_regular(place)
-    with os.fdopen(descriptor, "rb") as file, translated(place.path):
+    with os.fdopen(open_unheld(place), "rb") as file, translated(place.path):
         content = file.read(limit + 1)
     if len(content) > limit:
         raise FolderFault(f"{place.path}: longer than {limit} bytes", code="EFBIG")
@@ -226,7 +246,7 @@ def read_bytes(place: Place, limit: int) -> bytes:
 @contextlib.contextmanager
 def reading(place: Place) -> Iterator[Callable[[int, int], bytes]]:
     """Give a function (offset, length) that reads from the file, as `images` wants it."""
-    descriptor = open_regular(place)
+    descriptor = open_unheld(place)
     try:
         with translated(place.path):
             yield lambda offset, length: os.pread(descriptor, length, offset)
@@ -235,7 +255,7 @@ def reading(place: Place) -> Iterator[Callable[[int, int], bytes]]:
 
 
 def sha256_of(place: Place) -> str:
-    with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
+    with os.fdopen(open_unheld(place), "rb") as file, translated(place.path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -255,34 +275,6 @@ def has_writer(descriptor: int) -> bool | None:
         return None
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
-
-
-def free_bytes(root: str) -> int:
-    with translated(root):
-        answer = os.statvfs(root)
-        return answer.f_bavail * answer.f_frsize
-
-
-def describe_rights(place: Place) -> str:
-    """Name owner, group and mode of what is there, for the person who has to change them."""
-    found = stat_of(place)
-    if found is None:
-        return "it is gone"
-    return f"owner {_user(found.st_uid)}, group {_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
-
-
-def _group(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)
 
 
 def scan(
@@ -347,23 +339,19 @@ def folders_in(root: str, relative: str = "") -> list[str]:
         return []
 
 
-def is_writable(root: str) -> bool:
-    """May we make files there: by its rights, and by its file system?"""
-    return os.access(root, os.W_OK | os.X_OK)
-
-
 def remove_empty_folders(root: str, relative: str) -> None:
-    """Remove `relative` below root and the folders above it, as far as they are empty; never root itself."""
+    """Remove `relative` below root and the folders above it, as far as they are empty; never root itself.
+
+    A courtesy: one that cannot be removed (a mount point, no right) stays, and so do those above it.
+    """
     while relative:
         above = os.path.dirname(relative)
         try:
             with open_folder(root, above) as parent, translated(os.path.join(root, relative)):
                 os.rmdir(os.path.basename(relative), dir_fd=parent)
                 sync_folder(parent)
-        except (FileNotFoundError, FileExistsError):
+        except FileNotFoundError:
             pass
-        except FolderFault as fault:
-            if fault.code == "ENOTEMPTY":
-                return
-            raise
+        except (FileExistsError, FolderFault):  # POSIX lets a folder that is not empty answer with either
+            return
         relative = above

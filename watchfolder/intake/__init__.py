@@ -245,7 +245,7 @@ class Intake:
 
     def _work(self, now: float) -> None:
         for _ in range(_MOST_DECISIONS):
-            if not self._quiet or self._desk.room(self.inbox.name) <= 0:
+            if not self._quiet or self._desk.room(self.inbox.name) <= 0 or self._claims.is_returning():
                 return
             name = next(iter(self._quiet))
             del self._quiet[name]

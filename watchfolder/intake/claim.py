@@ -54,6 +54,11 @@ class Claims:
         self._publisher.open_work(order)
         return self._keep(order, [file for file in order.files if self._take(order, file)])
 
+    def is_returning(self) -> bool:
+        """Is a paid order on its way back to its parking place? Until it is there, its bytes must not be taken anew."""
+        orders = self._journal.orders(self._inbox.name)
+        return any(order.state is State.RELEASED and order.was_confirmed for order in orders)
+
     def recover(self) -> None:
         """Complete or undo what a crash left behind in this inbox. Raises FolderFault."""
         for order in self._journal.orders(self._inbox.name):
@@ -137,21 +142,27 @@ class Claims:
 
     def _finish(self, order: Order) -> None:
         """Go on after a crash amid the renames: keep the files that are in the work folder."""
-        taken = []
-        for file in order.files:
-            source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
-            if disk.stat_of(target) is None:
-                continue
-            if _is_same(disk.stat_of(source), disk.stat_of(target)):
-                disk.move(source, target, owner=self._journal.instance)  # a cut kept both names
-            taken.append(file)
+        taken = [file for file in order.files if self._was_taken(order, file)]
         event("order.claim_recovered", order=order.key, inbox=order.inbox, taken=len(taken), of=len(order.files))
         self._keep(order, taken)
+
+    def _was_taken(self, order: Order, file: OrderFile) -> bool:
+        source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
+        if disk.stat_of(target) is None:
+            return False
+        try:
+            disk.move(source, target, owner=self._journal.instance)  # a cut kept both names, or a placeholder
+        except FileExistsError:  # the name in the inbox is a new file's
+            return True
+        except FileNotFoundError:  # only the placeholder was there
+            return False
+        return True
 
     def _rebuild(self, key: str) -> None:
         """Make an order again whose entry was lost, under the same key and body, so that it is not paid twice."""
         work = self._folders.work(self._inbox)
         folder = f"{work.name}/{key}"
+        disk.sweep(work.root, folder)
         found = {entry.name.removeprefix(f"{folder}/") for entry in disk.scan(work.root, folder) if entry.is_regular}
         found.discard(ORDER_COPY)
         order = self._read_copy(key, folder, found)
@@ -200,10 +211,12 @@ class Claims:
             return
 
     def _sweep(self) -> None:
+        work = self._folders.work(self._inbox)
+        disk.sweep(work.root, work.name)
         keep = {file.part for order in self._journal.orders() for file in order.files if file.part}
         for root in {self._inbox.outbox, self._inbox.quarantine, self._inbox.originals, self._inbox.path} - {None}:
             assert root is not None  # noqa: S101 - taken out one line above
-            swept = disk.sweep(root, disk.HIDDEN, self._journal.instance, keep=keep)
+            swept = sum(disk.sweep(root, folder, self._journal.instance, keep=keep) for folder in ("", disk.HIDDEN))
             if swept:
                 event("disk.swept", folder=root, files=swept)
 
@@ -231,7 +244,3 @@ def _has_writer(place: Place) -> bool:
         return disk.has_writer(descriptor) is True
     finally:
         os.close(descriptor)
-
-
-def _is_same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
-    return one is not None and other is not None and os.path.samestat(one, other)

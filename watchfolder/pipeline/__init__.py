@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,6 +34,7 @@ _SUSPECT_DEATHS = 2
 _GUILTY_DEATHS = 3
 
 _SLOTLESS = frozenset({State.CLAIMING, State.QUARANTINED})
+_GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
 
 
 @dataclass
@@ -259,6 +260,8 @@ class Pipeline:
             )
             return self._handle(room, self._journal.get(order.key) or order, unexpected)
         self._note_success(order.state, after)
+        for name in _may_lie_in_inbox(order):
+            room.intake.nudge(name)  # `run --once` must not end before that look
         if after is None:
             with self._guard:
                 self._visits.pop(order.key, None)
@@ -410,6 +413,13 @@ def _urgency(order: Order) -> tuple[int, datetime]:
     """Sort what brings a paid picture home before what begins a new one."""
     place = _LAST.index(order.state) if order.state in STEPS else len(_LAST)
     return place, min(order.times.values(), default=utc_now())
+
+
+def _may_lie_in_inbox(order: Order) -> Iterable[str | None]:
+    """Name what the step of this state may have put back into the inbox; None is anything."""
+    if order.state is State.COMPLETED:  # an original that changed after confirm
+        return [file.name for file in order.files]
+    return [None] if order.state in _GIVES_BACK else []
 
 
 def _sentence(text: str) -> str:

@@ -336,9 +336,10 @@ def _send(bench: Bench, order: Order, index: int) -> str:
         source, sha256, md5 = _digested(opened, file.size)
         refusal = ""
         for checksum in (md5, md5, None):
+            url = _url(bench, order, index)  # outside: what the service says of the order is not the storage's refusal
             try:
                 source.seek(0)
-                bench.service.upload(_url(bench, order, index), source, file.size, file.media_type, checksum)
+                bench.service.upload(url, source, file.size, file.media_type, checksum)
             except Redo as refused:
                 refusal = refused.code
                 bench.urls.pop(order.key, None)

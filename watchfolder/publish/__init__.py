@@ -10,16 +10,16 @@ from collections.abc import Callable, Collection, Iterator
 
 from watchfolder import disk, images, names
 from watchfolder.config import Inbox
-from watchfolder.disk import Place
+from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile
+from watchfolder.order import Order, OrderFile, State
 from watchfolder.publish import reasons
 
 ORDER_COPY = ".order.json"
-_TEST_MARK = " (TEST)"
+_TEST_MARK = "TEST"
 _MOST_NUMBERS = 10_000
 
 Fetch = Callable[[Callable[[bytes], object]], int]
@@ -65,7 +65,7 @@ class Publisher:
             disk.remove(part, durable=False)
             raise
         wanted = _delivered_name(order, order.files[index], format_)
-        delivery = self._free_name(self.inbox.outbox, wanted)
+        delivery = self._free_name(self.inbox.outbox, wanted, is_ours=lambda place: _holds(place, size, digest))
         facts = {"part": part.name, "delivery": delivery, "delivered_sha256": digest, "delivered_size": size}
         return self._journal.note(order.with_file(index, **facts))
 
@@ -80,10 +80,9 @@ class Publisher:
                 disk.publish_new(part, target)
             except FileNotFoundError:
                 pass  # linked before a crash; a person may even have taken it out since
-            except FileExistsError:
-                if not _is_delivery(target, file):
-                    delivery = self._free_name(self.inbox.outbox, file.delivery)
-                    order = self._journal.note(order.with_file(index, delivery=delivery))
+            except (FileExistsError, NotAFolder) as obstacle:
+                if not _holds(target, file.delivered_size, file.delivered_sha256):
+                    order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
                     continue
                 disk.remove(part)
             event("file.delivered", order=order.key, inbox=order.inbox, file=target.name, size=file.delivered_size)
@@ -108,7 +107,10 @@ class Publisher:
         """Move the order's files to quarantine: the reason first, then the picture. Raises FolderFault."""
         for index, file in enumerate(order.files):
             source = self.work_place(order, file)
-            if file.is_placed or file.is_delivered:
+            if file.is_placed:
+                continue
+            if file.is_delivered:
+                order = self.place_original(order, index)
                 continue
             if file.destination is None and disk.stat_of(source) is None:
                 event("file.vanished", order=order.key, inbox=order.inbox, file=file.name)
@@ -135,43 +137,46 @@ class Publisher:
     def clear_work(self, order: Order) -> None:
         """Remove the order's work folder, which must hold no picture any more."""
         work = self._folders.work(self.inbox)
+        disk.sweep(work.root, f"{work.name}/{order.key}")  # of a copy that was being written when we died
         disk.remove(Place(work.root, f"{work.name}/{order.key}/{ORDER_COPY}"), durable=False)
-        for folder in sorted({os.path.dirname(file.name) for file in order.files}, reverse=True):
-            disk.remove_empty_folders(f"{work.path}/{order.key}", folder)
-        disk.remove_empty_folders(work.path, order.key)
+        for folder in sorted({os.path.dirname(f"{order.key}/{file.name}") for file in order.files}, reverse=True):
+            disk.remove_empty_folders(work.root, f"{work.name}/{folder}")
 
     def sweep_reasons(self) -> None:
-        """Drop the why files whose pictures a person has taken out of quarantine."""
+        """Drop the why files whose pictures a person has taken out of quarantine. Raises FolderFault."""
         by_folder: dict[str, set[str]] = {}
         for entry in disk.scan(self.inbox.quarantine, skip_folder=lambda name: name.startswith(".")):
             folder, base = os.path.split(entry.name)
             by_folder.setdefault(folder, set()).add(base)
         for folder, bases in by_folder.items():
             for base in bases:
-                if base.endswith(reasons.SUFFIX):
-                    self._drop_orphan(Place(self.inbox.quarantine, os.path.join(folder, base)), bases)
+                if base.endswith(reasons.SUFFIX) and base.removesuffix(reasons.SUFFIX) not in bases:
+                    self._drop_orphan(Place(self.inbox.quarantine, os.path.join(folder, base)))
 
-    def _drop_orphan(self, why: Place, beside: set[str]) -> None:
-        picture = reasons.picture_of(why)
-        if picture is not None and picture not in beside:
+    def _drop_orphan(self, why: Place) -> None:
+        mark = reasons.mark_of(why)
+        if mark is None or disk.stat_of(why.beside(mark.picture)) is not None:
+            return
+        order = self._journal.get(mark.key)
+        if order is None or order.state is not State.QUARANTINING:  # else the picture is on its way
             disk.remove(why)
             event("quarantine.reason_removed", inbox=self.inbox.name, file=why.name)
 
     def _set_aside(self, order: Order, index: int, source: Place) -> Order:
         root = self.inbox.quarantine
+        if order.files[index].destination is None:
+            wanted = self._free_name(root, order.files[index].name, reasons.SUFFIX)
+            order = self._journal.note(order.with_file(index, destination=wanted))
         while True:
             file = order.files[index]
-            if file.destination is None:
-                wanted = self._free_name(root, file.name, reasons.SUFFIX)
-                order = self._journal.note(order.with_file(index, destination=wanted))
-                continue
+            assert file.destination is not None  # noqa: S101 - journalled above
             target = Place(root, file.destination)
             try:
                 reasons.write(target, order, self.inbox.path, self._journal.instance)
                 disk.move(source, target, owner=self._journal.instance)
-            except FileExistsError:
+            except (FileExistsError, NotAFolder) as obstacle:
                 reasons.remove(target, order)
-                order = self._journal.note(order.with_file(index, destination=None))
+                order = self._rename(order, index, "destination", target, file.name, obstacle, reasons.SUFFIX)
                 continue
             except FileNotFoundError:
                 event("file.vanished", order=order.key, inbox=order.inbox, file=file.name)
@@ -186,40 +191,74 @@ class Publisher:
         while True:
             destination = order.files[index].destination
             assert destination is not None  # noqa: S101 - journalled above
+            target = Place(root, destination)
             try:
-                disk.move(source, Place(root, destination), owner=self._journal.instance)
-            except FileExistsError:
-                order = self._journal.note(order.with_file(index, destination=self._free_name(root, wanted)))
+                disk.move(source, target, owner=self._journal.instance)
+            except (FileExistsError, NotAFolder) as obstacle:
+                order = self._rename(order, index, "destination", target, wanted, obstacle)
             except FileNotFoundError:
                 event("file.vanished", order=order.key, inbox=order.inbox, file=order.files[index].name)
                 return order
             else:
                 return order
 
-    def _free_name(self, root: str, wanted: str, *with_suffixes: str) -> str:
+    def _rename(
+        self,
+        order: Order,
+        index: int,
+        fact: str,
+        place: Place,
+        wanted: str,
+        obstacle: OSError | FolderFault,
+        *also: str,
+    ) -> Order:
+        """Journal another name for the file, whose own was free when it was journalled and is no longer."""
+        free = self._free_name(place.root, wanted, *also)
+        if free == place.name and isinstance(obstacle, NotAFolder):
+            raise obstacle  # it stands where the file comes from
+        return self._journal.note(order.with_file(index, **{fact: free}))
+
+    def _free_name(
+        self, root: str, wanted: str, *also: str, is_ours: Callable[[Place], bool] = lambda _place: False
+    ) -> str:
+        """Return the first name like `wanted` that nothing has, nor its forms with the suffixes in `also`."""
         folder, base = os.path.split(wanted)
-        for candidate in _candidates(base):
-            place = Place(root, os.path.join(folder, candidate))
-            taken = [place, *(place.beside(names.appended(candidate, suffix)) for suffix in with_suffixes)]
-            if all(disk.stat_of(each) is None for each in taken):
-                return place.name
+        limit = disk.longest_name(root)
+        for where in _folders(folder, limit):
+            with contextlib.suppress(NotAFolder):
+                for candidate in _candidates(base, limit):
+                    place = Place(root, os.path.join(where, candidate))
+                    taken = [place, *(place.beside(names.appended(candidate, suffix, limit)) for suffix in also)]
+                    if all(disk.stat_of(each) is None for each in taken) or is_ours(place):
+                        return place.name
+                break
         raise FolderFault(f"{root}: {_MOST_NUMBERS} files are called {base} already: make room there", code="EEXIST")
 
     def _in_work(self, key: str, file: OrderFile) -> Place:
         work = self._folders.work(self.inbox)
-        return Place(work.path, f"{key}/{file.name}")
+        return Place(work.root, f"{work.name}/{key}/{file.name}")
 
 
 def is_unchanged(place: Place, file: OrderFile) -> bool:
-    """Is this still the file that was claimed, as far as size and mtime tell?"""
+    """Is this still the file that was claimed, as far as its kind, size and mtime tell?"""
     found = disk.stat_of(place)
-    return found is not None and (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
+    if found is None or not disk.is_regular(found):
+        return False
+    return (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
-def _candidates(base: str) -> Iterator[str]:
-    yield base
+def _candidates(base: str, limit_bytes: int) -> Iterator[str]:
+    yield names.appended(base, "", limit_bytes)
     for number in range(2, _MOST_NUMBERS):
-        yield names.numbered(base, number)
+        yield names.numbered(base, number, limit_bytes)
+
+
+def _folders(folder: str, limit_bytes: int) -> Iterator[str]:
+    """Give `folder`, then others in its place: somebody's file can have its name."""
+    yield folder
+    top, slash, rest = folder.partition("/")
+    for number in range(2, _MOST_NUMBERS if top else 2):
+        yield f"{names.numbered(top, number, limit_bytes)}{slash}{rest}"
 
 
 def _download(part: Place, fetch: Fetch) -> tuple[int, str]:
@@ -253,8 +292,9 @@ def _delivered_name(order: Order, file: OrderFile, format_: images.Format) -> st
     return os.path.join(folder, base)
 
 
-def _is_delivery(target: Place, file: OrderFile) -> bool:
-    found = disk.stat_of(target)
-    return (
-        found is not None and found.st_size == file.delivered_size and disk.sha256_of(target) == file.delivered_sha256
-    )
+def _holds(place: Place, size: int | None, sha256: str | None) -> bool:
+    """Does this very content lie there already?"""
+    with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
+        found = disk.stat_of(place)
+        return found is not None and found.st_size == size and disk.sha256_of(place) == sha256
+    return False

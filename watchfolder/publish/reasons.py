@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from watchfolder import disk, names
@@ -17,8 +18,15 @@ _TRY_AGAIN = "Move this file back into the inbox to try again: {inbox}"
 _ALREADY_PAID = "It was already paid for. Moving it back resumes the same order; it is not paid again."
 
 
+class Mark(NamedTuple):
+    """The last line of a why file: the order's key, and the base name of the picture beside it."""
+
+    key: str
+    picture: str
+
+
 def place_of(picture: Place) -> Place:
-    return picture.beside(names.appended(picture.base, SUFFIX))
+    return picture.beside(names.appended(picture.base, SUFFIX, disk.longest_name(picture.root)))
 
 
 def write(picture: Place, order: Order, inbox_path: str, owner: str) -> None:
@@ -27,21 +35,32 @@ def write(picture: Place, order: Order, inbox_path: str, owner: str) -> None:
     try:
         disk.write_new(place, _text(picture, order, inbox_path).encode("utf-8", "backslashreplace"), owner=owner)
     except FileExistsError:
-        if _mark_of(place) != (order.key, picture.base):
+        if mark_of(place) != Mark(order.key, picture.base):
             raise
 
 
 def remove(picture: Place, order: Order) -> None:
     """Take the reason away again when it is this order's: the picture got another name."""
     place = place_of(picture)
-    if _mark_of(place) == (order.key, picture.base):
+    if mark_of(place) == Mark(order.key, picture.base):
         disk.remove(place)
 
 
 def picture_of(why: Place) -> str | None:
     """Return the base name of the picture that this why file belongs to; None when it is not one of ours."""
-    mark = _mark_of(why)
-    return mark[1] if mark else None
+    mark = mark_of(why)
+    return mark.picture if mark else None
+
+
+def mark_of(why: Place) -> Mark | None:
+    """Read whose reason this is; None when it is not one of ours."""
+    try:
+        last = disk.read_bytes(why, _LIMIT).decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2]
+        mark = json.loads(last.removeprefix(_MARK)) if last.startswith(_MARK) else {}
+        picture = os.fsdecode(unquote_to_bytes(str(mark["file"])))
+        return Mark(str(mark["order"]), picture) if "/" not in picture and picture else None
+    except (FileNotFoundError, FolderFault, ValueError, TypeError, KeyError):
+        return None
 
 
 def _text(picture: Place, order: Order, inbox_path: str) -> str:
@@ -50,7 +69,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
     lines = [
         f"{printable(picture.base)} could not be protected.",
         "",
-        f"What happened: {why.reason if why else 'unknown'}",
+        f"What happened: {printable(why.reason) if why else 'unknown'}",
         f"When:          {when:%Y-%m-%d %H:%M:%S %Z}",
         f"What to do:    {(why and why.advice) or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
     ]
@@ -61,19 +80,10 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
         "For support:",
         f"  order at the service: {order.order_id or 'none was made'}",
         f"  our name for it:      {order.name}",
-        f"  code:                 {(why and why.code) or 'none'}",
+        f"  code:                 {printable(why.code) if why and why.code else 'none'}",
         "",
         "This note goes away by itself when its picture has left this folder.",
         _MARK + json.dumps({"order": order.key, "file": quote(os.fsencode(picture.base))}),
         "",
     ]
     return "\n".join(lines)
-
-
-def _mark_of(why: Place) -> tuple[str, str] | None:
-    try:
-        last = disk.read_bytes(why, _LIMIT).decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2]
-        mark = json.loads(last.removeprefix(_MARK)) if last.startswith(_MARK) else {}
-        return str(mark["order"]), os.fsdecode(unquote_to_bytes(str(mark["file"])))
-    except (FileNotFoundError, FolderFault, ValueError, TypeError, KeyError):
-        return None

@@ -27,7 +27,7 @@ from watchfolder.sandbox.state import Refusal, RequestRecord, State, now
 from watchfolder.sandbox.storage import Storage
 from watchfolder.sandbox.waitress_door import Server
 
-__all__ = ["Dialect", "Fault", "Faults", "OrderRecord", "RequestRecord", "Sandbox", "serve"]
+__all__ = ["Dialect", "Fault", "Faults", "Options", "OrderRecord", "RequestRecord", "Sandbox", "serve"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Sandbox(Options):
             raise
         self.port = self._server.port
         self._storage.base_url = self.url
+        self._server.start()
         return self
 
     def __exit__(

@@ -49,7 +49,7 @@ class _Workers(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
 
 
 class Server:
-    """Serves `app` on loopback from its construction until `stop`."""
+    """Serves `app` on loopback from `start` to `stop`; requests that come before wait."""
 
     def __init__(self, app: "WSGIApplication", port: int) -> None:
         logging.getLogger("waitress").setLevel(logging.ERROR)  # it warns of what our faults do on purpose
@@ -73,6 +73,8 @@ class Server:
         self.port = int(self._server.effective_port)
         self._workers.set_thread_count(_THREADS)
         self._loop = threading.Thread(target=self._run, name="sandbox", daemon=True)
+
+    def start(self) -> None:
         self._loop.start()
 
     def _run(self) -> None:

@@ -1,0 +1,154 @@
+"""A studio for the tests of the command line: a sandbox, folders, a configuration, and the real program."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from watchfolder.disk import Place
+from watchfolder.order import Order, OrderFile, State, Why
+from watchfolder.publish import reasons
+from watchfolder.sandbox.pictures import sample
+
+PICTURE = sample("jpeg", width=160, height=120, seed=1)
+KEY = "sk_studio_0123456789"
+
+
+@dataclass
+class Studio:
+    """Folders below `root` and a configuration for them; `environment` is what the program finds besides PATH."""
+
+    root: Path
+    url: str = "http://127.0.0.1:9"  # nobody is there
+    environment: dict[str, str] = field(default_factory=lambda: {"BIZMORI_API_KEY": KEY})
+
+    def __post_init__(self) -> None:
+        for name in ("inbox", "outbox", "quarantine", "originals", "state"):
+            (self.root / name).mkdir()
+        self.configure()
+
+    def folder(self, name: str) -> Path:
+        return self.root / name
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    def configure(
+        self, api: Mapping[str, Any] | None = None, inboxes: Mapping[str, Any] | None = None, **photos: object
+    ) -> None:
+        """Write the configuration, with changes."""
+        paths = {name: str(self.root / name) for name in ("outbox", "quarantine", "originals")}
+        inbox = {"path": str(self.root / "inbox"), **paths, "settle_seconds": 0.2, "scan_seconds": 1, **photos}
+        tree = {
+            "api": {"base_url": self.url, "requests_per_minute": 0, **(api or {})},
+            "state_dir": str(self.root / "state"),
+            "inboxes": {"photos": inbox} | dict(inboxes or {}),
+        }
+        self.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+    def drop(self, name: str, content: bytes = PICTURE) -> Path:
+        path = self.root / "inbox" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def command(self, *arguments: str) -> list[str]:
+        command, *rest = arguments
+        return [sys.executable, "-m", "watchfolder", command, "-c", str(self.config), *rest]
+
+    def environ(self) -> dict[str, str]:
+        plain = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        return plain | self.environment
+
+    def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environ(),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    @contextlib.contextmanager
+    def daemon(self) -> Iterator["Daemon"]:
+        """Give a running daemon, ended by SIGTERM."""
+        log = self.root / "daemon.log"
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                self.command("run", "--log-format", "json"), env=self.environ(), cwd=self.root, stderr=stderr
+            )
+        try:
+            daemon = Daemon(process, log)
+            wait_until(lambda: "daemon.ready" in daemon.log() or process.poll() is not None)
+            yield daemon
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+
+    def set_aside(self, name: str, *, inbox: str = "photos", folder: str = "quarantine") -> Path:
+        """Put a picture into quarantine, with its note, as the daemon does."""
+        path = self.root / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        place = Place(str(self.root / folder), name)
+        order = quarantined_order(name, inbox)
+        reasons.write(place, order, str(self.root / "inbox"), "0" * 8)
+        path.write_bytes(PICTURE)
+        return path
+
+
+@dataclass
+class Daemon:
+    process: "subprocess.Popen[bytes]"
+    log_file: Path
+
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8")
+
+
+def quarantined_order(name: str, inbox: str = "photos", **facts: object) -> Order:
+    now = datetime.now(UTC)
+    file = OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=len(PICTURE), mtime_ns=1)
+    order = Order(
+        key=str(uuid.uuid4()),
+        confirm_key=str(uuid.uuid4()),
+        inbox=inbox,
+        kind="live",
+        strength="high",
+        body="{}",
+        files=(file,),
+        state=State.QUARANTINING,
+        times={State.CLAIMING: now, State.QUARANTINING: now, State.QUARANTINED: now},
+        why=Why(reason="The service could not process it.", code="PROCESSING_ERROR"),
+    )
+    return order.having(**facts)
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+
+
+def files_in(folder: Path) -> list[str]:
+    """Return what lies there for people, by its name below the folder."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path) for path in found if not any(part.startswith(".") for part in path.parts))

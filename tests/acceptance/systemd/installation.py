@@ -1,0 +1,173 @@
+"""watchfolder on a machine of its own, installed there as the README says, and the service that it talks to."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from machine import Machine, alone, eventually, obstacle
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+PROJECT = Path(__file__).parents[3]
+UNIT = "watchfolder.service"
+CONFIG = "/etc/watchfolder/config.yaml"
+DROPINS = f"/etc/systemd/system/{UNIT}.d"
+
+# The README's steps on a server; /opt/watchfolder is there already (`program`).
+INSTALL = f"""
+set -eu
+groupadd --system photos
+useradd --system --home-dir /var/lib/watchfolder --shell /usr/sbin/nologin watchfolder
+mkdir -p /srv/photos
+for folder in inbox protected quarantine originals; do
+    install -d -g photos -m 2775 /srv/photos/$folder
+done
+install -d /etc/watchfolder
+install -o root -g root -m 600 /dev/stdin /etc/watchfolder/api-key
+cp /opt/watchfolder/share/watchfolder/config.example.yaml {CONFIG}
+cp -r /opt/watchfolder/share/watchfolder/systemd/. /etc/systemd/system
+cp {DROPINS}/folders.conf.example {DROPINS}/folders.conf
+sed -i 's/^#SupplementaryGroups=/SupplementaryGroups=/; s/^ReadWritePaths=.*/& -\\/srv\\/nas/' {DROPINS}/folders.conf
+"""
+
+# What a test cannot wait for.
+WATCHDOG_SECONDS = 2.0
+RESTART_SECONDS = 0.3
+IN_A_HURRY = f"[Service]\nWatchdogSec={WATCHDOG_SECONDS}\nRestartSec={RESTART_SECONDS}\n"
+
+
+class Installation:
+    """The service on a machine; its folders, as this machine sees them, are below `photos`."""
+
+    def __init__(self, machine: Machine, sandbox: Sandbox, photos: Path) -> None:
+        self.machine = machine
+        self.sandbox = sandbox
+        self.photos = photos
+        self.config: dict[str, Any] = {}
+
+    def install(self) -> None:
+        self.machine.run("sh", "-c", INSTALL, text=f"{self.sandbox.key}\n")
+        self.machine.path(f"{DROPINS}/in-a-hurry.conf").write_text(IN_A_HURRY)
+        self.config = yaml.safe_load(self.machine.path(CONFIG).read_text())
+        self.config["api"] |= {"base_url": self.sandbox.url, "requests_per_minute": 0}
+        self.config["inboxes"]["photos"] |= {"settle_seconds": 0.3, "scan_seconds": 1}
+        self.write_config()
+        self.machine.run("systemctl", "daemon-reload")
+
+    def write_config(self) -> None:
+        self.machine.path(CONFIG).write_text(yaml.safe_dump(self.config))
+
+    def start(self) -> None:
+        self.systemctl("start")
+
+    def systemctl(self, verb: str, *, check: bool = True) -> str:
+        return self.machine.run("systemctl", verb, UNIT, check=check)
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what systemd knows of the service."""
+        return dict(line.split("=", 1) for line in self.systemctl("show").splitlines() if "=" in line)
+
+    def process(self) -> int:
+        """Return the service's main process, as this machine counts."""
+        return self.machine.process(int(self.facts()["MainPID"]))
+
+    def log(self) -> str:
+        return self.machine.run("journalctl", "--unit", UNIT, "--output=cat", "--no-pager")
+
+    def add_inbox(self, name: str) -> None:
+        """Make the folders of another inbox, and a section for it in what `write_config` writes."""
+        below = f"/srv/{name}"
+        roles = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
+        self.machine.run("mkdir", "-p", below)
+        folders = [f"{below}/{folder}" for folder in roles.values()]
+        self.machine.run("install", "-d", "-g", "photos", "-m", "2775", *folders)
+        self.config["inboxes"][name] = self.config["inboxes"]["photos"] | dict(zip(roles, folders, strict=True))
+
+    def drop(self, name: str, content: bytes) -> None:
+        """Put a picture into the inbox as a careful program does: whole, by rename."""
+        half = self.photos / f".{name}.half"
+        half.write_bytes(content)
+        half.rename(self.photos / "inbox" / name)
+
+    def delivered(self) -> set[str]:
+        return names(self.photos / "protected")
+
+    def is_busy(self) -> bool:
+        return any(self.machine.path("/var/lib/watchfolder/journal").glob("*.json"))
+
+    def await_delivery(self, *expected: str, seconds: float = 30.0) -> float:
+        try:
+            return eventually(lambda: self.delivered() >= set(expected), seconds, f"{expected} delivered")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; there are {self.delivered()}\n{self.log()}") from late
+
+
+def picture(seed: int, width: int = 640) -> bytes:
+    return sample("jpeg", width=width, height=width * 3 // 4, seed=seed)
+
+
+def names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return /opt/watchfolder, made once for this test run by that machine's own Python from the project's wheel."""
+    why_not = obstacle()
+    if why_not and os.environ.get("CI") == "true" and os.geteuid() == 0:
+        pytest.fail(f"no machine with systemd, and CI must not go without it: {why_not}")
+    if why_not:
+        pytest.skip(f"no machine with systemd: {why_not}")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with alone(shared / "program.lock"):
+        made = shared / "program"
+        if not made.exists():
+            made.mkdir()
+            _make_program(made, shared / "wheels")
+    return made
+
+
+def _make_program(made: Path, wheels: Path) -> None:
+    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(wheels), str(PROJECT)]
+    subprocess.run(wheel, capture_output=True, timeout=300, check=True)
+    with Machine({"/opt/watchfolder": made}, read_only_folders={"/wheels": wheels}) as machine:
+        machine.run("python3", "-m", "venv", "/opt/watchfolder")
+        pip = ("/opt/watchfolder/bin/pip", "install", "--quiet", "--no-index", "--find-links=/wheels")
+        machine.run(*pip, "watchfolder")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(processing_seconds=0.2) as running:
+        yield running
+
+
+@pytest.fixture
+def disks(tmp_path: Path) -> dict[str, Path]:
+    """Return what outlives a machine: where it is in there, where here."""
+    kept = {"/srv": tmp_path / "srv", "/var/lib/watchfolder": tmp_path / "state"}
+    for folder in kept.values():
+        folder.mkdir()
+    return kept
+
+
+@contextlib.contextmanager
+def installed(program: Path, disks: dict[str, Path], sandbox: Sandbox) -> Iterator[Installation]:
+    with Machine(disks, read_only_folders={"/opt/watchfolder": program}) as machine:
+        there = Installation(machine, sandbox, disks["/srv"] / "photos")
+        there.install()
+        yield there
+
+
+@pytest.fixture
+def watchfolder(program: Path, disks: dict[str, Path], sandbox: Sandbox) -> Iterator[Installation]:
+    with installed(program, disks, sandbox) as there:
+        yield there

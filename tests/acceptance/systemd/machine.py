@@ -1,0 +1,181 @@
+"""A throw-away machine with a real systemd as its first process, whatever the first process of this one is."""
+
+import contextlib
+import fcntl
+import itertools
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+SUITE, ITS_PYTHON = "bookworm", (3, 11)
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "procps", "python3-venv")
+CACHE = Path("/var/tmp/watchfolder-tests")  # noqa: S108 - root's own, 0700; what is there is installed once a machine
+TOOLS = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "nsenter": "util-linux"}
+BOOT_SECONDS = 60.0
+COMMAND_SECONDS = 60.0
+
+_numbers = itertools.count()
+
+
+def obstacle() -> str:
+    """Return why no machine can be started here, "" when it can."""
+    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    if os.geteuid() != 0:
+        return "only root can boot a container with a systemd of its own"
+    if missing:
+        return f"apt-get install {' '.join(missing)}"
+    if sys.version_info[:2] != ITS_PYTHON:
+        return f"the wheels of this Python do not fit the one of Debian {SUITE}"
+    return ""
+
+
+def eventually(is_so: Callable[[], object], seconds: float, what: str) -> float:
+    """Wait until it is so; return how many seconds that took."""
+    started = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - started < seconds, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+@contextlib.contextmanager
+def alone(name: Path) -> Iterator[None]:
+    """Hold back the other processes of this test run, and of others."""
+    with name.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def debian() -> Path:
+    """Return the file system that every machine starts from; the first call makes it, which takes a minute."""
+    CACHE.mkdir(mode=0o700, exist_ok=True)
+    made = CACHE / "+".join((SUITE, *PACKAGES))
+    with alone(CACHE / "lock"):
+        if not made.exists():
+            half = CACHE / "half"
+            shutil.rmtree(half, ignore_errors=True)
+            command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(half)]
+            made_it = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
+            assert made_it.returncode == 0, made_it.stdout[-2000:]
+            half.rename(made)
+    return made
+
+
+class Machine:
+    """Runs while its context is entered; what it writes outside of `folders` (inside: outside) is gone afterwards.
+
+    It shares the network of this machine, so that a test can be its service on 127.0.0.1.
+    """
+
+    def __init__(self, folders: dict[str, Path], *, read_only_folders: dict[str, Path]) -> None:
+        self.name = f"watchfolder-{os.getpid()}-{next(_numbers)}"
+        self.boot_seconds = 0.0
+        self._binds = [f"--bind={outside}:{inside}" for inside, outside in folders.items()]
+        self._binds += [f"--bind-ro={outside}:{inside}" for inside, outside in read_only_folders.items()]
+        self._init = 0
+
+    def __enter__(self) -> Self:
+        self._container = subprocess.Popen(
+            self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            self.boot_seconds = eventually(self._is_up, BOOT_SECONDS, f"{self.name} has booted")
+        except BaseException:
+            self.pull_the_plug()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._container.poll() is None:
+            self.pull_the_plug()
+        assert self._container.stderr is not None
+        self._container.stderr.close()
+
+    def run(self, *command: str, text: str = "", files: Sequence[int] = (), check: bool = True) -> str:
+        """Run a command in the machine as its root, with open `files`; return what it says.
+
+        Only with `check` must it succeed. `text` is what it reads.
+        """
+        done = subprocess.run(
+            [*self._doorway(), *command],
+            input=text,
+            pass_fds=files,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert not check or done.returncode == 0, f"{shlex.join(command)}: {done.returncode}: {said}"
+        return said
+
+    def path(self, inside: str) -> Path:
+        """Return where this machine sees a path of that one."""
+        return Path(f"/proc/{self._init}/root{inside}")
+
+    def process(self, inside: int) -> int:
+        """Return the number under which this machine knows a process of that one."""
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                numbers = status.read_text().partition("NSpid:")[2].partition("\n")[0].split()
+                if numbers[-1] == str(inside) and self._is_of_us(status.parent):
+                    return int(numbers[0])
+        raise ProcessLookupError(inside)
+
+    def power_off(self) -> None:
+        """Shut down as the button does: every service is stopped first."""
+        os.kill(self._init, signal.SIGRTMIN + 4)
+        self._container.wait(timeout=90)
+
+    def pull_the_plug(self) -> None:
+        if self._init:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._init, signal.SIGKILL)
+        else:
+            self._container.kill()
+        self._container.wait(timeout=30)
+
+    def _command(self) -> list[str]:
+        nspawn = [
+            *("systemd-nspawn", "--quiet", f"--directory={debian()}", "--volatile=overlay", f"--machine={self.name}"),
+            *("--keep-unit", "--register=no"),  # there is no other systemd to ask for a place
+            *("--link-journal=no", "--console=pipe", *self._binds, "--boot"),
+            *("systemd.mask=getty.target", "systemd.mask=console-getty.service"),
+            *("systemd.mask=apt-daily.timer", "systemd.mask=apt-daily-upgrade.timer"),
+        ]
+        # nspawn keeps its own files below /run and wants them on a tmpfs, which it is not everywhere.
+        script = f"mount -t tmpfs tmpfs /run && exec {shlex.join(nspawn)}"
+        return ["unshare", "--mount", "--propagation=private", "sh", "-c", script]
+
+    def _doorway(self) -> list[str]:
+        spaces = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd")
+        clean = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TERM=dumb", "SYSTEMD_PAGER=")
+        return ["nsenter", f"--target={self._init}", *spaces, *clean]
+
+    def _is_up(self) -> bool:
+        assert self._container.poll() is None, f"it did not boot: {self._container.communicate()[1]}"
+        self._init = self._init or self._find_init()
+        return self._init > 0 and self.run("systemctl", "is-system-running", check=False).strip() in {
+            "running",
+            "degraded",
+        }
+
+    def _find_init(self) -> int:
+        """Return the child of nspawn that is number 1 in a world of its own."""
+        nspawn = Path(f"/proc/{self._container.pid}")
+        for child in (nspawn / f"task/{self._container.pid}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{child}/status").read_text()
+                if status.partition("NSpid:")[2].partition("\n")[0].split()[-1] == "1":
+                    return int(child)
+        return 0
+
+    def _is_of_us(self, process: Path) -> bool:
+        return os.readlink(process / "ns/pid") == os.readlink(f"/proc/{self._init}/ns/pid")

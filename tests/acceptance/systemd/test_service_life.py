@@ -1,0 +1,228 @@
+"""The shipped unit under a real systemd, from start to stop; installed as the README says, its sandboxing on."""
+
+import fcntl
+import os
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from hung_share import hung_share
+from installation import (
+    RESTART_SECONDS,
+    WATCHDOG_SECONDS,
+    Installation,
+    disks,
+    installed,
+    names,
+    picture,
+    program,
+    sandbox,
+    watchfolder,
+)
+from machine import eventually
+
+from watchfolder.sandbox import Sandbox
+
+__all__ = ["disks", "program", "sandbox", "watchfolder"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+
+PICTURE = picture(1)
+PICTURES = {f"p{number:02}.jpg": picture(number) for number in range(40)}
+
+
+def expect_nothing_lost_and_nothing_paid_twice(watchfolder: Installation, dropped: dict[str, bytes]) -> None:
+    watchfolder.await_delivery(*dropped, seconds=60)
+    eventually(lambda: not watchfolder.is_busy(), 30, "the journal is empty")
+    originals = watchfolder.photos / "originals"
+    assert {name: (originals / name).read_bytes() for name in names(originals)} == dropped
+    assert watchfolder.delivered() == set(dropped)
+    assert names(watchfolder.photos / "inbox") == names(watchfolder.photos / "quarantine") == set()
+    assert (watchfolder.sandbox.paid, max(watchfolder.sandbox.paid_files.values())) == (len(dropped), 1)
+    assert watchfolder.sandbox.sins == []
+
+
+def expect_it_works(watchfolder: Installation, name: str = "meadow.jpg") -> None:
+    watchfolder.drop(name, PICTURE)
+    watchfolder.await_delivery(name)
+
+
+def test_a_picture_goes_through_and_the_group_of_the_share_may_open_it(watchfolder: Installation) -> None:
+    watchfolder.start()
+    watchfolder.drop("meadow.jpg", PICTURE)
+    expect_nothing_lost_and_nothing_paid_twice(watchfolder, {"meadow.jpg": PICTURE})
+    delivered = (watchfolder.photos / "protected/meadow.jpg").stat()
+    assert stat.S_IMODE(delivered.st_mode) == 0o664
+    assert delivered.st_gid == (watchfolder.photos / "protected").stat().st_gid != 0
+
+
+def test_the_status_of_the_service_shows_the_counts(watchfolder: Installation) -> None:
+    watchfolder.start()
+    (watchfolder.photos / "inbox/torn.jpg").write_bytes(PICTURE[:1000])
+    expect_it_works(watchfolder)
+    counts = 'Status: "1 waiting, 0 in progress, 1 delivered, 0 quarantined"'
+    eventually(lambda: counts in watchfolder.systemctl("status"), 20, counts)
+
+
+def test_a_status_that_is_not_ascii_arrives_all_the_same(watchfolder: Installation) -> None:
+    watchfolder.add_inbox("büro")
+    watchfolder.write_config()
+    (watchfolder.photos.parent / "büro/protected").rmdir()
+    watchfolder.start()
+    words = "not available: b?ro; 0 waiting, 0 in progress, 0 delivered, 0 quarantined"
+    eventually(lambda: watchfolder.facts()["StatusText"] == words, 20, words)
+
+
+def test_a_start_is_over_when_the_inboxes_have_been_looked_at(watchfolder: Installation) -> None:
+    watchfolder.start()
+    facts, log = watchfolder.facts(), watchfolder.log()
+    assert (facts["ActiveState"], facts["SubState"], facts["Result"]) == ("active", "running", "success")
+    assert log.index("daemon.started") < log.index("watch.started") < log.index("daemon.ready")
+
+
+def test_a_reload_takes_up_the_new_configuration_in_the_same_process(watchfolder: Installation) -> None:
+    watchfolder.start()
+    before = watchfolder.facts()["MainPID"]
+    watchfolder.config["inboxes"]["photos"]["outbox"] = "/srv/photos/elsewhere"
+    watchfolder.machine.run("install", "-d", "-g", "photos", "-m", "2775", "/srv/photos/elsewhere")
+    watchfolder.write_config()
+    watchfolder.systemctl("reload")
+    eventually(lambda: "config.reloaded" in watchfolder.log(), 20, "the reload in the log")
+    watchfolder.drop("meadow.jpg", PICTURE)
+    eventually(lambda: names(watchfolder.photos / "elsewhere"), 20, "delivered to the new outbox")
+    facts = watchfolder.facts()
+    assert (facts["MainPID"], facts["ActiveState"], facts["SubState"]) == (before, "active", "running")
+
+
+def test_a_reload_of_a_broken_configuration_keeps_the_old(watchfolder: Installation) -> None:
+    watchfolder.start()
+    before = watchfolder.facts()["MainPID"]
+    watchfolder.config["inboxes"]["photos"]["outbox"] = "nowhere"
+    watchfolder.write_config()
+    watchfolder.systemctl("reload")
+    eventually(lambda: "config.refused" in watchfolder.log(), 20, "the refusal in the log")
+    assert "inboxes.photos.outbox" in watchfolder.log()
+    expect_it_works(watchfolder)
+    assert (watchfolder.facts()["MainPID"], watchfolder.facts()["ActiveState"]) == (before, "active")
+
+
+def test_restarts_under_load_lose_nothing_and_pay_nothing_twice(watchfolder: Installation) -> None:
+    watchfolder.start()
+    for name, content in PICTURES.items():
+        watchfolder.drop(name, content)
+    for part in (1, 8, 16):
+        eventually(lambda least=part: len(watchfolder.delivered()) >= least, 30, f"{part} delivered")  # type: ignore[misc] # a lambda cannot say int
+        watchfolder.systemctl("restart")
+    assert len(watchfolder.delivered()) < len(PICTURES), "all was done before the last restart"
+    expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
+
+
+def test_a_killed_process_is_started_again_and_goes_on(watchfolder: Installation) -> None:
+    watchfolder.start()
+    for name, content in PICTURES.items():
+        watchfolder.drop(name, content)
+    for times in ("1", "2"):
+        eventually(watchfolder.is_busy, 30, "at work")
+        os.kill(watchfolder.process(), signal.SIGKILL)
+        eventually(lambda: watchfolder.facts()["NRestarts"] == times, 20, "started again")  # noqa: B023 - asked at once
+    expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
+
+
+@pytest.mark.parametrize("end", ["power_off", "pull_the_plug"])
+def test_a_machine_that_goes_down_at_work_goes_on_when_it_is_back(
+    end: str, program: Path, disks: dict[str, Path], sandbox: Sandbox
+) -> None:
+    with installed(program, disks, sandbox) as watchfolder:
+        watchfolder.start()
+        for name, content in PICTURES.items():
+            watchfolder.drop(name, content)
+        eventually(watchfolder.delivered, 30, "something delivered")
+        getattr(watchfolder.machine, end)()
+    assert len(watchfolder.delivered()) < len(PICTURES), "all was done before the machine went down"
+    with installed(program, disks, sandbox) as watchfolder:
+        watchfolder.start()
+        expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
+
+
+def test_the_watchdog_ends_a_process_that_is_stuck(watchfolder: Installation) -> None:
+    watchfolder.start()
+    os.kill(watchfolder.process(), signal.SIGSTOP)
+    eventually(lambda: watchfolder.facts()["NRestarts"] == "1", 20, "started again")
+    assert "Watchdog timeout" in watchfolder.log()
+    expect_it_works(watchfolder)
+
+
+def test_the_watchdog_leaves_an_idle_process_alone_also_when_one_share_is_dead(watchfolder: Installation) -> None:
+    watchfolder.add_inbox("nas")
+    watchfolder.write_config()
+    watchfolder.start()
+    before = watchfolder.facts()["MainPID"]
+    with hung_share(watchfolder.machine, "/srv/nas"):
+        time.sleep(4 * WATCHDOG_SECONDS)
+        expect_it_works(watchfolder)
+        words = "not available: nas; 0 waiting, 0 in progress, 1 delivered, 0 quarantined"
+        eventually(lambda: watchfolder.facts()["StatusText"] == words, 30, words)
+    facts = watchfolder.facts()
+    assert (facts["MainPID"], facts["ActiveState"], facts["NRestarts"]) == (before, "active", "0")
+    back = "0 waiting, 0 in progress, 1 delivered, 0 quarantined"
+    eventually(lambda: watchfolder.facts()["StatusText"] == back, 30, back)
+
+
+def test_a_dead_share_delays_neither_the_start_nor_the_stop_for_long(watchfolder: Installation) -> None:
+    watchfolder.add_inbox("nas")
+    watchfolder.write_config()
+    with hung_share(watchfolder.machine, "/srv/nas"):
+        started = time.monotonic()
+        watchfolder.start()
+        assert time.monotonic() - started < 15
+        expect_it_works(watchfolder)
+        expect_a_stop_within(watchfolder, 25)
+
+
+def test_a_wrong_configuration_is_not_tried_again(watchfolder: Installation) -> None:
+    watchfolder.config["inboxes"]["photos"]["outbox"] = "nowhere"
+    watchfolder.write_config()
+    assert "failed" in watchfolder.systemctl("start", check=False)
+    assert "inboxes.photos.outbox" in watchfolder.log()
+    time.sleep(5 * RESTART_SECONDS)
+    facts = watchfolder.facts()
+    assert (facts["ActiveState"], facts["ExecMainStatus"], facts["NRestarts"]) == ("failed", "78", "0")
+
+
+def test_a_second_instance_is_tried_again_until_the_first_is_gone(watchfolder: Installation) -> None:
+    watchfolder.start()
+    watchfolder.systemctl("stop")
+    with watchfolder.machine.path("/var/lib/watchfolder/lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        watchfolder.systemctl("start", check=False)
+        eventually(lambda: int(watchfolder.facts()["NRestarts"]) >= 2, 20, "tried again and again")
+        assert watchfolder.facts()["ExecMainStatus"] in {"0", "69"}  # 0: the next try is under way
+    eventually(lambda: watchfolder.facts()["ActiveState"] == "active", 20, "the lock is free")
+    expect_it_works(watchfolder)
+
+
+def test_an_idle_service_stops_at_once(watchfolder: Installation) -> None:
+    watchfolder.start()
+    expect_a_stop_within(watchfolder, 3)
+
+
+@pytest.mark.parametrize("operation", ["create", "upload", "status", "fetch"])
+def test_a_service_that_hangs_does_not_hold_up_the_stop(watchfolder: Installation, operation: str) -> None:
+    watchfolder.sandbox.faults.add(operation, "hang", seconds=120)
+    watchfolder.start()
+    watchfolder.drop("meadow.jpg", PICTURE)
+    eventually(lambda: watchfolder.sandbox.requests_by_operation().get(operation), 30, f"{operation} hangs")
+    expect_a_stop_within(watchfolder, 25)
+    watchfolder.start()
+    expect_nothing_lost_and_nothing_paid_twice(watchfolder, {"meadow.jpg": PICTURE})
+
+
+def expect_a_stop_within(watchfolder: Installation, seconds: float) -> None:
+    began = time.monotonic()
+    watchfolder.systemctl("stop")
+    took = time.monotonic() - began
+    facts = watchfolder.facts()
+    assert (facts["ActiveState"], facts["Result"], facts["ExecMainStatus"]) == ("inactive", "success", "0")
+    assert took < seconds

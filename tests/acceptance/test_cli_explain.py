@@ -1,0 +1,143 @@
+"""`watchfolder explain`: one file, wherever it is, and what there is to know about it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_studio import PICTURE, Studio, quarantined_order
+
+from watchfolder.disk import Place, write_atomically
+from watchfolder.order import State
+from watchfolder.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """Return a studio in which one picture has been delivered and another one quarantined."""
+    with Sandbox(processing_seconds=0.1) as sandbox:
+        studio = Studio(tmp_path_factory.mktemp("studio"), sandbox.url)
+        studio.drop("below/good ü.jpg")
+        studio.drop("bad_fail.jpg")
+        assert studio.run("run", "--once").returncode == 1
+        yield studio
+
+
+def explained(studio: Studio, path: str | Path) -> str:
+    done = studio.run("explain", str(path))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_settled_picture_will_be_taken_but_for_the_daemon_that_does_not_run(studio: Studio) -> None:
+    path = studio.drop("new.jpg")
+    os.utime(path)
+    studio.configure(settle_seconds=0)
+    told = explained(studio, path)
+    studio.configure()
+    assert told.startswith("It will be taken")
+    assert "not running" in told
+
+
+def test_a_fresh_file_waits(studio: Studio) -> None:
+    studio.configure(settle_seconds=3600)
+    told = explained(studio, studio.drop("fresh.jpg"))
+    studio.configure()
+    assert told.startswith("It waits")
+    assert "3600 s" in told
+
+
+def test_a_file_that_another_program_writes_waits(studio: Studio) -> None:
+    studio.configure(settle_seconds=0)
+    path = studio.drop("written.jpg")
+    with path.open("ab"):
+        told = explained(studio, path)
+    studio.configure()
+    assert "still writing" in told
+
+
+def test_a_name_that_is_left_alone_names_the_pattern(studio: Studio) -> None:
+    assert "*.part" in explained(studio, studio.drop("a.jpg.part"))
+
+
+def test_a_document_stays(studio: Studio) -> None:
+    studio.configure(settle_seconds=0)
+    told = explained(studio, studio.drop("notes.pdf", b"%PDF-1.7 and more"))
+    studio.configure()
+    assert told.startswith("It stays")
+
+
+def test_a_relative_path_will_do(studio: Studio) -> None:
+    studio.drop("b.jpg.part")
+    assert "*.part" in explained(studio, "inbox/b.jpg.part")
+
+
+def test_a_link_to_the_inbox_leads_there(studio: Studio) -> None:
+    studio.drop("c.jpg.part")
+    link = studio.root / "shortcut"
+    link.symlink_to(studio.folder("inbox"))
+    assert "*.part" in explained(studio, link / "c.jpg.part")
+
+
+@pytest.mark.parametrize("where", ["inbox/below/good ü.jpg", "outbox/below/good ü.jpg", "originals/below/good ü.jpg"])
+def test_a_delivered_picture_is_known_by_its_name_wherever_it_is_asked_for(studio: Studio, where: str) -> None:
+    told = explained(studio, where)
+    assert told.startswith("Delivered ")
+    assert str(studio.folder("outbox") / "below/good ü.jpg") in told
+
+
+def test_a_delivered_picture_is_known_by_its_bytes_when_a_person_has_renamed_it(studio: Studio) -> None:
+    renamed = studio.folder("outbox") / "renamed.jpg"
+    renamed.write_bytes((studio.folder("outbox") / "below/good ü.jpg").read_bytes())
+    assert "below/good ü.jpg" in explained(studio, renamed)
+
+
+def test_a_file_that_somebody_else_put_into_the_outbox_is_none_of_ours(studio: Studio) -> None:
+    foreign = studio.folder("outbox") / "foreign.jpg"
+    foreign.write_bytes(b"mine")
+    assert "did not put this file here" in explained(studio, foreign)
+
+
+@pytest.mark.parametrize("name", ["bad_fail.jpg", "bad_fail.jpg.why.txt"])
+def test_a_quarantined_picture_tells_why_and_what_to_do(studio: Studio, name: str) -> None:
+    told = explained(studio, studio.folder("quarantine") / name)
+    assert told.startswith("In quarantine since ")
+    assert "What to do: " in told
+    assert "watchfolder retry" in told
+
+
+def test_a_quarantined_picture_is_found_by_the_name_it_had_in_the_inbox(studio: Studio) -> None:
+    assert "Quarantined " in explained(studio, "inbox/bad_fail.jpg")
+
+
+def test_a_picture_in_the_work_folder_shows_its_order(studio: Studio) -> None:
+    order = quarantined_order("at work.jpg", order_id="17")
+    order = order.having(state=State.CREATED, times={**order.times, State.CREATED: order.times[State.CLAIMING]})
+    write_atomically(Place(str(studio.folder("state")), f"journal/{order.key}.json"), order.model_dump_json().encode())
+    work = studio.folder("inbox") / ".watchfolder/00000000-0000-4000-8000-000000000000" / order.key
+    for path in (work / "at work.jpg", "inbox/at work.jpg"):
+        told = explained(studio, path)
+        assert "is being uploaded, since " in told
+        assert f"wf-{order.key}, at the service 17" in told
+
+
+def test_a_name_that_nobody_knows(studio: Studio) -> None:
+    assert "no file of this name" in explained(studio, "inbox/never.jpg")
+
+
+def test_a_path_outside_is_answered_with_the_inboxes_that_there_are(studio: Studio) -> None:
+    done = studio.run("explain", "/etc/hostname")
+    assert done.returncode == 2
+    assert str(studio.folder("inbox")) in done.stderr
+
+
+def test_it_leaves_the_file_as_it_was(studio: Studio) -> None:
+    path = studio.drop("same.jpg")
+    before = path.stat()
+    explained(studio, path)
+    after = path.stat()
+    assert (after.st_mtime_ns, after.st_ctime_ns, path.read_bytes()) == (
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+        PICTURE,
+    )

@@ -1,0 +1,222 @@
+"""`watchfolder status`: what one look understands, what programs read, and what it never needs."""
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_studio import Studio, files_in, quarantined_order, wait_until
+from prometheus_client.parser import text_string_to_metric_families
+
+from watchfolder.disk import Place, write_atomically
+from watchfolder.order import Order, State
+from watchfolder.sandbox import Sandbox
+
+KEYS = {
+    "": {
+        *("at", "headline", "is_running", "pid", "version", "started", "state_dir", "service", "inboxes", "deferred"),
+        *("held", "held_files", "quarantine", "faults", "broken_entries", "delivered", "delivered_bytes", "schema"),
+    },
+    "service": {"state", "reason", "code", "since"},
+    "inbox": {
+        *("path", "state", "fault", "fault_code", "watch", "waiting", "staying", "oldest_waiting_since"),
+        *("in_progress", "deferred", "next_try", "deferred_reason", "delivered_today", "delivered_today_bytes"),
+        *("quarantined", "remarks"),
+    },
+    "order": {"key", "order_id", "inbox", "state", "since", "files", "not_before", "reason"},
+    "quarantined": {"inbox", "path", "since", "reason", "advice"},
+}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(processing_seconds=0.1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
+    return Studio(tmp_path, sandbox.url)
+
+
+def status(studio: Studio) -> dict[str, Any]:
+    done = studio.run("status", "--json")
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def journal(studio: Studio, order: Order) -> None:
+    place = Place(str(studio.folder("state")), f"journal/{order.key}.json")
+    write_atomically(place, order.model_dump_json().encode())
+
+
+def under_way(name: str, **facts: object) -> Order:
+    now = datetime.now(UTC)
+    times = {State.CLAIMING: now, State.CREATED: now}
+    return quarantined_order(name).having(state=State.CREATED, times=times, why=None, **facts)
+
+
+def test_without_a_daemon_it_says_so_and_still_shows_the_journal(studio: Studio) -> None:
+    journal(studio, under_way("a.jpg"))
+    told = status(studio)
+    assert told["is_running"] is False
+    assert "not running" in told["headline"]
+    assert told["inboxes"]["photos"]["in_progress"] == 1
+    assert told["inboxes"]["photos"]["waiting"] is None
+
+
+def test_the_keys_for_programs_are_these(studio: Studio) -> None:
+    studio.set_aside("a.jpg")
+    journal(studio, under_way("b.jpg", not_before=datetime.now(UTC) + timedelta(hours=1)))
+    told = status(studio)
+    assert set(told) == KEYS[""]
+    assert set(told["service"]) == KEYS["service"]
+    assert set(told["inboxes"]["photos"]) == KEYS["inbox"]
+    assert set(told["deferred"][0]) == KEYS["order"]
+    assert set(told["quarantine"][0]) == KEYS["quarantined"]
+
+
+def test_a_running_daemon_is_seen_with_what_it_waits_for_and_has_delivered(studio: Studio) -> None:
+    with studio.daemon() as daemon:
+        studio.drop("good.jpg")
+        studio.drop("half.jpg", b"\xff\xd8\xff\xe0 the beginning of a picture")
+        wait_until(lambda: files_in(studio.folder("originals")))
+        wait_until(lambda: status(studio)["inboxes"]["photos"]["waiting"] == 1)
+        wait_until(lambda: status(studio)["inboxes"]["photos"]["delivered_today"] == 1)
+        told = status(studio)
+        assert told["is_running"] is True
+        assert told["pid"] == daemon.process.pid
+        assert told["service"]["state"] == "ok"
+        assert told["inboxes"]["photos"]["state"] == "ok"
+    assert status(studio)["is_running"] is False
+
+
+def test_a_blocked_service_is_the_first_thing_said(studio: Studio, sandbox: Sandbox) -> None:
+    sandbox.credits_left = 0
+    with studio.daemon():
+        studio.drop("a.jpg")
+        wait_until(lambda: status(studio)["service"]["state"] == "blocked")
+        told = status(studio)
+    assert told["service"]["reason"] in told["headline"]
+    assert "Nothing is lost" in told["headline"]
+
+
+def test_an_inbox_whose_share_is_gone_is_named_with_what_to_do(studio: Studio) -> None:
+    assert studio.run("check").returncode == 0
+    (studio.folder("outbox") / ".watchfolder-id").unlink()
+    with studio.daemon():
+        wait_until(lambda: status(studio)["inboxes"]["photos"]["state"] == "waits")
+        told = status(studio)
+    assert "watchfolder check --accept" in told["headline"]
+
+
+def test_a_deferred_order_shows_its_reason_and_its_next_time(studio: Studio) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    journal(studio, under_way("a.jpg", not_before=later, trouble="the service is tired"))
+    told = status(studio)
+    photos = told["inboxes"]["photos"]
+    assert (photos["in_progress"], photos["deferred"]) == (0, 1)
+    assert datetime.fromisoformat(photos["next_try"]) == later
+    assert told["deferred"][0]["reason"] == "the service is tired"
+    assert "the service is tired" in studio.run("status").stdout
+
+
+def test_orders_of_an_inbox_that_left_the_configuration_are_held_and_named(studio: Studio) -> None:
+    journal(studio, under_way("a.jpg", inbox="weddings"))
+    told = status(studio)
+    assert told["held_files"] == 1
+    assert told["held"][0]["inbox"] == "weddings"
+    assert "weddings" in studio.run("status").stdout
+
+
+def test_quarantined_files_come_with_their_reasons_newest_first_and_bounded(studio: Studio) -> None:
+    for number in range(23):
+        path = studio.set_aside(f"{number}.jpg")
+        os.utime(f"{path}.why.txt", (number, number))
+    told = status(studio)
+    assert told["inboxes"]["photos"]["quarantined"] == 23
+    names = [Path(file["path"]).name for file in told["quarantine"]]
+    assert names == [f"{number}.jpg" for number in range(22, 2, -1)]
+    assert told["quarantine"][0]["reason"] == "The service could not process it."
+
+
+def test_a_broken_entry_is_counted_and_left_where_it_is(studio: Studio) -> None:
+    order = under_way("a.jpg")
+    journal(studio, order)
+    entry = studio.folder("state") / f"journal/{order.key}.json"
+    entry.write_bytes(b"\0" * 100)
+    assert status(studio)["broken_entries"] == 1
+    assert entry.exists()
+
+
+def test_it_needs_no_key_and_writes_nothing(studio: Studio) -> None:
+    studio.environment.clear()
+    before = sorted(studio.root.rglob("*"))
+    assert studio.run("status").returncode == 0
+    assert sorted(studio.root.rglob("*")) == before
+
+
+def test_the_table_has_a_row_for_each_inbox_and_hostile_names_stay_text(studio: Studio) -> None:
+    studio.set_aside("[red]a\x1b[2J.jpg")
+    shown = studio.run("status").stdout
+    assert any(line.split()[:2] == ["photos", "unknown"] for line in shown.splitlines())
+    assert "[red]a\\u001b[2J.jpg" in shown
+    assert "\x1b" not in shown
+
+
+def test_it_does_not_keep_a_daemon_from_starting(studio: Studio) -> None:
+    asking = [
+        subprocess.Popen(studio.command("status"), env=studio.environ(), stdout=subprocess.DEVNULL) for _ in range(4)
+    ]
+    done = studio.run("run", "--once")
+    for process in asking:
+        process.wait(30)
+    assert done.returncode == 0, done.stderr
+
+
+def test_metrics_have_their_zero_values_from_the_start(studio: Studio) -> None:
+    told = studio.run("status", "--prometheus")
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(told.stdout)
+        for sample in family.samples
+    }
+    assert samples["watchfolder_up",] == 0
+    assert samples["watchfolder_delivered_files_total",] == 0
+    assert samples["watchfolder_service_state", "unknown"] == 1
+    assert {state for name, *labels in samples if name == "watchfolder_inbox_files" for state in labels[1:]} == {
+        *("waiting", "staying", "in_progress", "deferred", "quarantined")
+    }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_may_not_read_the_state_directory_is_told_how_to_ask(sandbox: Sandbox) -> None:
+    with tempfile.TemporaryDirectory() as reachable:
+        studio = Studio(Path(reachable), sandbox.url)
+        studio.root.chmod(0o755)
+        studio.folder("state").chmod(0o700)
+        program = (
+            "import codecs, os, sys, watchfolder.console.cli as cli, watchfolder.console.status;"
+            "codecs.lookup('utf-8-sig');"
+            f"os.setresuid(*3 * [{pwd.getpwnam('nobody').pw_uid}]);"
+            f"sys.argv = ['watchfolder', 'status', '-c', {str(studio.config)!r}]; cli.main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=studio.environ(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 75
+    assert "sudo -u" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,104 @@
+"""What a newcomer starts with: `sandbox`, `demo`, `--version`, and what they say when something is not installed."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+import watchfolder
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "watchfolder", *arguments]
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "LC_ALL": "C.UTF-8", **more}
+
+
+def test_the_demo_ends_with_the_paths_of_the_delivered_pictures(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("demo"), env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    delivered = [Path(line.strip()) for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert {path.suffix for path in delivered} == {".jpg", ".png", ".webp", ".tif", ".bmp"}
+    assert all(path.is_file() for path in delivered)
+    (root,) = tmp_path.glob("watchfolder-demo-*")
+    assert (root / "config.yaml").is_file()
+    assert list(tmp_path.glob("watchfolder-sandbox-*")) == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_the_sandbox_tells_how_to_use_it_answers_and_ends_when_told(tmp_path: Path, ending: signal.Signals) -> None:
+    with subprocess.Popen(
+        command("sandbox", "--port", "0"),
+        env=environment(tmp_path, PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        told = ""
+        while "BIZMORI_API_KEY=" not in told:
+            line = process.stdout.readline()
+            assert line, told
+            told += line
+        url, key = re.findall(r"base_url: (\S+)", told)[0], re.findall(r"BIZMORI_API_KEY=(\S+)", told)[0]
+        request = Request(f"{url}/api/v2/orders?page=1&limit=1", headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - loopback
+        with urlopen(request, timeout=10) as answer:  # noqa: S310
+            assert answer.status == 200
+        process.send_signal(ending)
+        process.wait(20)
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_said_plainly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run(
+            command("sandbox", "--port", str(taken.getsockname()[1])),
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 75
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [(["sandbox"], "flask", "sandbox"), (["demo"], "PIL", "sandbox")],
+)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    tmp_path: Path, arguments: list[str], package: str, extra: str
+) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module', name={package!r})\n")
+    done = subprocess.run(
+        command(*arguments),
+        env=environment(tmp_path, PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert done.stderr == f"{package} is not installed: pip install 'watchfolder[{extra}]'\n"
+
+
+def test_the_version_is_the_packages_own() -> None:
+    done = subprocess.run(command("--version"), capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == f"watchfolder {watchfolder.__version__}\n"
+
+
+def test_a_wrong_option_ends_with_2() -> None:
+    done = subprocess.run(command("run", "--twice"), capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2

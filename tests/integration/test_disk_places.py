@@ -1,0 +1,351 @@
+"""Reaching what lies below a folder: never through a link, never stuck, and seeing who else is at it."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from file_systems import tmpfs
+
+from watchfolder import disk
+from watchfolder.disk import Entry, NotAFolder, NotRegular, Place
+from watchfolder.errors import FolderFault
+
+ATTACK_SECONDS = 1.0
+WAIT_SECONDS = 20
+SWAPPER = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+one, other = map(os.fsencode, sys.argv[1:])
+print("ready", flush=True)
+while True:
+    libc.renameat2(-100, one, -100, other, 2)  # RENAME_EXCHANGE: there is always something under the name
+"""
+HOLDER = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+descriptor = os.open(sys.argv[1], os.O_RDWR)
+if sys.argv[2] == "lease":
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def place(folder: Path, name: str) -> Place:
+    return Place(str(folder), name)
+
+
+@contextlib.contextmanager
+def another_process(script: str, *arguments: str | Path) -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield
+        finally:
+            process.kill()
+            process.wait(WAIT_SECONDS)
+
+
+@pytest.fixture
+def leases() -> Iterator[None]:
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+# --- never through a link
+
+
+def test_a_link_in_the_way_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret.jpg").write_bytes(b"secret")
+    (tmp_path / "inbox/deep").mkdir(parents=True)
+    (tmp_path / "inbox/link").symlink_to("../outside")
+    (tmp_path / "inbox/deep/link").symlink_to("../../outside")
+    (tmp_path / "inbox/secret.jpg").symlink_to("../outside/secret.jpg")
+    for name in ("link/secret.jpg", "deep/link/secret.jpg"):
+        for ask in (disk.open_regular, disk.stat_of, disk.sha256_of):
+            with pytest.raises(NotAFolder):
+                ask(place(tmp_path / "inbox", name))
+    with pytest.raises(NotRegular):
+        disk.open_regular(place(tmp_path / "inbox", "secret.jpg"))
+    with pytest.raises(NotAFolder), disk.open_folder(str(tmp_path / "inbox"), "link/new", create=True):
+        pass
+    assert os.listdir(tmp_path / "outside") == ["secret.jpg"]
+
+
+def test_the_way_up_is_no_way_in(tmp_path: Path) -> None:
+    (tmp_path / "inbox/sub").mkdir(parents=True)
+    (tmp_path / "secret.jpg").touch()
+    for name in ("../secret.jpg", "sub/../../secret.jpg"):
+        with pytest.raises(NotAFolder):
+            disk.open_regular(place(tmp_path / "inbox", name))
+
+
+def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share/a.jpg").write_bytes(b"picture")
+    (tmp_path / "inbox").symlink_to("share")
+    assert disk.read_bytes(place(tmp_path / "inbox", "a.jpg"), 100) == b"picture"
+
+
+@pytest.mark.parametrize("victim", ["folder", "file"])
+def test_one_who_swaps_names_for_links_never_leads_us_outside(tmp_path: Path, victim: str) -> None:
+    inbox, outside = tmp_path / "inbox", tmp_path / "outside"
+    (inbox / "sub").mkdir(parents=True)
+    outside.mkdir()
+    (inbox / "sub/a.jpg").write_bytes(b"picture")
+    (outside / "a.jpg").write_bytes(b"secret")
+    if victim == "folder":
+        swapped, link = inbox / "sub", inbox / "trap"
+        link.symlink_to(outside)
+    else:
+        swapped, link = inbox / "sub/a.jpg", inbox / "trap"
+        link.symlink_to(outside / "a.jpg")
+    seen = {b"picture": 0, b"": 0}
+    before = open_descriptors()
+    with another_process(SWAPPER, swapped, link):
+        until = time.monotonic() + ATTACK_SECONDS
+        while time.monotonic() < until:
+            try:
+                content = disk.read_bytes(place(inbox, "sub/a.jpg"), 100)
+            except (FolderFault, FileNotFoundError):
+                content = b""
+            seen[content] += 1  # KeyError: the secret
+            with contextlib.suppress(FolderFault, FileNotFoundError):
+                disk.write_atomically(place(inbox, "sub/new"), b"ours")
+    assert min(seen.values()) > 0  # the attack did meet us
+    assert os.listdir(outside) == ["a.jpg"]
+    assert open_descriptors() == before
+
+
+def test_a_scan_gives_links_and_pipes_but_does_not_follow_them(tmp_path: Path) -> None:
+    (tmp_path / "inbox/sub").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret.jpg").touch()
+    (tmp_path / "inbox/sub/a.jpg").write_bytes(b"picture")
+    (tmp_path / "inbox/link").symlink_to("../outside")
+    os.mkfifo(tmp_path / "inbox/pipe")
+    found = {entry.name: entry.is_regular for entry in disk.scan(str(tmp_path / "inbox"))}
+    assert found == {"sub/a.jpg": True, "link": False, "pipe": False}
+
+
+# --- what is no plain file
+
+
+def a_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def a_link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+def a_dangling_link(path: Path) -> None:
+    path.symlink_to("nothing")
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_device(path: Path) -> None:
+    try:
+        os.mknod(path, 0o20666, os.makedev(1, 5))  # /dev/zero: to read it is to read for ever
+    except PermissionError:
+        pytest.skip("only root makes devices")
+
+
+@pytest.mark.parametrize("make", [a_fifo, a_socket, a_link, a_dangling_link, a_folder, a_device])
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "a.jpg")
+    before = open_descriptors()
+    with pytest.raises(NotRegular):
+        disk.open_regular(place(tmp_path, "a.jpg"))
+    assert open_descriptors() == before
+
+
+def test_what_is_missing_is_an_answer_but_a_missing_root_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        disk.open_regular(place(tmp_path, "a.jpg"))
+    assert disk.stat_of(place(tmp_path, "no/such/a.jpg")) is None
+    for ask in (disk.open_regular, disk.stat_of):
+        with pytest.raises(FolderFault) as caught:
+            ask(place(tmp_path / "gone", "a.jpg"))
+        assert caught.value.code == "ENOENT"
+    for question in (disk.free_bytes, disk.longest_name):
+        with pytest.raises(FolderFault):
+            question(str(tmp_path / "gone"))
+
+
+def test_a_file_too_long_to_be_ours_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert disk.read_bytes(place(tmp_path, "a"), 5) == b"12345"
+    with pytest.raises(FolderFault):
+        disk.read_bytes(place(tmp_path, "a"), 4)
+
+
+# --- who else is at it
+
+
+def test_a_file_on_which_another_process_holds_a_lease_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    with another_process(HOLDER, tmp_path / "a.jpg", "lease"):
+        with pytest.raises(BlockingIOError):
+            disk.open_regular(place(tmp_path, "a.jpg"))
+        for read in (disk.sha256_of, lambda each: disk.read_bytes(each, 100)):
+            with pytest.raises(FolderFault) as caught:
+                read(place(tmp_path, "a.jpg"))
+            assert caught.value.code == "EAGAIN"
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_writer_in_another_process_is_seen_until_it_closes(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    descriptor = disk.open_regular(place(tmp_path, "a.jpg"))
+    with another_process(HOLDER, tmp_path / "a.jpg", "write"):
+        assert disk.has_writer(descriptor) is True
+    assert disk.has_writer(descriptor) is False
+    os.close(descriptor)
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_lease_is_given_back_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    descriptor = disk.open_regular(place(tmp_path, "a.jpg"))
+    assert disk.has_writer(descriptor) is False
+    assert fcntl.fcntl(descriptor, fcntl.F_GETLEASE) == fcntl.F_UNLCK
+    os.close(descriptor)
+
+
+def test_without_a_hand_on_the_signal_nobody_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    descriptor = disk.open_regular(place(tmp_path, "a.jpg"))
+    assert signal.getsignal(signal.SIGIO) is signal.SIG_DFL
+    assert disk.has_writer(descriptor) is None
+    os.close(descriptor)
+
+
+# --- scanning
+
+
+@pytest.mark.parametrize("name", ["ä" * 127, "caf\udce9.jpg", "two\nlines.jpg", "\U0001f389.jpg", "-n"])
+def test_a_scan_gives_names_as_they_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / name).write_bytes(b"12345")
+    [entry] = disk.scan(str(tmp_path))
+    assert entry == Entry(f"sub/{name}", 5, (tmp_path / "sub" / name).stat().st_mtime_ns, is_regular=True)
+
+
+def test_a_scan_leaves_out_what_it_is_told_to(tmp_path: Path) -> None:
+    for folder in ("keep", "@eaDir", "keep/@eaDir"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").touch()
+    found = disk.scan(str(tmp_path), skip_folder=lambda base: base.startswith("@"))
+    assert [entry.name for entry in found] == ["keep/a.jpg"]
+    assert list(disk.scan(str(tmp_path), recursive=False)) == []
+
+
+def test_one_folder_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    """Asked in a process without root's rights."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open/a.jpg").touch()
+    (tmp_path / "shut").mkdir(mode=0)
+    script = """
+import os, sys
+from watchfolder import disk
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+told = []
+names = [entry.name for entry in disk.scan(sys.argv[1], on_fault=lambda folder, fault: told.append((folder, fault.code)))]
+print(names, told)
+"""
+    for folder in [tmp_path, *tmp_path.parents[:2]]:  # pytest's own, which are for us alone
+        folder.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False, timeout=WAIT_SECONDS
+    )
+    (tmp_path / "shut").chmod(0o700)
+    assert done.stdout.strip() == "['open/a.jpg'] [('shut', 'EACCES')]", done.stderr
+
+
+def test_folders_are_named_without_links(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "c").symlink_to("a")
+    (tmp_path / "d").touch()
+    assert disk.folders_in(str(tmp_path)) == ["a", "b"]
+    assert disk.folders_in(str(tmp_path), "never") == []
+
+
+# --- empty folders
+
+
+def test_empty_folders_go_up_to_the_first_that_is_not(tmp_path: Path) -> None:
+    (tmp_path / "keep/a/b").mkdir(parents=True)
+    (tmp_path / "keep/note").touch()
+    disk.remove_empty_folders(str(tmp_path), "keep/a/b")
+    assert os.listdir(tmp_path / "keep") == ["note"]
+
+
+def test_the_root_is_never_removed(tmp_path: Path) -> None:
+    (tmp_path / "root/a").mkdir(parents=True)
+    disk.remove_empty_folders(str(tmp_path / "root"), "a")
+    assert os.listdir(tmp_path / "root") == []
+
+
+def test_a_folder_that_is_gone_already_does_not_keep_those_above_it(tmp_path: Path) -> None:
+    (tmp_path / "root/a").mkdir(parents=True)
+    disk.remove_empty_folders(str(tmp_path / "root"), "a/b")
+    assert os.listdir(tmp_path / "root") == []
+
+
+def test_an_emptied_mount_point_stays_and_is_no_fault(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "a/mount") as mount:
+        disk.remove_empty_folders(str(tmp_path), "a/mount")
+        assert mount.is_dir()
+
+
+# --- limits
+
+
+def test_room_is_counted_for_us(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "small", size="64k") as small:
+        assert disk.free_bytes(str(small)) == 65536
+        (small / "a").write_bytes(b"x" * 4096)
+        assert disk.free_bytes(str(small)) == 61440
+
+
+def test_a_file_system_that_keeps_no_count_has_room(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "endless", size="0") as endless:
+        assert disk.free_bytes(str(endless)) > 1 << 60
+
+
+def test_rights_are_named_for_people(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch(mode=0o640)
+    (tmp_path / "a.jpg").chmod(0o640)
+    assert disk.describe_rights(place(tmp_path, "a.jpg")).endswith("mode 0640")
+    assert disk.describe_rights(place(tmp_path, "b.jpg")) == "it is gone"
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "a.jpg", 54321, 54322)
+        assert disk.describe_rights(place(tmp_path, "a.jpg")) == "owner 54321, group 54322, mode 0640"

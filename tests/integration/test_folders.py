@@ -1,0 +1,326 @@
+"""Configured folders that come, go, and turn out to be somebody else's."""
+
+import json
+import os
+import stat
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from file_systems import tmpfs
+
+from watchfolder import disk
+from watchfolder.config import Inbox
+from watchfolder.errors import FolderFault
+from watchfolder.folders import OWNER, TOKEN, Folders, read_token
+
+MINE = "11111111-1111-4111-8111-111111111111"
+THEIRS = "22222222-2222-4222-8222-222222222222"
+KEY = "33333333-3333-4333-8333-333333333333"
+ROLES = ("inbox", "outbox", "quarantine")
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    for name in (*ROLES, "state"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def inbox(top: Path) -> Inbox:
+    return an_inbox(top)
+
+
+def an_inbox(top: Path, **settings: object) -> Inbox:
+    paths = {"path": "inbox", "outbox": "outbox", "quarantine": "quarantine"}
+    return Inbox.model_validate({"name": "photos"} | {key: str(top / name) for key, name in paths.items()} | settings)
+
+
+def folders(top: Path, instance: str = MINE) -> Folders:
+    return Folders(str(top / "state"), instance)
+
+
+def fault_of(act: Callable[[], object]) -> str:
+    with pytest.raises(FolderFault) as caught:
+        act()
+    return caught.value.code
+
+
+def token(folder: Path) -> str | None:
+    return read_token(str(folder))
+
+
+# --- tokens
+
+
+def test_the_first_look_gives_each_folder_a_token_of_its_own_and_later_ones_keep_it(top: Path, inbox: Inbox) -> None:
+    folders(top).require(inbox)
+    first = {role: token(top / role) for role in (*ROLES, "originals")}
+    assert None not in first.values()
+    assert len(set(first.values())) == 4
+    folders(top).require(inbox)
+    assert {role: token(top / role) for role in first} == first
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_folder_that_lost_its_token_is_gone_and_nothing_is_written_there(
+    top: Path, inbox: Inbox, role: str
+) -> None:
+    folders(top).require(inbox)
+    (top / role).rename(top / "the share")
+    (top / role).mkdir()  # the empty mount point
+    for ours in (folders(top), folders(top)):
+        assert fault_of(lambda ours=ours: ours.require(inbox)) == "NO_TOKEN"  # type: ignore[misc]
+    assert os.listdir(top / role) == []
+
+
+def test_a_share_that_is_unmounted_is_gone_until_it_is_back(top: Path, inbox: Inbox) -> None:
+    ours = folders(top)
+    with tmpfs(top / "outbox"):
+        ours.require(inbox)
+        os.rename(top / "outbox" / TOKEN, top / "outbox" / "away")
+        assert fault_of(lambda: ours.require(inbox)) == "NO_TOKEN"
+        os.rename(top / "outbox" / "away", top / "outbox" / TOKEN)
+        ours.require(inbox)
+    assert fault_of(lambda: ours.require(inbox)) == "NO_TOKEN"
+    assert os.listdir(top / "outbox") == []
+
+
+def test_another_folder_in_its_place_is_refused_until_a_person_accepts_it(top: Path, inbox: Inbox) -> None:
+    folders(top).require(inbox)
+    (top / "outbox" / TOKEN).write_text(f"{uuid.uuid4()}\n")
+    assert fault_of(lambda: folders(top).require(inbox)) == "OTHER_TOKEN"
+    with pytest.raises(FolderFault, match=r"watchfolder check --accept .*/outbox"):
+        folders(top).require(inbox)
+    folders(top).accept(str(top / "outbox"))
+    folders(top).require(inbox)
+
+
+def test_an_empty_folder_is_taken_when_a_person_says_so(top: Path, inbox: Inbox) -> None:
+    folders(top).require(inbox)
+    (top / "outbox" / TOKEN).unlink()
+    folders(top).accept(str(top / "outbox"))
+    folders(top).require(inbox)
+    assert token(top / "outbox")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_missing_folder_is_never_made(top: Path, inbox: Inbox, role: str) -> None:
+    (top / role).rmdir()
+    assert fault_of(lambda: folders(top).require(inbox)) == "ENOENT"
+    assert not (top / role).exists()
+
+
+def test_a_token_of_another_watchfolder_is_shared_not_replaced(top: Path, inbox: Inbox) -> None:
+    (top / "outbox" / TOKEN).write_text("theirs\n")
+    folders(top).require(inbox)
+    assert token(top / "outbox") == "theirs"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\0" * 37])
+def test_a_token_that_a_power_cut_emptied_is_no_folder_of_ours_until_accepted(
+    top: Path, inbox: Inbox, content: bytes
+) -> None:
+    folders(top).require(inbox)
+    (top / "outbox" / TOKEN).write_bytes(content)
+    assert fault_of(lambda: folders(top).require(inbox)) in {"NO_TOKEN", "OTHER_TOKEN"}
+    folders(top).accept(str(top / "outbox"))
+    folders(top).require(inbox)
+
+
+def test_a_link_in_the_token_s_place_is_not_followed(top: Path, inbox: Inbox) -> None:
+    (top / "secret").write_text("secret")
+    (top / "outbox" / TOKEN).symlink_to("../secret")
+    with pytest.raises(FolderFault):
+        folders(top).require(inbox)
+    assert (top / "secret").read_text() == "secret"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\0\0", b'{"half'])
+def test_a_broken_memory_takes_the_folders_as_they_are(
+    top: Path, inbox: Inbox, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders(top).require(inbox)
+    before = token(top / "outbox")
+    (top / "state/folders.json").write_bytes(content)
+    folders(top).require(inbox)
+    assert token(top / "outbox") == before
+    assert "folders.memory_unreadable" in caplog.messages
+
+
+def test_inboxes_that_meet_their_shared_outbox_at_once_agree_on_its_token(top: Path) -> None:
+    for attempt in range(20):
+        (top / f"out{attempt}").mkdir()
+        ours = folders(top)
+        start = threading.Barrier(4)
+
+        def meet(ours: Folders = ours, path: str = str(top / f"out{attempt}"), start: threading.Barrier = start) -> None:
+            start.wait(10)
+            ours.require_folder(path)
+
+        threads = [threading.Thread(target=meet) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        folders(top).require_folder(str(top / f"out{attempt}"))
+        ours.require_folder(str(top / f"out{attempt}"))
+    assert len(json.loads((top / "state/folders.json").read_text())) == 20
+
+
+# --- originals
+
+
+def test_the_default_originals_folder_is_made_beside_the_inbox(top: Path, inbox: Inbox) -> None:
+    folders(top).require(inbox)
+    assert (top / "originals").is_dir()
+
+
+def test_an_originals_folder_that_was_there_and_is_gone_is_not_made_again(top: Path, inbox: Inbox) -> None:
+    folders(top).require(inbox)
+    (top / "originals").rename(top / "moved away")
+    assert fault_of(lambda: folders(top).require(inbox)) == "ENOENT"
+    assert not (top / "originals").exists()
+
+
+def test_an_originals_folder_of_one_s_own_choice_is_not_made(top: Path) -> None:
+    inbox = an_inbox(top, originals=str(top / "elsewhere"))
+    assert fault_of(lambda: folders(top).require(inbox)) == "ENOENT"
+    assert not (top / "elsewhere").exists()
+
+
+def test_where_originals_are_deleted_no_folder_is_made(top: Path) -> None:
+    folders(top).require(an_inbox(top, originals="delete"))
+    assert not (top / "originals").exists()
+
+
+# --- sole use
+
+
+def test_the_work_folder_is_ours_alone(top: Path, inbox: Inbox) -> None:
+    folders(top).require(inbox)
+    work = top / "inbox/.watchfolder"
+    assert stat.S_IMODE(work.stat().st_mode) == stat.S_IMODE((work / MINE).stat().st_mode) == 0o700
+    assert set(json.loads((work / MINE / OWNER).read_text())) == {"host", "since"}
+    assert folders(top).work(inbox).path == str(work / MINE)
+
+
+def test_a_work_folder_outside_the_inbox_is_used_as_configured(top: Path) -> None:
+    inbox = an_inbox(top, work=str(top / "work"))
+    folders(top).require(inbox)
+    assert (top / "work" / MINE / OWNER).exists()
+    assert not (top / "inbox/.watchfolder").exists()
+
+
+@pytest.mark.parametrize("name", [".watchfolder", f".watchfolder/{MINE}"])
+def test_a_work_folder_that_was_exchanged_for_a_link_is_refused(top: Path, inbox: Inbox, name: str) -> None:
+    (top / "outside").mkdir()
+    (top / "inbox" / name).parent.mkdir(exist_ok=True)
+    (top / "inbox" / name).symlink_to(top / "outside")
+    with pytest.raises(FolderFault):
+        folders(top).require(inbox)
+    assert os.listdir(top / "outside") == []
+
+
+def a_picture_of_theirs(top: Path) -> Path:
+    folders(top / "other", THEIRS).require(an_inbox(top))
+    folder = top / "inbox/.watchfolder" / THEIRS / KEY / "sub"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(b"picture")
+    return folder / "a.jpg"
+
+
+@pytest.fixture
+def picture(top: Path) -> Path:
+    (top / "other/state").mkdir(parents=True)
+    return a_picture_of_theirs(top)
+
+
+def test_an_inbox_where_another_watchfolder_works_is_refused_and_untouched(
+    top: Path, inbox: Inbox, picture: Path
+) -> None:
+    before = sorted(path for path in (top / "inbox").rglob("*"))
+    assert fault_of(lambda: folders(top).require(inbox)) == "OTHER_INSTANCE"
+    with pytest.raises(FolderFault, match=rf"host {os.uname().nodename}, since 20.*--adopt"):
+        folders(top).require(inbox)
+    assert sorted(path for path in (top / "inbox").rglob("*")) == before
+    assert picture.read_bytes() == b"picture"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"host": 1}', b"\xff"])
+def test_another_watchfolder_is_refused_whatever_it_says_of_itself(
+    top: Path, inbox: Inbox, picture: Path, content: bytes
+) -> None:
+    (picture.parents[2] / OWNER).write_bytes(content)
+    assert fault_of(lambda: folders(top).require(inbox)) == "OTHER_INSTANCE"
+
+
+def test_adoption_takes_over_the_orders_and_the_inbox(top: Path, inbox: Inbox, picture: Path) -> None:
+    (picture.parents[2] / ".wf-state-000000-12345678.tmp").touch()  # a write of theirs that was cut
+    ours = folders(top)
+    assert ours.adopt(inbox) == 1
+    ours.require(inbox)
+    work = top / "inbox/.watchfolder"
+    assert (work / MINE / KEY / "sub/a.jpg").read_bytes() == b"picture"
+    assert os.listdir(work) == [MINE]
+    assert stat.S_IMODE((work / MINE).stat().st_mode) == 0o700
+    assert ours.adopt(inbox) == 0
+
+
+def test_an_adoption_that_was_cut_is_finished(
+    top: Path, inbox: Inbox, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (picture.parents[2] / str(uuid.uuid4())).mkdir()
+    move, moved = disk.move, []
+
+    def once(source: disk.Place, target: disk.Place, *, owner: str) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(source)
+        move(source, target, owner=owner)
+
+    monkeypatch.setattr(disk, "move", once)
+    with pytest.raises(KeyboardInterrupt):
+        folders(top).adopt(inbox)
+    monkeypatch.undo()
+    assert folders(top).adopt(inbox) == 1
+    folders(top).require(inbox)
+    assert len(list((top / "inbox/.watchfolder" / MINE).glob("*-*"))) == 2
+
+
+def test_other_things_in_the_work_folder_are_nobody_s_instance(top: Path, inbox: Inbox) -> None:
+    (top / "inbox/.watchfolder/lost+found").mkdir(parents=True)
+    (top / "inbox/.watchfolder" / THEIRS).touch()
+    folders(top).require(inbox)
+
+
+# --- room
+
+
+@pytest.mark.parametrize("role", ["outbox", "quarantine", "originals"])
+def test_every_destination_must_hold_the_order_twice(top: Path, inbox: Inbox, role: str) -> None:
+    with tmpfs(top / role, size="64k"):
+        ours = folders(top)
+        ours.require(inbox)
+        free = disk.free_bytes(str(top / role))
+        ours.require_room(inbox, free // 2)
+        assert fault_of(lambda: ours.require_room(inbox, free // 2 + 1)) == "ENOSPC"
+
+
+def test_a_destination_that_we_may_not_write_to_is_named_with_its_rights(
+    top: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders(top).require(inbox)
+    monkeypatch.setattr(disk, "is_writable", lambda path: path != inbox.quarantine)  # root may write anywhere
+    with pytest.raises(FolderFault, match=r"/quarantine: we may not write there \(owner .*, mode 0\d{3}\)"):
+        folders(top).require_room(inbox, 1)
+
+
+def test_a_destination_that_vanished_is_a_fault_not_a_surprise(top: Path, inbox: Inbox) -> None:
+    folders(top).require(inbox)
+    (top / "outbox").rename(top / "away")
+    with pytest.raises(FolderFault):
+        folders(top).require_room(inbox, 1)

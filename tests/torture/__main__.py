@@ -1,0 +1,152 @@
+"""The torture campaign: `python tests/torture [--only WORDS] [--share N] [--jobs N]`; what it prints is its report.
+
+Deaths, errors and power cuts at every point of an order's life, as docs/reliability.md tells. With `--share N` only
+every N-th case of each campaign is played. Exit code 1 when a promise was broken.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import block_cuts
+import deaths
+import faults
+import power_cuts
+import refusals
+import small_disks
+import worst_disk
+from campaign import Play, Row, play_all
+from faults import Action, fast_root
+from stage import Stage, keep_mounts_private, stage
+from stories import STORIES, Story
+
+Cases = Iterator[tuple[Play, object]]
+Make = Callable[[str], tuple[int, Cases]]
+"""Given the row's name: how many points there are (0: as many as cases), and the cases."""
+
+_CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system, one request after the other
+    "one file",
+    "name taken",
+    "quarantine: failed",
+    "quarantine: no picture",
+    "retry",
+    "re-key: key taken",
+    "re-key: forgotten",
+    "redo: upload lost",
+    "originals deleted",
+    "plain share",
+    "plain share: quarantine",
+)
+_CUT_ON_BLOCKS = ("one file", "quarantine: failed", "retry")
+_RECOVERED_FROM = {  # of the thousands of pairs of deaths, one in so many
+    "one file": 1,
+    "quarantine: failed": 7,
+    "retry": 7,
+    "re-key: key taken": 7,
+    "release: changed": 7,
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    began = time.monotonic()
+    rows: dict[str, Row] = {}
+    keep_mounts_private()
+    with TemporaryDirectory(dir=fast_root()) as shelf:
+        with stage() as own:
+            cases = list(_cases(own, Path(shelf), rows, arguments.only, arguments.share))
+        play_all(rows, cases, arguments.jobs)
+    for row in rows.values():
+        _say("\n".join(row.lines()))
+    violations = sum(row.violations for row in rows.values())
+    played = sum(row.cases for row in rows.values())
+    _say(f"{played} cases, {violations} violations, {time.monotonic() - began:.0f} s")
+    return 1 if violations else 0
+
+
+def _cases(stage: Stage, shelf: Path, rows: dict[str, Row], only: str, share: int) -> Cases:
+    """Give every `share`-th case of each campaign that has `only` in its name, and a row to count it in."""
+    for name, reason, make in _campaigns(stage, shelf):
+        if only not in name:
+            continue
+        if reason:
+            _say(f"SKIPPED {name}: {reason}")
+            continue
+        points, cases = make(name)
+        everything = list(cases)
+        rows[name] = Row(name, points or len(everything))
+        yield from islice(everything, len(rows) % share, None, share)
+
+
+def _campaigns(stage: Stage, shelf: Path) -> Iterator[tuple[str, str, Make]]:
+    """Give each campaign's name, why it cannot be, and what makes its cases."""
+    without_library = faults.why_not()
+    for story in STORIES.values():
+        yield f"death: {story.name}", without_library, partial(_deaths, stage, story)
+    for name in _RECOVERED_FROM:
+        yield f"two deaths: {name}", without_library, partial(_second_deaths, stage, STORIES[name])
+    for action, words in ((Action.FAIL_ONCE, "an error once"), (Action.FAIL_FROM, "an error that lasts")):
+        for story in STORIES.values():
+            yield f"{words}: {story.name}", without_library, partial(_errors, stage, story, action)
+    for name in _CUT_IN_THE_MODEL:
+        needs_library = without_library if name.startswith("plain share") else ""
+        reason = worst_disk.why_not() or needs_library
+        yield f"power cut, the worst disk: {name}", reason, partial(_model_cuts, stage, STORIES[name])
+    for kind in block_cuts.MKFS:
+        for name in _CUT_ON_BLOCKS:
+            make = partial(_block_cuts, stage, STORIES[name], kind, shelf)
+            yield f"power cut, {kind}: {name}", block_cuts.why_not(kind), make
+    for kind in small_disks.MAKES:
+        yield f"a small disk, {kind}", small_disks.why_not(kind), partial(_small_disks, kind)
+
+
+def _deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
+    calls = deaths.calls_of(stage, story)
+    return len(calls), ((deaths.play, each) for each in deaths.deaths_of(group, story.name, calls))
+
+
+def _second_deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
+    pairs = list(deaths.second_deaths_of(stage, group, story))
+    return len(pairs), ((deaths.play, each) for each in pairs[:: _RECOVERED_FROM[story.name]])
+
+
+def _errors(stage: Stage, story: Story, action: Action, group: str) -> tuple[int, Cases]:
+    calls = [call for call in deaths.calls_of(stage, story) if call.name != "send"]
+    return len(calls), ((refusals.play, each) for each in refusals.refusals_of(group, story.name, calls, action))
+
+
+def _model_cuts(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
+    return 0, ((power_cuts.play, each) for each in power_cuts.cuts_of(stage, group, story))
+
+
+def _block_cuts(stage: Stage, story: Story, kind: str, shelf: Path, group: str) -> tuple[int, Cases]:
+    own = shelf / f"{kind}-{_CUT_ON_BLOCKS.index(story.name)}"
+    own.mkdir()
+    return 0, ((block_cuts.play, each) for each in block_cuts.cuts_of(stage, group, story, kind, own))
+
+
+def _small_disks(kind: str, group: str) -> tuple[int, Cases]:
+    return 0, ((small_disks.play, each) for each in small_disks.troubles_of(group, kind))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="campaigns that have this in their names")
+    parser.add_argument("--share", type=int, default=1, help="one case in so many")
+    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

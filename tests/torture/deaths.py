@@ -1,0 +1,109 @@
+"""Death at every call: before it, after it, amid it; and once more during the recovery."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from campaign import Verdict
+from faults import Action, Call, Plan
+from stage import Stage
+from stories import STORIES, Story
+from witness import complaints, plain
+
+_BYTES_MOVE = {"write", "pwrite", "pwrite64", "send", "sendfile", "sendfile64", "copy_file_range", "writev"}
+
+
+@dataclass(frozen=True)
+class Death:
+    """One life to be played: where it is cut, and where its successor is."""
+
+    group: str
+    story: str
+    plan: Plan
+    second: Plan | None = None
+
+
+def calls_of(stage: Stage, story: Story) -> list[Call]:
+    """Return the calls of an undisturbed life, which must be without a fault."""
+    stage.clear()
+    outcome = story.set_up(stage)
+    ending = stage.run(mischief=mischief_of(stage, story))
+    calls = stage.faults.calls()
+    found = [*_of_ending(ending.word, ending.error), *complaints(stage, outcome())]
+    assert not found, f"{story.name}, undisturbed: {found}\n{stage.log()[-3000:]}"
+    return calls
+
+
+def deaths_of(group: str, story: str, calls: Sequence[Call]) -> Iterator[Death]:
+    for number, call in enumerate(calls, 1):
+        yield Death(group, story, Plan(Action.KILL_BEFORE, number))
+        yield Death(group, story, Plan(Action.KILL_AFTER, number))
+        if call.name in _BYTES_MOVE:
+            yield Death(group, story, Plan(Action.TORN, number))
+
+
+def second_deaths_of(stage: Stage, group: str, story: Story) -> Iterator[Death]:
+    """Give every death during the recovery from every death.
+
+    Where two recoveries make the same calls, the first deaths left the same behind, and one of them is enough.
+    """
+    known: set[tuple[str, ...]] = set()
+    for first in deaths_of(group, story.name, calls_of(stage, story)):
+        if first.plan.action is Action.TORN:
+            continue
+        stage.clear()
+        story.set_up(stage)
+        stage.run(first.plan, mischief=mischief_of(stage, story))
+        stage.run()
+        recovery = tuple(sorted(plain(where([call], 1, stage)) for call in stage.faults.calls()))  # threads take turns
+        if recovery in known:
+            continue
+        known.add(recovery)
+        for number in range(1, len(recovery) + 1):
+            yield Death(group, story.name, first.plan, Plan(Action.KILL_BEFORE, number))
+
+
+def play(stage: Stage, death: Death) -> Verdict:
+    story = STORIES[death.story]
+    stage.clear()
+    outcome = story.set_up(stage)
+    found = []
+    ending = stage.run(death.plan, mischief=mischief_of(stage, story))
+    was_struck = stage.faults.struck > 0
+    calls = stage.faults.calls()
+    if was_struck != (ending.word == "killed"):
+        found.append(f"struck {stage.faults.struck} times, yet it ended: {ending.word} {ending.error}")
+    if death.second is not None:
+        stage.run(death.second)
+        was_struck = stage.faults.struck > 0
+        calls = stage.faults.calls()
+    ending = stage.finish()
+    found += _of_ending(ending.word, ending.error, ending.left)
+    found += complaints(stage, outcome())
+    found += breaks(stage)
+    plans = " then ".join(f"{plan.action.name} {plan.at}" for plan in (death.plan, death.second) if plan)
+    at = where(calls, (death.second or death.plan).at, stage)
+    return Verdict(death.group, was_struck, found, f"{plans} ({at})")
+
+
+def breaks(stage: Stage) -> Iterator[str]:
+    """Find what the log tells of faults of ours."""
+    log = stage.log()
+    for word in ("order.step_broke", "inbox.beat_broke", "process.crashed", "thread.crashed"):
+        if word in log:
+            yield f"log: {word}"
+
+
+def _of_ending(word: str, error: str, left: Sequence[str] = ()) -> Iterator[str]:
+    if word not in {"done", "quarantined"}:
+        yield f"ended: {word} {error} {list(left)}"
+
+
+def mischief_of(stage: Stage, story: Story) -> tuple[str, str]:
+    return story.mischief, str(stage.aside / "accomplice")
+
+
+def where(calls: Sequence[Call], at: int, stage: Stage) -> str:
+    if not 0 < at <= len(calls):
+        return ""
+    call = calls[at - 1]
+    return f"{call.name} {call.path.removeprefix(str(stage.root))}"

@@ -1,0 +1,137 @@
+"""Power cuts: what each can leave is laid out anew, beside the service as it then was, and a daemon started on it."""
+
+import copy
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from unittest.mock import patch
+
+from campaign import Verdict
+from deaths import breaks, mischief_of
+from faults import Trait
+from stage import Picture, Stage
+from stories import Story
+from witness import complaints
+from worst_disk import Disk, Recording, State, states, traced
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.front import Front
+from watchfolder.sandbox.state import SandboxOrder
+
+_Orders = tuple[
+    dict[str, SandboxOrder], dict[tuple[str, str], SandboxOrder], dict[tuple[str, str], SandboxOrder], Counter[str]
+]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the service knew at one moment. A power cut takes nothing back from it."""
+
+    orders: _Orders = field(repr=False)
+    uploads: dict[str, bytes] = field(repr=False)
+
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> "Service":
+        state = sandbox._state
+        with state.lock:
+            orders = copy.deepcopy((state.orders, state.created, state.confirms, state.paid_files))
+            files = [file for order in state.orders.values() for file in order.files]
+            return cls(orders, {str(file.path): file.path.read_bytes() for file in files if file.path})
+
+    def restore(self, sandbox: Sandbox) -> None:
+        state = sandbox._state
+        with state.lock:
+            state.orders, state.created, state.confirms, state.paid_files = copy.deepcopy(self.orders)
+            for order in state.orders.values():
+                for file in order.files:
+                    if file.path:
+                        content = self.uploads[str(file.path)]
+                        file.path = sandbox._folder / file.path.name
+                        file.path.write_bytes(content)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a story had set up, beside what lies on the disk."""
+
+    pictures: Sequence[Picture]
+    foreign: dict[str, bytes]
+    originals: str
+    traits: Trait
+    root: str
+
+    def set_up(self, stage: Stage) -> None:
+        stage.clear()
+        stage.use_originals(self.originals)
+        stage.foreign, stage.traits = dict(self.foreign), self.traits
+
+    @classmethod
+    def of(cls, stage: Stage, pictures: Sequence[Picture]) -> "Scene":
+        assert isinstance(stage.originals, str), "the model knows one file system"
+        return cls(pictures, dict(stage.foreign), stage.originals, stage.traits, str(stage.root))
+
+
+@dataclass(frozen=True)
+class Cut:
+    group: str
+    scene: Scene
+    state: State
+    service: Service
+
+
+def cuts_of(stage: Stage, group: str, story: Story) -> Iterator[Cut]:
+    """Record one undisturbed life, and give every state that a power cut in it can leave."""
+    stage.clear()
+    outcome = story.set_up(stage)
+    before, log = Disk.of(stage.root), stage.aside / "strace"
+    with noted_services(stage.sandbox) as services:
+        ending = stage.run_watched(traced(log), mischief_of(stage, story))
+    found = complaints(stage, outcome())
+    assert ending.word in {"done", "quarantined"}, ending
+    assert not found, found
+    recording = Recording(before, stage.root)
+    recording.read(log)
+    scene = Scene.of(stage, outcome())
+    for state in states(before, recording.operations):
+        yield Cut(group, scene, state, services[state.requests])
+
+
+@contextmanager
+def noted_services(sandbox: Sandbox, then: Callable[[int], None] = lambda _count: None) -> Iterator[list[Service]]:
+    """Give a list that gets the service's state after each request, before its answer leaves; the first is now."""
+    services = [Service.of(sandbox)]
+    lock = threading.Lock()
+    call = Front.__call__
+
+    def noting(self: Front, environ: object, start_response: object) -> object:
+        answer = call(self, environ, start_response)  # type: ignore[arg-type] # passed on as they came
+        with lock:
+            services.append(Service.of(sandbox))
+            then(len(services) - 1)
+        return answer
+
+    with patch.object(Front, "__call__", noting):
+        yield services
+
+
+def play(stage: Stage, cut: Cut) -> Verdict:
+    cut.scene.set_up(stage)
+    moved(cut.state, cut.scene.root, stage.root).lay_out(stage.root)
+    cut.service.restore(stage.sandbox)
+    return Verdict(cut.group, was_struck=True, faults=judge(stage, cut.scene.pictures), at=cut.state.label)
+
+
+def judge(stage: Stage, pictures: Sequence[Picture]) -> list[str]:
+    """Let the daemon go on with what is there, and say what is wrong in the end."""
+    ending = stage.finish()
+    found = [] if ending.word in {"done", "quarantined"} else [f"ended: {ending.word} {ending.error} {ending.left}"]
+    return [*found, *complaints(stage, pictures), *breaks(stage)]
+
+
+def moved(state: State, old: str, new: Path) -> State:
+    """Return the state as if it had been recorded at another root: some files of ours hold whole paths."""
+    contents = {node: data.replace(old.encode(), str(new).encode()) for node, data in state.disk.contents.items()}
+    return replace(state, disk=replace(state.disk, contents=contents))

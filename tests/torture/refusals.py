@@ -1,0 +1,125 @@
+"""An error at every call, once or from that call on until it is lifted: the daemon stays up and says what is wrong."""
+
+import errno
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from campaign import Verdict
+from deaths import breaks, mischief_of, where
+from faults import Action, Call, Plan, Trait
+from nursery import Ending
+from stage import Fate, Picture, Stage
+from stories import STORIES, Outcome
+from witness import complaints, history
+
+NUMBERS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
+_SAID = {
+    errno.ENOSPC: "the disk is full",
+    errno.EIO: "the disk reports errors",
+    errno.EACCES: "permission denied",
+    errno.EROFS: "it is read-only",
+    errno.EDQUOT: "the disk quota is used up",
+}
+_FINISHED_SECONDS = 20.0
+_TOLD_SECONDS = 5.0
+_SUFFERING_SECONDS = 0.15  # several tries of each kind, at the pace of warm._FAST
+_LOOK_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Refusal:
+    group: str
+    story: str
+    plan: Plan
+
+
+def refusals_of(group: str, story: str, calls: Sequence[Call], action: Action) -> Iterator[Refusal]:
+    """Give each error at each call of one file's life; elsewhere each call has one of the errors, in turn."""
+    count = sum(call.name != "send" for call in calls)
+    for at in range(1, count + 1):
+        for number in NUMBERS if story == "one file" else NUMBERS[at % len(NUMBERS) :][:1]:
+            yield Refusal(group, story, Plan(action, at, number))
+
+
+def play(stage: Stage, refusal: Refusal) -> Verdict:
+    story = STORIES[refusal.story]
+    stage.clear()
+    outcome = story.set_up(stage)
+    stage.traits &= ~Trait.COUNT_SENDS
+    stage.start(refusal.plan, once=False, mischief=mischief_of(stage, story))
+    found = [*_suffer(stage, refusal.plan), *_recover(stage, outcome)]
+    was_struck, calls = stage.faults.struck > 0, stage.faults.calls()
+    ending = stage.finish()
+    if ending.word not in {"done", "quarantined"}:
+        found.append(f"ended: {ending.word} {ending.error} {ending.left}")
+    found += [*complaints(stage, outcome()), *breaks(stage)]
+    told = f"{refusal.plan.action.name} {errno.errorcode[refusal.plan.number]} {refusal.plan.at}"
+    return Verdict(refusal.group, was_struck, found, f"{told} ({where(calls, refusal.plan.at, stage)})")
+
+
+def _suffer(stage: Stage, plan: Plan) -> Iterator[str]:
+    """Let a lasting fault last until it has been told, and then a while; then lift it."""
+    if plan.action is not Action.FAIL_FROM:
+        return
+    until = time.monotonic() + _TOLD_SECONDS
+    while not (is_told := _is_told(stage, plan.number)) and not stage.nursery.is_over() and time.monotonic() < until:
+        if not stage.faults.struck and _is_finished(stage, 0):
+            break
+        time.sleep(_LOOK_SECONDS)
+    if stage.faults.struck and not is_told and not stage.nursery.is_over():
+        yield f"nothing says: {_SAID[plan.number]}"
+    time.sleep(_SUFFERING_SECONDS)
+    stage.faults.lift()
+
+
+def _recover(stage: Stage, outcome: Outcome) -> Iterator[str]:
+    """Wait until everything has been done; the same process must do it, unless it could not even start."""
+    until = time.monotonic() + _FINISHED_SECONDS
+    while time.monotonic() < until:
+        if stage.nursery.is_over():
+            ending = stage.wait(1.0)
+            if not _could_not_start(stage, ending):
+                yield f"the daemon went: {ending.word} {ending.error}"
+            return
+        if _is_finished(stage, _lines(outcome())):
+            break
+        time.sleep(_LOOK_SECONDS)
+    else:
+        yield f"not finished {_FINISHED_SECONDS:g} s after the fault was over: {_last_words(stage)}"
+    stage.nursery.stop()
+    ending = stage.wait(_FINISHED_SECONDS)
+    if ending.word != "stopped":
+        yield f"stopped: {ending.word} {ending.error}"
+
+
+def _could_not_start(stage: Stage, ending: Ending) -> bool:
+    """Without its state directory it has no lock and no journal, so it leaves at once; systemd starts it again."""
+    return ending.word == "raised" and ending.error.startswith("FolderFault") and "daemon.started" not in stage.log()
+
+
+def _is_finished(stage: Stage, lines: int) -> bool:
+    if any((stage.root / "state" / "journal").glob("*.json")):
+        return False
+    return len(history(stage)[0]) >= max(1, lines)
+
+
+def _lines(pictures: Sequence[Picture]) -> int:
+    return sum(1 + len(picture.earlier) for picture in pictures if picture.fate is not Fate.STAYS)
+
+
+def _is_told(stage: Stage, number: int) -> bool:
+    """Is there a line for a person that names the fault, and the place of it?"""
+    for line in stage.log().splitlines():
+        if _SAID[number] not in line:
+            continue
+        told = json.loads(line)
+        if told["level"] in {"WARNING", "ERROR"} and str(stage.root) in line:
+            return True
+    return False
+
+
+def _last_words(stage: Stage) -> str:
+    events = [json.loads(line) for line in stage.log().splitlines() if line.startswith("{")]
+    return " | ".join(f"{each['event']} {each['facts'].get('reason', '')}" for each in events[-3:])

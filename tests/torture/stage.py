@@ -1,0 +1,210 @@
+"""The stage of one life: folders, a service and a daemon to be brought up, all of it thrown away for the next one."""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from faults import Faults, Plan, Trait, fast_folder
+from nursery import Ending, Nursery, Run
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.mark import write_marked
+from watchfolder.sandbox.pictures import sample
+
+INBOX = "photos"
+_NEW_MOUNT_NAMESPACE = 0x00020000  # CLONE_NEWNS
+_RUN_SECONDS = 30.0
+_RUNS_AT_MOST = 12  # of a daemon that says "trying again may help"
+
+
+class Fate(StrEnum):
+    """What becomes of a file in the end."""
+
+    DELIVERED = "delivered"
+    QUARANTINED = "quarantined"
+    STAYS = "stays"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file that a person drops into the inbox, and what must have become of it."""
+
+    name: str
+    content: bytes = field(repr=False)
+    fate: Fate = Fate.DELIVERED
+    paid: int = 1  # how often its bytes are paid for
+    delivered_as: str = ""  # another name in the outbox, where its own was taken
+    moved_as: str = ""  # the same for its original
+    keeps_original: bool = True
+    earlier: tuple[Fate, ...] = ()  # what the history tells of it besides
+
+    @property
+    def result(self) -> str:
+        return self.delivered_as or self.name
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+class Stage:
+    """Everything that one life needs. `root` is made anew for each; `aside` is not, and no fault strikes there."""
+
+    def __init__(self, sandbox: Sandbox, faults: Faults, nursery: Nursery, aside: Path) -> None:
+        self.sandbox = sandbox
+        self.aside = aside
+        self.root = aside / "root"
+        self.traits = Trait.COUNT_SENDS
+        self.originals: Path | str = ""  # elsewhere: on another file system; or the word: delete
+        self.foreign: dict[str, bytes] = {}  # files of other people below root, which must stay as they are
+        self.more_inboxes = ""  # further lines of the configuration
+        self._faults = faults
+        self._nursery = nursery
+        self._expected: dict[str, bytes] = {}
+
+    # --- the set
+
+    def clear(self) -> None:
+        """Begin a new life: empty folders, a service that knows nothing."""
+        self.traits = Trait.COUNT_SENDS
+        self.use_originals("")
+        self.foreign, self.more_inboxes = {}, ""
+        shutil.rmtree(self.root, ignore_errors=True)
+        for name in ("inbox", "outbox", "quarantine", "state"):
+            (self.root / name).mkdir(parents=True)
+        for name in ("log", "config.yaml", "accomplice"):
+            (self.aside / name).unlink(missing_ok=True)
+        self.sandbox.reset()
+        self.sandbox.credits_left = None
+        self.sandbox.processing_seconds = 0.01
+
+    def use_originals(self, originals: Path | str) -> None:
+        """Say where the originals go: a folder (it is removed when the stage is cleared), `delete`, or the default."""
+        if isinstance(self.originals, Path):
+            shutil.rmtree(self.originals, ignore_errors=True)
+        self.originals = originals
+
+    def folder(self, name: str) -> Path:
+        return self.originals if name == "originals" and isinstance(self.originals, Path) else self.root / name
+
+    def drop(self, picture: Picture) -> Path:
+        """Put the picture into the inbox; no daemon is at work yet."""
+        place = self.root / "inbox" / picture.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(picture.content)
+        return place
+
+    def expected(self, picture: Picture) -> bytes:
+        """Return what the service makes of the picture."""
+        if picture.sha256 not in self._expected:
+            source, target = self.aside / "picture", self.aside / "marked"
+            source.write_bytes(picture.content)
+            write_marked(source, target)
+            self._expected[picture.sha256] = target.read_bytes()
+        return self._expected[picture.sha256]
+
+    # --- the play
+
+    def run(self, plan: Plan | None = None, *, once: bool = True, mischief: tuple[str, str] = ("", "")) -> Ending:
+        """Let one daemon work until it ends, dies or hangs."""
+        self.start(plan, once=once, mischief=mischief)
+        return self.wait(_RUN_SECONDS)
+
+    def start(self, plan: Plan | None = None, *, once: bool = False, mischief: tuple[str, str] = ("", "")) -> None:
+        roots = [self.root, self.originals] if isinstance(self.originals, Path) else [self.root]
+        self._faults.arm(plan or Plan(), roots, self.traits)
+        what, where = mischief
+        log, result = str(self.aside / "log"), str(self.aside / "result")
+        self._nursery.start(Run(str(self._configured()), self.sandbox.key, log, result, once, what, where))
+
+    def wait(self, seconds: float) -> Ending:
+        try:
+            return self._nursery.wait(seconds)
+        finally:
+            self._faults.disarm()
+
+    def run_watched(self, words: Sequence[str], mischief: tuple[str, str]) -> Ending:
+        """Let one daemon work, watched by the program that `words` start."""
+        nursery = self._nursery
+        with Nursery(self._faults.environment, words) as self._nursery:
+            ending = self.run(mischief=mischief)
+        self._nursery = nursery
+        return ending
+
+    def finish(self) -> Ending:
+        """Restart the daemon until it has nothing left to do; return how that ended."""
+        for _ in range(_RUNS_AT_MOST):
+            ending = self.run()
+            if ending.word != "unfinished":
+                break
+        return ending
+
+    @property
+    def faults(self) -> Faults:
+        return self._faults
+
+    @property
+    def nursery(self) -> Nursery:
+        return self._nursery
+
+    def log(self) -> str:
+        path = self.aside / "log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def _configured(self) -> Path:
+        path = self.aside / "config.yaml"
+        originals = f", originals: {self.originals}" if self.originals else ""
+        path.write_text(
+            f"api: {{base_url: '{self.sandbox.url}', requests_per_minute: 0, reads: v3}}\n"
+            f"state_dir: {self.root}/state\n"
+            "inboxes:\n"
+            f"  {INBOX}: {{path: {self.root}/inbox, outbox: {self.root}/outbox, "
+            f"quarantine: {self.root}/quarantine{originals}, settle_seconds: 0}}\n"
+            f"{self.more_inboxes}",
+            "utf-8",
+        )
+        return path
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    aside = fast_folder()
+    try:
+        faults = Faults(aside)
+        # look_seconds=0: our daemon's looks are a hundred times quicker here than a real one's, and each restart looks
+        # once more, for a process that dies cannot tell the next one when it last looked.
+        with Sandbox(processing_seconds=0.01, look_seconds=0) as sandbox, Nursery(faults.environment) as nursery:
+            yield Stage(sandbox, faults, nursery, aside)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def picture(name: str, seed: int, fate: Fate = Fate.DELIVERED) -> Picture:
+    extension = os.path.splitext(name)[1].lstrip(".")
+    kind = {"jpg": "jpeg", "tif": "tiff"}.get(extension, extension)
+    return Picture(name, sample(kind, width=96, height=64, seed=seed), fate)
+
+
+def keep_mounts_private() -> None:
+    """Let what this process mounts be its own, gone when it ends; without the right to, do nothing."""
+    if ctypes.CDLL(None).unshare(_NEW_MOUNT_NAMESPACE) == 0:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+def other_file_system() -> Path | str:
+    """Return a folder on another file system than `fast_folder`'s; the default where there is none to write to."""
+    folder, fast = Path(tempfile.mkdtemp(prefix="torture-")), fast_folder()
+    is_other = folder.stat().st_dev != fast.stat().st_dev
+    fast.rmdir()
+    if is_other:
+        return folder
+    folder.rmdir()
+    return ""

@@ -1,0 +1,159 @@
+"""The lives that are tortured: what lies in the inbox, what happens meanwhile, and how each must end."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from faults import Trait
+from stage import Fate, Picture, Stage, other_file_system, picture
+
+Outcome = Callable[[], Sequence[Picture]]
+"""Asked at the end: what must have become of everything."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """`set_up` prepares the stage up to the moment at which the faults begin."""
+
+    name: str
+    set_up: Callable[[Stage], Outcome]
+    mischief: str = ""  # of warm.MISCHIEF, done to `aside/accomplice`, a second name of the picture
+
+
+def _drop_all(stage: Stage, pictures: Sequence[Picture]) -> Outcome:
+    for each in pictures:
+        stage.drop(each)
+    return lambda: pictures
+
+
+def _one_file(stage: Stage) -> Outcome:
+    return _drop_all(stage, [picture("a.jpg", 1)])
+
+
+def _three_files(stage: Stage) -> Outcome:
+    names = ["a.jpg", "sub folder/b.png", "sub folder/ü 100%.webp"]
+    return _drop_all(stage, [picture(name, seed) for seed, name in enumerate(names)])
+
+
+def _name_is_taken(stage: Stage) -> Outcome:
+    """A foreign file has the name that the delivery wants, another the original's."""
+    for folder in ("outbox", "originals"):
+        (stage.root / folder).mkdir(exist_ok=True)
+        (stage.root / folder / "a.jpg").write_bytes(b"somebody else's")
+    one = replace(picture("a.jpg", 1), delivered_as="a (2).jpg", moved_as="a (2).jpg")
+    stage.drop(one)
+    stage.foreign = {"outbox/a.jpg": b"somebody else's", "originals/a.jpg": b"somebody else's"}
+    return lambda: [one]
+
+
+def _fails_at_the_service(stage: Stage) -> Outcome:
+    return _drop_all(stage, [picture("x_fail.jpg", 2, Fate.QUARANTINED)])
+
+
+def _is_no_picture(stage: Stage) -> Outcome:
+    return _drop_all(stage, [Picture("text.jpg", b"%PDF-1.4 no picture at all", Fate.QUARANTINED, paid=0)])
+
+
+def _comes_back_from_quarantine(stage: Stage) -> Outcome:
+    """Paid for, then refused; a person moves it back: the same order goes on."""
+    one = picture("a.jpg", 3)
+    stage.drop(one)
+    stage.sandbox.faults.add("link", "answer", status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    ending = stage.run()
+    assert ending.word == "quarantined", ending
+    (stage.root / "quarantine" / one.name).rename(stage.root / "inbox" / one.name)
+    return lambda: [replace(one, earlier=(Fate.QUARANTINED,))]
+
+
+def _key_is_taken(stage: Stage) -> Outcome:
+    """The service has seen the key with another body and has no such order: a new key takes its place."""
+    stage.sandbox.faults.add("create", "answer", status=409, code="IDEMPOTENCY_KEY_CONFLICT")
+    return _one_file(stage)
+
+
+def _service_forgets(stage: Stage) -> Outcome:
+    """The order is gone before it was paid: said twice, believed, and begun again under a new key."""
+    stage.sandbox.faults.add("upload", "answer", status=403, times=3)
+    stage.sandbox.faults.add("refresh", "answer", status=404, code="ORDER_NOT_FOUND", times=2)
+    return _one_file(stage)
+
+
+def _upload_is_lost(stage: Stage) -> Outcome:
+    stage.sandbox.faults.add("upload", "lose")
+    return _one_file(stage)
+
+
+def _changes_before_upload(stage: Stage) -> Outcome:
+    """The file goes back to the inbox and is taken again as what it now is; the first order is never paid."""
+    one = picture("a.jpg", 4)
+    _give_accomplice(stage, one)
+    return lambda: [replace(one, content=_accomplice(stage).read_bytes())]
+
+
+def _changes_after_confirm(stage: Stage) -> Outcome:
+    """What was sent is delivered; the changed file is a new one."""
+    one = picture("a.jpg", 5)
+    _give_accomplice(stage, one)
+
+    def outcome() -> Sequence[Picture]:
+        now = _accomplice(stage).read_bytes()
+        if now == one.content:
+            return [one]
+        return [replace(one, keeps_original=False), replace(one, content=now, delivered_as="a (2).jpg")]
+
+    return outcome
+
+
+def _give_accomplice(stage: Stage, one: Picture) -> None:
+    """Drop the picture with a second name outside the root, and what shall be written there meanwhile."""
+    os.link(stage.drop(one), _accomplice(stage))
+    _accomplice(stage).with_name("accomplice.new").write_bytes(picture(one.name, 77).content)
+
+
+def _accomplice(stage: Stage) -> Path:
+    return stage.aside / "accomplice"
+
+
+def _originals_elsewhere(stage: Stage) -> Outcome:
+    """Originals on another file system: copied, compared, and only then removed."""
+    stage.use_originals(other_file_system())
+    return _one_file(stage)
+
+
+def _originals_deleted(stage: Stage) -> Outcome:
+    stage.use_originals("delete")
+    return _drop_all(stage, [replace(picture("a.jpg", 6), keeps_original=False)])
+
+
+def _plain_share(stage: Stage) -> Outcome:
+    """A file system without hard links and without renames that replace nothing."""
+    stage.traits = Trait.COUNT_SENDS | Trait.NO_LINKS | Trait.NO_EXCHANGE
+    return _one_file(stage)
+
+
+def _plain_share_quarantine(stage: Stage) -> Outcome:
+    stage.traits = Trait.COUNT_SENDS | Trait.NO_LINKS | Trait.NO_EXCHANGE
+    return _fails_at_the_service(stage)
+
+
+STORIES = {
+    story.name: story
+    for story in (
+        Story("one file", _one_file),
+        Story("three files", _three_files),
+        Story("name taken", _name_is_taken),
+        Story("quarantine: failed", _fails_at_the_service),
+        Story("quarantine: no picture", _is_no_picture),
+        Story("retry", _comes_back_from_quarantine),
+        Story("re-key: key taken", _key_is_taken),
+        Story("re-key: forgotten", _service_forgets),
+        Story("redo: upload lost", _upload_is_lost),
+        Story("release: changed", _changes_before_upload, "change before upload"),
+        Story("changed after confirm", _changes_after_confirm, "change after confirm"),
+        Story("originals elsewhere", _originals_elsewhere),
+        Story("originals deleted", _originals_deleted),
+        Story("plain share", _plain_share),
+        Story("plain share: quarantine", _plain_share_quarantine),
+    )
+}

@@ -1,0 +1,112 @@
+"""A warm process that becomes one daemon after another: everything is imported once, each run is a fork.
+
+Run as a script. Each line of JSON on its standard input is a run (`nursery.Run`); it answers with a line that names the
+child's pid, and with one that holds its wait status when it has ended.
+"""
+
+import json
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from watchfolder import config, daemon, intake, pipeline
+from watchfolder.console import logs
+from watchfolder.daemon import keeper
+from watchfolder.disk import places
+from watchfolder.order import Order, State
+from watchfolder.pipeline import steps
+
+_FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
+    pipeline: {
+        "_FIRST_LOOK_SECONDS": 0.02,
+        "_FOLDER_BACKOFF_SECONDS": 0.03,
+        "_FIRST_BACKOFF_SECONDS": 0.03,
+        "_LONGEST_BACKOFF_SECONDS": 0.06,
+        "_FORGOTTEN_AGAIN_SECONDS": 0.0,
+        "_RECOVERY_SPREAD_SECONDS": 0.05,
+    },
+    intake: {"_FAULT_SECONDS": 0.03},
+    keeper: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
+    daemon: {"_ONCE_TICK_SECONDS": 0.01, "_TICK_SECONDS": 0.05},
+}
+
+
+def main() -> None:
+    for module, values in _FAST.items():
+        for name, seconds in values.items():
+            assert isinstance(getattr(module, name), float), f"{module.__name__} has no {name} any more"
+            setattr(module, name, seconds)
+    for line in sys.stdin:
+        run = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _become_daemon(run)
+        _say(pid=pid)
+        _say(status=os.waitpid(pid, 0)[1])
+
+
+def _say(**facts: int) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def _become_daemon(run: dict[str, Any]) -> None:
+    """Work as `watchfolder run` does, say how it ended, and never return."""
+    ending: dict[str, object] = {"ending": "broke"}
+    places._LIFE = secrets.token_hex(4)  # a fork is a life of its own
+    try:
+        stream = open(run["log"], "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - for as long as the process lives
+        os.dup2(stream.fileno(), 2)
+        logs.configure("json", logging.INFO, {}, stream)
+        if run["mischief"]:
+            MISCHIEF[run["mischief"]](run["mischief_at"])
+        environ = {"BIZMORI_API_KEY": run["key"]}
+
+        def read() -> config.Config:
+            return _quickened(config.load(run["config"], environ))
+
+        outcome = daemon.run(read(), read, once=run["once"])
+        ending = {"ending": str(outcome.ending), "left": outcome.left}
+    except BaseException as error:  # noqa: BLE001 - told to the parent, whatever it is
+        ending = {"ending": "raised", "error": f"{type(error).__name__}: {error}"}
+    finally:
+        with open(run["result"], "w", encoding="utf-8") as result:
+            json.dump(ending, result)
+        os._exit(0)
+
+
+def _quickened(configured: config.Config) -> config.Config:
+    """Scan more often than a configuration may ask for."""
+    inboxes = {name: inbox.model_copy(update={"scan_seconds": 0.1}) for name, inbox in configured.inboxes.items()}
+    return configured.model_copy(update={"inboxes": inboxes})
+
+
+def _change_before(state: State, path: str) -> None:
+    """Let somebody change the claimed file, once, through a name of theirs, before the step of `state`."""
+    assert isinstance(steps.STEPS, dict)
+    step: steps.Step = steps.STEPS[state]
+
+    def changed(bench: steps.Bench, order: Order) -> Order | None:
+        with open(path, "rb+") as file, open(f"{path}.new", "rb") as new:
+            content = new.read()
+            if file.read() != content:
+                file.seek(0)
+                file.write(content)
+                file.truncate()
+        return step(bench, order)
+
+    steps.STEPS[state] = changed
+
+
+MISCHIEF: dict[str, Callable[[str], None]] = {
+    "change before upload": lambda path: _change_before(State.CREATED, path),
+    "change after confirm": lambda path: _change_before(State.CONFIRMED, path),
+}
+
+
+if __name__ == "__main__":
+    main()

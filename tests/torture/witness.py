@@ -1,0 +1,155 @@
+"""Looks at what a life has left behind, and says what should not be so."""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from stage import Fate, Picture, Stage
+
+_MARK = ".watchfolder-id"
+_HIDDEN = ".watchfolder"
+_RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\.wf-\w+(-[0-9a-f]+)+")
+_OF_STATE = {"lock", "instance", "folders.json", "status.json"}
+
+
+def complaints(stage: Stage, pictures: Sequence[Picture]) -> list[str]:
+    """Return each breach of the promises, in words; none is as it should be."""
+    return [
+        *_of_places(stage, pictures),
+        *_of_strays(stage),
+        *_of_history(stage, pictures),
+        *_of_service(stage, pictures),
+    ]
+
+
+def _of_places(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
+    """Each picture lies where its fate says, byte for byte, and nothing else lies in a person's folders."""
+    for folder, files in _expected(stage, pictures).items():
+        found = {name: path for name, path in _files(stage.folder(folder)) if not _is_ours(name)}
+        for name, content in files.items():
+            path = found.pop(name, None)
+            if path is None:
+                yield f"{folder}: {name} is not there"
+            elif path.read_bytes() != content:
+                yield f"{folder}: {name} is not what it should be ({path.stat().st_size} of {len(content)} bytes)"
+            if folder == "quarantine" and found.pop(f"{name}.why.txt", None) is None:
+                yield f"quarantine: {name} has no reason beside it"
+        yield from (f"{folder}: {name} should not be there" for name in found)
+
+
+def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, bytes]]:
+    expected: dict[str, dict[str, bytes]] = {"inbox": {}, "outbox": {}, "originals": {}, "quarantine": {}}
+    for picture in pictures:
+        match picture.fate:
+            case Fate.DELIVERED:
+                expected["outbox"][picture.result] = stage.expected(picture)
+                if picture.keeps_original:
+                    expected["originals"][picture.moved_as or picture.name] = picture.content
+            case Fate.QUARANTINED:
+                expected["quarantine"][picture.name] = picture.content
+            case Fate.STAYS:
+                expected["inbox"][picture.name] = picture.content
+    for name, content in stage.foreign.items():
+        folder, _, base = name.partition("/")
+        expected[folder][base] = content
+    return expected
+
+
+def _is_ours(name: str) -> bool:
+    return name == _MARK or name.startswith(f"{_HIDDEN}/") or os.path.basename(name).startswith(".wf-")
+
+
+def _of_strays(stage: Stage) -> Iterator[str]:
+    """No temporary file, no orphaned work folder, no entry of an order that is at its end."""
+    for folder in ("inbox", "outbox", "originals", "quarantine"):
+        root = stage.folder(folder)
+        for name, _ in _files(root):
+            if _is_ours(name) and name != _MARK and not _is_owner(name):
+                yield f"{folder}: left over: {plain(name)}"
+    work = stage.root / "inbox" / _HIDDEN
+    for instance in work.iterdir() if work.is_dir() else ():
+        for each in instance.iterdir():
+            if each.is_dir():
+                yield f"inbox: orphaned work folder {plain(each.name)}"
+    for name, path in _files(stage.root / "state"):
+        if name in _OF_STATE or name.startswith("history/"):
+            continue
+        what = _state_of(path) if name.startswith("journal/") and name.endswith(".json") else ""
+        yield f"state: left over: {plain(name)} {what}".rstrip()
+
+
+def _is_owner(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 3 and parts[0] == _HIDDEN and parts[2] == "owner.json"
+
+
+def plain(text: str) -> str:
+    """Replace what is random in names, so that equal complaints are equal."""
+    return _RANDOM.sub("#", text)
+
+
+def _state_of(path: Path) -> str:
+    try:
+        entry = json.loads(path.read_bytes())
+        return f"({entry['state']}: {entry.get('trouble') or 'no trouble'})"
+    except (ValueError, KeyError):
+        return "(unreadable)"
+
+
+def history(stage: Stage) -> tuple[list[dict[str, object]], int]:
+    """Return the lines that can be read, and how many cannot."""
+    lines, torn = [], 0
+    for _, path in _files(stage.root / "state" / "history"):
+        for line in path.read_bytes().splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                torn += 1
+    return lines, torn
+
+
+def _of_history(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
+    lines, torn = history(stage)
+    if torn > 1:  # one cut may cost one line: what was being written, which is then written again
+        yield f"history: {torn} unreadable lines"
+    found = Counter((str(line["outcome"]), str(name)) for line in lines for name in _names(line))
+    expected = Counter(
+        (str(fate), picture.name)
+        for picture in pictures
+        for fate in (picture.fate, *picture.earlier)
+        if fate is not Fate.STAYS
+    )
+    for outcome, name in sorted(expected.keys() | found.keys()):
+        if found[outcome, name] != expected[outcome, name]:
+            told = f"{found[outcome, name]} lines, not {expected[outcome, name]}"
+            yield f"history: {told}, say that {name} was {outcome}"
+    for key, count in Counter((str(line["key"]), str(line["outcome"])) for line in lines).items():
+        if count > 1:
+            yield f"history: {count} lines for one order ({key[1]})"
+
+
+def _names(line: dict[str, object]) -> list[str]:
+    files = line["files"]
+    assert isinstance(files, list)
+    return [os.fsdecode(unquote_to_bytes(file["name"])) for file in files]
+
+
+def _of_service(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
+    paid = stage.sandbox.paid_files
+    for picture in pictures:
+        times = paid.pop(picture.sha256, 0)
+        if times != picture.paid:
+            yield f"service: {picture.name} was paid for {times} times"
+    if paid:
+        yield f"service: paid for {sum(paid.values())} files that nobody dropped"
+    yield from (f"sin: {sin}" for sin in stage.sandbox.sins)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir() or path.is_symlink():
+            yield str(path.relative_to(folder)), path

@@ -1,0 +1,43 @@
+"""The configuration as the commands read it."""
+
+from pathlib import Path
+
+import pytest
+
+from watchfolder.console import settings
+from watchfolder.errors import ConfigError
+from watchfolder.events import redacted
+
+TEST_KEY = {"BIZMORI_API_KEY": "sk_test_0123456789"}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> str:
+    return str(tmp_path / "config.yaml")
+
+
+def configured(path: str, **api: object) -> str:
+    lines = "".join(f"  {key}: {value}\n" for key, value in api.items())
+    Path(path).write_text(
+        f"api:\n{lines or '  {}'}\ninboxes:\n  a: {{path: /a/in, outbox: /a/out, quarantine: /a/q}}\n", encoding="utf-8"
+    )
+    return path
+
+
+def test_a_test_key_for_the_real_service_is_refused(write: str) -> None:
+    with pytest.raises(ConfigError, match=r"api\.allow_test_key.*sample pictures"):
+        settings.read_for_work(configured(write), TEST_KEY)
+
+
+def test_a_test_key_that_is_allowed_is_taken(write: str) -> None:
+    assert settings.read_for_work(configured(write, allow_test_key="true"), TEST_KEY).api.delivers_samples
+
+
+def test_a_test_key_for_this_machine_is_taken(write: str) -> None:
+    path = configured(write, base_url="http://127.0.0.1:8642")
+    assert settings.read_for_work(path, TEST_KEY).api.kind == "test"
+
+
+def test_a_key_that_was_read_is_secret_from_then_on(write: str) -> None:
+    settings.read_for_work(configured(write), {"BIZMORI_API_KEY": "sk_0123456789abcdef"})
+    assert "0123456789abcdef" not in redacted("Bearer sk_0123456789abcdef")

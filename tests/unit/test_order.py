@@ -1,0 +1,171 @@
+"""The nouns: what may follow what, and names that survive JSON whatever bytes they are made of."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from watchfolder.order import TRANSITIONS, UNPAID, Order, OrderFile, RelativeName, State
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NAMES = TypeAdapter(RelativeName)
+
+DIAGRAM = """
+claiming → claimed → created → uploaded → confirmed → completed → delivered
+uploaded → created
+confirmed → created
+claiming → released
+claimed → released
+created → released
+uploaded → released
+claimed → superseding
+created → superseding
+uploaded → superseding
+confirmed → superseding
+completed → superseding
+claiming → quarantining
+claimed → quarantining
+created → quarantining
+uploaded → quarantining
+confirmed → quarantining
+completed → quarantining
+quarantining → quarantined
+quarantined → claiming
+released → quarantined
+"""
+"""design.md's, written out; the last two are how a paid order waits for its bytes to come back."""
+
+
+def drawn() -> set[tuple[str, str]]:
+    lines = [line.split(" → ") for line in DIAGRAM.strip().splitlines()]
+    return {pair for states in lines for pair in zip(states, states[1:], strict=False)}
+
+
+def an_order(**facts: object) -> Order:
+    plain: dict[str, object] = {
+        "key": "6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11",
+        "confirm_key": "0b8a6a3e-8c1f-4b3c-8a55-5d1c8f2b9e77",
+        "inbox": "photos",
+        "kind": "live",
+        "strength": "high",
+        "body": "{}",
+        "files": (a_file("a.jpg"),),
+    }
+    return Order.model_validate(plain | facts)
+
+
+def a_file(name: str) -> OrderFile:
+    return OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1)
+
+
+def test_the_table_is_the_diagram() -> None:
+    assert {(state, after) for state, afters in TRANSITIONS.items() for after in afters} == drawn()
+
+
+def test_every_state_stands_in_the_table() -> None:
+    assert set(TRANSITIONS) == set(State)
+
+
+def test_no_way_leads_on_from_a_delivery_or_a_superseded_order() -> None:
+    assert {state for state, afters in TRANSITIONS.items() if not afters} == {State.DELIVERED, State.SUPERSEDING}
+
+
+def test_what_was_confirmed_is_never_simply_released() -> None:
+    assert {state for state, afters in TRANSITIONS.items() if State.RELEASED in afters} == UNPAID
+
+
+@given(st.binary(min_size=1, max_size=60))
+def test_a_name_of_any_bytes_comes_back_from_json(raw: bytes) -> None:
+    name = os.fsdecode(raw)
+    try:
+        NAMES.validate_python(name)
+    except ValidationError:
+        return
+    text = NAMES.dump_json(name)
+    assert text.isascii()
+    assert os.fsencode(NAMES.validate_json(text)) == raw
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("2026/Fest (1).jpg", "2026/Fest (1).jpg"),
+        ("ä.jpg", "%C3%A4.jpg"),
+        ("\udcff.jpg", "%FF.jpg"),
+        ("a\nb.jpg", "a%0Ab.jpg"),
+        ("100%.jpg", "100%25.jpg"),
+        ("%41.jpg", "%2541.jpg"),
+        ('"\\.jpg', "%22%5C.jpg"),
+    ],
+)
+def test_names_are_percent_encoded_in_json(name: str, text: str) -> None:
+    assert json.loads(a_file(name).model_dump_json())["name"] == text
+    assert OrderFile.model_validate_json(a_file(name).model_dump_json()).name == name
+
+
+@pytest.mark.parametrize("name", ["", "/", "/etc/passwd", "../a", "a/../b", "a/./b", "a//b", "a/", "a\0b", ".."])
+def test_a_name_that_leads_outside_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        a_file(name)
+    with pytest.raises(ValidationError):
+        NAMES.validate_json(json.dumps(name.replace("..", "%2E%2E").replace("\0", "%00")))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "../../etc",
+        "6f1f0a53-5ad3-1d0e-9a53-0f5b7c7a2f11",
+        "6F1F0A53-5AD3-4D0E-9A53-0F5B7C7A2F11",
+        "6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11\n",
+    ],
+)
+def test_a_key_is_a_uuid4_in_lower_case(key: str) -> None:
+    with pytest.raises(ValidationError):
+        an_order(key=key)
+
+
+def test_an_order_comes_back_from_json_as_it_was() -> None:
+    child = an_order(files=(a_file("b.jpg"), a_file("c\udc80.jpg")))
+    order = an_order(children=(child,), times={State.CLAIMING: NOW}, not_before=NOW, state=State.SUPERSEDING)
+    assert Order.model_validate_json(order.model_dump_json()) == order
+
+
+def test_an_entry_says_its_schema() -> None:
+    assert json.loads(an_order().model_dump_json())["schema"] == 1
+
+
+@pytest.mark.parametrize("facts", [{"color": "red"}, {"files": ()}, {"schema": 2}, {"state": "lost"}, {"kind": "any"}])
+def test_what_no_order_is_made_of_is_refused(facts: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        an_order(**facts)
+
+
+def test_an_instant_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        an_order(not_before=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_a_deferred_order_is_due_at_its_time() -> None:
+    order = an_order(not_before=NOW)
+    assert not order.is_due(NOW - timedelta(seconds=1))
+    assert order.is_due(NOW)
+    assert an_order().is_due(NOW)
+
+
+def test_a_fact_about_one_file_leaves_the_others_alone() -> None:
+    order = an_order(files=(a_file("a.jpg"), a_file("b.jpg"), a_file("c.jpg")))
+    changed = order.with_file(1, is_uploaded=True)
+    assert [file.is_uploaded for file in changed.files] == [False, True, False]
+    assert [file.name for file in changed.files] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert not order.files[1].is_uploaded
+
+
+def test_the_service_knows_an_order_by_its_key() -> None:
+    assert an_order().name == "wf-6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11"
+    assert len(an_order().name) <= 64

@@ -1,0 +1,293 @@
+"""Is everything as a run needs it? Each answer is found by doing it, under names that a running daemon leaves alone."""
+
+import contextlib
+import os
+import pwd
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from watchfolder import disk, watcher
+from watchfolder.api import Pace, Service
+from watchfolder.config import Config, Inbox
+from watchfolder.console import exit_codes
+from watchfolder.console.patience import answer_of
+from watchfolder.console.settings import test_key_fault
+from watchfolder.console.usage import UnknownName
+from watchfolder.disk import Place
+from watchfolder.errors import Blocked, FolderFault, WatchfolderError
+from watchfolder.folders import Folders
+
+_OWNER: Final = "check"  # signs our probes
+_FOLDERS_SECONDS = 30.0  # for all probes of one inbox
+_EVENT_SECONDS = 3.0
+_PACE = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=2)
+_RELEASED = 2026  # no clock that is right shows an earlier year
+_REMEDIES = {
+    "ENOENT": "create it, or mount its share",
+    "EROFS": "mount it for writing; under systemd, add it to ReadWritePaths= in a drop-in",
+    "ENOSPC": "make room there",
+    "EDQUOT": "make room there",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`text` says what is, or what to do; `code` is the exit code that it asks for."""
+
+    text: str
+    code: int = exit_codes.DONE
+
+    @property
+    def is_ok(self) -> bool:
+        return self.code == exit_codes.DONE
+
+
+def findings(config: Config, user: str | None) -> Iterator[Finding]:
+    """Check everything but the configuration itself, which was read before. `user` is whom we act as, if not root."""
+    yield Finding(f"configuration: {config.source}")
+    yield _key(config)
+    state = _state_dir(config.state_dir, user)
+    yield state
+    if state.is_ok:
+        folders = Folders(config.state_dir, _instance(config.state_dir))
+        for inbox in config.inboxes.values():
+            yield from _inbox_in_time(inbox, folders, config.state_dir)
+    yield _clock(datetime.now().astimezone())
+    yield _service(config)
+
+
+def accept(config: Config, folder: str) -> str:
+    """Take a configured folder as it now is, on a person's word; return its path. Raises UnknownName, FolderFault."""
+    path = os.path.abspath(folder)
+    known = [place for inbox in config.inboxes.values() for _, place in _places(inbox)]
+    if path not in known:
+        raise UnknownName([f"{path} is none of the configured folders: {', '.join(dict.fromkeys(known))}"])
+    Folders(config.state_dir, _instance(config.state_dir)).accept(path)
+    return path
+
+
+def _key(config: Config) -> Finding:
+    fault = test_key_fault(config)
+    if fault:
+        return Finding(fault, exit_codes.CONFIG)
+    if config.api.delivers_samples:
+        return Finding("key: a test key: what is delivered are sample pictures, marked (TEST)")
+    return Finding(f"key: a {config.api.kind} key, and no file of it that others can read")
+
+
+def _state_dir(path: str, user: str | None) -> Finding:
+    try:
+        _write_and_remove(path)
+    except FolderFault as fault:
+        remedy = f"install -d -m 750 -o {user or 'watchfolder'} {path}" if fault.code == "ENOENT" else ""
+        return Finding(f"state_dir: {_with_remedy(fault, remedy)}", exit_codes.CONFIG)
+    return Finding(f"state_dir: {path}: writable" + (f" for {user}, as whom this check acts" if user else ""))
+
+
+def _inbox_in_time(inbox: Inbox, folders: Folders, state_dir: str) -> list[Finding]:
+    try:
+        return answer_of(lambda: list(_inbox(inbox, folders, state_dir)), inbox.path, _FOLDERS_SECONDS)
+    except FolderFault as fault:
+        return [Finding(f"{inbox.name}: {fault.reason}", exit_codes.CONFIG)]
+
+
+def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[Finding]:
+    is_usable = True
+    for role, path in _places(inbox):
+        finding = _folder(inbox, role, path, folders)
+        is_usable = is_usable and finding.is_ok
+        yield finding
+    if is_usable:
+        yield _tried(inbox.name, lambda: _claim(inbox))
+        yield _tried(inbox.name, lambda: _sole_use(inbox, folders, state_dir))
+        yield _tried(inbox.name, lambda: _writers(inbox))
+        yield _tried(inbox.name, lambda: _events(inbox))
+
+
+def _places(inbox: Inbox) -> Iterator[tuple[str, str]]:
+    yield "path", inbox.path
+    yield "outbox", inbox.outbox
+    yield "quarantine", inbox.quarantine
+    if inbox.originals is not None:
+        yield "originals", inbox.originals
+
+
+def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> Finding:
+    where = f"{inbox.name}: {role}"
+    if role == "originals" and not os.path.lexists(path) and os.path.dirname(path) == os.path.dirname(inbox.path):
+        return _tried(where, lambda: _to_be_made(path))
+    return _tried(where, lambda: _is_usable(path, folders))
+
+
+def _to_be_made(path: str) -> str:
+    """Answer for the one folder that a run makes itself."""
+    _write_and_remove(os.path.dirname(path))
+    return f"{path}: the first run makes it"
+
+
+def _is_usable(path: str, folders: Folders) -> str:
+    with _rights_told(path), _probe(path) as one, _probe(path) as other:
+        folders.require_folder(path)
+        disk.sweep(path, "", _OWNER)  # what an interrupted check left
+        _write(one)
+        _write(other)
+        _refuses_to_replace(one, other)
+    free = disk.free_bytes(path) / 1024**3
+    return f"{path}: the folder we know, writable, nothing is ever replaced there, {free:.1f} GiB free"
+
+
+def _refuses_to_replace(one: Place, other: Place) -> None:
+    for gesture, name in ((disk.publish_new, "link"), (_move, "rename")):
+        try:
+            gesture(one, other)
+        except FileExistsError:
+            continue
+        raise FolderFault(f"{one.root}: a {name} replaced a file there: this file system is not safe", code="EEXIST")
+
+
+def _move(source: Place, target: Place) -> None:
+    disk.move(source, target, owner=_OWNER)
+
+
+def _sole_use(inbox: Inbox, folders: Folders, state_dir: str) -> str:
+    if _instance(state_dir):
+        folders.require(inbox)
+    elif any(_is_uuid(name) for name in disk.folders_in(inbox.work)):
+        raise FolderFault(f"another watchfolder works in {inbox.work}: if it is gone for good, watchfolder run --adopt")
+    return "no other watchfolder works here"
+
+
+def _claim(inbox: Inbox) -> str:
+    if not os.path.isdir(inbox.work):
+        disk.make_folder(os.path.dirname(inbox.work), os.path.basename(inbox.work), 0o700)
+    if os.stat(inbox.path).st_dev != os.stat(inbox.work).st_dev or not _is_one_rename(inbox):
+        reason = f"work: {inbox.work} is on another file system than the inbox: name a folder beside it under work"
+        raise FolderFault(reason, code="EXDEV")
+    return "a file is taken by one rename into the work folder"
+
+
+def _is_one_rename(inbox: Inbox) -> bool:
+    """Try: two mounts of one file system have its device number and still know no rename between them."""
+    with _probe(inbox.path) as source, _probe(inbox.work) as target:
+        _write(source)
+        before = disk.stat_of(source)
+        _move(source, target)
+        after = disk.stat_of(target)
+        return before is not None and after is not None and os.path.samestat(before, after)
+
+
+def _writers(inbox: Inbox) -> str:
+    with _probe(inbox.path) as place:
+        writing = disk.create_new(place)
+        try:
+            reading = disk.open_regular(place)
+            try:
+                can_see = disk.has_writer(reading)
+            finally:
+                os.close(reading)
+        finally:
+            os.close(writing)
+    if can_see:
+        return "a program that still writes a file can be seen"
+    return "programs that still write cannot be seen on this file system: size, time and the picture's end decide"
+
+
+def _events(inbox: Inbox) -> str:
+    kind, reason = watcher.choose(inbox.path, inbox.watch)
+    if kind == "polling":
+        return f"changes are looked for every {inbox.scan_seconds:g} s ({reason})"
+    with _probe(inbox.path) as place:
+        if watcher.events_arrive(inbox.path, lambda: _write(place), _EVENT_SECONDS):
+            return f"changes are told at once ({reason})"
+    raise FolderFault(f"{inbox.path}: changes are not told: set watch: polling for this inbox")
+
+
+def _clock(now: datetime) -> Finding:
+    if now.year < _RELEASED:
+        return Finding(f"clock: it shows {now:%Y-%m-%d %H:%M}: set it (timedatectl set-ntp true)", exit_codes.CONFIG)
+    return Finding(f"clock: {now:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def _service(config: Config) -> Finding:
+    service = Service(config.api, transfers=1, stop=threading.Event(), pace=_PACE)
+    try:
+        service.ping()
+    except Blocked as error:
+        return Finding(f"service: {config.api.base_url}: {error.reason} ({error.code})", exit_codes.UNFINISHED)
+    except WatchfolderError as error:
+        reason = f"{error.reason} ({error.code}): is the network up, are base_url and proxy right?"
+        return Finding(f"service: {config.api.base_url}: {reason}", exit_codes.UNFINISHED)
+    finally:
+        service.close()
+    return Finding(f"service: {config.api.base_url}: answers and takes the key (it does not tell your plan's limits)")
+
+
+def _tried(where: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(f"{where}: {attempt()}")
+    except FolderFault as fault:
+        return Finding(f"{where}: {_with_remedy(fault)}", exit_codes.CONFIG)
+
+
+def _with_remedy(fault: FolderFault, remedy: str = "") -> str:
+    remedy = remedy or _REMEDIES.get(fault.code, "")
+    return f"{fault.reason}: {remedy}" if remedy else fault.reason
+
+
+def _write_and_remove(folder: str) -> None:
+    with _rights_told(folder), _probe(folder) as place:
+        _write(place)
+
+
+def _write(place: Place) -> None:
+    with disk.new_file(place) as write:
+        write(b"watchfolder check\n")
+
+
+@contextlib.contextmanager
+def _rights_told(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except FolderFault as fault:
+        if fault.code not in {"EACCES", "EPERM"}:
+            raise
+        rights = disk.describe_rights(Place(*os.path.split(folder)))
+        reason = f"{fault.reason} for {_user()} ({rights}): change that with chown, chgrp or chmod"
+        raise FolderFault(reason, code=fault.code) from fault
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
+
+
+@contextlib.contextmanager
+def _probe(folder: str) -> Iterator[Place]:
+    """Give a hidden name in `folder`; whatever lies there at the end is removed."""
+    place = Place(folder, disk.hidden_part(folder, _OWNER).base)
+    try:
+        yield place
+    finally:
+        with contextlib.suppress(FolderFault):  # what failed before is the news
+            disk.remove(place, durable=False)
+
+
+def _instance(state_dir: str) -> str:
+    """Return the name of our work folders, "" before the first run: only a run, under its lock, may choose it."""
+    try:
+        return disk.read_bytes(Place(state_dir, "instance"), 100).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False

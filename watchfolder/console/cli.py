@@ -1,0 +1,364 @@
+"""The command line: puts the rooms together, and is alone in printing and in choosing the exit code."""
+# ruff: noqa: PLC0415 - each command imports what it alone needs, so that `run` stays small and `status` quick
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from watchfolder import __version__, config
+from watchfolder.console import exit_codes, logs, settings
+from watchfolder.console.acting import act_as_owner_of
+from watchfolder.console.usage import UnknownName
+from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
+from watchfolder.events import printable, redacted
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from watchfolder.config import Config
+    from watchfolder.daemon import Outcome
+    from watchfolder.snapshot import Snapshot
+
+app = typer.Typer(
+    name="watchfolder",
+    help="Drop a picture into a folder, get it back protected against AI training.",
+    epilog="Exit codes: 0 done; 1 done, some files were quarantined; 2 wrong arguments; 69 another instance runs; "
+    "75 stopped before the end, trying again may help; 78 the configuration is wrong.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
+)
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="The configuration; else $WATCHFOLDER_CONFIG, ./config.yaml or /etc/watchfolder/config.yaml.",
+    ),
+]
+
+
+def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show … is no reason to fail
+    app(prog_name="watchfolder")
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if asked:
+        typer.echo(f"watchfolder {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    del version  # its callback has answered
+
+
+@app.command()
+def run(
+    *,
+    config_file: ConfigFile = None,
+    once: Annotated[bool, typer.Option("--once", help="Do everything that is there, then exit.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Take over the work folders of a watchfolder whose state was lost.")
+    ] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="How a log line looks.")] = LogFormat.AUTO,
+    log_level: Annotated[LogLevel | None, typer.Option(help="What is logged (default: info).")] = None,
+) -> None:
+    """Watch the inboxes, in the foreground, until told to stop."""
+    has_bar = once and log_format is not LogFormat.JSON and sys.stderr.isatty()
+    level = log_level or (LogLevel.WARNING if has_bar else LogLevel.INFO)
+
+    def configure_logs() -> None:
+        logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
+
+    from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
+
+    configure_logs()
+    bar = _bar() if has_bar else nullcontext()
+    with _in_words():
+        path = config.find(config_file, os.environ)
+        found = settings.read_for_work(path, os.environ)
+        act_as_owner_of(found.state_dir)
+        with bar as move_bar:
+            configure_logs()  # a bar takes the stream over
+            outcome = daemon.run(found, _reader(path), once=once, adopt=adopt, watch_progress=move_bar)
+    configure_logs()
+    if once:
+        _summarise(outcome)
+    _end(outcome, once=once)
+
+
+def _reader(path: str) -> "Callable[[], Config]":
+    return lambda: settings.read_for_work(path, os.environ)
+
+
+def _bar() -> "AbstractContextManager[Callable[[Snapshot], None]]":
+    from rich.console import Console
+
+    from watchfolder.console import progress
+
+    return progress.shown(Console(stderr=True))
+
+
+def _summarise(outcome: "Outcome") -> None:
+    typer.echo(f"{_files(outcome.delivered)} delivered, {_files(outcome.quarantined)} quarantined.")
+    if outcome.left:
+        typer.echo("What remains:")
+        for line in outcome.left:
+            typer.echo(f"  {redacted(line)}")
+
+
+def _end(outcome: "Outcome", *, once: bool) -> NoReturn:
+    from watchfolder.daemon import Ending
+
+    code = {
+        Ending.DONE: exit_codes.DONE,
+        Ending.QUARANTINED: exit_codes.QUARANTINED,
+        Ending.UNFINISHED: exit_codes.UNFINISHED,
+        Ending.STOPPED: exit_codes.UNFINISHED if once else exit_codes.DONE,
+    }[outcome.ending]
+    if outcome.is_hung:  # a thread waits for a share that never answers, and Python would wait for the thread
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    *,
+    config_file: ConfigFile = None,
+    accept: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Take this folder as it now is, though it is another one.")
+    ] = None,
+) -> None:
+    """Say what is wrong with configuration, folders, key or service.
+
+    One line each: ok, or FAIL and what to do.
+    """
+    from watchfolder.console import check as checks
+
+    _prepare()
+    with _in_words("FAIL"):
+        found = settings.read(config.find(config_file, os.environ), os.environ)
+        user = act_as_owner_of(found.state_dir)
+        if accept is not None:
+            path = checks.accept(found, accept)
+            _echo_finding(f"accepted: {printable(path)} (if watchfolder is running: systemctl reload watchfolder)")
+        worst = exit_codes.DONE
+        for finding in checks.findings(found, user):
+            _echo_finding(printable(finding.text), is_ok=finding.is_ok)
+            worst = max(worst, finding.code)  # a wrong configuration weighs more than a service that is away
+    raise typer.Exit(worst)
+
+
+@app.command()
+def status(
+    *,
+    config_file: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_metrics: Annotated[bool, typer.Option("--prometheus", help="For node_exporter's textfile collector.")] = False,
+) -> None:
+    """Show what waits, moves, is blocked, delivered or quarantined."""
+    from watchfolder.console import status as states
+
+    _prepare()
+    with _in_words():
+        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        try:
+            state = states.gather(found, datetime.now(UTC))
+        except FolderFault as fault:
+            if fault.code in {"EACCES", "EPERM"}:
+                _fail(f"{fault.reason}: run it as root, or as watchfolder's user (sudo -u)", exit_codes.UNFINISHED)
+            raise
+    if as_json:
+        typer.echo(states.as_json(state))
+    elif as_metrics:
+        with _extra_needed("web", "prometheus_client"):
+            from watchfolder.console import metrics
+        typer.echo(metrics.exposition(state), nl=False)
+    else:
+        from rich.console import Console
+
+        from watchfolder.console import status_table
+
+        status_table.show(state, Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED))
+
+
+_UNWRAPPED = 10_000  # columns: where no terminal is, a line is for grep
+
+
+@app.command()
+def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file: ConfigFile = None) -> None:
+    """Say why this file has (not) been taken, or what became of it."""
+    from watchfolder.console import explain as explaining
+
+    _prepare()
+    with _in_words():
+        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        for line in explaining.explain(path, found):
+            typer.echo(line)
+
+
+@app.command()
+def retry(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Everything that was quarantined.")] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Move files from quarantine back into their inbox.
+
+    NAME is a path, or a name below a quarantine folder; a folder stands for all that is in it.
+    """
+    from watchfolder.console import retry as retrying
+
+    _prepare()
+    if every == bool(names):
+        _fail("name the files to move back, or say --all", exit_codes.USAGE)
+    with _in_words():
+        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        act_as_owner_of(found.state_dir)
+        pictures = retrying.everything(found) if every else retrying.chosen(found, names or [])
+        failed = 0
+        for outcome in retrying.move_back(pictures, found):
+            if isinstance(outcome, FolderFault):
+                failed += 1
+                typer.echo(f"not moved: {outcome.reason}", err=True)
+            else:
+                typer.echo(f"{printable(outcome.source)} → {printable(outcome.target)}")
+    typer.echo(f"{_files(len(pictures) - failed)} moved back." if pictures else "Nothing is in quarantine.")
+    raise typer.Exit(exit_codes.UNFINISHED if failed else exit_codes.DONE)
+
+
+@app.command()
+def sandbox(*, port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8642) -> None:
+    """Serve a stand-in for the service on this machine, until Ctrl-C."""
+    with _extra_needed("sandbox", "flask", "waitress", "PIL"):
+        from watchfolder.sandbox import Sandbox
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Sandbox(port=port) as served:
+            typer.echo(_SANDBOX_HELP.format(url=served.url, key=served.key))
+            signal.pause()
+    except KeyboardInterrupt:
+        typer.echo("The sandbox has ended.")
+    except OSError as error:
+        _fail(f"port {port}: {error.strerror}: choose another one with --port", exit_codes.UNFINISHED)
+
+
+_SANDBOX_HELP = """\
+The sandbox answers at {url} until Ctrl-C. What it delivers is marked: nothing is protected.
+
+In your config.yaml:
+
+  api:
+    base_url: {url}
+    requests_per_minute: 0
+
+and then, with a key that it takes:
+
+  BIZMORI_API_KEY={key} watchfolder run -c config.yaml
+"""
+
+
+@app.command()
+def demo() -> None:
+    """Show the whole way here: sandbox, sample pictures, one run."""
+    with _extra_needed("sandbox", "flask", "waitress", "PIL"):
+        from watchfolder.console.demo import staged
+    from watchfolder import daemon
+
+    has_bar = sys.stderr.isatty()
+    logs.configure("text", logging.WARNING, {}, sys.stderr)
+    with _in_words(), staged() as stage:
+        typer.echo(f"{len(stage.pictures)} sample pictures lie in {stage.root}/inbox, a sandbox plays the service.")
+        found = settings.read(str(stage.config), {})
+        with _bar() if has_bar else nullcontext() as move_bar:
+            outcome = daemon.run(found, _reader(str(stage.config)), once=True, watch_progress=move_bar)
+        _summarise(outcome)
+        typer.echo("Look at them (the mark is the sandbox's; the real service leaves none):")
+        for path in stage.delivered():
+            typer.echo(f"  {path}")
+        typer.echo(f"The originals are in {stage.root}/originals, the configuration is {stage.config}.")
+    _end(outcome, once=True)
+
+
+def _prepare() -> None:
+    """Set up a command that only looks: errors alone are logged, and a lease that ends must not end us."""
+    logs.configure("text", logging.ERROR, os.environ, sys.stderr)
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+
+
+@contextmanager
+def _in_words(prefix: str = "") -> Iterator[None]:
+    """Turn our errors into lines on stderr and an exit code."""
+    try:
+        yield
+    except ConfigError as error:
+        _fail("\n".join(error.faults), exit_codes.CONFIG, prefix)
+    except UnknownName as error:
+        _fail("\n".join(error.lines), exit_codes.USAGE, prefix)
+    except InstanceLocked as error:
+        _fail(error.reason, exit_codes.LOCKED, prefix)
+    except WatchfolderError as error:
+        _fail(error.reason, exit_codes.UNFINISHED, prefix)
+
+
+@contextmanager
+def _extra_needed(extra: str, *packages: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in packages:
+            raise
+        _fail(f"{error.name} is not installed: pip install 'watchfolder[{extra}]'", exit_codes.CONFIG)
+
+
+def _fail(text: str, code: int, prefix: str = "") -> NoReturn:
+    for line in text.split("\n"):
+        typer.echo(f"{prefix} {redacted(printable(line))}".lstrip(), err=True)
+    raise typer.Exit(code)
+
+
+def _echo_finding(text: str, *, is_ok: bool = True) -> None:
+    word = typer.style("ok  ", fg="green") if is_ok else typer.style("FAIL", fg="red")
+    typer.echo(f"{word} {redacted(text)}")
+
+
+def _files(number: int) -> str:
+    return f"{number} file" if number == 1 else f"{number} files"

@@ -1,0 +1,26 @@
+"""Does a watchfolder hold this lock? Asked without touching it: a probe that took it could turn a starting one away."""
+
+import os
+
+from watchfolder import disk
+from watchfolder.disk import Place
+
+_KIND, _WHERE = 1, 5  # columns of proc_locks(5)
+_ANONYMOUS = "00"  # major number where the device is no disk: btrfs, overlays, network shares
+
+
+def is_locked(lock: Place) -> bool:
+    """Look the lock up in the kernel's own list. Raises FolderFault when we may not see the file."""
+    found = disk.stat_of(lock)
+    if found is None:
+        return False
+    with open("/proc/locks", encoding="ascii") as locks:
+        held = [line.split() for line in locks]
+    return any(line[_KIND] == "FLOCK" and _is_at(line[_WHERE], found) for line in held)
+
+
+def _is_at(where: str, found: os.stat_result) -> bool:
+    """Compare; on btrfs the kernel lists the file system's device, and stat tells the subvolume's."""
+    major, minor, inode = where.split(":")
+    ours = f"{os.major(found.st_dev):02x}", f"{os.minor(found.st_dev):02x}"
+    return int(inode) == found.st_ino and ((major, minor) == ours or major == ours[0] == _ANONYMOUS)

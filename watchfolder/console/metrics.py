@@ -1,0 +1,75 @@
+"""The status as Prometheus reads it, for node_exporter's textfile collector: `watchfolder status --prometheus`.
+
+watchfolder_up                                       1 while a daemon holds the state directory
+watchfolder_service_state{state}                     1 for the state that it is in, 0 for the others
+watchfolder_delivered_files_total                    since the daemon's start
+watchfolder_delivered_bytes_total                    since the daemon's start
+watchfolder_start_time_seconds                       of the daemon, Unix time; 0 while none runs
+watchfolder_held_files                               whose inbox left the configuration
+watchfolder_journal_broken_entries                   that cannot be read
+watchfolder_inbox_up{inbox}                          1 while its folders are usable
+watchfolder_inbox_files{inbox,state}                 state: waiting, staying, in_progress, deferred, quarantined
+watchfolder_inbox_delivered_today_files{inbox}       since local midnight
+watchfolder_inbox_oldest_waiting_time_seconds{inbox} when the longest-waiting file came, Unix time; 0 without one
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from watchfolder.console.status import Status
+
+_SERVICE_STATES = ("ok", "slowed", "down", "blocked", "unknown")
+_FILE_STATES = ("waiting", "staying", "in_progress", "deferred", "quarantined")
+
+
+def exposition(status: Status) -> str:
+    registry = CollectorRegistry()
+    registry.register(_StatusCollector(status))
+    return generate_latest(registry).decode()
+
+
+class _StatusCollector(Collector):
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield from self._daemon()
+        yield from self._inboxes()
+
+    def _daemon(self) -> Iterator[Metric]:
+        status = self._status
+        started = status.started.timestamp() if status.started else 0.0
+        yield GaugeMetricFamily("watchfolder_up", "Whether a daemon runs.", float(status.is_running))
+        service = GaugeMetricFamily("watchfolder_service_state", "What the service lets us do.", labels=["state"])
+        for state in _SERVICE_STATES:
+            service.add_metric([state], float(state == status.service.state))
+        yield service
+        yield CounterMetricFamily("watchfolder_delivered_files", "Files since the start.", status.delivered)
+        yield CounterMetricFamily("watchfolder_delivered_bytes", "Bytes since the start.", status.delivered_bytes)
+        yield GaugeMetricFamily("watchfolder_start_time_seconds", "When the daemon started.", started)
+        yield GaugeMetricFamily("watchfolder_held_files", "Files whose inbox is not configured.", status.held_files)
+        broken = status.broken_entries
+        yield GaugeMetricFamily("watchfolder_journal_broken_entries", "Entries that cannot be read.", broken)
+
+    def _inboxes(self) -> Iterator[Metric]:
+        is_up = GaugeMetricFamily("watchfolder_inbox_up", "Whether its folders are usable.", labels=["inbox"])
+        files = GaugeMetricFamily("watchfolder_inbox_files", "Files by what they do.", labels=["inbox", "state"])
+        today = GaugeMetricFamily(
+            "watchfolder_inbox_delivered_today_files", "Files since local midnight.", labels=["inbox"]
+        )
+        oldest = GaugeMetricFamily(
+            "watchfolder_inbox_oldest_waiting_time_seconds", "When the oldest came.", labels=["inbox"]
+        )
+        for name, inbox in self._status.inboxes.items():
+            is_up.add_metric([name], float(inbox.state == "ok"))
+            for state in _FILE_STATES:
+                files.add_metric([name, state], getattr(inbox, state) or 0)
+            today.add_metric([name], inbox.delivered_today)
+            since = inbox.oldest_waiting_since
+            oldest.add_metric([name], since.timestamp() if since else 0.0)
+        yield from (is_up, files, today, oldest)

@@ -1,0 +1,60 @@
+"""The bar of `run --once` on a terminal: files done, how fast, how long still."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from typing_extensions import override
+
+from watchfolder.snapshot import Snapshot
+
+_SPEED_SECONDS = 60.0  # the rate is that of the last minute
+
+
+@dataclass
+class Tally:
+    """Files done and files known of. What is known only grows, so that the bar never runs backwards."""
+
+    done: int = 0
+    known: int = 0
+    _steps: list[tuple[float, int]] = field(default_factory=list)
+
+    def take(self, snapshot: Snapshot, now: float) -> None:
+        self.done = snapshot.delivered + snapshot.quarantined
+        waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
+        self.known = max(self.known, self.done + snapshot.in_progress + waiting)
+        self._steps = [step for step in self._steps if step[0] > now - _SPEED_SECONDS]
+        self._steps.append((now, self.done))
+
+    @property
+    def files_per_minute(self) -> float:
+        (began, before), (ended, after) = self._steps[0], self._steps[-1]
+        return (after - before) * 60 / (ended - began) if ended > began else 0.0
+
+    @override
+    def __str__(self) -> str:
+        rate = self.files_per_minute
+        if not rate:
+            return ""
+        minutes, seconds = divmod(round((self.known - self.done) * 60 / rate), 60)
+        return f"{rate:.0f} a minute, {minutes}:{seconds:02} left"
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[Callable[[Snapshot], None]]:
+    """Show a bar for as long as the block lasts; give the function that moves it."""
+    tally = Tally()
+    speed = TextColumn("{task.fields[speed]}")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+    with Progress(*columns, speed, console=console, transient=True) as bar:
+        task = bar.add_task("looking", total=None, speed="")
+
+        def move(snapshot: Snapshot) -> None:
+            tally.take(snapshot, time.monotonic())
+            what = snapshot.blocked or ("the service does not answer" if snapshot.is_down else "protecting")
+            bar.update(task, description=what, completed=tally.done, total=tally.known or None, speed=str(tally))
+
+        yield move

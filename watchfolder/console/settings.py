@@ -1,0 +1,33 @@
+"""The configuration as every command reads it, its key kept out of all that is said from then on."""
+
+from collections.abc import Mapping
+
+from watchfolder import config
+from watchfolder.config import Config
+from watchfolder.errors import ConfigError
+from watchfolder.events import keep_secret
+
+
+def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
+    """Return the configuration in `path`. Raises ConfigError."""
+    found = config.load(path, environ, needs_key=needs_key)
+    keep_secret(found.api.key.get_secret_value())
+    return found
+
+
+def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
+    """Return the configuration for a run. Raises ConfigError, also for a test key that nobody has allowed."""
+    found = read(path, environ)
+    fault = test_key_fault(found)
+    if fault:
+        raise ConfigError(fault)
+    return found
+
+
+def test_key_fault(found: Config) -> str | None:
+    if not found.api.delivers_samples or found.api.allow_test_key:
+        return None
+    return (
+        "api.allow_test_key: this is a test key (sk_test_…): the service would deliver sample pictures, not yours "
+        "protected. Use a live key; or, to try out the way, set api.allow_test_key: true"
+    )

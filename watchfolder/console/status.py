@@ -1,0 +1,278 @@
+"""What waits, moves, is deferred, blocked, delivered today and quarantined, and why: read beside the daemon.
+
+`Status` is also what `status --json` prints: its fields are the documented keys, instants in RFC 3339, sizes in bytes,
+file names escaped as in the log. Later versions may add keys.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from watchfolder import __version__, disk
+from watchfolder.config import Config, Inbox
+from watchfolder.console import history, quarantine
+from watchfolder.console.liveness import is_locked
+from watchfolder.disk import Place
+from watchfolder.events import printable
+from watchfolder.journal import read_orders
+from watchfolder.order import Order, State
+from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from watchfolder.errors import FolderFault
+
+MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
+_SNAPSHOT_LIMIT = 16 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """`state` is ok, slowed (its rate limit sets the pace), down, blocked, or unknown (nothing is running)."""
+
+    state: str = "unknown"
+    reason: str = ""
+    code: str = ""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class OrderStatus:
+    """An order that waits for its time, or for its inbox to come back into the configuration."""
+
+    key: str
+    order_id: str | None
+    inbox: str
+    state: str
+    since: datetime | None
+    files: list[str]
+    not_before: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class QuarantinedFile:
+    inbox: str
+    path: str
+    since: datetime
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class InboxStatus:
+    """Counts are files. `state` is ok, starting, waits (`fault` says for what), or unknown: then `waiting` is null."""
+
+    path: str
+    state: str
+    fault: str = ""
+    fault_code: str = ""
+    watch: str = ""
+    waiting: int | None = None
+    staying: int | None = None  # no pictures, or out of reach
+    oldest_waiting_since: datetime | None = None
+    in_progress: int = 0
+    deferred: int = 0
+    next_try: datetime | None = None
+    deferred_reason: str = ""
+    delivered_today: int = 0
+    delivered_today_bytes: int = 0
+    quarantined: int = 0
+    remarks: dict[str, str] = field(default_factory=dict)  # file → what a person should see to
+
+
+@dataclass(frozen=True)
+class Status:
+    """`headline` says in one sentence what limits or blocks the flow, and what to do."""
+
+    at: datetime
+    headline: str
+    is_running: bool
+    pid: int | None
+    version: str | None
+    started: datetime | None
+    state_dir: str
+    service: ServiceStatus
+    inboxes: dict[str, InboxStatus]
+    deferred: list[OrderStatus]
+    held: list[OrderStatus]
+    held_files: int
+    quarantine: list[QuarantinedFile]
+    faults: list[str]  # what could not be looked at
+    broken_entries: int  # of the journal
+    delivered: int  # files since the start
+    delivered_bytes: int
+    schema: int = 1
+
+
+def gather(config: Config, now: datetime) -> Status:
+    """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read."""
+    is_running, snapshot = running(config.state_dir)
+    broken: list[str] = []
+    orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
+    live = [order for order in orders if order.is_live]
+    faults: list[FolderFault] = []
+    pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
+    homes = {each: _home(each, config) for each in pictures}
+    midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    delivered = [end for end in history.newest_first(config.state_dir, midnight) if end.outcome == State.DELIVERED]
+    inboxes = {
+        name: _inbox(
+            inbox,
+            snapshot.inboxes.get(name) if snapshot else None,
+            [order for order in live if order.inbox == name],
+            [end for end in delivered if end.inbox == name],
+            sum(home == name for home in homes.values()),
+            now,
+        )
+        for name, inbox in config.inboxes.items()
+    }
+    held = [order for order in live if order.inbox not in config.inboxes]
+    deferred = [order for order in live if order.inbox in config.inboxes and not order.is_due(now)]
+    service = _service(snapshot)
+    return Status(
+        at=now,
+        headline=printable(next(_worst_first(config, service, inboxes, held, is_running=is_running))),
+        is_running=is_running,
+        pid=snapshot.pid if snapshot else None,
+        version=snapshot.version if snapshot else __version__,
+        started=snapshot.started if snapshot else None,
+        state_dir=config.state_dir,
+        service=service,
+        inboxes=inboxes,
+        deferred=[_order(order) for order in sorted(deferred, key=lambda order: order.not_before or now)[:MOST_LISTED]],
+        held=[_order(order) for order in held[:MOST_LISTED]],
+        held_files=_files(held),
+        quarantine=[_quarantined(each, homes[each]) for each in pictures[:MOST_LISTED]],
+        faults=[printable(fault.reason) for fault in faults],
+        broken_entries=len(broken),
+        delivered=snapshot.delivered if snapshot else 0,
+        delivered_bytes=snapshot.delivered_bytes if snapshot else 0,
+    )
+
+
+def as_json(status: Status) -> str:
+    return json.dumps(asdict(status), default=datetime.isoformat, indent=2)
+
+
+def running(state_dir: str) -> tuple[bool, Snapshot | None]:
+    """Return whether a daemon runs, and its last word. What a dead one said is no longer true."""
+    if not is_locked(Place(state_dir, "lock")):
+        return False, None
+    try:
+        return True, Snapshot.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _SNAPSHOT_LIMIT))
+    except (FileNotFoundError, ValueError):  # pydantic's is a ValueError
+        return True, None
+
+
+def _home(picture: quarantine.Picture, config: Config) -> str:
+    inbox = quarantine.inbox_of(picture, config.state_dir) or picture.inboxes[0]
+    return inbox.name
+
+
+def _service(snapshot: Snapshot | None) -> ServiceStatus:
+    if snapshot is None:
+        return ServiceStatus()
+    if snapshot.blocked:
+        return ServiceStatus("blocked", snapshot.blocked, snapshot.blocked_code, snapshot.blocked_since)
+    if snapshot.is_down:
+        return ServiceStatus("down", "the service does not answer")
+    return ServiceStatus("slowed", "the service's rate limit sets the pace") if snapshot.is_slowed else _OK
+
+
+_OK = ServiceStatus("ok")
+
+
+def _inbox(
+    inbox: Inbox,
+    seen: InboxSnapshot | None,
+    orders: list[Order],
+    delivered: list[history.Ended],
+    quarantined: int,
+    now: datetime,
+) -> InboxStatus:
+    deferred = sorted((order for order in orders if not order.is_due(now)), key=lambda order: order.not_before or now)
+    facts: dict[str, object] = {}
+    if seen is not None:
+        facts = {
+            name: getattr(seen, name)
+            for name in ("fault", "fault_code", "watch", "waiting", "staying", "oldest_waiting_since", "remarks")
+        }
+    return InboxStatus(
+        path=printable(inbox.path),
+        state=_state(seen),
+        in_progress=_files(orders) - _files(deferred),
+        deferred=_files(deferred),
+        next_try=deferred[0].not_before if deferred else None,
+        deferred_reason=deferred[0].trouble if deferred else "",
+        delivered_today=sum(len(end.files) for end in delivered),
+        delivered_today_bytes=sum(file.delivered_size or 0 for end in delivered for file in end.files),
+        quarantined=quarantined,
+        **facts,  # type: ignore[arg-type] # fields of the same name and type in both
+    )
+
+
+def _state(seen: InboxSnapshot | None) -> str:
+    if seen is None:
+        return "unknown"
+    return "ok" if seen.is_open else "waits" if seen.fault else "starting"
+
+
+def _files(orders: Iterable[Order]) -> int:
+    return sum(len(order.files) for order in orders)
+
+
+def _order(order: Order) -> OrderStatus:
+    return OrderStatus(
+        key=order.key,
+        order_id=order.order_id,
+        inbox=order.inbox,
+        state=str(order.state),
+        since=order.times.get(order.state),
+        files=[printable(file.name) for file in order.files],
+        not_before=order.not_before,
+        reason=printable(order.trouble),
+    )
+
+
+def _quarantined(picture: quarantine.Picture, inbox: str) -> QuarantinedFile:
+    note = quarantine.note_of(picture)
+    path = printable(os.path.join(picture.place.root, picture.place.name))
+    return QuarantinedFile(inbox, path, picture.at, printable(note.reason), printable(note.advice))
+
+
+def _worst_first(
+    config: Config,
+    service: ServiceStatus,
+    inboxes: Mapping[str, InboxStatus],
+    held: list[Order],
+    *,
+    is_running: bool,
+) -> Iterator[str]:
+    """Give all that could be the headline; the first one is."""
+    if not is_running:
+        yield f"watchfolder is not running with {config.state_dir}: start it with systemctl start watchfolder"
+    if service.state == "blocked":
+        yield (
+            f"The service refuses: {service.reason}. Nothing is lost. When that is mended it goes on within "
+            f"{config.api.blocked_probe_seconds:g} s, or at once after systemctl reload watchfolder"
+        )
+    faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]
+    if faults:
+        yield f"Not available: {'; '.join(faults)}. It goes on by itself when the folders are back"
+    if service.state == "down":
+        yield "The service does not answer. Nothing is lost, it goes on by itself; is this machine's network up?"
+    if service.state == "unknown" or any(inbox.state == "starting" for inbox in inboxes.values()):
+        yield "Starting: the first look into the folders is under way"
+    if held:
+        names = ", ".join(sorted({order.inbox for order in held}))
+        yield f"{_files(held)} files belong to inboxes that left the configuration ({names}): put them back to go on"
+    quarantined = sum(inbox.quarantined for inbox in inboxes.values())
+    if quarantined:
+        yield f"Working. {quarantined} files in quarantine need you: each has a note; then watchfolder retry NAME"
+    if service.state == "slowed":
+        yield "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
+    under_way = sum((inbox.waiting or 0) + inbox.in_progress + inbox.deferred for inbox in inboxes.values())
+    yield f"Working: {under_way} files under way" if under_way else "All done, nothing waits"
