@@ -17,7 +17,7 @@ PACKAGE = Path(watchfolder.__file__).parent
 
 LAYERS = (
     {"errors", "events"},
-    {"order", "images", "disk", "names"},
+    {"order", "images", "disk", "names", "snapshot"},
     {"config"},
     {"folders"},
     {"watcher", "journal", "api", "publish"},
@@ -47,7 +47,8 @@ DOORS: Mapping[str, set[str]] = {
     "werkzeug": {"sandbox"},
     "waitress": {"sandbox"},
     "PIL": {"sandbox"},
-    "pydantic": {"order", "config", "journal", "api"},
+    "prometheus_client": {"console.metrics"},
+    "pydantic": {"order", "config", "journal", "api", "snapshot"},
     "pydantic_core": {"config"},
     "typing_extensions": {""},
     "_typeshed": {""},

@@ -7,6 +7,9 @@ import sys
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
+import yaml
+
+from watchfolder.config import ApiSection, Config, Inbox
 from watchfolder.order import TRANSITIONS, State
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +42,31 @@ def test_the_readme_shows_what_help_says() -> None:
     environment = {"COLUMNS": "100", "TERM": "dumb", "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
     said = subprocess.run([program, "--help"], env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert block_after("$ watchfolder --help") == normalised(said.stdout.splitlines())
+
+
+FIELDS = {
+    **{f"api.{name}": ApiSection.model_fields[name] for name in ApiSection.known_keys()},
+    **{name: Config.model_fields[name] for name in Config.known_keys() if name not in {"api", "inboxes"}},
+    **{f"inboxes.NAME.{name}": Inbox.model_fields[name] for name in Inbox.known_keys()},
+}
+
+
+def test_the_readme_s_configuration_table_names_every_field_and_no_other() -> None:
+    assert [name for name, _ in configuration_table()] == list(FIELDS)
+
+
+def test_the_readme_s_configuration_table_shows_the_defaults() -> None:
+    shown = {name: yaml.safe_load(cell.strip("`")) for name, cell in configuration_table() if cell.startswith("`")}
+    optional = {name: field.default for name, field in FIELDS.items() if not field.is_required()}
+    assert shown == {name: default for name, default in optional.items() if default not in {None, "", ()}}
+    required = {name for name, cell in configuration_table() if cell == "required"}
+    assert required == {name for name, field in FIELDS.items() if field.is_required()}
+
+
+def configuration_table() -> list[tuple[str, str]]:
+    """Return name and default of each row below the README's heading "Configuration"."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Configuration\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `([\w.]+)` \| (.*?) \|", section, re.MULTILINE)
 
 
 def block_after(command: str) -> list[str]:

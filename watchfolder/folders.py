@@ -154,7 +154,7 @@ class Folders:
 def read_token(path: str) -> str | None:
     """Return the folder's token, None when it has none. Raises FolderFault when the folder does not answer."""
     try:
-        return disk.read_bytes(Place(path, TOKEN), _LIMIT).decode("ascii", "replace").strip() or None
+        return disk.read_bytes(Place(path, TOKEN), _LIMIT).decode("ascii", "replace").strip(" \r\n\0") or None
     except FileNotFoundError:
         return None
 

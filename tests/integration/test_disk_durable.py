@@ -127,9 +127,12 @@ def test_a_new_file_never_replaces_another(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_tells_the_one_who_writes_block_by_block(tmp_path: Path) -> None:
-    with tmpfs(tmp_path / "small", size="64k") as small, pytest.raises(FolderFault) as caught:
-        with disk.new_file(place(small, "part")) as write:
-            write(b"x" * 200_000)
+    with (
+        tmpfs(tmp_path / "small", size="64k") as small,
+        pytest.raises(FolderFault) as caught,
+        disk.new_file(place(small, "part")) as write,
+    ):
+        write(b"x" * 200_000)
     assert caught.value.code == "ENOSPC"
 
 

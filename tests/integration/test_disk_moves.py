@@ -89,7 +89,12 @@ def test_a_move_never_replaces_a_file_even_of_the_same_bytes(here: Path, there: 
 def test_a_move_never_replaces_anything_else(here: Path, there: Path, kind: str) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     target = there / "a.jpg"
-    {"folder": target.mkdir, "dangling link": lambda: target.symlink_to("x"), "fifo": lambda: os.mkfifo(target)}[kind]()
+    if kind == "folder":
+        target.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(target)
+    else:
+        target.symlink_to("x")
     with pytest.raises(FileExistsError):
         move(here, there)
     assert files_in(here) == {"a.jpg": b"picture"}
@@ -418,9 +423,11 @@ def test_an_outbox_folder_that_vanishes_is_not_a_delivery_that_has_happened(
     (here / "a.jpg").write_bytes(b"picture")
     link = os.link
 
-    def after_a_person_removed_the_folder(*names: str, **folders: int) -> None:
+    def after_a_person_removed_the_folder(
+        source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int, follow_symlinks: bool
+    ) -> None:
         (there / "sub").rmdir()
-        link(*names, **folders)  # type: ignore[misc]
+        link(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(os, "link", after_a_person_removed_the_folder)
     with pytest.raises(FolderFault):

@@ -7,6 +7,7 @@ a cache); each is mounted, which replays the file system's own journal, and a da
 
 import ctypes
 import errno
+import fcntl
 import os
 import random
 import shutil
@@ -19,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from campaign import Verdict
-from deaths import mischief_of
 from power_cuts import Scene, Service, judge, noted_services
 from stage import Stage
 from stories import Story
@@ -153,6 +153,8 @@ class BlockCut:
     base: Path
     writes: Sequence[_Written] = field(repr=False)
     mount_at: Path
+    options: str
+    must_be_alone: bool
 
 
 def cuts_of(stage: Stage, group: str, story: Story, name: str, shelf: Path) -> Iterator[BlockCut]:
@@ -174,7 +176,7 @@ def cuts_of(stage: Stage, group: str, story: Story, name: str, shelf: Path) -> I
                     disk.log.append(_Asked(requests))
 
             with noted_services(stage.sandbox, note) as services:
-                ending = stage.run(mischief=mischief_of(stage, story))
+                ending = stage.run(mischief=story.mischief)
             found = complaints(stage, outcome())
             assert ending.word in {"done", "quarantined"}, ending
             assert not found, found
@@ -185,7 +187,9 @@ def cuts_of(stage: Stage, group: str, story: Story, name: str, shelf: Path) -> I
     finally:
         stage.root = root
     for label, requests, writes in _states(log):
-        yield BlockCut(group, label, scene, services[requests], shelf / f"{name}.base", writes, shelf / "root")
+        base, options = shelf / f"{name}.base", ",nouuid" if name == "xfs" else ""
+        service = services[requests]
+        yield BlockCut(group, label, scene, service, base, writes, shelf / "root", options, name == "btrfs")
 
 
 def _states(log: Sequence[_Entry]) -> Iterator[tuple[str, int, Sequence[_Written]]]:
@@ -217,17 +221,27 @@ def play(stage: Stage, cut: BlockCut) -> Verdict:
         for write in cut.writes:
             file.seek(write.offset)
             file.write(write.data)
-    try:
-        _sh("mount", "-o", "loop", str(image), str(cut.mount_at))
-    except subprocess.CalledProcessError as error:  # the file system's own loss, not ours
-        return Verdict(cut.group, was_struck=False, at=f"{cut.label}: does not mount: {error.stderr.strip()}")
-    root, stage.root = stage.root, cut.mount_at
-    try:
-        cut.service.restore(stage.sandbox)
-        return Verdict(cut.group, was_struck=True, faults=judge(stage, cut.scene.pictures), at=cut.label)
-    finally:
-        stage.root = root
-        _sh("umount", str(cut.mount_at))
+    with _alone(cut):
+        try:
+            _sh("mount", "-o", f"loop{cut.options}", str(image), str(cut.mount_at))
+        except subprocess.CalledProcessError as error:  # the file system's own loss, not ours
+            return Verdict(cut.group, was_struck=False, at=f"{cut.label}: does not mount: {error.stderr.strip()}")
+        root, stage.root = stage.root, cut.mount_at
+        try:
+            cut.service.restore(stage.sandbox)
+            return Verdict(cut.group, was_struck=True, faults=judge(stage, cut.scene.pictures), at=cut.label)
+        finally:
+            stage.root = root
+            _sh("umount", str(cut.mount_at))
+
+
+@contextmanager
+def _alone(cut: BlockCut) -> Iterator[None]:
+    """Let no other worker mount the same disk meanwhile, where the kernel would take two copies for one disk."""
+    with cut.base.with_suffix(".lock").open("w") as lock:
+        if cut.must_be_alone:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

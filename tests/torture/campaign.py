@@ -41,6 +41,8 @@ class Row:
     def take(self, verdict: Verdict) -> None:
         self.cases += 1
         self.missed += not verdict.was_struck
+        if "does not mount" in verdict.at:
+            self.examples.setdefault("missed", verdict.at)
         self.violations += bool(verdict.faults)
         for fault in verdict.faults:
             self.kinds[fault] += 1
@@ -48,7 +50,7 @@ class Row:
 
     def lines(self) -> list[str]:
         figures = f"{self.points:6} points {self.cases:6} cases {self.violations:4} violations"
-        missed = f" {self.missed} not reached" if self.missed else ""
+        missed = f" {self.missed} not reached {self.examples.get('missed', '')}" if self.missed else ""
         head = f"{self.name:44} {figures}{missed}  {self.seconds:.0f} s"
         return [
             head,

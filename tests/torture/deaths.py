@@ -26,8 +26,11 @@ def calls_of(stage: Stage, story: Story) -> list[Call]:
     """Return the calls of an undisturbed life, which must be without a fault."""
     stage.clear()
     outcome = story.set_up(stage)
-    ending = stage.run(mischief=mischief_of(stage, story))
+    ending = stage.run(mischief=story.mischief, command=story.command)
     calls = stage.faults.calls()
+    if story.command:
+        assert ending.word == "exit 0", ending
+        ending = stage.finish()
     found = [*_of_ending(ending.word, ending.error), *complaints(stage, outcome())]
     assert not found, f"{story.name}, undisturbed: {found}\n{stage.log()[-3000:]}"
     return calls
@@ -52,7 +55,7 @@ def second_deaths_of(stage: Stage, group: str, story: Story) -> Iterator[Death]:
             continue
         stage.clear()
         story.set_up(stage)
-        stage.run(first.plan, mischief=mischief_of(stage, story))
+        stage.run(first.plan, mischief=story.mischief)
         stage.run()
         recovery = tuple(sorted(plain(where([call], 1, stage)) for call in stage.faults.calls()))  # threads take turns
         if recovery in known:
@@ -67,7 +70,7 @@ def play(stage: Stage, death: Death) -> Verdict:
     stage.clear()
     outcome = story.set_up(stage)
     found = []
-    ending = stage.run(death.plan, mischief=mischief_of(stage, story))
+    ending = stage.run(death.plan, mischief=story.mischief, command=story.command)
     was_struck = stage.faults.struck > 0
     calls = stage.faults.calls()
     if was_struck != (ending.word == "killed"):
@@ -76,6 +79,8 @@ def play(stage: Stage, death: Death) -> Verdict:
         stage.run(death.second)
         was_struck = stage.faults.struck > 0
         calls = stage.faults.calls()
+    if story.command:  # a person gives the command again
+        stage.run(command=story.command)
     ending = stage.finish()
     found += _of_ending(ending.word, ending.error, ending.left)
     found += complaints(stage, outcome())
@@ -96,10 +101,6 @@ def breaks(stage: Stage) -> Iterator[str]:
 def _of_ending(word: str, error: str, left: Sequence[str] = ()) -> Iterator[str]:
     if word not in {"done", "quarantined"}:
         yield f"ended: {word} {error} {list(left)}"
-
-
-def mischief_of(stage: Stage, story: Story) -> tuple[str, str]:
-    return story.mischief, str(stage.aside / "accomplice")
 
 
 def where(calls: Sequence[Call], at: int, stage: Stage) -> str:

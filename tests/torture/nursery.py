@@ -18,15 +18,16 @@ _WARM = Path(__file__).with_name("warm.py")
 
 @dataclass(frozen=True)
 class Run:
-    """What one daemon is to do."""
+    """What one child is to do."""
 
     config: str
     key: str
     log: str
     result: str
     once: bool = True
-    mischief: str = ""
-    mischief_at: str = ""
+    mischief: str = ""  # of warm.MISCHIEF
+    accomplice: str = ""  # the file that it is done to
+    command: tuple[str, ...] = ()  # another command of watchfolder than the daemon
 
 
 @dataclass

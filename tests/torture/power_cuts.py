@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from campaign import Verdict
-from deaths import breaks, mischief_of
+from deaths import breaks
 from faults import Trait
 from stage import Picture, Stage
 from stories import Story
@@ -59,19 +59,19 @@ class Scene:
 
     pictures: Sequence[Picture]
     foreign: dict[str, bytes]
-    originals: str
+    deletes_originals: bool
     traits: Trait
     root: str
 
     def set_up(self, stage: Stage) -> None:
         stage.clear()
-        stage.use_originals(self.originals)
+        stage.deletes_originals = self.deletes_originals
         stage.foreign, stage.traits = dict(self.foreign), self.traits
 
     @classmethod
     def of(cls, stage: Stage, pictures: Sequence[Picture]) -> "Scene":
-        assert isinstance(stage.originals, str), "the model knows one file system"
-        return cls(pictures, dict(stage.foreign), stage.originals, stage.traits, str(stage.root))
+        assert not stage.elsewhere, "the model knows one file system"
+        return cls(pictures, dict(stage.foreign), stage.deletes_originals, stage.traits, str(stage.root))
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def cuts_of(stage: Stage, group: str, story: Story) -> Iterator[Cut]:
     outcome = story.set_up(stage)
     before, log = Disk.of(stage.root), stage.aside / "strace"
     with noted_services(stage.sandbox) as services:
-        ending = stage.run_watched(traced(log), mischief_of(stage, story))
+        ending = stage.run_watched(traced(log), mischief=story.mischief)
     found = complaints(stage, outcome())
     assert ending.word in {"done", "quarantined"}, ending
     assert not found, found

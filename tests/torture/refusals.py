@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from campaign import Verdict
-from deaths import breaks, mischief_of, where
+from deaths import breaks, where
 from faults import Action, Call, Plan, Trait
 from nursery import Ending
 from stage import Fate, Picture, Stage
@@ -48,7 +48,7 @@ def play(stage: Stage, refusal: Refusal) -> Verdict:
     stage.clear()
     outcome = story.set_up(stage)
     stage.traits &= ~Trait.COUNT_SENDS
-    stage.start(refusal.plan, once=False, mischief=mischief_of(stage, story))
+    stage.start(refusal.plan, once=False, mischief=story.mischief)
     found = [*_suffer(stage, refusal.plan), *_recover(stage, outcome)]
     was_struck, calls = stage.faults.struck > 0, stage.faults.calls()
     ending = stage.finish()

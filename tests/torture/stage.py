@@ -63,7 +63,8 @@ class Stage:
         self.aside = aside
         self.root = aside / "root"
         self.traits = Trait.COUNT_SENDS
-        self.originals: Path | str = ""  # elsewhere: on another file system; or the word: delete
+        self.elsewhere: dict[str, Path] = {}  # folders that lie on another file system
+        self.deletes_originals = False
         self.foreign: dict[str, bytes] = {}  # files of other people below root, which must stay as they are
         self.more_inboxes = ""  # further lines of the configuration
         self._faults = faults
@@ -75,7 +76,9 @@ class Stage:
     def clear(self) -> None:
         """Begin a new life: empty folders, a service that knows nothing."""
         self.traits = Trait.COUNT_SENDS
-        self.use_originals("")
+        for folder in self.elsewhere.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        self.elsewhere, self.deletes_originals = {}, False
         self.foreign, self.more_inboxes = {}, ""
         shutil.rmtree(self.root, ignore_errors=True)
         for name in ("inbox", "outbox", "quarantine", "state"):
@@ -86,14 +89,19 @@ class Stage:
         self.sandbox.credits_left = None
         self.sandbox.processing_seconds = 0.01
 
-    def use_originals(self, originals: Path | str) -> None:
-        """Say where the originals go: a folder (it is removed when the stage is cleared), `delete`, or the default."""
-        if isinstance(self.originals, Path):
-            shutil.rmtree(self.originals, ignore_errors=True)
-        self.originals = originals
+    def put_elsewhere(self, name: str) -> None:
+        """Let a folder lie on another file system, where there is one."""
+        folder = other_file_system()
+        if folder is not None:
+            self.elsewhere[name] = folder
 
     def folder(self, name: str) -> Path:
-        return self.originals if name == "originals" and isinstance(self.originals, Path) else self.root / name
+        return self.elsewhere.get(name, self.root / name)
+
+    @property
+    def accomplice(self) -> Path:
+        """A second name of a file, outside the root, for whoever changes it meanwhile; `.new` holds the new content."""
+        return self.aside / "accomplice"
 
     def drop(self, picture: Picture) -> Path:
         """Put the picture into the inbox; no daemon is at work yet."""
@@ -113,17 +121,26 @@ class Stage:
 
     # --- the play
 
-    def run(self, plan: Plan | None = None, *, once: bool = True, mischief: tuple[str, str] = ("", "")) -> Ending:
-        """Let one daemon work until it ends, dies or hangs."""
-        self.start(plan, once=once, mischief=mischief)
+    def run(self, plan: Plan | None = None, *, mischief: str = "", command: Sequence[str] = ()) -> Ending:
+        """Let one daemon (or one other command) work until it ends, dies or hangs."""
+        self.start(plan, once=True, mischief=mischief, command=command)
         return self.wait(_RUN_SECONDS)
 
-    def start(self, plan: Plan | None = None, *, once: bool = False, mischief: tuple[str, str] = ("", "")) -> None:
-        roots = [self.root, self.originals] if isinstance(self.originals, Path) else [self.root]
-        self._faults.arm(plan or Plan(), roots, self.traits)
-        what, where = mischief
-        log, result = str(self.aside / "log"), str(self.aside / "result")
-        self._nursery.start(Run(str(self._configured()), self.sandbox.key, log, result, once, what, where))
+    def start(
+        self, plan: Plan | None = None, *, once: bool = False, mischief: str = "", command: Sequence[str] = ()
+    ) -> None:
+        self._faults.arm(plan or Plan(), [self.root, *self.elsewhere.values()], self.traits)
+        run = Run(
+            config=str(self._configured()),
+            key=self.sandbox.key,
+            log=str(self.aside / "log"),
+            result=str(self.aside / "result"),
+            once=once,
+            mischief=mischief,
+            accomplice=str(self.accomplice),
+            command=tuple(command),
+        )
+        self._nursery.start(run)
 
     def wait(self, seconds: float) -> Ending:
         try:
@@ -131,7 +148,7 @@ class Stage:
         finally:
             self._faults.disarm()
 
-    def run_watched(self, words: Sequence[str], mischief: tuple[str, str]) -> Ending:
+    def run_watched(self, words: Sequence[str], *, mischief: str) -> Ending:
         """Let one daemon work, watched by the program that `words` start."""
         nursery = self._nursery
         with Nursery(self._faults.environment, words) as self._nursery:
@@ -161,13 +178,13 @@ class Stage:
 
     def _configured(self) -> Path:
         path = self.aside / "config.yaml"
-        originals = f", originals: {self.originals}" if self.originals else ""
+        originals = f", originals: {'delete' if self.deletes_originals else self.folder('originals')}"
         path.write_text(
             f"api: {{base_url: '{self.sandbox.url}', requests_per_minute: 0, reads: v3}}\n"
             f"state_dir: {self.root}/state\n"
             "inboxes:\n"
             f"  {INBOX}: {{path: {self.root}/inbox, outbox: {self.root}/outbox, "
-            f"quarantine: {self.root}/quarantine{originals}, settle_seconds: 0}}\n"
+            f"quarantine: {self.folder('quarantine')}{originals}, settle_seconds: 0}}\n"
             f"{self.more_inboxes}",
             "utf-8",
         )
@@ -199,12 +216,12 @@ def keep_mounts_private() -> None:
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
-def other_file_system() -> Path | str:
-    """Return a folder on another file system than `fast_folder`'s; the default where there is none to write to."""
+def other_file_system() -> Path | None:
+    """Return a folder on another file system than `fast_folder`'s, if there is one to write to."""
     folder, fast = Path(tempfile.mkdtemp(prefix="torture-")), fast_folder()
     is_other = folder.stat().st_dev != fast.stat().st_dev
     fast.rmdir()
     if is_other:
         return folder
     folder.rmdir()
-    return ""
+    return None

@@ -3,10 +3,9 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from faults import Trait
-from stage import Fate, Picture, Stage, other_file_system, picture
+from stage import Fate, Picture, Stage, picture
 
 Outcome = Callable[[], Sequence[Picture]]
 """Asked at the end: what must have become of everything."""
@@ -18,7 +17,8 @@ class Story:
 
     name: str
     set_up: Callable[[Stage], Outcome]
-    mischief: str = ""  # of warm.MISCHIEF, done to `aside/accomplice`, a second name of the picture
+    mischief: str = ""  # of warm.MISCHIEF, done to the stage's accomplice
+    command: tuple[str, ...] = ()  # what the faults befall, instead of a daemon
 
 
 def _drop_all(stage: Stage, pictures: Sequence[Picture]) -> Outcome:
@@ -55,15 +55,31 @@ def _is_no_picture(stage: Stage) -> Outcome:
     return _drop_all(stage, [Picture("text.jpg", b"%PDF-1.4 no picture at all", Fate.QUARANTINED, paid=0)])
 
 
-def _comes_back_from_quarantine(stage: Stage) -> Outcome:
-    """Paid for, then refused; a person moves it back: the same order goes on."""
-    one = picture("a.jpg", 3)
+def _was_refused(stage: Stage) -> Picture:
+    """Bring a picture into quarantine that is paid for and whose order is alive at the service."""
+    one = picture("sub/a.jpg", 3)
     stage.drop(one)
     stage.sandbox.faults.add("link", "answer", status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
     ending = stage.run()
     assert ending.word == "quarantined", ending
-    (stage.root / "quarantine" / one.name).rename(stage.root / "inbox" / one.name)
-    return lambda: [replace(one, earlier=(Fate.QUARANTINED,))]
+    return replace(one, earlier=(Fate.QUARANTINED,))
+
+
+def _comes_back_from_quarantine(stage: Stage) -> Outcome:
+    """A person moves it back: the same order goes on."""
+    one = _was_refused(stage)
+    (stage.folder("quarantine") / one.name).rename(stage.root / "inbox" / one.name)
+    return lambda: [one]
+
+
+def _is_to_be_retried(stage: Stage) -> Outcome:
+    one = _was_refused(stage)
+    return lambda: [one]
+
+
+def _is_to_be_retried_from_elsewhere(stage: Stage) -> Outcome:
+    stage.put_elsewhere("quarantine")
+    return _is_to_be_retried(stage)
 
 
 def _key_is_taken(stage: Stage) -> Outcome:
@@ -88,7 +104,7 @@ def _changes_before_upload(stage: Stage) -> Outcome:
     """The file goes back to the inbox and is taken again as what it now is; the first order is never paid."""
     one = picture("a.jpg", 4)
     _give_accomplice(stage, one)
-    return lambda: [replace(one, content=_accomplice(stage).read_bytes())]
+    return lambda: [replace(one, content=stage.accomplice.read_bytes())]
 
 
 def _changes_after_confirm(stage: Stage) -> Outcome:
@@ -97,7 +113,7 @@ def _changes_after_confirm(stage: Stage) -> Outcome:
     _give_accomplice(stage, one)
 
     def outcome() -> Sequence[Picture]:
-        now = _accomplice(stage).read_bytes()
+        now = stage.accomplice.read_bytes()
         if now == one.content:
             return [one]
         return [replace(one, keeps_original=False), replace(one, content=now, delivered_as="a (2).jpg")]
@@ -107,22 +123,18 @@ def _changes_after_confirm(stage: Stage) -> Outcome:
 
 def _give_accomplice(stage: Stage, one: Picture) -> None:
     """Drop the picture with a second name outside the root, and what shall be written there meanwhile."""
-    os.link(stage.drop(one), _accomplice(stage))
-    _accomplice(stage).with_name("accomplice.new").write_bytes(picture(one.name, 77).content)
-
-
-def _accomplice(stage: Stage) -> Path:
-    return stage.aside / "accomplice"
+    os.link(stage.drop(one), stage.accomplice)
+    stage.accomplice.with_suffix(".new").write_bytes(picture(one.name, 77).content)
 
 
 def _originals_elsewhere(stage: Stage) -> Outcome:
     """Originals on another file system: copied, compared, and only then removed."""
-    stage.use_originals(other_file_system())
+    stage.put_elsewhere("originals")
     return _one_file(stage)
 
 
 def _originals_deleted(stage: Stage) -> Outcome:
-    stage.use_originals("delete")
+    stage.deletes_originals = True
     return _drop_all(stage, [replace(picture("a.jpg", 6), keeps_original=False)])
 
 
@@ -146,6 +158,8 @@ STORIES = {
         Story("quarantine: failed", _fails_at_the_service),
         Story("quarantine: no picture", _is_no_picture),
         Story("retry", _comes_back_from_quarantine),
+        Story("retry: the command", _is_to_be_retried, command=("retry", "--all")),
+        Story("retry: the command, from elsewhere", _is_to_be_retried_from_elsewhere, command=("retry", "--all")),
         Story("re-key: key taken", _key_is_taken),
         Story("re-key: forgotten", _service_forgets),
         Story("redo: upload lost", _upload_is_lost),

@@ -11,23 +11,23 @@ import secrets
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
-from watchfolder import config, daemon, intake, pipeline
-from watchfolder.console import logs
+from watchfolder import config, daemon, intake
+from watchfolder.console import cli, logs
 from watchfolder.daemon import keeper
 from watchfolder.disk import places
 from watchfolder.order import Order, State
-from watchfolder.pipeline import steps
+from watchfolder.pipeline import steps, tempo
 
 _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
-    pipeline: {
-        "_FIRST_LOOK_SECONDS": 0.02,
-        "_FOLDER_BACKOFF_SECONDS": 0.03,
-        "_FIRST_BACKOFF_SECONDS": 0.03,
-        "_LONGEST_BACKOFF_SECONDS": 0.06,
-        "_FORGOTTEN_AGAIN_SECONDS": 0.0,
-        "_RECOVERY_SPREAD_SECONDS": 0.05,
+    tempo: {
+        "FIRST_LOOK_SECONDS": 0.02,
+        "FOLDER_BACKOFF_SECONDS": 0.03,
+        "FIRST_BACKOFF_SECONDS": 0.03,
+        "LONGEST_BACKOFF_SECONDS": 0.06,
+        "FORGOTTEN_AGAIN_SECONDS": 0.0,
+        "RECOVERY_SPREAD_SECONDS": 0.05,
     },
     intake: {"_FAULT_SECONDS": 0.03},
     keeper: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
@@ -63,20 +63,34 @@ def _become_daemon(run: dict[str, Any]) -> None:
         os.dup2(stream.fileno(), 2)
         logs.configure("json", logging.INFO, {}, stream)
         if run["mischief"]:
-            MISCHIEF[run["mischief"]](run["mischief_at"])
-        environ = {"BIZMORI_API_KEY": run["key"]}
-
-        def read() -> config.Config:
-            return _quickened(config.load(run["config"], environ))
-
-        outcome = daemon.run(read(), read, once=run["once"])
-        ending = {"ending": str(outcome.ending), "left": outcome.left}
+            MISCHIEF[run["mischief"]](run["accomplice"])
+        ending = _command(run, stream) if run["command"] else _daemon(run)
     except BaseException as error:  # noqa: BLE001 - told to the parent, whatever it is
         ending = {"ending": "raised", "error": f"{type(error).__name__}: {error}"}
     finally:
         with open(run["result"], "w", encoding="utf-8") as result:
             json.dump(ending, result)
         os._exit(0)
+
+
+def _daemon(run: dict[str, Any]) -> dict[str, object]:
+    environ = {"BIZMORI_API_KEY": run["key"]}
+
+    def read() -> config.Config:
+        return _quickened(config.load(run["config"], environ))
+
+    outcome = daemon.run(read(), read, once=run["once"])
+    return {"ending": str(outcome.ending), "left": outcome.left}
+
+
+def _command(run: dict[str, Any], output: TextIO) -> dict[str, object]:
+    os.dup2(output.fileno(), 1)
+    sys.argv = ["watchfolder", *run["command"], "--config", run["config"]]
+    try:
+        cli.main()
+    except SystemExit as left:
+        return {"ending": f"exit {left.code}"}
+    return {"ending": "broke"}
 
 
 def _quickened(configured: config.Config) -> config.Config:

@@ -71,7 +71,7 @@ def _of_strays(stage: Stage) -> Iterator[str]:
             if _is_ours(name) and name != _MARK and not _is_owner(name):
                 yield f"{folder}: left over: {plain(name)}"
     work = stage.root / "inbox" / _HIDDEN
-    for instance in work.iterdir() if work.is_dir() else ():
+    for instance in filter(Path.is_dir, work.iterdir() if work.is_dir() else ()):
         for each in instance.iterdir():
             if each.is_dir():
                 yield f"inbox: orphaned work folder {plain(each.name)}"

@@ -29,6 +29,7 @@ _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)")
 _UNFINISHED = " <unfinished ...>"
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _FOLDER_OF = re.compile(r"^(?:AT_FDCWD|-?\d+)(?:<((?:\\x[0-9a-f]{2})+|[^>]*)>)?")
+_MODE = re.compile(r"O_CREAT[^,]*, (0\d+)")
 _REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) /")
 
 Node = int
@@ -54,6 +55,7 @@ class Add:
     name: str
     node: Node
     is_folder: bool
+    mode: int = 0o644  # less the umask
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Disk:
     names: dict[tuple[Node, str], Node]
     contents: dict[Node, bytes]
     mtimes: dict[Node, int]
+    modes: dict[Node, int]  # of the files that the program made
 
     @classmethod
     def of(cls, root: Path) -> "Disk":
@@ -114,7 +117,7 @@ class Disk:
                 node = names[above, path.name] = node_of(path)
                 if path.name in files:
                     contents[node], mtimes[node] = path.read_bytes(), path.lstat().st_mtime_ns
-        return cls(top, names, contents, mtimes)
+        return cls(top, names, contents, mtimes, {})
 
     def by_path(self) -> dict[str, bytes | None]:
         """Return the content of each file, None for each folder."""
@@ -160,6 +163,7 @@ class State:
             os.link(paths[node], path)
         else:
             path.write_bytes(self.disk.contents[node])
+            path.chmod(self.disk.modes.get(node, 0o644))
             if node in self.disk.mtimes:
                 os.utime(path, ns=(self.disk.mtimes[node],) * 2)
         paths[node] = path
@@ -270,7 +274,8 @@ class Recording:
         if node is None:
             node = self._new()
             self._sizes[node] = 0
-            self._add(place, node, is_folder=False)
+            mode = _MODE.search(arguments)
+            self._add(place, node, is_folder=False, mode=int(mode[1], 8) & ~_umask() if mode else 0o644)
         elif "O_TRUNC" in arguments:
             self._truncate(node, 0)
         self._open[result] = _Handle(node, is_appending="O_APPEND" in arguments)
@@ -309,10 +314,10 @@ class Recording:
         self._nodes += 1
         return self._nodes - 1
 
-    def _add(self, place: "_Place | None", node: Node, *, is_folder: bool) -> None:
+    def _add(self, place: "_Place | None", node: Node, *, is_folder: bool, mode: int = 0o644) -> None:
         if place is not None:
             self._names[place] = node
-            self.operations.append(Add(*place, node, is_folder))
+            self.operations.append(Add(*place, node, is_folder, mode))
 
     def _remove(self, place: "_Place | None") -> None:
         if place is not None:
@@ -371,6 +376,12 @@ _TOP: _Place = (-1, "")
 def _number(arguments: str) -> int:
     found = re.match(r"-?\d+", arguments)
     return int(found[0]) if found else -1
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _plain(text: str) -> bytes:
@@ -448,14 +459,15 @@ def _built(
     half: set[int],
     instead: dict[int, Write] | None = None,
 ) -> Disk:
-    disk = Disk(before.root, dict(before.names), dict(before.contents), dict(before.mtimes))
-    files = {each.node for each in done if isinstance(each, Add) and not each.is_folder}
+    made = [each for each in done if isinstance(each, Add) and not each.is_folder]
+    modes = {each.node: each.mode for each in reversed(made)}  # a later name of a file says nothing of its mode
+    disk = Disk(before.root, dict(before.names), dict(before.contents), dict(before.mtimes), modes)
     for at, each in enumerate(done):
         if at in chosen:
             _apply((instead or {}).get(at, each), disk)
         elif at in half and isinstance(each, Rename):
             disk.names[each.folder, each.name] = each.node
-    for node in files & set(disk.names.values()):
+    for node in modes.keys() & set(disk.names.values()):
         disk.contents.setdefault(node, b"")
     return _reachable(disk)
 
@@ -496,7 +508,7 @@ def _reachable(disk: Disk) -> Disk:
                     inside.add(node)
                     waiting.append(node)
     contents = {node: content for node, content in disk.contents.items() if node in names.values()}
-    return Disk(disk.root, names, contents, disk.mtimes)
+    return Disk(disk.root, names, contents, disk.mtimes, disk.modes)
 
 
 def _told(each: Operation) -> str:

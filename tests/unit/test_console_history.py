@@ -33,7 +33,7 @@ def state_dir(tmp_path: Path) -> str:
     """Return a state directory whose history goes over the end of a month."""
     journal = Journal(str(tmp_path))
     for number, key in enumerate(KEYS):
-        journal.record(ended(key, MIDNIGHT + timedelta(hours=number - 2)))
+        journal.record(journal.adopt(ended(key, MIDNIGHT + timedelta(hours=number - 2))))
     return str(tmp_path)
 
 
@@ -58,7 +58,8 @@ def test_a_torn_line_costs_itself_alone(state_dir: str) -> None:
 
 def test_names_come_back_as_the_bytes_that_they_were(tmp_path: Path) -> None:
     name = b"caf\xe9 100%.jpg".decode("utf-8", "surrogateescape")
-    Journal(str(tmp_path)).record(ended(KEYS[0], MIDNIGHT, name))
+    journal = Journal(str(tmp_path))
+    journal.record(journal.adopt(ended(KEYS[0], MIDNIGHT, name)))
     (end,) = history.newest_first(str(tmp_path))
     assert (end.files[0].name, end.files[0].delivered) == (name, name)
 

@@ -178,10 +178,10 @@ def test_json_in_the_journal_carries_the_priority_that_the_journal_takes_off(tmp
 
 
 def test_libraries_are_heard_from_warning_on_and_named() -> None:
-    library = logging.getLogger("waitress.queue")
+    library = logging.getLogger("urllib3.connectionpool")
     loud, quiet = lambda: library.warning("Task queue depth is %d", 3), lambda: library.info("quiet")
     [line] = logged(quiet, loud, level=logging.DEBUG)
-    assert without_time(line) == 'WARNING waitress.queue message="Task queue depth is 3"'
+    assert without_time(line) == 'WARNING urllib3.connectionpool message="Task queue depth is 3"'
 
 
 def test_the_level_is_that_of_our_own_events() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,7 @@ released → quarantined
 
 def drawn() -> set[tuple[str, str]]:
     lines = [line.split(" → ") for line in DIAGRAM.strip().splitlines()]
-    return {pair for states in lines for pair in zip(states, states[1:], strict=False)}
+    return {pair for states in lines for pair in pairwise(states)}
 
 
 def an_order(**facts: object) -> Order:

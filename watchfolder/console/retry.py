@@ -69,6 +69,7 @@ def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | F
 
 def _move_back(picture: Picture, inbox: Inbox) -> Moved:
     target = Place(inbox.path, picture.place.name)
+    disk.sweep(inbox.path, disk.HIDDEN, _OWNER)  # what an interrupted retry left
     for number in range(2, _MOST_NUMBERS):
         try:
             disk.move(picture.place, target, owner=_OWNER)

@@ -61,7 +61,7 @@ class House:
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             keeper = self._keepers[name] = self._keeper(inbox, intake)
             bench = Bench(inbox, self._journal, folders, publisher, self._service, transfers)
-            rooms[name] = Room(bench, intake, keeper.wake)
+            rooms[name] = Room(bench, intake, keeper.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
         self._tell_held_orders()
         for keeper in self._keepers.values():

@@ -70,7 +70,7 @@ class Keeper:
             if self._is_watching:
                 self.watcher.stop()
                 self._is_watching = False
-            due = self.intake.open(now)
+            due = self.intake.reopen(now)
             if not self.intake.is_open:
                 return due
         if not self._is_watching:

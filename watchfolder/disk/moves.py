@@ -117,7 +117,7 @@ def publish_new(part: Place, target: Place) -> None:
             sync_folder(folder)
             with contextlib.suppress(FileNotFoundError):  # renamed, not linked
                 os.unlink(part.base, dir_fd=parts)
-                sync_folder(parts)
+            sync_folder(parts)
     except FileNotFoundError:
         _require_gone(part)
         raise
@@ -205,7 +205,7 @@ def _is_placeholder(folder: int, name: str) -> bool:
     except OSError:
         return False
     try:
-        words = os.read(descriptor, len(_PLACEHOLDER) + 1)
+        words = os.read(descriptor, len(_PLACEHOLDER) + 1).rstrip(b"\0")  # a power cut can leave the length alone
         return _PLACEHOLDER.startswith(words) and (bool(words) or _is_private(descriptor))
     finally:
         os.close(descriptor)

@@ -115,7 +115,7 @@ class Intake:
 
     # --- from the inbox's own thread
 
-    def open(self, now: float) -> float:
+    def reopen(self, now: float) -> float:
         """Check the folders and deal with what a crash left; return when to try again if that failed."""
         try:
             self._folders.require(self.inbox)

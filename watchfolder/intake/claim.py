@@ -213,7 +213,9 @@ class Claims:
     def _sweep(self) -> None:
         work = self._folders.work(self._inbox)
         disk.sweep(work.root, work.name)
-        keep = {file.part for order in self._journal.orders() for file in order.files if file.part}
+        keep = {
+            file.part for order in self._journal.orders() for file in order.files if file.part and not file.is_delivered
+        }
         for root in {self._inbox.outbox, self._inbox.quarantine, self._inbox.originals, self._inbox.path} - {None}:
             assert root is not None  # noqa: S101 - taken out one line above
             swept = sum(disk.sweep(root, folder, self._journal.instance, keep=keep) for folder in ("", disk.HIDDEN))

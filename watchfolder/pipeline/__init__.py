@@ -1,7 +1,6 @@
-"""What follows what, and when: runs the due steps of all orders side by side, and decides what each outcome means."""
+"""What follows what, and when: runs the due steps of all orders side by side."""
 
 import logging
-import random
 import threading
 import time
 from collections import Counter
@@ -9,32 +8,35 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from watchfolder.config import Config
-from watchfolder.errors import Blocked, FolderFault, Forgotten, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
+from watchfolder.errors import FolderFault, Retry, WatchfolderError
 from watchfolder.events import event
-from watchfolder.intake import Intake
 from watchfolder.journal import Journal, utc_now
-from watchfolder.order import Order, State, Why
+from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.bench import Bench
 from watchfolder.pipeline.gate import PURCHASES, Gate
-from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS, Bench, rekeyed, relocate
+from watchfolder.pipeline.outcomes import Outcomes, Wait
+from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS
 
 __all__ = ["Bench", "Gate", "Pipeline", "Room"]
 
-_FIRST_LOOK_SECONDS = 2.0
-_LOOK_WIDENING = 1.5
-_LONGEST_LOOK_SECONDS = 15.0
-_FIRST_BACKOFF_SECONDS = 30.0
-_LONGEST_BACKOFF_SECONDS = 3600.0
-_FOLDER_BACKOFF_SECONDS = 10.0
-_RECOVERY_SPREAD_SECONDS = 10.0  # after an outage the waiting orders come back over this time, not at once
-_FORGOTTEN_AGAIN_SECONDS = 600.0
-_WANTS_SECONDS = 60.0  # for how long an inbox that asked for room counts as waiting for it
 _SUSPECT_DEATHS = 2
-_GUILTY_DEATHS = 3
 
 _SLOTLESS = frozenset({State.CLAIMING, State.QUARANTINED})
 _GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
+
+
+class Door(Protocol):
+    """What the pipeline knows of an inbox's intake."""
+
+    is_open: bool  # its folders are there, and what a crash left has been dealt with
+
+    def report(self, fault: FolderFault, needs: int = 0) -> None: ...
+
+    def nudge(self, name: str | None) -> None: ...
 
 
 @dataclass
@@ -42,13 +44,14 @@ class Room:
     """One inbox with those who work for it."""
 
     bench: Bench
-    intake: Intake
+    intake: Door
     wake: Callable[[], None]  # its thread
+    most_steps: int  # side by side
     wanted_at: float = float("-inf")
     workers: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.workers = ThreadPoolExecutor(thread_name_prefix=f"step-{self.bench.inbox.name}")
+        self.workers = ThreadPoolExecutor(self.most_steps, f"step-{self.bench.inbox.name}")
 
 
 @dataclass
@@ -72,7 +75,7 @@ class Pipeline:
         self._guard = threading.RLock()
         self._running: dict[str, float] = {}  # key → when its last step began
         self._visits: dict[str, Visit] = {}
-        self._succeeded_at = float("-inf")
+        self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, stop)
         self.delivered = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
 
     # --- questions
@@ -88,7 +91,7 @@ class Pipeline:
         taken = sum(counts.values())
         if self.gate.fault is not None or self.gate.is_down:
             return 1 if taken == 0 and not self._has_live_order() else 0
-        wanting = sum(room.wanted_at > now - _WANTS_SECONDS for room in self.rooms.values())
+        wanting = sum(room.wanted_at > now - tempo.WANTS_SECONDS for room in self.rooms.values())
         share = max(1, -(-self._config.orders_in_flight // max(1, wanting)))
         return max(0, min(self._config.orders_in_flight - taken, share - counts[inbox]))
 
@@ -165,7 +168,7 @@ class Pipeline:
         recovered = moment - timedelta(seconds=now - self.gate.recovered_at) if self.gate.recovered_at > 0 else None
         if recovered is None or order.failed_at >= recovered:
             return False
-        spread = int(order.key[:4], 16) / 0xFFFF * _RECOVERY_SPREAD_SECONDS
+        spread = int(order.key[:4], 16) / 0xFFFF * tempo.RECOVERY_SPREAD_SECONDS
         return moment >= recovered + timedelta(seconds=spread)
 
     def _may_start(self, order: Order, now: float) -> bool:
@@ -201,8 +204,10 @@ class Pipeline:
 
     def _can_move(self, order: Order, moment: datetime) -> bool:
         room = self.rooms.get(order.inbox)
-        if room is None or not room.intake.is_open or order.state in _SLOTLESS or not order.is_due(moment):
+        if room is None or not room.intake.is_open or order.state is State.CLAIMING or not order.is_due(moment):
             return False
+        if order.state is State.QUARANTINED:
+            return self._journal.needs_record(order)
         return not self.gate.bars(order.state)
 
     # --- running
@@ -225,10 +230,10 @@ class Pipeline:
                 room.bench.forget_unless(self._journal.get(key), key)
         except FolderFault as fault:  # the state directory itself
             room.intake.report(fault, order.size)
-            self._visit_later(key, _FOLDER_BACKOFF_SECONDS)
+            self._visit_later(key, tempo.FOLDER_BACKOFF_SECONDS)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
             event("order.step_broke", logging.ERROR, trace=True, order=key, inbox=order.inbox)
-            self._visit_later(key, _FIRST_BACKOFF_SECONDS)
+            self._visit_later(key, tempo.FIRST_BACKOFF_SECONDS)
         finally:
             self._rest(room, key)
 
@@ -244,21 +249,20 @@ class Pipeline:
 
     def _step(self, room: Room, order: Order) -> Order | None:
         """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
-        if order.deaths >= _GUILTY_DEATHS and order.state in ASKS_SERVICE:
-            reject = Reject("watchfolder died three times while it worked on this picture.", code="CRASHED")
-            return self._quarantine(order, reject)
+        if self._outcomes.is_guilty(order):
+            return self._outcomes.convict(order)
         with self._guard:
             self._running[order.key] = time.monotonic()
         try:
             after = STEPS[order.state](room.bench, order)
         except WatchfolderError as error:
-            return self._handle(room, self._journal.get(order.key) or order, error)
+            return self._settle(room, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
             unexpected = Retry(
                 f"an unexpected fault of watchfolder ({type(error).__name__})", code=type(error).__name__
             )
-            return self._handle(room, self._journal.get(order.key) or order, unexpected)
+            return self._settle(room, order, unexpected)
         self._note_success(order.state, after)
         for name in _may_lie_in_inbox(order):
             room.intake.nudge(name)  # `run --once` must not end before that look
@@ -272,9 +276,22 @@ class Pipeline:
         with self._guard:
             self._visits.pop(order.key, None)
         if after.state is State.CONFIRMED:
-            self._visit_later(order.key, _FIRST_LOOK_SECONDS)
+            self._visit_later(order.key, tempo.FIRST_LOOK_SECONDS)
             return None
         return after if self._follows_at_once(after) else None
+
+    def _settle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:
+        """Take in a failed step; return the order when it goes on at once."""
+        if isinstance(error, FolderFault):
+            room.intake.report(error, order.size)
+        follows = self._outcomes.handle(room.bench, self._journal.get(order.key) or order, error)
+        if isinstance(follows, Wait):
+            self._visit_later(order.key, follows.seconds)
+            return None
+        if follows is not None and follows.state is order.state:
+            self._look_later(order.key)
+            return None
+        return follows
 
     def _follows_at_once(self, order: Order) -> bool:
         return order.state in STEPS and (
@@ -288,124 +305,20 @@ class Pipeline:
                 self.delivered_bytes += sum(file.delivered_size or 0 for file in after.files)
             elif state is State.QUARANTINING and after is not None:
                 self.quarantined += len(after.files)
-            if state not in ASKS_SERVICE:
-                return
-            self._succeeded_at = time.monotonic()
-            if self.gate.succeed(state, time.monotonic()):
-                event("service.unblocked")
+        if state in ASKS_SERVICE:
+            self._outcomes.succeed(state)
 
     def _look_later(self, key: str) -> None:
         with self._guard:
             wait = self._visits.get(key, Visit()).wait_seconds
-        wait = min(_LONGEST_LOOK_SECONDS, max(_FIRST_LOOK_SECONDS, wait * _LOOK_WIDENING))
+        wait = min(tempo.LONGEST_LOOK_SECONDS, max(tempo.FIRST_LOOK_SECONDS, wait * tempo.LOOK_WIDENING))
         self._visit_later(key, wait)
 
     def _visit_later(self, key: str, seconds: float) -> None:
         with self._guard:
             self._visits[key] = Visit(time.monotonic() + seconds, seconds)
 
-    # --- outcomes
 
-    def _handle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:
-        """Decide what follows from a failed step."""
-        if self._stop.is_set() and isinstance(error, Retry):
-            return None
-        match error:
-            case FolderFault():
-                room.intake.report(error, order.size)
-                self._visit_later(order.key, _FOLDER_BACKOFF_SECONDS * random.uniform(1, 2))  # noqa: S311 - jitter
-                return None
-            case SlowDown():
-                self._visit_later(order.key, error.retry_after_seconds or _FIRST_LOOK_SECONDS)
-                return None
-            case Blocked():
-                self._block(order, error)
-                return None
-            case Redo():
-                return self._redo(room, order, error)
-            case Forgotten():
-                return self._forgotten(order, error)
-            case Reject():
-                return self._quarantine(order, error)
-            case _:
-                return self._retry(order, error)
-
-    def _block(self, order: Order, error: Blocked) -> None:
-        with self._guard:
-            is_news = self.gate.close(error, order.state, time.monotonic())
-        if is_news:
-            scope = "nothing is sent" if error.scope is Scope.EVERYTHING else "nothing new is begun"
-            event("service.blocked", logging.ERROR, reason=error.reason, code=error.code, effect=scope)
-
-    def _redo(self, room: Room, order: Order, error: Redo) -> Order | None:
-        event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
-        try:
-            after = relocate(room.bench, order)
-        except Redo as again:  # a look cannot be sent back; whatever this is, it passes or gives up in time
-            return self._retry(order, again)
-        except WatchfolderError as other:
-            return self._handle(room, self._journal.get(order.key) or order, other)
-        if after.state is order.state:
-            self._look_later(order.key)
-            return None
-        return after
-
-    def _forgotten(self, order: Order, error: Forgotten) -> Order | None:
-        """Believe that an order is gone only when it was said twice, ten minutes apart."""
-        now = utc_now()
-        if order.missing_since is None:
-            until = now + timedelta(seconds=_FORGOTTEN_AGAIN_SECONDS)
-            event("order.missing", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
-            self._journal.note(order, missing_since=now, not_before=until, trouble=error.reason)
-            return None
-        if (now - order.missing_since).total_seconds() < _FORGOTTEN_AGAIN_SECONDS:
-            return None
-        if order.was_confirmed:
-            reason = f"It was paid for, but the service no longer has it (order {order.order_id})."
-            advice = "Ask the service's support for it. To pay again, move this file back into the inbox."
-            return self._quarantine(order, Reject(reason, code=error.code, advice=advice), is_gone=True)
-        event("order.rekeyed", logging.WARNING, order=order.key, inbox=order.inbox)
-        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order),))
-
-    def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
-        failed = error.code in _FAILED_AT_SERVICE or order.order_id is None or is_gone
-        why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code)
-        return self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
-
-    def _retry(self, order: Order, error: WatchfolderError) -> Order | None:
-        """Put the order off, and give up when it has failed for long while the service was there for others."""
-        with self._guard:
-            if order.state in ASKS_SERVICE:
-                self.gate.fail()
-            answered = self._succeeded_at
-        now = utc_now()
-        lost = 0.0
-        if order.failed_at is not None and answered > time.monotonic() - (now - order.failed_at).total_seconds():
-            lost = (now - order.failed_at).total_seconds()
-        failing = order.failing_seconds + lost
-        if failing > self._config.give_up_after_hours * 3600 and order.state in ASKS_SERVICE:
-            hours = f"{self._config.give_up_after_hours:g}"
-            return self._quarantine(
-                order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)
-            )
-        wait = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(order.failures, 10))
-        until = now + timedelta(seconds=wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
-        facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now, "not_before": until}
-        self._journal.note(order, **facts, trouble=error.reason)
-        event(
-            "order.deferred",
-            logging.WARNING,
-            order=order.key,
-            inbox=order.inbox,
-            state=order.state,
-            reason=error.reason,
-            code=error.code,
-            until=until.isoformat(timespec="seconds"),
-        )
-        return None
-
-
-_FAILED_AT_SERVICE = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED", "FAILED", "ORDER_EXPIRED"})
 _LAST = list(STEPS)[::-1]
 
 
@@ -420,8 +333,3 @@ def _may_lie_in_inbox(order: Order) -> Iterable[str | None]:
     if order.state is State.COMPLETED:  # an original that changed after confirm
         return [file.name for file in order.files]
     return [None] if order.state in _GIVES_BACK else []
-
-
-def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."

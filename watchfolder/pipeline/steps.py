@@ -1,56 +1,22 @@
 """The verbs between the states: one function each, found in STEPS. Each may find that it has already happened."""
 
-import hashlib
-import io
 import logging
-import os
-import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
 
 from watchfolder import disk
-from watchfolder.api import Links, Look, Service, Slot, Status, create_body
-from watchfolder.config import Inbox
+from watchfolder.api import Look, Slot, Status, create_body
 from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry
 from watchfolder.events import event
-from watchfolder.folders import Folders
-from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, State
-from watchfolder.publish import Publisher, is_unchanged
+from watchfolder.pipeline.bench import Bench, id_of
+from watchfolder.pipeline.transfer import fetcher, remember_urls, send
+from watchfolder.publish import is_unchanged
 
 MOST_REDOS = 5
 _STALE_CREATE = timedelta(hours=1)
-_IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
-_RESULT_LIMIT = 2 << 30  # bytes of one result; far over anything sent
 _S = State
-
-
-@dataclass
-class Bench:
-    """What the steps of one inbox work with. Links are secrets and live here, in memory, only."""
-
-    inbox: Inbox
-    journal: Journal
-    folders: Folders
-    publisher: Publisher
-    service: Service
-    transfers: threading.Semaphore
-    urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
-    looks: dict[str, Look] = field(default_factory=dict)
-    links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
-
-    def forget_unless(self, order: Order | None, key: str) -> None:
-        """Drop what is remembered of an order that has left the journal."""
-        if order is None:
-            self.forget(key)
-
-    def forget(self, key: str) -> None:
-        for memory in (self.urls, self.looks, self.links):
-            memory.pop(key, None)
 
 
 def create(bench: Bench, order: Order) -> Order:
@@ -76,7 +42,7 @@ def create(bench: Bench, order: Order) -> Order:
     order = bench.journal.advance(order, _S.CREATED, order_id=created.order_id, files=_with_ids(order, created.slots))
     if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
         return relocate(bench, order)
-    _remember_urls(bench, order, created.slots)
+    remember_urls(bench, order, created.slots)
     return order
 
 
@@ -88,7 +54,7 @@ def upload(bench: Bench, order: Order) -> Order:
         if not is_unchanged(bench.publisher.work_place(order, file), file):
             return _release_changed(bench, order)
         with bench.transfers:
-            digest = _send(bench, order, index)
+            digest = send(bench, order, index)
         if not is_unchanged(bench.publisher.work_place(order, file), file):
             return _release_changed(bench, order)
         order = order.with_file(index, is_uploaded=True, sha256=digest)
@@ -105,7 +71,7 @@ def confirm(bench: Bench, order: Order) -> Order:
             return _release_changed(bench, order)
         order = bench.journal.note(order, was_confirmed=True)
     try:
-        bench.service.confirm(order.confirm_key, _id_of(order))
+        bench.service.confirm(order.confirm_key, id_of(order))
     except (Blocked, Reject):  # a clear no: nothing was paid
         bench.journal.note(order, was_confirmed=False)
         raise
@@ -114,7 +80,7 @@ def confirm(bench: Bench, order: Order) -> Order:
 
 def look(bench: Bench, order: Order) -> Order:
     """Ask how far the service is; the order is returned as it was while the service is at work."""
-    seen = bench.service.look(_id_of(order))
+    seen = bench.service.look(id_of(order))
     if order.missing_since is not None:
         order = bench.journal.note(order, missing_since=None)
     match seen.status:
@@ -139,7 +105,7 @@ def deliver(bench: Bench, order: Order) -> Order:
     for index, file in enumerate(order.files):
         if not order.files[index].is_delivered:
             if file.part is None:
-                order = bench.publisher.receive(order, index, _fetcher(bench, order, index))
+                order = bench.publisher.receive(order, index, fetcher(bench, order, index))
             order = bench.publisher.deliver(order, index)
         if not order.files[index].is_placed:
             order = bench.publisher.place_original(order, index)
@@ -210,7 +176,7 @@ ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.
 
 def relocate(bench: Bench, order: Order) -> Order:
     """Look where the order is at the service and go on from there."""
-    seen = bench.service.look(_id_of(order))
+    seen = bench.service.look(id_of(order))
     match seen.status:
         case Status.PENDING:
             return _go_back(bench, order)
@@ -305,100 +271,3 @@ def _with_hashes(bench: Bench, order: Order) -> tuple[OrderFile, ...]:
         return file if file.sha256 else file.having(is_uploaded=True, sha256=disk.sha256_of(place))
 
     return tuple(map(known, order.files))
-
-
-def _remember_urls(bench: Bench, order: Order, slots: tuple[Slot, ...]) -> None:
-    bench.urls[order.key] = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
-
-
-def _url(bench: Bench, order: Order, index: int) -> str:
-    file_id = order.files[index].file_id or ""
-    if file_id not in bench.urls.get(order.key, {}):
-        slots = bench.service.refresh(_id_of(order))
-        if order.files[index].file_id is None and len(slots) == len(order.files):
-            file_id = slots[index].file_id
-        _remember_urls(bench, order, slots)
-    try:
-        return bench.urls[order.key][file_id]
-    except KeyError:
-        raise Retry("the service gave no upload link for a file", code="NO_UPLOAD_LINK") from None
-
-
-def _send(bench: Bench, order: Order, index: int) -> str:
-    """Upload one file; return the SHA-256 of what was sent.
-
-    A refused link is replaced once; refused again, the upload goes without Content-MD5 (some stores refuse to sign
-    it); then it is a matter for later.
-    """
-    file = order.files[index]
-    place = bench.publisher.work_place(order, file)
-    with os.fdopen(disk.open_regular(place), "rb") as opened:
-        source, sha256, md5 = _digested(opened, file.size)
-        refusal = ""
-        for checksum in (md5, md5, None):
-            url = _url(bench, order, index)  # outside: what the service says of the order is not the storage's refusal
-            try:
-                source.seek(0)
-                bench.service.upload(url, source, file.size, file.media_type, checksum)
-            except Redo as refused:
-                refusal = refused.code
-                bench.urls.pop(order.key, None)
-            else:
-                return sha256
-    raise Retry(f"the storage refused the upload three times: {refusal}", code=refusal)
-
-
-def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    if size <= _IN_MEMORY_BYTES:
-        content = opened.read(size + 1)
-        sha256.update(content)
-        md5.update(content)
-        return io.BytesIO(content), sha256.hexdigest(), md5.digest()
-    while block := opened.read(1 << 20):
-        sha256.update(block)
-        md5.update(block)
-    return opened, sha256.hexdigest(), md5.digest()
-
-
-def _fetcher(bench: Bench, order: Order, index: int) -> Callable[[Callable[[bytes], object]], int]:
-    """Return how one result is streamed, with a fresh link when the one at hand has run out."""
-
-    def fetch(sink: Callable[[bytes], object]) -> int:
-        with bench.transfers:
-            try:
-                return bench.service.fetch(_link(bench, order, index), sink, limit_bytes=_RESULT_LIMIT)
-            except Redo as refused:
-                bench.links.pop(order.key, None)
-                raise Retry(f"the storage refused the download: {refused.code}", code=refused.code) from None
-
-    return fetch
-
-
-def _link(bench: Bench, order: Order, index: int) -> str:
-    """Return the link of one file's result, matched by the input's id, never by name."""
-    expiry, links = bench.links.get(order.key, (0.0, None))
-    if links is None or time.monotonic() >= expiry:
-        links = bench.service.links(_id_of(order))
-        bench.links[order.key] = (time.monotonic() + links.expires_in_seconds, links)
-    if len(order.files) == 1 and len(links.files) == 1:
-        return links.files[0].url
-    seen = bench.looks.get(order.key) or bench.service.look(_id_of(order))
-    bench.looks[order.key] = seen
-    wanted = {output.file_id for output in seen.outputs if output.input_file_id == order.files[index].file_id}
-    for link in links.files:
-        if link.file_id in wanted:
-            return link.url
-    bench.links.pop(order.key, None)
-    if order.kind == "test":
-        raise Reject(
-            "The service made no result for this picture: the API key is a test key.",
-            code="TEST_KEY",
-            advice="Use a live key, then move this file back into the inbox.",
-        )
-    raise Retry("the service calls the order complete but names no result for a file", code="NO_RESULT")
-
-
-def _id_of(order: Order) -> str:
-    assert order.order_id is not None  # noqa: S101 - every state after `claimed` has one
-    return order.order_id

@@ -19,7 +19,7 @@ from watchfolder.order import Order, OrderFile, State
 from watchfolder.publish import reasons
 
 ORDER_COPY = ".order.json"
-_TEST_MARK = "TEST"
+_TEST_MARK = " (TEST)"
 _MOST_NUMBERS = 10_000
 
 Fetch = Callable[[Callable[[bytes], object]], int]

@@ -1,0 +1,754 @@
+"""The way out on a real disk: names, collisions, people's hands, and deaths between any two gestures."""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from file_systems import tmpfs
+
+from watchfolder import disk
+from watchfolder.config import Inbox
+from watchfolder.disk import moves
+from watchfolder.errors import FolderFault, Retry
+from watchfolder.folders import Folders
+from watchfolder.journal import Journal
+from watchfolder.order import Order, OrderFile, State, Why
+from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged, reasons
+from watchfolder.sandbox.pictures import sample
+
+ORIGINAL = sample("jpeg", width=40, height=30, seed=1)
+PICTURES = {name: sample(name, width=40, height=30, seed=2) for name in ("jpeg", "png", "webp", "tiff", "bmp")}
+PROTECTED = PICTURES["jpeg"]
+WHY = Why(reason="The service could not process this picture.", code="PROCESSING_ERROR")
+TO_COMPLETED = (State.CLAIMED, State.CREATED, State.UPLOADED, State.CONFIRMED, State.COMPLETED)
+MOST_GESTURES = 200
+
+
+class Studio:
+    """One inbox with its folders and journal, and what the pipeline does with a publisher."""
+
+    def __init__(self, top: Path, **settings: object) -> None:
+        self.top = top
+        for name in ("inbox", "outbox", "quarantine", "originals", "state"):
+            (top / name).mkdir(exist_ok=True)
+        paths = {"path": "inbox", "outbox": "outbox", "quarantine": "quarantine"}
+        self.inbox = Inbox.model_validate(
+            {"name": "photos"} | {key: str(top / name) for key, name in paths.items()} | settings
+        )
+        self.journal = Journal(str(top / "state"))
+        self.live_again()
+        self.folders.require(self.inbox)
+
+    def live_again(self) -> None:
+        """Start the next life from what the disk knows."""
+        self.journal.close()
+        self.journal = Journal(str(self.top / "state"))
+        self.journal.open()
+        self.folders = Folders(str(self.top / "state"), self.journal.instance)
+        self.publisher = Publisher(self.inbox, self.journal, self.folders)
+
+    def claimed(self, *names: str, kind: str = "live", content: bytes = ORIGINAL) -> Order:
+        order = Order.model_validate(
+            {
+                "key": str(uuid.uuid4()),
+                "confirm_key": str(uuid.uuid4()),
+                "inbox": "photos",
+                "kind": kind,
+                "strength": "high",
+                "body": "{}",
+                "files": [self._file(name, content) for name in names or ("a.jpg",)],
+            }
+        )
+        order = self.journal.begin(order)
+        self.publisher.open_work(order)
+        for file in order.files:
+            place = self.publisher.work_place(order, file)
+            os.makedirs(os.path.dirname(place.path), exist_ok=True)
+            Path(place.path).write_bytes(content)
+            os.utime(place.path, ns=(file.mtime_ns, file.mtime_ns))
+        return self.journal.advance(order, State.CLAIMED)
+
+    @staticmethod
+    def _file(name: str, content: bytes) -> OrderFile:
+        digest = hashlib.sha256(content).hexdigest()
+        return OrderFile(
+            name=name, sent_name="a.jpg", media_type="image/jpeg", size=len(content), mtime_ns=10**18, sha256=digest
+        )
+
+    def completed(self, *names: str, kind: str = "live", content: bytes = ORIGINAL) -> Order:
+        order = self.claimed(*names, kind=kind, content=content)
+        for state in TO_COMPLETED[1:]:
+            order = self.journal.advance(order, state, was_confirmed=True, order_id="77")
+        return order
+
+    def failed(self, *names: str, **facts: object) -> Order:
+        return self.journal.advance(self.claimed(*names), State.QUARANTINING, **({"why": WHY} | facts))
+
+    def finish(self, picture: bytes = PROTECTED) -> None:
+        """Bring every order of the journal to its end, as the pipeline's steps do."""
+        for order in self.journal.orders():
+            match order.state:
+                case State.COMPLETED:
+                    self._leave(self.journal.advance(self.deliver(order, picture), State.DELIVERED))
+                case State.QUARANTINING:
+                    self._leave(self.journal.advance(self.publisher.set_aside(order), State.QUARANTINED))
+                case State.RELEASED:
+                    self.journal.forget(self.publisher.put_back(order))
+                case State.DELIVERED | State.QUARANTINED:
+                    self._leave(order)
+
+    def deliver(self, order: Order, picture: bytes = PROTECTED) -> Order:
+        for index in range(len(order.files)):
+            if not order.files[index].is_delivered:
+                if order.files[index].part is None:
+                    order = self.publisher.receive(order, index, pouring(picture))
+                order = self.publisher.deliver(order, index)
+            if not order.files[index].is_placed:
+                order = self.publisher.place_original(order, index)
+        return order
+
+    def _leave(self, order: Order) -> None:
+        self.publisher.clear_work(order)
+        self.journal.record(order)
+        self.journal.forget(order)
+
+    def original(self, order: Order, index: int = 0) -> Path:
+        return Path(self.publisher.work_place(order, order.files[index]).path)
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Return what a person sees there."""
+        top = self.top / folder
+        found = (path.relative_to(top) for path in top.rglob("*") if path.is_file())
+        return {str(path): (top / path).read_bytes() for path in found if not path.parts[0].startswith(".")}
+
+    def hidden(self, folder: str) -> list[str]:
+        return sorted(os.listdir(self.top / folder / ".watchfolder"))
+
+    def history(self) -> list[str]:
+        return [line for file in (self.top / "state/history").glob("*") for line in file.read_text().splitlines()]
+
+    def has_clean_work(self) -> bool:
+        return os.listdir(self.folders.work(self.inbox).path) == ["owner.json"]
+
+
+def pouring(picture: bytes) -> Callable[[Callable[[bytes], object]], int]:
+    def fetch(sink: Callable[[bytes], object]) -> int:
+        for start in range(0, len(picture), 1000):
+            sink(picture[start : start + 1000])
+        return len(picture)
+
+    return fetch
+
+
+Open = Callable[..., Studio]
+
+
+@pytest.fixture
+def open_studio(tmp_path: Path) -> Iterator[Open]:
+    opened: list[Studio] = []
+
+    def open_one(**settings: object) -> Studio:
+        opened.append(Studio(tmp_path / f"studio {len(opened)}", **settings))
+        return opened[-1]
+
+    (tmp_path / "studio 0").mkdir()
+    yield open_one
+    for studio in opened:
+        studio.journal.close()
+
+
+@pytest.fixture
+def studio(open_studio: Open) -> Studio:
+    return open_studio()
+
+
+# --- deliveries
+
+
+def test_a_picture_is_delivered_under_its_own_name_and_its_original_is_kept(studio: Studio) -> None:
+    studio.completed("2026/Fest ä/\U0001f389 (1).JPG")
+    studio.finish()
+    assert studio.files("outbox") == {"2026/Fest ä/\U0001f389 (1).JPG": PROTECTED}
+    assert studio.files("originals") == {"2026/Fest ä/\U0001f389 (1).JPG": ORIGINAL}
+    assert studio.has_clean_work()
+    assert studio.hidden("outbox") == []
+    assert studio.journal.orders() == ()
+    assert len(studio.history()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "format_", "delivered"),
+    [
+        ("a.jpg", "png", "a.png"),
+        ("a.JPEG", "jpeg", "a.JPEG"),
+        ("a.tif", "tiff", "a.tif"),
+        ("a.bmp", "webp", "a.webp"),
+        ("Dr. No", "jpeg", "Dr. No.jpg"),
+        ("scan", "bmp", "scan.bmp"),
+        ("caf\udce9\n.jpg", "jpeg", "caf\udce9\n.jpg"),
+        ("ä" * 125 + "b.jpg", "tiff", "ä" * 125 + "b.tif"),
+        ("ä" * 125 + "b.jpg", "webp", "ä" * 125 + ".webp"),
+    ],
+)
+def test_the_extension_follows_what_came(studio: Studio, name: str, format_: str, delivered: str) -> None:
+    studio.completed(name)
+    studio.finish(PICTURES[format_])
+    assert studio.files("outbox") == {delivered: PICTURES[format_]}
+    assert list(studio.files("originals")) == [name]
+
+
+def test_a_name_that_is_taken_gets_a_number(studio: Studio) -> None:
+    for name in ("a.jpg", "a (2).jpg"):
+        (studio.top / "outbox" / name).write_bytes(b"somebody's")
+        (studio.top / "originals" / name).write_bytes(b"somebody's")
+    studio.completed("a.jpg")
+    studio.finish()
+    theirs = {"a.jpg": b"somebody's", "a (2).jpg": b"somebody's"}
+    assert studio.files("outbox") == {**theirs, "a (3).jpg": PROTECTED}
+    assert studio.files("originals") == {**theirs, "a (3).jpg": ORIGINAL}
+
+
+def test_a_name_that_is_taken_at_the_last_moment_gets_a_number(studio: Studio) -> None:
+    order = studio.publisher.receive(studio.completed("a.jpg"), 0, pouring(PROTECTED))
+    (studio.top / "outbox/a.jpg").write_bytes(b"somebody's")
+    studio.live_again()
+    studio.finish()
+    assert order.files[0].delivery == "a.jpg"
+    assert studio.files("outbox") == {"a.jpg": b"somebody's", "a (2).jpg": PROTECTED}
+    assert studio.hidden("outbox") == []
+
+
+def test_a_delivery_that_is_already_there_counts_as_done(studio: Studio) -> None:
+    (studio.top / "outbox/a.jpg").write_bytes(PROTECTED)
+    studio.completed("a.jpg")
+    studio.finish()
+    assert studio.files("outbox") == {"a.jpg": PROTECTED}
+    assert studio.hidden("outbox") == []
+
+
+def test_a_file_in_the_place_of_a_folder_moves_the_folder_aside(studio: Studio) -> None:
+    for folder in ("outbox", "originals"):
+        (studio.top / folder / "shoot.jpg").write_bytes(b"somebody's")
+    studio.completed("shoot.jpg/day 1/a.jpg")
+    studio.finish()
+    assert studio.files("outbox") == {"shoot.jpg": b"somebody's", "shoot (2).jpg/day 1/a.jpg": PROTECTED}
+    assert studio.files("originals") == {"shoot.jpg": b"somebody's", "shoot (2).jpg/day 1/a.jpg": ORIGINAL}
+
+
+def test_a_file_that_takes_a_folder_s_place_at_the_last_moment_moves_it_aside(studio: Studio) -> None:
+    studio.publisher.receive(studio.completed("shoot/a.jpg"), 0, pouring(PROTECTED))
+    (studio.top / "outbox/shoot").write_bytes(b"somebody's")
+    studio.live_again()
+    studio.finish()
+    assert studio.files("outbox") == {"shoot": b"somebody's", "shoot (2)/a.jpg": PROTECTED}
+
+
+def test_a_link_in_the_outbox_leads_no_delivery_outside(studio: Studio) -> None:
+    (studio.top / "outside").mkdir()
+    (studio.top / "outbox/shoot").symlink_to(studio.top / "outside")
+    studio.completed("shoot/a.jpg")
+    studio.finish()
+    assert os.listdir(studio.top / "outside") == []
+    assert (studio.top / "outbox/shoot (2)/a.jpg").read_bytes() == PROTECTED
+
+
+def test_an_order_that_cannot_be_reached_is_a_fault_not_an_endless_search(studio: Studio) -> None:
+    order = studio.completed("shoot/a.jpg")
+    work = studio.original(order).parent
+    work.rename(work.with_name("away"))
+    work.symlink_to("away")
+    with pytest.raises(FolderFault):
+        studio.finish()
+    assert (work.with_name("away") / "a.jpg").read_bytes() == ORIGINAL
+
+
+@pytest.mark.timeout(20)
+def test_a_failure_that_cannot_be_reached_is_a_fault_not_an_endless_search(studio: Studio) -> None:
+    order = studio.failed("shoot/a.jpg")
+    studio.journal.note(order.with_file(0, destination="shoot/a.jpg"))
+    work = studio.original(order).parent
+    work.rename(work.with_name("away"))
+    work.symlink_to("away")
+    with pytest.raises(FolderFault):
+        studio.finish()
+    assert (work.with_name("away") / "a.jpg").read_bytes() == ORIGINAL
+
+
+def test_names_are_shortened_to_what_the_folder_takes(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "longest_name", lambda _root: 143)  # eCryptfs; none is to be had here
+    studio.completed("ä" * 100 + ".jpg")
+    studio.failed("ö" * 100 + ".jpg")
+    studio.finish()
+    names = [*studio.files("outbox"), *studio.files("originals"), *studio.files("quarantine")]
+    assert len(names) == 4
+    assert all(len(os.fsencode(name)) <= 143 for name in names)
+
+
+def test_the_deliveries_of_a_test_key_say_so_and_the_originals_are_set_apart(studio: Studio) -> None:
+    studio.completed("sub/a.jpg", kind="test")
+    studio.finish()
+    assert studio.files("outbox") == {"sub/a (TEST).jpg": PROTECTED}
+    assert studio.files("quarantine") == {"test/sub/a.jpg": ORIGINAL}
+    assert studio.files("originals") == {}
+
+
+def test_originals_are_deleted_where_that_is_configured(open_studio: Open) -> None:
+    studio = open_studio(originals="delete")
+    order = studio.publisher.receive(studio.completed("sub/a.jpg"), 0, pouring(PROTECTED))
+    order = studio.publisher.deliver(order, 0)
+    assert studio.original(order).exists()
+    studio.finish()
+    assert studio.files("outbox") == {"sub/a.jpg": PROTECTED}
+    assert studio.files("originals") == {}
+    assert studio.has_clean_work()
+
+
+def test_a_delivery_is_durable_before_its_original_is_deleted(
+    open_studio: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio(originals="delete")
+    order = studio.completed("a.jpg")
+    entry = studio.top / f"state/journal/{order.key}.json"
+    remove, known = disk.remove, []
+
+    def watched(place: disk.Place, *, durable: bool = True) -> None:
+        if place == studio.publisher.work_place(order, order.files[0]):
+            known.append(Order.model_validate_json(entry.read_bytes()).files[0].is_delivered)
+        remove(place, durable=durable)
+
+    monkeypatch.setattr(disk, "remove", watched)
+    studio.finish()
+    assert known == [True]
+
+
+def test_a_test_key_never_deletes_an_original(open_studio: Open) -> None:
+    studio = open_studio(originals="delete")
+    studio.completed("a.jpg", kind="test")
+    studio.finish()
+    assert studio.files("quarantine") == {"test/a.jpg": ORIGINAL}
+
+
+def test_an_original_that_changed_after_the_confirm_goes_back_to_the_inbox(studio: Studio) -> None:
+    order = studio.completed("sub/a.jpg")
+    studio.original(order).write_bytes(b"a newer one")
+    studio.finish()
+    assert studio.files("outbox") == {"sub/a.jpg": PROTECTED}
+    assert studio.files("inbox") == {"sub/a.jpg": b"a newer one"}
+    assert studio.files("originals") == {}
+
+
+def test_an_original_that_changed_is_not_deleted_either(open_studio: Open) -> None:
+    studio = open_studio(originals="delete")
+    studio.original(studio.completed("a.jpg")).write_bytes(b"a newer one")
+    (studio.top / "inbox/a.jpg").write_bytes(b"the newest")
+    studio.finish()
+    assert studio.files("inbox") == {"a.jpg": b"the newest", "a (2).jpg": b"a newer one"}
+
+
+@pytest.mark.parametrize("what", ["link", "folder"])
+def test_only_a_plain_file_is_as_it_was_claimed(studio: Studio, what: str) -> None:
+    order = studio.claimed("a.jpg")
+    place, file = studio.publisher.work_place(order, order.files[0]), order.files[0]
+    assert is_unchanged(place, file)
+    os.unlink(place.path)
+    if what == "link":
+        os.symlink("x" * 40, place.path)
+    else:
+        os.mkdir(place.path)
+    os.utime(place.path, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
+    assert not is_unchanged(place, file.having(size=os.lstat(place.path).st_size))
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "RESULT_NOT_WHOLE"),
+        (b"<html>sorry</html>", "RESULT_NOT_WHOLE"),
+        (PROTECTED[:-20], "RESULT_NOT_WHOLE"),
+        (PICTURES["png"][: len(PICTURES["png"]) // 2], "RESULT_NOT_WHOLE"),
+        (ORIGINAL, "RESULT_IS_ORIGINAL"),
+    ],
+)
+def test_what_is_not_the_whole_protected_picture_is_thrown_away(studio: Studio, content: bytes, code: str) -> None:
+    order = studio.completed("a.jpg")
+    with pytest.raises(Retry) as caught:
+        studio.publisher.receive(order, 0, pouring(content))
+    assert caught.value.code == code
+    assert studio.journal.get(order.key) == order
+    assert studio.files("outbox") == {}
+    assert studio.hidden("outbox") == []
+
+
+def test_a_download_that_breaks_off_leaves_nothing(studio: Studio) -> None:
+    def breaks_off(sink: Callable[[bytes], object]) -> int:
+        sink(PROTECTED[:100])
+        raise Retry("cut")
+
+    with pytest.raises(Retry):
+        studio.publisher.receive(studio.completed("a.jpg"), 0, breaks_off)
+    assert studio.hidden("outbox") == []
+
+
+def test_an_outbox_without_room_is_a_fault_of_the_folder(studio: Studio) -> None:
+    picture = sample("bmp", width=400, height=300, seed=5)
+    order = studio.completed("a.jpg")
+    with tmpfs(studio.top / "outbox", size="64k"), pytest.raises(FolderFault) as caught:
+        studio.publisher.receive(order, 0, pouring(picture))
+    assert caught.value.code == "ENOSPC"
+
+
+def test_a_picture_is_seen_in_the_outbox_only_when_it_is_whole(studio: Studio) -> None:
+    def watched(sink: Callable[[bytes], object]) -> int:
+        size = pouring(PROTECTED)(sink)
+        assert studio.files("outbox") == {}
+        return size
+
+    order = studio.publisher.receive(studio.completed("a.jpg"), 0, watched)
+    assert studio.files("outbox") == {}
+    studio.publisher.deliver(order, 0)
+    assert studio.files("outbox") == {"a.jpg": PROTECTED}
+
+
+def test_what_a_person_has_taken_out_is_not_delivered_again(studio: Studio) -> None:
+    order = studio.publisher.receive(studio.completed("a.jpg"), 0, pouring(PROTECTED))
+    studio.publisher.deliver(order, 0)
+    (studio.top / "outbox/a.jpg").unlink()
+    studio.live_again()  # the delivery itself had not been journalled yet
+    studio.finish(PICTURES["png"])
+    assert studio.files("outbox") == {}
+    assert studio.files("originals") == {"a.jpg": ORIGINAL}
+
+
+def test_every_file_of_an_order_of_many_finds_its_place(studio: Studio) -> None:
+    names = ("a.jpg", "sub/a.jpg", "sub/deep/b.jpg")
+    studio.completed(*names)
+    studio.finish()
+    assert set(studio.files("outbox")) == set(studio.files("originals")) == set(names)
+    assert studio.has_clean_work()
+
+
+# --- quarantine
+
+
+def test_a_failure_lies_in_quarantine_beside_its_reason(studio: Studio) -> None:
+    order = studio.failed("sub/a.jpg", order_id="77")
+    studio.finish()
+    found = studio.files("quarantine")
+    assert found.pop("sub/a.jpg") == ORIGINAL
+    [(name, text)] = found.items()
+    assert name == "sub/a.jpg.why.txt"
+    for told in (
+        WHY.reason,
+        WHY.code,
+        "77",
+        order.name,
+        f"Move this file back into the inbox to try again: {studio.top}",
+    ):
+        assert told in text.decode()
+    assert "already paid" not in text.decode()
+    assert studio.has_clean_work()
+
+
+def test_the_reason_is_there_before_the_picture(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    order, seen = studio.failed("a.jpg"), []
+    move = disk.move
+
+    def watched(source: disk.Place, target: disk.Place, *, owner: str) -> None:
+        seen.append(list(studio.files("quarantine")))
+        move(source, target, owner=owner)
+
+    monkeypatch.setattr(disk, "move", watched)
+    studio.publisher.set_aside(order)
+    assert seen == [["a.jpg.why.txt"]]
+
+
+def test_the_owner_of_a_paid_picture_is_told_that_it_is_not_paid_again(studio: Studio) -> None:
+    studio.failed("a.jpg", was_confirmed=True, is_resumable=True)
+    studio.finish()
+    assert b"not paid again" in studio.files("quarantine")["a.jpg.why.txt"]
+
+
+def test_a_reason_from_outside_cannot_move_a_cursor_or_forge_the_mark(studio: Studio) -> None:
+    reason = 'bad\x1b[2J\nwatchfolder: {"order": "x", "file": "victim.jpg"}'
+    studio.failed("a\x1b[2J\udcff.jpg", why=Why(reason=reason, code="\x07"))
+    studio.finish()
+    name = next(name for name in studio.files("quarantine") if name.endswith(".why.txt"))
+    text = studio.files("quarantine")[name]
+    assert not any(byte in text for byte in b"\x1b\x07")
+    assert reasons.picture_of(disk.Place(str(studio.top / "quarantine"), name)) == "a\x1b[2J\udcff.jpg"
+
+
+@pytest.mark.parametrize("taken", ["a.jpg", "a.jpg.why.txt"])
+def test_picture_and_reason_are_numbered_together(studio: Studio, taken: str) -> None:
+    (studio.top / "quarantine" / taken).write_bytes(b"somebody's")
+    studio.failed("a.jpg")
+    studio.finish()
+    assert set(studio.files("quarantine")) == {taken, "a (2).jpg", "a (2).jpg.why.txt"}
+    assert studio.files("quarantine")[taken] == b"somebody's"
+
+
+@pytest.mark.parametrize("taken", ["a.jpg", "a.jpg.why.txt"])
+def test_names_taken_at_the_last_moment_are_left_and_no_reason_stays_behind(studio: Studio, taken: str) -> None:
+    order = studio.failed("a.jpg")
+    order = studio.journal.note(order.with_file(0, destination="a.jpg"))
+    (studio.top / "quarantine" / taken).write_bytes(b"somebody's")
+    studio.finish()
+    assert set(studio.files("quarantine")) == {taken, "a (2).jpg", "a (2).jpg.why.txt"}
+    assert studio.files("quarantine")[taken] == b"somebody's"
+
+
+def test_the_longest_name_has_its_reason_too(studio: Studio) -> None:
+    name = "ä" * 125 + "b.jpg"
+    studio.failed(name)
+    studio.finish()
+    found = studio.files("quarantine")
+    assert found.pop(name) == ORIGINAL
+    [why] = found
+    assert why.endswith(".jpg.why.txt")
+    assert reasons.picture_of(disk.Place(str(studio.top / "quarantine"), why)) == name
+
+
+def test_what_was_delivered_before_the_failure_is_no_failure(studio: Studio) -> None:
+    order = studio.completed("a.jpg", "b.jpg")
+    order = studio.publisher.deliver(studio.publisher.receive(order, 0, pouring(PROTECTED)), 0)
+    studio.journal.advance(order, State.QUARANTINING, why=WHY)
+    studio.finish()
+    assert studio.files("outbox") == {"a.jpg": PROTECTED}
+    assert studio.files("originals") == {"a.jpg": ORIGINAL}
+    assert set(studio.files("quarantine")) == {"b.jpg", "b.jpg.why.txt"}
+    assert studio.has_clean_work()
+
+
+def test_a_picture_that_vanished_needs_no_quarantine(studio: Studio) -> None:
+    order = studio.failed("a.jpg")
+    studio.original(order).unlink()
+    studio.finish()
+    assert studio.files("quarantine") == {}
+    assert studio.has_clean_work()
+
+
+# --- reasons go with their pictures
+
+
+def test_a_reason_goes_when_its_picture_has_gone_and_not_before(studio: Studio) -> None:
+    studio.failed("sub/a.jpg")
+    studio.failed("ä" * 125 + "b.jpg")
+    studio.finish()
+    before = studio.files("quarantine")
+    studio.publisher.sweep_reasons()
+    assert studio.files("quarantine") == before
+    (studio.top / "quarantine/sub/a.jpg").unlink()
+    (studio.top / "quarantine" / ("ä" * 125 + "b.jpg")).rename(studio.top / "inbox/b.jpg")
+    studio.publisher.sweep_reasons()
+    assert studio.files("quarantine") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "my own notes",
+        "",
+        "watchfolder: {}",
+        "watchfolder: []",
+        "watchfolder: {half",
+        "watchfolder: \xff",
+        'watchfolder: {"order": "x", "file": "../../outside"}',
+        'watchfolder: {"order": "x", "file": ""}',
+        "x" * 100_000,
+    ],
+)
+def test_a_note_that_is_not_ours_stays(studio: Studio, text: str) -> None:
+    (studio.top / "quarantine/a.jpg.why.txt").write_text(text, encoding="latin-1")
+    (studio.top / "quarantine/link.why.txt").symlink_to("a.jpg.why.txt")
+    studio.publisher.sweep_reasons()
+    assert set(studio.files("quarantine")) == {"a.jpg.why.txt", "link.why.txt"}
+
+
+def test_a_reason_whose_picture_is_on_its_way_stays(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio.failed("a.jpg")
+    move = disk.move
+
+    def amid_a_sweep(source: disk.Place, target: disk.Place, *, owner: str) -> None:
+        studio.publisher.sweep_reasons()
+        move(source, target, owner=owner)
+
+    monkeypatch.setattr(disk, "move", amid_a_sweep)
+    studio.finish()
+    assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
+
+
+def test_a_reason_whose_picture_came_while_the_sweep_was_looking_stays(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio.failed("a.jpg")
+    studio.finish()
+    scan = disk.scan
+    monkeypatch.setattr(
+        disk, "scan", lambda *where, **how: (each for each in scan(*where, **how) if each.name != "a.jpg")
+    )
+    studio.publisher.sweep_reasons()
+    assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
+
+
+# --- back to the inbox
+
+
+def test_files_go_back_under_their_names_and_never_over_another(studio: Studio) -> None:
+    order = studio.claimed("a.jpg", "sub/b.jpg")
+    (studio.top / "inbox/a.jpg").write_bytes(b"a new drop")
+    studio.journal.advance(order, State.RELEASED)
+    studio.finish()
+    assert studio.files("inbox") == {"a.jpg": b"a new drop", "a (2).jpg": ORIGINAL, "sub/b.jpg": ORIGINAL}
+    assert studio.has_clean_work()
+
+
+def test_a_file_goes_back_although_its_folder_s_name_is_a_file_s_now(studio: Studio) -> None:
+    order = studio.claimed("shoot/a.jpg")
+    (studio.top / "inbox/shoot").write_bytes(b"a new drop")
+    studio.journal.advance(order, State.RELEASED)
+    studio.finish()
+    assert studio.files("inbox") == {"shoot": b"a new drop", "shoot (2)/a.jpg": ORIGINAL}
+
+
+def test_files_to_keep_stay_in_the_work_folder(studio: Studio) -> None:
+    order = studio.publisher.put_back(studio.claimed("a.jpg", "b.jpg"), keep={"b.jpg"})
+    assert studio.files("inbox") == {"a.jpg": ORIGINAL}
+    assert studio.original(order, 1).read_bytes() == ORIGINAL
+    assert [file.is_placed for file in order.files] == [True, False]
+
+
+def test_the_files_of_a_replaced_order_move_over(studio: Studio) -> None:
+    parent = studio.claimed("sub/a.jpg", "gone.jpg")
+    studio.original(parent, 1).unlink()
+    child = studio.journal.begin(parent.having(key=str(uuid.uuid4()), source=parent.key))
+    assert studio.publisher.work_place(child, child.files[0]) == studio.publisher.work_place(parent, parent.files[0])
+    for _ in range(2):
+        studio.publisher.move_over(parent, child)
+    assert studio.original(child.having(source=None)).read_bytes() == ORIGINAL
+    copy = studio.original(child.having(source=None)).parents[1] / ORDER_COPY
+    assert Order.model_validate_json(copy.read_bytes()).key == child.key
+
+
+# --- deaths
+
+
+class KilledError(BaseException):
+    """Not to be caught by anybody."""
+
+
+@contextlib.contextmanager
+def dying_at(gesture: int) -> Iterator[list[str]]:
+    """Let the process die before its gesture of that number; what the dying code still tries fails as well."""
+    made: list[str] = []
+    patch = pytest.MonkeyPatch()
+
+    def deadly(name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def one(*values: object, **words: object) -> object:
+            made.append(name)
+            if len(made) >= gesture:
+                raise KilledError
+            return call(*values, **words)
+
+        return one
+
+    for name in ("fsync", "link", "unlink", "rename", "rmdir", "mkdir", "write", "utime"):
+        patch.setattr(os, name, deadly(name, getattr(os, name)))
+    patch.setattr(moves, "_renameat2", deadly("renameat2", ctypes.CDLL(None, use_errno=True).renameat2))
+    try:
+        yield made
+    finally:
+        patch.undo()
+
+
+def survives_every_death(studio: Studio, begin: Callable[[], object], check: Callable[[], None]) -> None:
+    """Kill the work before each of its gestures in turn, live again, finish, and demand the one right end."""
+    for gesture in range(1, MOST_GESTURES):
+        begin()
+        killed = False
+        with dying_at(gesture) as made:
+            try:
+                studio.finish()
+            except KilledError:
+                killed = True
+        studio.live_again()
+        studio.finish()
+        check()
+        assert studio.has_clean_work()
+        assert studio.journal.orders() == ()
+        for folder in ("outbox", "originals", "quarantine", "inbox"):
+            for name in studio.files(folder):
+                (studio.top / folder / name).unlink()
+        for file in (studio.top / "state/history").glob("*"):
+            file.unlink()
+        if not killed:
+            assert len(made) > 10
+            return
+    raise AssertionError("it never came to an end")
+
+
+@pytest.fixture(params=["one file system", "two file systems"])
+def any_studio(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Studio]:
+    top = tmp_path / "studio"
+    with contextlib.ExitStack() as stack:
+        if request.param == "two file systems":
+            for name in ("originals", "quarantine"):
+                stack.enter_context(tmpfs(top / name))
+        (top / "inbox").mkdir(parents=True, exist_ok=True)
+        studio = Studio(top)
+        yield studio
+        studio.journal.close()
+
+
+def test_a_delivery_survives_a_death_between_any_two_gestures(any_studio: Studio) -> None:
+    def check() -> None:
+        assert any_studio.files("outbox") == {"sub/a.jpg": PROTECTED}
+        assert any_studio.files("originals") == {"sub/a.jpg": ORIGINAL}
+        assert len(any_studio.history()) == 1
+
+    survives_every_death(any_studio, lambda: any_studio.completed("sub/a.jpg"), check)
+
+
+def test_a_deletion_survives_a_death_between_any_two_gestures(open_studio: Open) -> None:
+    studio = open_studio(originals="delete")
+
+    def check() -> None:
+        assert studio.files("outbox") == {"sub/a.jpg": PROTECTED}
+        assert len(studio.history()) == 1
+
+    survives_every_death(studio, lambda: studio.completed("sub/a.jpg"), check)
+
+
+def test_a_quarantine_survives_a_death_between_any_two_gestures(any_studio: Studio) -> None:
+    def check() -> None:
+        assert set(any_studio.files("quarantine")) == {"sub/a.jpg", "sub/a.jpg.why.txt"}
+        assert any_studio.files("quarantine")["sub/a.jpg"] == ORIGINAL
+        assert len(any_studio.history()) == 1
+
+    survives_every_death(any_studio, lambda: any_studio.failed("sub/a.jpg"), check)
+
+
+def test_a_release_survives_a_death_between_any_two_gestures(studio: Studio) -> None:
+    def begin() -> None:
+        studio.journal.advance(studio.claimed("sub/a.jpg"), State.RELEASED)
+
+    def check() -> None:
+        assert studio.files("inbox") == {"sub/a.jpg": ORIGINAL}
+
+    survives_every_death(studio, begin, check)
+
+
+def test_a_changed_original_survives_a_death_between_any_two_gestures(studio: Studio) -> None:
+    def begin() -> None:
+        studio.original(studio.completed("sub/a.jpg")).write_bytes(b"a newer one")
+
+    def check() -> None:
+        assert studio.files("outbox") == {"sub/a.jpg": PROTECTED}
+        assert studio.files("inbox") == {"sub/a.jpg": b"a newer one"}
+        assert studio.files("originals") == {}
+
+    survives_every_death(studio, begin, check)

@@ -1,0 +1,40 @@
+"""What the steps of one inbox work with."""
+
+import threading
+from dataclasses import dataclass, field
+
+from watchfolder.api import Links, Look, Service
+from watchfolder.config import Inbox
+from watchfolder.folders import Folders
+from watchfolder.journal import Journal
+from watchfolder.order import Order
+from watchfolder.publish import Publisher
+
+
+@dataclass
+class Bench:
+    """The rooms below, and what is remembered of orders. Links are secrets and live here, in memory, only."""
+
+    inbox: Inbox
+    journal: Journal
+    folders: Folders
+    publisher: Publisher
+    service: Service
+    transfers: threading.Semaphore
+    urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
+    looks: dict[str, Look] = field(default_factory=dict)
+    links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
+
+    def forget_unless(self, order: Order | None, key: str) -> None:
+        """Drop what is remembered of an order that has left the journal."""
+        if order is None:
+            self.forget(key)
+
+    def forget(self, key: str) -> None:
+        for memory in (self.urls, self.looks, self.links):
+            memory.pop(key, None)
+
+
+def id_of(order: Order) -> str:
+    assert order.order_id is not None  # noqa: S101 - every state after `claimed` has one
+    return order.order_id

@@ -1,0 +1,153 @@
+"""What an outcome means: to each error the one thing that follows from it."""
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from watchfolder.errors import Blocked, FolderFault, Forgotten, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
+from watchfolder.events import event
+from watchfolder.journal import Journal, utc_now
+from watchfolder.order import Order, State, Why
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.gate import Gate
+from watchfolder.pipeline.steps import ASKS_SERVICE, rekeyed, relocate
+
+_GUILTY_DEATHS = 3
+_FAILED_AT_SERVICE = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED", "FAILED", "ORDER_EXPIRED"})
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The order is visited again after this time. In memory only: nothing about the order has changed."""
+
+    seconds: float
+
+
+Follows = Order | Wait | None
+
+
+class Outcomes:
+    """Decides, journals and logs; any worker may ask."""
+
+    def __init__(self, give_up_after_hours: float, journal: Journal, gate: Gate, stop: threading.Event) -> None:
+        self._give_up_after_hours = give_up_after_hours
+        self._journal = journal
+        self._gate = gate
+        self._stop = stop
+        self._guard = threading.Lock()
+        self._succeeded_at = float("-inf")
+
+    def succeed(self, state: State) -> None:
+        """Take in that the service did the step of `state`."""
+        with self._guard:
+            self._succeeded_at = time.monotonic()
+            if self._gate.succeed(state, self._succeeded_at):
+                event("service.unblocked")
+
+    def is_guilty(self, order: Order) -> bool:
+        """Did the process die three times in a row during this order's steps, the last time with it alone?"""
+        return order.deaths >= _GUILTY_DEATHS and order.state in ASKS_SERVICE
+
+    def convict(self, order: Order) -> Order:
+        reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
+        return self._quarantine(order, Reject(reason, code="CRASHED"))
+
+    def handle(self, bench: Bench, order: Order, error: WatchfolderError) -> Follows:
+        """Decide what follows from a failed step: the order in another state, a wait, or what the journal now says."""
+        if self._stop.is_set() and isinstance(error, Retry):
+            return None
+        match error:
+            case FolderFault():
+                return Wait(tempo.FOLDER_BACKOFF_SECONDS * random.uniform(1, 2))  # noqa: S311 - jitter, no secret
+            case SlowDown():
+                return Wait(error.retry_after_seconds or tempo.FIRST_LOOK_SECONDS)
+            case Blocked():
+                self._block(order, error)
+                return None
+            case Redo():
+                return self._redo(bench, order, error)
+            case Forgotten():
+                return self._forgotten(order, error)
+            case Reject():
+                return self._quarantine(order, error)
+            case _:
+                return self._retry(order, error)
+
+    def _block(self, order: Order, error: Blocked) -> None:
+        with self._guard:
+            is_news = self._gate.close(error, order.state, time.monotonic())
+        if is_news:
+            scope = "nothing is sent" if error.scope is Scope.EVERYTHING else "nothing new is begun"
+            event("service.blocked", logging.ERROR, reason=error.reason, code=error.code, effect=scope)
+
+    def _redo(self, bench: Bench, order: Order, error: Redo) -> Follows:
+        event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
+        try:
+            return relocate(bench, order)
+        except Redo as again:  # a look cannot be sent back; whatever this is, it passes or gives up in time
+            return self._retry(order, again)
+        except WatchfolderError as other:
+            return self.handle(bench, self._journal.get(order.key) or order, other)
+
+    def _forgotten(self, order: Order, error: Forgotten) -> Order | None:
+        """Believe that an order is gone only when it was said twice, ten minutes apart."""
+        now = utc_now()
+        if order.missing_since is None:
+            until = now + timedelta(seconds=tempo.FORGOTTEN_AGAIN_SECONDS)
+            event("order.missing", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
+            self._journal.note(order, missing_since=now, not_before=until, trouble=error.reason)
+            return None
+        if (now - order.missing_since).total_seconds() < tempo.FORGOTTEN_AGAIN_SECONDS:
+            return None
+        if order.was_confirmed:
+            reason = f"It was paid for, but the service no longer has it (order {order.order_id})."
+            advice = "Ask the service's support for it. To pay again, move this file back into the inbox."
+            return self._quarantine(order, Reject(reason, code=error.code, advice=advice), is_gone=True)
+        event("order.rekeyed", logging.WARNING, order=order.key, inbox=order.inbox)
+        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order),))
+
+    def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
+        failed = error.code in _FAILED_AT_SERVICE or order.order_id is None or is_gone
+        why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code)
+        return self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
+
+    def _retry(self, order: Order, error: WatchfolderError) -> Order | None:
+        """Put the order off, and give up when it has failed for long while the service was there for others."""
+        with self._guard:
+            if order.state in ASKS_SERVICE:
+                self._gate.fail()
+            answered = self._succeeded_at
+        now = utc_now()
+        lost = 0.0
+        if order.failed_at is not None and answered > time.monotonic() - (now - order.failed_at).total_seconds():
+            lost = (now - order.failed_at).total_seconds()
+        failing = order.failing_seconds + lost
+        if failing > self._give_up_after_hours * 3600 and order.state in ASKS_SERVICE:
+            hours = f"{self._give_up_after_hours:g}"
+            return self._quarantine(
+                order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)
+            )
+        wait = min(tempo.LONGEST_BACKOFF_SECONDS, tempo.FIRST_BACKOFF_SECONDS * 2 ** min(order.failures, 10))
+        until = now + timedelta(seconds=wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
+        facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now, "not_before": until}
+        self._journal.note(order, **facts, trouble=error.reason)
+        event(
+            "order.deferred",
+            logging.WARNING,
+            order=order.key,
+            inbox=order.inbox,
+            state=order.state,
+            reason=error.reason,
+            code=error.code,
+            until=until.isoformat(timespec="seconds"),
+        )
+        return None
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
