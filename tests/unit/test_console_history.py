@@ -13,7 +13,12 @@ KEYS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def ended(key: str, at: datetime, name: str = "a.jpg") -> Order:
+def deliver(state_dir: str, key: str, at: datetime, name: str = "a.jpg") -> None:
+    journal = Journal(state_dir, now=lambda: at)
+    journal.record(journal.advance(journal.adopt(completed(key, name)), State.DELIVERED))
+
+
+def completed(key: str, name: str) -> Order:
     file = OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1, delivery=name)
     return Order(
         key=key,
@@ -23,17 +28,15 @@ def ended(key: str, at: datetime, name: str = "a.jpg") -> Order:
         strength="high",
         body="{}",
         files=(file,),
-        state=State.DELIVERED,
-        times={State.DELIVERED: at},
+        state=State.COMPLETED,
     )
 
 
 @pytest.fixture
 def state_dir(tmp_path: Path) -> str:
     """Return a state directory whose history goes over the end of a month."""
-    journal = Journal(str(tmp_path))
     for number, key in enumerate(KEYS):
-        journal.record(journal.adopt(ended(key, MIDNIGHT + timedelta(hours=number - 2))))
+        deliver(str(tmp_path), key, MIDNIGHT + timedelta(hours=number - 2))
     return str(tmp_path)
 
 
@@ -58,8 +61,7 @@ def test_a_torn_line_costs_itself_alone(state_dir: str) -> None:
 
 def test_names_come_back_as_the_bytes_that_they_were(tmp_path: Path) -> None:
     name = b"caf\xe9 100%.jpg".decode("utf-8", "surrogateescape")
-    journal = Journal(str(tmp_path))
-    journal.record(journal.adopt(ended(KEYS[0], MIDNIGHT, name)))
+    deliver(str(tmp_path), KEYS[0], MIDNIGHT, name)
     (end,) = history.newest_first(str(tmp_path))
     assert (end.files[0].name, end.files[0].delivered) == (name, name)
 

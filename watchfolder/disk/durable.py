@@ -90,6 +90,7 @@ def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> No
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
         descriptor = os.open(place.base, flags, 0o640, dir_fd=folder)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # what a failed append cuts off must be its own line
             size = os.fstat(descriptor).st_size
             if perhaps_there and line in _lines_of(descriptor, size):
                 os.fsync(descriptor)
