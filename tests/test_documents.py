@@ -65,7 +65,8 @@ def test_the_readme_s_configuration_table_shows_the_defaults() -> None:
 
 def configuration_table() -> list[tuple[str, str]]:
     """Return name and default of each row below the README's heading "Configuration"."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Configuration\n")[2].partition("\n## ")[0]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Configuration\n")[2].partition("\n## ")[0]
     return re.findall(r"^\| `([\w.]+)` \| (.*?) \|", section, re.MULTILINE)
 
 

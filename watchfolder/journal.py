@@ -220,10 +220,10 @@ class Journal:
         except FileNotFoundError:
             return frozenset()
         for key in keys:
+            self.mark_resting(key)  # first: a death amid this must not count one death twice
             order = self._orders.get(key)
             if order is not None:
-                self._orders[key] = self.note(order, deaths=order.deaths + 1)
-            self.mark_resting(key)
+                self.note(order, deaths=order.deaths + 1)
         return frozenset(keys)
 
 

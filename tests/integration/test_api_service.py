@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from watchfolder.api import Created, Pace, Service, Status, create_body
 from watchfolder.config import ApiSection
 from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown
-from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox import Fault, Sandbox
 from watchfolder.sandbox.pictures import sample
 
 PICTURE = sample("jpeg", width=64, height=48, seed=3)
@@ -364,11 +364,12 @@ def test_a_configured_budget_keeps_within_the_plan(sandbox: Sandbox, open_servic
 
 def test_an_answer_is_remembered_only_if_it_was_the_apis_own(sandbox: Sandbox, open_service: Open) -> None:
     service = open_service()
-    sandbox.faults.add("list", "html", times=3)
-
-    with pytest.raises(Retry):
-        service.ping()
-    assert service.answered_at is None
+    for outage in ({"does": "html"}, {"does": "answer", "status": 503, "code": "SERVICE_UNAVAILABLE"}):
+        sandbox.faults.put(Fault(operation="list", times=3, **outage))
+        with pytest.raises(Retry):
+            service.ping()
+        assert service.answered_at is None
+        sandbox.faults.clear()
 
     service.ping()
     assert service.answered_at is not None

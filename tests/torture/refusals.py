@@ -48,6 +48,7 @@ def play(stage: Stage, refusal: Refusal) -> Verdict:
     stage.clear()
     outcome = story.set_up(stage)
     stage.traits &= ~Trait.COUNT_SENDS
+    stage.forget_log()
     stage.start(refusal.plan, once=False, mischief=story.mischief)
     found = [*_suffer(stage, refusal.plan), *_recover(stage, outcome)]
     was_struck, calls = stage.faults.struck > 0, stage.faults.calls()

@@ -172,6 +172,9 @@ class Stage:
     def nursery(self) -> Nursery:
         return self._nursery
 
+    def forget_log(self) -> None:
+        (self.aside / "log").unlink(missing_ok=True)
+
     def log(self) -> str:
         path = self.aside / "log"
         return path.read_text("utf-8", "replace") if path.exists() else ""

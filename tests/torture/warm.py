@@ -18,7 +18,7 @@ from watchfolder.console import cli, logs
 from watchfolder.daemon import keeper
 from watchfolder.disk import places
 from watchfolder.order import Order, State
-from watchfolder.pipeline import steps, tempo
+from watchfolder.pipeline import Bench, steps, tempo
 
 _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
     tempo: {
@@ -28,6 +28,7 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
         "LONGEST_BACKOFF_SECONDS": 0.06,
         "FORGOTTEN_AGAIN_SECONDS": 0.0,
         "RECOVERY_SPREAD_SECONDS": 0.05,
+        "SUSPECT_SECONDS": 0.05,
     },
     intake: {"_FAULT_SECONDS": 0.03},
     keeper: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
@@ -104,7 +105,7 @@ def _change_before(state: State, path: str) -> None:
     assert isinstance(steps.STEPS, dict)
     step: steps.Step = steps.STEPS[state]
 
-    def changed(bench: steps.Bench, order: Order) -> Order | None:
+    def changed(bench: Bench, order: Order) -> Order | None:
         with open(path, "rb+") as file, open(f"{path}.new", "rb") as new:
             content = new.read()
             if file.read() != content:

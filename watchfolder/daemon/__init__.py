@@ -97,7 +97,7 @@ class Daemon:
             if self._signals.take_scan():
                 house.scan_now()
             due = house.beat(now)
-            snapshot = house.publish_status(now)
+            snapshot, status_due = house.publish_status(now)
             if not is_ready and (house.has_looked_around() or now - started > _READY_SECONDS):
                 is_ready = True
                 self._systemd.ready()
@@ -111,7 +111,7 @@ class Daemon:
             longest = _ONCE_TICK_SECONDS if once else min(_TICK_SECONDS, self._systemd.interval_seconds)
             if not is_ready:
                 longest = min(longest, _ONCE_TICK_SECONDS)
-            self._bell.wait(max(0.0, min(due - time.monotonic(), longest)))
+            self._bell.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
 
     def _turns(self) -> Iterator[float]:
         while not (self._signals.stop or self._signals.reload):

@@ -29,6 +29,7 @@ from watchfolder.watcher import Watcher
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
 _STUCK_SECONDS = 2 * 3600.0  # no call, scan or claim takes longer, unless its folder is silent
 _STATUS_SECONDS = 1.0
+_NEVER_SECONDS = 3600.0
 
 
 class House:
@@ -135,21 +136,24 @@ class House:
             return f"not available: {', '.join(gone)}; {counts}"
         return f"the service does not answer; {counts}" if status.is_down else counts
 
-    def publish_status(self, now: float) -> Snapshot:
-        """Write the status for the console, when it has changed, and not more than once a second."""
+    def publish_status(self, now: float) -> tuple[Snapshot, float]:
+        """Write the status for the console when it has changed; return it, and when it wants to be written again.
+
+        Not more than once a second; until something happens it is not wanted again.
+        """
         if self._status is not None and now - self._status_at < _STATUS_SECONDS:
-            return self._status
+            return self._status, self._status_at + _STATUS_SECONDS
         fresh = self._snapshot()
-        if not fresh.is_same_but_for_time(self._status):
-            try:
-                content = fresh.model_dump_json(indent=1).encode()
-                disk.write_atomically(Place(self._config.state_dir, FILE), content, durable=False)
-            except FolderFault as fault:
-                if self._status is None or self._status_at > float("-inf"):
-                    event("status.unwritten", logging.WARNING, reason=fault.reason)
-            self._status = fresh
         self._status_at = now
-        return fresh
+        if fresh.is_same_but_for_time(self._status):
+            return fresh, now + _NEVER_SECONDS
+        try:
+            content = fresh.model_dump_json(indent=1).encode()
+            disk.write_atomically(Place(self._config.state_dir, FILE), content, durable=False)
+        except FolderFault as fault:
+            event("status.unwritten", logging.WARNING, reason=fault.reason)
+        self._status = fresh
+        return fresh, now + _STATUS_SECONDS
 
     def _keeper(self, inbox: Inbox, intake: Intake) -> Keeper:
         ignored = Ignored(inbox.ignore)
@@ -165,7 +169,7 @@ class House:
             is_ignored_folder=lambda base: ignored.folder(base) is not None,
             on_change=on_change,
         )
-        keeper = Keeper(intake, watcher)
+        keeper = Keeper(intake, watcher, self._bell.ring)
         return keeper
 
     def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from watchfolder.events import event
 from watchfolder.intake import Intake
@@ -15,11 +16,12 @@ _LEAST_BEAT_SECONDS = 0.02  # a storm of events costs fifty looks a second, not 
 class Keeper:
     """It alone touches the inbox's folders for looking and claiming."""
 
-    def __init__(self, intake: Intake, watcher: Watcher) -> None:
+    def __init__(self, intake: Intake, watcher: Watcher, tell: Callable[[], None]) -> None:
         self.intake = intake
         self.watcher = watcher
         self.working_since: float | None = None
         self.is_silent = False
+        self._tell = tell  # after each beat: the status may have changed
         self._bell = threading.Event()
         self._stop = False
         self._is_watching = False
@@ -59,6 +61,7 @@ class Keeper:
                 due = time.monotonic() + _AFTER_A_BREAK_SECONDS
             finally:
                 self.working_since = None
+                self._tell()
             if not self._stop:
                 time.sleep(_LEAST_BEAT_SECONDS)
                 self._bell.wait(max(0.0, due - time.monotonic()))

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from watchfolder import disk
@@ -157,13 +157,10 @@ class Intake:
         return self.has_scanned and not (self._nudges or self._quiet or settling)
 
     def _scan(self, now: float) -> None:
-        with self._guard:
-            self._nudges.clear()  # what came before this scan is seen by it
-        seen = set()
-        for name, entry in self._entries(""):
-            seen.add(name)
-            self._see(entry, now)
-        for name in self._sightings.keys() - seen:
+        for name in self._take_nudges() & self._sightings.keys():
+            self._disturb(name, now)  # what came new before this scan is seen by it
+        seen = self._look_through("", now)
+        for name in (self._sightings.keys() | self._decisions.keys()) - seen:
             self._drop(name)
         self._scan_at = now + self.inbox.scan_seconds
         self.has_scanned = True
@@ -174,45 +171,63 @@ class Intake:
 
     def _follow_nudges(self, now: float) -> None:
         with self._guard:
-            nudges, self._nudges = self._nudges, set()
-        if None in nudges:
+            is_anywhere = None in self._nudges
+        if is_anywhere:
             self._scan(now)
-            nudges.discard(None)
-        for name in nudges:
-            assert name is not None  # noqa: S101 - taken out above
+        for name in self._take_nudges():
             self._follow(name, now)
+
+    def _take_nudges(self) -> set[str]:
+        with self._guard:
+            nudges, self._nudges = self._nudges, set()
+        return {name for name in nudges if name is not None}
 
     def _follow(self, name: str, now: float) -> None:
         """Take one nudge: a file was worked on, or a folder came whose files made no event of their own."""
-        if self._is_left_alone(name):
+        if name in self._sightings:
+            self._disturb(name, now)
             return
-        sighting = self._sightings.get(name)
-        if sighting is not None:
-            sighting.disturb(now)  # its shape is looked at when its time has come
-            self._wait(name, sighting.quiet_at(self.inbox.settle_seconds))
-            return
-        place = Place(self.inbox.path, name)
+        folder, base = os.path.split(name)
         try:
-            found = disk.stat_of(place)
+            found = disk.stat_of(Place(self.inbox.path, name)) if self._is_watched(folder) else None
             if found is None:
                 return
             if disk.is_folder(found):
-                for _, entry in self._entries(name):
-                    self._see(entry, now)
-            else:
+                if self._is_watched(name):
+                    self._look_through(name, now)
+            elif not self._ignored.file(base):
                 self._see(disk.Entry(name, found.st_size, found.st_mtime_ns, disk.is_regular(found)), now)
         except (FileNotFoundError, FolderFault):  # gone again, or the folder is not ours: the scan says so
             return
 
-    def _entries(self, folder: str) -> Iterator[tuple[str, disk.Entry]]:
+    def _is_watched(self, folder: str) -> bool:
+        if not folder:
+            return True
+        return self.inbox.recursive and not any(map(self._ignored.folder, folder.split("/")))
+
+    def _look_through(self, folder: str, now: float) -> set[str]:
+        """See every file there; return their names and those of the folders that are closed to us."""
+        seen = set()
+
         def skip(base: str) -> bool:
             return self._ignored.folder(base) is not None
 
         def tell(where: str, _fault: FolderFault) -> None:
+            seen.add(where)
             self._remember(where, Decision(Answer.STAY, _unreadable(self.inbox, where), is_warning=True))
 
         found = disk.scan(self.inbox.path, folder, skip_folder=skip, recursive=self.inbox.recursive, on_fault=tell)
-        return ((entry.name, entry) for entry in found if not self._ignored.file(os.path.basename(entry.name)))
+        for entry in found:
+            if not self._ignored.file(os.path.basename(entry.name)):
+                seen.add(entry.name)
+                self._see(entry, now)
+        return seen
+
+    def _disturb(self, name: str, now: float) -> None:
+        """Begin the wait anew: its shape is looked at when its time has come."""
+        sighting = self._sightings[name]
+        sighting.disturb(now)
+        self._wait(name, sighting.quiet_at(self.inbox.settle_seconds))
 
     def _see(self, entry: disk.Entry, now: float) -> None:
         if not entry.is_regular:
@@ -289,13 +304,6 @@ class Intake:
         self._sightings.pop(name, None)
         self._decisions.pop(name, None)
         self._quiet.pop(name, None)
-
-    def _is_left_alone(self, name: str) -> bool:
-        folder, base = os.path.split(name)
-        parts = [part for part in folder.split("/") if part]
-        if parts and not self.inbox.recursive:
-            return True
-        return any(map(self._ignored.folder, parts)) or self._ignored.file(base) is not None
 
     def _remove_emptied_folders(self) -> None:
         horizon = time.time() - _EMPTY_FOLDER_SECONDS

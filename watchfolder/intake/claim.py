@@ -20,6 +20,7 @@ from watchfolder.order import Kind, Order, OrderFile, State, Why
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 
 _COPY_LIMIT = 16 << 20  # bytes
+_MEDIA_TYPES = frozenset(format_.media_type for format_ in Format)
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -61,8 +62,10 @@ class Claims:
 
     def recover(self) -> None:
         """Complete or undo what a crash left behind in this inbox. Raises FolderFault."""
-        for order in self._journal.orders(self._inbox.name):
-            if order.state is State.CLAIMING and order.source is None:
+        orders = self._journal.orders(self._inbox.name)
+        awaited = {child.key for order in orders for child in order.children}  # their parent lets them go
+        for order in orders:
+            if order.state is State.CLAIMING and order.source is None and order.key not in awaited:
                 self._finish(order)
         work = self._folders.work(self._inbox)
         for key in disk.folders_in(work.root, work.name):
@@ -88,12 +91,18 @@ class Claims:
         """Take up a parked order whose bytes have come back: what was paid is not paid again."""
         if len(ready) != 1 or ready[0].why is not None:
             return None
-        back = ready[0]
+        back, sha256 = ready[0], ""
         for parked in self._journal.parked():
             if (parked.kind, parked.strength, len(parked.files)) != (self._kind, self._inbox.strength, 1):
                 continue
             old = parked.files[0]
-            if old.size != back.size or old.sha256 != disk.sha256_of(Place(self._inbox.path, back.name)):
+            if old.size != back.size or old.sha256 is None:
+                continue
+            try:
+                sha256 = sha256 or disk.sha256_of(Place(self._inbox.path, back.name))
+            except FileNotFoundError:  # gone again: the claim finds that out, too
+                return None
+            if old.sha256 != sha256:
                 continue
             file = OrderFile(
                 name=back.name,
@@ -174,9 +183,14 @@ class Claims:
             self._return_stray(Place(work.path, f"{key}/{name}"), name)
         if order is None:
             disk.remove(Place(work.root, f"{folder}/{ORDER_COPY}"), durable=False)
-            for sub in sorted({os.path.dirname(name) for name in found}, reverse=True):
-                disk.remove_empty_folders(f"{work.path}/{key}", sub)
-            disk.remove_empty_folders(work.path, key)
+            self._remove_folders(key)
+
+    def _remove_folders(self, name: str) -> None:
+        """Remove a work folder with the empty folders in it, whoever failed to before."""
+        work = self._folders.work(self._inbox)
+        for below in disk.folders_in(work.path, name):
+            self._remove_folders(f"{name}/{below}")
+        disk.remove_empty_folders(work.path, name)
 
     def _read_copy(self, key: str, folder: str, found: set[str]) -> Order | None:
         """Read the copy as hostile input: whoever can write to the share can have written it."""
@@ -188,6 +202,8 @@ class Claims:
         there = tuple(file for file in copy.files if file.name in found)
         sent = [file.sent_name for file in copy.files]
         is_ours = copy.body == create_body(key, sent, copy.strength) and all(map(_HARMLESS.fullmatch, sent))
+        is_ours &= _MEDIA_TYPES.issuperset(file.media_type for file in copy.files)
+        is_ours &= len({file.name for file in copy.files}) == len(copy.files)
         if not there or len(there) != len(copy.files) or not is_ours or copy.kind != self._kind or copy.why is not None:
             return None
         plain = {name: getattr(copy, name) for name in ("key", "confirm_key", "strength", "body", "kind")}

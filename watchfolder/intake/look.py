@@ -1,6 +1,7 @@
 """What shall become of this file now, and why? One decision, asked by the daemon and by `explain` alike."""
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from watchfolder.images import Format, Kind
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Why
 
+_RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
 
@@ -68,7 +70,8 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
     except FolderFault as fault:
         if fault.code not in {"EACCES", "EPERM"}:
             raise
-        return Decision(Answer.STAY, f"we may not read it: {disk.describe_rights(place)}", is_warning=True)
+        reason = f"we may not read it: {disk.describe_rights(place)}"
+        return Decision(Answer.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
 
 
 def _wait_empty(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
@@ -88,9 +91,23 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     if sighting.verdict is None:
         sighting.verdict = images.inspect(_reader(descriptor), found.st_size, os.path.basename(name))
     decision = _judge(inbox, sighting, now)
-    if decision.answer in {Answer.TAKE, Answer.REFUSE} and disk.has_writer(descriptor):
+    if decision.answer not in {Answer.TAKE, Answer.REFUSE}:
+        return decision
+    if disk.has_writer(descriptor):
         return Decision(Answer.WAIT, "another program is still writing it", now + _ask_again(inbox))
+    folder = Place(inbox.path, os.path.dirname(name) or ".")
+    if not _may_move(folder, found.st_uid):
+        reason = f"we may not move it: its folder has {disk.describe_rights(folder)}"
+        return Decision(Answer.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
     return decision
+
+
+def _may_move(folder: Place, owner: int) -> bool:
+    above = disk.stat_of(folder)
+    if above is None or not disk.is_writable(folder.path):
+        return False
+    is_sticky = bool(above.st_mode & stat.S_ISVTX)
+    return not is_sticky or os.geteuid() in {0, owner, above.st_uid}
 
 
 def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:

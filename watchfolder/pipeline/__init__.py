@@ -73,8 +73,11 @@ class Pipeline:
         self._stop = stop
         self._wake = wake
         self._guard = threading.RLock()
+        self._started = time.monotonic()
         self._running: dict[str, float] = {}  # key → when its last step began
         self._visits: dict[str, Visit] = {}
+        # An earlier life, or the configuration before this one, may have looked a moment ago.
+        self._first_visit = {State.CONFIRMED: time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, stop)
         self.delivered = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
 
@@ -117,13 +120,14 @@ class Pipeline:
     def beat(self, now: float, moment: datetime) -> float:
         """Start every step that is due; return when (monotonic seconds) the next one will be."""
         due = now + 3600.0
-        for order in sorted(self._journal.orders(), key=_urgency):
-            at = self._due_at(order, now, moment)
-            if at is None:
-                continue
+        times = [
+            (order, at) for order in self._journal.orders() if (at := self._due_at(order, now, moment)) is not None
+        ]
+        is_trial = any(_is_suspect(order) and at <= now for order, at in times) or self._is_trying()
+        for order, at in sorted(times, key=lambda each: _urgency(each[0])):
             if at > now:
                 due = min(due, at)
-            elif self._may_start(order, now):
+            elif self._may_start(order, now, is_trial=is_trial):
                 self._start(order, now)
         if self.gate.fault is not None:
             due = min(due, max(now + 1.0, self.gate.probe_due()))
@@ -154,7 +158,9 @@ class Pipeline:
         if room is None or order.state not in STEPS or not room.intake.is_open or order.key in self._running:
             return None
         visit = self._visits.get(order.key)
-        at = visit.at if visit else now
+        at = visit.at if visit else self._first_visit.get(order.state, now)
+        if _is_suspect(order):
+            at = max(at, self._started + tempo.SUSPECT_SECONDS)
         if order.not_before is not None and order.not_before > moment and not self._is_past_outage(order, now, moment):
             at = max(at, now + (order.not_before - moment).total_seconds())
         if order.state is State.QUARANTINED and visit is None and not self._journal.needs_record(order):
@@ -171,9 +177,9 @@ class Pipeline:
         spread = int(order.key[:4], 16) / 0xFFFF * tempo.RECOVERY_SPREAD_SECONDS
         return moment >= recovered + timedelta(seconds=spread)
 
-    def _may_start(self, order: Order, now: float) -> bool:
+    def _may_start(self, order: Order, now: float, *, is_trial: bool) -> bool:
         with self._guard:
-            if self._stop.is_set() or self._is_quarantine_waiting_for_suspect(order):
+            if self._stop.is_set() or self._holds_still_for(order, is_trial=is_trial):
                 return False
         if order.state not in ASKS_SERVICE:
             return True
@@ -181,12 +187,16 @@ class Pipeline:
             self.gate.probe_with(order.state if order.state in PURCHASES else State.CLAIMED)
         return self.gate.lets_pass(order.state, now)
 
-    def _is_quarantine_waiting_for_suspect(self, order: Order) -> bool:
-        """After two deaths the suspects run one at a time: nobody beside them, so that the third tells."""
-        running = [self._journal.get(key) for key in self._running]
-        if any(other is not None and other.deaths >= _SUSPECT_DEATHS for other in running):
+    def _is_trying(self) -> bool:
+        with self._guard:
+            running = [self._journal.get(key) for key in self._running]
+        return any(order is not None and _is_suspect(order) for order in running)
+
+    def _holds_still_for(self, order: Order, *, is_trial: bool) -> bool:
+        """After two deaths the suspects run one at a time, with nobody beside them, so that the third tells."""
+        if is_trial != _is_suspect(order):
             return True
-        return order.deaths >= _SUSPECT_DEATHS and bool(running)
+        return is_trial and bool(self._running)
 
     def _holds_slot(self, order: Order) -> bool:
         if order.state in _SLOTLESS:
@@ -215,6 +225,8 @@ class Pipeline:
     def _start(self, order: Order, now: float) -> None:
         room = self.rooms[order.inbox]
         with self._guard:
+            if self._journal.get(order.key) is not order:  # a worker has taken it further since we were told of it
+                return
             self._running[order.key] = now
         room.workers.submit(self._work, room, order)
 
@@ -266,19 +278,7 @@ class Pipeline:
         self._note_success(order.state, after)
         for name in _may_lie_in_inbox(order):
             room.intake.nudge(name)  # `run --once` must not end before that look
-        if after is None:
-            with self._guard:
-                self._visits.pop(order.key, None)
-            return None
-        if after.state is order.state:
-            self._look_later(order.key)
-            return None
-        with self._guard:
-            self._visits.pop(order.key, None)
-        if after.state is State.CONFIRMED:
-            self._visit_later(order.key, tempo.FIRST_LOOK_SECONDS)
-            return None
-        return after if self._follows_at_once(after) else None
+        return self._go_on(order, after)
 
     def _settle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:
         """Take in a failed step; return the order when it goes on at once."""
@@ -288,10 +288,21 @@ class Pipeline:
         if isinstance(follows, Wait):
             self._visit_later(order.key, follows.seconds)
             return None
-        if follows is not None and follows.state is order.state:
-            self._look_later(order.key)
+        return self._go_on(order, follows)
+
+    def _go_on(self, before: Order, after: Order | None) -> Order | None:
+        """Return the order when its next step may follow at once; else note when it is visited next."""
+        if after is not None and after.state is before.state:
+            self._look_later(before.key)
             return None
-        return follows
+        with self._guard:
+            self._visits.pop(before.key, None)
+        if after is None:
+            return None
+        if after.state is State.CONFIRMED:
+            self._visit_later(before.key, tempo.FIRST_LOOK_SECONDS)
+            return None
+        return after if self._follows_at_once(after) else None
 
     def _follows_at_once(self, order: Order) -> bool:
         return order.state in STEPS and (
@@ -326,6 +337,10 @@ def _urgency(order: Order) -> tuple[int, datetime]:
     """Sort what brings a paid picture home before what begins a new one."""
     place = _LAST.index(order.state) if order.state in STEPS else len(_LAST)
     return place, min(order.times.values(), default=utc_now())
+
+
+def _is_suspect(order: Order) -> bool:
+    return order.deaths >= _SUSPECT_DEATHS
 
 
 def _may_lie_in_inbox(order: Order) -> Iterable[str | None]:

@@ -1,13 +1,16 @@
 """What the steps of one inbox work with."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 from watchfolder.api import Links, Look, Service
 from watchfolder.config import Inbox
+from watchfolder.errors import SlowDown
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order
+from watchfolder.pipeline import tempo
 from watchfolder.publish import Publisher
 
 
@@ -24,11 +27,23 @@ class Bench:
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     looks: dict[str, Look] = field(default_factory=dict)
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
+    looked_at: dict[str, float] = field(default_factory=dict)  # key → monotonic
+
+    def look(self, order: Order) -> Look:
+        """Look at the order at the service. Raises SlowDown when that was done a moment ago, whatever for."""
+        wait = self.looked_at.get(order.key, float("-inf")) + tempo.LEAST_BETWEEN_LOOKS_SECONDS - time.monotonic()
+        if wait > 0:
+            raise SlowDown("the order was looked at a moment ago", retry_after_seconds=wait)
+        try:
+            return self.service.look(id_of(order))
+        finally:
+            self.looked_at[order.key] = time.monotonic()
 
     def forget_unless(self, order: Order | None, key: str) -> None:
         """Drop what is remembered of an order that has left the journal."""
         if order is None:
             self.forget(key)
+            self.looked_at.pop(key, None)
 
     def forget(self, key: str) -> None:
         for memory in (self.urls, self.looks, self.links):

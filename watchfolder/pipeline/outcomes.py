@@ -14,10 +14,10 @@ from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.steps import ASKS_SERVICE, rekeyed, relocate
+from watchfolder.pipeline.steps import ASKS_SERVICE, FailedAtService, rekeyed, relocate
 
 _GUILTY_DEATHS = 3
-_FAILED_AT_SERVICE = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED", "FAILED", "ORDER_EXPIRED"})
+_FAILED_CODES = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED"})
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class Outcomes:
         return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order),))
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
-        failed = error.code in _FAILED_AT_SERVICE or order.order_id is None or is_gone
+        has_failed = isinstance(error, FailedAtService) or error.code in _FAILED_CODES
+        failed = has_failed or order.order_id is None or is_gone
         why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code)
         return self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
 

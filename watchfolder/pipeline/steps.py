@@ -19,6 +19,10 @@ _STALE_CREATE = timedelta(hours=1)
 _S = State
 
 
+class FailedAtService(Reject):
+    """The order has come to its end there without a result, whatever the code: it can not be taken up again."""
+
+
 def create(bench: Bench, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
     if not _is_as_claimed(bench, order):
@@ -66,21 +70,24 @@ def upload(bench: Bench, order: Order) -> Order:
 
 def confirm(bench: Bench, order: Order) -> Order:
     """Start the processing. From the first attempt on the order counts as paid, unless it is refused."""
-    if not order.was_confirmed:
+    is_first = not order.was_confirmed
+    if is_first:
         if not _is_as_claimed(bench, order):
             return _release_changed(bench, order)
         order = bench.journal.note(order, was_confirmed=True)
     try:
         bench.service.confirm(order.confirm_key, id_of(order))
-    except (Blocked, Reject):  # a clear no: nothing was paid
-        bench.journal.note(order, was_confirmed=False)
+    except (Blocked, Reject, Redo) as refusal:
+        is_clear = not isinstance(refusal, Redo) or refusal.code == "ORDER_NOT_FOUND"
+        if is_first and is_clear:  # nothing was paid; an earlier attempt, whose answer was lost, might have been
+            bench.journal.note(order, was_confirmed=False)
         raise
     return bench.journal.advance(order, _S.CONFIRMED)
 
 
 def look(bench: Bench, order: Order) -> Order:
     """Ask how far the service is; the order is returned as it was while the service is at work."""
-    seen = bench.service.look(id_of(order))
+    seen = bench.look(order)
     if order.missing_since is not None:
         order = bench.journal.note(order, missing_since=None)
     match seen.status:
@@ -145,14 +152,17 @@ def supersede(bench: Bench, parent: Order) -> None:
     """Put other orders in the place of this one: their entries, then their files, then this one goes."""
     for child in parent.children:
         begun = bench.journal.get(child.key) or bench.journal.begin(child)
-        if begun.state is not _S.CLAIMING:
-            continue
-        bench.publisher.move_over(parent, begun)
-        bench.journal.advance(begun, _S.CLAIMED, source=None)
+        if begun.state is _S.CLAIMING:
+            bench.publisher.move_over(parent, begun)
+            bench.journal.note(begun, source=None)
     moved = {file.name for child in parent.children for file in child.files}
     bench.publisher.put_back(parent, keep=moved)
     bench.publisher.clear_work(parent)
     bench.journal.forget(parent)
+    for child in parent.children:  # only now: none asks the service while its parent is there
+        waiting = bench.journal.get(child.key)
+        if waiting is not None and waiting.state is _S.CLAIMING:
+            bench.journal.advance(waiting, _S.CLAIMED)
 
 
 Step = Callable[[Bench, Order], Order | None]
@@ -176,7 +186,7 @@ ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.
 
 def relocate(bench: Bench, order: Order) -> Order:
     """Look where the order is at the service and go on from there."""
-    seen = bench.service.look(id_of(order))
+    seen = bench.look(order)
     match seen.status:
         case Status.PENDING:
             return _go_back(bench, order)
@@ -232,11 +242,11 @@ def _go_back(bench: Bench, order: Order) -> Order:
     return bench.journal.advance(order, _S.CREATED, **facts)
 
 
-def _failed(seen: Look) -> Reject:
+def _failed(seen: Look) -> FailedAtService:
     code = seen.failure.code if seen.failure else ""
     message = seen.failure.message if seen.failure else ""
     words = f" It says: {message}" if message else ""
-    return Reject(f"The service could not process this picture.{words}", code=code or "FAILED")
+    return FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
 
 
 def _is_as_claimed(bench: Bench, order: Order) -> bool:

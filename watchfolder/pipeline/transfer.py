@@ -77,11 +77,15 @@ def fetcher(bench: Bench, order: Order, index: int) -> Fetch:
 
     def fetch(sink: Callable[[bytes], object]) -> int:
         with bench.transfers:
-            try:
-                return bench.service.fetch(_link(bench, order, index), sink, limit_bytes=_RESULT_LIMIT)
-            except Redo as refused:
-                bench.links.pop(order.key, None)
-                raise Retry(f"the storage refused the download: {refused.code}", code=refused.code) from None
+            refusal = ""
+            for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
+                url = _link(bench, order, index)  # outside: what the service says is not the storage's refusal
+                try:
+                    return bench.service.fetch(url, sink, limit_bytes=_RESULT_LIMIT)
+                except Redo as refused:
+                    refusal = refused.code
+                    bench.links.pop(order.key, None)
+            raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
 
     return fetch
 
@@ -94,7 +98,7 @@ def _link(bench: Bench, order: Order, index: int) -> str:
         bench.links[order.key] = (time.monotonic() + links.expires_in_seconds, links)
     if len(order.files) == 1 and len(links.files) == 1:
         return links.files[0].url
-    seen = bench.looks.get(order.key) or bench.service.look(id_of(order))
+    seen = bench.looks.get(order.key) or bench.look(order)
     bench.looks[order.key] = seen
     wanted = {output.file_id for output in seen.outputs if output.input_file_id == order.files[index].file_id}
     for link in links.files:

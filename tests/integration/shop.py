@@ -1,0 +1,180 @@
+"""A whole flow in one process with its clocks in the test's hands: real disk, the real sandbox over HTTP."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from watchfolder.api import Service
+from watchfolder.api.transport import Pace
+from watchfolder.config import Config, Inbox
+from watchfolder.folders import Folders
+from watchfolder.intake import Claims, Desk, Intake
+from watchfolder.journal import Journal, utc_now
+from watchfolder.order import Order, State
+from watchfolder.pipeline import Bench, Pipeline, Room
+from watchfolder.publish import Publisher
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+PICTURE = sample("jpeg", width=64, height=48, seed=1)
+OTHER = sample("jpeg", width=64, height=48, seed=2)
+QUICK = Pace(attempts=1, first_wait_seconds=0.01, max_wait_seconds=0.02, connect_seconds=5, read_seconds=5)
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Shop:
+    """`ahead` is how far its clock is before the real one: what it waits for has come by then."""
+
+    def __init__(
+        self, top: Path, sandbox: Sandbox | None = None, *, inboxes: tuple[str, ...] = ("photos",), **settings: Any
+    ) -> None:
+        api = {"base_url": sandbox.url if sandbox else NOWHERE, "requests_per_minute": 0, "blocked_probe_seconds": 60.0}
+        api |= {"key": sandbox.key if sandbox else "sk_shop_0123456789"} | settings.pop("api", {})
+        whole = {name: settings.pop(name) for name in ("give_up_after_hours", "orders_in_flight") if name in settings}
+        self.top, self.ahead, self.pace = top, 0.0, settings.pop("pace", QUICK)
+        settings = {"settle_seconds": 0.0, "scan_seconds": 1.0, "watch": "polling"} | settings
+        self.config = Config.model_validate(
+            {
+                "api": api,
+                "state_dir": str(top / "state"),
+                "inboxes": {name: self._inbox(name, len(inboxes), settings) for name in inboxes},
+                **whole,
+            }
+        )
+        self.journal = Journal(str(top / "state"))
+        self.open()
+
+    def _inbox(self, name: str, count: int, settings: dict[str, Any]) -> Inbox:
+        home = self.top if count == 1 else self.top / name
+        for folder in ("inbox", "outbox", "quarantine", "originals"):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+        (self.top / "state").mkdir(exist_ok=True)
+        paths = {folder: str(home / folder) for folder in ("outbox", "quarantine")}
+        return Inbox.model_validate({"name": name, "path": str(home / "inbox"), **paths, **settings})
+
+    def open(self) -> None:
+        """Begin a life."""
+        self.stop = threading.Event()
+        self.journal.open()
+        self.folders = Folders(self.config.state_dir, self.journal.instance)
+        self.service = Service(self.config.api, transfers=4, stop=self.stop, pace=self.pace)
+        self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None)
+        transfers = threading.Semaphore(4)
+        self.intakes: dict[str, Intake] = {}
+        rooms = {}
+        for name, inbox in self.config.inboxes.items():
+            publisher = Publisher(inbox, self.journal, self.folders)
+            claims = Claims(inbox, self.config.api.kind, self.journal, self.folders, publisher)
+            desk = Desk(self.pipeline.room, lambda _order: None)
+            intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
+            bench = Bench(inbox, self.journal, self.folders, publisher, self.service, transfers)
+            rooms[name] = Room(bench, intake, lambda: None, 8)
+        self.pipeline.rooms = rooms
+
+    def close(self) -> None:
+        """End it as a stop does."""
+        self.stop.set()
+        assert self.pipeline.drain(time.monotonic() + 20)
+        self.pipeline.close()
+        self.service.close()
+        self.journal.close()
+
+    def live_again(self) -> None:
+        self.close()
+        self.open()
+
+    # --- doing
+
+    @property
+    def intake(self) -> Intake:
+        return next(iter(self.intakes.values()))
+
+    def look(self, now: float) -> float:
+        """Let the one inbox have its beat; the pipeline sleeps."""
+        if not self.intake.is_open:
+            self.intake.reopen(now)
+            assert self.intake.fault is None, self.intake.fault
+        return self.intake.beat(now)
+
+    def beat(self, *, takes: bool = True) -> None:
+        now = time.monotonic() + self.ahead
+        for intake in self.intakes.values() if takes else ():
+            if intake.is_open or intake.reopen(now) <= now:
+                intake.beat(now)
+        self.pipeline.beat(now, utc_now() + timedelta(seconds=self.ahead))
+
+    def work(self, until: Callable[[], object], *, seconds: float = 20.0, takes: bool = True) -> None:
+        """Beat until it is so, taking new files or not; then let what is under way come to its end."""
+        deadline = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < deadline, f"it did not come true: {[str(o.state) for o in self.orders()]}"
+            self.beat(takes=takes)
+            time.sleep(0.005)
+        self.rest()
+
+    def rest(self) -> None:
+        deadline = time.monotonic() + 20
+        while self.pipeline.running():
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    def to_the_end(self, *, seconds: float = 20.0) -> None:
+        """Work until nothing is left that could move by itself."""
+        self.work(self.is_done, seconds=seconds)
+
+    def is_done(self) -> bool:
+        live = [order for order in self.orders() if order.state is not State.QUARANTINED]
+        intakes_rest = all(intake.has_scanned and intake.is_idle() for intake in self.intakes.values())
+        unrecorded = any(self.journal.needs_record(order) for order in self.orders())
+        return intakes_rest and not live and not unrecorded and not self.pipeline.running()
+
+    def pass_time(self, seconds: float) -> None:
+        self.ahead += seconds
+
+    # --- seeing
+
+    def orders(self) -> tuple[Order, ...]:
+        return self.journal.orders()
+
+    def order(self) -> Order:
+        (order,) = self.orders()
+        return order
+
+    def has(self, state: State) -> bool:
+        return any(order.state is state for order in self.orders()) and not self.pipeline.running()
+
+    def drop(self, name: str | bytes, content: bytes = PICTURE, *, inbox: str = "inbox") -> bytes:
+        path = os.path.join(os.fsencode(self.top / inbox), os.fsencode(name))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+    def folder(self, name: str) -> Path:
+        return self.top / name
+
+    def files(self, folder: str) -> list[str]:
+        return files_in(self.top / folder)
+
+
+def files_in(folder: Path) -> list[str]:
+    """Return what lies there for people."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(str(path) for path in found if not any(part.startswith(".") for part in path.parts))
+
+
+@contextlib.contextmanager
+def opened(shop: Shop) -> Iterator[Shop]:
+    """SIGIO is ignored, as the daemon does: without that no lease is asked for."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        yield shop
+    finally:
+        shop.close()
+        signal.signal(signal.SIGIO, before)

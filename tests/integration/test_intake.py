@@ -1,0 +1,617 @@
+"""What is taken from the inbox, when, and what is left there: a real disk, the clock in the test's hands."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from shop import OTHER, PICTURE, Shop, opened
+
+from watchfolder.api import create_body
+from watchfolder.intake import Answer, Decision, explain
+from watchfolder.intake.look import decide
+from watchfolder.order import Order, State
+from watchfolder.sandbox.pictures import sample
+
+NOBODY = 65534
+Build = Callable[..., Shop]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Build]:
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(opened(Shop(tmp_path, **{"settle_seconds": 5.0} | settings)))
+
+
+def names(shop: Shop) -> list[str]:
+    return sorted(file.name for order in shop.orders() for file in order.files)
+
+
+def decision(shop: Shop, name: str) -> Decision:
+    answer = explain(shop.intake.inbox, name, time.monotonic() + 100, time.time() + 100)
+    assert isinstance(answer, Decision)
+    return answer
+
+
+def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
+    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
+
+
+# --- quiet
+
+
+@pytest.mark.parametrize("age_seconds", [10 * 365 * 86_400, -10 * 365 * 86_400], ids=["old", "from the future"])
+def test_a_file_waits_from_our_first_sight_whatever_its_mtime(build: Build, age_seconds: int) -> None:
+    shop = build()
+    path = shop.drop("a.jpg")
+    os.utime(path, (time.time() - age_seconds,) * 2)
+    shop.look(0.0)
+    shop.look(4.9)
+    assert names(shop) == []
+    shop.look(5.0)
+    assert names(shop) == ["a.jpg"]
+    assert shop.files("inbox") == []
+
+
+def test_a_change_between_two_looks_starts_the_clock_again(build: Build) -> None:
+    shop = build()
+    path = shop.drop("a.jpg")
+    shop.look(0.0)
+    os.utime(path, ns=(1, 1))
+    shop.look(5.0)  # the second look sees another mtime, though no event came
+    shop.look(9.9)
+    assert names(shop) == []
+    shop.look(10.0)
+    assert names(shop) == ["a.jpg"]
+
+
+def test_an_event_starts_the_clock_again(build: Build) -> None:
+    shop = build(scan_seconds=100.0)
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    shop.intake.nudge("a.jpg")
+    shop.look(4.0)
+    shop.look(8.9)
+    assert names(shop) == []
+    shop.look(9.0)
+    assert names(shop) == ["a.jpg"]
+
+
+def test_an_event_counts_also_when_a_scan_comes_with_it(build: Build) -> None:
+    shop = build(scan_seconds=4.0)
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    shop.intake.nudge("a.jpg")
+    shop.look(4.0)
+    shop.look(5.0)
+    assert names(shop) == []
+
+
+def test_a_touch_of_the_attributes_alone_does_not_start_the_clock_again(build: Build) -> None:
+    shop = build()
+    path = shop.drop("a.jpg")
+    shop.look(0.0)
+    os.chmod(path, 0o640)
+    shop.look(5.0)
+    assert names(shop) == ["a.jpg"]
+
+
+def test_a_file_that_is_there_at_the_start_comes_through_the_same_wait(build: Build) -> None:
+    shop = build(orders_in_flight=100)
+    for number in range(100):
+        shop.drop(f"{number}.jpg")
+    shop.look(0.0)
+    assert names(shop) == []
+    shop.look(5.0)
+    shop.look(5.0)
+    assert len(names(shop)) == 100
+    assert shop.files("inbox") == []
+
+
+def test_idle_means_that_nothing_settles(build: Build) -> None:
+    shop = build()
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    assert not shop.intake.is_idle()
+    shop.look(5.0)
+    assert shop.intake.is_idle()
+
+
+# --- closed
+
+
+@contextmanager
+def writer(path: bytes) -> Iterator[None]:
+    """Another process that has the file open for writing."""
+    code = "import sys; f = open(sys.argv[1], 'ab'); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        yield
+
+
+def test_a_file_that_another_process_writes_waits_until_it_is_closed(build: Build) -> None:
+    shop = build()
+    path = shop.drop("a.jpg")
+    with writer(path):
+        shop.look(0.0)
+        shop.look(50.0)
+        assert names(shop) == []
+        assert shop.intake.unfinished() == {"a.jpg": "another program is still writing it"}
+        assert decision(shop, "a.jpg").answer is Answer.WAIT
+    shop.look(55.0)
+    assert names(shop) == ["a.jpg"]
+
+
+def test_a_writer_that_comes_amid_the_claim_gets_its_file_back(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = build()
+    path = shop.drop("a.jpg")
+    shop.look(0.0)
+    admitted: list[Order] = []
+    monkeypatch.setattr("watchfolder.intake.decide", lambda *given: pause(*given))
+    with ExitStack() as stack:
+
+        def pause(*given: object) -> Decision:
+            settled = decide(*given)  # type: ignore[arg-type]  # what intake gave
+            stack.enter_context(writer(path))
+            return settled
+
+        shop.look(5.0)
+        admitted += shop.orders()
+        assert [order.state for order in admitted] == [State.RELEASED]
+        shop.work(lambda: not shop.orders(), takes=False)
+        assert shop.files("inbox") == ["a.jpg"]
+
+
+# --- whole
+
+
+def test_a_cut_picture_waits_and_is_then_refused_as_truncated(build: Build) -> None:
+    shop = build(incomplete_seconds=60.0)
+    shop.drop("a.jpg", PICTURE[:-100])
+    shop.look(0.0)
+    shop.look(59.9)
+    assert names(shop) == []
+    assert "not complete" in shop.intake.unfinished()["a.jpg"]
+    shop.look(60.0)
+    assert shop.order().why is not None
+    shop.work(lambda: shop.files("quarantine"))
+    assert shop.files("quarantine") == ["a.jpg", "a.jpg.why.txt"]
+    assert "TRUNCATED" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+
+
+def test_a_picture_whose_rest_comes_late_is_taken_whole(build: Build) -> None:
+    shop = build(incomplete_seconds=60.0)
+    path = shop.drop("a.jpg", PICTURE[:-100])
+    shop.look(0.0)
+    shop.look(50.0)
+    shop.drop("a.jpg", PICTURE)
+    shop.look(59.0)
+    shop.look(64.0)
+    assert shop.order().why is None
+    assert shop.order().size == len(PICTURE)
+    assert not os.path.exists(path)
+
+
+def test_a_black_end_is_taken_only_after_long(build: Build) -> None:
+    shop = build(incomplete_seconds=60.0)
+    bitmap = sample("bmp", width=64, height=48, seed=1)
+    shop.drop("a.bmp", bitmap[:-100] + bytes(100))
+    shop.look(0.0)
+    shop.look(59.9)
+    assert names(shop) == []
+    shop.look(60.0)
+    assert shop.order().why is None
+
+
+def test_an_empty_file_waits_for_ever_with_one_warning(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    shop = build(incomplete_seconds=60.0)
+    shop.drop("a.jpg", b"")
+    for now in range(0, 600, 10):
+        shop.look(float(now))
+    assert names(shop) == []
+    assert [fact["file"] for fact in told(caplog, "file.stays")] == ["a.jpg"]
+    assert "empty" in shop.intake.remarks()["a.jpg"]
+    shop.drop("a.jpg")
+    shop.look(600.0)
+    shop.look(605.0)
+    assert names(shop) == ["a.jpg"]
+
+
+# --- the name, the kind, the place
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".hidden.jpg", ".a/b.jpg", "@eaDir/b.jpg", "a.jpg.part", "~$a.jpg", "a.jpg.tmp", "x/.trash/b.jpg", "Thumbs.db"],
+)
+def test_what_is_not_for_us_is_never_touched(build: Build, name: str) -> None:
+    shop = build()
+    path = shop.drop(name)
+    for now in (0.0, 5.0):
+        shop.intake.nudge(name)
+        shop.intake.nudge(name.partition("/")[0])
+        shop.look(now)
+    shop.look(50.0)
+    assert names(shop) == []
+    assert os.path.exists(path)
+    assert isinstance(explain(shop.intake.inbox, name, 0.0, 0.0), str)
+
+
+def test_a_lifted_pattern_is_taken_and_an_added_one_is_not(build: Build) -> None:
+    shop = build(ignore=("!*.tmp", "proof-*"))
+    shop.drop("a.tmp")
+    shop.drop("proof-1.jpg")
+    shop.look(0.0)
+    shop.look(5.0)
+    assert names(shop) == ["a.tmp"]
+
+
+def test_a_folder_that_was_moved_in_is_looked_through_at_its_one_event(build: Build) -> None:
+    shop = build(scan_seconds=1000.0)
+    shop.look(0.0)
+    shop.drop("shoot.tmp/day 1/a.jpg", inbox="elsewhere")
+    os.rename(shop.folder("elsewhere") / "shoot.tmp", shop.folder("inbox") / "shoot.tmp")
+    shop.intake.nudge("shoot.tmp")
+    shop.look(1.0)
+    shop.look(6.0)
+    assert names(shop) == ["shoot.tmp/day 1/a.jpg"]
+
+
+def test_sub_folders_are_left_alone_where_so_configured(build: Build) -> None:
+    shop = build(recursive=False, scan_seconds=1000.0)
+    shop.drop("a.jpg")
+    shop.drop("sub/b.jpg")
+    shop.look(0.0)
+    shop.intake.nudge("sub")
+    shop.intake.nudge("sub/b.jpg")
+    shop.look(1.0)
+    shop.look(6.0)
+    assert names(shop) == ["a.jpg"]
+    assert "recursive" in str(explain(shop.intake.inbox, "sub/b.jpg", 0.0, 0.0))
+
+
+def test_links_and_pipes_stay_and_block_nothing(build: Build, tmp_path: Path) -> None:
+    shop = build()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.jpg").write_bytes(PICTURE)
+    inbox = shop.folder("inbox")
+    (inbox / "link.jpg").symlink_to(outside / "secret.jpg")
+    (inbox / "folder").symlink_to(outside)
+    os.mkfifo(inbox / "pipe.jpg")
+    shop.look(0.0)
+    shop.look(5.0)
+    assert names(shop) == []
+    assert shop.files("inbox") == ["folder", "link.jpg", "pipe.jpg"]
+    assert shop.intake.counts()["stay"] == 3
+    assert decision(shop, "link.jpg").answer is Answer.STAY
+
+
+def test_a_link_that_is_gone_is_counted_no_more(build: Build) -> None:
+    shop = build()
+    link = shop.folder("inbox") / "link.jpg"
+    link.symlink_to("/nowhere")
+    shop.look(0.0)
+    assert shop.intake.counts()["stay"] == 1
+    link.unlink()
+    shop.look(1.0)
+    assert shop.intake.counts().get("stay", 0) == 0
+
+
+def test_a_picture_that_is_swapped_for_a_link_is_not_followed(build: Build, tmp_path: Path) -> None:
+    shop = build(scan_seconds=100.0)
+    path = Path(os.fsdecode(shop.drop("a.jpg")))
+    (tmp_path / "secret.jpg").write_bytes(PICTURE)
+    shop.look(0.0)
+    path.unlink()
+    path.symlink_to(tmp_path / "secret.jpg")
+    shop.look(5.0)
+    assert names(shop) == []
+    assert path.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("a.jpg", b"%PDF-1.7\n" + bytes(5000), "Save the picture again"),
+        ("a.cr2", b"II*\0\x10\0\0\0CR\x02\0" + bytes(5000), ""),
+        ("a.heic", b"\0\0\0\x18ftypheic" + bytes(5000), ""),
+    ],
+)
+def test_what_cannot_be_protected_goes_to_quarantine_with_advice(
+    build: Build, name: str, content: bytes, word: str
+) -> None:
+    shop = build()
+    shop.drop(name, content)
+    shop.look(0.0)
+    shop.look(5.0)
+    order = shop.order()
+    assert order.why is not None
+    assert order.why.code == "FORMAT"
+    assert order.why.advice
+    assert word in order.why.advice
+    shop.work(lambda: shop.files("quarantine"))
+    assert (shop.folder("quarantine") / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["contract.pdf", "a.xmp", "notes.txt"])
+def test_what_is_none_of_our_business_stays_and_is_explained(build: Build, name: str) -> None:
+    shop = build()
+    shop.drop(name, b"%PDF-1.7\n" + bytes(100))
+    shop.look(0.0)
+    shop.look(5.0)
+    assert names(shop) == []
+    assert shop.intake.counts() == {"stay": 1, "wait": 0}
+    assert decision(shop, name).reason.startswith("it is no picture")
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(build: Build) -> None:
+    shop = build(max_file_bytes=1000)
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    shop.look(5.0)
+    order = shop.order()
+    assert order.why is not None
+    assert order.why.code == "TOO_LARGE"
+
+
+def test_explain_gives_the_daemons_own_answer(build: Build) -> None:
+    shop = build(incomplete_seconds=1000.0)
+    for name, content in {"cut.jpg": PICTURE[:-9], "empty.jpg": b"", "x.pdf": b"%PDF-1.7\n"}.items():
+        shop.drop(name, content)
+    shop.look(0.0)
+    shop.look(5.0)
+    for name, reason in (shop.intake.unfinished() | shop.intake.remarks()).items():
+        assert decision(shop, name).reason == reason
+    assert decision(shop, "gone.jpg").answer is Answer.GONE
+
+
+# --- rights
+
+
+@pytest.fixture
+def as_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a folder that is nobody's, and be nobody."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    top = Path(tempfile.mkdtemp(dir="/tmp"))  # noqa: S108 - pytest's own folders are closed to others
+    monkeypatch.chdir("/")
+    os.chown(top, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield top
+    finally:
+        os.setresuid(0, 0, 0)
+        shutil.rmtree(top)
+
+
+@contextmanager
+def as_root() -> Iterator[None]:
+    os.setresuid(0, 0, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(NOBODY, NOBODY, 0)
+
+
+def test_an_unreadable_file_stays_with_one_line_and_is_taken_once_it_may_be_read(
+    as_nobody: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
+        path = shop.drop("a.jpg")
+        with as_root():
+            os.chown(path, 0, 0)
+            os.chmod(path, 0o600)
+        for now in range(0, 50, 5):
+            shop.look(float(now))
+        assert names(shop) == []
+        (fact,) = told(caplog, "file.stays")
+        assert "owner root" in str(fact["reason"])
+        assert "0600" in decision(shop, "a.jpg").reason
+        with as_root():
+            os.chmod(path, 0o644)  # no event that counts
+        shop.look(120.0)
+        assert names(shop) == ["a.jpg"]
+
+
+def test_a_closed_folder_stays_with_one_line_and_is_forgotten_once_it_opens(
+    as_nobody: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
+        shop.drop("sub/a.jpg")
+        os.chmod(as_nobody / "inbox/sub", 0)
+        for now in range(5):
+            shop.look(float(now))
+        assert "sub" in shop.intake.remarks()
+        assert len(told(caplog, "file.stays")) == 1
+        os.chmod(as_nobody / "inbox/sub", 0o700)
+        shop.look(10.0)
+        assert shop.intake.remarks() == {}
+        shop.look(15.0)
+        assert names(shop) == ["sub/a.jpg"]
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o1777], ids=["not ours to write", "sticky"])
+def test_a_file_that_we_may_not_move_stays_and_costs_no_order(
+    as_nobody: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    caplog.set_level(logging.INFO, "watchfolder")
+    with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
+        path = shop.drop("sub/a.jpg")
+        with as_root():
+            os.chown(path, 0, 0)
+            os.chown(os.path.dirname(path), 0, 0)
+            os.chmod(os.path.dirname(path), mode)
+        for now in range(0, 300, 5):
+            shop.look(float(now))
+        assert told(caplog, "order.claiming") == []
+        assert len(told(caplog, "file.stays")) == 1
+        assert f"{mode:04o}" in shop.intake.remarks()["sub/a.jpg"]
+        assert "may not move" in decision(shop, "sub/a.jpg").reason
+
+
+# --- after a crash
+
+
+def claimed(shop: Shop, name: str = "a.jpg") -> Order:
+    shop.drop(name)
+    shop.look(0.0)
+    shop.look(5.0)
+    order = shop.order()
+    assert order.state is State.CLAIMED
+    return order
+
+
+def work_folder(shop: Shop, order: Order) -> Path:
+    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key
+
+
+def lose_entry(shop: Shop, order: Order) -> None:
+    shop.close()
+    (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
+    shop.open()
+
+
+def test_an_order_whose_entry_was_lost_is_rebuilt_under_its_key_and_body(build: Build) -> None:
+    shop = build()
+    before = claimed(shop, "sub/ä.jpg")
+    lose_entry(shop, before)
+    shop.look(10.0)
+    after = shop.order()
+    assert (after.key, after.body, after.confirm_key) == (before.key, before.body, before.confirm_key)
+    assert after.was_rebuilt
+    assert after.state is State.CLAIMED
+    assert after.files == before.files
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 300, b'{"schema": 1, "key'], ids=["empty", "zeros", "half"])
+def test_a_torn_entry_is_set_aside_and_rebuilt(build: Build, damage: bytes) -> None:
+    shop = build()
+    before = claimed(shop)
+    shop.close()
+    (shop.folder("state") / "journal" / f"{before.key}.json").write_bytes(damage)
+    shop.open()
+    shop.look(10.0)
+    assert shop.order().body == before.body
+
+
+def test_a_claim_that_died_before_the_rename_is_undone(build: Build) -> None:
+    shop = build()
+    order = claimed(shop)
+    shop.journal.note(order, state=State.CLAIMING)
+    os.rename(work_folder(shop, order) / "a.jpg", shop.folder("inbox") / "a.jpg")
+    shop.live_again()
+    shop.look(10.0)
+    assert shop.order().state is State.RELEASED
+    shop.work(lambda: not shop.orders(), takes=False)
+    assert shop.files("inbox") == ["a.jpg"]
+
+
+def test_a_claim_that_died_after_the_rename_is_completed_beside_a_new_file_of_that_name(build: Build) -> None:
+    shop = build()
+    order = claimed(shop)
+    shop.journal.note(order, state=State.CLAIMING)
+    shop.live_again()
+    shop.drop("a.jpg", OTHER)
+    shop.look(10.0)
+    assert shop.order().state is State.CLAIMED
+    assert (work_folder(shop, order) / "a.jpg").read_bytes() == PICTURE
+    assert shop.files("inbox") == ["a.jpg"]
+
+
+def test_a_claim_whose_file_a_power_cut_left_under_both_names_has_one_again(build: Build) -> None:
+    shop = build()
+    order = claimed(shop)
+    shop.journal.note(order, state=State.CLAIMING)
+    os.link(work_folder(shop, order) / "a.jpg", shop.folder("inbox") / "a.jpg")
+    shop.live_again()
+    shop.look(10.0)
+    assert shop.order().state is State.CLAIMED
+    assert shop.files("inbox") == []
+
+
+def hostile(order: Order, **changes: object) -> str:
+    return json.dumps(json.loads(order.model_dump_json()) | changes)
+
+
+@pytest.mark.parametrize("kind", ["body", "media type", "sent name", "twice", "escape", "key", "garbage", "huge"])
+def test_a_copy_that_someone_on_the_share_has_forged_is_not_believed_and_the_file_comes_back(
+    build: Build, kind: str
+) -> None:
+    shop = build()
+    order = claimed(shop)
+    file = json.loads(order.model_dump_json())["files"][0]
+    forged = {
+        "body": hostile(order, body=order.body.replace("high", "low")),
+        "media type": hostile(order, files=[file | {"media_type": "image/jpeg\r\nX-Evil: 1"}]),
+        "sent name": hostile(
+            order, files=[file | {"sent_name": "../x.jpg"}], body=create_body(order.key, ["../x.jpg"], "high")
+        ),
+        "twice": hostile(order, files=[file, file], body=create_body(order.key, [file["sent_name"]] * 2, "high")),
+        "escape": hostile(order, files=[file | {"name": "../../../outbox/x.jpg"}]),
+        "key": hostile(order, key=str(uuid.uuid4())),
+        "garbage": "[" * 100_000,
+        "huge": " " * (17 << 20),
+    }[kind]
+    lose_entry(shop, order)
+    (work_folder(shop, order) / ".order.json").write_text(forged)
+    shop.look(10.0)
+    assert shop.orders() == ()
+    assert shop.files("inbox") == ["a.jpg"]
+    assert not work_folder(shop, order).exists()
+
+
+def test_a_copy_cannot_claim_that_anything_was_paid_or_where_files_should_go(build: Build) -> None:
+    shop = build()
+    order = claimed(shop)
+    file = json.loads(order.model_dump_json())["files"][0] | {"delivery": "x", "is_delivered": True, "sha256": "00"}
+    lose_entry(shop, order)
+    copy = hostile(order, files=[file], order_id="1", was_confirmed=True, state="claiming", inbox="other")
+    (work_folder(shop, order) / ".order.json").write_text(copy)
+    shop.look(10.0)
+    rebuilt = shop.order()
+    assert (rebuilt.order_id, rebuilt.was_confirmed, rebuilt.inbox) == (None, False, "photos")
+    assert rebuilt.files == order.files
+
+
+def test_a_stray_in_our_work_folder_comes_back_and_overwrites_nothing(build: Build) -> None:
+    shop = build()
+    shop.look(0.0)
+    stray = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / str(uuid.uuid4()) / "sub"
+    stray.mkdir(parents=True)
+    (stray / "a.jpg").write_bytes(OTHER)
+    shop.drop("sub/a.jpg")
+    shop.live_again()
+    shop.look(1.0)
+    assert shop.files("inbox") == ["sub/a (2).jpg", "sub/a.jpg"]
+    assert (shop.folder("inbox") / "sub/a (2).jpg").read_bytes() == OTHER
+
+
+def test_a_faulty_folder_closes_the_inbox_until_it_is_back(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "watchfolder")
+    shop = build()
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    os.rename(shop.folder("outbox"), shop.folder("away"))
+    shop.folder("outbox").mkdir()  # the mount point without its share
+    for _ in range(3):
+        shop.intake.beat(5.0)
+        shop.intake.reopen(5.0)
+    assert not shop.intake.is_open
+    assert names(shop) == []
+    assert len(told(caplog, "inbox.waits")) == 1
+    shop.folder("outbox").rmdir()
+    os.rename(shop.folder("away"), shop.folder("outbox"))
+    shop.look(10.0)
+    assert len(told(caplog, "inbox.back")) == 1
+    assert names(shop) == ["a.jpg"]

@@ -1,0 +1,790 @@
+"""A picture's way through the service and back: a real disk, the real sandbox over HTTP, the clock in our hands."""
+
+import hashlib
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import OTHER, PICTURE, QUICK, Shop, files_in, opened
+
+from watchfolder import daemon
+from watchfolder.api.transport import Pace
+from watchfolder.config import Config
+from watchfolder.journal import utc_now
+from watchfolder.order import Order, State
+from watchfolder.sandbox import Dialect, Sandbox
+from watchfolder.sandbox.pictures import sample
+
+Open = Callable[..., tuple[Shop, Sandbox]]
+FRESH = 20.0  # so far ahead, no first look has to be waited for
+PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    """Open a shop and its service. What broke the contract is asked for at the end, unless the test is about that."""
+    with ExitStack() as stack:
+
+        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:
+            service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0} | (sandbox or {})))
+            shop = stack.enter_context(opened(Shop(tmp_path, service, **settings)))
+            shop.ahead = FRESH
+            return shop, service
+
+        yield build
+
+
+def calls(service: Sandbox, operation: str) -> int:
+    return service.requests_by_operation().get(operation, 0)
+
+
+def assert_delivered_once(shop: Shop, service: Sandbox, *names: str) -> None:
+    assert shop.files("outbox") == sorted(names)
+    assert set(service.paid_files.values()) == {1}
+    assert shop.files("inbox") == []
+    assert shop.orders() == ()
+    assert service.sins == []
+
+
+def history(shop: Shop) -> list[dict[str, Any]]:
+    files = sorted((shop.folder("state") / "history").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
+    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
+
+
+# --- the way home
+
+
+@pytest.mark.parametrize("dialect", ["both", "v2", "v3"])
+def test_pictures_come_home_in_every_dialect_found_out_by_itself(begin: Open, dialect: Dialect) -> None:
+    shop, service = begin({"dialect": dialect})
+    originals = {f"{number}.jpg": sample("jpeg", width=40, height=30, seed=number) for number in range(5)}
+    for name, content in originals.items():
+        shop.drop(f"sub/{name}", content)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, *(f"sub/{name}" for name in originals))
+    for name, content in originals.items():
+        assert (shop.folder("originals") / "sub" / name).read_bytes() == content
+        assert (shop.folder("outbox") / "sub" / name).read_bytes() != content
+    assert calls(service, "create") == 5
+    assert len(history(shop)) == 5
+    refused = [each for each in service.requests if each.operation == "status" and each.status in {404, 410}]
+    assert (len(refused) > 0) == (dialect == "v2")
+
+
+@pytest.mark.parametrize("link_field", ["downloadUrl", "url"])
+def test_both_shapes_of_a_v2_download_are_read(begin: Open, link_field: str) -> None:
+    shop, service = begin({"dialect": "v2", "link_field": link_field}, api={"reads": "v2"})
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ("ü" * 125).encode() + b"x.jpg",
+        b"\xff\xfe broken \x80.jpg",
+        b"two\nlines.jpg",
+        "🦊 ünïcode (1) %20.jpg".encode(),
+        b'quote".jpg',
+        b"-rf.jpg",
+    ],
+    ids=["255 bytes", "no UTF-8", "newline", "emoji", "quote", "dash"],
+)
+def test_any_name_keeps_its_bytes_all_the_way(begin: Open, name: bytes) -> None:
+    shop, service = begin()
+    shop.drop(b"sub \xfc/" + name)
+    shop.to_the_end()
+    assert os.listdir(os.fsencode(shop.folder("outbox")) + b"/sub \xfc") == [name]
+    assert os.listdir(os.fsencode(shop.folder("originals")) + b"/sub \xfc") == [name]
+    assert service.sins == []
+    (order,) = service.orders.values()
+    assert order.files[0].isascii()
+
+
+def test_a_new_file_of_the_same_name_is_another_order_and_replaces_nothing(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.3})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.drop("a.jpg", OTHER)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a (2).jpg", "a.jpg"]
+    assert {path.read_bytes() for path in shop.folder("originals").iterdir() if path.is_file()} == {PICTURE, OTHER}
+    assert set(service.paid_files.values()) == {1}
+
+
+def test_originals_are_deleted_where_so_configured_but_only_after_delivery(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.3}, originals="delete")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    assert list(shop.folder("inbox").rglob("a.jpg"))
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert not list(shop.folder("inbox").rglob("a.jpg"))
+    assert shop.files("originals") == []
+
+
+def test_a_test_key_delivers_marked_samples_and_gives_the_originals_back(begin: Open) -> None:
+    service = Sandbox(processing_seconds=0.0)
+    shop, service = begin({"test_processing_seconds": 0.0}, api={"key": service.test_key})
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a (TEST).jpg"]
+    assert shop.files("quarantine") == ["test/a.jpg"]
+    assert (shop.folder("quarantine") / "test/a.jpg").read_bytes() == PICTURE
+    assert (service.paid, service.sins) == (0, [])
+
+
+def test_a_test_key_on_a_v2_service_is_named_as_the_reason(begin: Open) -> None:
+    shop, service = begin({"test_processing_seconds": 0.0, "dialect": "v2"}, api={"key": "sk_test_x"})
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert "test key" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+    assert service.sins == []
+
+
+def test_several_orders_are_under_way_at_once_but_no_more_than_configured(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.5}, orders_in_flight=3)
+    for number in range(7):
+        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number))
+    most = 0
+
+    def is_done() -> bool:
+        nonlocal most
+        most = max(most, len(shop.orders()))
+        return shop.is_done()
+
+    service.look_seconds = 0
+    shop.work(is_done)
+    assert most == 3
+    assert len(shop.files("outbox")) == 7
+
+
+def test_inboxes_share_the_slots_and_none_is_starved(begin: Open) -> None:
+    inboxes = ("one", "two", "three")
+    shop, service = begin({"processing_seconds": 0.2, "look_seconds": 0}, inboxes=inboxes, orders_in_flight=6)
+    for inbox in inboxes:
+        for number in range(8 if inbox == "one" else 3):
+            seed = 100 * len(inbox) + number + ord(inbox[1])
+            shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=seed), inbox=f"{inbox}/inbox")
+    for intake in shop.intakes.values():  # all have asked for room before the first takes any
+        shop.pipeline.room(intake.inbox.name)
+    shop.beat()
+    held = {inbox: len(shop.journal.orders(inbox)) for inbox in inboxes}
+    assert held == {"one": 2, "two": 2, "three": 2}
+    shop.to_the_end()
+    assert [len(files_in(shop.folder(inbox) / "outbox")) for inbox in inboxes] == [8, 3, 3]
+    assert service.sins == []
+
+
+def test_no_order_is_looked_at_twice_within_a_second(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3.0})
+    shop.ahead = 0.0
+    service.faults.add("upload", "lose", times=2)
+    service.faults.add("confirm", "answer_after", nth=3, status=400, code="ORDER_ALREADY_COMPLETED")
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert 4 <= calls(service, "status") <= 8
+
+
+def test_a_new_configuration_does_not_look_again_at_once(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 4.0})
+    shop.ahead = 0.0
+    shop.drop("a.jpg")
+    shop.work(lambda: calls(service, "status") == 1)
+    shop.live_again()
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
+def test_an_order_that_a_worker_took_further_is_not_begun_from_an_old_page(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CLAIMED) or calls(service, "create"))
+    old = shop.orders()[0] if shop.orders() else None
+    shop.to_the_end()
+    assert old is not None
+    shop.pipeline._start(old, time.monotonic())
+    shop.rest()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert len(history(shop)) == 1
+
+
+# --- links
+
+
+def test_upload_links_that_ran_out_are_asked_for_again(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "reset_before")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
+    service.expire_links()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert calls(service, "refresh") == 1
+
+
+def test_upload_links_are_asked_for_again_after_a_restart(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "reset_before")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
+    shop.live_again()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert calls(service, "refresh") == 1
+
+
+def test_a_storage_that_refuses_twice_is_tried_without_checksum_and_then_later(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "answer", times=2, status=403)
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert calls(service, "upload") == 3
+    service.faults.add("upload", "answer", times=3, status=403)
+    shop.drop("b.jpg", OTHER)
+    shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
+    assert "three times" in shop.order().trouble
+
+
+def test_a_download_link_that_ran_out_is_renewed_at_once(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("fetch", "answer", status=403)
+    shop.drop("a.jpg")
+    shop.to_the_end(seconds=5)  # far within any backoff
+    assert_delivered_once(shop, service, "a.jpg")
+    assert (calls(service, "link"), calls(service, "fetch")) == (2, 2)
+
+
+@pytest.mark.parametrize("does", ["truncated", "wrong_length", "empty", "same_bytes", "html", "reset_before"])
+def test_a_result_that_is_not_the_whole_protected_picture_is_never_delivered(begin: Open, does: str) -> None:
+    shop, service = begin()
+    service.faults.add("fetch", does)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    assert shop.files("outbox") == []
+    assert not [path for path in shop.folder("outbox").rglob("*") if path.is_file() and path.stat().st_size > 100]
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
+# --- what may have been paid
+
+
+@pytest.mark.parametrize("operation", ["create", "upload", "confirm", "status", "link", "fetch"])
+@pytest.mark.parametrize("pace", [QUICK, PERSISTENT], ids=["later", "at once"])
+def test_a_lost_answer_costs_nothing(begin: Open, operation: str, pace: Pace) -> None:
+    shop, service = begin({"look_seconds": 0}, pace=pace)
+    service.faults.add(operation, "reset_after")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.is_done() or (shop.orders() and shop.orders()[0].failures))
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert len(service.orders) == 1
+
+
+@pytest.mark.parametrize("operation", ["create", "upload", "confirm", "link", "fetch"])
+def test_a_lost_answer_and_a_restart_cost_nothing(begin: Open, operation: str) -> None:
+    shop, service = begin()
+    service.faults.add(operation, "reset_after")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    shop.live_again()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert len(service.orders) == 1
+
+
+def lose_entry(shop: Shop) -> Order:
+    order = shop.order()
+    shop.close()
+    (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
+    shop.open()
+    return order
+
+
+@pytest.mark.parametrize("state", [State.CREATED, State.UPLOADED, State.CONFIRMED, State.COMPLETED])
+def test_an_order_whose_entry_is_lost_is_adopted_by_its_name_and_not_paid_again(begin: Open, state: State) -> None:
+    shop, service = begin()
+    step = {"created": "upload", "uploaded": "confirm", "confirmed": "status", "completed": "link"}[state]
+    service.faults.add(step, "answer", status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(state) and shop.order().failures)
+    service.look_seconds = 0
+    lose_entry(shop)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert len(service.orders) == 1
+    assert calls(service, "list") >= 1
+
+
+def test_a_key_that_the_service_knows_with_other_words_is_adopted_by_name(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer_after", status=409, code="IDEMPOTENCY_KEY_CONFLICT")
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert (len(service.orders), calls(service, "list")) == (1, 1)
+
+
+def test_a_key_that_is_taken_but_has_no_order_is_changed(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", status=409, code="IDEMPOTENCY_KEY_CONFLICT")
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert calls(service, "create") == 2
+
+
+def ten_minutes_later(shop: Shop) -> None:
+    """Let the journal say what it would say then."""
+    order = shop.order()
+    assert order.missing_since is not None
+    assert order.not_before is not None
+    shop.journal.note(
+        order,
+        missing_since=order.missing_since - timedelta(seconds=601),
+        not_before=order.not_before - timedelta(seconds=601),
+    )
+
+
+def is_missing(shop: Shop) -> bool:
+    return bool(not shop.pipeline.running() and shop.orders() and shop.orders()[0].missing_since)
+
+
+@pytest.mark.parametrize("before", ["upload", "confirm"])
+def test_an_order_that_is_gone_unpaid_gets_a_new_key_when_that_was_said_twice(begin: Open, before: str) -> None:
+    shop, service = begin()
+    service.faults.add(before, "answer", status=503)
+    shop.drop("sub/a.jpg")
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    old = shop.order()
+    assert old.order_id is not None
+    service.forget(old.order_id)
+    if before == "confirm":  # its first attempt got no clear answer, and might have been heard
+        shop.journal.note(shop.order(), was_confirmed=False)
+    shop.live_again()
+    shop.pass_time(60)
+    shop.work(lambda: is_missing(shop))
+    assert calls(service, "create") == 1
+    ten_minutes_later(shop)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "sub/a.jpg")
+    (bought,) = service.orders.values()
+    assert bought.idempotency_key != old.key
+
+
+def test_a_paid_order_that_is_gone_is_quarantined_as_paid_and_not_bought_again(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 60.0, "look_seconds": 0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    service.forget(str(shop.order().order_id))
+    shop.work(lambda: is_missing(shop))
+    for _ in range(50):
+        shop.beat()
+    shop.rest()
+    assert shop.has(State.CONFIRMED)  # once is not enough
+    ten_minutes_later(shop)
+    shop.work(lambda: shop.files("quarantine"))
+    assert "paid" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+    assert calls(service, "create") == 1
+    assert shop.files("inbox") == []
+
+
+def test_a_confirm_that_may_have_been_heard_counts_as_paid_whatever_is_said_later(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("confirm", "reset_after")
+    service.faults.add("confirm", "answer", nth=2, status=401, code="AUTH_TOKEN_INVALID")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
+    shop.pass_time(60)
+    shop.work(lambda: shop.pipeline.gate.fault)
+    assert shop.order().was_confirmed
+
+
+def test_a_confirm_that_was_clearly_refused_counts_as_unpaid(begin: Open) -> None:
+    shop, service = begin()
+    service.credits_left = 0
+    service.faults.add("create", "other_json", nth=99)
+    service.credits_left = 1
+    shop.drop("a.jpg")
+    service.faults.add("confirm", "answer", times=None, status=400, code="USAGE_NOT_ENOUGH")
+    shop.work(lambda: shop.pipeline.gate.fault)
+    assert shop.order().state is State.UPLOADED
+    assert not shop.order().was_confirmed
+
+
+def test_uploads_that_the_service_loses_are_sent_again_five_times_and_no_more(begin: Open) -> None:
+    shop, service = begin({"look_seconds": 0})
+    service.faults.add("upload", "lose", times=None)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.files("quarantine"), seconds=30)
+    assert "5 times" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+    assert calls(service, "upload") == 6
+    assert service.paid == 0
+
+
+def test_an_order_that_changed_before_confirm_is_released_and_taken_anew(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("confirm", "answer", status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
+    order = shop.order()
+    shop.journal.note(order, was_confirmed=False)
+    shop.live_again()
+    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / "a.jpg"
+    work.write_bytes(OTHER)
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert list(service.paid_files) == [hashlib.sha256(OTHER).hexdigest()]
+
+
+def test_an_original_that_changed_after_confirm_comes_back_and_the_paid_result_is_delivered(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.5, "look_seconds": 0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.jpg"
+    work.write_bytes(OTHER)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a (2).jpg", "a.jpg"]
+    sent = {hashlib.sha256(content).hexdigest(): 1 for content in (PICTURE, OTHER)}
+    assert service.paid_files == sent
+    assert (shop.folder("originals") / "a.jpg").read_bytes() == OTHER
+
+
+# --- refusals that are no file's fault
+
+
+def probe_times(service: Sandbox, operation: str) -> int:
+    return sum(each.operation == operation and each.status in {401, 403} for each in service.requests)
+
+
+def test_a_refused_key_stops_everything_blames_no_file_and_goes_on_by_itself(begin: Open) -> None:
+    shop, service = begin({"keys": ["sk_other"]}, api={"key": "sk_mine", "blocked_probe_seconds": 60.0})
+    for number in range(3):
+        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number))
+    shop.ahead = 0.0
+    shop.work(lambda: shop.pipeline.gate.fault)
+    first = probe_times(service, "create")
+    assert first <= 3  # those that were under way at once
+    for _ in range(200):
+        shop.beat()
+    shop.rest()
+    assert probe_times(service, "create") == first
+    for minute in (1, 2, 3):
+        shop.ahead = 61.0 * minute
+        for _ in range(20):
+            shop.beat()
+            shop.rest()
+        assert probe_times(service, "create") == first + minute
+    assert shop.files("quarantine") == []
+    service.keys = ["sk_mine"]
+    shop.ahead += 61.0
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "0.jpg", "1.jpg", "2.jpg")
+
+
+def test_another_accounts_key_blocks_and_the_order_waits_for_its_own(begin: Open) -> None:
+    shop, service = begin({"keys": {"sk_mine": "me"}, "processing_seconds": 0.3}, api={"key": "sk_mine"})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    service.keys = {"sk_mine": "somebody else"}
+    shop.work(lambda: shop.pipeline.gate.fault)
+    assert shop.pipeline.gate.fault is not None
+    assert shop.pipeline.gate.fault.code == "ORDER_NOT_OWNER"
+    assert shop.has(State.CONFIRMED)
+    service.keys = {"sk_mine": "me"}
+    service.look_seconds = 0
+    shop.pipeline.lift_blockade()
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
+def test_without_credits_nothing_is_bought_and_what_is_under_way_comes_home(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.5, "credits_left": 1, "look_seconds": 0})
+    shop.ahead = 0.0
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.drop("b.jpg", OTHER)
+    shop.work(lambda: shop.pipeline.gate.fault)
+    refusals = calls(service, "create")
+    shop.work(lambda: shop.files("outbox") == ["a.jpg"])
+    for _ in range(100):
+        shop.beat()
+    assert shop.pipeline.gate.fault is not None  # the delivery opened nothing
+    assert calls(service, "create") == refusals
+    assert shop.files("quarantine") == []
+    service.credits_left = None
+    shop.ahead = FRESH
+    shop.pipeline.lift_blockade()
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg", "b.jpg")
+
+
+def test_too_many_requests_are_waited_out_and_are_no_failure(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", status=429, code="RATE_LIMIT_EXCEEDED", headers={"Retry-After": "1"})
+    shop.drop("a.jpg")
+    shop.work(lambda: calls(service, "create") == 1)
+    assert shop.order().failures == 0
+    assert shop.order().not_before is None
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
+# --- passing faults
+
+
+def test_a_backoff_doubles_is_bounded_and_survives_in_the_journal(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("a.jpg")
+    waits = []
+    for failures in range(1, 10):
+        shop.work(lambda count=failures: shop.orders() and shop.orders()[0].failures == count)  # type: ignore[misc]  # mypy and defaults
+        order = shop.order()
+        assert order.not_before is not None
+        assert order.failed_at is not None
+        waits.append((order.not_before - order.failed_at).total_seconds())
+        shop.pass_time(3600 * 1.25)
+    expected = [min(3600, 30 * 2**number) for number in range(9)]
+    assert all(0.74 * bound <= wait <= 1.26 * bound for wait, bound in zip(waits, expected, strict=True))
+    assert len({round(wait / bound, 3) for wait, bound in zip(waits, expected, strict=True)}) > 1  # jitter
+    before = shop.order()
+    shop.live_again()
+    assert shop.order().not_before == before.not_before
+    calls_before = calls(service, "create")
+    shop.ahead = 0.0
+    for _ in range(20):
+        shop.beat()
+    shop.rest()
+    assert calls(service, "create") == calls_before
+
+
+def test_after_an_outage_everything_is_delivered_soon_though_the_backoffs_are_long(begin: Open) -> None:
+    shop, service = begin()
+    outage = service.faults.add("any", "answer", times=None, status=503)
+    for number in range(4):
+        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number))
+    shop.work(lambda: shop.pipeline.gate.is_down)
+    for _ in range(50):
+        shop.beat()
+    shop.rest()
+    assert 1 <= len(shop.orders()) <= 4  # an outage claims no more than it has
+    outage.times = 0
+    shop.pass_time(60)
+    for order in shop.orders()[1:]:
+        shop.journal.note(order, not_before=utc_now() + timedelta(hours=1))
+    shop.work(lambda: not shop.pipeline.gate.is_down)
+    shop.pass_time(11)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, *(f"{number}.jpg" for number in range(4)))
+
+
+def test_an_order_is_given_up_only_for_time_in_which_others_were_served(begin: Open) -> None:
+    shop, service = begin(give_up_after_hours=1.0)
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures == 1)
+
+    def two_hours_ago() -> None:
+        order = shop.order()
+        shop.journal.note(order, failed_at=utc_now() - timedelta(hours=2), not_before=None)
+
+    two_hours_ago()
+    shop.work(lambda: shop.order().failures == 2)
+    assert shop.has(State.CLAIMED)  # nobody was served
+    assert shop.order().failing_seconds == 0
+    two_hours_ago()
+    shop.pipeline._outcomes.succeed(State.CONFIRMED)
+    shop.work(lambda: shop.files("quarantine"))
+    assert "1 hours" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+
+
+def test_a_fault_of_a_folder_defers_no_order_and_quarantines_nothing(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.3, "look_seconds": 0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    os.rename(shop.folder("outbox"), shop.folder("away"))
+    shop.folder("outbox").mkdir()
+    shop.work(lambda: not shop.intake.is_open and shop.intake.fault)
+    assert shop.order().failures == 0
+    assert list(shop.folder("outbox").iterdir()) == []
+    shop.folder("outbox").rmdir()
+    os.rename(shop.folder("away"), shop.folder("outbox"))
+    shop.pass_time(30)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
+def test_an_unexpected_fault_of_ours_is_deferred_with_its_trace(
+    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    broken = threading.Event()
+
+    def stumble(*_: object) -> None:
+        broken.set()
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.service, "create", stumble)
+        shop.drop("a.jpg")
+        shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
+    assert broken.is_set()
+    assert [record.exc_info is not None for record in caplog.records if record.msg == "order.step_broke"] == [True]
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
+# --- quarantine and back
+
+
+def bring_back(shop: Shop, name: str = "a.jpg") -> None:
+    os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
+    shop.pass_time(120)
+
+
+@pytest.mark.parametrize("code", ["PROCESSING_ERROR", "SOMETHING_NEW", ""])
+def test_a_failed_order_is_quarantined_and_bought_anew_when_its_picture_comes_back(begin: Open, code: str) -> None:
+    shop, service = begin()
+    failure = {"errorCode": code, "errorMessage": "too odd"} if code else "too odd"
+    body = json.dumps({"data": {"status": "failed", "errors": failure}})
+    service.faults.add("status", "other_json", body=body)
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    why = (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+    assert "too odd" in why
+    assert "Move this file back" in why
+    assert shop.orders() == ()
+    bring_back(shop)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg"]
+    assert len(service.orders) == 2
+    assert shop.files("quarantine") == []  # the note has gone with its picture
+    assert [line["outcome"] for line in history(shop)] == ["quarantined", "delivered"]
+
+
+def test_a_picture_that_the_service_fails_keeps_the_services_own_words(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("bad_fail.jpg")
+    shop.to_the_end()
+    why = (shop.folder("quarantine") / "bad_fail.jpg.why.txt").read_text()
+    assert "PROCESSING_ERROR" in why
+    assert next(iter(service.orders)) in why
+    assert (shop.folder("quarantine") / "bad_fail.jpg").read_bytes() == PICTURE
+
+
+def give_up(shop: Shop, service: Sandbox) -> Order:
+    """Bring a paid order into quarantine that is alive at the service: its result never comes whole."""
+    service.faults.add("fetch", "truncated", times=None)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    shop.work(lambda: shop.files("quarantine"))
+    shop.to_the_end()
+    service.faults.clear()
+    return shop.order()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "another name.jpg"])
+def test_a_paid_order_is_taken_up_again_when_its_picture_comes_back(begin: Open, name: str) -> None:
+    shop, service = begin({"look_seconds": 0})
+    parked = give_up(shop, service)
+    assert "not paid again" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+    shop.live_again()
+    os.rename(shop.folder("quarantine") / "a.jpg", shop.folder("inbox") / name)
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, name)
+    assert [line["key"] for line in history(shop)] == [parked.key] * 2
+    assert len(service.orders) == 1
+
+
+def test_other_bytes_of_the_same_length_do_not_take_up_a_paid_order(begin: Open) -> None:
+    shop, service = begin({"look_seconds": 0})
+    give_up(shop, service)
+    other = PICTURE + b"\0"
+    shop.drop("a.jpg", other[: len(PICTURE) - 3] + b"\1" + other[len(PICTURE) - 2 : -1])
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert len(service.orders) == 2
+    assert [order.state for order in shop.orders()] == [State.QUARANTINED]
+
+
+def test_the_same_bytes_twice_take_up_a_paid_order_once(begin: Open) -> None:
+    shop, service = begin({"look_seconds": 0})
+    give_up(shop, service)
+    shop.drop("b.jpg")
+    shop.drop("c.jpg")
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["b.jpg", "c.jpg"]
+    assert len(service.orders) == 2
+
+
+def test_a_paid_order_whose_picture_vanishes_again_at_the_claim_stays_parked(begin: Open) -> None:
+    shop, service = begin({"look_seconds": 0})
+    parked = give_up(shop, service)
+    shop.drop("b.jpg")
+    order = shop.journal.begin(parked.having(files=(parked.files[0].having(name="b.jpg", destination=None),)))
+    (shop.folder("inbox") / "b.jpg").unlink()
+    shop.live_again()
+    assert shop.journal.get(order.key) is not None
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert shop.order().is_resumable
+    bring_back(shop)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
+# --- the daemon
+
+
+def test_a_run_takes_everything_to_its_end_through_the_daemon(tmp_path: Path) -> None:
+    with Sandbox(processing_seconds=0.2) as service:
+        shop = Shop(tmp_path, service, inboxes=("one", "two", "three"), settle_seconds=0.1)
+        shop.close()
+        for number, inbox in enumerate(("one", "two", "three")):
+            shop.drop(f"sub/{inbox}.jpg", sample("jpeg", width=40, height=30, seed=number), inbox=f"{inbox}/inbox")
+        shop.drop("bad.jpg", b"%PDF-1.7\n" + bytes(5000), inbox="one/inbox")
+        outcome = daemon.run(shop.config, _same(shop.config), once=True)
+        assert (outcome.delivered, outcome.quarantined, outcome.left) == (3, 1, [])
+        assert outcome.ending is daemon.Ending.QUARANTINED
+        assert files_in(tmp_path / "two/outbox") == ["sub/two.jpg"]
+        assert service.sins == []
+
+
+def test_a_run_without_a_service_ends_and_says_what_is_left(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.close()
+    shop.drop("a.jpg")
+    outcome = daemon.run(shop.config, _same(shop.config), once=True)
+    assert outcome.ending is daemon.Ending.UNFINISHED
+    assert outcome.left[0].startswith("photos: a.jpg: ")
+
+
+def _same(config: Config) -> Callable[[], Config]:
+    return lambda: config
