@@ -32,7 +32,12 @@ class Shop:
     """`ahead` is how far its clock is before the real one: what it waits for has come by then."""
 
     def __init__(
-        self, top: Path, sandbox: Sandbox | None = None, *, inboxes: tuple[str, ...] = ("photos",), **settings: Any
+        self,
+        top: Path,
+        sandbox: Sandbox | None = None,
+        *,
+        inboxes: tuple[str, ...] = ("photos",),
+        **settings: Any,  # noqa: ANN401 - a YAML's values
     ) -> None:
         api = {"base_url": sandbox.url if sandbox else NOWHERE, "requests_per_minute": 0, "blocked_probe_seconds": 60.0}
         api |= {"key": sandbox.key if sandbox else "sk_shop_0123456789"} | settings.pop("api", {})
@@ -125,7 +130,9 @@ class Shop:
             time.sleep(0.002)
 
     def to_the_end(self, *, seconds: float = 20.0) -> None:
-        """Work until nothing is left that could move by itself."""
+        """Look anew, and work until nothing is left that could move by itself."""
+        for intake in self.intakes.values():
+            intake.nudge(None)
         self.work(self.is_done, seconds=seconds)
 
     def is_done(self) -> bool:

@@ -384,7 +384,7 @@ def as_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a folder that is nobody's, and be nobody."""
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
-    top = Path(tempfile.mkdtemp(dir="/tmp"))  # noqa: S108 - pytest's own folders are closed to others
+    top = Path(tempfile.mkdtemp(dir="/tmp"))
     monkeypatch.chdir("/")
     os.chown(top, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, 0)

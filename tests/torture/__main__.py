@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import audit
 import block_cuts
 import deaths
 import faults
@@ -43,6 +44,7 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system, 
     "plain share",
     "plain share: quarantine",
 )
+_INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share")
 _SHORT = {  # one case in so many
     "death: one file": 10,
     "death: three files": 60,
@@ -103,6 +105,8 @@ def _cases(stage: Stage, shelf: Path, rows: dict[str, Row], arguments: argparse.
 def _campaigns(stage: Stage, shelf: Path) -> Iterator[tuple[str, str, Make]]:
     """Give each campaign's name, why it cannot be, and what makes its cases."""
     without_library = faults.why_not()
+    for story in (each for each in STORIES.values() if not each.command):
+        yield f"every call is counted: {story.name}", without_library or worst_disk.why_not(), partial(_audit, story)
     for story in STORIES.values():
         yield f"death: {story.name}", without_library, partial(_deaths, stage, story)
     for name in _RECOVERED_FROM:
@@ -110,6 +114,8 @@ def _campaigns(stage: Stage, shelf: Path) -> Iterator[tuple[str, str, Make]]:
     for action, words in ((Action.FAIL_ONCE, "an error once"), (Action.FAIL_FROM, "an error that lasts")):
         for story in (each for each in STORIES.values() if not each.command):
             yield f"{words}: {story.name}", without_library, partial(_errors, stage, story, action)
+    for name in _INTERRUPTED:
+        yield f"an interrupted call: {name}", without_library, partial(_interruptions, stage, STORIES[name])
     for name in _CUT_IN_THE_MODEL:
         needs_library = without_library if name.startswith("plain share") else ""
         reason = worst_disk.why_not() or needs_library
@@ -120,6 +126,10 @@ def _campaigns(stage: Stage, shelf: Path) -> Iterator[tuple[str, str, Make]]:
             yield f"power cut, {kind}: {name}", block_cuts.why_not(kind), make
     for kind in small_disks.MAKES:
         yield f"a small disk, {kind}", small_disks.why_not(kind), partial(_small_disks, kind)
+
+
+def _audit(story: Story, group: str) -> tuple[int, Cases]:
+    return 1, iter([(audit.play, (group, story.name))])
 
 
 def _deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
@@ -135,6 +145,11 @@ def _second_deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
 def _errors(stage: Stage, story: Story, action: Action, group: str) -> tuple[int, Cases]:
     calls = [call for call in deaths.calls_of(stage, story) if call.name != "send"]
     return len(calls), ((refusals.play, each) for each in refusals.refusals_of(group, story.name, calls, action))
+
+
+def _interruptions(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
+    calls = deaths.calls_of(stage, story)
+    return len(calls), ((refusals.play, each) for each in refusals.interruptions_of(group, story.name, calls))
 
 
 def _model_cuts(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:

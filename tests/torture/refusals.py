@@ -37,10 +37,20 @@ class Refusal:
 
 def refusals_of(group: str, story: str, calls: Sequence[Call], action: Action) -> Iterator[Refusal]:
     """Give each error at each call of one file's life; elsewhere each call has one of the errors, in turn."""
-    count = sum(call.name != "send" for call in calls)
-    for at in range(1, count + 1):
+    for at in range(1, _count(calls) + 1):
         for number in NUMBERS if story == "one file" else NUMBERS[at % len(NUMBERS) :][:1]:
             yield Refusal(group, story, Plan(action, at, number))
+
+
+def interruptions_of(group: str, story: str, calls: Sequence[Call]) -> Iterator[Refusal]:
+    """Give what is no error: a signal comes in at each call, or a write takes one byte and says so."""
+    for at in range(1, _count(calls) + 1):
+        for action in (Action.INTERRUPT, Action.SHORT):
+            yield Refusal(group, story, Plan(action, at, errno.EINTR))
+
+
+def _count(calls: Sequence[Call]) -> int:
+    return sum(call.name != "send" for call in calls)
 
 
 def play(stage: Stage, refusal: Refusal) -> Verdict:

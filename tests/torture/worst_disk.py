@@ -21,10 +21,12 @@ from pathlib import Path
 _CALLS = (
     "open,openat,openat2,creat,write,pwrite64,writev,pwritev,pwritev2,sendfile,copy_file_range,splice,fsync,fdatasync,"
     "syncfs,ftruncate,truncate,fallocate,rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,"
-    "mkdirat,rmdir,close,dup,dup2,dup3,lseek,sendto,sendmsg"
+    "mkdirat,rmdir,close,dup,dup2,dup3,lseek,sendto,sendmsg,chmod,fchmod,fchmodat,chown,fchown,fchownat,lchown,"
+    "utimensat,setxattr,fsetxattr"
 )
-_LINE = re.compile(r"(\d+)\s+(.*)")
-_DONE = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)(?:<[^>]*>)?$")
+_CLOSING = "close begins"
+_HEX = re.compile(r"(?:\\x[0-9a-f]{2})+")
+_DONE = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)(?:<[^>]*>| E[A-Z]+ \(.*\))?$")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)")
 _UNFINISHED = " <unfinished ...>"
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
@@ -191,6 +193,28 @@ def traced(log: Path) -> list[str]:
     ]
 
 
+def calls_in(log: Path) -> Iterator[tuple[str, str, int]]:
+    """Give name, arguments and result of each call, in the order in which they ended; `close` also where it began."""
+    unfinished: dict[str, str] = {}
+    for line in log.read_text("utf-8", "surrogateescape").splitlines():
+        thread, _, text = line.partition(" ")
+        text = text.strip()
+        if text.startswith("close("):
+            yield _CLOSING, text.removeprefix("close("), 0
+        if text.endswith(_UNFINISHED):
+            unfinished[thread] = text.removesuffix(_UNFINISHED)
+            continue
+        if resumed := _RESUMED.match(text):
+            text = unfinished.pop(thread, "") + resumed[1]
+        if done := _DONE.match(text):
+            yield done[1], done[2], int(done[3])
+
+
+def decoded(arguments: str) -> str:
+    """Return the arguments with their strings as they are."""
+    return _HEX.sub(lambda text: _plain(text[0]).decode("utf-8", "surrogateescape"), arguments)
+
+
 @dataclass
 class Recording:
     """Reads a log into operations. `before` is the disk at the start of the log."""
@@ -208,24 +232,11 @@ class Recording:
         self._names = dict(self.before.names)
         self._sizes = {node: len(content) for node, content in self.before.contents.items()}
         self._nodes = 1 + max([self.before.root, *self._names.values()])
-        unfinished: dict[str, str] = {}
-        for line in log.read_text("utf-8", "surrogateescape").splitlines():
-            found = _LINE.match(line)
-            if not found:
-                continue
-            thread, text = found.groups()
-            if text.endswith(_UNFINISHED):
-                unfinished[thread] = text.removesuffix(_UNFINISHED)
-                if text.startswith("close("):  # its number is free from here on, whenever the call ends
-                    self._open.pop(int(text[6:].split("<")[0]), None)
-                continue
-            if resumed := _RESUMED.match(text):
-                text = unfinished.pop(thread, "") + resumed[1]
-                if text.startswith("close("):
-                    continue
-            done = _DONE.match(text)
-            if done and int(done[3]) >= 0:
-                self._take(done[1], done[2], int(done[3]))
+        for call, arguments, result in calls_in(log):
+            if call == _CLOSING:  # its number is free from here on, whenever the call ends
+                self._open.pop(_number(arguments), None)
+            elif result >= 0 and call != "close":
+                self._take(call, arguments, result)
         everything = set(range(len(self.operations)))
         if _built(self.before, self.operations, everything, set()).by_path() != Disk.of(self.root).by_path():
             raise ValueError("the log does not lead to what lies on the disk")
@@ -251,9 +262,6 @@ class Recording:
     def _take_sync(self, arguments: str, _texts: Sequence[bytes], _result: int) -> None:
         if handle := self._open.get(_number(arguments)):
             self.operations.append(Sync(handle.node))
-
-    def _take_close(self, arguments: str, _texts: Sequence[bytes], _result: int) -> None:
-        self._open.pop(_number(arguments), None)
 
     def _take_mkdir(self, arguments: str, texts: Sequence[bytes], _result: int) -> None:
         self._add(self._place(arguments, texts[0]), self._new(), is_folder=True)
@@ -356,7 +364,9 @@ class _Handle:
     offset: int = 0
 
 
+_NO_MATTER = ("dup", "dup2", "dup3", "chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown")
 _TAKES: dict[str, Callable[[Recording, str, Sequence[bytes], int], None]] = {
+    **dict.fromkeys(_NO_MATTER, lambda *_: None),  # rights and second descriptors: no cut takes a picture by them
     **dict.fromkeys(("open", "openat", "creat"), Recording._take_open),
     **dict.fromkeys(("fsync", "fdatasync"), Recording._take_sync),
     **dict.fromkeys(("mkdir", "mkdirat"), Recording._take_mkdir),
@@ -367,7 +377,6 @@ _TAKES: dict[str, Callable[[Recording, str, Sequence[bytes], int], None]] = {
     "write": Recording._take_write,
     "lseek": Recording._take_seek,
     "ftruncate": Recording._take_truncate,
-    "close": Recording._take_close,
 }
 _Place = tuple[Node, str]
 _TOP: _Place = (-1, "")

@@ -4,6 +4,7 @@ Events are nudges, the directory is the truth: every file, whether it was there 
 or written slowly, comes through the same scan and the same decision.
 """
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -224,8 +225,12 @@ class Intake:
         return seen
 
     def _disturb(self, name: str, now: float) -> None:
-        """Begin the wait anew: its shape is looked at when its time has come."""
+        """Begin the wait anew, from the shape that the file has now."""
         sighting = self._sightings[name]
+        with contextlib.suppress(FileNotFoundError, FolderFault):  # gone, or out of reach: its time will tell
+            found = disk.stat_of(Place(self.inbox.path, name))
+            if found is not None:
+                sighting.see(found.st_size, found.st_mtime_ns, now)
         sighting.disturb(now)
         self._wait(name, sighting.quiet_at(self.inbox.settle_seconds))
 

@@ -47,7 +47,7 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
     Looks at the file only when it has been quiet for long enough. Raises FolderFault only for faults of the inbox.
     """
     if sighting.size == 0:
-        return _wait_empty(inbox, sighting, now)
+        return _wait_empty(inbox, name, sighting, now)
     if not sighting.is_quiet(now, inbox.settle_seconds):
         due = sighting.quiet_at(inbox.settle_seconds)
         return Decision(Answer.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
@@ -74,8 +74,14 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
         return Decision(Answer.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
 
 
-def _wait_empty(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
-    """Wait: an empty file is a placeholder more often than a failure."""
+def _wait_empty(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
+    """Wait: an empty file is a placeholder more often than a failure, and is filled in the next moment."""
+    found = disk.stat_of(Place(inbox.path, name))
+    if found is None:
+        return Decision(Answer.GONE, "it is gone")
+    if found.st_size:
+        sighting.see(found.st_size, found.st_mtime_ns, now)
+        return Decision(Answer.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
     late = sighting.first_seen + inbox.incomplete_seconds
     if now >= late:
         reason = f"it has been empty for {inbox.incomplete_seconds:g} s; copy it again, or remove it"
@@ -130,7 +136,7 @@ def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
                 "TRUNCATED",
             )
         case Kind.FOREIGN_PICTURE if foreign is not None:
-            return _refuse(f"{foreign.label} files cannot be protected directly.", foreign.advice, "FORMAT")
+            return _refuse(f"This is {foreign.label}, which cannot be protected directly.", foreign.advice, "FORMAT")
         case Kind.NOT_A_PICTURE_BUT_NAMED_SO if foreign is not None:
             return _refuse(
                 f"Its name says picture, but what is inside is {foreign.label}.",

@@ -34,12 +34,13 @@ install -o root -g root -m 600 /dev/stdin /etc/watchfolder/api-key
 cp /opt/watchfolder/share/watchfolder/config.example.yaml {CONFIG}
 cp -r /opt/watchfolder/share/watchfolder/systemd/. /etc/systemd/system
 cp {DROPINS}/folders.conf.example {DROPINS}/folders.conf
-sed -i 's/^#SupplementaryGroups=/SupplementaryGroups=/; s/^ReadWritePaths=.*/& -\\/srv\\/nas/' {DROPINS}/folders.conf
+sed -i 's/^#SupplementaryGroups=/SupplementaryGroups=/; s/^#ReadWritePaths=/ReadWritePaths=/' {DROPINS}/folders.conf
 """
 
 # What a test cannot wait for.
 WATCHDOG_SECONDS = 2.0
 RESTART_SECONDS = 0.3
+SETTLE_SECONDS = 0.3
 IN_A_HURRY = f"[Service]\nWatchdogSec={WATCHDOG_SECONDS}\nRestartSec={RESTART_SECONDS}\n"
 
 
@@ -54,11 +55,14 @@ class Installation:
 
     def install(self) -> None:
         self.machine.run("sh", "-c", INSTALL, text=f"{self.sandbox.key}\n")
-        self.machine.path(f"{DROPINS}/in-a-hurry.conf").write_text(IN_A_HURRY)
         self.config = yaml.safe_load(self.machine.path(CONFIG).read_text())
         self.config["api"] |= {"base_url": self.sandbox.url, "requests_per_minute": 0}
-        self.config["inboxes"]["photos"] |= {"settle_seconds": 0.3, "scan_seconds": 1}
+        self.config["inboxes"]["photos"] |= {"settle_seconds": SETTLE_SECONDS, "scan_seconds": 1}
         self.write_config()
+        self.add_dropin("in-a-hurry", IN_A_HURRY)
+
+    def add_dropin(self, name: str, text: str) -> None:
+        self.machine.path(f"{DROPINS}/{name}.conf").write_text(text)
         self.machine.run("systemctl", "daemon-reload")
 
     def write_config(self) -> None:
@@ -82,8 +86,8 @@ class Installation:
         return self.machine.run("journalctl", "--unit", UNIT, "--output=cat", "--no-pager")
 
     def add_inbox(self, name: str) -> None:
-        """Make the folders of another inbox, and a section for it in what `write_config` writes."""
-        below = f"/srv/{name}"
+        """Make another inbox below /mnt, the place for shares, and a section for it in what `write_config` writes."""
+        below = f"/mnt/{name}"
         roles = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
         self.machine.run("mkdir", "-p", below)
         folders = [f"{below}/{folder}" for folder in roles.values()]
