@@ -5,13 +5,17 @@ VENV := .venv
 READY := $(VENV)/.ready
 SOURCES := watchfolder tests
 
-.PHONY: demo test check fix sandbox
+.PHONY: demo test torture check fix sandbox
 
 demo: $(READY)
 	@$(VENV)/bin/watchfolder demo
 
 test: $(READY)
 	@$(VENV)/bin/pytest -q -n auto --maxprocesses=4 --dist=worksteal
+
+# Everything of docs/reliability.md, for half an hour; what needs root, a compiler or strace says so and is left out.
+torture: $(READY)
+	@$(VENV)/bin/python tests/torture
 
 check: $(READY)
 	@$(VENV)/bin/ruff check --quiet .

@@ -1,5 +1,6 @@
 """A short choice of the torture campaign (`make torture` plays all of it): each promise, at points all over a life."""
 
+import os
 import re
 import subprocess
 import sys
@@ -26,7 +27,8 @@ def test_the_promises_hold_after(campaign: str, at_least: int) -> None:
     played = subprocess.run(command, check=False, capture_output=True, text=True, timeout=110)
     found = REPORT.search(played.stdout)
     assert found, played.stdout + played.stderr
-    if "SKIPPED" in played.stdout and found[1] == "0":
-        pytest.skip(played.stdout.splitlines()[0])
+    if "SKIPPED" in played.stdout:
+        reason = f"{played.stdout.splitlines()[0]}: apt-get install gcc libc6-dev strace"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     assert (played.returncode, found[2]) == (0, "0"), played.stdout
     assert int(found[1]) >= at_least, played.stdout

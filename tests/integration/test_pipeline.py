@@ -19,6 +19,7 @@ from watchfolder.api.transport import Pace
 from watchfolder.config import Config
 from watchfolder.journal import utc_now
 from watchfolder.order import Order, State
+from watchfolder.pipeline.steps import rekeyed
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -32,7 +33,7 @@ def begin(tmp_path: Path) -> Iterator[Open]:
     """Open a shop and its service. What broke the contract is asked for at the end, unless the test is about that."""
     with ExitStack() as stack:
 
-        def build(sandbox: dict[str, Any] | None = None, **settings: object) -> tuple[Shop, Sandbox]:
+        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
             service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0} | (sandbox or {})))
             shop = stack.enter_context(opened(Shop(tmp_path, service, **settings)))
             shop.ahead = FRESH
@@ -388,6 +389,29 @@ def test_an_order_that_is_gone_unpaid_gets_a_new_key_when_that_was_said_twice(be
     assert_delivered_once(shop, service, "sub/a.jpg")
     (bought,) = service.orders.values()
     assert bought.idempotency_key != old.key
+
+
+@pytest.mark.parametrize("gestures", [0, 1, 2, 3])
+def test_a_new_key_that_died_between_any_two_gestures_is_finished_and_pays_once(begin: Open, gestures: int) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "answer", status=503)
+    shop.drop("sub/a.jpg")
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    child = rekeyed(shop.order())
+    parent = shop.journal.advance(shop.order(), State.SUPERSEDING, children=(child,))
+    if gestures >= 1:
+        child = shop.journal.begin(child)
+    if gestures >= 2:
+        shop.pipeline.rooms["photos"].bench.publisher.move_over(parent, child)
+    if gestures >= 3:
+        shop.journal.note(child, source=None)
+    shop.live_again()
+    shop.look(0.0)
+    begun = shop.journal.get(child.key)
+    assert begun is None or begun.state is State.CLAIMING  # it asks for nothing while its parent is there
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "sub/a.jpg")
+    assert [each.idempotency_key for each in service.orders.values()] == [parent.key, child.key]
 
 
 def test_a_paid_order_that_is_gone_is_quarantined_as_paid_and_not_bought_again(begin: Open) -> None:

@@ -21,7 +21,7 @@ import faults
 import power_cuts
 import refusals
 import small_disks
-import worst_disk
+import strace_log
 from campaign import Play, Row, play_all
 from faults import Action, fast_root
 from stage import Stage, keep_mounts_private, stage
@@ -104,28 +104,38 @@ def _cases(stage: Stage, shelf: Path, rows: dict[str, Row], arguments: argparse.
 
 def _campaigns(stage: Stage, shelf: Path) -> Iterator[tuple[str, str, Make]]:
     """Give each campaign's name, why it cannot be, and what makes its cases."""
-    without_library = faults.why_not()
-    for story in (each for each in STORIES.values() if not each.command):
-        yield f"every call is counted: {story.name}", without_library or worst_disk.why_not(), partial(_audit, story)
-    for story in STORIES.values():
-        yield f"death: {story.name}", without_library, partial(_deaths, stage, story)
-    for name in _RECOVERED_FROM:
-        yield f"two deaths: {name}", without_library, partial(_second_deaths, stage, STORIES[name])
-    for action, words in ((Action.FAIL_ONCE, "an error once"), (Action.FAIL_FROM, "an error that lasts")):
-        for story in (each for each in STORIES.values() if not each.command):
-            yield f"{words}: {story.name}", without_library, partial(_errors, stage, story, action)
-    for name in _INTERRUPTED:
-        yield f"an interrupted call: {name}", without_library, partial(_interruptions, stage, STORIES[name])
-    for name in _CUT_IN_THE_MODEL:
-        needs_library = without_library if name.startswith("plain share") else ""
-        reason = worst_disk.why_not() or needs_library
-        yield f"power cut, the worst disk: {name}", reason, partial(_model_cuts, stage, STORIES[name])
+    missing = faults.why_not()
+    for name, make in _with_library(stage):
+        yield name, missing, make
+    missing = strace_log.why_not()
+    for name, make in _with_strace(stage):
+        yield name, missing or (faults.why_not() if "plain share" in name or "counted" in name else ""), make
     for kind in block_cuts.MKFS:
-        for name in _CUT_ON_BLOCKS:
-            make = partial(_block_cuts, stage, STORIES[name], kind, shelf)
-            yield f"power cut, {kind}: {name}", block_cuts.why_not(kind), make
+        for story in _CUT_ON_BLOCKS:
+            make = partial(_block_cuts, stage, STORIES[story], kind, shelf)
+            yield f"power cut, {kind}: {story}", block_cuts.why_not(kind), make
     for kind in small_disks.MAKES:
         yield f"a small disk, {kind}", small_disks.why_not(kind), partial(_small_disks, kind)
+
+
+def _with_library(stage: Stage) -> Iterator[tuple[str, Make]]:
+    of_daemon = [story for story in STORIES.values() if not story.command]
+    for story in STORIES.values():
+        yield f"death: {story.name}", partial(_deaths, stage, story)
+    for name in _RECOVERED_FROM:
+        yield f"two deaths: {name}", partial(_second_deaths, stage, STORIES[name])
+    for action, words in ((Action.FAIL_ONCE, "an error once"), (Action.FAIL_FROM, "an error that lasts")):
+        for story in of_daemon:
+            yield f"{words}: {story.name}", partial(_errors, stage, story, action)
+    for name in _INTERRUPTED:
+        yield f"an interrupted call: {name}", partial(_interruptions, stage, STORIES[name])
+
+
+def _with_strace(stage: Stage) -> Iterator[tuple[str, Make]]:
+    for story in (each for each in STORIES.values() if not each.command):
+        yield f"every call is counted: {story.name}", partial(_audit, story)
+    for name in _CUT_IN_THE_MODEL:
+        yield f"power cut, the worst disk: {name}", partial(_model_cuts, stage, STORIES[name])
 
 
 def _audit(story: Story, group: str) -> tuple[int, Cases]:

@@ -9,7 +9,7 @@ from campaign import Verdict
 from faults import Call
 from stage import Stage
 from stories import STORIES
-from worst_disk import calls_in, decoded, traced
+from strace_log import calls_in, decoded, traced
 
 _KINDS = {  # what is called by several names, by the library or by the kernel
     "open": ("open", "open64", "openat", "openat64", "openat2", "creat"),

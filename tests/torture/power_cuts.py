@@ -14,8 +14,9 @@ from deaths import breaks
 from faults import Trait
 from stage import Picture, Stage
 from stories import Story
+from strace_log import Recording, traced
 from witness import complaints
-from worst_disk import Disk, Recording, State, states, traced
+from worst_disk import Disk, State, states
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.front import Front

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from watchfolder import __version__
 from watchfolder.config import Config
@@ -74,28 +74,40 @@ class Daemon:
         while True:
             house = House(self._config, self._journal, self._bell, adopt=adopt)
             house.open()
+            is_reload = False
             try:
-                self._loop(house, once=once, watch_progress=watch_progress)
+                is_reload = self._loop(house, reread, once=once, watch_progress=watch_progress)
             finally:
                 self._systemd.stopping()
                 is_hung = not house.close(time.monotonic() + STOP_SECONDS)
-            outcome = house.outcome(once=once)
-            outcome_is_final = self._signals.stop or once or is_hung
-            if outcome_is_final:
+            if is_hung or not is_reload:
+                outcome = house.outcome(once=once)
                 event("daemon.stopped", delivered=outcome.delivered, quarantined=outcome.quarantined, hung=is_hung)
                 ending = outcome.ending if once and not self._signals.stop else Ending.STOPPED
                 if is_hung and not self._signals.stop:
                     ending = Ending.UNFINISHED  # a reload that a dead share holds up: start afresh
                 return Outcome(ending, outcome.delivered, outcome.quarantined, outcome.left, is_hung=is_hung)
-            self._reload(reread)
 
-    def _loop(self, house: House, *, once: bool, watch_progress: Callable[[Snapshot], None] | None) -> None:
-        """Beat until told otherwise. Every turn is one proof of life: it passes the locks that all work passes."""
+    def _loop(
+        self,
+        house: House,
+        reread: Callable[[], Config],
+        *,
+        once: bool,
+        watch_progress: Callable[[Snapshot], None] | None,
+    ) -> bool:
+        """Beat until told otherwise; return whether to go on with another configuration.
+
+        Every turn is one proof of life: it passes the locks that all work passes.
+        """
         started = time.monotonic()
         is_ready = False
-        for now in self._turns():
+        while not self._signals.stop:
+            now = time.monotonic()
             if self._signals.take_scan():
                 house.scan_now()
+            if self._signals.take_reload() and self._reload(house, reread):
+                return True
             due = house.beat(now)
             snapshot, status_due = house.publish_status(now)
             if not is_ready and (house.has_looked_around() or now - started > _READY_SECONDS):
@@ -105,20 +117,20 @@ class Daemon:
             if watch_progress is not None:
                 watch_progress(snapshot)
             if once and house.is_idle():
-                return
+                return False
             if not house.is_stuck(now):
                 self._systemd.alive(house.sentence())
             longest = _ONCE_TICK_SECONDS if once else min(_TICK_SECONDS, self._systemd.interval_seconds)
             if not is_ready:
                 longest = min(longest, _ONCE_TICK_SECONDS)
             self._bell.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
+        return False
 
-    def _turns(self) -> Iterator[float]:
-        while not (self._signals.stop or self._signals.reload):
-            yield time.monotonic()
+    def _reload(self, house: House, reread: Callable[[], Config]) -> bool:
+        """Read the configuration again; return whether the house must be built anew for it.
 
-    def _reload(self, reread: Callable[[], Config]) -> None:
-        self._signals.take_reload()
+        Whatever comes of it, a blockade is lifted to try: a person may have seen to the credits.
+        """
         self._systemd.reloading()
         try:
             config = reread()
@@ -128,9 +140,14 @@ class Daemon:
         except ConfigError as error:
             for fault in error.faults:
                 event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")
-        else:
-            self._config = config
-            event("config.reloaded", config=config.source)
+            config = self._config
+        is_new = config != self._config
+        self._config = config
+        if not is_new:
+            house.lift_blockade()
+            self._systemd.ready()
+        event("config.reloaded", config=config.source, changed=is_new)
+        return is_new
 
 
 def refuse_mixed_keys(journal: Journal, config: Config) -> None:

@@ -86,6 +86,9 @@ class House:
             self._mind_silence(keeper, now)
         return self._pipeline.beat(now, utc_now())
 
+    def lift_blockade(self) -> None:
+        self._pipeline.lift_blockade()
+
     def scan_now(self) -> None:
         for keeper in self._keepers.values():
             keeper.nudge(None)

@@ -12,7 +12,7 @@ class Signals:
 
     def __init__(self, bell: Bell) -> None:
         self.stop = False
-        self.reload = False
+        self._reload = False
         self._scan = False
         self._bell = bell
         self._before: dict[int, object] = {}
@@ -31,13 +31,14 @@ class Signals:
         asked, self._scan = self._scan, False
         return asked
 
-    def take_reload(self) -> None:
-        self.reload = False
+    def take_reload(self) -> bool:
+        asked, self._reload = self._reload, False
+        return asked
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         match number:
             case signal.SIGHUP:
-                self.reload = True
+                self._reload = True
             case signal.SIGUSR1:
                 self._scan = True
             case _:

@@ -1,0 +1,136 @@
+"""A real daemon on an inbox that real servers write into, and the record of what reached the service."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+SETTLE_SECONDS = 1.0
+GRACE_SECONDS = 1.0
+WAIT_SECONDS = 40.0
+
+small = cache(lambda seed: sample("jpeg", width=160, height=120, seed=seed))
+slow = cache(lambda seed: sample("jpeg", width=3000, height=2250, seed=seed))  # under 2 MB
+large = cache(lambda seed: sample("tiff", width=2400, height=1800, seed=seed))  # 13 MB
+
+
+@dataclass
+class Studio:
+    """`inbox` is watched as long as the daemon runs; `finished` are the pictures that were put there whole."""
+
+    root: Path
+    sandbox: Sandbox
+    inbox: Path
+    taking_seconds: float
+    finished: set[str] = field(default_factory=set)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def source(self, name: str, content: bytes, *, is_finished: bool = True) -> Path:
+        """Lay a picture ready to be dropped, and note it as one that may be uploaded."""
+        path = Path(tempfile.mkdtemp(dir=self.root)) / name
+        path.write_bytes(content)
+        if is_finished:
+            self.finished.add(digest(content))
+        return path
+
+    def uploads(self) -> list[str]:
+        """Return the SHA-256 of all that the service took in, paid or not."""
+        with self.sandbox._state.lock:
+            orders = list(self.sandbox._state.orders.values())
+            return [file.sha256 for order in orders for file in order.files if file.was_uploaded]
+
+    def check_uploads(self) -> None:
+        """Not one byte of an unfinished file was sent, and no file twice."""
+        assert set(self.uploads()) <= self.finished
+        assert len(self.uploads()) == len(set(self.uploads()))
+        assert set(self.sandbox.paid_files.values()) <= {1}
+        assert self.sandbox.sins == []
+
+    def taken_after(self, name: str, closed: float) -> float:
+        """Wait until the daemon has taken the file out of the inbox; return how many seconds after `closed`."""
+        wait_until(lambda: not (self.inbox / name).exists(), f"{name} is taken")
+        return time.monotonic() - closed
+
+    def check_delivered(self, content: bytes) -> None:
+        wait_until(lambda: self.sandbox.paid_files.get(digest(content)) == 1, "it is uploaded and paid")
+
+    def log(self) -> str:
+        return (self.root / "daemon.log").read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def studio(*, watch: str = "events", scan_seconds: float = 30.0, inbox: Path | None = None) -> Iterator[Studio]:
+    """Run a daemon; its folders lie where a server that has put its rights down still finds the inbox."""
+    root = Path(tempfile.mkdtemp(prefix="watchfolder-droppers-"))
+    root.chmod(0o755)
+    try:
+        with Sandbox(processing_seconds=0.5) as sandbox:
+            inbox = inbox or root / "share" / "inbox"
+            inbox.mkdir(parents=True, exist_ok=True)
+            inbox.chmod(0o777)
+            late = SETTLE_SECONDS + GRACE_SECONDS + (0 if watch == "events" else scan_seconds)
+            made = Studio(root, sandbox, inbox, late)
+            _configure(made, watch, scan_seconds)
+            with _daemon(made):
+                yield made
+    finally:
+        shutil.rmtree(root)
+
+
+def _configure(studio: Studio, watch: str, scan_seconds: float) -> None:
+    folders = {role: str(studio.root / role) for role in ("outbox", "quarantine", "originals")}
+    for folder in (*folders.values(), studio.root / "state"):
+        Path(folder).mkdir()
+    settling = {"settle_seconds": SETTLE_SECONDS, "scan_seconds": scan_seconds, "watch": watch}
+    tree = {
+        "api": {"base_url": studio.sandbox.url, "requests_per_minute": 0},
+        "state_dir": str(studio.root / "state"),
+        "orders_in_flight": 40,
+        "inboxes": {"photos": {"path": str(studio.inbox), **folders, **settling}},
+    }
+    (studio.root / "config.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _daemon(studio: Studio) -> Iterator[None]:
+    command = [sys.executable, "-m", "watchfolder", "run", "-c", str(studio.root / "config.yaml")]
+    environ = os.environ | {"BIZMORI_API_KEY": studio.sandbox.key}
+    with (studio.root / "daemon.log").open("wb") as log:
+        process = subprocess.Popen([*command, "--log-format", "json"], env=environ, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: "daemon.ready" in studio.log() or process.poll() is not None, "the daemon is ready")
+        assert process.poll() is None, studio.log()[-2000:]
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def wait_until(holds: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)

@@ -1,0 +1,211 @@
+"""A studio for a service that misbehaves: the daemon in this process, its waits shortened, before a faulty sandbox."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from watchfolder import daemon, intake
+from watchfolder.api import Pace, Service, budget
+from watchfolder.config import Config
+from watchfolder.daemon import house, keeper, systemd
+from watchfolder.pipeline import tempo, transfer
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+from watchfolder.snapshot import Snapshot
+
+PICTURE = sample("jpeg", width=64, height=48, seed=1)
+STEADY = Pace(attempts=2, first_wait_seconds=0.01, max_wait_seconds=0.02)
+HASTY = Pace(
+    attempts=2,
+    first_wait_seconds=0.01,
+    max_wait_seconds=0.02,
+    read_seconds=0.7,
+    total_seconds=0.9,
+    transfer_seconds=0.9,
+    transfer_floor_bytes_per_second=1e6,
+)
+_FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
+    tempo: {
+        "FIRST_LOOK_SECONDS": 0.02,
+        "LEAST_BETWEEN_LOOKS_SECONDS": 0.0,
+        "FOLDER_BACKOFF_SECONDS": 0.05,
+        "FIRST_BACKOFF_SECONDS": 0.05,
+        "LONGEST_BACKOFF_SECONDS": 0.1,
+        "FORGOTTEN_AGAIN_SECONDS": 0.1,
+        "RECOVERY_SPREAD_SECONDS": 0.05,
+    },
+    budget: {"_DEFAULT_HOLD_SECONDS": 1.0},
+    transfer: {"_RESULT_LIMIT": 1 << 22},
+    intake: {"_FAULT_SECONDS": 0.05},
+    keeper: {"_LEAST_BEAT_SECONDS": 0.005},
+    systemd: {"_LEAST_STATUS_SECONDS": 0.0},
+    house: {"_STATUS_SECONDS": 0.02},
+    daemon: {"_ONCE_TICK_SECONDS": 0.02, "_TICK_SECONDS": 0.05},
+}
+_TURNS = {  # the first of these that is logged is what the fault has led to
+    "order.deferred": "deferred",
+    "service.blocked": "blocked",
+    "order.redo": "redo",
+    "order.missing": "missing",
+    "order.key_taken": "key taken",
+    "order.quarantining": "quarantined",
+}
+
+
+@contextlib.contextmanager
+def shortened(pace: Pace = STEADY, **waits: float) -> Iterator[None]:
+    """Shorten every wait of the daemon in this process; `waits` are of the pipeline's tempo."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, values in _FAST.items():
+            for name, value in values.items():
+                patch.setattr(module, name, value)
+        for name, value in waits.items():
+            patch.setattr(tempo, name, value)
+        patch.setattr(house, "Service", partial(Service, pace=pace))
+        yield
+
+
+@dataclass
+class Witness(logging.Handler):
+    """Hears each log line in the thread that says it, before anything can follow from it."""
+
+    hears: Callable[[str, Mapping[str, Any]], None]
+    heard: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    __hash__ = logging.Handler.__hash__
+
+    def emit(self, record: logging.LogRecord) -> None:
+        name = record.getMessage()
+        self.heard[name] += 1
+        self.hears(name, getattr(record, "facts", {}))
+
+
+@contextlib.contextmanager
+def witnessed(hears: Callable[[str, Mapping[str, Any]], None]) -> Iterator[Witness]:
+    witness = Witness(hears)
+    log = logging.getLogger("watchfolder")
+    before = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(witness)
+    try:
+        yield witness
+    finally:
+        log.removeHandler(witness)
+        log.setLevel(before)
+
+
+@dataclass
+class Studio:
+    """Folders of one inbox, and the daemon's life in them."""
+
+    root: Path
+    sandbox: Sandbox
+    probe_seconds: float = 0.2
+    base_url: str = ""
+    names: tuple[str, ...] = ("picture.jpg",)
+    contents: dict[str, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name in ("inbox", "outbox", "quarantine", "originals", "state"):
+            (self.root / name).mkdir()
+        self.contents = {name: PICTURE + bytes([number]) for number, name in enumerate(self.names)}
+        for name, content in self.contents.items():
+            (self.root / "inbox" / name).write_bytes(content)
+
+    def config(self) -> Config:
+        folders = {name: str(self.root / name) for name in ("outbox", "quarantine", "originals")}
+        inbox = {"name": "photos", "path": str(self.root / "inbox"), **folders, "settle_seconds": 0.0}
+        api = {"base_url": self.base_url or self.sandbox.url, "key": self.sandbox.key, "requests_per_minute": 0}
+        whole = Config.model_validate(
+            {
+                "api": api,
+                "state_dir": str(self.root / "state"),
+                "inboxes": {"photos": {**inbox, "watch": "polling", "max_files_per_order": 1}},
+            }
+        )
+        quick = {"photos": whole.inboxes["photos"].model_copy(update={"scan_seconds": 0.1})}
+        probing = whole.api.model_copy(update={"blocked_probe_seconds": self.probe_seconds})
+        return whole.model_copy(update={"inboxes": quick, "api": probing})
+
+    def live(self, until: Callable[[Snapshot], object], *, seconds: float = 20.0) -> None:
+        """Run the daemon until then, and end it by the signal that ends it anywhere."""
+        late = threading.Event()
+        clock = threading.Timer(seconds, late.set)
+        clock.start()
+
+        def watch(snapshot: Snapshot) -> None:
+            if late.is_set() or until(snapshot):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        try:
+            daemon.run(self.config(), self.config, watch_progress=watch)
+        finally:
+            clock.cancel()
+        assert not late.is_set(), f"it did not come true in {seconds} s"
+
+    def history(self) -> list[str]:
+        return [line for path in (self.root / "state/history").glob("*") for line in path.read_text().splitlines()]
+
+    def is_over(self) -> bool:
+        return len(self.history()) >= len(self.names) and not any((self.root / "state/journal").iterdir())
+
+    def files(self, folder: str) -> set[str]:
+        return {path.name for path in (self.root / folder).iterdir() if not path.name.startswith(".")}
+
+    def paid_once_each(self) -> dict[str, int]:
+        return {hashlib.sha256(content).hexdigest(): 1 for content in self.contents.values()}
+
+
+@dataclass
+class Cell:
+    """What one misbehaviour of one operation came to."""
+
+    turn: str = "delivered"  # what the fault led to while it lasted
+    requests: int = 0  # of the operation, until then
+    others: int = 0  # of all other operations, and everything that came after
+    end: str = ""
+
+
+def lived_through(studio: Studio, operation: str, faults: list[Mapping[str, Any]]) -> Cell:
+    """Let the operation misbehave until something follows from it, then no more; live on to the end."""
+    sandbox, cell, first = studio.sandbox, Cell(), threading.Lock()
+    for fault in faults:
+        sandbox.faults.add(**fault)
+
+    def turn(word: str) -> None:
+        if first.acquire(blocking=False):
+            cell.turn, cell.requests = word, sandbox.requests_by_operation().get(operation, 0)
+            sandbox.faults.clear()
+
+    def hears(name: str, _facts: Mapping[str, Any]) -> None:
+        if name in _TURNS:
+            turn(_TURNS[name])
+
+    def until(snapshot: Snapshot) -> bool:
+        if snapshot.is_slowed:
+            turn("slowed")
+        return bool(studio.history())
+
+    with witnessed(hears):
+        studio.live(until)
+    total = sandbox.requests_by_operation()
+    if not first.locked():
+        cell.requests = total.get(operation, 0)
+    cell.others = sum(total.values()) - cell.requests
+    cell.end = "delivered" if studio.files("outbox") else "quarantined"
+    return cell
