@@ -116,25 +116,30 @@ class Studio:
     root: Path
     sandbox: Sandbox
     probe_seconds: float = 0.2
-    base_url: str = ""
     names: tuple[str, ...] = ("picture.jpg",)
-    contents: dict[str, bytes] = field(init=False)
+    give_up_after_hours: float = 120.0
+    contents: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("inbox", "outbox", "quarantine", "originals", "state"):
             (self.root / name).mkdir()
-        self.contents = {name: PICTURE + bytes([number]) for number, name in enumerate(self.names)}
-        for name, content in self.contents.items():
-            (self.root / "inbox" / name).write_bytes(content)
+        for name in self.names:
+            self.drop(name)
+
+    def drop(self, name: str) -> None:
+        """Put a picture with bytes of its own into the inbox."""
+        self.contents[name] = PICTURE + bytes([len(self.contents)])
+        (self.root / "inbox" / name).write_bytes(self.contents[name])
 
     def config(self) -> Config:
         folders = {name: str(self.root / name) for name in ("outbox", "quarantine", "originals")}
         inbox = {"name": "photos", "path": str(self.root / "inbox"), **folders, "settle_seconds": 0.0}
-        api = {"base_url": self.base_url or self.sandbox.url, "key": self.sandbox.key, "requests_per_minute": 0}
+        api = {"base_url": self.sandbox.url, "key": self.sandbox.key, "requests_per_minute": 0}
         whole = Config.model_validate(
             {
                 "api": api,
                 "state_dir": str(self.root / "state"),
+                "give_up_after_hours": self.give_up_after_hours,
                 "inboxes": {"photos": {**inbox, "watch": "polling", "max_files_per_order": 1}},
             }
         )
@@ -162,7 +167,7 @@ class Studio:
         return [line for path in (self.root / "state/history").glob("*") for line in path.read_text().splitlines()]
 
     def is_over(self) -> bool:
-        return len(self.history()) >= len(self.names) and not any((self.root / "state/journal").iterdir())
+        return len(self.history()) >= len(self.contents) and not any((self.root / "state/journal").iterdir())
 
     def files(self, folder: str) -> set[str]:
         return {path.name for path in (self.root / folder).iterdir() if not path.name.startswith(".")}

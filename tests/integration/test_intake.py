@@ -76,6 +76,20 @@ def test_a_change_between_two_looks_starts_the_clock_again(build: Build) -> None
     assert names(shop) == ["a.jpg"]
 
 
+def test_a_file_that_was_empty_at_first_sight_is_taken_when_it_has_been_filled_and_quiet(build: Build) -> None:
+    shop = build(scan_seconds=100.0)
+    shop.drop("a.jpg", b"")
+    shop.look(0.0)
+    shop.look(6.0)
+    shop.drop("a.jpg")
+    shop.intake.nudge("a.jpg")
+    shop.look(7.0)
+    shop.look(11.9)
+    assert names(shop) == []
+    shop.look(12.0)
+    assert names(shop) == ["a.jpg"]
+
+
 def test_an_event_starts_the_clock_again(build: Build) -> None:
     shop = build(scan_seconds=100.0)
     shop.drop("a.jpg")

@@ -138,6 +138,8 @@ class Transport:
             answer = reply.beginning(_REFUSAL_LIMIT_BYTES)
         if answer.is_success and not body.is_sent:
             raise Retry("the storage answered before it had the whole file", code="EARLY_ANSWER")
+        if answer.is_success and _is_a_page(answer):
+            raise Retry("that is not the storage's own answer", code="FOREIGN_ANSWER")
         return answer
 
     def get(self, url: str, sink: Callable[[bytes], object], limit_bytes: int) -> Answer | int:
@@ -243,6 +245,11 @@ class _Reply:
             if not block:
                 return
             yield block
+
+
+def _is_a_page(answer: Answer) -> bool:
+    """Did a gateway answer in the storage's place? The storage says nothing, or little, to an upload that it took."""
+    return "html" in answer.headers.get("Content-Type", "").lower() or len(answer.body) > _REFUSAL_LIMIT_BYTES
 
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits

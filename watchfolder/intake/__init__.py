@@ -311,11 +311,15 @@ class Intake:
         self._quiet.pop(name, None)
 
     def _remove_emptied_folders(self) -> None:
+        """Remove the sub-folders that our claims emptied, once they have been empty and unchanged for a day."""
         horizon = time.time() - _EMPTY_FOLDER_SECONDS
         for folder in [name for name, since in self._emptied.items() if since < horizon]:
-            del self._emptied[folder]
             found = disk.stat_of(Place(self.inbox.path, folder))
-            if found is not None and found.st_mtime < horizon:
+            if found is not None and found.st_mtime >= horizon:
+                self._emptied[folder] = found.st_mtime
+                continue
+            del self._emptied[folder]
+            if found is not None:
                 disk.remove_empty_folders(self.inbox.path, folder)
 
 

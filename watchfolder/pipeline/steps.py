@@ -77,7 +77,7 @@ def confirm(bench: Bench, order: Order) -> Order:
         order = bench.journal.note(order, was_confirmed=True)
     try:
         bench.service.confirm(order.confirm_key, id_of(order))
-    except (Blocked, Reject, Redo) as refusal:
+    except (Blocked, Reject, Redo, Forgotten) as refusal:
         is_clear = not isinstance(refusal, Redo) or refusal.code == "ORDER_NOT_FOUND"
         if is_first and is_clear:  # nothing was paid; an earlier attempt, whose answer was lost, might have been
             bench.journal.note(order, was_confirmed=False)

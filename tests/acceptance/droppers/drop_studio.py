@@ -25,7 +25,7 @@ WAIT_SECONDS = 40.0
 
 small = cache(lambda seed: sample("jpeg", width=160, height=120, seed=seed))
 slow = cache(lambda seed: sample("jpeg", width=3000, height=2250, seed=seed))  # under 2 MB
-large = cache(lambda seed: sample("tiff", width=2400, height=1800, seed=seed))  # 13 MB
+large = cache(lambda seed: sample("tiff", width=1920, height=1440, seed=seed))  # 8 MB
 
 
 @dataclass
@@ -92,8 +92,8 @@ def studio(*, watch: str = "events", scan_seconds: float = 30.0, inbox: Path | N
 
 
 def _configure(studio: Studio, watch: str, scan_seconds: float) -> None:
-    folders = {role: str(studio.root / role) for role in ("outbox", "quarantine", "originals")}
-    for folder in (*folders.values(), studio.root / "state"):
+    folders: dict[str, str] = {role: str(studio.root / role) for role in ("outbox", "quarantine", "originals")}
+    for folder in (*folders.values(), str(studio.root / "state")):
         Path(folder).mkdir()
     settling = {"settle_seconds": SETTLE_SECONDS, "scan_seconds": scan_seconds, "watch": watch}
     tree = {

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,8 @@ from drop_line import SlowLine
 from drop_servers import Server, end
 
 SLOW = 400_000  # bytes per second
+APPENDIX_BYTES = 100_000
+STALL_AFTER_SECONDS = 1.5
 PROGRAMS = {
     "smbd": "samba",
     "smbclient": "smbclient",
@@ -24,6 +27,7 @@ PROGRAMS = {
     "vsftpd": "vsftpd",
     "curl": "curl",
     "vim": "vim",
+    "sshfs": "sshfs",
 }
 
 
@@ -89,8 +93,22 @@ def _ftp(drop: Drop) -> str:
 
 def _cp(drop: Drop) -> str:
     if drop.is_slow:
-        return drop.quoted(f"curl -sS {drop.brake('--limit-rate ', 1)} file://{{source}} | cp /dev/stdin {{target}}")
+        return f"{_slowly(drop)} | {drop.quoted('cp /dev/stdin {target}')}"
     return drop.quoted("cp {source} {target}")
+
+
+def _slowly(drop: Drop) -> str:
+    """Print the picture four times a second a piece."""
+    piece = SLOW // 4
+    last = drop.source.stat().st_size // piece
+    dd = drop.quoted(f"dd if={{source}} bs={piece} count=1 skip=$piece status=none")
+    return f"for piece in {{0..{last}}}; do {dd}; sleep 0.25; done"
+
+
+def _in_two_sittings(tool: str) -> Callable[[Drop], str]:
+    """Write what is a whole picture by itself, keep it open, and add what a camera lays behind it (a motion photo)."""
+    parts = f"(head -c -{APPENDIX_BYTES} {{source}}; sleep 2.5; tail -c {APPENDIX_BYTES} {{source}})"
+    return lambda drop: drop.quoted(f"{parts} | {tool}").replace("SSH", f"ssh {drop.ssh()} nas")
 
 
 def _mv(drop: Drop) -> str:
@@ -107,11 +125,11 @@ def _editor(drop: Drop) -> str:
 
 
 def _browser(drop: Drop) -> str:
-    load = f"curl -sS {drop.brake('--limit-rate ', 1)} -o {{target}}.crdownload file://{{source}}"
-    return drop.quoted(f"{load} && mv {{target}}.crdownload {{target}}")
+    load = _slowly(drop) if drop.is_slow else drop.quoted("cat {source}")
+    return f"({load})" + drop.quoted(" > {target}.crdownload && mv {target}.crdownload {target}")
 
 
-DROPPERS: Mapping[str, Callable[[Drop], str]] = {
+DROPPERS: dict[str, Callable[[Drop], str]] = {
     "smbclient": _smb,
     "sftp": _sftp,
     "scp": _scp,
@@ -125,6 +143,10 @@ DROPPERS: Mapping[str, Callable[[Drop], str]] = {
     "an editor": _editor,
     "a browser": _browser,
 }
+TWO_SITTINGS: dict[str, Callable[[Drop], str]] = {
+    "cp in two sittings": _in_two_sittings("cp /dev/stdin {target}"),
+    "ssh in two sittings": _in_two_sittings("SSH 'cat >'{target}"),
+}
 WITH_A_BRAKE = [name for name in DROPPERS if name not in {"mv", "mv from another disk", "an editor"}]
 
 
@@ -134,9 +156,32 @@ def missing() -> list[str]:
     return sorted({package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None})
 
 
-def finish(how: str, drop: Drop) -> float:
+def stall(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Let a client stand still amid its work, as one whose network is gone for a while."""
+    os.killpg(process.pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def mounted(far: Path, near: Path, servers: Mapping[str, Server]) -> Iterator[None]:
+    """Mount a folder of the NAS: what others write there makes no event here."""
+    near.mkdir()
+    options = ["-o", f"dir_cache=no,ssh_command=ssh {Drop(far, '', far, servers).ssh()}"]
+    subprocess.run(["sshfs", f"nas:{far}", str(near), *options], check=True, stdin=subprocess.DEVNULL, timeout=20)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(near)], check=True)
+
+
+def finish(how: str, drop: Drop, *, stalls_for: float = 0.0) -> float:
     """Drop the picture and return when (monotonic seconds) its writer had closed it."""
     with dropping(how, drop) as process:
+        if stalls_for:
+            time.sleep(STALL_AFTER_SECONDS)
+            assert process.poll() is None, "it was over before it could stall"
+            stall(process, stalls_for)
         out, _ = process.communicate(timeout=60)
         closed = time.monotonic()
         assert process.returncode == 0, out.decode()
@@ -150,7 +195,7 @@ def dropping(how: str, drop: Drop) -> Iterator["subprocess.Popen[bytes]"]:
         if how == "smbclient" and drop.is_slow:
             line = held.enter_context(SlowLine(drop.servers["smb"].port, SLOW))
             drop = Drop(drop.source, drop.name, drop.inbox, drop.servers, is_slow=True, port=line.port)
-        command = ["bash", "-o", "pipefail", "-c", DROPPERS[how](drop)]
+        command = ["bash", "-o", "pipefail", "-c", (DROPPERS | TWO_SITTINGS)[how](drop)]
         environ = {"PATH": f"{os.environ['PATH']}:/usr/sbin", "HOME": str(drop.source.parent), "LC_ALL": "C.UTF-8"}
         process = subprocess.Popen(
             command,

@@ -5,16 +5,19 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from drop_servers import Server, servers
-from drop_studio import SETTLE_SECONDS, Studio, large, slow, small, studio, wait_until
-from dropping import DROPPERS, WITH_A_BRAKE, Drop, dropping, finish, missing
+from drop_studio import GRACE_SECONDS, SETTLE_SECONDS, Studio, large, slow, small, studio, wait_until
+from dropping import APPENDIX_BYTES, DROPPERS, TWO_SITTINGS, WITH_A_BRAKE, Drop, dropping, finish, missing, mounted
 
 pytestmark = pytest.mark.slow
 SCAN_SECONDS = 2.0
+KILL_SECONDS = 1.5
+STALL_SECONDS = SETTLE_SECONDS + 1.5
 AT_ONCE = 4
 EVERYBODY = len(DROPPERS)
 _seeds = itertools.count(1)
@@ -26,13 +29,14 @@ class Nas:
 
     studio: Studio
     servers: Mapping[str, Server]
+    written: Path  # where the servers write: the inbox, seen from their side
 
     def drop(self, name: str, content: bytes, *, is_slow: bool = False, is_finished: bool = True) -> Drop:
         source = self.studio.source(name, content, is_finished=is_finished)
-        return Drop(source, name, self.studio.inbox, self.servers, is_slow=is_slow)
+        return Drop(source, name, self.written, self.servers, is_slow=is_slow)
 
-    def check_taken_in_time(self, how: str, name: str, content: bytes, *, is_slow: bool = False) -> None:
-        closed = finish(how, self.drop(name, content, is_slow=is_slow))
+    def check_taken_in_time(self, how: str, name: str, content: bytes, *, stalls_for: float = 0.0) -> None:
+        closed = finish(how, self.drop(name, content, is_slow=bool(stalls_for)), stalls_for=stalls_for)
         assert self.studio.taken_after(name, closed) <= self.studio.taking_seconds
         self.studio.check_delivered(content)
         self.studio.check_uploads()
@@ -50,70 +54,106 @@ def _prepare() -> None:
 def nas() -> Iterator[Nas]:
     _prepare()
     with studio() as made, servers(made.root, made.inbox) as running:
-        yield Nas(made, running)
+        yield Nas(made, running, made.inbox)
 
 
 @pytest.fixture(scope="module")
 def polling_nas() -> Iterator[Nas]:
     _prepare()
     with studio(watch="polling", scan_seconds=SCAN_SECONDS) as made, servers(made.root, made.inbox) as running:
-        yield Nas(made, running)
+        yield Nas(made, running, made.inbox)
+
+
+def _each(hows: Iterable[str], check: Callable[[str], object]) -> None:
+    """Let all of them drop side by side, as on a busy share; tell of each that failed."""
+    with concurrent.futures.ThreadPoolExecutor(EVERYBODY) as hands:
+        jobs = {how: hands.submit(check, how) for how in hows}
+    wrong = {how: repr(fault) for how, job in jobs.items() if (fault := job.exception()) is not None}
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("how", DROPPERS)
-def test_a_small_and_a_large_picture_are_taken_in_time(nas: Nas, how: str) -> None:
+def test_a_picture_of_any_size_is_taken_in_time(nas: Nas, how: str) -> None:
+    pictures = [(f"small-{next(_seeds)}.jpg", small(next(_seeds))), (f"large-{next(_seeds)}.tif", large(next(_seeds)))]
     with concurrent.futures.ThreadPoolExecutor() as hands:
-        jobs = [
-            hands.submit(nas.check_taken_in_time, how, f"small-{next(_seeds)}.jpg", small(next(_seeds))),
-            hands.submit(nas.check_taken_in_time, how, f"large-{next(_seeds)}.tif", large(next(_seeds))),
-        ]
-        for job in jobs:
+        for job in [hands.submit(nas.check_taken_in_time, how, name, content) for name, content in pictures]:
             job.result()
 
 
-@pytest.mark.parametrize("how", WITH_A_BRAKE)
-def test_a_slow_transfer_is_waited_for(nas: Nas, how: str) -> None:
-    nas.check_taken_in_time(how, f"slow-{next(_seeds)}.jpg", slow(next(_seeds)), is_slow=True)
+def test_a_slow_transfer_that_stalls_is_waited_for(nas: Nas) -> None:
+    def check(how: str) -> None:
+        nas.check_taken_in_time(how, f"slow-{next(_seeds)}.jpg", slow(next(_seeds)), stalls_for=STALL_SECONDS)
+
+    _each(WITH_A_BRAKE, check)
 
 
-@pytest.mark.parametrize("how", WITH_A_BRAKE)
-def test_a_killed_transfer_is_never_sent_and_its_repetition_is(nas: Nas, how: str) -> None:
-    name, content = f"killed-{next(_seeds)}.jpg", slow(next(_seeds))
-    with dropping(how, nas.drop(name, content, is_slow=True, is_finished=False)) as client:
-        time.sleep(1.5)
-        assert client.poll() is None, "it was over before it was killed"
-        os.killpg(client.pid, signal.SIGKILL)
-    sent = nas.studio.uploads()
-    time.sleep(SETTLE_SECONDS + 1.0)
-    assert nas.studio.uploads() == sent
-    nas.check_taken_in_time(how, name, content)
+def test_a_picture_to_which_its_writer_adds_is_waited_for(nas: Nas) -> None:
+    def check(how: str) -> None:
+        content = small(next(_seeds)) + bytes(APPENDIX_BYTES)
+        nas.check_taken_in_time(how, f"motion-{next(_seeds)}.jpg", content)
+
+    _each(TWO_SITTINGS, check)
 
 
-@pytest.mark.timeout(100)
+def test_a_killed_transfer_is_never_sent_and_its_repetition_is(nas: Nas) -> None:
+    def check(how: str) -> None:
+        name, content = f"killed-{next(_seeds)}.jpg", slow(next(_seeds))
+        with dropping(how, nas.drop(name, content, is_slow=True, is_finished=False)) as client:
+            time.sleep(KILL_SECONDS)
+            assert client.poll() is None, "it was over before it was killed"
+            os.killpg(client.pid, signal.SIGKILL)
+        time.sleep(SETTLE_SECONDS + GRACE_SECONDS)
+        nas.studio.check_uploads()  # its picture is not yet one of the finished
+        nas.check_taken_in_time(how, name, content)
+
+    _each(WITH_A_BRAKE, check)
+
+
 def test_all_of_them_at_once_bring_each_picture_once(nas: Nas) -> None:
-    pictures = {
-        (how, f"crowd-{number}-{turn}.jpg"): small(next(_seeds))
-        for number, how in enumerate(DROPPERS)
-        for turn in range(AT_ONCE)
-    }
-    drops = {name: (how, nas.drop(name, content)) for (how, name), content in pictures.items()}
+    pictures = [small(next(_seeds)) for _ in range(EVERYBODY * AT_ONCE)]
+    drops = [nas.drop(f"crowd-{next(_seeds)}.jpg", content) for content in pictures]
     with concurrent.futures.ThreadPoolExecutor(EVERYBODY) as hands:
-        list(hands.map(lambda job: finish(*job), drops.values()))
-    for content in pictures.values():
+        list(hands.map(finish, itertools.cycle(DROPPERS), drops))
+    for content in pictures:
         nas.studio.check_delivered(content)
     nas.studio.check_uploads()
 
 
-@pytest.mark.parametrize("how", DROPPERS)
-def test_one_name_over_another_sends_both_pictures(nas: Nas, how: str) -> None:
-    name = f"again-{next(_seeds)}.jpg"
-    first, second = small(next(_seeds)), small(next(_seeds))
-    finish(how, nas.drop(name, first))
-    wait_until(lambda: not (nas.studio.inbox / name).exists(), "the first is being worked on")
-    nas.check_taken_in_time(how, name, second)
-    nas.studio.check_delivered(first)
+def test_one_name_over_another_sends_both_pictures(nas: Nas) -> None:
+    def check(how: str) -> None:
+        name, first, second = f"again-{next(_seeds)}.jpg", small(next(_seeds)), small(next(_seeds))
+        finish(how, nas.drop(name, first))
+        wait_until(lambda: not (nas.studio.inbox / name).exists(), "the first is being worked on")
+        nas.check_taken_in_time(how, name, second)
+        nas.studio.check_delivered(first)
+
+    _each(DROPPERS, check)
 
 
-@pytest.mark.parametrize("how", ["smbclient", "sftp", "rsync", "ftp", "cp"])
-def test_a_polling_watch_takes_it_one_scan_later(polling_nas: Nas, how: str) -> None:
-    polling_nas.check_taken_in_time(how, f"polled-{next(_seeds)}.jpg", small(next(_seeds)))
+def test_a_polling_watch_takes_it_one_scan_later(polling_nas: Nas) -> None:
+    def check(how: str) -> None:
+        polling_nas.check_taken_in_time(how, f"polled-{next(_seeds)}.jpg", small(next(_seeds)))
+
+    _each(DROPPERS, check)
+
+
+def test_a_polling_watch_waits_for_a_slow_transfer_that_stalls(polling_nas: Nas) -> None:
+    def check(how: str) -> None:
+        name, content = f"slow-{next(_seeds)}.jpg", slow(next(_seeds))
+        polling_nas.check_taken_in_time(how, name, content, stalls_for=STALL_SECONDS)
+
+    _each(["smbclient", "sftp", "rsync --inplace", "ftp", "cp"], check)
+
+
+def test_a_mount_without_events_is_polled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    _prepare()
+    top = tmp_path_factory.mktemp("nas")
+    far, near = top / "share" / "inbox", top / "mount"
+    far.mkdir(parents=True)
+    with servers(top, far) as running, mounted(far, near, running):  # noqa: SIM117
+        with studio(watch="auto", scan_seconds=SCAN_SECONDS, inbox=near) as made:
+            nas = Nas(made, running, far)
+            for how in ("cp", "sftp", "rsync"):
+                nas.check_taken_in_time(how, f"far-{next(_seeds)}.jpg", small(next(_seeds)))
+            nas.check_taken_in_time("scp", f"far-{next(_seeds)}.jpg", slow(next(_seeds)), stalls_for=STALL_SECONDS)
+            assert "fuse.sshfs" in made.log()
