@@ -248,8 +248,12 @@ class _Reply:
 
 
 def _is_a_page(answer: Answer) -> bool:
-    """Did a gateway answer in the storage's place? The storage says nothing, or little, to an upload that it took."""
-    return "html" in answer.headers.get("Content-Type", "").lower() or len(answer.body) > _REFUSAL_LIMIT_BYTES
+    """Did a gateway answer in the storage's place? The storage says nothing, or little, to an upload that it took.
+
+    Some stores (Swift) call that nothing HTML, too.
+    """
+    is_html = bool(answer.body) and "html" in answer.headers.get("Content-Type", "").lower()
+    return is_html or len(answer.body) > _REFUSAL_LIMIT_BYTES
 
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
