@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drop_line import SlowLine
-from drop_servers import Server, end
+from drop_servers import START_SECONDS, Server, end
 
 SLOW = 400_000  # bytes per second
 APPENDIX_BYTES = 100_000
@@ -116,7 +116,8 @@ def _mv(drop: Drop) -> str:
 
 
 def _mv_from_elsewhere(drop: Drop) -> str:
-    return drop.quoted("cp {source} /dev/shm/{name} && mv /dev/shm/{name} {target}")
+    elsewhere = f"/dev/shm/{drop.source.parent.name}"  # noqa: S108 - another file system; the name is from mkdtemp
+    return drop.quoted(f"cp {{source}} {elsewhere} && mv {elsewhere} {{target}}")
 
 
 def _editor(drop: Drop) -> str:
@@ -167,12 +168,19 @@ def stall(process: "subprocess.Popen[bytes]", seconds: float) -> None:
 def mounted(far: Path, near: Path, servers: Mapping[str, Server]) -> Iterator[None]:
     """Mount a folder of the NAS: what others write there makes no event here."""
     near.mkdir()
-    options = ["-o", f"dir_cache=no,ssh_command=ssh {Drop(far, '', far, servers).ssh()}"]
-    subprocess.run(["sshfs", f"nas:{far}", str(near), *options], check=True, stdin=subprocess.DEVNULL, timeout=20)
+    options = f"dir_cache=no,ssh_command=ssh {Drop(far, '', far, servers).ssh()}"
+    command = ["sshfs", "-f", f"nas:{far}", str(near), "-o", options]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
+        deadline = time.monotonic() + START_SECONDS
+        while not near.is_mount():
+            assert process.poll() is None, "sshfs ended"
+            assert time.monotonic() < deadline, "sshfs does not mount"
+            time.sleep(0.05)
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(near)], check=True)
+        subprocess.run(["umount", "--lazy", str(near)], check=False)
+        end(process)
 
 
 def finish(how: str, drop: Drop, *, stalls_for: float = 0.0) -> float:
