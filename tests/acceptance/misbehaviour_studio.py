@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from watchfolder import daemon, intake
 from watchfolder.api import Pace, Service, budget
@@ -89,6 +90,7 @@ class Witness(logging.Handler):
 
     __hash__ = logging.Handler.__hash__
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         name = record.getMessage()
         self.heard[name] += 1
@@ -115,7 +117,7 @@ class Studio:
 
     root: Path
     sandbox: Sandbox
-    probe_seconds: float = 0.2
+    probe_seconds: float = 0.05
     names: tuple[str, ...] = ("picture.jpg",)
     give_up_after_hours: float = 120.0
     contents: dict[str, bytes] = field(default_factory=dict)

@@ -78,9 +78,7 @@ def main() -> int:
     with TemporaryDirectory(dir=fast_root()) as shelf:
         with stage() as own:
             cases = list(_cases(own, Path(shelf), rows, arguments))
-        play_all(rows, cases, arguments.jobs)
-    for row in rows.values():
-        _say("\n".join(row.lines()))
+        play_all(rows, cases, arguments.jobs, lambda row: _say("\n".join(row.lines())))
     violations = sum(row.violations for row in rows.values())
     played = sum(row.cases for row in rows.values())
     _say(f"{played} cases, {violations} violations, {time.monotonic() - began:.0f} s")
@@ -99,7 +97,9 @@ def _cases(stage: Stage, shelf: Path, rows: dict[str, Row], arguments: argparse.
         everything = list(cases)
         rows[name] = Row(name, points or len(everything))
         share = _SHORT[name] if arguments.short else arguments.share
-        yield from islice(everything, len(rows) % share, None, share)
+        chosen = list(islice(everything, len(rows) % share, None, share))
+        rows[name].announced = len(chosen)
+        yield from chosen
 
 
 def _campaigns(stage: Stage, shelf: Path) -> Iterator[tuple[str, str, Make]]:

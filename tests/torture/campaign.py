@@ -31,6 +31,7 @@ class Row:
 
     name: str
     points: int = 0  # calls, states or moments that were there to be struck
+    announced: int = 0  # cases that are to be played
     cases: int = 0
     missed: int = 0  # cases that ended before the fault: threads do not always come in the same order
     violations: int = 0
@@ -61,8 +62,13 @@ class Row:
 Play = Callable[[Stage, Any], Verdict]
 
 
-def play_all(rows: dict[str, Row], cases: Iterable[tuple[Play, object]], jobs: int) -> None:
-    """Play each case with its function; the verdicts' groups are names of `rows`. Functions must be importable."""
+def play_all(
+    rows: dict[str, Row], cases: Iterable[tuple[Play, object]], jobs: int, tell: Callable[[Row], None]
+) -> None:
+    """Play each case with its function; the verdicts' groups are names of `rows`, told when all theirs are in.
+
+    Functions must be importable.
+    """
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
     todo: Any = context.Queue()
@@ -79,7 +85,9 @@ def play_all(rows: dict[str, Row], cases: Iterable[tuple[Play, object]], jobs: i
         verdict = _next(done, workers)
         row = rows[verdict.group]
         row.take(verdict)
-        row.seconds = time.monotonic() - began
+        if row.cases == row.announced:
+            row.seconds = time.monotonic() - began
+            tell(row)
     for worker in workers:
         worker.join(60)
 

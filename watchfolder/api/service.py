@@ -31,7 +31,7 @@ from watchfolder.api.answers import (
 from watchfolder.api.budget import Budget, Turn
 from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
 from watchfolder.api.transport import Body, FileChanged, Pace, Transport
-from watchfolder.errors import FolderFault, Forgotten, Redo, Reject, Retry, SlowDown, WatchfolderError
+from watchfolder.errors import FolderFault, Forgotten, Redo, Retry, SlowDown, WatchfolderError
 
 if TYPE_CHECKING:
     from watchfolder.config import ApiSection
@@ -149,10 +149,7 @@ class Service:
         got = self._transport.get(url, sink, limit_bytes)
         if isinstance(got, int):
             return got
-        error = storage_error_of(got.status, got.body)
-        if isinstance(error, Reject):  # a verdict on what is sent; nothing is
-            raise Retry(f"the storage did not give the file ({got.status})", code=error.code)
-        raise error
+        raise storage_error_of(got.status, got.body)
 
     def close(self) -> None:
         """Cut what is under way and let every connection go."""
