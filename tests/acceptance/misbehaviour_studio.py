@@ -27,16 +27,7 @@ from watchfolder.sandbox.pictures import sample
 from watchfolder.snapshot import Snapshot
 
 PICTURE = sample("jpeg", width=64, height=48, seed=1)
-STEADY = Pace(attempts=2, first_wait_seconds=0.01, max_wait_seconds=0.02)
-HASTY = Pace(
-    attempts=2,
-    first_wait_seconds=0.01,
-    max_wait_seconds=0.02,
-    read_seconds=0.7,
-    total_seconds=0.9,
-    transfer_seconds=0.9,
-    transfer_floor_bytes_per_second=1e6,
-)
+_PACE = Pace(attempts=2, first_wait_seconds=0.01, max_wait_seconds=0.02)
 _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
     tempo: {
         "FIRST_LOOK_SECONDS": 0.02,
@@ -66,15 +57,13 @@ _TURNS = {  # the first of these that is logged is what the fault has led to
 
 
 @contextlib.contextmanager
-def shortened(pace: Pace = STEADY, **waits: float) -> Iterator[None]:
-    """Shorten every wait of the daemon in this process; `waits` are of the pipeline's tempo."""
+def shortened() -> Iterator[None]:
+    """Shorten every wait of the daemon in this process."""
     with pytest.MonkeyPatch.context() as patch:
         for module, values in _FAST.items():
             for name, value in values.items():
                 patch.setattr(module, name, value)
-        for name, value in waits.items():
-            patch.setattr(tempo, name, value)
-        patch.setattr(house, "Service", partial(Service, pace=pace))
+        patch.setattr(house, "Service", partial(Service, pace=_PACE))
         yield
 
 
@@ -119,7 +108,6 @@ class Studio:
     sandbox: Sandbox
     probe_seconds: float = 0.05
     names: tuple[str, ...] = ("picture.jpg",)
-    give_up_after_hours: float = 120.0
     contents: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -141,7 +129,6 @@ class Studio:
             {
                 "api": api,
                 "state_dir": str(self.root / "state"),
-                "give_up_after_hours": self.give_up_after_hours,
                 "inboxes": {"photos": {**inbox, "watch": "polling", "max_files_per_order": 1}},
             }
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from misbehaviour_studio import HASTY, STEADY, Studio, lived_through, shortened, witnessed
+from misbehaviour_studio import Studio, lived_through, shortened, witnessed
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.snapshot import Snapshot
@@ -46,10 +46,6 @@ def _fault(misbehaviour: str) -> Mapping[str, Any]:
     named: dict[str, dict[str, Any]] = {
         "reset before the work": {"does": "reset_before"},
         "reset after the work": {"does": "reset_after"},
-        "hang": {"does": "hang"},
-        "hang after the work": {"does": "hang_after"},
-        "slow drip": {"does": "drip", "bytes_per_second": 100},
-        "429 with Retry-After": {"does": "answer", "status": 429, "headers": {"Retry-After": "1"}},
         "503 with HTML": {"does": "html", "status": 503},
         "200 with HTML": {"does": "html"},
         "200 with truncated JSON": {"does": "truncated_json"},
@@ -89,7 +85,7 @@ def test_a_misbehaviour_leads_to(
     if operation == "refresh":  # asked for only when the links at hand are refused
         faults.append({"operation": "upload", "does": "answer", "status": 403, "code": "AccessDenied"})
     studio = Studio(tmp_path, sandbox)
-    with shortened(HASTY if misbehaviour.startswith(("hang", "slow")) else STEADY):
+    with shortened():
         cell = lived_through(studio, operation, faults)
     assert f"{cell.turn} {cell.requests}" == outcome
     assert sandbox.sins == []
