@@ -75,9 +75,8 @@ def main() -> int:
     began = time.monotonic()
     rows: dict[str, Row] = {}
     keep_mounts_private()
-    with TemporaryDirectory(dir=fast_root()) as shelf:
-        with stage() as own:
-            cases = list(_cases(own, Path(shelf), rows, arguments))
+    with TemporaryDirectory(dir=fast_root()) as shelf, stage() as own:
+        cases = _cases(own, Path(shelf), rows, arguments)
         play_all(rows, cases, arguments.jobs, lambda row: _say("\n".join(row.lines())))
     violations = sum(row.violations for row in rows.values())
     played = sum(row.cases for row in rows.values())

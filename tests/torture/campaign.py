@@ -73,23 +73,30 @@ def play_all(
     context = multiprocessing.get_context("spawn")
     todo: Any = context.Queue()
     done: Any = context.Queue()
-    count = 0
-    for case in cases:
-        todo.put(case)
-        count += 1
-    workers = [context.Process(target=_work, args=(todo, done), daemon=True) for _ in range(min(jobs, max(1, count)))]
+    workers = [context.Process(target=_work, args=(todo, done), daemon=True) for _ in range(jobs)]
     for worker in workers:
-        todo.put(None)
         worker.start()
-    for _ in range(count):
-        verdict = _next(done, workers)
-        row = rows[verdict.group]
-        row.take(verdict)
-        if row.cases == row.announced:
-            row.seconds = time.monotonic() - began
-            tell(row)
+    waiting = 0
+    for case in cases:  # making them takes time, in which the first are played
+        todo.put(case)
+        waiting += 1
+        while not done.empty():
+            _take(_next(done, workers), rows, began, tell)
+            waiting -= 1
+    for _ in workers:
+        todo.put(None)
+    for _ in range(waiting):
+        _take(_next(done, workers), rows, began, tell)
     for worker in workers:
         worker.join(60)
+
+
+def _take(verdict: Verdict, rows: dict[str, Row], began: float, tell: Callable[[Row], None]) -> None:
+    row = rows[verdict.group]
+    row.take(verdict)
+    if row.cases == row.announced:
+        row.seconds = time.monotonic() - began
+        tell(row)
 
 
 def _next(done: Any, workers: list[Any]) -> Verdict:  # noqa: ANN401 - what multiprocessing gives

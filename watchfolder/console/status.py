@@ -256,7 +256,7 @@ def _worst_first(
         yield f"watchfolder is not running with {config.state_dir}: start it with systemctl start watchfolder"
     if service.state == "blocked":
         yield (
-            f"The service refuses: {service.reason}. Nothing is lost. When that is mended it goes on within "
+            f"Blocked: {service.reason}. Nothing is lost. When that is mended it goes on within "
             f"{config.api.blocked_probe_seconds:g} s, or at once after systemctl reload watchfolder"
         )
     faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]

@@ -66,6 +66,12 @@ def test_a_picture_goes_through_and_the_group_of_the_share_may_open_it(watchfold
     assert delivered.st_gid == (watchfolder.photos / "protected").stat().st_gid != 0
 
 
+def test_a_check_by_root_before_the_first_start_leaves_nothing_in_the_way(watchfolder: Installation) -> None:
+    watchfolder.machine.run("/opt/watchfolder/bin/watchfolder", "check")
+    watchfolder.start()
+    expect_it_works(watchfolder)
+
+
 def test_the_status_of_the_service_shows_the_counts(watchfolder: Installation) -> None:
     watchfolder.start()
     (watchfolder.photos / "inbox/torn.jpg").write_bytes(PICTURE[:1000])
