@@ -141,12 +141,13 @@ class Daemon:
             for fault in error.faults:
                 event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")
             config = self._config
+        else:
+            event("config.reloaded", config=config.source, changed=config != self._config)
         is_new = config != self._config
         self._config = config
         if not is_new:
             house.lift_blockade()
             self._systemd.ready()
-        event("config.reloaded", config=config.source, changed=is_new)
         return is_new
 
 

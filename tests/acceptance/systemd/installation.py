@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,23 +22,6 @@ UNIT = "watchfolder.service"
 CONFIG = "/etc/watchfolder/config.yaml"
 DROPINS = f"/etc/systemd/system/{UNIT}.d"
 
-# The README's steps on a server; /opt/watchfolder is there already (`program`).
-INSTALL = f"""
-set -eu
-groupadd --system photos
-useradd --system --home-dir /var/lib/watchfolder --shell /usr/sbin/nologin watchfolder
-mkdir -p /srv/photos
-for folder in inbox protected quarantine originals; do
-    install -d -g photos -m 2775 /srv/photos/$folder
-done
-install -d /etc/watchfolder
-install -o root -g root -m 600 /dev/stdin /etc/watchfolder/api-key
-cp /opt/watchfolder/share/watchfolder/config.example.yaml {CONFIG}
-cp -r /opt/watchfolder/share/watchfolder/systemd/. /etc/systemd/system
-cp {DROPINS}/folders.conf.example {DROPINS}/folders.conf
-sed -i 's/^#SupplementaryGroups=/SupplementaryGroups=/; s/^#ReadWritePaths=/ReadWritePaths=/' {DROPINS}/folders.conf
-"""
-
 # What a test cannot wait for.
 WATCHDOG_SECONDS = 2.0
 RESTART_SECONDS = 0.3
@@ -54,7 +39,14 @@ class Installation:
         self.config: dict[str, Any] = {}
 
     def install(self) -> None:
-        self.machine.run("sh", "-c", INSTALL, text=f"{self.sandbox.key}\n")
+        """Take the README's steps, up to its check and the start."""
+        package, people, key, config, unit = readme_steps()
+        self.machine.run(*shlex.split(package.splitlines()[-1]))  # the link; what is linked is there (`program`)
+        self.machine.run("sh", "-ec", people)
+        self.machine.run("sh", "-ec", key, text=f"{self.sandbox.key}\n")
+        self.machine.run(*shlex.split(config.splitlines()[0]))
+        self.machine.run("sh", "-ec", unit.partition("systemctl")[0])
+        self.machine.run("sed", "-i", "s/^#ReadWritePaths=/ReadWritePaths=/", f"{DROPINS}/folders.conf")
         self.config = yaml.safe_load(self.machine.path(CONFIG).read_text())
         self.config["api"] |= {"base_url": self.sandbox.url, "requests_per_minute": 0}
         self.config["inboxes"]["photos"] |= {"settle_seconds": SETTLE_SECONDS, "scan_seconds": 1}
@@ -111,6 +103,12 @@ class Installation:
             return eventually(lambda: self.delivered() >= set(expected), seconds, f"{expected} delivered")
         except AssertionError as late:
             raise AssertionError(f"{late}; there are {self.delivered()}\n{self.log()}") from late
+
+
+def readme_steps() -> list[str]:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Install on a server\n")[2].partition("\n## ")[0]
+    return re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
 def picture(seed: int, width: int = 640) -> bytes:

@@ -156,7 +156,14 @@ class Machine:
 
     def _doorway(self) -> list[str]:
         spaces = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd")
-        clean = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TERM=dumb", "SYSTEMD_PAGER=")
+        clean = (
+            "env",
+            "-i",
+            "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL=C.UTF-8",
+            "TERM=dumb",
+            "SYSTEMD_PAGER=",
+        )
         return ["nsenter", f"--target={self._init}", *spaces, *clean]
 
     def _is_up(self) -> bool:

@@ -90,7 +90,7 @@ def test_systemd_finds_the_running_service_well_confined(running: Installation) 
 
 
 def test_a_file_that_somebody_else_still_writes_is_left_alone(running: Installation) -> None:
-    explain = ("/opt/watchfolder/bin/watchfolder", "explain", "/srv/photos/inbox/meadow.jpg")
+    explain = ("watchfolder", "explain", "/srv/photos/inbox/meadow.jpg")
     with (running.photos / "inbox/meadow.jpg").open("wb") as writer:  # root's file, and whole
         writer.write(picture(1))
         writer.flush()

@@ -18,6 +18,7 @@ from installation import (
     names,
     picture,
     program,
+    readme_steps,
     sandbox,
     watchfolder,
 )
@@ -66,10 +67,14 @@ def test_a_picture_goes_through_and_the_group_of_the_share_may_open_it(watchfold
     assert delivered.st_gid == (watchfolder.photos / "protected").stat().st_gid != 0
 
 
-def test_a_check_by_root_before_the_first_start_leaves_nothing_in_the_way(watchfolder: Installation) -> None:
-    watchfolder.machine.run("/opt/watchfolder/bin/watchfolder", "check")
-    watchfolder.start()
+def test_the_steps_of_the_readme_with_its_check_by_root_end_in_a_service_that_works(watchfolder: Installation) -> None:
+    assert "watchfolder check" in readme_steps()[3]
+    watchfolder.machine.run("watchfolder", "check")
+    enable, status = readme_steps()[4].splitlines()[-2:]
+    watchfolder.machine.run("sh", "-ec", enable)
     expect_it_works(watchfolder)
+    assert "photos   ok" in watchfolder.machine.run("sh", "-ec", status)
+    assert watchfolder.systemctl("is-enabled").strip() == "enabled"
 
 
 def test_the_status_of_the_service_shows_the_counts(watchfolder: Installation) -> None:
