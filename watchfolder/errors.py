@@ -32,11 +32,16 @@ class SlowDown(Retry):
         self.retry_after_seconds = retry_after_seconds
 
 
+class NotYet(SlowDown):
+    """Our own pace: the service was not even asked."""
+
+
 class Scope(StrEnum):
     """How much of the service refuses."""
 
     EVERYTHING = "everything"  # the key, or the endpoint itself: no call will pass
     PURCHASES = "purchases"  # no credits: create and confirm only; what is under way is still fetched
+    ORDER = "order"  # one order only: it was made with another account's key
 
 
 class Blocked(WatchfolderError):

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,8 @@ from watchfolder.sandbox.pictures import sample
 from watchfolder.snapshot import Snapshot
 
 PICTURE = sample("jpeg", width=64, height=48, seed=1)
-_PACE = Pace(attempts=2, first_wait_seconds=0.01, max_wait_seconds=0.02)
+QUICK = Pace(attempts=2, first_wait_seconds=0.01, max_wait_seconds=0.02)
+HASTY = replace(QUICK, read_seconds=0.7, total_seconds=0.7, transfer_seconds=0.7)
 _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
     tempo: {
         "FIRST_LOOK_SECONDS": 0.02,
@@ -53,17 +54,19 @@ _TURNS = {  # the first of these that is logged is what the fault has led to
     "order.missing": "missing",
     "order.key_taken": "key taken",
     "order.quarantining": "quarantined",
+    "order.not_ours": "put aside",
+    "order.status_unknown": "asked on",
 }
 
 
 @contextlib.contextmanager
-def shortened() -> Iterator[None]:
+def shortened(pace: Pace = QUICK) -> Iterator[None]:
     """Shorten every wait of the daemon in this process."""
     with pytest.MonkeyPatch.context() as patch:
         for module, values in _FAST.items():
             for name, value in values.items():
                 patch.setattr(module, name, value)
-        patch.setattr(house, "Service", partial(Service, pace=_PACE))
+        patch.setattr(house, "Service", partial(Service, pace=pace))
         yield
 
 
@@ -106,8 +109,9 @@ class Studio:
 
     root: Path
     sandbox: Sandbox
-    probe_seconds: float = 0.05
+    workers: int = 8  # for orders and for transfers
     names: tuple[str, ...] = ("picture.jpg",)
+    url: str = ""  # where the service is looked for, if not at the sandbox's own address
     contents: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -116,24 +120,28 @@ class Studio:
         for name in self.names:
             self.drop(name)
 
-    def drop(self, name: str) -> None:
-        """Put a picture with bytes of its own into the inbox."""
-        self.contents[name] = PICTURE + bytes([len(self.contents)])
+    def drop(self, name: str, content: bytes | None = None) -> None:
+        """Put a picture into the inbox, with bytes of its own unless they are given."""
+        self.contents[name] = PICTURE + bytes([len(self.contents)]) if content is None else content
         (self.root / "inbox" / name).write_bytes(self.contents[name])
 
     def config(self) -> Config:
         folders = {name: str(self.root / name) for name in ("outbox", "quarantine", "originals")}
         inbox = {"name": "photos", "path": str(self.root / "inbox"), **folders, "settle_seconds": 0.0}
-        api = {"base_url": self.sandbox.url, "key": self.sandbox.key, "requests_per_minute": 0}
+        api = {"base_url": self.url or self.sandbox.url, "key": self.sandbox.key, "requests_per_minute": 0}
         whole = Config.model_validate(
             {
                 "api": api,
                 "state_dir": str(self.root / "state"),
-                "inboxes": {"photos": {**inbox, "watch": "polling", "max_files_per_order": 1}},
+                "orders_in_flight": self.workers,
+                "transfers": self.workers,
+                "inboxes": {
+                    "photos": {**inbox, "watch": "polling", "max_files_per_order": 1, "max_file_bytes": 64 << 20}
+                },
             }
         )
-        quick = {"photos": whole.inboxes["photos"].model_copy(update={"scan_seconds": 0.1})}
-        probing = whole.api.model_copy(update={"blocked_probe_seconds": self.probe_seconds})
+        quick = {"photos": whole.inboxes["photos"].model_copy(update={"scan_seconds": 0.02})}
+        probing = whole.api.model_copy(update={"blocked_probe_seconds": 0.05})
         return whole.model_copy(update={"inboxes": quick, "api": probing})
 
     def live(self, until: Callable[[Snapshot], object], *, seconds: float = 20.0) -> None:
@@ -175,16 +183,14 @@ class Cell:
     end: str = ""
 
 
-def lived_through(studio: Studio, operation: str, faults: list[Mapping[str, Any]]) -> Cell:
-    """Let the operation misbehave until something follows from it, then no more; live on to the end."""
+def lived_through(studio: Studio, operation: str, mend: Callable[[], None]) -> Cell:
+    """Let the operation misbehave until something follows from it, then mend it; live on to the end."""
     sandbox, cell, first = studio.sandbox, Cell(), threading.Lock()
-    for fault in faults:
-        sandbox.faults.add(**fault)
 
     def turn(word: str) -> None:
         if first.acquire(blocking=False):
             cell.turn, cell.requests = word, sandbox.requests_by_operation().get(operation, 0)
-            sandbox.faults.clear()
+            mend()
 
     def hears(name: str, _facts: Mapping[str, Any]) -> None:
         if name in _TURNS:

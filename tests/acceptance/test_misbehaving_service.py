@@ -1,68 +1,18 @@
 """A service that misbehaves in every way we know, at each of its calls: what follows, and at what price in requests."""
 
-import os
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from misbehaviour_studio import Studio, lived_through, shortened, witnessed
+from misbehaviour_door import standing
+from misbehaviour_studio import HASTY, QUICK, Studio, lived_through, shortened, witnessed
+from misbehaviours import OUTCOMES, Case, cases
 
+from watchfolder.api.table import TABLE
 from watchfolder.sandbox import Sandbox
-from watchfolder.snapshot import Snapshot
 
 pytestmark = pytest.mark.slow
-OPERATIONS = ("create", "upload", "refresh", "confirm", "status", "link", "fetch")
-
-# What the misbehaviour leads to while it lasts, and the number of the operation's requests until then (a call is tried
-# twice here before it counts as failed). Then it ends, and the picture is delivered, unless it was quarantined.
-OUTCOMES = """
-reset before the work|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-reset after the work|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-400 USAGE_NOT_ENOUGH|blocked 1|deferred 2|blocked 1|blocked 1|blocked 1|blocked 1|deferred 1
-400 ORDER_NOT_PENDING|key taken 1|deferred 2|redo 1|redo 1|redo 1|redo 1|deferred 1
-400 ORDER_FILE_NOT_UPLOADED|key taken 1|deferred 2|redo 1|redo 1|redo 1|redo 1|deferred 1
-400 VALIDATION_FAILED|quarantined 1|deferred 2|quarantined 1|quarantined 1|quarantined 1|quarantined 1|deferred 1
-400 UNHEARD_OF|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-408|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-413|deferred 2|quarantined 1|deferred 2|deferred 2|deferred 2|deferred 2|quarantined 1
-401 AUTH_TOKEN_EXPIRED|blocked 1|deferred 3|blocked 1|blocked 1|blocked 1|blocked 1|deferred 2
-403 AUTH_FORBIDDEN|blocked 1|deferred 3|blocked 1|blocked 1|blocked 1|blocked 1|deferred 2
-404 ORDER_NOT_FOUND|deferred 1|deferred 3|missing 1|redo 1|missing 1|missing 1|deferred 2
-409 CONFLICT|key taken 1|deferred 2|deferred 2|redo 1|deferred 2|deferred 2|deferred 1
-500 SERVER_INTERNAL_ERROR|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-503 with HTML|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-200 with HTML|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-200 with truncated JSON|deferred 2|delivered 1|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-200 with other JSON|deferred 2|-|deferred 2|delivered 1|-|deferred 2|-
-200 with 1 GiB|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-redirect to another host|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 2|deferred 1
-"""
-
-
-def _fault(misbehaviour: str) -> Mapping[str, Any]:
-    """Read a line's title: a status and a code, unless it is named here."""
-    named: dict[str, dict[str, Any]] = {
-        "reset before the work": {"does": "reset_before"},
-        "reset after the work": {"does": "reset_after"},
-        "503 with HTML": {"does": "html", "status": 503},
-        "200 with HTML": {"does": "html"},
-        "200 with truncated JSON": {"does": "truncated_json"},
-        "200 with other JSON": {"does": "other_json"},
-        "200 with 1 GiB": {"does": "endless", "size": 1 << 30},
-        "redirect to another host": {"does": "redirect"},
-    }
-    code, _, word = misbehaviour.partition(" ")
-    return named.get(misbehaviour) or {"does": "answer", "status": int(code), "code": word}
-
-
-def _cells() -> Iterator[Any]:
-    for line in OUTCOMES.strip().splitlines():
-        misbehaviour, *outcomes = (cell.strip() for cell in line.split("|"))
-        for operation, outcome in zip(OPERATIONS, outcomes, strict=True):
-            if outcome != "-":
-                yield pytest.param(operation, misbehaviour, outcome, id=f"{operation}, {misbehaviour}")
 
 
 @pytest.fixture(scope="module")
@@ -77,25 +27,37 @@ def sandbox(service: Sandbox) -> Sandbox:
     return service
 
 
-@pytest.mark.parametrize(("operation", "misbehaviour", "outcome"), list(_cells()))
-def test_a_misbehaviour_leads_to(
-    sandbox: Sandbox, tmp_path: Path, operation: str, misbehaviour: str, outcome: str
-) -> None:
-    faults: list[Mapping[str, Any]] = [{"operation": operation, "times": None, **_fault(misbehaviour)}]
-    if operation == "refresh":  # asked for only when the links at hand are refused
-        faults.append({"operation": "upload", "does": "answer", "status": 403, "code": "AccessDenied"})
-    studio = Studio(tmp_path, sandbox)
-    with shortened():
-        cell = lived_through(studio, operation, faults)
-    assert f"{cell.turn} {cell.requests}" == outcome
+@pytest.mark.parametrize("case", list(cases()), ids=lambda case: f"{case.operation}, {case.misbehaviour}")
+def test_a_misbehaviour_leads_to(sandbox: Sandbox, tmp_path: Path, case: Case) -> None:
+    with ExitStack() as stack:
+        studio = Studio(tmp_path, sandbox)
+        mend = befallen(stack, studio, case)
+        stack.enter_context(shortened(HASTY if case.is_slow else QUICK))
+        cell = lived_through(studio, case.operation, mend)
+    assert f"{cell.turn} {cell.requests}" == case.outcome
     assert sandbox.sins == []
     assert cell.others <= 6 * 3, "what came before and after cost too much"
     if cell.end == "quarantined":
         assert studio.files("quarantine") == {"picture.jpg", "picture.jpg.why.txt"}
-        assert sandbox.paid == (operation in {"status", "link", "fetch"})
+        assert sandbox.paid == (case.operation in {"status", "link", "fetch"})
     else:
         assert studio.files("outbox") == studio.files("originals") == {"picture.jpg"}
         assert sandbox.paid_files == studio.paid_once_each()
+
+
+def befallen(stack: ExitStack, studio: Studio, case: Case) -> Callable[[], None]:
+    """Let the operation misbehave; return what ends that."""
+    sandbox = studio.sandbox
+    if case.operation == "refresh":  # asked for only when the links at hand are refused
+        sandbox.faults.add("upload", "answer", status=403, code="AccessDenied")
+    if "door" not in case.fault:
+        trap = f"http://localhost:{sandbox.port}/_sandbox/trap"  # another host; who goes there has sinned
+        sandbox.faults.add(case.operation, times=None, location=trap, **case.fault)
+        return sandbox.faults.clear
+    door = stack.enter_context(standing(sandbox.port, case.operation, case.fault["door"]))
+    stack.callback(setattr, sandbox._storage, "base_url", sandbox.url)
+    studio.url = sandbox._storage.base_url = door.url  # the storage's links lead through it as well
+    return door.behave
 
 
 def test_an_order_that_expired_before_its_confirmation_is_not_called_paid(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -109,28 +71,22 @@ def test_an_order_that_expired_before_its_confirmation_is_not_called_paid(sandbo
     assert sandbox.sins == []
 
 
-REFUSALS = {
-    "the key": ("create", 401, "AUTH_TOKEN_INVALID", "the service refuses the API key"),
-    "the credits": ("confirm", 400, "USAGE_NOT_ENOUGH", "the plan's credits are used up"),
-}
-
-
-@pytest.mark.parametrize("refused", REFUSALS)
-def test_while_blocked_a_hangup_makes_it_try_at_once(sandbox: Sandbox, tmp_path: Path, refused: str) -> None:
-    operation, code, word, _ = REFUSALS[refused]
-    studio = Studio(tmp_path, sandbox, probe_seconds=3600)
-    sandbox.faults.add(operation, "answer", status=code, code=word)
-    told: list[Snapshot] = []
-
-    def until(snapshot: Snapshot) -> bool:
-        if snapshot.blocked and not told:
-            told.append(snapshot)
-            os.kill(os.getpid(), signal.SIGHUP)
-        return studio.is_over()
-
-    with shortened():
-        studio.live(until)
-    assert told, "it was never blocked"
-    assert studio.files("outbox") == {"picture.jpg"}
-    assert sandbox.requests_by_operation()[operation] == 2
+def test_a_drip_feed_holds_no_worker_for_ever(sandbox: Sandbox, tmp_path: Path) -> None:
+    studio = Studio(tmp_path, sandbox, names=("first.jpg", "second.jpg"), workers=1)
+    with standing(sandbox.port, "fetch", "drip") as door, ExitStack() as stack:
+        stack.callback(setattr, sandbox._storage, "base_url", sandbox.url)
+        studio.url = sandbox._storage.base_url = door.url
+        stack.enter_context(shortened(HASTY))
+        witness = stack.enter_context(witnessed(lambda _name, _facts: None))
+        studio.live(lambda _: witness.heard["order.deferred"] >= 4)  # the one worker came back, again and again
+        assert studio.files("outbox") == set()
+        door.behave()
+        studio.live(lambda _: studio.is_over())
+    assert studio.files("outbox") == set(studio.contents)
+    assert sandbox.paid_files == studio.paid_once_each()
     assert sandbox.sins == []
+
+
+def test_every_word_of_the_service_is_in_the_table() -> None:
+    words = {word for word in TABLE if isinstance(word, str)}
+    assert words - {word for line in OUTCOMES.splitlines() for word in line.split("|")[0].split()} == set()

@@ -308,6 +308,12 @@ def test_a_test_key_without_v3_reads_is_rejected_by_name(sandbox: Sandbox, open_
         service.links(order_id)
 
 
+def test_a_live_keys_result_that_is_not_there_yet_is_asked_for_again(sandbox: Sandbox, open_service: Open) -> None:
+    sandbox.faults.add("link", "answer", status=404, code="PROCESSED_FILE_NOT_FOUND")
+    service = open_service(pace=Pace(first_wait_seconds=0.01))
+    assert service.links(completed_by(service)).files
+
+
 def test_a_test_key_gets_its_samples_with_the_v3_reads(sandbox: Sandbox, open_service: Open) -> None:
     service = open_service(key=sandbox.test_key)
 

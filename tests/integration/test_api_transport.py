@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -258,7 +258,6 @@ def test_an_upload_is_tried_again_only_from_its_beginning(kind: Callable[[bytes]
     ("answer", "kind"),
     [
         (b"HTTP/1.1 403 No\r\nContent-Length: 45\r\n\r\n<Error><Code>SignatureDoesNotMatch</Code>....", Redo),
-        (b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n", Reject),
         (b"HTTP/1.1 403 No\r\n\r\n" + b"x" * 2_000_000, Redo),
     ],
 )
@@ -267,6 +266,14 @@ def test_the_storages_refusal_is_understood(answer: bytes, kind: type[Watchfolde
         with pytest.raises(kind):
             service.upload(url, io.BytesIO(b"abc"), 3, "image/png", None)
         with pytest.raises(kind):
+            fetch(service, url)
+
+
+def test_only_an_upload_can_be_too_large() -> None:
+    with service_of(keeping(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n")) as (service, url, _):
+        with pytest.raises(Reject):
+            service.upload(url, io.BytesIO(b"abc"), 3, "image/png", None)
+        with pytest.raises(Retry):
             fetch(service, url)
 
 
@@ -384,6 +391,30 @@ def test_a_large_transfer_may_take_its_time() -> None:
 
     with service_of(slow, pace) as (service, url, _):
         assert len(fetch(service, url)) == 60
+
+
+def test_a_connection_that_nobody_takes_ends_with_the_connect_limit() -> None:
+    pace = Pace(connect_seconds=0.3, read_seconds=60, total_seconds=60, transfer_seconds=60, attempts=1)
+    with socket.socket() as full, ExitStack() as crowd:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # room for one, and the kernel leaves whoever comes after it without an answer
+        address = full.getsockname()
+        crowd.enter_context(socket.create_connection(address))
+        service, url = service_at(f"http://127.0.0.1:{address[1]}", pace), f"http://127.0.0.1:{address[1]}/a"
+        with pytest.raises(Retry, match="did not take the call in time"):
+            service.ping()
+        with pytest.raises(Retry, match="did not take the call in time"):
+            fetch(service, url)
+        with pytest.raises(Retry, match="did not take the call in time"):
+            service.upload(url, io.BytesIO(b"abc"), 3, "image/png", None)
+
+
+def test_every_call_has_an_end_unless_somebody_changes_that() -> None:
+    usual = Pace()
+    assert usual.connect_seconds <= usual.read_seconds <= usual.total_seconds <= 60
+    assert usual.attempts * (usual.total_seconds + usual.max_wait_seconds) < 300  # a worker's longest call in JSON
+    assert usual.of_transfer(1) == 300
+    assert usual.of_transfer(50 << 20) < 3600
 
 
 def test_silence_ends_with_the_read_limit() -> None:

@@ -130,7 +130,7 @@ def test_every_code_of_the_contract_is_in_the_table() -> None:
     assert words - set(TABLE) == set()
 
 
-def test_credits_stop_purchases_and_a_refused_key_stops_everything() -> None:
+def test_credits_stop_purchases_a_refused_key_everything_and_a_foreign_order_only_itself() -> None:
     empty, key, owner = (
         said(Call.CREATE, 400, code) for code in ("USAGE_NOT_ENOUGH", "AUTH_FORBIDDEN", "ORDER_NOT_OWNER")
     )
@@ -140,7 +140,7 @@ def test_credits_stop_purchases_and_a_refused_key_stops_everything() -> None:
     assert isinstance(key, Blocked)
     assert key.scope is Scope.EVERYTHING
     assert isinstance(owner, Blocked)
-    assert owner.scope is Scope.EVERYTHING
+    assert owner.scope is Scope.ORDER
 
 
 def test_a_429_is_a_rate_limit_if_its_code_says_so_or_it_has_none() -> None:
@@ -168,7 +168,7 @@ def test_what_is_not_the_apis_json_is_tried_again(status: int, call: Call) -> No
 
 
 @given(st.integers(100, 999), st.none() | st.text(max_size=200), st.sampled_from(Call), st.booleans())
-def test_whatever_is_said_there_is_an_answer_to_it(status: int, code: str | None, call: Call, is_json: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
+def test_whatever_is_said_there_is_an_answer_to_it(status: int, code: str | None, call: Call, is_json: bool) -> None:
     error = error_of(call, status, code, {}, is_json=is_json)
 
     assert error.reason
@@ -283,6 +283,11 @@ def test_a_storage_that_speaks_json_is_understood_as_far_as_its_code() -> None:
 @given(st.integers(100, 999), st.binary(max_size=300))
 def test_no_answer_of_the_storage_is_a_crash(status: int, body: bytes) -> None:
     assert storage_error_of(status, body).reason
+
+
+@pytest.mark.parametrize(("status", "body"), [(413, b"<html>no"), (400, xml("EntityTooLarge"))])
+def test_a_result_that_was_paid_for_is_never_refused(status: int, body: bytes) -> None:
+    assert type(storage_error_of(status, body, is_upload=False)) is Retry
 
 
 def test_an_outage_of_the_storage_refuses_no_file() -> None:

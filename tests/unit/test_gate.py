@@ -64,6 +64,15 @@ def test_any_success_opens_a_gate_that_a_refused_key_closed() -> None:
     assert gate.lets_pass(State.CLAIMED, 300.0)
 
 
+def test_an_upload_says_nothing_of_a_refused_key() -> None:
+    gate = Gate(300.0)
+    gate.close(KEY, State.CLAIMED, 0.0)
+    assert gate.lets_pass(State.CREATED, 300.0)
+    assert not gate.succeed(State.CREATED, 301.0)
+    assert gate.lets_pass(State.UPLOADED, 301.0)
+    assert not gate.lets_pass(State.UPLOADED, 302.0)
+
+
 def test_the_same_refusal_again_is_no_news_and_keeps_its_beginning() -> None:
     gate = Gate(300.0)
     assert gate.close(KEY, State.CLAIMED, 10.0)
@@ -85,6 +94,25 @@ def test_a_person_may_have_it_tried_at_once_but_only_once() -> None:
     gate.lift()
     assert gate.lets_pass(State.CLAIMED, 1.0)
     assert not gate.lets_pass(State.CLAIMED, 2.0)
+
+
+def test_a_probe_that_was_put_off_before_it_was_made_is_not_used_up() -> None:
+    gate = Gate(300.0)
+    gate.close(KEY, State.CLAIMED, 0.0)
+    assert gate.lets_pass(State.CONFIRMED, 300.0)
+    gate.spare_probe(State.CONFIRMED, 301.0)
+    assert gate.lets_pass(State.CONFIRMED, 302.0)
+    assert not gate.lets_pass(State.CONFIRMED, 303.0)
+
+
+def test_what_is_put_off_while_no_probe_is_under_way_brings_none_nearer() -> None:
+    gate = Gate(300.0)
+    gate.close(CREDITS, State.CLAIMED, 0.0)
+    gate.spare_probe(State.CLAIMED, 1.0)
+    assert not gate.lets_pass(State.CLAIMED, 2.0)
+    assert gate.lets_pass(State.CLAIMED, 300.0)
+    gate.spare_probe(State.CONFIRMED, 301.0)
+    assert not gate.lets_pass(State.CLAIMED, 302.0)
 
 
 def test_the_step_that_probes_can_be_another_one_when_the_refused_order_is_gone() -> None:

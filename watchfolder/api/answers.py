@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 
 from watchfolder.errors import Retry
+from watchfolder.events import redacted
 
 _LINK_SECONDS = 3600.0  # the life of a link whose answer names none
 _LONGEST_LINK_SECONDS = 7 * 86400.0  # S3 signs for no longer
@@ -283,5 +284,8 @@ def _lifetime(value: object) -> float:
 
 
 def _sentence(text: str) -> str:
-    """Bound a foreign text, and make it encodable: JSON can spell half a surrogate pair."""
-    return text[:_LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")
+    """Bound a foreign text, and make it encodable: JSON can spell half a surrogate pair.
+
+    It goes into the journal and onto the share, where a secret that the service quotes must not come.
+    """
+    return redacted(text)[:_LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")

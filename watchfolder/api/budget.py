@@ -6,7 +6,7 @@ import time
 from bisect import insort
 from enum import IntEnum
 
-from watchfolder.errors import Retry, SlowDown
+from watchfolder.errors import NotYet, Retry
 
 _DEFAULT_HOLD_SECONDS = 5.0  # after a 429 without Retry-After
 _RECOVERY_PER_SECOND = 0.1 / 60  # of the full rate: a halved rate is whole again after five minutes
@@ -96,7 +96,7 @@ class Budget:
     def take(self, turn: Turn) -> None:
         """Return when a request may be made.
 
-        Raise SlowDown when our turn is further away than our patience: a worker has transfers to do meanwhile.
+        Raise NotYet when our turn is further away than our patience: a worker has transfers to do meanwhile.
         """
         ticket = (turn, next(self._numbers))
         with self._lock:
@@ -125,6 +125,6 @@ class Budget:
                 seconds = self._bucket.wait_seconds(now, leaving=ahead)
                 nap = self._bucket.wait_seconds(now)  # not `seconds`: whoever is ahead may give up
             if now + seconds > until:
-                raise SlowDown("our own request budget is used up for now", retry_after_seconds=seconds)
+                raise NotYet("our own request budget is used up for now", retry_after_seconds=seconds)
             self._stop.wait(max(nap, _SHORTEST_NAP_SECONDS))
         raise Retry("stopping", code="STOPPING")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Reads = Literal["v2", "v3"]
 _T = TypeVar("_T")
 _NO_ORDER = "0"  # an id that no order has
+_TEST_KEYS_WORD = "PROCESSED_FILE_NOT_FOUND"  # a live key's order that is complete has results, if not yet
 _PAGES = 10  # of the order list, at most: a server that heeds the keyword has one
 
 
@@ -55,6 +56,7 @@ class Service:
         self.answered_at: float | None = None  # time.monotonic() of the last answer that was the API's own
         self._base_url = settings.base_url.rstrip("/")
         self._is_loopback = settings.is_loopback
+        self._is_live = settings.kind == "live"
         self._authorization = {"Authorization": f"Bearer {settings.key.get_secret_value()}"}
         self._reads: Reads | None = None if settings.reads == "auto" else settings.reads
         self._is_auto = settings.reads == "auto"
@@ -149,7 +151,7 @@ class Service:
         got = self._transport.get(url, sink, limit_bytes)
         if isinstance(got, int):
             return got
-        raise storage_error_of(got.status, got.body)
+        raise storage_error_of(got.status, got.body, is_upload=False)
 
     def close(self) -> None:
         """Cut what is under way and let every connection go."""
@@ -204,6 +206,8 @@ class Service:
             error = error_of(call, answer.status, envelope.code, answer.headers, is_json=envelope.is_json)
             if isinstance(error, SlowDown):
                 self._budget.slow_down(error.retry_after_seconds)
+            if error.code == _TEST_KEYS_WORD and self._is_live:
+                raise Retry("the service has no result for a file yet", code=error.code)
             raise error
         if not envelope.has_data:
             raise faulty("not the API's own words")

@@ -69,7 +69,7 @@ TABLE: Mapping[str | int, Verdict] = {
     "AUTH_TOKEN_INVALID": _KEY_REFUSED,
     "AUTH_TOKEN_INVALID_FORMAT": _KEY_REFUSED,
     "AUTH_FORBIDDEN": _KEY_REFUSED,
-    "ORDER_NOT_OWNER": Verdict(Blocked, "this key belongs to another account than the order"),
+    "ORDER_NOT_OWNER": Verdict(Blocked, "this key belongs to another account than the order", scope=Scope.ORDER),
     # credits: 400 in one document, 429 in another
     "USAGE_LIMIT_EXCEEDED": _NO_CREDITS,
     "USAGE_NOT_ENOUGH": _NO_CREDITS,
@@ -181,12 +181,16 @@ def error_of(
     return verdict.kind(reason, code=word)
 
 
-def storage_error_of(status: int, body: bytes) -> WatchfolderError:
-    """Return what the storage's refusal means; its XML is searched, not parsed: a parser is an attack surface."""
+def storage_error_of(status: int, body: bytes, *, is_upload: bool = True) -> WatchfolderError:
+    """Return what the storage's refusal means; its XML is searched, not parsed: a parser is an attack surface.
+
+    Only an upload can be at fault itself: a result that is refused has been paid for, and is asked for again.
+    """
     found = _STORAGE_CODE.search(body[:_LOOKED_AT])
     code = found.group(1).decode("ascii") if found else ""
     verdict = STORAGE.get(code) or STORAGE.get(status) or Verdict(Retry, "the storage did not take or give the file")
-    if status >= 500 and verdict.kind is not Retry:  # noqa: PLR2004 (a server's own fault is no verdict on a file)
+    is_server_fault = status >= 500  # noqa: PLR2004 (which is no verdict on a file)
+    if (is_server_fault and verdict.kind is not Retry) or (verdict.kind is Reject and not is_upload):
         verdict = _STORAGE_PASSING
     reason = f"{verdict.reason} ({status})"
     return (

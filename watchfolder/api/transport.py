@@ -119,7 +119,7 @@ class Transport:
     def __init__(self, *, connections: int, proxy: str | None, ca_file: str | None, agent: str, pace: Pace) -> None:
         logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)  # its lines quote whole URLs, signatures and all
         self._adapter = DeadlineAdapter(pool_connections=connections, pool_maxsize=connections)
-        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._proxies = {"https": proxy} if proxy else {}  # http is for this machine alone: it never leaves it
         self._verify = ca_file or True
         self._headers = {"User-Agent": agent, "Accept-Encoding": "identity", "Accept": "*/*"}
         self._pace = pace

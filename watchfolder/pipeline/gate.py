@@ -23,6 +23,7 @@ class Gate:
     failures: int = 0  # of the service, in a row
     recovered_at: float = float("-inf")  # when an outage ended: orders that failed in it need not wait longer
     _probe_at: float = 0.0
+    _is_probing: bool = False
 
     @property
     def is_down(self) -> bool:
@@ -39,14 +40,20 @@ class Gate:
         if now < self._probe_at or (self.fault and self.fault.scope is Scope.PURCHASES and state is not self.refused):
             return False
         self._probe_at = now + self.probe_seconds
+        self._is_probing = True
         return True
+
+    def spare_probe(self, state: State, now: float) -> None:
+        """Take in that a call of this state's step was put off before it was made: it was no probe yet."""
+        if self._is_probing and self.bars(state):
+            self._probe_at, self._is_probing = now, False
 
     def close(self, fault: Blocked, state: State, now: float) -> bool:
         """Take in a refusal; return whether it is news."""
         is_news = self.fault is None or self.fault.code != fault.code
         if self.fault is None:
             self.since = now
-        self.fault, self.refused = fault, state
+        self.fault, self.refused, self._is_probing = fault, state, False
         self._probe_at = max(self._probe_at, now + self.probe_seconds)
         return is_news
 
@@ -57,7 +64,10 @@ class Gate:
         self.failures = 0
         if self.fault is None or (self.fault.scope is Scope.PURCHASES and state is not self.refused):
             return False
-        self.fault = self.refused = None
+        if self.fault.scope is Scope.EVERYTHING and state is State.CREATED:
+            self.spare_probe(state, now)  # the storage's yes says nothing of the key; what follows will
+            return False
+        self.fault, self.refused, self._is_probing = None, None, False
         return True
 
     def fail(self) -> None:

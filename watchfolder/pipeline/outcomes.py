@@ -7,7 +7,19 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from watchfolder.errors import Blocked, FolderFault, Forgotten, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
+from watchfolder.disk import NotAFolder, NotRegular
+from watchfolder.errors import (
+    Blocked,
+    FolderFault,
+    Forgotten,
+    NotYet,
+    Redo,
+    Reject,
+    Retry,
+    Scope,
+    SlowDown,
+    WatchfolderError,
+)
 from watchfolder.events import event
 from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State, Why
@@ -15,6 +27,9 @@ from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.steps import ASKS_SERVICE, FailedAtService, rekeyed, relocate
+
+OBSTACLES = (NotAFolder, NotRegular)
+"""A link or the like lies in the place of one order's file or folder: the inbox itself is well."""
 
 _GUILTY_DEATHS = 3
 _FAILED_CODES = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED"})
@@ -62,8 +77,11 @@ class Outcomes:
             return None
         match error:
             case FolderFault():
+                self._tell_obstacle(order, error)
                 return Wait(tempo.FOLDER_BACKOFF_SECONDS * random.uniform(1, 2))  # noqa: S311 - jitter, no secret
             case SlowDown():
+                if isinstance(error, NotYet):
+                    self._gate.spare_probe(order.state, time.monotonic())
                 return Wait(error.retry_after_seconds or tempo.FIRST_LOOK_SECONDS)
             case Blocked():
                 self._block(order, error)
@@ -77,12 +95,28 @@ class Outcomes:
             case _:
                 return self._retry(order, error)
 
+    def _tell_obstacle(self, order: Order, error: FolderFault) -> None:
+        if isinstance(error, OBSTACLES) and order.trouble != error.reason:
+            event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
+            self._journal.note(order, trouble=error.reason)
+
     def _block(self, order: Order, error: Blocked) -> None:
+        if error.scope is Scope.ORDER:
+            self._put_aside(order, error)
+            return
         with self._guard:
             is_news = self._gate.close(error, order.state, time.monotonic())
         if is_news:
             scope = "nothing is sent" if error.scope is Scope.EVERYTHING else "nothing new is begun"
             event("service.blocked", logging.ERROR, reason=error.reason, code=error.code, effect=scope)
+
+    def _put_aside(self, order: Order, error: Blocked) -> None:
+        """Let one order wait for its own account's key, for as long as that takes; the others go on."""
+        if order.trouble != error.reason:
+            event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
+        until = utc_now() + timedelta(seconds=self._gate.probe_seconds)
+        self._journal.note(order, not_before=until, trouble=error.reason)
+        self.succeed(State.CONFIRMED)  # the key itself is accepted, as in a look
 
     def _redo(self, bench: Bench, order: Order, error: Redo) -> Follows:
         event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)

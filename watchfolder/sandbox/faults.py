@@ -163,7 +163,11 @@ def _hang(fault: Fault, call: Call) -> Response:
 
 def _hang_after(fault: Fault, call: Call) -> Response:
     response = call.work()
-    call.wait(fault.seconds)
+    try:
+        call.wait(fault.seconds)
+    except BaseException:  # the client left
+        response.close()
+        raise
     return response
 
 
@@ -185,14 +189,12 @@ def _html(fault: Fault, _call: Call) -> Response:
 def _truncated_json(_fault: Fault, call: Call) -> Response:
     response = call.work()
     body = response.get_data()
-    response.set_data(body[: len(body) // 2])
-    return response
+    return _replaced(response, body[: len(body) // 2])
 
 
 def _other_json(fault: Fault, call: Call) -> Response:
-    response = call.work()
-    response.set_data(fault.body if fault.body is not None else '{"data": {"surprise": [1, 2, 3]}}')
-    return response
+    body = fault.body if fault.body is not None else '{"data": {"surprise": [1, 2, 3]}}'
+    return _replaced(call.work(), body.encode())
 
 
 def _endless(fault: Fault, _call: Call) -> Response:

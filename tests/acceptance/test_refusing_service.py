@@ -1,0 +1,182 @@
+"""While key or credits are refused: the real daemon, real signals, and what people, log and systemd are told."""
+
+import contextlib
+import json
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cli_studio import KEY, PICTURE, Daemon, Studio, files_in, wait_until
+
+from watchfolder.sandbox import Sandbox
+
+pytestmark = pytest.mark.slow
+NAMES = ("a.jpg", "b.jpg", "c.jpg")
+PROBE_SECONDS = 1.0
+
+
+@dataclass
+class Notified:
+    """systemd's end of the notify socket. Everything is read at once: a full queue would hold up the daemon."""
+
+    address: str = field(default_factory=lambda: f"@watchfolder-test-{uuid.uuid4()}")
+    messages: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.bind("\0" + self.address[1:])
+            reader = threading.Thread(target=self._read, args=(end,))
+            reader.start()
+            try:
+                yield
+            finally:
+                end.shutdown(socket.SHUT_RD)
+                reader.join()
+
+    def _read(self, end: socket.socket) -> None:
+        while message := end.recv(65536):
+            self.messages.append(message.decode("ascii"))
+
+    @property
+    def status(self) -> str:
+        return next((text[7:] for text in reversed(self.messages) if text.startswith("STATUS=")), "")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    operation: str
+    begin: Callable[[Sandbox], object]
+    end: Callable[[Sandbox], object]
+    sentence: str
+
+
+def _no_more_credits(sandbox: Sandbox) -> None:
+    sandbox.faults.add("confirm", "answer", status=400, code="USAGE_NOT_ENOUGH", times=None)
+
+
+REFUSALS = {
+    "the key": Refusal(
+        "create",
+        lambda sandbox: setattr(sandbox, "keys", ["sk_another"]),
+        lambda sandbox: setattr(sandbox, "keys", None),
+        "the service refuses the API key: check the key, and whether it has expired (401)",
+    ),
+    "the credits at the order": Refusal(
+        "create",
+        lambda sandbox: setattr(sandbox, "credits_left", 0),
+        lambda sandbox: setattr(sandbox, "credits_left", None),
+        "the plan's credits are used up: buy credits or wait for the next period (400)",
+    ),
+    "the credits at its confirmation": Refusal(
+        "confirm",
+        _no_more_credits,
+        lambda sandbox: sandbox.faults.clear(),
+        "the plan's credits are used up: buy credits or wait for the next period (400)",
+    ),
+}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(processing_seconds=0.1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def notified() -> Iterator[Notified]:
+    notified = Notified()
+    with notified.listening():
+        yield notified
+
+
+@pytest.fixture(params=list(REFUSALS))
+def refusal(request: pytest.FixtureRequest, sandbox: Sandbox) -> Refusal:
+    refusal = REFUSALS[request.param]
+    refusal.begin(sandbox)
+    return refusal
+
+
+def opened(root: Path, sandbox: Sandbox, notified: Notified, **api: object) -> Studio:
+    studio = Studio(root, url=sandbox.url)
+    studio.environment["NOTIFY_SOCKET"] = notified.address
+    studio.configure(api={"base_url": sandbox.url, **api})
+    studio.drop(NAMES[0])
+    return studio
+
+
+def times_of(sandbox: Sandbox, operation: str) -> list[datetime]:
+    return sorted(record.time for record in sandbox.requests if record.operation == operation)
+
+
+def told(daemon: Daemon, name: str) -> list[dict[str, object]]:
+    lines = map(json.loads, daemon.log().splitlines())
+    return [line for line in lines if line["event"] == name]
+
+
+def test_while_blocked_it_probes_in_turn_says_why_and_goes_on_by_itself(
+    sandbox: Sandbox, notified: Notified, refusal: Refusal, tmp_path: Path
+) -> None:
+    studio = opened(tmp_path, sandbox, notified, blocked_probe_seconds=PROBE_SECONDS)
+    with studio.daemon() as daemon:
+        wait_until(lambda: notified.status.startswith("BLOCKED"))
+        for number, name in enumerate(NAMES[1:]):
+            studio.drop(name, PICTURE + bytes([number]))
+        wait_until(lambda: len(times_of(sandbox, refusal.operation)) >= 5)
+        page = studio.run("status")
+        probes = times_of(sandbox, refusal.operation)
+        assert notified.status.startswith(f"BLOCKED: {refusal.sentence}; ")
+        assert refusal.sentence in " ".join(page.stdout.split())
+        assert files_in(studio.folder("quarantine")) == []
+        assert files_in(studio.folder("inbox")) == list(NAMES[1:]), "what cannot go on stays where people see it"
+        refusal.end(sandbox)
+        wait_until(lambda: files_in(studio.folder("outbox")) == list(NAMES))
+        wait_until(lambda: not notified.status.startswith("BLOCKED"))
+        assert len(told(daemon, "service.blocked")) == 1
+        assert len(told(daemon, "service.unblocked")) == 1
+    gaps = [(later - before).total_seconds() for before, later in pairwise(probes)]
+    assert min(gaps) > PROBE_SECONDS * 0.9, gaps  # less the way there and back
+    assert set(sandbox.paid_files.values()) == {1}
+    assert sandbox.sins == []
+
+
+def test_a_hangup_while_blocked_tries_once_at_once(
+    sandbox: Sandbox, notified: Notified, refusal: Refusal, tmp_path: Path
+) -> None:
+    studio = opened(tmp_path, sandbox, notified, blocked_probe_seconds=3600)
+    with studio.daemon() as daemon:
+        wait_until(lambda: notified.status.startswith("BLOCKED"))
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(times_of(sandbox, refusal.operation)) == 2)
+        assert notified.messages.count("READY=1") == 2
+        assert any(message.startswith("RELOADING=1") for message in notified.messages)
+        refusal.end(sandbox)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: files_in(studio.folder("outbox")) == [NAMES[0]])
+        wait_until(lambda: not notified.status.startswith("BLOCKED"))
+    assert len(times_of(sandbox, refusal.operation)) == 3
+    assert set(sandbox.paid_files.values()) == {1}
+    assert sandbox.sins == []
+
+
+def test_a_new_key_in_its_file_is_taken_up_on_a_hangup(sandbox: Sandbox, notified: Notified, tmp_path: Path) -> None:
+    sandbox.keys = ["sk_new_0123456789"]
+    key_file = tmp_path / "api-key"
+    key_file.touch(0o600)
+    key_file.write_text(KEY)
+    studio = opened(tmp_path, sandbox, notified, blocked_probe_seconds=3600, key_file=str(key_file))
+    del studio.environment["BIZMORI_API_KEY"]
+    with studio.daemon() as daemon:
+        wait_until(lambda: notified.status.startswith("BLOCKED"))
+        key_file.write_text("sk_new_0123456789")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: files_in(studio.folder("outbox")) == [NAMES[0]])
+    assert len(times_of(sandbox, "create")) == 2
+    assert set(sandbox.paid_files.values()) == {1}

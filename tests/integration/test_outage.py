@@ -1,0 +1,122 @@
+"""A service that is away for a day: what that costs, and how it ends. The day is played, all else is real."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from shop import PICTURE, Shop, opened
+
+from watchfolder.api import Pace
+from watchfolder.order import State
+from watchfolder.sandbox import Sandbox
+
+pytestmark = pytest.mark.slow
+HOUR = 3600.0
+DAY = 24 * HOUR
+PERSISTENT = Pace(first_wait_seconds=0.001, max_wait_seconds=0.002)  # tries as often as in real life
+# An order's tries: 30 s, 1 min … 32 min apart, then hourly; sooner by a quarter at most; three requests each.
+MOST_PER_ORDER = 3 * (8 + int(24 / 0.75))
+
+
+class Clock:
+    """Stands still but for `pass_time`."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self._began = (time.monotonic(), datetime.now(UTC))
+
+    def monotonic(self) -> float:
+        return self._began[0] + self.passed
+
+    def now(self, _zone: object = None) -> datetime:
+        return self._began[1] + timedelta(seconds=self.passed)
+
+
+class Day:
+    """A shop that lives by the played clock: from one thing that is due to the next."""
+
+    def __init__(self, shop: Shop, clock: Clock, service: Sandbox) -> None:
+        self.shop = shop
+        self.clock = clock
+        self.service = service
+        self.dropped: list[str] = []
+
+    def drop(self) -> None:
+        number = len(self.dropped)
+        self.dropped.append(f"{number:02}.jpg")
+        self.shop.drop(self.dropped[-1], PICTURE + bytes([number]))
+
+    def live(self, seconds: float) -> None:
+        until = self.clock.passed + seconds
+        while self.clock.passed < until:
+            self._pass_time(until)
+
+    def live_until_all_is_delivered(self, seconds: float) -> float:
+        began = self.clock.passed
+        while self.shop.files("outbox") != self.dropped or self.shop.orders():
+            assert self.clock.passed < began + seconds, [str(order.state) for order in self.shop.orders()]
+            self._pass_time(began + seconds)
+        return self.clock.passed - began
+
+    def _pass_time(self, until: float) -> None:
+        """Do what is due; when nothing is, go on to when something will be."""
+        now = self.clock.monotonic()
+        intake = self.shop.intake
+        look = intake.beat(now) if intake.is_open else intake.reopen(now)
+        due = min(look, self.shop.pipeline.beat(now, self.clock.now()))
+        if self.shop.pipeline.running():
+            self.shop.rest()
+        else:
+            self.clock.passed = min(until, self.clock.passed + max(0.01, due - now))
+
+
+@pytest.fixture
+def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
+    clock = Clock()
+    hands = {"time": SimpleNamespace(monotonic=clock.monotonic, sleep=time.sleep), "utc_now": clock.now}
+    hands["datetime"] = SimpleNamespace(now=clock.now)
+    for module in [module for name, module in sys.modules.items() if name.startswith("watchfolder.pipeline")]:
+        for name in hands.keys() & vars(module).keys():
+            monkeypatch.setattr(module, name, hands[name])
+    with (
+        Sandbox(processing_seconds=0, look_seconds=0) as service,
+        opened(Shop(tmp_path, service, pace=PERSISTENT, scan_seconds=30.0)) as shop,
+    ):
+        monkeypatch.setattr(shop.journal, "_now", clock.now)
+        yield Day(shop, clock, service)
+
+
+@pytest.mark.parametrize("under_way", [1, 8])
+@pytest.mark.parametrize("does", ["answer", "reset_before", "html"])
+def test_a_day_without_the_service_costs_few_requests_and_ends_with_every_file_delivered(
+    day: Day, under_way: int, does: str, record_property: Callable[[str, object], None]
+) -> None:
+    looking = day.service.faults.add("status", "answer", status=503, times=None)
+    for _ in range(under_way):
+        day.drop()
+    day.live(10)
+    assert [order.state for order in day.shop.orders()] == [State.CONFIRMED] * under_way
+    day.service.faults.add("any", does, status=503, times=None)
+    looking.times = 0
+    before = len(day.service.requests)
+    for _ in range(24):
+        day.live(HOUR)
+        day.drop()
+    in_outage = day.service.requests[before:]
+    claimed = {file.name for order in day.shop.orders() for file in order.files}
+    day.service.faults.clear()
+    day.service.expire_links()  # those of yesterday
+    back_after = day.live_until_all_is_delivered(2 * HOUR)
+
+    record_property("requests", len(in_outage))
+    record_property("minutes_until_all_was_delivered", round(back_after / 60))
+    assert len(in_outage) <= under_way * MOST_PER_ORDER
+    assert len(claimed) == under_way, "new pictures wait where people see them"
+    assert day.shop.files("quarantine") == []
+    assert day.service.paid == len(day.dropped)
+    assert set(day.service.paid_files.values()) == {1}
+    assert day.service.sins == []
