@@ -48,6 +48,7 @@ HIDDEN: Final = ".*"  # not to be lifted: our own work folder hides behind it
 _EXTENSION = re.compile(r"(?s)(.*[^/])(\.[A-Za-z0-9]{1,16})")
 _UNTOLD = re.compile(r"[^A-Za-z0-9.-]+")  # a run of these becomes one "_"
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_UNPORTABLE = re.compile(r'[\x00-\x1f\x7f<>:"\\|?*\ud800-\udfff]')  # for Windows, exFAT, or bytes that are no UTF-8
 _MAX_STEM = 80
 _JOINERS = {"\u200d", "\ufe0e", "\ufe0f"}
 
@@ -100,12 +101,33 @@ def split(name: str) -> tuple[str, str]:
 
 def harmless(name: str, extension: str) -> str:
     """Return what the service is told in place of `name`: plain ASCII, its end kept (a test key reads "_fail")."""
-    stem = unicodedata.normalize("NFKD", split(name.rpartition("/")[2])[0])
+    stem = _told(split(name.rpartition("/")[2])[0])
+    return f"{(stem if stem.strip('_') else 'picture')}.{extension.lstrip('.')}"
+
+
+def _told(stem: str) -> str:
+    stem = unicodedata.normalize("NFKD", stem)
     stem = "".join(char for char in stem if not unicodedata.combining(char))
     stem = _UNTOLD.sub("_", stem)[-_MAX_STEM:].lstrip("-.").rstrip(".")
-    if _RESERVED.fullmatch(stem):
-        stem = f"_{stem[1 - _MAX_STEM :]}"
-    return f"{(stem if stem.strip('_') else 'picture')}.{extension.lstrip('.')}"
+    return f"_{stem[1 - _MAX_STEM :]}" if _RESERVED.fullmatch(stem) else stem
+
+
+def plainer(path: str) -> str:
+    """Return a form of `path` that more file systems can hold; from that, one in plain ASCII; at last `path` itself."""
+    portable = "/".join(map(_portable, path.split("/")))
+    return portable if portable != path else "/".join(map(_ascii, path.split("/")))
+
+
+def _portable(part: str) -> str:
+    part = _UNPORTABLE.sub("_", part)
+    kept = part.rstrip(". ")
+    part = kept + "_" * (len(part) - len(kept))
+    return f"_{part}" if _RESERVED.fullmatch(part) else part
+
+
+def _ascii(part: str) -> str:
+    stem, extension = split(part)
+    return (_told(stem) or "_") + extension
 
 
 def numbered(name: str, number: int, limit_bytes: int = 255) -> str:

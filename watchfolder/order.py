@@ -62,9 +62,13 @@ def _read_name(value: object, info: ValidationInfo) -> object:
     return os.fsdecode(unquote_to_bytes(value)) if info.mode == "json" and isinstance(value, str) else value
 
 
+def is_base_name(value: str) -> bool:
+    """Can this be the name of something in a folder?"""
+    return value not in {"", ".", ".."} and not {"/", "\0"} & set(value)
+
+
 def _stays_inside(value: str) -> str:
-    parts = value.split("/")
-    if "\0" in value or any(part in {"", ".", ".."} for part in parts):
+    if not all(map(is_base_name, value.split("/"))):
         raise ValueError("not a name inside a folder")
     return value
 

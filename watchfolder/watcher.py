@@ -21,6 +21,7 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
+from watchfolder import disk
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 
@@ -36,7 +37,6 @@ _MASK: Final = Mask(
     _IN.IN_CREATE | _IN.IN_MODIFY | _IN.IN_CLOSE_WRITE | _IN.IN_MOVE | _IN.IN_ONLYDIR | _IN.IN_EXCL_UNLINK
 )
 _ROOT_MASK: Final = Mask(_MASK | _IN.IN_MOVE_SELF)
-_BELOW_MASK: Final = Mask(_MASK | _IN.IN_DONT_FOLLOW)
 
 _REMEDIES: Final = {
     errno.ENOSPC: "no more inotify watches: raise them with sysctl fs.inotify.max_user_watches=1048576",
@@ -218,7 +218,7 @@ class _Tree(WatchCallback):
     # The watches
 
     def _watch_all(self) -> None:
-        self._watch("", _ROOT_MASK)
+        self._watch("", self._root, _ROOT_MASK)
         self._watch_below("")
 
     def _watch_below(self, path: str) -> None:
@@ -227,22 +227,25 @@ class _Tree(WatchCallback):
         while ahead:
             path = ahead.pop()
             try:
-                if path:
-                    self._watch(path, _BELOW_MASK)
-                names = self._folder_names(path)
+                with disk.open_folder(self._root, path) as folder:  # through no link, whoever swaps one in meanwhile
+                    if path:
+                        self._watch(path, f"/proc/self/fd/{folder}", _MASK)
+                    names = self._folder_names(folder)
+            except FolderFault:  # closed to us: the scan knows what to say
+                continue
             except OSError as error:
                 if error.errno in _REMEDIES:
                     raise
-                continue  # gone again, or closed to us: the scan knows what to say
+                continue  # gone again
             ahead += [os.path.join(path, name) for name in names]
 
-    def _folder_names(self, path: str) -> list[str]:
-        with os.scandir(os.path.join(self._root, path)) as entries:
+    def _folder_names(self, folder: int) -> list[str]:
+        with os.scandir(folder) as entries:
             return [e.name for e in entries if e.is_dir(follow_symlinks=False) and not self._is_left_out(e.name)]
 
-    def _watch(self, path: str, mask: Mask) -> None:
+    def _watch(self, path: str, where: str, mask: Mask) -> None:
         id_ = CallbackId(next(self._ids))
-        wd = self._inotify.add_callback(os.fsencode(os.path.join(self._root, path)), mask, self, id_)
+        wd = self._inotify.add_callback(os.fsencode(where), mask, self, id_)
         if wd < 0:  # watchdog takes a refusal (EACCES) for a watch
             self._inotify.remove_callbacks([(wd, id_)])
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

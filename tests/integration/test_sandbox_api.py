@@ -148,6 +148,10 @@ def test_the_same_bytes_paid_twice_are_counted_twice(client: Client, sandbox: Sa
         ({"files": [{"fileName": "a\\b.jpg"}]}, "VALIDATION_FAILED"),
         ({"files": [{"fileName": "a\nb.jpg"}]}, "VALIDATION_FAILED"),
         ({"files": [{"fileName": "größe.jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "-rf.jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "con.jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": "a:b.jpg"}]}, "VALIDATION_FAILED"),
+        ({"files": [{"fileName": " a.jpg"}]}, "VALIDATION_FAILED"),
         ({"files": [{"fileName": "a.jpg", "originalFileUrl": "http://a/b.jpg"}]}, "INVALID_PARAMETER"),
     ],
 )

@@ -15,6 +15,7 @@ from watchfolder.names import (
     harmless,
     marked,
     numbered,
+    plainer,
     split,
     with_extension,
 )
@@ -252,3 +253,31 @@ def test_every_name_with_every_suffix_fits_and_keeps_its_extension(name: str, li
         assert name.startswith(stem)
         assert stem
         assert os.fsdecode(os.fsencode(result)) == result
+
+
+# Where a file system cannot hold every name
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "at_last"),
+    [
+        ("plain ü 🦊 (2).jpg", "plain_u_2_.jpg", "plain_u_2_.jpg"),
+        ("12:30?.jpg", "12_30_.jpg", "12_30_.jpg"),
+        ("a\nb/c\\d/\udcff.jpg", "a_b/c_d/_.jpg", "a_b/c_d/_.jpg"),
+        ("ends. /x .", "ends__/x__", "ends_/x_"),
+        ("CON.jpg", "_CON.jpg", "_CON.jpg"),
+        ("사진:1.jpg", "사진_1.jpg", "_1.jpg"),
+    ],
+)
+def test_a_plainer_name_is_as_near_as_can_be_and_in_the_end_ascii(name: str, then: str, at_last: str) -> None:
+    assert plainer(name) == then
+    assert plainer(plainer(plainer(name))) == at_last
+
+
+@given(file_names)
+def test_there_is_a_plainest_name(name: str) -> None:
+    plain = plainer(plainer(plainer(plainer(name))))
+    assert plainer(plain) == plain
+    assert plain.isascii()
+    assert len(plain.split("/")) == len(name.split("/"))
+    assert all(part and part not in {".", ".."} for part in plain.split("/"))

@@ -113,5 +113,5 @@ def _pictures_in(folder: str, inboxes: tuple[Inbox, ...]) -> list[Picture]:
 def _key_in(mark: str) -> str | None:
     try:
         return str(json.loads(mark)["order"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

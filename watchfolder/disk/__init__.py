@@ -23,7 +23,7 @@ from watchfolder.disk.durable import (
     write_atomically,
     write_new,
 )
-from watchfolder.disk.limits import describe_rights, free_bytes, is_writable, longest_name
+from watchfolder.disk.limits import describe_rights, free_bytes, is_pinned, is_read_only, is_writable, longest_name
 from watchfolder.disk.moves import move, publish_new
 from watchfolder.disk.places import (
     HIDDEN,
@@ -31,6 +31,7 @@ from watchfolder.disk.places import (
     NotAFolder,
     NotRegular,
     Place,
+    UnfitName,
     create_new,
     folders_in,
     has_writer,
@@ -46,6 +47,7 @@ from watchfolder.disk.places import (
     scan,
     sha256_of,
     stat_of,
+    translated,
 )
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "NotAFolder",
     "NotRegular",
     "Place",
+    "UnfitName",
     "append_line",
     "create_new",
     "describe_rights",
@@ -63,6 +66,8 @@ __all__ = [
     "hidden_part",
     "hold_lock",
     "is_folder",
+    "is_pinned",
+    "is_read_only",
     "is_regular",
     "is_writable",
     "longest_name",
@@ -81,6 +86,7 @@ __all__ = [
     "stat_of",
     "sweep",
     "touch_marker",
+    "translated",
     "write_atomically",
     "write_new",
 ]

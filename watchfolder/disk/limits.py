@@ -1,17 +1,38 @@
 """What a folder lets us do: its rights, its room, its longest name."""
 
+import fcntl
 import grp
 import os
 import pwd
 import stat
+import struct
 import sys
 
-from watchfolder.disk.places import Place, open_folder, stat_of, translated
+from watchfolder.disk.places import NotAFolder, Place, open_folder, stat_of, translated
+
+_GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16  # FS_IOC_GETFLAGS
+_PINNED = 0x10 | 0x20  # immutable, append only
 
 
-def is_writable(root: str) -> bool:
-    """May we make files there: by its rights, and by its file system?"""
-    return os.access(root, os.W_OK | os.X_OK)
+def is_writable(root: str, relative: str = "") -> bool:
+    """May we make files there: by its rights, and by its file system? Raises FileNotFoundError, FolderFault."""
+    with open_folder(root, relative) as folder:
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=folder)
+
+
+def is_read_only(root: str) -> bool:
+    """Is its whole file system mounted for reading only?"""
+    with open_folder(root) as folder, translated(root):
+        return bool(os.fstatvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def is_pinned(descriptor: int) -> bool:
+    """Is the file or folder marked so that nobody may move it or what is in it, not even root (chattr +i, +a)?"""
+    try:
+        answer = fcntl.ioctl(descriptor, _GET_FLAGS, bytes(struct.calcsize("l")))
+    except OSError:  # a file system without such marks
+        return False
+    return bool(int.from_bytes(answer[:4], sys.byteorder) & _PINNED)
 
 
 def free_bytes(root: str) -> int:
@@ -29,7 +50,10 @@ def longest_name(root: str) -> int:
 
 def describe_rights(place: Place) -> str:
     """Name owner, group and mode of what is there, for the person who has to change them."""
-    found = stat_of(place)
+    try:
+        found = stat_of(place)
+    except NotAFolder:
+        found = None
     if found is None:
         return "it is gone"
     return f"owner {_user(found.st_uid)}, group {_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"

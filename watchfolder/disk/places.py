@@ -42,6 +42,10 @@ class NotAFolder(FolderFault):
     """A file or a link stands below a root where a folder was expected: the root itself is well."""
 
 
+class UnfitName(FolderFault):
+    """The file system there cannot hold this name (exFAT and a colon, some and bytes that are no UTF-8)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A name below a root folder. The root is configured and trusted; what is below it is not."""
@@ -83,8 +87,26 @@ def translated(path: str) -> Iterator[None]:
     except _ANSWERS:
         raise
     except OSError as error:
+        if error.errno == errno.EILSEQ:
+            raise _unfit(path, error) from error
         words = _PLAIN_WORDS.get(error.errno or 0, os.strerror(error.errno or 0))
         raise FolderFault(f"{path}: {words}", code=errno.errorcode.get(error.errno or 0, "EUNKNOWN")) from error
+
+
+@contextlib.contextmanager
+def _making(parent: int, name: str) -> Iterator[None]:
+    """Tell a name that cannot be there from other faults: the call that makes it answers EINVAL; exfat-fuse, ENOENT."""
+    try:
+        yield
+    except OSError as error:
+        is_lost = error.errno == errno.ENOENT and os.fstat(parent).st_nlink > 0  # else its folder has vanished
+        if is_lost or error.errno in {errno.EINVAL, errno.EILSEQ}:
+            raise _unfit(name, error) from error
+        raise
+
+
+def _unfit(path: str, error: OSError) -> UnfitName:
+    return UnfitName(f"{path}: this file system cannot hold such a name", code=errno.errorcode[error.errno or 0])
 
 
 @contextlib.contextmanager
@@ -131,7 +153,7 @@ def _step_into(parent: int, part: str, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    with contextlib.suppress(FileExistsError):  # somebody else made it meanwhile: as good
+    with contextlib.suppress(FileExistsError), _making(parent, part):  # somebody else made it meanwhile: as good
         os.mkdir(part, _ANYBODY, dir_fd=parent)
     descriptor = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
     share_group(descriptor, parent)
@@ -186,7 +208,8 @@ def create_new(place: Place) -> int:
 
 def create_in(parent: int, base: str, mode: int = 0o666) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(base, flags, mode, dir_fd=parent)
+    with _making(parent, base):
+        descriptor = os.open(base, flags, mode, dir_fd=parent)
     share_group(descriptor, parent)
     return descriptor
 

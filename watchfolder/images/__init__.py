@@ -6,9 +6,10 @@ nothing of its own: an answer is always a verdict. What `read_at` raises goes th
 
 from watchfolder.images.formats import Foreign, Format, calls_itself_foreign, calls_itself_picture, identify
 from watchfolder.images.source import ReadAt, Wholeness
-from watchfolder.images.verdict import Kind, Verdict, inspect, is_whole, wholeness
+from watchfolder.images.verdict import HEAD_BYTES, Kind, Verdict, inspect, is_whole, wholeness
 
 __all__ = [
+    "HEAD_BYTES",
     "Foreign",
     "Format",
     "Kind",

@@ -96,7 +96,8 @@ _RAW_EXTENSIONS = (
     "3fr arw bay cap cr2 cr3 crw dcr dng erf fff gpr iiq k25 kdc mef mos mrw nef nrw orf pef ptx raf raw rw2 rwl sr2 "
     "srf srw x3f"
 )
-_FOREIGN_BY_EXTENSION = {f".{extension}": _raw(extension.upper()) for extension in _RAW_EXTENSIONS.split()} | {
+_RAW_BY_EXTENSION = {f".{extension}": _raw(extension.upper()) for extension in _RAW_EXTENSIONS.split()}
+_FOREIGN_BY_EXTENSION = _RAW_BY_EXTENSION | {
     ".heic": _HEIC,
     ".heif": _HEIC,
     ".hif": _HEIC,
@@ -174,7 +175,7 @@ def identify(head: bytes, name: str) -> Format | Foreign | None:
     """Tell what begins with `head` (a few KiB), or None where that cannot be told (yet). Bytes go before the name."""
     found = _identify_bytes(head)
     by_name = calls_itself_foreign(name)
-    if found is Format.TIFF and by_name is not None and by_name.is_picture:
+    if found is Format.TIFF and by_name in _RAW_BY_EXTENSION.values():
         return by_name  # most cameras' RAW formats, and DNG, are TIFFs
     return by_name if found is _PDF and by_name is _ILLUSTRATOR else found
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from watchfolder import disk
 from watchfolder.config import Inbox
-from watchfolder.disk import Place
+from watchfolder.disk import NotAFolder, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
@@ -32,6 +32,8 @@ __all__ = ["Answer", "Claims", "Decision", "Desk", "Intake", "Ready", "explain"]
 _MOST_DECISIONS = 64  # in one beat: then the nudges and the timers have their turn
 _EMPTY_FOLDER_SECONDS = 24 * 3600.0
 _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with its pictures
+_REST_AFTER_SCAN = 9.0  # times its length: a share of a hundred thousand files must not keep us from the pictures
+_HINDERED_SECONDS = (60.0, 3600.0)  # how soon a file that refused to be moved is tried again: doubles, up to
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
 _MAX_TOLD = 1000
 
@@ -79,13 +81,13 @@ class Intake:
             self._nudges.add(name)
 
     def report(self, fault: FolderFault, needs: int = 0) -> None:
-        """Take in that a folder failed: nothing new is taken until all answer again and `needs` bytes fit."""
+        """Take in that a folder failed: nothing new is taken until all answer again and `needs` bytes fit.
+
+        The log is told by `reopen`, which looks for the cause: what one step met may be only its consequence.
+        """
         self.is_open = False
         self.fault = fault
         self._needs = needs
-        if fault.reason != self._fault_told:
-            event("inbox.waits", logging.WARNING, inbox=self.inbox.name, reason=fault.reason, code=fault.code)
-            self._fault_told = fault.reason
 
     def counts(self) -> dict[str, int]:
         """Return how many files there are by answer; those not decided yet are waiting."""
@@ -119,16 +121,17 @@ class Intake:
     def reopen(self, now: float) -> float:
         """Check the folders and deal with what a crash left; return when to try again if that failed."""
         try:
-            self._folders.require(self.inbox)
-            self._folders.require_room(self.inbox, self._needs)
+            self._require()
             self._claims.recover()
         except FolderFault as fault:
-            self.report(fault, self._needs)
+            self._tell(fault)
             return now + _FAULT_SECONDS
+        if self.fault is not None:
+            if not self._fault_told:
+                self._tell(self.fault)  # it has passed already
+            event("inbox.back", inbox=self.inbox.name)
         self.is_open = True
         self._scan_at = now
-        if self._fault_told:
-            event("inbox.back", inbox=self.inbox.name)
         self.fault = None
         self._fault_told = ""
         self._needs = 0
@@ -146,10 +149,28 @@ class Intake:
             self._work(now)
         except FolderFault as fault:
             self.report(fault, self._needs)
+            self._tell_cause(fault)
             return now + _FAULT_SECONDS
         if self._quiet and self._desk.room(self.inbox.name) > 0:
             return now
         return min(self._scan_at, self._timers[0][0] if self._timers else self._scan_at)
+
+    def _require(self) -> None:
+        self._folders.require(self.inbox)
+        self._folders.require_room(self.inbox, self._needs)
+
+    def _tell_cause(self, fault: FolderFault) -> None:
+        try:
+            self._require()
+        except FolderFault as cause:
+            fault = cause
+        self._tell(fault)
+
+    def _tell(self, fault: FolderFault) -> None:
+        self.fault = fault
+        if fault.reason != self._fault_told:
+            event("inbox.waits", logging.WARNING, inbox=self.inbox.name, reason=fault.reason, code=fault.code)
+            self._fault_told = fault.reason
 
     def is_idle(self) -> bool:
         """Would only a change or a long wait bring something to do?"""
@@ -160,10 +181,12 @@ class Intake:
     def _scan(self, now: float) -> None:
         for name in self._take_nudges() & self._sightings.keys():
             self._disturb(name, now)  # what came new before this scan is seen by it
+        began = time.monotonic()
         seen = self._look_through("", now)
+        took = time.monotonic() - began
         for name in (self._sightings.keys() | self._decisions.keys()) - seen:
             self._drop(name)
-        self._scan_at = now + self.inbox.scan_seconds
+        self._scan_at = now + took + max(self.inbox.scan_seconds, _REST_AFTER_SCAN * took)
         self.has_scanned = True
         self._remove_emptied_folders()
         if now >= self._reasons_at:
@@ -236,6 +259,7 @@ class Intake:
 
     def _see(self, entry: disk.Entry, now: float) -> None:
         if not entry.is_regular:
+            self._sightings.pop(entry.name, None)  # what may lie there later begins anew, whatever it looks like
             self._remember(entry.name, Decision(Answer.STAY, "it is no plain file (a link, a pipe or a device)"))
             return
         sighting = self._sightings.get(entry.name)
@@ -271,33 +295,55 @@ class Intake:
             del self._quiet[name]
             sighting = self._sightings.get(name)
             if sighting is not None:
-                self._act(name, sighting, decide(self.inbox, name, sighting, now))
+                self._act(name, sighting, self._decide(name, sighting, now), now)
 
-    def _act(self, name: str, sighting: Sighting, decision: Decision) -> None:
+    def _decide(self, name: str, sighting: Sighting, now: float) -> Decision:
+        try:
+            return decide(self.inbox, name, sighting, now)
+        except FolderFault:  # has decided nothing about the file: its turn comes again, after the others'
+            self._quiet[name] = None
+            raise
+
+    def _act(self, name: str, sighting: Sighting, decision: Decision, now: float) -> None:
         if decision.answer is Answer.GONE:
             self._drop(name)
         elif decision.answer in {Answer.TAKE, Answer.REFUSE}:
-            self._claim(name, sighting, decision)
+            self._claim(name, sighting, decision, now)
         else:
-            self._remember(name, decision)
-            if decision.due is not None:
-                heapq.heappush(self._timers, (decision.due, name))
+            self._put_off(name, decision)
 
-    def _claim(self, name: str, sighting: Sighting, decision: Decision) -> None:
+    def _put_off(self, name: str, decision: Decision) -> None:
+        self._remember(name, decision)
+        if decision.due is not None:
+            heapq.heappush(self._timers, (decision.due, name))
+
+    def _claim(self, name: str, sighting: Sighting, decision: Decision, now: float) -> None:
         try:
             self._folders.require(self.inbox)
-            self._folders.require_room(self.inbox, sighting.size)
+            self._folders.require_room(self.inbox, 0 if decision.why else sighting.size)  # a refused file is not sent
         except FolderFault:
             self._needs = sighting.size
             self._quiet[name] = None
             raise
         ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why)
+        before = self._decisions.get(name)
         self._drop(name)  # whatever happens now, the next scan sees it afresh if it is still there
         order = self._claims.claim([ready])
+        hindrance = self._claims.hindrances.pop(name, None)
+        if hindrance:
+            self._sightings[name] = sighting
+            self._decisions |= {name: before} if before else {}  # so that it is told once
+            self._hinder(name, sighting, hindrance, now)
         folder = os.path.dirname(name)
         if folder:
             self._emptied[folder] = time.time()
         self._desk.admit(order)
+
+    def _hinder(self, name: str, sighting: Sighting, reason: str, now: float) -> None:
+        shortest, longest = _HINDERED_SECONDS
+        due = now + min(longest, shortest * 2 ** min(sighting.hindered, 16))
+        sighting.hindered += 1
+        self._put_off(name, Decision(Answer.STAY, reason, due, is_warning=True))
 
     def _remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)
@@ -314,7 +360,10 @@ class Intake:
         """Remove the sub-folders that our claims emptied, once they have been empty and unchanged for a day."""
         horizon = time.time() - _EMPTY_FOLDER_SECONDS
         for folder in [name for name, since in self._emptied.items() if since < horizon]:
-            found = disk.stat_of(Place(self.inbox.path, folder))
+            try:
+                found = disk.stat_of(Place(self.inbox.path, folder))
+            except NotAFolder:  # something else has its place
+                found = None
             if found is not None and found.st_mtime >= horizon:
                 self._emptied[folder] = found.st_mtime
                 continue

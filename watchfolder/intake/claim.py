@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from watchfolder import disk, names
 from watchfolder.api import create_body
 from watchfolder.config import Inbox
-from watchfolder.disk import Place
+from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
@@ -20,8 +20,10 @@ from watchfolder.order import Kind, Order, OrderFile, State, Why
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 
 _COPY_LIMIT = 16 << 20  # bytes
-_MEDIA_TYPES = frozenset(format_.media_type for format_ in Format)
-_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_EXTENSIONS = {format_.media_type: format_.extensions for format_ in Format}
+_STRENGTHS = frozenset({"low", "standard", "high"})
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Claims:
         self._journal = journal
         self._folders = folders
         self._publisher = publisher
+        self.hindrances: dict[str, str] = {}  # file → why it could not be moved; who tells of it takes it out
 
     def claim(self, ready: Sequence[Ready]) -> Order:
         """Take the files into one order; it is `released` when none of them could be taken after all.
@@ -100,7 +103,7 @@ class Claims:
                 continue
             try:
                 sha256 = sha256 or disk.sha256_of(Place(self._inbox.path, back.name))
-            except FileNotFoundError:  # gone again: the claim finds that out, too
+            except (FileNotFoundError, NotAFolder, NotRegular):  # gone again: the claim finds that out, too
                 return None
             if old.sha256 != sha256:
                 continue
@@ -125,13 +128,13 @@ class Claims:
         source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
         try:
             disk.move(source, target, owner=self._journal.instance)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotAFolder):  # also when its folder has just become a link
             return False
         except FolderFault as fault:
-            if fault.code not in {"EACCES", "EPERM"}:
+            if fault.code not in _OF_THE_FILE:
                 raise
             rights = disk.describe_rights(Place(self._inbox.path, os.path.dirname(file.name) or "."))
-            event("file.not_movable", logging.WARNING, inbox=order.inbox, file=file.name, folder_rights=rights)
+            self.hindrances[file.name] = f"we may not move it ({fault.code}): its folder has {rights}"
             return False
         if is_unchanged(target, file) and not _has_writer(target):
             return True
@@ -180,17 +183,19 @@ class Claims:
             self._journal.adopt(order)
             found -= {file.name for file in order.files}
         for name in sorted(found):
-            self._return_stray(Place(work.path, f"{key}/{name}"), name)
+            self._return_stray(Place(work.root, f"{folder}/{name}"), name)
         if order is None:
             disk.remove(Place(work.root, f"{folder}/{ORDER_COPY}"), durable=False)
-            self._remove_folders(key)
+            self._remove_folders(folder)
 
     def _remove_folders(self, name: str) -> None:
         """Remove a work folder with the empty folders in it, whoever failed to before."""
         work = self._folders.work(self._inbox)
-        for below in disk.folders_in(work.path, name):
-            self._remove_folders(f"{name}/{below}")
-        disk.remove_empty_folders(work.path, name)
+        found = [name]
+        for folder in found:  # grows as it goes: somebody may have nested them deeper than a call can go
+            found += [f"{folder}/{below}" for below in disk.folders_in(work.root, folder)]
+        for folder in reversed(found):
+            disk.remove_empty_folders(work.root, folder)
 
     def _read_copy(self, key: str, folder: str, found: set[str]) -> Order | None:
         """Read the copy as hostile input: whoever can write to the share can have written it."""
@@ -201,8 +206,8 @@ class Claims:
             return None
         there = tuple(file for file in copy.files if file.name in found)
         sent = [file.sent_name for file in copy.files]
-        is_ours = copy.body == create_body(key, sent, copy.strength) and all(map(_HARMLESS.fullmatch, sent))
-        is_ours &= _MEDIA_TYPES.issuperset(file.media_type for file in copy.files)
+        is_ours = copy.body == create_body(key, sent, copy.strength) and copy.strength in _STRENGTHS
+        is_ours &= all(map(_is_sendable, copy.files))
         is_ours &= len({file.name for file in copy.files}) == len(copy.files)
         if not there or len(there) != len(copy.files) or not is_ours or copy.kind != self._kind or copy.why is not None:
             return None
@@ -252,11 +257,16 @@ def _order_file(file: Ready) -> OrderFile:
     )
 
 
+def _is_sendable(file: OrderFile) -> bool:
+    endings = _EXTENSIONS.get(file.media_type, ())
+    return bool(_HARMLESS.fullmatch(file.sent_name)) and file.sent_name.endswith(endings)
+
+
 def _has_writer(place: Place) -> bool:
     """Ask again after the claim: a writer may have kept its descriptor across the rename."""
     try:
         descriptor = disk.open_regular(place)
-    except BlockingIOError:
+    except (BlockingIOError, FileNotFoundError, NotRegular):  # somebody is at work there
         return True
     try:
         return disk.has_writer(descriptor) is True

@@ -8,13 +8,15 @@ from enum import StrEnum
 
 from watchfolder import disk, images
 from watchfolder.config import Inbox
-from watchfolder.disk import NotRegular, Place
+from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.images import Format, Kind
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Why
 
 _RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
+# Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
+_OF_THE_FILE = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA", "ENOKEY", "EOVERFLOW"})
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
 
@@ -46,31 +48,28 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
 
     Looks at the file only when it has been quiet for long enough. Raises FolderFault only for faults of the inbox.
     """
-    if sighting.size == 0:
-        return _wait_empty(inbox, name, sighting, now)
-    if not sighting.is_quiet(now, inbox.settle_seconds):
+    if sighting.size and not sighting.is_quiet(now, inbox.settle_seconds):
         due = sighting.quiet_at(inbox.settle_seconds)
         return Decision(Answer.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
-    if sighting.size > inbox.max_file_bytes:
-        return _refuse(
-            f"The file is larger than {inbox.max_file_bytes} bytes, the most that is sent.",
-            "Make the picture smaller, or raise max_file_bytes if your plan takes larger files.",
-            "TOO_LARGE",
-        )
     place = Place(inbox.path, name)
     try:
-        with _opened(place) as descriptor:
+        if not sighting.size:
+            return _wait_empty(inbox, name, sighting, now)
+        with _opened(place) as descriptor, disk.translated(place.path):
             return _decide_open(inbox, name, sighting, descriptor, now)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
         return Decision(Answer.GONE, "it is gone")
     except BlockingIOError:
         return Decision(Answer.WAIT, "another program holds it", now + _ask_again(inbox))
-    except NotRegular:
-        return Decision(Answer.STAY, "it is no plain file (a link, a pipe or a device)")
+    except NotRegular:  # it was one when we looked for it
+        return Decision(Answer.STAY, "it is no plain file (a link, a pipe or a device)", now + _ask_again(inbox))
     except FolderFault as fault:
-        if fault.code not in {"EACCES", "EPERM"}:
+        if fault.code in {"EACCES", "EPERM"}:
+            reason = f"we may not read it: {disk.describe_rights(place)}"
+        elif fault.code in _OF_THE_FILE:
+            reason = f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
+        else:
             raise
-        reason = f"we may not read it: {disk.describe_rights(place)}"
         return Decision(Answer.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
 
 
@@ -94,26 +93,51 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     if (found.st_size, found.st_mtime_ns) != (sighting.size, sighting.mtime_ns):
         sighting.see(found.st_size, found.st_mtime_ns, now)
         return Decision(Answer.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
-    if sighting.verdict is None:
-        sighting.verdict = images.inspect(_reader(descriptor), found.st_size, os.path.basename(name))
-    decision = _judge(inbox, sighting, now)
+    if sighting.size > inbox.max_file_bytes and _is_supported(descriptor, name):  # not sent: its end does not matter
+        decision = _too_large(inbox)
+    else:
+        if sighting.verdict is None:
+            sighting.verdict = images.inspect(_reader(descriptor), found.st_size, os.path.basename(name))
+        decision = _judge(inbox, sighting, now)
     if decision.answer not in {Answer.TAKE, Answer.REFUSE}:
         return decision
     if disk.has_writer(descriptor):
         return Decision(Answer.WAIT, "another program is still writing it", now + _ask_again(inbox))
-    folder = Place(inbox.path, os.path.dirname(name) or ".")
-    if not _may_move(folder, found.st_uid):
-        reason = f"we may not move it: its folder has {disk.describe_rights(folder)}"
-        return Decision(Answer.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
+    hindrance = _hindrance(inbox, name, descriptor)
+    if hindrance:
+        return Decision(Answer.STAY, f"we may not move it: {hindrance}", now + _RIGHTS_SECONDS, is_warning=True)
     return decision
 
 
-def _may_move(folder: Place, owner: int) -> bool:
-    above = disk.stat_of(folder)
-    if above is None or not disk.is_writable(folder.path):
-        return False
-    is_sticky = bool(above.st_mode & stat.S_ISVTX)
-    return not is_sticky or os.geteuid() in {0, owner, above.st_uid}
+def _is_supported(descriptor: int, name: str) -> bool:
+    head = os.pread(descriptor, images.HEAD_BYTES, 0)
+    return isinstance(images.identify(head, os.path.basename(name)), Format)
+
+
+def _too_large(inbox: Inbox) -> Decision:
+    return _refuse(
+        f"The file is larger than {inbox.max_file_bytes} bytes, the most that is sent.",
+        "Make the picture smaller, or raise max_file_bytes if your plan takes larger files.",
+        "TOO_LARGE",
+    )
+
+
+def _hindrance(inbox: Inbox, name: str, descriptor: int) -> str:
+    """Say what forbids us to move the file, if it is anything that can be asked for."""
+    if disk.is_pinned(descriptor):
+        return "it is marked unchangeable (chattr -ia lifts that)"
+    folder = os.path.dirname(name)
+    with disk.open_folder(inbox.path, folder) as above:
+        if disk.is_pinned(above):
+            return "its folder is marked unchangeable (chattr -ia lifts that)"
+        found = os.fstat(above)
+    is_sticky = bool(found.st_mode & stat.S_ISVTX)
+    may_take = not is_sticky or os.geteuid() in {0, os.fstat(descriptor).st_uid, found.st_uid}
+    if may_take and disk.is_writable(inbox.path, folder):
+        return ""
+    if disk.is_read_only(inbox.path):  # not this file's trouble but the inbox's
+        raise FolderFault(f"{inbox.path}: it is read-only", code="EROFS")
+    return f"its folder has {disk.describe_rights(Place(inbox.path, folder or '.'))}"
 
 
 def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:

@@ -13,6 +13,7 @@ class Sighting:
     mtime_ns: int
     first_seen: float
     since: float  # the shape is unchanged and no event came since then
+    hindered: int = 0  # how often it could not be moved
     verdict: Verdict | None = None  # of the bytes in this shape; what they say does not change while they do not
 
     def see(self, size: int, mtime_ns: int, now: float) -> None:

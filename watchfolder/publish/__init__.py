@@ -5,12 +5,13 @@ Every name is journalled before a file gets it, so each step here may find that 
 
 import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 
 from watchfolder import disk, images, names
 from watchfolder.config import Inbox
-from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.disk import NotAFolder, NotRegular, Place, UnfitName
 from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event
 from watchfolder.folders import Folders
@@ -21,6 +22,8 @@ from watchfolder.publish import reasons
 ORDER_COPY = ".order.json"
 _TEST_MARK = " (TEST)"
 _MOST_NUMBERS = 10_000
+
+_OBSTACLES = (FileExistsError, NotAFolder, UnfitName)  # another name may do
 
 Fetch = Callable[[Callable[[bytes], object]], int]
 """Streams one result into a sink, returns the number of bytes; raises our errors."""
@@ -61,6 +64,9 @@ class Publisher:
         try:
             size, digest = _download(part, fetch)
             format_ = _verify(part, size, digest, order.files[index])
+        except FileNotFoundError:
+            self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
+            raise
         except BaseException:
             disk.remove(part, durable=False)
             raise
@@ -78,10 +84,10 @@ class Publisher:
             part, target = Place(self.inbox.outbox, file.part), Place(self.inbox.outbox, file.delivery)
             try:
                 disk.publish_new(part, target)
-            except FileNotFoundError:
-                pass  # linked before a crash; a person may even have taken it out since
-            except (FileExistsError, NotAFolder) as obstacle:
-                if not _holds(target, file.delivered_size, file.delivered_sha256):
+            except FileNotFoundError:  # linked before a crash; a person may even have taken it out since
+                self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
+            except _OBSTACLES as obstacle:
+                if isinstance(obstacle, UnfitName) or not _holds(target, file.delivered_size, file.delivered_sha256):
                     order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
                     continue
                 disk.remove(part)
@@ -90,6 +96,7 @@ class Publisher:
 
     def place_original(self, order: Order, index: int) -> Order:
         """Move the original of a delivered file to its place, or delete it as configured. Raises FolderFault."""
+        self._folders.require(self.inbox)  # a share can have gone while the result came
         source = self.work_place(order, order.files[index])
         if not is_unchanged(source, order.files[index]) and disk.stat_of(source) is not None:
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=order.files[index].name)
@@ -112,10 +119,13 @@ class Publisher:
             if file.is_delivered:
                 order = self.place_original(order, index)
                 continue
-            if file.destination is None and disk.stat_of(source) is None:
-                event("file.vanished", order=order.key, inbox=order.inbox, file=file.name)
-                continue
-            order = self._set_aside(order, index, source)
+            found = disk.stat_of(source)
+            if file.destination is None and found is None:
+                self._vanished(order, index)
+            elif found is not None and not disk.is_regular(found):  # somebody's link or pipe in the picture's place
+                order = self._settle(order, index, source, self.inbox.path, file.name).with_file(index, is_placed=True)
+            else:
+                order = self._set_aside(order, index, source)
         self.clear_work(order)
         return order
 
@@ -174,12 +184,12 @@ class Publisher:
             try:
                 reasons.write(target, order, self.inbox.path, self._journal.instance)
                 disk.move(source, target, owner=self._journal.instance)
-            except (FileExistsError, NotAFolder) as obstacle:
+            except _OBSTACLES as obstacle:
                 reasons.remove(target, order)
                 order = self._rename(order, index, "destination", target, file.name, obstacle, reasons.SUFFIX)
                 continue
             except FileNotFoundError:
-                event("file.vanished", order=order.key, inbox=order.inbox, file=file.name)
+                self._vanished(order, index)
             why = order.why.reason if order.why else ""
             event("file.quarantined", order=order.key, inbox=order.inbox, file=target.name, reason=why)
             return order.with_file(index, is_placed=True)
@@ -194,13 +204,17 @@ class Publisher:
             target = Place(root, destination)
             try:
                 disk.move(source, target, owner=self._journal.instance)
-            except (FileExistsError, NotAFolder) as obstacle:
+            except _OBSTACLES as obstacle:
                 order = self._rename(order, index, "destination", target, wanted, obstacle)
             except FileNotFoundError:
-                event("file.vanished", order=order.key, inbox=order.inbox, file=order.files[index].name)
+                self._vanished(order, index)
                 return order
             else:
                 return order
+
+    def _vanished(self, order: Order, index: int) -> None:
+        self._folders.require_folder(self.inbox.path)  # else the share has gone, with the file on it
+        event("file.vanished", order=order.key, inbox=order.inbox, file=order.files[index].name)
 
     def _rename(
         self,
@@ -209,10 +223,17 @@ class Publisher:
         fact: str,
         place: Place,
         wanted: str,
-        obstacle: OSError | FolderFault,
+        obstacle: BaseException,
         *also: str,
     ) -> Order:
-        """Journal another name for the file, whose own was free when it was journalled and is no longer."""
+        """Journal another name for the file, whose own is no longer free, or more than the file system can hold."""
+        if isinstance(obstacle, UnfitName):
+            wanted = names.plainer(place.name)
+            if wanted == place.name:
+                raise obstacle
+            event(
+                "file.renamed", logging.WARNING, inbox=order.inbox, file=place.path, to=wanted, reason=obstacle.reason
+            )
         free = self._free_name(place.root, wanted, *also)
         if free == place.name and isinstance(obstacle, NotAFolder):
             raise obstacle  # it stands where the file comes from
@@ -221,7 +242,19 @@ class Publisher:
     def _free_name(
         self, root: str, wanted: str, *also: str, is_ours: Callable[[Place], bool] = lambda _place: False
     ) -> str:
-        """Return the first name like `wanted` that nothing has, nor its forms with the suffixes in `also`."""
+        """Return the first name like `wanted`, or a plainer one where that cannot be, that nothing has.
+
+        Nor may anything have its forms with the suffixes in `also`.
+        """
+        try:
+            return self._free_form(root, wanted, also, is_ours)
+        except UnfitName:
+            plainer = names.plainer(wanted)
+            if plainer == wanted:
+                raise
+            return self._free_name(root, plainer, *also, is_ours=is_ours)
+
+    def _free_form(self, root: str, wanted: str, also: tuple[str, ...], is_ours: Callable[[Place], bool]) -> str:
         folder, base = os.path.split(wanted)
         limit = disk.longest_name(root)
         for where in _folders(folder, limit):

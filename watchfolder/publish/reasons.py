@@ -9,7 +9,7 @@ from watchfolder import disk, names
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
-from watchfolder.order import Order, State
+from watchfolder.order import Order, State, is_base_name
 
 SUFFIX = ".why.txt"
 _MARK = "watchfolder: "
@@ -58,8 +58,8 @@ def mark_of(why: Place) -> Mark | None:
         last = disk.read_bytes(why, _LIMIT).decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2]
         mark = json.loads(last.removeprefix(_MARK)) if last.startswith(_MARK) else {}
         picture = os.fsdecode(unquote_to_bytes(str(mark["file"])))
-        return Mark(str(mark["order"]), picture) if "/" not in picture and picture else None
-    except (FileNotFoundError, FolderFault, ValueError, TypeError, KeyError):
+        return Mark(str(mark["order"]), picture) if is_base_name(picture) else None
+    except (FileNotFoundError, FolderFault, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

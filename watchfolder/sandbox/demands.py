@@ -17,7 +17,9 @@ FILES_PER_ORDER = 100
 ORDER_NAME_CHARACTERS = 64
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
-_HARMLESS = re.compile(r"[ -.0-\[\]-~]{1,255}")  # printable ASCII without / and \
+# Printable ASCII that is a name everywhere: no path, no option, nothing that Windows forbids, no space at an end.
+_HARMLESS = re.compile(r"(?![-. ])[^\x00-\x1f\x7f-\U0010ffff\"*/:<>?\\|]{1,255}(?<![. ])")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _INVALID = "VALIDATION_FAILED"
 
 
@@ -84,8 +86,8 @@ def _breaches_of_file(file: object, where: str) -> Iterator[Breach]:
         return
     yield from _unknown_fields(file, {"fileName", "originalFileUrl"}, where)
     name, url = file.get("fileName"), file.get("originalFileUrl", "https://")
-    if not isinstance(name, str) or not _HARMLESS.fullmatch(name):
-        yield Breach(_INVALID, f"{where}.fileName is no plain name (printable ASCII, no path)")
+    if not isinstance(name, str) or not _HARMLESS.fullmatch(name) or _RESERVED.fullmatch(name):
+        yield Breach(_INVALID, f"{where}.fileName is no plain name (printable ASCII, a name on every system)")
     elif media_type_of(name) is None:
         yield Breach(_INVALID, f"{where}.fileName has no extension of a supported format")
     if not isinstance(url, str) or not url.startswith("https://"):

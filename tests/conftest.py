@@ -1,0 +1,12 @@
+"""One option for all tests: a short choice of the long campaigns (`make test`), or all of them (`make torture`)."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="play the long campaigns whole, as make torture does")
+
+
+@pytest.fixture(scope="session")
+def is_thorough(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--thorough"))

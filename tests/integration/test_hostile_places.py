@@ -1,0 +1,134 @@
+"""One file or note that is out of order, by accident or on purpose, concerns nobody but itself."""
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shop import OTHER, PICTURE, Shop, opened
+
+from watchfolder.journal import utc_now
+from watchfolder.order import State
+
+UNREADABLE = "/sys/class/net/lo/speed"  # 4096 bytes long, and no byte of it can be read
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with opened(Shop(tmp_path, settle_seconds=5.0)) as made:
+        yield made
+
+
+def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
+    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
+
+
+def taken(shop: Shop) -> list[str]:
+    return sorted(file.name for order in shop.orders() for file in order.files if order.state is State.CLAIMED)
+
+
+def look_for(shop: Shop, seconds: int) -> None:
+    """Look every five seconds of the test's clock; what was claimed in vain is given back in between."""
+    for now in range(0, seconds, 5):
+        shop.look(float(now))
+        assert shop.intake.fault is None
+        if shop.has(State.RELEASED):
+            shop.pipeline.beat(time.monotonic(), utc_now())
+            shop.rest()
+
+
+@contextlib.contextmanager
+def mounted_over(path: Path, source: str) -> Iterator[None]:
+    command = ["mount", "--bind", source, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    if done.returncode:
+        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True, timeout=20)
+
+
+def test_a_file_that_cannot_be_read_stays_with_one_line_and_the_others_go_on(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.drop("a.jpg")
+    shop.drop("b.jpg")
+    with mounted_over(shop.top / "inbox/a.jpg", UNREADABLE):
+        look_for(shop, 200)
+        assert "cannot be read" in shop.intake.remarks()["a.jpg"]
+        assert [fact["file"] for fact in told(caplog, "file.stays")] == ["a.jpg"]
+    assert taken(shop) == ["b.jpg"]
+
+
+def test_a_file_that_nobody_can_move_is_tried_ever_more_rarely_with_one_line(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "watchfolder")
+    shop.drop("a.jpg")
+    shop.drop("b.jpg")
+    with mounted_over(shop.top / "inbox/a.jpg", str(shop.top / "inbox/a.jpg")):
+        look_for(shop, 4000)
+        assert "we may not move it (EBUSY)" in shop.intake.remarks()["a.jpg"]
+        assert len(told(caplog, "file.stays")) == 1
+        assert len(told(caplog, "order.claiming")) == 8  # b.jpg's, and at 5, 65, 185, 425, 905, 1865, 3785 seconds
+    assert taken(shop) == ["b.jpg"]
+
+
+def test_a_picture_that_was_a_link_for_a_while_is_taken_even_where_no_event_tells_of_it(shop: Shop) -> None:
+    path = Path(os.fsdecode(shop.drop("a.jpg")))
+    shop.look(0.0)
+    path.rename(path.with_name(".away"))
+    path.symlink_to(".away")
+    shop.look(5.0)
+    path.unlink()
+    path.with_name(".away").rename(path)
+    shop.look(10.0)
+    shop.look(15.0)
+    assert taken(shop) == ["a.jpg"]
+
+
+def test_a_file_in_the_place_of_a_folder_that_we_emptied_closes_no_inbox(shop: Shop) -> None:
+    shop.drop("sub/deep/a.jpg")
+    look_for(shop, 10)
+    shop.intake._emptied["sub/deep"] = 0.0  # a day ago
+    (shop.top / "inbox/sub/deep").rmdir()
+    (shop.top / "inbox/sub").rmdir()
+    shop.drop("sub", OTHER)
+    look_for(shop, 20)
+    assert taken(shop) == ["sub", "sub/deep/a.jpg"]
+
+
+def test_a_picture_deeper_than_any_path_can_say_is_taken_and_comes_back(shop: Shop) -> None:
+    here = os.open(shop.top / "inbox", os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=here)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    with open(os.open("a.jpg", os.O_WRONLY | os.O_CREAT, dir_fd=here), "wb") as file:
+        file.write(PICTURE)
+    look_for(shop, 10)
+    assert [name.rpartition("/")[2] for name in taken(shop)] == ["a.jpg"]
+    assert os.listdir(here) == []
+    shop.journal.advance(shop.order(), State.RELEASED)
+    look_for(shop, 5)
+    assert os.listdir(here) == ["a.jpg"]
+    os.close(here)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [json.dumps({"order": "x", "file": name}) for name in ("a%00b", "..", ".", "", "a/b", "%2e%2e%2f")]
+    + ["[" * 30_000, "{" * 30_000, '{"order": 1}', "9" * 9000, "\x00"],
+)
+def test_a_forged_note_in_quarantine_is_left_where_it_is(shop: Shop, mark: str) -> None:
+    note = shop.top / "quarantine/a.jpg.why.txt"
+    note.write_text(f"forged\nwatchfolder: {mark}\n")
+    look_for(shop, 10)
+    assert note.exists()

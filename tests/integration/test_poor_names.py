@@ -1,0 +1,106 @@
+"""A destination that cannot hold every name (exFAT, NTFS for Windows): the file gets the nearest name it can have."""
+
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from file_systems import mounted
+from shop import PICTURE, Shop, opened
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+TOOLS = {"exfat": ("mkfs.exfat", "mount.exfat-fuse"), "ntfs": ("mkfs.ntfs", "ntfs-3g")}
+HELD = ("plain.jpg", "größer 🦊 (1).jpg", "NFC \u00e9.jpg", "NFC e\u0301.jpg", "-rf %20 $x;&.jpg", "sub/plain.jpg")
+CHANGED = {
+    b"12:30.jpg": "12_30.jpg",
+    b'q? s* "x" <y> |.jpg': "q_ s_ _x_ _y_ _.jpg",
+    b"back\\slash.jpg": "back_slash.jpg",
+    b"two\nlines.jpg": "two_lines.jpg",
+    b"no utf-8 \xff\xfe.jpg": "no utf-8 __.jpg",
+    b"1: one/2: two/3: three.jpg": "1_ one/2_ two/3_ three.jpg",
+    b"\xff \xfe/plain.jpg": "_ _/plain.jpg",
+    ("ü" * 121 + ":" * 8).encode() + b".jpg": "ü" * 121 + "_" * 8 + ".jpg",
+}
+REFUSED = {b"5: \xff.gif": "5_ _.gif", b"a:b/cut?.jpg": "a_b/cut_.jpg"}
+
+
+@pytest.fixture(params=TOOLS)
+def poor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Give a folder on a file system that has but some names."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    if any(shutil.which(tool) is None for tool in TOOLS[request.param]):
+        reason = "apt-get install exfat-fuse exfatprogs ntfs-3g"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("no /dev/fuse here")
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    make = {"exfat": ["mkfs.exfat"], "ntfs": ["mkfs.ntfs", "-F", "-q"]}[request.param]
+    subprocess.run([*make, str(image)], check=True, capture_output=True, timeout=60)
+    with _loop(image) as device, contextlib.ExitStack() as stack:
+        how = {"exfat": ["-t", "exfat-fuse", device], "ntfs": ["-t", "ntfs-3g", "-o", "windows_names", device]}
+        yield stack.enter_context(mounted(tmp_path / "poor", *how[request.param]))
+
+
+@contextlib.contextmanager
+def _loop(image: Path) -> Iterator[str]:
+    done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False, timeout=20)
+    if done.returncode:
+        pytest.skip(f"no loop device here: {done.stderr.strip()}")
+    device = done.stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True, timeout=20)
+
+
+def test_a_name_that_can_not_be_there_changes_in_that_and_holds_up_nobody(
+    tmp_path: Path, poor: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "watchfolder")
+    folders = {role: poor / role for role in ("outbox", "quarantine", "originals")}
+    for folder in folders.values():
+        folder.mkdir()
+    paths: dict[str, Any] = {role: str(folder) for role, folder in folders.items()}
+    with Sandbox(processing_seconds=0.0) as sandbox, opened(Shop(tmp_path, sandbox, **paths)) as shop:
+        shop.ahead = 20.0
+        originals = {}
+        for seed, name in enumerate([*map(os.fsencode, HELD), *CHANGED]):
+            originals[name] = sample("jpeg", width=48, height=36, seed=seed)
+            shop.drop(name, originals[name])
+        for name in REFUSED:
+            shop.drop(name, b"GIF89a" + name)
+        shop.to_the_end(seconds=60)
+        assert sandbox.sins == []
+        assert sandbox.paid == len(originals)
+    arrived = {name: name.encode() for name in HELD} | {name: told for told, name in CHANGED.items()}
+    for arrival, dropped in arrived.items():
+        assert (folders["outbox"] / arrival).is_file(), arrival
+        assert (folders["originals"] / arrival).read_bytes() == originals[dropped], arrival
+    for refusal in REFUSED.values():
+        assert "GIF" in (folders["quarantine"] / f"{refusal}.why.txt").read_text(encoding="utf-8")
+        assert (folders["quarantine"] / refusal).read_bytes().startswith(b"GIF89a")
+    events = [record.msg for record in caplog.records]
+    assert "inbox.waits" not in events
+    assert events.count("file.renamed") >= len(CHANGED) + len(REFUSED)
+
+
+def test_twins_that_differ_in_case_only_both_arrive(tmp_path: Path, poor: Path) -> None:
+    (poor / "outbox").mkdir()
+    outbox = str(poor / "outbox")
+    with Sandbox(processing_seconds=0.0) as sandbox, opened(Shop(tmp_path, sandbox, outbox=outbox)) as shop:
+        shop.ahead = 20.0
+        shop.drop("case.jpg", PICTURE)
+        shop.drop("CASE.jpg", sample("jpeg", width=48, height=36, seed=9))
+        shop.to_the_end(seconds=60)
+        assert len(shop.files("originals")) == 2
+    assert len([path for path in (poor / "outbox").iterdir() if path.suffix == ".jpg"]) == 2
