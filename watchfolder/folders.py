@@ -66,11 +66,13 @@ class Folders:
             self._remember(path, read_token(path) or write_token(path, self._instance))
 
     def require_room(self, inbox: Inbox, size: int) -> None:
-        """Check that every destination can take twice an order of `size` bytes. Raises FolderFault."""
+        """Check that we may write everywhere, and each destination can take twice an order of `size` bytes.
+
+        Raises FolderFault.
+        """
+        for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
+            _require_writable(path)
         for path in filter(None, (inbox.outbox, inbox.originals, inbox.quarantine)):
-            if not disk.is_writable(path):
-                rights = disk.describe_rights(Place(*os.path.split(path)))
-                raise FolderFault(f"{path}: we may not write there ({rights})", code="EACCES")
             free = disk.free_bytes(path)
             if free < 2 * size:
                 raise FolderFault(f"{path}: only {free} bytes are free, an order needs {2 * size}", code="ENOSPC")
@@ -151,6 +153,15 @@ class Folders:
             return {}
 
 
+def _require_writable(path: str) -> None:
+    if disk.is_writable(path):
+        return
+    if disk.is_read_only(path):
+        raise FolderFault(f"{path}: it is read-only", code="EROFS")
+    rights = disk.describe_rights(Place(*os.path.split(path)))
+    raise FolderFault(f"{path}: we may not write there ({rights})", code="EACCES")
+
+
 def read_token(path: str) -> str | None:
     """Return the folder's token, None when it has none. Raises FolderFault when the folder does not answer."""
     try:
@@ -188,6 +199,6 @@ def _describe_owner(works: Place, instance: str) -> str:
     try:
         owner = json.loads(disk.read_bytes(_within(_within(works, instance), OWNER), _LIMIT))
         who = f"host {owner['host']}, since {owner['since']}"
-    except (OSError, FolderFault, ValueError, KeyError, TypeError):
+    except (OSError, FolderFault, ValueError, KeyError, TypeError, RecursionError):
         who = f"instance {instance}"
     return f"another watchfolder works here ({who}); if it is gone for good, run: watchfolder run --adopt"

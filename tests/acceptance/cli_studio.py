@@ -141,7 +141,7 @@ def quarantined_order(name: str, inbox: str = "photos", **facts: object) -> Orde
     return order.having(**facts)
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come true in time"

@@ -42,11 +42,11 @@ def test_all_is_well(studio: Studio) -> None:
     assert failures(studio, code=0) == []
 
 
-def test_it_leaves_only_the_tokens_and_the_work_folder(studio: Studio) -> None:
+def test_it_leaves_only_the_tokens(studio: Studio) -> None:
     before = everything_below(studio.root)
     assert failures(studio, code=0) == []
     left = {Path(path).name for path in everything_below(studio.root) - before}
-    assert left == {".watchfolder-id", ".watchfolder", "folders.json"}
+    assert left == {".watchfolder-id", "folders.json"}
 
 
 def test_it_shows_neither_the_key_nor_a_part_of_it(studio: Studio) -> None:
@@ -164,3 +164,21 @@ def test_root_checks_with_the_rights_of_the_state_directorys_owner(studio: Studi
         assert "nobody" in faults[0]
         assert "owner root" in faults[0]
         assert str(house.folder("quarantine")) in faults[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_roots_check_of_a_state_directory_that_is_still_roots_leaves_the_inbox_to_the_daemons_user(
+    sandbox: Sandbox,
+) -> None:
+    user = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory() as reachable:
+        root = Path(reachable)
+        root.chmod(0o755)
+        house = Studio(root, sandbox.url)
+        assert failures(house, code=0) == []
+        assert "if the daemon is another user" in house.run("check").stdout
+        for name in ("inbox", "outbox", "quarantine", "originals", "state"):
+            os.chown(house.folder(name), user.pw_uid, user.pw_gid)  # the folders, not what the check left in them
+        os.chown(house.drop("one.jpg"), user.pw_uid, user.pw_gid)
+        assert house.run("run", "--once").returncode == 0
+        assert files_in(house.folder("outbox")) == ["one.jpg"]

@@ -19,6 +19,7 @@ REPORT = re.compile(r"^(\d+) cases, (\d+) violations, \d+ s$", re.MULTILINE)
         pytest.param("death", 90, id="a_death_at_any_call_loses_and_pays_nothing_twice"),
         pytest.param("an error once", 15, id="an_error_at_any_call_is_survived"),
         pytest.param("an error that lasts", 8, id="an_error_that_lasts_is_told_and_outlasted"),
+        pytest.param("an error in one inbox", 5, id="an_error_in_one_inbox_does_not_stop_the_other"),
         pytest.param("power cut, the worst disk", 100, id="a_power_cut_loses_and_pays_nothing_twice"),
     ],
 )

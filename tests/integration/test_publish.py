@@ -752,3 +752,48 @@ def test_a_changed_original_survives_a_death_between_any_two_gestures(studio: St
         assert studio.files("originals") == {}
 
     survives_every_death(studio, begin, check)
+
+
+# --- a share that goes between two gestures: an empty folder lies in its place
+
+
+@contextlib.contextmanager
+def unmounted(folder: Path) -> Iterator[None]:
+    away = folder.with_name("the share")
+    folder.rename(away)
+    folder.mkdir()
+    yield
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    away.rename(folder)
+
+
+def test_a_result_is_not_called_delivered_when_the_outbox_has_gone_since_it_was_received(studio: Studio) -> None:
+    order = studio.publisher.receive(studio.completed(), 0, pouring(PROTECTED))
+    with unmounted(studio.top / "outbox"), pytest.raises(FolderFault, match="is the share mounted"):
+        studio.publisher.deliver(order, 0)
+    studio.finish()
+    assert studio.files("outbox") == {"a.jpg": PROTECTED}
+
+
+@pytest.mark.parametrize("settings", [{}, {"originals": "delete"}])
+def test_an_original_is_not_called_vanished_when_the_inbox_has_gone_since_its_delivery(
+    open_studio: Open, settings: dict[str, str]
+) -> None:
+    studio = open_studio(**settings)
+    order = studio.publisher.receive(studio.completed(), 0, pouring(PROTECTED))
+    order = studio.publisher.deliver(order, 0)
+    with unmounted(studio.top / "inbox"), pytest.raises(FolderFault, match="is the share mounted"):
+        studio.publisher.place_original(order, 0)
+    studio.finish()
+    assert studio.files("originals") == ({} if settings else {"a.jpg": ORIGINAL})
+    assert studio.has_clean_work()
+
+
+def test_nothing_is_put_into_the_empty_mount_point_of_the_originals(studio: Studio) -> None:
+    order = studio.publisher.receive(studio.completed(), 0, pouring(PROTECTED))
+    order = studio.publisher.deliver(order, 0)
+    with unmounted(studio.top / "originals"), pytest.raises(FolderFault, match="is the share mounted"):
+        studio.publisher.place_original(order, 0)
+    studio.finish()
+    assert studio.files("originals") == {"a.jpg": ORIGINAL}

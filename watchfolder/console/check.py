@@ -85,7 +85,11 @@ def _state_dir(path: str, user: str | None) -> Finding:
     except FolderFault as fault:
         remedy = f"install -d -m 750 -o {user or 'watchfolder'} {path}" if fault.code == "ENOENT" else ""
         return Finding(f"state_dir: {_with_remedy(fault, remedy)}", exit_codes.CONFIG)
-    return Finding(f"state_dir: {path}: writable" + (f" for {user}, as whom this check acts" if user else ""))
+    if user is not None:
+        return Finding(f"state_dir: {path}: writable for {user}, as whom this check acts")
+    is_roots = os.geteuid() == 0
+    advice = " for root, as whom this check acts: if the daemon is another user, chown it to that one" * is_roots
+    return Finding(f"state_dir: {path}: writable{advice}")
 
 
 def _inbox_in_time(inbox: Inbox, folders: Folders, state_dir: str) -> list[Finding]:
@@ -156,18 +160,31 @@ def _move(source: Place, target: Place) -> None:
 def _sole_use(inbox: Inbox, folders: Folders, state_dir: str) -> str:
     if _instance(state_dir):
         folders.require(inbox)
-    elif any(_is_uuid(name) for name in disk.folders_in(inbox.work)):
+    elif os.path.isdir(inbox.work) and any(map(_is_uuid, disk.folders_in(inbox.work))):
         raise FolderFault(f"another watchfolder works in {inbox.work}: if it is gone for good, watchfolder run --adopt")
     return "no other watchfolder works here"
 
 
 def _claim(inbox: Inbox) -> str:
-    if not os.path.isdir(inbox.work):
-        disk.make_folder(os.path.dirname(inbox.work), os.path.basename(inbox.work), 0o700)
-    if os.stat(inbox.path).st_dev != os.stat(inbox.work).st_dev or not _is_one_rename(inbox):
-        reason = f"work: {inbox.work} is on another file system than the inbox: name a folder beside it under work"
-        raise FolderFault(reason, code="EXDEV")
-    return "a file is taken by one rename into the work folder"
+    with _work_folder(inbox):
+        if os.stat(inbox.path).st_dev == os.stat(inbox.work).st_dev and _is_one_rename(inbox):
+            return "a file is taken by one rename into the work folder"
+    reason = f"work: {inbox.work} is on another file system than the inbox: name a folder beside it under work"
+    raise FolderFault(reason, code="EXDEV")
+
+
+@contextlib.contextmanager
+def _work_folder(inbox: Inbox) -> Iterator[None]:
+    """Have a work folder for the length of a try: whoever makes it for good locks all other users out."""
+    above, name = os.path.split(inbox.work)
+    is_ours = not os.path.isdir(inbox.work)
+    if is_ours:
+        disk.make_folder(above, name, 0o700)
+    try:
+        yield
+    finally:
+        if is_ours:
+            disk.remove_empty_folders(above, name)
 
 
 def _is_one_rename(inbox: Inbox) -> bool:

@@ -3,6 +3,7 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from watchfolder import __version__, config
 from watchfolder.console import exit_codes, logs, settings
 from watchfolder.console.acting import act_as_owner_of
 from watchfolder.console.usage import UnknownName
+from watchfolder.console.words import files
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import printable, redacted
 
@@ -65,6 +67,7 @@ ConfigFile = Annotated[
 
 
 def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the key is in our memory, and a core dump is a file of that
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show … is no reason to fail
@@ -135,7 +138,7 @@ def _bar() -> "AbstractContextManager[Callable[[Snapshot], None]]":
 
 
 def _summarise(outcome: "Outcome") -> None:
-    typer.echo(f"{_files(outcome.delivered)} delivered, {_files(outcome.quarantined)} quarantined.")
+    typer.echo(f"{files(outcome.delivered)} delivered, {files(outcome.quarantined)} quarantined.")
     if outcome.left:
         typer.echo("What remains:")
         for line in outcome.left:
@@ -261,7 +264,7 @@ def retry(
                 typer.echo(f"not moved: {outcome.reason}", err=True)
             else:
                 typer.echo(f"{printable(outcome.source)} → {printable(outcome.target)}")
-    typer.echo(f"{_files(len(pictures) - failed)} moved back." if pictures else "Nothing is in quarantine.")
+    typer.echo(f"{files(len(pictures) - failed)} moved back." if pictures else "Nothing is in quarantine.")
     raise typer.Exit(exit_codes.UNFINISHED if failed else exit_codes.DONE)
 
 
@@ -358,7 +361,3 @@ def _fail(text: str, code: int, prefix: str = "") -> NoReturn:
 def _echo_finding(text: str, *, is_ok: bool = True) -> None:
     word = typer.style("ok  ", fg="green") if is_ok else typer.style("FAIL", fg="red")
     typer.echo(f"{word} {redacted(text)}")
-
-
-def _files(number: int) -> str:
-    return f"{number} file" if number == 1 else f"{number} files"

@@ -15,6 +15,7 @@ from watchfolder import __version__, disk
 from watchfolder.config import Config, Inbox
 from watchfolder.console import history, quarantine
 from watchfolder.console.liveness import is_locked
+from watchfolder.console.words import files
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
@@ -268,11 +269,13 @@ def _worst_first(
         yield "Starting: the first look into the folders is under way"
     if held:
         names = ", ".join(sorted({order.inbox for order in held}))
-        yield f"{_files(held)} files belong to inboxes that left the configuration ({names}): put them back to go on"
+        belonging = files(_files(held), verb="belong")
+        yield f"{belonging} to inboxes that left the configuration ({names}): put them back to go on"
     quarantined = sum(inbox.quarantined for inbox in inboxes.values())
     if quarantined:
-        yield f"Working. {quarantined} files in quarantine need you: each has a note; then watchfolder retry NAME"
+        needing = files(quarantined, verb="need")
+        yield f"Working. {needing} you: in quarantine, each with its note; then watchfolder retry NAME"
     if service.state == "slowed":
         yield "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
     under_way = sum((inbox.waiting or 0) + inbox.in_progress + inbox.deferred for inbox in inboxes.values())
-    yield f"Working: {under_way} files under way" if under_way else "All done, nothing waits"
+    yield f"Working: {files(under_way)} under way" if under_way else "All done, nothing waits"

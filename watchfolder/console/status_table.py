@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from watchfolder.console.status import InboxStatus, OrderStatus, Status
+from watchfolder.console.words import files
 
 _COLUMNS = ("inbox", "state", "waiting", "in progress", "deferred", "delivered today", "in quarantine")
 
@@ -28,7 +29,7 @@ def _parts(status: Status) -> Iterator[RenderableType]:
         yield from _about(name, inbox)
     yield from _section("Deferred, tried again by itself:", [_deferred(order, status.at) for order in status.deferred])
     yield from _section(
-        f"Held, since their inbox is not in the configuration ({status.held_files} files):",
+        f"Held, since their inbox is not in the configuration ({files(status.held_files)}):",
         [f"{order.inbox}: {_files(order)} ({order.state})" for order in status.held],
     )
     yield from _section("In quarantine, newest first:", [f"{file.path}: {file.reason}" for file in status.quarantine])
@@ -57,7 +58,7 @@ def _table(status: Status) -> Table:
 def _about(name: str, inbox: InboxStatus) -> Iterator[RenderableType]:
     lines = [inbox.fault] if inbox.fault else []
     if inbox.staying:
-        lines.append(f"{inbox.staying} files are left alone (no pictures, or out of reach): watchfolder explain PATH")
+        lines.append(f"{files(inbox.staying)} left alone (no pictures, or out of reach): watchfolder explain PATH")
     lines += [f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10]]
     yield from _section(f"{name}:", lines)
 

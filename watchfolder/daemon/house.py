@@ -4,7 +4,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from watchfolder import __version__, disk
@@ -13,6 +12,7 @@ from watchfolder.config import Config, Inbox
 from watchfolder.daemon.bell import Bell
 from watchfolder.daemon.keeper import Keeper
 from watchfolder.daemon.outcome import Ending, Outcome
+from watchfolder.daemon.reach import Reach
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event, printable
@@ -21,7 +21,7 @@ from watchfolder.intake import Claims, Desk, Intake
 from watchfolder.journal import Journal, utc_now
 from watchfolder.names import Ignored
 from watchfolder.order import State
-from watchfolder.pipeline import Bench, Pipeline, Room
+from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
 from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
 from watchfolder.watcher import Watcher
@@ -45,13 +45,14 @@ class House:
         self._clock_start = utc_now() - timedelta(seconds=time.monotonic())  # of the monotonic clock, by the wall's
         self._service = Service(config.api, transfers=config.transfers, stop=self._stop)
         self._pipeline = Pipeline(config, journal, self._stop, bell.ring)
+        self._lanes = Lanes(config.transfers)
+        self._reach: dict[str, Reach] = {}
         self._keepers: dict[str, Keeper] = {}
         self._status: Snapshot | None = None
         self._status_at = float("-inf")
 
     def open(self) -> None:
         folders = Folders(self._config.state_dir, self._journal.instance)
-        transfers = threading.Semaphore(self._config.transfers)
         rooms = {}
         for name, inbox in self._config.inboxes.items():
             publisher = Publisher(inbox, self._journal, folders)
@@ -61,7 +62,7 @@ class House:
             desk = Desk(self._pipeline.room, lambda _order: self._bell.ring())
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             keeper = self._keepers[name] = self._keeper(inbox, intake)
-            bench = Bench(inbox, self._journal, folders, publisher, self._service, transfers)
+            bench = Bench(inbox, self._journal, folders, publisher, self._service, self._lanes.of(name))
             rooms[name] = Room(bench, intake, keeper.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
         self._tell_held_orders()
@@ -114,7 +115,8 @@ class House:
             *steps.values(),
             *(name for name, each in self._keepers.items() if each.silent_seconds(now) > _STUCK_SECONDS),
         }
-        return any(_answers(self._config.inboxes[name]) for name in slow)
+        reached = [self._reach.setdefault(name, Reach(self._config.inboxes[name])).answers() for name in slow]
+        return any(reached)
 
     def outcome(self, *, once: bool) -> Outcome:
         """Return what has been done and, after a single run, what remains."""
@@ -191,11 +193,15 @@ class House:
     def _mind_silence(self, keeper: Keeper, now: float) -> None:
         """Say once that a folder does not answer, and once that it does again."""
         is_silent = keeper.silent_seconds(now) > _SILENT_SECONDS
-        if is_silent and not keeper.is_silent:
-            event("inbox.silent", logging.WARNING, inbox=keeper.intake.inbox.name, seconds=_SILENT_SECONDS)
-        elif keeper.is_silent and not is_silent:
-            event("inbox.answers", inbox=keeper.intake.inbox.name)
-        keeper.is_silent = is_silent
+        if is_silent == keeper.is_silent:
+            return
+        name = keeper.intake.inbox.name
+        if is_silent:
+            event("inbox.silent", logging.WARNING, inbox=name, seconds=_SILENT_SECONDS)
+        else:
+            event("inbox.answers", inbox=name)
+        keeper.is_silent = self._pipeline.rooms[name].is_silent = is_silent
+        self._lanes.set_silent(name, is_silent=is_silent)
 
     def _waits_for_gate(self, intake: Intake) -> bool:
         is_barred = self._pipeline.gate.fault is not None or self._pipeline.gate.is_down
@@ -258,16 +264,3 @@ class House:
 
     def _moment(self, monotonic: float) -> datetime:
         return (self._clock_start + timedelta(seconds=monotonic)).astimezone(UTC).replace(microsecond=0)
-
-
-def _answers(inbox: Inbox) -> bool:
-    """Do the inbox's folders answer within a few seconds? Asked from a thread that may be lost."""
-    answered = threading.Event()
-
-    def ask(done: Callable[[], None] = answered.set) -> None:
-        for path in filter(None, (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)):
-            os.path.exists(os.path.join(path, "."))
-        done()
-
-    threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(_SILENT_SECONDS)

@@ -18,10 +18,11 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
 from watchfolder.pipeline.gate import PURCHASES, Gate
-from watchfolder.pipeline.outcomes import Outcomes, Wait
+from watchfolder.pipeline.lanes import Lanes
+from watchfolder.pipeline.outcomes import OBSTACLES, Outcomes, Wait
 from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS
 
-__all__ = ["Bench", "Gate", "Pipeline", "Room"]
+__all__ = ["Bench", "Gate", "Lanes", "Pipeline", "Room"]
 
 _SUSPECT_DEATHS = 2
 
@@ -48,6 +49,7 @@ class Room:
     wake: Callable[[], None]  # its thread
     most_steps: int  # side by side
     wanted_at: float = float("-inf")
+    is_silent: bool = False  # a folder does not answer, so its steps may hang for ever
     workers: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -201,9 +203,11 @@ class Pipeline:
     def _holds_slot(self, order: Order) -> bool:
         if order.state in _SLOTLESS:
             return False
+        room = self.rooms.get(order.inbox)
+        if room is not None and room.is_silent:
+            return False
         if order.key in self._running:
             return True
-        room = self.rooms.get(order.inbox)
         return room is not None and room.intake.is_open and order.is_due(utc_now())
 
     def _has_live_order(self) -> bool:
@@ -252,8 +256,8 @@ class Pipeline:
     def _rest(self, room: Room, key: str) -> None:
         try:
             self._journal.mark_resting(key)
-        except FolderFault:  # it counts as a death at the next start: at worst one too many of three
-            event("journal.marker_stays", logging.WARNING, order=key, trace=True)
+        except FolderFault as fault:  # it counts as a death at the next start: at worst one too many of three
+            event("journal.marker_stays", logging.WARNING, order=key, reason=fault.reason)
         with self._guard:
             self._running.pop(key, None)
         self._wake()
@@ -282,7 +286,7 @@ class Pipeline:
 
     def _settle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:
         """Take in a failed step; return the order when it goes on at once."""
-        if isinstance(error, FolderFault):
+        if isinstance(error, FolderFault) and not isinstance(error, OBSTACLES):
             room.intake.report(error, order.size)
         follows = self._outcomes.handle(room.bench, self._journal.get(order.key) or order, error)
         if isinstance(follows, Wait):

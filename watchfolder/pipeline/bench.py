@@ -1,12 +1,12 @@
 """What the steps of one inbox work with."""
 
-import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from watchfolder.api import Links, Look, Service
 from watchfolder.config import Inbox
-from watchfolder.errors import SlowDown
+from watchfolder.errors import NotYet
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order
@@ -23,17 +23,17 @@ class Bench:
     folders: Folders
     publisher: Publisher
     service: Service
-    transfers: threading.Semaphore
+    transfers: AbstractContextManager[object]  # held while bytes come or go
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     looks: dict[str, Look] = field(default_factory=dict)
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
     looked_at: dict[str, float] = field(default_factory=dict)  # key → monotonic
 
     def look(self, order: Order) -> Look:
-        """Look at the order at the service. Raises SlowDown when that was done a moment ago, whatever for."""
+        """Look at the order at the service. Raises NotYet when that was done a moment ago, whatever for."""
         wait = self.looked_at.get(order.key, float("-inf")) + tempo.LEAST_BETWEEN_LOOKS_SECONDS - time.monotonic()
         if wait > 0:
-            raise SlowDown("the order was looked at a moment ago", retry_after_seconds=wait)
+            raise NotYet("the order was looked at a moment ago", retry_after_seconds=wait)
         try:
             return self.service.look(id_of(order))
         finally:

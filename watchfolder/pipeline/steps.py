@@ -25,9 +25,9 @@ class FailedAtService(Reject):
 
 def create(bench: Bench, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
+    bench.folders.require(bench.inbox)
     if not _is_as_claimed(bench, order):
         return _release_changed(bench, order)
-    bench.folders.require(bench.inbox)
     bench.folders.require_room(bench.inbox, order.size)
     if order.order_id is not None:  # resumed from quarantine
         return _adopt(bench, order, order.order_id)
@@ -128,6 +128,7 @@ def record(bench: Bench, order: Order) -> None:
 
 def put_back(bench: Bench, order: Order) -> Order | None:
     """Return the files to the inbox. An order that had been paid before goes back to its parking place."""
+    bench.folders.require(bench.inbox)
     order = bench.publisher.put_back(order)
     if order.was_confirmed:
         return bench.journal.advance(order, _S.QUARANTINED, is_resumable=True)
@@ -150,6 +151,7 @@ def park(bench: Bench, order: Order) -> None:
 
 def supersede(bench: Bench, parent: Order) -> None:
     """Put other orders in the place of this one: their entries, then their files, then this one goes."""
+    bench.folders.require(bench.inbox)
     for child in parent.children:
         begun = bench.journal.get(child.key) or bench.journal.begin(child)
         if begun.state is _S.CLAIMING:
@@ -258,6 +260,7 @@ def _release_changed(bench: Bench, order: Order) -> Order:
 
     Of an order of many, the files that are as they were go on under a new key.
     """
+    bench.folders.require(bench.inbox)  # else it is the whole share that is not there
     bench.forget(order.key)
     kept = tuple(file for file in order.files if is_unchanged(bench.publisher.work_place(order, file), file))
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))

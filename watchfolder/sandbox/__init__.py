@@ -106,6 +106,11 @@ class Sandbox(Options):
         return list(self._state.sins)
 
     @property
+    def links(self) -> list[str]:
+        """Every link that was given out, its signature or token included: what nobody may ever show."""
+        return list(self._storage.links)
+
+    @property
     def requests(self) -> list[RequestRecord]:
         return list(self._state.requests)
 

@@ -60,6 +60,7 @@ class Storage:
         self._secret = secrets.token_bytes(32)
         self._marking = threading.Lock()  # one picture in memory at a time
         self.base_url = ""
+        self.links: list[str] = []  # all that were given out
         self.links_valid_since: datetime = now()
 
     def blueprint(self) -> Blueprint:
@@ -78,7 +79,7 @@ class Storage:
 
     def upload_link(self, order: SandboxOrder, file: InputFile) -> str:
         if order.is_test:
-            return f"{self.base_url}/api/v2/test-uploads/{file.token}"
+            return self._given(f"{self.base_url}/api/v2/test-uploads/{file.token}")
         return self._signed("PUT", f"/storage/input/{order.order_id}/{file.number}/{quote(file.name)}")
 
     def result_link(self, order: SandboxOrder, file: InputFile) -> str:
@@ -111,7 +112,11 @@ class Storage:
             "X-Amz-SignedHeaders": "host",
             "X-Amz-Signature": self._signature(method, path, date, expires),
         }
-        return f"{self.base_url}{path}?{urlencode(query)}"
+        return self._given(f"{self.base_url}{path}?{urlencode(query)}")
+
+    def _given(self, link: str) -> str:
+        self.links.append(link)
+        return link
 
     def _signature(self, method: str, path: str, date: str, expires: str) -> str:
         return hmac.new(self._secret, f"{method}\n{path}\n{date}\n{expires}".encode(), "sha256").hexdigest()

@@ -1,0 +1,19 @@
+"""How counts read."""
+
+import pytest
+
+from watchfolder.console.words import files
+
+
+@pytest.mark.parametrize(
+    ("number", "verb", "words"),
+    [
+        (0, "", "0 files"),
+        (1, "", "1 file"),
+        (2, "", "2 files"),
+        (1, "need", "1 file needs"),
+        (2, "need", "2 files need"),
+    ],
+)
+def test_one_file_is_no_plural(number: int, verb: str, words: str) -> None:
+    assert files(number, verb=verb) == words
