@@ -13,9 +13,12 @@ demo: $(READY)
 test: $(READY)
 	@$(VENV)/bin/pytest -q -n auto --maxprocesses=4 --dist=worksteal
 
-# Everything of docs/reliability.md, for half an hour; what needs root, a compiler or strace says so and is left out.
+# The thorough part of docs/reliability.md; sections 1 and 2 take half an hour on two idle cores.
+# What needs root, a compiler or strace says so where it is not there, and is left out.
 torture: $(READY)
 	@$(VENV)/bin/python tests/torture
+	@$(VENV)/bin/pip install --quiet --quiet --editable '.[fuzz]' || echo 'atheris cannot be had here: no fuzzing'
+	@$(VENV)/bin/pytest -q -m thorough --thorough
 
 check: $(READY)
 	@$(VENV)/bin/ruff check --quiet .
