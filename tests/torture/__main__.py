@@ -18,6 +18,7 @@ import audit
 import block_cuts
 import deaths
 import faults
+import neighbours
 import power_cuts
 import refusals
 import small_disks
@@ -31,8 +32,9 @@ Cases = Iterator[tuple[Play, object]]
 Make = Callable[[str], tuple[int, Cases]]
 """Given the row's name: how many points there are (0: as many as cases), and the cases."""
 
-_CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system, one request after the other
+_CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "one file",
+    "three files",
     "name taken",
     "quarantine: failed",
     "quarantine: no picture",
@@ -55,6 +57,7 @@ _SHORT = {  # one case in so many
     "death: plain share": 30,
     "an error once: one file": 40,
     "an error that lasts: one file": 80,
+    "an error in one inbox, not the other": 40,
     "power cut, the worst disk: one file": 6,
     "power cut, the worst disk: quarantine: failed": 30,
     "power cut, the worst disk: retry": 30,
@@ -126,6 +129,7 @@ def _with_library(stage: Stage) -> Iterator[tuple[str, Make]]:
     for action, words in ((Action.FAIL_ONCE, "an error once"), (Action.FAIL_FROM, "an error that lasts")):
         for story in of_daemon:
             yield f"{words}: {story.name}", partial(_errors, stage, story, action)
+    yield "an error in one inbox, not the other", partial(_neighbours, stage)
     for name in _INTERRUPTED:
         yield f"an interrupted call: {name}", partial(_interruptions, stage, STORIES[name])
 
@@ -154,6 +158,11 @@ def _second_deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
 def _errors(stage: Stage, story: Story, action: Action, group: str) -> tuple[int, Cases]:
     calls = [call for call in deaths.calls_of(stage, story) if call.name != "send"]
     return len(calls), ((refusals.play, each) for each in refusals.refusals_of(group, story.name, calls, action))
+
+
+def _neighbours(stage: Stage, group: str) -> tuple[int, Cases]:
+    failures = list(neighbours.failures_of(stage, group))
+    return len({each.plan.at for each in failures}), ((neighbours.play, each) for each in failures)
 
 
 def _interruptions(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:

@@ -263,7 +263,7 @@ def _mounted_on_recorder(name: str, shelf: Path, where: Path) -> Iterator[Record
     finally:
         if loop:
             _sh("losetup", "--detach", loop)
-        _sh("umount", str(below))
+        _sh("umount", "--lazy", str(below))  # the loop device lets go of its file a moment later
 
 
 def _write_sparse(path: Path, data: bytearray) -> None:

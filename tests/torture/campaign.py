@@ -1,7 +1,9 @@
 """Plays many cases side by side, each worker on a stage of its own, and counts what came of them."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from collections import Counter
@@ -13,6 +15,7 @@ from typing import Any
 from stage import Stage, keep_mounts_private, stage
 
 _SILENCE_SECONDS = 300.0
+_SIGNAL_WHEN_PARENT_DIES = 1  # PR_SET_PDEATHSIG
 
 
 @dataclass
@@ -111,6 +114,7 @@ def _next(done: Any, workers: list[Any]) -> Verdict:  # noqa: ANN401 - what mult
 
 
 def _work(todo: Any, done: Any) -> None:  # noqa: ANN401 - what multiprocessing gives
+    ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_DIES, signal.SIGTERM)  # nobody plays on alone
     try:
         keep_mounts_private()
         with stage() as own:

@@ -60,19 +60,19 @@ class Scene:
 
     pictures: Sequence[Picture]
     foreign: dict[str, bytes]
-    deletes_originals: bool
+    settings: dict[str, object]
     traits: Trait
     root: str
 
     def set_up(self, stage: Stage) -> None:
         stage.clear()
-        stage.deletes_originals = self.deletes_originals
+        stage.settings = dict(self.settings)
         stage.foreign, stage.traits = dict(self.foreign), self.traits
 
     @classmethod
     def of(cls, stage: Stage, pictures: Sequence[Picture]) -> "Scene":
         assert not stage.elsewhere, "the model knows one file system"
-        return cls(pictures, dict(stage.foreign), stage.deletes_originals, stage.traits, str(stage.root))
+        return cls(pictures, dict(stage.foreign), dict(stage.settings), stage.traits, str(stage.root))
 
 
 @dataclass(frozen=True)

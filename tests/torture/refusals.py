@@ -12,7 +12,7 @@ from faults import Action, Call, Plan, Trait
 from nursery import Ending
 from stage import Fate, Picture, Stage
 from stories import STORIES, Outcome
-from witness import complaints, history
+from witness import complaints, history, names_in
 
 NUMBERS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
 _SAID = {
@@ -75,13 +75,13 @@ def _suffer(stage: Stage, plan: Plan) -> Iterator[str]:
     if plan.action is not Action.FAIL_FROM:
         return
     until = time.monotonic() + _TOLD_SECONDS
-    while not (is_told := _is_told(stage, plan.number)) and not stage.nursery.is_over() and time.monotonic() < until:
+    while not _is_told(stage, plan.number) and not stage.nursery.is_over() and time.monotonic() < until:
         if not stage.faults.struck and _is_finished(stage, 0):
             break
         time.sleep(_LOOK_SECONDS)
-    if stage.faults.struck and not is_told and not stage.nursery.is_over():
-        yield f"nothing says: {_SAID[plan.number]}"
     time.sleep(_SUFFERING_SECONDS)
+    if stage.faults.struck and not _is_told(stage, plan.number) and not stage.nursery.is_over():
+        yield f"nothing says: {_SAID[plan.number]}"
     stage.faults.lift()
 
 
@@ -94,7 +94,7 @@ def _recover(stage: Stage, outcome: Outcome) -> Iterator[str]:
             if not _could_not_start(stage, ending):
                 yield f"the daemon went: {ending.word} {ending.error}"
             return
-        if _is_finished(stage, _lines(outcome())):
+        if _is_finished(stage, _told_files(outcome())):
             break
         time.sleep(_LOOK_SECONDS)
     else:
@@ -110,13 +110,13 @@ def _could_not_start(stage: Stage, ending: Ending) -> bool:
     return ending.word == "raised" and ending.error.startswith("FolderFault") and "daemon.started" not in stage.log()
 
 
-def _is_finished(stage: Stage, lines: int) -> bool:
+def _is_finished(stage: Stage, files: int) -> bool:
     if any((stage.root / "state" / "journal").glob("*.json")):
         return False
-    return len(history(stage)[0]) >= max(1, lines)
+    return sum(len(names_in(line)) for line in history(stage)[0]) >= max(1, files)
 
 
-def _lines(pictures: Sequence[Picture]) -> int:
+def _told_files(pictures: Sequence[Picture]) -> int:
     return sum(1 + len(picture.earlier) for picture in pictures if picture.fate is not Fate.STAYS)
 
 

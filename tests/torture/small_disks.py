@@ -19,7 +19,6 @@ from stage import Stage, picture
 _DELIVERED_SECONDS = 20.0
 _LOOK_SECONDS = 0.02
 MAKES = ("tmpfs", "ext4")
-_FOLDERS = ("inbox", "outbox", "quarantine", "originals")
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,13 @@ def why_not(make: str) -> str:
 
 def play(stage: Stage, trouble: Trouble) -> Verdict:
     stage.clear()
-    small = stage.root / "small"
-    for folder in _FOLDERS:
-        (small / folder).mkdir(parents=True)
-    with _mounted(trouble, stage, small / trouble.folder):
-        for folder in _FOLDERS:
-            (small / folder).mkdir(exist_ok=True)
-        stage.more_inboxes = (
-            f"  small: {{path: {small}/inbox, outbox: {small}/outbox, originals: {small}/originals, "
-            f"quarantine: {small}/quarantine, settle_seconds: 0}}\n"
-        )
+    where = stage.root / "small" / trouble.folder
+    where.mkdir(parents=True)
+    with _mounted(trouble, stage, where):
+        small = stage.add_inbox("small")
         faults = list(_live_through(stage, trouble, small))
-    where = f"{trouble.make}, {trouble.folder or 'all folders'}, {'full' if trouble.is_full else 'read-only'}"
-    return Verdict(trouble.group, was_struck=True, faults=[*faults, *breaks(stage)], at=where)
+    what = f"{trouble.make}, {trouble.folder or 'all folders'}, {'full' if trouble.is_full else 'read-only'}"
+    return Verdict(trouble.group, was_struck=True, faults=[*faults, *breaks(stage)], at=what)
 
 
 def _live_through(stage: Stage, trouble: Trouble, small: Path) -> Iterator[str]:
@@ -72,15 +65,15 @@ def _live_through(stage: Stage, trouble: Trouble, small: Path) -> Iterator[str]:
     try:
         stage.start()
         stage.drop(fourth)
-        if not _comes((stage.root / "outbox" / fourth.name).exists):
+        if not comes((stage.root / "outbox" / fourth.name).exists):
             yield "the other inbox does not go on"
-        if not _comes(partial(_is_told, stage, trouble)):
+        if not comes(partial(_is_told, stage, trouble)):
             yield "nothing says what is wrong"
         if (small / "outbox" / third.name).exists():
             yield "it was delivered although it could not be"
     finally:
         lift()
-    if not _comes(lambda: (small / "outbox" / third.name).exists() and (small / "originals" / third.name).exists()):
+    if not comes(lambda: (small / "outbox" / third.name).exists() and (small / "originals" / third.name).exists()):
         yield f"it does not go on when the disk is well again: {stage.log()[-600:]}"
     stage.nursery.stop()
     ending = stage.wait(_DELIVERED_SECONDS)
@@ -89,11 +82,11 @@ def _live_through(stage: Stage, trouble: Trouble, small: Path) -> Iterator[str]:
     if stage.sandbox.paid != 4 or stage.sandbox.sins:
         yield f"paid {stage.sandbox.paid} of 4, sins {stage.sandbox.sins}"
     for each in (first, third):
-        yield from _compare(small / "originals" / each.name, each.content)
-        yield from _compare(small / "outbox" / each.name, stage.expected(each))
+        yield from compare(small / "originals" / each.name, each.content)
+        yield from compare(small / "outbox" / each.name, stage.expected(each))
 
 
-def _compare(path: Path, content: bytes) -> Iterator[str]:
+def compare(path: Path, content: bytes) -> Iterator[str]:
     if not path.exists():
         yield f"{path.parent.name}/{path.name} is not there"
     elif path.read_bytes() != content:
@@ -110,7 +103,7 @@ def _is_told(stage: Stage, trouble: Trouble) -> bool:
     return False
 
 
-def _comes(question: Callable[[], bool]) -> bool:
+def comes(question: Callable[[], bool]) -> bool:
     until = time.monotonic() + _DELIVERED_SECONDS
     while not (answer := question()) and time.monotonic() < until:
         time.sleep(_LOOK_SECONDS)

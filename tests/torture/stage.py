@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -64,7 +65,7 @@ class Stage:
         self.root = aside / "root"
         self.traits = Trait.COUNT_SENDS
         self.elsewhere: dict[str, Path] = {}  # folders that lie on another file system
-        self.deletes_originals = False
+        self.settings: dict[str, object] = {}  # of the inbox, besides its folders
         self.foreign: dict[str, bytes] = {}  # files of other people below root, which must stay as they are
         self.more_inboxes = ""  # further lines of the configuration
         self._faults = faults
@@ -78,7 +79,7 @@ class Stage:
         self.traits = Trait.COUNT_SENDS
         for folder in self.elsewhere.values():
             shutil.rmtree(folder, ignore_errors=True)
-        self.elsewhere, self.deletes_originals = {}, False
+        self.elsewhere, self.settings = {}, {}
         self.foreign, self.more_inboxes = {}, ""
         shutil.rmtree(self.root, ignore_errors=True)
         for name in ("inbox", "outbox", "quarantine", "state"):
@@ -97,6 +98,15 @@ class Stage:
 
     def folder(self, name: str) -> Path:
         return self.elsewhere.get(name, self.root / name)
+
+    def add_inbox(self, name: str) -> Path:
+        """Configure one more inbox; return the folder that holds all of its own."""
+        own = self.root / name
+        folders = {folder: str(own / folder) for folder in ("outbox", "quarantine", "originals")}
+        for path in (own / "inbox", *map(Path, folders.values())):
+            path.mkdir(parents=True, exist_ok=True)
+        self.more_inboxes = f"  {name}: {json.dumps({'path': f'{own}/inbox', **folders, 'settle_seconds': 0})}\n"
+        return own
 
     @property
     def accomplice(self) -> Path:
@@ -181,13 +191,13 @@ class Stage:
 
     def _configured(self) -> Path:
         path = self.aside / "config.yaml"
-        originals = f", originals: {'delete' if self.deletes_originals else self.folder('originals')}"
+        folders = {name: str(self.folder(name)) for name in ("outbox", "quarantine", "originals")}
+        inbox = {"path": f"{self.root}/inbox", **folders, "settle_seconds": 0, **self.settings}
         path.write_text(
             f"api: {{base_url: '{self.sandbox.url}', requests_per_minute: 0, reads: v3}}\n"
             f"state_dir: {self.root}/state\n"
             "inboxes:\n"
-            f"  {INBOX}: {{path: {self.root}/inbox, outbox: {self.root}/outbox, "
-            f"quarantine: {self.folder('quarantine')}{originals}, settle_seconds: 0}}\n"
+            f"  {INBOX}: {json.dumps(inbox)}\n"
             f"{self.more_inboxes}",
             "utf-8",
         )

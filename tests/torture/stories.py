@@ -32,6 +32,8 @@ def _one_file(stage: Stage) -> Outcome:
 
 
 def _three_files(stage: Stage) -> Outcome:
+    """Three orders side by side."""
+    stage.settings["max_files_per_order"] = 1
     names = ["a.jpg", "sub folder/b.png", "sub folder/ü 100%.webp"]
     return _drop_all(stage, [picture(name, seed) for seed, name in enumerate(names)])
 
@@ -134,7 +136,7 @@ def _originals_elsewhere(stage: Stage) -> Outcome:
 
 
 def _originals_deleted(stage: Stage) -> Outcome:
-    stage.deletes_originals = True
+    stage.settings["originals"] = "delete"
     return _drop_all(stage, [replace(picture("a.jpg", 6), keeps_original=False)])
 
 

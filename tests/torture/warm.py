@@ -17,12 +17,14 @@ from watchfolder import config, daemon, intake
 from watchfolder.console import cli, logs
 from watchfolder.daemon import keeper
 from watchfolder.disk import places
+from watchfolder.intake import look
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, steps, tempo
 
-_FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
+_FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for people and for tests, only shorter
     tempo: {
         "FIRST_LOOK_SECONDS": 0.02,
+        "LEAST_BETWEEN_LOOKS_SECONDS": 0.02,
         "FOLDER_BACKOFF_SECONDS": 0.03,
         "FIRST_BACKOFF_SECONDS": 0.03,
         "LONGEST_BACKOFF_SECONDS": 0.06,
@@ -30,7 +32,8 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
         "RECOVERY_SPREAD_SECONDS": 0.05,
         "SUSPECT_SECONDS": 0.05,
     },
-    intake: {"_FAULT_SECONDS": 0.03},
+    intake: {"_FAULT_SECONDS": 0.03, "_HINDERED_SECONDS": (0.1, 0.1)},
+    look: {"_RIGHTS_SECONDS": 0.1},
     keeper: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
     daemon: {"_ONCE_TICK_SECONDS": 0.01, "_TICK_SECONDS": 0.05},
 }
@@ -39,7 +42,7 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
 def main() -> None:
     for module, values in _FAST.items():
         for name, seconds in values.items():
-            assert isinstance(getattr(module, name), float), f"{module.__name__} has no {name} any more"
+            assert type(getattr(module, name)) is type(seconds), f"{module.__name__} has no such {name} any more"
             setattr(module, name, seconds)
     for line in sys.stdin:
         run = json.loads(line)

@@ -116,7 +116,7 @@ def _of_history(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
     lines, torn = history(stage)
     if torn > 1:  # one cut may cost one line: what was being written, which is then written again
         yield f"history: {torn} unreadable lines"
-    found = Counter((str(line["outcome"]), str(name)) for line in lines for name in _names(line))
+    found = Counter((str(line["outcome"]), str(name)) for line in lines for name in names_in(line))
     expected = Counter(
         (str(fate), picture.name)
         for picture in pictures
@@ -132,7 +132,7 @@ def _of_history(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
             yield f"history: {count} lines for one order ({key[1]})"
 
 
-def _names(line: dict[str, object]) -> list[str]:
+def names_in(line: dict[str, object]) -> list[str]:
     files = line["files"]
     assert isinstance(files, list)
     return [os.fsdecode(unquote_to_bytes(file["name"])) for file in files]
