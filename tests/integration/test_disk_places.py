@@ -5,8 +5,10 @@ import fcntl
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -349,3 +351,66 @@ def test_rights_are_named_for_people(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(tmp_path / "a.jpg", 54321, 54322)
         assert disk.describe_rights(place(tmp_path, "a.jpg")) == "owner 54321, group 54322, mode 0640"
+
+
+# --- many files in a row
+
+
+def opened_folders() -> int:
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the descriptor that listed them
+            count += stat.S_ISDIR(os.fstat(int(name)).st_mode)
+    return count
+
+
+def test_folders_are_kept_open_for_as_long_as_the_block_lasts_and_no_more_than_some(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "a").write_bytes(b"%d" % number)
+    before = opened_folders()
+    with disk.folders_kept_open():
+        for turn in range(3):
+            for number in range(100):
+                place = Place(str(tmp_path), f"{number}/a")
+                assert disk.read_bytes(place, 10) == b"%d" % number, turn
+        assert 0 < opened_folders() - before <= 40
+    assert opened_folders() == before
+
+
+def test_a_folder_that_is_kept_open_is_the_one_that_was_reached_without_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret.jpg").write_bytes(b"secret")
+    (tmp_path / "root/sub").mkdir(parents=True)
+    (tmp_path / "root/sub/a.jpg").write_bytes(b"ours")
+    root = str(tmp_path / "root")
+    with disk.folders_kept_open():
+        assert disk.stat_of(Place(root, "sub/a.jpg")) is not None
+        (tmp_path / "root/sub").rename(tmp_path / "root/away")
+        (tmp_path / "root/sub").symlink_to(tmp_path / "outside")
+        assert disk.stat_of(Place(root, "sub/secret.jpg")) is None
+        assert disk.read_bytes(Place(root, "sub/a.jpg"), 10) == b"ours"
+    with pytest.raises(disk.NotAFolder):
+        disk.stat_of(Place(root, "sub/secret.jpg"))
+
+
+def test_other_threads_keep_their_own_folders(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    with disk.folders_kept_open():
+        assert disk.read_bytes(Place(str(tmp_path), "a"), 10) == b"1"
+        within = opened_folders()
+        thread = threading.Thread(target=disk.read_bytes, args=(Place(str(tmp_path), "a"), 10))
+        thread.start()
+        thread.join()
+        assert opened_folders() == within
+
+
+def test_a_plain_file_that_is_known_costs_no_look(tmp_path: Path) -> None:
+    for name in ("known.jpg", "new.jpg"):
+        (tmp_path / name).write_bytes(b"12345")
+    (tmp_path / "link.jpg").symlink_to("known.jpg")
+    known = {"known.jpg", "link.jpg"}
+    found = {entry.name: entry for entry in disk.scan(str(tmp_path), is_known=known.__contains__)}
+    assert found["known.jpg"] == Entry("known.jpg", -1, -1, is_regular=True)
+    assert found["new.jpg"].size == 5
+    assert not found["link.jpg"].is_regular  # however well known

@@ -6,6 +6,7 @@ The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kil
   only then act on it.
 * Move: rename without replacing, fsync the *source* folder, then the destination (btrfs otherwise keeps both names).
 * Publish: link the finished file to its final name, fsync the folder, only then drop the temporary name.
+* Many files in one gesture (Together): all renames or links, then each folder's fsync once, in the same order.
 * A failed fsync is final: never again on the same data; whoever tries again writes again, under a new name.
 * Folders are opened one by one, never through a link, so that no one on a share can lead us outside.
 
@@ -24,7 +25,8 @@ from watchfolder.disk.durable import (
     write_new,
 )
 from watchfolder.disk.limits import describe_rights, free_bytes, is_pinned, is_read_only, is_writable, longest_name
-from watchfolder.disk.moves import move, publish_new
+from watchfolder.disk.listing import folders_in, remove_empty_folders, scan
+from watchfolder.disk.moves import Together, move, publish_new
 from watchfolder.disk.places import (
     HIDDEN,
     Entry,
@@ -33,7 +35,7 @@ from watchfolder.disk.places import (
     Place,
     UnfitName,
     create_new,
-    folders_in,
+    folders_kept_open,
     has_writer,
     hidden_part,
     is_folder,
@@ -43,8 +45,6 @@ from watchfolder.disk.places import (
     open_regular,
     read_bytes,
     reading,
-    remove_empty_folders,
-    scan,
     sha256_of,
     stat_of,
     translated,
@@ -56,11 +56,13 @@ __all__ = [
     "NotAFolder",
     "NotRegular",
     "Place",
+    "Together",
     "UnfitName",
     "append_line",
     "create_new",
     "describe_rights",
     "folders_in",
+    "folders_kept_open",
     "free_bytes",
     "has_writer",
     "hidden_part",

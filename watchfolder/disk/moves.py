@@ -33,6 +33,38 @@ _PLACEHOLDER = b"watchfolder is putting a file here\n"
 _PRIVATE = 0o600
 
 
+class Together:
+    """Lets many files share their syncs: nothing done with it is durable, nor to be acted on, before `sync`.
+
+    Sources are synced before targets, and a published part goes only when its final name is durable.
+    """
+
+    def __init__(self) -> None:
+        self._sources: dict[tuple[str, str], None] = {}
+        self._targets: dict[tuple[str, str], None] = {}
+        self._parts: list[Place] = []
+
+    def moved(self, source: Place, target: Place) -> None:
+        self._sources[source.root, source.folder] = None
+        self._targets[target.root, target.folder] = None
+
+    def published(self, part: Place, target: Place) -> None:
+        self._parts.append(part)
+        self._targets[target.root, target.folder] = None
+
+    def removed(self, place: Place) -> None:
+        self._sources[place.root, place.folder] = None
+
+    def sync(self) -> None:
+        """Make it all durable. Raises FolderFault."""
+        for root, folder in [*self._sources, *self._targets]:
+            _sync(root, folder)
+        for part in self._parts:
+            _unlink(part)
+        for root, folder in dict.fromkeys((part.root, part.folder) for part in self._parts):
+            _sync(root, folder)
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write every byte: a short write is real (a signal, a nearly full disk)."""
     view = memoryview(data)
@@ -40,7 +72,7 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def move(source: Place, target: Place, *, owner: str) -> None:
+def move(source: Place, target: Place, *, owner: str, together: Together | None = None) -> None:
     """Move a file without replacing another; repeating a move that had happened, wholly or by half, is fine.
 
     `owner` signs the temporary copy when the move crosses file systems. The target's name must have been journalled
@@ -64,6 +96,9 @@ def move(source: Place, target: Place, *, owner: str) -> None:
                 if error.errno != errno.EXDEV:
                     raise
                 _copy_across(source, from_folder, target, to_folder, owner)
+            if together is not None:
+                together.moved(source, target)
+                return
             sync_folder(from_folder)
             sync_folder(to_folder)
     except FileNotFoundError:
@@ -102,7 +137,7 @@ def _require_gone(source: Place) -> None:
         raise FolderFault(f"{source.path}: the folder that it goes to has just vanished", code="EAGAIN")
 
 
-def publish_new(part: Place, target: Place) -> None:
+def publish_new(part: Place, target: Place, together: Together | None = None) -> None:
     """Give the finished, synced file `part` its final name on the same file system; then its temporary name goes.
 
     Raises FileExistsError when another file holds the name, FileNotFoundError when `part` is gone.
@@ -114,6 +149,9 @@ def publish_new(part: Place, target: Place) -> None:
             translated(target.path),
         ):
             _name(part, parts, target, folder)
+            if together is not None:
+                together.published(part, target)
+                return
             sync_folder(folder)
             with contextlib.suppress(FileNotFoundError):  # renamed, not linked
                 os.unlink(part.base, dir_fd=parts)
@@ -153,8 +191,22 @@ def _copy_beside(part: Place, target: Place) -> None:
 
 
 def _unlink(place: Place) -> None:
-    with contextlib.suppress(FileNotFoundError), open_folder(place.root, place.folder) as folder:
+    with (
+        contextlib.suppress(FileNotFoundError),
+        open_folder(place.root, place.folder) as folder,
+        translated(place.path),
+    ):
         os.unlink(place.base, dir_fd=folder)
+
+
+def _sync(root: str, relative: str) -> None:
+    """Sync a folder; one that is gone took the names in it along, and its own folder tells of that."""
+    with (
+        contextlib.suppress(FileNotFoundError),
+        open_folder(root, relative) as folder,
+        translated(os.path.join(root, relative)),
+    ):
+        sync_folder(folder)
 
 
 def _rename_new(from_folder: int, source: str, to_folder: int, target: str) -> None:

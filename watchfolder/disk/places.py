@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ _ANYBODY = 0o777  # less the umask
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _LIFE = secrets.token_hex(3)  # of this process
+_MOST_KEPT = 32  # folders that are open at once
+_kept = threading.local()
 _ANSWERS = (FileNotFoundError, FileExistsError, BlockingIOError)
 _PLAIN_WORDS = {
     errno.ENOSPC: "the disk is full",
@@ -110,6 +113,24 @@ def _unfit(path: str, error: OSError) -> UnfitName:
 
 
 @contextlib.contextmanager
+def folders_kept_open() -> Iterator[None]:
+    """Open each folder once for all the calls that this thread makes in the block.
+
+    For many files in a row: a folder stays the one that was reached without a link, whoever exchanges names meanwhile.
+    """
+    if getattr(_kept, "folders", None) is not None:
+        yield
+        return
+    _kept.folders = {}
+    try:
+        yield
+    finally:
+        folders, _kept.folders = _kept.folders, None
+        for descriptor in folders.values():
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
 def open_folder(root: str, relative: str = "", *, create: bool = False) -> Iterator[int]:
     """Open `relative` below `root`, one folder after the other, never through a link; give its descriptor.
 
@@ -117,6 +138,24 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
     Raises FileNotFoundError when something below root is missing; FolderFault when root itself is; NotAFolder when a
     link or a file is in the way.
     """
+    kept: dict[tuple[str, str], int] | None = getattr(_kept, "folders", None)
+    if kept is None:
+        descriptor = _descend(root, relative, create=create)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    else:
+        descriptor = kept.pop((root, relative), -1)
+        if descriptor < 0:
+            descriptor = _descend(root, relative, create=create)
+        if len(kept) >= _MOST_KEPT:  # the one that has not been used for longest: no block holds so many
+            os.close(kept.pop(next(iter(kept))))
+        kept[root, relative] = descriptor
+        yield descriptor
+
+
+def _descend(root: str, relative: str, *, create: bool) -> int:
     descriptor = _open_root(root)
     path = os.path.join(root, relative)
     with translated(path):
@@ -131,10 +170,7 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
                 code = errno.errorcode[error.errno]
                 raise NotAFolder(f"{path}: a file or a link is in the way of a folder", code=code) from error
             raise
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    return descriptor
 
 
 def _open_root(root: str) -> int:
@@ -298,83 +334,3 @@ def has_writer(descriptor: int) -> bool | None:
         return None
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
-
-
-def scan(
-    root: str,
-    relative: str = "",
-    *,
-    skip_folder: Callable[[str], bool] = lambda _name: False,
-    recursive: bool = True,
-    on_fault: Callable[[str, FolderFault], None] = lambda _folder, _fault: None,
-) -> Iterator[Entry]:
-    """Give every file below root/relative in one pass, whatever kind it is; links are never followed.
-
-    A folder that vanishes meanwhile is left out; one that cannot be read is told to `on_fault`. Only a fault of the
-    first folder is raised.
-    """
-    waiting = [relative]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            entries, folders = _list(root, folder)
-        except FileNotFoundError:
-            if folder == relative:
-                raise
-            continue
-        except FolderFault as fault:
-            if folder == relative:
-                raise
-            on_fault(folder, fault)
-            continue
-        yield from entries
-        if recursive:
-            waiting += [name for name in folders if not skip_folder(os.path.basename(name))]
-
-
-def _list(root: str, folder: str) -> tuple[list[Entry], list[str]]:
-    entries, folders = [], []
-    prefix = f"{folder}/" if folder else ""
-    with (
-        open_folder(root, folder) as descriptor,
-        translated(os.path.join(root, folder)),
-        os.scandir(descriptor) as found,
-    ):
-        for item in found:
-            try:
-                if item.is_dir(follow_symlinks=False):
-                    folders.append(prefix + item.name)
-                    continue
-                status = item.stat(follow_symlinks=False)
-            except FileNotFoundError:  # vanished between the listing and the look
-                continue
-            regular = stat.S_ISREG(status.st_mode)
-            entries.append(Entry(prefix + item.name, status.st_size, status.st_mtime_ns, regular))
-    return entries, folders
-
-
-def folders_in(root: str, relative: str = "") -> list[str]:
-    """Return the base names of the folders there, links left out; none when root/relative is not there."""
-    try:
-        with open_folder(root, relative) as folder, translated(root), os.scandir(folder) as found:
-            return sorted(item.name for item in found if item.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
-        return []
-
-
-def remove_empty_folders(root: str, relative: str) -> None:
-    """Remove `relative` below root and the folders above it, as far as they are empty; never root itself.
-
-    A courtesy: one that cannot be removed (a mount point, no right) stays, and so do those above it.
-    """
-    while relative:
-        above = os.path.dirname(relative)
-        try:
-            with open_folder(root, above) as parent, translated(os.path.join(root, relative)):
-                os.rmdir(os.path.basename(relative), dir_fd=parent)
-                sync_folder(parent)
-        except FileNotFoundError:
-            pass
-        except (FileExistsError, FolderFault):  # POSIX lets a folder that is not empty answer with either
-            return
-        relative = above

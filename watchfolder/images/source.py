@@ -38,6 +38,7 @@ class Source:
         self._label = label
         self._reads_left = READS_AT_MOST
         self._bytes_left = bytes_at_most
+        self._begin, self._ahead = 0, b""  # the last read, which small ones after it share
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes or raise Incomplete."""
@@ -46,7 +47,10 @@ class Source:
         self._bytes_left -= length
         if min(self._reads_left, self._bytes_left) < 0:
             raise Incomplete(f"the end of the {self._label} cannot be found")
-        found = self._read_at(offset, length)
+        if not self._begin <= offset <= offset + length <= self._begin + len(self._ahead):
+            self._begin = offset
+            self._ahead = self._read_at(offset, max(length, min(_PAGE, self.size - offset)))
+        found = self._ahead[offset - self._begin : offset - self._begin + length]
         if len(found) != length:  # it was cut shorter while we looked
             raise self.cut()
         return found
