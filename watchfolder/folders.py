@@ -77,6 +77,10 @@ class Folders:
             if free < 2 * size:
                 raise FolderFault(f"{path}: only {free} bytes are free, an order needs {2 * size}", code="ENOSPC")
 
+    def largest_order(self, inbox: Inbox) -> int:
+        """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""
+        return min(disk.free_bytes(path) for path in (inbox.outbox, inbox.originals, inbox.quarantine) if path) // 2
+
     def work(self, inbox: Inbox) -> Place:
         """Return our work folder in the inbox's file system."""
         return _within(_works(inbox), self._instance)

@@ -137,7 +137,7 @@ class Journal:
         """Append the order's line to the history, once per key and end."""
         if not self.needs_record(order):  # the step that follows failed, and this one is repeated
             return
-        if State.RELEASED not in order.times:  # else it was taken up and put back: it has had its line before
+        if not order.was_recorded:
             reached = order.times[order.state]
             history = Place(self.state_dir, f"history/{reached:%Y-%m}.jsonl")
             was_tried = order.key in self._unsure

@@ -111,6 +111,7 @@ class OrderFile(Record):
     mtime_ns: int
     sha256: str | None = None  # hex, of the bytes that were uploaded
     file_id: str | None = None  # the service's name for the input
+    result_id: str | None = None  # and for what it made of it, where it tells
     is_uploaded: bool = False
     part: RelativeName | None = None  # below the outbox: the verified download, waiting for its name
     delivery: RelativeName | None = None  # below the outbox: the final name, journalled before the link
@@ -144,6 +145,8 @@ class Order(Record):
     times: dict[State, AwareDatetime] = {}  # when each state was last reached
     order_id: str | None = None
     source: Key | None = None  # the superseded order whose work folder holds the files
+    half_of: Key | None = None  # the order that failed and was split, this being one of its halves
+    failed_since: AwareDatetime | None = None  # it failed while every order did: perhaps no fault of its pictures
     children: tuple["Order", ...] = ()  # of a superseded order
     was_rebuilt: bool = False  # the entry was lost; look for the order by name before creating it
     was_confirmed: bool = False  # from then on it counts as paid, whatever state it goes back to
@@ -157,6 +160,7 @@ class Order(Record):
     missing_since: AwareDatetime | None = None  # the service said once that it does not know the order
     expires_at: AwareDatetime | None = None  # until when the service keeps the results
     why: Why | None = None
+    was_recorded: bool = False  # a line of the history tells of its quarantine
     is_resumable: bool = False  # quarantined, yet alive and not failed at the service: the same bytes take it up again
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)

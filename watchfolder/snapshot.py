@@ -34,6 +34,7 @@ class Snapshot(Part):
     blocked_since: AwareDatetime | None = None
     is_down: bool = False  # the service has not answered for a while
     is_slowed: bool = False  # the service's refusals set the pace
+    limit: str = ""  # what keeps the flow from being faster now: service, plan, line, or nothing
     in_progress: int = 0  # files of orders under way
     delivered: int = 0  # files since the start
     quarantined: int = 0

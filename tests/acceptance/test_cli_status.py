@@ -6,6 +6,7 @@ import pwd
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,19 @@ from watchfolder.sandbox import Sandbox
 
 KEYS = {
     "": {
-        *("at", "headline", "is_running", "pid", "version", "started", "state_dir", "service", "inboxes", "deferred"),
+        *(
+            "at",
+            "headline",
+            "limit",
+            "is_running",
+            "pid",
+            "version",
+            "started",
+            "state_dir",
+            "service",
+            "inboxes",
+            "deferred",
+        ),
         *("held", "held_files", "quarantine", "faults", "broken_entries", "delivered", "delivered_bytes", "schema"),
     },
     "service": {"state", "reason", "code", "since"},
@@ -97,6 +110,16 @@ def test_a_running_daemon_is_seen_with_what_it_waits_for_and_has_delivered(studi
         assert told["service"]["state"] == "ok"
         assert told["inboxes"]["photos"]["state"] == "ok"
     assert status(studio)["is_running"] is False
+
+
+def test_what_sets_the_pace_is_said(studio: Studio) -> None:
+    studio.configure(api={"requests_per_minute": 15})
+    with studio.daemon():
+        for number in range(6):
+            studio.drop(f"{number}.jpg")
+            time.sleep(0.3)
+        wait_until(lambda: status(studio)["limit"] == "plan")
+        wait_until(lambda: "your plan's requests a minute set the pace" in status(studio)["headline"])
 
 
 def test_a_blocked_service_is_the_first_thing_said(studio: Studio, sandbox: Sandbox) -> None:

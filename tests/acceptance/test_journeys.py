@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 import yaml
@@ -93,7 +94,9 @@ class Studio:
             assert _leftovers(folder) == []
         assert list((self.root / "state/journal").iterdir()) == []
         lines = [json.loads(line) for line in self._history().splitlines()]
-        assert sorted(line["outcome"] for line in lines) == ["delivered"] * sum(map(len, self.dropped.values()))
+        assert {line["outcome"] for line in lines} == {"delivered"}
+        told = [(line["inbox"], unquote_to_bytes(file["name"]).decode()) for line in lines for file in line["files"]]
+        assert sorted(told) == sorted((inbox, name) for inbox, files in self.dropped.items() for name in files)
         assert len({line["key"] for line in lines}) == len(lines)
 
     def check_paid_once_each(self) -> None:

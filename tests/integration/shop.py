@@ -17,7 +17,7 @@ from watchfolder.folders import Folders
 from watchfolder.intake import Claims, Desk, Intake
 from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
-from watchfolder.pipeline import Bench, Pipeline, Room
+from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -70,15 +70,15 @@ class Shop:
         self.folders = Folders(self.config.state_dir, self.journal.instance)
         self.service = Service(self.config.api, transfers=4, stop=self.stop, pace=self.pace)
         self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None)
-        transfers = threading.Semaphore(4)
+        lanes = Lanes(4)
         self.intakes: dict[str, Intake] = {}
         rooms = {}
         for name, inbox in self.config.inboxes.items():
             publisher = Publisher(inbox, self.journal, self.folders)
             claims = Claims(inbox, self.config.api.kind, self.journal, self.folders, publisher)
-            desk = Desk(self.pipeline.room, lambda _order: None)
+            desk = Desk(self.pipeline.capacity.orders, self.pipeline.capacity.files, lambda _order: None)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
-            bench = Bench(inbox, self.journal, self.folders, publisher, self.service, transfers)
+            bench = Bench(inbox, self.journal, self.folders, publisher, self.service, lanes)
             rooms[name] = Room(bench, intake, lambda: None, 8)
         self.pipeline.rooms = rooms
 

@@ -18,6 +18,7 @@ from shop import OTHER, PICTURE, Shop, opened
 
 from watchfolder.api import create_body
 from watchfolder.config import Inbox
+from watchfolder.errors import FolderFault
 from watchfolder.intake import Answer, Decision, explain
 from watchfolder.intake.look import decide
 from watchfolder.intake.settle import Sighting
@@ -122,15 +123,90 @@ def test_a_touch_of_the_attributes_alone_does_not_start_the_clock_again(build: B
 
 
 def test_a_file_that_is_there_at_the_start_comes_through_the_same_wait(build: Build) -> None:
-    shop = build(orders_in_flight=100)
+    shop = build(api={"reads": "v3"})
     for number in range(100):
         shop.drop(f"{number}.jpg")
     shop.look(0.0)
     assert names(shop) == []
     shop.look(5.0)
-    shop.look(5.0)
     assert len(names(shop)) == 100
     assert shop.files("inbox") == []
+
+
+def orders(shop: Shop) -> list[list[str]]:
+    return [sorted(file.name for file in order.files) for order in shop.orders()]
+
+
+def test_a_settled_file_waits_half_a_second_at_most_for_others_that_are_about_to_settle(build: Build) -> None:
+    shop = build(api={"reads": "v3"})
+    for number in range(8):  # one every tenth of a second, and a last one long after
+        shop.drop(f"{number}.jpg")
+        shop.intake.nudge(f"{number}.jpg")
+        shop.look(number / 10)
+    assert shop.look(5.0) == pytest.approx(5.1)
+    shop.look(5.4)
+    assert orders(shop) == []
+    shop.look(5.51)
+    assert orders(shop) == [[f"{number}.jpg" for number in range(6)]]
+
+
+def test_a_lone_file_waits_for_none(build: Build) -> None:
+    shop = build(api={"reads": "v3"})
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    shop.drop("b.jpg")
+    shop.intake.nudge("b.jpg")
+    shop.look(0.9)
+    shop.look(5.0)
+    assert orders(shop) == [["a.jpg"]]
+
+
+def test_what_is_refused_is_no_part_of_an_order_of_many(build: Build) -> None:
+    shop = build(api={"reads": "v3"}, max_file_bytes=len(PICTURE) + 1)
+    for name in ("a.jpg", "c.jpg"):
+        shop.drop(name)
+    shop.drop("b.jpg", PICTURE + b"too long")
+    shop.look(0.0)
+    shop.look(5.0)
+    assert sorted(orders(shop)) == [["a.jpg", "c.jpg"], ["b.jpg"]]
+    assert [order.why is None for order in shop.orders() if len(order.files) > 1] == [True]
+
+
+def test_a_settled_file_that_waits_for_room_is_looked_at_anew_when_its_turn_comes(build: Build) -> None:
+    shop = build(api={"reads": "v3"}, max_files_per_order=1)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        shop.drop(name)
+    shop.look(0.0)
+    shop.look(5.0)
+    assert names(shop) == ["a.jpg"]  # the others wait until that is created
+    shop.drop("b.jpg", OTHER + b"rewritten")  # no event tells of it
+    (shop.folder("inbox") / "c.jpg").unlink()
+    shop.look(10.0)
+    shop.journal.advance(shop.order(), State.CREATED, order_id="1")
+    shop.look(11.0)
+    assert names(shop) == ["a.jpg"]
+    shop.look(16.1)
+    assert names(shop) == ["a.jpg", "b.jpg"]
+
+
+def test_a_fault_amid_the_decisions_forgets_no_file(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = build(api={"reads": "v3"})
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        shop.drop(name)
+    shop.look(0.0)
+
+    def breaks(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
+        if name == "b.jpg":
+            raise FolderFault("the share has gone", code="EIO")
+        return decide(inbox, name, sighting, now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("watchfolder.intake.decide", breaks)
+        shop.look(5.0)
+    assert not shop.intake.is_open
+    shop.look(6.0)
+    shop.look(11.0)
+    assert names(shop) == ["a.jpg", "b.jpg", "c.jpg"]
 
 
 def test_idle_means_that_nothing_settles(build: Build) -> None:

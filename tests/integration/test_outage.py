@@ -84,7 +84,9 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
             monkeypatch.setattr(module, name, hands[name])
     with (
         Sandbox(processing_seconds=0, look_seconds=0) as service,
-        opened(Shop(tmp_path, service, pace=PERSISTENT, scan_seconds=30.0)) as shop,
+        opened(
+            Shop(tmp_path, service, pace=PERSISTENT, scan_seconds=30.0, max_files_per_order=1, api={"reads": "v3"})
+        ) as shop,
     ):
         monkeypatch.setattr(shop.journal, "_now", clock.now)
         yield Day(shop, clock, service)

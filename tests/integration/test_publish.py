@@ -18,7 +18,7 @@ from watchfolder.errors import FolderFault, Retry
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, State, Why
-from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged, reasons
+from watchfolder.publish import ORDER_COPY, Fetch, Publisher, is_unchanged, reasons
 from watchfolder.sandbox.pictures import sample
 
 ORIGINAL = sample("jpeg", width=40, height=30, seed=1)
@@ -104,13 +104,13 @@ class Studio:
 
     def deliver(self, order: Order, picture: bytes = PROTECTED) -> Order:
         for index in range(len(order.files)):
-            if not order.files[index].is_delivered:
-                if order.files[index].part is None:
-                    order = self.publisher.receive(order, index, pouring(picture))
-                order = self.publisher.deliver(order, index)
-            if not order.files[index].is_placed:
-                order = self.publisher.place_original(order, index)
-        return order
+            if order.files[index].part is None:
+                order = self.received(order, pouring(picture), index)
+        order = self.publisher.deliver(order, [i for i, file in enumerate(order.files) if not file.is_delivered])
+        return self.publisher.place_originals(order, [i for i, file in enumerate(order.files) if not file.is_placed])
+
+    def received(self, order: Order, fetch: Fetch, index: int = 0) -> Order:
+        return self.publisher.accept(order, {index: self.publisher.receive(order.files[index], fetch)})
 
     def _leave(self, order: Order) -> None:
         self.publisher.clear_work(order)
@@ -214,7 +214,7 @@ def test_a_name_that_is_taken_gets_a_number(studio: Studio) -> None:
 
 
 def test_a_name_that_is_taken_at_the_last_moment_gets_a_number(studio: Studio) -> None:
-    order = studio.publisher.receive(studio.completed("a.jpg"), 0, pouring(PROTECTED))
+    order = studio.received(studio.completed("a.jpg"), pouring(PROTECTED))
     (studio.top / "outbox/a.jpg").write_bytes(b"somebody's")
     studio.live_again()
     studio.finish()
@@ -241,7 +241,7 @@ def test_a_file_in_the_place_of_a_folder_moves_the_folder_aside(studio: Studio) 
 
 
 def test_a_file_that_takes_a_folder_s_place_at_the_last_moment_moves_it_aside(studio: Studio) -> None:
-    studio.publisher.receive(studio.completed("shoot/a.jpg"), 0, pouring(PROTECTED))
+    studio.received(studio.completed("shoot/a.jpg"), pouring(PROTECTED))
     (studio.top / "outbox/shoot").write_bytes(b"somebody's")
     studio.live_again()
     studio.finish()
@@ -299,8 +299,8 @@ def test_the_deliveries_of_a_test_key_say_so_and_the_originals_are_set_apart(stu
 
 def test_originals_are_deleted_where_that_is_configured(open_studio: Open) -> None:
     studio = open_studio(originals="delete")
-    order = studio.publisher.receive(studio.completed("sub/a.jpg"), 0, pouring(PROTECTED))
-    order = studio.publisher.deliver(order, 0)
+    order = studio.received(studio.completed("sub/a.jpg"), pouring(PROTECTED))
+    order = studio.publisher.deliver(order, [0])
     assert studio.original(order).exists()
     studio.finish()
     assert studio.files("outbox") == {"sub/a.jpg": PROTECTED}
@@ -377,7 +377,7 @@ def test_only_a_plain_file_is_as_it_was_claimed(studio: Studio, what: str) -> No
 def test_what_is_not_the_whole_protected_picture_is_thrown_away(studio: Studio, content: bytes, code: str) -> None:
     order = studio.completed("a.jpg")
     with pytest.raises(Retry) as caught:
-        studio.publisher.receive(order, 0, pouring(content))
+        studio.received(order, pouring(content))
     assert caught.value.code == code
     assert studio.journal.get(order.key) == order
     assert studio.files("outbox") == {}
@@ -390,7 +390,7 @@ def test_a_download_that_breaks_off_leaves_nothing(studio: Studio) -> None:
         raise Retry("cut")
 
     with pytest.raises(Retry):
-        studio.publisher.receive(studio.completed("a.jpg"), 0, breaks_off)
+        studio.received(studio.completed("a.jpg"), breaks_off)
     assert studio.hidden("outbox") == []
 
 
@@ -398,7 +398,7 @@ def test_an_outbox_without_room_is_a_fault_of_the_folder(studio: Studio) -> None
     picture = sample("bmp", width=400, height=300, seed=5)
     order = studio.completed("a.jpg")
     with tmpfs(studio.top / "outbox", size="64k"), pytest.raises(FolderFault) as caught:
-        studio.publisher.receive(order, 0, pouring(picture))
+        studio.received(order, pouring(picture))
     assert caught.value.code == "ENOSPC"
 
 
@@ -408,15 +408,15 @@ def test_a_picture_is_seen_in_the_outbox_only_when_it_is_whole(studio: Studio) -
         assert studio.files("outbox") == {}
         return size
 
-    order = studio.publisher.receive(studio.completed("a.jpg"), 0, watched)
+    order = studio.received(studio.completed("a.jpg"), watched)
     assert studio.files("outbox") == {}
-    studio.publisher.deliver(order, 0)
+    studio.publisher.deliver(order, [0])
     assert studio.files("outbox") == {"a.jpg": PROTECTED}
 
 
 def test_what_a_person_has_taken_out_is_not_delivered_again(studio: Studio) -> None:
-    order = studio.publisher.receive(studio.completed("a.jpg"), 0, pouring(PROTECTED))
-    studio.publisher.deliver(order, 0)
+    order = studio.received(studio.completed("a.jpg"), pouring(PROTECTED))
+    studio.publisher.deliver(order, [0])
     (studio.top / "outbox/a.jpg").unlink()
     studio.live_again()  # the delivery itself had not been journalled yet
     studio.finish(PICTURES["png"])
@@ -515,7 +515,7 @@ def test_the_longest_name_has_its_reason_too(studio: Studio) -> None:
 
 def test_what_was_delivered_before_the_failure_is_no_failure(studio: Studio) -> None:
     order = studio.completed("a.jpg", "b.jpg")
-    order = studio.publisher.deliver(studio.publisher.receive(order, 0, pouring(PROTECTED)), 0)
+    order = studio.publisher.deliver(studio.received(order, pouring(PROTECTED)), [0])
     studio.journal.advance(order, State.QUARANTINING, why=WHY)
     studio.finish()
     assert studio.files("outbox") == {"a.jpg": PROTECTED}
@@ -769,9 +769,9 @@ def unmounted(folder: Path) -> Iterator[None]:
 
 
 def test_a_result_is_not_called_delivered_when_the_outbox_has_gone_since_it_was_received(studio: Studio) -> None:
-    order = studio.publisher.receive(studio.completed(), 0, pouring(PROTECTED))
+    order = studio.received(studio.completed(), pouring(PROTECTED))
     with unmounted(studio.top / "outbox"), pytest.raises(FolderFault, match="is the share mounted"):
-        studio.publisher.deliver(order, 0)
+        studio.publisher.deliver(order, [0])
     studio.finish()
     assert studio.files("outbox") == {"a.jpg": PROTECTED}
 
@@ -781,19 +781,19 @@ def test_an_original_is_not_called_vanished_when_the_inbox_has_gone_since_its_de
     open_studio: Open, settings: dict[str, str]
 ) -> None:
     studio = open_studio(**settings)
-    order = studio.publisher.receive(studio.completed(), 0, pouring(PROTECTED))
-    order = studio.publisher.deliver(order, 0)
+    order = studio.received(studio.completed(), pouring(PROTECTED))
+    order = studio.publisher.deliver(order, [0])
     with unmounted(studio.top / "inbox"), pytest.raises(FolderFault, match="is the share mounted"):
-        studio.publisher.place_original(order, 0)
+        studio.publisher.place_originals(order, [0])
     studio.finish()
     assert studio.files("originals") == ({} if settings else {"a.jpg": ORIGINAL})
     assert studio.has_clean_work()
 
 
 def test_nothing_is_put_into_the_empty_mount_point_of_the_originals(studio: Studio) -> None:
-    order = studio.publisher.receive(studio.completed(), 0, pouring(PROTECTED))
-    order = studio.publisher.deliver(order, 0)
+    order = studio.received(studio.completed(), pouring(PROTECTED))
+    order = studio.publisher.deliver(order, [0])
     with unmounted(studio.top / "originals"), pytest.raises(FolderFault, match="is the share mounted"):
-        studio.publisher.place_original(order, 0)
+        studio.publisher.place_originals(order, [0])
     studio.finish()
     assert studio.files("originals") == {"a.jpg": ORIGINAL}

@@ -114,7 +114,7 @@ def test_neither_key_nor_query_appears_even_in_tracebacks(style: Style) -> None:
         error = OSError(f"url: /b/k?X-Amz-Signature=5ecret and {SIGNED}")
         error.__cause__ = ValueError(f"Bearer {KEY}")
         event("request.failed", trace=error)
-        logging.getLogger("urllib3.connectionpool").warning("Retrying after %s: %s", KEY, "/b/k?X-Amz-Signature=5ecret")
+        logging.getLogger("library.pool").warning("Retrying after %s: %s", KEY, "/b/k?X-Amz-Signature=5ecret")
 
     text = "\n".join(logged(everything, style=style))
     assert KEY not in text
@@ -178,10 +178,10 @@ def test_json_in_the_journal_carries_the_priority_that_the_journal_takes_off(tmp
 
 
 def test_libraries_are_heard_from_warning_on_and_named() -> None:
-    library = logging.getLogger("urllib3.connectionpool")
+    library = logging.getLogger("library.pool")
     loud, quiet = lambda: library.warning("Task queue depth is %d", 3), lambda: library.info("quiet")
     [line] = logged(quiet, loud, level=logging.DEBUG)
-    assert without_time(line) == 'WARNING urllib3.connectionpool message="Task queue depth is 3"'
+    assert without_time(line) == 'WARNING library.pool message="Task queue depth is 3"'
 
 
 def test_the_level_is_that_of_our_own_events() -> None:

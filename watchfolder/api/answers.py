@@ -220,8 +220,19 @@ def read_found(data: object, order_name: str) -> tuple[Found | None, int]:
     return None, pages if isinstance(pages, int) else 1
 
 
+def read_statuses(data: object) -> Mapping[str, Status]:
+    """Return what one page of the list says; entries that cannot be read are left out."""
+    entries = _list(_object(data).get("orders"), "orders")
+    found = _readable(_ListedStatus, entries)
+    return {entry.order_id: entry.status for entry in found}
+
+
 class _Listed(_Read):
     order_id: Id
+
+
+class _ListedStatus(_Listed):
+    status: Annotated[Status, BeforeValidator(_status)]
 
 
 def faulty(what: str) -> Retry:

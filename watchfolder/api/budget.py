@@ -92,6 +92,7 @@ class Budget:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._waiting: list[tuple[Turn, int]] = []
+        self.waited_at = float("-inf")  # monotonic seconds: when a request last had to
 
     def take(self, turn: Turn) -> None:
         """Return when a request may be made.
@@ -123,6 +124,7 @@ class Budget:
                 if self._bucket.take(now, leaving=ahead):
                     return
                 seconds = self._bucket.wait_seconds(now, leaving=ahead)
+                self.waited_at = now
                 nap = self._bucket.wait_seconds(now)  # not `seconds`: whoever is ahead may give up
             if now + seconds > until:
                 raise NotYet("our own request budget is used up for now", retry_after_seconds=seconds)

@@ -5,6 +5,7 @@ import socket
 import threading
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from typing_extensions import override
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from watchfolder.api.alarm import Alarm
 from watchfolder.errors import Retry
 
 
@@ -30,7 +32,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._handles: dict[_Connection, socket.socket] = {}
         self._trouble = ""  # why the connection was cut
-        self._arm(seconds)
+        self._seconds = seconds
 
     @classmethod
     def of_this_call(cls) -> "Deadline":
@@ -38,13 +40,13 @@ class Deadline:
 
     def __enter__(self) -> Self:
         self._token = self._current.set(self)
-        self._timer.start()
+        self._alarm = self._armed(self._seconds)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._alarm.call_off()
         self._current.reset(self._token)
         with self._lock:
             for handle in self._handles.values():
@@ -60,9 +62,8 @@ class Deadline:
 
     def allow(self, seconds: float) -> None:
         """Begin again with another time, once the answer's headers have told how much is to come."""
-        self._timer.cancel()
-        self._arm(seconds)
-        self._timer.start()
+        self._alarm.call_off()
+        self._alarm = self._armed(seconds)
 
     def cut(self, trouble: str) -> None:
         with self._lock:
@@ -77,9 +78,8 @@ class Deadline:
         if self._trouble:
             raise Retry(self._trouble, code="DEADLINE")
 
-    def _arm(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self.cut, [f"the call took longer than {seconds:.0f} s"])
-        self._timer.daemon = True
+    def _armed(self, seconds: float) -> Alarm:
+        return Alarm(seconds, partial(self.cut, f"the call took longer than {seconds:.0f} s"))
 
 
 class _Connection(HTTPConnection):

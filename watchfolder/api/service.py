@@ -4,7 +4,7 @@ import ipaddress
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 from urllib.parse import quote, urlsplit
@@ -19,6 +19,7 @@ from watchfolder.api.answers import (
     Links,
     Look,
     Slot,
+    Status,
     confirm_body,
     faulty,
     read_created,
@@ -27,6 +28,7 @@ from watchfolder.api.answers import (
     read_links,
     read_look,
     read_slots,
+    read_statuses,
 )
 from watchfolder.api.budget import Budget, Turn
 from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
@@ -88,6 +90,16 @@ class Service:
         return self._reads or "v3"
 
     @property
+    def known_reads(self) -> Reads | None:
+        """Which reads the server knows, as far as that has shown."""
+        return self._reads
+
+    @property
+    def waited_at(self) -> float:
+        """When (monotonic seconds) a request last had to wait for the budget."""
+        return self._budget.waited_at
+
+    @property
     def is_slowed(self) -> bool:
         """Whether the service's refusals, not the configuration, set the pace."""
         return self._budget.is_limiting()
@@ -121,6 +133,11 @@ class Service:
             if found or page >= pages:
                 return found
         return None
+
+    def statuses(self) -> Mapping[str, Status]:
+        """Return the status of the newest hundred orders by their ids: cheaper than a look at each of several."""
+        path = "/api/v2/orders?page=1&limit=100"
+        return self._ask(Call.LIST, "GET", path, read_statuses, turn=Turn.DELIVERY)
 
     def ping(self) -> None:
         self._ask(Call.LIST, "GET", "/api/v2/orders?page=1&limit=1", lambda _: None)
@@ -188,12 +205,27 @@ class Service:
         self._reads = reads
         return answer
 
-    def _ask(self, call: Call, method: str, path: str, read: Callable[[object], _T], *, body: str | None = None) -> _T:
-        answer: _T = self._persist(self._ask_once, call, method, path, read, body)
+    def _ask(
+        self,
+        call: Call,
+        method: str,
+        path: str,
+        read: Callable[[object], _T],
+        *,
+        body: str | None = None,
+        turn: Turn | None = None,
+    ) -> _T:
+        if turn is None:
+            turn = Turn.PURCHASE if call in {Call.CREATE, Call.LIST} else Turn.DELIVERY
+
+        def ask_once() -> _T:
+            self._budget.take(turn)
+            return self._ask_once(call, method, path, read, body)
+
+        answer: _T = self._persist(ask_once)
         return answer
 
     def _ask_once(self, call: Call, method: str, path: str, read: Callable[[object], _T], body: str | None) -> _T:
-        self._budget.take(Turn.PURCHASE if call in {Call.CREATE, Call.LIST} else Turn.DELIVERY)
         headers = {**self._authorization, "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"

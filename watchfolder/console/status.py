@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from watchfolder.errors import FolderFault
 
 MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
+_PACES = {
+    "plan": "your plan's requests a minute set the pace",
+    "line": "the line to the service sets the pace",
+    "service": "the service sets the pace",
+}
 _SNAPSHOT_LIMIT = 16 << 20  # bytes
 
 
@@ -86,10 +91,14 @@ class InboxStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """`headline` says in one sentence what limits or blocks the flow, and what to do."""
+    """`headline` says in one sentence what limits or blocks the flow, and what to do.
+
+    `limit` is what keeps the flow from being faster now: plan, line, service, or nothing ("").
+    """
 
     at: datetime
     headline: str
+    limit: str
     is_running: bool
     pid: int | None
     version: str | None
@@ -132,10 +141,11 @@ def gather(config: Config, now: datetime) -> Status:
     }
     held = [order for order in live if order.inbox not in config.inboxes]
     deferred = [order for order in live if order.inbox in config.inboxes and not order.is_due(now)]
-    service = _service(snapshot)
+    service, limit = _service(snapshot), snapshot.limit if snapshot else ""
     return Status(
         at=now,
-        headline=printable(next(_worst_first(config, service, inboxes, held, is_running=is_running))),
+        headline=printable(next(_worst_first(config, service, inboxes, held, limit, is_running=is_running))),
+        limit=limit,
         is_running=is_running,
         pid=snapshot.pid if snapshot else None,
         version=snapshot.version if snapshot else __version__,
@@ -222,7 +232,7 @@ def _state(seen: InboxSnapshot | None) -> str:
 
 
 def _files(orders: Iterable[Order]) -> int:
-    return sum(len(order.files) for order in orders)
+    return sum(not file.is_placed for order in orders for file in order.files)
 
 
 def _order(order: Order) -> OrderStatus:
@@ -249,6 +259,7 @@ def _worst_first(
     service: ServiceStatus,
     inboxes: Mapping[str, InboxStatus],
     held: list[Order],
+    limit: str,
     *,
     is_running: bool,
 ) -> Iterator[str]:
@@ -278,4 +289,5 @@ def _worst_first(
     if service.state == "slowed":
         yield "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
     under_way = sum((inbox.waiting or 0) + inbox.in_progress + inbox.deferred for inbox in inboxes.values())
-    yield f"Working: {files(under_way)} under way" if under_way else "All done, nothing waits"
+    pace = f"; {_PACES[limit]}" if limit in _PACES else ""
+    yield f"Working: {files(under_way)} under way{pace}" if under_way else "All done, nothing waits"

@@ -59,10 +59,10 @@ class House:
             claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
-            desk = Desk(self._pipeline.room, lambda _order: self._bell.ring())
+            desk = Desk(self._pipeline.capacity.orders, self._pipeline.capacity.files, lambda _order: self._bell.ring())
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             keeper = self._keepers[name] = self._keeper(inbox, intake)
-            bench = Bench(inbox, self._journal, folders, publisher, self._service, self._lanes.of(name))
+            bench = Bench(inbox, self._journal, folders, publisher, self._service, self._lanes)
             rooms[name] = Room(bench, intake, keeper.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
         self._tell_held_orders()
@@ -204,14 +204,14 @@ class House:
         self._lanes.set_silent(name, is_silent=is_silent)
 
     def _waits_for_gate(self, intake: Intake) -> bool:
-        is_barred = self._pipeline.gate.fault is not None or self._pipeline.gate.is_down
+        is_barred = self._pipeline.capacity.is_barred
         return is_barred and intake.has_scanned
 
     def _left(self) -> list[str]:
         lines = []
-        gate = self._pipeline.gate
-        if gate.fault is not None:
-            lines.append(f"the service refuses: {gate.fault.reason}")
+        refusal = self._pipeline.capacity.refusal
+        if refusal is not None:
+            lines.append(f"the service refuses: {refusal.reason}")
         for name, keeper in self._keepers.items():
             if keeper.is_silent:
                 lines.append(f"{name}: a folder does not answer")
@@ -227,7 +227,8 @@ class House:
         return lines
 
     def _snapshot(self) -> Snapshot:
-        gate = self._pipeline.gate
+        gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
+        since = gate.since if gate.fault else self._pipeline.doubt.since
         live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
         return Snapshot(
             at=utc_now(),
@@ -235,12 +236,13 @@ class House:
             version=__version__,
             started=self._started,
             inboxes={name: self._inbox_snapshot(keeper) for name, keeper in self._keepers.items()},
-            blocked=gate.fault.reason if gate.fault else "",
-            blocked_code=gate.fault.code if gate.fault else "",
-            blocked_since=self._moment(gate.since) if gate.fault else None,
+            blocked=refusal.reason if refusal else "",
+            blocked_code=refusal.code if refusal else "",
+            blocked_since=self._moment(since) if refusal else None,
             is_down=gate.is_down,
             is_slowed=self._service.is_slowed,
-            in_progress=sum(len(order.files) for order in live),
+            limit=self._pipeline.capacity.limit(time.monotonic()),
+            in_progress=sum(not file.is_placed for order in live for file in order.files),
             delivered=self._pipeline.delivered,
             quarantined=self._pipeline.quarantined,
             delivered_bytes=self._pipeline.delivered_bytes,

@@ -12,38 +12,31 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from watchfolder import disk
 from watchfolder.config import Inbox
-from watchfolder.disk import NotAFolder, Place
+from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.intake.claim import Claims, Ready
+from watchfolder.intake.desk import Desk
+from watchfolder.intake.emptied import Emptied
+from watchfolder.intake.explained import explain
 from watchfolder.intake.look import Answer, Decision, decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.names import Ignored
-from watchfolder.order import Order
 
 __all__ = ["Answer", "Claims", "Decision", "Desk", "Intake", "Ready", "explain"]
 
-_MOST_DECISIONS = 64  # in one beat: then the nudges and the timers have their turn
-_EMPTY_FOLDER_SECONDS = 24 * 3600.0
+_MOST_DECISIONS = 256  # in one beat: then the nudges and the timers have their turn
+_GATHER_SECONDS = 0.5  # what a settled file waits, at most, for those that are about to settle
 _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with its pictures
-_REST_AFTER_SCAN = 9.0  # times its length: a share of a hundred thousand files must not keep us from the pictures
+_SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
 _HINDERED_SECONDS = (60.0, 3600.0)  # how soon a file that refused to be moved is tried again: doubles, up to
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
 _MAX_TOLD = 1000
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Where claimed orders go. `room` says how many more orders of this inbox the pipeline takes."""
-
-    room: Callable[[str], int]
-    admit: Callable[[Order], None]
 
 
 class Intake:
@@ -66,8 +59,9 @@ class Intake:
         self._sightings: dict[str, Sighting] = {}
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
-        self._quiet: dict[str, None] = {}  # names whose time has come, oldest first
-        self._emptied: dict[str, float] = {}
+        self._quiet: dict[str, float] = {}  # names whose time has come, oldest first, and when that was
+        self._must_wait = False  # for the pipeline, which will wake us: what is settled cannot be taken yet
+        self._emptied = Emptied(inbox.path)
         self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
         self._scan_at = 0.0
         self._reasons_at = 0.0
@@ -151,8 +145,8 @@ class Intake:
             self.report(fault, self._needs)
             self._tell_cause(fault)
             return now + _FAULT_SECONDS
-        if self._quiet and self._desk.room(self.inbox.name) > 0:
-            return now
+        if not self._must_wait and self._may_claim():
+            return self._gathers_until(now)
         return min(self._scan_at, self._timers[0][0] if self._timers else self._scan_at)
 
     def _require(self) -> None:
@@ -168,8 +162,9 @@ class Intake:
 
     def _tell(self, fault: FolderFault) -> None:
         self.fault = fault
-        if fault.reason != self._fault_told:
-            event("inbox.waits", logging.WARNING, inbox=self.inbox.name, reason=fault.reason, code=fault.code)
+        if fault.reason != self._fault_told:  # one line when it goes; another reason for the same absence is no other
+            name, level = ("inbox.waits_on", logging.INFO) if self._fault_told else ("inbox.waits", logging.WARNING)
+            event(name, level, inbox=self.inbox.name, reason=fault.reason, code=fault.code)
             self._fault_told = fault.reason
 
     def is_idle(self) -> bool:
@@ -186,9 +181,9 @@ class Intake:
         took = time.monotonic() - began
         for name in (self._sightings.keys() | self._decisions.keys()) - seen:
             self._drop(name)
-        self._scan_at = now + took + max(self.inbox.scan_seconds, _REST_AFTER_SCAN * took)
+        self._scan_at = now + max(self.inbox.scan_seconds, took / _SCANS_AT_MOST)
         self.has_scanned = True
-        self._remove_emptied_folders()
+        self._emptied.remove()
         if now >= self._reasons_at:
             self._reasons_at = now + _REASONS_SECONDS
             self._sweep_reasons()
@@ -238,13 +233,22 @@ class Intake:
 
         def tell(where: str, _fault: FolderFault) -> None:
             seen.add(where)
-            self._remember(where, Decision(Answer.STAY, _unreadable(self.inbox, where), is_warning=True))
+            rights = disk.describe_rights(Place(self.inbox.path, where))
+            self._remember(where, Decision(Answer.STAY, f"we may not read this folder: {rights}", is_warning=True))
 
-        found = disk.scan(self.inbox.path, folder, skip_folder=skip, recursive=self.inbox.recursive, on_fault=tell)
+        found = disk.scan(
+            self.inbox.path,
+            folder,
+            skip_folder=skip,
+            recursive=self.inbox.recursive,
+            is_known=self._quiet.__contains__,  # settled: looked at anew when its turn comes
+            on_fault=tell,
+        )
         for entry in found:
             if not self._ignored.file(os.path.basename(entry.name)):
                 seen.add(entry.name)
-                self._see(entry, now)
+                if entry.size >= 0:
+                    self._see(entry, now)
         return seen
 
     def _disturb(self, name: str, now: float) -> None:
@@ -285,59 +289,93 @@ class Intake:
             (name for name in woken if name in self._sightings),
             key=lambda name: (self._sightings[name].first_seen, self._sightings[name].mtime_ns),
         )
-        self._quiet.update(dict.fromkeys(oldest_first))
+        for name in oldest_first:
+            self._quiet.setdefault(name, now)
+
+    def _may_claim(self) -> bool:
+        return bool(self._quiet) and not self._claims.is_returning() and self._desk.room(self.inbox.name) > 0
+
+    def _gathers_until(self, now: float) -> float:
+        """Return until when it pays to wait for files that are about to settle; a lone file waits for none."""
+        if len(self._quiet) >= self.inbox.max_files_per_order or not self._timers:
+            return now
+        next_settles = self._timers[0][0]
+        return next_settles if next_settles <= next(iter(self._quiet.values())) + _GATHER_SECONDS else now
 
     def _work(self, now: float) -> None:
-        for _ in range(_MOST_DECISIONS):
-            if not self._quiet or self._desk.room(self.inbox.name) <= 0 or self._claims.is_returning():
-                return
-            name = next(iter(self._quiet))
-            del self._quiet[name]
+        """Claim what has settled: one file while they trickle, many in one order when they pour."""
+        if not self._may_claim() or self._gathers_until(now) > now:
+            return
+        most = self._desk.largest_order(self.inbox.name) if len(self._quiet) > 1 else 1
+        with disk.folders_kept_open():
+            ready = self._decide(now, most or self.inbox.max_files_per_order)
+        self._must_wait = most == 0 and bool(ready)
+        if self._must_wait:
+            self._quiet = {file.name: now for file in ready} | self._quiet
+        elif ready:
+            self._claim(ready, now)
+
+    def _decide(self, now: float, most: int) -> list[Ready]:
+        """Decide about what has settled, oldest first; return up to `most` files that one order may take."""
+        ready: list[Ready] = []
+        bytes_left = self._folders.largest_order(self.inbox)
+        for name in list(itertools.islice(self._quiet, _MOST_DECISIONS)):
             sighting = self._sightings.get(name)
-            if sighting is not None:
-                self._act(name, sighting, self._decide(name, sighting, now), now)
+            if len(ready) >= most or (ready and sighting is not None and sighting.size > bytes_left):
+                break
+            del self._quiet[name]
+            try:
+                taken = self._act(name, sighting, now) if sighting is not None else None
+            except FolderFault:  # has decided nothing about these files: their turn comes again, after the others'
+                self._quiet.update(dict.fromkeys([*(file.name for file in ready), name], now))
+                raise
+            if taken is not None:
+                ready.append(taken)
+                bytes_left -= taken.size
+        return ready
 
-    def _decide(self, name: str, sighting: Sighting, now: float) -> Decision:
-        try:
-            return decide(self.inbox, name, sighting, now)
-        except FolderFault:  # has decided nothing about the file: its turn comes again, after the others'
-            self._quiet[name] = None
-            raise
-
-    def _act(self, name: str, sighting: Sighting, decision: Decision, now: float) -> None:
-        if decision.answer is Answer.GONE:
-            self._drop(name)
-        elif decision.answer in {Answer.TAKE, Answer.REFUSE}:
-            self._claim(name, sighting, decision, now)
-        else:
-            self._put_off(name, decision)
+    def _act(self, name: str, sighting: Sighting, now: float) -> Ready | None:
+        """Do with a settled file what is to be done, or return it as ready to be claimed."""
+        decision = decide(self.inbox, name, sighting, now)
+        ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why)
+        match decision.answer:
+            case Answer.TAKE:
+                return ready
+            case Answer.REFUSE:
+                self._claim([ready], now)
+            case Answer.GONE:
+                self._drop(name)
+            case _:
+                self._put_off(name, decision)
+        return None
 
     def _put_off(self, name: str, decision: Decision) -> None:
         self._remember(name, decision)
         if decision.due is not None:
             heapq.heappush(self._timers, (decision.due, name))
 
-    def _claim(self, name: str, sighting: Sighting, decision: Decision, now: float) -> None:
+    def _claim(self, ready: Sequence[Ready], now: float) -> None:
+        sent = sum(file.size for file in ready if file.why is None)  # a refused file is not sent
         try:
             self._folders.require(self.inbox)
-            self._folders.require_room(self.inbox, 0 if decision.why else sighting.size)  # a refused file is not sent
+            self._folders.require_room(self.inbox, sent)
         except FolderFault:
-            self._needs = sighting.size
-            self._quiet[name] = None
+            self._needs = min(sent, ready[0].size)
+            self._quiet.update((file.name, now) for file in ready)
             raise
-        ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why)
-        before = self._decisions.get(name)
-        self._drop(name)  # whatever happens now, the next scan sees it afresh if it is still there
-        order = self._claims.claim([ready])
-        hindrance = self._claims.hindrances.pop(name, None)
-        if hindrance:
-            self._sightings[name] = sighting
-            self._decisions |= {name: before} if before else {}  # so that it is told once
-            self._hinder(name, sighting, hindrance, now)
-        folder = os.path.dirname(name)
-        if folder:
-            self._emptied[folder] = time.time()
-        self._desk.admit(order)
+        known = [(self._sightings[file.name], self._decisions.get(file.name)) for file in ready]
+        for file in ready:
+            self._drop(file.name)  # whatever happens now, the next scan sees it afresh if it is still there
+        orders = self._claims.claim(ready)
+        for file, (sighting, before) in zip(ready, known, strict=True):
+            hindrance = self._claims.hindrances.pop(file.name, None)
+            if hindrance:
+                self._sightings[file.name] = sighting
+                self._decisions |= {file.name: before} if before else {}  # so that it is told once
+                self._hinder(file.name, sighting, hindrance, now)
+        self._emptied.note({os.path.dirname(file.name) for file in ready} - {""})
+        for order in orders:
+            self._desk.admit(order)
 
     def _hinder(self, name: str, sighting: Sighting, reason: str, now: float) -> None:
         shortest, longest = _HINDERED_SECONDS
@@ -355,45 +393,3 @@ class Intake:
         self._sightings.pop(name, None)
         self._decisions.pop(name, None)
         self._quiet.pop(name, None)
-
-    def _remove_emptied_folders(self) -> None:
-        """Remove the sub-folders that our claims emptied, once they have been empty and unchanged for a day."""
-        horizon = time.time() - _EMPTY_FOLDER_SECONDS
-        for folder in [name for name, since in self._emptied.items() if since < horizon]:
-            try:
-                found = disk.stat_of(Place(self.inbox.path, folder))
-            except NotAFolder:  # something else has its place
-                found = None
-            if found is not None and found.st_mtime >= horizon:
-                self._emptied[folder] = found.st_mtime
-                continue
-            del self._emptied[folder]
-            if found is not None:
-                disk.remove_empty_folders(self.inbox.path, folder)
-
-
-def explain(inbox: Inbox, name: str, now: float, wall: float) -> Decision | str:
-    """Say what the daemon thinks of `name` in the inbox: a Decision, or the pattern that leaves it alone.
-
-    `now` is monotonic, `wall` the clock's seconds; without the daemon's memory, age counts from the last change of
-    the file or its name. Raises FolderFault.
-    """
-    ignored = Ignored(inbox.ignore)
-    folder, base = os.path.split(name)
-    parts = [part for part in folder.split("/") if part]
-    if parts and not inbox.recursive:
-        return "sub-folders are not watched (recursive: false)"
-    for pattern in [*map(ignored.folder, parts), ignored.file(base)]:
-        if pattern is not None:
-            return f"names like {pattern} are left alone (lift it with '!{pattern}' under ignore)"
-    found = disk.stat_of(Place(inbox.path, name))
-    if found is None:
-        return Decision(Answer.GONE, "there is no such file in the inbox")
-    if not disk.is_regular(found):
-        return Decision(Answer.STAY, "it is no plain file (a folder, a link, a pipe or a device)")
-    seen = now - max(0.0, wall - found.st_ctime)
-    return decide(inbox, name, Sighting(found.st_size, found.st_mtime_ns, first_seen=seen, since=seen), now)
-
-
-def _unreadable(inbox: Inbox, folder: str) -> str:
-    return f"we may not read this folder: {disk.describe_rights(Place(inbox.path, folder))}"

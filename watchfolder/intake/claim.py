@@ -48,15 +48,26 @@ class Claims:
         self._publisher = publisher
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved; who tells of it takes it out
 
-    def claim(self, ready: Sequence[Ready]) -> Order:
+    def claim(self, ready: Sequence[Ready]) -> list[Order]:
         """Take the files into one order; it is `released` when none of them could be taken after all.
 
-        The journal's entry is durable before the first rename, its copy in the work folder as well. Raises
-        FolderFault; `recover` then finds what was left half done.
+        A file whose bytes a parked order waits for goes into that one. The journal's entry is durable before the first
+        rename, its copy in the work folder as well. Raises FolderFault; `recover` then finds what was left half done.
         """
-        order = self._journal.begin(self._resumed(ready) or self._new_order(ready))
+        resumed = self._resumed(ready)
+        fresh = [file for file in ready if file.name not in resumed]
+        orders = [*resumed.values(), *([self._new_order(fresh)] if fresh else [])]
+        return [self._claim(order) for order in orders]
+
+    def _claim(self, order: Order) -> Order:
+        order = self._journal.begin(order)
         self._publisher.open_work(order)
-        return self._keep(order, [file for file in order.files if self._take(order, file)])
+        with disk.folders_kept_open():
+            together = disk.Together()
+            moved = [file for file in order.files if self._move(order, file, together)]
+            together.sync()
+            taken = [file for file in moved if self._is_as_seen(order, file)]
+        return self._keep(order, taken)
 
     def is_returning(self) -> bool:
         """Is a paid order on its way back to its parking place? Until it is there, its bytes must not be taken anew."""
@@ -90,44 +101,48 @@ class Claims:
             why=ready[0].why,
         )
 
-    def _resumed(self, ready: Sequence[Ready]) -> Order | None:
-        """Take up a parked order whose bytes have come back: what was paid is not paid again."""
-        if len(ready) != 1 or ready[0].why is not None:
-            return None
-        back, sha256 = ready[0], ""
+    def _resumed(self, ready: Sequence[Ready]) -> dict[str, Order]:
+        """Take up the parked orders whose bytes have come back: what was paid is not paid again."""
+        waiting: dict[int, list[Order]] = {}
         for parked in self._journal.parked():
-            if (parked.kind, parked.strength, len(parked.files)) != (self._kind, self._inbox.strength, 1):
-                continue
-            old = parked.files[0]
-            if old.size != back.size or old.sha256 is None:
+            if (parked.kind, parked.strength, len(parked.files)) == (self._kind, self._inbox.strength, 1):
+                waiting.setdefault(parked.files[0].size, []).append(parked)
+        resumed = {}
+        for back in ready:
+            if back.why is not None or not waiting.get(back.size):
                 continue
             try:
-                sha256 = sha256 or disk.sha256_of(Place(self._inbox.path, back.name))
+                sha256 = disk.sha256_of(Place(self._inbox.path, back.name))
             except (FileNotFoundError, NotAFolder, NotRegular):  # gone again: the claim finds that out, too
-                return None
-            if old.sha256 != sha256:
                 continue
-            file = OrderFile(
-                name=back.name,
-                sent_name=old.sent_name,
-                media_type=old.media_type,
-                size=back.size,
-                mtime_ns=back.mtime_ns,
-                sha256=old.sha256,
-                file_id=old.file_id,
-            )
-            event("order.resumed", order=parked.key, inbox=self._inbox.name, file=back.name, order_id=parked.order_id)
-            fresh: dict[str, object] = {"inbox": self._inbox.name, "files": (file,), "source": None, "redos": 0}
-            fresh |= {"why": None, "is_resumable": False, "deaths": 0, "failures": 0, "failing_seconds": 0.0}
-            fresh |= {"failed_at": None, "not_before": None, "trouble": "", "missing_since": None}
-            return parked.having(**fresh)
-        return None
+            found = next((order for order in waiting[back.size] if order.files[0].sha256 == sha256), None)
+            if found is not None:
+                waiting[back.size].remove(found)
+                resumed[back.name] = self._taken_up(found, back)
+        return resumed
 
-    def _take(self, order: Order, file: OrderFile) -> bool:
-        """Move one file into the work folder, and back when it is not what was looked at or still has a writer."""
+    def _taken_up(self, parked: Order, back: Ready) -> Order:
+        old = parked.files[0]
+        file = OrderFile(
+            name=back.name,
+            sent_name=old.sent_name,
+            media_type=old.media_type,
+            size=back.size,
+            mtime_ns=back.mtime_ns,
+            sha256=old.sha256,
+            file_id=old.file_id,
+        )
+        event("order.resumed", order=parked.key, inbox=self._inbox.name, file=back.name, order_id=parked.order_id)
+        fresh: dict[str, object] = {"inbox": self._inbox.name, "files": (file,), "source": None, "redos": 0}
+        fresh |= {"why": None, "is_resumable": False, "was_recorded": False, "deaths": 0, "failures": 0}
+        fresh |= {"failing_seconds": 0.0, "failed_at": None, "not_before": None, "trouble": "", "missing_since": None}
+        return parked.having(**fresh)
+
+    def _move(self, order: Order, file: OrderFile, together: disk.Together) -> bool:
+        """Move one file into the work folder."""
         source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
         try:
-            disk.move(source, target, owner=self._journal.instance)
+            disk.move(source, target, owner=self._journal.instance, together=together)
         except (FileNotFoundError, NotAFolder):  # also when its folder has just become a link
             return False
         except FolderFault as fault:
@@ -136,6 +151,11 @@ class Claims:
             rights = disk.describe_rights(Place(self._inbox.path, os.path.dirname(file.name) or "."))
             self.hindrances[file.name] = f"we may not move it ({fault.code}): its folder has {rights}"
             return False
+        return True
+
+    def _is_as_seen(self, order: Order, file: OrderFile) -> bool:
+        """Is what was moved the file that was looked at, and without a writer? Else it goes back."""
+        target = self._publisher.work_place(order, file)
         if is_unchanged(target, file) and not _has_writer(target):
             return True
         event("file.changed_at_claim", order=order.key, inbox=order.inbox, file=file.name)

@@ -3,13 +3,10 @@
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
+from watchfolder.api import Service, Status
 from watchfolder.config import Config
 from watchfolder.errors import FolderFault, Retry, WatchfolderError
 from watchfolder.events import event
@@ -17,51 +14,21 @@ from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.capacity import Capacity
+from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import PURCHASES, Gate
 from watchfolder.pipeline.lanes import Lanes
 from watchfolder.pipeline.outcomes import OBSTACLES, Outcomes, Wait
+from watchfolder.pipeline.room import Room
 from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS
+from watchfolder.pipeline.successors import part_with
+from watchfolder.pipeline.visits import Visits
 
 __all__ = ["Bench", "Gate", "Lanes", "Pipeline", "Room"]
 
 _SUSPECT_DEATHS = 2
 
-_SLOTLESS = frozenset({State.CLAIMING, State.QUARANTINED})
 _GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
-
-
-class Door(Protocol):
-    """What the pipeline knows of an inbox's intake."""
-
-    is_open: bool  # its folders are there, and what a crash left has been dealt with
-
-    def report(self, fault: FolderFault, needs: int = 0) -> None: ...
-
-    def nudge(self, name: str | None) -> None: ...
-
-
-@dataclass
-class Room:
-    """One inbox with those who work for it."""
-
-    bench: Bench
-    intake: Door
-    wake: Callable[[], None]  # its thread
-    most_steps: int  # side by side
-    wanted_at: float = float("-inf")
-    is_silent: bool = False  # a folder does not answer, so its steps may hang for ever
-    workers: ThreadPoolExecutor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.workers = ThreadPoolExecutor(self.most_steps, f"step-{self.bench.inbox.name}")
-
-
-@dataclass
-class Visit:
-    """When an order is next looked at. In memory only: after a restart every order is looked at once."""
-
-    at: float = 0.0
-    wait_seconds: float = 0.0
 
 
 class Pipeline:
@@ -69,36 +36,30 @@ class Pipeline:
 
     def __init__(self, config: Config, journal: Journal, stop: threading.Event, wake: Callable[[], None]) -> None:
         self.gate = Gate(config.api.blocked_probe_seconds)
-        self.rooms: Mapping[str, Room] = {}
-        self._config = config
+        self.doubt = Doubt(config.api.blocked_probe_seconds)
         self._journal = journal
         self._stop = stop
         self._wake = wake
         self._guard = threading.RLock()
         self._started = time.monotonic()
         self._running: dict[str, float] = {}  # key → when its last step began
-        self._visits: dict[str, Visit] = {}
+        self._visits = Visits()
+        self._no_list_until = float("-inf")
+        self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
         self._first_visit = {State.CONFIRMED: time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS}
-        self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, stop)
+        self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
         self.delivered = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
 
-    # --- questions
+    @property
+    def rooms(self) -> Mapping[str, Room]:
+        return self.capacity.rooms
 
-    def room(self, inbox: str) -> int:
-        """Return how many more orders of the inbox may be claimed now."""
-        now = time.monotonic()
-        self.rooms[inbox].wanted_at = now
-        if self._stop.is_set():
-            return 0
-        with self._guard:
-            counts = Counter(order.inbox for order in self._journal.orders() if self._holds_slot(order))
-        taken = sum(counts.values())
-        if self.gate.fault is not None or self.gate.is_down:
-            return 1 if taken == 0 and not self._has_live_order() else 0
-        wanting = sum(room.wanted_at > now - tempo.WANTS_SECONDS for room in self.rooms.values())
-        share = max(1, -(-self._config.orders_in_flight // max(1, wanting)))
-        return max(0, min(self._config.orders_in_flight - taken, share - counts[inbox]))
+    @rooms.setter
+    def rooms(self, rooms: Mapping[str, Room]) -> None:
+        self.capacity.rooms = rooms
+
+    # --- questions
 
     def is_idle(self, now: datetime) -> bool:
         """Can nothing move before some order's `not_before`, or before the gate opens?"""
@@ -126,13 +87,19 @@ class Pipeline:
             (order, at) for order in self._journal.orders() if (at := self._due_at(order, now, moment)) is not None
         ]
         is_trial = any(_is_suspect(order) and at <= now for order, at in times) or self._is_trying()
-        for order, at in sorted(times, key=lambda each: _urgency(each[0])):
+        in_doubt = self.doubt.fault is not None
+        asked = self._ask_list([order for order, at in times if at <= now], [order for order, _ in times], now)
+        for order, at in sorted(times, key=lambda each: _urgency(each[0], in_doubt=in_doubt)):
+            if order.key in asked:
+                continue
             if at > now:
                 due = min(due, at)
             elif self._may_start(order, now, is_trial=is_trial):
                 self._start(order, now)
         if self.gate.fault is not None:
             due = min(due, max(now + 1.0, self.gate.probe_due()))
+        if self.doubt.fault is not None:
+            due = min(due, max(now + 1.0, self.doubt.probe_due()))
         return due
 
     def drain(self, deadline: float) -> bool:
@@ -151,6 +118,7 @@ class Pipeline:
     def lift_blockade(self) -> None:
         """Try again now: a person has seen to the key or the credits."""
         self.gate.lift()
+        self.doubt.lift()
         self._wake()
 
     # --- when
@@ -187,7 +155,17 @@ class Pipeline:
             return True
         if self.gate.fault is not None and not self._has_order_in(self.gate.refused):
             self.gate.probe_with(order.state if order.state in PURCHASES else State.CLAIMED)
+        if order.state is State.CLAIMED and self.doubt.fault is not None:
+            return self._may_be_tried(order, now)
         return self.gate.lets_pass(order.state, now)
+
+    def _may_be_tried(self, order: Order, now: float) -> bool:
+        """May this order, or one file of it, show whether the service succeeds again?"""
+        if not self.doubt.may_probe(now):
+            return False
+        if len(order.files) > 1:  # one file of it is to stand alone, if none does yet
+            return not any(len(each.files) == 1 for each in self._journal.orders() if each.state is State.CLAIMED)
+        return self.gate.lets_pass(order.state, now) and self.doubt.take_probe(now)
 
     def _is_trying(self) -> bool:
         with self._guard:
@@ -200,31 +178,56 @@ class Pipeline:
             return True
         return is_trial and bool(self._running)
 
-    def _holds_slot(self, order: Order) -> bool:
-        if order.state in _SLOTLESS:
-            return False
-        room = self.rooms.get(order.inbox)
-        if room is not None and room.is_silent:
-            return False
-        if order.key in self._running:
-            return True
-        return room is not None and room.intake.is_open and order.is_due(utc_now())
-
-    def _has_live_order(self) -> bool:
-        return any(order.state in ASKS_SERVICE and order.inbox in self.rooms for order in self._journal.orders())
-
-    def _has_order_in(self, state: State | None) -> bool:
-        return any(order.state is state and order.inbox in self.rooms for order in self._journal.orders())
-
     def _can_move(self, order: Order, moment: datetime) -> bool:
         room = self.rooms.get(order.inbox)
         if room is None or not room.intake.is_open or order.state is State.CLAIMING or not order.is_due(moment):
             return False
         if order.state is State.QUARANTINED:
             return self._journal.needs_record(order)
+        if order.state is State.CLAIMED and self.doubt.fault is not None and not self.doubt.may_probe(time.monotonic()):
+            return False
         return not self.gate.bars(order.state)
 
+    def _has_order_in(self, state: State | None) -> bool:
+        return any(order.state is state and order.inbox in self.rooms for order in self._journal.orders())
+
     # --- running
+
+    def _ask_list(self, due: Sequence[Order], waiting: Sequence[Order], now: float) -> set[str]:
+        """Ask one list for all orders whose looks came too early, if that is cheaper; return the orders' keys."""
+        again = self._visits.asked_before(order for order in waiting if order.state is State.CONFIRMED)
+        keys = {order.key for order in again}
+        is_due = any(order.key in keys for order in due)
+        is_barred = self._stop.is_set() or self.gate.bars(State.CONFIRMED) or now < self._no_list_until
+        if not is_due or len(again) < tempo.LIST_PAYS or is_barred:
+            return set()
+        with self._guard:
+            self._running.update(dict.fromkeys(keys, now))
+        room = self.rooms[again[0].inbox]
+        room.workers.submit(self._take_list, room.bench.service, again)
+        return keys
+
+    def _take_list(self, service: Service, orders: Sequence[Order]) -> None:
+        statuses: Mapping[str, Status] = {}
+        try:
+            statuses = service.statuses()
+        except WatchfolderError as error:  # each is looked at by itself, which tells more
+            self._no_list_until = time.monotonic() + tempo.NO_LIST_SECONDS
+            event("service.no_list", orders=len(orders), reason=error.reason, code=error.code)
+        except Exception:  # noqa: BLE001 - nothing may end a worker silently
+            self._no_list_until = float("inf")
+            event("service.list_broke", logging.ERROR, trace=True)
+        finally:
+            now = time.monotonic()
+            for order in orders:
+                if statuses.get(order.order_id or "") is Status.IN_PROGRESS:
+                    self._visits.at_work(order.key, now, _age_seconds(order))
+                else:
+                    self._visits.look_alone(order.key, now)
+            with self._guard:
+                for order in orders:
+                    self._running.pop(order.key, None)
+            self._wake()
 
     def _start(self, order: Order, now: float) -> None:
         room = self.rooms[order.inbox]
@@ -261,7 +264,14 @@ class Pipeline:
         with self._guard:
             self._running.pop(key, None)
         self._wake()
-        room.wake()
+        self._wake_rooms(room)
+
+    def _wake_rooms(self, room: Room) -> None:
+        """Let those claim who wait for room."""
+        recently = time.monotonic() - tempo.WANTS_SECONDS
+        for each in self.rooms.values():
+            if each is room or each.wanted_at > recently:
+                each.wake()
 
     def _step(self, room: Room, order: Order) -> Order | None:
         """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
@@ -270,7 +280,7 @@ class Pipeline:
         with self._guard:
             self._running[order.key] = time.monotonic()
         try:
-            after = STEPS[order.state](room.bench, order)
+            after = self._do(room.bench, order)
         except WatchfolderError as error:
             return self._settle(room, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
@@ -279,10 +289,18 @@ class Pipeline:
                 f"an unexpected fault of watchfolder ({type(error).__name__})", code=type(error).__name__
             )
             return self._settle(room, order, unexpected)
-        self._note_success(order.state, after)
+        if after is None or after.state not in _GIVES_BACK:  # else the service may not even have been asked
+            self._note_success(order, after)
+        if order.state is State.CLAIMED:
+            self._wake_rooms(room)
         for name in _may_lie_in_inbox(order):
             room.intake.nudge(name)  # `run --once` must not end before that look
         return self._go_on(order, after)
+
+    def _do(self, bench: Bench, order: Order) -> Order | None:
+        if self.doubt.fault is not None and order.state is State.CLAIMED and len(order.files) > 1:
+            return part_with(bench, order, {0})
+        return STEPS[order.state](bench, order)
 
     def _settle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:
         """Take in a failed step; return the order when it goes on at once."""
@@ -297,14 +315,19 @@ class Pipeline:
     def _go_on(self, before: Order, after: Order | None) -> Order | None:
         """Return the order when its next step may follow at once; else note when it is visited next."""
         if after is not None and after.state is before.state:
-            self._look_later(before.key)
+            if after.state is State.CONFIRMED:
+                self._visits.at_work(before.key, time.monotonic(), _age_seconds(after))
+            else:
+                self._visit_later(before.key, tempo.FIRST_LOOK_SECONDS)
             return None
-        with self._guard:
-            self._visits.pop(before.key, None)
+        if after is not None and after.state is State.COMPLETED:
+            self._outcomes.complete(after)
+            self._visits.done(after, _age_seconds(after))
+        self._visits.forget(before.key)
         if after is None:
             return None
         if after.state is State.CONFIRMED:
-            self._visit_later(before.key, tempo.FIRST_LOOK_SECONDS)
+            self._visits.confirmed(after, time.monotonic())
             return None
         return after if self._follows_at_once(after) else None
 
@@ -313,7 +336,8 @@ class Pipeline:
             order.state not in ASKS_SERVICE or self.gate.lets_pass(order.state, time.monotonic())
         )
 
-    def _note_success(self, state: State, after: Order | None) -> None:
+    def _note_success(self, before: Order, after: Order | None) -> None:
+        state = before.state
         with self._guard:
             if state is State.COMPLETED and after is not None:
                 self.delivered += len(after.files)
@@ -323,24 +347,24 @@ class Pipeline:
         if state in ASKS_SERVICE:
             self._outcomes.succeed(state)
 
-    def _look_later(self, key: str) -> None:
-        with self._guard:
-            wait = self._visits.get(key, Visit()).wait_seconds
-        wait = min(tempo.LONGEST_LOOK_SECONDS, max(tempo.FIRST_LOOK_SECONDS, wait * tempo.LOOK_WIDENING))
-        self._visit_later(key, wait)
-
     def _visit_later(self, key: str, seconds: float) -> None:
-        with self._guard:
-            self._visits[key] = Visit(time.monotonic() + seconds, seconds)
+        self._visits.later(key, time.monotonic(), seconds)
 
 
 _LAST = list(STEPS)[::-1]
 
 
-def _urgency(order: Order) -> tuple[int, datetime]:
-    """Sort what brings a paid picture home before what begins a new one."""
+def _urgency(order: Order, *, in_doubt: bool) -> tuple[int, bool, bool, datetime]:
+    """Sort what brings a paid picture home before what begins a new one; in doubt, what tells most first."""
     place = _LAST.index(order.state) if order.state in STEPS else len(_LAST)
-    return place, min(order.times.values(), default=utc_now())
+    tells_less = in_doubt and order.failed_since is not None
+    return place, tells_less, in_doubt and len(order.files) > 1, min(order.times.values(), default=utc_now())
+
+
+def _age_seconds(order: Order) -> float:
+    """Return for how long the service has had the order."""
+    since = order.times.get(State.CONFIRMED)
+    return max(0.0, (utc_now() - since).total_seconds()) if since else 0.0
 
 
 def _is_suspect(order: Order) -> bool:

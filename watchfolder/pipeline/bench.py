@@ -1,7 +1,6 @@
 """What the steps of one inbox work with."""
 
 import time
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from watchfolder.api import Links, Look, Service
@@ -11,6 +10,7 @@ from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order
 from watchfolder.pipeline import tempo
+from watchfolder.pipeline.lanes import Lanes
 from watchfolder.publish import Publisher
 
 
@@ -23,9 +23,9 @@ class Bench:
     folders: Folders
     publisher: Publisher
     service: Service
-    transfers: AbstractContextManager[object]  # held while bytes come or go
+    lanes: Lanes
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
-    looks: dict[str, Look] = field(default_factory=dict)
+    puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
     looked_at: dict[str, float] = field(default_factory=dict)  # key → monotonic
 
@@ -44,9 +44,10 @@ class Bench:
         if order is None:
             self.forget(key)
             self.looked_at.pop(key, None)
+            self.puzzled.discard(key)
 
     def forget(self, key: str) -> None:
-        for memory in (self.urls, self.looks, self.links):
+        for memory in (self.urls, self.links):
             memory.pop(key, None)
 
 

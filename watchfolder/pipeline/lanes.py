@@ -1,52 +1,62 @@
-"""How many uploads and downloads go side by side, over all inboxes."""
+"""So many transfers at once, whoever asks: first come, first served."""
 
+import contextlib
 import threading
-from collections import Counter
-from types import TracebackType
+import time
+from collections import deque
+from collections.abc import Iterator
+
+
+class _Turn:
+    def __init__(self, inbox: str) -> None:
+        self.inbox = inbox
+        self.has_come = threading.Event()
 
 
 class Lanes:
-    """A limit that an inbox whose folder does not answer has no part in: what hangs there holds up nobody else."""
+    """Hands out the lanes in the order of asking, so that one order's hundred files do not hold up another's one.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken: Counter[str] = Counter()
+    Any thread may ask. Transfers have deadlines, but a share that hangs has none: while it is silent, its lanes do not
+    count.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.full_at = float("-inf")  # monotonic seconds: when all lanes were last taken
+        self._guard = threading.Lock()
+        self._waiting: deque[_Turn] = deque()
+        self._taken: set[_Turn] = set()
         self._silent: set[str] = set()
-        self._changed = threading.Condition()
 
-    def of(self, inbox: str) -> "Lane":
-        return Lane(self, inbox)
+    @contextlib.contextmanager
+    def one(self, inbox: str) -> Iterator[None]:
+        """Hold a lane for the length of the block; wait for it if need be."""
+        turn = _Turn(inbox)
+        with self._guard:
+            self._waiting.append(turn)
+            self._admit()
+            if self._busy() >= self.most:
+                self.full_at = time.monotonic()
+        turn.has_come.wait()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._taken.discard(turn)
+                self._admit()
 
     def set_silent(self, inbox: str, *, is_silent: bool) -> None:
-        with self._changed:
+        """Take in that the inbox's share does not answer, or does again."""
+        with self._guard:
             (self._silent.add if is_silent else self._silent.discard)(inbox)
-            self._changed.notify_all()
+            self._admit()
 
-    def take(self, inbox: str) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: inbox in self._silent or self._is_free())
-            self._taken[inbox] += 1
+    def _admit(self) -> None:
+        for turn in list(self._waiting):
+            if turn.inbox in self._silent or self._busy() < self.most:
+                self._waiting.remove(turn)
+                self._taken.add(turn)
+                turn.has_come.set()
 
-    def give_back(self, inbox: str) -> None:
-        with self._changed:
-            self._taken[inbox] -= 1
-            self._changed.notify_all()
-
-    def _is_free(self) -> bool:
-        return sum(count for inbox, count in self._taken.items() if inbox not in self._silent) < self._limit
-
-
-class Lane:
-    """One inbox's way to a lane: `with` waits until one is free."""
-
-    def __init__(self, lanes: Lanes, inbox: str) -> None:
-        self._lanes = lanes
-        self._inbox = inbox
-
-    def __enter__(self) -> None:
-        self._lanes.take(self._inbox)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lanes.give_back(self._inbox)
+    def _busy(self) -> int:
+        return sum(turn.inbox not in self._silent for turn in self._taken)

@@ -25,13 +25,17 @@ from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.steps import ASKS_SERVICE, FailedAtService, rekeyed, relocate
+from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, FailedAtService, relocate
+from watchfolder.pipeline.successors import halves, part_with, rekeyed
+from watchfolder.pipeline.transfer import TEST_KEY
 
 OBSTACLES = (NotAFolder, NotRegular)
 """A link or the like lies in the place of one order's file or folder: the inbox itself is well."""
 
 _GUILTY_DEATHS = 3
+_CRASHED = "CRASHED"
 _FAILED_CODES = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED"})
 
 
@@ -48,10 +52,13 @@ Follows = Order | Wait | None
 class Outcomes:
     """Decides, journals and logs; any worker may ask."""
 
-    def __init__(self, give_up_after_hours: float, journal: Journal, gate: Gate, stop: threading.Event) -> None:
+    def __init__(
+        self, give_up_after_hours: float, journal: Journal, gate: Gate, doubt: Doubt, stop: threading.Event
+    ) -> None:
         self._give_up_after_hours = give_up_after_hours
         self._journal = journal
         self._gate = gate
+        self._doubt = doubt
         self._stop = stop
         self._guard = threading.Lock()
         self._succeeded_at = float("-inf")
@@ -63,13 +70,21 @@ class Outcomes:
             if self._gate.succeed(state, self._succeeded_at):
                 event("service.unblocked")
 
+    def complete(self, order: Order) -> None:
+        """Take in that the service made something of an order: it was the pictures, where others failed."""
+        with self._guard:
+            if self._doubt.succeed(order):
+                event("service.succeeds_again")
+
     def is_guilty(self, order: Order) -> bool:
         """Did the process die three times in a row during this order's steps, the last time with it alone?"""
         return order.deaths >= _GUILTY_DEATHS and order.state in ASKS_SERVICE
 
     def convict(self, order: Order) -> Order:
+        if len(order.files) > 1 and not order.was_confirmed:
+            return self._split(order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
-        return self._quarantine(order, Reject(reason, code="CRASHED"))
+        return self._quarantine(order, Reject(reason, code=_CRASHED))
 
     def handle(self, bench: Bench, order: Order, error: WatchfolderError) -> Follows:
         """Decide what follows from a failed step: the order in another state, a wait, or what the journal now says."""
@@ -91,9 +106,9 @@ class Outcomes:
             case Forgotten():
                 return self._forgotten(order, error)
             case Reject():
-                return self._quarantine(order, error)
+                return self._refuse(order, error)
             case _:
-                return self._retry(order, error)
+                return self._retry(bench, order, error)
 
     def _tell_obstacle(self, order: Order, error: FolderFault) -> None:
         if isinstance(error, OBSTACLES) and order.trouble != error.reason:
@@ -123,7 +138,7 @@ class Outcomes:
         try:
             return relocate(bench, order)
         except Redo as again:  # a look cannot be sent back; whatever this is, it passes or gives up in time
-            return self._retry(order, again)
+            return self._retry(bench, order, again)
         except WatchfolderError as other:
             return self.handle(bench, self._journal.get(order.key) or order, other)
 
@@ -144,13 +159,42 @@ class Outcomes:
         event("order.rekeyed", logging.WARNING, order=order.key, inbox=order.inbox)
         return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order),))
 
+    def _refuse(self, order: Order, error: Reject) -> Order:
+        """Find out who is at fault: the service, one picture of many, or this one."""
+        is_of_the_storage = order.state is State.CREATED and len(order.files) == 1  # which looks at each file by itself
+        if is_of_the_storage or not _may_begin_anew(order, error):
+            return self._quarantine(order, error)
+        with self._guard:
+            is_news = self._doubt.fail(order, error.code, time.monotonic())
+            doubted = self._doubt.fault
+        if is_news and doubted is not None:
+            event("service.fails_all", logging.ERROR, reason=doubted.reason, said=error.reason)
+        if doubted is not None:
+            return self._put_off(order, error)
+        if len(order.files) == 1:
+            return self._quarantine(order, error)
+        return self._split(order, error.reason)
+
+    def _split(self, order: Order, reason: str) -> Order:
+        event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
+        return self._journal.advance(order, State.SUPERSEDING, children=halves(order))
+
+    def _put_off(self, order: Order, error: Reject) -> Order:
+        """Keep the order, under a new key, until the service shows that it can succeed at all."""
+        now = utc_now()
+        since = order.failed_since or now
+        if now - since > timedelta(hours=self._give_up_after_hours):
+            return self._quarantine(order, error)
+        again = rekeyed(order).having(failed_since=since)
+        return self._journal.advance(order, State.SUPERSEDING, children=(again,))
+
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
-        has_failed = isinstance(error, FailedAtService) or error.code in _FAILED_CODES
+        has_failed = _has_failed(error)
         failed = has_failed or order.order_id is None or is_gone
         why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code)
         return self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
 
-    def _retry(self, order: Order, error: WatchfolderError) -> Order | None:
+    def _retry(self, bench: Bench, order: Order, error: WatchfolderError) -> Order | None:
         """Put the order off, and give up when it has failed for long while the service was there for others."""
         with self._guard:
             if order.state in ASKS_SERVICE:
@@ -162,6 +206,9 @@ class Outcomes:
             lost = (now - order.failed_at).total_seconds()
         failing = order.failing_seconds + lost
         if failing > self._give_up_after_hours * 3600 and order.state in ASKS_SERVICE:
+            unsent = {index for index, file in enumerate(order.files) if not file.is_uploaded}
+            if order.state is State.CREATED and 0 < len(unsent) < len(order.files):
+                return part_with(bench, order, unsent)  # the others need not go down with them
             hours = f"{self._give_up_after_hours:g}"
             return self._quarantine(
                 order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)
@@ -181,6 +228,17 @@ class Outcomes:
             until=until.isoformat(timespec="seconds"),
         )
         return None
+
+
+def _has_failed(error: Reject) -> bool:
+    return isinstance(error, FailedAtService) or error.code in _FAILED_CODES
+
+
+def _may_begin_anew(order: Order, error: Reject) -> bool:
+    """Is nothing lost with the order as it is? What is paid and still there is not bought again."""
+    if error.code == TEST_KEY:
+        return False
+    return _has_failed(error) or not order.was_confirmed or (error.code == UPLOAD_LOST and len(order.files) > 1)
 
 
 def _sentence(text: str) -> str:

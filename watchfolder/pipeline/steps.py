@@ -1,20 +1,28 @@
 """The verbs between the states: one function each, found in STEPS. Each may find that it has already happened."""
 
+import hashlib
 import logging
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from watchfolder import disk
-from watchfolder.api import Look, Slot, Status, create_body
+from watchfolder.api import Look, Slot, Status
 from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
+from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench, id_of
-from watchfolder.pipeline.transfer import fetcher, remember_urls, send
-from watchfolder.publish import is_unchanged
+from watchfolder.pipeline.side_by_side import side_by_side
+from watchfolder.pipeline.successors import is_as_claimed, part_with, rekeyed, release_changed, supersede
+from watchfolder.pipeline.transfer import Fetching, Sending, remember_urls
+from watchfolder.publish import Received, is_unchanged
 
 MOST_REDOS = 5
+UPLOAD_LOST = "UPLOAD_LOST"
+_FAILURES_OF_ALL = 3  # so many failed transfers of one order are no single file's fault
 _STALE_CREATE = timedelta(hours=1)
 _S = State
 
@@ -26,8 +34,8 @@ class FailedAtService(Reject):
 def create(bench: Bench, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
     bench.folders.require(bench.inbox)
-    if not _is_as_claimed(bench, order):
-        return _release_changed(bench, order)
+    if not is_as_claimed(bench, order):
+        return release_changed(bench, order)
     bench.folders.require_room(bench.inbox, order.size)
     if order.order_id is not None:  # resumed from quarantine
         return _adopt(bench, order, order.order_id)
@@ -51,19 +59,36 @@ def create(bench: Bench, order: Order) -> Order:
 
 
 def upload(bench: Bench, order: Order) -> Order:
-    """Send each file that is not there yet."""
-    for index, file in enumerate(order.files):
-        if file.is_uploaded:
-            continue
-        if not is_unchanged(bench.publisher.work_place(order, file), file):
-            return _release_changed(bench, order)
-        with bench.transfers:
-            digest = send(bench, order, index)
-        if not is_unchanged(bench.publisher.work_place(order, file), file):
-            return _release_changed(bench, order)
-        order = order.with_file(index, is_uploaded=True, sha256=digest)
-        if index + 1 < len(order.files):
-            order = bench.journal.note(order)
+    """Send each file that is not there yet, several side by side."""
+    sending = Sending(bench, order)
+    has_changed = False
+    failures: dict[int, Exception] = {}
+    noted = time.monotonic()
+
+    def send(index: int) -> str:
+        with bench.lanes.one(bench.inbox.name):
+            return _send_unchanged(bench, order, index, sending)
+
+    waiting = [index for index, file in enumerate(order.files) if not file.is_uploaded]
+    with closing(side_by_side(send, waiting, most=bench.lanes.most)) as arrivals:
+        for group in arrivals:
+            for index, outcome in group:
+                if isinstance(outcome, Exception):
+                    failures[index] = outcome
+                elif outcome:
+                    order = order.with_file(index, is_uploaded=True, sha256=outcome)
+                else:
+                    has_changed = True
+            if has_changed or not _may_go_on(failures):
+                break
+            if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
+                order = bench.journal.note(order)
+                noted = time.monotonic()
+    if has_changed:
+        return release_changed(bench, order)
+    if failures:
+        order = bench.journal.note(order)
+        return _after_failures(bench, order, failures)
     bench.urls.pop(order.key, None)
     return bench.journal.advance(order, _S.UPLOADED)
 
@@ -72,8 +97,8 @@ def confirm(bench: Bench, order: Order) -> Order:
     """Start the processing. From the first attempt on the order counts as paid, unless it is refused."""
     is_first = not order.was_confirmed
     if is_first:
-        if not _is_as_claimed(bench, order):
-            return _release_changed(bench, order)
+        if not is_as_claimed(bench, order):
+            return release_changed(bench, order)
         order = bench.journal.note(order, was_confirmed=True)
     try:
         bench.service.confirm(order.confirm_key, id_of(order))
@@ -100,23 +125,53 @@ def look(bench: Bench, order: Order) -> Order:
         case Status.EXPIRED:
             raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
         case _:
-            if seen.status is Status.UNKNOWN and bench.looks.get(order.key) is None:  # say so once
+            if seen.status is Status.UNKNOWN and order.key not in bench.puzzled:  # say so once
                 event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
-            bench.looks[order.key] = seen
+                bench.puzzled.add(order.key)
             return order
 
 
 def deliver(bench: Bench, order: Order) -> Order:
-    """Fetch each result, put it into the outbox, and its original in its place."""
+    """Fetch the results, several side by side; each goes to the outbox as it arrives, and its original to its place."""
     bench.folders.require(bench.inbox)
-    for index, file in enumerate(order.files):
-        if not order.files[index].is_delivered:
-            if file.part is None:
-                order = bench.publisher.receive(order, index, fetcher(bench, order, index))
-            order = bench.publisher.deliver(order, index)
-        if not order.files[index].is_placed:
-            order = bench.publisher.place_original(order, index)
+    fetching = Fetching(bench, order)
+
+    def fetch(index: int) -> Received:
+        with bench.lanes.one(bench.inbox.name):
+            return bench.publisher.receive(order.files[index], fetching.of(index))
+
+    order = _bring_home(bench, order, [index for index, file in enumerate(order.files) if file.part is not None])
+    failures: dict[int, Exception] = {}
+    waiting = [index for index, file in enumerate(order.files) if file.part is None]
+    with closing(side_by_side(fetch, waiting, most=bench.lanes.most, drop=Received.discard)) as arrivals:
+        for group in arrivals:
+            good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
+            failures |= {index: outcome for index, outcome in group if isinstance(outcome, Exception)}
+            if good:
+                order = _bring_home(bench, _accept(bench, order, good), list(good))
+            if not _may_go_on(failures):
+                break
+    if failures:
+        raise _worst(failures.values())
     return bench.journal.advance(order, _S.DELIVERED)
+
+
+def _accept(bench: Bench, order: Order, good: Mapping[int, Received]) -> Order:
+    try:
+        return bench.publisher.accept(order, good)
+    except BaseException:
+        for result in good.values():
+            result.discard()
+        raise
+
+
+def _bring_home(bench: Bench, order: Order, indexes: Sequence[int]) -> Order:
+    """Deliver what was received, then put the originals where they belong."""
+    order = bench.publisher.deliver(order, [index for index in indexes if not order.files[index].is_delivered])
+    unplaced = [index for index in indexes if not order.files[index].is_placed]
+    if not unplaced:
+        return order
+    return bench.publisher.place_originals(order, unplaced)
 
 
 def record(bench: Bench, order: Order) -> None:
@@ -131,7 +186,7 @@ def put_back(bench: Bench, order: Order) -> Order | None:
     bench.folders.require(bench.inbox)
     order = bench.publisher.put_back(order)
     if order.was_confirmed:
-        return bench.journal.advance(order, _S.QUARANTINED, is_resumable=True)
+        return bench.journal.advance(order, _S.QUARANTINED, is_resumable=True, was_recorded=True)
     bench.journal.forget(order)
     return None
 
@@ -143,28 +198,25 @@ def set_aside(bench: Bench, order: Order) -> Order:
 
 
 def park(bench: Bench, order: Order) -> None:
-    """Write the history's line; the entry stays while the same bytes could still take the order up again."""
+    """Write the history's line; the entry stays while the same bytes could still take the order up again.
+
+    Of an order of many each file is parked by itself, for each may come back by itself.
+    """
     bench.journal.record(order)
     if not order.is_resumable:
         bench.journal.forget(order)
+    elif len(order.files) > 1:
+        for index, file in enumerate(order.files):
+            if not file.is_delivered:
+                bench.journal.note(_parked_alone(order, index), was_recorded=True)
+        bench.journal.forget(order)
 
 
-def supersede(bench: Bench, parent: Order) -> None:
-    """Put other orders in the place of this one: their entries, then their files, then this one goes."""
-    bench.folders.require(bench.inbox)
-    for child in parent.children:
-        begun = bench.journal.get(child.key) or bench.journal.begin(child)
-        if begun.state is _S.CLAIMING:
-            bench.publisher.move_over(parent, begun)
-            bench.journal.note(begun, source=None)
-    moved = {file.name for child in parent.children for file in child.files}
-    bench.publisher.put_back(parent, keep=moved)
-    bench.publisher.clear_work(parent)
-    bench.journal.forget(parent)
-    for child in parent.children:  # only now: none asks the service while its parent is there
-        waiting = bench.journal.get(child.key)
-        if waiting is not None and waiting.state is _S.CLAIMING:
-            bench.journal.advance(waiting, _S.CLAIMED)
+def _parked_alone(order: Order, index: int) -> Order:
+    """Return the entry of one file: under a key that is the same whenever this is repeated."""
+    digest = hashlib.sha256(f"{order.key}/{index}".encode()).digest()
+    key = str(uuid.UUID(bytes=digest[:16], version=4))
+    return order.having(key=key, files=(order.files[index],))
 
 
 Step = Callable[[Bench, Order], Order | None]
@@ -205,29 +257,14 @@ def relocate(bench: Bench, order: Order) -> Order:
     return _completed(bench, order, seen) if seen.status is Status.COMPLETE else order
 
 
-def rekeyed(order: Order) -> Order:
-    """Return the order that takes this one's place: the same files under a new key."""
-    key = str(uuid.uuid4())
-    return Order(
-        key=key,
-        confirm_key=str(uuid.uuid4()),
-        inbox=order.inbox,
-        kind=order.kind,
-        strength=order.strength,
-        body=create_body(key, [file.sent_name for file in order.files], order.strength),
-        files=tuple(file.having(file_id=None, is_uploaded=False) for file in order.files),
-        source=order.key,
-    )
-
-
 def _adopt(bench: Bench, order: Order, order_id: str) -> Order:
     event("order.adopted", order=order.key, inbox=order.inbox, order_id=order_id)
     return relocate(bench, bench.journal.advance(order, _S.CREATED, order_id=order_id))
 
 
 def _completed(bench: Bench, order: Order, seen: Look) -> Order:
-    bench.looks[order.key] = seen
-    files = _with_ids(order, seen.inputs)
+    made = {output.input_file_id: output.file_id for output in seen.outputs}
+    files = tuple(file.having(result_id=made.get(file.file_id)) for file in _with_ids(order, seen.inputs))
     return bench.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
 
 
@@ -238,7 +275,7 @@ def _go_back(bench: Bench, order: Order) -> Order:
         return order
     if order.redos >= MOST_REDOS:
         reason = f"The service lost the uploaded picture {MOST_REDOS} times."
-        raise Reject(reason, code="UPLOAD_LOST")
+        raise Reject(reason, code=UPLOAD_LOST)
     files = tuple(file.having(is_uploaded=False) for file in order.files)
     facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "was_confirmed": False}
     return bench.journal.advance(order, _S.CREATED, **facts)
@@ -251,22 +288,37 @@ def _failed(seen: Look) -> FailedAtService:
     return FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
 
 
-def _is_as_claimed(bench: Bench, order: Order) -> bool:
-    return all(is_unchanged(bench.publisher.work_place(order, file), file) for file in order.files)
+@disk.folders_kept_open()
+def _send_unchanged(bench: Bench, order: Order, index: int, sending: Sending) -> str:
+    """Return the SHA-256 of what was sent, "" if it was no longer the file that was claimed."""
+    file = order.files[index]
+    place = bench.publisher.work_place(order, file)
+    if not is_unchanged(place, file):
+        return ""
+    try:
+        digest = sending.send(index)
+    except FileNotFoundError:
+        return ""
+    return digest if is_unchanged(place, file) else ""
 
 
-def _release_changed(bench: Bench, order: Order) -> Order:
-    """Give the files back: what is there is no longer what was claimed, and nothing has been paid.
+def _may_go_on(failures: Mapping[int, Exception]) -> bool:
+    """Do the others of the order have a chance? One file's trouble is its own; that of many is everybody's."""
+    own = all(type(failure) in {Retry, Reject} for failure in failures.values())
+    return own and len(failures) < _FAILURES_OF_ALL
 
-    Of an order of many, the files that are as they were go on under a new key.
-    """
-    bench.folders.require(bench.inbox)  # else it is the whole share that is not there
-    bench.forget(order.key)
-    kept = tuple(file for file in order.files if is_unchanged(bench.publisher.work_place(order, file), file))
-    event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
-    if not kept:
-        return bench.journal.advance(order, _S.RELEASED)
-    return bench.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order.having(files=kept)),))
+
+def _after_failures(bench: Bench, order: Order, failures: Mapping[int, Exception]) -> Order:
+    """Part with the files that the storage will never take; anything else is tried again."""
+    rejected = {index for index, failure in failures.items() if isinstance(failure, Reject)}
+    if len(rejected) < len(failures) or len(order.files) == 1:
+        raise _worst(failures.values())
+    return part_with(bench, order, rejected)
+
+
+def _worst(failures: Iterable[Exception]) -> Exception:
+    """Choose the failure that decides what follows: what concerns all before what concerns one file."""
+    return min(failures, key=lambda failure: 2 * isinstance(failure, Reject) + (type(failure) is Retry))
 
 
 def _with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:

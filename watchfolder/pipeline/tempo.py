@@ -1,9 +1,14 @@
 """How long the pipeline waits for what. Seconds, all of them."""
 
-FIRST_LOOK_SECONDS = 2.0  # from confirm to the first look
+FIRST_LOOK_SECONDS = 2.0  # from confirm to the first look, before anything has been learned
 LOOK_WIDENING = 1.5
 LONGEST_LOOK_SECONDS = 15.0
 LEAST_BETWEEN_LOOKS_SECONDS = 1.0  # at one order, whatever the occasion
+LIST_PAYS = 3  # orders that are asked for again: one call to the list is cheaper than so many looks
+ASK_READS_AGAIN_SECONDS = 60.0
+LIMIT_SECONDS = 5.0  # for how long whatever made somebody wait is called the limit
+NO_LIST_SECONDS = 300.0  # for how long a list that failed is not asked for again
+REMEMBER_SECONDS = 1.0  # how often an order of many writes down which of its files are uploaded
 FIRST_BACKOFF_SECONDS = 30.0  # after a failure; doubles
 LONGEST_BACKOFF_SECONDS = 3600.0
 FOLDER_BACKOFF_SECONDS = 10.0

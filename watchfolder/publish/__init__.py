@@ -4,29 +4,27 @@ Every name is journalled before a file gets it, so each step here may find that 
 """
 
 import contextlib
-import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
-from watchfolder import disk, images, names
+from watchfolder import disk, names
 from watchfolder.config import Inbox
-from watchfolder.disk import NotAFolder, NotRegular, Place, UnfitName
-from watchfolder.errors import FolderFault, Retry
+from watchfolder.disk import NotAFolder, Place, UnfitName
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.publish import reasons
+from watchfolder.publish.free_names import free_name
+from watchfolder.publish.results import Fetch, Received, delivered_name, holds, receive
+
+__all__ = ["ORDER_COPY", "Fetch", "Publisher", "Received", "is_unchanged"]
 
 ORDER_COPY = ".order.json"
-_TEST_MARK = " (TEST)"
-_MOST_NUMBERS = 10_000
 
 _OBSTACLES = (FileExistsError, NotAFolder, UnfitName)  # another name may do
-
-Fetch = Callable[[Callable[[bytes], object]], int]
-"""Streams one result into a sink, returns the number of bytes; raises our errors."""
 
 
 class Publisher:
@@ -48,67 +46,75 @@ class Publisher:
         copy = Place(work.root, f"{work.name}/{order.key}/{ORDER_COPY}")
         disk.write_atomically(copy, order.model_dump_json().encode(), mode=0o600)
 
+    @disk.folders_kept_open()
     def move_over(self, parent: Order, child: Order) -> None:
         """Move the child's files from the work folder of the order that it replaces into its own."""
         self.open_work(child)
+        together = disk.Together()
         for file in child.files:
+            source, target = self._in_work(parent.key, file), self._in_work(child.key, file)
             with contextlib.suppress(FileNotFoundError):  # vanished: the child's next step finds that out
-                disk.move(self._in_work(parent.key, file), self._in_work(child.key, file), owner=self._journal.instance)
+                disk.move(source, target, owner=self._journal.instance, together=together)
+        together.sync()
 
-    def receive(self, order: Order, index: int, fetch: Fetch) -> Order:
-        """Download one result into a hidden file, verify it, and journal it with the name it shall get.
+    @disk.folders_kept_open()
+    def receive(self, file: OrderFile, fetch: Fetch) -> Received:
+        """Download one result into a hidden file and verify it; any thread may.
 
         Raises Retry when what came is not the whole protected picture.
         """
         part = disk.hidden_part(self.inbox.outbox, self._journal.instance)
         try:
-            size, digest = _download(part, fetch)
-            format_ = _verify(part, size, digest, order.files[index])
+            return receive(file, part, fetch)
         except FileNotFoundError:
             self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
             raise
         except BaseException:
             disk.remove(part, durable=False)
             raise
-        wanted = _delivered_name(order, order.files[index], format_)
-        delivery = self._free_name(self.inbox.outbox, wanted, is_ours=lambda place: _holds(place, size, digest))
-        facts = {"part": part.name, "delivery": delivery, "delivered_sha256": digest, "delivered_size": size}
-        return self._journal.note(order.with_file(index, **facts))
 
-    def deliver(self, order: Order, index: int) -> Order:
-        """Give the received picture its name in the outbox. Raises FolderFault."""
-        while True:
-            file = order.files[index]
-            assert file.part is not None  # noqa: S101 - received first
-            assert file.delivery is not None  # noqa: S101
-            part, target = Place(self.inbox.outbox, file.part), Place(self.inbox.outbox, file.delivery)
-            try:
-                disk.publish_new(part, target)
-            except FileNotFoundError:  # linked before a crash; a person may even have taken it out since
-                self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
-            except _OBSTACLES as obstacle:
-                if isinstance(obstacle, UnfitName) or not _holds(target, file.delivered_size, file.delivered_sha256):
-                    order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
-                    continue
-                disk.remove(part)
-            event("file.delivered", order=order.key, inbox=order.inbox, file=target.name, size=file.delivered_size)
-            return order.with_file(index, is_delivered=True)  # durable with the original's destination, next
+    @disk.folders_kept_open()
+    def accept(self, order: Order, received: Mapping[int, Received]) -> Order:
+        """Journal the results of these files, each with the name that it shall get."""
+        taken = {file.delivery for file in order.files}
+        for index, result in received.items():
+            wanted = delivered_name(order, order.files[index], result.format)
+            is_ours = partial(holds, size=result.size, sha256=result.sha256)
+            delivery = free_name(self.inbox.outbox, wanted, taken=taken, is_ours=is_ours)
+            taken.add(delivery)
+            facts = {"delivered_sha256": result.sha256, "delivered_size": result.size}
+            order = order.with_file(index, part=result.part.name, delivery=delivery, **facts)
+        return self._journal.note(order)
 
-    def place_original(self, order: Order, index: int) -> Order:
-        """Move the original of a delivered file to its place, or delete it as configured. Raises FolderFault."""
-        self._folders.require(self.inbox)  # a share can have gone while the result came
-        source = self.work_place(order, order.files[index])
-        if not is_unchanged(source, order.files[index]) and disk.stat_of(source) is not None:
-            event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=order.files[index].name)
-            order = self._settle(order, index, source, self.inbox.path, order.files[index].name)
-        elif order.kind == "test":
-            order = self._settle(order, index, source, self.inbox.quarantine, f"test/{order.files[index].name}")
-        elif self.inbox.originals is None:
-            order = self._journal.note(order)  # delivered must be durable before the original goes
-            disk.remove(source)
-        else:
-            order = self._settle(order, index, source, self.inbox.originals, order.files[index].name)
-        return order.with_file(index, is_placed=True)
+    @disk.folders_kept_open()
+    def deliver(self, order: Order, indexes: Sequence[int]) -> Order:
+        """Give the accepted pictures their names in the outbox. Raises FolderFault."""
+        together = disk.Together()
+        for index in indexes:
+            order = self._name(order, index, together)
+        together.sync()
+        for index in indexes:  # durable with the originals' destinations, next
+            order = order.with_file(index, is_delivered=True)
+            name, size = order.files[index].delivery, order.files[index].delivered_size
+            event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=size)
+        return order
+
+    @disk.folders_kept_open()
+    def place_originals(self, order: Order, indexes: Sequence[int]) -> Order:
+        """Move the originals of delivered files to their place, or delete them as configured. Raises FolderFault."""
+        self._folders.require(self.inbox)  # a share can have gone while the results came
+        goals = {index: goal for index in indexes if (goal := self._goal(order, index)) is not None}
+        order = self._journal.note(self._destined(order, goals))  # delivered must be durable before an original goes
+        together = disk.Together()
+        for index in indexes:
+            source = self.work_place(order, order.files[index])
+            if index in goals:
+                order = self._settle(order, index, source, *goals[index], together)
+            else:
+                disk.remove(source, durable=False)
+                together.removed(source)
+        together.sync()
+        return _placed(order, indexes)
 
     def set_aside(self, order: Order) -> Order:
         """Move the order's files to quarantine: the reason first, then the picture. Raises FolderFault."""
@@ -117,13 +123,13 @@ class Publisher:
             if file.is_placed:
                 continue
             if file.is_delivered:
-                order = self.place_original(order, index)
+                order = self.place_originals(order, [index])
                 continue
             found = disk.stat_of(source)
             if file.destination is None and found is None:
                 self._vanished(order, index)
             elif found is not None and not disk.is_regular(found):  # somebody's link or pipe in the picture's place
-                order = self._settle(order, index, source, self.inbox.path, file.name).with_file(index, is_placed=True)
+                order = self._give_back(order, [index])
             else:
                 order = self._set_aside(order, index, source)
         self.clear_work(order)
@@ -134,13 +140,12 @@ class Publisher:
 
         Each gets its own name where that is free.
         """
-        for index, file in enumerate(order.files):
-            source = self.work_place(order, file)
-            if file.is_placed or file.name in keep or (file.destination is None and disk.stat_of(source) is None):
-                continue
-            order = self._settle(order, index, source, self.inbox.path, file.name)
-            order = order.with_file(index, is_placed=True)
-        if not keep:
+        back = [index for index, file in enumerate(order.files) if self._goes_back(order, file, keep)]
+        if back:
+            order = self._give_back(order, back)
+        if keep:
+            self._clear_folders(order, [file for file in order.files if file.name not in keep])
+        else:
             self.clear_work(order)
         return order
 
@@ -149,7 +154,11 @@ class Publisher:
         work = self._folders.work(self.inbox)
         disk.sweep(work.root, f"{work.name}/{order.key}")  # of a copy that was being written when we died
         disk.remove(Place(work.root, f"{work.name}/{order.key}/{ORDER_COPY}"), durable=False)
-        for folder in sorted({os.path.dirname(f"{order.key}/{file.name}") for file in order.files}, reverse=True):
+        self._clear_folders(order, order.files)
+
+    def _clear_folders(self, order: Order, files: Iterable[OrderFile]) -> None:
+        work = self._folders.work(self.inbox)
+        for folder in sorted({os.path.dirname(f"{order.key}/{file.name}") for file in files}, reverse=True):
             disk.remove_empty_folders(work.root, f"{work.name}/{folder}")
 
     def sweep_reasons(self) -> None:
@@ -175,7 +184,7 @@ class Publisher:
     def _set_aside(self, order: Order, index: int, source: Place) -> Order:
         root = self.inbox.quarantine
         if order.files[index].destination is None:
-            wanted = self._free_name(root, order.files[index].name, reasons.SUFFIX)
+            wanted = free_name(root, order.files[index].name, reasons.SUFFIX)
             order = self._journal.note(order.with_file(index, destination=wanted))
         while True:
             file = order.files[index]
@@ -194,16 +203,71 @@ class Publisher:
             event("file.quarantined", order=order.key, inbox=order.inbox, file=target.name, reason=why)
             return order.with_file(index, is_placed=True)
 
-    def _settle(self, order: Order, index: int, source: Place, root: str, wanted: str) -> Order:
-        """Journal a free name, move there, and look for another one when somebody was quicker."""
-        if order.files[index].destination is None:
-            order = self._journal.note(order.with_file(index, destination=self._free_name(root, wanted)))
+    def _name(self, order: Order, index: int, together: disk.Together) -> Order:
+        """Link the accepted picture to its name, looking for another one when somebody was quicker."""
+        while True:
+            file = order.files[index]
+            assert file.part is not None  # noqa: S101 - accepted first
+            assert file.delivery is not None  # noqa: S101
+            part, target = Place(self.inbox.outbox, file.part), Place(self.inbox.outbox, file.delivery)
+            try:
+                disk.publish_new(part, target, together)
+            except FileNotFoundError:  # linked before a crash; a person may even have taken it out since
+                self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
+            except _OBSTACLES as obstacle:
+                if isinstance(obstacle, UnfitName) or not holds(target, file.delivered_size, file.delivered_sha256):
+                    order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
+                    continue
+                disk.remove(part)
+            return order
+
+    def _goal(self, order: Order, index: int) -> tuple[str, str] | None:
+        """Say where the original of a delivered file goes: a root and a name below it. None: it is deleted."""
+        file = order.files[index]
+        source = self.work_place(order, file)
+        if not is_unchanged(source, file) and disk.stat_of(source) is not None:
+            event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
+            return self.inbox.path, file.name
+        if order.kind == "test":
+            return self.inbox.quarantine, f"test/{file.name}"
+        return None if self.inbox.originals is None else (self.inbox.originals, file.name)
+
+    @disk.folders_kept_open()
+    def _give_back(self, order: Order, indexes: Sequence[int]) -> Order:
+        goals = {index: (self.inbox.path, order.files[index].name) for index in indexes}
+        order = self._journal.note(self._destined(order, goals))
+        together = disk.Together()
+        for index in indexes:
+            order = self._settle(order, index, self.work_place(order, order.files[index]), *goals[index], together)
+        together.sync()
+        return _placed(order, indexes)
+
+    def _goes_back(self, order: Order, file: OrderFile, keep: Collection[str]) -> bool:
+        if file.is_placed or file.name in keep:
+            return False
+        return file.destination is not None or disk.stat_of(self.work_place(order, file)) is not None
+
+    def _destined(self, order: Order, goals: Mapping[int, tuple[str, str]]) -> Order:
+        """Give each file that has none the name of its destination; none is durable yet."""
+        taken: dict[str, set[str]] = {}
+        for index, (root, wanted) in goals.items():
+            if order.files[index].destination is None:
+                names_there = taken.setdefault(root, set())
+                free = free_name(root, wanted, taken=names_there)
+                names_there.add(free)
+                order = order.with_file(index, destination=free)
+        return order
+
+    def _settle(
+        self, order: Order, index: int, source: Place, root: str, wanted: str, together: disk.Together
+    ) -> Order:
+        """Move to the journalled destination, looking for another name when somebody was quicker."""
         while True:
             destination = order.files[index].destination
-            assert destination is not None  # noqa: S101 - journalled above
+            assert destination is not None  # noqa: S101 - journalled before
             target = Place(root, destination)
             try:
-                disk.move(source, target, owner=self._journal.instance)
+                disk.move(source, target, owner=self._journal.instance, together=together)
             except _OBSTACLES as obstacle:
                 order = self._rename(order, index, "destination", target, wanted, obstacle)
             except FileNotFoundError:
@@ -234,38 +298,10 @@ class Publisher:
             event(
                 "file.renamed", logging.WARNING, inbox=order.inbox, file=place.path, to=wanted, reason=obstacle.reason
             )
-        free = self._free_name(place.root, wanted, *also)
+        free = free_name(place.root, wanted, *also)
         if free == place.name and isinstance(obstacle, NotAFolder):
             raise obstacle  # it stands where the file comes from
         return self._journal.note(order.with_file(index, **{fact: free}))
-
-    def _free_name(
-        self, root: str, wanted: str, *also: str, is_ours: Callable[[Place], bool] = lambda _place: False
-    ) -> str:
-        """Return the first name like `wanted`, or a plainer one where that cannot be, that nothing has.
-
-        Nor may anything have its forms with the suffixes in `also`.
-        """
-        try:
-            return self._free_form(root, wanted, also, is_ours)
-        except UnfitName:
-            plainer = names.plainer(wanted)
-            if plainer == wanted:
-                raise
-            return self._free_name(root, plainer, *also, is_ours=is_ours)
-
-    def _free_form(self, root: str, wanted: str, also: tuple[str, ...], is_ours: Callable[[Place], bool]) -> str:
-        folder, base = os.path.split(wanted)
-        limit = disk.longest_name(root)
-        for where in _folders(folder, limit):
-            with contextlib.suppress(NotAFolder):
-                for candidate in _candidates(base, limit):
-                    place = Place(root, os.path.join(where, candidate))
-                    taken = [place, *(place.beside(names.appended(candidate, suffix, limit)) for suffix in also)]
-                    if all(disk.stat_of(each) is None for each in taken) or is_ours(place):
-                        return place.name
-                break
-        raise FolderFault(f"{root}: {_MOST_NUMBERS} files are called {base} already: make room there", code="EEXIST")
 
     def _in_work(self, key: str, file: OrderFile) -> Place:
         work = self._folders.work(self.inbox)
@@ -280,54 +316,7 @@ def is_unchanged(place: Place, file: OrderFile) -> bool:
     return (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
-def _candidates(base: str, limit_bytes: int) -> Iterator[str]:
-    yield names.appended(base, "", limit_bytes)
-    for number in range(2, _MOST_NUMBERS):
-        yield names.numbered(base, number, limit_bytes)
-
-
-def _folders(folder: str, limit_bytes: int) -> Iterator[str]:
-    """Give `folder`, then others in its place: somebody's file can have its name."""
-    yield folder
-    top, slash, rest = folder.partition("/")
-    for number in range(2, _MOST_NUMBERS if top else 2):
-        yield f"{names.numbered(top, number, limit_bytes)}{slash}{rest}"
-
-
-def _download(part: Place, fetch: Fetch) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    with disk.new_file(part) as sink:
-
-        def write(block: bytes) -> None:
-            digest.update(block)
-            sink(block)
-
-        size = fetch(write)
-    return size, digest.hexdigest()
-
-
-def _verify(part: Place, size: int, digest: str, file: OrderFile) -> images.Format:
-    with disk.reading(part) as read_at:
-        verdict = images.inspect(read_at, size, "")
-    if verdict.format is None or verdict.kind not in {images.Kind.WHOLE, images.Kind.SUSPECT}:
-        raise Retry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
-    if digest == file.sha256:
-        raise Retry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
-    return verdict.format
-
-
-def _delivered_name(order: Order, file: OrderFile, format_: images.Format) -> str:
-    folder, base = os.path.split(file.name)
-    if os.path.splitext(base)[1].lower() not in format_.extensions:
-        base = names.with_extension(base, format_.extension)
-    if order.kind == "test":
-        base = names.marked(base, _TEST_MARK)
-    return os.path.join(folder, base)
-
-
-def _holds(place: Place, size: int | None, sha256: str | None) -> bool:
-    """Does this very content lie there already?"""
-    with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
-        found = disk.stat_of(place)
-        return found is not None and found.st_size == size and disk.sha256_of(place) == sha256
-    return False
+def _placed(order: Order, indexes: Sequence[int]) -> Order:
+    for index in indexes:
+        order = order.with_file(index, is_placed=True)
+    return order

@@ -21,6 +21,7 @@ class Options:
     requests_per_minute: int = 0  # of one account, in any minute; 0 = no limit
     minute_seconds: float = 60.0  # how long a minute is
     look_seconds: float = 1.0  # looking at one order twice within this time is a sin; 0 = never a sin
+    fails_everything: bool = False  # orders that are confirmed while this is set fail
     dialect: Dialect = "both"  # v2: v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
     link_field: Literal["downloadUrl", "url"] = "downloadUrl"  # of the v2 download answer
     credits_left: int | None = None  # files that may still be confirmed with live keys; None = any number

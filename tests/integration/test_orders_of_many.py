@@ -1,0 +1,442 @@
+"""Many pictures in one order: one at fault hurts no other, and a service at fault condemns none."""
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import Shop, opened
+
+from watchfolder.images import Format
+from watchfolder.intake import Ready
+from watchfolder.order import State
+from watchfolder.pipeline.successors import halves
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+Open = Callable[..., tuple[Shop, Sandbox]]
+CONTENT = sample("jpeg", width=40, height=30, seed=1)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with ExitStack() as stack:
+
+        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
+            service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0, "look_seconds": 0} | (sandbox or {})))
+            shop = stack.enter_context(opened(Shop(tmp_path, service, **settings)))
+            shop.ahead = 20.0  # no first look has to be waited for
+            return shop, service
+
+        yield build
+
+
+def pour(shop: Shop, count: int, *bad: int) -> list[str]:
+    """Drop so many pictures, each of its own bytes; the service fails the bad ones. Return the good ones' names."""
+    for number in range(count):
+        name = f"{number:03}{'_fail' if number in bad else ''}.jpg"
+        shop.drop(name, CONTENT + number.to_bytes(2, "big"))
+    return [f"{number:03}.jpg" for number in range(count) if number not in bad]
+
+
+def ready(shop: Shop, name: str) -> Ready:
+    found = (shop.folder("inbox") / name).stat()
+    return Ready(name, found.st_size, found.st_mtime_ns, Format.JPEG)
+
+
+def calls(service: Sandbox, operation: str) -> int:
+    return service.requests_by_operation().get(operation, 0)
+
+
+def assert_processed_once(service: Sandbox, good: list[str]) -> None:
+    """Each good picture is in exactly one order that did not fail, and nothing broke the contract."""
+    done = [name for order in service.orders.values() if order.status == "complete" for name in order.files]
+    assert Counter(done) == Counter(good)
+    assert service.sins == []
+
+
+def failing(shop: Shop, service: Sandbox) -> None:
+    """Bring the shop to the point where it doubts the service."""
+    service.fails_everything = True
+    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+
+
+# --- formed by nature
+
+
+def test_what_has_settled_together_is_one_order_oldest_first_up_to_the_limit(begin: Open) -> None:
+    shop, service = begin(max_files_per_order=10)
+    good = pour(shop, 25)
+    for number, name in enumerate(reversed(good)):
+        os.utime(shop.folder("inbox") / name, (1000 + number,) * 2)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    sizes = [len(order.files) for order in service.orders.values()]
+    assert sizes == [10, 10, 5]
+    assert list(next(iter(service.orders.values())).files) == good[:14:-1]
+    assert_processed_once(service, good)
+
+
+def test_a_hundred_pictures_cost_five_requests(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    good = pour(shop, 100)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    api = {name: calls(service, name) for name in ("create", "refresh", "confirm", "status", "link", "list")}
+    assert api == {"create": 1, "refresh": 0, "confirm": 1, "status": 1, "link": 1, "list": 0}
+
+
+def test_a_service_with_v2_reads_alone_gets_orders_of_one(begin: Open) -> None:
+    shop, service = begin({"dialect": "v2"})
+    good = pour(shop, 6)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert [len(order.files) for order in service.orders.values()] == [1] * 6
+
+
+def test_while_an_order_waits_to_be_created_the_next_one_grows(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    slow = service.faults.add("create", "hang", seconds=1.0)
+    shop.drop("first.jpg")
+    shop.work(lambda: slow.befallen)
+    pour(shop, 7)
+    shop.to_the_end()
+    assert [len(order.files) for order in service.orders.values()] == [1, 7]
+
+
+def test_two_files_of_one_name_made_into_one_format_both_arrive(begin: Open) -> None:
+    shop, _ = begin(api={"reads": "v3"})
+    shop.drop("a.jpg", CONTENT)
+    shop.drop("a.png", CONTENT + b"\1")  # a JPEG as well, whatever it is called
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a (2).jpg", "a.jpg"]
+    assert shop.files("originals") == ["a.jpg", "a.png"]
+
+
+def test_no_order_is_larger_than_its_destinations_have_room_for(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    monkeypatch.setattr("watchfolder.disk.free_bytes", lambda _path: 2 * 3 * (len(CONTENT) + 2) + 1)
+    good = pour(shop, 7)
+    shop.to_the_end()
+    assert [len(order.files) for order in service.orders.values()] == [3, 3, 1]
+    assert shop.files("outbox") == good
+
+
+# --- looks
+
+
+def test_many_orders_that_take_longer_than_thought_are_asked_for_by_one_list(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 4.0, "look_seconds": 1.0}, max_files_per_order=2, api={"reads": "v3"})
+    shop.ahead = 0.0
+    good = pour(shop, 12)
+    shop.to_the_end(seconds=40)
+    assert shop.files("outbox") == good
+    assert calls(service, "list") >= 1
+    assert calls(service, "status") + calls(service, "list") <= 6 + 6 + 4  # too early, in time, and the lists between
+    assert service.sins == []
+
+
+def test_a_list_that_fails_costs_nothing_but_the_looks(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 4.0, "look_seconds": 1.0}, max_files_per_order=2, api={"reads": "v3"})
+    service.faults.add("list", "answer", times=None, status=500)
+    shop.ahead = 0.0
+    good = pour(shop, 8)
+    shop.to_the_end(seconds=40)
+    assert shop.files("outbox") == good
+    assert calls(service, "list") <= 3  # one, tried again within the call
+    assert service.sins == []
+
+
+# --- one at fault
+
+
+@pytest.mark.parametrize("bad", [0, 13, 31])
+def test_one_bad_picture_goes_to_quarantine_alone(begin: Open, bad: int) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    good = pour(shop, 32, bad)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert shop.files("quarantine") == [f"{bad:03}_fail.jpg", f"{bad:03}_fail.jpg.why.txt"]
+    assert len(service.orders) - 1 <= 2 * math.log2(32)
+    assert_processed_once(service, good)
+
+
+def test_an_order_that_is_refused_as_invalid_is_split_as_well(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("create", "answer", status=400, code="VALIDATION_FAILED")
+    good = pour(shop, 8)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert [len(order.files) for order in service.orders.values()] == [4, 4]
+    assert set(service.paid_files.values()) == {1}
+
+
+@pytest.mark.parametrize("gestures", range(6))
+def test_a_split_that_died_between_any_two_gestures_loses_and_doubles_nothing(begin: Open, gestures: int) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    refusal = service.faults.add("upload", "answer", times=None, status=503)
+    good = pour(shop, 4)
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    parent = shop.journal.advance(shop.order(), State.SUPERSEDING, children=halves(shop.order()))
+    publisher = shop.pipeline.rooms["photos"].bench.publisher
+    first, second = parent.children
+    for gesture in range(gestures):
+        match gesture:
+            case 0:
+                first = shop.journal.begin(first)
+            case 1:
+                publisher.move_over(parent, first)
+            case 2:
+                shop.journal.note(first, source=None)
+            case 3:
+                second = shop.journal.begin(second)
+            case 4:
+                publisher.move_over(parent, second.having(files=second.files[:1]))
+    shop.live_again()
+    shop.look(0.0)
+    assert not any(order.state is State.CLAIMED for order in shop.orders())  # none asks while its parent is there
+    refusal.times = 0
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert shop.files("originals") == good
+    assert_processed_once(service, good)
+    assert shop.orders() == ()
+
+
+def test_a_picture_that_the_storage_will_never_take_leaves_the_order_to_the_others(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("upload", "answer", nth=3, status=413)
+    good = pour(shop, 6)
+    shop.work(lambda: len(service.orders) == 3)
+    service.faults.add("upload", "answer", times=None, status=413)
+    service.faults.clear()
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert sorted(len(order.files) for order in service.orders.values()) == [1, 5, 6]
+    assert set(service.paid_files.values()) == {1}
+
+
+def test_a_picture_that_changes_before_confirm_comes_back_and_the_others_go_on(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("confirm", "answer", status=503)
+    good = pour(shop, 5)
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    order = shop.order()
+    place = Path(shop.pipeline.rooms["photos"].bench.publisher.work_place(order, order.files[2]).path)
+    place.write_bytes(CONTENT + b"changed")
+    shop.journal.note(order, was_confirmed=False)  # the attempt was clearly not heard
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert (shop.folder("originals") / "002.jpg").read_bytes() == CONTENT + b"changed"
+    assert [sorted(each.files) for each in service.orders.values()] == [
+        good,
+        [name for name in good if name != "002.jpg"],
+        ["002.jpg"],
+    ]
+    assert set(service.paid_files.values()) == {1}
+
+
+def test_a_claim_that_got_half_way_leaves_no_folder_of_the_files_that_it_did_not_get(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    shop.drop("a.jpg", CONTENT + b"a")
+    shop.drop("sub folder/deep/b.jpg", CONTENT + b"b")
+    publisher = shop.pipeline.rooms["photos"].bench.publisher
+    claims = shop.intake._claims
+    shop.intake.reopen(0.0)
+    order = shop.journal.begin(claims._new_order([ready(shop, "a.jpg"), ready(shop, "sub folder/deep/b.jpg")]))
+    publisher.open_work(order)
+    first, second = (Path(publisher.work_place(order, file).path) for file in order.files)
+    os.rename(shop.folder("inbox") / "a.jpg", first)
+    second.parent.mkdir(parents=True)  # and there it died
+    shop.live_again()
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "sub folder/deep/b.jpg"]
+    assert set(service.paid_files.values()) == {1}
+    assert list((shop.folder("inbox") / ".watchfolder" / shop.journal.instance).iterdir()) == [
+        shop.folder("inbox") / ".watchfolder" / shop.journal.instance / "owner.json"
+    ]
+
+
+# --- nothing twice
+
+
+def test_what_was_uploaded_before_a_death_is_not_sent_again(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("upload", "answer", nth=5, times=None, status=503)
+    good = pour(shop, 12)
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    sent = sum(file.is_uploaded for file in shop.order().files)
+    assert sent >= 4
+    service.faults.clear()
+    before = calls(service, "upload")
+    shop.live_again()
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert calls(service, "upload") - before == 12 - sent
+
+
+def test_a_result_that_does_not_come_keeps_no_other_one_waiting(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("fetch", "truncated", nth=2)
+    good = pour(shop, 6)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    assert len(shop.files("outbox")) == 5
+    assert len(shop.files("originals")) == 5
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert calls(service, "fetch") == 7
+    assert set(service.paid_files.values()) == {1}
+
+
+def test_paid_pictures_in_quarantine_are_taken_up_again_each_by_itself(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("fetch", "truncated", nth=3, times=None)
+    good = pour(shop, 5)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    arrived = shop.files("outbox")
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    shop.work(lambda: len(shop.files("quarantine")) == 2 * (5 - len(arrived)))
+    shop.to_the_end()
+    service.faults.clear()
+    shop.live_again()
+    left = [name for name in good if name not in arrived]
+    for name in reversed(left):
+        os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
+        shop.pass_time(120)
+        shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert len(service.orders) == 1
+    assert set(service.paid_files.values()) == {1}
+    assert shop.orders() == ()
+
+
+# --- the service at fault
+
+
+def test_both_halves_failing_alike_is_the_services_fault_and_condemns_no_picture(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3", "blocked_probe_seconds": 5.0})
+    good = pour(shop, 16)
+    failing(shop, service)
+    assert calls(service, "create") <= 4
+    made = calls(service, "create")
+    until = time.monotonic() + 2.0
+    shop.work(lambda: time.monotonic() > until)
+    assert calls(service, "create") - made <= 1  # one lone file is tried every five seconds
+    assert shop.files("quarantine") == []
+    service.fails_everything = False
+    shop.pass_time(6)
+    shop.work(lambda: shop.pipeline.doubt.fault is None)
+    lone = [order for order in service.orders.values() if len(order.files) == 1]
+    assert len(lone) in {1, 2}
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert shop.files("quarantine") == []
+    assert_processed_once(service, good)
+
+
+def test_five_failures_in_a_row_are_the_services_fault_and_the_fifth_is_kept(begin: Open) -> None:
+    shop, service = begin(max_files_per_order=1, orders_in_flight=1, api={"blocked_probe_seconds": 5.0})
+    good = pour(shop, 8)
+    failing(shop, service)
+    assert len(shop.files("quarantine")) == 2 * 4
+    assert "fails every picture" in shop.pipeline.capacity.refusal.reason  # type: ignore[union-attr]
+    service.fails_everything = False
+    shop.pass_time(6)
+    shop.to_the_end()
+    assert shop.files("outbox") == good[4:]
+    assert len(shop.files("quarantine")) == 2 * 4
+
+
+def test_pictures_that_the_storage_will_never_take_cast_no_doubt_on_the_service(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("upload", "answer", times=None, status=413)
+    pour(shop, 7)
+    shop.to_the_end()
+    assert len(shop.files("quarantine")) == 2 * 7
+    assert shop.pipeline.doubt.fault is None
+    assert service.paid == 0
+
+
+def test_in_doubt_a_picture_that_has_not_failed_is_tried_before_those_that_have(begin: Open) -> None:
+    shop, _ = begin(max_files_per_order=1, orders_in_flight=1, api={"blocked_probe_seconds": 60.0})
+    pour(shop, 5, 0, 1, 2, 3, 4)
+    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    shop.drop("good.jpg")
+    shop.pass_time(61)
+    shop.to_the_end()  # its success shows that it was the picture
+    assert shop.files("outbox") == ["good.jpg"]
+    assert len(shop.files("quarantine")) == 2 * 5
+
+
+def test_a_picture_that_always_fails_is_given_up_though_nothing_ever_succeeds(begin: Open) -> None:
+    shop, service = begin(max_files_per_order=1, orders_in_flight=1, give_up_after_hours=1)
+    pour(shop, 5, 0, 1, 2, 3, 4)
+    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    shop.work(lambda: shop.has(State.CLAIMED))
+    order = shop.order()
+    assert order.failed_since is not None
+    shop.journal.note(order, failed_since=order.failed_since.replace(year=2000))
+    shop.pass_time(301)
+    shop.to_the_end()
+    assert len(shop.files("quarantine")) == 2 * 5
+    assert calls(service, "create") == 6
+
+
+def test_two_bad_pictures_far_apart_cost_the_others_nothing(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3", "blocked_probe_seconds": 1.0})
+    good = pour(shop, 16, 1, 14)
+    shop.to_the_end(seconds=60)
+    assert shop.files("outbox") == good
+    assert len(shop.files("quarantine")) == 4
+    assert_processed_once(service, good)
+
+
+# --- what limits the flow
+
+
+def test_the_plan_is_named_when_requests_wait_for_it(begin: Open) -> None:
+    shop, _ = begin(max_files_per_order=1, api={"requests_per_minute": 60})
+    pour(shop, 6)
+    assert shop.pipeline.capacity.limit(time.monotonic()) == ""
+    shop.work(lambda: shop.pipeline.capacity.limit(time.monotonic()) == "plan")
+
+
+def test_the_line_is_named_when_transfers_wait_for_each_other(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("upload", "hang", seconds=1.0, times=4)
+    good = pour(shop, 8)
+    shop.work(lambda: shop.pipeline.capacity.limit(time.monotonic()) == "line")
+    shop.to_the_end(seconds=40)
+    assert shop.files("outbox") == good
+    assert shop.pipeline.capacity.limit(time.monotonic() + 60) == ""
+
+
+def test_the_service_is_named_when_it_has_all_that_it_may_have_or_refuses(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 60.0}, max_files_per_order=1, orders_in_flight=2)
+    pour(shop, 4)
+    shop.work(lambda: calls(service, "confirm") == 2)
+    assert shop.pipeline.capacity.limit(time.monotonic() + 60) == "service"
+    service.faults.add("any", "answer", times=None, status=401, code="AUTH_TOKEN_INVALID")
+    shop.work(lambda: shop.pipeline.capacity.refusal)
+    assert shop.pipeline.capacity.limit(time.monotonic() + 60) == "service"
+
+
+def test_results_are_matched_after_a_restart_without_another_look(begin: Open) -> None:
+    shop, service = begin({"look_seconds": 1.0}, api={"reads": "v3"})
+    service.faults.add("link", "answer", status=503)
+    good = pour(shop, 5)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.live_again()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert calls(service, "status") == 1
+    assert service.sins == []

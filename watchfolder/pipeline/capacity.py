@@ -1,0 +1,127 @@
+"""How much may come in now, and what keeps it from being more."""
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from watchfolder.errors import Blocked, WatchfolderError
+from watchfolder.events import event
+from watchfolder.journal import Journal, utc_now
+from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.doubt import Doubt
+from watchfolder.pipeline.gate import Gate
+from watchfolder.pipeline.room import Room
+from watchfolder.pipeline.steps import ASKS_SERVICE
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+_SLOTLESS = frozenset({State.CLAIMING, State.QUARANTINED})
+
+
+class Capacity:
+    """Any thread may ask. `running` holds the keys of the orders whose steps are under way."""
+
+    def __init__(
+        self,
+        most_orders: int,
+        journal: Journal,
+        gate: Gate,
+        doubt: Doubt,
+        running: Collection[str],
+        stop: threading.Event,
+    ) -> None:
+        self.rooms: Mapping[str, Room] = {}
+        self._most_orders = most_orders
+        self._journal = journal
+        self._gate = gate
+        self._doubt = doubt
+        self._running = running
+        self._stop = stop
+        self._guard = threading.Lock()
+        self._asking: Future[None] | None = None  # which reads the service knows
+        self._asked_at = float("-inf")
+
+    @property
+    def refusal(self) -> Blocked | None:
+        """Why the service as a whole is not used as it could be."""
+        return self._gate.fault or self._doubt.fault
+
+    @property
+    def is_barred(self) -> bool:
+        return self.refusal is not None or self._gate.is_down
+
+    def orders(self, inbox: str) -> int:
+        """Return how many more orders of the inbox may be claimed now."""
+        now = time.monotonic()
+        self.rooms[inbox].wanted_at = now
+        if self._stop.is_set():
+            return 0
+        holding = [order for order in self._journal.orders() if self._holds_slot(order)]
+        if self._gate.fault is not None or self._gate.is_down:
+            return 0 if holding or self._has_live_order() else 1
+        if self._doubt.fault is not None:  # a picture that has not failed yet tells more than one that has
+            return 0 if self._has_live_order(fresh=True) else 1
+        if any(order.inbox == inbox and order.state is State.CLAIMED and not order.trouble for order in holding):
+            return 0  # until it is created, files wait to be more in the next one
+        wanting = sum(room.wanted_at > now - tempo.WANTS_SECONDS for room in self.rooms.values())
+        share = max(1, -(-self._most_orders // max(1, wanting)))
+        held = Counter(order.inbox for order in holding)
+        return max(0, min(self._most_orders - len(holding), share - held[inbox]))
+
+    def files(self, inbox: str) -> int:
+        """Return how many files its next order may hold; 0 while it is being found out what the service can do."""
+        room = self.rooms[inbox]
+        if self.is_barred:
+            return 1
+        if room.bench.service.known_reads is None and self._is_asking(room):
+            return 0
+        return room.bench.inbox.max_files_per_order if room.bench.service.known_reads == "v3" else 1
+
+    def limit(self, now: float) -> str:
+        """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
+        recently = now - tempo.LIMIT_SECONDS
+        benches = [room.bench for room in self.rooms.values()]
+        if self.is_barred:
+            return "service"
+        if any(bench.service.waited_at > recently or bench.service.is_slowed for bench in benches):
+            return "plan"
+        if any(bench.lanes.full_at > recently for bench in benches):
+            return "line"
+        held = [order.state for order in self._journal.orders() if self._holds_slot(order)]
+        is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders
+        return "service" if is_at_work else ""
+
+    def _is_asking(self, room: Room) -> bool:
+        with self._guard:
+            now = time.monotonic()
+            if self._asked_at < now - tempo.ASK_READS_AGAIN_SECONDS:
+                self._asked_at = now
+                self._asking = room.workers.submit(_ask_reads, room)
+            return self._asking is not None and not self._asking.done()
+
+    def _holds_slot(self, order: Order) -> bool:
+        if order.state in _SLOTLESS:
+            return False
+        room = self.rooms.get(order.inbox)
+        if room is not None and room.is_silent:
+            return False
+        if order.key in self._running:
+            return True
+        return room is not None and room.intake.is_open and order.is_due(utc_now())
+
+    def _has_live_order(self, *, fresh: bool = False) -> bool:
+        return any(
+            order.state in ASKS_SERVICE and order.inbox in self.rooms and not (fresh and order.failed_since)
+            for order in self._journal.orders()
+        )
+
+
+def _ask_reads(room: Room) -> None:
+    with contextlib.suppress(WatchfolderError):  # then its orders hold one file each, and show what is wrong
+        event("service.reads", reads=room.bench.service.reads)
+    room.wake()

@@ -1,0 +1,81 @@
+"""Orders that take the place of another one: under a new key, in halves, or with one file alone."""
+
+import uuid
+from collections.abc import Collection, Sequence
+
+from watchfolder import disk
+from watchfolder.api import create_body
+from watchfolder.events import event
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.pipeline.bench import Bench
+from watchfolder.publish import is_unchanged
+
+
+def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
+    """Return the order that takes this one's place, wholly or for some of its files, under a new key."""
+    key = str(uuid.uuid4())
+    files = order.files if files is None else files
+    return Order(
+        key=key,
+        confirm_key=str(uuid.uuid4()),
+        inbox=order.inbox,
+        kind=order.kind,
+        strength=order.strength,
+        body=create_body(key, [file.sent_name for file in files], order.strength),
+        files=tuple(file.having(file_id=None, is_uploaded=False) for file in files),
+        failed_since=order.failed_since,
+        source=order.key,
+    )
+
+
+def halves(order: Order) -> tuple[Order, Order]:
+    """Split an order that failed, so that the picture at fault comes to stand alone."""
+    middle = len(order.files) // 2
+    first, second = (rekeyed(order, files) for files in (order.files[:middle], order.files[middle:]))
+    return first.having(half_of=order.key), second.having(half_of=order.key)
+
+
+def part_with(bench: Bench, order: Order, culprits: Collection[int]) -> Order:
+    """Let the order go on without these of its files, each of which goes on alone, all under new keys."""
+    rest = [file for index, file in enumerate(order.files) if index not in culprits]
+    alone = [rekeyed(order, [order.files[index]]) for index in sorted(culprits)]
+    event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), alone=len(alone))
+    children = (rekeyed(order, rest), *alone) if rest else tuple(alone)
+    return bench.journal.advance(order, State.SUPERSEDING, children=children)
+
+
+def release_changed(bench: Bench, order: Order) -> Order:
+    """Give the files back: what is there is no longer what was claimed, and nothing has been paid.
+
+    Of an order of many, the files that are as they were go on under a new key.
+    """
+    bench.folders.require(bench.inbox)  # else it is the whole share that is not there
+    bench.forget(order.key)
+    kept = tuple(file for file in order.files if is_unchanged(bench.publisher.work_place(order, file), file))
+    event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
+    if not kept:
+        return bench.journal.advance(order, State.RELEASED)
+    return bench.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, kept),))
+
+
+def is_as_claimed(bench: Bench, order: Order) -> bool:
+    with disk.folders_kept_open():
+        return all(is_unchanged(bench.publisher.work_place(order, file), file) for file in order.files)
+
+
+def supersede(bench: Bench, parent: Order) -> None:
+    """Put other orders in the place of this one: their entries, then their files, then this one goes."""
+    bench.folders.require(bench.inbox)
+    for child in parent.children:
+        begun = bench.journal.get(child.key) or bench.journal.begin(child)
+        if begun.state is State.CLAIMING:
+            bench.publisher.move_over(parent, begun)
+            bench.journal.note(begun, source=None)
+    moved = {file.name for child in parent.children for file in child.files}
+    bench.publisher.put_back(parent, keep=moved)
+    bench.publisher.clear_work(parent)
+    bench.journal.forget(parent)
+    for child in parent.children:  # only now: none asks the service while its parent is there
+        waiting = bench.journal.get(child.key)
+        if waiting is not None and waiting.state is State.CLAIMING:
+            bench.journal.advance(waiting, State.CLAIMED)

@@ -1,0 +1,65 @@
+"""Names that nothing has yet, as near to the wanted one as the folder allows."""
+
+import contextlib
+import os
+from collections.abc import Callable, Collection, Iterator
+
+from watchfolder import disk, names
+from watchfolder.disk import NotAFolder, Place, UnfitName
+from watchfolder.errors import FolderFault
+
+_MOST_NUMBERS = 10_000
+
+
+def free_name(
+    root: str,
+    wanted: str,
+    *also: str,
+    taken: Collection[str | None] = (),
+    is_ours: Callable[[Place], bool] = lambda _place: False,
+) -> str:
+    """Return the first name like `wanted`, or a plainer one where that cannot be, that nothing has.
+
+    Nor may anything have its forms with the suffixes in `also`, nor may it be among those in `taken`.
+    """
+
+    def is_free(place: Place, limit: int) -> bool:
+        if place.name in taken:
+            return False
+        wants = [place, *(place.beside(names.appended(place.base, suffix, limit)) for suffix in also)]
+        return all(disk.stat_of(each) is None for each in wants) or is_ours(place)
+
+    try:
+        return _first(root, wanted, is_free)
+    except UnfitName:
+        plainer = names.plainer(wanted)
+        if plainer == wanted:
+            raise
+        return free_name(root, plainer, *also, taken=taken, is_ours=is_ours)
+
+
+def _first(root: str, wanted: str, is_free: Callable[[Place, int], bool]) -> str:
+    folder, base = os.path.split(wanted)
+    limit = disk.longest_name(root)
+    for where in _folders(folder, limit):
+        with contextlib.suppress(NotAFolder):
+            for candidate in _candidates(base, limit):
+                place = Place(root, os.path.join(where, candidate))
+                if is_free(place, limit):
+                    return place.name
+            break
+    raise FolderFault(f"{root}: {_MOST_NUMBERS} files are called {base} already: make room there", code="EEXIST")
+
+
+def _candidates(base: str, limit_bytes: int) -> Iterator[str]:
+    yield names.appended(base, "", limit_bytes)
+    for number in range(2, _MOST_NUMBERS):
+        yield names.numbered(base, number, limit_bytes)
+
+
+def _folders(folder: str, limit_bytes: int) -> Iterator[str]:
+    """Give `folder`, then others in its place: somebody's file can have its name."""
+    yield folder
+    top, slash, rest = folder.partition("/")
+    for number in range(2, _MOST_NUMBERS if top else 2):
+        yield f"{names.numbered(top, number, limit_bytes)}{slash}{rest}"

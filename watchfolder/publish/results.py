@@ -1,0 +1,75 @@
+"""What the service made of a picture: received into a hidden file, and verified before anybody sees it."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from watchfolder import disk, images, names
+from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.errors import Retry
+from watchfolder.order import Order, OrderFile
+
+_TEST_MARK = " (TEST)"
+
+Fetch = Callable[[Callable[[bytes], object]], int]
+"""Streams one result into a sink, returns the number of bytes; raises our errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A result in its hidden file below the outbox: whole, verified and durable, but known to nobody yet."""
+
+    part: Place
+    size: int
+    sha256: str
+    format: images.Format
+
+    def discard(self) -> None:
+        disk.remove(self.part, durable=False)
+
+
+def receive(file: OrderFile, part: Place, fetch: Fetch) -> Received:
+    """Download one result into `part`. Raises Retry when what came is not the whole protected picture."""
+    size, digest = _download(part, fetch)
+    return Received(part, size, digest, _verify(part, size, digest, file))
+
+
+def _download(part: Place, fetch: Fetch) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    with disk.new_file(part) as sink:
+
+        def write(block: bytes) -> None:
+            digest.update(block)
+            sink(block)
+
+        size = fetch(write)
+    return size, digest.hexdigest()
+
+
+def _verify(part: Place, size: int, digest: str, file: OrderFile) -> images.Format:
+    with disk.reading(part) as read_at:
+        verdict = images.inspect(read_at, size, "")
+    if verdict.format is None or verdict.kind not in {images.Kind.WHOLE, images.Kind.SUSPECT}:
+        raise Retry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
+    if digest == file.sha256:
+        raise Retry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
+    return verdict.format
+
+
+def delivered_name(order: Order, file: OrderFile, format_: images.Format) -> str:
+    folder, base = os.path.split(file.name)
+    if os.path.splitext(base)[1].lower() not in format_.extensions:
+        base = names.with_extension(base, format_.extension)
+    if order.kind == "test":
+        base = names.marked(base, _TEST_MARK)
+    return os.path.join(folder, base)
+
+
+def holds(place: Place, size: int | None, sha256: str | None) -> bool:
+    """Does this very content lie there already?"""
+    with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
+        found = disk.stat_of(place)
+        return found is not None and found.st_size == size and disk.sha256_of(place) == sha256
+    return False
