@@ -35,6 +35,8 @@ Make = Callable[[str], tuple[int, Cases]]
 _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "one file",
     "three files",
+    "three in one order",
+    "split",
     "name taken",
     "quarantine: failed",
     "quarantine: no picture",
@@ -50,6 +52,8 @@ _INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain 
 _SHORT = {  # one case in so many
     "death: one file": 10,
     "death: three files": 60,
+    "death: three in one order": 60,
+    "death: split": 60,
     "death: quarantine: failed": 30,
     "death: retry": 15,
     "death: re-key: key taken": 30,
@@ -62,14 +66,16 @@ _SHORT = {  # one case in so many
     "power cut, the worst disk: quarantine: failed": 30,
     "power cut, the worst disk: retry": 30,
     "power cut, the worst disk: re-key: key taken": 40,
+    "power cut, the worst disk: split": 60,
 }
-_CUT_ON_BLOCKS = ("one file", "quarantine: failed", "retry")
+_CUT_ON_BLOCKS = ("one file", "split", "quarantine: failed", "retry")
 _RECOVERED_FROM = {  # of the thousands of pairs of deaths, one in so many
     "one file": 1,
     "quarantine: failed": 7,
     "retry": 7,
     "re-key: key taken": 7,
     "release: changed": 7,
+    "split": 28,
 }
 
 

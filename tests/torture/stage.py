@@ -42,6 +42,7 @@ class Picture:
     content: bytes = field(repr=False)
     fate: Fate = Fate.DELIVERED
     paid: int = 1  # how often its bytes are paid for
+    paid_less: int = 0  # so much less, if a death lets it go its way without its neighbours
     delivered_as: str = ""  # another name in the outbox, where its own was taken
     moved_as: str = ""  # the same for its original
     keeps_original: bool = True

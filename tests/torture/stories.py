@@ -38,6 +38,17 @@ def _three_files(stage: Stage) -> Outcome:
     return _drop_all(stage, [picture(name, seed) for seed, name in enumerate(names)])
 
 
+def _three_in_one_order(stage: Stage) -> Outcome:
+    names = ["a.jpg", "sub folder/b.png", "sub folder/ü 100%.webp"]
+    return _drop_all(stage, [picture(name, seed) for seed, name in enumerate(names)])
+
+
+def _split(stage: Stage) -> Outcome:
+    """One bad picture in an order of two: both were paid with it, and once more alone."""
+    good, bad = picture("a.jpg", 1), picture("x_fail.jpg", 2, Fate.QUARANTINED)
+    return _drop_all(stage, [replace(each, paid=2, paid_less=1) for each in (good, bad)])
+
+
 def _name_is_taken(stage: Stage) -> Outcome:
     """A foreign file has the name that the delivery wants, another the original's."""
     for folder in ("outbox", "originals"):
@@ -156,6 +167,8 @@ STORIES = {
     for story in (
         Story("one file", _one_file),
         Story("three files", _three_files),
+        Story("three in one order", _three_in_one_order),
+        Story("split", _split),
         Story("name taken", _name_is_taken),
         Story("quarantine: failed", _fails_at_the_service),
         Story("quarantine: no picture", _is_no_picture),
