@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 SOURCES := watchfolder tests
 
-.PHONY: demo test torture check fix sandbox
+.PHONY: demo test torture bench check fix sandbox
 
 demo: $(READY)
 	@$(VENV)/bin/watchfolder demo
@@ -19,6 +19,10 @@ torture: $(READY)
 	@$(VENV)/bin/python tests/torture
 	@$(VENV)/bin/pip install --quiet --quiet --editable '.[fuzz]' || echo 'atheris cannot be had here: no fuzzing'
 	@$(VENV)/bin/pytest -q -m thorough --thorough
+
+# Writes docs/performance.md, in a quarter of an hour on a quiet machine; SHORT=1 only prints, smaller, in five minutes.
+bench: $(READY)
+	@$(VENV)/bin/python benchmarks $(if $(SHORT),--short)
 
 check: $(READY)
 	@$(VENV)/bin/ruff check --quiet .
