@@ -20,6 +20,7 @@ from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Order, State
+from watchfolder.tally import Tally
 
 SCHEMA = 1
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
@@ -42,6 +43,7 @@ class Journal:
         self.state_dir = state_dir
         self.instance = ""
         self.suspects: frozenset[str] = frozenset()  # orders whose step was under way when the process died
+        self.tally = Tally(State)
         self._now = now
         self._orders: dict[str, Order] = {}
         self._guard = threading.Lock()
@@ -116,8 +118,10 @@ class Journal:
             raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
         calm: dict[str, object] = {"deaths": 0, "failures": 0, "failing_seconds": 0.0, "failed_at": None}
         calm |= {"not_before": None, "trouble": "", "missing_since": None}
-        times = {**order.times, state: self._now()}
+        now = self._now()
+        times = {**order.times, state: now}
         after = self._tell(order.having(**{**calm, **facts}, state=state, times=times))
+        self.tally.lasted(stored.state, (now - stored.times.get(stored.state, now)).total_seconds())
         if state in _ENDS:
             self._unrecorded.add(order.key)
         return after

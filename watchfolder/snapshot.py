@@ -15,12 +15,23 @@ class InboxSnapshot(Part):
     is_open: bool = False
     fault: str = ""  # why it is not, in words
     fault_code: str = ""
+    held: str = ""  # why its files stay until a person says so: the brake
     watch: str = ""  # events or polling
     watch_reason: str = ""
     waiting: int = 0
     staying: int = 0
     oldest_waiting_since: AwareDatetime | None = None
     remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
+
+
+class Counts(Part):
+    """Since the start of the process."""
+
+    requests: dict[str, dict[str, int]] = {}  # operation → outcome → how many
+    sent_bytes: int = 0  # of pictures
+    received_bytes: int = 0
+    state_changes: dict[str, int] = {}  # state → how many orders have left it
+    state_seconds: dict[str, float] = {}  # state → how long they were in it, all together
 
 
 class Snapshot(Part):
@@ -39,6 +50,8 @@ class Snapshot(Part):
     delivered: int = 0  # files since the start
     quarantined: int = 0
     delivered_bytes: int = 0
+    is_stuck: bool = False  # work stands still although its folders answer
+    counts: Counts = Counts()
 
     def is_same_but_for_time(self, other: "Snapshot | None") -> bool:
         return other is not None and self.model_copy(update={"at": other.at}) == other

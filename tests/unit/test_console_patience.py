@@ -23,8 +23,20 @@ def test_a_fault_is_passed_on() -> None:
 def test_a_folder_that_does_not_answer_is_left_behind_and_named() -> None:
     never = threading.Event()
     try:
-        with pytest.raises(FolderFault, match="/share: it does not answer"):
-            answer_of(never.wait, "/share", 0.05)
+        with pytest.raises(FolderFault, match="/silent: it does not answer"):
+            answer_of(never.wait, "/silent", 0.05)
+    finally:
+        never.set()
+
+
+def test_a_folder_that_still_owes_an_answer_is_not_asked_again() -> None:
+    never, asked = threading.Event(), []
+    try:
+        with pytest.raises(FolderFault):
+            answer_of(never.wait, "/hung", 0.05)
+        with pytest.raises(FolderFault, match="/hung: it does not answer"):
+            answer_of(lambda: asked.append(1), "/hung")
+        assert asked == []
     finally:
         never.set()
 

@@ -1,6 +1,18 @@
 """The service over HTTP: retries what is safe to retry within seconds, and speaks only our errors."""
 
-from watchfolder.api.answers import Created, Failure, Found, Link, Links, Look, Output, Slot, Status, create_body
+from watchfolder.api.answers import (
+    Created,
+    Failure,
+    Found,
+    Link,
+    Links,
+    Listed,
+    Look,
+    Output,
+    Slot,
+    Status,
+    create_body,
+)
 from watchfolder.api.service import Reads, Service
 from watchfolder.api.transport import Pace
 
@@ -10,6 +22,7 @@ __all__ = [
     "Found",
     "Link",
     "Links",
+    "Listed",
     "Look",
     "Output",
     "Pace",

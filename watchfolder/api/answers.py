@@ -49,6 +49,14 @@ def _text(value: object) -> str | None:
     return _sentence(value) if isinstance(value, str) else None
 
 
+def _instant(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
+
 def _status(value: object) -> Status:
     return Status(value) if isinstance(value, str) and value in set(Status) else Status.UNKNOWN
 
@@ -78,6 +86,15 @@ class Created(_Read):
     order_id: Id
     status: Annotated[Status, BeforeValidator(_status)]
     slots: tuple[Slot, ...] = Field(alias="files")
+
+
+class Listed(_Read):
+    """An order as the list of orders shows it."""
+
+    order_id: Id
+    order_name: Text = None
+    status: Annotated[Status, BeforeValidator(_status)]
+    created_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
 
 
 class Link(_Read):
@@ -212,27 +229,29 @@ def read_links(data: object) -> Links:
 def read_found(data: object, order_name: str) -> tuple[Found | None, int]:
     """Return the order of exactly this name on one page of the list, and how many pages there are."""
     page = _object(data)
-    info = page.get("pageInfo")
-    pages = info.get("totalPages") if isinstance(info, dict) else None
     for entry in _list(page.get("orders"), "orders"):
         if isinstance(entry, dict) and entry.get("orderName") == order_name:
-            return Found(_read(_Listed, entry).order_id, _status(entry.get("status"))), 1
-    return None, pages if isinstance(pages, int) else 1
+            listed = _read(Listed, entry | {"status": entry.get("status")})
+            return Found(listed.order_id, listed.status), 1
+    return None, _pages_of(page)
 
 
 def read_statuses(data: object) -> Mapping[str, Status]:
     """Return what one page of the list says; entries that cannot be read are left out."""
     entries = _list(_object(data).get("orders"), "orders")
-    found = _readable(_ListedStatus, entries)
-    return {entry.order_id: entry.status for entry in found}
+    return {entry.order_id: entry.status for entry in _readable(Listed, entries)}
 
 
-class _Listed(_Read):
-    order_id: Id
+def read_listed(data: object) -> tuple[list[Listed], int]:
+    """Return what one page of the list says, and how many pages there are; unreadable entries are left out."""
+    page = _object(data)
+    return _readable(Listed, _list(page.get("orders"), "orders")), _pages_of(page)
 
 
-class _ListedStatus(_Listed):
-    status: Annotated[Status, BeforeValidator(_status)]
+def _pages_of(page: Mapping[str, Any]) -> int:
+    info = page.get("pageInfo")
+    pages = info.get("totalPages") if isinstance(info, dict) else None
+    return pages if isinstance(pages, int) else 1
 
 
 def faulty(what: str) -> Retry:
@@ -276,14 +295,6 @@ def _failure(errors: object) -> Failure | None:
         return Failure("", _sentence(errors if isinstance(errors, str) else json.dumps(errors)))
     code, message = errors.get("errorCode"), errors.get("errorMessage")
     return Failure(_sentence(str(code or ""))[:64], _sentence(str(message or "")))
-
-
-def _instant(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _lifetime(value: object) -> float:

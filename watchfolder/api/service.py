@@ -17,6 +17,7 @@ from watchfolder.api.answers import (
     Created,
     Found,
     Links,
+    Listed,
     Look,
     Slot,
     Status,
@@ -26,6 +27,7 @@ from watchfolder.api.answers import (
     read_envelope,
     read_found,
     read_links,
+    read_listed,
     read_look,
     read_slots,
     read_statuses,
@@ -34,6 +36,7 @@ from watchfolder.api.budget import Budget, Turn
 from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
 from watchfolder.api.transport import Body, FileChanged, Pace, Transport
 from watchfolder.errors import FolderFault, Forgotten, Redo, Retry, SlowDown, WatchfolderError
+from watchfolder.tally import Tally
 
 if TYPE_CHECKING:
     from watchfolder.config import ApiSection
@@ -52,9 +55,16 @@ class Service:
     """
 
     def __init__(
-        self, settings: "ApiSection", *, transfers: int, stop: threading.Event, pace: Pace | None = None
+        self,
+        settings: "ApiSection",
+        *,
+        transfers: int,
+        stop: threading.Event,
+        pace: Pace | None = None,
+        tally: Tally | None = None,
     ) -> None:
         pace = pace or Pace()
+        self._tally = tally or Tally(())
         self.answered_at: float | None = None  # time.monotonic() of the last answer that was the API's own
         self._base_url = settings.base_url.rstrip("/")
         self._is_loopback = settings.is_loopback
@@ -139,6 +149,11 @@ class Service:
         path = "/api/v2/orders?page=1&limit=100"
         return self._ask(Call.LIST, "GET", path, read_statuses, turn=Turn.DELIVERY)
 
+    def orders(self, keyword: str, page: int) -> tuple[list[Listed], int]:
+        """Return one page of the list of orders, newest first, and how many pages there are."""
+        path = f"/api/v2/orders?page={page}&limit=100&keyword={quote(keyword, safe='')}"
+        return self._ask(Call.LIST, "GET", path, read_listed)
+
     def ping(self) -> None:
         self._ask(Call.LIST, "GET", "/api/v2/orders?page=1&limit=1", lambda _: None)
 
@@ -151,24 +166,34 @@ class Service:
         body = Body(source, size)
 
         def send() -> None:
-            self._check_stop()
             answer = self._transport.put(url, headers, body)
             if not answer.is_success:
                 raise storage_error_of(answer.status, answer.body)
 
+        def send_once() -> None:
+            self._check_stop()
+            self._tally.count("upload", send)
+
         if body.is_repeatable:
-            self._persist(send)
+            self._persist(send_once)
         else:
-            send()
+            send_once()
+        self._tally.moved("sent", size)
 
     def fetch(self, url: str, sink: Callable[[bytes], object], *, limit_bytes: int) -> int:
         """Pour the file into `sink` and return its length. Never tried again here: the sink remembers."""
         self._check_storage_url(url)
         self._check_stop()
-        got = self._transport.get(url, sink, limit_bytes)
-        if isinstance(got, int):
-            return got
-        raise storage_error_of(got.status, got.body, is_upload=False)
+
+        def receive() -> int:
+            got = self._transport.get(url, sink, limit_bytes)
+            if isinstance(got, int):
+                return got
+            raise storage_error_of(got.status, got.body, is_upload=False)
+
+        received = self._tally.count("fetch", receive)
+        self._tally.moved("received", received)
+        return received
 
     def close(self) -> None:
         """Cut what is under way and let every connection go."""
@@ -220,7 +245,7 @@ class Service:
 
         def ask_once() -> _T:
             self._budget.take(turn)
-            return self._ask_once(call, method, path, read, body)
+            return self._tally.count(call, lambda: self._ask_once(call, method, path, read, body))
 
         answer: _T = self._persist(ask_once)
         return answer

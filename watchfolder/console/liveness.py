@@ -5,18 +5,23 @@ import os
 from watchfolder import disk
 from watchfolder.disk import Place
 
-_KIND, _WHERE = 1, 5  # columns of proc_locks(5)
+_KIND, _WHO, _WHERE = 1, 4, 5  # columns of proc_locks(5)
 _ANONYMOUS = "00"  # major number where the device is no disk: btrfs, overlays, network shares
 
 
 def is_locked(lock: Place) -> bool:
     """Look the lock up in the kernel's own list. Raises FolderFault when we may not see the file."""
+    return holder_of(lock) is not None
+
+
+def holder_of(lock: Place) -> int | None:
+    """Return the process that holds the lock; 0 or less where it is of another container. Raises FolderFault."""
     found = disk.stat_of(lock)
     if found is None:
-        return False
+        return None
     with open("/proc/locks", encoding="ascii") as locks:
         held = [line.split() for line in locks]
-    return any(line[_KIND] == "FLOCK" and _is_at(line[_WHERE], found) for line in held)
+    return next((int(line[_WHO]) for line in held if line[_KIND] == "FLOCK" and _is_at(line[_WHERE], found)), None)
 
 
 def _is_at(where: str, found: os.stat_result) -> bool:

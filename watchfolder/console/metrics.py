@@ -1,7 +1,13 @@
-"""The status as Prometheus reads it, for node_exporter's textfile collector: `watchfolder status --prometheus`.
+"""The status as Prometheus reads it: `/metrics` of the page, and `watchfolder status --prometheus` for node_exporter.
 
 watchfolder_up                                       1 while a daemon holds the state directory
 watchfolder_service_state{state}                     1 for the state that it is in, 0 for the others
+watchfolder_blocked{code}                            1 while the service refuses; its word, or none
+watchfolder_limit{by}                                1 for what keeps the flow from being faster
+watchfolder_requests_total{operation,outcome}        to the service and its storage, since the daemon's start
+watchfolder_sent_bytes_total                         of pictures, since the daemon's start
+watchfolder_received_bytes_total                     of pictures, since the daemon's start
+watchfolder_state_seconds_sum{state}                 how long orders were in a state that they left (and _count)
 watchfolder_delivered_files_total                    since the daemon's start
 watchfolder_delivered_bytes_total                    since the daemon's start
 watchfolder_start_time_seconds                       of the daemon, Unix time; 0 while none runs
@@ -14,15 +20,20 @@ watchfolder_inbox_oldest_waiting_time_seconds{inbox} when the longest-waiting fi
 """
 
 from collections.abc import Iterator
+from itertools import product
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from watchfolder.console.status import Status
+from watchfolder.order import State
+from watchfolder.snapshot import Counts
+from watchfolder.tally import OPERATIONS, OUTCOMES
 
 _SERVICE_STATES = ("ok", "slowed", "down", "blocked", "unknown")
+_LIMITS = ("service", "plan", "line", "nothing")
 _FILE_STATES = ("waiting", "staying", "in_progress", "deferred", "quarantined")
 
 
@@ -39,6 +50,7 @@ class _StatusCollector(Collector):
     @override
     def collect(self) -> Iterator[Metric]:
         yield from self._daemon()
+        yield from self._counts()
         yield from self._inboxes()
 
     def _daemon(self) -> Iterator[Metric]:
@@ -49,12 +61,35 @@ class _StatusCollector(Collector):
         for state in _SERVICE_STATES:
             service.add_metric([state], float(state == status.service.state))
         yield service
+        blocked = GaugeMetricFamily("watchfolder_blocked", "Whether the service refuses.", labels=["code"])
+        blocked.add_metric([status.service.code or "none"], float(status.service.state == "blocked"))
+        yield blocked
+        limit = GaugeMetricFamily("watchfolder_limit", "What keeps the flow from being faster.", labels=["by"])
+        for by in _LIMITS:
+            limit.add_metric([by], float(by == (status.limit or "nothing")))
+        yield limit
         yield CounterMetricFamily("watchfolder_delivered_files", "Files since the start.", status.delivered)
         yield CounterMetricFamily("watchfolder_delivered_bytes", "Bytes since the start.", status.delivered_bytes)
         yield GaugeMetricFamily("watchfolder_start_time_seconds", "When the daemon started.", started)
         yield GaugeMetricFamily("watchfolder_held_files", "Files whose inbox is not configured.", status.held_files)
         broken = status.broken_entries
         yield GaugeMetricFamily("watchfolder_journal_broken_entries", "Entries that cannot be read.", broken)
+
+    def _counts(self) -> Iterator[Metric]:
+        counts = Counts.model_validate(self._status.counts)
+        labels = ["operation", "outcome"]
+        requests = CounterMetricFamily("watchfolder_requests", "Requests since the start.", labels=labels)
+        for operation, outcome in product(OPERATIONS, OUTCOMES):
+            requests.add_metric([operation, outcome], counts.requests.get(operation, {}).get(outcome, 0))
+        yield requests
+        yield CounterMetricFamily("watchfolder_sent_bytes", "Bytes of pictures since the start.", counts.sent_bytes)
+        received = counts.received_bytes
+        yield CounterMetricFamily("watchfolder_received_bytes", "Bytes of pictures since the start.", received)
+        seconds = SummaryMetricFamily("watchfolder_state_seconds", "How long orders were in a state.", labels=["state"])
+        for state in State:
+            changes, total = counts.state_changes.get(state, 0), counts.state_seconds.get(state, 0.0)
+            seconds.add_metric([state], count_value=changes, sum_value=total)
+        yield seconds
 
     def _inboxes(self) -> Iterator[Metric]:
         is_up = GaugeMetricFamily("watchfolder_inbox_up", "Whether its folders are usable.", labels=["inbox"])
@@ -66,7 +101,7 @@ class _StatusCollector(Collector):
             "watchfolder_inbox_oldest_waiting_time_seconds", "When the oldest came.", labels=["inbox"]
         )
         for name, inbox in self._status.inboxes.items():
-            is_up.add_metric([name], float(inbox.state == "ok"))
+            is_up.add_metric([name], float(inbox.state in {"ok", "held"}))
             for state in _FILE_STATES:
                 files.add_metric([name, state], getattr(inbox, state) or 0)
             today.add_metric([name], inbox.delivered_today)

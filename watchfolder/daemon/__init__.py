@@ -34,11 +34,12 @@ def run(
     once: bool = False,
     adopt: bool = False,
     watch_progress: Callable[[Snapshot], None] | None = None,
+    follow: Callable[[Config], None] | None = None,
 ) -> Outcome:
     """Work until a signal says stop, or with `once` until nothing can move.
 
-    `reread` gives the configuration anew on SIGHUP. Raises ConfigError, InstanceLocked, FolderFault (the state
-    directory itself).
+    `reread` gives the configuration anew on SIGHUP; `follow` is told which one is worked by, now and after each change.
+    Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
     """
     bell = Bell()
     with contextlib.ExitStack() as stack:
@@ -48,7 +49,7 @@ def run(
         systemd.starting(_RECOVERY_SECONDS)
         journal = stack.enter_context(Journal(config.state_dir))
         daemon = Daemon(config, journal, bell, signals, systemd)
-        return daemon.serve(reread, once=once, adopt=adopt, watch_progress=watch_progress)
+        return daemon.serve(reread, once=once, adopt=adopt, watch_progress=watch_progress, follow=follow)
 
 
 class Daemon:
@@ -68,10 +69,13 @@ class Daemon:
         once: bool,
         adopt: bool,
         watch_progress: Callable[[Snapshot], None] | None,
+        follow: Callable[[Config], None] | None,
     ) -> Outcome:
         refuse_mixed_keys(self._journal, self._config)
         event("daemon.started", version=__version__, instance=self._journal.instance, config=self._config.source)
         while True:
+            if follow is not None:
+                follow(self._config)
             house = House(self._config, self._journal, self._bell, adopt=adopt)
             house.open()
             is_reload = False

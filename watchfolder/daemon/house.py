@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from watchfolder import __version__, disk
 from watchfolder.api import Service
+from watchfolder.brake import Brake
 from watchfolder.config import Config, Inbox
 from watchfolder.daemon.bell import Bell
 from watchfolder.daemon.keeper import Keeper
@@ -20,7 +21,7 @@ from watchfolder.folders import Folders
 from watchfolder.intake import Claims, Desk, Intake
 from watchfolder.journal import Journal, utc_now
 from watchfolder.names import Ignored
-from watchfolder.order import State
+from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
 from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
@@ -43,13 +44,15 @@ class House:
         self._stop = threading.Event()
         self._started = utc_now()
         self._clock_start = utc_now() - timedelta(seconds=time.monotonic())  # of the monotonic clock, by the wall's
-        self._service = Service(config.api, transfers=config.transfers, stop=self._stop)
+        self._service = Service(config.api, transfers=config.transfers, stop=self._stop, tally=journal.tally)
         self._pipeline = Pipeline(config, journal, self._stop, bell.ring)
         self._lanes = Lanes(config.transfers)
+        self._brake = Brake(config)
         self._reach: dict[str, Reach] = {}
         self._keepers: dict[str, Keeper] = {}
         self._status: Snapshot | None = None
         self._status_at = float("-inf")
+        self._is_stuck = False
 
     def open(self) -> None:
         folders = Folders(self._config.state_dir, self._journal.instance)
@@ -59,7 +62,7 @@ class House:
             claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
-            desk = Desk(self._pipeline.capacity.orders, self._pipeline.capacity.files, lambda _order: self._bell.ring())
+            desk = Desk(self._pipeline.capacity.orders, self._largest_order, self._admit, self._brake.meet)
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             keeper = self._keepers[name] = self._keeper(inbox, intake)
             bench = Bench(inbox, self._journal, folders, publisher, self._service, self._lanes)
@@ -102,6 +105,7 @@ class House:
         keepers = (keeper for keeper in self._keepers.values() if not keeper.is_silent)
         are_idle = all(
             keeper.intake.fault is not None
+            or keeper.intake.held
             or self._waits_for_gate(keeper.intake)
             or (keeper.working_since is None and keeper.intake.is_idle())
             for keeper in keepers
@@ -116,7 +120,8 @@ class House:
             *(name for name, each in self._keepers.items() if each.silent_seconds(now) > _STUCK_SECONDS),
         }
         reached = [self._reach.setdefault(name, Reach(self._config.inboxes[name])).answers() for name in slow]
-        return any(reached)
+        self._is_stuck = any(reached)
+        return self._is_stuck
 
     def outcome(self, *, once: bool) -> Outcome:
         """Return what has been done and, after a single run, what remains."""
@@ -177,6 +182,14 @@ class House:
         keeper = Keeper(intake, watcher, self._bell.ring)
         return keeper
 
+    def _largest_order(self, inbox: str) -> int:
+        return min(self._pipeline.capacity.files(inbox), max(1, self._brake.left(inbox)))
+
+    def _admit(self, order: Order) -> None:
+        self._bell.ring()
+        if order.why is None:
+            self._brake.take(order.inbox, len(order.files))
+
     def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:
         try:
             folders.require_folder(inbox.path)
@@ -217,6 +230,8 @@ class House:
                 lines.append(f"{name}: a folder does not answer")
             if keeper.intake.fault is not None:
                 lines.append(f"{name}: {keeper.intake.fault.reason}")
+            if keeper.intake.held:
+                lines.append(f"{name}: held: {keeper.intake.held}")
             lines += [f"{name}: {printable(file)}: {why}" for file, why in keeper.intake.unfinished().items()]
         for order in self._journal.orders():
             if order.state is State.QUARANTINED:
@@ -246,6 +261,8 @@ class House:
             delivered=self._pipeline.delivered,
             quarantined=self._pipeline.quarantined,
             delivered_bytes=self._pipeline.delivered_bytes,
+            is_stuck=self._is_stuck,
+            counts=self._journal.tally.counts(),
         )
 
     def _inbox_snapshot(self, keeper: Keeper) -> InboxSnapshot:
@@ -256,6 +273,7 @@ class House:
             is_open=intake.is_open and not keeper.is_silent,
             fault=fault,
             fault_code=intake.fault.code if intake.fault else "",
+            held=intake.held,
             watch=keeper.watcher.kind,
             watch_reason=keeper.watcher.reason,
             waiting=counts.get("wait", 0),

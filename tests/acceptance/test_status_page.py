@@ -1,0 +1,130 @@
+"""The status page in a real browser: what a person sees, presses, and is never harmed by."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from cli_studio import Studio, files_in, wait_until
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+pytest.importorskip("selenium", reason="pip install 'watchfolder[test]'")
+
+from browser import SECONDS, browser, require_browser
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.wait import WebDriverWait
+
+if TYPE_CHECKING:
+    import subprocess
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+HOSTILE = "<img src=x onerror=document.title='pwned'>\n\u202egpj.jpg"
+ESCAPED = "<img src=x onerror=document.title='pwned'>\\n\\u202egpj.jpg"
+
+
+@dataclass
+class Shown:
+    studio: Studio
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+    def reload(self) -> None:
+        self.process.send_signal(signal.SIGHUP)
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Iterator[Shown]:
+    """Give a running daemon whose page is served, with a hostile name in quarantine."""
+    require_browser()
+    with Sandbox(processing_seconds=0.1) as sandbox:
+        studio = Studio(tmp_path, sandbox.url)
+        port = free_port()
+        tree = yaml.safe_load(studio.config.read_text(encoding="utf-8")) | {"http": {"listen": f"127.0.0.1:{port}"}}
+        studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        studio.set_aside(HOSTILE)
+        with studio.daemon() as daemon:
+            yield Shown(studio, f"http://127.0.0.1:{port}/", daemon.process)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def text_of(driver: WebDriver) -> str:
+    return driver.find_element(By.TAG_NAME, "main").text
+
+
+def until_shown(driver: WebDriver, text: str) -> None:
+    WebDriverWait(driver, SECONDS).until(lambda seen: text in text_of(seen), f"never shown: {text}")
+
+
+def test_the_page_follows_what_happens_without_being_loaded_again(shown: Shown) -> None:
+    with browser() as driver:
+        driver.get(shown.url)
+        until_shown(driver, "need")
+        driver.execute_script("window.mark = 1; document.querySelector('h1').mark = 1")
+        shown.studio.drop("new one.jpg", sample("jpeg", width=900, height=600, seed=3))
+        until_shown(driver, "Left before, right after")
+        assert "new one.jpg" in text_of(driver)
+        assert driver.execute_script("return [window.mark, document.querySelector('h1').mark]") == [1, 1]
+        last = driver.find_element(By.CSS_SELECTOR, ".deliveries")
+        driver.execute_script("arguments[0].scrollIntoView()", last)
+        width = "return [...document.querySelectorAll('.pair img')].map(image => image.naturalWidth)"
+        WebDriverWait(driver, SECONDS).until(lambda seen: seen.execute_script(width) == [320, 320])
+        log = driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
+        assert [entry for entry in log if "favicon" not in entry["message"]] == []
+
+
+def test_a_hostile_name_is_text_and_its_button_brings_it_back(shown: Shown) -> None:
+    with browser() as driver:
+        driver.get(shown.url)
+        until_shown(driver, ESCAPED)
+        assert driver.find_elements(By.CSS_SELECTOR, "img[src=x]") == []
+        driver.find_element(By.CSS_SELECTOR, ".quarantine button").click()
+        until_shown(driver, "is back in its inbox")
+        WebDriverWait(driver, SECONDS).until(lambda seen: not seen.find_elements(By.CSS_SELECTOR, ".quarantine"))
+        wait_until(lambda: files_in(shown.studio.folder("outbox")) == [HOSTILE])
+        assert files_in(shown.studio.folder("quarantine")) == []
+        assert "pwned" not in driver.title
+
+
+def test_without_scripts_it_shows_the_same_and_the_button_works(shown: Shown) -> None:
+    with browser() as driver:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        driver.get(shown.url)
+        assert ESCAPED in text_of(driver)
+        driver.find_element(By.CSS_SELECTOR, ".quarantine button").click()
+        until_shown(driver, "is back in its inbox")
+
+
+def test_it_is_readable_in_the_dark_and_on_a_phone(shown: Shown) -> None:
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    with browser() as light:
+        light.get(shown.url)
+        assert light.execute_script(ground) == "rgb(246, 245, 242)"
+    with browser(is_dark=True, size=(360, 740)) as dark:
+        dark.get(shown.url)
+        until_shown(dark, ESCAPED)
+        assert dark.execute_script(ground) == "rgb(22, 22, 21)"
+        assert dark.execute_script("return document.documentElement.scrollWidth") <= 360
+
+
+def test_it_says_so_when_nobody_answers_any_more(shown: Shown) -> None:
+    with browser() as driver:
+        driver.get(shown.url)
+        until_shown(driver, ESCAPED)
+        tree = yaml.safe_load(shown.studio.config.read_text(encoding="utf-8")) | {"http": None}
+        shown.studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        shown.reload()
+        silent = driver.find_element(By.ID, "silent")
+        WebDriverWait(driver, SECONDS).until(lambda _: silent.is_displayed())
+        assert ESCAPED in text_of(driver)

@@ -1,0 +1,44 @@
+"""The figures of the page's drawing."""
+
+from datetime import UTC, datetime, timedelta
+
+from watchfolder.console.page.plot import HEIGHT, WIDTH, Plot, Waiting
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def ago(**spans: float) -> datetime:
+    return NOW - timedelta(**spans)
+
+
+def test_deliveries_of_a_quarter_of_an_hour_share_a_bar() -> None:
+    plot = Plot(NOW, [(ago(minutes=1), 2), (ago(minutes=14), 3), (ago(minutes=16), 1), (NOW, 1)], ())
+    bars = list(plot.bars())
+    assert len(bars) == 2
+    assert bars[1].height > 5 * bars[0].height
+    assert (plot.delivered, plot.most) == (7, 6)
+
+
+def test_what_is_older_than_a_day_is_not_drawn() -> None:
+    plot = Plot(NOW, [(ago(hours=24.1), 5), (ago(hours=23.9), 1)], [Waiting(ago(hours=25), 9), Waiting(NOW, 1)])
+    assert plot.delivered == 1
+    assert plot.line().count(",") == 1
+
+
+def test_everything_lies_within_the_drawing() -> None:
+    plot = Plot(NOW, [(ago(minutes=7 * number), number) for number in range(220)], [Waiting(ago(hours=1), 5000)])
+    assert all(0 <= bar.x <= WIDTH and bar.y >= 0 and bar.y + bar.height <= HEIGHT + 0.1 for bar in plot.bars())
+    x, y = map(float, plot.line().split(","))
+    assert 0 <= x <= WIDTH
+    assert 0 <= y <= HEIGHT
+
+
+def test_the_axis_has_its_hours() -> None:
+    labels = list(Plot(NOW, (), ()).labels())
+    assert len(labels) == 4
+    assert all(text.endswith(":00") for _, text in labels)
+
+
+def test_a_day_without_anything_can_be_drawn() -> None:
+    plot = Plot(NOW, (), ())
+    assert (list(plot.bars()), plot.line(), plot.most) == ([], "", 1)

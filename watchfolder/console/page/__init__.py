@@ -1,0 +1,93 @@
+"""The status page: it is told by the daemon what is so, and shows it in a browser while the daemon works on."""
+
+import logging
+import time
+from typing import TYPE_CHECKING, Self
+
+from watchfolder.config import Config, HttpSection
+from watchfolder.events import event
+from watchfolder.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from watchfolder.console.page.door import Server
+    from watchfolder.console.page.house_book import HouseBook
+
+__all__ = ["Page"]
+
+_AGAIN_SECONDS = 30.0  # after an address could not be had
+
+
+class Page:
+    """Serves at `http.listen` of whichever configuration is followed. No failure of its own is the daemon's."""
+
+    def __init__(self, http: HttpSection) -> None:
+        if http.listen:
+            _load()  # now: whom we act as later may not be able to read our own code
+        self._book: HouseBook | None = None
+        self._config: Config | None = None
+        self._server: Server | None = None
+        self._try_at = float("-inf")
+        self._reason: str | None = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def follow(self, config: Config) -> None:
+        """Show this configuration from now on; what it says about the page itself is obeyed at once."""
+        if self._config is not None and self._config.http != config.http:
+            self._stop()
+        self._config = config
+        if self._book is not None:
+            self._book.config = config
+        self._serve()
+
+    def see(self, snapshot: Snapshot) -> None:
+        """Take note of the daemon's word; every call is a proof of its life."""
+        if self._book is not None:
+            self._book.see(snapshot, time.monotonic())
+        self._serve()
+
+    def _serve(self) -> None:
+        config = self._config
+        if self._server is not None or config is None or not config.http.listen or time.monotonic() < self._try_at:
+            return
+        listen = config.http.listen
+        self._try_at = time.monotonic() + _AGAIN_SECONDS
+        try:
+            make_book, make_server = _load()
+            book = self._book = self._book or make_book(config)
+            self._server = make_server(book, config.http)
+            event("page.served", url=f"http://{listen}/")
+            self._reason = ""
+        except OSError as error:
+            if error.strerror != self._reason:  # not again every half minute
+                event("page.not_served", logging.ERROR, listen=listen, reason=error.strerror, effect="tried again")
+            self._reason = error.strerror
+        except Exception:  # noqa: BLE001 - the pictures come first
+            event("page.not_served", logging.ERROR, trace=True, listen=listen, effect="tried again")
+
+    def _stop(self) -> None:
+        self._try_at = float("-inf")
+        if self._server is not None:
+            try:
+                self._server.stop()
+            except Exception:  # noqa: BLE001 - as above
+                event("page.stop_broke", logging.ERROR, trace=True)
+            self._server = None
+        if self._book is not None:
+            self._book.close()
+            self._book = None
+
+
+def _load() -> "tuple[Callable[[Config], HouseBook], Callable[[HouseBook, HttpSection], Server]]":
+    """Import what only a served page needs: flask takes its time and its memory."""
+    from watchfolder.console.page.app import make_app  # noqa: PLC0415 - see above
+    from watchfolder.console.page.door import Server  # noqa: PLC0415
+    from watchfolder.console.page.house_book import HouseBook  # noqa: PLC0415
+
+    return HouseBook, lambda book, http: Server(make_app(book, http), http.address)

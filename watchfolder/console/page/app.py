@@ -1,0 +1,119 @@
+"""The addresses of the page: what is shown at each, and the one button."""
+
+import logging
+import time
+from datetime import datetime
+
+from flask import Flask, Response, abort, g, redirect, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from watchfolder.config import HttpSection
+from watchfolder.console import metrics
+from watchfolder.console.page.buttons import Buttons
+from watchfolder.console.page.guard import protect
+from watchfolder.console.page.house_book import HouseBook, Look
+from watchfolder.console.status import as_json
+from watchfolder.console.words import files
+from watchfolder.events import event, printable
+
+_TEXT = "text/plain; charset=utf-8"
+
+
+def make_app(book: HouseBook, http: HttpSection) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.jinja_env.filters |= {"clock": _clock, "size": _size, "files": files}
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    protect(app, http)
+    buttons = Buttons(book)
+    _add_page(app, book, buttons)
+    _add_buttons(app, book, buttons)
+    _add_figures(app, book)
+    app.register_error_handler(Exception, _in_words)
+    return app
+
+
+def _add_page(app: Flask, book: HouseBook, buttons: Buttons) -> None:
+    @app.get("/")
+    def page() -> str:
+        return rendered("page.html")
+
+    @app.get("/main")
+    def main() -> str:
+        return rendered("main.html")
+
+    def rendered(template: str) -> str:
+        trouble = book.trouble(time.monotonic())
+        title = "watchfolder: needs you" if trouble else "watchfolder"
+        facts = {"look": book.look(), "trouble": trouble, "said": buttons.said(), "ids": book.ids}
+        return render_template(template, title=title, nonce=g.nonce, **facts)
+
+    @app.get("/thumbnails/<id_>")
+    def thumbnail(id_: str) -> Response:
+        small = book.thumbnails.of(id_)
+        if not small:
+            abort(404, "There is no such picture.")
+        return Response(small, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+def _add_buttons(app: Flask, book: HouseBook, buttons: Buttons) -> None:
+    @app.post("/release")
+    def let_through() -> Response:
+        buttons.let_through(pressed())
+        return back()
+
+    @app.post("/retry")
+    def try_again() -> Response:
+        if not buttons.try_again(pressed()):
+            abort(503, "A file is still on its way back into its inbox: try again in a minute.")
+        return back()
+
+    def pressed() -> str:
+        """Return the id of the button; it must be on a page of this process."""
+        if not book.ids.is_token(request.form.get("token", "")):
+            abort(403, "This page is from before the last restart: load it again.")
+        return request.form.get("id", "")
+
+    def back() -> Response:
+        return redirect("/", 303)  # type: ignore[return-value]  # werkzeug's response is flask's here
+
+
+def _add_figures(app: Flask, book: HouseBook) -> None:
+    @app.get("/healthz")
+    def health() -> Response:
+        trouble = book.trouble(time.monotonic())
+        return Response(f"{printable(trouble) or 'ok'}\n", 503 if trouble else 200, content_type=_TEXT)
+
+    @app.get("/metrics")
+    def figures() -> Response:
+        text = metrics.exposition(_known(book).status)
+        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/api/status")
+    def status() -> Response:
+        return Response(as_json(_known(book).status) + "\n", content_type="application/json")
+
+
+def _in_words(error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return Response(f"{error.description}\n", error.code or 500, content_type=_TEXT)
+    event("page.broke", logging.ERROR, trace=True)
+    return Response("This should not have happened; the log says more.\n", 500, content_type=_TEXT)
+
+
+def _known(book: HouseBook) -> Look:
+    look = book.look()
+    if look is None:
+        abort(503, "Starting: nothing is known yet.")
+    return look
+
+
+def _clock(moment: datetime, now: datetime) -> str:
+    local = moment.astimezone()
+    return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
+
+
+def _size(number: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} bytes"

@@ -1,0 +1,82 @@
+"""The last 24 hours as figures for a drawing: files delivered in each quarter of an hour, and how many waited."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import floor
+from typing import Final
+
+WIDTH: Final = 960.0  # of the drawing, in its own units
+HEIGHT: Final = 160.0
+_DAY = timedelta(hours=24)
+_BARS = 96
+_LABEL_HOURS = 6
+_HEADROOM = 1.05
+
+
+@dataclass(frozen=True)
+class Waiting:
+    at: datetime
+    files: int
+
+
+@dataclass(frozen=True)
+class Bar:
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Counts are files. Both are drawn to one scale, whose top is `most`."""
+
+    now: datetime
+    delivered_at: Sequence[tuple[datetime, int]]
+    waiting: Sequence[Waiting]
+
+    @property
+    def delivered(self) -> int:
+        return sum(self._counts())
+
+    @property
+    def most(self) -> int:
+        return max(1, *self._counts(), *(each.files for each in self.waiting))
+
+    def bars(self) -> Iterator[Bar]:
+        width = WIDTH / _BARS
+        for number, count in enumerate(self._counts()):
+            if count:
+                height = self._height(count)
+                yield Bar(round(number * width, 1), round(HEIGHT - height, 1), round(width - 1, 1), round(height, 1))
+
+    def line(self) -> str:
+        """Return the points of the line of those that waited, as SVG wants them."""
+        return " ".join(
+            f"{self._x(each.at):.1f},{HEIGHT - self._height(each.files):.1f}"
+            for each in self.waiting
+            if each.at > self.now - _DAY
+        )
+
+    def labels(self) -> Iterator[tuple[float, str]]:
+        """Return where on the axis which hour of the local clock stands."""
+        hour = self.now.astimezone().replace(minute=0, second=0, microsecond=0)
+        for back in range(24):
+            moment = hour - timedelta(hours=back)
+            if moment.hour % _LABEL_HOURS == 0:
+                yield round(self._x(moment), 1), f"{moment:%H:%M}"
+
+    def _counts(self) -> list[int]:
+        counts = [0] * _BARS
+        for at, number in self.delivered_at:
+            place = floor((at - self.now + _DAY) / _DAY * _BARS)
+            if 0 <= place <= _BARS:
+                counts[min(place, _BARS - 1)] += number
+        return counts
+
+    def _x(self, at: datetime) -> float:
+        return (at - self.now + _DAY) / _DAY * WIDTH
+
+    def _height(self, files: int) -> float:
+        return files / (self.most * _HEADROOM) * HEIGHT

@@ -1,0 +1,69 @@
+"""What has been counted since the start: requests, bytes, and how long each state lasted; the metrics tell of it."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from watchfolder.errors import WatchfolderError
+from watchfolder.snapshot import Counts
+
+DONE = "done"
+OPERATIONS = ("create", "confirm", "order", "list", "upload", "fetch")
+OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", "broken")
+
+_T = TypeVar("_T")
+
+
+class Tally:
+    """Safe for many threads; lives as long as the process, whatever is reloaded."""
+
+    def __init__(self, states: Iterable[str]) -> None:
+        self._guard = threading.Lock()
+        self._requests = Counter({(operation, outcome): 0 for operation in OPERATIONS for outcome in OUTCOMES})
+        self._bytes = Counter({"sent": 0, "received": 0})
+        self._changes: Counter[str] = Counter(dict.fromkeys(states, 0))
+        self._seconds: dict[str, float] = dict.fromkeys(self._changes, 0.0)
+
+    def count(self, operation: str, request: Callable[[], _T]) -> _T:
+        """Do the request and count how it ended."""
+        outcome = "broken"
+        try:
+            answer = request()
+            outcome = DONE
+        except WatchfolderError as error:
+            outcome = _outcome_of(error)
+            raise
+        else:
+            return answer
+        finally:
+            with self._guard:
+                self._requests[operation, outcome] += 1
+
+    def moved(self, direction: str, size: int) -> None:
+        with self._guard:
+            self._bytes[direction] += size
+
+    def lasted(self, state: str, seconds: float) -> None:
+        with self._guard:
+            self._changes[state] += 1
+            self._seconds[state] = self._seconds.get(state, 0.0) + max(0.0, seconds)
+
+    def counts(self) -> Counts:
+        with self._guard:
+            requests: dict[str, dict[str, int]] = {}
+            for (operation, outcome), number in self._requests.items():
+                requests.setdefault(operation, {})[outcome] = number
+            return Counts(
+                requests=requests,
+                sent_bytes=self._bytes["sent"],
+                received_bytes=self._bytes["received"],
+                state_changes=dict(self._changes),
+                state_seconds={state: round(seconds, 3) for state, seconds in self._seconds.items()},
+            )
+
+
+def _outcome_of(error: WatchfolderError) -> str:
+    """Return the nearest named outcome among the error's class and those above it."""
+    names = ("".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__)[1:] for kind in type(error).__mro__)
+    return next((name for name in names if name in OUTCOMES), "broken")
