@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import watchfolder.config
-from watchfolder.config import ApiSection, Config, Inbox, Section, find, load
+from watchfolder.config import ApiSection, Config, HttpSection, Inbox, Section, find, load
 from watchfolder.config.reading import read
 from watchfolder.errors import ConfigError
 
@@ -132,12 +132,13 @@ def test_the_example_names_every_field_and_shows_the_defaults(monkeypatch: pytes
     tree, _ = read(str(EXAMPLE))
     _in_tree(tree, Config)
     _in_tree(tree["api"], ApiSection)
+    _in_tree(tree["http"], HttpSection)
     _in_tree(tree["inboxes"]["photos"], Inbox)
 
 
 def test_the_example_has_a_sentence_above_every_field() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
-    names = {*Config.known_keys(), *ApiSection.known_keys(), *Inbox.known_keys()} - {"api"}
+    names = {*Config.known_keys(), *ApiSection.known_keys(), *HttpSection.known_keys(), *Inbox.known_keys()} - {"api"}
     explained = {
         line.split(":")[0].strip()
         for above, line in pairwise(lines)
@@ -249,6 +250,7 @@ def test_an_inbox_without_settings_is_a_fault_not_an_omission(write: Write) -> N
     [
         (inbox(outbx="/o"), "inboxes.photos.outbx: there is no such key; did you mean outbox?"),
         (inbox(zzz="1"), "inboxes.photos.zzz: there is no such key"),
+        (inbox(budget="{file_per_day: 3}"), "inboxes.photos.budget.file_per_day: there is no such key"),
         (inbox(name="other"), "inboxes.photos.name: there is no such key"),
         ("source: /x\n" + inbox(), "source: there is no such key"),
         ("state: /x\n" + inbox(), "state: there is no such key; did you mean state_dir?"),
@@ -609,3 +611,74 @@ def hung_mount(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_share_that_does_not_answer_holds_nobody_up(write: Write) -> None:
     assert load(write(MINIMAL), KEY).inboxes
     assert "lies inside" in fault(write(inbox(quarantine="/srv/in/q")))
+
+
+# The page
+
+
+def page(**settings: object) -> str:
+    return inbox() + "http:" + "".join(f"\n  {key}: {value}" for key, value in settings.items()) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:8686", ("127.0.0.1", 8686)),
+        ("localhost:80", ("localhost", 80)),
+        ("'[::1]:8686'", ("::1", 8686)),
+        ("127.0.0.2:1", ("127.0.0.2", 1)),
+    ],
+)
+def test_the_page_may_be_for_this_machine(write: Write, listen: str, address: tuple[str, int]) -> None:
+    assert load(write(page(listen=listen)), KEY).http.address == address
+
+
+def test_without_an_address_there_is_no_page(write: Write) -> None:
+    assert load(write(MINIMAL), KEY).http.listen is None
+    assert load(write(inbox() + "http:\n"), KEY).http.listen is None
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8686", "'[::]:8686'", "192.168.1.5:80"])
+def test_a_page_for_other_machines_needs_a_password(write: Write, tmp_path: Path, listen: str) -> None:
+    assert "name a password_file" in fault(write(page(listen=listen)))
+    password = tmp_path / "password"
+    password.write_text("twelve signs\n", encoding="ascii")
+    password.chmod(0o600)
+    http = load(write(page(listen=listen, password_file=password)), KEY).http
+    assert http.password.get_secret_value() == "twelve signs"
+    assert "twelve" not in repr(http)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "8686",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "127.0.0.1:99999",
+        "http://127.0.0.1:80",
+        "a@127.0.0.1:80",
+        "nas:8686",
+        "127.0.0.1.nas:80",
+        "'::1:80'",
+    ],
+)
+def test_what_is_no_address_and_port_is_refused(write: Write, listen: str) -> None:
+    assert fault(write(page(listen=listen))).startswith("http.listen: ")
+
+
+@pytest.mark.parametrize(("mode", "text"), [(0o640, "twelve signs"), (0o604, "twelve signs"), (0o600, "too short")])
+def test_a_password_that_others_can_read_or_guess_is_refused(
+    write: Write, tmp_path: Path, mode: int, text: str
+) -> None:
+    password = tmp_path / "password"
+    password.write_text(text, encoding="ascii")
+    password.chmod(mode)
+    told = fault(write(page(listen="127.0.0.1:80", password_file=password)))
+    assert told.startswith("http.password_file: ")
+    assert text not in told
+
+
+def test_status_needs_no_password_to_be_read(write: Write) -> None:
+    config = load(write(page(listen="127.0.0.1:80", password_file="/nowhere")), {}, needs_key=False)  # noqa: S106 - a path
+    assert config.http.password.get_secret_value() == ""

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from watchfolder.config.faults import take_unknown_keys, validated
 from watchfolder.config.folders import overlaps
-from watchfolder.config.key import find_key, refuse_public
+from watchfolder.config.key import find_key, find_password, refuse_public
 from watchfolder.config.reading import inbox_sections, read
-from watchfolder.config.sections import DELETE, ApiSection, Config, Inbox, Section
+from watchfolder.config.sections import DELETE, ApiSection, Budget, Config, HttpSection, Inbox, Section
 from watchfolder.errors import ConfigError
 from watchfolder.events import printable
 
-__all__ = ["ApiSection", "Config", "Inbox", "Section", "find", "load"]
+__all__ = ["ApiSection", "Budget", "Config", "HttpSection", "Inbox", "Section", "find", "load"]
 
 PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
 
@@ -47,6 +47,9 @@ def load(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
         if isinstance(tree["api"], dict):
             tree["api"]["key"] = ""
             faults += _prepare_service(tree["api"], environ) if needs_key else []
+        if isinstance(tree["http"], dict) and needs_key:
+            with _gathering(faults):
+                tree["http"]["password"] = find_password(tree["http"].get("password_file"))
         faults += [*_originals_at_risk(tree), *overlaps(tree)]
         config = validated(tree | {"source": source})
         if not faults:

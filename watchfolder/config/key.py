@@ -1,4 +1,4 @@
-"""Where the API key comes from: the systemd credential, the environment, a file. No message ever shows it."""
+"""Where the API key comes from (the systemd credential, the environment, a file) and the page's password."""
 
 import contextlib
 import os
@@ -15,6 +15,7 @@ VARIABLE: Final = "BIZMORI_API_KEY"
 
 _KEY = re.compile(r"sk_[!-~]+")
 _MAX_BYTES = 4096
+_SHORTEST_PASSWORD = 12
 
 
 def find_key(environ: Mapping[str, str], key_file: object) -> str:
@@ -37,6 +38,23 @@ def refuse_public(key_file: object) -> None:
     with contextlib.suppress(OSError):
         if path and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXO:
             raise ConfigError(f"api.key_file: others can read {path}: run chmod o= {path}")
+
+
+def find_password(password_file: object) -> str:
+    """Return the status page's password, which its owner alone can read. The configured value is still unchecked."""
+    path = _path(password_file) if password_file is not None else ""
+    if not path:
+        return ""
+    password = _secret(path, "http.password_file")
+    with contextlib.suppress(OSError):
+        if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(f"http.password_file: others can read {path}: run chmod 600 {path}")
+    if len(password) < _SHORTEST_PASSWORD or not password.isprintable() or not password.isascii():
+        raise ConfigError(
+            f"http.password_file: must hold the password alone: one line of at least {_SHORTEST_PASSWORD} "
+            "letters, digits and signs (it is not shown here)"
+        )
+    return password
 
 
 def _path(key_file: object) -> str:

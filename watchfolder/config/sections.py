@@ -5,7 +5,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -85,6 +85,19 @@ def _proxy(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _listen(value: str) -> str:
+    try:
+        parts = urlsplit(f"//{value}")
+        host = parts.hostname or ""
+        is_address = host == "localhost" or ipaddress.ip_address(host)
+        is_plain = parts.netloc == value and "@" not in value and parts.port and is_address
+    except ValueError:
+        is_plain = False
+    if not is_plain:
+        raise ValueError("must be an address and a port, such as 127.0.0.1:8686")
+    return value
+
+
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
@@ -137,6 +150,48 @@ class ApiSection(Section):
         return self.kind == "test" and not self.is_loopback
 
 
+class HttpSection(Section):
+    """Where the status page is served; nowhere when `listen` is left out."""
+
+    not_in_file = frozenset({"password"})
+
+    listen: Annotated[str, AfterValidator(_listen)] | None = None
+    password_file: AbsolutePath | None = None
+    password: SecretStr = SecretStr("")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(f"//{self.listen or ''}")
+        return parts.hostname or "", parts.port or 0
+
+    @model_validator(mode="after")
+    def _only_this_machine_needs_no_password(self) -> Self:
+        if self.listen and not _is_loopback(self.address[0]) and self.password_file is None:
+            raise ValueError(
+                "listen: other machines could reach the page there: name a password_file as well, "
+                "or listen at 127.0.0.1 alone"
+            )
+        return self
+
+
+class Burst(Section):
+    """As many new files within so many minutes are a person's work; more may be a mistake."""
+
+    files: int = Field(ge=1, le=10_000_000)
+    minutes: float = Field(gt=0, le=7 * 1440)
+
+    @property
+    def seconds(self) -> float:
+        return self.minutes * 60
+
+
+class Budget(Section):
+    """How many files may be sent before a person is asked; no limit where a key is left out."""
+
+    files_per_day: int | None = Field(default=None, ge=1, le=10_000_000)
+    burst: Burst | None = None
+
+
 class Inbox(Section):
     not_in_file = frozenset({"name"})
 
@@ -155,6 +210,7 @@ class Inbox(Section):
     max_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, le=5 * 1024**3)
     work: AbsolutePath = ""  # left out: a hidden folder in the inbox
     ignore: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+    budget: Budget | None = None
 
     @property
     def deletes_originals(self) -> bool:
@@ -195,6 +251,8 @@ class Config(Section):
     give_up_after_hours: float = Field(default=120.0, gt=0, le=24 * 365)
     orders_in_flight: int = Field(default=8, ge=1, le=1000)
     transfers: int = Field(default=4, ge=1, le=64)
+    budget: Budget | None = None  # of all inboxes together
+    http: HttpSection = Field(default_factory=HttpSection)
     source: str = ""  # the file it came from
 
 

@@ -15,7 +15,7 @@ from watchfolder.api import Pace, Service
 from watchfolder.config import Config, Inbox
 from watchfolder.console import exit_codes
 from watchfolder.console.patience import answer_of
-from watchfolder.console.settings import test_key_fault
+from watchfolder.console.settings import page_fault, test_key_fault
 from watchfolder.console.usage import UnknownName
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, WatchfolderError
@@ -50,6 +50,8 @@ def findings(config: Config, user: str | None) -> Iterator[Finding]:
     """Check everything but the configuration itself, which was read before. `user` is whom we act as, if not root."""
     yield Finding(f"configuration: {config.source}")
     yield _key(config)
+    if config.http.listen:
+        yield _page(config, config.http.listen)
     state = _state_dir(config.state_dir, user)
     yield state
     if state.is_ok:
@@ -77,6 +79,11 @@ def _key(config: Config) -> Finding:
     if config.api.delivers_samples:
         return Finding("key: a test key: what is delivered are sample pictures, marked (TEST)")
     return Finding(f"key: a {config.api.kind} key, and no file of it that others can read")
+
+
+def _page(config: Config, listen: str) -> Finding:
+    fault = page_fault(config)
+    return Finding(fault, exit_codes.CONFIG) if fault else Finding(f"status page: http://{listen}/")
 
 
 def _state_dir(path: str, user: str | None) -> Finding:

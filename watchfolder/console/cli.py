@@ -6,8 +6,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -15,14 +14,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import exit_codes, logs, settings
+from watchfolder.console import exit_codes, logs, receipts, settings
 from watchfolder.console.acting import act_as_owner_of
-from watchfolder.console.usage import UnknownName
+from watchfolder.console.shell import ConfigFile, extra_needed, fail, in_words, prepare
 from watchfolder.console.words import files
-from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
+from watchfolder.errors import FolderFault
 from watchfolder.events import printable, redacted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from watchfolder.config import Config
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="watchfolder",
     help="Drop a picture into a folder, get it back protected against AI training.",
-    epilog="Exit codes: 0 done; 1 done, some files were quarantined; 2 wrong arguments; 69 another instance runs; "
-    "75 stopped before the end, trying again may help; 78 the configuration is wrong.",
+    epilog="Exit codes: 0 done; 1 done, some files were quarantined; 2 wrong arguments; 3 a difference was found; "
+    "69 another instance runs; 75 stopped before the end, trying again may help; 78 the configuration is wrong.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -53,17 +53,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-ConfigFile = Annotated[
-    str | None,
-    typer.Option(
-        "-c",
-        "--config",
-        metavar="FILE",
-        help="The configuration; else $WATCHFOLDER_CONFIG, ./config.yaml or /etc/watchfolder/config.yaml.",
-    ),
-]
 
 
 def main() -> None:
@@ -95,6 +84,9 @@ def run(
     *,
     config_file: ConfigFile = None,
     once: Annotated[bool, typer.Option("--once", help="Do everything that is there, then exit.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --once: only say what would be sent, and what it costs.")
+    ] = False,
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Take over the work folders of a watchfolder whose state was lost.")
     ] = False,
@@ -102,6 +94,8 @@ def run(
     log_level: Annotated[LogLevel | None, typer.Option(help="What is logged (default: info).")] = None,
 ) -> None:
     """Watch the inboxes, in the foreground, until told to stop."""
+    if dry_run:
+        _rehearse(config_file, once=once)
     has_bar = once and log_format is not LogFormat.JSON and sys.stderr.isatty()
     level = log_level or (LogLevel.WARNING if has_bar else LogLevel.INFO)
 
@@ -109,20 +103,37 @@ def run(
         logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
 
     from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
+    from watchfolder.console.page import Page
 
     configure_logs()
     bar = _bar() if has_bar else nullcontext()
-    with _in_words():
+    with in_words():
         path = config.find(config_file, os.environ)
         found = settings.read_for_work(path, os.environ)
+        page = Page(found.http)
         act_as_owner_of(found.state_dir)
-        with bar as move_bar:
+        with bar as move_bar, page:
             configure_logs()  # a bar takes the stream over
-            outcome = daemon.run(found, _reader(path), once=once, adopt=adopt, watch_progress=move_bar)
+            see, follow = (move_bar, None) if once else (page.see, page.follow)
+            outcome = daemon.run(found, _reader(path), once=once, adopt=adopt, watch_progress=see, follow=follow)
     configure_logs()
     if once:
         _summarise(outcome)
     _end(outcome, once=once)
+
+
+def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
+    from watchfolder.console import rehearsal
+
+    prepare()
+    if not once:
+        fail("a rehearsal is of a single run: say run --once --dry-run", exit_codes.USAGE)
+    with in_words():
+        found = settings.read_for_work(config.find(config_file, os.environ), os.environ)
+        act_as_owner_of(found.state_dir)
+        for line in rehearsal.lines(list(rehearsal.rehearse(found)), found):
+            typer.echo(line)
+    raise typer.Exit(exit_codes.DONE)
 
 
 def _reader(path: str) -> "Callable[[], Config]":
@@ -175,8 +186,8 @@ def check(
     """
     from watchfolder.console import check as checks
 
-    _prepare()
-    with _in_words("FAIL"):
+    prepare()
+    with in_words("FAIL"):
         found = settings.read(config.find(config_file, os.environ), os.environ)
         user = act_as_owner_of(found.state_dir)
         if accept is not None:
@@ -199,19 +210,19 @@ def status(
     """Show what waits, moves, is blocked, delivered or quarantined."""
     from watchfolder.console import status as states
 
-    _prepare()
-    with _in_words():
+    prepare()
+    with in_words():
         found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
         try:
             state = states.gather(found, datetime.now(UTC))
         except FolderFault as fault:
             if fault.code in {"EACCES", "EPERM"}:
-                _fail(f"{fault.reason}: run it as root, or as watchfolder's user (sudo -u)", exit_codes.UNFINISHED)
+                fail(f"{fault.reason}: run it as root, or as watchfolder's user (sudo -u)", exit_codes.UNFINISHED)
             raise
     if as_json:
         typer.echo(states.as_json(state))
     elif as_metrics:
-        with _extra_needed("web", "prometheus_client"):
+        with extra_needed("web", "prometheus_client"):
             from watchfolder.console import metrics
         typer.echo(metrics.exposition(state), nl=False)
     else:
@@ -230,8 +241,8 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
     """Say why this file has (not) been taken, or what became of it."""
     from watchfolder.console import explain as explaining
 
-    _prepare()
-    with _in_words():
+    prepare()
+    with in_words():
         found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
         for line in explaining.explain(path, found):
             typer.echo(line)
@@ -250,10 +261,10 @@ def retry(
     """
     from watchfolder.console import retry as retrying
 
-    _prepare()
+    prepare()
     if every == bool(names):
-        _fail("name the files to move back, or say --all", exit_codes.USAGE)
-    with _in_words():
+        fail("name the files to move back, or say --all", exit_codes.USAGE)
+    with in_words():
         found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
         act_as_owner_of(found.state_dir)
         pictures = retrying.everything(found) if every else retrying.chosen(found, names or [])
@@ -269,9 +280,36 @@ def retry(
 
 
 @app.command()
+def release(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every inbox.")] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Let through what the brake holds back in an inbox.
+
+    NAME is the inbox's name in the configuration. Its files of now go; later ones are counted anew.
+    """
+    from watchfolder.console import release as releasing
+
+    prepare()
+    if every == bool(names):
+        fail("name the inboxes to let go, or say --all", exit_codes.USAGE)
+    with in_words():
+        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        act_as_owner_of(found.state_dir)
+        for line in releasing.release(found, names or list(found.inboxes)):
+            typer.echo(line)
+
+
+for look_back in (receipts.history, receipts.verify, receipts.reconcile):
+    app.command()(look_back)
+
+
+@app.command()
 def sandbox(*, port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8642) -> None:
     """Serve a stand-in for the service on this machine, until Ctrl-C."""
-    with _extra_needed("sandbox", "flask", "waitress", "PIL"):
+    with extra_needed("sandbox", "flask", "waitress", "PIL"):
         from watchfolder.sandbox import Sandbox
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -281,7 +319,7 @@ def sandbox(*, port: Annotated[int, typer.Option(min=0, max=65535, help="0: a fr
     except KeyboardInterrupt:
         typer.echo("The sandbox has ended.")
     except OSError as error:
-        _fail(f"port {port}: {error.strerror}: choose another one with --port", exit_codes.UNFINISHED)
+        fail(f"port {port}: {error.strerror}: choose another one with --port", exit_codes.UNFINISHED)
 
 
 _SANDBOX_HELP = """\
@@ -302,13 +340,13 @@ and then, with a key that it takes:
 @app.command()
 def demo() -> None:
     """Show the whole way here: sandbox, sample pictures, one run."""
-    with _extra_needed("sandbox", "flask", "waitress", "PIL"):
+    with extra_needed("sandbox", "flask", "waitress", "PIL"):
         from watchfolder.console.demo import staged
     from watchfolder import daemon
 
     has_bar = sys.stderr.isatty()
     logs.configure("text", logging.WARNING, {}, sys.stderr)
-    with _in_words(), staged() as stage:
+    with in_words(), staged() as stage:
         typer.echo(f"{len(stage.pictures)} sample pictures lie in {stage.root}/inbox, a sandbox plays the service.")
         found = settings.read(str(stage.config), {})
         with _bar() if has_bar else nullcontext() as move_bar:
@@ -319,43 +357,6 @@ def demo() -> None:
             typer.echo(f"  {path}")
         typer.echo(f"The originals are in {stage.root}/originals, the configuration is {stage.config}.")
     _end(outcome, once=True)
-
-
-def _prepare() -> None:
-    """Set up a command that only looks: errors alone are logged, and a lease that ends must not end us."""
-    logs.configure("text", logging.ERROR, os.environ, sys.stderr)
-    signal.signal(signal.SIGIO, signal.SIG_IGN)
-
-
-@contextmanager
-def _in_words(prefix: str = "") -> Iterator[None]:
-    """Turn our errors into lines on stderr and an exit code."""
-    try:
-        yield
-    except ConfigError as error:
-        _fail("\n".join(error.faults), exit_codes.CONFIG, prefix)
-    except UnknownName as error:
-        _fail("\n".join(error.lines), exit_codes.USAGE, prefix)
-    except InstanceLocked as error:
-        _fail(error.reason, exit_codes.LOCKED, prefix)
-    except WatchfolderError as error:
-        _fail(error.reason, exit_codes.UNFINISHED, prefix)
-
-
-@contextmanager
-def _extra_needed(extra: str, *packages: str) -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name not in packages:
-            raise
-        _fail(f"{error.name} is not installed: pip install 'watchfolder[{extra}]'", exit_codes.CONFIG)
-
-
-def _fail(text: str, code: int, prefix: str = "") -> NoReturn:
-    for line in text.split("\n"):
-        typer.echo(f"{prefix} {redacted(printable(line))}".lstrip(), err=True)
-    raise typer.Exit(code)
 
 
 def _echo_finding(text: str, *, is_ok: bool = True) -> None:

@@ -11,6 +11,9 @@ QUARANTINED: Final = 1
 USAGE: Final = 2
 """The arguments are wrong, or name a file that is not there; nothing was done."""
 
+DIFFERS: Final = 3
+"""Looked at everything and found a difference: a delivered file that changed, or an order that only one side knows."""
+
 LOCKED: Final = 69
 """Another instance holds the state directory."""
 

@@ -112,6 +112,8 @@ def _hindrances(inbox: Inbox, config: Config) -> Iterator[str]:
     seen = snapshot.inboxes.get(inbox.name)
     if seen is not None and seen.fault:
         yield f"But the inbox {inbox.name} waits: {printable(seen.fault)}."
+    if seen is not None and seen.held:
+        yield f"But it is held: {printable(seen.held)}."
     if snapshot.blocked:
         yield f"But the service refuses: {printable(snapshot.blocked)}."
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from watchfolder import disk
 from watchfolder.disk import Place
+from watchfolder.order import State, is_base_name
 
 _LIMIT = 1 << 30  # bytes of a month
 _SECONDS = 19  # characters of an instant down to its seconds; all are UTC, so text sorts as time does
@@ -38,17 +39,33 @@ class Ended:
     inbox: str
     files: tuple[EndedFile, ...]
     reason: str
+    kind: str = "live"  # of the API key
+    created: datetime | None = None  # at the service
+
+    @property
+    def is_delivered(self) -> bool:
+        return self.outcome == State.DELIVERED
 
 
-def newest_first(state_dir: str, since: datetime | None = None) -> Iterator[Ended]:
-    """Give every order that ended, from `since` on, the latest first. Lines that a power cut tore are passed over."""
+def newest_first(
+    state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
+) -> Iterator[Ended]:
+    """Give every order that ended, from `since` on, the latest first.
+
+    Lines that a power cut tore, or that are not ours, are passed over and told, each with the file that it stands in.
+    """
     floor = since.astimezone(UTC).isoformat()[:_SECONDS] if since else ""
     for month in _months(state_dir):
         if month.base < floor[:7]:
             return
         for line in reversed(disk.read_bytes(month, _LIMIT).splitlines()):
-            if line[7 : 7 + _SECONDS].decode("ascii", "replace") >= floor and (ended := _ended(line)):
+            if not line or line[7 : 7 + _SECONDS].decode("ascii", "replace") < floor:
+                continue
+            ended = _ended(line)
+            if ended is not None:
                 yield ended
+            else:
+                on_broken(month.path)
 
 
 def _months(state_dir: str) -> list[Place]:
@@ -63,29 +80,43 @@ def _ended(line: bytes) -> Ended | None:
     try:
         facts = json.loads(line)
         return Ended(
-            at=datetime.fromisoformat(facts["at"]),
-            outcome=facts["outcome"],
-            key=facts["key"],
-            order_id=facts["order_id"],
-            inbox=facts["inbox"],
+            at=_instant(facts["at"]),
+            outcome=str(facts["outcome"]),
+            key=str(facts["key"]),
+            order_id=None if facts["order_id"] is None else str(facts["order_id"]),
+            inbox=str(facts["inbox"]),
             files=tuple(_file(file) for file in facts["files"]),
-            reason=facts["reason"] or "",
+            reason=str(facts["reason"] or ""),
+            kind=str(facts.get("kind", "live")),
+            created=_instant(facts["times"][State.CREATED]) if State.CREATED in facts.get("times", {}) else None,
         )
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _file(facts: dict[str, Any]) -> EndedFile:
     delivered = facts["delivered"]
     return EndedFile(
         name=_name(facts["name"]),
-        size=facts["size"],
-        sha256=facts["sha256"],
+        size=int(facts["size"]),
+        sha256=_text(facts["sha256"]),
         delivered=None if delivered is None else _name(delivered),
-        delivered_size=facts["delivered_size"],
-        delivered_sha256=facts["delivered_sha256"],
+        delivered_size=None if facts["delivered_size"] is None else int(facts["delivered_size"]),
+        delivered_sha256=_text(facts["delivered_sha256"]),
     )
 
 
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
 def _name(text: str) -> str:
-    return os.fsdecode(unquote_to_bytes(text))
+    """Return the name that `text` stands for. Raises ValueError for one that leads out of its folder."""
+    name = os.fsdecode(unquote_to_bytes(text))
+    if not all(map(is_base_name, name.split("/"))):
+        raise ValueError("not a name inside a folder")
+    return name

@@ -1,11 +1,14 @@
 """The configuration as every command reads it, its key kept out of all that is said from then on."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 from watchfolder import config
 from watchfolder.config import Config
 from watchfolder.errors import ConfigError
 from watchfolder.events import keep_secret
+
+_OF_THE_PAGE = ("flask", "waitress", "prometheus_client", "PIL")
 
 
 def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
@@ -16,12 +19,21 @@ def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
 
 
 def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
-    """Return the configuration for a run. Raises ConfigError, also for a test key that nobody has allowed."""
+    """Return the configuration for a run. Raises ConfigError, also for what is not allowed or not installed."""
     found = read(path, environ)
-    fault = test_key_fault(found)
+    fault = test_key_fault(found) or page_fault(found)
     if fault:
         raise ConfigError(fault)
     return found
+
+
+def page_fault(found: Config) -> str | None:
+    if not found.http.listen:
+        return None
+    missing = [package for package in _OF_THE_PAGE if find_spec(package) is None]
+    if not missing:
+        return None
+    return f"http.listen: {' and '.join(missing)} is missing for the status page: pip install 'watchfolder[web]'"
 
 
 def test_key_fault(found: Config) -> str | None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watchfolder import __version__, disk
 from watchfolder.config import Config, Inbox
@@ -20,17 +20,12 @@ from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State
-from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
+from watchfolder.snapshot import FILE, Counts, InboxSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from watchfolder.errors import FolderFault
 
 MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
-_PACES = {
-    "plan": "your plan's requests a minute set the pace",
-    "line": "the line to the service sets the pace",
-    "service": "the service sets the pace",
-}
 _SNAPSHOT_LIMIT = 16 << 20  # bytes
 
 
@@ -46,7 +41,7 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class OrderStatus:
-    """An order that waits for its time, or for its inbox to come back into the configuration."""
+    """An order under way, or one that waits for its time or for its inbox to come back into the configuration."""
 
     key: str
     order_id: str | None
@@ -56,6 +51,8 @@ class OrderStatus:
     files: list[str]
     not_before: datetime | None
     reason: str
+    uploaded: int  # files
+    delivered: int
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,13 @@ class QuarantinedFile:
 
 @dataclass(frozen=True)
 class InboxStatus:
-    """Counts are files. `state` is ok, starting, waits (`fault` says for what), or unknown: then `waiting` is null."""
+    """Counts are files. `state` is ok, starting, held (see `held`), waits (see `fault`), or unknown: no `waiting`."""
 
     path: str
     state: str
     fault: str = ""
     fault_code: str = ""
+    held: str = ""  # what the brake keeps back, and the command that lets it go
     watch: str = ""
     waiting: int | None = None
     staying: int | None = None  # no pictures, or out of reach
@@ -106,6 +104,7 @@ class Status:
     state_dir: str
     service: ServiceStatus
     inboxes: dict[str, InboxStatus]
+    orders: list[OrderStatus]  # under way
     deferred: list[OrderStatus]
     held: list[OrderStatus]
     held_files: int
@@ -114,12 +113,16 @@ class Status:
     broken_entries: int  # of the journal
     delivered: int  # files since the start
     delivered_bytes: int
+    counts: dict[str, Any]  # since the start: requests by operation and outcome, bytes, time in each state
     schema: int = 1
 
 
-def gather(config: Config, now: datetime) -> Status:
-    """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read."""
-    is_running, snapshot = running(config.state_dir)
+def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> Status:
+    """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read.
+
+    The daemon itself gives its `snapshot`: it need not be asked whether it runs.
+    """
+    is_running, snapshot = (True, snapshot) if snapshot else running(config.state_dir)
     broken: list[str] = []
     orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
     live = [order for order in orders if order.is_live]
@@ -141,18 +144,21 @@ def gather(config: Config, now: datetime) -> Status:
     }
     held = [order for order in live if order.inbox not in config.inboxes]
     deferred = [order for order in live if order.inbox in config.inboxes and not order.is_due(now)]
-    service, limit = _service(snapshot), snapshot.limit if snapshot else ""
+    moving = [order for order in live if order.inbox in config.inboxes and order.is_due(now)]
+    service = _service(snapshot)
+    limit = snapshot.limit if snapshot else ""
     return Status(
         at=now,
         headline=printable(next(_worst_first(config, service, inboxes, held, limit, is_running=is_running))),
-        limit=limit,
         is_running=is_running,
         pid=snapshot.pid if snapshot else None,
         version=snapshot.version if snapshot else __version__,
         started=snapshot.started if snapshot else None,
         state_dir=config.state_dir,
         service=service,
+        limit=limit,
         inboxes=inboxes,
+        orders=[_order(order) for order in moving[:MOST_LISTED]],
         deferred=[_order(order) for order in sorted(deferred, key=lambda order: order.not_before or now)[:MOST_LISTED]],
         held=[_order(order) for order in held[:MOST_LISTED]],
         held_files=_files(held),
@@ -161,6 +167,7 @@ def gather(config: Config, now: datetime) -> Status:
         broken_entries=len(broken),
         delivered=snapshot.delivered if snapshot else 0,
         delivered_bytes=snapshot.delivered_bytes if snapshot else 0,
+        counts=(snapshot.counts if snapshot else Counts()).model_dump(),
     )
 
 
@@ -209,7 +216,16 @@ def _inbox(
     if seen is not None:
         facts = {
             name: getattr(seen, name)
-            for name in ("fault", "fault_code", "watch", "waiting", "staying", "oldest_waiting_since", "remarks")
+            for name in (
+                "fault",
+                "fault_code",
+                "held",
+                "watch",
+                "waiting",
+                "staying",
+                "oldest_waiting_since",
+                "remarks",
+            )
         }
     return InboxStatus(
         path=printable(inbox.path),
@@ -228,6 +244,8 @@ def _inbox(
 def _state(seen: InboxSnapshot | None) -> str:
     if seen is None:
         return "unknown"
+    if seen.is_open and seen.held:
+        return "held"
     return "ok" if seen.is_open else "waits" if seen.fault else "starting"
 
 
@@ -245,6 +263,8 @@ def _order(order: Order) -> OrderStatus:
         files=[printable(file.name) for file in order.files],
         not_before=order.not_before,
         reason=printable(order.trouble),
+        uploaded=sum(file.is_uploaded for file in order.files),
+        delivered=sum(file.is_delivered for file in order.files),
     )
 
 
@@ -274,6 +294,9 @@ def _worst_first(
     faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]
     if faults:
         yield f"Not available: {'; '.join(faults)}. It goes on by itself when the folders are back"
+    kept = [f"{name}: held: {inbox.held}" for name, inbox in inboxes.items() if inbox.held]
+    if kept:
+        yield f"{'; '.join(kept)}. What is under way goes on"
     if service.state == "down":
         yield "The service does not answer. Nothing is lost, it goes on by itself; is this machine's network up?"
     if service.state == "unknown" or any(inbox.state == "starting" for inbox in inboxes.values()):
@@ -289,5 +312,11 @@ def _worst_first(
     if service.state == "slowed":
         yield "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
     under_way = sum((inbox.waiting or 0) + inbox.in_progress + inbox.deferred for inbox in inboxes.values())
-    pace = f"; {_PACES[limit]}" if limit in _PACES else ""
-    yield f"Working: {files(under_way)} under way{pace}" if under_way else "All done, nothing waits"
+    yield f"Working: {files(under_way)} under way{_LIMITS.get(limit, '')}" if under_way else "All done, nothing waits"
+
+
+_LIMITS = {
+    "service": ", as fast as the service works",
+    "plan": ", at the pace of your plan's requests a minute (api.requests_per_minute)",
+    "line": ", as fast as this machine's network line carries them",
+}

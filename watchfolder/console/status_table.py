@@ -45,7 +45,7 @@ def _table(status: Status) -> Table:
     for name, inbox in status.inboxes.items():
         table.add_row(
             Text(name),
-            Text(inbox.state, style={"ok": "green", "waits": "red"}.get(inbox.state, "dim")),
+            Text(inbox.state, style={"ok": "green", "waits": "red", "held": "red"}.get(inbox.state, "dim")),
             _count(inbox.waiting),
             _count(inbox.in_progress),
             _count(inbox.deferred),
@@ -57,6 +57,8 @@ def _table(status: Status) -> Table:
 
 def _about(name: str, inbox: InboxStatus) -> Iterator[RenderableType]:
     lines = [inbox.fault] if inbox.fault else []
+    if inbox.held:
+        lines.append(f"held: {inbox.held}")
     if inbox.staying:
         lines.append(f"{files(inbox.staying)} left alone (no pictures, or out of reach): watchfolder explain PATH")
     lines += [f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10]]

@@ -34,7 +34,6 @@ _MOST_DECISIONS = 256  # in one beat: then the nudges and the timers have their 
 _GATHER_SECONDS = 0.5  # what a settled file waits, at most, for those that are about to settle
 _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with its pictures
 _SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
-_HINDERED_SECONDS = (60.0, 3600.0)  # how soon a file that refused to be moved is tried again: doubles, up to
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
 _MAX_TOLD = 1000
 
@@ -49,6 +48,7 @@ class Intake:
         self.fault: FolderFault | None = None
         self.is_open = False  # the folders are there and what a crash left has been dealt with
         self.has_scanned = False
+        self.held = ""  # why nothing is taken until a person says so
         self._claims = claims
         self._folders = folders
         self._desk = desk
@@ -60,6 +60,7 @@ class Intake:
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
         self._quiet: dict[str, float] = {}  # names whose time has come, oldest first, and when that was
+        self._new = 0  # files that the brake has not been told of
         self._must_wait = False  # for the pipeline, which will wake us: what is settled cannot be taken yet
         self._emptied = Emptied(inbox.path)
         self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
@@ -96,6 +97,9 @@ class Intake:
         told = ((name, each.reason) for name, each in decisions.items() if each.is_warning)
         return dict(itertools.islice(told, _MAX_TOLD))
 
+    def _has_undecided(self) -> bool:
+        return any(name not in self._decisions for name in self._sightings)
+
     def oldest_waiting(self) -> float | None:
         """Return when (monotonic seconds) the longest-waiting file was first seen."""
         for name, sighting in itertools.islice(list(self._sightings.items()), _MAX_TOLD):
@@ -107,7 +111,7 @@ class Intake:
     def unfinished(self) -> dict[str, str]:
         """Return files that were left for later, with the reason; bounded."""
         left = {name: each.reason for name, each in self._decisions.items() if each.answer is Answer.WAIT}
-        left |= dict.fromkeys(self._quiet, "it waits for its turn")
+        left |= dict.fromkeys(self._quiet, f"held: {self.held}" if self.held else "it waits for its turn")
         return dict(itertools.islice((self.remarks() | left).items(), _MAX_TOLD))
 
     # --- from the inbox's own thread
@@ -140,6 +144,8 @@ class Intake:
             else:
                 self._follow_nudges(now)
             self._wake_timers(now)
+            self.held = self._desk.meet(self.inbox.name, self._new, self._has_undecided)
+            self._new = 0
             self._work(now)
         except FolderFault as fault:
             self.report(fault, self._needs)
@@ -268,6 +274,7 @@ class Intake:
             return
         sighting = self._sightings.get(entry.name)
         if sighting is None:
+            self._new += 1
             self._sightings[entry.name] = Sighting(entry.size, entry.mtime_ns, first_seen=now, since=now)
         else:
             before = sighting.since
@@ -293,7 +300,8 @@ class Intake:
             self._quiet.setdefault(name, now)
 
     def _may_claim(self) -> bool:
-        return bool(self._quiet) and not self._claims.is_returning() and self._desk.room(self.inbox.name) > 0
+        is_barred = not self._quiet or self.held or self._claims.is_returning()
+        return not is_barred and self._desk.room(self.inbox.name) > 0
 
     def _gathers_until(self, now: float) -> float:
         """Return until when it pays to wait for files that are about to settle; a lone file waits for none."""
@@ -372,16 +380,11 @@ class Intake:
             if hindrance:
                 self._sightings[file.name] = sighting
                 self._decisions |= {file.name: before} if before else {}  # so that it is told once
-                self._hinder(file.name, sighting, hindrance, now)
+                due = sighting.hinder(now)
+                self._put_off(file.name, Decision(Answer.STAY, hindrance, due, is_warning=True))
         self._emptied.note({os.path.dirname(file.name) for file in ready} - {""})
         for order in orders:
             self._desk.admit(order)
-
-    def _hinder(self, name: str, sighting: Sighting, reason: str, now: float) -> None:
-        shortest, longest = _HINDERED_SECONDS
-        due = now + min(longest, shortest * 2 ** min(sighting.hindered, 16))
-        sighting.hindered += 1
-        self._put_off(name, Decision(Answer.STAY, reason, due, is_warning=True))
 
     def _remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from watchfolder.images import Verdict
 
+_HINDERED_SECONDS = (60.0, 3600.0)  # how soon a file that refused to be moved is tried again: doubles, up to
+
 
 @dataclass(slots=True)
 class Sighting:
@@ -26,6 +28,13 @@ class Sighting:
         """Take in an event: somebody worked on the file, so what was read of it counts no more."""
         self.since = now
         self.verdict = None
+
+    def hinder(self, now: float) -> float:
+        """Take in that it could not be moved; return when to try again: ever more rarely."""
+        shortest, longest = _HINDERED_SECONDS
+        wait = min(longest, shortest * 2.0 ** min(self.hindered, 16))
+        self.hindered += 1
+        return now + wait
 
     def quiet_at(self, settle_seconds: float) -> float:
         return self.since + settle_seconds

@@ -1,0 +1,144 @@
+"""The brake, `watchfolder release` and the rehearsal: what came by mistake costs nothing, and one word lets it go."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_studio import PICTURE, Studio, files_in, wait_until
+
+from watchfolder.sandbox import Sandbox
+
+BURST = {"burst": {"files": 3, "minutes": 10}}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(processing_seconds=0.1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
+    return Studio(tmp_path, sandbox.url)
+
+
+def copy_an_archive(studio: Studio, count: int = 5) -> None:
+    archive = studio.root / "archive"
+    archive.mkdir()
+    for number in range(count):
+        (archive / f"{number}.jpg").write_bytes(PICTURE)
+    archive.rename(studio.folder("inbox") / "archive")
+
+
+def is_held(studio: Studio) -> bool:
+    return bool(json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]["held"])
+
+
+def test_an_archive_that_was_moved_in_is_held_costs_nothing_and_goes_at_a_persons_word(
+    studio: Studio, sandbox: Sandbox
+) -> None:
+    studio.configure(budget=BURST, scan_seconds=3600)  # only a signal makes it look in time
+    with studio.daemon():
+        copy_an_archive(studio)
+        wait_until(lambda: is_held(studio))
+        said = studio.run("status").stdout
+        assert "held: 5 new files in 1 minute; run watchfolder release photos" in said.splitlines()[0]
+        assert len(files_in(studio.folder("inbox"))) == 5
+        assert sandbox.requests_by_operation().get("create", 0) == 0
+        done = studio.run("release", "photos")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "photos: let through (5 new files in 1 minute)\n"
+        wait_until(lambda: len(files_in(studio.folder("outbox"))) == 5)
+        assert not is_held(studio)
+    assert sandbox.sins == []
+
+
+def test_an_archive_that_was_taken_away_again_lets_the_next_picture_through(studio: Studio, sandbox: Sandbox) -> None:
+    studio.configure(budget=BURST)
+    with studio.daemon():
+        copy_an_archive(studio)
+        wait_until(lambda: is_held(studio))
+        (studio.folder("inbox") / "archive").rename(studio.root / "archive")
+        wait_until(lambda: not is_held(studio))
+        studio.drop("one.jpg")
+        wait_until(lambda: files_in(studio.folder("outbox")) == ["one.jpg"])
+    assert sandbox.paid == 1
+
+
+def test_a_link_among_the_files_keeps_nothing_from_being_held(studio: Studio, sandbox: Sandbox) -> None:
+    studio.configure(budget={"files_per_day": 1})
+    for number in range(5):
+        (studio.folder("inbox") / f"{number}").symlink_to("/nowhere")
+    studio.drop("a.jpg")
+    studio.drop("b.jpg")
+    assert studio.run("run", "--once").returncode == 75
+    assert sandbox.paid == 1
+
+
+def test_a_single_run_leaves_what_is_held_names_it_and_ends_with_75(studio: Studio, sandbox: Sandbox) -> None:
+    studio.configure(budget=BURST)
+    copy_an_archive(studio)
+    done = studio.run("run", "--once")
+    assert done.returncode == 75
+    assert "photos: held: 5 new files in 1 minute; run watchfolder release photos" in done.stdout
+    assert sandbox.paid == 0
+    let_go = studio.run("release", "--all")
+    assert let_go.returncode == 0
+    assert "is not running" in let_go.stdout
+    assert studio.run("run", "--once").returncode == 0
+    assert len(files_in(studio.folder("outbox"))) == 5
+
+
+def test_a_day_s_budget_sends_that_many_and_keeps_the_others(studio: Studio, sandbox: Sandbox) -> None:
+    studio.configure(budget={"files_per_day": 2})
+    copy_an_archive(studio)
+    assert studio.run("run", "--once").returncode == 75
+    assert studio.run("run", "--once").returncode == 75
+    assert len(files_in(studio.folder("outbox"))) == 2
+    assert sandbox.paid == 2
+    assert "today's budget is used up" in studio.run("release", "photos").stdout
+    assert studio.run("run", "--once").returncode == 0
+    assert len(files_in(studio.folder("outbox"))) == 5
+
+
+def test_release_knows_its_inboxes_and_says_when_nothing_is_held(studio: Studio) -> None:
+    assert studio.run("release", "photos").stdout == "photos: nothing is held\n"
+    assert not (studio.folder("state") / "release").exists()
+    unknown = studio.run("release", "photo")
+    assert unknown.returncode == 2
+    assert "photos" in unknown.stderr
+    assert studio.run("release").returncode == 2
+    assert studio.run("release", "--all", "photos").returncode == 2
+
+
+def everything_below(root: Path) -> dict[str, tuple[int, int]]:
+    found = {str(path): path.lstat() for path in root.rglob("*")}
+    return {name: (status.st_mtime_ns, status.st_ctime_ns) for name, status in found.items()}
+
+
+def test_a_rehearsal_says_what_would_be_sent_and_touches_nothing(studio: Studio, sandbox: Sandbox) -> None:
+    studio.configure(api={"requests_per_minute": 5}, max_files_per_order=2)
+    copy_an_archive(studio)
+    studio.drop("cut.jpg", PICTURE[:-200])
+    studio.drop("notes.txt", b"no picture at all, but words")
+    before = everything_below(studio.root)
+    done = studio.run("run", "--once", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    first, *_, total, last = done.stdout.splitlines()
+    assert first.startswith("photos: 5 files would be sent (")
+    assert "orders: 3), 0 quarantined; 1 not complete or still being written, 1 left alone." in first
+    assert total.startswith("All together: 5 files, up to 5 credits, about 15 requests, at least 3 minutes by")
+    assert last == "This was a rehearsal: nothing was sent, moved or paid."
+    assert everything_below(studio.root) == before
+    assert sum(sandbox.requests_by_operation().values()) == 0
+
+
+def test_a_rehearsal_tells_that_the_brake_would_hold(studio: Studio) -> None:
+    studio.configure(budget=BURST)
+    copy_an_archive(studio)
+    assert "But held: 5 new files are more than may come at once" in studio.run("run", "--once", "--dry-run").stdout
+
+
+def test_a_rehearsal_of_the_daemon_is_a_wrong_argument(studio: Studio) -> None:
+    assert studio.run("run", "--dry-run").returncode == 2

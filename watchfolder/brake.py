@@ -1,0 +1,241 @@
+"""The brake: how many files may be taken, a day and at a stretch, before a person has been asked.
+
+Pictures cost credits, and an archive that was copied into an inbox by mistake should cost none. What is held, let
+through and taken today lies in `<state_dir>/brake.json`; a person lets go by a file `<state_dir>/release/<inbox>`,
+which lasts until the daemon, now or after its next start, has heeded it.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import override
+
+from watchfolder import disk
+from watchfolder.config import Budget, Config
+from watchfolder.disk import Place
+from watchfolder.events import event
+
+FILE = "brake.json"
+_LIMIT = 1 << 20  # bytes
+_NO_LIMIT = 1 << 30  # files
+_NO_BUDGET = Budget()
+_STEPS = 100  # a window is counted in as many steps
+
+
+class Memory(BaseModel):
+    """What lasts. Names are those of inboxes; `taken` and `lifted` are of `day`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    day: date
+    taken: dict[str, int] = {}  # files, today
+    lifted: list[str] = []  # which may take more than that today
+    held: dict[str, str] = {}  # since too many files came at once: "812 new files in 2 minutes"
+    released: list[str] = []  # what a person let through has not all been taken yet
+
+    @classmethod
+    def read(cls, state_dir: str, today: date) -> Self:
+        """Return what was remembered; what cannot be read is forgotten, and the counting begins anew."""
+        try:
+            memory = cls.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _LIMIT))
+        except FileNotFoundError:
+            return cls(day=today)
+        except ValueError:
+            event("brake.memory_unreadable", logging.WARNING, file=FILE)
+            return cls(day=today)
+        return memory if memory.day == today else cls(day=today, held=memory.held, released=memory.released)
+
+
+class Arrivals:
+    """What came into one inbox, and when; instants are monotonic seconds. It knows no clock."""
+
+    def __init__(self, longest_seconds: float) -> None:
+        self._longest = longest_seconds
+        self._came: deque[tuple[float, int]] = deque()
+        self._last = 0.0
+
+    def add(self, files: int, now: float) -> None:
+        if self._came and now - self._came[-1][0] < self._longest / _STEPS:
+            since, before = self._came.pop()
+            self._came.append((since, before + files))
+        else:
+            self._came.append((now, files))
+        self._last = now
+
+    def within(self, seconds: float, now: float) -> int:
+        return sum(files for since, files in self._came if since > now - seconds)
+
+    def forget_old(self, now: float) -> None:
+        while self._came and self._came[0][0] <= now - self._longest:
+            self._came.popleft()
+
+    def forget(self) -> None:
+        self._came.clear()
+
+    @override
+    def __str__(self) -> str:
+        files = sum(files for _, files in self._came)
+        minutes = max(1, math.ceil((self._last - self._came[0][0]) / 60)) if self._came else 1
+        return f"{files} new file{'s' * (files != 1)} in {minutes} minute{'s' * (minutes != 1)}"
+
+
+class Brake:
+    """Any thread may ask; each inbox's own thread tells it what came."""
+
+    def __init__(
+        self,
+        config: Config,
+        monotonic: Callable[[], float] = time.monotonic,
+        today: Callable[[], date] = lambda: datetime.now().astimezone().date(),
+    ) -> None:
+        self._state_dir = config.state_dir
+        self._whole = config.budget or _NO_BUDGET
+        self._own = {name: inbox.budget or _NO_BUDGET for name, inbox in config.inboxes.items()}
+        self._monotonic = monotonic
+        self._today = today
+        self._guard = threading.Lock()
+        bursts = [budget.burst.seconds for budget in (self._whole, *self._own.values()) if budget.burst]
+        self._arrivals = {name: Arrivals(max(bursts, default=0.0)) for name in self._own}
+        self._met: set[str] = set()
+        memory = Memory.read(self._state_dir, today())
+        braked = {name for name, own in self._own.items() if own.burst or self._whole.burst}
+        held = {name: words for name, words in memory.held.items() if name in braked}
+        self._memory = memory.model_copy(update={"held": held})
+
+    def why(self, inbox: str) -> str:
+        """Return what holds the inbox, if anything does."""
+        with self._guard:
+            self._begin_day()
+            return self._reason(inbox)
+
+    def foretell(self, inbox: str, new: int, taken: int) -> str:
+        """Return what would hold it if so many files came now, of which so many were to be taken."""
+        bursts = [budget.burst.files for budget in (self._own[inbox], self._whole) if budget.burst]
+        if new > min(bursts, default=_NO_LIMIT):
+            return f"{new} new files are more than may come at once; run watchfolder release {inbox}"
+        left = self.left(inbox)
+        return f"today's budget has room for {left} only" if taken > left else ""
+
+    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool]) -> str:
+        """Take in that `new` files were seen; return why none of those that wait may be taken, if so.
+
+        What waits when a life begins counts as new, unless a person had let it through. Raises FolderFault.
+        """
+        with self._guard:
+            self._begin_day()
+            arrivals, now = self._arrivals[inbox], self._monotonic()
+            is_first = inbox not in self._met
+            self._met.add(inbox)
+            if inbox not in self._memory.held:
+                arrivals.forget_old(now)
+            if new and not (is_first and inbox in self._memory.released):
+                arrivals.add(new, now)
+            if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
+                self._let_go_of_nothing(inbox)
+            if self._is_flooded(inbox, now) and has_waiting():
+                self._hold(inbox)
+            if (is_first or self._reason(inbox)) and self._is_word_given(inbox):
+                self._release(inbox)
+            reason = self._reason(inbox)
+            return reason if reason and has_waiting() else ""
+
+    def left(self, inbox: str) -> int:
+        """Return how many more files it may take today."""
+        with self._guard:
+            self._begin_day()
+            return self._left(inbox)
+
+    def take(self, inbox: str, files: int) -> None:
+        """Take in that so many were taken. Raises FolderFault."""
+        with self._guard:
+            self._begin_day()
+            if self._whole.files_per_day or self._own[inbox].files_per_day:
+                taken = self._memory.taken
+                self._remember(taken={**taken, inbox: taken.get(inbox, 0) + files})
+
+    def _left(self, inbox: str) -> int:
+        if inbox in self._memory.lifted:
+            return _NO_LIMIT
+        taken = self._memory.taken
+        own, whole = self._own[inbox].files_per_day, self._whole.files_per_day
+        left = own - taken.get(inbox, 0) if own else _NO_LIMIT
+        return max(0, min(left, whole - sum(taken.values()) if whole else _NO_LIMIT))
+
+    def _reason(self, inbox: str) -> str:
+        held = self._memory.held.get(inbox)
+        if held:
+            return f"{held}; run watchfolder release {inbox}"
+        if not self._left(inbox):
+            return f"today's budget is used up; it goes on tomorrow, or run watchfolder release {inbox}"
+        return ""
+
+    def _is_flooded(self, inbox: str, now: float) -> bool:
+        own, whole = self._own[inbox].burst, self._whole.burst
+        came = self._arrivals[inbox]
+        if own and came.within(own.seconds, now) > own.files:
+            return True
+        if not whole or not came.within(whole.seconds, now):
+            return False
+        return sum(each.within(whole.seconds, now) for each in self._arrivals.values()) > whole.files
+
+    def _hold(self, inbox: str) -> None:
+        words = str(self._arrivals[inbox])
+        held = self._memory.held
+        if inbox not in held:
+            event("inbox.held", logging.WARNING, inbox=inbox, reason=words, release=f"watchfolder release {inbox}")
+            self._remember(held={**held, inbox: words})
+        elif held[inbox] != words:  # more came; not worth a write of its own
+            self._memory = self._memory.model_copy(update={"held": {**held, inbox: words}})
+
+    def _let_go_of_nothing(self, inbox: str) -> None:
+        """Take in that nothing waits: what was held has been taken away, what was let through has been taken."""
+        self._arrivals[inbox].forget()
+        self._remember(held=_without(self._memory.held, inbox), released=self._others_released(inbox))
+
+    def _is_word_given(self, inbox: str) -> bool:
+        return disk.stat_of(_word(self._state_dir, inbox)) is not None
+
+    def _release(self, inbox: str) -> None:
+        """Heed a person's word, durably before the file that carries it goes."""
+        memory = self._memory
+        if inbox in memory.held:
+            self._arrivals[inbox].forget()
+            released = [*self._others_released(inbox), inbox]
+            self._remember(held=_without(memory.held, inbox), released=released)
+        elif not self._left(inbox):
+            self._remember(lifted=[*memory.lifted, inbox])
+        disk.remove(_word(self._state_dir, inbox))
+        event("inbox.released", inbox=inbox)
+
+    def _others_released(self, inbox: str) -> list[str]:
+        return [name for name in self._memory.released if name != inbox]
+
+    def _begin_day(self) -> None:
+        today = self._today()
+        if today != self._memory.day:
+            self._memory = self._memory.model_copy(update={"day": today, "taken": {}, "lifted": []})
+
+    def _remember(self, **facts: object) -> None:
+        memory = self._memory.model_copy(update=facts)
+        disk.write_atomically(Place(self._state_dir, FILE), memory.model_dump_json(indent=1).encode())
+        self._memory = memory
+
+
+def give_word(state_dir: str, inbox: str) -> None:
+    """Let the files of one inbox through, at the daemon's next look. Raises FolderFault."""
+    disk.write_atomically(_word(state_dir, inbox), b"")
+
+
+def _word(state_dir: str, inbox: str) -> Place:
+    return Place(state_dir, f"release/{inbox}")
+
+
+def _without(held: Mapping[str, str], inbox: str) -> dict[str, str]:
+    return {name: words for name, words in held.items() if name != inbox}

@@ -1,0 +1,108 @@
+"""What would a run do and cost? Looked up without touching a file or asking the service."""
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from watchfolder import brake, disk
+from watchfolder.config import Config, Inbox
+from watchfolder.console.words import files
+from watchfolder.errors import FolderFault
+from watchfolder.events import printable
+from watchfolder.folders import read_token
+from watchfolder.intake.look import Answer, decide
+from watchfolder.intake.settle import Sighting
+from watchfolder.journal import read_orders
+from watchfolder.names import Ignored
+from watchfolder.order import UNPAID
+
+_REQUESTS_PER_ORDER = 5  # create, confirm, two looks, the links; uploads and downloads go elsewhere and count not
+_MOST_NAMED = 20
+
+
+@dataclass
+class Plan:
+    """What one inbox holds. Files, bytes, and names that are escaped."""
+
+    name: str
+    fault: str = ""
+    held: str = ""
+    answers: Counter[Answer] = field(default_factory=Counter)
+    size: int = 0
+    orders: int = 0
+    names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
+
+
+def rehearse(config: Config) -> Iterator[Plan]:
+    """Give a plan for each inbox. Raises FolderFault for a state directory that we may not read."""
+    memory = brake.Brake(config)
+    for name, inbox in config.inboxes.items():
+        plan = Plan(name)
+        try:
+            if read_token(inbox.path) is None and os.path.exists(os.path.join(config.state_dir, "folders.json")):
+                plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
+            _look_through(plan, inbox)
+        except FolderFault as fault:
+            plan.fault = fault.reason
+        new = plan.answers.total()
+        plan.held = memory.why(name) or memory.foretell(name, new, plan.answers[Answer.TAKE])
+        per_order = 1 if config.api.reads == "v2" else inbox.max_files_per_order
+        plan.orders = math.ceil(plan.answers[Answer.TAKE] / per_order)
+        yield plan
+
+
+def _look_through(plan: Plan, inbox: Inbox) -> None:
+    ignored, now = Ignored(inbox.ignore), time.monotonic()
+    found = disk.scan(inbox.path, skip_folder=lambda base: ignored.folder(base) is not None, recursive=inbox.recursive)
+    for entry in found:
+        if ignored.file(os.path.basename(entry.name)) or not entry.is_regular:
+            continue
+        since = now - inbox.settle_seconds  # by the time of a run it is quiet
+        sighting = Sighting(entry.size, entry.mtime_ns, first_seen=since, since=since)
+        answer = decide(inbox, entry.name, sighting, now).answer
+        plan.answers[answer] += 1
+        if answer is Answer.TAKE:
+            plan.size += entry.size
+            plan.names += [printable(entry.name)] if len(plan.names) < _MOST_NAMED else []
+
+
+def lines(plans: list[Plan], config: Config) -> Iterator[str]:
+    """Give the plans for a person, and what they come to."""
+    for plan in plans:
+        yield from _of_inbox(plan)
+    begun = [order for order in read_orders(config.state_dir, lambda _place, _reason: None) if order.state in UNPAID]
+    waiting = sum(len(order.files) for order in begun)
+    if waiting:
+        yield f"Already taken and not yet paid: {files(waiting)}."
+    sent = sum(plan.answers[Answer.TAKE] for plan in plans) + waiting
+    requests = _REQUESTS_PER_ORDER * (sum(plan.orders for plan in plans) + len(begun))
+    paid = f"up to {sent} credits" if config.api.kind == "live" else "no credits (test key)"
+    yield f"All together: {files(sent)}, {paid}, about {requests} requests{_duration(requests, config)}."
+    yield "This was a rehearsal: nothing was sent, moved or paid."
+
+
+def _of_inbox(plan: Plan) -> Iterator[str]:
+    answers = plan.answers
+    yield (
+        f"{plan.name}: {files(answers[Answer.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, orders: {plan.orders}), "
+        f"{answers[Answer.REFUSE]} quarantined; {answers[Answer.WAIT]} not complete or still being written, "
+        f"{answers[Answer.STAY]} left alone."
+    )
+    if plan.fault:
+        yield f"  But: {printable(plan.fault)}"
+    if plan.held:
+        yield f"  But held: {plan.held}"
+    yield from (f"  {name}" for name in plan.names)
+    if answers[Answer.TAKE] > len(plan.names):
+        yield f"  and {answers[Answer.TAKE] - len(plan.names)} more"
+
+
+def _duration(requests: int, config: Config) -> str:
+    rate = config.api.requests_per_minute
+    if not rate:
+        return ""
+    minutes = math.ceil(requests / rate)
+    return f", at least {minutes} minute{'s' * (minutes != 1)} by your plan ({rate} requests a minute)"

@@ -1,0 +1,67 @@
+"""What every command shares: the option that names the configuration, and our errors as lines and exit codes."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+
+from watchfolder.console import exit_codes, logs
+from watchfolder.console.usage import UnknownName
+from watchfolder.errors import ConfigError, InstanceLocked, WatchfolderError
+from watchfolder.events import printable, redacted
+
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="The configuration; else $WATCHFOLDER_CONFIG, ./config.yaml or /etc/watchfolder/config.yaml.",
+    ),
+]
+
+
+def prepare() -> None:
+    """Set up a command that only looks: errors alone are logged, and a lease that ends must not end us."""
+    logs.configure("text", logging.ERROR, os.environ, sys.stderr)
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+
+
+@contextmanager
+def in_words(prefix: str = "") -> Iterator[None]:
+    """Turn our errors into lines on stderr and an exit code."""
+    try:
+        yield
+    except ConfigError as error:
+        fail("\n".join(error.faults), exit_codes.CONFIG, prefix)
+    except UnknownName as error:
+        fail("\n".join(error.lines), exit_codes.USAGE, prefix)
+    except InstanceLocked as error:
+        fail(error.reason, exit_codes.LOCKED, prefix)
+    except WatchfolderError as error:
+        fail(error.reason, exit_codes.UNFINISHED, prefix)
+
+
+@contextmanager
+def extra_needed(extra: str, *packages: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in packages:
+            raise
+        fail(f"{error.name} is not installed: pip install 'watchfolder[{extra}]'", exit_codes.CONFIG)
+
+
+def fail(text: str, code: int, prefix: str = "") -> NoReturn:
+    warn(text, prefix)
+    raise typer.Exit(code)
+
+
+def warn(text: str, prefix: str = "") -> None:
+    for line in text.split("\n"):
+        typer.echo(f"{prefix} {redacted(printable(line))}".lstrip(), err=True)
