@@ -282,6 +282,26 @@ def test_what_was_uploaded_before_a_death_is_not_sent_again(begin: Open) -> None
     assert calls(service, "upload") - before == 12 - sent
 
 
+def test_what_was_uploaded_but_not_written_down_before_a_death_is_not_sent_again(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("upload", "answer", nth=5, times=None, status=503)
+    good = pour(shop, 12)
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    order = shop.order()
+    sent = sum(file.is_uploaded for file in order.files)
+    forgotten = tuple(file.having(is_uploaded=False, sha256=None) for file in order.files)
+    shop.journal.note(order, files=forgotten)
+    service.faults.clear()
+    before = calls(service, "upload")
+    shop.live_again()
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert calls(service, "upload") - before == 12 - sent
+    assert calls(service, "refresh") == 0
+    assert service.sins == []
+
+
 def test_a_result_that_does_not_come_keeps_no_other_one_waiting(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3"})
     service.faults.add("fetch", "truncated", nth=2)

@@ -17,7 +17,7 @@ from watchfolder import config, daemon, intake
 from watchfolder.console import cli, logs
 from watchfolder.daemon import keeper
 from watchfolder.disk import places
-from watchfolder.intake import look
+from watchfolder.intake import look, settle
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, steps, tempo
 
@@ -32,7 +32,8 @@ _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for pe
         "RECOVERY_SPREAD_SECONDS": 0.05,
         "SUSPECT_SECONDS": 0.05,
     },
-    intake: {"_FAULT_SECONDS": 0.03, "_HINDERED_SECONDS": (0.1, 0.1)},
+    intake: {"_FAULT_SECONDS": 0.03},
+    settle: {"_HINDERED_SECONDS": (0.1, 0.1)},
     look: {"_RIGHTS_SECONDS": 0.1},
     keeper: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
     daemon: {"_ONCE_TICK_SECONDS": 0.01, "_TICK_SECONDS": 0.05},

@@ -60,30 +60,9 @@ def create(bench: Bench, order: Order) -> Order:
 
 def upload(bench: Bench, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
-    sending = Sending(bench, order)
-    has_changed = False
-    failures: dict[int, Exception] = {}
-    noted = time.monotonic()
-
-    def send(index: int) -> str:
-        with bench.lanes.one(bench.inbox.name):
-            return _send_unchanged(bench, order, index, sending)
-
-    waiting = [index for index, file in enumerate(order.files) if not file.is_uploaded]
-    with closing(side_by_side(send, waiting, most=bench.lanes.most)) as arrivals:
-        for group in arrivals:
-            for index, outcome in group:
-                if isinstance(outcome, Exception):
-                    failures[index] = outcome
-                elif outcome:
-                    order = order.with_file(index, is_uploaded=True, sha256=outcome)
-                else:
-                    has_changed = True
-            if has_changed or not _may_go_on(failures):
-                break
-            if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
-                order = bench.journal.note(order)
-                noted = time.monotonic()
+    if len(order.files) > 1 and order.key not in bench.urls and order.redos == 0:
+        order = _sent_in_an_earlier_life(bench, order)
+    order, has_changed, failures = _send_all(bench, order)
     if has_changed:
         return release_changed(bench, order)
     if failures:
@@ -286,6 +265,57 @@ def _failed(seen: Look) -> FailedAtService:
     message = seen.failure.message if seen.failure else ""
     words = f" It says: {message}" if message else ""
     return FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
+
+
+def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exception]]:
+    """Return the order as far as that went, whether a file is no longer what was claimed, and the failures."""
+    sending = Sending(bench, order)
+    has_changed = False
+    failures: dict[int, Exception] = {}
+    noted = time.monotonic()
+
+    def send(index: int) -> str:
+        with bench.lanes.one(bench.inbox.name):
+            return _send_unchanged(bench, order, index, sending)
+
+    waiting = [index for index, file in enumerate(order.files) if not file.is_uploaded]
+    with closing(side_by_side(send, waiting, most=bench.lanes.most)) as arrivals:
+        for group in arrivals:
+            for index, outcome in group:
+                if isinstance(outcome, Exception):
+                    failures[index] = outcome
+                elif outcome:
+                    order = order.with_file(index, is_uploaded=True, sha256=outcome)
+                else:
+                    has_changed = True
+            if has_changed or not _may_go_on(failures):
+                break
+            if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
+                order = bench.journal.note(order)
+                noted = time.monotonic()
+    return order, has_changed, failures
+
+
+def _sent_in_an_earlier_life(bench: Bench, order: Order) -> Order:
+    """Ask a service with v3 reads which files it has: a death may have come before we wrote that down.
+
+    It gives links for the others; where it gives none at all, or has no v3 reads, nothing is learned.
+    """
+    if bench.service.reads != "v3":
+        return order
+    seen = bench.look(order)
+    wanted = {slot.file_id for slot in seen.inputs if slot.upload_url}
+    if seen.status is not Status.PENDING or not wanted or len(seen.inputs) != len(order.files):
+        return order
+    order = order.having(files=_with_ids(order, seen.inputs))
+    remember_urls(bench, order, seen.inputs)
+    there = [file.name for file in order.files if file.file_id not in wanted and not file.is_uploaded]
+    if not there:
+        return order
+    event("order.uploads_found", order=order.key, inbox=order.inbox, files=len(there))
+    part = order.having(files=tuple(file for file in order.files if file.name in there))
+    found = {file.name: file.having(is_uploaded=True) for file in _with_hashes(bench, part)}
+    return order.having(files=tuple(found.get(file.name, file) for file in order.files))
 
 
 @disk.folders_kept_open()
