@@ -11,7 +11,7 @@ demo: $(READY)
 	@$(VENV)/bin/watchfolder demo
 
 test: $(READY)
-	@$(VENV)/bin/pytest -q -n auto --maxprocesses=4 --dist=worksteal
+	@$(VENV)/bin/pytest -q -n 4 --dist=worksteal
 
 # The thorough part of docs/reliability.md; sections 1 and 2 take half an hour on two idle cores.
 # What needs root, a compiler or strace says so where it is not there, and is left out.
