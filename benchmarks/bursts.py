@@ -35,7 +35,7 @@ BURSTS = (
 )
 SHORT = (Burst(SMALL, 1, 0), Burst(SMALL, 100, FREE), Burst(SMALL, 1_000, FREE, haste=4), Burst(LARGE, 4, 0))
 
-_OF_A_SHORT_MINUTE = 0.94  # the daemon keeps its promise for every real minute, but not for every half of one
+_OF_A_SHORT_MINUTE = 0.975  # the daemon keeps its promise for every real minute, but not for every half of one
 _FILES_PER_ORDER, _REQUESTS_PER_ORDER = 100, 4
 _MEASURED_AT_MOST = {SMALL: 1_000, MEDIUM: 200, LARGE: 20}
 

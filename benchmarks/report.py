@@ -104,7 +104,7 @@ but `settle_seconds: {settle:g}` and the plan's `requests_per_minute`. An order 
 * **CPU a file**: of the daemon's process, user and system, from the first rename until all is done; without its start.
 * **peak memory**: the process's high-water mark (`VmHWM`), with its start.
 * A plan "of 30 s" is one whose minute the sandbox has shortened to that; the daemon's `requests_per_minute` is larger
-  by the same factor, less 6 % (it keeps its promise for every minute, but what it may send at once is much for half a
+  by the same factor, less 2.5 % (it keeps its promise for every minute, but what it may send at once is much for half a
   one). All its other times stay as they are.
 
 ## Beside it
