@@ -128,3 +128,24 @@ def test_once_closed_nothing_is_begun_and_what_was_under_way_is_dropped() -> Non
         threading.Timer(0.05, go_on.set).start()
     assert begun == [0, 1, 2]
     assert sorted(dropped) == [1, 2]
+
+
+def test_once_it_is_enough_nothing_is_begun_and_what_was_under_way_still_arrives() -> None:
+    begun, dropped, enough, go_on = list[int](), list[int](), threading.Event(), threading.Event()
+
+    def work(index: int) -> int:
+        begun.append(index)
+        if index:
+            assert go_on.wait(10)
+        return index
+
+    with closing(side_by_side(work, range(50), most=2, enough=enough, drop=dropped.append)) as arrivals:
+        assert next(arrivals) == [(0, 0)]
+        while len(begun) < 3:
+            time.sleep(0.001)
+        enough.set()
+        go_on.set()
+        late = sorted(each for group in arrivals for each in group)
+    assert begun == [0, 1, 2]
+    assert late == [(1, 1), (2, 2)]
+    assert dropped == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -121,15 +122,16 @@ def deliver(bench: Bench, order: Order) -> Order:
 
     order = _bring_home(bench, order, [index for index, file in enumerate(order.files) if file.part is not None])
     failures: dict[int, Exception] = {}
+    enough = threading.Event()
     waiting = [index for index, file in enumerate(order.files) if file.part is None]
-    with closing(side_by_side(fetch, waiting, most=bench.lanes.most, drop=Received.discard)) as arrivals:
+    with closing(side_by_side(fetch, waiting, most=bench.lanes.most, enough=enough, drop=Received.discard)) as arrivals:
         for group in arrivals:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             failures |= {index: outcome for index, outcome in group if isinstance(outcome, Exception)}
             if good:
                 order = _bring_home(bench, _accept(bench, order, good), list(good))
             if not _may_go_on(failures):
-                break
+                enough.set()
     if failures:
         raise _worst(failures.values())
     return bench.journal.advance(order, _S.DELIVERED)
@@ -272,6 +274,7 @@ def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exc
     sending = Sending(bench, order)
     has_changed = False
     failures: dict[int, Exception] = {}
+    enough = threading.Event()
     noted = time.monotonic()
 
     def send(index: int) -> str:
@@ -279,7 +282,7 @@ def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exc
             return _send_unchanged(bench, order, index, sending)
 
     waiting = [index for index, file in enumerate(order.files) if not file.is_uploaded]
-    with closing(side_by_side(send, waiting, most=bench.lanes.most)) as arrivals:
+    with closing(side_by_side(send, waiting, most=bench.lanes.most, enough=enough)) as arrivals:
         for group in arrivals:
             for index, outcome in group:
                 if isinstance(outcome, Exception):
@@ -289,7 +292,7 @@ def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exc
                 else:
                     has_changed = True
             if has_changed or not _may_go_on(failures):
-                break
+                enough.set()
             if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
                 order = bench.journal.note(order)
                 noted = time.monotonic()
