@@ -29,7 +29,7 @@ def serve(visits: Visits, seconds: float, files: int = 1) -> tuple[int, float]:
         assert visit is not None
         now, looks = visit.at, looks + 1
         if now >= seconds:
-            visits.done(each, now)
+            visits.done(each, now, now)
             return looks, now - seconds
         visits.at_work(each.key, now, now)
 
@@ -99,7 +99,7 @@ def test_an_outage_is_no_lesson() -> None:
     each = order()
     visits.confirmed(each, 0.0)
     visits.at_work(each.key, 5.0, 5.0)
-    visits.done(each, 86_400.0)
+    visits.done(each, 86_400.0, 86_400.0)
     visits.confirmed(each, 0.0)
     visit = visits.get(each.key)
     assert visit is not None
@@ -108,7 +108,7 @@ def test_an_outage_is_no_lesson() -> None:
 
 def test_an_order_of_an_earlier_life_teaches_nothing() -> None:
     visits = Visits()
-    visits.done(order(), 86_400.0)
+    visits.done(order(), 86_400.0, 86_400.0)
     visits.confirmed(order(), 0.0)
     visit = visits.get(order().key)
     assert visit is not None
