@@ -34,7 +34,7 @@ class Fate(StrEnum):
     UNREADABLE = "unreadable"  # signed well, and still not the JSON that it should be
     OVERSIZED = "oversized"
     WRONG_SIGNATURE = "wrong_signature"
-    NO_SECRET = "no_secret"  # nothing was registered yet
+    NOT_REGISTERED = "not_registered"  # there is no secret to check it with
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Pushes:
 
 def _judged(body: bytes, signed: str, secret: str, now: datetime) -> tuple[Fate | None, _Event | None]:
     if not secret:
-        return Fate.NO_SECRET, None
+        return Fate.NOT_REGISTERED, None
     if not hmac.compare_digest(signature(secret, body).encode(), signed.strip().lower().encode()):
         return Fate.WRONG_SIGNATURE, None
     event = _read(body)
@@ -124,7 +124,9 @@ def _read(body: bytes) -> _Event | None:
         return None
     data = event.get("data")
     order_id = data.get("orderId") if isinstance(data, dict) else None
-    return _Event(_id(event.get("eventId")), _id(event.get("eventType")), _instant(event.get("occurredAt")), _id(order_id))
+    return _Event(
+        _id(event.get("eventId")), _id(event.get("eventType")), _instant(event.get("occurredAt")), _id(order_id)
+    )
 
 
 def _id(value: object) -> str:

@@ -84,11 +84,10 @@ def _base_url(value: str) -> str:
 
 def _public_url(value: str) -> str:
     """Return the whole address: it may have a path of its own, which a proxy maps to ours."""
-    path = urlsplit(value).path.rstrip("/")
-    origin = _base_url(value.removesuffix("/").removesuffix(path) if path else value)
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path):
-        raise ValueError("must hold no more than https://, a host name and a plain path")
-    return f"{origin}{path or WEBHOOK_PATH}"
+    parts = re.fullmatch(r"([^/]*//[^/]*)((?:/[A-Za-z0-9._~-]+)*)/?", value)
+    if parts is None:
+        raise ValueError("must be a URL: https://, a host name and, if it needs one, a plain path")
+    return f"{_base_url(parts[1])}{parts[2] or WEBHOOK_PATH}"
 
 
 def _proxy(value: str) -> str:

@@ -60,7 +60,7 @@ def run(
 class Daemon:
     """Serves one journal through as many configurations as there are reloads."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it works with
+    def __init__(
         self, config: Config, journal: Journal, bell: Bell, signals: Signals, systemd: Systemd, pushes: Pushes
     ) -> None:
         self._config = config
