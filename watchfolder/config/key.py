@@ -1,4 +1,4 @@
-"""Where the API key comes from (the systemd credential, the environment, a file), and the secrets of page and webhook."""
+"""Where the API key comes from (the systemd credential, the environment, a file), and page's and webhook's secrets."""
 
 import contextlib
 import os

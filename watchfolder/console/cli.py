@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import exit_codes, logs, receipts, settings
+from watchfolder.console import exit_codes, logs, receipts, settings, webhook
 from watchfolder.console.acting import act_as_owner_of
 from watchfolder.console.shell import ConfigFile, extra_needed, fail, in_words, prepare
 from watchfolder.console.words import files
@@ -308,6 +308,8 @@ def release(
 
 for look_back in (receipts.history, receipts.verify, receipts.reconcile):
     app.command()(look_back)
+
+app.add_typer(webhook.commands, name="webhook")
 
 
 @app.command()
