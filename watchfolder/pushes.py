@@ -100,7 +100,8 @@ class Pushes:
 def _judged(body: bytes, signed: str, secret: str, now: datetime) -> tuple[Fate | None, _Event | None]:
     if not secret:
         return Fate.NOT_REGISTERED, None
-    if not hmac.compare_digest(signature(secret, body).encode(), signed.strip().lower().encode()):
+    given = signed.strip().lower().encode("utf-8", "surrogateescape")
+    if not hmac.compare_digest(signature(secret, body).encode(), given):
         return Fate.WRONG_SIGNATURE, None
     event = _read(body)
     if event is None:
