@@ -37,7 +37,7 @@ class Ear:
 @pytest.fixture
 def ear() -> Iterator[Ear]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             ear.heard.append((time.monotonic(), body, self.headers["X-MoriBiz-Signature"]))
             self.send_response(ear.statuses.pop(0) if len(ear.statuses) > 1 else ear.statuses[0])

@@ -174,7 +174,7 @@ def test_no_other_door_opens_to_whoever_comes_that_way(house: House, method: str
 
 def test_a_push_is_answered_within_a_second_while_the_page_waits_for_a_disk(house: House) -> None:
     hanging = threading.Event()
-    book = house.page._book  # noqa: SLF001 - its disk is to hang
+    book = house.page._book
     assert book is not None
     book.look = lambda: hanging.wait(20)  # type: ignore[method-assign,assignment,return-value]
     headers = {"Authorization": "Basic OmNvcnJlY3QgaG9yc2UgYmF0dGVyeQ=="}
