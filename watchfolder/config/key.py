@@ -57,7 +57,7 @@ def find_password(password_file: object) -> str:
 def find_webhook_secret(secret_file: object) -> str:
     """Return what the service signs its pushes with, "" while there is no such file: nothing was registered yet."""
     path = _path(secret_file) if secret_file is not None else ""
-    if not path or not os.path.lexists(path):
+    if not path or _is_missing(path):
         return ""
     secret = _own_secret(path, "webhook.secret_file")
     if not re.fullmatch("[!-~]{8,}", secret):
@@ -66,6 +66,16 @@ def find_webhook_secret(secret_file: object) -> str:
             "run watchfolder webhook register"
         )
     return secret
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # something is there, or in the way: whoever reads it will tell
+        return False
+    return False
 
 
 def _own_secret(path: str, origin: str) -> str:
