@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from statistics import mean
 
 import yaml
 from figures import Figure
@@ -24,13 +26,13 @@ def measure(*, short: bool) -> Iterator[Figure]:
     files, bursts = (10, 3) if short else (40, 10)
     for what, count, size in (("one file every 2 s", files, 1), (f"bursts of {_BURST} files", bursts, _BURST)):
         for how in ("asked", "told"):
-            requests, looks = _served(count, size, is_told=how == "told")
-            found = f"{requests:.2f} ({looks:.2f} looks an order)"
+            requests, looks, waited = _served(count, size, is_told=how == "told")
+            found = f"{requests:.2f} ({looks:.2f} looks an order); results wait {waited:.1f} s"
             yield Figure(f"{what}, an order takes 1 to 20 s, {how}: API requests a file", found)
 
 
-def _served(count: int, size: int, *, is_told: bool) -> tuple[float, float]:
-    """Return the API requests a file and the looks an order."""
+def _served(count: int, size: int, *, is_told: bool) -> tuple[float, float, float]:
+    """Return the API requests a file, the looks an order, and how long a result waits to be fetched, on average."""
     options = {"processing_seconds": _LEAST_SECONDS, "processing_spread_seconds": _SPREAD_SECONDS}
     with stage(**options) as own:
         config = own.configure(max_files_per_order=size)
@@ -43,15 +45,22 @@ def _served(count: int, size: int, *, is_told: bool) -> tuple[float, float]:
                 os.rename(own.card / name, own.inbox / name)
                 time.sleep(_PAUSE_SECONDS)
             own.wait_for_deliveries(_LESSONS, _PATIENCE_SECONDS)
-            before, orders, looks = len(own.api_requests()), len(own.sandbox.orders), own.operations()["status"]
+            before, learned_from, looks = len(own.api_requests()), set(own.sandbox.orders), own.operations()["status"]
             for start in range(_LESSONS, len(names), size):
                 for name in names[start : start + size]:
                     os.rename(own.card / name, own.inbox / name)
                 time.sleep(_PAUSE_SECONDS)
             own.wait_for_deliveries(len(names), _PATIENCE_SECONDS)
             requests = len(own.api_requests()) - before
-            looks, orders = own.operations()["status"] - looks, len(own.sandbox.orders) - orders
-        return requests / (count * size), looks / orders
+            looks = own.operations()["status"] - looks
+        orders = {key: order for key, order in own.sandbox.orders.items() if key not in learned_from}
+        waited = [(_fetched_at(own, key) - order.updated_at).total_seconds() for key, order in orders.items()]
+        return requests / (count * size), looks / len(orders), mean(waited)
+
+
+def _fetched_at(own: Stage, order_id: str) -> datetime:
+    fetches = (record for record in own.sandbox.requests if record.operation == "fetch")
+    return min(record.time for record in fetches if f"/{order_id}/" in record.path)
 
 
 def _register(own: Stage, config: Path) -> None:

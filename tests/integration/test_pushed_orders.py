@@ -105,3 +105,12 @@ def test_a_push_that_runs_ahead_of_its_order_s_end_costs_one_look_a_second_and_n
         time.sleep(0.01)
     assert sandbox.requests_by_operation()["status"] <= 6
     assert sandbox.sins == []
+
+
+def test_one_push_that_runs_ahead_does_not_make_every_look_urgent(shop: Shop, sandbox: Sandbox) -> None:
+    sandbox.processing_seconds = 7.0
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    push(shop, shop.order().order_id)
+    shop.work(shop.is_done)
+    assert sandbox.requests_by_operation()["status"] <= 6

@@ -45,6 +45,7 @@ class OrderRecord:
     strength: str
     is_confirmed: bool
     is_test: bool
+    updated_at: datetime  # when it was completed or failed, once it was
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class Sandbox(Options):
                     order.strength,
                     order.is_confirmed,
                     order.is_test,
+                    order.updated_at,
                 )
                 for order in self._state.orders.values()
             }
@@ -202,7 +204,10 @@ class Sandbox(Options):
             "requests": [asdict(record) | {"time": record.time.isoformat()} for record in self.requests],
             "requests_by_operation": self.requests_by_operation(),
             "pushes": [asdict(push) | {"time": push.time.isoformat()} for push in self.pushes],
-            "orders": {order_id: asdict(order) for order_id, order in self.orders.items()},
+            "orders": {
+                order_id: asdict(order) | {"updated_at": order.updated_at.isoformat()}
+                for order_id, order in self.orders.items()
+            },
             "paid": self.paid,
             "paid_failed": self.paid_failed,
             "paid_files": self.paid_files,
