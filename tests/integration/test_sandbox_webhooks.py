@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sandbox_client import Client, answer, client, data, sandbox, tester
-
-__all__ = ["client", "sandbox", "tester"]
+from typing_extensions import override
 
 from watchfolder.sandbox import Sandbox
+
+__all__ = ["client", "sandbox", "tester"]
 
 PATH = "/api/v2/orders/webhooks"
 
@@ -39,19 +40,20 @@ def ear() -> Iterator[Ear]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            ear.heard.append((time.monotonic(), body, self.headers["X-MoriBiz-Signature"]))
-            self.send_response(ear.statuses.pop(0) if len(ear.statuses) > 1 else ear.statuses[0])
+            heard.heard.append((time.monotonic(), body, self.headers["X-MoriBiz-Signature"]))
+            self.send_response(heard.statuses.pop(0) if len(heard.statuses) > 1 else heard.statuses[0])
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:  # type: ignore[override]  # it would write to stderr
-            pass
+        @override
+        def log_message(self, *_: object) -> None:
+            """Stay silent: it would write to stderr."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        ear = Ear(f"http://127.0.0.1:{server.server_address[1]}/ear")
+        heard = Ear(f"http://127.0.0.1:{server.server_address[1]}/ear")
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield ear
+            yield heard
         finally:
             server.shutdown()
             thread.join()
@@ -59,6 +61,10 @@ def ear() -> Iterator[Ear]:
 
 def register(client: Client, url: str, **changes: object) -> dict[str, Any]:
     return data(client.call("POST", PATH, {"url": url, **changes}))
+
+
+def listed(client: Client, path: str) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", data(client.call("GET", path)))
 
 
 def wait_for(holds: Callable[[], object], seconds: float = 10.0) -> None:
@@ -169,7 +175,7 @@ def test_webhooks_are_shown_without_their_secret_changed_and_removed(client: Cli
     made = register(client, "https://photos.example.com/webhooks/bizmori", name="one")
     one = f"{PATH}/{made['id']}"
     shown = {"id": made["id"], "name": "one", "url": "https://photos.example.com/webhooks/bizmori", "isTest": False}
-    assert data(client.call("GET", PATH)) == [shown]
+    assert listed(client, PATH) == [shown]
     assert data(client.call("GET", one)) == shown
     assert data(client.call("PUT", one, {"name": "two"}))["name"] == "two"
     assert client.call("DELETE", one).ok
@@ -182,7 +188,7 @@ def test_another_account_s_webhooks_are_nobody_s_business(sandbox: Sandbox, clie
     sandbox.keys = None
     made = register(client, "https://photos.example.com/")
     with contextlib.closing(Client(sandbox, "sk_another_0123456789")) as other:
-        assert data(other.call("GET", PATH)) == []
+        assert listed(other, PATH) == []
         assert answer(other.call("DELETE", f"{PATH}/{made['id']}")) == (404, "WEBHOOK_NOT_FOUND")
 
 
@@ -212,14 +218,14 @@ def test_its_events_are_listed_and_sent_again_when_asked(client: Client, sandbox
     client.confirmed()
     client.confirmed()
     wait_for(lambda: len(sandbox.pushes) == 2)
-    listed = data(client.call("GET", events))
-    assert [event["status"] for event in listed] == ["failed", "failed"]
-    client.call("POST", f"{events}/{listed[0]['eventId']}/retry")
+    failed = listed(client, events)
+    assert [event["status"] for event in failed] == ["failed", "failed"]
+    client.call("POST", f"{events}/{failed[0]['eventId']}/retry")
     wait_for(lambda: len(sandbox.pushes) == 3)
     assert answer(client.call("POST", f"{events}/nothing/retry")) == (404, "RESOURCE_NOT_FOUND")
     hour = timedelta(hours=1)
     span = {"fromDate": (datetime.now(UTC) - hour).isoformat(), "toDate": (datetime.now(UTC) + hour).isoformat()}
     assert data(client.call("POST", f"{events}/retry-failed", span)) == {"count": 1}
     wait_for(lambda: len(sandbox.pushes) == 4)
-    assert {event["status"] for event in data(client.call("GET", events))} == {"success"}
+    assert {event["status"] for event in listed(client, events)} == {"success"}
     assert answer(client.call("POST", f"{events}/retry-failed", {})) == (400, "VALIDATION_FAILED")

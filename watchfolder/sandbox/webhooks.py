@@ -93,11 +93,11 @@ class Webhooks:
         return _data(_told(event))
 
     def _retry_failed(self, number: int) -> Response:
-        webhook, body = self._webhook(number), request.get_json(force=True, silent=True)
-        span = [_instant(body.get(name)) for name in ("fromDate", "toDate")] if isinstance(body, dict) else []
-        if len(span) != len([each for each in span if each is not None]) or not span:
+        webhook, body = self._webhook(number), request.get_json(force=True, silent=True) or {}
+        try:
+            since, until = (datetime.fromisoformat(body[name]).astimezone(UTC) for name in ("fromDate", "toDate"))
+        except (TypeError, KeyError, ValueError):
             self._breach("retry-failed without fromDate and toDate")
-        since, until = cast("list[datetime]", span)
         events = self._courier.events_of(webhook.number)
         failed = [event for event in events if not event.is_delivered and since <= event.occurred_at <= until]
         for event in failed:
@@ -138,14 +138,6 @@ def _is_url(value: object) -> bool:
     if parts is None or not parts.hostname:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-
-
-def _instant(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _shown(webhook: Webhook) -> dict[str, object]:
