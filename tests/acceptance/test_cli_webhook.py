@@ -1,5 +1,6 @@
 """The service pushes to the real daemon: registered, tried out, delivered, stopped and removed by an operator."""
 
+import json
 import re
 import signal
 import socket
@@ -120,6 +121,7 @@ def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -
     assert sandbox.sins == []
     assert sandbox.paid == 13
     assert studio.secret_file.read_text(encoding="ascii").strip() not in daemon.log()
+    assert [link for link in sandbox.links if link in daemon.log()] == []
 
 
 def test_the_secret_is_stored_for_its_owner_alone_and_shown_to_nobody(studio: Pushed) -> None:
@@ -130,6 +132,16 @@ def test_the_secret_is_stored_for_its_owner_alone_and_shown_to_nobody(studio: Pu
     assert stat.S_IMODE(studio.secret_file.stat().st_mode) == 0o600
     for spoken in (said, studio.webhook("list")[1], studio.run("check").stdout, studio.run("status").stdout):
         assert secret not in spoken
+
+
+def test_with_a_test_key_it_is_a_webhook_for_test_orders(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.environment = {"BIZMORI_API_KEY": sandbox.test_key}
+    assert studio.webhook("register")[0] == DONE
+    request = urllib.request.Request(f"{sandbox.url}/api/v2/orders/webhooks")  # noqa: S310 - http, to the sandbox
+    request.add_header("Authorization", f"Bearer {sandbox.test_key}")
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
+        (webhook,) = json.load(answer)["data"]
+    assert (webhook["url"], webhook["isTest"]) == (f"http://{studio.listener}/webhooks/bizmori", True)
 
 
 def test_what_is_registered_is_registered_again_only_on_request(studio: Pushed, sandbox: Sandbox) -> None:
