@@ -40,9 +40,7 @@ class Visits:
         self._visits: dict[str, Visit] = {}
         self._usual: dict[int, float] = {}  # the size of an order, as a power of two → seconds from confirm to complete
         self._pushed: dict[str, bool] = {}  # key of an order that a push has come for → has nobody looked since?
-        self._awaited: dict[
-            str, float
-        ] = {}  # id of an order that was found done before its push → until when it may come
+        self._awaited: dict[str, float] = {}  # id of an order found done before its push → until when it may come
         self._proofs = 0  # pushes in a row that came in time
 
     def get(self, key: str) -> Visit | None:
