@@ -17,13 +17,14 @@ import idle
 import latency
 import loading
 import peers
+import pushed
 import report
 import targets
 import waiting
 from figures import Figure, Row
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-MACHINE = (latency, connections, idle, loading, waiting, huge)
+MACHINE = (latency, connections, idle, loading, waiting, huge, pushed)
 
 _Found = TypeVar("_Found")
 

@@ -18,7 +18,7 @@ PACKAGE = Path(watchfolder.__file__).parent
 LAYERS = (
     {"errors", "events"},
     {"order", "images", "disk", "names", "snapshot"},
-    {"config", "tally"},
+    {"config", "tally", "pushes"},
     {"folders"},
     {"watcher", "journal", "api", "publish", "brake"},
     {"intake", "pipeline"},
@@ -40,7 +40,7 @@ DOORS: Mapping[str, set[str]] = {
     "tenacity": {"api"},
     "yaml": {"config"},
     "sdnotify": {"daemon"},
-    "typer": {"console.cli", "console.shell", "console.receipts"},
+    "typer": {"console.cli", "console.shell", "console.receipts", "console.webhook"},
     "click": {"console.cli"},
     "rich": {"console"},
     "flask": {"sandbox", "console.page"},

@@ -30,6 +30,7 @@ class Counts(Part):
     requests: dict[str, dict[str, int]] = {}  # operation → outcome → how many
     sent_bytes: int = 0  # of pictures
     received_bytes: int = 0
+    pushes: dict[str, int] = {}  # what became of them → how many
     state_changes: dict[str, int] = {}  # state → how many orders have left it
     state_seconds: dict[str, float] = {}  # state → how long they were in it, all together
 

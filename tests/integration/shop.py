@@ -19,6 +19,7 @@ from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
+from watchfolder.pushes import Pushes
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -53,6 +54,7 @@ class Shop:
             }
         )
         self.journal = Journal(str(top / "state"))
+        self.pushes = Pushes()
         self.open()
 
     def _inbox(self, name: str, count: int, settings: dict[str, Any]) -> Inbox:
@@ -69,7 +71,7 @@ class Shop:
         self.journal.open()
         self.folders = Folders(self.config.state_dir, self.journal.instance)
         self.service = Service(self.config.api, transfers=4, stop=self.stop, pace=self.pace)
-        self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None)
+        self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None, self.pushes)
         lanes = Lanes(4)
         self.intakes: dict[str, Intake] = {}
         rooms = {}

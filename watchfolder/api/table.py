@@ -26,6 +26,7 @@ class Call(StrEnum):
     CONFIRM = auto()
     ORDER = auto()  # a path of one order's own: /orders/{orderId}…
     LIST = auto()
+    WEBHOOK = auto()
 
 
 class NoRoute(Retry):

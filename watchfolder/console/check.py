@@ -12,11 +12,12 @@ from typing import Final
 
 from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
-from watchfolder.config import Config, Inbox
+from watchfolder.config import Config, Inbox, WebhookSection
 from watchfolder.console import exit_codes
 from watchfolder.console.patience import answer_of
 from watchfolder.console.settings import page_fault, test_key_fault
 from watchfolder.console.usage import UnknownName
+from watchfolder.console.words import NOT_REGISTERED
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, WatchfolderError
 from watchfolder.folders import Folders
@@ -52,6 +53,8 @@ def findings(config: Config, user: str | None) -> Iterator[Finding]:
     yield _key(config)
     if config.http.listen:
         yield _page(config, config.http.listen)
+    if config.webhook.public_url:
+        yield _webhook(config.webhook)
     state = _state_dir(config.state_dir, user)
     yield state
     if state.is_ok:
@@ -84,6 +87,12 @@ def _key(config: Config) -> Finding:
 def _page(config: Config, listen: str) -> Finding:
     fault = page_fault(config)
     return Finding(fault, exit_codes.CONFIG) if fault else Finding(f"status page: http://{listen}/")
+
+
+def _webhook(webhook: WebhookSection) -> Finding:
+    if not webhook.secret.get_secret_value():
+        return Finding(f"webhook: {NOT_REGISTERED}")
+    return Finding(f"webhook: pushes are taken from {webhook.public_url}: watchfolder webhook test says if they arrive")
 
 
 def _state_dir(path: str, user: str | None) -> Finding:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import exit_codes, logs, receipts, settings
+from watchfolder.console import exit_codes, logs, receipts, settings, webhook
 from watchfolder.console.acting import act_as_owner_of
 from watchfolder.console.shell import ConfigFile, extra_needed, fail, in_words, prepare
 from watchfolder.console.words import files
@@ -104,18 +104,22 @@ def run(
 
     from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
     from watchfolder.console.page import Page
+    from watchfolder.pushes import Pushes
 
     configure_logs()
     bar = _bar() if has_bar else nullcontext()
     with in_words():
         path = config.find(config_file, os.environ)
         found = settings.read_for_work(path, os.environ)
-        page = Page(found.http)
+        pushes = Pushes()
+        page = Page(found.http, pushes)
         act_as_owner_of(found.state_dir)
         with bar as move_bar, page:
             configure_logs()  # a bar takes the stream over
             see, follow = (move_bar, None) if once else (page.see, page.follow)
-            outcome = daemon.run(found, _reader(path), once=once, adopt=adopt, watch_progress=see, follow=follow)
+            outcome = daemon.run(
+                found, _reader(path), once=once, adopt=adopt, watch_progress=see, follow=follow, pushes=pushes
+            )
     configure_logs()
     if once:
         _summarise(outcome)
@@ -304,6 +308,8 @@ def release(
 
 for look_back in (receipts.history, receipts.verify, receipts.reconcile):
     app.command()(look_back)
+
+app.add_typer(webhook.commands, name="webhook")
 
 
 @app.command()

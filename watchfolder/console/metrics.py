@@ -5,6 +5,7 @@ watchfolder_service_state{state}                     1 for the state that it is 
 watchfolder_blocked{code}                            1 while the service refuses; its word, or none
 watchfolder_limit{by}                                1 for what keeps the flow from being faster
 watchfolder_requests_total{operation,outcome}        to the service and its storage, since the daemon's start
+watchfolder_pushes_total{outcome}                    deliveries of the service to our webhook, since the daemon's start
 watchfolder_sent_bytes_total                         of pictures, since the daemon's start
 watchfolder_received_bytes_total                     of pictures, since the daemon's start
 watchfolder_state_seconds_sum{state}                 how long orders were in a state that they left (and _count)
@@ -29,6 +30,7 @@ from typing_extensions import override
 
 from watchfolder.console.status import Status
 from watchfolder.order import State
+from watchfolder.pushes import Fate
 from watchfolder.snapshot import Counts
 from watchfolder.tally import OPERATIONS, OUTCOMES
 
@@ -82,6 +84,10 @@ class _StatusCollector(Collector):
         for operation, outcome in product(OPERATIONS, OUTCOMES):
             requests.add_metric([operation, outcome], counts.requests.get(operation, {}).get(outcome, 0))
         yield requests
+        pushes = CounterMetricFamily("watchfolder_pushes", "The service's pushes since the start.", labels=["outcome"])
+        for fate in Fate:
+            pushes.add_metric([fate], counts.pushes.get(fate, 0))
+        yield pushes
         yield CounterMetricFamily("watchfolder_sent_bytes", "Bytes of pictures since the start.", counts.sent_bytes)
         received = counts.received_bytes
         yield CounterMetricFamily("watchfolder_received_bytes", "Bytes of pictures since the start.", received)

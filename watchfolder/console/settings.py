@@ -15,6 +15,7 @@ def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
     """Return the configuration in `path`. Raises ConfigError."""
     found = config.load(path, environ, needs_key=needs_key)
     keep_secret(found.api.key.get_secret_value())
+    keep_secret(found.webhook.secret.get_secret_value())
     return found
 
 

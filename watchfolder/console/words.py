@@ -1,4 +1,10 @@
-"""How a count of files reads in a sentence."""
+"""How a count of files reads in a sentence, and sentences that are said in several places."""
+
+from typing import Final
+
+NOT_REGISTERED: Final = (
+    "pushes are off until watchfolder webhook register has been run; until then the service is asked by time"
+)
 
 
 def files(number: int, *, verb: str = "") -> str:

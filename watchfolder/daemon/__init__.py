@@ -16,6 +16,7 @@ from watchfolder.daemon.systemd import Systemd
 from watchfolder.errors import ConfigError
 from watchfolder.events import event
 from watchfolder.journal import Journal
+from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Snapshot
 
 __all__ = ["Ending", "Outcome", "run"]
@@ -35,10 +36,12 @@ def run(
     adopt: bool = False,
     watch_progress: Callable[[Snapshot], None] | None = None,
     follow: Callable[[Config], None] | None = None,
+    pushes: Pushes | None = None,
 ) -> Outcome:
     """Work until a signal says stop, or with `once` until nothing can move.
 
     `reread` gives the configuration anew on SIGHUP; `follow` is told which one is worked by, now and after each change.
+    `pushes` brings what the service says by itself.
     Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
     """
     bell = Bell()
@@ -48,19 +51,24 @@ def run(
         systemd = Systemd(os.environ)
         systemd.starting(_RECOVERY_SECONDS)
         journal = stack.enter_context(Journal(config.state_dir))
-        daemon = Daemon(config, journal, bell, signals, systemd)
+        pushes = pushes or Pushes()
+        pushes.ring_with(bell.ring)
+        daemon = Daemon(config, journal, bell, signals, systemd, pushes)
         return daemon.serve(reread, once=once, adopt=adopt, watch_progress=watch_progress, follow=follow)
 
 
 class Daemon:
     """Serves one journal through as many configurations as there are reloads."""
 
-    def __init__(self, config: Config, journal: Journal, bell: Bell, signals: Signals, systemd: Systemd) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, bell: Bell, signals: Signals, systemd: Systemd, pushes: Pushes
+    ) -> None:
         self._config = config
         self._journal = journal
         self._bell = bell
         self._signals = signals
         self._systemd = systemd
+        self._pushes = pushes
 
     def serve(
         self,
@@ -76,7 +84,7 @@ class Daemon:
         while True:
             if follow is not None:
                 follow(self._config)
-            house = House(self._config, self._journal, self._bell, adopt=adopt)
+            house = House(self._config, self._journal, self._bell, self._pushes, adopt=adopt)
             house.open()
             is_reload = False
             try:

@@ -24,6 +24,7 @@ from watchfolder.names import Ignored
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
+from watchfolder.pushes import Pushes
 from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
 from watchfolder.watcher import Watcher
 
@@ -36,16 +37,17 @@ _NEVER_SECONDS = 3600.0
 class House:
     """Everything that works under one configuration."""
 
-    def __init__(self, config: Config, journal: Journal, bell: Bell, *, adopt: bool) -> None:
+    def __init__(self, config: Config, journal: Journal, bell: Bell, pushes: Pushes, *, adopt: bool) -> None:
         self._config = config
         self._journal = journal
         self._bell = bell
+        self._pushes = pushes
         self._adopt = adopt
         self._stop = threading.Event()
         self._started = utc_now()
         self._clock_start = utc_now() - timedelta(seconds=time.monotonic())  # of the monotonic clock, by the wall's
         self._service = Service(config.api, transfers=config.transfers, stop=self._stop, tally=journal.tally)
-        self._pipeline = Pipeline(config, journal, self._stop, bell.ring)
+        self._pipeline = Pipeline(config, journal, self._stop, bell.ring, pushes)
         self._lanes = Lanes(config.transfers)
         self._brake = Brake(config)
         self._reach: dict[str, Reach] = {}
@@ -262,7 +264,7 @@ class House:
             quarantined=self._pipeline.quarantined,
             delivered_bytes=self._pipeline.delivered_bytes,
             is_stuck=self._is_stuck,
-            counts=self._journal.tally.counts(),
+            counts=self._journal.tally.counts().model_copy(update={"pushes": self._pushes.counts()}),
         )
 
     def _inbox_snapshot(self, keeper: Keeper) -> InboxSnapshot:

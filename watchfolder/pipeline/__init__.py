@@ -14,6 +14,7 @@ from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.calls import Calls
 from watchfolder.pipeline.capacity import Capacity
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import PURCHASES, Gate
@@ -23,6 +24,7 @@ from watchfolder.pipeline.room import Room
 from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pipeline.visits import Visits
+from watchfolder.pushes import Pushes
 
 __all__ = ["Bench", "Gate", "Lanes", "Pipeline", "Room"]
 
@@ -34,7 +36,14 @@ _GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
 class Pipeline:
     """Runs STEPS. `beat` comes from one thread, the steps run in workers, one order in one worker at a time."""
 
-    def __init__(self, config: Config, journal: Journal, stop: threading.Event, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        stop: threading.Event,
+        wake: Callable[[], None],
+        pushes: Pushes | None = None,
+    ) -> None:
         self.gate = Gate(config.api.blocked_probe_seconds)
         self.doubt = Doubt(config.api.blocked_probe_seconds)
         self._journal = journal
@@ -44,6 +53,7 @@ class Pipeline:
         self._started = time.monotonic()
         self._running: dict[str, float] = {}  # key → when its last step began
         self._visits = Visits()
+        self._calls = Calls(pushes or Pushes(), self._visits, journal)
         self._no_list_until = float("-inf")
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
@@ -83,6 +93,7 @@ class Pipeline:
     def beat(self, now: float, moment: datetime) -> float:
         """Start every step that is due; return when (monotonic seconds) the next one will be."""
         due = now + 3600.0
+        self._calls.take(now)
         times = [
             (order, at) for order in self._journal.orders() if (at := self._due_at(order, now, moment)) is not None
         ]
@@ -129,6 +140,8 @@ class Pipeline:
             return None
         visit = self._visits.get(order.key)
         at = visit.at if visit else self._first_visit.get(order.state, now)
+        if visit and order.state is State.CONFIRMED and self._visits.is_called_for(order.key):
+            at = now
         if _is_suspect(order):
             at = max(at, self._started + tempo.SUSPECT_SECONDS)
         if order.not_before is not None and order.not_before > moment and not self._is_past_outage(order, now, moment):
@@ -279,6 +292,8 @@ class Pipeline:
             return self._outcomes.convict(order)
         with self._guard:
             self._running[order.key] = time.monotonic()
+        if order.state is State.CONFIRMED:
+            self._visits.looking(order.key)
         try:
             after = self._do(room.bench, order)
         except WatchfolderError as error:
@@ -322,12 +337,12 @@ class Pipeline:
             return None
         if after is not None and after.state is State.COMPLETED:
             self._outcomes.complete(after)
-            self._visits.done(after, _age_seconds(after))
-        self._visits.forget(before.key)
-        if after is None:
-            return None
-        if after.state is State.CONFIRMED:
+            self._visits.done(after, time.monotonic(), _age_seconds(after))
+        if after is not None and after.state is State.CONFIRMED:
             self._visits.confirmed(after, time.monotonic())
+            return None
+        self._visits.forget(before.key, has_left=self._journal.get(before.key) is None)
+        if after is None:
             return None
         return after if self._follows_at_once(after) else None
 

@@ -12,14 +12,16 @@ from watchfolder.console import metrics
 from watchfolder.console.page.buttons import Buttons
 from watchfolder.console.page.guard import protect
 from watchfolder.console.page.house_book import HouseBook, Look
+from watchfolder.console.page.webhook import add_webhook
 from watchfolder.console.status import as_json
 from watchfolder.console.words import files
 from watchfolder.events import event, printable
+from watchfolder.pushes import Pushes
 
 _TEXT = "text/plain; charset=utf-8"
 
 
-def make_app(book: HouseBook, http: HttpSection) -> Flask:
+def make_app(book: HouseBook, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.jinja_env.filters |= {"clock": _clock, "size": _size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -28,6 +30,7 @@ def make_app(book: HouseBook, http: HttpSection) -> Flask:
     _add_page(app, book, buttons)
     _add_buttons(app, book, buttons)
     _add_figures(app, book)
+    add_webhook(app, book, pushes)
     app.register_error_handler(Exception, _in_words)
     return app
 
