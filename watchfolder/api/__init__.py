@@ -13,6 +13,7 @@ from watchfolder.api.answers import (
     Status,
     create_body,
 )
+from watchfolder.api.pulse import Pulse
 from watchfolder.api.service import Reads, Service
 from watchfolder.api.transport import Pace
 
@@ -26,6 +27,7 @@ __all__ = [
     "Look",
     "Output",
     "Pace",
+    "Pulse",
     "Reads",
     "Service",
     "Slot",

@@ -9,12 +9,12 @@ import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import exit_codes, logs, receipts, settings
+from watchfolder.console import exit_codes, logs, notify, receipts, settings
 from watchfolder.console.acting import act_as_owner_of
 from watchfolder.console.shell import ConfigFile, extra_needed, fail, in_words, prepare
 from watchfolder.console.words import files
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from watchfolder.config import Config
     from watchfolder.daemon import Outcome
     from watchfolder.snapshot import Snapshot
+
+_T = TypeVar("_T")
 
 app = typer.Typer(
     name="watchfolder",
@@ -103,19 +105,25 @@ def run(
         logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
 
     from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
+    from watchfolder.console.alarm import Alarms
     from watchfolder.console.page import Page
+    from watchfolder.order import State
+    from watchfolder.tally import Tally
 
     configure_logs()
+    tally = Tally(State)
     bar = _bar() if has_bar else nullcontext()
     with in_words():
         path = config.find(config_file, os.environ)
         found = settings.read_for_work(path, os.environ)
-        page = Page(found.http)
+        page, alarms = Page(found.http), Alarms(tally)
         act_as_owner_of(found.state_dir)
-        with bar as move_bar, page:
+        with bar as move_bar, page, alarms:
             configure_logs()  # a bar takes the stream over
-            see, follow = (move_bar, None) if once else (page.see, page.follow)
-            outcome = daemon.run(found, _reader(path), once=once, adopt=adopt, watch_progress=see, follow=follow)
+            see, follow = (move_bar, None) if once else (_both(page.see, alarms.see), _both(page.follow, alarms.follow))
+            outcome = daemon.run(
+                found, _reader(path), once=once, adopt=adopt, watch_progress=see, follow=follow, tally=tally
+            )
     configure_logs()
     if once:
         _summarise(outcome)
@@ -134,6 +142,14 @@ def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
         for line in rehearsal.lines(list(rehearsal.rehearse(found)), found):
             typer.echo(line)
     raise typer.Exit(exit_codes.DONE)
+
+
+def _both(first: "Callable[[_T], None]", second: "Callable[[_T], None]") -> "Callable[[_T], None]":
+    def tell(what: _T) -> None:
+        first(what)
+        second(what)
+
+    return tell
 
 
 def _reader(path: str) -> "Callable[[], Config]":
@@ -302,6 +318,7 @@ def release(
             typer.echo(line)
 
 
+app.add_typer(notify.app, name="notify")
 for look_back in (receipts.history, receipts.verify, receipts.reconcile):
     app.command()(look_back)
 

@@ -17,6 +17,7 @@ from watchfolder.errors import ConfigError
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.snapshot import Snapshot
+from watchfolder.tally import Tally
 
 __all__ = ["Ending", "Outcome", "run"]
 
@@ -35,10 +36,12 @@ def run(
     adopt: bool = False,
     watch_progress: Callable[[Snapshot], None] | None = None,
     follow: Callable[[Config], None] | None = None,
+    tally: Tally | None = None,
 ) -> Outcome:
     """Work until a signal says stop, or with `once` until nothing can move.
 
     `reread` gives the configuration anew on SIGHUP; `follow` is told which one is worked by, now and after each change.
+    `tally` is what is counted in, for whoever else counts something.
     Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
     """
     bell = Bell()
@@ -47,7 +50,7 @@ def run(
         signals = stack.enter_context(Signals(bell))
         systemd = Systemd(os.environ)
         systemd.starting(_RECOVERY_SECONDS)
-        journal = stack.enter_context(Journal(config.state_dir))
+        journal = stack.enter_context(Journal(config.state_dir, tally=tally))
         daemon = Daemon(config, journal, bell, signals, systemd)
         return daemon.serve(reread, once=once, adopt=adopt, watch_progress=watch_progress, follow=follow)
 
