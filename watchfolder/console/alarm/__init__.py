@@ -59,8 +59,9 @@ class Alarms:
 
     def see(self, snapshot: Snapshot) -> None:
         """Take the daemon's word; every call is a proof of its life."""
+        is_news = snapshot is not self._snapshot  # the loop may turn many times in a second
         self._snapshot, self._seen_at = snapshot, time.monotonic()
-        if self._watch is None or self._config is None:
+        if self._watch is None or self._config is None or not is_news:
             return
         now = self._clock_start + timedelta(seconds=self._seen_at)
         try:
@@ -91,7 +92,7 @@ class Alarms:
 
     def _write(self, memory: Memory, state_dir: str) -> None:
         """Remember before it is sent: a restart in between must not say it twice."""
-        if memory is self._written:
+        if memory == self._written:
             return
         self._written = memory
         try:

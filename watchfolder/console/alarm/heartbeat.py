@@ -10,8 +10,8 @@ from watchfolder.errors import Retry
 from watchfolder.events import event
 
 EVERY_SECONDS = 300.0
-_AGAIN_SECONDS = 60.0  # after one that failed
-_LOOK_SECONDS = 15.0  # while all is not well
+AGAIN_SECONDS = 60.0  # after one that failed
+LOOK_SECONDS = 15.0  # while all is not well
 
 
 class Heartbeat:
@@ -48,14 +48,14 @@ class Heartbeat:
         seconds = 0.0
         while not stop.wait(seconds):
             if self._trouble():
-                seconds = _LOOK_SECONDS
+                seconds = LOOK_SECONDS
                 continue
             try:
                 pulse.beat()
             except Retry as error:
                 if is_heard and not stop.is_set():  # once, not every minute of an outage
                     event("heartbeat.unheard", logging.WARNING, reason=error.reason, code=error.code)
-                is_heard, seconds = False, _AGAIN_SECONDS
+                is_heard, seconds = False, AGAIN_SECONDS
             except Exception:  # noqa: BLE001 - nothing may end this thread silently
                 event("heartbeat.broke", logging.ERROR, trace=True)
                 seconds = EVERY_SECONDS

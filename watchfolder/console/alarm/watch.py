@@ -36,6 +36,7 @@ _HOLD_DOWN = timedelta(hours=1)  # after the last word of a topic, before it may
 _HOUR = timedelta(hours=1)
 _MOST_AN_HOUR = 6
 _WORTH_NOTING = timedelta(minutes=15)  # that nothing is delivered: no flow that is well writes that down
+_FIRST_LOOK = timedelta(minutes=5)  # a folder that was opened just now seems empty until it has been looked through
 _GOES_ALONG = 0.5  # of the time that a thing must last: ten inboxes on one NAS are one message
 _MOST_NAMED = 5
 _PURCHASES = ("create", "confirm")
@@ -52,6 +53,7 @@ class Watch:
         self._wrong_since: dict[str, datetime] = {}  # topic → when what people believe ceased to be so
         self._names: dict[int, str] = {}  # of disks, by device
         self._stalled_since: datetime | None = None
+        self._idle_since: datetime | None = None
 
     def decide(self, snapshot: Snapshot, config: Config, now: datetime) -> Message | None:
         if self._seen is None:
@@ -91,7 +93,11 @@ class Watch:
 
     def _note_flow(self, snapshot: Snapshot, delivered: int, now: datetime) -> None:
         work, since = has_work(snapshot), self._stalled_since
-        if work is False:
+        if work is not False:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        if self._idle_since is not None and now - self._idle_since >= _FIRST_LOOK:
             since = None
         elif delivered or (work and since is None):
             since = now
