@@ -22,10 +22,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 TOKEN = "c4n4ry0f7h3n07ify"  # noqa: S105 - to be searched for
 HASTY = """
 import sys
+from datetime import timedelta
 from watchfolder.console import cli
 from watchfolder.console.alarm import courier, heartbeat, watch
 watch.LASTS_SECONDS = dict.fromkeys(watch.LASTS_SECONDS, 1.0)
 watch.QUIET_SECONDS = 2.0
+watch._FIRST_LOOK = timedelta(seconds=1)
 courier.TRY_AGAIN_SECONDS = (0.2, 0.2)
 heartbeat.EVERY_SECONDS = heartbeat.AGAIN_SECONDS = heartbeat.LOOK_SECONDS = 0.5
 sys.argv = ["watchfolder", *sys.argv[1:]]

@@ -11,6 +11,7 @@ from watchfolder.events import event
 ANSWER_SECONDS = 60.0  # for one try, whatever drips in
 TRY_AGAIN_SECONDS = (30.0, 120.0, 600.0, 1800.0)  # after each try that failed; then the message is dropped
 _MOST_WAITING = 20
+_STOP_SECONDS = 1.0
 
 Deliver = Callable[[Message], bool]
 
@@ -70,6 +71,8 @@ class Courier:
             while self._waiting:
                 self._drop(self._waiting.popleft(), "stopping")
             self._change.notify()
+        if self._thread is not None:
+            self._thread.join(_STOP_SECONDS)  # it waits for nothing any more, and says what it could not bring
 
     def _keep(self) -> None:
         while True:
