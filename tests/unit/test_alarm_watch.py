@@ -206,7 +206,7 @@ def test_files_that_wait_for_a_day_are_told(life: Life) -> None:
     assert life.messages == []
     life.lasts(HOUR)
     (told,) = life.texts
-    assert "Nothing was delivered for 24 hours, though 5 files wait" in told
+    assert "Nothing was delivered for 24 hours, though there is work: 5 files in the inboxes" in told
     life.lasts(48 * HOUR)
     assert len(life.messages) == 1
 

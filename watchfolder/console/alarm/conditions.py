@@ -65,7 +65,9 @@ def stalled(snapshot: Snapshot, hours: float) -> str:
     waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
     held = {name: inbox for name, inbox in snapshot.inboxes.items() if inbox.held and inbox.waiting}
     start = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
-    start += f", though {words.files(waiting, verb='wait')}, {words.files(snapshot.in_progress)} under way"
+    start += (
+        f", though there is work: {words.files(waiting)} in the inboxes, {words.files(snapshot.in_progress)} under way"
+    )
     if held:
         kept = "; ".join(f"{name}: held: {inbox.held}" for name, inbox in held.items())
         count = sum(inbox.waiting for inbox in held.values())
