@@ -777,3 +777,55 @@ def test_both_ends_belong_together_and_need_a_listener(write: Write, tmp_path: P
     assert "needs http.listen" in fault(write(webhook(listen="", secret_file=tmp_path / "secret")))
     assert fault(write(f"{inbox()}webhook: {{url: x}}\n")).startswith("webhook.url: there is no such key")
     assert load(write(f"{inbox()}webhook:\n"), KEY).webhook.public_url is None
+
+
+# Messages and the heartbeat
+
+
+def test_addresses_of_messages_are_kept_secret(write: Write) -> None:
+    text = (
+        inbox()
+        + "notify: ['ntfy://topic-c4n4ry', 'mailto://me:c4n4ry@example.com']\nheartbeat_url: https://hc.example/c4n4ry\n"
+    )
+    config = load(write(text), KEY)
+    assert [url.get_secret_value()[:4] for url in config.notify] == ["ntfy", "mail"]
+    assert config.heartbeat_url is not None
+    assert config.heartbeat_url.get_secret_value() == "https://hc.example/c4n4ry"
+    assert "c4n4ry" not in repr(config) + str(config) + config.model_dump_json()
+
+
+@pytest.mark.parametrize("url", ["c4n4ry", "c4n4ry@example.com", "'ntfy:// c4n4ry'", "'://c4n4ry'", "[c4n4ry]", "42"])
+def test_an_address_that_is_none_is_told_by_its_place_alone(write: Write, url: str) -> None:
+    told = fault(write(inbox() + f"notify: ['ntfy://a', {url}]\n"))
+    assert told.startswith("notify[1]: ")
+    assert "c4n4ry" not in told
+
+
+def test_addresses_are_a_list(write: Write) -> None:
+    assert fault(write(inbox() + "notify: ntfy://c4n4ry\n")) == "notify: must be a list"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://monitor.example/c4n4ry",
+        "ftp://monitor.example/c4n4ry",
+        "https://me:c4n4ry@monitor.example/",
+        "https:///c4n4ry",
+        "https://monitor.example/c4n4ry#part",
+        "https://monitor.example:0/c4n4ry",
+        "https://monitor.example/c4n4 ry",
+        "c4n4ry",
+    ],
+)
+def test_a_heartbeat_that_is_no_safe_url_is_refused_and_not_shown(write: Write, url: str) -> None:
+    told = fault(write(inbox() + f"heartbeat_url: '{url}'\n"))
+    assert told.startswith("heartbeat_url: must be a URL that begins with https://")
+    assert "c4n4" not in told
+
+
+@pytest.mark.parametrize("url", ["https://hc-ping.com/uuid", "https://m.example/x?token=1", "http://127.0.0.1:8000/x"])
+def test_a_heartbeat_may_have_a_path_and_a_query(write: Write, url: str) -> None:
+    found = load(write(inbox() + f"heartbeat_url: '{url}'\n"), KEY).heartbeat_url
+    assert found is not None
+    assert found.get_secret_value() == url

@@ -15,6 +15,7 @@ from watchfolder.api.answers import (
     Webhook,
     create_body,
 )
+from watchfolder.api.pulse import Pulse
 from watchfolder.api.service import Reads, Service
 from watchfolder.api.transport import Pace
 from watchfolder.api.webhooks import Webhooks
@@ -29,6 +30,7 @@ __all__ = [
     "Look",
     "Output",
     "Pace",
+    "Pulse",
     "PushEvent",
     "Reads",
     "Service",

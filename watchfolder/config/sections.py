@@ -108,6 +108,28 @@ def _listen(value: str) -> str:
     return value
 
 
+def _service_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9.+-]*://[^\s]+", value.get_secret_value()):
+        raise ValueError("must be an address such as ntfy://… or mailto://… (it is not shown here)")
+    return value
+
+
+def _heartbeat_url(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        is_plain = re.fullmatch(r"[!-~]+", value.get_secret_value()) and parts.port != 0
+        is_plain = is_plain and _is_host(parts.hostname or "") and "@" not in parts.netloc and not parts.fragment
+    except ValueError:
+        is_plain = False
+    is_safe = is_plain and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")))
+    if not is_safe:
+        raise ValueError(
+            "must be a URL that begins with https:// (http is for this machine alone), without user or password "
+            "(it is not shown here)"
+        )
+    return value
+
+
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
@@ -281,6 +303,9 @@ class Config(Section):
     budget: Budget | None = None  # of all inboxes together
     http: HttpSection = Field(default_factory=HttpSection)
     webhook: WebhookSection = Field(default_factory=WebhookSection)
+    notify: Annotated[tuple[Annotated[SecretStr, AfterValidator(_service_url)], ...], BeforeValidator(_tuple)] = ()
+    alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_heartbeat_url)] | None = None
     source: str = ""  # the file it came from
 
     @field_validator("webhook")

@@ -8,6 +8,7 @@ watchfolder_requests_total{operation,outcome}        to the service and its stor
 watchfolder_pushes_total{outcome}                    deliveries of the service to our webhook, since the daemon's start
 watchfolder_sent_bytes_total                         of pictures, since the daemon's start
 watchfolder_received_bytes_total                     of pictures, since the daemon's start
+watchfolder_notifications_total{outcome}             messages to people: sent, or dropped after several tries
 watchfolder_state_seconds_sum{state}                 how long orders were in a state that they left (and _count)
 watchfolder_delivered_files_total                    since the daemon's start
 watchfolder_delivered_bytes_total                    since the daemon's start
@@ -32,7 +33,7 @@ from watchfolder.console.status import Status
 from watchfolder.order import State
 from watchfolder.pushes import Fate
 from watchfolder.snapshot import Counts
-from watchfolder.tally import OPERATIONS, OUTCOMES
+from watchfolder.tally import NOTIFIED, OPERATIONS, OUTCOMES
 
 _SERVICE_STATES = ("ok", "slowed", "down", "blocked", "unknown")
 _LIMITS = ("service", "plan", "line", "nothing")
@@ -91,6 +92,10 @@ class _StatusCollector(Collector):
         yield CounterMetricFamily("watchfolder_sent_bytes", "Bytes of pictures since the start.", counts.sent_bytes)
         received = counts.received_bytes
         yield CounterMetricFamily("watchfolder_received_bytes", "Bytes of pictures since the start.", received)
+        messages = CounterMetricFamily("watchfolder_notifications", "Messages since the start.", labels=["outcome"])
+        for outcome in NOTIFIED:
+            messages.add_metric([outcome], counts.notifications.get(outcome, 0))
+        yield messages
         seconds = SummaryMetricFamily("watchfolder_state_seconds", "How long orders were in a state.", labels=["state"])
         for state in State:
             changes, total = counts.state_changes.get(state, 0), counts.state_seconds.get(state, 0.0)

@@ -15,7 +15,7 @@ from watchfolder import __version__, disk
 from watchfolder.config import Config, Inbox
 from watchfolder.console import history, quarantine
 from watchfolder.console.liveness import is_locked
-from watchfolder.console.words import files
+from watchfolder.console.words import blocked, files, not_available
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
@@ -287,13 +287,10 @@ def _worst_first(
     if not is_running:
         yield f"watchfolder is not running with {config.state_dir}: start it with systemctl start watchfolder"
     if service.state == "blocked":
-        yield (
-            f"Blocked: {service.reason}. Nothing is lost. When that is mended it goes on within "
-            f"{config.api.blocked_probe_seconds:g} s, or at once after systemctl reload watchfolder"
-        )
+        yield blocked(service.reason, config.api.blocked_probe_seconds)
     faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]
     if faults:
-        yield f"Not available: {'; '.join(faults)}. It goes on by itself when the folders are back"
+        yield not_available(faults)
     kept = [f"{name}: held: {inbox.held}" for name, inbox in inboxes.items() if inbox.held]
     if kept:
         yield f"{'; '.join(kept)}. What is under way goes on"

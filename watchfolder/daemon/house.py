@@ -11,6 +11,7 @@ from watchfolder.api import Service
 from watchfolder.brake import Brake
 from watchfolder.config import Config, Inbox
 from watchfolder.daemon.bell import Bell
+from watchfolder.daemon.gauge import Gauge
 from watchfolder.daemon.keeper import Keeper
 from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.reach import Reach
@@ -54,6 +55,7 @@ class House:
         self._keepers: dict[str, Keeper] = {}
         self._status: Snapshot | None = None
         self._status_at = float("-inf")
+        self._gauge = Gauge(config.state_dir)
         self._is_stuck = False
 
     def open(self) -> None:
@@ -244,6 +246,8 @@ class House:
         return lines
 
     def _snapshot(self) -> Snapshot:
+        self._gauge.look(time.monotonic())
+        gauges = [self._gauge, *(keeper.gauge for keeper in self._keepers.values())]
         gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
         since = gate.since if gate.fault else self._pipeline.doubt.since
         live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
@@ -262,9 +266,11 @@ class House:
             in_progress=sum(not file.is_placed for order in live for file in order.files),
             delivered=self._pipeline.delivered,
             quarantined=self._pipeline.quarantined,
+            last_quarantined=self._pipeline.last_quarantined,
             delivered_bytes=self._pipeline.delivered_bytes,
             is_stuck=self._is_stuck,
             counts=self._journal.tally.counts().model_copy(update={"pushes": self._pushes.counts()}),
+            disks={folder: each for gauge in gauges for folder, each in gauge.disks.items()},
         )
 
     def _inbox_snapshot(self, keeper: Keeper) -> InboxSnapshot:

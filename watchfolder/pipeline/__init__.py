@@ -3,13 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from watchfolder.api import Service, Status
 from watchfolder.config import Config
 from watchfolder.errors import FolderFault, Retry, WatchfolderError
-from watchfolder.events import event
+from watchfolder.events import event, printable
 from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
@@ -25,11 +25,13 @@ from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pipeline.visits import Visits
 from watchfolder.pushes import Pushes
+from watchfolder.snapshot import Quarantined
 
 __all__ = ["Bench", "Gate", "Lanes", "Pipeline", "Room"]
 
 _SUSPECT_DEATHS = 2
 
+_MOST_NAMED = 5  # of what went to quarantine last
 _GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
 
 
@@ -60,6 +62,7 @@ class Pipeline:
         self._first_visit = {State.CONFIRMED: time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
         self.delivered = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
+        self.last_quarantined: tuple[Quarantined, ...] = ()
 
     @property
     def rooms(self) -> Mapping[str, Room]:
@@ -359,6 +362,7 @@ class Pipeline:
                 self.delivered_bytes += sum(file.delivered_size or 0 for file in after.files)
             elif state is State.QUARANTINING and after is not None:
                 self.quarantined += len(after.files)
+                self.last_quarantined = (*self.last_quarantined, *_named(after))[-_MOST_NAMED:]
         if state in ASKS_SERVICE:
             self._outcomes.succeed(state)
 
@@ -380,6 +384,12 @@ def _age_seconds(order: Order) -> float:
     """Return for how long the service has had the order."""
     since = order.times.get(State.CONFIRMED)
     return max(0.0, (utc_now() - since).total_seconds()) if since else 0.0
+
+
+def _named(order: Order) -> Iterator[Quarantined]:
+    reason = printable(order.why.reason) if order.why else ""
+    for file in order.files[:_MOST_NAMED]:
+        yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason)
 
 
 def _is_suspect(order: Order) -> bool:

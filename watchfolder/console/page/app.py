@@ -14,7 +14,7 @@ from watchfolder.console.page.guard import protect
 from watchfolder.console.page.house_book import HouseBook, Look
 from watchfolder.console.page.webhook import add_webhook
 from watchfolder.console.status import as_json
-from watchfolder.console.words import files
+from watchfolder.console.words import files, size
 from watchfolder.events import event, printable
 from watchfolder.pushes import Pushes
 
@@ -23,7 +23,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 def make_app(book: HouseBook, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
-    app.jinja_env.filters |= {"clock": _clock, "size": _size, "files": files}
+    app.jinja_env.filters |= {"clock": _clock, "size": size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     protect(app, http)
     buttons = Buttons(book)
@@ -113,10 +113,3 @@ def _known(book: HouseBook) -> Look:
 def _clock(moment: datetime, now: datetime) -> str:
     local = moment.astimezone()
     return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
-
-
-def _size(number: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} bytes"
