@@ -27,6 +27,7 @@ _VERDICTS = {
 }
 _STATES = {
     State.CLAIMING: "is being taken from the inbox",
+    State.MATCHED: "is the same picture as one that was delivered, whose result is about to be copied",
     State.CLAIMED: "has been taken, the order is about to be made",
     State.CREATED: "is being uploaded",
     State.UPLOADED: "has been uploaded, the order is about to be confirmed",

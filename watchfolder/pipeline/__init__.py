@@ -49,7 +49,7 @@ class Pipeline:
         # An earlier life, or the configuration before this one, may have looked a moment ago.
         self._first_visit = {State.CONFIRMED: time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
-        self.delivered = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
+        self.delivered = self.reused = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
 
     @property
     def rooms(self) -> Mapping[str, Room]:
@@ -339,8 +339,9 @@ class Pipeline:
     def _note_success(self, before: Order, after: Order | None) -> None:
         state = before.state
         with self._guard:
-            if state is State.COMPLETED and after is not None:
+            if after is not None and after.state is State.DELIVERED:
                 self.delivered += len(after.files)
+                self.reused += len(after.files) if state is State.MATCHED else 0
                 self.delivered_bytes += sum(file.delivered_size or 0 for file in after.files)
             elif state is State.QUARANTINING and after is not None:
                 self.quarantined += len(after.files)
@@ -373,6 +374,6 @@ def _is_suspect(order: Order) -> bool:
 
 def _may_lie_in_inbox(order: Order) -> Iterable[str | None]:
     """Name what the step of this state may have put back into the inbox; None is anything."""
-    if order.state is State.COMPLETED:  # an original that changed after confirm
+    if order.state in {State.COMPLETED, State.MATCHED}:  # an original that changed after confirm
         return [file.name for file in order.files]
     return [None] if order.state in _GIVES_BACK else []
