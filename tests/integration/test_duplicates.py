@@ -50,6 +50,12 @@ def deliver(shop: Shop, name: str, content: bytes = PICTURE) -> bytes:
     return (shop.folder("outbox") / name).read_bytes()
 
 
+def claim(shop: Shop) -> None:
+    """Let the inbox take what is there; the pipeline sleeps."""
+    shop.intake.nudge(None)
+    shop.look(time.monotonic() + shop.ahead)
+
+
 def paid(service: Sandbox) -> list[int]:
     return sorted(service.paid_files.values())
 
@@ -246,7 +252,7 @@ def test_a_reuse_does_not_open_a_closed_gate(begin: Open) -> None:
     deliver(shop, "a.jpg")
     service.credits_left = 0
     shop.drop("b.jpg")
-    shop.look(time.monotonic() + shop.ahead)
+    claim(shop)
     assert shop.order().state is State.MATCHED
     shop.drop("new.jpg", OTHER)
     shop.work(lambda: shop.pipeline.gate.fault is not None)
@@ -258,7 +264,7 @@ def test_an_order_that_was_begun_as_a_reuse_is_rebuilt_as_one(begin: Open) -> No
     shop, service = begin()
     deliver(shop, "a.jpg")
     shop.drop("b.jpg")
-    shop.look(time.monotonic() + shop.ahead)
+    claim(shop)
     key = shop.order().key
     shop.close()
     (shop.folder("state") / "journal" / f"{key}.json").unlink()
@@ -272,7 +278,7 @@ def test_an_original_that_changed_in_the_work_folder_goes_back_as_a_new_picture(
     shop, service = begin()
     deliver(shop, "a.jpg")
     shop.drop("b.jpg")
-    shop.look(time.monotonic() + shop.ahead)
+    claim(shop)
     (claimed,) = (shop.folder("inbox") / ".watchfolder").rglob("b.jpg")
     found = claimed.stat()
     claimed.write_bytes(OTHER[: len(PICTURE)].ljust(len(PICTURE), b"\0"))
