@@ -54,7 +54,9 @@ DOORS: Mapping[str, set[str]] = {
     "typing_extensions": {""},
     "_typeshed": {""},
 }
-"""Which rooms may import which dependency ("" is all of them); what is not listed is imported nowhere."""
+"""Which rooms may import which dependency ("" is all of them); what is not listed is imported nowhere.
+
+The standard library is free, but for what is listed here."""
 
 WRITERS = {
     "disk": "its hands are the only ones on the file system",

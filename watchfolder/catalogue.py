@@ -190,7 +190,8 @@ class Catalogue:
         is_damaged = not isinstance(error, sqlite3.OperationalError)  # which is a full disk, and the like
         path = os.path.join(self._state_dir, FILE)
         reason = "it is damaged, and is made anew" if is_damaged else str(error)
-        event("catalogue.broken", logging.WARNING, reason=f"{path}: {reason}", code=error.sqlite_errorname)
+        code = getattr(error, "sqlite_errorname", "")
+        event("catalogue.broken", logging.WARNING, reason=f"{path}: {reason}", code=code)
         self._rebuilds += is_damaged
         if is_damaged:
             self._remove()

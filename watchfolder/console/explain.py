@@ -103,9 +103,9 @@ def _twins(spot: _Spot, config: Config) -> Iterator[str]:
     inbox, found = spot.inbox, disk.stat_of(spot.place)
     if inbox.duplicates == "again" or found is None:
         return
-    same = (config.api.kind, inbox.strength, found.st_size)
+    same = (inbox.strength, found.st_size)
     for order in filter(lambda order: order.is_live, _orders(config)):
-        hashes = {file.sha256 for file in order.files if (order.kind, order.strength, file.size) == same}
+        hashes = {file.sha256 for file in order.files if (order.strength, file.size) == same}
         if hashes and (None in hashes or disk.sha256_of(spot.place) in hashes):
             word = "may be" if None in hashes else "is"
             yield f"It {word} the same picture as one under way, and then waits for its result (order {order.name})."
