@@ -47,8 +47,10 @@ _SAME = "size = ? AND kind = ? AND strength = ?"
 _PIECE_BYTES = 1 << 20  # of the history in one transaction
 _MOST_FOUND = 16  # deliveries of the same bytes, the latest first
 _PATIENCE_SECONDS = 60.0  # so long a life waits for its catalogue before it takes what it cannot look up
-_AGAIN_SECONDS = 60.0  # how soon one that could not be opened or written is tried again
+_BRIEF_SECONDS = 5.0  # and so long for one that could not be opened or written: that may pass
+_AGAIN_SECONDS = (1.0, 60.0)  # how soon that is tried again: doubles, up to
 _REBUILDS = 3  # in one life: more are no accident
+_CLOSE_SECONDS = 5.0
 
 _T = TypeVar("_T")
 
@@ -88,7 +90,7 @@ class Catalogue:
         self._stop = threading.Event()
         self._is_complete = False
         self._patient_until = float("-inf")  # monotonic seconds
-        self._again_at = float("-inf")
+        self._is_told = False  # that it is broken
         self._rebuilds = 0
 
     def begin(self) -> None:
@@ -99,9 +101,10 @@ class Catalogue:
     def close(self) -> None:
         self._stop.set()
         if self._reader is not None:
-            self._reader.join()  # it looks up after each piece
-        with self._guard:
+            self._reader.join(_CLOSE_SECONDS)  # it looks up after each piece
+        if self._guard.acquire(timeout=_CLOSE_SECONDS):  # else its disk hangs, and so would we
             self._drop_connection()
+            self._guard.release()
 
     @property
     def is_ready(self) -> bool:
@@ -138,23 +141,27 @@ class Catalogue:
         """Take in the lines that the history has just got. To be called before what they tell of leaves the journal."""
         while self._is_complete and self._read_piece():
             pass
-        if self._reader is not None and not self._is_complete and time.monotonic() >= self._again_at:
+        if self._reader is not None and not self._is_complete:
             self._read_aside()
 
     def _read_aside(self) -> None:
         with self._guard:
             if self._stop.is_set() or (self._reader is not None and self._reader.is_alive()):
                 return
-            self._again_at = time.monotonic() + _AGAIN_SECONDS
             self._reader = threading.Thread(target=self._read_all, name="catalogue", daemon=True)
             self._reader.start()
 
     def _read_all(self) -> None:
-        while not self._stop.is_set() and self._read_piece():
-            pass
-        if self._is_complete and self.bytes_read:
-            event("catalogue.ready", bytes=self.bytes_read)
-        self._on_ready()
+        wait, longest = _AGAIN_SECONDS
+        while not self._stop.is_set():
+            while not self._stop.is_set() and self._read_piece():
+                pass
+            self._on_ready()
+            if self._is_complete:
+                event("catalogue.ready", bytes=self.bytes_read)
+                return
+            self._stop.wait(wait)
+            wait = min(longest, 2 * wait)
 
     def _ask(self, question: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
         with self._guard:
@@ -177,25 +184,32 @@ class Catalogue:
             except sqlite3.Error as error:
                 return self._break(error)
             except FolderFault as fault:
-                event("catalogue.broken", logging.WARNING, reason=fault.reason, effect="known pictures are bought")
-                self._is_complete = False
+                self._tell(fault.reason, fault.code, _BRIEF_SECONDS)
                 return False
-            self._is_complete = True
+            self._is_complete, self._is_told = True, False
             return False
 
     def _break(self, error: sqlite3.Error) -> bool:
         """Close it, and begin anew if it is damaged; return whether that is worth a try at once."""
-        self._is_complete = False
         self._drop_connection()
         is_damaged = not isinstance(error, sqlite3.OperationalError)  # which is a full disk, and the like
         path = os.path.join(self._state_dir, FILE)
         reason = "it is damaged, and is made anew" if is_damaged else str(error)
         code = getattr(error, "sqlite_errorname", "")
-        event("catalogue.broken", logging.WARNING, reason=f"{path}: {reason}", code=code)
+        self._tell(f"{path}: {reason}", code, _PATIENCE_SECONDS if is_damaged else _BRIEF_SECONDS)
         self._rebuilds += is_damaged
         if is_damaged:
             self._remove()
         return is_damaged and self._rebuilds <= _REBUILDS
+
+    def _tell(self, reason: str, code: str, patience_seconds: float) -> None:
+        """Say, once until it is whole again, that it is not, and let those wait a while who would ask it."""
+        self._is_complete = False
+        if not self._is_told:
+            self._is_told = True
+            self._patient_until = time.monotonic() + patience_seconds
+            effect = "until it is there again, pictures that were delivered before may be bought"
+            event("catalogue.broken", logging.WARNING, reason=reason, code=code, effect=effect)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None

@@ -14,6 +14,7 @@ from shop import OTHER, PICTURE, Shop, files_in, opened
 
 from watchfolder import catalogue, disk
 from watchfolder.disk import Place
+from watchfolder.intake import twins
 from watchfolder.order import State
 from watchfolder.sandbox import Sandbox
 
@@ -387,3 +388,15 @@ def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, 
         assert [order.state for order in shop.orders()] == [State.MATCHED]
         shop.pipeline.rooms["one"].is_silent = True
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg", "c.jpg"])
+
+
+def test_many_files_of_one_size_are_read_in_goes_that_look_like_no_hung_share(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.processing_seconds = 600.0
+    monkeypatch.setattr(twins, "_READING_SECONDS", 0.0)
+    for number in range(3):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: service.paid == 3)
+    assert len(service.orders) == 3

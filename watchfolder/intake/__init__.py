@@ -370,7 +370,9 @@ class Intake:
         for file, (sighting, before) in zip(ready, known, strict=True):
             hindrance = self._claims.hindrances.pop(file.name, None)
             twin = self._claims.twins.waiting.get(file.name)
-            if twin is not None:
+            if file.name in self._claims.later:
+                self._sightings[file.name], self._quiet[file.name] = sighting, now
+            elif twin is not None:
                 self._sightings[file.name], sighting.sha256 = sighting, twin.sha256
                 self._remember(file.name, twin.decision)
             elif hindrance:

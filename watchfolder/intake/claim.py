@@ -39,16 +39,20 @@ class Claims:
         self._folders = folders
         self._publisher = publisher
         self.twins = Twins(inbox, kind, journal, publisher, begun)  # files that are left there for now, among others
+        self.later: set[str] = set()  # of the last claim, those whose turn comes again
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved; who tells of it takes it out
 
     def claim(self, ready: Sequence[Ready]) -> list[Order]:
         """Take the files into one order; it is `released` when none of them could be taken after all.
 
         A file whose bytes a parked order waits for goes into that one; one whose bytes were delivered before, into one
-        of its own, which makes no request; one whose bytes are under way stays, among `twins.waiting`.
+        of its own, which makes no request; one whose bytes are under way stays, among `twins.waiting`; what could not
+        be read for that yet stays as well, in `later`.
         The journal's entry is durable before the first rename, its copy in the work folder as well. Raises
         FolderFault; `recover` then finds what was left half done.
         """
+        for file in ready:
+            self.twins.waiting.pop(file.name, None)
         resumed = self._resumed(ready)
         fresh = [file for file in ready if file.name not in resumed]
         begun = [self._journal.begin(order) for order in resumed.values()]
@@ -57,6 +61,7 @@ class Claims:
             orders += [self._new_order(parts.fresh)] if parts.fresh else []
             begun += [self._journal.begin(order) for order in orders]
         self.twins.wait(parts.twins, begun[-1].key if begun else "")
+        self.later = {file.name for file in parts.later}
         return [self._claim(order) for order in begun]
 
     def _claim(self, order: Order) -> Order:

@@ -1,10 +1,13 @@
 """Were these very bytes delivered before, or are they under way? Then nothing is bought for them (again)."""
 
 import contextlib
+import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from watchfolder import disk
 from watchfolder.catalogue import Catalogue, Original
@@ -17,6 +20,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Key, Kind, Order, OrderFile, State
 from watchfolder.publish import Publisher
 
+_READING_SECONDS = 3.0  # in one go: a beat that lasts longer looks like a share that does not answer
 _UNREAD = frozenset({State.CLAIMING, State.CLAIMED, State.CREATED})  # its uploads will tell what its bytes are
 
 
@@ -39,6 +43,7 @@ class Sorted:
     fresh: list[Ready] = field(default_factory=list)  # to be bought
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
     twins: dict[str, Twin] = field(default_factory=dict)
+    later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
 
 
 class Begun:
@@ -127,7 +132,11 @@ class Twins:
         read: list[Ready] = []
         parts = Sorted()
         begun: set[str] = set()
+        until = time.monotonic() + _READING_SECONDS
         for each in ready:
+            if read and time.monotonic() > until:
+                parts.later.append(each)
+                continue
             file = self._read(each, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
             read.append(file)
             first = self._brought(file)
@@ -164,7 +173,8 @@ class Twins:
             place = Place(self._inbox.outbox, delivery.name)
             if _size(place) == delivery.size:
                 return delivery.key
-            event("file.not_reused", inbox=self._inbox.name, file=file.name, reason="gone or changed", was=place.path)
+            facts: dict[str, Any] = {"from": place.path, "reason": "it is gone, or has changed; the picture is bought"}
+            event("file.not_reused", logging.WARNING, inbox=self._inbox.name, file=file.name, **facts)
             self._begun.catalogue.forget(original, delivery)
         return None
 
