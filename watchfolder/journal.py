@@ -305,4 +305,6 @@ def _history_line(order: Order) -> bytes:
         "reason": order.why.reason if order.why else None,
         "code": order.why.code if order.why else None,
     }
+    if order.reused_from is not None:  # it cost nothing, and no order at the service belongs to it
+        line["reused_from"] = order.reused_from
     return json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode()

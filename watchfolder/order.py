@@ -27,6 +27,7 @@ class State(StrEnum):
     """A fact that is already durable. The verb between two facts is a step of the pipeline."""
 
     CLAIMING = "claiming"
+    MATCHED = "matched"
     CLAIMED = "claimed"
     CREATED = "created"
     UPLOADED = "uploaded"
@@ -41,7 +42,8 @@ class State(StrEnum):
 
 _S = State
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    _S.CLAIMING: frozenset({_S.CLAIMED, _S.RELEASED, _S.QUARANTINING}),
+    _S.CLAIMING: frozenset({_S.MATCHED, _S.CLAIMED, _S.RELEASED, _S.QUARANTINING}),
+    _S.MATCHED: frozenset({_S.DELIVERED, _S.RELEASED, _S.QUARANTINING}),
     _S.CLAIMED: frozenset({_S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.CREATED: frozenset({_S.UPLOADED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.UPLOADED: frozenset({_S.CONFIRMED, _S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
@@ -55,7 +57,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 """What may follow what; the journal refuses the rest. The diagram in docs/architecture.md is pinned to it by a test."""
 
-UNPAID = frozenset({_S.CLAIMING, _S.CLAIMED, _S.CREATED, _S.UPLOADED})
+UNPAID = frozenset({_S.CLAIMING, _S.MATCHED, _S.CLAIMED, _S.CREATED, _S.UPLOADED})
 
 
 def _read_name(value: object, info: ValidationInfo) -> object:
@@ -145,6 +147,7 @@ class Order(Record):
     times: dict[State, AwareDatetime] = {}  # when each state was last reached
     order_id: str | None = None
     source: Key | None = None  # the superseded order whose work folder holds the files
+    reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought
     half_of: Key | None = None  # the order that failed and was split, this being one of its halves
     failed_since: AwareDatetime | None = None  # it failed while every order did: perhaps no fault of its pictures
     children: tuple["Order", ...] = ()  # of a superseded order

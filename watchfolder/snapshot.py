@@ -66,6 +66,7 @@ class Snapshot(Part):
     limit: str = ""  # what keeps the flow from being faster now: service, plan, line, or nothing
     in_progress: int = 0  # files of orders under way
     delivered: int = 0  # files since the start
+    reused: int = 0  # of these, copied from an earlier delivery and not paid for
     quarantined: int = 0
     last_quarantined: tuple[Quarantined, ...] = ()  # a few
     delivered_bytes: int = 0

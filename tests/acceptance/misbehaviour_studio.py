@@ -141,7 +141,13 @@ class Studio:
 
     def config(self) -> Config:
         folders = {name: str(self.root / name) for name in ("outbox", "quarantine", "originals")}
-        inbox = {"name": "photos", "path": str(self.root / "inbox"), **folders, "settle_seconds": 0.0}
+        inbox = {
+            "name": "photos",
+            "path": str(self.root / "inbox"),
+            **folders,
+            "settle_seconds": 0.0,
+            "duplicates": "again",
+        }
         api = {"base_url": self.url or self.sandbox.url, "key": self.sandbox.key, "requests_per_minute": 0}
         whole = Config.model_validate(
             {

@@ -259,6 +259,7 @@ class Inbox(Section):
     max_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, le=5 * 1024**3)
     work: AbsolutePath = ""  # left out: a hidden folder in the inbox
     ignore: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+    duplicates: Literal["again", "reuse", "quarantine"] = "reuse"
     budget: Budget | None = None
 
     @property

@@ -27,6 +27,7 @@ _VERDICTS = {
 }
 _STATES = {
     State.CLAIMING: "is being taken from the inbox",
+    State.MATCHED: "is the same picture as one that was delivered, whose result is about to be copied",
     State.CLAIMED: "has been taken, the order is about to be made",
     State.CREATED: "is being uploaded",
     State.UPLOADED: "has been uploaded, the order is about to be confirmed",
@@ -91,8 +92,24 @@ def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
         yield _verdict(decision)
         if decision.why is not None:
             yield f"What to do: {decision.why.advice}"
+        if decision.answer is Answer.TAKE:
+            yield from _twins(spot, config)
         if decision.answer is not Answer.STAY:
             yield from _hindrances(spot.inbox, config)
+
+
+def _twins(spot: _Spot, config: Config) -> Iterator[str]:
+    """Tell which order has the same bytes under way, or may have: then the file waits for that one's result."""
+    inbox, found = spot.inbox, disk.stat_of(spot.place)
+    if inbox.duplicates == "again" or found is None:
+        return
+    same = (inbox.strength, found.st_size)
+    for order in filter(lambda order: order.is_live, _orders(config)):
+        hashes = {file.sha256 for file in order.files if (order.strength, file.size) == same}
+        if hashes and (None in hashes or disk.sha256_of(spot.place) in hashes):
+            word = "may be" if None in hashes else "is"
+            yield f"It {word} the same picture as one under way, and then waits for its result (order {order.name})."
+            return
 
 
 def _verdict(decision: Decision) -> str:

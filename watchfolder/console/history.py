@@ -40,6 +40,7 @@ class Ended:
     files: tuple[EndedFile, ...]
     reason: str
     kind: str = "live"  # of the API key
+    reused_from: str | None = None  # the key of the order that was paid for this result
     created: datetime | None = None  # at the service
 
     @property
@@ -88,6 +89,7 @@ def _ended(line: bytes) -> Ended | None:
             files=tuple(_file(file) for file in facts["files"]),
             reason=str(facts["reason"] or ""),
             kind=str(facts.get("kind", "live")),
+            reused_from=_text(facts.get("reused_from")),
             created=_instant(facts["times"][State.CREATED]) if State.CREATED in facts.get("times", {}) else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):

@@ -11,6 +11,7 @@ watchfolder_received_bytes_total                     of pictures, since the daem
 watchfolder_notifications_total{outcome}             messages to people: sent, or dropped after several tries
 watchfolder_state_seconds_sum{state}                 how long orders were in a state that they left (and _count)
 watchfolder_delivered_files_total                    since the daemon's start
+watchfolder_reused_files_total                       of these, copied from an earlier delivery and not paid for
 watchfolder_delivered_bytes_total                    since the daemon's start
 watchfolder_start_time_seconds                       of the daemon, Unix time; 0 while none runs
 watchfolder_held_files                               whose inbox left the configuration
@@ -72,6 +73,7 @@ class _StatusCollector(Collector):
             limit.add_metric([by], float(by == (status.limit or "nothing")))
         yield limit
         yield CounterMetricFamily("watchfolder_delivered_files", "Files since the start.", status.delivered)
+        yield CounterMetricFamily("watchfolder_reused_files", "Of these, not paid for.", status.reused)
         yield CounterMetricFamily("watchfolder_delivered_bytes", "Bytes since the start.", status.delivered_bytes)
         yield GaugeMetricFamily("watchfolder_start_time_seconds", "When the daemon started.", started)
         yield GaugeMetricFamily("watchfolder_held_files", "Files whose inbox is not configured.", status.held_files)

@@ -112,6 +112,7 @@ class Status:
     faults: list[str]  # what could not be looked at
     broken_entries: int  # of the journal
     delivered: int  # files since the start
+    reused: int  # of these, copied from an earlier delivery and not paid for
     delivered_bytes: int
     counts: dict[str, Any]  # since the start: requests by operation and outcome, bytes, time in each state
     schema: int = 1
@@ -166,6 +167,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         faults=[printable(fault.reason) for fault in faults],
         broken_entries=len(broken),
         delivered=snapshot.delivered if snapshot else 0,
+        reused=snapshot.reused if snapshot else 0,
         delivered_bytes=snapshot.delivered_bytes if snapshot else 0,
         counts=(snapshot.counts if snapshot else Counts()).model_dump(),
     )

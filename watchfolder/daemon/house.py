@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from watchfolder import __version__, disk
 from watchfolder.api import Service
 from watchfolder.brake import Brake
+from watchfolder.catalogue import Catalogue
 from watchfolder.config import Config, Inbox
 from watchfolder.daemon.bell import Bell
 from watchfolder.daemon.gauge import Gauge
@@ -19,7 +20,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event, printable
 from watchfolder.folders import Folders
-from watchfolder.intake import Claims, Desk, Intake
+from watchfolder.intake import Begun, Claims, Desk, Intake
 from watchfolder.journal import Journal, utc_now
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
@@ -51,6 +52,7 @@ class House:
         self._pipeline = Pipeline(config, journal, self._stop, bell.ring, pushes)
         self._lanes = Lanes(config.transfers)
         self._brake = Brake(config)
+        self._catalogue = Catalogue(config.state_dir, self._wake_keepers)
         self._reach: dict[str, Reach] = {}
         self._keepers: dict[str, Keeper] = {}
         self._status: Snapshot | None = None
@@ -60,19 +62,24 @@ class House:
 
     def open(self) -> None:
         folders = Folders(self._config.state_dir, self._journal.instance)
+        outbox_of = self._pipeline.capacity.outbox_of
+        begun = Begun(self._catalogue, outbox_of)
         rooms = {}
         for name, inbox in self._config.inboxes.items():
             publisher = Publisher(inbox, self._journal, folders)
-            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher)
+            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher, begun)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
             desk = Desk(self._pipeline.capacity.orders, self._largest_order, self._admit, self._brake.meet)
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             keeper = self._keepers[name] = self._keeper(inbox, intake)
-            bench = Bench(inbox, self._journal, folders, publisher, self._service, self._lanes)
+            shared = (self._service, self._lanes, self._catalogue, outbox_of)
+            bench = Bench(inbox, self._journal, folders, publisher, *shared)
             rooms[name] = Room(bench, intake, keeper.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
         self._tell_held_orders()
+        if any(inbox.duplicates != "again" for inbox in self._config.inboxes.values()):
+            self._catalogue.begin()
         for keeper in self._keepers.values():
             keeper.start()
 
@@ -86,6 +93,7 @@ class House:
             is_done = keeper.join(deadline) and is_done
         self._pipeline.close()
         self._service.close()
+        self._catalogue.close()
         return is_done
 
     def beat(self, now: float) -> float:
@@ -97,6 +105,10 @@ class House:
     def lift_blockade(self) -> None:
         self._pipeline.lift_blockade()
 
+    def _wake_keepers(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.wake()
+
     def scan_now(self) -> None:
         for keeper in self._keepers.values():
             keeper.nudge(None)
@@ -106,15 +118,18 @@ class House:
 
     def is_idle(self) -> bool:
         """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
+        # In this order: what one claims the other has; and once more, for what has just ended may let a twin go on.
+        return self._are_keepers_idle() and self._pipeline.is_idle(utc_now()) and self._are_keepers_idle()
+
+    def _are_keepers_idle(self) -> bool:
         keepers = (keeper for keeper in self._keepers.values() if not keeper.is_silent)
-        are_idle = all(
+        return all(
             keeper.intake.fault is not None
             or keeper.intake.held
             or self._waits_for_gate(keeper.intake)
             or (keeper.working_since is None and keeper.intake.is_idle())
             for keeper in keepers
         )
-        return are_idle and self._pipeline.is_idle(utc_now())  # in this order: what one claims the other has
 
     def is_stuck(self, now: float) -> bool:
         """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""
@@ -191,7 +206,7 @@ class House:
 
     def _admit(self, order: Order) -> None:
         self._bell.ring()
-        if order.why is None:
+        if order.why is None and order.reused_from is None:
             self._brake.take(order.inbox, len(order.files))
 
     def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:
@@ -265,6 +280,7 @@ class House:
             limit=self._pipeline.capacity.limit(time.monotonic()),
             in_progress=sum(not file.is_placed for order in live for file in order.files),
             delivered=self._pipeline.delivered,
+            reused=self._pipeline.reused,
             quarantined=self._pipeline.quarantined,
             last_quarantined=self._pipeline.last_quarantined,
             delivered_bytes=self._pipeline.delivered_bytes,

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +16,7 @@ from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench, id_of
+from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.side_by_side import side_by_side
 from watchfolder.pipeline.successors import is_as_claimed, part_with, rekeyed, release_changed, supersede
 from watchfolder.pipeline.transfer import Fetching, Sending, remember_urls
@@ -120,7 +121,9 @@ def deliver(bench: Bench, order: Order) -> Order:
         with bench.lanes.one(bench.inbox.name):
             return bench.publisher.receive(order.files[index], fetching.of(index))
 
-    order = _bring_home(bench, order, [index for index, file in enumerate(order.files) if file.part is not None])
+    order = bench.publisher.bring_home(
+        order, [index for index, file in enumerate(order.files) if file.part is not None]
+    )
     failures: dict[int, Exception] = {}
     enough = threading.Event()
     waiting = [index for index, file in enumerate(order.files) if file.part is None]
@@ -129,7 +132,7 @@ def deliver(bench: Bench, order: Order) -> Order:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             failures |= {index: outcome for index, outcome in group if isinstance(outcome, Exception)}
             if good:
-                order = _bring_home(bench, _accept(bench, order, good), list(good))
+                order = bench.publisher.bring_home(_accept(bench, order, good), list(good))
             if not _may_go_on(failures):
                 enough.set()
     if failures:
@@ -146,19 +149,11 @@ def _accept(bench: Bench, order: Order, good: Mapping[int, Received]) -> Order:
         raise
 
 
-def _bring_home(bench: Bench, order: Order, indexes: Sequence[int]) -> Order:
-    """Deliver what was received, then put the originals where they belong."""
-    order = bench.publisher.deliver(order, [index for index in indexes if not order.files[index].is_delivered])
-    unplaced = [index for index in indexes if not order.files[index].is_placed]
-    if not unplaced:
-        return order
-    return bench.publisher.place_originals(order, unplaced)
-
-
 def record(bench: Bench, order: Order) -> None:
     """Write the order's line into the history; then it leaves the journal."""
     bench.publisher.clear_work(order)
     bench.journal.record(order)
+    bench.catalogue.catch_up()  # first: until then its twins wait for the order
     bench.journal.forget(order)
 
 
@@ -208,6 +203,7 @@ STEPS: Mapping[State, Step] = {
     _S.UPLOADED: confirm,
     _S.CONFIRMED: look,
     _S.COMPLETED: deliver,
+    _S.MATCHED: reuse,
     _S.DELIVERED: record,
     _S.RELEASED: put_back,
     _S.SUPERSEDING: supersede,
@@ -366,6 +362,6 @@ def _with_hashes(bench: Bench, order: Order) -> tuple[OrderFile, ...]:
 
     def known(file: OrderFile) -> OrderFile:
         place = bench.publisher.work_place(order, file)
-        return file if file.sha256 else file.having(is_uploaded=True, sha256=disk.sha256_of(place))
+        return file.having(is_uploaded=True, sha256=file.sha256 or disk.sha256_of(place))
 
     return tuple(map(known, order.files))

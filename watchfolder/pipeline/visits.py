@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from watchfolder.journal import utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pushes import Fate
@@ -173,3 +174,9 @@ class Visits:
         """Return the time learned for orders of this size, or the nearest smaller one."""
         known = [size for size in self._usual if size <= files.bit_length()]
         return self._usual[max(known)] if known else tempo.FIRST_LOOK_SECONDS
+
+
+def age_seconds(order: Order) -> float:
+    """Return for how long the service has had the order."""
+    since = order.times.get(State.CONFIRMED)
+    return max(0.0, (utc_now() - since).total_seconds()) if since else 0.0
