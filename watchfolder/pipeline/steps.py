@@ -122,7 +122,10 @@ def deliver(bench: Bench, order: Order) -> Order:
     order = _bring_home(bench, order, [index for index, file in enumerate(order.files) if file.part is not None])
     failures: dict[int, Exception] = {}
     waiting = [index for index, file in enumerate(order.files) if file.part is None]
-    with closing(side_by_side(fetch, waiting, most=bench.lanes.most, drop=Received.discard)) as arrivals:
+    arrivals = side_by_side(
+        fetch, waiting, most=bench.lanes.most, gather_seconds=tempo.GATHER_SECONDS, drop=Received.discard
+    )
+    with closing(arrivals):
         for group in arrivals:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             failures |= {index: outcome for index, outcome in group if isinstance(outcome, Exception)}
