@@ -1,7 +1,7 @@
 """The benchmarks: `python benchmarks [--short] [--only WORDS]` prints the tables and writes docs/performance.md.
 
-A quarter of an hour on a quiet machine; with `--short` five minutes, smaller, and nothing is written. Exit code 1 when
-a target was not reached. Where curl, jq, inotifywait or strace is missing, the rows that need it are left out.
+Twenty minutes on a quiet machine; with `--short` five, smaller, and nothing is written. Exit code 1 when a target was
+not reached. Where curl, jq, inotifywait or strace is missing, the rows that need it are left out.
 """
 
 import argparse

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote_to_bytes
 
@@ -60,6 +61,11 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 UNPAID = frozenset({_S.CLAIMING, _S.MATCHED, _S.CLAIMED, _S.CREATED, _S.UPLOADED})
 
 
+@lru_cache(4096)  # an order of many is written again and again, with the names of all its files
+def _written_name(name: str) -> str:
+    return quote(os.fsencode(name), safe=_READABLE)
+
+
 def _read_name(value: object, info: ValidationInfo) -> object:
     return os.fsdecode(unquote_to_bytes(value)) if info.mode == "json" and isinstance(value, str) else value
 
@@ -85,7 +91,7 @@ RelativeName = Annotated[
     str,
     BeforeValidator(_read_name),
     AfterValidator(_stays_inside),
-    PlainSerializer(lambda name: quote(os.fsencode(name), safe=_READABLE), when_used="json"),
+    PlainSerializer(_written_name, when_used="json"),
 ]
 """A path below a folder, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
 

@@ -127,7 +127,10 @@ def deliver(bench: Bench, order: Order) -> Order:
     failures: dict[int, Exception] = {}
     enough = threading.Event()
     waiting = [index for index, file in enumerate(order.files) if file.part is None]
-    with closing(side_by_side(fetch, waiting, most=bench.lanes.most, enough=enough, drop=Received.discard)) as arrivals:
+    arrivals = side_by_side(
+        fetch, waiting, most=bench.lanes.most, gather_seconds=tempo.GATHER_SECONDS, enough=enough, drop=Received.discard
+    )
+    with closing(arrivals):
         for group in arrivals:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             failures |= {index: outcome for index, outcome in group if isinstance(outcome, Exception)}

@@ -11,6 +11,7 @@ ASK_READS_AGAIN_SECONDS = 60.0
 LIMIT_SECONDS = 5.0  # for how long whatever made somebody wait is called the limit
 NO_LIST_SECONDS = 300.0  # for how long a list that failed is not asked for again
 REMEMBER_SECONDS = 1.0  # how often an order of many writes down which of its files are uploaded
+GATHER_SECONDS = 0.5  # what a result waits, at most, for others of its order: they share the syncs and the entries
 FIRST_BACKOFF_SECONDS = 30.0  # after a failure; doubles
 LONGEST_BACKOFF_SECONDS = 3600.0
 FOLDER_BACKOFF_SECONDS = 10.0
