@@ -10,9 +10,7 @@ from watchfolder.console import exit_codes, settings
 from watchfolder.console.shell import ConfigFile, fail, in_words, prepare
 from watchfolder.errors import ConfigError
 
-commands = typer.Typer(
-    help="Send a test message to the addresses in `notify`.", no_args_is_help=True, rich_markup_mode=None
-)
+commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @commands.callback()

@@ -42,8 +42,12 @@ def notify_faults(found: Config) -> list[str]:
 
 
 def _telling_parts(url: str) -> list[str]:
-    """Return the whole address, and what in it is long enough to be a token and not a word that others use."""
-    return [url, *(part for part in re.split(r"[/:@?&=#]", url) if len(part) >= _TOKEN_LENGTH)]
+    """Return the whole address, and what in it is long enough to be a token and not a word that others use.
+
+    The host is spared where it is one (https): a line about a server that does not answer should name it.
+    """
+    parts = re.split(r"[/:@?&=#]", re.sub(r"^https?://[^/@]+(?=/|$)", "", url))
+    return [url, *(part for part in parts if len(part) >= _TOKEN_LENGTH)]
 
 
 def page_fault(found: Config) -> str | None:

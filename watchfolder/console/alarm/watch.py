@@ -61,6 +61,7 @@ class Watch:
             self._stalled_since = self.memory.stalled_since
         self._take_in(snapshot, now)
         conditions = dict(self._conditions(snapshot, config, now))
+        self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in conditions}
         ripeness = {topic: ripe for topic, each in conditions.items() if (ripe := self._ripeness(topic, each, now))}
         burst = self._ripeness_of_burst(now)
         if max([*ripeness.values(), burst]) < 1 or not self._may_speak(now):
