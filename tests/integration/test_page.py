@@ -103,6 +103,7 @@ class House:
             mtime_ns=1,
             sha256=hashlib.sha256(before).hexdigest(),
             delivery=name,
+            is_delivered=True,
             delivered_sha256=digest,
             delivered_size=len(after),
         )
