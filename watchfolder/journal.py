@@ -167,8 +167,7 @@ class Journal:
         for order in self.orders():
             if order.state is not State.QUARANTINED or not order.is_resumable:
                 continue
-            until = order.expires_at or order.times[State.QUARANTINED] + _DEFAULT_RETENTION
-            if until > self._now():
+            if kept_until(order) > self._now():
                 alive.append(order)
             elif not self.needs_record(order):
                 self.forget(order)
@@ -280,13 +279,18 @@ def read_order(content: bytes, key: str) -> Order:
     return order
 
 
+def kept_until(parked: Order) -> datetime:
+    """Return until when a parked order's results can be fetched."""
+    return parked.expires_at or parked.times[State.QUARANTINED] + _DEFAULT_RETENTION
+
+
 def _history_line(order: Order) -> bytes:
     files = [
         {
             "name": file["name"],
             "size": file["size"],
             "sha256": file["sha256"],
-            "delivered": file["delivery"],
+            "delivered": file["delivery"] if file["is_delivered"] else None,
             "delivered_size": file["delivered_size"],
             "delivered_sha256": file["delivered_sha256"],
         }

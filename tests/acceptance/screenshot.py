@@ -26,6 +26,7 @@ TARGET = Path(__file__).parents[2] / "docs/status-page.png"
 NAMES = (
     *("Harbour at dawn", "Hills near Siena", "Lake, first snow", "Evening over the bay"),
     *("Vineyard, October", "Pass road", "Last light", "Fog in the valley"),
+    *("Old town", "Ferry, 6 am", "Olive grove", "Storm coming"),
 )
 
 
@@ -65,7 +66,7 @@ def live_through_a_day(state_dir: str) -> None:
 
 
 def take(url: str) -> None:
-    with browser(size=(1000, 1345)) as driver:
+    with browser(size=(1000, 1475)) as driver:
         driver.get(url)
         loaded = "return [...document.images].every(image => image.naturalWidth)"
         WebDriverWait(driver, SECONDS).until(

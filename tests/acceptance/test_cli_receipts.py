@@ -237,7 +237,7 @@ def test_a_paid_picture_in_quarantine_is_named_with_the_way_to_fetch_it_for_free
     done = studio.run("reconcile")
     assert done.returncode == 3
     assert "It failed for 120 hours. What to do: fetch it free of charge" in done.stdout
-    assert done.stdout.splitlines()[1].endswith("watchfolder retry 'one.jpg'")
+    assert done.stdout.splitlines()[1].endswith("watchfolder retry one.jpg")
     assert studio.run("retry", "one.jpg").returncode == 0
     assert studio.run("run", "--once").returncode == 0
     assert (studio.folder("outbox") / "one.jpg").exists()

@@ -118,6 +118,36 @@ def test_it_is_readable_in_the_dark_and_on_a_phone(shown: Shown) -> None:
         assert dark.execute_script("return document.documentElement.scrollWidth") <= 360
 
 
+def test_the_drawing_can_be_read_on_a_phone(shown: Shown) -> None:
+    boxes = "return [...document.querySelectorAll('svg, svg text')].map(each => each.getBoundingClientRect())"
+    with browser(size=(360, 740)) as driver:
+        driver.get(shown.url)
+        drawing, *texts = driver.execute_script(boxes)
+        assert texts
+        for text in texts:
+            assert text["height"] >= 10
+            assert drawing["left"] <= text["left"]
+            assert text["right"] <= drawing["right"]
+            assert drawing["top"] <= text["top"]
+            assert text["bottom"] <= drawing["bottom"]
+
+
+def test_a_delivery_that_was_taken_out_leaves_no_broken_picture(shown: Shown) -> None:
+    with browser() as driver:
+        shown.studio.drop("gone.png", sample("png", width=300, height=900, seed=3))
+        wait_until(lambda: files_in(shown.studio.folder("outbox")) == ["gone.png"])
+        (shown.studio.folder("outbox") / "gone.png").unlink()
+        driver.get(shown.url)
+        until_shown(driver, "gone.png")
+        driver.execute_script("arguments[0].scrollIntoView()", driver.find_element(By.CSS_SELECTOR, ".deliveries"))
+        sizes = "return [...document.querySelectorAll('.pair img')].map(each => [each.complete, each.naturalHeight])"
+        WebDriverWait(driver, SECONDS).until(lambda seen: all(complete for complete, _ in seen.execute_script(sizes)))
+        (_, before), (_, after) = driver.execute_script(sizes)
+        assert (before, bool(after)) == (320, True)
+        fit = "return getComputedStyle(document.querySelector('.pair img')).objectFit"
+        assert driver.execute_script(fit) == "contain", "an upright picture is cut"
+
+
 def test_it_says_so_when_nobody_answers_any_more(shown: Shown) -> None:
     with browser() as driver:
         driver.get(shown.url)

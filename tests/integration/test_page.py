@@ -104,6 +104,7 @@ class House:
             mtime_ns=1,
             sha256=hashlib.sha256(before).hexdigest(),
             delivery=name,
+            is_delivered=True,
             delivered_sha256=digest,
             delivered_size=len(after),
         )
@@ -323,6 +324,34 @@ def test_what_the_brake_holds_is_let_through_by_its_button(served: House, monkey
     assert "photos: what was held is let through" in served.ask("/").text
 
 
+@pytest.mark.parametrize(
+    ("change", "tone"),
+    [
+        ({}, "good"),
+        ({"inboxes": {"photos": InboxSnapshot(is_open=True, held="812 new files in 2 minutes")}}, "wait"),
+        ({"blocked": "the service refuses the API key", "blocked_code": "AUTH"}, "bad"),
+    ],
+)
+def test_the_top_of_the_page_looks_like_what_it_says(served: House, change: dict[str, object], tone: str) -> None:
+    served.page.see(seen(**change))
+    wait_until(lambda: f'<header class="{tone}">' in served.ask("/main").text)
+    assert ("<title>watchfolder: needs you</title>" in served.ask("/").text) == (tone != "good")
+
+
+def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(served: House) -> None:
+    (served.root / "quarantine/below").mkdir()
+    served.set_aside("below/a.jpg")
+    wait_until(lambda: '<header class="wait">' in served.ask("/main").text)
+    shown = served.ask("/main").text
+    assert '<bdi class="file">a.jpg</bdi>' in shown
+    assert f"<bdi>{served.root / 'quarantine/below'}</bdi>" in shown
+
+
+def test_what_waits_now_is_drawn_though_no_sample_was_due(served: House) -> None:
+    served.page.see(seen(inboxes={"photos": InboxSnapshot(is_open=True, waiting=77)}))
+    wait_until(lambda: ">77 files</text>" in served.ask("/main").text)
+
+
 # Before and after
 
 
@@ -342,7 +371,10 @@ def test_what_is_no_longer_what_was_delivered_is_not_shown(served: House) -> Non
     served.deliver("a.bmp", picture)
     assert len(picture) == len(other)
     (served.root / "outbox/a.bmp").write_bytes(other)
-    assert [served.ask(path).status for path in served.thumbnails()] == [404, 404]
+    for path in served.thumbnails():
+        answer = served.ask(path)
+        assert (answer.status, answer.headers["Content-Type"]) == (404, "image/svg+xml; charset=utf-8")
+        assert "no preview" in answer.text
 
 
 def test_a_link_to_elsewhere_is_not_followed(served: House) -> None:

@@ -1,19 +1,25 @@
-"""Reading the service's whole list of orders, over real HTTP to the sandbox, with a plan's rate in mind."""
+"""Reading the service's whole list of orders, over real HTTP to the sandbox; and orders of many that were given up."""
 
+import os
+import shlex
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from shop import QUICK
+from shop import QUICK, Shop, opened
 
 from watchfolder.api import Service, create_body
 from watchfolder.config import Config
-from watchfolder.console.reconcile import reconcile
+from watchfolder.console import deliveries, status, verify
+from watchfolder.console.reconcile import Books, lines, reconcile
+from watchfolder.order import State
 from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
@@ -69,3 +75,81 @@ def test_a_service_that_says_slow_down_is_asked_again(tmp_path: Path, sandbox: S
     time.sleep(1.1)
     books = reconcile(config(tmp_path, sandbox), YESTERDAY)
     assert books.listed == orders
+
+
+# --- an order of many that was given up: each of its pictures takes its part up again by itself
+
+
+@pytest.fixture
+def shop(tmp_path: Path, sandbox: Sandbox) -> Iterator[Shop]:
+    sandbox.processing_seconds = 0.0
+    with ExitStack() as stack:
+        shop = stack.enter_context(opened(Shop(tmp_path, sandbox, api={"reads": "v3"})))
+        shop.ahead = 20.0  # no first look has to be waited for
+        yield shop
+
+
+def give_up(shop: Shop, sandbox: Sandbox, *names: str, come: int = 0) -> None:
+    """Bring a paid order into quarantine that is alive at the service; some of its results came before."""
+    for seed, name in enumerate(names):
+        shop.drop(name, sample("jpeg", width=40, height=30, seed=seed))
+    sandbox.faults.add("link", "answer", status=503, times=None)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    sandbox.faults.clear()
+    sandbox.faults.add("fetch", "truncated", times=len(names) - come)
+    shop.work(lambda: shop.files("quarantine"))
+    shop.to_the_end()
+    sandbox.faults.clear()
+
+
+def books_of(shop: Shop) -> Books:
+    return reconcile(shop.config, YESTERDAY)
+
+
+def test_an_order_of_many_that_was_given_up_is_offered_and_is_delivered_when_it_has_come(
+    shop: Shop, sandbox: Sandbox
+) -> None:
+    names = ["-rf.jpg", "it's.jpg", "plain.jpg"]
+    give_up(shop, sandbox, *names)
+    (lost,) = books_of(shop).undelivered
+    assert sorted(lost.files) == names
+    command = lost.advice.partition(": watchfolder ")[2]
+    assert shlex.split(command)[:2] == ["retry", "--"]
+    assert sorted(shlex.split(command)[2:]) == names
+    for name in names:
+        os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert shop.files("outbox") == names
+    assert sandbox.paid == len(names)
+    books = books_of(shop)
+    assert (books.listed, books.delivered, books.undelivered, books.unknown_there) == (1, 1, [], [])
+
+
+def test_a_name_that_cannot_be_typed_is_offered_without_it(shop: Shop, sandbox: Sandbox) -> None:
+    give_up(shop, sandbox, "two\nlines.jpg")
+    assert books_of(shop).undelivered[0].advice.endswith("watchfolder retry --all")
+    assert not any("\n" in line for line in lines(books_of(shop)))
+
+
+@pytest.mark.parametrize("change", ["the strength", "the time"])
+def test_what_would_be_paid_again_is_not_offered_for_free(shop: Shop, sandbox: Sandbox, change: str) -> None:
+    give_up(shop, sandbox, "one.jpg")
+    config = shop.config
+    if change == "the time":
+        shop.journal.note(shop.order(), expires_at=datetime.now(UTC) - timedelta(minutes=1))
+    else:
+        weaker = config.inboxes["photos"].model_copy(update={"strength": "low"})
+        config = config.model_copy(update={"inboxes": {"photos": weaker}})
+    assert "free of charge" not in reconcile(config, YESTERDAY).undelivered[0].advice
+
+
+def test_what_came_before_an_order_was_given_up_has_its_receipt_and_is_counted(shop: Shop, sandbox: Sandbox) -> None:
+    give_up(shop, sandbox, "a.jpg", "b.jpg", "c.jpg", come=2)
+    there, (lost,) = shop.files("outbox"), [name for name in shop.files("quarantine") if name.endswith(".jpg")]
+    state_dir = shop.config.state_dir
+    assert sorted(each.delivered for each in deliveries.receipts(state_dir)) == there
+    assert sorted(each.place.name for each in verify.deliveries(shop.config)) == there
+    assert status.gather(shop.config, datetime.now(UTC)).inboxes["photos"].delivered_today == len(there) == 2
+    assert books_of(shop).undelivered[0].files == [lost]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from campaign import Verdict
 from faults import Action, Call, Plan
@@ -50,13 +51,13 @@ def deaths_of(group: str, story: str, calls: Sequence[Call]) -> Iterator[Death]:
             yield Death(group, story, Plan(Action.TORN, number))
 
 
-def second_deaths_of(stage: Stage, group: str, story: Story) -> Iterator[Death]:
-    """Give every death during the recovery from every death.
+def second_deaths_of(stage: Stage, group: str, story: Story, share: int) -> Iterator[Death]:
+    """Give every death during the recovery from every death, or from one in `share`.
 
     Where two recoveries make the same calls, the first deaths left the same behind, and one of them is enough.
     """
     known: set[tuple[str, ...]] = set()
-    for first in deaths_of(group, story.name, calls_of(stage, story)):
+    for first in islice(deaths_of(group, story.name, calls_of(stage, story)), share - 1, None, share):
         if first.plan.action is Action.TORN:
             continue
         stage.clear()

@@ -1,10 +1,14 @@
-"""An error at every call, once or from that call on until it is lifted: the daemon stays up and says what is wrong."""
+"""An error at every call, once or from that call on until it is lifted: the daemon stays up and says what is wrong.
+
+A command that a person gives may end instead: with its reason; and it does the rest when it is given again.
+"""
 
 import errno
 import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from campaign import Verdict
 from deaths import breaks, where
@@ -36,9 +40,10 @@ class Refusal:
 
 
 def refusals_of(group: str, story: str, calls: Sequence[Call], action: Action) -> Iterator[Refusal]:
-    """Give each error at each call of one file's life; elsewhere each call has one of the errors, in turn."""
+    """Give each error at each call of one file's life and of a command; elsewhere one of the errors, in turn."""
+    is_short = story == "one file" or bool(STORIES[story].command)
     for at in range(1, _count(calls) + 1):
-        for number in NUMBERS if story == "one file" else NUMBERS[at % len(NUMBERS) :][:1]:
+        for number in NUMBERS if is_short else NUMBERS[at % len(NUMBERS) :][:1]:
             yield Refusal(group, story, Plan(action, at, number))
 
 
@@ -59,15 +64,36 @@ def play(stage: Stage, refusal: Refusal) -> Verdict:
     outcome = story.set_up(stage)
     stage.traits &= ~Trait.COUNT_SENDS
     stage.forget_log()
-    stage.start(refusal.plan, once=False, mischief=story.mischief)
-    found = [*_suffer(stage, refusal.plan), *_recover(stage, outcome)]
+    if story.command:
+        found = list(_command(stage, refusal.plan, story.command))
+    else:
+        stage.start(refusal.plan, once=False, mischief=story.mischief)
+        found = [*_suffer(stage, refusal.plan), *_recover(stage, outcome, refusal.plan)]
     was_struck, calls = stage.faults.struck > 0, stage.faults.calls()
+    if story.command:  # a person gives it again
+        stage.run(command=story.command)
     ending = stage.finish()
     if ending.word not in {"done", "quarantined"}:
         found.append(f"ended: {ending.word} {ending.error} {ending.left}")
     found += [*complaints(stage, outcome()), *breaks(stage)]
     told = f"{refusal.plan.action.name} {errno.errorcode[refusal.plan.number]} {refusal.plan.at}"
     return Verdict(refusal.group, was_struck, found, f"{told} ({where(calls, refusal.plan.at, stage)})")
+
+
+def _command(stage: Stage, plan: Plan, words: Sequence[str]) -> Iterator[str]:
+    """Let a command meet the fault: it says that all is done, or what was in the way."""
+    ending = stage.run(plan, command=words)
+    is_left = any(_pictures(stage))
+    if ending.word == "exit 0" and is_left:
+        yield "the command says that it is done, and is not"
+    if ending.word != "exit 0" and (not ending.word.startswith("exit ") or _SAID[plan.number] not in stage.log()):
+        yield f"the command ended: {ending.word} {ending.error} {stage.log()[-200:]}"
+
+
+def _pictures(stage: Stage) -> Iterator[Path]:
+    for path in stage.folder("quarantine").rglob("*.jpg"):
+        if ".watchfolder" not in path.parts:
+            yield path
 
 
 def _suffer(stage: Stage, plan: Plan) -> Iterator[str]:
@@ -85,7 +111,22 @@ def _suffer(stage: Stage, plan: Plan) -> Iterator[str]:
     stage.faults.lift()
 
 
-def _recover(stage: Stage, outcome: Outcome) -> Iterator[str]:
+def _keep_silent(stage: Stage, plan: Plan) -> Iterator[str]:
+    """Find an error that passed untold. (One that ended the start is what systemd is told.)"""
+    if plan.action is not Action.FAIL_ONCE or not stage.faults.struck or "daemon.started" not in stage.log():
+        return
+    call = stage.faults.calls()[plan.at - 1]
+    is_tidying = call.name in {"unlinkat", "fsync"} and "/.watchfolder/" in call.path
+    has_another_way = call.name == "linkat" and plan.number == errno.EACCES  # a file system without hard links
+    until = time.monotonic() + _TOLD_SECONDS
+    while not (is_tidying or has_another_way or _is_told(stage, plan.number)):
+        if time.monotonic() > until:
+            yield f"nothing says that it was: {_SAID[plan.number]}"
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _recover(stage: Stage, outcome: Outcome, plan: Plan) -> Iterator[str]:
     """Wait until everything has been done; the same process must do it, unless it could not even start."""
     until = time.monotonic() + _FINISHED_SECONDS
     while time.monotonic() < until:
@@ -95,6 +136,7 @@ def _recover(stage: Stage, outcome: Outcome) -> Iterator[str]:
                 yield f"the daemon went: {ending.word} {ending.error}"
             return
         if _is_finished(stage, _told_files(outcome())):
+            yield from _keep_silent(stage, plan)
             break
         time.sleep(_LOOK_SECONDS)
     else:
@@ -125,10 +167,11 @@ def _is_told(stage: Stage, number: int) -> bool:
     for line in stage.log().splitlines():
         if "catalogue.broken" in line:  # SQLite knows fewer words, and nothing is held up by it
             return True
-        if _SAID[number] not in line:
+        if _SAID[number] not in line and f"({errno.errorcode[number]})" not in line:
             continue
         told = json.loads(line)
-        if told["level"] in {"WARNING", "ERROR"} and str(stage.root) in line:
+        names_it = any(str(place) in line for place in (stage.root, *stage.elsewhere.values()))
+        if told["level"] in {"WARNING", "ERROR"} and (names_it or "file" in told["facts"]):
             return True
     return False
 

@@ -19,7 +19,9 @@ def deliver(state_dir: str, key: str, at: datetime, name: str = "a.jpg") -> None
 
 
 def completed(key: str, name: str) -> Order:
-    file = OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1, delivery=name)
+    file = OrderFile(
+        name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1, delivery=name, is_delivered=True
+    )
     return Order(
         key=key,
         confirm_key=key,

@@ -34,9 +34,16 @@ def test_everything_lies_within_the_drawing() -> None:
 
 
 def test_the_axis_has_its_hours() -> None:
-    labels = list(Plot(NOW, (), ()).labels())
+    labels = list(Plot(NOW + timedelta(hours=1), (), ()).labels())
     assert len(labels) == 4
     assert all(text.endswith(":00") for _, text in labels)
+
+
+def test_no_label_of_the_axis_is_cut_off() -> None:
+    for minute in range(0, 360, 5):
+        labels = [x for x, _ in Plot(NOW + timedelta(minutes=minute), (), ()).labels()]
+        assert len(labels) in {3, 4}
+        assert all(30 <= x <= WIDTH - 30 for x in labels)
 
 
 def test_a_day_without_anything_can_be_drawn() -> None:

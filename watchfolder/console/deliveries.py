@@ -37,8 +37,7 @@ def receipts(
 ) -> Iterator[Receipt]:
     """Give the deliveries from `since` on, the latest first: an order of many has one receipt for each file."""
     for ended in history.newest_first(state_dir, since, on_broken):
-        if ended.is_delivered:
-            yield from (_receipt(ended, file) for file in ended.files)
+        yield from (_receipt(ended, file) for file in ended.deliveries)
 
 
 def _receipt(ended: Ended, file: EndedFile) -> Receipt:

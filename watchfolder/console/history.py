@@ -47,6 +47,11 @@ class Ended:
     def is_delivered(self) -> bool:
         return self.outcome == State.DELIVERED
 
+    @property
+    def deliveries(self) -> tuple[EndedFile, ...]:
+        """What was delivered: everything; of an order that was given up, what had come until then."""
+        return self.files if self.is_delivered else tuple(file for file in self.files if file.delivered is not None)
+
 
 def newest_first(
     state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None

@@ -4,20 +4,21 @@ The service's list is read first, then the journal, then the history: an order m
 under way now is never taken for a lost one.
 """
 
+import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from watchfolder.api import Listed, Service, Status
 from watchfolder.config import Config
 from watchfolder.console import history
-from watchfolder.console.history import Ended
+from watchfolder.console.history import Ended, EndedFile
 from watchfolder.errors import Retry, SlowDown
 from watchfolder.events import printable
-from watchfolder.journal import read_orders
-from watchfolder.order import Order, State
+from watchfolder.journal import kept_until, read_orders
+from watchfolder.order import Order, OrderFile, State
 
 _NAME = "wf-"  # with which our orders' names begin
 _PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
@@ -51,6 +52,27 @@ class Books:
     unknown_there: list[Ended] = field(default_factory=list)
 
 
+@dataclass
+class Known:
+    """What we know of one order at the service: itself, or its files one by one, once it was given up and parked."""
+
+    orders: list[Order] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)  # the latest first
+
+    def missing(self) -> list[str]:
+        """Return the names of the files that were never delivered; a picture may have come back under another name."""
+        here = {mark for end in self.ended for file in end.deliveries for mark in (file.name, file.sha256) if mark}
+        files: list[EndedFile | OrderFile] = [file for order in self.orders for file in order.files]
+        files += [file for end in self.ended for file in end.files]
+        return list(dict.fromkeys(file.name for file in files if not {file.name, file.sha256} & here))
+
+    def reason(self) -> str:
+        why = next((order.why for order in self.orders if order.why is not None), None)
+        if why is not None:
+            return f"in quarantine: {why.reason}"
+        return f"{self.ended[0].outcome}: {self.ended[0].reason}" if self.ended else "in quarantine"
+
+
 def reconcile(
     config: Config,
     since: datetime,
@@ -60,18 +82,21 @@ def reconcile(
     """Compare what began at the service from `since` on. Raises WatchfolderError when the list cannot be had whole."""
     asked_at = datetime.now(UTC)
     listed = _listed(config, since, on_page)
-    orders = {order.key: order for order in read_orders(config.state_dir, lambda _place, _reason: None)}
+    keys = {entry.order_id: key for key, entry in listed.items()}
+    known = {key: Known() for key in listed}
+    for order in read_orders(config.state_dir, lambda _place, _reason: None):
+        if key := keys.get(order.order_id or "", order.key if order.key in listed else ""):
+            known[key].orders.append(order)
     books = Books(listed=len(listed))
-    ended: dict[str, Ended] = {}
     for end in history.newest_first(config.state_dir, since, on_broken):
         if end.kind != config.api.kind:
             continue
-        if end.key in listed:
-            ended.setdefault(end.key, end)
+        if key := keys.get(end.order_id or "", end.key if end.key in listed else ""):
+            known[key].ended.append(end)
         elif end.is_delivered and end.created is not None and since <= end.created < asked_at:
             books.unknown_there.append(end)
     for key, entry in listed.items():
-        _enter(books, key, entry, orders.get(key), ended.get(key))
+        _enter(books, key, entry, known[key], config)
     return books
 
 
@@ -107,46 +132,53 @@ def _patiently(service: Service, page: int) -> tuple[list[Listed], int]:
     return service.orders(_NAME, page)
 
 
-def _enter(books: Books, key: str, entry: Listed, order: Order | None, end: Ended | None) -> None:
-    if end is not None and end.is_delivered:
+def _enter(books: Books, key: str, entry: Listed, known: Known, config: Config) -> None:
+    missing = known.missing()
+    if known.ended and not missing:
         books.delivered += 1
-    elif order is not None and order.is_live:
+    elif any(order.is_live for order in known.orders):
         books.under_way += 1
     elif entry.status is Status.FAILED:
         books.failed += 1
     elif entry.status in _PAID:
-        books.undelivered.append(_undelivered(key, entry, order, end))
+        books.undelivered.append(_undelivered(key, entry, known, missing, config))
     else:
         books.unpaid += 1
 
 
-def _undelivered(key: str, entry: Listed, order: Order | None, end: Ended | None) -> Undelivered:
-    ours = order or end
-    names = [printable(file.name) for file in ours.files] if ours else []
-    if ours is None:
+def _undelivered(key: str, entry: Listed, known: Known, missing: list[str], config: Config) -> Undelivered:
+    if known.ended or known.orders:
+        reason = printable(known.reason())
+        advice = _advice([order for order in known.orders if _is_free(order, config)])
+    else:
         reason = "nothing is known of it here"
         advice = "it may be another watchfolder's that uses the same account; else ask the service's support for it"
-    else:
-        reason = printable(_reason(order, end))
-        advice = _advice(order)
     if entry.status is Status.EXPIRED:
         reason += "; the service no longer keeps the result"
         advice = "nothing can be fetched any more; if you need it, ask the service's support"
-    return Undelivered(printable(entry.order_id), printable(key), names, reason, advice)
+    return Undelivered(printable(entry.order_id), printable(key), [*map(printable, missing)], reason, advice)
 
 
-def _reason(order: Order | None, end: Ended | None) -> str:
-    if order is not None and order.why is not None:
-        return f"in quarantine: {order.why.reason}"
-    return f"{end.outcome}: {end.reason}" if end is not None else "in quarantine"
+def _is_free(order: Order, config: Config) -> bool:
+    """Does the order go on, unpaid, when its picture comes back? As `intake` will judge it."""
+    inbox = config.inboxes.get(order.inbox)
+    if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or len(order.files) > 1:
+        return False
+    is_ours = (order.kind, order.strength) == (config.api.kind, inbox.strength)
+    return is_ours and kept_until(order) > datetime.now(UTC)
 
 
-def _advice(order: Order | None) -> str:
-    """Say how to fetch it without paying again: what comes back under the same bytes takes the order up."""
-    if order is not None and order.state is State.QUARANTINED and order.is_resumable and len(order.files) == 1:
-        name = order.files[0].destination or order.files[0].name
-        return f"fetch it free of charge while the service keeps it: watchfolder retry '{printable(name)}'"
-    return "ask the service's support for it, by the order's number"
+def _advice(parked: Sequence[Order]) -> str:
+    """Say how to fetch them without paying again: what comes back under the same bytes takes its order up."""
+    if not parked:
+        return "ask the service's support for it, by the order's number"
+    names = [order.files[0].destination or order.files[0].name for order in parked]
+    until = min(kept_until(order) for order in parked).astimezone()
+    if any(printable(name) != name for name in names):
+        words = "--all"  # they cannot be typed
+    else:
+        words = ("-- " if any(name.startswith("-") for name in names) else "") + shlex.join(names)
+    return f"fetch it free of charge, until {until:%Y-%m-%d %H:%M}: watchfolder retry {words}"
 
 
 def lines(books: Books) -> Iterator[str]:

@@ -19,7 +19,7 @@ from watchfolder.console.words import blocked, files, not_available
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
-from watchfolder.order import Order, State
+from watchfolder.order import Order
 from watchfolder.snapshot import FILE, Counts, InboxSnapshot, Snapshot
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
     homes = {each: _home(each, config) for each in pictures}
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    delivered = [end for end in history.newest_first(config.state_dir, midnight) if end.outcome == State.DELIVERED]
+    delivered = [end for end in history.newest_first(config.state_dir, midnight) if end.deliveries]
     inboxes = {
         name: _inbox(
             inbox,
@@ -236,8 +236,8 @@ def _inbox(
         deferred=_files(deferred),
         next_try=deferred[0].not_before if deferred else None,
         deferred_reason=deferred[0].trouble if deferred else "",
-        delivered_today=sum(len(end.files) for end in delivered),
-        delivered_today_bytes=sum(file.delivered_size or 0 for end in delivered for file in end.files),
+        delivered_today=sum(len(end.deliveries) for end in delivered),
+        delivered_today_bytes=sum(file.delivered_size or 0 for end in delivered for file in end.deliveries),
         quarantined=quarantined,
         **facts,  # type: ignore[arg-type] # fields of the same name and type in both
     )

@@ -46,9 +46,9 @@ def deliveries(
     latest: dict[tuple[str, str], Delivery] = {}
     for ended in history.newest_first(config.state_dir, since, on_broken):
         inbox = config.inboxes.get(ended.inbox)
-        if inbox is None or not ended.is_delivered:
+        if inbox is None:
             continue
-        for file in ended.files:
+        for file in ended.deliveries:
             if file.delivered is None or file.delivered_size is None or file.delivered_sha256 is None:
                 continue
             place = Place(inbox.outbox, file.delivered)

@@ -19,6 +19,8 @@ from watchfolder.events import event, printable
 from watchfolder.pushes import Pushes
 
 _TEXT = "text/plain; charset=utf-8"
+_NO_PREVIEW = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><text x="160" y="130" fill="#85827a"
+font-family="system-ui, sans-serif" font-size="32" text-anchor="middle">no preview</text></svg>"""
 
 
 def make_app(book: HouseBook, http: HttpSection, pushes: Pushes) -> Flask:
@@ -45,16 +47,17 @@ def _add_page(app: Flask, book: HouseBook, buttons: Buttons) -> None:
         return rendered("main.html")
 
     def rendered(template: str) -> str:
-        trouble = book.trouble(time.monotonic())
-        title = "watchfolder: needs you" if trouble else "watchfolder"
-        facts = {"look": book.look(), "trouble": trouble, "said": buttons.said(), "ids": book.ids}
+        look, trouble = book.look(), book.trouble(time.monotonic())
+        tone = "bad" if trouble else "wait" if look and look.needs_person else "good"
+        title = "watchfolder" if tone == "good" else "watchfolder: needs you"
+        facts = {"look": look, "trouble": trouble, "tone": tone, "said": buttons.said(), "ids": book.ids}
         return render_template(template, title=title, nonce=g.nonce, **facts)
 
     @app.get("/thumbnails/<id_>")
     def thumbnail(id_: str) -> Response:
         small = book.thumbnails.of(id_)
         if not small:
-            abort(404, "There is no such picture.")
+            return Response(_NO_PREVIEW, 404, mimetype="image/svg+xml")
         return Response(small, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 

@@ -10,7 +10,6 @@ from watchfolder.console import history
 from watchfolder.console.page.ids import Ids
 from watchfolder.disk import Place
 from watchfolder.events import printable
-from watchfolder.order import State
 
 MOST_SHOWN = 12
 _DAY = timedelta(hours=24)
@@ -54,16 +53,16 @@ def recent(config: Config, now: datetime, ids: Ids) -> Past:
             older += 1
             if len(deliveries) >= MOST_SHOWN or older > _MOST_LINES:
                 break
-        elif ended.outcome == State.DELIVERED:
-            delivered_at.append((ended.at, len(ended.files)))
-        if len(deliveries) < MOST_SHOWN and ended.outcome == State.DELIVERED:
+        elif ended.deliveries:
+            delivered_at.append((ended.at, len(ended.deliveries)))
+        if len(deliveries) < MOST_SHOWN:
             deliveries += _of(ended, config, ids)
     return Past(deliveries[:MOST_SHOWN], delivered_at)
 
 
 def _of(ended: history.Ended, config: Config, ids: Ids) -> Iterator[Delivery]:
     inbox = config.inboxes.get(ended.inbox)
-    for file in ended.files[:MOST_SHOWN]:
+    for file in ended.deliveries[:MOST_SHOWN]:
         before = after = None
         if inbox and inbox.originals and file.sha256:
             original = Place(inbox.originals, file.name)

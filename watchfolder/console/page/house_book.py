@@ -33,6 +33,11 @@ class Look:
     deliveries: Sequence[Delivery]
     plot: Plot
 
+    @property
+    def needs_person(self) -> bool:
+        """Does something wait for a person, though the flow goes on?"""
+        return any(each.held or each.quarantined for each in self.status.inboxes.values())
+
 
 class HouseBook:
     """One thread looks, whoever asks; a share that never answers holds up that thread alone."""
@@ -63,7 +68,7 @@ class HouseBook:
         self._snapshot, self._seen_at = snapshot, now
         if now - self._sampled_at >= _SAMPLE_SECONDS and snapshot.inboxes:
             self._sampled_at = now
-            self._waiting.append(Waiting(snapshot.at, sum(each.waiting for each in snapshot.inboxes.values())))
+            self._waiting.append(_waiting_in(snapshot))
 
     def look(self) -> Look | None:
         """Return what is so, hardly a second old unless the disks are slow; nothing before the first look."""
@@ -114,4 +119,8 @@ class HouseBook:
             event("page.look_broke", logging.ERROR, trace=True)
             return None
         self.thumbnails.offer(past.deliveries)
-        return Look(status, past.deliveries, Plot(now, past.delivered_at, tuple(self._waiting)))
+        return Look(status, past.deliveries, Plot(now, past.delivered_at, (*self._waiting, _waiting_in(snapshot))))
+
+
+def _waiting_in(snapshot: Snapshot) -> Waiting:
+    return Waiting(snapshot.at, sum(each.waiting for each in snapshot.inboxes.values()))

@@ -12,6 +12,7 @@ _DAY = timedelta(hours=24)
 _BARS = 96
 _LABEL_HOURS = 6
 _HEADROOM = 1.05
+_LABEL_ROOM = 30.0  # on either side of a label's middle
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ class Plot:
         hour = self.now.astimezone().replace(minute=0, second=0, microsecond=0)
         for back in range(24):
             moment = hour - timedelta(hours=back)
-            if moment.hour % _LABEL_HOURS == 0:
-                yield round(self._x(moment), 1), f"{moment:%H:%M}"
+            x = self._x(moment)
+            if moment.hour % _LABEL_HOURS == 0 and _LABEL_ROOM <= x <= WIDTH - _LABEL_ROOM:
+                yield round(x, 1), f"{moment:%H:%M}"
 
     def _counts(self) -> list[int]:
         counts = [0] * _BARS
