@@ -76,6 +76,7 @@ METHODS_OF_PATHS = {"rename", "unlink", "mkdir", "rmdir"}  # where pathlib is im
 NEVER_AT_IMPORT = {"os.environ", "os.getenv", "threading.Thread", "threading.Timer", "logging.basicConfig"}
 DRAWERS = {"util", "utils", "common", "helper", "helpers", "core", "manager", "misc"}
 LINES_AT_MOST = 400
+WORDS_OF_A_SENTENCE = 5
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,35 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     rooms = {module.room for module in MODULES}
     graph = {module.room: {room_of(name, rooms) for name in module.imported} - {"", module.room} for module in MODULES}
     graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_a_sentence_for_people_is_written_in_one_room_alone() -> None:
+    twice = sentences_of_several([module for module in MODULES if module.top != "sandbox"])
+    assert twice == {}, "keep it where it belongs and import it from there"
+
+
+def test_a_sentence_that_two_rooms_write_is_found_also_within_a_longer_one() -> None:
+    text = 'def f(name: str) -> str:\n    """It is no plain file at all."""\n    return {}'
+    plain, longer = text.format('"it is no plain file."'), text.format('f"{name}: it is no plain file: {name}"')
+    modules = [Module("disk", plain), Module("intake", longer), Module("order", text.format('"it is no file"'))]
+    assert sentences_of_several(modules) == {"it is no plain file": {"disk", "intake"}}
+
+
+def sentences_of_several(modules: Iterable[Module]) -> dict[str, set[str]]:
+    """Return the texts of five words and more, other than docstrings, that stand in more than one module."""
+    rooms: dict[str, set[str]] = {}
+    for module in modules:
+        for text in texts_of(module):
+            if len(text.split()) >= WORDS_OF_A_SENTENCE:
+                rooms.setdefault(text.strip(" .:;,()").lower(), set()).add(module.room)
+    return {text: found for text, found in rooms.items() if len(found) > 1}
+
+
+def texts_of(module: Module) -> Iterator[str]:
+    docstrings = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
 
 
 def room_of(name: str, rooms: set[str]) -> str:

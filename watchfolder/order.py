@@ -75,7 +75,8 @@ def is_base_name(value: str) -> bool:
     return value not in {"", ".", ".."} and not {"/", "\0"} & set(value)
 
 
-def _stays_inside(value: str) -> str:
+def stays_inside(value: str) -> str:
+    """Return the relative name. Raises ValueError for one that leads out of its folder."""
     if not all(map(is_base_name, value.split("/"))):
         raise ValueError("not a name inside a folder")
     return value
@@ -90,7 +91,7 @@ def _is_uuid4(value: str) -> str:
 RelativeName = Annotated[
     str,
     BeforeValidator(_read_name),
-    AfterValidator(_stays_inside),
+    AfterValidator(stays_inside),
     PlainSerializer(_written_name, when_used="json"),
 ]
 """A path below a folder, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""

@@ -3,6 +3,7 @@
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 FILE = "status.json"
+NO_ANSWER = "the service does not answer"  # what `is_down` means
 
 
 class Part(BaseModel):

@@ -11,6 +11,7 @@ from watchfolder.config import Config, Inbox
 from watchfolder.console import history, quarantine
 from watchfolder.console.status import running
 from watchfolder.console.usage import UnknownName
+from watchfolder.console.words import start_it
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.intake import Answer, Decision
@@ -123,7 +124,7 @@ def _hindrances(inbox: Inbox, config: Config) -> Iterator[str]:
     """Tell what keeps the whole inbox from being worked on."""
     is_running, snapshot = running(config.state_dir)
     if not is_running:
-        yield f"But watchfolder is not running with {config.state_dir}: start it with systemctl start watchfolder."
+        yield f"But {start_it(config.state_dir)}."
     if snapshot is None:
         return
     seen = snapshot.inboxes.get(inbox.name)

@@ -1,6 +1,6 @@
 """Is all well? What `/healthz` answers and the heartbeat heeds."""
 
-from watchfolder.snapshot import Snapshot
+from watchfolder.snapshot import NO_ANSWER, Snapshot
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
 
@@ -18,4 +18,4 @@ def trouble(snapshot: Snapshot | None, silent_seconds: float) -> str:
     away = [f"{name} ({each.fault})" for name, each in snapshot.inboxes.items() if each.fault]
     if away:
         return f"not available: {'; '.join(away)}"
-    return "the service does not answer" if snapshot.is_down else ""
+    return NO_ANSWER if snapshot.is_down else ""

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from watchfolder import disk
 from watchfolder.disk import Place
-from watchfolder.order import State, is_base_name
+from watchfolder.order import State, stays_inside
 
 _LIMIT = 1 << 30  # bytes of a month
 _SECONDS = 19  # characters of an instant down to its seconds; all are UTC, so text sorts as time does
@@ -123,7 +123,4 @@ def _text(value: object) -> str | None:
 
 def _name(text: str) -> str:
     """Return the name that `text` stands for. Raises ValueError for one that leads out of its folder."""
-    name = os.fsdecode(unquote_to_bytes(text))
-    if not all(map(is_base_name, name.split("/"))):
-        raise ValueError("not a name inside a folder")
-    return name
+    return stays_inside(os.fsdecode(unquote_to_bytes(text)))

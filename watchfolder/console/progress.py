@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from typing_extensions import override
 
 from watchfolder.config import Config
-from watchfolder.snapshot import Snapshot
+from watchfolder.snapshot import NO_ANSWER, Snapshot
 
 _SPEED_SECONDS = 60.0  # the rate is that of the last minute
 
@@ -65,7 +65,7 @@ class Bar:
     def see(self, snapshot: Snapshot) -> None:
         tally = self._tally
         tally.take(snapshot, time.monotonic())
-        what = snapshot.blocked or ("the service does not answer" if snapshot.is_down else "protecting")
+        what = snapshot.blocked or (NO_ANSWER if snapshot.is_down else "protecting")
         self._bar.update(
             self._task, description=what, completed=tally.done, total=tally.known or None, speed=str(tally)
         )

@@ -15,12 +15,12 @@ from watchfolder import __version__, disk
 from watchfolder.config import Config, Inbox
 from watchfolder.console import history, quarantine
 from watchfolder.console.liveness import is_locked
-from watchfolder.console.words import blocked, files, not_available
+from watchfolder.console.words import blocked, files, not_available, start_it
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
 from watchfolder.order import Order
-from watchfolder.snapshot import FILE, Counts, InboxSnapshot, Snapshot
+from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from watchfolder.errors import FolderFault
@@ -198,7 +198,7 @@ def _service(snapshot: Snapshot | None) -> ServiceStatus:
     if snapshot.blocked:
         return ServiceStatus("blocked", snapshot.blocked, snapshot.blocked_code, snapshot.blocked_since)
     if snapshot.is_down:
-        return ServiceStatus("down", "the service does not answer")
+        return ServiceStatus("down", NO_ANSWER)
     return ServiceStatus("slowed", "the service's rate limit sets the pace") if snapshot.is_slowed else _OK
 
 
@@ -287,7 +287,7 @@ def _worst_first(
 ) -> Iterator[str]:
     """Give all that could be the headline; the first one is."""
     if not is_running:
-        yield f"watchfolder is not running with {config.state_dir}: start it with systemctl start watchfolder"
+        yield start_it(config.state_dir)
     if service.state == "blocked":
         yield blocked(service.reason, config.api.blocked_probe_seconds)
     faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]
@@ -297,7 +297,7 @@ def _worst_first(
     if kept:
         yield f"{'; '.join(kept)}. What is under way goes on"
     if service.state == "down":
-        yield "The service does not answer. Nothing is lost, it goes on by itself; is this machine's network up?"
+        yield f"{NO_ANSWER.capitalize()}. Nothing is lost, it goes on by itself; is this machine's network up?"
     if service.state == "unknown" or any(inbox.state == "starting" for inbox in inboxes.values()):
         yield "Starting: the first look into the folders is under way"
     if held:

@@ -22,6 +22,14 @@ def size(number: int) -> str:
     return f"{number} bytes"
 
 
+def not_running(state_dir: str) -> str:
+    return f"watchfolder is not running with {state_dir}"
+
+
+def start_it(state_dir: str) -> str:
+    return f"{not_running(state_dir)}: start it with systemctl start watchfolder"
+
+
 def blocked(reason: str, probe_seconds: float) -> str:
     return (
         f"Blocked: {reason}. Nothing is lost. When that is mended it goes on within "

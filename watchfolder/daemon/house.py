@@ -27,7 +27,7 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
-from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
+from watchfolder.snapshot import FILE, NO_ANSWER, InboxSnapshot, Snapshot
 from watchfolder.watcher import Watcher
 
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
@@ -163,7 +163,7 @@ class House:
             return f"BLOCKED: {status.blocked}; {counts}"
         if gone:
             return f"not available: {', '.join(gone)}; {counts}"
-        return f"the service does not answer; {counts}" if status.is_down else counts
+        return f"{NO_ANSWER}; {counts}" if status.is_down else counts
 
     def publish_status(self, now: float) -> tuple[Snapshot, float]:
         """Write the status for the console when it has changed; return it, and when it wants to be written again.
@@ -245,10 +245,8 @@ class House:
         if refusal is not None:
             lines.append(f"the service refuses: {refusal.reason}")
         for name, keeper in self._keepers.items():
-            if keeper.is_silent:
-                lines.append(f"{name}: a folder does not answer")
-            if keeper.intake.fault is not None:
-                lines.append(f"{name}: {keeper.intake.fault.reason}")
+            if fault := _fault_of(keeper):
+                lines.append(f"{name}: {fault}")
             if keeper.intake.held:
                 lines.append(f"{name}: held: {keeper.intake.held}")
             lines += [f"{name}: {printable(file)}: {why}" for file, why in keeper.intake.unfinished().items()]
@@ -292,10 +290,9 @@ class House:
     def _inbox_snapshot(self, keeper: Keeper) -> InboxSnapshot:
         intake, counts = keeper.intake, keeper.intake.counts()
         oldest = intake.oldest_waiting()
-        fault = "a folder does not answer" if keeper.is_silent else intake.fault.reason if intake.fault else ""
         return InboxSnapshot(
             is_open=intake.is_open and not keeper.is_silent,
-            fault=fault,
+            fault=_fault_of(keeper),
             fault_code=intake.fault.code if intake.fault else "",
             held=intake.held,
             watch=keeper.watcher.kind,
@@ -308,3 +305,8 @@ class House:
 
     def _moment(self, monotonic: float) -> datetime:
         return (self._clock_start + timedelta(seconds=monotonic)).astimezone(UTC).replace(microsecond=0)
+
+
+def _fault_of(keeper: Keeper) -> str:
+    fault = keeper.intake.fault
+    return "a folder does not answer" if keeper.is_silent else fault.reason if fault else ""

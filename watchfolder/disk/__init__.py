@@ -36,7 +36,10 @@ from watchfolder.disk.limits import (
 from watchfolder.disk.listing import folders_in, remove_empty_folders, scan
 from watchfolder.disk.moves import Together, move, publish_new
 from watchfolder.disk.places import (
+    HELD,
     HIDDEN,
+    NOT_PLAIN,
+    READ_ONLY,
     Entry,
     NotAFolder,
     NotRegular,
@@ -59,7 +62,10 @@ from watchfolder.disk.places import (
 )
 
 __all__ = [
+    "HELD",
     "HIDDEN",
+    "NOT_PLAIN",
+    "READ_ONLY",
     "Entry",
     "NotAFolder",
     "NotRegular",

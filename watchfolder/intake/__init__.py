@@ -262,7 +262,7 @@ class Intake:
     def _see(self, entry: disk.Entry, now: float) -> None:
         if not entry.is_regular:
             self._sightings.pop(entry.name, None)  # what may lie there later begins anew, whatever it looks like
-            self._remember(entry.name, Decision(Answer.STAY, "it is no plain file (a link, a pipe or a device)"))
+            self._remember(entry.name, Decision(Answer.STAY, disk.NOT_PLAIN))
             return
         sighting = self._sightings.get(entry.name)
         if sighting is None:

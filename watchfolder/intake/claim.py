@@ -14,6 +14,7 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.images import Format
+from watchfolder.intake.look import may_not_move, rights_of_folder
 from watchfolder.intake.ready import Ready
 from watchfolder.intake.twins import Begun, Twins
 from watchfolder.journal import Journal, read_order
@@ -152,8 +153,7 @@ class Claims:
         except FolderFault as fault:
             if fault.code not in _OF_THE_FILE:
                 raise
-            rights = disk.describe_rights(Place(self._inbox.path, os.path.dirname(file.name) or "."))
-            self.hindrances[file.name] = f"we may not move it ({fault.code}): its folder has {rights}"
+            self.hindrances[file.name] = may_not_move(f"{rights_of_folder(self._inbox, file.name)} ({fault.code})")
             return False
         return True
 

@@ -96,15 +96,12 @@ def look(bench: Bench, order: Order) -> Order:
     seen = bench.look(order)
     if order.missing_since is not None:
         order = bench.journal.note(order, missing_since=None)
+    _require_alive(seen)
     match seen.status:
         case Status.COMPLETE:
             return _completed(bench, order, seen)
         case Status.PENDING:
             return _go_back(bench, order)
-        case Status.FAILED:
-            raise _failed(seen)
-        case Status.EXPIRED:
-            raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
         case _:
             if seen.status is Status.UNKNOWN and order.key not in bench.puzzled:  # say so once
                 event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
@@ -221,13 +218,9 @@ ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.
 def relocate(bench: Bench, order: Order) -> Order:
     """Look where the order is at the service and go on from there."""
     seen = bench.look(order)
-    match seen.status:
-        case Status.PENDING:
-            return _go_back(bench, order)
-        case Status.FAILED:
-            raise _failed(seen)
-        case Status.EXPIRED:
-            raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
+    _require_alive(seen)
+    if seen.status is Status.PENDING:
+        return _go_back(bench, order)
     if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
         raise Retry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     order = order.having(files=_with_hashes(bench, order.having(files=_with_ids(order, seen.inputs))))
@@ -261,11 +254,15 @@ def _go_back(bench: Bench, order: Order) -> Order:
     return bench.journal.advance(order, _S.CREATED, **facts)
 
 
-def _failed(seen: Look) -> FailedAtService:
-    code = seen.failure.code if seen.failure else ""
-    message = seen.failure.message if seen.failure else ""
-    words = f" It says: {message}" if message else ""
-    return FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
+def _require_alive(seen: Look) -> None:
+    """Raise for an order that has come to its end there without a result, or whose result is gone."""
+    if seen.status is Status.EXPIRED:
+        raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
+    if seen.status is Status.FAILED:
+        code = seen.failure.code if seen.failure else ""
+        message = seen.failure.message if seen.failure else ""
+        words = f" It says: {message}" if message else ""
+        raise FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
 
 
 def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exception]]:
