@@ -124,6 +124,26 @@ def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -
     assert [link for link in sandbox.links if link in daemon.log()] == []
 
 
+@pytest.mark.slow
+def test_pushes_that_come_twice_forged_or_late_are_counted_and_cost_no_picture(
+    studio: Pushed, sandbox: Sandbox
+) -> None:
+    sandbox.push_retry_seconds = (0.1, 0.1)
+    assert studio.webhook("register")[0] == DONE
+    with studio.daemon():
+        sandbox.faults.add("push", "duplicate")
+        deliver(studio, "twice.jpg")
+        wait_until(lambda: studio.pushes()["duplicate"] == 1)
+        sandbox.faults.add("push", "wrong_signature")
+        deliver(studio, "forged.jpg")
+        wait_until(lambda: studio.pushes()["wrong_signature"] == 3)  # each retry as well
+        sandbox.faults.add("push", "late", seconds=10.0)
+        deliver(studio, "late.jpg")
+        wait_until(lambda: studio.pushes()["late"] == 1)
+    assert sandbox.requests_by_operation()["status"] <= 12
+    assert (sandbox.paid, sandbox.sins) == (3, [])
+
+
 def test_the_secret_is_stored_for_its_owner_alone_and_shown_to_nobody(studio: Pushed) -> None:
     code, said = studio.webhook("register")
     secret = studio.secret_file.read_text(encoding="ascii").strip()
