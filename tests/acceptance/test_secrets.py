@@ -6,8 +6,10 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -313,3 +315,20 @@ def test_an_exception_that_quotes_a_whole_link_is_logged_without_its_signature(
             assert "Traceback (most recent call last)" in daemon.log()
             assert "?…" in daemon.log() or "?\\u2026" in daemon.log()
             journey.say_all("one.jpg")
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="nobody here may leave a core dump")
+@pytest.mark.parametrize("words", [("run", "--once"), ("reconcile",)])
+def test_a_command_that_has_the_key_leaves_no_core_dump(tmp_path: Path, words: tuple[str, ...]) -> None:
+    with Sandbox() as sandbox:
+        sandbox.faults.add("any", "hang", times=None, seconds=60)  # so that there is time to look
+        studio = Studio(tmp_path, sandbox.url)
+        studio.drop("one.jpg")
+        process = subprocess.Popen(studio.command(*words), env=studio.environ(), stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: sandbox.requests)
+            limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="ascii")
+            assert re.search(r"Max core file size +0 +0 ", limits)
+        finally:
+            process.kill()
+            process.wait()
