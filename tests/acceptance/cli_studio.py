@@ -155,5 +155,6 @@ def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
 
 def files_in(folder: Path) -> list[str]:
     """Return what lies there for people, by its name below the folder."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    everything = (Path(at, name) for at, _, names in os.walk(folder) for name in names)  # rglob fails when one goes
+    found = (path.relative_to(folder) for path in everything if path.is_file())
     return sorted(str(path) for path in found if not any(part.startswith(".") for part in path.parts))

@@ -147,6 +147,32 @@ def test_while_blocked_it_probes_in_turn_says_why_and_goes_on_by_itself(
     assert sandbox.sins == []
 
 
+def test_a_refused_key_costs_one_request_at_a_time_however_many_orders_are_under_way(
+    sandbox: Sandbox, notified: Notified, tmp_path: Path
+) -> None:
+    sandbox.processing_seconds = 3.0
+    api = {"base_url": sandbox.url, "blocked_probe_seconds": PROBE_SECONDS}
+    studio = opened(tmp_path, sandbox, notified)
+    studio.configure(api=api, max_files_per_order=1)
+    with studio.daemon():
+        for number, name in enumerate(NAMES[1:]):
+            studio.drop(name, PICTURE + bytes([number]))
+        wait_until(lambda: sandbox.paid == len(NAMES))
+        sandbox.keys = ["sk_another"]
+        studio.drop("late.jpg", PICTURE + b"late")
+        wait_until(lambda: notified.status.startswith("BLOCKED"))
+        before = len(sandbox.requests)
+        wait_until(lambda: len(sandbox.requests) >= before + 6)
+        times = sorted(record.time for record in sandbox.requests[before:])
+        assert files_in(studio.folder("quarantine")) == []
+        sandbox.keys = None
+        wait_until(lambda: files_in(studio.folder("outbox")) == sorted([*NAMES, "late.jpg"]))
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    assert min(gaps) > PROBE_SECONDS * 0.9, gaps
+    assert set(sandbox.paid_files.values()) == {1}
+    assert sandbox.sins == []
+
+
 def test_a_hangup_while_blocked_tries_once_at_once(
     sandbox: Sandbox, notified: Notified, refusal: Refusal, tmp_path: Path
 ) -> None:

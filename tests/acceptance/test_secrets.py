@@ -2,10 +2,14 @@
 
 import base64
 import contextlib
+import http.client
 import json
 import os
 import re
+import resource
 import signal
+import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,13 +19,14 @@ from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 from cli_studio import Studio, files_in, wait_until
 from typing_extensions import override
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 KEYS = {"live": "sk_live_c4n4ry0f7h3k3y", "test": "sk_test_c4n4ry0f7h3k3y"}
 ECHO = "5ec4e7519na7u4e0f7h3m3ss4ge"  # a signature that the service quotes in its messages
@@ -81,10 +86,14 @@ class Search:
 
     def look_through_disk(self) -> None:
         secrets = self.secrets()
-        for path in self.root.rglob("*"):
+        for path in self._everything():
             with contextlib.suppress(OSError):  # gone again
                 content = path.read_bytes() if path.is_file() and path.suffix != ".yaml" else b""
                 self._look(str(path.relative_to(self.root)), content + os.fsencode(path.name), secrets)
+
+    def _everything(self) -> Iterator[Path]:
+        for folder, folders, files in os.walk(self.root):  # goes on where a folder has gone meanwhile; rglob does not
+            yield from (Path(folder, name) for name in (*folders, *files))
 
     def _look(self, where: str, content: bytes, secrets: list[bytes]) -> None:
         self.searched += 1
@@ -116,6 +125,7 @@ class Journeys:
     studio: Program
     sandbox: Sandbox
     search: Search
+    port: int  # of the page
     dropped: int = 0
 
     def drop(self, *names: str) -> None:
@@ -143,6 +153,23 @@ class Journeys:
         for words in (["status"], ["status", "--json"], ["status", "--prometheus"], ["check"]):
             self.say(*words)
         self.say("explain", str(self.studio.folder("inbox") / name))
+
+    def look_back(self) -> None:
+        for words in (["history", "--csv"], ["history", "--json"], ["verify", "--all"], ["reconcile"]):
+            self.say(*words)
+        for words in (["release", "photos"], ["run", "--once", "--dry-run"]):
+            self.say(*words)
+
+    def show_all(self) -> None:
+        """Ask the running daemon for all that its page tells."""
+        for path in ("", "main", "healthz", "metrics", "api/status", "thumbnails/0", "release"):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            with contextlib.closing(connection):
+                connection.request("GET", f"/{path}")
+                answer = connection.getresponse()
+                told = str(answer.getheaders()).encode() + answer.read()
+            assert len(told) > 100
+            self.search.look_at(f"/{path}", told)
 
     # --- the journeys
 
@@ -180,6 +207,7 @@ class Journeys:
         self.drop("quoted.jpg")
         self.await_end_of("quoted.jpg")
         self.sandbox.faults.clear()
+        self.show_all()
 
     def quarantine_and_retry(self) -> None:
         self.drop("bad_fail.jpg")
@@ -201,6 +229,8 @@ class Journeys:
         self.drop("blocked.jpg")
         wait_until(lambda: "service.blocked" in log())
         self.say_all("blocked.jpg")
+        self.look_back()
+        self.show_all()
         self.sandbox.faults.clear()
         reload()
         self.await_end_of("blocked.jpg")
@@ -218,6 +248,11 @@ class Journeys:
         self.studio.config.write_text(good)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 @contextlib.contextmanager
 def journeys(tmp_path: Path, kind: str) -> Iterator[Journeys]:
     key = KEYS[kind]
@@ -225,9 +260,12 @@ def journeys(tmp_path: Path, kind: str) -> Iterator[Journeys]:
     with Sandbox(keys=[key], **options) as sandbox:  # type: ignore[arg-type] # floats all
         studio = Program(tmp_path, sandbox.url, environment={"BIZMORI_API_KEY": key})
         studio.configure({"blocked_probe_seconds": 1})
+        port = free_port()
+        tree = yaml.safe_load(studio.config.read_text(encoding="utf-8")) | {"http": {"listen": f"127.0.0.1:{port}"}}
+        studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
         search = Search(tmp_path, sandbox, key)
         with search.going_on():
-            yield Journeys(studio, sandbox, search)
+            yield Journeys(studio, sandbox, search, port)
         assert sandbox.links
         assert search.found == set()
 
@@ -277,3 +315,20 @@ def test_an_exception_that_quotes_a_whole_link_is_logged_without_its_signature(
             assert "Traceback (most recent call last)" in daemon.log()
             assert "?…" in daemon.log() or "?\\u2026" in daemon.log()
             journey.say_all("one.jpg")
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="nobody here may leave a core dump")
+@pytest.mark.parametrize("words", [("run", "--once"), ("reconcile",)])
+def test_a_command_that_has_the_key_leaves_no_core_dump(tmp_path: Path, words: tuple[str, ...]) -> None:
+    with Sandbox() as sandbox:
+        sandbox.faults.add("any", "hang", times=None, seconds=60)  # so that there is time to look
+        studio = Studio(tmp_path, sandbox.url)
+        studio.drop("one.jpg")
+        process = subprocess.Popen(studio.command(*words), env=studio.environ(), stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: sandbox.requests)
+            limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="ascii")
+            assert re.search(r"Max core file size +0 +0 ", limits)
+        finally:
+            process.kill()
+            process.wait()

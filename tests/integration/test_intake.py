@@ -705,3 +705,25 @@ def test_a_faulty_folder_closes_the_inbox_until_it_is_back(build: Build, caplog:
     shop.look(10.0)
     assert len(told(caplog, "inbox.back")) == 1
     assert names(shop) == ["a.jpg"]
+
+
+def test_what_fails_while_the_inbox_is_said_to_be_back_closes_it_again(
+    build: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "watchfolder")
+    shop = build()
+    shop.look(0.0)
+    shop.intake.report(FolderFault("the first", code="EIO"))
+
+    def report_once_more(record: logging.LogRecord) -> bool:
+        if record.msg == "inbox.back" and not told(caplog, "inbox.back"):
+            shop.intake.report(FolderFault("the second", code="EIO"))
+        return True
+
+    caplog.handler.addFilter(report_once_more)
+    shop.intake.reopen(1.0)
+    caplog.handler.removeFilter(report_once_more)
+    assert not shop.intake.is_open
+    shop.intake.reopen(2.0)
+    assert shop.intake.is_open
+    assert [fact["reason"] for fact in told(caplog, "inbox.waits")] == ["the first", "the second"]

@@ -266,6 +266,7 @@ def test_every_name_with_every_suffix_fits_and_keeps_its_extension(name: str, li
         ("a\nb/c\\d/\udcff.jpg", "a_b/c_d/_.jpg", "a_b/c_d/_.jpg"),
         ("ends. /x .", "ends__/x__", "ends_/x_"),
         ("CON.jpg", "_CON.jpg", "_CON.jpg"),
+        ("nul/ü.jpg", "_nul/ü.jpg", "_nul/u.jpg"),
         ("사진:1.jpg", "사진_1.jpg", "_1.jpg"),
     ],
 )

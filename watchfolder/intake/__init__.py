@@ -82,9 +82,10 @@ class Intake:
 
         The log is told by `reopen`, which looks for the cause: what one step met may be only its consequence.
         """
-        self.is_open = False
-        self.fault = fault
-        self._needs = needs
+        with self._guard:
+            self.is_open = False
+            self.fault = fault
+            self._needs = needs
 
     def counts(self) -> dict[str, int]:
         """Return how many files there are by answer."""
@@ -113,17 +114,19 @@ class Intake:
             self._require()
             self._claims.recover()
         except FolderFault as fault:
+            self.fault = fault
             self._tell(fault)
             return now + _FAULT_SECONDS
-        if self.fault is not None:
+        with self._guard:  # before a word is said: what a step reports meanwhile closes the inbox anew
+            passed, self.fault = self.fault, None
+            self.is_open = True
+            self._needs = 0
+        if passed is not None:
             if not self._fault_told:
-                self._tell(self.fault)  # it has passed already
+                self._tell(passed)
             event("inbox.back", inbox=self.inbox.name)
-        self.is_open = True
         self._scan_at = now
-        self.fault = None
         self._fault_told = ""
-        self._needs = 0
         return now
 
     def beat(self, now: float) -> float:
@@ -155,11 +158,10 @@ class Intake:
         try:
             self._require()
         except FolderFault as cause:
-            fault = cause
+            self.fault = fault = cause
         self._tell(fault)
 
     def _tell(self, fault: FolderFault) -> None:
-        self.fault = fault
         if fault.reason != self._fault_told:  # one line when it goes; another reason for the same absence is no other
             name, level = ("inbox.waits_on", logging.INFO) if self._fault_told else ("inbox.waits", logging.WARNING)
             event(name, level, inbox=self.inbox.name, reason=fault.reason, code=fault.code)
