@@ -165,6 +165,7 @@ def test_a_queue_for_a_hung_service_has_an_end(daemon: Daemon, monkeypatch: pyte
     monkeypatch.setattr(watch, "_HOLD_DOWN", timedelta())
     monkeypatch.setattr(watch, "QUIET_SECONDS", 0.001)
     monkeypatch.setattr(courier, "ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(courier, "TRY_AGAIN_SECONDS", (3600.0,))
     with receiving("hangs") as hung:
         daemon.alarms.follow(daemon.config(hung))
         for number in range(1, 60):
