@@ -61,6 +61,8 @@ _SHORT = {  # one case in so many
     "death: re-key: key taken": 30,
     "death: release: changed": 40,
     "death: plain share": 30,
+    "death: reuse": 20,
+    "death: twins": 60,
     "an error once: one file": 40,
     "an error that lasts: one file": 80,
     "an error in one inbox, not the other": 40,
