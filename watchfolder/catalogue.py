@@ -45,6 +45,7 @@ ON CONFLICT DO UPDATE SET result_size = excluded.result_size, result_sha256 = ex
 """
 _SAME = "size = ? AND kind = ? AND strength = ?"
 _PIECE_BYTES = 1 << 20  # of the history in one transaction
+_LONGEST_LINE = 64 << 20  # bytes; an order of a hundred files has some 60 KiB
 _MOST_FOUND = 16  # deliveries of the same bytes, the latest first
 _PATIENCE_SECONDS = 60.0  # so long a life waits for its catalogue before it takes what it cannot look up
 _BRIEF_SECONDS = 5.0  # and so long for one that could not be opened or written: that may pass
@@ -275,6 +276,8 @@ class Catalogue:
                 whole = piece.rfind(b"\n") + 1
                 if whole or begin + length >= end:
                     return piece[:whole]
+                if length >= _LONGEST_LINE:  # none of ours: passed over piece by piece
+                    return piece
                 length *= 2
 
 

@@ -56,6 +56,8 @@ _SHORT = {  # one case in so many
     "death: three files": 60,
     "death: three in one order": 60,
     "death: split": 60,
+    "death: reuse": 20,
+    "death: twins": 60,
     "death: quarantine: failed": 30,
     "death: retry": 15,
     "death: re-key: key taken": 30,

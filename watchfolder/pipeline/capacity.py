@@ -69,8 +69,8 @@ class Capacity:
             return 0 if holding or self._has_live_order() else 1
         if self._doubt.fault is not None:  # a picture that has not failed yet tells more than one that has
             return 0 if self._has_live_order(fresh=True) else 1
-        if any(order.inbox == inbox and order.state is State.CLAIMED and not order.trouble for order in holding):
-            return 0  # until it is created, files wait to be more in the next one
+        if any(order.inbox == inbox and _is_soon_created(order) for order in holding):
+            return 0  # until then, files wait to be more in the next one
         wanting = sum(room.wanted_at > now - tempo.WANTS_SECONDS for room in self.rooms.values())
         share = max(1, -(-self._most_orders // max(1, wanting)))
         held = Counter(order.inbox for order in holding)
@@ -127,6 +127,11 @@ class Capacity:
             order.state in ASKS_SERVICE and order.inbox in self.rooms and not (fresh and order.failed_since)
             for order in self._journal.orders()
         )
+
+
+def _is_soon_created(order: Order) -> bool:
+    """Is nothing in its way? One that failed waits, and so does one during whose step the process died."""
+    return order.state is State.CLAIMED and not order.trouble and not order.deaths
 
 
 def _ask_reads(room: Room) -> None:
