@@ -20,7 +20,7 @@ torture: $(READY)
 	@$(VENV)/bin/pip install --quiet --quiet --editable '.[fuzz]' || echo 'atheris cannot be had here: no fuzzing'
 	@$(VENV)/bin/pytest -q -m thorough --thorough
 
-# Writes docs/performance.md, in a quarter of an hour on a quiet machine; SHORT=1 only prints, smaller, in five minutes.
+# Writes docs/performance.md, in twenty minutes on a quiet machine; SHORT=1 only prints, smaller, in five.
 bench: $(READY)
 	@$(VENV)/bin/python benchmarks $(if $(SHORT),--short)
 

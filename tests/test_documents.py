@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from watchfolder.config import ApiSection, Config, HttpSection, Inbox
+from watchfolder.config import ApiSection, Config, HttpSection, Inbox, WebhookSection
 from watchfolder.order import TRANSITIONS, State
 
 ROOT = Path(__file__).parents[1]
@@ -44,10 +44,12 @@ def test_the_readme_shows_what_help_says() -> None:
     assert block_after("$ watchfolder --help") == normalised(said.stdout.splitlines())
 
 
+_SECTIONS = {"api", "inboxes", "http", "webhook"}
 FIELDS = {
     **{f"api.{name}": ApiSection.model_fields[name] for name in ApiSection.known_keys()},
-    **{name: Config.model_fields[name] for name in Config.known_keys() if name not in {"api", "inboxes", "http"}},
+    **{name: Config.model_fields[name] for name in Config.known_keys() if name not in _SECTIONS},
     **{f"http.{name}": HttpSection.model_fields[name] for name in HttpSection.known_keys()},
+    **{f"webhook.{name}": WebhookSection.model_fields[name] for name in WebhookSection.known_keys()},
     **{f"inboxes.NAME.{name}": Inbox.model_fields[name] for name in Inbox.known_keys()},
 }
 

@@ -19,6 +19,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 
+NOT_KNOWN = "not the folder we know: is the share mounted?"
 TOKEN = ".watchfolder-id"  # noqa: S105 - a mark, no secret
 OWNER = "owner.json"
 _LIMIT = 1 << 20
@@ -55,7 +56,7 @@ class Folders:
         known = self._tokens[path]
         if found is None:
             way_out = f"if this is the right folder after all, run: watchfolder check --accept {path}"
-            raise FolderFault(f"{path}: not the folder we know: is the share mounted? ({way_out})", code="NO_TOKEN")
+            raise FolderFault(f"{path}: {NOT_KNOWN} ({way_out})", code="NO_TOKEN")
         if found != known:
             way_out = f"if it may be used, run: watchfolder check --accept {path}"
             raise FolderFault(f"{path}: another folder lies in its place ({way_out})", code="OTHER_TOKEN")
@@ -161,7 +162,7 @@ def _require_writable(path: str) -> None:
     if disk.is_writable(path):
         return
     if disk.is_read_only(path):
-        raise FolderFault(f"{path}: it is read-only", code="EROFS")
+        raise FolderFault(f"{path}: {disk.READ_ONLY}", code="EROFS")
     rights = disk.describe_rights(Place(*os.path.split(path)))
     raise FolderFault(f"{path}: we may not write there ({rights})", code="EACCES")
 

@@ -39,11 +39,11 @@ def utc_now() -> datetime:
 class Journal:
     """The orders of one state directory. Safe for many threads as long as each order is in one thread's hands."""
 
-    def __init__(self, state_dir: str, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, state_dir: str, now: Callable[[], datetime] = utc_now, tally: Tally | None = None) -> None:
         self.state_dir = state_dir
         self.instance = ""
         self.suspects: frozenset[str] = frozenset()  # orders whose step was under way when the process died
-        self.tally = Tally(State)
+        self.tally = tally or Tally(State)
         self._now = now
         self._orders: dict[str, Order] = {}
         self._guard = threading.Lock()
@@ -309,4 +309,6 @@ def _history_line(order: Order) -> bytes:
         "reason": order.why.reason if order.why else None,
         "code": order.why.code if order.why else None,
     }
+    if order.reused_from is not None:  # it cost nothing, and no order at the service belongs to it
+        line["reused_from"] = order.reused_from
     return json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode()

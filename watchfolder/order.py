@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote_to_bytes
 
@@ -27,6 +28,7 @@ class State(StrEnum):
     """A fact that is already durable. The verb between two facts is a step of the pipeline."""
 
     CLAIMING = "claiming"
+    MATCHED = "matched"
     CLAIMED = "claimed"
     CREATED = "created"
     UPLOADED = "uploaded"
@@ -41,7 +43,8 @@ class State(StrEnum):
 
 _S = State
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    _S.CLAIMING: frozenset({_S.CLAIMED, _S.RELEASED, _S.QUARANTINING}),
+    _S.CLAIMING: frozenset({_S.MATCHED, _S.CLAIMED, _S.RELEASED, _S.QUARANTINING}),
+    _S.MATCHED: frozenset({_S.DELIVERED, _S.RELEASED, _S.QUARANTINING}),
     _S.CLAIMED: frozenset({_S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.CREATED: frozenset({_S.UPLOADED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.UPLOADED: frozenset({_S.CONFIRMED, _S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
@@ -55,7 +58,12 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 """What may follow what; the journal refuses the rest. The diagram in docs/architecture.md is pinned to it by a test."""
 
-UNPAID = frozenset({_S.CLAIMING, _S.CLAIMED, _S.CREATED, _S.UPLOADED})
+UNPAID = frozenset({_S.CLAIMING, _S.MATCHED, _S.CLAIMED, _S.CREATED, _S.UPLOADED})
+
+
+@lru_cache(4096)  # an order of many is written again and again, with the names of all its files
+def _written_name(name: str) -> str:
+    return quote(os.fsencode(name), safe=_READABLE)
 
 
 def _read_name(value: object, info: ValidationInfo) -> object:
@@ -67,7 +75,8 @@ def is_base_name(value: str) -> bool:
     return value not in {"", ".", ".."} and not {"/", "\0"} & set(value)
 
 
-def _stays_inside(value: str) -> str:
+def stays_inside(value: str) -> str:
+    """Return the relative name. Raises ValueError for one that leads out of its folder."""
     if not all(map(is_base_name, value.split("/"))):
         raise ValueError("not a name inside a folder")
     return value
@@ -82,8 +91,8 @@ def _is_uuid4(value: str) -> str:
 RelativeName = Annotated[
     str,
     BeforeValidator(_read_name),
-    AfterValidator(_stays_inside),
-    PlainSerializer(lambda name: quote(os.fsencode(name), safe=_READABLE), when_used="json"),
+    AfterValidator(stays_inside),
+    PlainSerializer(_written_name, when_used="json"),
 ]
 """A path below a folder, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
 
@@ -145,6 +154,7 @@ class Order(Record):
     times: dict[State, AwareDatetime] = {}  # when each state was last reached
     order_id: str | None = None
     source: Key | None = None  # the superseded order whose work folder holds the files
+    reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought
     half_of: Key | None = None  # the order that failed and was split, this being one of its halves
     failed_since: AwareDatetime | None = None  # it failed while every order did: perhaps no fault of its pictures
     children: tuple["Order", ...] = ()  # of a superseded order

@@ -1,8 +1,9 @@
 """What the running daemon knows and the journal does not, as it lies in `<state_dir>/status.json` for the console."""
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 FILE = "status.json"
+NO_ANSWER = "the service does not answer"  # what `is_down` means
 
 
 class Part(BaseModel):
@@ -30,8 +31,26 @@ class Counts(Part):
     requests: dict[str, dict[str, int]] = {}  # operation → outcome → how many
     sent_bytes: int = 0  # of pictures
     received_bytes: int = 0
+    pushes: dict[str, int] = {}  # what became of them → how many
     state_changes: dict[str, int] = {}  # state → how many orders have left it
     state_seconds: dict[str, float] = {}  # state → how long they were in it, all together
+    notifications: dict[str, int] = {}  # to people, by what became of them: sent, dropped
+
+
+class Disk(Part):
+    """The file system of one configured folder."""
+
+    device: int
+    free_bytes: int
+    total_bytes: int
+
+
+class Quarantined(Part):
+    """A picture that went to quarantine; its name is escaped."""
+
+    inbox: str
+    name: str
+    reason: str
 
 
 class Snapshot(Part):
@@ -48,10 +67,13 @@ class Snapshot(Part):
     limit: str = ""  # what keeps the flow from being faster now: service, plan, line, or nothing
     in_progress: int = 0  # files of orders under way
     delivered: int = 0  # files since the start
+    reused: int = 0  # of these, copied from an earlier delivery and not paid for
     quarantined: int = 0
+    last_quarantined: tuple[Quarantined, ...] = ()  # a few
     delivered_bytes: int = 0
     is_stuck: bool = False  # work stands still although its folders answer
     counts: Counts = Counts()
+    disks: dict[str, Disk] = Field(default={}, exclude=True)  # folder → its own; not in the file, for it always moves
 
     def is_same_but_for_time(self, other: "Snapshot | None") -> bool:
-        return other is not None and self.model_copy(update={"at": other.at}) == other
+        return other is not None and self.model_copy(update={"at": other.at, "disks": other.disks}) == other

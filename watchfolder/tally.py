@@ -10,6 +10,7 @@ from watchfolder.snapshot import Counts
 
 DONE = "done"
 OPERATIONS = ("create", "confirm", "order", "list", "upload", "fetch")
+NOTIFIED = ("sent", "dropped")
 OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", "broken")
 
 _T = TypeVar("_T")
@@ -22,6 +23,7 @@ class Tally:
         self._guard = threading.Lock()
         self._requests = Counter({(operation, outcome): 0 for operation in OPERATIONS for outcome in OUTCOMES})
         self._bytes = Counter({"sent": 0, "received": 0})
+        self._notifications = Counter(dict.fromkeys(NOTIFIED, 0))
         self._changes: Counter[str] = Counter(dict.fromkeys(states, 0))
         self._seconds: dict[str, float] = dict.fromkeys(self._changes, 0.0)
 
@@ -44,6 +46,10 @@ class Tally:
         with self._guard:
             self._bytes[direction] += size
 
+    def notified(self, outcome: str) -> None:
+        with self._guard:
+            self._notifications[outcome] += 1
+
     def lasted(self, state: str, seconds: float) -> None:
         with self._guard:
             self._changes[state] += 1
@@ -59,6 +65,7 @@ class Tally:
                 sent_bytes=self._bytes["sent"],
                 received_bytes=self._bytes["received"],
                 state_changes=dict(self._changes),
+                notifications=dict(self._notifications),
                 state_seconds={state: round(seconds, 3) for state, seconds in self._seconds.items()},
             )
 

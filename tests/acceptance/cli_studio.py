@@ -49,7 +49,12 @@ class Studio:
     ) -> None:
         """Write the configuration, with changes."""
         paths = {name: str(self.root / name) for name in ("outbox", "quarantine", "originals")}
-        inbox = {"path": str(self.root / "inbox"), **paths, "settle_seconds": 0.2, "scan_seconds": 1, **photos}
+        quick = {
+            "settle_seconds": 0.2,
+            "scan_seconds": 1,
+            "duplicates": "again",
+        }  # most drop one picture, over and over
+        inbox = {"path": str(self.root / "inbox"), **paths, **quick, **photos}
         tree = {
             "api": {"base_url": self.url, "requests_per_minute": 0, **(api or {})},
             "state_dir": str(self.root / "state"),

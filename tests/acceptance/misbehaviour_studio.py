@@ -70,6 +70,20 @@ def shortened(pace: Pace = QUICK) -> Iterator[None]:
         yield
 
 
+class Ending:
+    """An onlooker that ends the daemon when it sees what it waits for."""
+
+    def __init__(self, is_seen: Callable[[Snapshot], object]) -> None:
+        self._is_seen = is_seen
+
+    def follow(self, config: Config) -> None:
+        del config  # it sees the same, whatever is worked by
+
+    def see(self, snapshot: Snapshot) -> None:
+        if self._is_seen(snapshot):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 @dataclass
 class Witness(logging.Handler):
     """Hears each log line in the thread that says it, before anything can follow from it."""
@@ -127,7 +141,13 @@ class Studio:
 
     def config(self) -> Config:
         folders = {name: str(self.root / name) for name in ("outbox", "quarantine", "originals")}
-        inbox = {"name": "photos", "path": str(self.root / "inbox"), **folders, "settle_seconds": 0.0}
+        inbox = {
+            "name": "photos",
+            "path": str(self.root / "inbox"),
+            **folders,
+            "settle_seconds": 0.0,
+            "duplicates": "again",
+        }
         api = {"base_url": self.url or self.sandbox.url, "key": self.sandbox.key, "requests_per_minute": 0}
         whole = Config.model_validate(
             {
@@ -150,12 +170,8 @@ class Studio:
         clock = threading.Timer(seconds, late.set)
         clock.start()
 
-        def watch(snapshot: Snapshot) -> None:
-            if late.is_set() or until(snapshot):
-                os.kill(os.getpid(), signal.SIGTERM)
-
         try:
-            daemon.run(self.config(), self.config, watch_progress=watch)
+            daemon.run(self.config(), self.config, onlookers=[Ending(lambda seen: late.is_set() or until(seen))])
         finally:
             clock.cancel()
         assert not late.is_set(), f"it did not come true in {seconds} s"

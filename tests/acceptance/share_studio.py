@@ -166,7 +166,8 @@ def _settings(made: ShareStudio, inbox: str) -> dict[str, object]:
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     paths = {"path" if role == "inbox" else role: str(folder) for role, folder in folders.items()}
-    return paths | {"settle_seconds": 0.2, "scan_seconds": 1, "max_files_per_order": 1}  # each is paid for once
+    each = {"max_files_per_order": 1, "duplicates": "again"}  # each is paid for once
+    return paths | {"settle_seconds": 0.2, "scan_seconds": 1} | each
 
 
 def skip_unless_possible(*, is_network: bool) -> None:

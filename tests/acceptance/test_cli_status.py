@@ -24,7 +24,7 @@ KEYS = {
     "": {
         *("at", "headline", "is_running", "pid", "version", "started", "state_dir", "service", "limit"),
         *("inboxes", "orders", "deferred", "counts", "held", "held_files", "quarantine", "faults", "broken_entries"),
-        *("delivered", "delivered_bytes", "schema"),
+        *("delivered", "reused", "delivered_bytes", "schema"),
     },
     "service": {"state", "reason", "code", "since"},
     "inbox": {

@@ -12,13 +12,15 @@ from typing import Any
 
 from watchfolder.api import Service
 from watchfolder.api.transport import Pace
+from watchfolder.catalogue import Catalogue
 from watchfolder.config import Config, Inbox
 from watchfolder.folders import Folders
-from watchfolder.intake import Claims, Desk, Intake
+from watchfolder.intake import Begun, Claims, Desk, Intake
 from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
+from watchfolder.pushes import Pushes
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -44,6 +46,7 @@ class Shop:
         whole = {name: settings.pop(name) for name in ("give_up_after_hours", "orders_in_flight") if name in settings}
         self.top, self.ahead, self.pace = top, 0.0, settings.pop("pace", QUICK)
         settings = {"settle_seconds": 0.0, "scan_seconds": 1.0, "watch": "polling"} | settings
+        settings = {"duplicates": "again"} | settings  # most tests drop one picture, over and over
         self.config = Config.model_validate(
             {
                 "api": api,
@@ -53,6 +56,7 @@ class Shop:
             }
         )
         self.journal = Journal(str(top / "state"))
+        self.pushes = Pushes()
         self.open()
 
     def _inbox(self, name: str, count: int, settings: dict[str, Any]) -> Inbox:
@@ -69,16 +73,20 @@ class Shop:
         self.journal.open()
         self.folders = Folders(self.config.state_dir, self.journal.instance)
         self.service = Service(self.config.api, transfers=4, stop=self.stop, pace=self.pace)
-        self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None)
-        lanes = Lanes(4)
+        self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None, self.pushes)
+        self.catalogue = Catalogue(self.config.state_dir)
+        if any(inbox.duplicates != "again" for inbox in self.config.inboxes.values()):
+            self.catalogue.begin()
+        outbox_of = self.pipeline.capacity.outbox_of
+        begun, shared = Begun(self.catalogue, outbox_of), (self.service, Lanes(4), self.catalogue, outbox_of)
         self.intakes: dict[str, Intake] = {}
         rooms = {}
         for name, inbox in self.config.inboxes.items():
             publisher = Publisher(inbox, self.journal, self.folders)
-            claims = Claims(inbox, self.config.api.kind, self.journal, self.folders, publisher)
+            claims = Claims(inbox, self.config.api.kind, self.journal, self.folders, publisher, begun)
             desk = Desk(self.pipeline.capacity.orders, self.pipeline.capacity.files, lambda _order: None)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
-            bench = Bench(inbox, self.journal, self.folders, publisher, self.service, lanes)
+            bench = Bench(inbox, self.journal, self.folders, publisher, *shared)
             rooms[name] = Room(bench, intake, lambda: None, 8)
         self.pipeline.rooms = rooms
 
@@ -88,6 +96,7 @@ class Shop:
         assert self.pipeline.drain(time.monotonic() + 20)
         self.pipeline.close()
         self.service.close()
+        self.catalogue.close()
         self.journal.close()
 
     def live_again(self) -> None:

@@ -99,6 +99,23 @@ def test_outcomes_are_given_as_they_arrive_and_exceptions_are_outcomes() -> None
     assert seen == {0: 0, 1: 10, 3: 30}
 
 
+def test_what_arrives_waits_for_others_on_their_way_and_the_last_for_none() -> None:
+    began = time.monotonic()
+    with closing(side_by_side(lambda index: time.sleep(index / 50), range(10), most=10, gather_seconds=30)) as arrivals:
+        assert [len(group) for group in arrivals] == [10]
+    assert time.monotonic() - began < 15
+
+
+def test_what_has_arrived_waits_no_longer_than_that() -> None:
+    last = threading.Event()
+    with closing(
+        side_by_side(lambda index: index and last.wait(10), range(2), most=2, gather_seconds=0.01)
+    ) as arrivals:
+        assert next(arrivals) == [(0, 0)]
+        last.set()
+        assert next(arrivals) == [(1, True)]
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_none_and_one_need_no_threads(count: int) -> None:
     before = threading.active_count()
@@ -128,3 +145,24 @@ def test_once_closed_nothing_is_begun_and_what_was_under_way_is_dropped() -> Non
         threading.Timer(0.05, go_on.set).start()
     assert begun == [0, 1, 2]
     assert sorted(dropped) == [1, 2]
+
+
+def test_once_it_is_enough_nothing_is_begun_and_what_was_under_way_still_arrives() -> None:
+    begun, dropped, enough, go_on = list[int](), list[int](), threading.Event(), threading.Event()
+
+    def work(index: int) -> int:
+        begun.append(index)
+        if index:
+            assert go_on.wait(10)
+        return index
+
+    with closing(side_by_side(work, range(50), most=2, enough=enough, drop=dropped.append)) as arrivals:
+        assert next(arrivals) == [(0, 0)]
+        while len(begun) < 3:
+            time.sleep(0.001)
+        enough.set()
+        go_on.set()
+        late = sorted(each for group in arrivals for each in group)
+    assert begun == [0, 1, 2]
+    assert late == [(1, 1), (2, 2)]
+    assert dropped == []

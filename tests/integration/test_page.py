@@ -28,6 +28,7 @@ from watchfolder.console import status as states
 from watchfolder.console.page import Page
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, State
+from watchfolder.pushes import Pushes
 from watchfolder.sandbox.pictures import sample
 from watchfolder.snapshot import InboxSnapshot, Snapshot
 
@@ -130,7 +131,7 @@ def served(tmp_path: Path) -> Iterator[House]:
 
 class serve:  # noqa: N801 - reads as a verb
     def __init__(self, root: Path) -> None:
-        self._house = House(root, free_port(), Page(config.HttpSection()))
+        self._house = House(root, free_port(), Page(config.HttpSection(), Pushes()))
 
     def __enter__(self) -> House:
         return self._house

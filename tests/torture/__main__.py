@@ -47,6 +47,8 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "originals deleted",
     "plain share",
     "plain share: quarantine",
+    "reuse",
+    "twins",
 )
 _INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share")
 _SHORT = {  # one case in so many
@@ -78,6 +80,8 @@ _RECOVERED_FROM = {  # of the thousands of pairs of deaths, one in so many
     "re-key: key taken": 7,
     "release: changed": 7,
     "split": 28,
+    "reuse": 28,
+    "twins": 28,
 }
 
 

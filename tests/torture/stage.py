@@ -80,7 +80,7 @@ class Stage:
         self.traits = Trait.COUNT_SENDS
         for folder in self.elsewhere.values():
             shutil.rmtree(folder, ignore_errors=True)
-        self.elsewhere, self.settings = {}, {}
+        self.elsewhere, self.settings = {}, {"duplicates": "again"}  # but for the stories that are about that
         self.foreign, self.more_inboxes = {}, ""
         shutil.rmtree(self.root, ignore_errors=True)
         for name in ("inbox", "outbox", "quarantine", "state"):

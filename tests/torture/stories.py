@@ -162,6 +162,53 @@ def _plain_share_quarantine(stage: Stage) -> Outcome:
     return _fails_at_the_service(stage)
 
 
+def _dropped_again(stage: Stage, **settings: object) -> tuple[Picture, Picture]:
+    """Bring one the whole way, then drop its bytes again under another name."""
+    stage.settings |= {"duplicates": "reuse"} | settings
+    first = picture("a.jpg", 1)
+    stage.drop(first)
+    ending = stage.run()
+    assert ending.word == "done", ending
+    again = replace(first, name="sub folder/b.jpg", paid=0)
+    stage.drop(again)
+    return first, again
+
+
+def _is_reused(stage: Stage) -> Outcome:
+    both = _dropped_again(stage)
+    return lambda: both
+
+
+def _is_reused_without_catalogue(stage: Stage) -> Outcome:
+    """It is made anew from the history meanwhile."""
+    both = _dropped_again(stage)
+    for file in (stage.root / "state").glob("catalogue.sqlite*"):
+        file.unlink()
+    return lambda: both
+
+
+def _is_no_longer_there(stage: Stage) -> Outcome:
+    """A person has put as many other bytes in the place of what was delivered: found out by its hash, and bought."""
+    first, again = _dropped_again(stage)
+    delivered = stage.folder("outbox") / first.name
+    delivered.rename(delivered.with_name("taken out.jpg"))
+    other = bytes(len(stage.expected(first)))
+    delivered.write_bytes(other)
+    stage.foreign = {f"outbox/{first.name}": other}
+    return lambda: [replace(first, delivered_as="taken out.jpg", paid=2), again]
+
+
+def _is_quarantined_as_duplicate(stage: Stage) -> Outcome:
+    first, again = _dropped_again(stage, duplicates="quarantine")
+    return lambda: [first, replace(again, fate=Fate.QUARANTINED)]
+
+
+def _twins(stage: Stage) -> Outcome:
+    stage.settings["duplicates"] = "reuse"
+    first = picture("a.jpg", 1)
+    return _drop_all(stage, [first, replace(first, name="sub folder/b.jpg", paid=0)])
+
+
 STORIES = {
     story.name: story
     for story in (
@@ -182,6 +229,11 @@ STORIES = {
         Story("changed after confirm", _changes_after_confirm, "change after confirm"),
         Story("originals elsewhere", _originals_elsewhere),
         Story("originals deleted", _originals_deleted),
+        Story("reuse", _is_reused),
+        Story("reuse: catalogue lost", _is_reused_without_catalogue),
+        Story("reuse: delivery changed", _is_no_longer_there),
+        Story("reuse: quarantine", _is_quarantined_as_duplicate),
+        Story("twins", _twins),
         Story("plain share", _plain_share),
         Story("plain share: quarantine", _plain_share_quarantine),
     )

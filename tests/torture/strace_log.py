@@ -152,6 +152,12 @@ class Recording:
         self.operations.append(Write(handle.node, offset, texts[0][:result]))
         self._sizes[handle.node] = max(self._sizes[handle.node], offset + result)
 
+    def _take_write_at(self, arguments: str, texts: Sequence[bytes], result: int) -> None:
+        if handle := self._open.get(_number(arguments)):
+            offset = int(arguments.rpartition(",")[2])
+            self.operations.append(Write(handle.node, offset, texts[0][:result]))
+            self._sizes[handle.node] = max(self._sizes[handle.node], offset + result)
+
     def _take_link(self, arguments: str, texts: Sequence[bytes], _result: int) -> None:
         first, second = _halves(arguments)
         source, target = self._place(first, texts[0]), self._place(second, texts[1])
@@ -230,6 +236,7 @@ _TAKES: dict[str, Callable[[Recording, str, Sequence[bytes], int], None]] = {
     **dict.fromkeys(("rename", "renameat", "renameat2"), Recording._take_rename),
     **dict.fromkeys(("sendto", "sendmsg"), Recording._take_send),
     "write": Recording._take_write,
+    "pwrite64": Recording._take_write_at,
     "lseek": Recording._take_seek,
     "ftruncate": Recording._take_truncate,
 }

@@ -32,7 +32,7 @@ _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for pe
         "RECOVERY_SPREAD_SECONDS": 0.05,
         "SUSPECT_SECONDS": 0.05,
     },
-    intake: {"_FAULT_SECONDS": 0.03},
+    intake: {"_FAULT_SECONDS": 0.03, "_TWINS_SECONDS": 0.02},
     settle: {"_HINDERED_SECONDS": (0.1, 0.1)},
     look: {"_RIGHTS_SECONDS": 0.1},
     keeper: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import watchfolder.config
-from watchfolder.config import ApiSection, Config, HttpSection, Inbox, Section, find, load
+from watchfolder.config import ApiSection, Config, HttpSection, Inbox, Section, WebhookSection, find, load
 from watchfolder.config.reading import read
 from watchfolder.errors import ConfigError
 
@@ -133,12 +133,14 @@ def test_the_example_names_every_field_and_shows_the_defaults(monkeypatch: pytes
     _in_tree(tree, Config)
     _in_tree(tree["api"], ApiSection)
     _in_tree(tree["http"], HttpSection)
+    _in_tree(tree["webhook"], WebhookSection)
     _in_tree(tree["inboxes"]["photos"], Inbox)
 
 
 def test_the_example_has_a_sentence_above_every_field() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
-    names = {*Config.known_keys(), *ApiSection.known_keys(), *HttpSection.known_keys(), *Inbox.known_keys()} - {"api"}
+    sections = (Config, ApiSection, HttpSection, WebhookSection, Inbox)
+    names = {name for section in sections for name in section.known_keys()} - {"api"}
     explained = {
         line.split(":")[0].strip()
         for above, line in pairwise(lines)
@@ -200,6 +202,7 @@ def test_all_faults_are_told_at_once_each_with_its_path(write: Write) -> None:
         ("max_file_bytes", "9999999999", "must be at most 5368709120"),
         ("recursive", "'yes'", "must be true or false"),
         ("strength", "High", "must be 'low', 'standard' or 'high'"),
+        ("duplicates", "never", "must be 'again', 'reuse' or 'quarantine'"),
         ("watch", "off", "must be 'auto', 'events' or 'polling'"),
         ("path", "2024", "must be text (in quotes, where YAML takes it for something else)"),
         ("path", "''", "must be an absolute path (begin with /)"),
@@ -682,3 +685,148 @@ def test_a_password_that_others_can_read_or_guess_is_refused(
 def test_status_needs_no_password_to_be_read(write: Write) -> None:
     config = load(write(page(listen="127.0.0.1:80", password_file="/nowhere")), {}, needs_key=False)  # noqa: S106 - a path
     assert config.http.password.get_secret_value() == ""
+
+
+# The webhook
+
+
+def webhook(public_url: object = "https://photos.example.com", listen: str = "127.0.0.1:8686", **files: object) -> str:
+    settings = "".join(f"\n  {key}: {value}" for key, value in ({"public_url": public_url} | files).items())
+    return f"{page(listen=listen) if listen else inbox()}webhook:{settings}\n"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "whole"),
+    [
+        ("https://photos.example.com", "https://photos.example.com/webhooks/bizmori"),
+        ("https://photos.example.com:8443/", "https://photos.example.com:8443/webhooks/bizmori"),
+        ("https://example.com/photos/hook/", "https://example.com/photos/hook"),
+        ("http://127.0.0.1:8686", "http://127.0.0.1:8686/webhooks/bizmori"),
+        ("http://localhost:8686/x", "http://localhost:8686/x"),
+    ],
+)
+def test_where_the_service_pushes_has_a_path_of_ours_unless_it_names_one(
+    write: Write, tmp_path: Path, public_url: str, whole: str
+) -> None:
+    found = load(write(webhook(public_url, secret_file=tmp_path / "secret")), KEY).webhook
+    assert found.public_url == whole
+    assert found.secret.get_secret_value() == ""  # nothing was registered yet, and that is no fault
+
+
+@pytest.mark.parametrize(
+    "public_url",
+    [
+        "photos.example.com",
+        "http://photos.example.com",
+        "https://me:hunter2@photos.example.com",
+        "https://photos.example.com?a=b",
+        "https://photos.example.com/a?b=c",
+        "https://photos.example.com/a b",
+        "https://photos.example.com/../a%2f",
+        "https:///webhooks/bizmori",
+        "https://[::1/x",
+        5,
+    ],
+)
+def test_an_address_that_the_service_should_not_push_to_is_refused(
+    write: Write, tmp_path: Path, public_url: object
+) -> None:
+    value = f"'{public_url}'" if isinstance(public_url, str) else public_url
+    told = fault(write(webhook(value, secret_file=tmp_path / "secret")))
+    assert told.startswith("webhook.public_url: ")
+    assert "hunter2" not in told
+
+
+def test_the_secret_is_read_from_a_file_of_its_owner_alone_and_shown_nowhere(write: Write, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_0123456789\n", encoding="ascii")
+    secret.chmod(0o600)
+    config = load(write(webhook(secret_file=secret)), KEY)
+    assert config.webhook.secret.get_secret_value() == "whsec_0123456789"
+    assert "whsec" not in repr(config)
+    assert load(write(webhook(secret_file=secret)), KEY, needs_key=False).webhook.secret.get_secret_value() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        ("whsec_0123456789", 0o640, "run chmod 600"),
+        ("whsec_0123456789", 0o604, "run chmod 600"),
+        ("", 0o600, "watchfolder webhook register"),
+        ("whsec_0123456789 and more", 0o600, "watchfolder webhook register"),
+    ],
+)
+def test_a_secret_that_others_can_read_or_that_is_none_is_refused(
+    write: Write, tmp_path: Path, text: str, mode: int, words: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(text, encoding="ascii")
+    secret.chmod(mode)
+    told = fault(write(webhook(secret_file=secret)))
+    assert told.startswith("webhook.secret_file: ")
+    assert words in told
+    assert "0123456789" not in told
+
+
+def test_a_secret_file_that_is_none_is_a_fault_and_not_a_missing_one(write: Write, tmp_path: Path) -> None:
+    assert fault(write(webhook(secret_file=tmp_path))).startswith("webhook.secret_file: ")
+
+
+def test_both_ends_belong_together_and_need_a_listener(write: Write, tmp_path: Path) -> None:
+    assert fault(write(webhook())) == "webhook: secret_file: is required together with public_url"
+    assert "public_url: is required" in fault(write(f"{inbox()}webhook: {{secret_file: {tmp_path}/secret}}\n"))
+    assert "needs http.listen" in fault(write(webhook(listen="", secret_file=tmp_path / "secret")))
+    assert fault(write(f"{inbox()}webhook: {{url: x}}\n")).startswith("webhook.url: there is no such key")
+    assert load(write(f"{inbox()}webhook:\n"), KEY).webhook.public_url is None
+
+
+# Messages and the heartbeat
+
+
+def test_addresses_of_messages_are_kept_secret(write: Write) -> None:
+    text = (
+        inbox()
+        + "notify: ['ntfy://topic-c4n4ry', 'mailto://me:c4n4ry@example.com']\nheartbeat_url: https://hc.example/c4n4ry\n"
+    )
+    config = load(write(text), KEY)
+    assert [url.get_secret_value()[:4] for url in config.notify] == ["ntfy", "mail"]
+    assert config.heartbeat_url is not None
+    assert config.heartbeat_url.get_secret_value() == "https://hc.example/c4n4ry"
+    assert "c4n4ry" not in repr(config) + str(config) + config.model_dump_json()
+
+
+@pytest.mark.parametrize("url", ["c4n4ry", "c4n4ry@example.com", "'ntfy:// c4n4ry'", "'://c4n4ry'", "[c4n4ry]", "42"])
+def test_an_address_that_is_none_is_told_by_its_place_alone(write: Write, url: str) -> None:
+    told = fault(write(inbox() + f"notify: ['ntfy://a', {url}]\n"))
+    assert told.startswith("notify[1]: ")
+    assert "c4n4ry" not in told
+
+
+def test_addresses_are_a_list(write: Write) -> None:
+    assert fault(write(inbox() + "notify: ntfy://c4n4ry\n")) == "notify: must be a list"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://monitor.example/c4n4ry",
+        "ftp://monitor.example/c4n4ry",
+        "https://me:c4n4ry@monitor.example/",
+        "https:///c4n4ry",
+        "https://monitor.example/c4n4ry#part",
+        "https://monitor.example:0/c4n4ry",
+        "https://monitor.example/c4n4 ry",
+        "c4n4ry",
+    ],
+)
+def test_a_heartbeat_that_is_no_safe_url_is_refused_and_not_shown(write: Write, url: str) -> None:
+    told = fault(write(inbox() + f"heartbeat_url: '{url}'\n"))
+    assert told.startswith("heartbeat_url: must be a URL that begins with https://")
+    assert "c4n4" not in told
+
+
+@pytest.mark.parametrize("url", ["https://hc-ping.com/uuid", "https://m.example/x?token=1", "http://127.0.0.1:8000/x"])
+def test_a_heartbeat_may_have_a_path_and_a_query(write: Write, url: str) -> None:
+    found = load(write(inbox() + f"heartbeat_url: '{url}'\n"), KEY).heartbeat_url
+    assert found is not None
+    assert found.get_secret_value() == url

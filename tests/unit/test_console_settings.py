@@ -1,5 +1,7 @@
 """The configuration as the commands read it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,43 @@ def test_a_test_key_for_this_machine_is_taken(write: str) -> None:
 def test_a_key_that_was_read_is_secret_from_then_on(write: str) -> None:
     settings.read_for_work(configured(write), {"BIZMORI_API_KEY": "sk_0123456789abcdef"})
     assert "0123456789abcdef" not in redacted("Bearer sk_0123456789abcdef")
+
+
+def with_address(path: str, url: str) -> str:
+    configured(path)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"notify: ['{url}']\n")
+    return path
+
+
+def test_messages_without_apprise_are_refused_with_what_to_install(write: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchfolder.console.alarm.post.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match=r"^notify: apprise is missing .*pip install 'watchfolder\[notify\]'$"):
+        settings.read_for_work(with_address(write, "ntfy://topic"), {"BIZMORI_API_KEY": "sk_0123456789abcdef"})
+
+
+def test_an_address_that_was_read_is_secret_from_then_on(write: str) -> None:
+    url = "slack://T1JJ3T3L2C/A1BRTD4JDX/TIiajkdnlazkcOXrIdevi7FQ"
+    settings.read_for_work(with_address(write, url), {"BIZMORI_API_KEY": "sk_0123456789abcdef"})
+    assert url not in redacted(f"posting to {url} failed")
+    assert "TIiajkdnlazkcOXrIdevi7FQ" not in redacted("POST /services/TIiajkdnlazkcOXrIdevi7FQ HTTP/1.1")
+
+
+def test_the_host_of_a_heartbeat_may_be_named_and_the_rest_may_not(write: str) -> None:
+    configured(write)
+    with Path(write).open("a", encoding="utf-8") as file:
+        file.write("heartbeat_url: https://monitor.of.my.studio.example/8d6f4a1c-5c0f-4f0a\n")
+    settings.read_for_work(write, {"BIZMORI_API_KEY": "sk_0123456789abcdef"})
+    said = redacted("monitor.of.my.studio.example stopped answering /8d6f4a1c-5c0f-4f0a")
+    assert said == "monitor.of.my.studio.example stopped answering /sk_…"
+
+
+def test_a_run_without_addresses_never_loads_apprise(write: str) -> None:
+    program = (
+        "import sys; from watchfolder.console import cli, settings; from watchfolder.console.alarm import Alarms\n"
+        "from watchfolder.tally import Tally\n"
+        f"found = settings.read_for_work({configured(write)!r}, {{'BIZMORI_API_KEY': 'sk_0123456789abcdef'}})\n"
+        "with Alarms(Tally(())) as alarms: alarms.follow(found)\n"
+        "sys.exit('apprise' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

@@ -19,6 +19,9 @@ DIAGRAM = """
 claiming → claimed → created → uploaded → confirmed → completed → delivered
 uploaded → created
 confirmed → created
+claiming → matched → delivered
+matched → released
+matched → quarantining
 claiming → released
 claimed → released
 created → released
@@ -38,7 +41,7 @@ quarantining → quarantined
 quarantined → claiming
 released → quarantined
 """
-"""design.md's, written out; the last two are how a paid order waits for its bytes to come back."""
+"""design.md's, written out, with `matched`; the last two are how a paid order waits for its bytes to come back."""
 
 
 def drawn() -> set[tuple[str, str]]:

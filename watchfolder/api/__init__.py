@@ -9,12 +9,16 @@ from watchfolder.api.answers import (
     Listed,
     Look,
     Output,
+    PushEvent,
     Slot,
     Status,
+    Webhook,
     create_body,
 )
+from watchfolder.api.pulse import Pulse
 from watchfolder.api.service import Reads, Service
 from watchfolder.api.transport import Pace
+from watchfolder.api.webhooks import Webhooks
 
 __all__ = [
     "Created",
@@ -26,9 +30,13 @@ __all__ = [
     "Look",
     "Output",
     "Pace",
+    "Pulse",
+    "PushEvent",
     "Reads",
     "Service",
     "Slot",
     "Status",
+    "Webhook",
+    "Webhooks",
     "create_body",
 ]

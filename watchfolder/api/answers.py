@@ -97,6 +97,23 @@ class Listed(_Read):
     created_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
 
 
+class Webhook(_Read):
+    """Where the service pushes to. The secret is in the first answer alone, and not in the repr."""
+
+    id: Id
+    url: Text = None
+    name: Text = None
+    secret: str | None = Field(default=None, repr=False)
+
+
+class PushEvent(_Read):
+    """What the service tells of one push; contract.md has no names for its fields, so each may be missing."""
+
+    event_type: Text = None
+    status: Text = None
+    occurred_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
+
+
 class Link(_Read):
     """`file_id` is None where the server knows only one link for the whole order: a ZIP if it has several files."""
 
@@ -164,6 +181,10 @@ def create_body(key: str, sent_names: Sequence[str], strength: str) -> str:
 
 def confirm_body(confirm_key: str, order_id: str) -> str:
     return json.dumps({"idempotencyKey": confirm_key, "orderId": order_id})
+
+
+def webhook_body(url: str, name: str, *, is_test: bool) -> str:
+    return json.dumps({"url": url, "name": name, "isTest": is_test})
 
 
 def read_envelope(body: bytes) -> Envelope:
@@ -246,6 +267,23 @@ def read_listed(data: object) -> tuple[list[Listed], int]:
     """Return what one page of the list says, and how many pages there are; unreadable entries are left out."""
     page = _object(data)
     return _readable(Listed, _list(page.get("orders"), "orders")), _pages_of(page)
+
+
+def read_webhook(data: object) -> Webhook:
+    return _read(Webhook, data)
+
+
+def read_webhooks(data: object) -> list[Webhook]:
+    return [_read(Webhook, entry) for entry in _bare_list(data, "webhooks")]
+
+
+def read_events(data: object) -> list[PushEvent]:
+    return _readable(PushEvent, _bare_list(data, "events"))
+
+
+def _bare_list(data: object, name: str) -> list[object]:
+    """Return a list that is the data itself, or lies in it under its name."""
+    return _list(data.get(name) if isinstance(data, dict) else data, name)
 
 
 def _pages_of(page: Mapping[str, Any]) -> int:

@@ -26,6 +26,7 @@ class Call(StrEnum):
     CONFIRM = auto()
     ORDER = auto()  # a path of one order's own: /orders/{orderId}…
     LIST = auto()
+    WEBHOOK = auto()
 
 
 class NoRoute(Retry):
@@ -56,6 +57,7 @@ _GONE = Verdict(Forgotten, "the service does not know this order", frozenset({Ca
 _MOVED_ON = Verdict(Redo, "the order has already moved on at the service")
 _GO_BACK = Verdict(Redo, "the order is not that far at the service")
 _INVALID = Verdict(Reject, "the service refuses this file as invalid", advice="Check the file's name, format and size.")
+_FAILED = Verdict(Reject, "the service could not process this order")
 _WRONG_KIND = Verdict(Reject, "the service says this order is of another kind", advice="Ask the service's support.")
 _SENT_BEFORE = Verdict(Redo, "the service has seen this key with other words", frozenset({Call.CREATE, Call.CONFIRM}))
 _RETIRED = Verdict(Retired, "this endpoint is retired: a newer watchfolder is needed")
@@ -97,10 +99,10 @@ TABLE: Mapping[str | int, Verdict] = {
     "VALIDATION_FAILED": _INVALID,
     "VALIDATION_IDEMPOTENCY_KEY_INVALID": _INVALID,
     "INVALID_PARAMETER": _INVALID,
-    "ORDER_ALREADY_FAILED": Verdict(Reject, "the service could not process this order"),
+    "ORDER_ALREADY_FAILED": _FAILED,
     "ORDER_TYPE_NOT_MATCH": _WRONG_KIND,
     "ORDER_TYPE_CANT_DOWNLOAD": _WRONG_KIND,
-    "PROCESSING_ERROR": Verdict(Reject, "the service could not process this picture"),
+    "PROCESSING_ERROR": _FAILED,
     "PROCESSED_FILE_NOT_FOUND": Verdict(
         Reject,
         "there is no processed file: an order of a test key (sk_test_…) has none on this server",

@@ -129,6 +129,11 @@ class Transport:
         with self._exchange(method, url, headers, body, self._pace.total_seconds) as reply:
             return reply.whole(JSON_LIMIT_BYTES)
 
+    def glance(self, url: str) -> Answer:
+        """GET; of what is answered, only the beginning."""
+        with self._exchange("GET", url, {}, None, self._pace.total_seconds) as reply:
+            return reply.beginning(_REFUSAL_LIMIT_BYTES)
+
     def put(self, url: str, headers: Mapping[str, str], body: Body) -> Answer:
         if not body.size:  # no block will ask the source whether it is empty
             list(body)

@@ -10,13 +10,34 @@ from pydantic import ValidationError
 
 from watchfolder.config.faults import take_unknown_keys, validated
 from watchfolder.config.folders import overlaps
-from watchfolder.config.key import find_key, find_password, refuse_public
+from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
 from watchfolder.config.reading import inbox_sections, read
-from watchfolder.config.sections import DELETE, ApiSection, Budget, Config, HttpSection, Inbox, Section
+from watchfolder.config.sections import (
+    DELETE,
+    WEBHOOK_PATH,
+    ApiSection,
+    Budget,
+    Config,
+    HttpSection,
+    Inbox,
+    Section,
+    WebhookSection,
+)
 from watchfolder.errors import ConfigError
 from watchfolder.events import printable
 
-__all__ = ["ApiSection", "Budget", "Config", "HttpSection", "Inbox", "Section", "find", "load"]
+__all__ = [
+    "WEBHOOK_PATH",
+    "ApiSection",
+    "Budget",
+    "Config",
+    "HttpSection",
+    "Inbox",
+    "Section",
+    "WebhookSection",
+    "find",
+    "load",
+]
 
 PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
 
@@ -50,6 +71,9 @@ def load(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
         if isinstance(tree["http"], dict) and needs_key:
             with _gathering(faults):
                 tree["http"]["password"] = find_password(tree["http"].get("password_file"))
+        if isinstance(tree["webhook"], dict) and needs_key:
+            with _gathering(faults):
+                tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"))
         faults += [*_originals_at_risk(tree), *overlaps(tree)]
         config = validated(tree | {"source": source})
         if not faults:

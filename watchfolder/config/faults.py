@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from watchfolder.config.reading import inbox_sections
-from watchfolder.config.sections import ApiSection, Config, HttpSection, Inbox, Section
+from watchfolder.config.sections import ApiSection, Config, HttpSection, Inbox, Section, WebhookSection
 from watchfolder.errors import ConfigError
 
 _A_SECTION = "must be a section of 'name: value' lines"
@@ -37,6 +37,7 @@ def take_unknown_keys(tree: dict[str, Any]) -> list[str]:
     """Remove what no section knows from `tree`, and return a fault for each. Then name each inbox."""
     faults = _take_unknown(tree, Config, "") + _take_unknown(tree["api"], ApiSection, "api.")
     faults += _take_unknown(tree["http"], HttpSection, "http.")
+    faults += _take_unknown(tree["webhook"], WebhookSection, "webhook.")
     for name, section in inbox_sections(tree):
         faults += _take_unknown(section, Inbox, f"inboxes.{name}.")
         section["name"] = name

@@ -1,4 +1,4 @@
-"""Where the API key comes from (the systemd credential, the environment, a file) and the page's password."""
+"""Where the API key comes from (the systemd credential, the environment, a file), and page's and webhook's secrets."""
 
 import contextlib
 import os
@@ -45,16 +45,46 @@ def find_password(password_file: object) -> str:
     path = _path(password_file) if password_file is not None else ""
     if not path:
         return ""
-    password = _secret(path, "http.password_file")
-    with contextlib.suppress(OSError):
-        if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"http.password_file: others can read {path}: run chmod 600 {path}")
+    password = _own_secret(path, "http.password_file")
     if len(password) < _SHORTEST_PASSWORD or not password.isprintable() or not password.isascii():
         raise ConfigError(
             f"http.password_file: must hold the password alone: one line of at least {_SHORTEST_PASSWORD} "
             "letters, digits and signs (it is not shown here)"
         )
     return password
+
+
+def find_webhook_secret(secret_file: object) -> str:
+    """Return what the service signs its pushes with, "" while there is no such file: nothing was registered yet."""
+    path = _path(secret_file) if secret_file is not None else ""
+    if not path or _is_missing(path):
+        return ""
+    secret = _own_secret(path, "webhook.secret_file")
+    if not re.fullmatch("[!-~]{8,}", secret):
+        raise ConfigError(
+            "webhook.secret_file: must hold the webhook's secret alone (it is not shown here): remove the file, then "
+            "run watchfolder webhook register"
+        )
+    return secret
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # something is there, or in the way: whoever reads it will tell
+        return False
+    return False
+
+
+def _own_secret(path: str, origin: str) -> str:
+    """Read a secret that its owner alone may read."""
+    secret = _secret(path, origin)
+    with contextlib.suppress(OSError):
+        if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(f"{origin}: others can read {path}: run chmod 600 {path}")
+    return secret
 
 
 def _path(key_file: object) -> str:

@@ -38,7 +38,7 @@ def inbox_sections(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any
 
 
 def _with_sections(tree: dict[str, Any]) -> dict[str, Any]:
-    tree = tree | {"api": _section(tree.get("api")), "http": _section(tree.get("http"))}
+    tree = tree | {name: _section(tree.get(name)) for name in ("api", "http", "webhook")}
     if isinstance(inboxes := tree.get("inboxes"), dict):
         tree["inboxes"] = {name: _section(section) for name, section in inboxes.items()}
     return tree

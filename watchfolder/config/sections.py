@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -25,6 +26,7 @@ from watchfolder.order import Kind
 DEFAULT_KEY_FILE: Final = "/etc/watchfolder/api-key"
 DELETE: Final = "delete"
 WORK_FOLDER: Final = ".watchfolder"
+WEBHOOK_PATH: Final = "/webhooks/bizmori"
 
 
 def absolute(value: str) -> str:
@@ -80,6 +82,14 @@ def _base_url(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _public_url(value: str) -> str:
+    """Return the whole address: it may have a path of its own, which a proxy maps to ours."""
+    parts = re.fullmatch(r"([^/]*//[^/]*)((?:/[A-Za-z0-9._~-]+)*)/?", value)
+    if parts is None:
+        raise ValueError("must be a URL: https://, a host name and, if it needs one, a plain path")
+    return f"{_base_url(parts[1])}{parts[2] or WEBHOOK_PATH}"
+
+
 def _proxy(value: str) -> str:
     parts = _split_url(value)
     return f"{parts.scheme}://{parts.netloc}"
@@ -95,6 +105,28 @@ def _listen(value: str) -> str:
         is_plain = False
     if not is_plain:
         raise ValueError("must be an address and a port, such as 127.0.0.1:8686")
+    return value
+
+
+def _service_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9.+-]*://[^\s]+", value.get_secret_value()):
+        raise ValueError("must be an address such as ntfy://… or mailto://… (it is not shown here)")
+    return value
+
+
+def _heartbeat_url(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        is_plain = re.fullmatch(r"[!-~]+", value.get_secret_value()) and parts.port != 0
+        is_plain = is_plain and _is_host(parts.hostname or "") and "@" not in parts.netloc and not parts.fragment
+    except ValueError:
+        is_plain = False
+    is_safe = is_plain and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")))
+    if not is_safe:
+        raise ValueError(
+            "must be a URL that begins with https:// (http is for this machine alone), without user or password "
+            "(it is not shown here)"
+        )
     return value
 
 
@@ -174,6 +206,23 @@ class HttpSection(Section):
         return self
 
 
+class WebhookSection(Section):
+    """Where the service pushes to, and the secret that it signs with; nowhere when both are left out."""
+
+    not_in_file = frozenset({"secret"})
+
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None  # with its path
+    secret_file: AbsolutePath | None = None
+    secret: SecretStr = SecretStr("")  # empty until one was registered
+
+    @model_validator(mode="after")
+    def _needs_both(self) -> Self:
+        if (self.public_url is None) != (self.secret_file is None):
+            missing, other = ("public_url", "secret_file") if self.secret_file else ("secret_file", "public_url")
+            raise ValueError(f"{missing}: is required together with {other}")
+        return self
+
+
 class Burst(Section):
     """As many new files within so many minutes are a person's work; more may be a mistake."""
 
@@ -210,6 +259,7 @@ class Inbox(Section):
     max_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, le=5 * 1024**3)
     work: AbsolutePath = ""  # left out: a hidden folder in the inbox
     ignore: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+    duplicates: Literal["again", "reuse", "quarantine"] = "reuse"
     budget: Budget | None = None
 
     @property
@@ -253,7 +303,19 @@ class Config(Section):
     transfers: int = Field(default=4, ge=1, le=64)
     budget: Budget | None = None  # of all inboxes together
     http: HttpSection = Field(default_factory=HttpSection)
+    webhook: WebhookSection = Field(default_factory=WebhookSection)
+    notify: Annotated[tuple[Annotated[SecretStr, AfterValidator(_service_url)], ...], BeforeValidator(_tuple)] = ()
+    alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_heartbeat_url)] | None = None
     source: str = ""  # the file it came from
+
+    @field_validator("webhook")
+    @classmethod
+    def _webhook_has_a_listener(cls, value: WebhookSection, info: ValidationInfo) -> WebhookSection:
+        http = info.data.get("http")  # none where that section has faults of its own
+        if value.public_url and http is not None and not http.listen:
+            raise ValueError("needs http.listen: the listener of the status page takes the pushes")
+        return value
 
 
 def with_default_folders(inbox: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import stat
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,11 +13,12 @@ from typing import Final
 
 from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
-from watchfolder.config import Config, Inbox
+from watchfolder.config import Config, Inbox, WebhookSection
 from watchfolder.console import exit_codes
 from watchfolder.console.patience import answer_of
-from watchfolder.console.settings import page_fault, test_key_fault
+from watchfolder.console.settings import notify_faults, page_fault, test_key_fault
 from watchfolder.console.usage import UnknownName
+from watchfolder.console.words import NOT_REGISTERED
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, WatchfolderError
 from watchfolder.folders import Folders
@@ -50,8 +52,11 @@ def findings(config: Config, user: str | None) -> Iterator[Finding]:
     """Check everything but the configuration itself, which was read before. `user` is whom we act as, if not root."""
     yield Finding(f"configuration: {config.source}")
     yield _key(config)
+    yield from _alarm(config)
     if config.http.listen:
         yield _page(config, config.http.listen)
+    if config.webhook.public_url:
+        yield _webhook(config.webhook)
     state = _state_dir(config.state_dir, user)
     yield state
     if state.is_ok:
@@ -84,6 +89,24 @@ def _key(config: Config) -> Finding:
 def _page(config: Config, listen: str) -> Finding:
     fault = page_fault(config)
     return Finding(fault, exit_codes.CONFIG) if fault else Finding(f"status page: http://{listen}/")
+
+
+def _webhook(webhook: WebhookSection) -> Finding:
+    if not webhook.secret.get_secret_value():
+        return Finding(f"webhook: {NOT_REGISTERED}")
+    return Finding(f"webhook: pushes are taken from {webhook.public_url}: watchfolder webhook test says if they arrive")
+
+
+def _alarm(config: Config) -> Iterator[Finding]:
+    """Nothing is sent here: watchfolder notify test does that."""
+    if config.notify:
+        faults = notify_faults(config)
+        yield from (Finding(fault, exit_codes.CONFIG) for fault in faults)
+        if not faults:
+            yield Finding("notify: the addresses can be used (watchfolder notify test sends a message to each)")
+    if (config.notify or config.heartbeat_url) and stat.S_IMODE(os.stat(config.source).st_mode) & stat.S_IRWXO:
+        remedy = f"give it to the daemon's group (chgrp), then run chmod 640 {config.source}"
+        yield Finding(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
 
 
 def _state_dir(path: str, user: str | None) -> Finding:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import exit_codes, logs, receipts, settings
+from watchfolder.console import exit_codes, logs, notify, receipts, settings, webhook
 from watchfolder.console.acting import act_as_owner_of
 from watchfolder.console.shell import ConfigFile, extra_needed, fail, in_words, prepare
 from watchfolder.console.words import files
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from watchfolder.config import Config
+    from watchfolder.console.progress import Bar
     from watchfolder.daemon import Outcome
-    from watchfolder.snapshot import Snapshot
 
 app = typer.Typer(
     name="watchfolder",
@@ -103,19 +103,32 @@ def run(
         logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
 
     from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
+    from watchfolder.console.alarm import Alarms
     from watchfolder.console.page import Page
+    from watchfolder.order import State
+    from watchfolder.pushes import Pushes
+    from watchfolder.tally import Tally
 
     configure_logs()
+    tally, pushes = Tally(State), Pushes()
     bar = _bar() if has_bar else nullcontext()
     with in_words():
         path = config.find(config_file, os.environ)
         found = settings.read_for_work(path, os.environ)
-        page = Page(found.http)
+        page, alarms = Page(found.http, pushes), Alarms(tally)
         act_as_owner_of(found.state_dir)
-        with bar as move_bar, page:
+        with bar as moving, page, alarms:
             configure_logs()  # a bar takes the stream over
-            see, follow = (move_bar, None) if once else (page.see, page.follow)
-            outcome = daemon.run(found, _reader(path), once=once, adopt=adopt, watch_progress=see, follow=follow)
+            onlookers = (page, alarms) if not once else (moving,) if moving else ()
+            outcome = daemon.run(
+                found,
+                _reader(path),
+                once=once,
+                adopt=adopt,
+                onlookers=onlookers,
+                pushes=pushes,
+                tally=tally,
+            )
     configure_logs()
     if once:
         _summarise(outcome)
@@ -140,7 +153,7 @@ def _reader(path: str) -> "Callable[[], Config]":
     return lambda: settings.read_for_work(path, os.environ)
 
 
-def _bar() -> "AbstractContextManager[Callable[[Snapshot], None]]":
+def _bar() -> "AbstractContextManager[Bar]":
     from rich.console import Console
 
     from watchfolder.console import progress
@@ -305,6 +318,9 @@ def release(
 for look_back in (receipts.history, receipts.verify, receipts.reconcile):
     app.command()(look_back)
 
+app.add_typer(webhook.commands, name="webhook")
+app.add_typer(notify.commands, name="notify")
+
 
 @app.command()
 def sandbox(*, port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8642) -> None:
@@ -349,8 +365,9 @@ def demo() -> None:
     with in_words(), staged() as stage:
         typer.echo(f"{len(stage.pictures)} sample pictures lie in {stage.root}/inbox, a sandbox plays the service.")
         found = settings.read(str(stage.config), {})
-        with _bar() if has_bar else nullcontext() as move_bar:
-            outcome = daemon.run(found, _reader(str(stage.config)), once=True, watch_progress=move_bar)
+        with _bar() if has_bar else nullcontext() as moving:
+            onlookers = (moving,) if moving else ()
+            outcome = daemon.run(found, _reader(str(stage.config)), once=True, onlookers=onlookers)
         _summarise(outcome)
         typer.echo("Look at them (the mark is the sandbox's; the real service leaves none):")
         for path in stage.delivered():

@@ -29,6 +29,7 @@ class Receipt:
     delivered_sha256: str
     order: str
     order_id: str
+    reused_from: str  # the order that was paid for this result, where this one was not
 
 
 def receipts(
@@ -51,6 +52,7 @@ def _receipt(ended: Ended, file: EndedFile) -> Receipt:
         delivered_sha256=printable(file.delivered_sha256 or ""),
         order=printable(f"wf-{ended.key}"),
         order_id=printable(ended.order_id or ""),
+        reused_from=printable(f"wf-{ended.reused_from}" if ended.reused_from else ""),
     )
 
 
@@ -60,8 +62,9 @@ def as_lines(found: Iterator[Receipt]) -> Iterator[str]:
 
 def _line(receipt: Receipt) -> str:
     when = datetime.fromisoformat(receipt.at).astimezone()
+    free = f", free: the same picture as {receipt.reused_from}" if receipt.reused_from else ""
     arrow = f"{receipt.name} → {receipt.delivered}" if receipt.delivered != receipt.name else receipt.name
-    return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes)"
+    return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free})"
 
 
 def as_json(found: Iterator[Receipt]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from watchfolder.config import Config, Inbox
 from watchfolder.console import history, quarantine
 from watchfolder.console.status import running
 from watchfolder.console.usage import UnknownName
+from watchfolder.console.words import start_it
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.intake import Answer, Decision
@@ -27,6 +28,7 @@ _VERDICTS = {
 }
 _STATES = {
     State.CLAIMING: "is being taken from the inbox",
+    State.MATCHED: "is the same picture as one that was delivered, whose result is about to be copied",
     State.CLAIMED: "has been taken, the order is about to be made",
     State.CREATED: "is being uploaded",
     State.UPLOADED: "has been uploaded, the order is about to be confirmed",
@@ -91,8 +93,24 @@ def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
         yield _verdict(decision)
         if decision.why is not None:
             yield f"What to do: {decision.why.advice}"
+        if decision.answer is Answer.TAKE:
+            yield from _twins(spot, config)
         if decision.answer is not Answer.STAY:
             yield from _hindrances(spot.inbox, config)
+
+
+def _twins(spot: _Spot, config: Config) -> Iterator[str]:
+    """Tell which order has the same bytes under way, or may have: then the file waits for that one's result."""
+    inbox, found = spot.inbox, disk.stat_of(spot.place)
+    if inbox.duplicates == "again" or found is None:
+        return
+    same = (inbox.strength, found.st_size)
+    for order in filter(lambda order: order.is_live, _orders(config)):
+        hashes = {file.sha256 for file in order.files if (order.strength, file.size) == same}
+        if hashes and (None in hashes or disk.sha256_of(spot.place) in hashes):
+            word = "may be" if None in hashes else "is"
+            yield f"It {word} the same picture as one under way, and then waits for its result (order {order.name})."
+            return
 
 
 def _verdict(decision: Decision) -> str:
@@ -106,7 +124,7 @@ def _hindrances(inbox: Inbox, config: Config) -> Iterator[str]:
     """Tell what keeps the whole inbox from being worked on."""
     is_running, snapshot = running(config.state_dir)
     if not is_running:
-        yield f"But watchfolder is not running with {config.state_dir}: start it with systemctl start watchfolder."
+        yield f"But {start_it(config.state_dir)}."
     if snapshot is None:
         return
     seen = snapshot.inboxes.get(inbox.name)

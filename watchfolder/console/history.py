@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from watchfolder import disk
 from watchfolder.disk import Place
-from watchfolder.order import State, is_base_name
+from watchfolder.order import State, stays_inside
 
 _LIMIT = 1 << 30  # bytes of a month
 _SECONDS = 19  # characters of an instant down to its seconds; all are UTC, so text sorts as time does
@@ -40,6 +40,7 @@ class Ended:
     files: tuple[EndedFile, ...]
     reason: str
     kind: str = "live"  # of the API key
+    reused_from: str | None = None  # the key of the order that was paid for this result
     created: datetime | None = None  # at the service
 
     @property
@@ -93,6 +94,7 @@ def _ended(line: bytes) -> Ended | None:
             files=tuple(_file(file) for file in facts["files"]),
             reason=str(facts["reason"] or ""),
             kind=str(facts.get("kind", "live")),
+            reused_from=_text(facts.get("reused_from")),
             created=_instant(facts["times"][State.CREATED]) if State.CREATED in facts.get("times", {}) else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
@@ -121,7 +123,4 @@ def _text(value: object) -> str | None:
 
 def _name(text: str) -> str:
     """Return the name that `text` stands for. Raises ValueError for one that leads out of its folder."""
-    name = os.fsdecode(unquote_to_bytes(text))
-    if not all(map(is_base_name, name.split("/"))):
-        raise ValueError("not a name inside a folder")
-    return name
+    return stays_inside(os.fsdecode(unquote_to_bytes(text)))

@@ -5,10 +5,13 @@ watchfolder_service_state{state}                     1 for the state that it is 
 watchfolder_blocked{code}                            1 while the service refuses; its word, or none
 watchfolder_limit{by}                                1 for what keeps the flow from being faster
 watchfolder_requests_total{operation,outcome}        to the service and its storage, since the daemon's start
+watchfolder_pushes_total{outcome}                    deliveries of the service to our webhook, since the daemon's start
 watchfolder_sent_bytes_total                         of pictures, since the daemon's start
 watchfolder_received_bytes_total                     of pictures, since the daemon's start
+watchfolder_notifications_total{outcome}             messages to people: sent, or dropped after several tries
 watchfolder_state_seconds_sum{state}                 how long orders were in a state that they left (and _count)
 watchfolder_delivered_files_total                    since the daemon's start
+watchfolder_reused_files_total                       of these, copied from an earlier delivery and not paid for
 watchfolder_delivered_bytes_total                    since the daemon's start
 watchfolder_start_time_seconds                       of the daemon, Unix time; 0 while none runs
 watchfolder_held_files                               whose inbox left the configuration
@@ -29,8 +32,9 @@ from typing_extensions import override
 
 from watchfolder.console.status import Status
 from watchfolder.order import State
+from watchfolder.pushes import Fate
 from watchfolder.snapshot import Counts
-from watchfolder.tally import OPERATIONS, OUTCOMES
+from watchfolder.tally import NOTIFIED, OPERATIONS, OUTCOMES
 
 _SERVICE_STATES = ("ok", "slowed", "down", "blocked", "unknown")
 _LIMITS = ("service", "plan", "line", "nothing")
@@ -69,6 +73,7 @@ class _StatusCollector(Collector):
             limit.add_metric([by], float(by == (status.limit or "nothing")))
         yield limit
         yield CounterMetricFamily("watchfolder_delivered_files", "Files since the start.", status.delivered)
+        yield CounterMetricFamily("watchfolder_reused_files", "Of these, not paid for.", status.reused)
         yield CounterMetricFamily("watchfolder_delivered_bytes", "Bytes since the start.", status.delivered_bytes)
         yield GaugeMetricFamily("watchfolder_start_time_seconds", "When the daemon started.", started)
         yield GaugeMetricFamily("watchfolder_held_files", "Files whose inbox is not configured.", status.held_files)
@@ -82,9 +87,17 @@ class _StatusCollector(Collector):
         for operation, outcome in product(OPERATIONS, OUTCOMES):
             requests.add_metric([operation, outcome], counts.requests.get(operation, {}).get(outcome, 0))
         yield requests
+        pushes = CounterMetricFamily("watchfolder_pushes", "The service's pushes since the start.", labels=["outcome"])
+        for fate in Fate:
+            pushes.add_metric([fate], counts.pushes.get(fate, 0))
+        yield pushes
         yield CounterMetricFamily("watchfolder_sent_bytes", "Bytes of pictures since the start.", counts.sent_bytes)
         received = counts.received_bytes
         yield CounterMetricFamily("watchfolder_received_bytes", "Bytes of pictures since the start.", received)
+        messages = CounterMetricFamily("watchfolder_notifications", "Messages since the start.", labels=["outcome"])
+        for outcome in NOTIFIED:
+            messages.add_metric([outcome], counts.notifications.get(outcome, 0))
+        yield messages
         seconds = SummaryMetricFamily("watchfolder_state_seconds", "How long orders were in a state.", labels=["state"])
         for state in State:
             changes, total = counts.state_changes.get(state, 0), counts.state_seconds.get(state, 0.0)

@@ -1,7 +1,7 @@
 """The bar of `run --once` on a terminal: files done, how fast, how long still."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from typing_extensions import override
 
-from watchfolder.snapshot import Snapshot
+from watchfolder.config import Config
+from watchfolder.snapshot import NO_ANSWER, Snapshot
 
 _SPEED_SECONDS = 60.0  # the rate is that of the last minute
 
@@ -44,17 +45,27 @@ class Tally:
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[Callable[[Snapshot], None]]:
-    """Show a bar for as long as the block lasts; give the function that moves it."""
-    tally = Tally()
+def shown(console: Console) -> Iterator["Bar"]:
+    """Show a bar for as long as the block lasts; give the onlooker that moves it."""
     speed = TextColumn("{task.fields[speed]}")
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
     with Progress(*columns, speed, console=console, transient=True) as bar:
-        task = bar.add_task("looking", total=None, speed="")
+        yield Bar(bar)
 
-        def move(snapshot: Snapshot) -> None:
-            tally.take(snapshot, time.monotonic())
-            what = snapshot.blocked or ("the service does not answer" if snapshot.is_down else "protecting")
-            bar.update(task, description=what, completed=tally.done, total=tally.known or None, speed=str(tally))
 
-        yield move
+class Bar:
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("looking", total=None, speed="")
+        self._tally = Tally()
+
+    def follow(self, config: Config) -> None:
+        """Show the same, whatever the configuration."""
+
+    def see(self, snapshot: Snapshot) -> None:
+        tally = self._tally
+        tally.take(snapshot, time.monotonic())
+        what = snapshot.blocked or (NO_ANSWER if snapshot.is_down else "protecting")
+        self._bar.update(
+            self._task, description=what, completed=tally.done, total=tally.known or None, speed=str(tally)
+        )

@@ -80,7 +80,8 @@ def lines(plans: list[Plan], config: Config) -> Iterator[str]:
     """Give the plans for a person, and what they come to."""
     for plan in plans:
         yield from _of_inbox(plan)
-    begun = [order for order in read_orders(config.state_dir, lambda _place, _reason: None) if order.state in UNPAID]
+    found = read_orders(config.state_dir, lambda _place, _reason: None)
+    begun = [order for order in found if order.state in UNPAID and order.reused_from is None]
     waiting = sum(len(order.files) for order in begun)
     if waiting:
         yield f"Already taken and not yet paid: {files(waiting)}."

@@ -9,6 +9,7 @@ from watchfolder import brake
 from watchfolder.config import Config
 from watchfolder.console.liveness import holder_of
 from watchfolder.console.usage import UnknownName
+from watchfolder.console.words import not_running
 from watchfolder.disk import Place
 
 
@@ -27,7 +28,7 @@ def release(config: Config, names: Sequence[str]) -> Iterator[str]:
         else:
             yield f"{name}: nothing is held"
     if any(held.values()) and not _wake(config.state_dir):
-        yield f"watchfolder is not running with {config.state_dir}: they go when it is started"
+        yield f"{not_running(config.state_dir)}: they go when it is started"
 
 
 def _wake(state_dir: str) -> bool:

@@ -1,5 +1,6 @@
 """The configuration as every command reads it, its key kept out of all that is said from then on."""
 
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 
@@ -8,6 +9,7 @@ from watchfolder.config import Config
 from watchfolder.errors import ConfigError
 from watchfolder.events import keep_secret
 
+_TOKEN_LENGTH = 16
 _OF_THE_PAGE = ("flask", "waitress", "prometheus_client", "PIL")
 
 
@@ -15,16 +17,37 @@ def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
     """Return the configuration in `path`. Raises ConfigError."""
     found = config.load(path, environ, needs_key=needs_key)
     keep_secret(found.api.key.get_secret_value())
+    keep_secret(found.webhook.secret.get_secret_value())
+    for url in (*found.notify, *filter(None, [found.heartbeat_url])):
+        for part in _telling_parts(url.get_secret_value()):
+            keep_secret(part)
     return found
 
 
 def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
     """Return the configuration for a run. Raises ConfigError, also for what is not allowed or not installed."""
     found = read(path, environ)
-    fault = test_key_fault(found) or page_fault(found)
-    if fault:
-        raise ConfigError(fault)
+    faults = [*filter(None, [test_key_fault(found), page_fault(found)]), *notify_faults(found)]
+    if faults:
+        raise ConfigError(*faults)
     return found
+
+
+def notify_faults(found: Config) -> list[str]:
+    if not found.notify:
+        return []
+    from watchfolder.console.alarm import post  # noqa: PLC0415 - a command without it should not wait for it
+
+    return post.faults(found.notify)
+
+
+def _telling_parts(url: str) -> list[str]:
+    """Return the whole address, and what in it is long enough to be a token and not a word that others use.
+
+    The host is spared where it is one (https): a line about a server that does not answer should name it.
+    """
+    parts = re.split(r"[/:@?&=#]", re.sub(r"^https?://[^/@]+(?=/|$)", "", url))
+    return [url, *(part for part in parts if len(part) >= _TOKEN_LENGTH)]
 
 
 def page_fault(found: Config) -> str | None:

@@ -15,12 +15,12 @@ from watchfolder import __version__, disk
 from watchfolder.config import Config, Inbox
 from watchfolder.console import history, quarantine
 from watchfolder.console.liveness import is_locked
-from watchfolder.console.words import files
+from watchfolder.console.words import blocked, files, not_available, start_it
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
 from watchfolder.order import Order
-from watchfolder.snapshot import FILE, Counts, InboxSnapshot, Snapshot
+from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from watchfolder.errors import FolderFault
@@ -112,6 +112,7 @@ class Status:
     faults: list[str]  # what could not be looked at
     broken_entries: int  # of the journal
     delivered: int  # files since the start
+    reused: int  # of these, copied from an earlier delivery and not paid for
     delivered_bytes: int
     counts: dict[str, Any]  # since the start: requests by operation and outcome, bytes, time in each state
     schema: int = 1
@@ -166,6 +167,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         faults=[printable(fault.reason) for fault in faults],
         broken_entries=len(broken),
         delivered=snapshot.delivered if snapshot else 0,
+        reused=snapshot.reused if snapshot else 0,
         delivered_bytes=snapshot.delivered_bytes if snapshot else 0,
         counts=(snapshot.counts if snapshot else Counts()).model_dump(),
     )
@@ -196,7 +198,7 @@ def _service(snapshot: Snapshot | None) -> ServiceStatus:
     if snapshot.blocked:
         return ServiceStatus("blocked", snapshot.blocked, snapshot.blocked_code, snapshot.blocked_since)
     if snapshot.is_down:
-        return ServiceStatus("down", "the service does not answer")
+        return ServiceStatus("down", NO_ANSWER)
     return ServiceStatus("slowed", "the service's rate limit sets the pace") if snapshot.is_slowed else _OK
 
 
@@ -285,20 +287,17 @@ def _worst_first(
 ) -> Iterator[str]:
     """Give all that could be the headline; the first one is."""
     if not is_running:
-        yield f"watchfolder is not running with {config.state_dir}: start it with systemctl start watchfolder"
+        yield start_it(config.state_dir)
     if service.state == "blocked":
-        yield (
-            f"Blocked: {service.reason}. Nothing is lost. When that is mended it goes on within "
-            f"{config.api.blocked_probe_seconds:g} s, or at once after systemctl reload watchfolder"
-        )
+        yield blocked(service.reason, config.api.blocked_probe_seconds)
     faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]
     if faults:
-        yield f"Not available: {'; '.join(faults)}. It goes on by itself when the folders are back"
+        yield not_available(faults)
     kept = [f"{name}: held: {inbox.held}" for name, inbox in inboxes.items() if inbox.held]
     if kept:
         yield f"{'; '.join(kept)}. What is under way goes on"
     if service.state == "down":
-        yield "The service does not answer. Nothing is lost, it goes on by itself; is this machine's network up?"
+        yield f"{NO_ANSWER.capitalize()}. Nothing is lost, it goes on by itself; is this machine's network up?"
     if service.state == "unknown" or any(inbox.state == "starting" for inbox in inboxes.values()):
         yield "Starting: the first look into the folders is under way"
     if held:

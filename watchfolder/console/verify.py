@@ -12,7 +12,7 @@ from watchfolder.console import history
 from watchfolder.console.patience import answer_of
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
-from watchfolder.folders import Folders, read_token
+from watchfolder.folders import NOT_KNOWN, Folders, read_token
 
 
 class Finding(StrEnum):
@@ -70,7 +70,7 @@ def _fault_of(root: str, folders: Folders) -> str:
     """Say what is wrong with an outbox. A folder without a token is told, never given one: we only look."""
     try:
         if answer_of(partial(read_token, root), root) is None:
-            return f"{root}: not the folder we know: is the share mounted?"
+            return f"{root}: {NOT_KNOWN}"
         folders.require_folder(root)
     except FolderFault as fault:
         return fault.reason

@@ -1,4 +1,11 @@
-"""How a count of files reads in a sentence."""
+"""How things read in a sentence, wherever they are said: in the terminal, on the page, in a message."""
+
+from collections.abc import Iterable
+from typing import Final
+
+NOT_REGISTERED: Final = (
+    "pushes are off until watchfolder webhook register has been run; until then the service is asked by time"
+)
 
 
 def files(number: int, *, verb: str = "") -> str:
@@ -6,3 +13,29 @@ def files(number: int, *, verb: str = "") -> str:
     if number == 1:
         return f"1 file {verb}s" if verb else "1 file"
     return f"{number} files {verb}".rstrip()
+
+
+def size(number: int) -> str:
+    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= bytes_:
+            return f"{number / bytes_:.1f} {unit}"
+    return f"{number} bytes"
+
+
+def not_running(state_dir: str) -> str:
+    return f"watchfolder is not running with {state_dir}"
+
+
+def start_it(state_dir: str) -> str:
+    return f"{not_running(state_dir)}: start it with systemctl start watchfolder"
+
+
+def blocked(reason: str, probe_seconds: float) -> str:
+    return (
+        f"Blocked: {reason}. Nothing is lost. When that is mended it goes on within "
+        f"{probe_seconds:g} s, or at once after systemctl reload watchfolder"
+    )
+
+
+def not_available(faults: Iterable[str]) -> str:
+    return f"Not available: {'; '.join(faults)}. It goes on by itself when the folders are back"

@@ -4,7 +4,8 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from watchfolder import __version__
 from watchfolder.config import Config
@@ -16,9 +17,11 @@ from watchfolder.daemon.systemd import Systemd
 from watchfolder.errors import ConfigError
 from watchfolder.events import event
 from watchfolder.journal import Journal
+from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Snapshot
+from watchfolder.tally import Tally
 
-__all__ = ["Ending", "Outcome", "run"]
+__all__ = ["Ending", "Onlooker", "Outcome", "run"]
 
 STOP_SECONDS = 20.0  # what a stop waits for the calls under way, whatever a share does
 _READY_SECONDS = 10.0  # what READY=1 waits for the first scans
@@ -27,18 +30,31 @@ _ONCE_TICK_SECONDS = 0.2
 _RECOVERY_SECONDS = 600.0  # what systemd is asked to wait for a long journal
 
 
+class Onlooker(Protocol):
+    """Called by the main loop, so neither may wait for anything, nor raise."""
+
+    def follow(self, config: Config) -> None:
+        """This is worked by from now on: at the start, and after each change."""
+
+    def see(self, snapshot: Snapshot) -> None:
+        """So it is now; each call is a proof that the loop turns."""
+
+
 def run(
     config: Config,
     reread: Callable[[], Config],
     *,
     once: bool = False,
     adopt: bool = False,
-    watch_progress: Callable[[Snapshot], None] | None = None,
-    follow: Callable[[Config], None] | None = None,
+    onlookers: Sequence[Onlooker] = (),
+    pushes: Pushes | None = None,
+    tally: Tally | None = None,
 ) -> Outcome:
     """Work until a signal says stop, or with `once` until nothing can move.
 
-    `reread` gives the configuration anew on SIGHUP; `follow` is told which one is worked by, now and after each change.
+    `reread` gives the configuration anew on SIGHUP. `onlookers` are told what is so, and wait for nothing.
+    `pushes` brings what the service says by itself.
+    `tally` is what is counted in, for whoever else counts something.
     Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
     """
     bell = Bell()
@@ -47,20 +63,25 @@ def run(
         signals = stack.enter_context(Signals(bell))
         systemd = Systemd(os.environ)
         systemd.starting(_RECOVERY_SECONDS)
-        journal = stack.enter_context(Journal(config.state_dir))
-        daemon = Daemon(config, journal, bell, signals, systemd)
-        return daemon.serve(reread, once=once, adopt=adopt, watch_progress=watch_progress, follow=follow)
+        journal = stack.enter_context(Journal(config.state_dir, tally=tally))
+        pushes = pushes or Pushes()
+        pushes.ring_with(bell.ring)
+        daemon = Daemon(config, journal, bell, signals, systemd, pushes)
+        return daemon.serve(reread, once=once, adopt=adopt, onlookers=onlookers)
 
 
 class Daemon:
     """Serves one journal through as many configurations as there are reloads."""
 
-    def __init__(self, config: Config, journal: Journal, bell: Bell, signals: Signals, systemd: Systemd) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, bell: Bell, signals: Signals, systemd: Systemd, pushes: Pushes
+    ) -> None:
         self._config = config
         self._journal = journal
         self._bell = bell
         self._signals = signals
         self._systemd = systemd
+        self._pushes = pushes
 
     def serve(
         self,
@@ -68,19 +89,18 @@ class Daemon:
         *,
         once: bool,
         adopt: bool,
-        watch_progress: Callable[[Snapshot], None] | None,
-        follow: Callable[[Config], None] | None,
+        onlookers: Sequence[Onlooker],
     ) -> Outcome:
         refuse_mixed_keys(self._journal, self._config)
         event("daemon.started", version=__version__, instance=self._journal.instance, config=self._config.source)
         while True:
-            if follow is not None:
-                follow(self._config)
-            house = House(self._config, self._journal, self._bell, adopt=adopt)
+            for onlooker in onlookers:
+                onlooker.follow(self._config)
+            house = House(self._config, self._journal, self._bell, self._pushes, adopt=adopt)
             house.open()
             is_reload = False
             try:
-                is_reload = self._loop(house, reread, once=once, watch_progress=watch_progress)
+                is_reload = self._loop(house, reread, once=once, onlookers=onlookers)
             finally:
                 self._systemd.stopping()
                 is_hung = not house.close(time.monotonic() + STOP_SECONDS)
@@ -98,7 +118,7 @@ class Daemon:
         reread: Callable[[], Config],
         *,
         once: bool,
-        watch_progress: Callable[[Snapshot], None] | None,
+        onlookers: Sequence[Onlooker],
     ) -> bool:
         """Beat until told otherwise; return whether to go on with another configuration.
 
@@ -118,8 +138,8 @@ class Daemon:
                 is_ready = True
                 self._systemd.ready()
                 event("daemon.ready", seconds=round(now - started, 3))
-            if watch_progress is not None:
-                watch_progress(snapshot)
+            for onlooker in onlookers:
+                onlooker.see(snapshot)
             if once and house.is_idle():
                 return False
             if not house.is_stuck(now):

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from watchfolder import __version__, disk
 from watchfolder.api import Service
 from watchfolder.brake import Brake
+from watchfolder.catalogue import Catalogue
 from watchfolder.config import Config, Inbox
 from watchfolder.daemon.bell import Bell
+from watchfolder.daemon.gauge import Gauge
 from watchfolder.daemon.keeper import Keeper
 from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.reach import Reach
@@ -18,13 +20,14 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event, printable
 from watchfolder.folders import Folders
-from watchfolder.intake import Claims, Desk, Intake
+from watchfolder.intake import Begun, Claims, Desk, Intake
 from watchfolder.journal import Journal, utc_now
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
-from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
+from watchfolder.pushes import Pushes
+from watchfolder.snapshot import FILE, NO_ANSWER, InboxSnapshot, Snapshot
 from watchfolder.watcher import Watcher
 
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
@@ -36,39 +39,47 @@ _NEVER_SECONDS = 3600.0
 class House:
     """Everything that works under one configuration."""
 
-    def __init__(self, config: Config, journal: Journal, bell: Bell, *, adopt: bool) -> None:
+    def __init__(self, config: Config, journal: Journal, bell: Bell, pushes: Pushes, *, adopt: bool) -> None:
         self._config = config
         self._journal = journal
         self._bell = bell
+        self._pushes = pushes
         self._adopt = adopt
         self._stop = threading.Event()
         self._started = utc_now()
         self._clock_start = utc_now() - timedelta(seconds=time.monotonic())  # of the monotonic clock, by the wall's
         self._service = Service(config.api, transfers=config.transfers, stop=self._stop, tally=journal.tally)
-        self._pipeline = Pipeline(config, journal, self._stop, bell.ring)
+        self._pipeline = Pipeline(config, journal, self._stop, bell.ring, pushes)
         self._lanes = Lanes(config.transfers)
         self._brake = Brake(config)
+        self._catalogue = Catalogue(config.state_dir, self._wake_keepers)
         self._reach: dict[str, Reach] = {}
         self._keepers: dict[str, Keeper] = {}
         self._status: Snapshot | None = None
         self._status_at = float("-inf")
+        self._gauge = Gauge(config.state_dir)
         self._is_stuck = False
 
     def open(self) -> None:
         folders = Folders(self._config.state_dir, self._journal.instance)
+        outbox_of = self._pipeline.capacity.outbox_of
+        begun = Begun(self._catalogue, outbox_of)
         rooms = {}
         for name, inbox in self._config.inboxes.items():
             publisher = Publisher(inbox, self._journal, folders)
-            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher)
+            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher, begun)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
             desk = Desk(self._pipeline.capacity.orders, self._largest_order, self._admit, self._brake.meet)
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             keeper = self._keepers[name] = self._keeper(inbox, intake)
-            bench = Bench(inbox, self._journal, folders, publisher, self._service, self._lanes)
+            shared = (self._service, self._lanes, self._catalogue, outbox_of)
+            bench = Bench(inbox, self._journal, folders, publisher, *shared)
             rooms[name] = Room(bench, intake, keeper.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
         self._tell_held_orders()
+        if any(inbox.duplicates != "again" for inbox in self._config.inboxes.values()):
+            self._catalogue.begin()
         for keeper in self._keepers.values():
             keeper.start()
 
@@ -82,6 +93,7 @@ class House:
             is_done = keeper.join(deadline) and is_done
         self._pipeline.close()
         self._service.close()
+        self._catalogue.close()
         return is_done
 
     def beat(self, now: float) -> float:
@@ -93,6 +105,10 @@ class House:
     def lift_blockade(self) -> None:
         self._pipeline.lift_blockade()
 
+    def _wake_keepers(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.wake()
+
     def scan_now(self) -> None:
         for keeper in self._keepers.values():
             keeper.nudge(None)
@@ -102,15 +118,18 @@ class House:
 
     def is_idle(self) -> bool:
         """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
+        # In this order: what one claims the other has; and once more, for what has just ended may let a twin go on.
+        return self._are_keepers_idle() and self._pipeline.is_idle(utc_now()) and self._are_keepers_idle()
+
+    def _are_keepers_idle(self) -> bool:
         keepers = (keeper for keeper in self._keepers.values() if not keeper.is_silent)
-        are_idle = all(
+        return all(
             keeper.intake.fault is not None
             or keeper.intake.held
             or self._waits_for_gate(keeper.intake)
             or (keeper.working_since is None and keeper.intake.is_idle())
             for keeper in keepers
         )
-        return are_idle and self._pipeline.is_idle(utc_now())  # in this order: what one claims the other has
 
     def is_stuck(self, now: float) -> bool:
         """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""
@@ -144,7 +163,7 @@ class House:
             return f"BLOCKED: {status.blocked}; {counts}"
         if gone:
             return f"not available: {', '.join(gone)}; {counts}"
-        return f"the service does not answer; {counts}" if status.is_down else counts
+        return f"{NO_ANSWER}; {counts}" if status.is_down else counts
 
     def publish_status(self, now: float) -> tuple[Snapshot, float]:
         """Write the status for the console when it has changed; return it, and when it wants to be written again.
@@ -187,7 +206,7 @@ class House:
 
     def _admit(self, order: Order) -> None:
         self._bell.ring()
-        if order.why is None:
+        if order.why is None and order.reused_from is None:
             self._brake.take(order.inbox, len(order.files))
 
     def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:
@@ -226,10 +245,8 @@ class House:
         if refusal is not None:
             lines.append(f"the service refuses: {refusal.reason}")
         for name, keeper in self._keepers.items():
-            if keeper.is_silent:
-                lines.append(f"{name}: a folder does not answer")
-            if keeper.intake.fault is not None:
-                lines.append(f"{name}: {keeper.intake.fault.reason}")
+            if fault := _fault_of(keeper):
+                lines.append(f"{name}: {fault}")
             if keeper.intake.held:
                 lines.append(f"{name}: held: {keeper.intake.held}")
             lines += [f"{name}: {printable(file)}: {why}" for file, why in keeper.intake.unfinished().items()]
@@ -242,6 +259,8 @@ class House:
         return lines
 
     def _snapshot(self) -> Snapshot:
+        self._gauge.look(time.monotonic())
+        gauges = [self._gauge, *(keeper.gauge for keeper in self._keepers.values())]
         gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
         since = gate.since if gate.fault else self._pipeline.doubt.since
         live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
@@ -259,19 +278,21 @@ class House:
             limit=self._pipeline.capacity.limit(time.monotonic()),
             in_progress=sum(not file.is_placed for order in live for file in order.files),
             delivered=self._pipeline.delivered,
+            reused=self._pipeline.reused,
             quarantined=self._pipeline.quarantined,
+            last_quarantined=self._pipeline.last_quarantined,
             delivered_bytes=self._pipeline.delivered_bytes,
             is_stuck=self._is_stuck,
-            counts=self._journal.tally.counts(),
+            counts=self._journal.tally.counts().model_copy(update={"pushes": self._pushes.counts()}),
+            disks={folder: each for gauge in gauges for folder, each in gauge.disks.items()},
         )
 
     def _inbox_snapshot(self, keeper: Keeper) -> InboxSnapshot:
         intake, counts = keeper.intake, keeper.intake.counts()
         oldest = intake.oldest_waiting()
-        fault = "a folder does not answer" if keeper.is_silent else intake.fault.reason if intake.fault else ""
         return InboxSnapshot(
             is_open=intake.is_open and not keeper.is_silent,
-            fault=fault,
+            fault=_fault_of(keeper),
             fault_code=intake.fault.code if intake.fault else "",
             held=intake.held,
             watch=keeper.watcher.kind,
@@ -284,3 +305,8 @@ class House:
 
     def _moment(self, monotonic: float) -> datetime:
         return (self._clock_start + timedelta(seconds=monotonic)).astimezone(UTC).replace(microsecond=0)
+
+
+def _fault_of(keeper: Keeper) -> str:
+    fault = keeper.intake.fault
+    return "a folder does not answer" if keeper.is_silent else fault.reason if fault else ""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from watchfolder.daemon.gauge import Gauge
 from watchfolder.events import event
 from watchfolder.intake import Intake
 from watchfolder.watcher import Watcher
@@ -21,11 +22,13 @@ class Keeper:
         self.watcher = watcher
         self.working_since: float | None = None
         self.is_silent = False
+        inbox = intake.inbox
+        self.gauge = Gauge(inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)
         self._tell = tell  # after each beat: the status may have changed
         self._bell = threading.Event()
         self._stop = False
         self._is_watching = False
-        self._thread = threading.Thread(target=self._keep, name=f"inbox-{intake.inbox.name}", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name=f"inbox-{inbox.name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -56,6 +59,7 @@ class Keeper:
             self.working_since = time.monotonic()
             try:
                 due = self._turn(self.working_since)
+                self.gauge.look(self.working_since, are_there=self.intake.is_open)
             except Exception:  # noqa: BLE001 - nothing may end this thread
                 event("inbox.beat_broke", logging.ERROR, trace=True, inbox=self.intake.inbox.name)
                 due = time.monotonic() + _AFTER_A_BREAK_SECONDS

@@ -24,11 +24,22 @@ from watchfolder.disk.durable import (
     write_atomically,
     write_new,
 )
-from watchfolder.disk.limits import describe_rights, free_bytes, is_pinned, is_read_only, is_writable, longest_name
+from watchfolder.disk.limits import (
+    describe_rights,
+    free_bytes,
+    is_pinned,
+    is_read_only,
+    is_writable,
+    longest_name,
+    space_of,
+)
 from watchfolder.disk.listing import folders_in, remove_empty_folders, scan
 from watchfolder.disk.moves import Together, move, publish_new
 from watchfolder.disk.places import (
+    HELD,
     HIDDEN,
+    NOT_PLAIN,
+    READ_ONLY,
     Entry,
     NotAFolder,
     NotRegular,
@@ -51,7 +62,10 @@ from watchfolder.disk.places import (
 )
 
 __all__ = [
+    "HELD",
     "HIDDEN",
+    "NOT_PLAIN",
+    "READ_ONLY",
     "Entry",
     "NotAFolder",
     "NotRegular",
@@ -85,6 +99,7 @@ __all__ = [
     "remove_empty_folders",
     "scan",
     "sha256_of",
+    "space_of",
     "stat_of",
     "sweep",
     "touch_marker",

@@ -7,6 +7,7 @@ import pwd
 import stat
 import struct
 import sys
+from typing import NamedTuple
 
 from watchfolder.disk.places import NotAFolder, Place, open_folder, stat_of, translated
 
@@ -37,9 +38,25 @@ def is_pinned(descriptor: int) -> bool:
 
 def free_bytes(root: str) -> int:
     """Return what is free for us; without end where the file system keeps no count."""
+    return space_of(root).free
+
+
+class Space(NamedTuple):
+    """Which file system it is, and how much is free for us and there at all, in bytes."""
+
+    device: int
+    free: int
+    total: int
+
+
+def space_of(root: str) -> Space:
+    """Measure the file system of a folder; where it keeps no count, it is without end. Raises FolderFault."""
     with open_folder(root) as folder, translated(root):
         answer = os.statvfs(folder)
-        return answer.f_bavail * answer.f_frsize if answer.f_blocks else sys.maxsize
+        device = os.fstat(folder).st_dev
+        if not answer.f_blocks:
+            return Space(device, sys.maxsize, sys.maxsize)
+        return Space(device, answer.f_bavail * answer.f_frsize, answer.f_blocks * answer.f_frsize)
 
 
 def longest_name(root: str) -> int:

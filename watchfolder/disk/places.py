@@ -22,10 +22,13 @@ _LIFE = secrets.token_hex(3)  # of this process
 _MOST_KEPT = 32  # folders that are open at once
 _kept = threading.local()
 _ANSWERS = (FileNotFoundError, FileExistsError, BlockingIOError)
+READ_ONLY = "it is read-only"
+HELD = "another program holds it"
+NOT_PLAIN = "it is no plain file (a link, a pipe or a device)"
 _PLAIN_WORDS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "it is read-only",
+    errno.EROFS: READ_ONLY,
     errno.EIO: "the disk reports errors",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
@@ -261,11 +264,11 @@ def open_regular(place: Place) -> int:
                 descriptor = os.open(place.base, _FILE, dir_fd=parent)
         except FolderFault as fault:
             if fault.code in {"ELOOP", "ENXIO", "EISDIR"}:
-                raise NotRegular(f"{place.path}: not a plain file", code=fault.code) from fault
+                raise NotRegular(f"{place.path}: {NOT_PLAIN}", code=fault.code) from fault
             raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise NotRegular(f"{place.path}: not a plain file", code="EINVAL")
+        raise NotRegular(f"{place.path}: {NOT_PLAIN}", code="EINVAL")
     return descriptor
 
 
@@ -273,7 +276,7 @@ def open_unheld(place: Place) -> int:
     try:
         return open_regular(place)
     except BlockingIOError as error:
-        raise FolderFault(f"{place.path}: another program holds it", code="EAGAIN") from error
+        raise FolderFault(f"{place.path}: {HELD}", code="EAGAIN") from error
 
 
 def stat_of(place: Place) -> os.stat_result | None:

@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from watchfolder import disk
@@ -20,22 +19,25 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
-from watchfolder.intake.claim import Claims, Ready
+from watchfolder.intake import told
+from watchfolder.intake.claim import Claims
 from watchfolder.intake.desk import Desk
 from watchfolder.intake.emptied import Emptied
 from watchfolder.intake.explained import explain
 from watchfolder.intake.look import Answer, Decision, decide
+from watchfolder.intake.ready import Ready
 from watchfolder.intake.settle import Sighting
+from watchfolder.intake.twins import Begun
 from watchfolder.names import Ignored
 
-__all__ = ["Answer", "Claims", "Decision", "Desk", "Intake", "Ready", "explain"]
+__all__ = ["Answer", "Begun", "Claims", "Decision", "Desk", "Intake", "Ready", "explain"]
 
 _MOST_DECISIONS = 256  # in one beat: then the nudges and the timers have their turn
 _GATHER_SECONDS = 0.5  # what a settled file waits, at most, for those that are about to settle
 _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with its pictures
 _SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
-_MAX_TOLD = 1000
+_TWINS_SECONDS = 1.0  # how soon it is asked whether a twin that is under way has come to its end
 
 
 class Intake:
@@ -86,34 +88,23 @@ class Intake:
             self._needs = needs
 
     def counts(self) -> dict[str, int]:
-        """Return how many files there are by answer; those not decided yet are waiting."""
-        decisions = dict(self._decisions)
-        found = Counter(str(decision.answer) for decision in decisions.values())
-        found[str(Answer.WAIT)] += max(0, len(self._sightings) - len(decisions))
-        return dict(found)
+        """Return how many files there are by answer."""
+        return told.counts(dict(self._sightings), dict(self._decisions))
 
     def remarks(self) -> dict[str, str]:
         """Return the files that a person should know of, with the reason."""
-        decisions = dict(self._decisions)
-        told = ((name, each.reason) for name, each in decisions.items() if each.is_warning)
-        return dict(itertools.islice(told, _MAX_TOLD))
-
-    def _has_undecided(self) -> bool:
-        return any(name not in self._decisions for name in self._sightings)
+        return told.remarks(dict(self._decisions))
 
     def oldest_waiting(self) -> float | None:
         """Return when (monotonic seconds) the longest-waiting file was first seen."""
-        for name, sighting in itertools.islice(list(self._sightings.items()), _MAX_TOLD):
-            decision = self._decisions.get(name)
-            if decision is None or decision.answer is Answer.WAIT:
-                return sighting.first_seen
-        return None
+        return told.oldest_waiting(dict(self._sightings), dict(self._decisions))
 
     def unfinished(self) -> dict[str, str]:
         """Return files that were left for later, with the reason; bounded."""
-        left = {name: each.reason for name, each in self._decisions.items() if each.answer is Answer.WAIT}
-        left |= dict.fromkeys(self._quiet, f"held: {self.held}" if self.held else "it waits for its turn")
-        return dict(itertools.islice((self.remarks() | left).items(), _MAX_TOLD))
+        return told.unfinished(dict(self._decisions), list(self._quiet), self.held)
+
+    def _has_undecided(self) -> bool:
+        return any(name not in self._decisions for name in self._sightings)
 
     # --- from the inbox's own thread
 
@@ -156,7 +147,8 @@ class Intake:
             return now + _FAULT_SECONDS
         if not self._must_wait and self._may_claim():
             return self._gathers_until(now)
-        return min(self._scan_at, self._timers[0][0] if self._timers else self._scan_at)
+        twins_due = now + _TWINS_SECONDS if self._claims.twins.waiting else self._scan_at
+        return min(self._scan_at, twins_due, self._timers[0][0] if self._timers else self._scan_at)
 
     def _require(self) -> None:
         self._folders.require(self.inbox)
@@ -179,7 +171,7 @@ class Intake:
         """Would only a change or a long wait bring something to do?"""
         waiting = (self._decisions.get(name) for _, name in self._timers if name in self._sightings)
         settling = any(each is None or each.is_passing for each in waiting)
-        return self.has_scanned and not (self._nudges or self._quiet or settling)
+        return self.has_scanned and not (self._nudges or self._quiet or settling or self._claims.twins.has_ended())
 
     def _scan(self, now: float) -> None:
         for name in self._take_nudges() & self._sightings.keys():
@@ -272,7 +264,7 @@ class Intake:
     def _see(self, entry: disk.Entry, now: float) -> None:
         if not entry.is_regular:
             self._sightings.pop(entry.name, None)  # what may lie there later begins anew, whatever it looks like
-            self._remember(entry.name, Decision(Answer.STAY, "it is no plain file (a link, a pipe or a device)"))
+            self._remember(entry.name, Decision(Answer.STAY, disk.NOT_PLAIN))
             return
         sighting = self._sightings.get(entry.name)
         if sighting is None:
@@ -291,7 +283,7 @@ class Intake:
         heapq.heappush(self._timers, (due, name))
 
     def _wake_timers(self, now: float) -> None:
-        woken = []
+        woken = self._claims.twins.ended()
         while self._timers and self._timers[0][0] <= now:
             woken.append(heapq.heappop(self._timers)[1])
         oldest_first = sorted(
@@ -302,7 +294,7 @@ class Intake:
             self._quiet.setdefault(name, now)
 
     def _may_claim(self) -> bool:
-        is_barred = not self._quiet or self.held or self._claims.is_returning()
+        is_barred = not self._quiet or self.held or self._claims.is_returning() or not self._claims.twins.is_ready
         return not is_barred and self._desk.room(self.inbox.name) > 0
 
     def _gathers_until(self, now: float) -> float:
@@ -347,7 +339,7 @@ class Intake:
     def _act(self, name: str, sighting: Sighting, now: float) -> Ready | None:
         """Do with a settled file what is to be done, or return it as ready to be claimed."""
         decision = decide(self.inbox, name, sighting, now)
-        ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why)
+        ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why, sighting.sha256)
         match decision.answer:
             case Answer.TAKE:
                 return ready
@@ -379,7 +371,13 @@ class Intake:
         orders = self._claims.claim(ready)
         for file, (sighting, before) in zip(ready, known, strict=True):
             hindrance = self._claims.hindrances.pop(file.name, None)
-            if hindrance:
+            twin = self._claims.twins.waiting.get(file.name)
+            if file.name in self._claims.later:
+                self._sightings[file.name], self._quiet[file.name] = sighting, now
+            elif twin is not None:
+                self._sightings[file.name], sighting.sha256 = sighting, twin.sha256
+                self._remember(file.name, twin.decision)
+            elif hindrance:
                 self._sightings[file.name] = sighting
                 self._decisions |= {file.name: before} if before else {}  # so that it is told once
                 due = sighting.hinder(now)

@@ -5,7 +5,6 @@ import os
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from watchfolder import disk, names
 from watchfolder.api import create_body
@@ -15,8 +14,11 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.images import Format
+from watchfolder.intake.look import may_not_move, rights_of_folder
+from watchfolder.intake.ready import Ready
+from watchfolder.intake.twins import Begun, Twins
 from watchfolder.journal import Journal, read_order
-from watchfolder.order import Kind, Order, OrderFile, State, Why
+from watchfolder.order import Kind, Order, OrderFile, State
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 
 _COPY_LIMIT = 16 << 20  # bytes
@@ -26,41 +28,44 @@ _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A file to be taken: settled and whole, or (with `why`) known never to pass."""
-
-    name: str
-    size: int
-    mtime_ns: int
-    format: Format | None = None
-    why: Why | None = None
-
-
 class Claims:
     """Turns files of one inbox into orders."""
 
-    def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, folders: Folders, publisher: Publisher) -> None:
+    def __init__(
+        self, inbox: Inbox, kind: Kind, journal: Journal, folders: Folders, publisher: Publisher, begun: Begun
+    ) -> None:
         self._inbox = inbox
         self._kind = kind
         self._journal = journal
         self._folders = folders
         self._publisher = publisher
+        self.twins = Twins(inbox, kind, journal, publisher, begun)  # files that are left there for now, among others
+        self.later: set[str] = set()  # of the last claim, those whose turn comes again
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved; who tells of it takes it out
 
     def claim(self, ready: Sequence[Ready]) -> list[Order]:
         """Take the files into one order; it is `released` when none of them could be taken after all.
 
-        A file whose bytes a parked order waits for goes into that one. The journal's entry is durable before the first
-        rename, its copy in the work folder as well. Raises FolderFault; `recover` then finds what was left half done.
+        A file whose bytes a parked order waits for goes into that one; one whose bytes were delivered before, into one
+        of its own, which makes no request; one whose bytes are under way stays, among `twins.waiting`; what could not
+        be read for that yet stays as well, in `later`.
+        The journal's entry is durable before the first rename, its copy in the work folder as well. Raises
+        FolderFault; `recover` then finds what was left half done.
         """
+        for file in ready:
+            self.twins.waiting.pop(file.name, None)
         resumed = self._resumed(ready)
         fresh = [file for file in ready if file.name not in resumed]
-        orders = [*resumed.values(), *([self._new_order(fresh)] if fresh else [])]
-        return [self._claim(order) for order in orders]
+        begun = [self._journal.begin(order) for order in resumed.values()]
+        with self.twins.sorted(fresh) as parts:
+            orders = [self._new_order([file]).having(reused_from=first) for file, first in parts.known]
+            orders += [self._new_order(parts.fresh)] if parts.fresh else []
+            begun += [self._journal.begin(order) for order in orders]
+        self.twins.wait(parts.twins, begun[-1].key if begun else "")
+        self.later = {file.name for file in parts.later}
+        return [self._claim(order) for order in begun]
 
     def _claim(self, order: Order) -> Order:
-        order = self._journal.begin(order)
         self._publisher.open_work(order)
         with disk.folders_kept_open():
             together = disk.Together()
@@ -148,8 +153,7 @@ class Claims:
         except FolderFault as fault:
             if fault.code not in _OF_THE_FILE:
                 raise
-            rights = disk.describe_rights(Place(self._inbox.path, os.path.dirname(file.name) or "."))
-            self.hindrances[file.name] = f"we may not move it ({fault.code}): its folder has {rights}"
+            self.hindrances[file.name] = may_not_move(f"{rights_of_folder(self._inbox, file.name)} ({fault.code})")
             return False
         return True
 
@@ -170,7 +174,9 @@ class Claims:
             body = create_body(order.key, [file.sent_name for file in taken], order.strength)
             order = self._journal.note(order, files=tuple(taken), body=body)
             self._publisher.open_work(order)
-        return self._journal.advance(order, State.CLAIMED if order.why is None else State.QUARANTINING)
+        if order.why is not None:
+            return self._journal.advance(order, State.QUARANTINING)
+        return self._journal.advance(order, State.CLAIMED if order.reused_from is None else State.MATCHED)
 
     def _finish(self, order: Order) -> None:
         """Go on after a crash amid the renames: keep the files that are in the work folder."""
@@ -227,17 +233,19 @@ class Claims:
         there = tuple(file for file in copy.files if file.name in found)
         sent = [file.sent_name for file in copy.files]
         is_ours = copy.body == create_body(key, sent, copy.strength) and copy.strength in _STRENGTHS
-        is_ours &= all(map(_is_sendable, copy.files))
+        is_ours &= all(map(_is_sendable, copy.files)) and (copy.reused_from is None or len(copy.files) == 1)
         is_ours &= len({file.name for file in copy.files}) == len(copy.files)
         if not there or len(there) != len(copy.files) or not is_ours or copy.kind != self._kind or copy.why is not None:
             return None
-        plain = {name: getattr(copy, name) for name in ("key", "confirm_key", "strength", "body", "kind")}
-        files = tuple(
-            OrderFile.model_validate(file.model_dump(include={"name", "sent_name", "media_type", "size", "mtime_ns"}))
-            for file in there
-        )
-        times = {State.CLAIMED: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]}
-        return Order(**plain, inbox=self._inbox.name, files=files, state=State.CLAIMED, times=times, was_rebuilt=True)
+        plain = {
+            name: getattr(copy, name) for name in ("key", "confirm_key", "strength", "body", "kind", "reused_from")
+        }
+        facts = {"name", "sent_name", "media_type", "size", "mtime_ns"}
+        facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
+        files = tuple(OrderFile.model_validate(file.model_dump(include=facts)) for file in there)
+        state = State.CLAIMED if copy.reused_from is None else State.MATCHED
+        times = {state: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]}
+        return Order(**plain, inbox=self._inbox.name, files=files, state=state, times=times, was_rebuilt=True)
 
     def _return_stray(self, place: Place, name: str) -> None:
         folder, base = os.path.split(name)
@@ -274,6 +282,7 @@ def _order_file(file: Ready) -> OrderFile:
         media_type=file.format.media_type,
         size=file.size,
         mtime_ns=file.mtime_ns,
+        sha256=file.sha256,
     )
 
 

@@ -60,9 +60,9 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
     except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
         return Decision(Answer.GONE, "it is gone")
     except BlockingIOError:
-        return Decision(Answer.WAIT, "another program holds it", now + _ask_again(inbox))
+        return Decision(Answer.WAIT, disk.HELD, now + _ask_again(inbox))
     except NotRegular:  # it was one when we looked for it
-        return Decision(Answer.STAY, "it is no plain file (a link, a pipe or a device)", now + _ask_again(inbox))
+        return Decision(Answer.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:
         if fault.code in {"EACCES", "EPERM"}:
             reason = f"we may not read it: {disk.describe_rights(place)}"
@@ -105,7 +105,7 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
         return Decision(Answer.WAIT, "another program is still writing it", now + _ask_again(inbox))
     hindrance = _hindrance(inbox, name, descriptor)
     if hindrance:
-        return Decision(Answer.STAY, f"we may not move it: {hindrance}", now + _RIGHTS_SECONDS, is_warning=True)
+        return Decision(Answer.STAY, may_not_move(hindrance), now + _RIGHTS_SECONDS, is_warning=True)
     return decision
 
 
@@ -136,8 +136,17 @@ def _hindrance(inbox: Inbox, name: str, descriptor: int) -> str:
     if may_take and disk.is_writable(inbox.path, folder):
         return ""
     if disk.is_read_only(inbox.path):  # not this file's trouble but the inbox's
-        raise FolderFault(f"{inbox.path}: it is read-only", code="EROFS")
-    return f"its folder has {disk.describe_rights(Place(inbox.path, folder or '.'))}"
+        raise FolderFault(f"{inbox.path}: {disk.READ_ONLY}", code="EROFS")
+    return rights_of_folder(inbox, name)
+
+
+def rights_of_folder(inbox: Inbox, name: str) -> str:
+    folder = os.path.dirname(name) or "."
+    return f"its folder has {disk.describe_rights(Place(inbox.path, folder))}"
+
+
+def may_not_move(hindrance: str) -> str:
+    return f"we may not move it: {hindrance}"
 
 
 def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:

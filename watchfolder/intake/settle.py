@@ -16,6 +16,7 @@ class Sighting:
     first_seen: float
     since: float  # the shape is unchanged and no event came since then
     hindered: int = 0  # how often it could not be moved
+    sha256: str | None = None  # the same, where it had to be read for that
     verdict: Verdict | None = None  # of the bytes in this shape; what they say does not change while they do not
 
     def see(self, size: int, mtime_ns: int, now: float) -> None:
@@ -27,7 +28,7 @@ class Sighting:
     def disturb(self, now: float) -> None:
         """Take in an event: somebody worked on the file, so what was read of it counts no more."""
         self.since = now
-        self.verdict = None
+        self.verdict, self.sha256 = None, None
 
     def hinder(self, now: float) -> float:
         """Take in that it could not be moved; return when to try again: ever more rarely."""

@@ -3,38 +3,50 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from watchfolder.api import Service, Status
+from watchfolder.api import Service
 from watchfolder.config import Config
 from watchfolder.errors import FolderFault, Retry, WatchfolderError
-from watchfolder.events import event
+from watchfolder.events import event, printable
 from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.calls import Calls
 from watchfolder.pipeline.capacity import Capacity
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import PURCHASES, Gate
 from watchfolder.pipeline.lanes import Lanes
+from watchfolder.pipeline.list_look import ListLook
 from watchfolder.pipeline.outcomes import OBSTACLES, Outcomes, Wait
 from watchfolder.pipeline.room import Room
 from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS
 from watchfolder.pipeline.successors import part_with
-from watchfolder.pipeline.visits import Visits
+from watchfolder.pipeline.visits import Visits, age_seconds
+from watchfolder.pushes import Pushes
+from watchfolder.snapshot import Quarantined
 
 __all__ = ["Bench", "Gate", "Lanes", "Pipeline", "Room"]
 
 _SUSPECT_DEATHS = 2
 
+_MOST_NAMED = 5  # of what went to quarantine last
 _GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
 
 
 class Pipeline:
     """Runs STEPS. `beat` comes from one thread, the steps run in workers, one order in one worker at a time."""
 
-    def __init__(self, config: Config, journal: Journal, stop: threading.Event, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        stop: threading.Event,
+        wake: Callable[[], None],
+        pushes: Pushes | None = None,
+    ) -> None:
         self.gate = Gate(config.api.blocked_probe_seconds)
         self.doubt = Doubt(config.api.blocked_probe_seconds)
         self._journal = journal
@@ -44,12 +56,14 @@ class Pipeline:
         self._started = time.monotonic()
         self._running: dict[str, float] = {}  # key → when its last step began
         self._visits = Visits()
-        self._no_list_until = float("-inf")
+        self._calls = Calls(pushes or Pushes(), self._visits, journal)
+        self._list_look = ListLook(self._visits)
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
         self._first_visit = {State.CONFIRMED: time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
-        self.delivered = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
+        self.delivered = self.reused = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
+        self.last_quarantined: tuple[Quarantined, ...] = ()
 
     @property
     def rooms(self) -> Mapping[str, Room]:
@@ -83,6 +97,7 @@ class Pipeline:
     def beat(self, now: float, moment: datetime) -> float:
         """Start every step that is due; return when (monotonic seconds) the next one will be."""
         due = now + 3600.0
+        self._calls.take(now)
         times = [
             (order, at) for order in self._journal.orders() if (at := self._due_at(order, now, moment)) is not None
         ]
@@ -129,6 +144,8 @@ class Pipeline:
             return None
         visit = self._visits.get(order.key)
         at = visit.at if visit else self._first_visit.get(order.state, now)
+        if visit and order.state is State.CONFIRMED and self._visits.is_called_for(order.key):
+            at = now
         if _is_suspect(order):
             at = max(at, self._started + tempo.SUSPECT_SECONDS)
         if order.not_before is not None and order.not_before > moment and not self._is_past_outage(order, now, moment):
@@ -194,36 +211,22 @@ class Pipeline:
     # --- running
 
     def _ask_list(self, due: Sequence[Order], waiting: Sequence[Order], now: float) -> set[str]:
-        """Ask one list for all orders whose looks came too early, if that is cheaper; return the orders' keys."""
-        again = self._visits.asked_before(order for order in waiting if order.state is State.CONFIRMED)
-        keys = {order.key for order in again}
-        is_due = any(order.key in keys for order in due)
-        is_barred = self._stop.is_set() or self.gate.bars(State.CONFIRMED) or now < self._no_list_until
-        if not is_due or len(again) < tempo.LIST_PAYS or is_barred:
+        """Ask one list for several orders, if that is cheaper; return their keys."""
+        if self._stop.is_set() or self.gate.bars(State.CONFIRMED):
             return set()
-        with self._guard:
-            self._running.update(dict.fromkeys(keys, now))
-        room = self.rooms[again[0].inbox]
-        room.workers.submit(self._take_list, room.bench.service, again)
+        orders = self._list_look.worth_it(due, waiting, now)
+        keys = {order.key for order in orders}
+        if orders:
+            with self._guard:
+                self._running.update(dict.fromkeys(keys, now))
+            room = self.rooms[orders[0].inbox]
+            room.workers.submit(self._look_at_list, room.bench.service, orders)
         return keys
 
-    def _take_list(self, service: Service, orders: Sequence[Order]) -> None:
-        statuses: Mapping[str, Status] = {}
+    def _look_at_list(self, service: Service, orders: Sequence[Order]) -> None:
         try:
-            statuses = service.statuses()
-        except WatchfolderError as error:  # each is looked at by itself, which tells more
-            self._no_list_until = time.monotonic() + tempo.NO_LIST_SECONDS
-            event("service.no_list", orders=len(orders), reason=error.reason, code=error.code)
-        except Exception:  # noqa: BLE001 - nothing may end a worker silently
-            self._no_list_until = float("inf")
-            event("service.list_broke", logging.ERROR, trace=True)
+            self._list_look.look(service, orders)
         finally:
-            now = time.monotonic()
-            for order in orders:
-                if statuses.get(order.order_id or "") is Status.IN_PROGRESS:
-                    self._visits.at_work(order.key, now, _age_seconds(order))
-                else:
-                    self._visits.look_alone(order.key, now)
             with self._guard:
                 for order in orders:
                     self._running.pop(order.key, None)
@@ -279,6 +282,8 @@ class Pipeline:
             return self._outcomes.convict(order)
         with self._guard:
             self._running[order.key] = time.monotonic()
+        if order.state is State.CONFIRMED:
+            self._visits.looking(order.key)
         try:
             after = self._do(room.bench, order)
         except WatchfolderError as error:
@@ -316,18 +321,18 @@ class Pipeline:
         """Return the order when its next step may follow at once; else note when it is visited next."""
         if after is not None and after.state is before.state:
             if after.state is State.CONFIRMED:
-                self._visits.at_work(before.key, time.monotonic(), _age_seconds(after))
+                self._visits.at_work(before.key, time.monotonic(), age_seconds(after))
             else:
                 self._visit_later(before.key, tempo.FIRST_LOOK_SECONDS)
             return None
         if after is not None and after.state is State.COMPLETED:
             self._outcomes.complete(after)
-            self._visits.done(after, _age_seconds(after))
-        self._visits.forget(before.key)
-        if after is None:
-            return None
-        if after.state is State.CONFIRMED:
+            self._visits.done(after, time.monotonic(), age_seconds(after))
+        if after is not None and after.state is State.CONFIRMED:
             self._visits.confirmed(after, time.monotonic())
+            return None
+        self._visits.forget(before.key, has_left=self._journal.get(before.key) is None)
+        if after is None:
             return None
         return after if self._follows_at_once(after) else None
 
@@ -339,11 +344,13 @@ class Pipeline:
     def _note_success(self, before: Order, after: Order | None) -> None:
         state = before.state
         with self._guard:
-            if state is State.COMPLETED and after is not None:
+            if after is not None and after.state is State.DELIVERED:
                 self.delivered += len(after.files)
+                self.reused += len(after.files) if state is State.MATCHED else 0
                 self.delivered_bytes += sum(file.delivered_size or 0 for file in after.files)
             elif state is State.QUARANTINING and after is not None:
                 self.quarantined += len(after.files)
+                self.last_quarantined = (*self.last_quarantined, *_named(after))[-_MOST_NAMED:]
         if state in ASKS_SERVICE:
             self._outcomes.succeed(state)
 
@@ -361,10 +368,10 @@ def _urgency(order: Order, *, in_doubt: bool) -> tuple[int, bool, bool, datetime
     return place, tells_less, in_doubt and len(order.files) > 1, min(order.times.values(), default=utc_now())
 
 
-def _age_seconds(order: Order) -> float:
-    """Return for how long the service has had the order."""
-    since = order.times.get(State.CONFIRMED)
-    return max(0.0, (utc_now() - since).total_seconds()) if since else 0.0
+def _named(order: Order) -> Iterator[Quarantined]:
+    reason = printable(order.why.reason) if order.why else ""
+    for file in order.files[:_MOST_NAMED]:
+        yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason)
 
 
 def _is_suspect(order: Order) -> bool:
@@ -373,6 +380,6 @@ def _is_suspect(order: Order) -> bool:
 
 def _may_lie_in_inbox(order: Order) -> Iterable[str | None]:
     """Name what the step of this state may have put back into the inbox; None is anything."""
-    if order.state is State.COMPLETED:  # an original that changed after confirm
+    if order.state in {State.COMPLETED, State.MATCHED}:  # an original that changed after confirm
         return [file.name for file in order.files]
     return [None] if order.state in _GIVES_BACK else []

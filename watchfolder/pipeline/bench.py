@@ -1,9 +1,12 @@
 """What the steps of one inbox work with."""
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from watchfolder.api import Links, Look, Service
+from watchfolder.catalogue import Catalogue
 from watchfolder.config import Inbox
 from watchfolder.errors import NotYet
 from watchfolder.folders import Folders
@@ -24,6 +27,9 @@ class Bench:
     publisher: Publisher
     service: Service
     lanes: Lanes
+    catalogue: Catalogue
+    outbox_of: Callable[[str], str | None]  # of another inbox, while that is there
+    abroad: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)

@@ -20,7 +20,8 @@ from watchfolder.pipeline.steps import ASKS_SERVICE
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-_SLOTLESS = frozenset({State.CLAIMING, State.QUARANTINED})
+_SLOTLESS = frozenset({State.CLAIMING, State.MATCHED, State.QUARANTINED})
+_MOST_MATCHED = 100  # of one inbox: they cost the service nothing, but the journal is no queue
 
 
 class Capacity:
@@ -61,6 +62,8 @@ class Capacity:
         self.rooms[inbox].wanted_at = now
         if self._stop.is_set():
             return 0
+        if sum(order.state is State.MATCHED for order in self._journal.orders(inbox)) >= _MOST_MATCHED:
+            return 0
         holding = [order for order in self._journal.orders() if self._holds_slot(order)]
         if self._gate.fault is not None or self._gate.is_down:
             return 0 if holding or self._has_live_order() else 1
@@ -81,6 +84,11 @@ class Capacity:
         if room.bench.service.known_reads is None and self._is_asking(room):
             return 0
         return room.bench.inbox.max_files_per_order if room.bench.service.known_reads == "v3" else 1
+
+    def outbox_of(self, inbox: str) -> str | None:
+        """Return where another inbox delivers to, while that can be read."""
+        room = self.rooms.get(inbox)
+        return room.bench.inbox.outbox if room is not None and room.intake.is_open and not room.is_silent else None
 
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""

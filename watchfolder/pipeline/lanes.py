@@ -52,11 +52,14 @@ class Lanes:
             self._admit()
 
     def _admit(self) -> None:
+        free = self.most - self._busy()
         for turn in list(self._waiting):
-            if turn.inbox in self._silent or self._busy() < self.most:
+            is_silent = turn.inbox in self._silent
+            if is_silent or free > 0:
                 self._waiting.remove(turn)
                 self._taken.add(turn)
                 turn.has_come.set()
+                free -= not is_silent
 
     def _busy(self) -> int:
         return sum(turn.inbox not in self._silent for turn in self._taken)

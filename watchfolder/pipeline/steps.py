@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench, id_of
+from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.side_by_side import side_by_side
 from watchfolder.pipeline.successors import is_as_claimed, part_with, rekeyed, release_changed, supersede
 from watchfolder.pipeline.transfer import Fetching, Sending, remember_urls
@@ -94,15 +96,12 @@ def look(bench: Bench, order: Order) -> Order:
     seen = bench.look(order)
     if order.missing_since is not None:
         order = bench.journal.note(order, missing_since=None)
+    _require_alive(seen)
     match seen.status:
         case Status.COMPLETE:
             return _completed(bench, order, seen)
         case Status.PENDING:
             return _go_back(bench, order)
-        case Status.FAILED:
-            raise _failed(seen)
-        case Status.EXPIRED:
-            raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
         case _:
             if seen.status is Status.UNKNOWN and order.key not in bench.puzzled:  # say so once
                 event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
@@ -119,17 +118,23 @@ def deliver(bench: Bench, order: Order) -> Order:
         with bench.lanes.one(bench.inbox.name):
             return bench.publisher.receive(order.files[index], fetching.of(index))
 
-    order = _bring_home(bench, order, [index for index, file in enumerate(order.files) if file.part is not None])
+    order = bench.publisher.bring_home(
+        order, [index for index, file in enumerate(order.files) if file.part is not None]
+    )
     failures: dict[int, Exception] = {}
+    enough = threading.Event()
     waiting = [index for index, file in enumerate(order.files) if file.part is None]
-    with closing(side_by_side(fetch, waiting, most=bench.lanes.most, drop=Received.discard)) as arrivals:
+    arrivals = side_by_side(
+        fetch, waiting, most=bench.lanes.most, gather_seconds=tempo.GATHER_SECONDS, enough=enough, drop=Received.discard
+    )
+    with closing(arrivals):
         for group in arrivals:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             failures |= {index: outcome for index, outcome in group if isinstance(outcome, Exception)}
             if good:
-                order = _bring_home(bench, _accept(bench, order, good), list(good))
+                order = bench.publisher.bring_home(_accept(bench, order, good), list(good))
             if not _may_go_on(failures):
-                break
+                enough.set()
     if failures:
         raise _worst(failures.values())
     return bench.journal.advance(order, _S.DELIVERED)
@@ -144,19 +149,11 @@ def _accept(bench: Bench, order: Order, good: Mapping[int, Received]) -> Order:
         raise
 
 
-def _bring_home(bench: Bench, order: Order, indexes: Sequence[int]) -> Order:
-    """Deliver what was received, then put the originals where they belong."""
-    order = bench.publisher.deliver(order, [index for index in indexes if not order.files[index].is_delivered])
-    unplaced = [index for index in indexes if not order.files[index].is_placed]
-    if not unplaced:
-        return order
-    return bench.publisher.place_originals(order, unplaced)
-
-
 def record(bench: Bench, order: Order) -> None:
     """Write the order's line into the history; then it leaves the journal."""
     bench.publisher.clear_work(order)
     bench.journal.record(order)
+    bench.catalogue.catch_up()  # first: until then its twins wait for the order
     bench.journal.forget(order)
 
 
@@ -206,6 +203,7 @@ STEPS: Mapping[State, Step] = {
     _S.UPLOADED: confirm,
     _S.CONFIRMED: look,
     _S.COMPLETED: deliver,
+    _S.MATCHED: reuse,
     _S.DELIVERED: record,
     _S.RELEASED: put_back,
     _S.SUPERSEDING: supersede,
@@ -220,13 +218,9 @@ ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.
 def relocate(bench: Bench, order: Order) -> Order:
     """Look where the order is at the service and go on from there."""
     seen = bench.look(order)
-    match seen.status:
-        case Status.PENDING:
-            return _go_back(bench, order)
-        case Status.FAILED:
-            raise _failed(seen)
-        case Status.EXPIRED:
-            raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
+    _require_alive(seen)
+    if seen.status is Status.PENDING:
+        return _go_back(bench, order)
     if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
         raise Retry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     order = order.having(files=_with_hashes(bench, order.having(files=_with_ids(order, seen.inputs))))
@@ -260,11 +254,15 @@ def _go_back(bench: Bench, order: Order) -> Order:
     return bench.journal.advance(order, _S.CREATED, **facts)
 
 
-def _failed(seen: Look) -> FailedAtService:
-    code = seen.failure.code if seen.failure else ""
-    message = seen.failure.message if seen.failure else ""
-    words = f" It says: {message}" if message else ""
-    return FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
+def _require_alive(seen: Look) -> None:
+    """Raise for an order that has come to its end there without a result, or whose result is gone."""
+    if seen.status is Status.EXPIRED:
+        raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
+    if seen.status is Status.FAILED:
+        code = seen.failure.code if seen.failure else ""
+        message = seen.failure.message if seen.failure else ""
+        words = f" It says: {message}" if message else ""
+        raise FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
 
 
 def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exception]]:
@@ -272,6 +270,7 @@ def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exc
     sending = Sending(bench, order)
     has_changed = False
     failures: dict[int, Exception] = {}
+    enough = threading.Event()
     noted = time.monotonic()
 
     def send(index: int) -> str:
@@ -279,7 +278,7 @@ def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exc
             return _send_unchanged(bench, order, index, sending)
 
     waiting = [index for index, file in enumerate(order.files) if not file.is_uploaded]
-    with closing(side_by_side(send, waiting, most=bench.lanes.most)) as arrivals:
+    with closing(side_by_side(send, waiting, most=bench.lanes.most, enough=enough)) as arrivals:
         for group in arrivals:
             for index, outcome in group:
                 if isinstance(outcome, Exception):
@@ -289,7 +288,7 @@ def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exc
                 else:
                     has_changed = True
             if has_changed or not _may_go_on(failures):
-                break
+                enough.set()
             if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
                 order = bench.journal.note(order)
                 noted = time.monotonic()
@@ -363,6 +362,6 @@ def _with_hashes(bench: Bench, order: Order) -> tuple[OrderFile, ...]:
 
     def known(file: OrderFile) -> OrderFile:
         place = bench.publisher.work_place(order, file)
-        return file if file.sha256 else file.having(is_uploaded=True, sha256=disk.sha256_of(place))
+        return file.having(is_uploaded=True, sha256=file.sha256 or disk.sha256_of(place))
 
     return tuple(map(known, order.files))

@@ -20,7 +20,7 @@ from watchfolder.publish import reasons
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.results import Fetch, Received, delivered_name, holds, receive
 
-__all__ = ["ORDER_COPY", "Fetch", "Publisher", "Received", "is_unchanged"]
+__all__ = ["ORDER_COPY", "Fetch", "Publisher", "Received", "holds", "is_unchanged"]
 
 ORDER_COPY = ".order.json"
 
@@ -115,6 +115,12 @@ class Publisher:
                 together.removed(source)
         together.sync()
         return _placed(order, indexes)
+
+    def bring_home(self, order: Order, indexes: Sequence[int]) -> Order:
+        """Deliver what was received, then put the originals where they belong. Raises FolderFault."""
+        order = self.deliver(order, [index for index in indexes if not order.files[index].is_delivered])
+        unplaced = [index for index in indexes if not order.files[index].is_placed]
+        return self.place_originals(order, unplaced) if unplaced else order
 
     def set_aside(self, order: Order) -> Order:
         """Move the order's files to quarantine: the reason first, then the picture. Raises FolderFault."""

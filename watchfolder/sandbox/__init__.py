@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ from typing import Self
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
+from watchfolder.sandbox.courier import Courier
 from watchfolder.sandbox.faults import Fault, Faults
 from watchfolder.sandbox.front import Front, admin_blueprint, refuse
 from watchfolder.sandbox.options import KEY, TEST_KEY, Dialect, Options
@@ -26,8 +28,9 @@ from watchfolder.sandbox.service import Service
 from watchfolder.sandbox.state import Refusal, RequestRecord, State, now
 from watchfolder.sandbox.storage import Storage
 from watchfolder.sandbox.waitress_door import Server
+from watchfolder.sandbox.webhooks import Webhooks
 
-__all__ = ["Dialect", "Fault", "Faults", "Options", "OrderRecord", "RequestRecord", "Sandbox", "serve"]
+__all__ = ["Dialect", "Fault", "Faults", "Options", "OrderRecord", "PushRecord", "RequestRecord", "Sandbox", "serve"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,19 @@ class OrderRecord:
     strength: str
     is_confirmed: bool
     is_test: bool
+    updated_at: datetime  # when it was completed or failed, once it was
+
+
+@dataclass(frozen=True)
+class PushRecord:
+    """One try to tell a webhook of the end of an order, as it stands when `Sandbox.pushes` is read."""
+
+    webhook: int
+    event_id: str
+    event_type: str
+    order_id: str
+    time: datetime
+    status: int  # that was answered; 0: nothing was
 
 
 @dataclass(kw_only=True)
@@ -57,6 +73,8 @@ class Sandbox(Options):
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="watchfolder-sandbox-"))
         self._storage = Storage(self._state, self._folder)
+        self._courier = Courier(self._state, self._storage, self.faults)
+        self._state.on_confirm = self._courier.confirmed
         try:
             self._server = Server(Front(self._app(), self._state, self._storage, self.faults), self.port)
         except BaseException:
@@ -64,6 +82,7 @@ class Sandbox(Options):
             raise
         self.port = self._server.port
         self._storage.base_url = self.url
+        self._courier.start()
         self._server.start()
         return self
 
@@ -71,11 +90,14 @@ class Sandbox(Options):
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.stop()
+        self._courier.stop()
         shutil.rmtree(self._folder)
 
     def _app(self) -> Flask:
         app = Flask("watchfolder.sandbox", static_folder=None)
-        app.register_blueprint(Service(self._state, self._storage).blueprint())
+        service = Service(self._state, self._storage)
+        app.register_blueprint(service.blueprint())
+        app.register_blueprint(Webhooks(self._state, self._courier, service.account).blueprint(service.admit))
         app.register_blueprint(self._storage.blueprint())
         app.register_blueprint(admin_blueprint(self.reset, self.record, self.faults, self._state))
         app.register_error_handler(Refusal, refuse)
@@ -118,6 +140,15 @@ class Sandbox(Options):
         return dict(Counter(record.operation for record in self.requests))
 
     @property
+    def pushes(self) -> list[PushRecord]:
+        """Every try to tell a webhook, in the order of the events."""
+        return [
+            PushRecord(e.webhook.number, e.event_id, e.event_type, e.order_id, attempt.time, attempt.status)
+            for e in self._courier.events()
+            for attempt in e.attempts
+        ]
+
+    @property
     def orders(self) -> dict[str, OrderRecord]:
         """By order id, oldest first."""
         with self._state.lock:
@@ -131,6 +162,7 @@ class Sandbox(Options):
                     order.strength,
                     order.is_confirmed,
                     order.is_test,
+                    order.updated_at,
                 )
                 for order in self._state.orders.values()
             }
@@ -162,6 +194,7 @@ class Sandbox(Options):
     def reset(self) -> None:
         """Forget all orders, faults, records and payments."""
         self.faults.clear()
+        self._courier.reset()
         self._state.reset()
 
     def record(self) -> dict[str, object]:
@@ -170,7 +203,11 @@ class Sandbox(Options):
             "sins": self.sins,
             "requests": [asdict(record) | {"time": record.time.isoformat()} for record in self.requests],
             "requests_by_operation": self.requests_by_operation(),
-            "orders": {order_id: asdict(order) for order_id, order in self.orders.items()},
+            "pushes": [asdict(push) | {"time": push.time.isoformat()} for push in self.pushes],
+            "orders": {
+                order_id: asdict(order) | {"updated_at": order.updated_at.isoformat()}
+                for order_id, order in self.orders.items()
+            },
             "paid": self.paid,
             "paid_failed": self.paid_failed,
             "paid_files": self.paid_files,

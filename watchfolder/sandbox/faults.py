@@ -42,14 +42,14 @@ class Call(Protocol):
 class Fault:
     """Befalls `times` requests of `operation`, the `nth` of them (from when it was added) first."""
 
-    operation: str  # create, upload, refresh, confirm, status, link, fetch, list or any
+    operation: str  # create, upload, refresh, confirm, status, link, fetch, list or any; or push
     does: str  # one of ACTIONS
     nth: int = 1
     times: int | None = 1  # None: all from the nth on
     status: int | None = None
     code: str = ""  # the API's error code; none: an answer without JSON
     headers: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 3600.0  # of a hang
+    seconds: float = 3600.0  # of a hang, or by which a push is late
     bytes_per_second: float = 1000.0  # of a drip
     size: int | None = None  # of an endless body, which then has an end and announces it
     body: str | None = None  # instead of the usual one, where the fault invents a body
@@ -58,14 +58,15 @@ class Fault:
     befallen: int = 0
 
     def __post_init__(self) -> None:
-        if self.does not in ACTIONS:
-            raise ValueError(f"no such fault: {self.does!r}; there are {', '.join(ACTIONS)}")
+        actions = PUSH_ACTIONS if self.operation == PUSH else ACTIONS
+        if self.does not in actions:
+            raise ValueError(f"no such fault: {self.does!r}; there are {', '.join(actions)}")
         if self.operation not in OPERATIONS:
             raise ValueError(f"no such operation: {self.operation!r}; there are {', '.join(OPERATIONS)}")
 
     def is_due(self, operation: str) -> bool:
         """Count a request; is this fault in store for it?"""
-        if self.operation not in (operation, "any"):
+        if self.operation not in (operation, "any") or (operation == PUSH) != (self.operation == PUSH):
             return False
         self.seen += 1
         return self.seen >= self.nth and (self.times is None or self.befallen < self.times)
@@ -280,4 +281,6 @@ ACTIONS: Mapping[str, Callable[[Fault, Call], Response]] = {
     "same_bytes": _same_bytes,
     "lose": _lose,  # an upload is answered well, its bytes are gone
 }
-OPERATIONS = ("any", "create", "upload", "refresh", "confirm", "status", "link", "fetch", "list")
+PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
+PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")
+OPERATIONS = ("any", "create", "upload", "refresh", "confirm", "status", "link", "fetch", "list", "webhook", PUSH)

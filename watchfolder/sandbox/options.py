@@ -1,6 +1,6 @@
 """What a sandbox can be told to be like. Everything may also be changed while it runs."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,6 +15,7 @@ class Options:
     """All have the values of a quick, generous service with the free plan's retention."""
 
     processing_seconds: float = 1.0  # from confirm to complete or failed
+    processing_spread_seconds: float = 0.0  # by chance it takes up to so much longer
     test_processing_seconds: float = 5.0  # the same for orders of a test key
     link_seconds: float = 3600.0  # validity of presigned links
     retention_days: float | None = 7.0  # then the order is expired; None: unknown to the service, kept
@@ -22,6 +23,8 @@ class Options:
     minute_seconds: float = 60.0  # how long a minute is
     look_seconds: float = 1.0  # looking at one order twice within this time is a sin; 0 = never a sin
     fails_everything: bool = False  # orders that are confirmed while this is set fail
+    push_retry_seconds: Sequence[float] = (1.0, 2.0, 4.0, 1800.0, 7200.0, 14400.0)  # between tries at one push
+    push_answer_seconds: float = 5.0  # how long a push waits to be answered
     dialect: Dialect = "both"  # v2: v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
     link_field: Literal["downloadUrl", "url"] = "downloadUrl"  # of the v2 download answer
     credits_left: int | None = None  # files that may still be confirmed with live keys; None = any number

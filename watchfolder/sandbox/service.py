@@ -34,13 +34,13 @@ class Service:
         ]
         for method, path, endpoint, view in rules:
             api.add_url_rule(path, endpoint, cast("Any", view), methods=[method], provide_automatic_options=False)
-        api.before_request(self._admit)
+        api.before_request(self.admit)
         return api
 
     # Precedence: who asks, how often, whether the endpoint is served at all; only then the request itself.
 
-    def _admit(self) -> tuple[Response, int] | Response | None:
-        self._state.admit(self._account())
+    def admit(self) -> tuple[Response, int] | Response | None:
+        self._state.admit(self.account())
         version, operation = (request.view_args or {}).get("version"), str(request.endpoint).rpartition(".")[2]
         if version == "v3" and self._state.options.dialect == "v2":
             return Response("<html><body><h1>404 Not Found</h1></body></html>", 404, mimetype="text/html")
@@ -51,7 +51,7 @@ class Service:
             return retired, 410
         return None
 
-    def _account(self) -> str:
+    def account(self) -> str:
         authorization = request.headers.get("Authorization")
         if authorization is None:
             self._sin("no Authorization header")
@@ -66,7 +66,7 @@ class Service:
 
     def _create(self) -> tuple[Response, int]:
         body = self._body(breaches_of_create)
-        account, files = self._account(), cast("list[dict[str, str]]", body["files"])
+        account, files = self.account(), cast("list[dict[str, str]]", body["files"])
         with self._state.lock:
             key = account, str(body["idempotencyKey"])
             order = self._state.created.get(key)
@@ -84,7 +84,7 @@ class Service:
 
     def _confirm(self) -> Response:
         body = self._body(breaches_of_confirm)
-        key, account = str(body["idempotencyKey"]), self._account()
+        key, account = str(body["idempotencyKey"]), self.account()
         with self._state.lock:
             earlier = self._state.confirms.get((account, key))
             if (account, key) in self._state.created or (earlier and earlier.order_id != body["orderId"]):
@@ -151,7 +151,7 @@ class Service:
         status, keyword, kind = (request.args.get(name, "") for name in ("status", "keyword", "type"))
         if (status and status not in _STATUSES) or request.args.keys() - {"page", "limit", "status", "keyword", "type"}:
             self._breach("INVALID_PARAMETER", "an unknown status or parameter")
-        account = self._account()
+        account = self.account()
         with self._state.lock:
             orders = [order for order in reversed(self._state.orders.values()) if order.account == account]
         found = [
@@ -178,7 +178,7 @@ class Service:
         return number
 
     def _order(self, order_id: str) -> SandboxOrder:
-        account = self._account()
+        account = self.account()
         with self._state.lock:
             order = self._state.orders.get(order_id)
         if order is None:

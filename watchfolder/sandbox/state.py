@@ -1,6 +1,7 @@
 """What the stand-in service knows: orders, who paid for what, and every request that broke the contract."""
 
 import itertools
+import random
 import secrets
 import threading
 import time
@@ -8,8 +9,12 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from watchfolder.sandbox.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _REQUESTS_KEPT = 200_000
 _TOLERANCE = 0.1  # of look_seconds: what scheduling and the network may take off a client's second
@@ -91,6 +96,18 @@ class SandboxOrder:
 
 
 @dataclass
+class Webhook:
+    """Where an account wants to be told; those for test orders hear of nothing else."""
+
+    number: int
+    account: str
+    url: str
+    name: str
+    is_test: bool
+    secret: str
+
+
+@dataclass
 class RequestRecord:
     """One request. `status` is None while it is under way, 0 when the connection was cut instead of an answer."""
 
@@ -99,6 +116,10 @@ class RequestRecord:
     method: str
     path: str
     status: int | None = None
+
+
+def _by_chance(options: Options) -> float:
+    return options.processing_seconds + random.uniform(0, options.processing_spread_seconds)  # noqa: S311 - no secret
 
 
 def now() -> datetime:
@@ -113,6 +134,8 @@ class State:
         self.lock = threading.RLock()
         self._ids = itertools.count(1_900_000_000_000_000_000 + secrets.randbelow(10**9), 13)
         self._file_ids = itertools.count(501)
+        self.webhook_numbers = itertools.count(1)
+        self.on_confirm: Callable[[SandboxOrder], None] = lambda _: None
         self.reset()
 
     def reset(self) -> None:
@@ -120,6 +143,7 @@ class State:
             self.orders: dict[str, SandboxOrder] = {}
             self.created: dict[tuple[str, str], SandboxOrder] = {}  # by account and idempotency key
             self.confirms: dict[tuple[str, str], SandboxOrder] = {}
+            self.webhooks: dict[int, Webhook] = {}
             self.sins: list[str] = []
             self.requests: deque[RequestRecord] = deque(maxlen=_REQUESTS_KEPT)
             self.paid_files: Counter[str] = Counter()
@@ -162,7 +186,7 @@ class State:
             strength=str(choices.get("strength", "high")) if isinstance(choices, dict) else "high",
             files=[InputFile(number, name, next(self._file_ids)) for number, name in enumerate(names)],
             created_at=now(),
-            processing_seconds=options.test_processing_seconds if is_test else options.processing_seconds,
+            processing_seconds=options.test_processing_seconds if is_test else _by_chance(options),
             retention_days=options.retention_days,
         )
         self.orders[order.order_id] = order
@@ -179,6 +203,7 @@ class State:
         order.confirmed_at, order.confirm_key = now(), key
         order.is_doomed = self.options.fails_everything
         self.confirms[order.account, key] = order
+        self.on_confirm(order)
 
     def forget(self, order_id: str) -> None:
         with self.lock:

@@ -95,7 +95,7 @@ def _configure(studio: Studio, watch: str, scan_seconds: float) -> None:
     folders: dict[str, str] = {role: str(studio.root / role) for role in ("outbox", "quarantine", "originals")}
     for folder in (*folders.values(), str(studio.root / "state")):
         Path(folder).mkdir()
-    settling = {"settle_seconds": SETTLE_SECONDS, "scan_seconds": scan_seconds, "watch": watch}
+    settling = {"settle_seconds": SETTLE_SECONDS, "scan_seconds": scan_seconds, "watch": watch, "duplicates": "again"}
     tree = {
         "api": {"base_url": studio.sandbox.url, "requests_per_minute": 0},
         "state_dir": str(studio.root / "state"),

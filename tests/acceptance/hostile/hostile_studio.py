@@ -110,7 +110,8 @@ def studio(**settings: object) -> Iterator[Studio]:
 
 def _configure(studio: Studio, settings: dict[str, object]) -> None:
     paths = {role: str(studio.root / role) for role in ("outbox", "quarantine", "originals")}
-    inbox = {"path": str(studio.root / "inbox"), **paths, "settle_seconds": 0.3, "scan_seconds": 1} | settings
+    inbox = {"path": str(studio.root / "inbox"), **paths, "settle_seconds": 0.3, "scan_seconds": 1}
+    inbox |= {"duplicates": "again"} | settings
     tree = {
         "api": {"base_url": studio.sandbox.url, "requests_per_minute": 0},
         "state_dir": str(studio.root / "state"),

@@ -49,7 +49,7 @@ class Installation:
         self.machine.run("sed", "-i", "s/^#ReadWritePaths=/ReadWritePaths=/", f"{DROPINS}/folders.conf")
         self.config = yaml.safe_load(self.machine.path(CONFIG).read_text())
         self.config["api"] |= {"base_url": self.sandbox.url, "requests_per_minute": 0}
-        self.config["inboxes"]["photos"] |= {"settle_seconds": SETTLE_SECONDS, "scan_seconds": 1}
+        self.config["inboxes"]["photos"] |= {"settle_seconds": SETTLE_SECONDS, "scan_seconds": 1, "duplicates": "again"}
         self.write_config()
         self.add_dropin("in-a-hurry", IN_A_HURRY)
 

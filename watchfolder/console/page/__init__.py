@@ -4,8 +4,10 @@ import logging
 import time
 from typing import TYPE_CHECKING, Self
 
-from watchfolder.config import Config, HttpSection
+from watchfolder.config import WEBHOOK_PATH, Config, HttpSection
+from watchfolder.console.words import NOT_REGISTERED
 from watchfolder.events import event
+from watchfolder.pushes import Fate, Pushes
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ _AGAIN_SECONDS = 30.0  # after an address could not be had
 class Page:
     """Serves at `http.listen` of whichever configuration is followed. No failure of its own is the daemon's."""
 
-    def __init__(self, http: HttpSection) -> None:
+    def __init__(self, http: HttpSection, pushes: Pushes) -> None:
+        self._pushes = pushes
         if http.listen:
             _load()  # now: whom we act as later may not be able to read our own code
         self._book: HouseBook | None = None
@@ -41,6 +44,8 @@ class Page:
         """Show this configuration from now on; what it says about the page itself is obeyed at once."""
         if self._config is not None and self._config.http != config.http:
             self._stop()
+        if config.webhook.public_url and not config.webhook.secret.get_secret_value():
+            event("webhook.not_registered", logging.WARNING, effect=NOT_REGISTERED)
         self._config = config
         if self._book is not None:
             self._book.config = config
@@ -61,7 +66,7 @@ class Page:
         try:
             make_book, make_server = _load()
             book = self._book = self._book or make_book(config)
-            self._server = make_server(book, config.http)
+            self._server = make_server(book, config.http, self._pushes)
             event("page.served", url=f"http://{listen}/")
             self._reason = ""
         except OSError as error:
@@ -84,10 +89,14 @@ class Page:
             self._book = None
 
 
-def _load() -> "tuple[Callable[[Config], HouseBook], Callable[[HouseBook, HttpSection], Server]]":
+def _load() -> "tuple[Callable[[Config], HouseBook], Callable[[HouseBook, HttpSection, Pushes], Server]]":
     """Import what only a served page needs: flask takes its time and its memory."""
     from watchfolder.console.page.app import make_app  # noqa: PLC0415 - see above
     from watchfolder.console.page.door import Server  # noqa: PLC0415
     from watchfolder.console.page.house_book import HouseBook  # noqa: PLC0415
 
-    return HouseBook, lambda book, http: Server(make_app(book, http), http.address)
+    def make_server(book: HouseBook, http: HttpSection, pushes: Pushes) -> Server:
+        app = make_app(book, http, pushes)
+        return Server(app, http.address, quick=WEBHOOK_PATH, on_oversized=lambda: pushes.count(Fate.OVERSIZED))
+
+    return HouseBook, make_server

@@ -12,24 +12,27 @@ from watchfolder.console import metrics
 from watchfolder.console.page.buttons import Buttons
 from watchfolder.console.page.guard import protect
 from watchfolder.console.page.house_book import HouseBook, Look
+from watchfolder.console.page.webhook import add_webhook
 from watchfolder.console.status import as_json
-from watchfolder.console.words import files
+from watchfolder.console.words import files, size
 from watchfolder.events import event, printable
+from watchfolder.pushes import Pushes
 
 _TEXT = "text/plain; charset=utf-8"
 _NO_PREVIEW = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><text x="160" y="130" fill="#85827a"
 font-family="system-ui, sans-serif" font-size="32" text-anchor="middle">no preview</text></svg>"""
 
 
-def make_app(book: HouseBook, http: HttpSection) -> Flask:
+def make_app(book: HouseBook, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
-    app.jinja_env.filters |= {"clock": _clock, "size": _size, "files": files}
+    app.jinja_env.filters |= {"clock": _clock, "size": size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     protect(app, http)
     buttons = Buttons(book)
     _add_page(app, book, buttons)
     _add_buttons(app, book, buttons)
     _add_figures(app, book)
+    add_webhook(app, book, pushes)
     app.register_error_handler(Exception, _in_words)
     return app
 
@@ -113,10 +116,3 @@ def _known(book: HouseBook) -> Look:
 def _clock(moment: datetime, now: datetime) -> str:
     local = moment.astimezone()
     return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
-
-
-def _size(number: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} bytes"

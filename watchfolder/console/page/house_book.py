@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from watchfolder.config import Config
+from watchfolder.console.health import trouble
 from watchfolder.console.page.deliveries import Delivery, recent
 from watchfolder.console.page.ids import Ids
 from watchfolder.console.page.plot import Plot, Waiting
@@ -18,7 +19,6 @@ from watchfolder.errors import WatchfolderError
 from watchfolder.events import event, redacted
 from watchfolder.snapshot import Snapshot
 
-_SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
 _REST = 9.0  # a look that took one second is followed by nine of rest: a tenth of one processor at the most
 _LEAST_REST_SECONDS = 0.5
 _PATIENCE_SECONDS = 3.0  # what an asker waits for a fresh look; then the last one has to do
@@ -87,19 +87,7 @@ class HouseBook:
 
     def trouble(self, now: float) -> str:
         """Say why a person should come, or nothing. It needs no disk and waits for nobody."""
-        snapshot = self._snapshot
-        if now - self._seen_at > _SILENT_SECONDS:
-            return f"stuck: the main loop has not turned for {now - self._seen_at:.0f} s"
-        if snapshot is None:
-            return "starting"
-        if snapshot.is_stuck:
-            return "stuck: work stands still although its folders answer"
-        if snapshot.blocked:
-            return f"blocked: {snapshot.blocked}"
-        away = [f"{name} ({each.fault})" for name, each in snapshot.inboxes.items() if each.fault]
-        if away:
-            return f"not available: {'; '.join(away)}"
-        return "the service does not answer" if snapshot.is_down else ""
+        return trouble(self._snapshot, now - self._seen_at)
 
     def _keep_looking(self) -> None:
         while True:

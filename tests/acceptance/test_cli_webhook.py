@@ -1,0 +1,249 @@
+"""The service pushes to the real daemon: registered, tried out, delivered, stopped and removed by an operator."""
+
+import json
+import re
+import signal
+import socket
+import stat
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from cli_studio import Daemon, Studio, files_in, wait_until
+from typing_extensions import override
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+pytest.importorskip("flask", reason="pip install 'watchfolder[web]'")
+
+DONE, USAGE, UNFINISHED, CONFIG = 0, 2, 75, 78
+
+
+class Pushed(Studio):
+    """A studio whose daemon listens for pushes; what stands between it and the service is `public_url`."""
+
+    def listen(self, public_url: str = "") -> None:
+        port = free_port()
+        self.listener = f"127.0.0.1:{port}"
+        self.secret_file = self.root / "state" / "webhook-secret"
+        tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        tree["http"] = {"listen": self.listener}
+        tree["webhook"] = {
+            "public_url": public_url or f"http://{self.listener}",
+            "secret_file": str(self.secret_file),
+        }
+        self.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+    def webhook(self, *arguments: str) -> tuple[int, str]:
+        done = self.run("webhook", *arguments)
+        return done.returncode, done.stdout + done.stderr
+
+    @override
+    def command(self, *arguments: str) -> list[str]:
+        if arguments[0] == "webhook":  # a group, whose commands take -c
+            return [sys.executable, "-m", "watchfolder", *arguments, "-c", str(self.config)]
+        return super().command(*arguments)
+
+    def pushes(self) -> dict[str, int]:
+        with urllib.request.urlopen(f"http://{self.listener}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        found = re.findall(r'^watchfolder_pushes_total\{outcome="(\w+)"\} ([\d.]+)$', text, re.MULTILINE)
+        return {outcome: int(float(number)) for outcome, number in found}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(processing_seconds=0.3, processing_spread_seconds=3.0) as running:
+        yield running
+
+
+@pytest.fixture
+def studio(tmp_path: Path, sandbox: Sandbox) -> Pushed:
+    studio = Pushed(tmp_path, sandbox.url)
+    studio.listen()
+    return studio
+
+
+def reload(daemon: Daemon) -> None:
+    before = daemon.log().count("config.reloaded")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: daemon.log().count("config.reloaded") > before)
+
+
+def deliver(studio: Studio, *names: str) -> None:
+    for name in names:
+        studio.drop(name, sample("jpeg", width=64, height=48, seed=sum(name.encode())))
+    wait_until(lambda: set(names) <= set(files_in(studio.folder("outbox"))))
+
+
+@pytest.mark.slow
+def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -> None:
+    with studio.daemon() as daemon:
+        wait_until(lambda: "webhook.not_registered" in daemon.log())
+        assert daemon.log().count("webhook.not_registered") == 1
+        deliver(studio, "before.jpg")
+        code, said = studio.webhook("test")
+        assert (code, "webhook register" in said) == (CONFIG, True)
+
+        code, said = studio.webhook("register")
+        assert code == DONE, said
+        code, said = studio.webhook("test")
+        assert code == UNFINISHED
+        assert "systemctl reload watchfolder" in said
+        reload(daemon)
+        code, said = studio.webhook("test")
+        assert code == DONE, said
+        assert "Pushes reach this daemon" in said
+
+        for number in range(4):
+            deliver(studio, f"proof {number}.jpg")
+        wait_until(lambda: "pushes.arrive" in daemon.log())
+        before = sandbox.requests_by_operation()["status"]
+        for number in range(6):
+            deliver(studio, f"pushed {number}.jpg")
+        assert sandbox.requests_by_operation()["status"] - before == 6
+        wait_until(lambda: studio.pushes()["nudged"] >= 6)
+        assert set(studio.pushes()) >= {"duplicate", "old", "oversized", "unknown_order", "wrong_signature"}
+
+        sandbox.faults.add("push", "never", times=None)
+        deliver(studio, "not pushed.jpg")
+        wait_until(lambda: "pushes.stopped" in daemon.log())
+        deliver(studio, "asked for.jpg")
+    assert sandbox.sins == []
+    assert sandbox.paid == 13
+    assert studio.secret_file.read_text(encoding="ascii").strip() not in daemon.log()
+    assert [link for link in sandbox.links if link in daemon.log()] == []
+
+
+@pytest.mark.slow
+def test_pushes_that_come_twice_forged_or_late_are_counted_and_cost_no_picture(
+    studio: Pushed, sandbox: Sandbox
+) -> None:
+    sandbox.push_retry_seconds = (0.1, 0.1)
+    assert studio.webhook("register")[0] == DONE
+    with studio.daemon():
+        sandbox.faults.add("push", "duplicate")
+        deliver(studio, "twice.jpg")
+        wait_until(lambda: studio.pushes()["duplicate"] == 1)
+        sandbox.faults.add("push", "wrong_signature")
+        deliver(studio, "forged.jpg")
+        wait_until(lambda: studio.pushes()["wrong_signature"] == 3)  # each retry as well
+        sandbox.faults.add("push", "late", seconds=10.0)
+        deliver(studio, "late.jpg")
+        wait_until(lambda: studio.pushes()["late"] == 1)
+    assert sandbox.requests_by_operation()["status"] <= 12
+    assert (sandbox.paid, sandbox.sins) == (3, [])
+
+
+def test_the_secret_is_stored_for_its_owner_alone_and_shown_to_nobody(studio: Pushed) -> None:
+    code, said = studio.webhook("register")
+    secret = studio.secret_file.read_text(encoding="ascii").strip()
+    assert code == DONE
+    assert secret.startswith("whsec_")
+    assert stat.S_IMODE(studio.secret_file.stat().st_mode) == 0o600
+    for spoken in (said, studio.webhook("list")[1], studio.run("check").stdout, studio.run("status").stdout):
+        assert secret not in spoken
+
+
+def test_with_a_test_key_it_is_a_webhook_for_test_orders(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.environment = {"BIZMORI_API_KEY": sandbox.test_key}
+    assert studio.webhook("register")[0] == DONE
+    request = urllib.request.Request(f"{sandbox.url}/api/v2/orders/webhooks")  # noqa: S310 - http, to the sandbox
+    request.add_header("Authorization", f"Bearer {sandbox.test_key}")
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
+        (webhook,) = json.load(answer)["data"]
+    assert (webhook["url"], webhook["isTest"]) == (f"http://{studio.listener}/webhooks/bizmori", True)
+
+
+def test_what_is_registered_is_registered_again_only_on_request(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.webhook("register")
+    first = studio.secret_file.read_bytes()
+    code, said = studio.webhook("register")
+    assert code == USAGE
+    assert "--replace" in said
+    assert studio.secret_file.read_bytes() == first
+    assert studio.webhook("list")[1].count("this daemon") == 1
+
+    code, said = studio.webhook("register", "--replace")
+    assert code == DONE
+    assert studio.secret_file.read_bytes() != first
+    assert studio.webhook("list")[1].count("this daemon") == 1
+    assert sandbox.sins == []
+
+
+def test_a_secret_that_cannot_be_stored_leaves_no_registration(studio: Pushed) -> None:
+    tree = yaml.safe_load(studio.config.read_text(encoding="utf-8"))
+    tree["webhook"]["secret_file"] = str(studio.root / "nowhere" / "secret")
+    studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    code, said = studio.webhook("register")
+    assert code == UNFINISHED
+    assert "removed again" in said
+    assert "No webhook is registered" in studio.webhook("list")[1]
+
+
+@pytest.mark.parametrize("does", ["reset_after", "truncated_json", "other_json"])
+def test_a_registration_whose_answer_is_lost_is_not_left_behind(studio: Pushed, sandbox: Sandbox, does: str) -> None:
+    sandbox.faults.add("webhook", does, nth=2)  # the first one lists
+    code, said = studio.webhook("register")
+    assert code == UNFINISHED
+    assert "nothing was registered" in said
+    assert not studio.secret_file.exists()
+    assert "No webhook is registered" in studio.webhook("list")[1]
+
+
+def test_remove_takes_the_registration_and_the_secret_away(studio: Pushed) -> None:
+    studio.webhook("register")
+    code, said = studio.webhook("remove")
+    assert code == DONE
+    assert said.count("removed: ") == 2
+    assert not studio.secret_file.exists()
+    assert "No webhook is registered" in studio.webhook("list")[1]
+    assert studio.webhook("remove") == (DONE, "Nothing is registered for this daemon.\n")
+    assert studio.webhook("remove", "77")[0] == USAGE
+
+
+def test_a_service_that_refuses_the_key_is_told_as_everywhere(studio: Pushed, sandbox: Sandbox) -> None:
+    sandbox.keys = ["sk_another_0123456789"]
+    for command in ("register", "list", "remove"):
+        code, said = studio.webhook(command)
+        assert code == UNFINISHED
+        assert "refuses the API key" in said
+
+
+def test_without_an_address_the_commands_say_which_key_is_missing(tmp_path: Path, sandbox: Sandbox) -> None:
+    studio = Pushed(tmp_path, sandbox.url)
+    for command in ("register", "test", "remove"):
+        code, said = studio.webhook(command)
+        assert code == CONFIG
+        assert "webhook.public_url" in said
+    assert studio.webhook("list")[0] == DONE
+
+
+def test_a_way_that_leads_elsewhere_is_told_from_a_daemon_that_is_down(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.listen(public_url=f"{sandbox.url}/elsewhere")
+    studio.webhook("register")
+    code, said = studio.webhook("test")
+    assert code == UNFINISHED
+    assert "404" in said or "nothing takes pushes there" in said
+    assert "Nor at its own address" in said
+    with studio.daemon():
+        code, said = studio.webhook("test")
+    assert code == UNFINISHED
+    assert "all is well: what is between" in said
+
+
+def test_check_says_whether_pushes_can_come(studio: Pushed) -> None:
+    assert "pushes are off until watchfolder webhook register has been run" in studio.run("check").stdout
+    studio.webhook("register")
+    assert f"pushes are taken from http://{studio.listener}/webhooks/bizmori" in studio.run("check").stdout
+    studio.secret_file.chmod(0o640)
+    assert "webhook.secret_file: others can read" in studio.run("check").stderr

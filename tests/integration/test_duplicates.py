@@ -1,0 +1,402 @@
+"""The same bytes dropped again: the result is there, or on its way, and nothing is bought twice."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import OTHER, PICTURE, Shop, files_in, opened
+
+from watchfolder import catalogue, disk
+from watchfolder.disk import Place
+from watchfolder.intake import twins
+from watchfolder.order import State
+from watchfolder.sandbox import Sandbox
+
+Open = Callable[..., tuple[Shop, Sandbox]]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with ExitStack() as stack:
+
+        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
+            service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0, "look_seconds": 0} | (sandbox or {})))
+            shop = stack.enter_context(opened(Shop(tmp_path, service, **{"duplicates": "reuse"} | settings)))
+            shop.ahead = 20.0  # no first look has to be waited for
+            return shop, service
+
+        yield build
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[dict[str, Any]]]:
+    caplog.set_level(logging.INFO, "watchfolder")
+    return lambda name: [vars(record)["facts"] for record in caplog.records if record.message == name]
+
+
+def history(shop: Shop) -> list[dict[str, Any]]:
+    files = sorted((shop.folder("state") / "history").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def deliver(shop: Shop, name: str, content: bytes = PICTURE) -> bytes:
+    """Let it go the whole way, and return what was made of it."""
+    shop.drop(name, content)
+    shop.to_the_end()
+    return (shop.folder("outbox") / name).read_bytes()
+
+
+def claim(shop: Shop) -> None:
+    """Let the inbox take what is there; the pipeline sleeps."""
+    shop.intake.nudge(None)
+    shop.look(time.monotonic() + shop.ahead)
+
+
+def paid(service: Sandbox) -> list[int]:
+    return sorted(service.paid_files.values())
+
+
+Told = Callable[[str], list[dict[str, Any]]]
+
+
+def test_the_same_bytes_again_are_delivered_under_their_own_name_without_a_request(begin: Open, told: Told) -> None:
+    shop, service = begin()
+    made = deliver(shop, "a.jpg")
+    asked = len(service.requests)
+    assert deliver(shop, "sub/another name.jpg") == made
+    assert len(service.requests) == asked
+    assert shop.files("originals") == ["a.jpg", "sub/another name.jpg"]
+    assert shop.files("inbox") == []
+    assert shop.orders() == ()
+    (reused,) = told("file.reused")
+    assert (reused["file"], reused["from"]) == ("sub/another name.jpg", str(shop.folder("outbox") / "a.jpg"))
+    assert shop.pipeline.reused == 1
+
+
+def test_the_history_says_from_which_order_it_was_taken(begin: Open) -> None:
+    shop, _ = begin()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        deliver(shop, name)
+    bought, *reused = history(shop)
+    assert "reused_from" not in bought
+    assert [line["reused_from"] for line in reused] == [bought["key"]] * 2
+    assert [line["order_id"] for line in reused] == [None, None]
+    assert len({line["files"][0]["delivered_sha256"] for line in (bought, *reused)}) == 1
+
+
+def test_under_the_same_name_its_result_lies_there_already(begin: Open) -> None:
+    shop, service = begin()
+    for _ in range(2):
+        deliver(shop, "a.jpg")
+    assert shop.files("outbox") == ["a.jpg"]
+    assert shop.files("originals") == ["a (2).jpg", "a.jpg"]
+    assert paid(service) == [1]
+    assert [line["files"][0]["delivered"] for line in history(shop)] == ["a.jpg", "a.jpg"]
+
+
+def test_known_ones_among_new_ones_take_no_part_in_the_order(begin: Open) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    shop.drop("b.jpg")
+    shop.drop("c.jpg", OTHER)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "b.jpg", "c.jpg"]
+    assert sorted(order.files for order in service.orders.values()) == [("a.jpg",), ("c.jpg",)]
+
+
+@pytest.mark.parametrize("fate", ["removed", "changed", "swapped for a link", "shorter"])
+def test_a_delivery_that_is_no_longer_what_it_was_is_bought_again(begin: Open, told: Told, fate: str) -> None:
+    shop, service = begin()
+    made = deliver(shop, "a.jpg")
+    delivered = shop.folder("outbox") / "a.jpg"
+    delivered.unlink()
+    match fate:
+        case "changed":
+            delivered.write_bytes(bytes(len(made)))
+        case "swapped for a link":
+            (shop.top / "elsewhere").write_bytes(made)
+            delivered.symlink_to(shop.top / "elsewhere")
+        case "shorter":
+            delivered.write_bytes(made[:-1])
+    assert deliver(shop, "b.jpg") == made
+    assert paid(service) == [2]
+    assert len(told("file.not_reused")) == 1
+    assert shop.files("inbox") == []
+
+
+def test_of_two_deliveries_the_one_that_is_still_there_serves(begin: Open) -> None:
+    shop, service = begin()
+    made = deliver(shop, "a.jpg")
+    deliver(shop, "b.jpg")
+    (shop.folder("outbox") / "b.jpg").write_bytes(bytes(len(made)))
+    assert deliver(shop, "c.jpg") == made
+    assert paid(service) == [1]
+
+
+def test_another_strength_is_another_picture(begin: Open, tmp_path: Path) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    shop.close()
+    with opened(Shop(tmp_path, service, duplicates="reuse", strength="low")) as weaker:
+        weaker.ahead = 20.0
+        deliver(weaker, "b.jpg")
+    assert paid(service) == [2]
+    shop.open()
+
+
+def test_again_buys_again_and_reads_nothing_for_it(begin: Open) -> None:
+    shop, service = begin(duplicates="again")
+    deliver(shop, "a.jpg")
+    deliver(shop, "b.jpg")
+    assert paid(service) == [2]
+    assert not (shop.folder("state") / catalogue.FILE).exists()
+
+
+def test_a_picture_whose_size_nobody_else_has_is_not_read_for_its_hash(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = begin()
+    hashed: list[str] = []
+    real = disk.sha256_of
+
+    def watched(place: Place) -> str:
+        hashed.append(place.path)
+        return real(place)
+
+    monkeypatch.setattr(disk, "sha256_of", watched)
+    deliver(shop, "a.jpg")
+    deliver(shop, "b.jpg", PICTURE + b"longer")
+    assert hashed == []
+
+
+# --- twins under way
+
+
+def test_twins_dropped_together_are_paid_once(begin: Open) -> None:
+    shop, service = begin()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        shop.drop(name)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "b.jpg", "c.jpg"]
+    assert paid(service) == [1]
+    assert sum("reused_from" in line for line in history(shop)) == 2
+
+
+def test_a_twin_waits_in_the_inbox_and_holds_up_nobody(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.drop("b.jpg")
+    shop.drop("c.jpg", OTHER)
+    shop.work(lambda: service.paid == 2)
+    assert shop.files("inbox") == ["b.jpg"]
+    assert f"wf-{shop.orders()[0].key}" in shop.intake.unfinished()["b.jpg"]
+    assert len(shop.orders()) == 2
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "b.jpg", "c.jpg"]
+    assert paid(service) == [1, 1]
+
+
+def test_when_the_first_fails_the_next_of_its_twins_becomes_the_first(begin: Open) -> None:
+    shop, service = begin()
+    for name in ("1_fail.jpg", "2_fail.jpg", "3.jpg", "4.jpg"):
+        shop.drop(name)
+        os.utime(shop.folder("inbox") / name, (0, 1_000_000_000 + int(name[0])))
+    shop.to_the_end()
+    assert shop.files("outbox") == ["3.jpg", "4.jpg"]
+    assert shop.files("quarantine") == ["1_fail.jpg", "1_fail.jpg.why.txt", "2_fail.jpg", "2_fail.jpg.why.txt"]
+    assert paid(service) == [3]
+
+
+def test_a_twin_of_an_order_of_an_earlier_life_waits_as_well(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 1.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.drop("b.jpg")
+    shop.live_again()
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "b.jpg"]
+    assert paid(service) == [1]
+
+
+def test_a_waiting_twin_that_changes_is_a_picture_of_its_own(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 2.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.drop("b.jpg")
+    shop.work(lambda: "b.jpg" in shop.intake.unfinished())
+    shop.drop("b.jpg", OTHER)
+    shop.work(lambda: service.paid == 2)
+    shop.to_the_end()
+    assert paid(service) == [1, 1]
+    assert shop.files("outbox") == ["a.jpg", "b.jpg"]
+
+
+def test_what_a_parked_order_waits_for_takes_it_up_before_anything_is_reused(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("link", "answer", status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert shop.order().is_resumable
+    shop.drop("b.jpg")
+    shop.drop("c.jpg")
+    shop.to_the_end()
+    assert shop.files("outbox") == ["b.jpg", "c.jpg"]
+    assert paid(service) == [1]
+
+
+# --- without the service, and after a death
+
+
+def test_a_reuse_does_not_open_a_closed_gate(begin: Open) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    service.credits_left = 0
+    shop.drop("b.jpg")
+    claim(shop)
+    assert shop.order().state is State.MATCHED
+    shop.drop("new.jpg", OTHER)
+    shop.work(lambda: shop.pipeline.gate.fault is not None)
+    assert shop.files("outbox") == ["a.jpg", "b.jpg"]
+    assert shop.pipeline.gate.fault is not None
+
+
+def test_an_order_that_was_begun_as_a_reuse_is_rebuilt_as_one(begin: Open) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    shop.drop("b.jpg")
+    claim(shop)
+    key = shop.order().key
+    shop.close()
+    (shop.folder("state") / "journal" / f"{key}.json").unlink()
+    shop.open()
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "b.jpg"]
+    assert paid(service) == [1]
+
+
+def test_an_original_that_changed_in_the_work_folder_goes_back_as_a_new_picture(begin: Open) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    shop.drop("b.jpg")
+    claim(shop)
+    (claimed,) = (shop.folder("inbox") / ".watchfolder").rglob("b.jpg")
+    found = claimed.stat()
+    claimed.write_bytes(OTHER[: len(PICTURE)].ljust(len(PICTURE), b"\0"))
+    os.utime(claimed, ns=(found.st_atime_ns, found.st_mtime_ns))
+    shop.to_the_end()
+    assert paid(service) == [1, 1]
+    assert shop.files("outbox") == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("wreck", ["gone", "garbage", "empty", "half"])
+def test_a_lost_or_damaged_catalogue_is_made_anew_from_the_history(begin: Open, wreck: str) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    shop.close()
+    file = shop.folder("state") / catalogue.FILE
+    match wreck:
+        case "gone":
+            file.unlink()
+        case "garbage":
+            file.write_bytes(b"no database at all" * 1000)
+        case "empty":
+            file.write_bytes(b"")
+        case _:
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    shop.open()
+    asked = len(service.requests)
+    deliver(shop, "b.jpg")
+    assert len(service.requests) == asked
+
+
+# --- quarantine
+
+
+def test_on_wish_a_duplicate_is_quarantined_with_when_and_where(begin: Open) -> None:
+    shop, service = begin(duplicates="quarantine")
+    deliver(shop, "a.jpg")
+    shop.drop("b.jpg")
+    shop.to_the_end()
+    why = (shop.folder("quarantine") / "b.jpg.why.txt").read_text()
+    assert history(shop)[0]["at"][:10] in why
+    assert str(shop.folder("outbox") / "a.jpg") in why
+    assert "duplicates: again" in why
+    assert paid(service) == [1]
+    (shop.folder("outbox") / "a.jpg").unlink()
+    (shop.folder("quarantine") / "b.jpg").rename(shop.folder("inbox") / "b.jpg")
+    shop.to_the_end()
+    assert shop.files("outbox") == ["b.jpg"]
+    assert paid(service) == [2]
+
+
+# --- other inboxes
+
+
+def test_another_inboxs_delivery_serves_while_that_inbox_is_there(begin: Open, tmp_path: Path) -> None:
+    shop, service = begin(inboxes=("one", "two", "three"))
+    shop.drop("a.jpg", inbox="one/inbox")
+    shop.to_the_end()
+    shop.drop("b.jpg", inbox="two/inbox")
+    shop.to_the_end()
+    assert files_in(tmp_path / "two" / "outbox") == ["b.jpg"]
+    assert paid(service) == [1]
+
+
+def test_a_share_that_is_away_holds_up_no_other_inbox(begin: Open, tmp_path: Path) -> None:
+    shop, service = begin(inboxes=("one", "two"))
+    shop.drop("a.jpg", inbox="one/inbox")
+    shop.to_the_end()
+    (tmp_path / "one" / "inbox").rename(tmp_path / "one" / "away")
+    shop.work(lambda: not shop.intakes["one"].is_open)
+    shop.drop("b.jpg", inbox="two/inbox")
+    shop.work((tmp_path / "two" / "outbox" / "b.jpg").exists)
+    assert paid(service) == [2]
+
+
+def test_twins_in_two_inboxes_at_once_are_paid_once(begin: Open, tmp_path: Path) -> None:
+    shop, service = begin(inboxes=("one", "two"))
+    for inbox in ("one", "two"):
+        shop.drop("a.jpg", inbox=f"{inbox}/inbox")
+    shop.to_the_end()
+    assert files_in(tmp_path / "one" / "outbox") == files_in(tmp_path / "two" / "outbox") == ["a.jpg"]
+    assert paid(service) == [1]
+
+
+def test_pictures_of_one_size_in_two_inboxes_wait_for_no_more_than_an_upload(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 600.0}, inboxes=("one", "two"))
+    for inbox, last in (("one", b"1"), ("two", b"2"), ("one", b"3"), ("two", b"4")):
+        shop.drop(f"{last.decode()}.jpg", PICTURE + last, inbox=f"{inbox}/inbox")
+    shop.work(lambda: service.paid == 4)
+
+
+def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, tmp_path: Path) -> None:
+    shop, _ = begin(inboxes=("one", "two"))
+    shop.drop("a.jpg", inbox="one/inbox")
+    shop.to_the_end()
+    bench = shop.pipeline.rooms["two"].bench
+    with bench.abroad:  # as a step does that reads there, and gets no answer
+        shop.drop("b.jpg", inbox="two/inbox")
+        shop.drop("c.jpg", OTHER, inbox="two/inbox")
+        shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["c.jpg"])
+        assert [order.state for order in shop.orders()] == [State.MATCHED]
+        shop.pipeline.rooms["one"].is_silent = True
+        shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg", "c.jpg"])
+
+
+def test_many_files_of_one_size_are_read_in_goes_that_look_like_no_hung_share(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.processing_seconds = 600.0
+    monkeypatch.setattr(twins, "_READING_SECONDS", 0.0)
+    for number in range(3):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: service.paid == 3)
+    assert len(service.orders) == 3

@@ -1,0 +1,231 @@
+"""The stand-in tells of the end of orders: signed, again until it was taken, and with every fault of contract.md."""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+from sandbox_client import Client, answer, client, data, sandbox, tester
+from typing_extensions import override
+
+from watchfolder.sandbox import Sandbox
+
+__all__ = ["client", "sandbox", "tester"]
+
+PATH = "/api/v2/orders/webhooks"
+
+
+class Ear:
+    """Where the pushes go; `statuses` are answered one after the other, the last for ever."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.statuses = [200]
+        self.heard: list[tuple[float, bytes, str]] = []
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for _, body, _ in self.heard]
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            heard.heard.append((time.monotonic(), body, self.headers["X-MoriBiz-Signature"]))
+            self.send_response(heard.statuses.pop(0) if len(heard.statuses) > 1 else heard.statuses[0])
+            self.end_headers()
+
+        @override
+        def log_message(self, *_: object) -> None:
+            """Stay silent: it would write to stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        heard = Ear(f"http://127.0.0.1:{server.server_address[1]}/ear")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def register(client: Client, url: str, **changes: object) -> dict[str, Any]:
+    return data(client.call("POST", PATH, {"url": url, **changes}))
+
+
+def listed(client: Client, path: str) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", data(client.call("GET", path)))
+
+
+def wait_for(holds: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+
+
+def test_a_completed_order_is_told_signed_over_the_raw_body(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+    made = register(client, ear.url, name="mine")
+    assert made["secret"].startswith("whsec_")
+    order_id = client.confirmed("a.jpg", "b.jpg")
+    wait_for(lambda: sandbox.pushes)
+    ((_, body, signed),) = ear.heard
+    assert signed == hmac.new(made["secret"].encode(), body, hashlib.sha256).hexdigest()
+    event = json.loads(body)
+    assert (event["eventType"], event["data"]["orderId"]) == ("order.antiAi.completed", order_id)
+    assert event["data"]["status"] == "complete"
+    assert event["data"]["fileCount"] == 2
+    assert client.get(event["data"]["downloadUrl"]).ok
+    assert [(push.order_id, push.status) for push in sandbox.pushes] == [(order_id, 200)]
+    assert sandbox.record()["pushes"]
+    assert sandbox.sins == []
+
+
+def test_a_failed_order_is_told_with_its_reason(client: Client, ear: Ear) -> None:
+    register(client, ear.url)
+    client.confirmed("a_fail.jpg")
+    wait_for(lambda: ear.heard)
+    (event,) = ear.events()
+    assert event["eventType"] == "order.antiAi.failed"
+    assert event["data"]["errorCode"] == "PROCESSING_ERROR"
+
+
+def test_test_orders_are_told_without_a_link_and_to_webhooks_for_them_alone(
+    client: Client, tester: Client, ear: Ear
+) -> None:
+    register(client, ear.url)
+    register(tester, ear.url, isTest=True)
+    tester.confirmed()
+    wait_for(lambda: ear.heard)
+    (event,) = ear.events()
+    assert event["data"]["downloadUrl"] is None
+
+
+def test_what_is_not_taken_is_sent_again_the_same_bytes_further_apart_each_time(
+    client: Client, sandbox: Sandbox, ear: Ear
+) -> None:
+    sandbox.push_retry_seconds = (0.1, 0.2, 0.4)
+    ear.statuses = [500, 404, 301, 204]
+    register(client, ear.url)
+    client.confirmed()
+    wait_for(lambda: len(sandbox.pushes) == 4)
+    assert [push.status for push in sandbox.pushes] == [500, 404, 301, 204]
+    assert len({body for _, body, _ in ear.heard}) == 1
+    waits = [after - before for (before, _, _), (after, _, _) in pairwise(ear.heard)]
+    assert all(wait >= at_least for wait, at_least in zip(waits, (0.1, 0.2, 0.4), strict=True))
+    time.sleep(0.3)
+    assert len(sandbox.pushes) == 4
+
+
+def test_by_default_it_tries_as_long_as_contract_md_says() -> None:
+    assert tuple(Sandbox().push_retry_seconds) == (1, 2, 4, 1800, 7200, 14400)
+
+
+def test_who_does_not_answer_in_time_is_asked_again(client: Client, sandbox: Sandbox) -> None:
+    sandbox.push_retry_seconds, sandbox.push_answer_seconds = (0.0,), 0.2
+    register(client, "http://127.0.0.1:9/nobody")
+    client.confirmed()
+    wait_for(lambda: len(sandbox.pushes) == 2)
+    assert [push.status for push in sandbox.pushes] == [0, 0]
+
+
+def test_a_push_can_come_twice_late_never_or_with_a_wrong_signature(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+    secret = register(client, ear.url)["secret"]
+    sandbox.faults.add("push", "duplicate")
+    twice = client.confirmed()
+    wait_for(lambda: len(ear.heard) == 2)
+    assert [event["data"]["orderId"] for event in ear.events()] == [twice, twice]
+    assert len({event["eventId"] for event in ear.events()}) == 1
+
+    sandbox.faults.add("push", "never")
+    client.confirmed()
+    sandbox.faults.add("push", "late", seconds=0.5)
+    began = time.monotonic()
+    late = client.confirmed()
+    wait_for(lambda: len(ear.heard) == 3)
+    assert ear.events()[-1]["data"]["orderId"] == late
+    assert time.monotonic() - began >= 0.5
+
+    sandbox.faults.add("push", "wrong_signature")
+    client.confirmed()
+    wait_for(lambda: len(ear.heard) == 4)
+    _, body, signed = ear.heard[-1]
+    assert signed != hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def test_a_fault_for_any_request_is_none_for_a_push(sandbox: Sandbox) -> None:
+    fault = sandbox.faults.add("any", "answer", status=500)
+    assert sandbox.faults.take("push") is None
+    assert fault.seen == 0
+    with pytest.raises(ValueError, match="no such fault"):
+        sandbox.faults.add("push", "hang")
+
+
+def test_webhooks_are_shown_without_their_secret_changed_and_removed(client: Client, sandbox: Sandbox) -> None:
+    made = register(client, "https://photos.example.com/webhooks/bizmori", name="one")
+    one = f"{PATH}/{made['id']}"
+    shown = {"id": made["id"], "name": "one", "url": "https://photos.example.com/webhooks/bizmori", "isTest": False}
+    assert listed(client, PATH) == [shown]
+    assert data(client.call("GET", one)) == shown
+    assert data(client.call("PUT", one, {"name": "two"}))["name"] == "two"
+    assert client.call("DELETE", one).ok
+    assert answer(client.call("GET", one)) == (404, "WEBHOOK_NOT_FOUND")
+    assert answer(client.call("DELETE", one)) == (404, "WEBHOOK_NOT_FOUND")
+    assert sandbox.sins == []
+
+
+def test_another_account_s_webhooks_are_nobody_s_business(sandbox: Sandbox, client: Client) -> None:
+    sandbox.keys = None
+    made = register(client, "https://photos.example.com/")
+    with contextlib.closing(Client(sandbox, "sk_another_0123456789")) as other:
+        assert listed(other, PATH) == []
+        assert answer(other.call("DELETE", f"{PATH}/{made['id']}")) == (404, "WEBHOOK_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"url": "http://photos.example.com/"},
+        {"url": "ftp://127.0.0.1/"},
+        {"url": 5},
+        {"url": "https://"},
+        {"url": "https://a.example/", "isTest": "yes"},
+        {"url": "https://a.example/", "name": 1},
+        {"url": "https://a.example/", "secret": "mine"},
+    ],
+)
+def test_a_registration_that_breaks_the_contract_is_a_sin(client: Client, sandbox: Sandbox, body: object) -> None:
+    assert answer(client.call("POST", PATH, body)) == (400, "VALIDATION_FAILED")
+    assert len(sandbox.sins) == 1
+
+
+def test_its_events_are_listed_and_sent_again_when_asked(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+    sandbox.push_retry_seconds = ()
+    ear.statuses = [500, 500, 200]
+    events = f"{PATH}/{register(client, ear.url)['id']}/events"
+    client.confirmed()
+    client.confirmed()
+    wait_for(lambda: len(sandbox.pushes) == 2)
+    failed = listed(client, events)
+    assert [event["status"] for event in failed] == ["failed", "failed"]
+    client.call("POST", f"{events}/{failed[0]['eventId']}/retry")
+    wait_for(lambda: len(sandbox.pushes) == 3)
+    assert answer(client.call("POST", f"{events}/nothing/retry")) == (404, "RESOURCE_NOT_FOUND")
+    hour = timedelta(hours=1)
+    span = {"fromDate": (datetime.now(UTC) - hour).isoformat(), "toDate": (datetime.now(UTC) + hour).isoformat()}
+    assert data(client.call("POST", f"{events}/retry-failed", span)) == {"count": 1}
+    wait_for(lambda: len(sandbox.pushes) == 4)
+    assert {event["status"] for event in listed(client, events)} == {"success"}
+    assert answer(client.call("POST", f"{events}/retry-failed", {})) == (400, "VALIDATION_FAILED")

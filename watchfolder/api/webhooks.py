@@ -1,0 +1,62 @@
+"""The service's webhooks, for the commands: registered, listed, removed; and a delivery like one of its own."""
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from watchfolder.api.answers import PushEvent, Webhook, faulty, read_events, read_webhook, read_webhooks, webhook_body
+from watchfolder.api.service import Service
+from watchfolder.api.table import Call
+from watchfolder.api.transport import Pace
+from watchfolder.errors import Reject, WatchfolderError
+
+if TYPE_CHECKING:
+    from watchfolder.config import ApiSection
+
+_PATH: Final = "/api/v2/orders/webhooks"
+_ONE_TRY: Final = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=1)
+_GONE: Final = "WEBHOOK_NOT_FOUND"
+
+
+class Webhooks(Service):
+    """Speaks as a run does, but tries each call once: a registration whose answer is lost must not be made twice."""
+
+    def __init__(self, settings: "ApiSection") -> None:
+        super().__init__(settings, transfers=1, stop=threading.Event(), pace=_ONE_TRY)
+
+    def registered(self) -> list[Webhook]:
+        return self._ask(Call.WEBHOOK, "GET", _PATH, read_webhooks)
+
+    def register(self, url: str, name: str, *, is_test: bool) -> Webhook:
+        """Register `url`; the answer alone has the secret."""
+        try:
+            body = webhook_body(url, name, is_test=is_test)
+            made = self._ask(Call.WEBHOOK, "POST", _PATH, read_webhook, body=body)
+        except Reject as error:
+            raise Reject("the service refuses this address for a webhook", code=error.code) from None
+        if not made.secret:
+            raise faulty("a webhook without its secret")
+        return made
+
+    def remove(self, id_: str) -> bool:
+        """Remove a webhook; False when there was none."""
+        try:
+            self._ask(Call.WEBHOOK, "DELETE", _path_of(id_), lambda _: None)
+        except WatchfolderError as error:
+            if error.code != _GONE:
+                raise
+            return False
+        return True
+
+    def events(self, id_: str) -> list[PushEvent]:
+        """Return what the service last pushed to a webhook."""
+        return self._ask(Call.WEBHOOK, "GET", f"{_path_of(id_)}/events", read_events)
+
+    def deliver(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Send `body` to `url` as the service does, without our key; return the status of the answer."""
+        return self._transport.call("POST", url, {"Content-Type": "application/json", **headers}, body).status
+
+
+def _path_of(id_: str) -> str:
+    return f"{_PATH}/{quote(id_, safe='')}"

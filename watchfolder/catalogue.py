@@ -1,0 +1,316 @@
+"""The catalogue of deliveries: for which bytes a result was delivered, and where to; rebuilt from the history.
+
+`<state_dir>/catalogue.sqlite` is a hint and nothing more: whoever finds something in it looks at the file itself, and
+without it a picture is bought where a result could have been copied. How far the history has been read stands in the
+same transaction as what was read there, so that a start reads only what came since. SQLite writes its own file, the one
+thing beside `disk` that writes: what a power cut may do to it, the history mends.
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from watchfolder import disk
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import event
+from watchfolder.order import Key, Kind, RelativeName, State
+
+FILE = "catalogue.sqlite"
+_SCHEMA = 1
+_TABLES = f"""
+BEGIN;
+CREATE TABLE months (name TEXT PRIMARY KEY, bytes_read INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE deliveries (
+  size INTEGER NOT NULL, kind TEXT NOT NULL, strength TEXT NOT NULL, sha256 TEXT NOT NULL,
+  inbox TEXT NOT NULL, name BLOB NOT NULL, result_size INTEGER NOT NULL, result_sha256 TEXT NOT NULL,
+  key TEXT NOT NULL, at TEXT NOT NULL,
+  PRIMARY KEY (size, kind, strength, sha256, inbox, name)
+) WITHOUT ROWID;
+PRAGMA user_version = {_SCHEMA};
+COMMIT;
+"""
+_ENTER = """
+INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET result_size = excluded.result_size, result_sha256 = excluded.result_sha256,
+  key = excluded.key, at = excluded.at WHERE excluded.at >= at
+"""
+_SAME = "size = ? AND kind = ? AND strength = ?"
+_PIECE_BYTES = 1 << 20  # of the history in one transaction
+_MOST_FOUND = 16  # deliveries of the same bytes, the latest first
+_PATIENCE_SECONDS = 60.0  # so long a life waits for its catalogue before it takes what it cannot look up
+_BRIEF_SECONDS = 5.0  # and so long for one that could not be opened or written: that may pass
+_AGAIN_SECONDS = (1.0, 60.0)  # how soon that is tried again: doubles, up to
+_REBUILDS = 3  # in one life: more are no accident
+_CLOSE_SECONDS = 5.0
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Bytes that were dropped, and what was made of them: what two drops must share for one result to serve both."""
+
+    size: int
+    kind: Kind
+    strength: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What was delivered for an original, when it was. `name` is below the outbox of `inbox`."""
+
+    inbox: str
+    name: str
+    size: int
+    sha256: str
+    key: Key  # of the order that was paid for it
+    at: str
+
+
+class Catalogue:
+    """Any thread may ask; nothing here fails for who asks. Until `begin` it is empty, and nobody waits for it."""
+
+    def __init__(self, state_dir: str, on_ready: Callable[[], None] = lambda: None) -> None:
+        self.bytes_read = 0  # of the history, in this life
+        self._state_dir = state_dir
+        self._on_ready = on_ready
+        self._guard = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._reader: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._is_complete = False
+        self._patient_until = float("-inf")  # monotonic seconds
+        self._is_told = False  # that it is broken
+        self._rebuilds = 0
+
+    def begin(self) -> None:
+        """Read what the history has gained since the last life, in a thread of its own."""
+        self._patient_until = time.monotonic() + _PATIENCE_SECONDS
+        self._read_aside()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._reader is not None:
+            self._reader.join(_CLOSE_SECONDS)  # it looks up after each piece
+        if self._guard.acquire(timeout=_CLOSE_SECONDS):  # else its disk hangs, and so would we
+            self._drop_connection()
+            self._guard.release()
+
+    @property
+    def is_ready(self) -> bool:
+        """May what is new be taken? While the history is being read again, an old picture looks like a new one."""
+        is_reading = self._reader is not None and self._reader.is_alive() and not self._is_complete
+        return not is_reading or time.monotonic() > self._patient_until
+
+    def has_size(self, size: int, kind: Kind, strength: str) -> bool:
+        """Was anything of this size delivered? If not, there is no need to read the file for its hash."""
+        query = f"SELECT 1 FROM deliveries WHERE {_SAME} LIMIT 1"  # noqa: S608 - all of it is ours
+        return self._ask(lambda tables: tables.execute(query, (size, kind, strength)).fetchone() is not None, False)  # noqa: FBT003 - the answer without a catalogue
+
+    def find(self, original: Original) -> list[Delivery]:
+        """Return where results of these bytes were delivered, the latest first."""
+        columns = "inbox, name, result_size, result_sha256, key, at"
+        query = f"SELECT {columns} FROM deliveries WHERE {_SAME} AND sha256 = ? ORDER BY at DESC LIMIT {_MOST_FOUND}"  # noqa: S608
+        values = (original.size, original.kind, original.strength, original.sha256)
+        nothing: list[tuple[Any, ...]] = []
+        rows = self._ask(lambda tables: tables.execute(query, values).fetchall(), nothing)
+        return [Delivery(inbox, os.fsdecode(name), *facts) for inbox, name, *facts in rows]
+
+    def forget(self, original: Original, delivery: Delivery) -> None:
+        """Drop a delivery that is no longer what it was."""
+        query = f"DELETE FROM deliveries WHERE {_SAME} AND sha256 = ? AND inbox = ? AND name = ?"  # noqa: S608
+        same = (original.size, original.kind, original.strength, original.sha256)
+
+        def drop(tables: sqlite3.Connection) -> None:
+            with tables:
+                tables.execute(query, (*same, delivery.inbox, os.fsencode(delivery.name)))
+
+        self._ask(drop, None)
+
+    def catch_up(self) -> None:
+        """Take in the lines that the history has just got. To be called before what they tell of leaves the journal."""
+        while self._is_complete and self._read_piece():
+            pass
+        if self._reader is not None and not self._is_complete:
+            self._read_aside()
+
+    def _read_aside(self) -> None:
+        with self._guard:
+            if self._stop.is_set() or (self._reader is not None and self._reader.is_alive()):
+                return
+            self._reader = threading.Thread(target=self._read_all, name="catalogue", daemon=True)
+            self._reader.start()
+
+    def _read_all(self) -> None:
+        wait, longest = _AGAIN_SECONDS
+        while not self._stop.is_set():
+            while not self._stop.is_set() and self._read_piece():
+                pass
+            self._on_ready()
+            if self._is_complete:
+                event("catalogue.ready", bytes=self.bytes_read)
+                return
+            self._stop.wait(wait)
+            wait = min(longest, 2 * wait)
+
+    def _ask(self, question: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
+        with self._guard:
+            if self._connection is None:
+                return otherwise
+            try:
+                return question(self._connection)
+            except sqlite3.Error as error:
+                self._break(error)
+                return otherwise
+
+    def _read_piece(self) -> bool:
+        """Take in one piece of the history; return whether there may be more."""
+        with self._guard:
+            try:
+                if self._connection is None:
+                    self._connection = self._opened()
+                if self._take_piece(self._connection):
+                    return True
+            except sqlite3.Error as error:
+                return self._break(error)
+            except FolderFault as fault:
+                self._tell(fault.reason, fault.code, _BRIEF_SECONDS)
+                return False
+            self._is_complete, self._is_told = True, False
+            return False
+
+    def _break(self, error: sqlite3.Error) -> bool:
+        """Close it, and begin anew if it is damaged; return whether that is worth a try at once."""
+        self._drop_connection()
+        is_damaged = not isinstance(error, sqlite3.OperationalError)  # which is a full disk, and the like
+        path = os.path.join(self._state_dir, FILE)
+        reason = "it is damaged, and is made anew" if is_damaged else str(error)
+        code = getattr(error, "sqlite_errorname", "")
+        self._tell(f"{path}: {reason}", code, _PATIENCE_SECONDS if is_damaged else _BRIEF_SECONDS)
+        self._rebuilds += is_damaged
+        if is_damaged:
+            self._remove()
+        return is_damaged and self._rebuilds <= _REBUILDS
+
+    def _tell(self, reason: str, code: str, patience_seconds: float) -> None:
+        """Say, once until it is whole again, that it is not, and let those wait a while who would ask it."""
+        self._is_complete = False
+        if not self._is_told:
+            self._is_told = True
+            self._patient_until = time.monotonic() + patience_seconds
+            effect = "until it is there again, pictures that were delivered before may be bought"
+            event("catalogue.broken", logging.WARNING, reason=reason, code=code, effect=effect)
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _remove(self) -> None:
+        for suffix in ("-wal", "-journal", ""):
+            with contextlib.suppress(FolderFault):  # then opening it says so
+                disk.remove(Place(self._state_dir, FILE + suffix), durable=False)
+
+    def _opened(self) -> sqlite3.Connection:
+        disk.touch_marker(Place(self._state_dir, FILE))  # so that nobody else may read it
+        path = os.path.join(self._state_dir, FILE)
+        connection = sqlite3.connect(path, timeout=0, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # nobody else reads it: no file for shared memory
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+            if schema == 0:
+                connection.executescript(_TABLES)
+            elif schema != _SCHEMA:
+                raise sqlite3.DatabaseError(f"schema {schema}")  # noqa: TRY301 - as good as damaged
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take_piece(self, tables: sqlite3.Connection) -> bool:
+        read = dict(tables.execute("SELECT name, bytes_read FROM months"))
+        months = sorted(self._months(), reverse=True)  # what came lately comes back soonest
+        if any(size < read.get(name, 0) for name, size in months):  # not the files that were read
+            with tables:
+                tables.execute("DELETE FROM deliveries")
+                tables.execute("DELETE FROM months")
+            read = {}
+        for name, size in months:
+            begin = read.get(name, 0)
+            piece = self._piece(Place(self._state_dir, name), begin, size) if size > begin else b""
+            if piece:
+                rows = [row for line in piece.splitlines() for row in _rows(line)]
+                with tables:
+                    tables.executemany(_ENTER, rows)
+                    tables.execute("INSERT OR REPLACE INTO months VALUES (?, ?)", (name, begin + len(piece)))
+                self.bytes_read += len(piece)
+                return True
+        return False
+
+    def _months(self) -> Iterator[tuple[str, int]]:
+        with contextlib.suppress(FileNotFoundError):  # nothing has come to its end yet
+            for entry in disk.scan(self._state_dir, "history", recursive=False):
+                if entry.is_regular:
+                    yield entry.name, entry.size
+
+    def _piece(self, month: Place, begin: int, end: int) -> bytes:
+        """Return whole lines from `begin` on; none, when there is only one that is not finished."""
+        length = _PIECE_BYTES
+        with disk.reading(month) as read_at:
+            while True:
+                piece = read_at(begin, min(length, end - begin))
+                whole = piece.rfind(b"\n") + 1
+                if whole or begin + length >= end:
+                    return piece[:whole]
+                length *= 2
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    size: int = Field(ge=0, lt=1 << 63)
+    sha256: str | None
+    delivered: RelativeName | None
+    delivered_size: int | None = Field(ge=0, lt=1 << 63)
+    delivered_sha256: str | None
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    at: AwareDatetime
+    outcome: str
+    key: Key
+    inbox: str
+    kind: Kind
+    strength: str
+    files: tuple[_File, ...]
+    reused_from: Key | None = None
+
+
+def _rows(text: bytes) -> Iterator[tuple[object, ...]]:
+    """Give a row for each delivered file of a line; what is torn or not ours has none."""
+    try:
+        line = _Line.model_validate_json(text)
+    except ValidationError:
+        return
+    for file in line.files if line.outcome == State.DELIVERED else ():
+        if file.sha256 and file.delivered and file.delivered_size is not None and file.delivered_sha256:
+            yield (
+                *(file.size, line.kind, line.strength, file.sha256),
+                *(line.inbox, os.fsencode(file.delivered), file.delivered_size, file.delivered_sha256),
+                *(line.reused_from or line.key, line.at.isoformat()),
+            )

@@ -1,0 +1,69 @@
+"""What was said, and when: a tiny file, so that a restart does not say it again."""
+
+import logging
+from datetime import datetime
+from typing import Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from watchfolder import disk
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import event
+from watchfolder.snapshot import Quarantined
+
+FILE = "alarm.json"
+_LIMIT = 1 << 20  # bytes
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Told(Part):
+    """What people believe of a topic since then."""
+
+    is_on: bool
+    at: AwareDatetime
+
+
+class Burst(Part):
+    """What went to quarantine and was not told yet."""
+
+    count: int = 0
+    first: AwareDatetime | None = None
+    last: AwareDatetime | None = None
+    some: tuple[Quarantined, ...] = ()
+
+
+class Memory(Part):
+    told: dict[str, Told] = {}  # topic → the last word about it
+    sent: tuple[AwareDatetime, ...] = ()  # messages of the last hour
+    stalled_since: AwareDatetime | None = None  # files wait and none is delivered, for some time already
+    burst: Burst = Burst()
+    burst_told: AwareDatetime | None = None
+
+    @classmethod
+    def read(cls, state_dir: str) -> Self:
+        """Return what was remembered; what cannot be read is forgotten, and may be said once more."""
+        try:
+            return cls.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _LIMIT))
+        except FileNotFoundError:
+            return cls()
+        except (FolderFault, ValueError):
+            event("alarm.memory_unreadable", logging.WARNING, file=FILE)
+            return cls()
+
+    def not_after(self, now: datetime) -> Self:
+        """Return it as if none of it lay in the future: a clock that was wrong must not silence us for years."""
+        told = {topic: Told(is_on=each.is_on, at=min(each.at, now)) for topic, each in self.told.items()}
+        facts: dict[str, object] = {"told": told, "sent": tuple(min(at, now) for at in self.sent)}
+        if self.burst_told is not None:
+            facts["burst_told"] = min(self.burst_told, now)
+        if self.stalled_since is not None:
+            facts["stalled_since"] = min(self.stalled_since, now)
+        return self.model_copy(update=facts)
+
+    def write(self, state_dir: str) -> None:
+        """Raises FolderFault."""
+        disk.write_atomically(Place(state_dir, FILE), self.model_dump_json(indent=1).encode())

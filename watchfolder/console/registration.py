@@ -1,0 +1,92 @@
+"""This daemon's webhook at the service, made and removed together with the file that holds its secret."""
+
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from watchfolder import disk
+from watchfolder.api import Webhook, Webhooks
+from watchfolder.config import Config
+from watchfolder.disk import Place
+from watchfolder.errors import Blocked, FolderFault, Reject, WatchfolderError
+
+_NAME: Final = "watchfolder"
+
+
+class AlreadyRegistered(Exception):
+    """The service pushes to this address already; the secret of that was shown once, and is not shown again."""
+
+
+def ours(registered: list[Webhook], config: Config) -> list[Webhook]:
+    return [webhook for webhook in registered if webhook.url == config.webhook.public_url]
+
+
+def register(config: Config, webhooks: Webhooks, *, replace: bool) -> Iterator[str]:
+    """Register and store the secret; yield what was done.
+
+    The new one is there before an old one goes. Raises AlreadyRegistered; and FolderFault when the secret could not be
+    stored: then the registration, which nobody could use, has been removed again.
+    """
+    before = webhooks.registered()
+    old = ours(before, config)
+    if old and not replace:
+        raise AlreadyRegistered
+    made = _made(config, webhooks, {webhook.id for webhook in before})
+    try:
+        _store(config, made.secret or "")
+    except FolderFault as fault:
+        raise FolderFault(f"{fault.reason}: {_undone(made, webhooks)}", code=fault.code) from fault
+    yield f"registered: {config.webhook.public_url} (webhook {made.id}); its secret is in {config.webhook.secret_file}"
+    for webhook in old:
+        webhooks.remove(webhook.id)
+        yield f"removed: the one before it (webhook {webhook.id})"
+
+
+def remove(config: Config, webhooks: Webhooks, id_: str | None) -> Iterator[str]:
+    """Remove one webhook, or all that push here; without any, the secret is of no use and goes as well."""
+    registered = webhooks.registered()
+    here = ours(registered, config)
+    going = [webhook for webhook in registered if webhook.id == id_] if id_ else here
+    for webhook in going:
+        webhooks.remove(webhook.id)
+        yield f"removed: {webhook.url or 'an unknown address'} (webhook {webhook.id})"
+    path = config.webhook.secret_file
+    is_of_no_use = (going or id_ is None) and all(webhook in going for webhook in here)
+    if path and os.path.lexists(path) and is_of_no_use:
+        disk.remove(Place(*os.path.split(path)))
+        yield f"removed: {path}"
+
+
+def _made(config: Config, webhooks: Webhooks, before: set[str]) -> Webhook:
+    url = config.webhook.public_url or ""
+    try:
+        return webhooks.register(url, _NAME, is_test=config.api.kind == "test")
+    except (Blocked, Reject):
+        raise
+    except WatchfolderError as error:  # its answer, and with it the secret, may be lost
+        reason = error.reason
+    try:
+        for webhook in ours(webhooks.registered(), config):
+            if webhook.id not in before:
+                webhooks.remove(webhook.id)
+    except WatchfolderError:
+        effect = "it may be registered, with a secret that nobody knows: see watchfolder webhook list"
+    else:
+        effect = "nothing was registered"
+    raise WatchfolderError(f"{reason}: {effect}")
+
+
+def _store(config: Config, secret: str) -> None:
+    place = Place(*os.path.split(config.webhook.secret_file or ""))
+    disk.write_atomically(place, f"{secret}\n".encode(), mode=0o600)
+
+
+def _undone(made: Webhook, webhooks: Webhooks) -> str:
+    try:
+        webhooks.remove(made.id)
+    except WatchfolderError as error:
+        return (
+            "the secret could not be stored, and the registration could not be removed again "
+            f"({error.reason}): watchfolder webhook remove {made.id}"
+        )
+    return "the secret could not be stored, so the registration was removed again"

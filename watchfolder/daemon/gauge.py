@@ -1,0 +1,34 @@
+"""How full are the disks? Asked once a minute, by a thread that may wait for the folders' answers."""
+
+import contextlib
+from collections.abc import Iterable
+
+from watchfolder import disk
+from watchfolder.errors import FolderFault
+from watchfolder.snapshot import Disk
+
+_AGAIN_SECONDS = 60.0
+
+
+class Gauge:
+    """What a few folders lie on; `disks` may be read by any thread."""
+
+    def __init__(self, *folders: str | None) -> None:
+        self.disks: dict[str, Disk] = {}
+        self._folders = [folder for folder in folders if folder]
+        self._measured_at = float("-inf")
+
+    def look(self, now: float, *, are_there: bool = True) -> None:
+        """Measure if it is time to; what lies in the place of a share that is away is not its disk."""
+        if not are_there:
+            self.disks, self._measured_at = {}, float("-inf")
+        elif now - self._measured_at >= _AGAIN_SECONDS:
+            self._measured_at = now
+            self.disks = dict(_measured(self._folders))
+
+
+def _measured(folders: Iterable[str]) -> Iterable[tuple[str, Disk]]:
+    for folder in folders:
+        with contextlib.suppress(FolderFault):  # whoever works there says so
+            space = disk.space_of(folder)
+            yield folder, Disk(device=space.device, free_bytes=space.free, total_bytes=space.total)

@@ -1,0 +1,42 @@
+"""What the intake tells of the files that it has not taken: counts and reasons, bounded."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from watchfolder.intake.look import Answer, Decision
+from watchfolder.intake.settle import Sighting
+
+_MAX_TOLD = 1000
+
+Decisions = Mapping[str, Decision]
+Sightings = Mapping[str, Sighting]
+
+
+def counts(sightings: Sightings, decisions: Decisions) -> dict[str, int]:
+    """Return how many files there are by answer; those not decided yet are waiting."""
+    found = Counter(str(decision.answer) for decision in decisions.values())
+    found[str(Answer.WAIT)] += max(0, len(sightings) - len(decisions))
+    return dict(found)
+
+
+def remarks(decisions: Decisions) -> dict[str, str]:
+    """Return the files that a person should know of, with the reason."""
+    told = ((name, each.reason) for name, each in decisions.items() if each.is_warning)
+    return dict(itertools.islice(told, _MAX_TOLD))
+
+
+def oldest_waiting(sightings: Sightings, decisions: Decisions) -> float | None:
+    """Return when (monotonic seconds) the longest-waiting file was first seen."""
+    for name, sighting in itertools.islice(sightings.items(), _MAX_TOLD):
+        decision = decisions.get(name)
+        if decision is None or decision.answer is Answer.WAIT:
+            return sighting.first_seen
+    return None
+
+
+def unfinished(decisions: Decisions, quiet: Iterable[str], held: str) -> dict[str, str]:
+    """Return files that were left for later, with the reason."""
+    left = {name: each.reason for name, each in decisions.items() if each.answer is Answer.WAIT}
+    left |= dict.fromkeys(quiet, f"held: {held}" if held else "it waits for its turn")
+    return dict(itertools.islice((remarks(decisions) | left).items(), _MAX_TOLD))

@@ -1,0 +1,221 @@
+"""Were these very bytes delivered before, or are they under way? Then nothing is bought for them (again)."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from watchfolder import disk
+from watchfolder.catalogue import Catalogue, Original
+from watchfolder.config import Inbox
+from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.events import event
+from watchfolder.intake.look import Answer, Decision
+from watchfolder.intake.ready import Ready
+from watchfolder.journal import Journal
+from watchfolder.order import Key, Kind, Order, OrderFile, State
+from watchfolder.publish import Publisher
+
+_READING_SECONDS = 3.0  # in one go: a beat that lasts longer looks like a share that does not answer
+_UNREAD = frozenset({State.CLAIMING, State.CLAIMED, State.CREATED})  # its uploads will tell what its bytes are
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A file that stays in the inbox until the order that has the same bytes has come to its end."""
+
+    key: str  # "": of the order that is begun now
+    sha256: str | None
+    is_perhaps: bool = False  # another inbox's, of which only the size is known yet
+
+    @property
+    def decision(self) -> Decision:
+        reason = f"the same picture is under way (order wf-{self.key}): it waits for that one's result"
+        return Decision(Answer.WAIT, reason)
+
+
+@dataclass
+class Sorted:
+    fresh: list[Ready] = field(default_factory=list)  # to be bought
+    known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
+    twins: dict[str, Twin] = field(default_factory=dict)
+    later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
+
+
+class Begun:
+    """What all inboxes of one house share: whose outbox can be read now, and one claim at a time for the same bytes."""
+
+    def __init__(self, catalogue: Catalogue, outbox_of: Callable[[str], str | None]) -> None:
+        self.catalogue = catalogue
+        self.outbox_of = outbox_of  # None: that inbox is not configured, not open, or does not answer
+        self.guard = threading.Lock()
+
+
+class Twins:
+    """Of one inbox; its thread alone asks.
+
+    A file is read for its hash only when one of its size was delivered or is under way. Another inbox's files are
+    never touched: what it has under way is known by its journalled hash, or is waited for while it is being uploaded.
+    """
+
+    def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, begun: Begun) -> None:
+        self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
+        self._inbox = inbox
+        self._kind = kind
+        self._journal = journal
+        self._publisher = publisher
+        self._begun = begun
+        self._hashes: dict[tuple[str, str], str | None] = {}  # of files under way that had none
+
+    @property
+    def is_ready(self) -> bool:
+        return self._inbox.duplicates == "again" or self._begun.catalogue.is_ready
+
+    @contextlib.contextmanager
+    def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
+        """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
+        if self._inbox.duplicates == "again":
+            yield Sorted(fresh=list(ready))
+            return
+        while True:
+            rivals = self._under_way(ready)
+            ready, parts = self._sort(ready, rivals)
+            with self._begun.guard:
+                if _keys(self._under_way(ready)) == _keys(rivals):
+                    yield parts
+                    return
+
+    def wait(self, twins: Mapping[str, Twin], key: str) -> None:
+        """Let them wait; `key` is the order that was begun with the first of those whose twin was beside them."""
+        self.waiting |= {name: replace(twin, key=twin.key or key) for name, twin in twins.items()}
+
+    def has_ended(self) -> bool:
+        """Has any file waited for long enough?"""
+        return any(self._is_over(twin) for twin in set(self.waiting.values()))
+
+    def ended(self) -> list[str]:
+        """Return, once, the files whose twin has come to its end, whatever that was."""
+        over = {twin for twin in set(self.waiting.values()) if self._is_over(twin)}
+        names = [name for name, twin in self.waiting.items() if twin in over]
+        for name in names:
+            del self.waiting[name]
+        return names
+
+    def _is_over(self, twin: Twin) -> bool:
+        order = self._journal.get(twin.key)
+        if order is None or not order.is_live or not self._is_near(order):
+            return True
+        return twin.is_perhaps and not _tells_soon(order)
+
+    def _is_near(self, order: Order) -> bool:
+        """Will its result be in reach? An inbox whose share is away may stay so for days."""
+        return order.inbox == self._inbox.name or self._begun.outbox_of(order.inbox) is not None
+
+    def _under_way(self, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
+        sizes = {file.size for file in ready if file.why is None}
+        return [
+            (order, file)
+            for order in self._journal.orders()
+            if order.is_live and (order.kind, order.strength) == (self._kind, self._inbox.strength)
+            for file in order.files
+            if file.size in sizes and self._is_near(order)
+        ]
+
+    def _sort(self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]]) -> tuple[list[Ready], Sorted]:
+        sizes = Counter(file.size for file in ready if file.why is None)
+        sizes.update(file.size for _, file in rivals)
+        self._hashes = {known: sha256 for known, sha256 in self._hashes.items() if self._journal.get(known[0])}
+        read: list[Ready] = []
+        parts = Sorted()
+        begun: set[str] = set()
+        until = time.monotonic() + _READING_SECONDS
+        for each in ready:
+            if read and time.monotonic() > until:
+                parts.later.append(each)
+                continue
+            file = self._read(each, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
+            read.append(file)
+            first = self._brought(file)
+            twin = self._twin(file, rivals) if first is None else None
+            if first is not None:
+                parts.known.append((file, first))
+            elif twin is not None:
+                parts.twins[file.name] = twin
+            elif file.sha256 in begun:
+                parts.twins[file.name] = Twin("", file.sha256)
+            else:
+                parts.fresh.append(file)
+                begun |= {file.sha256} if file.sha256 else set()
+        return read, parts
+
+    def _read(self, file: Ready, *, is_alone: bool) -> Ready:
+        """Read a file for its hash, if there can be another one like it."""
+        if file.why is not None or file.sha256 is not None:
+            return file
+        if is_alone and not self._begun.catalogue.has_size(file.size, self._kind, self._inbox.strength):
+            return file
+        return replace(file, sha256=_hash(Place(self._inbox.path, file.name)))
+
+    def _brought(self, file: Ready) -> Key | None:
+        """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell."""
+        if file.sha256 is None:
+            return None
+        original = Original(file.size, self._kind, self._inbox.strength, file.sha256)
+        for delivery in self._begun.catalogue.find(original):
+            if delivery.inbox != self._inbox.name:
+                if self._begun.outbox_of(delivery.inbox) is not None:
+                    return delivery.key  # looked at when it is copied: a share of its own must not hold us up here
+                continue
+            place = Place(self._inbox.outbox, delivery.name)
+            if _size(place) == delivery.size:
+                return delivery.key
+            facts: dict[str, Any] = {"from": place.path, "reason": "it is gone, or has changed; the picture is bought"}
+            event("file.not_reused", logging.WARNING, inbox=self._inbox.name, file=file.name, **facts)
+            self._begun.catalogue.forget(original, delivery)
+        return None
+
+    def _twin(self, file: Ready, rivals: Sequence[tuple[Order, OrderFile]]) -> Twin | None:
+        if file.sha256 is None:
+            return None
+        for order, other in rivals:
+            sha256 = other.sha256 or self._hash_under_way(order, other)
+            is_perhaps = sha256 is None and order.inbox != self._inbox.name and _tells_soon(order)
+            if sha256 == file.sha256 or is_perhaps:
+                return Twin(order.key, file.sha256, is_perhaps=is_perhaps)
+        return None
+
+    def _hash_under_way(self, order: Order, file: OrderFile) -> str | None:
+        if order.inbox != self._inbox.name:
+            return None
+        known = (order.key, file.name)
+        if known not in self._hashes:
+            self._hashes[known] = _hash(self._publisher.work_place(order, file))
+        return self._hashes[known]
+
+
+def _tells_soon(order: Order) -> bool:
+    """Will its uploads soon tell what its bytes are?"""
+    return order.state in _UNREAD and not order.failures
+
+
+def _keys(under_way: Sequence[tuple[Order, OrderFile]]) -> set[str]:
+    return {order.key for order, _ in under_way}
+
+
+def _hash(place: Place) -> str | None:
+    try:
+        return disk.sha256_of(place)
+    except (FileNotFoundError, NotAFolder, NotRegular):  # gone: whoever takes it finds that out
+        return None
+
+
+def _size(place: Place) -> int | None:
+    try:
+        found = disk.stat_of(place)
+    except NotAFolder:
+        return None
+    return found.st_size if found is not None and disk.is_regular(found) else None

@@ -1,0 +1,142 @@
+"""What the service pushes: is a delivery its own word, and of which order does it tell?
+
+A push is a hint to look at an order, never a fact about it. The listener hands deliveries in, the pipeline takes the
+hints out; neither waits for the other, and nothing here touches a disk or a network.
+"""
+
+import hmac
+import json
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+SIGNATURE_HEADER = "X-MoriBiz-Signature"
+
+_TYPES = frozenset({"order.antiAi.completed", "order.antiAi.failed"})
+_OLD = timedelta(hours=24)  # the service's last retry comes six and a half hours after the first
+_MOST_SEEN = 10_000  # event ids
+_MOST_WAITING = 10_000  # hints; a beat takes them all
+_LONGEST_ID = 255
+
+
+class Fate(StrEnum):
+    """What became of a delivery."""
+
+    NUDGED = "nudged"  # its order is looked at now
+    LATE = "late"  # a look was quicker
+    UNKNOWN_ORDER = "unknown_order"  # another program's on the same account, or one long since delivered
+    DUPLICATE = "duplicate"
+    OLD = "old"
+    OTHER_TYPE = "other_type"
+    UNREADABLE = "unreadable"  # signed well, and still not the JSON that it should be
+    OVERSIZED = "oversized"
+    WRONG_SIGNATURE = "wrong_signature"
+    NOT_REGISTERED = "not_registered"  # there is no secret to check it with
+
+
+@dataclass(frozen=True)
+class _Event:
+    id: str
+    type: str
+    occurred_at: datetime | None
+    order_id: str
+
+
+def signature(secret: str, body: bytes) -> str:
+    return hmac.digest(secret.encode(), body, "sha256").hex()
+
+
+class Pushes:
+    """Between the listener's threads and the pipeline's one. Counts are since the start."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
+        self._counts = dict.fromkeys(Fate, 0)
+        self._ring: Callable[[], None] = lambda: None
+
+    def ring_with(self, ring: Callable[[], None]) -> None:
+        """Have whoever takes the hints called when there is one."""
+        self._ring = ring
+
+    def receive(self, body: bytes, signed: str, secret: str, now: datetime) -> Fate | None:
+        """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
+        fate, event = _judged(body, signed, secret, now)
+        with self._guard:
+            if event is not None and event.id and event.id in self._seen:
+                fate = Fate.DUPLICATE
+            elif event is not None and event.id:
+                self._seen[event.id] = None
+                while len(self._seen) > _MOST_SEEN:
+                    self._seen.popitem(last=False)
+            if fate is None and event is not None:
+                self._waiting.append(event.order_id)
+            elif fate is not None:
+                self._counts[fate] += 1
+        if fate is None:
+            self._ring()
+        return fate
+
+    def take(self) -> list[str]:
+        """Return the ids of the orders that the service has spoken of since the last time."""
+        with self._guard:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        return waiting
+
+    def count(self, fate: Fate) -> None:
+        with self._guard:
+            self._counts[fate] += 1
+
+    def counts(self) -> dict[str, int]:
+        with self._guard:
+            return {str(fate): number for fate, number in self._counts.items()}
+
+
+def _judged(body: bytes, signed: str, secret: str, now: datetime) -> tuple[Fate | None, _Event | None]:
+    if not secret:
+        return Fate.NOT_REGISTERED, None
+    given = signed.strip().lower().encode("utf-8", "surrogateescape")
+    if not hmac.compare_digest(signature(secret, body).encode(), given):
+        return Fate.WRONG_SIGNATURE, None
+    event = _read(body)
+    if event is None:
+        return Fate.UNREADABLE, None
+    if event.type not in _TYPES:
+        return Fate.OTHER_TYPE, event
+    if not event.order_id:
+        return Fate.UNREADABLE, event
+    if event.occurred_at is not None and event.occurred_at < now - _OLD:
+        return Fate.OLD, event
+    return None, event
+
+
+def _read(body: bytes) -> _Event | None:
+    """Read tolerantly: an id may be a number, an instant may be missing."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict):
+        return None
+    data = event.get("data")
+    order_id = data.get("orderId") if isinstance(data, dict) else None
+    return _Event(
+        _id(event.get("eventId")), _id(event.get("eventType")), _instant(event.get("occurredAt")), _id(order_id)
+    )
+
+
+def _id(value: object) -> str:
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if len(text) <= _LONGEST_ID else ""
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
