@@ -115,13 +115,29 @@ class Brake:
             self._begin_day()
             return self._reason(inbox)
 
-    def foretell(self, inbox: str, new: int, taken: int) -> str:
-        """Return what would hold it if so many files came now, of which so many were to be taken."""
-        bursts = [budget.burst.files for budget in (self._own[inbox], self._whole) if budget.burst]
-        if new > min(bursts, default=_NO_LIMIT):
-            return f"{new} new files are more than may come at once; run watchfolder release {inbox}"
+    def foretell(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, tuple[str, int]]:
+        """Return for each inbox what would hold it, and how many files would go all the same.
+
+        If so many came into each now, of which so many were wanted.
+        """
+        gone = 0  # of the day's budget of all
+        told = {}
+        for inbox, files in wanted.items():
+            reason, left = self._foretold(inbox, new, files, gone)
+            told[inbox] = (reason, left)
+            gone += left
+        return told
+
+    def _foretold(self, inbox: str, new: Mapping[str, int], wanted: int, gone: int) -> tuple[str, int]:
+        if reason := self.why(inbox):
+            return reason, 0
+        own, whole = self._own[inbox].burst, self._whole.burst
+        if (own and new[inbox] > own.files) or (whole and new[inbox] and sum(new.values()) > whole.files):
+            return f"{new[inbox]} new files are more than may come at once; run watchfolder release {inbox}", 0
         left = self.left(inbox)
-        return f"today's budget has room for {left} only" if taken > left else ""
+        if self._whole.files_per_day and inbox not in self._memory.lifted:
+            left = min(left, max(0, self._whole.files_per_day - sum(self._memory.taken.values()) - gone))
+        return f"today's budget has room for {left} only" if wanted > left else "", min(wanted, left)
 
     def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool]) -> str:
         """Take in that `new` files were seen; return why none of those that wait may be taken, if so.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from cli_studio import PICTURE, Studio, files_in, wait_until
 
 from watchfolder.sandbox import Sandbox
@@ -137,7 +138,30 @@ def test_a_rehearsal_says_what_would_be_sent_and_touches_nothing(studio: Studio,
 def test_a_rehearsal_tells_that_the_brake_would_hold(studio: Studio) -> None:
     studio.configure(budget=BURST)
     copy_an_archive(studio)
-    assert "But held: 5 new files are more than may come at once" in studio.run("run", "--once", "--dry-run").stdout
+    said = studio.run("run", "--once", "--dry-run").stdout
+    assert "photos: 0 of 5 files would be sent (" in said
+    assert "But held: 5 new files are more than may come at once" in said
+    assert "All together: 0 files, up to 0 credits, about 0 requests" in said
+
+
+@pytest.mark.parametrize(("budget", "sent"), [({"files_per_day": 4}, 4), ({"burst": {"files": 5, "minutes": 9}}, 0)])
+def test_a_rehearsal_heeds_the_budget_of_all_inboxes_together(
+    studio: Studio, budget: dict[str, object], sent: int
+) -> None:
+    other = {"path": str(studio.root / "other"), "settle_seconds": 0.2}
+    for role in ("outbox", "quarantine", "originals"):
+        (studio.root / f"other {role}").mkdir()
+        other[role] = str(studio.root / f"other {role}")
+    (studio.root / "other").mkdir()
+    studio.configure(inboxes={"other": other})
+    tree = yaml.safe_load(studio.config.read_text(encoding="utf-8")) | {"budget": budget}
+    studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    for number in range(3):
+        studio.drop(f"{number}.jpg")
+        (studio.root / "other" / f"{number}.jpg").write_bytes(PICTURE)
+    said = studio.run("run", "--once", "--dry-run").stdout
+    assert f"All together: {sent} files, up to {sent} credits" in said
+    assert studio.run("run", "--once").returncode == 75
 
 
 def test_a_rehearsal_of_the_daemon_is_a_wrong_argument(studio: Studio) -> None:

@@ -32,26 +32,33 @@ class Plan:
     held: str = ""
     answers: Counter[Answer] = field(default_factory=Counter)
     size: int = 0
+    sent: int = 0  # of those that could be taken, as many as nothing holds
     orders: int = 0
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
 
 
 def rehearse(config: Config) -> Iterator[Plan]:
     """Give a plan for each inbox. Raises FolderFault for a state directory that we may not read."""
-    memory = brake.Brake(config)
-    for name, inbox in config.inboxes.items():
-        plan = Plan(name)
-        try:
-            if read_token(inbox.path) is None and os.path.exists(os.path.join(config.state_dir, "folders.json")):
-                plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
-            _look_through(plan, inbox)
-        except FolderFault as fault:
-            plan.fault = fault.reason
-        new = plan.answers.total()
-        plan.held = memory.why(name) or memory.foretell(name, new, plan.answers[Answer.TAKE])
-        per_order = 1 if config.api.reads == "v2" else inbox.max_files_per_order
-        plan.orders = math.ceil(plan.answers[Answer.TAKE] / per_order)
+    plans = {name: _plan(name, inbox, config.state_dir) for name, inbox in config.inboxes.items()}
+    new = {name: plan.answers.total() for name, plan in plans.items()}
+    wanted = {name: 0 if plan.fault else plan.answers[Answer.TAKE] for name, plan in plans.items()}
+    told = brake.Brake(config).foretell(new, wanted)
+    for name, plan in plans.items():
+        plan.held, plan.sent = told[name]
+        per_order = 1 if config.api.reads == "v2" else config.inboxes[name].max_files_per_order
+        plan.orders = math.ceil(plan.sent / per_order)
         yield plan
+
+
+def _plan(name: str, inbox: Inbox, state_dir: str) -> Plan:
+    plan = Plan(name)
+    try:
+        if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
+            plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
+        _look_through(plan, inbox)
+    except FolderFault as fault:
+        plan.fault = fault.reason
+    return plan
 
 
 def _look_through(plan: Plan, inbox: Inbox) -> None:
@@ -78,7 +85,7 @@ def lines(plans: list[Plan], config: Config) -> Iterator[str]:
     waiting = sum(len(order.files) for order in begun)
     if waiting:
         yield f"Already taken and not yet paid: {files(waiting)}."
-    sent = sum(plan.answers[Answer.TAKE] for plan in plans) + waiting
+    sent = sum(plan.sent for plan in plans) + waiting
     requests = _REQUESTS_PER_ORDER * (sum(plan.orders for plan in plans) + len(begun))
     paid = f"up to {sent} credits" if config.api.kind == "live" else "no credits (test key)"
     yield f"All together: {files(sent)}, {paid}, about {requests} requests{_duration(requests, config)}."
@@ -87,8 +94,10 @@ def lines(plans: list[Plan], config: Config) -> Iterator[str]:
 
 def _of_inbox(plan: Plan) -> Iterator[str]:
     answers = plan.answers
+    some = "" if plan.sent == answers[Answer.TAKE] else f"{plan.sent} of "
     yield (
-        f"{plan.name}: {files(answers[Answer.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, orders: {plan.orders}), "
+        f"{plan.name}: {some}{files(answers[Answer.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, "
+        f"orders: {plan.orders}), "
         f"{answers[Answer.REFUSE]} quarantined; {answers[Answer.WAIT]} not complete or still being written, "
         f"{answers[Answer.STAY]} left alone."
     )
