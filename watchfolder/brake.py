@@ -27,6 +27,7 @@ _LIMIT = 1 << 20  # bytes
 _NO_LIMIT = 1 << 30  # files
 _NO_BUDGET = Budget()
 _STEPS = 100  # a window is counted in as many steps
+_RESERVED_SECONDS = 60.0  # for a claim that a share holds up
 
 
 class Memory(BaseModel):
@@ -104,6 +105,7 @@ class Brake:
         bursts = [budget.burst.seconds for budget in (self._whole, *self._own.values()) if budget.burst]
         self._arrivals = {name: Arrivals(max(bursts, default=0.0)) for name in self._own}
         self._met: set[str] = set()
+        self._reserved: dict[str, tuple[float, int]] = {}  # inbox → until when, how many files
         memory = Memory.read(self._state_dir, today())
         braked = {name for name, own in self._own.items() if own.burst or self._whole.burst}
         held = {name: words for name, words in memory.held.items() if name in braked}
@@ -147,6 +149,7 @@ class Brake:
         with self._guard:
             self._begin_day()
             arrivals, now = self._arrivals[inbox], self._monotonic()
+            self._reserved.pop(inbox, None)
             is_first = inbox not in self._met
             self._met.add(inbox)
             if inbox not in self._memory.held:
@@ -162,6 +165,17 @@ class Brake:
             reason = self._reason(inbox)
             return reason if reason and has_waiting() else ""
 
+    def reserve(self, inbox: str, most: int) -> int:
+        """Return how many of `most` it may take now. Until it has, or asks again, they are no other inbox's."""
+        with self._guard:
+            self._begin_day()
+            now = self._monotonic()
+            others = [files for name, (until, files) in self._reserved.items() if name != inbox and now < until]
+            files = min(most, self._left(inbox, sum(others)))
+            if self._whole.files_per_day:
+                self._reserved[inbox] = (now + _RESERVED_SECONDS, files)
+            return files
+
     def left(self, inbox: str) -> int:
         """Return how many more files it may take today."""
         with self._guard:
@@ -172,17 +186,18 @@ class Brake:
         """Take in that so many were taken. Raises FolderFault."""
         with self._guard:
             self._begin_day()
+            self._reserved.pop(inbox, None)
             if self._whole.files_per_day or self._own[inbox].files_per_day:
                 taken = self._memory.taken
                 self._remember(taken={**taken, inbox: taken.get(inbox, 0) + files})
 
-    def _left(self, inbox: str) -> int:
+    def _left(self, inbox: str, reserved: int = 0) -> int:
         if inbox in self._memory.lifted:
             return _NO_LIMIT
         taken = self._memory.taken
         own, whole = self._own[inbox].files_per_day, self._whole.files_per_day
         left = own - taken.get(inbox, 0) if own else _NO_LIMIT
-        return max(0, min(left, whole - sum(taken.values()) if whole else _NO_LIMIT))
+        return max(0, min(left, whole - sum(taken.values()) - reserved if whole else _NO_LIMIT))
 
     def _reason(self, inbox: str) -> str:
         held = self._memory.held.get(inbox)

@@ -157,8 +157,8 @@ def test_a_rehearsal_heeds_the_budget_of_all_inboxes_together(
     tree = yaml.safe_load(studio.config.read_text(encoding="utf-8")) | {"budget": budget}
     studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
     for number in range(3):
-        studio.drop(f"{number}.jpg")
-        (studio.root / "other" / f"{number}.jpg").write_bytes(PICTURE)
+        studio.drop(f"{number}.jpg", PICTURE + bytes([number]))
+        (studio.root / "other" / f"{number}.jpg").write_bytes(PICTURE + bytes([100 + number]))
     said = studio.run("run", "--once", "--dry-run").stdout
     assert f"All together: {sent} files, up to {sent} credits" in said
     assert studio.run("run", "--once").returncode == 75

@@ -138,7 +138,7 @@ def test_a_delivery_that_was_taken_out_leaves_no_broken_picture(shown: Shown) ->
         wait_until(lambda: files_in(shown.studio.folder("outbox")) == ["gone.png"])
         (shown.studio.folder("outbox") / "gone.png").unlink()
         driver.get(shown.url)
-        until_shown(driver, "gone.png")
+        until_shown(driver, "Left before, right after")
         driver.execute_script("arguments[0].scrollIntoView()", driver.find_element(By.CSS_SELECTOR, ".deliveries"))
         sizes = "return [...document.querySelectorAll('.pair img')].map(each => [each.complete, each.naturalHeight])"
         WebDriverWait(driver, SECONDS).until(lambda seen: all(complete for complete, _ in seen.execute_script(sizes)))

@@ -177,6 +177,25 @@ def test_the_day_of_all_inboxes_is_shared(tmp_path: Path, clocks: Clocks) -> Non
     assert braked.left("photos") == 0
 
 
+def test_what_one_inbox_is_about_to_take_is_no_other_inboxs(tmp_path: Path, clocks: Clocks) -> None:
+    braked = brake(tmp_path, clocks, {"files_per_day": 4}, {"files_per_day": 5})
+    assert braked.reserve("photos", 3) == 3
+    assert braked.reserve("scans", 3) == 2
+    assert braked.reserve("photos", 9) == 3
+    braked.take("photos", 1)
+    assert braked.reserve("photos", 9) == 2
+    assert braked.meet("scans", 0, something) == ""  # it begins anew, and has taken none
+    assert braked.reserve("photos", 9) == 3
+
+
+def test_what_a_share_keeps_from_being_taken_is_others_after_a_minute(tmp_path: Path, clocks: Clocks) -> None:
+    braked = brake(tmp_path, clocks, whole={"files_per_day": 5})
+    assert braked.reserve("photos", 5) == 5
+    assert braked.reserve("scans", 1) == 0
+    clocks.seconds += 61
+    assert braked.reserve("scans", 9) == 5
+
+
 @pytest.mark.parametrize("content", [b"", b"\0" * 80, b'{"day": "2026-11-24", "held": {"phot', b"[]"])
 def test_a_memory_that_cannot_be_read_begins_anew(tmp_path: Path, clocks: Clocks, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)

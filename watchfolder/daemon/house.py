@@ -70,7 +70,7 @@ class House:
             claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher, begun)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
-            desk = Desk(self._pipeline.capacity.orders, self._largest_order, self._admit, self._brake.meet)
+            desk = Desk(self._room, self._largest_order, self._admit, self._brake.meet)
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             keeper = self._keepers[name] = self._keeper(inbox, intake)
             shared = (self._service, self._lanes, self._catalogue, outbox_of)
@@ -202,7 +202,12 @@ class House:
         return keeper
 
     def _largest_order(self, inbox: str) -> int:
-        return min(self._pipeline.capacity.files(inbox), max(1, self._brake.left(inbox)))
+        most = self._pipeline.capacity.files(inbox)
+        return most and max(1, self._brake.reserve(inbox, most))
+
+    def _room(self, inbox: str) -> int:
+        """Return how many more orders it may begin: none while others are about to take the last files of the day."""
+        return self._pipeline.capacity.orders(inbox) if self._brake.reserve(inbox, 1) else 0
 
     def _admit(self, order: Order) -> None:
         self._bell.ring()
