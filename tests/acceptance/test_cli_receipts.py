@@ -225,6 +225,45 @@ def test_an_order_that_was_paid_and_of_which_nothing_is_known_is_named_and_ends_
     assert f"paid, not delivered: order {order_id}" in done.stdout
 
 
+def test_what_was_paid_and_lost_here_is_fetched_into_a_folder_of_ones_choice(studio: Studio, sandbox: Sandbox) -> None:
+    deliver(studio, "one.jpg", "two.png")
+    delivered = sorted(path.read_bytes() for path in studio.folder("outbox").glob("[!.]*"))
+    order_id = json.loads(history_of(studio).read_bytes())["order_id"]
+    history_of(studio).unlink()
+    rescued = studio.root / "rescued"
+    rescued.mkdir()
+    for _ in range(2):  # the second time finds them there already
+        done = studio.run("reconcile", "--fetch", str(rescued))
+        assert done.returncode == 3, done.stderr
+        assert done.stdout.count(f"order {order_id}: fetched: {rescued}/order {order_id} ") == 2
+    found = [path for path in rescued.iterdir() if not path.name.startswith(".")]
+    assert sorted(path.read_bytes() for path in found) == delivered
+    assert not list((rescued / ".watchfolder").iterdir())
+    assert sandbox.paid == 2
+    assert sandbox.sins == []
+
+
+@pytest.mark.parametrize("folder", ["inbox", "inbox/below", "nowhere"])
+def test_what_is_fetched_goes_nowhere_where_it_would_be_bought_again(studio: Studio, folder: str) -> None:
+    (studio.folder("inbox") / "below").mkdir()
+    done = studio.run("reconcile", "--fetch", str(studio.root / folder))
+    assert done.returncode == 2
+    assert str(studio.root / folder) in done.stderr
+
+
+def test_a_result_that_cannot_be_had_is_named_and_the_others_are_fetched(studio: Studio, sandbox: Sandbox) -> None:
+    deliver(studio, "one.jpg")
+    deliver(studio, "two.jpg")
+    history_of(studio).unlink()
+    rescued = studio.root / "rescued"
+    rescued.mkdir()
+    sandbox.faults.add("fetch", "answer", times=1, status=403)
+    done = studio.run("reconcile", "--fetch", str(rescued))
+    assert done.returncode == 3
+    assert done.stdout.count(": fetched: ") == 1
+    assert done.stdout.count(": not fetched: the storage refuses the link") == 1
+
+
 def test_a_paid_picture_in_quarantine_is_named_with_the_way_to_fetch_it_for_free(
     studio: Studio, sandbox: Sandbox
 ) -> None:

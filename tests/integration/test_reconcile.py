@@ -134,7 +134,9 @@ def test_a_name_that_cannot_be_typed_is_offered_without_it(shop: Shop, sandbox: 
 
 
 @pytest.mark.parametrize("change", ["the strength", "the time"])
-def test_what_would_be_paid_again_is_not_offered_for_free(shop: Shop, sandbox: Sandbox, change: str) -> None:
+def test_a_retry_that_would_pay_again_is_not_offered_but_the_result_itself_is(
+    shop: Shop, sandbox: Sandbox, change: str
+) -> None:
     give_up(shop, sandbox, "one.jpg")
     config = shop.config
     if change == "the time":
@@ -142,7 +144,9 @@ def test_what_would_be_paid_again_is_not_offered_for_free(shop: Shop, sandbox: S
     else:
         weaker = config.inboxes["photos"].model_copy(update={"strength": "low"})
         config = config.model_copy(update={"inboxes": {"photos": weaker}})
-    assert "free of charge" not in reconcile(config, YESTERDAY).undelivered[0].advice
+    advice = reconcile(config, YESTERDAY).undelivered[0].advice
+    assert "retry" not in advice
+    assert "watchfolder reconcile --fetch" in advice
 
 
 def test_what_came_before_an_order_was_given_up_has_its_receipt_and_is_counted(shop: Shop, sandbox: Sandbox) -> None:

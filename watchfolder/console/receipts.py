@@ -105,23 +105,35 @@ def _line_of(found: "Found") -> str:
     return f"{found.finding}: {printable(found.delivery.place.path)}{detail}"
 
 
-def reconcile(*, config_file: ConfigFile = None, since: Since = None) -> None:
+def reconcile(
+    *,
+    config_file: ConfigFile = None,
+    since: Since = None,
+    fetch: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Also fetch into it what was paid and never delivered.")
+    ] = None,
+) -> None:
     """Compare what was delivered with the service's own list of orders.
 
     Of the last 30 days, unless --since says otherwise; with a quarter of your plan's requests. Exit code 3: something
     was paid and not delivered, or delivered and is not known to the service.
     """
     from watchfolder.console import reconcile as reconciling
+    from watchfolder.console import rescue
 
     prepare()
     with in_words(), _broken_lines() as on_broken:
         path = config.find(config_file, os.environ)
         found = settings.read(path, os.environ)
         act_as_owner_of(found.state_dir)
+        folder = rescue.require_outside(fetch, found) if fetch is not None else None
         begin = since or datetime.now(UTC) - timedelta(days=_KEPT_DAYS)
         books = reconciling.reconcile(found, begin, _tell_page if sys.stderr.isatty() else _say_nothing, on_broken)
     for line in reconciling.lines(books):
         typer.echo(line)
+    for rescued in rescue.rescue(books.undelivered, folder, found) if folder is not None else ():
+        where = f"fetched: {printable(rescued.path)}" if rescued.path else f"not fetched: {rescued.reason}"
+        typer.echo(f"order {rescued.order_id}: {where}")
     raise typer.Exit(exit_codes.DIFFERS if books.undelivered or books.unknown_there else exit_codes.DONE)
 
 

@@ -22,6 +22,7 @@ from watchfolder.order import Order, OrderFile, State
 
 _NAME = "wf-"  # with which our orders' names begin
 _PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
+_FETCH = "fetch it free of charge, while the service keeps it: watchfolder reconcile --fetch FOLDER"
 _MOST_PAGES = 1000  # of a hundred orders
 _SHARE = 4  # we take this part of the plan's requests, for the daemon needs the others
 _REFUSALS = 5  # in a row: then the service is too busy for us
@@ -37,6 +38,7 @@ class Undelivered:
     files: list[str]  # none: we know nothing of the order
     reason: str
     advice: str
+    is_kept: bool  # the service still has the result
 
 
 @dataclass
@@ -100,11 +102,16 @@ def reconcile(
     return books
 
 
-def _listed(config: Config, since: datetime, on_page: Callable[[int, int], None]) -> dict[str, Listed]:
-    """Return our orders at the service by their keys, from `since` on where it says when they began."""
+def service_of(config: Config) -> Service:
+    """Return the service at a pace that leaves the daemon its own."""
     rate = config.api.requests_per_minute
     settings = config.api.model_copy(update={"requests_per_minute": max(1, rate // _SHARE) if rate else 0})
-    service = Service(settings, transfers=1, stop=threading.Event())
+    return Service(settings, transfers=1, stop=threading.Event())
+
+
+def _listed(config: Config, since: datetime, on_page: Callable[[int, int], None]) -> dict[str, Listed]:
+    """Return our orders at the service by their keys, from `since` on where it says when they began."""
+    service = service_of(config)
     found: dict[str, Listed] = {}
     try:
         for page in range(1, _MOST_PAGES + 1):
@@ -151,12 +158,13 @@ def _undelivered(key: str, entry: Listed, known: Known, missing: list[str], conf
         reason = printable(known.reason())
         advice = _advice([order for order in known.orders if _is_free(order, config)])
     else:
-        reason = "nothing is known of it here"
-        advice = "it may be another watchfolder's that uses the same account; else ask the service's support for it"
+        reason = "nothing is known of it here; it may be another watchfolder's that uses the same account"
+        advice = _FETCH
+    is_kept = entry.status is Status.COMPLETE
     if entry.status is Status.EXPIRED:
         reason += "; the service no longer keeps the result"
         advice = "nothing can be fetched any more; if you need it, ask the service's support"
-    return Undelivered(printable(entry.order_id), printable(key), [*map(printable, missing)], reason, advice)
+    return Undelivered(printable(entry.order_id), printable(key), [*map(printable, missing)], reason, advice, is_kept)
 
 
 def _is_free(order: Order, config: Config) -> bool:
@@ -171,7 +179,7 @@ def _is_free(order: Order, config: Config) -> bool:
 def _advice(parked: Sequence[Order]) -> str:
     """Say how to fetch them without paying again: what comes back under the same bytes takes its order up."""
     if not parked:
-        return "ask the service's support for it, by the order's number"
+        return _FETCH
     names = [order.files[0].destination or order.files[0].name for order in parked]
     until = min(kept_until(order) for order in parked).astimezone()
     if any(printable(name) != name for name in names):

@@ -13,11 +13,10 @@ from watchfolder.api import Slot
 from watchfolder.errors import Redo, Reject, Retry
 from watchfolder.order import Order
 from watchfolder.pipeline.bench import Bench, id_of
-from watchfolder.publish import Fetch
+from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch
 
 TEST_KEY = "TEST_KEY"
 _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
-_RESULT_LIMIT = 2 << 30  # bytes of one result; far over anything sent
 
 
 def remember_urls(bench: Bench, order: Order, slots: tuple[Slot, ...]) -> None:
@@ -100,7 +99,7 @@ class Fetching:
             for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
                 url = self._link(index, refused=url)  # outside: the service's word is not the storage's refusal
                 try:
-                    return self._bench.service.fetch(url, sink, limit_bytes=_RESULT_LIMIT)
+                    return self._bench.service.fetch(url, sink, limit_bytes=RESULT_LIMIT_BYTES)
                 except Redo as redo:
                     refusal = redo.code
             with self._renewing:

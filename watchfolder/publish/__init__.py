@@ -18,9 +18,28 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.publish import reasons
 from watchfolder.publish.free_names import free_name
-from watchfolder.publish.results import Fetch, Received, delivered_name, holds, receive
+from watchfolder.publish.results import (
+    RESULT_LIMIT_BYTES,
+    TEST_MARK,
+    Fetch,
+    Received,
+    delivered_name,
+    holds,
+    receive,
+)
 
-__all__ = ["ORDER_COPY", "Fetch", "Publisher", "Received", "holds", "is_unchanged"]
+__all__ = [
+    "ORDER_COPY",
+    "RESULT_LIMIT_BYTES",
+    "TEST_MARK",
+    "Fetch",
+    "Publisher",
+    "Received",
+    "free_name",
+    "holds",
+    "is_unchanged",
+    "receive",
+]
 
 ORDER_COPY = ".order.json"
 
@@ -65,7 +84,7 @@ class Publisher:
         """
         part = disk.hidden_part(self.inbox.outbox, self._journal.instance)
         try:
-            return receive(file, part, fetch)
+            return receive(file.sha256, part, fetch)
         except FileNotFoundError:
             self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
             raise

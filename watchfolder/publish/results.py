@@ -11,7 +11,8 @@ from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import Retry
 from watchfolder.order import Order, OrderFile
 
-_TEST_MARK = " (TEST)"
+RESULT_LIMIT_BYTES = 2 << 30  # far over anything sent
+TEST_MARK = " (TEST)"
 
 Fetch = Callable[[Callable[[bytes], object]], int]
 """Streams one result into a sink, returns the number of bytes; raises our errors."""
@@ -30,10 +31,12 @@ class Received:
         disk.remove(self.part, durable=False)
 
 
-def receive(file: OrderFile, part: Place, fetch: Fetch) -> Received:
+def receive(sent_sha256: str | None, part: Place, fetch: Fetch) -> Received:
     """Download one result into `part`. Raises Retry when what came is not the whole protected picture."""
     size, digest = _download(part, fetch)
-    return Received(part, size, digest, _verify(part, size, digest, file))
+    if digest == sent_sha256:
+        raise Retry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
+    return Received(part, size, digest, _format_of(part, size))
 
 
 def _download(part: Place, fetch: Fetch) -> tuple[int, str]:
@@ -48,13 +51,11 @@ def _download(part: Place, fetch: Fetch) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _verify(part: Place, size: int, digest: str, file: OrderFile) -> images.Format:
+def _format_of(part: Place, size: int) -> images.Format:
     with disk.reading(part) as read_at:
         verdict = images.inspect(read_at, size, "")
     if verdict.format is None or verdict.kind not in {images.Kind.WHOLE, images.Kind.SUSPECT}:
         raise Retry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
-    if digest == file.sha256:
-        raise Retry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
     return verdict.format
 
 
@@ -63,7 +64,7 @@ def delivered_name(order: Order, file: OrderFile, format_: images.Format) -> str
     if os.path.splitext(base)[1].lower() not in format_.extensions:
         base = names.with_extension(base, format_.extension)
     if order.kind == "test":
-        base = names.marked(base, _TEST_MARK)
+        base = names.marked(base, TEST_MARK)
     return os.path.join(folder, base)
 
 
