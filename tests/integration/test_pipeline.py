@@ -524,6 +524,20 @@ def test_a_refused_key_stops_everything_blames_no_file_and_goes_on_by_itself(beg
     assert_delivered_once(shop, service, "0.jpg", "1.jpg", "2.jpg")
 
 
+def test_orders_that_wait_for_a_worker_when_the_key_is_refused_ask_nothing(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 60.0}, orders_in_flight=40, max_files_per_order=1)
+    for number in range(40):
+        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number))
+    shop.work(lambda: [order.state for order in shop.orders()] == [State.CONFIRMED] * 40, seconds=60)
+    service.keys = ["sk_other"]
+    service.faults.add("status", "hang", seconds=0.3, times=None)
+    shop.ahead = 0.0
+    shop.live_again()
+    before = calls(service, "status")
+    shop.work(lambda: shop.pipeline.gate.fault)
+    assert 1 <= calls(service, "status") - before <= 8  # the shop's workers
+
+
 def test_a_probe_that_comes_a_moment_too_early_is_made_a_moment_later(begin: Open) -> None:
     mine = ["sk_mine"]
     shop, service = begin({"keys": mine, "processing_seconds": 0.3, "look_seconds": 0}, api={"key": "sk_mine"})

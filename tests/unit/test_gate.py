@@ -26,6 +26,14 @@ def test_a_refused_key_stops_every_step_until_the_probe_is_due(state: State) -> 
     assert gate.lets_pass(state, 1300.0)
 
 
+def test_what_was_let_pass_before_the_refusal_is_held_and_the_probe_is_not() -> None:
+    gate = Gate(300.0)
+    gate.close(CREDITS, State.CLAIMED, 1000.0)
+    assert gate.has_closed_since(State.CLAIMED, 999.9)
+    assert not gate.has_closed_since(State.CONFIRMED, 999.9)
+    assert not gate.has_closed_since(State.CLAIMED, 1300.0)
+
+
 def test_a_probe_uses_itself_up_whoever_makes_it() -> None:
     gate = Gate(300.0)
     gate.close(KEY, State.CLAIMED, 0.0)

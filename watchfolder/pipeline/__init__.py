@@ -103,6 +103,7 @@ class Pipeline:
         ]
         is_trial = any(_is_suspect(order) and at <= now for order, at in times) or self._is_trying()
         in_doubt = self.doubt.fault is not None
+        self._choose_probe(order.state for order, at in times if at <= now)
         asked = self._ask_list([order for order, at in times if at <= now], [order for order, _ in times], now)
         for order, at in sorted(times, key=lambda each: _urgency(each[0], in_doubt=in_doubt)):
             if order.key in asked:
@@ -170,11 +171,14 @@ class Pipeline:
                 return False
         if order.state not in ASKS_SERVICE:
             return True
-        if self.gate.fault is not None and not self._has_order_in(self.gate.refused):
-            self.gate.probe_with(order.state if order.state in PURCHASES else State.CLAIMED)
         if order.state is State.CLAIMED and self.doubt.fault is not None:
             return self._may_be_tried(order, now)
         return self.gate.lets_pass(order.state, now)
+
+    def _choose_probe(self, due: Iterable[State]) -> None:
+        """Let another purchase find out whether the gate opens when no order is left where the refusal was."""
+        if self.gate.fault is not None and not self._has_order_in(self.gate.refused):
+            self.gate.probe_with(next((state for state in due if state in PURCHASES), State.CLAIMED))
 
     def _may_be_tried(self, order: Order, now: float) -> bool:
         """May this order, or one file of it, show whether the service succeeds again?"""
@@ -238,14 +242,14 @@ class Pipeline:
             if self._journal.get(order.key) is not order:  # a worker has taken it further since we were told of it
                 return
             self._running[order.key] = now
-        room.workers.submit(self._work, room, order)
+        room.workers.submit(self._work, room, order, now)
 
-    def _work(self, room: Room, order: Order) -> None:
-        """Take the order as far as it goes without waiting."""
+    def _work(self, room: Room, order: Order, started: float) -> None:
+        """Take the order as far as it goes without waiting; not at all if the gate has closed while it queued."""
         key = order.key
         try:
             self._journal.mark_running(order)
-            current: Order | None = order
+            current = None if self.gate.has_closed_since(order.state, started) else order
             while current is not None and not self._stop.is_set():
                 current = self._step(room, current)
             if current is None:

@@ -33,6 +33,10 @@ class Gate:
         """Would a call of this state's step be refused, as things stand?"""
         return self.fault is not None and (self.fault.scope is Scope.EVERYTHING or state in PURCHASES)
 
+    def has_closed_since(self, state: State, moment: float) -> bool:
+        """Would a step of this state, which was let pass at that moment, be refused by now?"""
+        return self.bars(state) and self.since > moment
+
     def lets_pass(self, state: State, now: float) -> bool:
         """May the step begin? When it is barred, this call may be the probe, and uses it up."""
         if not self.bars(state):
