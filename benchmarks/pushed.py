@@ -23,7 +23,7 @@ _PATIENCE_SECONDS = 240.0
 
 
 def measure(*, short: bool) -> Iterator[Figure]:
-    files, bursts = (10, 3) if short else (40, 10)
+    files, bursts = (10, 3) if short else (20, 6)
     for what, count, size in (("one file every 2 s", files, 1), (f"bursts of {_BURST} files", bursts, _BURST)):
         for how in ("asked", "told"):
             requests, looks, waited = _served(count, size, is_told=how == "told")
