@@ -60,7 +60,8 @@ class Pipeline:
         self._list_look = ListLook(self._visits)
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
-        self._first_visit = {State.CONFIRMED: time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS}
+        look_at = time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
+        self._first_visit = {State.CREATED: look_at, State.CONFIRMED: look_at}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
         self.delivered = self.reused = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
         self.last_quarantined: tuple[Quarantined, ...] = ()
