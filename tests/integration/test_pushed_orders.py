@@ -13,6 +13,7 @@ from watchfolder.order import State
 from watchfolder.pipeline import tempo
 from watchfolder.pushes import signature
 from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
 
 SECRET = "whsec_of_these_tests"  # noqa: S105 - of these tests
 
@@ -35,15 +36,38 @@ def push(shop: Shop, order_id: str | None) -> None:
     assert shop.pushes.receive(body, signature(SECRET, body), SECRET, datetime.now(UTC)) is None
 
 
-def test_a_push_makes_a_look_due_at_once(shop: Shop, sandbox: Sandbox) -> None:
+def test_a_push_brings_a_picture_home_at_once_without_asking_for_its_status(shop: Shop, sandbox: Sandbox) -> None:
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     confirmed = time.monotonic()
     push(shop, shop.order().order_id)
     shop.work(shop.is_done)
     assert time.monotonic() - confirmed < tempo.FIRST_LOOK_SECONDS / 2
-    assert sandbox.requests_by_operation()["status"] == 1
+    requests = sandbox.requests_by_operation()
+    assert (requests.get("status", 0), requests["link"], requests["fetch"]) == (0, 1, 1)
+    assert shop.files("outbox") == ["a.jpg"]
     assert shop.pushes.counts()["nudged"] == 1
+
+
+def test_a_push_makes_one_look_due_for_an_order_of_many(shop: Shop, sandbox: Sandbox) -> None:
+    for seed in range(5):
+        shop.drop(f"{seed}.jpg", sample("jpeg", width=64, height=48, seed=seed))
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    before = sandbox.requests_by_operation()["status"]  # it was asked which reads it has
+    push(shop, shop.order().order_id)
+    shop.work(shop.is_done)
+    requests = sandbox.requests_by_operation()
+    assert (requests["status"] - before, requests["link"]) == (1, 1)
+    assert len(shop.files("outbox")) == 5
+
+
+def test_a_push_for_a_picture_that_failed_is_looked_after(shop: Shop, sandbox: Sandbox) -> None:
+    shop.drop("a_fail.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    push(shop, shop.order().order_id)
+    shop.work(shop.is_done)
+    assert "a_fail.jpg" in shop.files("quarantine")
+    assert sandbox.requests_by_operation()["status"] == 1
 
 
 def test_a_push_that_is_quicker_than_the_confirm_s_answer_is_not_lost(shop: Shop, sandbox: Sandbox) -> None:
@@ -71,7 +95,7 @@ def test_a_confirm_whose_answer_is_lost_does_not_lose_the_push(shop: Shop, sandb
     shop.beat()
     shop.pass_time(60)
     shop.work(shop.is_done)
-    assert sandbox.requests_by_operation()["status"] == 1
+    assert sandbox.requests_by_operation().get("status", 0) == 0
     assert sandbox.paid == 1
 
 

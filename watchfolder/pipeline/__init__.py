@@ -22,7 +22,7 @@ from watchfolder.pipeline.lanes import Lanes
 from watchfolder.pipeline.list_look import ListLook
 from watchfolder.pipeline.outcomes import OBSTACLES, Outcomes, Wait
 from watchfolder.pipeline.room import Room
-from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS
+from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS, look_on_a_push
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pipeline.visits import Visits, age_seconds
 from watchfolder.pushes import Pushes
@@ -287,10 +287,9 @@ class Pipeline:
             return self._outcomes.convict(order)
         with self._guard:
             self._running[order.key] = time.monotonic()
-        if order.state is State.CONFIRMED:
-            self._visits.looking(order.key)
+        is_called_for = order.state is State.CONFIRMED and self._visits.looking(order.key)
         try:
-            after = self._do(room.bench, order)
+            after = self._do(room.bench, order, is_called_for=is_called_for)
         except WatchfolderError as error:
             return self._settle(room, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
@@ -307,9 +306,11 @@ class Pipeline:
             room.intake.nudge(name)  # `run --once` must not end before that look
         return self._go_on(order, after)
 
-    def _do(self, bench: Bench, order: Order) -> Order | None:
+    def _do(self, bench: Bench, order: Order, *, is_called_for: bool) -> Order | None:
         if self.doubt.fault is not None and order.state is State.CLAIMED and len(order.files) > 1:
             return part_with(bench, order, {0})
+        if is_called_for:
+            return look_on_a_push(bench, order)
         return STEPS[order.state](bench, order)
 
     def _settle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:

@@ -19,7 +19,7 @@ from watchfolder.pipeline.bench import Bench, id_of
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.side_by_side import side_by_side
 from watchfolder.pipeline.successors import is_as_claimed, part_with, rekeyed, release_changed, supersede
-from watchfolder.pipeline.transfer import Fetching, Sending, remember_urls
+from watchfolder.pipeline.transfer import Fetching, Sending, ask_links, remember_urls
 from watchfolder.publish import Received, is_unchanged
 
 MOST_REDOS = 5
@@ -107,6 +107,20 @@ def look(bench: Bench, order: Order) -> Order:
                 event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
                 bench.puzzled.add(order.key)
             return order
+
+
+def look_on_a_push(bench: Bench, order: Order) -> Order:
+    """Ask at once for the result of an order of one file: a link to it says as much as a look, and is wanted anyway.
+
+    That is tried once. Where there is none, or several files must be told apart, a look it is.
+    """
+    if len(order.files) > 1 or order.missing_since is not None or order.key in bench.looked_at:
+        return look(bench, order)
+    try:
+        ask_links(bench, order)
+    except (Redo, Reject):
+        return look(bench, order)
+    return bench.journal.advance(order, _S.COMPLETED)
 
 
 def deliver(bench: Bench, order: Order) -> Order:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from watchfolder import disk
-from watchfolder.api import Slot
+from watchfolder.api import Links, Slot
 from watchfolder.errors import Redo, Reject, Retry
 from watchfolder.order import Order
 from watchfolder.pipeline.bench import Bench, id_of
@@ -21,6 +21,13 @@ _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 
 
 def remember_urls(bench: Bench, order: Order, slots: tuple[Slot, ...]) -> None:
     bench.urls[order.key] = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
+
+
+def ask_links(bench: Bench, order: Order) -> Links:
+    """Ask where the results lie, and remember it for as long as that is true."""
+    links = bench.service.links(id_of(order))
+    bench.links[order.key] = (time.monotonic() + links.expires_in_seconds, links)
+    return links
 
 
 class Sending:
@@ -121,8 +128,7 @@ class Fetching:
         bench, order = self._bench, self._order
         expiry, links = bench.links.get(order.key, (0.0, None))
         if links is None or time.monotonic() >= expiry:
-            links = bench.service.links(id_of(order))
-            bench.links[order.key] = (time.monotonic() + links.expires_in_seconds, links)
+            links = ask_links(bench, order)
         if len(order.files) == 1 and len(links.files) == 1:
             return links.files[0].url
         result_id = order.files[index].result_id or self._result_id(index)

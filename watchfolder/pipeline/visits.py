@@ -113,11 +113,13 @@ class Visits:
         with self._guard:
             return self._pushed.get(key, False)
 
-    def looking(self, key: str) -> None:
-        """A look begins: what is pushed from now on calls for another one."""
+    def looking(self, key: str) -> bool:
+        """A look begins: what is pushed from now on calls for the next one. Return whether a push called for this."""
         with self._guard:
-            if key in self._pushed:
+            is_called_for = self._pushed.get(key, False)
+            if is_called_for:
                 self._pushed[key] = False
+            return is_called_for
 
     def trusts_pushes(self, now: float) -> bool:
         """Do pushes come in time, as far as is known by `now`?"""
