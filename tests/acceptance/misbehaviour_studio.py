@@ -40,7 +40,7 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
         "RECOVERY_SPREAD_SECONDS": 0.05,
     },
     budget: {"_DEFAULT_HOLD_SECONDS": 1.0},
-    transfer: {"_RESULT_LIMIT": 1 << 22},
+    transfer: {"RESULT_LIMIT_BYTES": 1 << 22},
     intake: {"_FAULT_SECONDS": 0.05},
     keeper: {"_LEAST_BEAT_SECONDS": 0.005},
     systemd: {"_LEAST_STATUS_SECONDS": 0.0},

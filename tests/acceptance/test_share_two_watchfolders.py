@@ -120,6 +120,7 @@ def test_adopting_after_a_lost_state_finishes_what_was_paid_and_pays_nothing_aga
 def test_adopting_from_one_that_lives_after_all_loses_nothing_and_pays_nothing_twice(
     first: Studio, second: Studio, sandbox: Sandbox
 ) -> None:
+    sandbox.processing_seconds = 10.0  # the second has taken over before there is anything to deliver
     with first.daemon():
         drop_all(first)
         wait_until(lambda: sandbox.paid == len(PICTURES))

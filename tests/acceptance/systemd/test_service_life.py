@@ -157,7 +157,7 @@ def test_a_machine_that_goes_down_at_work_goes_on_when_it_is_back(
         watchfolder.start()
         for name, content in PICTURES.items():
             watchfolder.drop(name, content)
-        eventually(watchfolder.delivered, 30, "something delivered")
+        eventually(watchfolder.is_busy, 30, "at work")
         getattr(watchfolder.machine, end)()
     assert len(watchfolder.delivered()) < len(PICTURES), "all was done before the machine went down"
     with installed(program, disks, sandbox) as watchfolder:
