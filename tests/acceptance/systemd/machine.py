@@ -98,7 +98,14 @@ class Machine:
         assert self._container.stderr is not None
         self._container.stderr.close()
 
-    def run(self, *command: str, text: str = "", files: Sequence[int] = (), check: bool = True) -> str:
+    def run(
+        self,
+        *command: str,
+        text: str = "",
+        files: Sequence[int] = (),
+        check: bool = True,
+        seconds: float = COMMAND_SECONDS,
+    ) -> str:
         """Run a command in the machine as its root, with open `files`; return what it says.
 
         Only with `check` must it succeed. `text` is what it reads.
@@ -109,7 +116,7 @@ class Machine:
             pass_fds=files,
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
             check=False,
         )
         said = done.stdout + done.stderr
