@@ -44,6 +44,8 @@ StrictModes no
 UsePAM no
 PermitRootLogin yes
 PasswordAuthentication no
+# Its default turns some of those away who come at the same time.
+MaxStartups 100
 Subsystem sftp internal-sftp
 """
 
