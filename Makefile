@@ -13,14 +13,14 @@ demo: $(READY)
 test: $(READY)
 	@$(VENV)/bin/pytest -q -n 4 --dist=worksteal
 
-# The thorough part of docs/reliability.md; sections 1 and 2 take half an hour on two idle cores.
+# The thorough part of docs/reliability.md; sections 1 and 2 take two hours on two cores, with SHARE=4 half an hour.
 # What needs root, a compiler or strace says so where it is not there, and is left out.
 torture: $(READY)
-	@$(VENV)/bin/python tests/torture
+	@$(VENV)/bin/python tests/torture $(if $(SHARE),--share $(SHARE))
 	@$(VENV)/bin/pip install --quiet --quiet --editable '.[fuzz]' || echo 'atheris cannot be had here: no fuzzing'
 	@$(VENV)/bin/pytest -q -m thorough --thorough
 
-# Writes docs/performance.md, in twenty minutes on a quiet machine; SHORT=1 only prints, smaller, in five.
+# Writes docs/performance.md, in forty minutes on a quiet machine; SHORT=1 only prints, smaller, in five.
 bench: $(READY)
 	@$(VENV)/bin/python benchmarks $(if $(SHORT),--short)
 

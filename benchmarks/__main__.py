@@ -1,6 +1,6 @@
 """The benchmarks: `python benchmarks [--short] [--only WORDS]` prints the tables and writes docs/performance.md.
 
-Twenty minutes on a quiet machine; with `--short` five, smaller, and nothing is written. Exit code 1 when a target was
+Forty minutes on a quiet machine; with `--short` five, smaller, and nothing is written. Exit code 1 when a target was
 not reached. Where curl, jq, inotifywait or strace is missing, the rows that need it are left out.
 """
 

@@ -24,15 +24,13 @@ FREE, PRO, ENTERPRISE = 60, 300, 1000
 THE_CARD = Burst(SMALL, 1_000, FREE)
 THE_WEDDING = Burst(SMALL, 10_000, FREE)
 
-BURSTS = (
-    *(Burst(SMALL, files, plan) for files in (1, 100, 1_000) for plan in (0, FREE, PRO, ENTERPRISE)),
-    THE_WEDDING,
-    Burst(MEDIUM, 1, 0),
-    *(Burst(MEDIUM, 100, plan) for plan in (0, FREE)),
-    Burst(MEDIUM, 1_000, FREE),
-    Burst(LARGE, 1, 0),
-    Burst(LARGE, 20, 0),
+BURSTS = tuple(
+    Burst(size, files, plan)
+    for size, counts in ((SMALL, (1, 100, 1_000, 10_000)), (MEDIUM, (1, 100, 1_000)), (LARGE, (1, 100)))
+    for files in counts
+    for plan in (0, FREE, PRO, ENTERPRISE)
 )
+"""As fits: ten thousand of 500 KiB, or a thousand of 20 MiB, are gigabytes more of the same."""
 SHORT = (Burst(SMALL, 1, 0), Burst(SMALL, 100, FREE), THE_CARD, Burst(LARGE, 4, 0))
 
 _FILES_PER_ORDER, _REQUESTS_PER_ORDER = 100, 4

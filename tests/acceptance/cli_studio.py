@@ -13,11 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from watchfolder.disk import Place
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.publish import reasons
+from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
 PICTURE = sample("jpeg", width=160, height=120, seed=1)
@@ -117,6 +119,17 @@ class Studio:
         reasons.write(place, order, str(self.root / "inbox"), "0" * 8)
         path.write_bytes(PICTURE)
         return path
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(processing_seconds=0.1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
+    return Studio(tmp_path, sandbox.url)
 
 
 @dataclass

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli_studio import PICTURE, Studio, files_in, wait_until
+from cli_studio import PICTURE, Studio, files_in, sandbox, wait_until
 from receiver import Receiver, receiving
 from typing_extensions import override
 
 from watchfolder.sandbox import Sandbox
+
+__all__ = ["sandbox"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -54,12 +56,6 @@ class Program(Studio):
         tree = yaml.safe_load(self.config.read_text(encoding="utf-8")) | {"notify": urls} | settings
         self.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
         self.config.chmod(0o600)
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(processing_seconds=0.1) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

@@ -1,19 +1,14 @@
 """The same picture dropped again: the real program, a real server, and what a person sees of it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Studio, files_in, wait_until
+from cli_studio import PICTURE, Studio, files_in, sandbox, wait_until
 
 from watchfolder.sandbox import Sandbox
 
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(processing_seconds=0.1) as sandbox:
-        yield sandbox
+__all__ = ["sandbox"]
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_studio import Studio, quarantined_order, wait_until
+from cli_studio import Studio, quarantined_order, sandbox, studio, wait_until
 
 from watchfolder.api import create_body
 from watchfolder.journal import Journal
@@ -18,16 +18,7 @@ from watchfolder.order import State, Why
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(processing_seconds=0.1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
-    return Studio(tmp_path, sandbox.url)
+__all__ = ["sandbox", "studio"]
 
 
 def deliver(studio: Studio, *names: str) -> None:

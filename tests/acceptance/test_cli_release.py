@@ -1,27 +1,17 @@
 """The brake, `watchfolder release` and the rehearsal: what came by mistake costs nothing, and one word lets it go."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from cli_studio import PICTURE, Studio, files_in, wait_until
+from cli_studio import PICTURE, Studio, files_in, sandbox, studio, wait_until
 
 from watchfolder.sandbox import Sandbox
 
+__all__ = ["sandbox", "studio"]
+
 BURST = {"burst": {"files": 3, "minutes": 10}}
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(processing_seconds=0.1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
-    return Studio(tmp_path, sandbox.url)
 
 
 def copy_an_archive(studio: Studio, count: int = 5) -> None:

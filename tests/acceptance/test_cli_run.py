@@ -7,24 +7,14 @@ import pwd
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import KEY, PICTURE, Studio, files_in, wait_until
+from cli_studio import KEY, PICTURE, Studio, files_in, sandbox, studio, wait_until
 
 from watchfolder.sandbox import Sandbox
 
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(processing_seconds=0.1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
-    return Studio(tmp_path, sandbox.url)
+__all__ = ["sandbox", "studio"]
 
 
 def test_a_single_run_delivers_everything_says_how_much_and_ends_with_0(studio: Studio, sandbox: Sandbox) -> None:

@@ -7,18 +7,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_studio import Studio, files_in, quarantined_order, wait_until
+from cli_studio import Studio, files_in, quarantined_order, sandbox, studio, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 
 from watchfolder.disk import Place, write_atomically
 from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
+
+__all__ = ["sandbox", "studio"]
 
 KEYS = {
     "": {
@@ -35,17 +36,6 @@ KEYS = {
     "order": {"key", "order_id", "inbox", "state", "since", "files", "not_before", "reason", "uploaded", "delivered"},
     "quarantined": {"inbox", "path", "since", "reason", "advice"},
 }
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(processing_seconds=0.1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
-    return Studio(tmp_path, sandbox.url)
 
 
 def status(studio: Studio) -> dict[str, Any]:

@@ -5,15 +5,17 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Studio, wait_until
+from cli_studio import PICTURE, Studio, sandbox, studio, wait_until
 from share_studio import skip_unless_possible
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
+
+__all__ = ["sandbox", "studio"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 SITUATION = re.compile(r"^## (\d+)\. (.*?)$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -22,17 +24,6 @@ RAW_PICTURE = b"II*\0\x10\0\0\0CR\x02\0" + bytes(4000)
 
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(processing_seconds=0.1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
-    return Studio(tmp_path, sandbox.url)
 
 
 def said(number: int) -> list[str]:

@@ -13,9 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from cli_studio import KEY, PICTURE, Daemon, Studio, files_in, wait_until
+from cli_studio import KEY, PICTURE, Daemon, Studio, files_in, sandbox, wait_until
 
 from watchfolder.sandbox import Sandbox
+
+__all__ = ["sandbox"]
 
 pytestmark = pytest.mark.slow
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
@@ -82,12 +84,6 @@ REFUSALS = {
         "the plan's credits are used up: buy credits or wait for the next period (400)",
     ),
 }
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(processing_seconds=0.1) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

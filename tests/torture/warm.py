@@ -4,6 +4,7 @@ Run as a script. Each line of JSON on its standard input is a run (`nursery.Run`
 child's pid, and with one that holds its wait status when it has ended.
 """
 
+import gc
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from watchfolder.console import cli, logs
 from watchfolder.daemon import keeper
 from watchfolder.disk import places
 from watchfolder.intake import look, settle
+from watchfolder.names import Ignored
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, steps, tempo
 
@@ -45,6 +47,9 @@ def main() -> None:
         for name, seconds in values.items():
             assert type(getattr(module, name)) is type(seconds), f"{module.__name__} has no such {name} any more"
             setattr(module, name, seconds)
+    Ignored()  # its patterns are compiled once
+    gc.collect()
+    gc.freeze()  # what is here already is not copied to be looked through
     for line in sys.stdin:
         run = json.loads(line)
         pid = os.fork()

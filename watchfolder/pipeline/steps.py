@@ -129,8 +129,7 @@ def deliver(bench: Bench, order: Order) -> Order:
     fetching = Fetching(bench, order)
 
     def fetch(index: int) -> Received:
-        with bench.lanes.one(bench.inbox.name):
-            return bench.publisher.receive(order.files[index], fetching.of(index))
+        return bench.publisher.receive(order.files[index], fetching.of(index))
 
     order = bench.publisher.bring_home(
         order, [index for index, file in enumerate(order.files) if file.part is not None]

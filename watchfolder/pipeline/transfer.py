@@ -104,11 +104,12 @@ class Fetching:
         def fetch(sink: Callable[[bytes], object]) -> int:
             refusal, url = "", ""
             for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
-                url = self._link(index, refused=url)  # outside: the service's word is not the storage's refusal
-                try:
-                    return self._bench.service.fetch(url, sink, limit_bytes=RESULT_LIMIT_BYTES)
-                except Redo as redo:
-                    refusal = redo.code
+                with self._bench.lanes.one(self._bench.inbox.name):
+                    url = self._link(index, refused=url)  # outside: the service's word is not the storage's refusal
+                    try:
+                        return self._bench.service.fetch(url, sink, limit_bytes=RESULT_LIMIT_BYTES)
+                    except Redo as redo:
+                        refusal = redo.code
             with self._renewing:
                 self._bench.links.pop(self._order.key, None)
             raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
