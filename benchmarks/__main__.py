@@ -53,12 +53,13 @@ def _measure(arguments: argparse.Namespace) -> tuple[list[Row], list[Row], list[
     theirs: list[Row] = []
     figures: list[Figure] = []
     if only in {"", "bursts"}:
-        ours += _told(bursts.measure(bursts.SHORT if short else bursts.BURSTS), report.burst_cells)
+        rows = bursts.measure(bursts.SHORT if short else bursts.BURSTS)
+        ours += _told(_kept("bursts", rows, figures), report.burst_cells)
     if only in {"", "peers"}:
         if missing := peers.missing():
             print(f"no peers: not installed: {', '.join(missing)}")
         else:
-            theirs += _told(peers.measure(short=short), report.peer_cells)
+            theirs += _told(_kept("peers", peers.measure(short=short), figures), report.peer_cells)
     for module in MACHINE:
         if only in {"", module.__name__}:
             figures += _told(_guarded(module.__name__, module.measure(short=short)), report.figure_cells)
@@ -69,6 +70,14 @@ def _told(found: Iterable[_Found], cells: Callable[[_Found], tuple[str, ...]]) -
     for each in found:
         print("  ".join(filter(None, cells(each))), flush=True)
         yield each
+
+
+def _kept(what: str, rows: Iterator[Row], figures: list[Figure]) -> Iterator[Row]:
+    """Let the rows stand that were there before one broke."""
+    try:
+        yield from rows
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        figures.append(Figure(what, f"not all measured: {error}", is_reached=False))
 
 
 def _guarded(what: str, figures: Iterator[Figure]) -> Iterator[Figure]:

@@ -23,7 +23,8 @@ class _Lone(NamedTuple):
 
     @property
     def is_delivered_in_time(self) -> bool:
-        return self.to_delivery < self.look_interval + self.transfer
+        """Also a first look that came much too late is no look interval."""
+        return self.to_delivery < min(self.look_interval, 2 * PROCESSING_SECONDS) + self.transfer
 
 
 def measure(*, short: bool) -> Iterator[Figure]:

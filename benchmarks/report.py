@@ -101,6 +101,8 @@ but `settle_seconds: {settle:g}` and the plan's `requests_per_minute`. An order 
   The line: what a perfect client takes on this machine without any plan, which keeps nothing, knows the service's time
   beforehand, and moves the same pictures with {transfers} transfers side by side
   ([perfect.py](../benchmarks/perfect.py)); measured with at most a thousand files, scaled beyond.
+  The thousand and the ten thousand that must reach something are of 10 KiB, where the plan sets the pace; larger ones
+  show what line and disk add, on a machine whose two cores are the service's as well.
 * **CPU a file**: of the daemon's process, user and system, from the first rename until all is done; without its start.
 * **peak memory**: the process's high-water mark (`VmHWM`), with its start.
 * Ten thousand have the same minute of 60 s as the thousand that they are compared with: in a shortened one the disk

@@ -34,14 +34,18 @@ def _judge_card(card: Row) -> Iterator[Figure]:
 
 
 def _judge_cpu(card: Row, theirs: Sequence[Row]) -> Iterator[Figure]:
+    what, target = f"{card.burst}: CPU a file, of the cheapest shell script's", f"at most 1/{_CHEAPER}"
     scripts = [row.cpu_ms_per_file for row in theirs if row.is_whole and row.who.startswith("script")]
-    if scripts:
-        times = min(scripts) / card.cpu_ms_per_file
-        what = f"{card.burst}: CPU a file, of the cheapest shell script's"
-        yield Figure(what, f"1/{times:.1f}", f"at most 1/{_CHEAPER}", card.is_whole and times >= _CHEAPER)
+    if not scripts:
+        yield Figure(what, "not measured", target, is_reached=False)
+        return
+    times = min(scripts) / card.cpu_ms_per_file
+    yield Figure(what, f"1/{times:.1f}", target, card.is_whole and times >= _CHEAPER)
 
 
 def _judge_wedding(card: Row, wedding: Row) -> Iterator[Figure]:
+    yield at_most(f"{wedding.burst}: answers of 429", wedding.refusals, 5, "{}", counts=wedding.is_whole)
+    yield under(f"{wedding.burst}: peak memory", wedding.peak_mib or 0.0, 120, "{:.0f} MiB", counts=wedding.is_whole)
     pairs = (
         ("API requests a file", wedding.requests_per_file, card.requests_per_file),
         ("CPU a file", wedding.cpu_ms_per_file, card.cpu_ms_per_file),

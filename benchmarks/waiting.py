@@ -24,7 +24,7 @@ def measure(*, short: bool) -> Iterator[Figure]:
 
 
 def _wait_with(files: int, watch_seconds: float) -> tuple[float, float, float]:
-    """Return the resident MiB at the end, the share of a core, and after how many seconds it had become calm."""
+    """Return the most MiB that it held, the share of a core, and after how many seconds it had become calm."""
     with stage() as own:
         own.sandbox.faults.add("any", "answer", status=401, code="AUTH_TOKEN_INVALID", times=None)
         fill(own.inbox, TINY, files)
@@ -34,7 +34,7 @@ def _wait_with(files: int, watch_seconds: float) -> tuple[float, float, float]:
             calm_seconds = _wait_until_calm(daemon.cpu_seconds) - began
             cpu = daemon.cpu_seconds()
             time.sleep(watch_seconds)
-            return daemon.resident_mib(), (daemon.cpu_seconds() - cpu) / watch_seconds, calm_seconds
+            return daemon.peak_mib(), (daemon.cpu_seconds() - cpu) / watch_seconds, calm_seconds
 
 
 def _wait_until_calm(cpu_seconds: Callable[[], float]) -> float:

@@ -63,6 +63,44 @@ def upload(service: Service, created: Created, picture: bytes = PICTURE, md5: by
     service.upload(url, io.BytesIO(picture), len(picture), "image/jpeg", md5)
 
 
+def at_once(count: int, call: Callable[[], object]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def test_no_more_calls_are_under_way_than_transfers_may_be(sandbox: Sandbox, open_service: Open) -> None:
+    service = open_service()
+    hang = sandbox.faults.add("list", "hang", seconds=1.0, times=None)
+    threads = at_once(6, service.ping)
+    until = time.monotonic() + 5
+    while hang.befallen < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(0.3)
+    assert hang.befallen == 2
+    for thread in threads:
+        thread.join(10)
+    assert hang.befallen == 6
+
+
+def test_what_brings_a_picture_home_goes_before_what_begins_a_new_order(sandbox: Sandbox, open_service: Open) -> None:
+    order_id = completed_by(open_service())
+    service = open_service(requests_per_minute=60, reads="v3")
+    for _ in range(4):  # what may be sent at once
+        service.links(order_id)
+    before = len(sandbox.requests)
+    create = at_once(2, lambda: created_by(service))
+    while service.waited_at < 0:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    link = at_once(2, lambda: service.links(order_id))
+    for thread in (*create, *link):
+        thread.join(20)
+    assert [record.operation for record in sandbox.requests[before:]] == ["link", "link", "create", "create"]
+
+
 def completed_by(service: Service, name: str = "a.jpg") -> str:
     _, created = created_by(service, name)
     upload(service, created, md5=hashlib.md5(PICTURE, usedforsecurity=False).digest())

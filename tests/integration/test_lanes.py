@@ -51,13 +51,16 @@ def test_so_many_at_once_and_the_others_in_the_order_of_asking() -> None:
 def test_it_is_seen_when_all_are_taken() -> None:
     lanes, log = Lanes(2), list[str]()
     first = hold(lanes, "photos", "a", log)
-    assert lanes.full_at == float("-inf")
+    assert not lanes.have_been_full(0.0)
     second = hold(lanes, "photos", "b", log)
     until(log, "a", "b")
-    assert lanes.full_at > time.monotonic() - 5
+    assert lanes.have_been_full(time.monotonic())  # for as long as they are
     for thread, end in (first, second):
         end.set()
         thread.join(5)
+    ended = time.monotonic()
+    assert lanes.have_been_full(ended - 5)
+    assert not lanes.have_been_full(ended)
 
 
 def test_a_share_that_hangs_does_not_keep_the_lanes() -> None:

@@ -172,6 +172,20 @@ def test_a_list_that_fails_costs_nothing_but_the_looks(begin: Open) -> None:
     assert service.sins == []
 
 
+def test_a_list_that_comes_too_soon_is_asked_again_and_not_made_up_for_by_looks(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 6.0, "look_seconds": 1.0}, max_files_per_order=2, api={"reads": "v3"})
+    refusal = service.faults.add("list", "answer", status=429, headers={"Retry-After": "1"})
+    shop.ahead = 0.0
+    good = pour(shop, 12)
+    shop.work(lambda: refusal.befallen)
+    before = calls(service, "status")
+    shop.to_the_end(seconds=40)
+    assert shop.files("outbox") == good
+    assert calls(service, "list") >= 2
+    assert calls(service, "status") - before <= 6 + 2  # one for each that the list calls done, and some in between
+    assert service.sins == []
+
+
 # --- one at fault
 
 
@@ -337,6 +351,17 @@ def test_a_result_that_does_not_come_keeps_no_other_one_waiting(begin: Open) -> 
     assert set(service.paid_files.values()) == {1}
 
 
+def test_a_result_that_is_long_in_coming_keeps_no_other_one_waiting(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("fetch", "hang", nth=2, seconds=4.0)
+    good = pour(shop, 6)
+    shop.work(lambda: calls(service, "fetch") == 6)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    named = sorted((shop.folder("outbox") / name).stat().st_ctime for name in good)
+    assert named[-1] - named[-2] > 2.0
+
+
 def test_paid_pictures_in_quarantine_are_taken_up_again_each_by_itself(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3"})
     service.faults.add("fetch", "truncated", nth=3, times=None)
@@ -381,6 +406,25 @@ def test_both_halves_failing_alike_is_the_services_fault_and_condemns_no_picture
     assert shop.files("outbox") == good
     assert shop.files("quarantine") == []
     assert_processed_once(service, good)
+
+
+def test_a_doubt_outlives_restarts_and_still_condemns_no_picture(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3", "blocked_probe_seconds": 5.0})
+    good = pour(shop, 16)
+    failing(shop, service)
+    for _ in range(4):
+        shop.live_again()
+        made = calls(service, "create")
+        until = time.monotonic() + 1.0
+        shop.work(lambda: time.monotonic() > until)  # noqa: B023 - called before it changes
+        assert calls(service, "create") - made == 1  # the first lone file is tried at once
+        assert shop.files("quarantine") == []
+    service.fails_everything = False
+    shop.live_again()
+    shop.pass_time(6)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert shop.files("quarantine") == []
 
 
 def test_five_failures_in_a_row_are_the_services_fault_and_the_fifth_is_kept(begin: Open) -> None:

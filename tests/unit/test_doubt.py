@@ -69,3 +69,14 @@ def test_a_success_ends_the_doubt_and_says_so_once() -> None:
         doubt.fail(order(), "PROCESSING_ERROR", 0.0)
     assert [doubt.succeed(order()), doubt.succeed(order())] == [True, False]
     assert doubt.fault is None
+
+
+def test_a_doubt_of_an_earlier_life_is_tried_at_once_and_ends_with_a_success() -> None:
+    doubt = Doubt(300.0)
+    doubt.resume(5.0)
+    assert doubt.fault is not None
+    assert doubt.take_probe(5.0)
+    assert not doubt.fail(order(), "PROCESSING_ERROR", 6.0)  # nothing new
+    assert not doubt.take_probe(7.0)
+    assert doubt.succeed(order())
+    assert doubt.fault is None

@@ -74,6 +74,7 @@ class Service:
         self._is_auto = settings.reads == "auto"
         self._stop = stop
         self._budget = Budget(settings.requests_per_minute, stop, patience_seconds=pace.patience_seconds)
+        self._calls = threading.Semaphore(transfers)  # no host sees more connections than that
         self._transport = Transport(
             connections=transfers + 2,
             proxy=settings.proxy,
@@ -255,7 +256,9 @@ class Service:
         if body is not None:
             headers["Content-Type"] = "application/json"
         sent = body.encode() if body is not None else None
-        answer = self._transport.call(method, self._base_url + path, headers, sent)
+        with self._calls:
+            self._check_stop()
+            answer = self._transport.call(method, self._base_url + path, headers, sent)
         envelope = read_envelope(answer.body)
         if envelope.is_own and answer.status < 500:  # noqa: PLR2004 (an outage that speaks JSON is still one)
             self.answered_at = time.monotonic()

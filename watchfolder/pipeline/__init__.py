@@ -54,6 +54,8 @@ class Pipeline:
         self._wake = wake
         self._guard = threading.RLock()
         self._started = time.monotonic()
+        if any(order.failed_since is not None for order in journal.orders()):
+            event("service.fails_all", logging.ERROR, reason=self.doubt.resume(self._started).reason)
         self._running: dict[str, float] = {}  # key → when its last step began
         self._visits = Visits()
         self._calls = Calls(pushes or Pushes(), self._visits, journal)

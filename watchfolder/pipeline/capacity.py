@@ -98,7 +98,7 @@ class Capacity:
             return "service"
         if any(bench.service.waited_at > recently or bench.service.is_slowed for bench in benches):
             return "plan"
-        if any(bench.lanes.full_at > recently for bench in benches):
+        if any(bench.lanes.have_been_full(recently) for bench in benches):
             return "line"
         held = [order.state for order in self._journal.orders() if self._holds_slot(order)]
         is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders

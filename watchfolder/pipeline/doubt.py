@@ -36,13 +36,21 @@ class Doubt:
             self._halves[order.half_of] = code
         if self.fault is not None or not (are_both or self._in_a_row >= _TOO_MANY):
             return False
+        self._cast(f" ({code})", now)
+        return True
+
+    def resume(self, now: float) -> Blocked:
+        """Be in doubt from the start: an earlier life was, and has kept orders for when it ends."""
+        return self._cast("", now)
+
+    def _cast(self, said: str, now: float) -> Blocked:
+        self.since = now
         self.fault = Blocked(
-            f"the service fails every picture ({code}): one is tried every {self.probe_seconds:g} s until it succeeds",
+            f"the service fails every picture{said}: one is tried every {self.probe_seconds:g} s until it succeeds",
             code="EVERY_ORDER_FAILS",
             scope=Scope.PURCHASES,
         )
-        self.since = now
-        return True
+        return self.fault
 
     def succeed(self, order: Order) -> bool:
         """Take in that the service completed an order; return whether that ends a doubt."""

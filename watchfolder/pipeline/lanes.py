@@ -22,7 +22,7 @@ class Lanes:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.full_at = float("-inf")  # monotonic seconds: when all lanes were last taken
+        self._full_at = float("-inf")  # monotonic seconds: when all lanes were last taken
         self._guard = threading.Lock()
         self._waiting: deque[_Turn] = deque()
         self._taken: set[_Turn] = set()
@@ -35,21 +35,31 @@ class Lanes:
         with self._guard:
             self._waiting.append(turn)
             self._admit()
-            if self._busy() >= self.most:
-                self.full_at = time.monotonic()
+            self._note_full()
         turn.has_come.wait()
         try:
             yield
         finally:
             with self._guard:
+                self._note_full()
                 self._taken.discard(turn)
                 self._admit()
+
+    def have_been_full(self, since: float) -> bool:
+        """Are all lanes taken, or were they at any time since then (monotonic seconds)?"""
+        with self._guard:
+            self._note_full()
+            return self._full_at > since
 
     def set_silent(self, inbox: str, *, is_silent: bool) -> None:
         """Take in that the inbox's share does not answer, or does again."""
         with self._guard:
             (self._silent.add if is_silent else self._silent.discard)(inbox)
             self._admit()
+
+    def _note_full(self) -> None:
+        if self._busy() >= self.most:
+            self._full_at = time.monotonic()
 
     def _admit(self) -> None:
         free = self.most - self._busy()

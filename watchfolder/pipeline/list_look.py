@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from watchfolder.api import Service, Status
-from watchfolder.errors import WatchfolderError
+from watchfolder.errors import SlowDown, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
@@ -31,6 +31,9 @@ class ListLook:
         statuses: Mapping[str, Status] = {}
         try:
             statuses = service.statuses()
+        except SlowDown:  # so would many looks be: the list is asked again
+            self._later(orders)
+            return
         except WatchfolderError as error:  # each is looked at by itself, which tells more
             self._not_before = time.monotonic() + tempo.NO_LIST_SECONDS
             event("service.no_list", orders=len(orders), reason=error.reason, code=error.code)
@@ -43,3 +46,8 @@ class ListLook:
                 self._visits.at_work(order.key, now, age_seconds(order))
             else:
                 self._visits.look_alone(order.key, now)
+
+    def _later(self, orders: Sequence[Order]) -> None:
+        now = time.monotonic()
+        for order in orders:
+            self._visits.at_work(order.key, now, age_seconds(order))
