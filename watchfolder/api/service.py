@@ -76,7 +76,7 @@ class Service:
         self._budget = Budget(settings.requests_per_minute, stop, patience_seconds=pace.patience_seconds)
         self._calls = threading.Semaphore(transfers)  # no host sees more connections than that
         self._transport = Transport(
-            connections=transfers + 2,
+            connections=2 * transfers,  # where API and storage are one host
             proxy=settings.proxy,
             ca_file=settings.ca_file,
             agent=f"watchfolder/{__version__}",
