@@ -25,7 +25,9 @@ def measure(*, short: bool) -> Iterator[Figure]:  # noqa: ARG001 - it is short
             own.drop()
             own.wait_for_deliveries(_FILES, 180)
         opened = _connections(trace)
-    what = f"TCP connections opened by {_FILES} files in ten orders, API and storage on one host, transfers: {TRANSFERS}"
+    what = (
+        f"TCP connections opened by {_FILES} files in ten orders, API and storage on one host, transfers: {TRANSFERS}"
+    )
     yield at_most(what, opened, 2 * TRANSFERS, "{}")
 
 

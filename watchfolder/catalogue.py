@@ -172,7 +172,8 @@ class Catalogue:
                 return question(self._connection)
             except sqlite3.Error as error:
                 self._break(error)
-                return otherwise
+        self._read_aside()
+        return otherwise
 
     def _read_piece(self) -> bool:
         """Take in one piece of the history; return whether there may be more."""

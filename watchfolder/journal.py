@@ -281,7 +281,8 @@ def read_order(content: bytes, key: str) -> Order:
 
 def kept_until(parked: Order) -> datetime:
     """Return until when a parked order's results can be fetched."""
-    return parked.expires_at or parked.times[State.QUARANTINED] + _DEFAULT_RETENTION
+    known_since = parked.times.get(State.COMPLETED, parked.times[State.QUARANTINED])
+    return parked.expires_at or known_since + _DEFAULT_RETENTION
 
 
 def _history_line(order: Order) -> bytes:

@@ -14,6 +14,7 @@ from watchfolder import config
 from watchfolder.config import Config
 from watchfolder.console.alarm import Alarms, courier, heartbeat, watch
 from watchfolder.console.alarm.memory import FILE
+from watchfolder.console.alarm.message import Message
 from watchfolder.errors import ConfigError
 from watchfolder.order import State
 from watchfolder.snapshot import Disk, InboxSnapshot, Quarantined, Snapshot
@@ -149,6 +150,23 @@ def test_a_service_that_is_dead_costs_a_few_tries_and_one_line(
         assert len(receiver.calls) == 4
     (line,) = events(caplog, "notification.dropped")
     assert line["to"] == "notify[0] (json)"
+
+
+def test_a_message_that_arrives_after_it_was_given_up_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(courier, "TRY_AGAIN_SECONDS", (0.6, 0.6))
+    calls, became = list[Message](), list[str]()
+
+    def slow(message: Message) -> bool:
+        calls.append(message)
+        time.sleep(0.3)
+        return True
+
+    sender = courier.Courier("slow", slow, became.append)
+    sender.send(Message("a subject", "a body"))
+    wait_until(lambda: became)
+    sender.stop()
+    assert (len(calls), became) == (1, ["sent"])
 
 
 def test_a_service_that_comes_back_gets_what_it_missed(daemon: Daemon) -> None:

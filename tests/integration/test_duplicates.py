@@ -4,8 +4,10 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ from shop import OTHER, PICTURE, Shop, files_in, opened
 
 from watchfolder import catalogue, disk
 from watchfolder.disk import Place
-from watchfolder.intake import twins
-from watchfolder.order import State
+from watchfolder.errors import FolderFault
+from watchfolder.intake import Ready, twins
+from watchfolder.journal import utc_now
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.pipeline import tempo
 from watchfolder.sandbox import Sandbox
 
 Open = Callable[..., tuple[Shop, Sandbox]]
@@ -388,6 +393,73 @@ def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, 
         assert [order.state for order in shop.orders()] == [State.MATCHED]
         shop.pipeline.rooms["one"].is_silent = True
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg", "c.jpg"])
+
+
+def test_an_order_that_waits_for_another_key_keeps_no_other_picture_waiting(begin: Open, tmp_path: Path) -> None:
+    shop, service = begin(inboxes=("one", "two"))
+    refusal = service.faults.add("upload", "answer", times=None, status=503)
+    shop.drop("a.jpg", PICTURE + b"1", inbox="one/inbox")
+    shop.work(lambda: refusal.befallen)
+    (order,) = shop.orders()
+    tomorrow = utc_now() + timedelta(days=1)
+    shop.journal.note(order, failures=0, trouble="it belongs to another account", not_before=tomorrow)
+    service.faults.clear()
+    shop.drop("b.jpg", PICTURE + b"2", inbox="two/inbox")
+    shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg"])
+
+
+def test_files_that_are_put_off_are_not_forgotten(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin(api={"reads": "v3"}, scan_seconds=3600.0)
+    service.processing_seconds = 600.0
+    shop.drop("under way.jpg", PICTURE + b"and longer")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    monkeypatch.setattr(twins, "_READING_SECONDS", 0.0)
+    (under_way,) = shop.orders()
+    for number in range(3):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+        os.utime(shop.folder("inbox") / f"{number}.jpg", (1000 + number,) * 2)
+    shop.drop("late.jpg", PICTURE + b"and changed")
+    seen = twins.Twins._under_way
+
+    def first_without(self: twins.Twins, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
+        monkeypatch.setattr(twins.Twins, "_under_way", seen)  # an order came to its end just now
+        return [*seen(self, ready), (under_way.having(key=str(uuid.uuid4())), under_way.files[0])]
+
+    monkeypatch.setattr(twins.Twins, "_under_way", first_without)
+    shop.intake.nudge(None)
+    shop.work(lambda: service.paid == 5)
+
+
+def test_a_catalogue_that_breaks_when_it_is_asked_lets_nothing_be_bought_again(begin: Open, told: Told) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    connection = shop.catalogue._connection
+    assert connection is not None
+    connection.close()
+    deliver(shop, "b.jpg")
+    assert told("catalogue.broken")
+    assert paid(service) == [1]
+    assert shop.pipeline.reused == 1
+
+
+def test_a_copy_whose_entry_cannot_be_written_is_made_once(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, _ = begin()
+    deliver(shop, "a.jpg")
+    monkeypatch.setattr(tempo, "FOLDER_BACKOFF_SECONDS", 0.02)
+    parts = shop.folder("outbox") / ".watchfolder"
+    write, tries = disk.write_atomically, list[int]()
+
+    def full(place: Place, data: bytes, **options: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if place.folder == "journal" and b'"part":"' in data and len(tries) < 5:
+            tries.append(len(os.listdir(parts)))
+            raise FolderFault("the disk is full", code="ENOSPC")
+        write(place, data, **options)
+
+    monkeypatch.setattr("watchfolder.disk.write_atomically", full)
+    made = deliver(shop, "b.jpg")
+    assert made == (shop.folder("outbox") / "a.jpg").read_bytes()
+    assert tries == [1] * 5
+    assert os.listdir(parts) == []
 
 
 def test_many_files_of_one_size_are_read_in_goes_that_look_like_no_hung_share(

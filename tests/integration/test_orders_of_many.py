@@ -1,7 +1,9 @@
 """Many pictures in one order: one at fault hurts no other, and a service at fault condemns none."""
 
+import dataclasses
 import math
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Shop, opened
+from shop import Shop, files_in, opened
 
 from watchfolder import disk
 from watchfolder.images import Format
@@ -184,6 +186,47 @@ def test_a_list_that_comes_too_soon_is_asked_again_and_not_made_up_for_by_looks(
     assert calls(service, "list") >= 2
     assert calls(service, "status") - before <= 6 + 2  # one for each that the list calls done, and some in between
     assert service.sins == []
+
+
+def test_workers_that_hang_on_one_share_hold_up_no_look_for_another(begin: Open, tmp_path: Path) -> None:
+    shop, service = begin(
+        {"processing_seconds": 6.0, "look_seconds": 1.0},
+        inboxes=("dead", "well"),
+        max_files_per_order=1,
+        api={"reads": "v3"},
+    )
+    shop.ahead = 0.0
+    shop.drop("x.jpg", CONTENT + b"x", inbox="dead/inbox")
+    shop.work(lambda: calls(service, "confirm") == 1)
+    for number in range(3):
+        shop.drop(f"{number}.jpg", CONTENT + bytes([number]), inbox="well/inbox")
+    shop.work(lambda: calls(service, "status") == 4)  # too early: from now on one list tells of all
+    room = shop.pipeline.rooms["dead"]
+    answers = threading.Event()
+    for _ in range(room.most_steps):
+        room.workers.submit(answers.wait)
+    room.is_silent = True
+    until = time.monotonic() + 20
+    while len(files_in(tmp_path / "well" / "outbox")) < 3:
+        assert time.monotonic() < until
+        shop.beat(takes=False)
+        time.sleep(0.01)
+    assert calls(service, "list") >= 1
+    answers.set()
+    shop.rest()
+
+
+def test_results_that_are_not_named_are_waited_for_ever_longer_however_many(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    look, links = shop.service.look, shop.service.links
+    monkeypatch.setattr(shop.service, "look", lambda key: dataclasses.replace(look(key), outputs=()))
+    monkeypatch.setattr(shop.service, "links", lambda key: dataclasses.replace(links(key), files=()))
+    pour(shop, 6)
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    assert calls(service, "status") <= 2  # it is done; and once more, for the names
+    assert calls(service, "link") <= 2
 
 
 # --- one at fault

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from shop import OTHER, PICTURE, QUICK, Shop, files_in, opened
 
-from watchfolder import daemon
+from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
 from watchfolder.config import Config
+from watchfolder.errors import FolderFault
 from watchfolder.journal import utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline.successors import rekeyed
@@ -700,6 +701,31 @@ def test_a_fault_of_a_folder_defers_no_order_and_quarantines_nothing(begin: Open
     shop.pass_time(30)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_result_whose_entry_could_not_be_made_safe_is_neither_lost_nor_fetched_again(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, *, dies: bool
+) -> None:
+    shop, service = begin(originals="delete")
+    write, broken = disk.write_atomically, list[disk.Place]()
+
+    def unsafely(place: disk.Place, data: bytes, **options: Any) -> None:  # noqa: ANN401 - whatever it takes
+        write(place, data, **options)
+        if place.folder == "journal" and b'"part":"' in data and not broken:
+            broken.append(place)
+            raise FolderFault(f"{place.path}: it could not be synced", code="EIO")
+
+    monkeypatch.setattr("watchfolder.disk.write_atomically", unsafely)
+    shop.drop("a.jpg")
+    shop.work(lambda: broken)
+    if dies:
+        shop.live_again()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg"]
+    assert service.requests_by_operation()["fetch"] == 1
+    assert os.listdir(shop.folder("outbox") / ".watchfolder") == []
 
 
 def test_an_unexpected_fault_of_ours_is_deferred_with_its_trace(

@@ -81,21 +81,28 @@ class Twins:
         if self._inbox.duplicates == "again":
             yield Sorted(fresh=list(ready))
             return
+        later: list[Ready] = []
         while True:
             rivals = self._under_way(ready)
-            ready, parts = self._sort(ready, rivals)
+            read, parts = self._sort(ready, rivals)
+            if not self.is_ready:  # it broke just now, and called old pictures new
+                yield Sorted(later=[*later, *ready])
+                return
+            later += parts.later
             with self._begun.guard:
                 if _keys(self._under_way(ready)) == _keys(rivals):
+                    parts.later = later
                     yield parts
                     return
+            ready = read
 
     def wait(self, twins: Mapping[str, Twin], key: str) -> None:
         """Let them wait; `key` is the order that was begun with the first of those whose twin was beside them."""
         self.waiting |= {name: replace(twin, key=twin.key or key) for name, twin in twins.items()}
 
     def has_ended(self) -> bool:
-        """Has any file waited for long enough?"""
-        return any(self._is_over(twin) for twin in set(self.waiting.values()))
+        """Has any file waited for long enough? Any thread may ask."""
+        return any(self._is_over(twin) for twin in set(self.waiting.copy().values()))
 
     def ended(self) -> list[str]:
         """Return, once, the files whose twin has come to its end, whatever that was."""
@@ -199,7 +206,7 @@ class Twins:
 
 def _tells_soon(order: Order) -> bool:
     """Will its uploads soon tell what its bytes are?"""
-    return order.state in _UNREAD and not order.failures
+    return order.state in _UNREAD and not order.failures and not order.trouble
 
 
 def _keys(under_way: Sequence[tuple[Order, OrderFile]]) -> set[str]:

@@ -226,8 +226,8 @@ class Pipeline:
         if orders:
             with self._guard:
                 self._running.update(dict.fromkeys(keys, now))
-            room = self.rooms[orders[0].inbox]
-            room.workers.submit(self._look_at_list, room.bench.service, orders)
+            service = self.rooms[orders[0].inbox].bench.service  # the same for all; but the worker is no inbox's own
+            threading.Thread(target=self._look_at_list, args=(service, orders), name="list", daemon=True).start()
         return keys
 
     def _look_at_list(self, service: Service, orders: Sequence[Order]) -> None:

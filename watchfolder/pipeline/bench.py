@@ -2,19 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from watchfolder import disk
 from watchfolder.api import Links, Look, Service
 from watchfolder.catalogue import Catalogue
 from watchfolder.config import Inbox
-from watchfolder.errors import NotYet
+from watchfolder.errors import FolderFault, NotYet
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.lanes import Lanes
-from watchfolder.publish import Publisher
+from watchfolder.publish import Publisher, Received
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Bench:
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
     looked_at: dict[str, float] = field(default_factory=dict)  # key → monotonic
+    unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
 
     def look(self, order: Order) -> Look:
         """Look at the order at the service. Raises NotYet when that was done a moment ago, whatever for."""
@@ -45,12 +48,30 @@ class Bench:
         finally:
             self.looked_at[order.key] = time.monotonic()
 
+    def accept(self, order: Order, good: Mapping[int, Received]) -> Order:
+        """Journal results. An entry that could not be made safe may be on the disk all the same: they are kept."""
+        try:
+            return self.publisher.accept(order, good)
+        except BaseException:
+            self.unaccepted[order.key] = dict(good)
+            raise
+
+    def take_unaccepted(self, order: Order) -> dict[int, Received]:
+        """Return, once, the results that are there from a try whose entry could not be made safe."""
+        held = self.unaccepted.get(order.key, {})
+        there = {index: result for index, result in held.items() if disk.stat_of(result.part) is not None}
+        self.unaccepted.pop(order.key, None)
+        return there
+
     def forget_unless(self, order: Order | None, key: str) -> None:
         """Drop what is remembered of an order that has left the journal."""
         if order is None:
             self.forget(key)
             self.looked_at.pop(key, None)
             self.puzzled.discard(key)
+            with suppress(FolderFault):  # then the next start sweeps it away
+                for result in self.unaccepted.pop(key, {}).values():
+                    result.discard()
 
     def forget(self, key: str) -> None:
         for memory in (self.urls, self.links):

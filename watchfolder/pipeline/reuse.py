@@ -18,7 +18,7 @@ from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline.bench import Bench
-from watchfolder.publish import holds, is_unchanged
+from watchfolder.publish import Received, holds, is_unchanged
 
 _BLOCK_BYTES = 1 << 20
 
@@ -91,14 +91,23 @@ def _take(bench: Bench, order: Order, delivery: Delivery, outbox: str) -> Order 
 
 
 def _copy(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -> Order:
-    received = bench.publisher.receive(order.files[0], _streaming(earlier, delivery))
-    if disk.sha256_of(received.part) != delivery.sha256:
+    received = bench.take_unaccepted(order).get(0) or bench.publisher.receive(
+        order.files[0], _streaming(earlier, delivery)
+    )
+    try:
+        _verify_copy(received, delivery)
+    except BaseException:
         received.discard()
-        raise Retry(f"{received.part.path}: it does not hold what was written to it", code="COPY")
-    order = bench.publisher.accept(order.having(reused_from=delivery.key), {0: received})
+        raise
+    order = bench.accept(order.having(reused_from=delivery.key), {0: received})
     facts: dict[str, Any] = {"file": order.files[0].delivery, "from": earlier.path, "first": delivery.key}
     event("file.reused", order=order.key, inbox=order.inbox, **facts)
     return order
+
+
+def _verify_copy(received: Received, delivery: Delivery) -> None:
+    if disk.sha256_of(received.part) != delivery.sha256:
+        raise Retry(f"{received.part.path}: it does not hold what was written to it", code="COPY")
 
 
 def _set_aside(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -> Order:

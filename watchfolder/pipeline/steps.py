@@ -134,6 +134,8 @@ def deliver(bench: Bench, order: Order) -> Order:
     order = bench.publisher.bring_home(
         order, [index for index, file in enumerate(order.files) if file.part is not None]
     )
+    if held := bench.take_unaccepted(order):
+        order = bench.publisher.bring_home(bench.accept(order, held), list(held))
     failures: dict[int, Exception] = {}
     enough = threading.Event()
     waiting = [index for index, file in enumerate(order.files) if file.part is None]
@@ -145,21 +147,14 @@ def deliver(bench: Bench, order: Order) -> Order:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             failures |= {index: outcome for index, outcome in group if isinstance(outcome, Exception)}
             if good:
-                order = bench.publisher.bring_home(_accept(bench, order, good), list(good))
+                order = bench.publisher.bring_home(bench.accept(order, good), list(good))
             if not _may_go_on(failures):
                 enough.set()
+    if fetching.has_missed:
+        bench.links.pop(order.key, None)
     if failures:
         raise _worst(failures.values())
     return bench.journal.advance(order, _S.DELIVERED)
-
-
-def _accept(bench: Bench, order: Order, good: Mapping[int, Received]) -> Order:
-    try:
-        return bench.publisher.accept(order, good)
-    except BaseException:
-        for result in good.values():
-            result.discard()
-        raise
 
 
 def record(bench: Bench, order: Order) -> None:

@@ -5,11 +5,11 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from watchfolder import disk
-from watchfolder.api import Links, Slot
+from watchfolder.api import Links, Output, Slot
 from watchfolder.errors import Redo, Reject, Retry
 from watchfolder.order import Order
 from watchfolder.pipeline.bench import Bench, id_of
@@ -96,6 +96,8 @@ class Fetching:
     def __init__(self, bench: Bench, order: Order) -> None:
         self._bench = bench
         self._order = order
+        self._outputs: Sequence[Output] | None = None
+        self.has_missed = False  # a result: then the links are to be asked for anew, next time
         self._renewing = threading.Lock()
 
     def of(self, index: int) -> Fetch:
@@ -136,7 +138,7 @@ class Fetching:
         for link in links.files:
             if link.file_id is not None and link.file_id == result_id:
                 return link.url
-        bench.links.pop(order.key, None)
+        self.has_missed = True
         if order.kind == "test":
             raise Reject(
                 "The service made no result for this picture: the API key is a test key.",
@@ -146,7 +148,8 @@ class Fetching:
         raise Retry("the service calls the order complete but names no result for a file", code="NO_RESULT")
 
     def _result_id(self, index: int) -> str | None:
-        """Look once more: the order was called complete before it named this result."""
-        outputs = self._bench.look(self._order).outputs
+        """Look once more, once for all files: the order was called complete before it named this result."""
+        if self._outputs is None:
+            self._outputs = self._bench.look(self._order).outputs
         wanted = self._order.files[index].file_id
-        return next((output.file_id for output in outputs if output.input_file_id == wanted), None)
+        return next((output.file_id for output in self._outputs if output.input_file_id == wanted), None)

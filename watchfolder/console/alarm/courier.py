@@ -22,8 +22,8 @@ class Attempt:
     def __init__(self, deliver: Deliver, message: Message) -> None:
         self.has_arrived = False
         self.over = threading.Event()
+        self.message = message
         self._deliver = deliver
-        self._message = message
         self._thread = threading.Thread(target=self._run, name="notify-try", daemon=True)
         self._thread.start()
 
@@ -33,7 +33,7 @@ class Attempt:
 
     def _run(self) -> None:
         try:
-            self.has_arrived = self._deliver(self._message)
+            self.has_arrived = self._deliver(self.message)
         finally:
             self.over.set()
 
@@ -97,6 +97,8 @@ class Courier:
     def _try(self, message: Message) -> bool:
         if self._attempt is not None and self._attempt.hangs:
             return False
+        if self._attempt is not None and self._attempt.message is message and self._attempt.has_arrived:
+            return True  # after we had waited for long enough
         self._attempt = attempt = Attempt(self._deliver, message)
         if self._is_stopped.is_set():  # after whoever stopped us looked for an attempt
             return False
