@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from watchfolder import disk
 from watchfolder.api import Links, Output, Slot
-from watchfolder.errors import Redo, Reject, Retry
+from watchfolder.errors import Redo, Reject, Retry, WatchfolderError
 from watchfolder.order import Order
 from watchfolder.pipeline.bench import Bench, id_of
 from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch
@@ -96,7 +96,7 @@ class Fetching:
     def __init__(self, bench: Bench, order: Order) -> None:
         self._bench = bench
         self._order = order
-        self._outputs: Sequence[Output] | None = None
+        self._seen: Sequence[Output] | WatchfolderError | None = None
         self.has_missed = False  # a result: then the links are to be asked for anew, next time
         self._renewing = threading.Lock()
 
@@ -148,8 +148,17 @@ class Fetching:
         raise Retry("the service calls the order complete but names no result for a file", code="NO_RESULT")
 
     def _result_id(self, index: int) -> str | None:
-        """Look once more, once for all files: the order was called complete before it named this result."""
-        if self._outputs is None:
-            self._outputs = self._bench.look(self._order).outputs
+        """Look once more: the order was called complete before it named this result."""
         wanted = self._order.files[index].file_id
-        return next((output.file_id for output in self._outputs if output.input_file_id == wanted), None)
+        return next((output.file_id for output in self._outputs() if output.input_file_id == wanted), None)
+
+    def _outputs(self) -> Sequence[Output]:
+        """Look at most once for all files; what comes of that, also an error, holds for all of them."""
+        if self._seen is None:
+            try:
+                self._seen = self._bench.look(self._order).outputs
+            except WatchfolderError as error:
+                self._seen = error
+        if isinstance(self._seen, WatchfolderError):
+            raise self._seen
+        return self._seen
