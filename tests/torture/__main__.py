@@ -64,6 +64,7 @@ _SHORT = {  # one case in so many
     "death: release: changed": 40,
     "death: plain share": 30,
     "two deaths: one file": 8,
+    "an error, then death: one file": 40,
     "an error once: one file": 40,
     "an error that lasts: one file": 80,
     "an error in one inbox, not the other": 40,
@@ -139,6 +140,8 @@ def _with_library(stage: Stage, first_deaths: int) -> Iterator[tuple[str, Make]]
         yield f"death: {story.name}", partial(_deaths, stage, story)
     for name in _RECOVERED_FROM:
         yield f"two deaths: {name}", partial(_second_deaths, stage, STORIES[name], first_deaths)
+    for story in (each for each in STORIES.values() if not each.command):
+        yield f"an error, then death: {story.name}", partial(_deaths_after_errors, stage, story)
     for action, words in ((Action.FAIL_ONCE, "an error once"), (Action.FAIL_FROM, "an error that lasts")):
         for story in STORIES.values():
             yield f"{words}: {story.name}", partial(_errors, stage, story, action)
@@ -161,6 +164,12 @@ def _audit(story: Story, group: str) -> tuple[int, Cases]:
 def _deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
     calls = deaths.calls_of(stage, story)
     return len(calls), ((deaths.play, each) for each in deaths.deaths_of(group, story.name, calls))
+
+
+def _deaths_after_errors(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
+    calls = deaths.calls_of(stage, story)
+    cases = deaths.deaths_after_errors_of(group, story.name, calls)
+    return len(calls), ((deaths.play, each) for each in cases)
 
 
 def _second_deaths(stage: Stage, story: Story, share: int, group: str) -> tuple[int, Cases]:

@@ -1,16 +1,21 @@
 """Death at every call: before it, after it, amid it; and once more during the recovery."""
 
+import errno
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from campaign import Verdict
 from faults import Action, Call, Plan
+from nursery import Ending
 from stage import Stage
 from stories import STORIES, Story
 from witness import complaints, plain
 
 _LIVES = 3
+_GAPS = (1, 2, 3)
+_STILL_SECONDS = 1.0
 _BYTES_MOVE = {"write", "pwrite", "pwrite64", "send", "sendfile", "sendfile64", "copy_file_range", "writev"}
 
 
@@ -51,6 +56,14 @@ def deaths_of(group: str, story: str, calls: Sequence[Call]) -> Iterator[Death]:
             yield Death(group, story, Plan(Action.TORN, number))
 
 
+def deaths_after_errors_of(group: str, story: str, calls: Sequence[Call]) -> Iterator[Death]:
+    """Give a death soon after an error at each call: one, two and three calls later, or one of these in turn."""
+    for number, call in enumerate(calls, 1):
+        for gap in _GAPS if story == "one file" else _GAPS[number % len(_GAPS) :][:1]:
+            if call.name != "send":
+                yield Death(group, story, Plan(Action.FAIL_THEN_KILL, number, errno.EIO, gap=gap))
+
+
 def second_deaths_of(stage: Stage, group: str, story: Story, share: int) -> Iterator[Death]:
     """Give every death during the recovery from every death, or from one in `share`.
 
@@ -77,7 +90,10 @@ def play(stage: Stage, death: Death) -> Verdict:
     stage.clear()
     outcome = story.set_up(stage)
     found = []
-    ending = stage.run(death.plan, mischief=story.mischief, command=story.command)
+    if death.plan.action is Action.FAIL_THEN_KILL:
+        ending = _until_death(stage, death.plan, story)
+    else:
+        ending = stage.run(death.plan, mischief=story.mischief, command=story.command)
     was_struck = stage.faults.struck > 0
     calls = stage.faults.calls()
     if was_struck != (ending.word == "killed"):
@@ -92,9 +108,26 @@ def play(stage: Stage, death: Death) -> Verdict:
     found += _of_ending(ending.word, ending.error, ending.left)
     found += complaints(stage, outcome())
     found += breaks(stage)
-    plans = " then ".join(f"{plan.action.name} {plan.at}" for plan in (death.plan, death.second) if plan)
+    plans = " then ".join(_words(plan) for plan in (death.plan, death.second) if plan)
     at = where(calls, (death.second or death.plan).at, stage)
     return Verdict(death.group, was_struck, found, f"{plans} ({at})")
+
+
+def _until_death(stage: Stage, plan: Plan, story: Story) -> Ending:
+    """Live on after the failure, as a single run does not; where no further call comes, stop."""
+    stage.start(plan, once=False, mischief=story.mischief)
+    count, since = -1, time.monotonic()
+    while not stage.nursery.is_over() and time.monotonic() < since + _STILL_SECONDS:
+        if stage.faults.count != count:
+            count, since = stage.faults.count, time.monotonic()
+        time.sleep(0.005)
+    if not stage.nursery.is_over():
+        stage.nursery.stop()
+    return stage.wait(_STILL_SECONDS + 20)
+
+
+def _words(plan: Plan) -> str:
+    return f"{plan.action.name} {plan.at}" + (f" + {plan.gap}" if plan.gap else "")
 
 
 def breaks(stage: Stage) -> Iterator[str]:

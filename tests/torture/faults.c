@@ -30,13 +30,14 @@
 
 #define LOG_BYTES (1 << 20)
 
-enum action { NOTHING, KILL_BEFORE, KILL_AFTER, TORN, SHORT, INTERRUPT, FAIL_ONCE, FAIL_FROM };
+enum action { NOTHING, KILL_BEFORE, KILL_AFTER, TORN, SHORT, INTERRUPT, FAIL_ONCE, FAIL_FROM, FAIL_THEN_KILL };
 enum trait { COUNT_SENDS = 1, NO_LINKS = 2, NO_EXCHANGE = 4 };
 
 struct control {
   long armed;           /* 0: nothing is counted */
   long traits;          /* what the file system lacks, and whether requests count */
   long action, at, number;
+  long gap;             /* calls from a failure to the death that follows it */
   _Atomic long lifted;  /* a lasting failure is over */
   _Atomic long count;   /* calls so far */
   _Atomic long struck;  /* faults that were dealt out */
@@ -115,10 +116,15 @@ static enum verdict judge(const char *name, const char *path, int is_send) {
     errno = control->number;
     return FAIL;
   }
-  if (number != control->at) return GO;
+  if (control->action == FAIL_THEN_KILL && number == control->at) {
+    errno = control->number;
+    return FAIL;
+  }
+  if (number != control->at + control->gap) return GO;
   atomic_fetch_add(&control->struck, 1);
   switch (control->action) {
-    case KILL_BEFORE: die();
+    case KILL_BEFORE:
+    case FAIL_THEN_KILL: die();
     case KILL_AFTER: return DIE_AFTER;
     case TORN: return TEAR;
     case SHORT: return CUT_SHORT;

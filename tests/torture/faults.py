@@ -27,6 +27,7 @@ class Action(IntEnum):
     INTERRUPT = 5
     FAIL_ONCE = 6
     FAIL_FROM = 7
+    FAIL_THEN_KILL = 8  # the failure does not count as a strike, the death does
 
 
 class Trait(IntFlag):
@@ -37,12 +38,16 @@ class Trait(IntFlag):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to happen at the `at`-th call. `only` bounds a lasting failure to what lies below that path."""
+    """What is to happen at the `at`-th call, and `gap` calls later.
+
+    `only` bounds a lasting failure to what lies below that path.
+    """
 
     action: Action = Action.NOTHING
     at: int = 0
     number: int = 0  # errno
     only: str = ""
+    gap: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class _Control(ctypes.Structure):
         ("action", ctypes.c_long),
         ("at", ctypes.c_long),
         ("number", ctypes.c_long),
+        ("gap", ctypes.c_long),
         ("lifted", ctypes.c_long),
         ("count", ctypes.c_long),
         ("struck", ctypes.c_long),
@@ -92,6 +98,7 @@ class Faults:
         ctypes.memmove(ctypes.addressof(control) + _Control.roots.offset, names, len(names))  # zeros and all
         control.only = os.fsencode(plan.only)
         control.action, control.at, control.number, control.traits = plan.action, plan.at, plan.number, traits
+        control.gap = plan.gap
         control.armed = 1
         return self
 
