@@ -91,23 +91,24 @@ def _take(bench: Bench, order: Order, delivery: Delivery, outbox: str) -> Order 
 
 
 def _copy(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -> Order:
-    received = bench.take_unaccepted(order).get(0) or bench.publisher.receive(
-        order.files[0], _streaming(earlier, delivery)
-    )
-    try:
-        _verify_copy(received, delivery)
-    except BaseException:
-        received.discard()
-        raise
+    received = bench.take_unaccepted(order).get(0) or _received(bench, order, delivery, earlier)
     order = bench.accept(order.having(reused_from=delivery.key), {0: received})
     facts: dict[str, Any] = {"file": order.files[0].delivery, "from": earlier.path, "first": delivery.key}
     event("file.reused", order=order.key, inbox=order.inbox, **facts)
     return order
 
 
-def _verify_copy(received: Received, delivery: Delivery) -> None:
-    if disk.sha256_of(received.part) != delivery.sha256:
+def _received(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -> Received:
+    received = bench.publisher.receive(order.files[0], _streaming(earlier, delivery))
+    try:
+        written = disk.sha256_of(received.part)
+    except BaseException:
+        received.discard()
+        raise
+    if written != delivery.sha256:
+        received.discard()
         raise Retry(f"{received.part.path}: it does not hold what was written to it", code="COPY")
+    return received
 
 
 def _set_aside(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -> Order:
