@@ -12,7 +12,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from figures import Burst, Row
 from pictures import LARGE, MEDIUM, SMALL, fill
 from stage import PROCESSING_SECONDS, SETTLE_SECONDS, TRANSFERS, stage
 
+WHO = "watchfolder"
 FREE, PRO, ENTERPRISE = 60, 300, 1000
 THE_CARD = Burst(SMALL, 1_000, FREE)
 THE_WEDDING = Burst(SMALL, 10_000, FREE)
@@ -37,7 +38,7 @@ _FILES_PER_ORDER, _REQUESTS_PER_ORDER = 100, 4
 _MEASURED_AT_MOST = {SMALL: 1_000, MEDIUM: 200, LARGE: 20}
 
 
-def measure(bursts: tuple[Burst, ...]) -> Iterator[Row]:
+def measure(bursts: Iterable[Burst]) -> Iterator[Row]:
     yield from map(run, bursts)
 
 
@@ -56,7 +57,7 @@ def run(burst: Burst) -> Row:
                 ended = time.time()
             time.sleep(1.0)  # the originals' way home is part of the work
             return Row(
-                "watchfolder",
+                WHO,
                 burst,
                 delivered=own.delivered(),
                 requests=len(own.api_requests()),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from bursts import THE_CARD, THE_WEDDING
 from figures import Burst, Figure, Row, at_most, under
 
+JUDGED = (THE_CARD, THE_WEDDING)
 _SAME = 1.1  # within 10 %
 _CHEAPER = 15
 
