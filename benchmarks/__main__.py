@@ -7,6 +7,7 @@ curl, jq, inotifywait or strace is missing, what needs it counts as not reached.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ _Found = TypeVar("_Found")
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, also by what we start
     arguments = _arguments()
     machine = report.this_machine()
     names = [arguments.only] if arguments.only else PARTS
