@@ -86,6 +86,9 @@ processor as the program, and so do its peers, in the same run.
 
 {targets}
 
+What is compared here was measured one right after the other: the peers, the thousand, the ten thousand. (The speed of
+a rented machine changes by a factor of two within an hour.)
+
 ## Bursts
 
 All files are renamed into the inbox at once; the daemon is a process of its own with the defaults of its configuration,
