@@ -17,8 +17,8 @@ def judge(ours: Sequence[Row], theirs: Sequence[Row]) -> Iterator[Figure]:
         yield from _judge_cpu(card, theirs)
     if card is not None and wedding is not None:
         yield from _judge_wedding(card, wedding)
-    sins = sum(row.sins for row in ours)
-    yield Figure("all bursts: breaches of the contract seen by the sandbox", str(sins), "none", sins == 0)
+    sins = sum(row.sins for row in ours if row.burst in JUDGED)
+    yield Figure("both: breaches of the contract seen by the sandbox", str(sins), "none", sins == 0)
 
 
 def find(rows: Sequence[Row], burst: Burst) -> Row | None:
