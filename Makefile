@@ -13,7 +13,7 @@ demo: $(READY)
 test: $(READY)
 	@$(VENV)/bin/pytest -q -n 4 --dist=worksteal
 
-# The thorough part of docs/reliability.md; sections 1 and 2 take two hours on two cores, with SHARE=4 half an hour.
+# The thorough part of docs/reliability.md; sections 1 and 2 take one to two hours on two cores, with SHARE=4 half an hour.
 # What needs root, a compiler or strace says so where it is not there, and is left out.
 torture: $(READY)
 	@$(VENV)/bin/python tests/torture $(if $(SHARE),--share $(SHARE))
