@@ -139,6 +139,8 @@ class Outcomes:
             return relocate(bench, order)
         except Redo as again:  # a look cannot be sent back; whatever this is, it passes or gives up in time
             return self._retry(bench, order, again)
+        except FolderFault:
+            raise  # told where a step's own is
         except WatchfolderError as other:
             return self.handle(bench, self._journal.get(order.key) or order, other)
 
