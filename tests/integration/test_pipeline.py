@@ -493,6 +493,33 @@ def test_an_original_that_changed_after_confirm_comes_back_and_the_paid_result_i
     assert (shop.folder("originals") / "a.jpg").read_bytes() == OTHER
 
 
+def test_an_original_that_comes_back_beside_a_new_one_of_its_name_is_seen_at_once(begin: Open) -> None:
+    shop, _ = begin({"processing_seconds": 0.5, "look_seconds": 0}, scan_seconds=1000.0)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.jpg"
+    work.write_bytes(OTHER)
+    shop.drop("a.jpg", sample("jpeg", width=40, height=30, seed=3))
+    shop.work(lambda: shop.files("inbox") == ["a (2).jpg", "a.jpg"] and not shop.orders(), takes=False)
+    assert not shop.intake.is_idle()
+    shop.work(lambda: shop.files("inbox") == ["a.jpg"])  # no event tells of that one here, and no scan is due
+
+
+def test_a_delivery_does_not_keep_the_next_picture_of_its_name_waiting(begin: Open) -> None:
+    shop, service = begin(settle_seconds=5.0, scan_seconds=1000.0)
+    shop.drop("a.jpg")
+    shop.look(0.0)
+    shop.look(5.0)
+    shop.drop("a.jpg", OTHER)
+    shop.intake.nudge("a.jpg")
+    shop.look(6.0)
+    shop.work(lambda: not shop.orders(), takes=False)
+    shop.look(10.0)
+    shop.look(11.0)
+    shop.work(lambda: not shop.orders(), takes=False)
+    assert_delivered_once(shop, service, "a (2).jpg", "a.jpg")
+
+
 # --- refusals that are no file's fault
 
 

@@ -57,7 +57,7 @@ class Intake:
         self._sweep_reasons = sweep_reasons
         self._ignored = Ignored(inbox.ignore)
         self._guard = threading.Lock()
-        self._nudges: set[str | None] = set()
+        self._nudges: dict[str | None, bool] = {}  # a name, or None for anything → was it worked on?
         self._sightings: dict[str, Sighting] = {}
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
@@ -73,9 +73,14 @@ class Intake:
     # --- from any thread
 
     def nudge(self, name: str | None) -> None:
-        """Something may have changed at `name` (below the inbox), or anywhere (None)."""
+        """Somebody may have worked on the file `name` (below the inbox), or on any (None)."""
         with self._guard:
-            self._nudges.add(name)
+            self._nudges[name] = True
+
+    def look_at(self, name: str) -> None:
+        """A file may have come back as `name`. One that is known there is another, and goes on waiting as it did."""
+        with self._guard:
+            self._nudges.setdefault(name, False)
 
     def report(self, fault: FolderFault, needs: int = 0) -> None:
         """Take in that a folder failed: nothing new is taken until all answer again and `needs` bytes fit.
@@ -174,8 +179,9 @@ class Intake:
         return self.has_scanned and not (self._nudges or self._quiet or settling or self._claims.twins.has_ended())
 
     def _scan(self, now: float) -> None:
-        for name in self._take_nudges() & self._sightings.keys():
-            self._disturb(name, now)  # what came new before this scan is seen by it
+        for name, was_worked_on in self._take_nudges().items():
+            if was_worked_on and name in self._sightings:  # what came new before this scan is seen by it
+                self._disturb(name, now)
         began = time.monotonic()
         seen = self._look_through("", now)
         took = time.monotonic() - began
@@ -193,19 +199,19 @@ class Intake:
             is_anywhere = None in self._nudges
         if is_anywhere:
             self._scan(now)
-        for name in self._take_nudges():
-            self._follow(name, now)
+        for name, was_worked_on in self._take_nudges().items():
+            if name not in self._sightings:
+                self._meet(name, now)
+            elif was_worked_on:
+                self._disturb(name, now)
 
-    def _take_nudges(self) -> set[str]:
+    def _take_nudges(self) -> dict[str, bool]:
         with self._guard:
-            nudges, self._nudges = self._nudges, set()
-        return {name for name in nudges if name is not None}
+            nudges, self._nudges = self._nudges, {}
+        return {name: was_worked_on for name, was_worked_on in nudges.items() if name is not None}
 
-    def _follow(self, name: str, now: float) -> None:
-        """Take one nudge: a file was worked on, or a folder came whose files made no event of their own."""
-        if name in self._sightings:
-            self._disturb(name, now)
-            return
+    def _meet(self, name: str, now: float) -> None:
+        """See what came: a file, or a folder whose files made no event of their own."""
         folder, base = os.path.split(name)
         try:
             found = disk.stat_of(Place(self.inbox.path, name)) if self._is_watched(folder) else None

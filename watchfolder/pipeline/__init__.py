@@ -21,7 +21,7 @@ from watchfolder.pipeline.gate import PURCHASES, Gate
 from watchfolder.pipeline.lanes import Lanes
 from watchfolder.pipeline.list_look import ListLook
 from watchfolder.pipeline.outcomes import OBSTACLES, Outcomes, Wait
-from watchfolder.pipeline.room import Room
+from watchfolder.pipeline.room import Door, Room
 from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS, look_on_a_push
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pipeline.visits import Visits, age_seconds
@@ -304,8 +304,7 @@ class Pipeline:
             self._note_success(order, after)
         if order.state is State.CLAIMED:
             self._wake_rooms(room)
-        for name in _may_lie_in_inbox(order):
-            room.intake.nudge(name)  # `run --once` must not end before that look
+        _show_what_came_back(room.intake, order, after)
         return self._go_on(order, after)
 
     def _do(self, bench: Bench, order: Order, *, is_called_for: bool) -> Order | None:
@@ -386,8 +385,10 @@ def _is_suspect(order: Order) -> bool:
     return order.deaths >= _SUSPECT_DEATHS
 
 
-def _may_lie_in_inbox(order: Order) -> Iterable[str | None]:
-    """Name what the step of this state may have put back into the inbox; None is anything."""
-    if order.state in {State.COMPLETED, State.MATCHED}:  # an original that changed after confirm
-        return [file.name for file in order.files]
-    return [None] if order.state in _GIVES_BACK else []
+def _show_what_came_back(door: Door, before: Order, after: Order | None) -> None:
+    """Have the inbox look for what this step may have put there: `run --once` must not end before that look."""
+    if before.state in _GIVES_BACK:
+        door.nudge(None)
+    elif before.state in {State.COMPLETED, State.MATCHED}:  # an original that changed after confirm
+        for file in (after or before).files:
+            door.look_at(file.destination or file.name)

@@ -18,6 +18,8 @@ class Door(Protocol):
 
     def nudge(self, name: str | None) -> None: ...
 
+    def look_at(self, name: str) -> None: ...
+
 
 @dataclass
 class Room:
