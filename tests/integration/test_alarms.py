@@ -23,7 +23,7 @@ from watchfolder.tally import Tally
 TOKEN = "c4n4ry0f7h3n07ify"  # noqa: S105 - to be searched for
 NOW = datetime.now(UTC)
 OPEN = {"photos": InboxSnapshot(is_open=True)}
-AT_ONCE = 0.5  # of no server that hangs may anybody wait for longer
+AT_ONCE = 2.0  # of no server that hangs may anybody wait for longer
 
 
 @pytest.fixture(autouse=True)

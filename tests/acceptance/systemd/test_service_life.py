@@ -239,7 +239,7 @@ def test_a_second_instance_is_tried_again_until_the_first_is_gone(watchfolder: I
 
 def test_an_idle_service_stops_at_once(watchfolder: Installation) -> None:
     watchfolder.start()
-    expect_a_stop_within(watchfolder, 3)
+    expect_a_stop_within(watchfolder, 5)
 
 
 @pytest.mark.parametrize(("operation", "fault"), [("upload", "hang"), ("confirm", "hang_after")])
