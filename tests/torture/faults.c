@@ -94,9 +94,10 @@ static __attribute__((noreturn)) void die(void) {
   for (;;) pause();
 }
 
-static void note(const char *name, const char *path) {
+/* Other threads may come between, and one of them may be killed: hence the number. */
+static void note(long number, const char *name, const char *path) {
   char line[PATH_MAX + 64];
-  long length = snprintf(line, sizeof line, "%s %s\n", name, path);
+  long length = snprintf(line, sizeof line, "%ld %s %s\n", number, name, path);
   long start = atomic_fetch_add(&control->logged, length);
   if (start + length <= LOG_BYTES) memcpy(control->log + start, line, length);
 }
@@ -108,7 +109,7 @@ static enum verdict judge(const char *name, const char *path, int is_send) {
   if (!control || !control->armed) return GO;
   if (is_send ? !(control->traits & COUNT_SENDS) : !is_ours(path)) return GO;
   long number = atomic_fetch_add(&control->count, 1) + 1;
-  note(name, path);
+  note(number, name, path);
   if (control->action == NOTHING || number < control->at) return GO;
   if (control->action == FAIL_FROM) {
     if (control->lifted || is_send || (*control->only && !is_below(path, control->only))) return GO;

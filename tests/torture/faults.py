@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from typing import Self
 
 _SOURCE = Path(__file__).with_name("faults.c")
 _LOG_BYTES = 1 << 20
+_NOTE = re.compile(r"(\d+) (\S+) ([^\n\0]*)\n")
 
 
 class Action(IntEnum):
@@ -93,7 +95,9 @@ class Faults:
 
     def arm(self, plan: Plan, roots: Sequence[Path], traits: Trait = Trait.COUNT_SENDS) -> Self:
         control = self._control
-        control.armed = control.count = control.struck = control.logged = control.lifted = 0
+        control.armed = control.count = control.struck = control.lifted = 0
+        ctypes.memset(ctypes.addressof(control) + _Control.log.offset, 0, min(control.logged, _LOG_BYTES))
+        control.logged = 0
         names = b"".join(os.fsencode(root) + b"\0" for root in roots) + b"\0"
         ctypes.memmove(ctypes.addressof(control) + _Control.roots.offset, names, len(names))  # zeros and all
         control.only = os.fsencode(plan.only)
@@ -118,9 +122,11 @@ class Faults:
         return int(self._control.count)
 
     def calls(self) -> list[Call]:
+        """Return them in their order; one that a death kept from being noted is a blank."""
         start = _Control.log.offset
-        lines = self._memory[start : start + min(self._control.logged, _LOG_BYTES)].decode("utf-8", "surrogateescape")
-        return [Call(*line.split(" ", 1)) for line in lines.splitlines()]
+        log = self._memory[start : start + min(self._control.logged, _LOG_BYTES)].decode("utf-8", "surrogateescape")
+        noted = {int(number): Call(name, path) for number, name, path in _NOTE.findall(log)}
+        return [noted.get(number, Call("", "")) for number in range(1, max(noted, default=0) + 1)]
 
 
 def why_not() -> str:

@@ -25,6 +25,7 @@ from watchfolder.intake.desk import Desk
 from watchfolder.intake.emptied import Emptied
 from watchfolder.intake.explained import explain
 from watchfolder.intake.look import Answer, Decision, decide
+from watchfolder.intake.nudges import Nudges
 from watchfolder.intake.ready import Ready
 from watchfolder.intake.settle import Sighting
 from watchfolder.intake.twins import Begun
@@ -57,7 +58,7 @@ class Intake:
         self._sweep_reasons = sweep_reasons
         self._ignored = Ignored(inbox.ignore)
         self._guard = threading.Lock()
-        self._nudges: dict[str | None, bool] = {}  # a name, or None for anything → was it worked on?
+        self._nudges = Nudges()
         self._sightings: dict[str, Sighting] = {}
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
@@ -74,13 +75,11 @@ class Intake:
 
     def nudge(self, name: str | None) -> None:
         """Somebody may have worked on the file `name` (below the inbox), or on any (None)."""
-        with self._guard:
-            self._nudges[name] = True
+        self._nudges.add(name, was_worked_on=True)
 
     def look_at(self, name: str) -> None:
         """A file may have come back as `name`. One that is known there is another, and goes on waiting as it did."""
-        with self._guard:
-            self._nudges.setdefault(name, False)
+        self._nudges.add(name, was_worked_on=False)
 
     def report(self, fault: FolderFault, needs: int = 0) -> None:
         """Take in that a folder failed: nothing new is taken until all answer again and `needs` bytes fit.
@@ -179,7 +178,7 @@ class Intake:
         return self.has_scanned and not (self._nudges or self._quiet or settling or self._claims.twins.has_ended())
 
     def _scan(self, now: float) -> None:
-        for name, was_worked_on in self._take_nudges().items():
+        for name, was_worked_on in self._nudges.take().items():
             if was_worked_on and name in self._sightings:  # what came new before this scan is seen by it
                 self._disturb(name, now)
         began = time.monotonic()
@@ -195,20 +194,13 @@ class Intake:
             self._sweep_reasons()
 
     def _follow_nudges(self, now: float) -> None:
-        with self._guard:
-            is_anywhere = None in self._nudges
-        if is_anywhere:
+        if self._nudges.are_about_anything():
             self._scan(now)
-        for name, was_worked_on in self._take_nudges().items():
+        for name, was_worked_on in self._nudges.take().items():
             if name not in self._sightings:
                 self._meet(name, now)
             elif was_worked_on:
                 self._disturb(name, now)
-
-    def _take_nudges(self) -> dict[str, bool]:
-        with self._guard:
-            nudges, self._nudges = self._nudges, {}
-        return {name: was_worked_on for name, was_worked_on in nudges.items() if name is not None}
 
     def _meet(self, name: str, now: float) -> None:
         """See what came: a file, or a folder whose files made no event of their own."""
