@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # A shell that runs us in the background has us ignore it, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -10,6 +11,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="play the long campaigns whole, as make torture does")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hypothesis be patient, on small machines and shared ones, and choose the same each time unless thorough."""
+    is_random = bool(config.getoption("--thorough"))
+    patience = [HealthCheck.too_slow]
+    settings.register_profile("suite", deadline=None, derandomize=not is_random, suppress_health_check=patience)
+    settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
-SECONDS = 20  # for whatever the browser waits for
+SECONDS = 60  # for whatever the browser waits for
 
 
 def require_browser() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
+from free_ports import free_port
 
 _START_SECONDS = 60.0
 _BUCKET = "pictures"
@@ -163,7 +164,7 @@ def running_in(folder: Path) -> Iterator[Store]:
     """Give a store that runs, or skip with the reason why none can."""
     _require(all(path.exists() for path in _SERVERS.values()), "no S3 store is installed: pip install -e '.[storage]'")
     _require(_keeps_attributes(folder), f"the file system of {folder} keeps no user attributes, and Swift needs them")
-    store = Store(folder, dict(zip(_PARTS, _free_ports(), strict=True)))
+    store = Store(folder, {part: free_port() for part in _PARTS})
     try:
         store.start()
         yield store
@@ -181,11 +182,6 @@ def _keeps_attributes(folder: Path) -> bool:
         os.setxattr(folder, "user.watchfolder", b"1")
         return True
     return False
-
-
-def _free_ports() -> list[int]:
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in _PARTS]
 
 
 def _answers(port: int) -> bool:

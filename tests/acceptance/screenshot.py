@@ -12,10 +12,10 @@ from pathlib import Path
 import yaml
 from browser import SECONDS, browser
 from cli_studio import Studio, files_in, quarantined_order, wait_until
+from free_ports import free_port
 from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
-from test_status_page import free_port
 
 from watchfolder.journal import Journal
 from watchfolder.order import State

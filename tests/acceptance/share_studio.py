@@ -59,7 +59,8 @@ class Share:
 
     def own(self, user: int) -> None:
         """Let everything on the share belong to `user` alone."""
-        for path in (self.far, *self.far.rglob("*")):
+        found = [Path(top, name) for top, folders, files in os.walk(self.far) for name in (*folders, *files)]
+        for path in (self.far, *found):
             with contextlib.suppress(FileNotFoundError):
                 os.chown(path, user, -1, follow_symlinks=False)
 

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import stat
 import sys
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cli_studio import Daemon, Studio, files_in, wait_until
+from free_ports import free_port
 from typing_extensions import override
 
 from watchfolder.sandbox import Sandbox
@@ -53,11 +53,6 @@ class Pushed(Studio):
             text = answer.read().decode()
         found = re.findall(r'^watchfolder_pushes_total\{outcome="(\w+)"\} ([\d.]+)$', text, re.MULTILINE)
         return {outcome: int(float(number)) for outcome, number in found}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

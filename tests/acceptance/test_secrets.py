@@ -8,7 +8,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,12 +20,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 from cli_studio import Studio, files_in, wait_until
+from free_ports import free_port
 from typing_extensions import override
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 KEYS = {"live": "sk_live_c4n4ry0f7h3k3y", "test": "sk_test_c4n4ry0f7h3k3y"}
 ECHO = "5ec4e7519na7u4e0f7h3m3ss4ge"  # a signature that the service quotes in its messages
@@ -141,7 +141,7 @@ class Journeys:
             ended = {Path(name).name for place in places for name in place}
             return ended.issuperset(names)
 
-        wait_until(has_ended, 60)
+        wait_until(has_ended, 240)
 
     def say(self, *arguments: str) -> str:
         """Run a command beside the daemon, and search what it says."""
@@ -246,11 +246,6 @@ class Journeys:
         self.say("check")
         self.say("run", "--once")
         self.studio.config.write_text(good)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from cli_studio import Daemon, Studio, files_in, wait_until
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 PICTURES = {f"{number}.jpg": sample("jpeg", width=64, height=48, seed=number) for number in range(5)}
 

@@ -1,7 +1,6 @@
 """The status page in a real browser: what a person sees, presses, and is never harmed by."""
 
 import signal
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from cli_studio import Studio, files_in, wait_until
+from free_ports import free_port
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -24,7 +24,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 if TYPE_CHECKING:
     import subprocess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 HOSTILE = "<img src=x onerror=document.title='pwned'>\n\u202egpj.jpg"
 ESCAPED = "<img src=x onerror=document.title='pwned'>\\n\\u202egpj.jpg"
@@ -52,11 +52,6 @@ def shown(tmp_path: Path) -> Iterator[Shown]:
         studio.set_aside(HOSTILE)
         with studio.daemon() as daemon:
             yield Shown(studio, f"http://127.0.0.1:{port}/", daemon.process)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def text_of(driver: WebDriver) -> str:

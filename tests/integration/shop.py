@@ -181,8 +181,12 @@ class Shop:
 
 def files_in(folder: Path) -> list[str]:
     """Return what lies there for people."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted(str(path) for path in found if not any(part.startswith(".") for part in path.parts))
+    found = list[str]()
+    for top, folders, files in os.walk(folder):  # goes on where a folder has gone meanwhile; rglob does not
+        links = [name for name in folders if os.path.islink(os.path.join(top, name))]
+        found += [os.path.relpath(os.path.join(top, name), folder) for name in (*files, *links) if name[0] != "."]
+        folders[:] = [name for name in folders if name[0] != "."]
+    return sorted(found)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ from watchfolder.api.alarm import _CLOCK, Alarm
 
 def test_alarms_ring_in_the_order_of_their_times_whatever_the_order_of_setting() -> None:
     rung, done = list[str](), threading.Event()
-    Alarm(0.15, done.set)
-    Alarm(0.10, lambda: rung.append("late"))
+    Alarm(1.0, done.set)
+    Alarm(0.5, lambda: rung.append("late"))
     Alarm(0.02, lambda: rung.append("early"))
     assert done.wait(5)
     assert rung == ["early", "late"]
@@ -17,8 +17,8 @@ def test_alarms_ring_in_the_order_of_their_times_whatever_the_order_of_setting()
 
 def test_an_alarm_that_is_called_off_does_not_ring() -> None:
     rung, done = list[str](), threading.Event()
-    alarm = Alarm(0.05, lambda: rung.append("never"))
-    Alarm(0.1, done.set)
+    alarm = Alarm(1.0, lambda: rung.append("never"))
+    Alarm(1.1, done.set)
     alarm.call_off()
     assert not alarm.is_on
     assert done.wait(5)

@@ -61,8 +61,9 @@ class Daemon:
 
     def says(self, *, seconds: float = 0.4, **facts: object) -> None:
         """Say the same for so long, many times, as the loop does."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        end, is_over = time.monotonic() + seconds, False
+        while not is_over:
+            is_over = time.monotonic() >= end  # once more then, however long the machine stood still
             told = {"at": NOW, "pid": 1, "version": "1", "started": NOW, "inboxes": OPEN} | facts
             before = time.monotonic()
             self.alarms.see(Snapshot(**told))
@@ -125,6 +126,7 @@ def test_a_service_that_hangs_holds_up_neither_the_loop_nor_another_service_nor_
         daemon.says(blocked="credits are used up")
         well.until(1)
         hung.until(1)
+        wait_until(lambda: daemon.notified["sent"] == 1)
         began = time.monotonic()
         daemon.alarms.__exit__()
         assert time.monotonic() - began < AT_ONCE
@@ -141,8 +143,9 @@ def test_a_service_that_drips_is_given_up_after_a_while(daemon: Daemon) -> None:
 
 
 def test_a_service_that_is_dead_costs_a_few_tries_and_one_line(
-    daemon: Daemon, caplog: pytest.LogCaptureFixture
+    daemon: Daemon, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(courier, "ANSWER_SECONDS", 20.0)
     with receiving("refuses") as receiver:
         daemon.alarms.follow(daemon.config(receiver))
         daemon.says(blocked="credits are used up")
@@ -169,7 +172,9 @@ def test_a_message_that_arrives_after_it_was_given_up_is_not_sent_again(monkeypa
     assert (len(calls), became) == (1, ["sent"])
 
 
-def test_a_service_that_comes_back_gets_what_it_missed(daemon: Daemon) -> None:
+def test_a_service_that_comes_back_gets_what_it_missed(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "TRY_AGAIN_SECONDS", (0.2,) * 100)
+    monkeypatch.setattr(courier, "ANSWER_SECONDS", 20.0)
     with receiving("refuses") as receiver:
         daemon.alarms.follow(daemon.config(receiver))
         daemon.says(blocked="credits are used up")
@@ -245,7 +250,7 @@ def test_without_addresses_there_is_no_thread_and_no_apprise(daemon: Daemon) -> 
     before = threading.active_count()
     daemon.alarms.follow(daemon.config())
     daemon.says(blocked="credits are used up")
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_the_address_is_in_no_log_no_state_and_no_repr(daemon: Daemon, caplog: pytest.LogCaptureFixture) -> None:
@@ -274,7 +279,8 @@ def test_a_heart_beats_while_all_is_well_and_carries_no_key(daemon: Daemon) -> N
     with receiving() as monitor:
         beating(daemon, monitor)
         daemon.says(seconds=1.5)
-        assert 2 <= len(monitor.calls) <= 8
+        monitor.until(2)
+        assert len(monitor.calls) <= 8
         assert {(call.method, call.path) for call in monitor.calls} == {("GET", "/ping")}
         assert all("Authorization" not in call.headers for call in monitor.calls)
 
@@ -295,13 +301,14 @@ def test_it_ceases_when_all_is_not_well(daemon: Daemon, facts: dict[str, object]
         daemon.says(seconds=0.8, **facts)
         assert monitor.calls == []
         daemon.says(seconds=0.8)
-        assert monitor.calls
+        monitor.until(1)
 
 
 def test_a_redirect_is_not_followed(daemon: Daemon, caplog: pytest.LogCaptureFixture) -> None:
     with receiving("redirects") as monitor:
         beating(daemon, monitor)
         daemon.says(seconds=1)
+        wait_until(lambda: events(caplog, "heartbeat.unheard"))
         assert {call.path for call in monitor.calls} == {"/ping"}
     assert len(events(caplog, "heartbeat.unheard")) == 1
 
@@ -310,7 +317,7 @@ def test_an_answer_without_end_is_read_to_a_bound(daemon: Daemon) -> None:
     with receiving("endless") as monitor:
         beating(daemon, monitor)
         daemon.says(seconds=1)
-        assert len(monitor.calls) >= 2
+        monitor.until(2)
 
 
 @pytest.mark.parametrize("mood", ["hangs", "drips"])
@@ -318,6 +325,7 @@ def test_a_monitor_that_hangs_holds_up_nothing(daemon: Daemon, mood: str) -> Non
     with receiving(mood) as monitor:  # type: ignore[arg-type]  # a literal
         beating(daemon, monitor)
         daemon.says(seconds=0.5)
+        monitor.until(1)
         assert len(monitor.calls) == 1
         began = time.monotonic()
         daemon.alarms.__exit__()
@@ -339,6 +347,7 @@ def test_it_goes_through_the_proxy_of_the_configuration(daemon: Daemon) -> None:
         settings = {"api": {"proxy": f"http://127.0.0.1:{proxy.port}"}}
         daemon.alarms.follow(daemon.config(heartbeat_url="https://monitor.invalid/ping", **settings))
         daemon.says(seconds=0.5)
+        proxy.until(1)
         assert {(call.method, call.path) for call in proxy.calls} == {("CONNECT", "monitor.invalid:443")}
 
 

@@ -68,7 +68,6 @@ def told_by(operation: Callable[[], object]) -> str:
 
 
 @pytest.mark.thorough
-@pytest.mark.timeout(600)
 def test_any_answer_is_read_or_one_of_our_errors_without_a_secret(is_thorough: bool) -> None:
     said = [b""]
 

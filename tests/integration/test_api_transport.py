@@ -380,13 +380,13 @@ def test_an_upload_that_nobody_reads_ends() -> None:
 
 
 def test_a_large_transfer_may_take_its_time() -> None:
-    pace = Pace(transfer_seconds=0.2, transfer_floor_bytes_per_second=10, attempts=1)
+    pace = Pace(transfer_seconds=1.0, transfer_floor_bytes_per_second=10, attempts=1)
 
     def slow(line: socket.socket) -> None:
         request_of(line)
         line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n")
         for _ in range(6):
-            threading.Event().wait(0.1)
+            threading.Event().wait(0.3)
             line.sendall(b"0123456789")
 
     with service_of(slow, pace) as (service, url, _):
@@ -470,11 +470,11 @@ def test_connections_are_kept_and_used_again() -> None:
 def test_the_deadline_of_a_finished_call_leaves_the_next_one_alone() -> None:
     def patient(line: socket.socket) -> None:
         while request_of(line):
-            threading.Event().wait(0.4)
+            threading.Event().wait(1.0)
             line.sendall(OK)
 
-    with service_of(patient, Pace(total_seconds=0.6, attempts=1)) as (service, _, server):
-        for _ in range(4):
+    with service_of(patient, Pace(total_seconds=1.8, attempts=1)) as (service, _, server):
+        for _ in range(2):
             service.ping()
 
         assert server.connections == 1

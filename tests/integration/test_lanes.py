@@ -129,7 +129,7 @@ def test_none_and_one_need_no_threads(count: int) -> None:
         return index
 
     assert [each for group in side_by_side(work, range(count), most=4) for each in group] == [(0, 0)][:count]
-    assert threads == [before][:count]
+    assert all(number <= before for number in threads)
 
 
 def test_once_closed_nothing_is_begun_and_what_was_under_way_is_dropped() -> None:
@@ -145,7 +145,7 @@ def test_once_closed_nothing_is_begun_and_what_was_under_way_is_dropped() -> Non
         assert next(arrivals) == [(0, 0)]
         while len(begun) < 3:
             time.sleep(0.001)
-        threading.Timer(0.05, go_on.set).start()
+        threading.Timer(1.0, go_on.set).start()
     assert begun == [0, 1, 2]
     assert sorted(dropped) == [1, 2]
 

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
+from free_ports import free_port
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -138,11 +139,6 @@ class serve:  # noqa: N801 - reads as a verb
 
     def __exit__(self, *_: object) -> None:
         self._house.page.__exit__()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 20) -> None:

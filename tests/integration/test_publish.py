@@ -267,7 +267,7 @@ def test_an_order_that_cannot_be_reached_is_a_fault_not_an_endless_search(studio
     assert (work.with_name("away") / "a.jpg").read_bytes() == ORIGINAL
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_a_failure_that_cannot_be_reached_is_a_fault_not_an_endless_search(studio: Studio) -> None:
     order = studio.failed("shoot/a.jpg")
     studio.journal.note(order.with_file(0, destination="shoot/a.jpg"))

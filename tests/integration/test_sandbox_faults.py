@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from free_ports import free_port
 from sandbox_client import PICTURE, Client, client, sandbox
 
 from watchfolder.sandbox import Sandbox
@@ -211,13 +212,13 @@ def test_stopping_leaves_no_thread_no_file_and_no_open_port(own_temporary: Path)
         endless = client.call("GET", "/api/v2/orders", stream=True)
         half = half_an_upload(sandbox, order["files"][0]["uploadUrl"])
         began = time.monotonic()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8
     hanging.join(10)
     endless.close()
     half.close()
     client.close()
     gc.collect()  # a file that nobody closed would warn now
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
     assert list(own_temporary.iterdir()) == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", sandbox.port), timeout=1)
@@ -243,7 +244,7 @@ def test_a_port_that_is_taken_is_an_error_that_leaves_nothing(sandbox: Sandbox, 
     with pytest.raises(OSError, match="in use"), Sandbox(port=sandbox.port):
         pass
     gc.collect()
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
     assert list(own_temporary.iterdir()) == []
 
 
@@ -292,12 +293,6 @@ def half_an_upload(sandbox: Sandbox, url: str) -> socket.socket:
     wire.sendall(f"PUT {path} HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 4000000\r\n\r\n".encode())
     wire.sendall(b"\0" * 2_000_000)
     return wire
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_open(port: int) -> bool:

@@ -287,7 +287,8 @@ def test_polling_has_neither_thread_nor_watch(start: Start, ears: Ears, inbox: P
     threads, watches = threading.active_count(), watches_of_this_process()
     watcher = start(mode="polling")
     assert (watcher.kind, watcher.reason) == ("polling", "as configured")
-    assert (threading.active_count(), watches_of_this_process()) == (threads, watches)
+    assert threading.active_count() <= threads
+    assert watches_of_this_process() == watches
     (inbox / "photo.jpg").touch()
     assert ears.told.empty()
 
@@ -442,7 +443,8 @@ def test_stopping_is_bounded_repeatable_and_leaves_nothing(start: Start, inbox: 
         (inbox / "photo.jpg").touch()
         watcher.stop()
         watcher.stop()
-    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, descriptors)
+    assert threading.active_count() <= threads
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 def test_stopping_does_not_wait_for_a_nudge_that_hangs(

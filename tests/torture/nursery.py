@@ -1,5 +1,6 @@
 """Brings up daemons: one fork of the warm process for each run, with its faults armed or not."""
 
+import contextlib
 import json
 import os
 import signal
@@ -106,7 +107,8 @@ class Nursery:
         return not self._answers.empty()
 
     def stop(self) -> None:
-        os.kill(self.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         if self.pid:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from free_ports import free_port
+
 START_SECONDS = 20.0
 
 SAMBA = """[global]
@@ -105,7 +107,7 @@ def servers(top: Path, inbox: Path) -> Iterator[Mapping[str, Server]]:
         for name, start in starts.items():
             home = top / name
             home.mkdir()
-            found[name] = Server(_free_port(), home)
+            found[name] = Server(free_port(), home)
             command = start(found[name], inbox)
             running.enter_context(_running(command, found[name]))
         yield found
@@ -172,8 +174,3 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
         assert process.poll() is None, log.read_text()[-2000:]
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -176,7 +176,12 @@ def test_a_mount_without_events_is_polled(tmp_path_factory: pytest.TempPathFacto
     with servers(top, far) as running, mounted(far, near, running):  # noqa: SIM117
         with studio(watch="auto", scan_seconds=SCAN_SECONDS, inbox=near) as made:
             nas = Nas(made, running, far)
-            for how in ("cp", "sftp", "rsync"):
-                nas.check_taken_in_time(how, f"far-{next(_seeds)}.jpg", small(next(_seeds)))
-            nas.check_taken_in_time("scp", f"far-{next(_seeds)}.jpg", slow(next(_seeds)), stalls_for=STALL_SECONDS)
+
+            def check(how: str) -> None:
+                is_slow = how == "scp"
+                content, stalls_for = (slow, STALL_SECONDS) if is_slow else (small, 0.0)
+                nas.check_taken_in_time(how, f"far-{next(_seeds)}.jpg", content(next(_seeds)), stalls_for=stalls_for)
+
+            for how in ("cp", "sftp", "rsync", "scp"):
+                _each([how], check)
             assert "fuse.sshfs" in made.log()

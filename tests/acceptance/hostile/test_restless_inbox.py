@@ -9,7 +9,7 @@ import pytest
 from hostile_studio import Studio, daemon, digest, picture, studio, wait_until
 
 SECONDS, SECONDS_WHEN_THOROUGH, NAMES = 6.0, 60.0, 12
-pytestmark = [pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 class Vandal:
@@ -102,19 +102,20 @@ def test_whatever_is_done_between_any_two_steps_nothing_breaks_and_quiet_picture
         vandal = Vandal(made, seed)
         with daemon(made):
             until = time.monotonic() + (SECONDS_WHEN_THOROUGH if is_thorough else SECONDS)
-            while time.monotonic() < until:
+            while time.monotonic() < until or vandal.done <= 100 or len(made.uploads()) <= 3:
+                assert time.monotonic() < until + 120
                 vandal.act()
                 time.sleep(0.003)
             made.drop("quiet.jpg", picture(10**7))
             wait_until(lambda: made.holds("outbox", "quiet.jpg"), lambda: "the quiet one comes home", made)
             wait_until(lambda: not _live_orders(made), lambda: f"{_live_orders(made)} left", made, seconds=90)
             made.check(may_cut=True)
-        assert vandal.done > 100
-        assert len(made.uploads()) > 3
         print(f"{vandal.done} deeds, {len(made.uploads())} uploads")  # noqa: T201 - for the report
 
 
 def _live_orders(made: Studio) -> list[str]:
-    entries = (made.root / "state/journal").glob("*.json")
-    texts = [entry.read_text() for entry in entries if entry.exists()]
+    texts = []
+    for entry in (made.root / "state/journal").glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):  # the order has just left
+            texts.append(entry.read_text())
     return [text[:300] for text in texts if '"state":"quarantined"' not in text]

@@ -24,7 +24,7 @@ CONFIG = "/etc/watchfolder/config.yaml"
 DROPINS = f"/etc/systemd/system/{UNIT}.d"
 
 # What a test cannot wait for.
-WATCHDOG_SECONDS = 2.0
+WATCHDOG_SECONDS = 6.0
 INSTALL_SECONDS = 300.0  # beside the other tests
 RESTART_SECONDS = 0.3
 SETTLE_SECONDS = 0.3
