@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,20 @@ def test_a_twin_of_an_order_of_an_earlier_life_waits_as_well(begin: Open) -> Non
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg", "b.jpg"]
     assert paid(service) == [1]
+
+
+def test_a_twin_whose_wait_is_over_may_be_held(begin: Open) -> None:
+    shop, _ = begin({"processing_seconds": 1.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.drop("b.jpg")
+    shop.work(lambda: "b.jpg" in shop.intake.unfinished())
+    shop.intake._desk = replace(
+        shop.intake._desk, room=lambda _: 0, meet=lambda _, __, has_waiting: "the brake" if has_waiting() else ""
+    )
+    shop.work(lambda: not shop.orders())
+    shop.work(lambda: shop.intake.held == "the brake")
+    assert shop.intake.unfinished()["b.jpg"] == "held: the brake"
 
 
 def test_a_waiting_twin_that_changes_is_a_picture_of_its_own(begin: Open) -> None:

@@ -434,6 +434,23 @@ def test_a_paid_order_that_is_gone_is_quarantined_as_paid_and_not_bought_again(b
     assert shop.files("inbox") == []
 
 
+def test_an_order_that_the_service_knew_in_between_is_not_gone_when_it_is_missed_once_more(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("link", "answer", status=404, code="ORDER_NOT_FOUND")
+    shop.drop("a.jpg")
+    shop.work(lambda: is_missing(shop))
+    service.faults.add("fetch", "answer", status=503)  # there are links, but a bad hour of the storage
+    ten_minutes_later(shop)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.pipeline.rooms["photos"].bench.links.clear()  # hours later, they have run out
+    service.faults.add("link", "answer", status=404, code="ORDER_NOT_FOUND")
+    shop.pass_time(7200)
+    shop.work(lambda: is_missing(shop) or shop.files("quarantine"))
+    ten_minutes_later(shop)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+
+
 def test_a_confirm_that_may_have_been_heard_counts_as_paid_whatever_is_said_later(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("confirm", "reset_after")

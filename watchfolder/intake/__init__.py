@@ -107,8 +107,8 @@ class Intake:
         """Return files that were left for later, with the reason; bounded."""
         return told.unfinished(dict(self._decisions), list(self._quiet), self.held)
 
-    def _has_undecided(self) -> bool:
-        return any(name not in self._decisions for name in self._sightings)
+    def _has_waiting(self) -> bool:
+        return bool(self._quiet) or any(name not in self._decisions for name in self._sightings)
 
     # --- from the inbox's own thread
 
@@ -142,7 +142,7 @@ class Intake:
             else:
                 self._follow_nudges(now)
             self._wake_timers(now)
-            self.held = self._desk.meet(self.inbox.name, self._new, self._has_undecided)
+            self.held = self._desk.meet(self.inbox.name, self._new, self._has_waiting)
             self._new = 0
             self._work(now)
         except FolderFault as fault:

@@ -94,8 +94,7 @@ def confirm(bench: Bench, order: Order) -> Order:
 def look(bench: Bench, order: Order) -> Order:
     """Ask how far the service is; the order is returned as it was while the service is at work."""
     seen = bench.look(order)
-    if order.missing_since is not None:
-        order = bench.journal.note(order, missing_since=None)
+    order = _is_there(bench, order)
     _require_alive(seen)
     match seen.status:
         case Status.COMPLETE:
@@ -150,6 +149,8 @@ def deliver(bench: Bench, order: Order) -> Order:
                 order = bench.publisher.bring_home(bench.accept(order, good), list(good))
             if not _may_go_on(failures):
                 enough.set()
+    if fetching.is_known:
+        order = _is_there(bench, order)
     if fetching.has_missed:
         bench.links.pop(order.key, None)
     if failures:
@@ -226,6 +227,7 @@ ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.
 def relocate(bench: Bench, order: Order) -> Order:
     """Look where the order is at the service and go on from there."""
     seen = bench.look(order)
+    order = _is_there(bench, order)
     _require_alive(seen)
     if seen.status is Status.PENDING:
         return _go_back(bench, order)
@@ -236,6 +238,11 @@ def relocate(bench: Bench, order: Order) -> Order:
         reached = _S.CONFIRMED if order.state is _S.UPLOADED else _S.UPLOADED
         order = bench.journal.advance(order, reached, was_confirmed=True)
     return _completed(bench, order, seen) if seen.status is Status.COMPLETE else order
+
+
+def _is_there(bench: Bench, order: Order) -> Order:
+    """Take in that the service knows the order: what it said before, once, counts no more."""
+    return order if order.missing_since is None else bench.journal.note(order, missing_since=None)
 
 
 def _adopt(bench: Bench, order: Order, order_id: str) -> Order:

@@ -97,6 +97,7 @@ class Fetching:
         self._bench = bench
         self._order = order
         self._seen: Sequence[Output] | WatchfolderError | None = None
+        self.is_known = False  # the service has just given links for the order
         self.has_missed = False  # a result: then the links are to be asked for anew, next time
         self._renewing = threading.Lock()
 
@@ -132,6 +133,7 @@ class Fetching:
         expiry, links = bench.links.get(order.key, (0.0, None))
         if links is None or time.monotonic() >= expiry:
             links = ask_links(bench, order)
+            self.is_known = True
         if len(order.files) == 1 and len(links.files) == 1:
             return links.files[0].url
         result_id = order.files[index].result_id or self._result_id(index)
