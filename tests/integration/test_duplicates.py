@@ -256,6 +256,108 @@ def test_what_a_parked_order_waits_for_takes_it_up_before_anything_is_reused(beg
     assert paid(service) == [1]
 
 
+def give_up_an_order_of_three(shop: Shop, service: Sandbox) -> None:
+    """Let an order of three be paid and be about to be given up, and then parked file by file."""
+    service.faults.add("link", "answer", times=None, status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    for number in range(3):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: shop.has(State.CONFIRMED))
+
+
+def at_the_first_entry_of_a_file(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, act: Callable[[Order], None]
+) -> Callable[[], bool]:
+    """Do this once, when the first file of an order of many is parked by itself; return the question whether it was."""
+    note, seen = shop.journal.note, list[str]()
+
+    def noted(order: Order, **facts: Any) -> Order:  # noqa: ANN401 - whatever it takes
+        after = note(order, **facts)
+        if order.state is State.QUARANTINED and len(order.files) == 1 and not seen:
+            seen.append(order.key)
+            act(after)
+        return after
+
+    monkeypatch.setattr(shop.journal, "note", noted)
+    return lambda: bool(seen)
+
+
+@pytest.mark.parametrize("duplicates", ["reuse", "again"])
+def test_what_comes_back_while_an_order_of_many_is_being_parked_is_not_bought_again(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, duplicates: str
+) -> None:
+    shop, service = begin({"processing_seconds": 2.0}, duplicates=duplicates, api={"reads": "v3"})
+    give_up_an_order_of_three(shop, service)
+
+    def drop_and_look(_order: Order) -> None:
+        service.faults.clear()
+        for number in range(3):
+            shop.drop(f"again {number}.jpg", PICTURE + bytes([number]))
+        shop.intake.nudge(None)
+        for _ in range(3):
+            shop.look(time.monotonic() + shop.ahead)
+
+    is_parked = at_the_first_entry_of_a_file(shop, monkeypatch, drop_and_look)
+    shop.work(is_parked, takes=False)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["again 0.jpg", "again 1.jpg", "again 2.jpg"]
+    assert paid(service) == [1, 1, 1]
+    assert shop.orders() == ()
+
+
+def test_a_picture_that_is_on_its_way_again_is_not_parked_by_a_repeated_parking(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin({"processing_seconds": 2.0}, api={"reads": "v3"})
+    give_up_an_order_of_three(shop, service)
+
+    parent = shop.order().key
+
+    def come_back_and_fail(_order: Order) -> None:
+        service.faults.clear()
+        service.faults.add("link", "answer", times=None, status=503)
+        shop.drop("again.jpg", PICTURE + bytes([0]))
+        shop.intake.nudge(None)
+        for _ in range(3):
+            shop.look(time.monotonic() + shop.ahead)
+        raise FolderFault("the disk is full", code="ENOSPC")
+
+    is_parked = at_the_first_entry_of_a_file(shop, monkeypatch, come_back_and_fail)
+    shop.work(is_parked, takes=False)
+    (again,) = (order.key for order in shop.orders() if order.is_live and order.key != parent)
+    shop.pass_time(60)
+    shop.work(lambda: shop.journal.get(parent) is None)
+    service.faults.clear()
+    shop.live_again()
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["again.jpg"]
+    assert shop.files("inbox") == []
+    assert shop.journal.get(again) is None
+    assert paid(service) == [1, 1, 1]
+
+
+def test_a_twin_that_is_sorted_while_the_first_is_parked_takes_that_up(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin({"processing_seconds": 2.0})
+    fault = service.faults.add("link", "answer", times=None, status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.drop("b.jpg")
+    hashed = twins._hash
+
+    def parked_meanwhile(place: Place) -> str | None:
+        monkeypatch.setattr(twins, "_hash", hashed)
+        shop.work(lambda: not shop.order().is_live, takes=False)
+        fault.times = 0
+        return hashed(place)
+
+    monkeypatch.setattr(twins, "_hash", parked_meanwhile)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["b.jpg"]
+    assert paid(service) == [1]
+
+
 # --- without the service, and after a death
 
 

@@ -41,6 +41,7 @@ class Twin:
 @dataclass
 class Sorted:
     fresh: list[Ready] = field(default_factory=list)  # to be bought
+    resumed: list[tuple[Ready, Order]] = field(default_factory=list)  # and the parked order that waits for its bytes
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
     twins: dict[str, Twin] = field(default_factory=dict)
     later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
@@ -58,8 +59,9 @@ class Begun:
 class Twins:
     """Of one inbox; its thread alone asks.
 
-    A file is read for its hash only when one of its size was delivered or is under way. Another inbox's files are
-    never touched: what it has under way is known by its journalled hash, or is waited for while it is being uploaded.
+    A file is read for its hash only when one of its size is parked, was delivered or is under way. Another inbox's
+    files are never touched: what it has under way is known by its journalled hash, or is waited for while it is being
+    uploaded. With `duplicates: again` only what is parked, or on its way there, counts: that is paid for already.
     """
 
     def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, begun: Begun) -> None:
@@ -73,24 +75,25 @@ class Twins:
 
     @property
     def is_ready(self) -> bool:
-        return self._inbox.duplicates == "again" or self._begun.catalogue.is_ready
+        return not self._reuses or self._begun.catalogue.is_ready
+
+    @property
+    def _reuses(self) -> bool:
+        return self._inbox.duplicates != "again"
 
     @contextlib.contextmanager
     def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
-        if self._inbox.duplicates == "again":
-            yield Sorted(fresh=list(ready))
-            return
         later: list[Ready] = []
         while True:
-            rivals = self._under_way(ready)
-            read, parts = self._sort(ready, rivals)
+            rivals = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
+            read, parts = self._sort(ready, rivals, self._parked())
             if not self.is_ready:  # it broke just now, and called old pictures new
                 yield Sorted(later=[*later, *ready])
                 return
             later += parts.later
             with self._begun.guard:
-                if _keys(self._under_way(ready)) == _keys(rivals):
+                if _keys(self._under_way(ready)) == _keys(rivals) and self._are_parked(parts.resumed):
                     parts.later = later
                     yield parts
                     return
@@ -127,49 +130,82 @@ class Twins:
         return [
             (order, file)
             for order in self._journal.orders()
-            if order.is_live and (order.kind, order.strength) == (self._kind, self._inbox.strength)
+            if order.is_live and self._is_alike(order) and (self._reuses or order.is_resumable)
             for file in order.files
             if file.size in sizes and self._is_near(order)
         ]
 
-    def _sort(self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]]) -> tuple[list[Ready], Sorted]:
-        sizes = Counter(file.size for file in ready if file.why is None)
+    def _parked(self) -> list[Order]:
+        return [order for order in self._journal.parked() if len(order.files) == 1 and self._is_alike(order)]
+
+    def _are_parked(self, resumed: Sequence[tuple[Ready, Order]]) -> bool:
+        """Has none been taken up by another inbox, or expired?"""
+        found = [self._journal.get(order.key) for _, order in resumed]
+        return all(order is not None and not order.is_live for order in found)
+
+    def _is_alike(self, order: Order) -> bool:
+        return (order.kind, order.strength) == (self._kind, self._inbox.strength)
+
+    def _sort(
+        self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]], parked: list[Order]
+    ) -> tuple[list[Ready], Sorted]:
+        own = [file.size for file in ready if file.why is None]
+        sizes = Counter(own if self._reuses else set(own))
         sizes.update(file.size for _, file in rivals)
+        sizes.update(order.files[0].size for order in parked)
         self._hashes = {known: sha256 for known, sha256 in self._hashes.items() if self._journal.get(known[0])}
         read: list[Ready] = []
         parts = Sorted()
-        begun: set[str] = set()
+        begun: dict[str, str] = {}
         until = time.monotonic() + _READING_SECONDS
         for each in ready:
             if read and time.monotonic() > until:
                 parts.later.append(each)
                 continue
-            file = self._read(each, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
-            read.append(file)
-            first = self._brought(file)
-            twin = self._twin(file, rivals) if first is None else None
-            if first is not None:
-                parts.known.append((file, first))
-            elif twin is not None:
-                parts.twins[file.name] = twin
-            elif file.sha256 in begun:
-                parts.twins[file.name] = Twin("", file.sha256)
-            else:
-                parts.fresh.append(file)
-                begun |= {file.sha256} if file.sha256 else set()
+            read.append(self._read(each, is_alone=sizes[each.size] < 2))  # noqa: PLR2004 - itself
+            self._part(read[-1], parts, rivals, parked, begun)
         return read, parts
+
+    def _part(
+        self,
+        file: Ready,
+        parts: Sorted,
+        rivals: Sequence[tuple[Order, OrderFile]],
+        parked: list[Order],
+        begun: dict[str, str],  # bytes of this claim → the order that is taken up with them; "": the new one
+    ) -> None:
+        sha256 = file.sha256
+        paid = next((order for order in parked if order.files[0].sha256 == sha256), None) if sha256 else None
+        if sha256 is None:
+            parts.fresh.append(file)
+        elif paid is not None:
+            parked.remove(paid)
+            parts.resumed.append((file, paid))
+            begun[sha256] = paid.key
+        elif first := self._brought(file):
+            parts.known.append((file, first))
+        elif twin := self._twin(file, rivals):
+            parts.twins[file.name] = twin
+        elif self._reuses and sha256 in begun:
+            parts.twins[file.name] = Twin(begun[sha256], sha256)
+        else:
+            parts.fresh.append(file)
+            begun[sha256] = ""
 
     def _read(self, file: Ready, *, is_alone: bool) -> Ready:
         """Read a file for its hash, if there can be another one like it."""
         if file.why is not None or file.sha256 is not None:
             return file
-        if is_alone and not self._begun.catalogue.has_size(file.size, self._kind, self._inbox.strength):
+        if is_alone and not (self._reuses and self._has_size(file)):
             return file
         return replace(file, sha256=_hash(Place(self._inbox.path, file.name)))
 
+    def _has_size(self, file: Ready) -> bool:
+        return self._begun.catalogue.has_size(file.size, self._kind, self._inbox.strength)
+
     def _brought(self, file: Ready) -> Key | None:
         """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell."""
-        if file.sha256 is None:
+        if file.sha256 is None or not self._reuses:
             return None
         original = Original(file.size, self._kind, self._inbox.strength, file.sha256)
         for delivery in self._begun.catalogue.find(original):
