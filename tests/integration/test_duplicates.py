@@ -19,7 +19,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, twins
 from watchfolder.journal import utc_now
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.sandbox import Sandbox
 
@@ -356,6 +356,38 @@ def test_a_twin_that_is_sorted_while_the_first_is_parked_takes_that_up(
     shop.to_the_end()
     assert shop.files("outbox") == ["b.jpg"]
     assert paid(service) == [1]
+
+
+@pytest.mark.parametrize("is_known_to_have_failed", [False, True])
+def test_what_an_order_delivered_before_it_was_given_up_is_not_bought_again(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, *, is_known_to_have_failed: bool
+) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("fetch", "truncated", nth=3, times=None)
+    for number in range(5):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    number = int(shop.files("outbox")[0][0])
+    shop.drop("twin.jpg", PICTURE + bytes([number]))
+    shop.intake.nudge(None)
+    shop.work(lambda: "twin.jpg" in shop.intake.unfinished())
+    service.faults.clear()
+    record = shop.journal.record
+
+    def looked_at_first(order: Order) -> None:
+        shop.look(time.monotonic() + shop.ahead)  # the inbox's own thread asks whenever it likes
+        record(order)
+        shop.look(time.monotonic() + shop.ahead)
+
+    monkeypatch.setattr(shop.journal, "record", looked_at_first)
+    why = Why(reason="It failed for 120 hours.")
+    shop.journal.advance(shop.order(), State.QUARANTINING, why=why, is_resumable=not is_known_to_have_failed)
+    shop.work(lambda: not any(order.state is State.QUARANTINING for order in shop.orders()), takes=False)
+    monkeypatch.undo()
+    shop.to_the_end()
+    deliver(shop, "later.jpg", PICTURE + bytes([number]))
+    assert shop.pipeline.reused == 2
+    assert paid(service) == [1] * 5
 
 
 # --- without the service, and after a death

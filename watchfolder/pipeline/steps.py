@@ -187,6 +187,7 @@ def park(bench: Bench, order: Order) -> None:
     Of an order of many each file is parked by itself, for each may come back by itself.
     """
     bench.journal.record(order)
+    bench.catalogue.catch_up()  # what was delivered of it serves the twins that have waited for that
     if not order.is_resumable:
         bench.journal.forget(order)
     elif len(order.files) > 1:
