@@ -606,3 +606,103 @@ def test_many_files_of_one_size_are_read_in_goes_that_look_like_no_hung_share(
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
     shop.work(lambda: service.paid == 3)
     assert len(service.orders) == 3
+
+
+# --- what cannot be read
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, code: str, base: str) -> None:
+    """Let no more of this file be read than the look does: it is damaged in its middle."""
+    real = disk.sha256_of
+
+    def read(place: Place) -> str:
+        if place.base == base:
+            raise FolderFault(f"{place.path}: damaged", code=code)
+        return real(place)
+
+    monkeypatch.setattr(disk, "sha256_of", read)
+
+
+@pytest.mark.parametrize("code", ["EIO", "EACCES", "EAGAIN"])
+def test_a_file_that_cannot_be_read_to_its_end_keeps_none_of_its_neighbours(
+    begin: Open, told: Told, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    shop, service = begin()
+    deliver(shop, "first.jpg", PICTURE + b"1")
+    with monkeypatch.context() as patch:
+        unreadable(patch, code, "bad.jpg")
+        shop.drop("bad.jpg", PICTURE + b"2")
+        os.utime(shop.folder("inbox") / "bad.jpg", (1000, 1000))  # the oldest
+        shop.drop("good.jpg", PICTURE + b"3")
+        for _ in range(3):
+            shop.to_the_end()
+            shop.pass_time(200)
+        assert shop.files("outbox") == ["first.jpg", "good.jpg"]
+        assert shop.files("inbox") == ["bad.jpg"]
+        assert shop.intake.remarks().keys() == {"bad.jpg"}
+        assert [fact["file"] for fact in told("file.stays")] == ["bad.jpg"]
+        assert told("inbox.waits") == []
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["bad.jpg", "first.jpg", "good.jpg"]
+    assert paid(service) == [1, 1, 1]
+
+
+def test_a_share_that_goes_while_a_file_is_read_closes_its_inbox(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, _ = begin()
+    deliver(shop, "first.jpg", PICTURE + b"1")
+    unreadable(monkeypatch, "ENOTCONN", "b.jpg")
+    shop.drop("b.jpg", PICTURE + b"2")
+    claim(shop)
+    assert not shop.intake.is_open
+
+
+@pytest.mark.parametrize("duplicates", ["reuse", "again"])
+def test_a_file_of_a_parked_orders_size_that_cannot_be_read_keeps_none_of_its_neighbours(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, duplicates: str
+) -> None:
+    shop, service = begin(duplicates=duplicates)
+    service.faults.add("link", "answer", status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    content = PICTURE + b"1"
+    shop.drop("parked.jpg", content)
+    shop.to_the_end()
+    assert shop.order().is_resumable
+    unreadable(monkeypatch, "EIO", "bad.jpg")
+    shop.drop("bad.jpg", PICTURE + b"2")
+    shop.drop("back.jpg", content)
+    shop.drop("good.jpg", PICTURE + b"3")
+    shop.to_the_end()
+    assert shop.files("outbox") == ["back.jpg", "good.jpg"]
+    assert shop.files("inbox") == ["bad.jpg"]
+    assert paid(service) == [1, 1]
+
+
+def test_a_claimed_file_that_cannot_be_read_keeps_no_other_of_its_size(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("bad.jpg", PICTURE + b"1")
+    shop.work(lambda: shop.orders() and shop.order().failures)
+    unreadable(monkeypatch, "EIO", "bad.jpg")
+    service.faults.clear()
+    shop.drop("good.jpg", PICTURE + b"2")
+    claim(shop)
+    assert shop.intake.is_open
+    shop.work(lambda: "good.jpg" in shop.files("outbox"))
+
+
+def test_a_delivery_that_cannot_be_looked_at_keeps_no_picture_waiting(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = begin()
+    deliver(shop, "sub/a.jpg")
+    look = disk.stat_of
+
+    def refused(place: Place) -> os.stat_result | None:
+        if place.path == str(shop.folder("outbox") / "sub/a.jpg"):
+            raise FolderFault(f"{place.path}: permission denied", code="EACCES")
+        return look(place)
+
+    monkeypatch.setattr(disk, "stat_of", refused)
+    deliver(shop, "b.jpg")

@@ -41,7 +41,7 @@ class Claims:
         self._publisher = publisher
         self.twins = Twins(inbox, kind, journal, publisher, begun)  # files that are left there for now, among others
         self.later: set[str] = set()  # of the last claim, those whose turn comes again
-        self.hindrances: dict[str, str] = {}  # file → why it could not be moved; who tells of it takes it out
+        self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
 
     def claim(self, ready: Sequence[Ready]) -> list[Order]:
         """Take the files into one order; it is `released` when none of them could be taken after all.
@@ -61,6 +61,7 @@ class Claims:
             begun = [self._journal.begin(order) for order in orders]
         self.twins.wait(parts.twins, begun[-1].key if begun else "")
         self.later = {file.name for file in parts.later}
+        self.hindrances |= parts.unread
         return [self._claim(order) for order in begun]
 
     def _claim(self, order: Order) -> Order:

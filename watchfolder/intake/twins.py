@@ -13,8 +13,9 @@ from watchfolder import disk
 from watchfolder.catalogue import Catalogue, Original
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.intake.look import Answer, Decision
+from watchfolder.intake.look import Answer, Decision, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal
 from watchfolder.order import Key, Kind, Order, OrderFile, State
@@ -45,6 +46,7 @@ class Sorted:
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
     twins: dict[str, Twin] = field(default_factory=dict)
     later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
+    unread: dict[str, str] = field(default_factory=dict)  # by the file's name: why it could not be
 
 
 class Begun:
@@ -85,16 +87,18 @@ class Twins:
     def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
         later: list[Ready] = []
+        unread: dict[str, str] = {}
         while True:
             rivals = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
             read, parts = self._sort(ready, rivals, self._parked())
             if not self.is_ready:  # it broke just now, and called old pictures new
-                yield Sorted(later=[*later, *ready])
+                yield Sorted(later=[*later, *ready], unread=unread)
                 return
             later += parts.later
+            unread |= parts.unread
             with self._begun.guard:
                 if _keys(self._under_way(ready)) == _keys(rivals) and self._are_parked(parts.resumed):
-                    parts.later = later
+                    parts.later, parts.unread = later, unread
                     yield parts
                     return
             ready = read
@@ -159,11 +163,13 @@ class Twins:
         begun: dict[str, str] = {}
         until = time.monotonic() + _READING_SECONDS
         for each in ready:
-            if read and time.monotonic() > until:
+            if (read or parts.unread) and time.monotonic() > until:
                 parts.later.append(each)
                 continue
-            read.append(self._read(each, is_alone=sizes[each.size] < 2))  # noqa: PLR2004 - itself
-            self._part(read[-1], parts, rivals, parked, begun)
+            file = self._read(each, parts, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
+            if file is not None:
+                read.append(file)
+                self._part(file, parts, rivals, parked, begun)
         return read, parts
 
     def _part(
@@ -192,13 +198,20 @@ class Twins:
             parts.fresh.append(file)
             begun[sha256] = ""
 
-    def _read(self, file: Ready, *, is_alone: bool) -> Ready:
-        """Read a file for its hash, if there can be another one like it."""
+    def _read(self, file: Ready, parts: Sorted, *, is_alone: bool) -> Ready | None:
+        """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""
         if file.why is not None or file.sha256 is not None:
             return file
         if is_alone and not (self._reuses and self._has_size(file)):
             return file
-        return replace(file, sha256=_hash(Place(self._inbox.path, file.name)))
+        place = Place(self._inbox.path, file.name)
+        try:
+            return replace(file, sha256=_hash(place))
+        except FolderFault as fault:  # a damaged file must not keep its neighbours
+            parts.unread[file.name] = why_unread(place, fault)
+            if not parts.unread[file.name]:
+                raise
+            return None
 
     def _has_size(self, file: Ready) -> bool:
         return self._begun.catalogue.has_size(file.size, self._kind, self._inbox.strength)
@@ -216,7 +229,10 @@ class Twins:
             place = Place(self._inbox.outbox, delivery.name)
             if _size(place) == delivery.size:
                 return delivery.key
-            facts: dict[str, Any] = {"from": place.path, "reason": "it is gone, or has changed; the picture is bought"}
+            facts: dict[str, Any] = {
+                "from": place.path,
+                "reason": "it is gone, unreadable or changed; the picture is bought",
+            }
             event("file.not_reused", logging.WARNING, inbox=self._inbox.name, file=file.name, **facts)
             self._begun.catalogue.forget(original, delivery)
         return None
@@ -236,7 +252,13 @@ class Twins:
             return None
         known = (order.key, file.name)
         if known not in self._hashes:
-            self._hashes[known] = _hash(self._publisher.work_place(order, file))
+            place = self._publisher.work_place(order, file)
+            try:
+                self._hashes[known] = _hash(place)
+            except FolderFault as fault:  # what cannot be read cannot be sent either
+                if not why_unread(place, fault):
+                    raise
+                return None
         return self._hashes[known]
 
 
@@ -260,5 +282,9 @@ def _size(place: Place) -> int | None:
     try:
         found = disk.stat_of(place)
     except NotAFolder:
+        return None
+    except FolderFault as fault:
+        if not why_unread(place, fault):
+            raise
         return None
     return found.st_size if found is not None and disk.is_regular(found) else None
