@@ -21,7 +21,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Key, Kind, Order, OrderFile, State
 from watchfolder.publish import Publisher
 
-_READING_SECONDS = 3.0  # in one go: a beat that lasts longer looks like a share that does not answer
+_READING_SECONDS = 3.0  # in one go: then the nudges and the timers have their turn
 _UNREAD = frozenset({State.CLAIMING, State.CLAIMED, State.CREATED})  # its uploads will tell what its bytes are
 
 
