@@ -22,7 +22,7 @@ from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.order import Key, Kind, RelativeName, State
+from watchfolder.order import Key, Kind, RelativeName
 
 FILE = "catalogue.sqlite"
 _SCHEMA = 1
@@ -296,7 +296,6 @@ class _Line(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     at: AwareDatetime
-    outcome: str
     key: Key
     inbox: str
     kind: Kind
@@ -306,12 +305,12 @@ class _Line(BaseModel):
 
 
 def _rows(text: bytes) -> Iterator[tuple[object, ...]]:
-    """Give a row for each delivered file of a line; what is torn or not ours has none."""
+    """Give a row for each delivered file of a line, also when others of its order were not; what is torn has none."""
     try:
         line = _Line.model_validate_json(text)
     except ValidationError:
         return
-    for file in line.files if line.outcome == State.DELIVERED else ():
+    for file in line.files:
         if file.sha256 and file.delivered and file.delivered_size is not None and file.delivered_sha256:
             yield (
                 *(file.size, line.kind, line.strength, file.sha256),

@@ -182,8 +182,8 @@ class Order(Record):
 
     @property
     def is_live(self) -> bool:
-        """Work remains: neither at its end nor parked in quarantine."""
-        return self.state is not State.QUARANTINED
+        """Work remains: neither at its end nor parked in quarantine. One of many leaves the journal, or parts first."""
+        return self.state is not State.QUARANTINED or len(self.files) > 1
 
     @property
     def size(self) -> int:

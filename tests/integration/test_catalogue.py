@@ -156,7 +156,8 @@ def test_a_torn_tail_is_passed_over_once_it_has_an_end(tmp_path: Path) -> None:
 
 
 def test_lines_that_are_not_ours_or_tell_of_no_delivery_are_passed_over(tmp_path: Path) -> None:
-    odd = [b"\0" * 100 + b"\n", b"[]\n", line(2, outcome="quarantined"), line(3, key="no uuid")]
+    quarantined = line(2, outcome="quarantined").replace(b'"2 %FF.jpg"', b"null")
+    odd = [b"\0" * 100 + b"\n", b"[]\n", quarantined, line(3, key="no uuid")]
     odd += [
         line(4).replace(b"4 %FF.jpg", b"../4.jpg"),
         line(5).replace(b'"size": 1005', b'"size": 9999999999999999999'),
@@ -165,6 +166,12 @@ def test_lines_that_are_not_ours_or_tell_of_no_delivery_are_passed_over(tmp_path
     with opened(tmp_path) as catalogue:
         assert len(catalogue.find(original(1))) == 1
         assert not any(catalogue.find(original(number)) for number in (2, 3, 4, 5))
+
+
+def test_what_an_order_delivered_before_it_was_given_up_is_found_as_well(tmp_path: Path) -> None:
+    write(tmp_path, "2026-03", line(1, outcome="quarantined"))
+    with opened(tmp_path) as catalogue:
+        assert len(catalogue.find(original(1))) == 1
 
 
 def test_a_history_that_was_cut_is_read_again(tmp_path: Path) -> None:

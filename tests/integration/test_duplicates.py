@@ -20,7 +20,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, twins
 from watchfolder.journal import utc_now
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.sandbox import Sandbox
 
@@ -271,6 +271,140 @@ def test_what_a_parked_order_waits_for_takes_it_up_before_anything_is_reused(beg
     assert paid(service) == [1]
 
 
+def give_up_an_order_of_three(shop: Shop, service: Sandbox) -> None:
+    """Let an order of three be paid and be about to be given up, and then parked file by file."""
+    service.faults.add("link", "answer", times=None, status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    for number in range(3):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: shop.has(State.CONFIRMED))
+
+
+def at_the_first_entry_of_a_file(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, act: Callable[[Order], None]
+) -> Callable[[], bool]:
+    """Do this once, when the first file of an order of many is parked by itself; return the question whether it was."""
+    note, seen = shop.journal.note, list[str]()
+
+    def noted(order: Order, **facts: Any) -> Order:  # noqa: ANN401 - whatever it takes
+        after = note(order, **facts)
+        if order.state is State.QUARANTINED and len(order.files) == 1 and not seen:
+            seen.append(order.key)
+            act(after)
+        return after
+
+    monkeypatch.setattr(shop.journal, "note", noted)
+    return lambda: bool(seen)
+
+
+@pytest.mark.parametrize("duplicates", ["reuse", "again"])
+def test_what_comes_back_while_an_order_of_many_is_being_parked_is_not_bought_again(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, duplicates: str
+) -> None:
+    shop, service = begin({"processing_seconds": 2.0}, duplicates=duplicates, api={"reads": "v3"})
+    give_up_an_order_of_three(shop, service)
+
+    def drop_and_look(_order: Order) -> None:
+        service.faults.clear()
+        for number in range(3):
+            shop.drop(f"again {number}.jpg", PICTURE + bytes([number]))
+        shop.intake.nudge(None)
+        for _ in range(3):
+            shop.look(time.monotonic() + shop.ahead)
+
+    is_parked = at_the_first_entry_of_a_file(shop, monkeypatch, drop_and_look)
+    shop.work(is_parked, takes=False)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["again 0.jpg", "again 1.jpg", "again 2.jpg"]
+    assert paid(service) == [1, 1, 1]
+    assert shop.orders() == ()
+
+
+def test_a_picture_that_is_on_its_way_again_is_not_parked_by_a_repeated_parking(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin({"processing_seconds": 2.0}, api={"reads": "v3"})
+    give_up_an_order_of_three(shop, service)
+
+    parent = shop.order().key
+
+    def come_back_and_fail(_order: Order) -> None:
+        service.faults.clear()
+        service.faults.add("link", "answer", times=None, status=503)
+        shop.drop("again.jpg", PICTURE + bytes([0]))
+        shop.intake.nudge(None)
+        for _ in range(3):
+            shop.look(time.monotonic() + shop.ahead)
+        raise FolderFault("the disk is full", code="ENOSPC")
+
+    is_parked = at_the_first_entry_of_a_file(shop, monkeypatch, come_back_and_fail)
+    shop.work(is_parked, takes=False)
+    (again,) = (order.key for order in shop.orders() if order.is_live and order.key != parent)
+    shop.pass_time(60)
+    shop.work(lambda: shop.journal.get(parent) is None)
+    service.faults.clear()
+    shop.live_again()
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["again.jpg"]
+    assert shop.files("inbox") == []
+    assert shop.journal.get(again) is None
+    assert paid(service) == [1, 1, 1]
+
+
+def test_a_twin_that_is_sorted_while_the_first_is_parked_takes_that_up(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin({"processing_seconds": 2.0})
+    fault = service.faults.add("link", "answer", times=None, status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.drop("b.jpg")
+    hashed = twins._hash
+
+    def parked_meanwhile(place: Place) -> str | None:
+        monkeypatch.setattr(twins, "_hash", hashed)
+        shop.work(lambda: not shop.order().is_live, takes=False)
+        fault.times = 0
+        return hashed(place)
+
+    monkeypatch.setattr(twins, "_hash", parked_meanwhile)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["b.jpg"]
+    assert paid(service) == [1]
+
+
+@pytest.mark.parametrize("is_known_to_have_failed", [False, True])
+def test_what_an_order_delivered_before_it_was_given_up_is_not_bought_again(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, *, is_known_to_have_failed: bool
+) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("fetch", "truncated", nth=3, times=None)
+    for number in range(5):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    number = int(shop.files("outbox")[0][0])
+    shop.drop("twin.jpg", PICTURE + bytes([number]))
+    shop.intake.nudge(None)
+    shop.work(lambda: "twin.jpg" in shop.intake.unfinished())
+    service.faults.clear()
+    record = shop.journal.record
+
+    def looked_at_first(order: Order) -> None:
+        shop.look(time.monotonic() + shop.ahead)  # the inbox's own thread asks whenever it likes
+        record(order)
+        shop.look(time.monotonic() + shop.ahead)
+
+    monkeypatch.setattr(shop.journal, "record", looked_at_first)
+    why = Why(reason="It failed for 120 hours.")
+    shop.journal.advance(shop.order(), State.QUARANTINING, why=why, is_resumable=not is_known_to_have_failed)
+    shop.work(lambda: not any(order.state is State.QUARANTINING for order in shop.orders()), takes=False)
+    monkeypatch.undo()
+    shop.to_the_end()
+    deliver(shop, "later.jpg", PICTURE + bytes([number]))
+    assert shop.pipeline.reused == 2
+    assert paid(service) == [1] * 5
+
+
 # --- without the service, and after a death
 
 
@@ -487,3 +621,103 @@ def test_many_files_of_one_size_are_read_in_goes_that_look_like_no_hung_share(
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
     shop.work(lambda: service.paid == 3)
     assert len(service.orders) == 3
+
+
+# --- what cannot be read
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, code: str, base: str) -> None:
+    """Let no more of this file be read than the look does: it is damaged in its middle."""
+    real = disk.sha256_of
+
+    def read(place: Place) -> str:
+        if place.base == base:
+            raise FolderFault(f"{place.path}: damaged", code=code)
+        return real(place)
+
+    monkeypatch.setattr(disk, "sha256_of", read)
+
+
+@pytest.mark.parametrize("code", ["EIO", "EACCES", "EAGAIN"])
+def test_a_file_that_cannot_be_read_to_its_end_keeps_none_of_its_neighbours(
+    begin: Open, told: Told, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    shop, service = begin()
+    deliver(shop, "first.jpg", PICTURE + b"1")
+    with monkeypatch.context() as patch:
+        unreadable(patch, code, "bad.jpg")
+        shop.drop("bad.jpg", PICTURE + b"2")
+        os.utime(shop.folder("inbox") / "bad.jpg", (1000, 1000))  # the oldest
+        shop.drop("good.jpg", PICTURE + b"3")
+        for _ in range(3):
+            shop.to_the_end()
+            shop.pass_time(200)
+        assert shop.files("outbox") == ["first.jpg", "good.jpg"]
+        assert shop.files("inbox") == ["bad.jpg"]
+        assert shop.intake.remarks().keys() == {"bad.jpg"}
+        assert [fact["file"] for fact in told("file.stays")] == ["bad.jpg"]
+        assert told("inbox.waits") == []
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["bad.jpg", "first.jpg", "good.jpg"]
+    assert paid(service) == [1, 1, 1]
+
+
+def test_a_share_that_goes_while_a_file_is_read_closes_its_inbox(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, _ = begin()
+    deliver(shop, "first.jpg", PICTURE + b"1")
+    unreadable(monkeypatch, "ENOTCONN", "b.jpg")
+    shop.drop("b.jpg", PICTURE + b"2")
+    claim(shop)
+    assert not shop.intake.is_open
+
+
+@pytest.mark.parametrize("duplicates", ["reuse", "again"])
+def test_a_file_of_a_parked_orders_size_that_cannot_be_read_keeps_none_of_its_neighbours(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, duplicates: str
+) -> None:
+    shop, service = begin(duplicates=duplicates)
+    service.faults.add("link", "answer", status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    content = PICTURE + b"1"
+    shop.drop("parked.jpg", content)
+    shop.to_the_end()
+    assert shop.order().is_resumable
+    unreadable(monkeypatch, "EIO", "bad.jpg")
+    shop.drop("bad.jpg", PICTURE + b"2")
+    shop.drop("back.jpg", content)
+    shop.drop("good.jpg", PICTURE + b"3")
+    shop.to_the_end()
+    assert shop.files("outbox") == ["back.jpg", "good.jpg"]
+    assert shop.files("inbox") == ["bad.jpg"]
+    assert paid(service) == [1, 1]
+
+
+def test_a_claimed_file_that_cannot_be_read_keeps_no_other_of_its_size(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("bad.jpg", PICTURE + b"1")
+    shop.work(lambda: shop.orders() and shop.order().failures)
+    unreadable(monkeypatch, "EIO", "bad.jpg")
+    service.faults.clear()
+    shop.drop("good.jpg", PICTURE + b"2")
+    claim(shop)
+    assert shop.intake.is_open
+    shop.work(lambda: "good.jpg" in shop.files("outbox"))
+
+
+def test_a_delivery_that_cannot_be_looked_at_keeps_no_picture_waiting(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = begin()
+    deliver(shop, "sub/a.jpg")
+    look = disk.stat_of
+
+    def refused(place: Place) -> os.stat_result | None:
+        if place.path == str(shop.folder("outbox") / "sub/a.jpg"):
+            raise FolderFault(f"{place.path}: permission denied", code="EACCES")
+        return look(place)
+
+    monkeypatch.setattr(disk, "stat_of", refused)
+    deliver(shop, "b.jpg")

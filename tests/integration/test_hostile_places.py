@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from shop import OTHER, PICTURE, Shop, opened
 
+from watchfolder import disk
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
 from watchfolder.journal import utc_now
 from watchfolder.order import State
 
@@ -69,6 +72,29 @@ def test_a_file_that_cannot_be_read_stays_with_one_line_and_the_others_go_on(
         assert "cannot be read" in shop.intake.remarks()["a.jpg"]
         assert [fact["file"] for fact in told(caplog, "file.stays")] == ["a.jpg"]
     assert taken(shop) == ["b.jpg"]
+
+
+@pytest.mark.parametrize("code", ["EBUSY", "ETXTBSY"])
+def test_a_file_that_a_program_on_another_machine_holds_waits_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    real = disk.open_regular
+
+    def held(place: Place) -> int:
+        if place.base == "a.jpg":
+            raise FolderFault(f"{place.path}: it is busy", code=code)
+        return real(place)
+
+    with opened(Shop(tmp_path, settle_seconds=5.0, api={"reads": "v3"})) as shop:
+        shop.drop("a.jpg")
+        shop.drop("b.jpg")
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, "open_regular", held)
+            look_for(shop, 20)
+            assert taken(shop) == ["b.jpg"]
+            assert shop.intake.unfinished() == {"a.jpg": disk.HELD}
+        look_for(shop, 40)
+        assert taken(shop) == ["a.jpg", "b.jpg"]
 
 
 def test_a_file_that_nobody_can_move_is_tried_ever_more_rarely_with_one_line(

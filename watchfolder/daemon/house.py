@@ -31,7 +31,7 @@ from watchfolder.snapshot import FILE, NO_ANSWER, InboxSnapshot, Snapshot
 from watchfolder.watcher import Watcher
 
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
-_STUCK_SECONDS = 2 * 3600.0  # no call, scan or claim takes longer, unless its folder is silent
+_STUCK_SECONDS = 2 * 3600.0  # no call takes longer, unless its folder is silent
 _STATUS_SECONDS = 1.0
 _NEVER_SECONDS = 3600.0
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from watchfolder import disk
 from watchfolder.daemon.gauge import Gauge
 from watchfolder.events import event
 from watchfolder.intake import Intake
@@ -21,6 +22,7 @@ class Keeper:
         self.intake = intake
         self.watcher = watcher
         self.working_since: float | None = None
+        self._answered_at = 0.0
         self.is_silent = False
         inbox = intake.inbox
         self.gauge = Gauge(inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)
@@ -49,17 +51,21 @@ class Keeper:
         self._bell.set()
 
     def silent_seconds(self, now: float) -> float:
-        """Return for how long the beat under way has been going on."""
+        """Return for how long nothing has answered in the beat under way, however long that has been going on."""
         since = self.working_since
-        return now - since if since is not None else 0.0
+        return now - max(since, self._answered_at) if since is not None else 0.0
+
+    def _hear(self) -> None:
+        self._answered_at = time.monotonic()
 
     def _keep(self) -> None:
         while not self._stop:
             self._bell.clear()
             self.working_since = time.monotonic()
             try:
-                due = self._turn(self.working_since)
-                self.gauge.look(self.working_since, are_there=self.intake.is_open)
+                with disk.heard_by(self._hear):
+                    due = self._turn(self.working_since)
+                    self.gauge.look(self.working_since, are_there=self.intake.is_open)
             except Exception:  # noqa: BLE001 - nothing may end this thread
                 event("inbox.beat_broke", logging.ERROR, trace=True, inbox=self.intake.inbox.name)
                 due = time.monotonic() + _AFTER_A_BREAK_SECONDS

@@ -14,6 +14,7 @@ FileNotFoundError, FileExistsError and, from open_regular, BlockingIOError (a le
 other OSError leaves as errors.FolderFault.
 """
 
+from watchfolder.disk.answers import heard_by
 from watchfolder.disk.durable import (
     append_line,
     hold_lock,
@@ -79,6 +80,7 @@ __all__ = [
     "folders_kept_open",
     "free_bytes",
     "has_writer",
+    "heard_by",
     "hidden_part",
     "hold_lock",
     "is_folder",

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
+from watchfolder.disk.answers import answered
 from watchfolder.disk.places import Entry, open_folder, sync_folder, translated
 from watchfolder.errors import FolderFault
 
@@ -51,6 +52,7 @@ def _list(root: str, folder: str, is_known: Callable[[str], bool]) -> tuple[list
         os.scandir(descriptor) as found,
     ):
         for item in found:
+            answered()
             try:
                 if item.is_dir(follow_symlinks=False):
                     folders.append(prefix + item.name)

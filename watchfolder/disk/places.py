@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from watchfolder.disk.answers import answered
 from watchfolder.errors import FolderFault
 
 HIDDEN = ".watchfolder"
@@ -20,6 +21,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _LIFE = secrets.token_hex(3)  # of this process
 _MOST_KEPT = 32  # folders that are open at once
+_BLOCK_BYTES = 1 << 20
 _kept = threading.local()
 _ANSWERS = (FileNotFoundError, FileExistsError, BlockingIOError)
 READ_ONLY = "it is read-only"
@@ -97,6 +99,8 @@ def translated(path: str) -> Iterator[None]:
             raise _unfit(path, error) from error
         words = _PLAIN_WORDS.get(error.errno or 0, os.strerror(error.errno or 0))
         raise FolderFault(f"{path}: {words}", code=errno.errorcode.get(error.errno or 0, "EUNKNOWN")) from error
+    finally:
+        answered()
 
 
 @contextlib.contextmanager
@@ -317,8 +321,12 @@ def reading(place: Place) -> Iterator[Callable[[int, int], bytes]]:
 
 
 def sha256_of(place: Place) -> str:
+    digest = hashlib.sha256()
     with os.fdopen(open_unheld(place), "rb") as file, translated(place.path):
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            answered()
+    return digest.hexdigest()
 
 
 def has_writer(descriptor: int) -> bool | None:

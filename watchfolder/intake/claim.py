@@ -41,7 +41,7 @@ class Claims:
         self._publisher = publisher
         self.twins = Twins(inbox, kind, journal, publisher, begun)  # files that are left there for now, among others
         self.later: set[str] = set()  # of the last claim, those whose turn comes again
-        self.hindrances: dict[str, str] = {}  # file → why it could not be moved; who tells of it takes it out
+        self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
 
     def claim(self, ready: Sequence[Ready]) -> list[Order]:
         """Take the files into one order; it is `released` when none of them could be taken after all.
@@ -54,15 +54,14 @@ class Claims:
         """
         for file in ready:
             self.twins.waiting.pop(file.name, None)
-        resumed = self._resumed(ready)
-        fresh = [file for file in ready if file.name not in resumed]
-        begun = [self._journal.begin(order) for order in resumed.values()]
-        with self.twins.sorted(fresh) as parts:
-            orders = [self._new_order([file]).having(reused_from=first) for file, first in parts.known]
+        with self.twins.sorted(ready) as parts:
+            orders = [self._taken_up(parked, file) for file, parked in parts.resumed]
+            orders += [self._new_order([file]).having(reused_from=first) for file, first in parts.known]
             orders += [self._new_order(parts.fresh)] if parts.fresh else []
-            begun += [self._journal.begin(order) for order in orders]
+            begun = [self._journal.begin(order) for order in orders]
         self.twins.wait(parts.twins, begun[-1].key if begun else "")
         self.later = {file.name for file in parts.later}
+        self.hindrances |= parts.unread
         return [self._claim(order) for order in begun]
 
     def _claim(self, order: Order) -> Order:
@@ -106,27 +105,8 @@ class Claims:
             why=ready[0].why,
         )
 
-    def _resumed(self, ready: Sequence[Ready]) -> dict[str, Order]:
-        """Take up the parked orders whose bytes have come back: what was paid is not paid again."""
-        waiting: dict[int, list[Order]] = {}
-        for parked in self._journal.parked():
-            if (parked.kind, parked.strength, len(parked.files)) == (self._kind, self._inbox.strength, 1):
-                waiting.setdefault(parked.files[0].size, []).append(parked)
-        resumed = {}
-        for back in ready:
-            if back.why is not None or not waiting.get(back.size):
-                continue
-            try:
-                sha256 = disk.sha256_of(Place(self._inbox.path, back.name))
-            except (FileNotFoundError, NotAFolder, NotRegular):  # gone again: the claim finds that out, too
-                continue
-            found = next((order for order in waiting[back.size] if order.files[0].sha256 == sha256), None)
-            if found is not None:
-                waiting[back.size].remove(found)
-                resumed[back.name] = self._taken_up(found, back)
-        return resumed
-
     def _taken_up(self, parked: Order, back: Ready) -> Order:
+        """Go on with a parked order whose bytes have come back: what was paid is not paid again."""
         old = parked.files[0]
         file = OrderFile(
             name=back.name,

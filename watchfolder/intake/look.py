@@ -17,6 +17,7 @@ from watchfolder.order import Why
 _RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
 # Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
 _OF_THE_FILE = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA", "ENOKEY", "EOVERFLOW"})
+_HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # by another program: the last two are a Windows share's words
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
 
@@ -64,13 +65,23 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
     except NotRegular:  # it was one when we looked for it
         return Decision(Answer.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:
-        if fault.code in {"EACCES", "EPERM"}:
-            reason = f"we may not read it: {disk.describe_rights(place)}"
-        elif fault.code in _OF_THE_FILE:
-            reason = f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
-        else:
+        reason = why_unread(place, fault)
+        if not reason:
             raise
+        if reason == disk.HELD:
+            return Decision(Answer.WAIT, reason, now + _ask_again(inbox))
         return Decision(Answer.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
+
+
+def why_unread(place: Place, fault: FolderFault) -> str:
+    """Say what keeps this one file from being read; "" where not the file is at fault but its inbox."""
+    if fault.code in _HELD:
+        return disk.HELD
+    if fault.code in {"EACCES", "EPERM"}:
+        return f"we may not read it: {disk.describe_rights(place)}"
+    if fault.code in _OF_THE_FILE:
+        return f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
+    return ""
 
 
 def _wait_empty(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:

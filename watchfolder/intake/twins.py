@@ -13,14 +13,15 @@ from watchfolder import disk
 from watchfolder.catalogue import Catalogue, Original
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.intake.look import Answer, Decision
+from watchfolder.intake.look import Answer, Decision, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal
 from watchfolder.order import Key, Kind, Order, OrderFile, State
 from watchfolder.publish import Publisher
 
-_READING_SECONDS = 3.0  # in one go: a beat that lasts longer looks like a share that does not answer
+_READING_SECONDS = 3.0  # in one go: then the nudges and the timers have their turn
 _UNREAD = frozenset({State.CLAIMING, State.CLAIMED, State.CREATED})  # its uploads will tell what its bytes are
 
 
@@ -41,9 +42,11 @@ class Twin:
 @dataclass
 class Sorted:
     fresh: list[Ready] = field(default_factory=list)  # to be bought
+    resumed: list[tuple[Ready, Order]] = field(default_factory=list)  # and the parked order that waits for its bytes
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
     twins: dict[str, Twin] = field(default_factory=dict)
     later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
+    unread: dict[str, str] = field(default_factory=dict)  # by the file's name: why it could not be
 
 
 class Begun:
@@ -58,8 +61,9 @@ class Begun:
 class Twins:
     """Of one inbox; its thread alone asks.
 
-    A file is read for its hash only when one of its size was delivered or is under way. Another inbox's files are
-    never touched: what it has under way is known by its journalled hash, or is waited for while it is being uploaded.
+    A file is read for its hash only when one of its size is parked, was delivered or is under way. Another inbox's
+    files are never touched: what it has under way is known by its journalled hash, or is waited for while it is being
+    uploaded. With `duplicates: again` only what is parked, or on its way there, counts: that is paid for already.
     """
 
     def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, begun: Begun) -> None:
@@ -73,25 +77,28 @@ class Twins:
 
     @property
     def is_ready(self) -> bool:
-        return self._inbox.duplicates == "again" or self._begun.catalogue.is_ready
+        return not self._reuses or self._begun.catalogue.is_ready
+
+    @property
+    def _reuses(self) -> bool:
+        return self._inbox.duplicates != "again"
 
     @contextlib.contextmanager
     def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
-        if self._inbox.duplicates == "again":
-            yield Sorted(fresh=list(ready))
-            return
         later: list[Ready] = []
+        unread: dict[str, str] = {}
         while True:
-            rivals = self._under_way(ready)
-            read, parts = self._sort(ready, rivals)
+            rivals = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
+            read, parts = self._sort(ready, rivals, self._parked())
             if not self.is_ready:  # it broke just now, and called old pictures new
-                yield Sorted(later=[*later, *ready])
+                yield Sorted(later=[*later, *ready], unread=unread)
                 return
             later += parts.later
+            unread |= parts.unread
             with self._begun.guard:
-                if _keys(self._under_way(ready)) == _keys(rivals):
-                    parts.later = later
+                if _keys(self._under_way(ready)) == _keys(rivals) and self._are_parked(parts.resumed):
+                    parts.later, parts.unread = later, unread
                     yield parts
                     return
             ready = read
@@ -127,49 +134,91 @@ class Twins:
         return [
             (order, file)
             for order in self._journal.orders()
-            if order.is_live and (order.kind, order.strength) == (self._kind, self._inbox.strength)
+            if order.is_live and self._is_alike(order) and (self._reuses or order.is_resumable)
             for file in order.files
             if file.size in sizes and self._is_near(order)
         ]
 
-    def _sort(self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]]) -> tuple[list[Ready], Sorted]:
-        sizes = Counter(file.size for file in ready if file.why is None)
+    def _parked(self) -> list[Order]:
+        return [order for order in self._journal.parked() if len(order.files) == 1 and self._is_alike(order)]
+
+    def _are_parked(self, resumed: Sequence[tuple[Ready, Order]]) -> bool:
+        """Has none been taken up by another inbox, or expired?"""
+        found = [self._journal.get(order.key) for _, order in resumed]
+        return all(order is not None and not order.is_live for order in found)
+
+    def _is_alike(self, order: Order) -> bool:
+        return (order.kind, order.strength) == (self._kind, self._inbox.strength)
+
+    def _sort(
+        self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]], parked: list[Order]
+    ) -> tuple[list[Ready], Sorted]:
+        own = [file.size for file in ready if file.why is None]
+        sizes = Counter(own if self._reuses else set(own))
         sizes.update(file.size for _, file in rivals)
+        sizes.update(order.files[0].size for order in parked)
         self._hashes = {known: sha256 for known, sha256 in self._hashes.items() if self._journal.get(known[0])}
         read: list[Ready] = []
         parts = Sorted()
-        begun: set[str] = set()
+        begun: dict[str, str] = {}
         until = time.monotonic() + _READING_SECONDS
         for each in ready:
-            if read and time.monotonic() > until:
+            if (read or parts.unread) and time.monotonic() > until:
                 parts.later.append(each)
                 continue
-            file = self._read(each, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
-            read.append(file)
-            first = self._brought(file)
-            twin = self._twin(file, rivals) if first is None else None
-            if first is not None:
-                parts.known.append((file, first))
-            elif twin is not None:
-                parts.twins[file.name] = twin
-            elif file.sha256 in begun:
-                parts.twins[file.name] = Twin("", file.sha256)
-            else:
-                parts.fresh.append(file)
-                begun |= {file.sha256} if file.sha256 else set()
+            file = self._read(each, parts, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
+            if file is not None:
+                read.append(file)
+                self._part(file, parts, rivals, parked, begun)
         return read, parts
 
-    def _read(self, file: Ready, *, is_alone: bool) -> Ready:
-        """Read a file for its hash, if there can be another one like it."""
+    def _part(
+        self,
+        file: Ready,
+        parts: Sorted,
+        rivals: Sequence[tuple[Order, OrderFile]],
+        parked: list[Order],
+        begun: dict[str, str],  # bytes of this claim → the order that is taken up with them; "": the new one
+    ) -> None:
+        sha256 = file.sha256
+        paid = next((order for order in parked if order.files[0].sha256 == sha256), None) if sha256 else None
+        if sha256 is None:
+            parts.fresh.append(file)
+        elif paid is not None:
+            parked.remove(paid)
+            parts.resumed.append((file, paid))
+            begun[sha256] = paid.key
+        elif first := self._brought(file):
+            parts.known.append((file, first))
+        elif twin := self._twin(file, rivals):
+            parts.twins[file.name] = twin
+        elif self._reuses and sha256 in begun:
+            parts.twins[file.name] = Twin(begun[sha256], sha256)
+        else:
+            parts.fresh.append(file)
+            begun[sha256] = ""
+
+    def _read(self, file: Ready, parts: Sorted, *, is_alone: bool) -> Ready | None:
+        """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""
         if file.why is not None or file.sha256 is not None:
             return file
-        if is_alone and not self._begun.catalogue.has_size(file.size, self._kind, self._inbox.strength):
+        if is_alone and not (self._reuses and self._has_size(file)):
             return file
-        return replace(file, sha256=_hash(Place(self._inbox.path, file.name)))
+        place = Place(self._inbox.path, file.name)
+        try:
+            return replace(file, sha256=_hash(place))
+        except FolderFault as fault:  # a damaged file must not keep its neighbours
+            parts.unread[file.name] = why_unread(place, fault)
+            if not parts.unread[file.name]:
+                raise
+            return None
+
+    def _has_size(self, file: Ready) -> bool:
+        return self._begun.catalogue.has_size(file.size, self._kind, self._inbox.strength)
 
     def _brought(self, file: Ready) -> Key | None:
         """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell."""
-        if file.sha256 is None:
+        if file.sha256 is None or not self._reuses:
             return None
         original = Original(file.size, self._kind, self._inbox.strength, file.sha256)
         for delivery in self._begun.catalogue.find(original):
@@ -180,7 +229,10 @@ class Twins:
             place = Place(self._inbox.outbox, delivery.name)
             if _size(place) == delivery.size:
                 return delivery.key
-            facts: dict[str, Any] = {"from": place.path, "reason": "it is gone, or has changed; the picture is bought"}
+            facts: dict[str, Any] = {
+                "from": place.path,
+                "reason": "it is gone, unreadable or changed; the picture is bought",
+            }
             event("file.not_reused", logging.WARNING, inbox=self._inbox.name, file=file.name, **facts)
             self._begun.catalogue.forget(original, delivery)
         return None
@@ -200,7 +252,13 @@ class Twins:
             return None
         known = (order.key, file.name)
         if known not in self._hashes:
-            self._hashes[known] = _hash(self._publisher.work_place(order, file))
+            place = self._publisher.work_place(order, file)
+            try:
+                self._hashes[known] = _hash(place)
+            except FolderFault as fault:  # what cannot be read cannot be sent either
+                if not why_unread(place, fault):
+                    raise
+                return None
         return self._hashes[known]
 
 
@@ -224,5 +282,9 @@ def _size(place: Place) -> int | None:
     try:
         found = disk.stat_of(place)
     except NotAFolder:
+        return None
+    except FolderFault as fault:
+        if not why_unread(place, fault):
+            raise
         return None
     return found.st_size if found is not None and disk.is_regular(found) else None

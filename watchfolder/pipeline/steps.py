@@ -188,12 +188,13 @@ def park(bench: Bench, order: Order) -> None:
     Of an order of many each file is parked by itself, for each may come back by itself.
     """
     bench.journal.record(order)
+    bench.catalogue.catch_up()  # what was delivered of it serves the twins that have waited for that
     if not order.is_resumable:
         bench.journal.forget(order)
     elif len(order.files) > 1:
-        for index, file in enumerate(order.files):
-            if not file.is_delivered:
-                bench.journal.note(_parked_alone(order, index), was_recorded=True)
+        for alone in (_parked_alone(order, index) for index, file in enumerate(order.files) if not file.is_delivered):
+            if bench.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
+                bench.journal.note(alone, was_recorded=True)
         bench.journal.forget(order)
 
 
