@@ -12,10 +12,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import OTHER, PICTURE, Shop, opened
 
+from watchfolder import disk
 from watchfolder.api import create_body
 from watchfolder.config import Inbox
 from watchfolder.errors import FolderFault
@@ -355,6 +357,30 @@ def test_a_folder_that_was_moved_in_is_looked_through_at_its_one_event(build: Bu
     shop.look(1.0)
     shop.look(6.0)
     assert names(shop) == ["shoot.tmp/day 1/a.jpg"]
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0], ids=["by the timer", "by a nudge"])
+def test_a_nudge_that_comes_amid_a_scan_brings_another(
+    build: Build, monkeypatch: pytest.MonkeyPatch, first: float
+) -> None:
+    shop = build(scan_seconds=1000.0)
+    scan, drops = disk.scan, iter(["a.jpg"])
+
+    def scan_and_be_passed(root: str, *args: Any, **options: Any) -> Iterator[disk.Entry]:  # noqa: ANN401 - whatever it takes
+        yield from scan(root, *args, **options)
+        for name in drops if root == shop.intake.inbox.path and options.get("is_known") else ():
+            shop.drop(name)
+            shop.intake.nudge(None)
+
+    if first:
+        shop.look(0.0)
+        shop.intake.nudge(None)
+    monkeypatch.setattr(disk, "scan", scan_and_be_passed)
+    assert shop.look(first) == first
+    assert not shop.intake.is_idle()
+    shop.look(2.0)
+    shop.look(7.0)
+    assert names(shop) == ["a.jpg"]
 
 
 def test_sub_folders_are_left_alone_where_so_configured(build: Build) -> None:

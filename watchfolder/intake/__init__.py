@@ -149,6 +149,8 @@ class Intake:
             self.report(fault, self._needs)
             self._tell_cause(fault)
             return now + _FAULT_SECONDS
+        if self._nudges:
+            return now
         if not self._must_wait and self._may_claim():
             return self._gathers_until(now)
         twins_due = now + _TWINS_SECONDS if self._claims.twins.waiting else self._scan_at
@@ -178,6 +180,7 @@ class Intake:
         return self.has_scanned and not (self._nudges or self._quiet or settling or self._claims.twins.has_ended())
 
     def _scan(self, now: float) -> None:
+        self._nudges.take_anything()  # not after the scan: what came amid it wants another
         for name, was_worked_on in self._nudges.take().items():
             if was_worked_on and name in self._sightings:  # what came new before this scan is seen by it
                 self._disturb(name, now)
@@ -194,7 +197,7 @@ class Intake:
             self._sweep_reasons()
 
     def _follow_nudges(self, now: float) -> None:
-        if self._nudges.are_about_anything():
+        if self._nudges.take_anything():
             self._scan(now)
         for name, was_worked_on in self._nudges.take().items():
             if name not in self._sightings:
