@@ -20,6 +20,7 @@ from shop import OTHER, PICTURE, Shop, opened
 from watchfolder import disk
 from watchfolder.api import create_body
 from watchfolder.config import Inbox
+from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Answer, Decision, explain
 from watchfolder.intake.look import decide
@@ -262,6 +263,31 @@ def test_a_writer_that_comes_amid_the_claim_gets_its_file_back(build: Build, mon
         assert shop.order().state is State.RELEASED
         shop.work(lambda: not shop.orders(), takes=False)
         assert shop.files("inbox") == ["a.jpg"]
+
+
+def test_a_file_that_changes_amid_the_claim_of_many_is_seen_again_at_once(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = build(api={"reads": "v3"}, scan_seconds=1000.0)
+    shop.drop("a.jpg")
+    changing = shop.drop("b.jpg", OTHER)
+    shop.look(0.0)
+    move = disk.move
+
+    def move_late(source: Place, target: Place, **options: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if source.path == os.fsdecode(changing):
+            with open(changing, "ab") as file:
+                file.write(b"more")
+        move(source, target, **options)
+
+    monkeypatch.setattr(disk, "move", move_late)
+    assert shop.look(5.0) == 5.0
+    monkeypatch.undo()
+    assert names(shop) == ["a.jpg"]
+    assert not shop.intake.is_idle()
+    assert shop.look(5.0) == 10.0
+    shop.look(10.0)
+    assert shop.intake.unfinished() == {"b.jpg": "it waits for its turn"}
 
 
 # --- whole

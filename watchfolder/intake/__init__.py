@@ -20,6 +20,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.intake import told
+from watchfolder.intake.absence import Absence
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.desk import Desk
 from watchfolder.intake.emptied import Emptied
@@ -69,7 +70,7 @@ class Intake:
         self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
         self._scan_at = 0.0
         self._reasons_at = 0.0
-        self._fault_told = ""
+        self._absence = Absence(inbox.name)
 
     # --- from any thread
 
@@ -119,18 +120,14 @@ class Intake:
             self._claims.recover()
         except FolderFault as fault:
             self.fault = fault
-            self._tell(fault)
+            self._absence.tell(fault)
             return now + _FAULT_SECONDS
         with self._guard:  # before a word is said: what a step reports meanwhile closes the inbox anew
             passed, self.fault = self.fault, None
             self.is_open = True
             self._needs = 0
-        if passed is not None:
-            if not self._fault_told:
-                self._tell(passed)
-            event("inbox.back", inbox=self.inbox.name)
+        self._absence.end(passed)
         self._scan_at = now
-        self._fault_told = ""
         return now
 
     def beat(self, now: float) -> float:
@@ -165,13 +162,7 @@ class Intake:
             self._require()
         except FolderFault as cause:
             self.fault = fault = cause
-        self._tell(fault)
-
-    def _tell(self, fault: FolderFault) -> None:
-        if fault.reason != self._fault_told:  # one line when it goes; another reason for the same absence is no other
-            name, level = ("inbox.waits_on", logging.INFO) if self._fault_told else ("inbox.waits", logging.WARNING)
-            event(name, level, inbox=self.inbox.name, reason=fault.reason, code=fault.code)
-            self._fault_told = fault.reason
+        self._absence.tell(fault)
 
     def is_idle(self) -> bool:
         """Would only a change or a long wait bring something to do?"""
@@ -386,6 +377,9 @@ class Intake:
         self._emptied.note({os.path.dirname(file.name) for file in ready} - {""})
         for order in orders:
             self._desk.admit(order)
+        moved = {file.name for order in orders for file in order.files}
+        if not moved.issuperset(file.name for file in ready if file.name not in self._sightings):
+            self.nudge(None)  # some changed amid the claim, and lie here again, perhaps under other names
 
     def _remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)
