@@ -566,6 +566,29 @@ def test_an_unreadable_file_stays_with_one_line_and_is_taken_once_it_may_be_read
         assert names(shop) == ["a.jpg"]
 
 
+@pytest.mark.parametrize("role", ["outbox", "originals"])
+@pytest.mark.parametrize("closed", ["client", "client/2026"])
+def test_a_file_that_could_not_be_delivered_stays_with_one_line_and_costs_nothing(
+    as_nobody: Path, caplog: pytest.LogCaptureFixture, role: str, closed: str
+) -> None:
+    with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
+        folder = shop.folder(role) / closed
+        folder.mkdir(parents=True)
+        with as_root():
+            os.chown(folder, 0, 0)
+        shop.drop("client/2026/a.jpg")
+        for now in range(0, 50, 5):
+            shop.look(float(now))
+        assert names(shop) == []
+        (fact,) = told(caplog, "file.stays")
+        assert str(fact["reason"]).startswith(f"we may not deliver it: {folder} has owner root")
+        assert decision(shop, "client/2026/a.jpg").reason == fact["reason"]
+        with as_root():
+            os.chown(folder, NOBODY, NOBODY)
+        shop.look(120.0)
+        assert names(shop) == ["client/2026/a.jpg"]
+
+
 def test_a_closed_folder_stays_with_one_line_and_is_forgotten_once_it_opens(
     as_nobody: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
@@ -728,6 +729,65 @@ def test_a_fault_of_a_folder_defers_no_order_and_quarantines_nothing(begin: Open
     shop.pass_time(30)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
+
+
+def closing_a_sub_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], None]:
+    """Have the outbox's sub-folder take nothing, as one of somebody else's on a share; return what opens it."""
+    publish, is_closed = disk.publish_new, threading.Event()
+    is_closed.set()
+
+    def publish_new(part: disk.Place, target: disk.Place, *rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if is_closed.is_set() and target.folder == name:
+            raise FolderFault(f"{target.path}: permission denied", code="EACCES")
+        publish(part, target, *rest)
+
+    monkeypatch.setattr(disk, "publish_new", publish_new)
+    return is_closed.clear
+
+
+def test_a_sub_folder_that_takes_nothing_holds_up_its_own_pictures_only(
+    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "watchfolder")
+    shop, service = begin({"look_seconds": 0}, scan_seconds=1000.0)
+    opens = closing_a_sub_folder(monkeypatch, "client")
+    shop.drop("client/a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.pass_time(60)
+    shop.work(lambda: shop.order().failures > 1)
+    until = shop.order().not_before
+    assert until is not None
+    assert (until - utc_now()).total_seconds() > 39  # the first wait has 38 at most
+    assert len(told(caplog, "order.obstructed")) == 1
+    assert "client/a.jpg: permission denied" in shop.order().trouble
+    assert told(caplog, "inbox.waits") == []
+    assert shop.intake.is_open
+    shop.drop("b.jpg", OTHER)
+    shop.intake.nudge("b.jpg")
+    shop.work(lambda: shop.files("outbox") == ["b.jpg"])
+    opens()
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "b.jpg", "client/a.jpg")
+
+
+def test_no_more_is_bought_than_may_be_under_way_while_nothing_can_be_delivered(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin({"look_seconds": 0}, orders_in_flight=2, max_files_per_order=1)
+    opens = closing_a_sub_folder(monkeypatch, "client")
+    names = [f"client/{number}.jpg" for number in range(5)]
+    for number, name in enumerate(names):
+        shop.drop(name, sample("jpeg", width=40, height=30, seed=number))
+    shop.work(lambda: [order.failures > 0 for order in shop.orders()] == [True, True])
+    for _ in range(20):
+        shop.beat()
+    shop.rest()
+    assert service.paid == 2
+    opens()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, *names)
 
 
 @pytest.mark.parametrize("dies", [False, True])
