@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,33 @@ def test_a_fault_amid_the_decisions_forgets_no_file(build: Build, monkeypatch: p
     shop.look(6.0)
     shop.look(11.0)
     assert names(shop) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = build(api={"reads": "v3"})
+    met = list[int]()
+
+    def meet(_inbox: str, new: int, _has_waiting: Callable[[], bool]) -> str:
+        met.append(new)
+        return ""
+
+    shop.intake._desk = replace(shop.intake._desk, meet=meet)
+    for number in range(3):
+        shop.drop(f"{number}.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.journal, "begin", fail)
+        for now in range(0, 30, 5):
+            shop.look(float(now))
+            assert shop.intake.oldest_waiting() == 0.0
+    assert not shop.intake.is_open
+    shop.look(30.0)
+    shop.look(35.0)
+    assert names(shop) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert sum(met) == 3
+
+
+def fail(_order: Order) -> None:
+    raise FolderFault("the disk is full", code="ENOSPC")
 
 
 def test_idle_means_that_nothing_settles(build: Build) -> None:

@@ -357,13 +357,17 @@ class Intake:
             self._needs = min(sent, ready[0].size)
             self._quiet.update((file.name, now) for file in ready)
             raise
-        known = [(self._sightings[file.name], self._decisions.get(file.name)) for file in ready]
+        try:
+            orders = self._claims.claim(ready)
+        except Exception:
+            for file in ready:  # what still lies here is no new file, but settles anew
+                self._disturb(file.name, now)
+            raise
         for file in ready:
-            self._drop(file.name)  # whatever happens now, the next scan sees it afresh if it is still there
-        orders = self._claims.claim(ready)
-        for file, (sighting, before) in zip(ready, known, strict=True):
+            sighting, before = self._sightings[file.name], self._decisions.get(file.name)
             hindrance = self._claims.hindrances.pop(file.name, None)
             twin = self._claims.twins.waiting.get(file.name)
+            self._drop(file.name)  # if it is still there, the next scan sees it afresh
             if file.name in self._claims.later:
                 self._sightings[file.name], self._quiet[file.name] = sighting, now
             elif twin is not None:
