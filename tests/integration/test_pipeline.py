@@ -955,6 +955,28 @@ def test_a_run_takes_everything_to_its_end_through_the_daemon(tmp_path: Path) ->
         assert service.sins == []
 
 
+def test_files_that_could_not_be_taken_use_up_no_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    move = disk.move
+
+    def move_but_the_busy(source: disk.Place, target: disk.Place, **options: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if source.base.startswith("busy"):
+            raise FolderFault(f"{source.path}: device or resource busy", code="EBUSY")
+        move(source, target, **options)
+
+    monkeypatch.setattr(disk, "move", move_but_the_busy)
+    with Sandbox() as service:
+        shop = Shop(tmp_path, service, settle_seconds=0.1, budget={"files_per_day": 3})
+        shop.close()
+        for number in range(6):
+            name = f"busy{number}.jpg" if number < 3 else f"{number}.jpg"
+            os.utime(
+                shop.drop(name, sample("jpeg", width=40, height=30, seed=number)), (number, number)
+            )  # in this order
+        outcome = daemon.run(shop.config, _same(shop.config), once=True)
+        assert outcome.delivered == 3
+        assert [line.split(": ")[1] for line in outcome.left] == ["busy0.jpg", "busy1.jpg", "busy2.jpg"]
+
+
 def test_a_run_without_a_service_ends_and_says_what_is_left(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.close()
