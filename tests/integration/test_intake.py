@@ -27,6 +27,7 @@ from watchfolder.intake import Answer, Decision, explain
 from watchfolder.intake.look import decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
 from watchfolder.sandbox.pictures import sample
 
 NOBODY = 65534
@@ -191,6 +192,20 @@ def test_a_settled_file_that_waits_for_room_is_looked_at_anew_when_its_turn_come
     assert names(shop) == ["a.jpg"]
     shop.look(16.1)
     assert names(shop) == ["a.jpg", "b.jpg"]
+
+
+def test_who_waits_for_room_asks_again_before_that_is_forgotten(build: Build) -> None:
+    shop = build(orders_in_flight=1, scan_seconds=1000.0)
+    shop.look(0.0)
+    for name in ("a.jpg", "b.jpg"):
+        shop.drop(name)
+        shop.intake.nudge(name)
+        shop.look(5.0)
+        shop.look(10.0)
+    assert names(shop) == ["a.jpg"]
+    assert 10.0 < shop.look(10.0) < 10.0 + tempo.WANTS_SECONDS
+    shop.intake._desk = replace(shop.intake._desk, meet=lambda *_: "a person is asked")
+    assert shop.look(10.0) == 1000.0
 
 
 def test_a_fault_amid_the_decisions_forgets_no_file(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with it
 _SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
 _TWINS_SECONDS = 1.0  # how soon it is asked whether a twin that is under way has come to its end
+_ASKS_SECONDS = 30.0  # how often room is asked for: whoever has not for a minute has no share of it, nor is woken
 
 
 class Intake:
@@ -151,7 +152,8 @@ class Intake:
         if not self._must_wait and self._may_claim():
             return self._gathers_until(now)
         twins_due = now + _TWINS_SECONDS if self._claims.twins.waiting else self._scan_at
-        return min(self._scan_at, twins_due, self._timers[0][0] if self._timers else self._scan_at)
+        asks_due = now + _ASKS_SECONDS if self._quiet and not self.held else self._scan_at
+        return min(self._scan_at, twins_due, asks_due, self._timers[0][0] if self._timers else self._scan_at)
 
     def _require(self) -> None:
         self._folders.require(self.inbox)
