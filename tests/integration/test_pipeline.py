@@ -18,7 +18,7 @@ from shop import OTHER, PICTURE, QUICK, Shop, files_in, opened
 from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
 from watchfolder.config import Config
-from watchfolder.errors import FolderFault
+from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.journal import utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline.successors import rekeyed
@@ -984,6 +984,31 @@ def test_a_run_without_a_service_ends_and_says_what_is_left(tmp_path: Path) -> N
     outcome = daemon.run(shop.config, _same(shop.config), once=True)
     assert outcome.ending is daemon.Ending.UNFINISHED
     assert outcome.left[0].startswith("photos: a.jpg: ")
+
+
+@pytest.mark.parametrize("dialect", ["v2", "v3"])
+def test_a_live_key_is_refused_while_a_test_keys_order_is_under_way_but_not_for_a_parked_one(
+    tmp_path: Path, dialect: Dialect
+) -> None:
+    with Sandbox(dialect=dialect, test_processing_seconds=0.0, look_seconds=0) as service:
+        tried = Shop(tmp_path, service, api={"key": "sk_test_x"})
+        tried.drop("a.jpg")
+        if dialect == "v3":
+            tried.work(lambda: tried.has(State.CONFIRMED))
+        else:  # which gives a test key nothing
+            tried.ahead = FRESH
+            tried.to_the_end()
+            assert tried.order().is_resumable
+            os.rename(tmp_path / "quarantine/a.jpg", tmp_path / "inbox/a.jpg")
+        tried.close()
+        shop = Shop(tmp_path, service)
+        shop.close()
+        if dialect == "v3":
+            with pytest.raises(ConfigError):
+                daemon.run(shop.config, _same(shop.config), once=True)
+        else:
+            assert daemon.run(shop.config, _same(shop.config), once=True).delivered == 1
+            assert service.sins == []
 
 
 def _same(config: Config) -> Callable[[], Config]:
