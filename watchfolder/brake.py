@@ -160,8 +160,8 @@ class Brake:
                 self._let_go_of_nothing(inbox)
             if self._is_flooded(inbox, now) and has_waiting():
                 self._hold(inbox)
-            if (is_first or self._reason(inbox)) and self._is_word_given(inbox):
-                self._release(inbox)
+            if self._is_word_given(inbox):
+                self._heed_word(inbox)
             reason = self._reason(inbox)
             return reason if reason and has_waiting() else ""
 
@@ -233,8 +233,17 @@ class Brake:
     def _is_word_given(self, inbox: str) -> bool:
         return disk.stat_of(_word(self._state_dir, inbox)) is not None
 
+    def _heed_word(self, inbox: str) -> None:
+        """Release what a person said shall go, durably before the file that carries the word goes.
+
+        It goes also when nothing is held any more: it must not let through what comes later.
+        """
+        if self._reason(inbox):
+            self._release(inbox)
+            event("inbox.released", inbox=inbox)
+        disk.remove(_word(self._state_dir, inbox))
+
     def _release(self, inbox: str) -> None:
-        """Heed a person's word, durably before the file that carries it goes."""
         memory = self._memory
         if inbox in memory.held:
             self._arrivals[inbox].forget()
@@ -242,8 +251,6 @@ class Brake:
             self._remember(held=_without(memory.held, inbox), released=released)
         elif not self._left(inbox):
             self._remember(lifted=[*memory.lifted, inbox])
-        disk.remove(_word(self._state_dir, inbox))
-        event("inbox.released", inbox=inbox)
 
     def _others_released(self, inbox: str) -> list[str]:
         return [name for name in self._memory.released if name != inbox]

@@ -601,7 +601,7 @@ def test_a_copy_whose_entry_cannot_be_written_is_made_once(begin: Open, monkeypa
     def full(place: Place, data: bytes, **options: Any) -> None:  # noqa: ANN401 - whatever it takes
         if place.folder == "journal" and b'"part":"' in data and len(tries) < 5:
             tries.append(len(os.listdir(parts)))
-            raise FolderFault("the disk is full", code="ENOSPC")
+            raise FolderFault(f"{place.path}: the disk is full", code="ENOSPC")
         write(place, data, **options)
 
     monkeypatch.setattr("watchfolder.disk.write_atomically", full)

@@ -11,18 +11,23 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import OTHER, PICTURE, Shop, opened
 
+from watchfolder import disk
 from watchfolder.api import create_body
 from watchfolder.config import Inbox
+from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Answer, Decision, explain
 from watchfolder.intake.look import decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
 from watchfolder.sandbox.pictures import sample
 
 NOBODY = 65534
@@ -189,6 +194,20 @@ def test_a_settled_file_that_waits_for_room_is_looked_at_anew_when_its_turn_come
     assert names(shop) == ["a.jpg", "b.jpg"]
 
 
+def test_who_waits_for_room_asks_again_before_that_is_forgotten(build: Build) -> None:
+    shop = build(orders_in_flight=1, scan_seconds=1000.0)
+    shop.look(0.0)
+    for name in ("a.jpg", "b.jpg"):
+        shop.drop(name)
+        shop.intake.nudge(name)
+        shop.look(5.0)
+        shop.look(10.0)
+    assert names(shop) == ["a.jpg"]
+    assert 10.0 < shop.look(10.0) < 10.0 + tempo.WANTS_SECONDS
+    shop.intake._desk = replace(shop.intake._desk, meet=lambda *_: "a person is asked")
+    assert shop.look(10.0) == 1000.0
+
+
 def test_a_fault_amid_the_decisions_forgets_no_file(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = build(api={"reads": "v3"})
     for name in ("a.jpg", "b.jpg", "c.jpg"):
@@ -207,6 +226,33 @@ def test_a_fault_amid_the_decisions_forgets_no_file(build: Build, monkeypatch: p
     shop.look(6.0)
     shop.look(11.0)
     assert names(shop) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = build(api={"reads": "v3"})
+    met = list[int]()
+
+    def meet(_inbox: str, new: int, _has_waiting: Callable[[], bool]) -> str:
+        met.append(new)
+        return ""
+
+    shop.intake._desk = replace(shop.intake._desk, meet=meet)
+    for number in range(3):
+        shop.drop(f"{number}.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.journal, "begin", fail)
+        for now in range(0, 30, 5):
+            shop.look(float(now))
+            assert shop.intake.oldest_waiting() == 0.0
+    assert not shop.intake.is_open
+    shop.look(30.0)
+    shop.look(35.0)
+    assert names(shop) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert sum(met) == 3
+
+
+def fail(_order: Order) -> None:
+    raise FolderFault("the disk is full", code="ENOSPC")
 
 
 def test_idle_means_that_nothing_settles(build: Build) -> None:
@@ -260,6 +306,31 @@ def test_a_writer_that_comes_amid_the_claim_gets_its_file_back(build: Build, mon
         assert shop.order().state is State.RELEASED
         shop.work(lambda: not shop.orders(), takes=False)
         assert shop.files("inbox") == ["a.jpg"]
+
+
+def test_a_file_that_changes_amid_the_claim_of_many_is_seen_again_at_once(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = build(api={"reads": "v3"}, scan_seconds=1000.0)
+    shop.drop("a.jpg")
+    changing = shop.drop("b.jpg", OTHER)
+    shop.look(0.0)
+    move = disk.move
+
+    def move_late(source: Place, target: Place, **options: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if source.path == os.fsdecode(changing):
+            with open(changing, "ab") as file:
+                file.write(b"more")
+        move(source, target, **options)
+
+    monkeypatch.setattr(disk, "move", move_late)
+    assert shop.look(5.0) == 5.0
+    monkeypatch.undo()
+    assert names(shop) == ["a.jpg"]
+    assert not shop.intake.is_idle()
+    assert shop.look(5.0) == 10.0
+    shop.look(10.0)
+    assert shop.intake.unfinished() == {"b.jpg": "it waits for its turn"}
 
 
 # --- whole
@@ -355,6 +426,30 @@ def test_a_folder_that_was_moved_in_is_looked_through_at_its_one_event(build: Bu
     shop.look(1.0)
     shop.look(6.0)
     assert names(shop) == ["shoot.tmp/day 1/a.jpg"]
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0], ids=["by the timer", "by a nudge"])
+def test_a_nudge_that_comes_amid_a_scan_brings_another(
+    build: Build, monkeypatch: pytest.MonkeyPatch, first: float
+) -> None:
+    shop = build(scan_seconds=1000.0)
+    scan, drops = disk.scan, iter(["a.jpg"])
+
+    def scan_and_be_passed(root: str, *args: Any, **options: Any) -> Iterator[disk.Entry]:  # noqa: ANN401 - whatever it takes
+        yield from scan(root, *args, **options)
+        for name in drops if root == shop.intake.inbox.path and options.get("is_known") else ():
+            shop.drop(name)
+            shop.intake.nudge(None)
+
+    if first:
+        shop.look(0.0)
+        shop.intake.nudge(None)
+    monkeypatch.setattr(disk, "scan", scan_and_be_passed)
+    assert shop.look(first) == first
+    assert not shop.intake.is_idle()
+    shop.look(2.0)
+    shop.look(7.0)
+    assert names(shop) == ["a.jpg"]
 
 
 def test_sub_folders_are_left_alone_where_so_configured(build: Build) -> None:
@@ -512,6 +607,29 @@ def test_an_unreadable_file_stays_with_one_line_and_is_taken_once_it_may_be_read
             os.chmod(path, 0o644)  # no event that counts
         shop.look(120.0)
         assert names(shop) == ["a.jpg"]
+
+
+@pytest.mark.parametrize("role", ["outbox", "originals"])
+@pytest.mark.parametrize("closed", ["client", "client/2026"])
+def test_a_file_that_could_not_be_delivered_stays_with_one_line_and_costs_nothing(
+    as_nobody: Path, caplog: pytest.LogCaptureFixture, role: str, closed: str
+) -> None:
+    with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
+        folder = shop.folder(role) / closed
+        folder.mkdir(parents=True)
+        with as_root():
+            os.chown(folder, 0, 0)
+        shop.drop("client/2026/a.jpg")
+        for now in range(0, 50, 5):
+            shop.look(float(now))
+        assert names(shop) == []
+        (fact,) = told(caplog, "file.stays")
+        assert str(fact["reason"]).startswith(f"we may not deliver it: {folder} has owner root")
+        assert decision(shop, "client/2026/a.jpg").reason == fact["reason"]
+        with as_root():
+            os.chown(folder, NOBODY, NOBODY)
+        shop.look(120.0)
+        assert names(shop) == ["client/2026/a.jpg"]
 
 
 def test_a_closed_folder_stays_with_one_line_and_is_forgotten_once_it_opens(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from shop import OTHER, PICTURE, QUICK, Shop, files_in, opened
 from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
 from watchfolder.config import Config
-from watchfolder.errors import FolderFault
+from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.journal import utc_now
 from watchfolder.order import Order, State
 from watchfolder.pipeline.successors import rekeyed
@@ -747,6 +748,65 @@ def test_a_fault_of_a_folder_defers_no_order_and_quarantines_nothing(begin: Open
     assert_delivered_once(shop, service, "a.jpg")
 
 
+def closing_a_sub_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], None]:
+    """Have the outbox's sub-folder take nothing, as one of somebody else's on a share; return what opens it."""
+    publish, is_closed = disk.publish_new, threading.Event()
+    is_closed.set()
+
+    def publish_new(part: disk.Place, target: disk.Place, *rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if is_closed.is_set() and target.folder == name:
+            raise FolderFault(f"{target.path}: permission denied", code="EACCES")
+        publish(part, target, *rest)
+
+    monkeypatch.setattr(disk, "publish_new", publish_new)
+    return is_closed.clear
+
+
+def test_a_sub_folder_that_takes_nothing_holds_up_its_own_pictures_only(
+    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "watchfolder")
+    shop, service = begin({"look_seconds": 0}, scan_seconds=1000.0)
+    opens = closing_a_sub_folder(monkeypatch, "client")
+    shop.drop("client/a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.pass_time(60)
+    shop.work(lambda: shop.order().failures > 1)
+    until = shop.order().not_before
+    assert until is not None
+    assert (until - utc_now()).total_seconds() > 39  # the first wait has 38 at most
+    assert len(told(caplog, "order.obstructed")) == 1
+    assert "client/a.jpg: permission denied" in shop.order().trouble
+    assert told(caplog, "inbox.waits") == []
+    assert shop.intake.is_open
+    shop.drop("b.jpg", OTHER)
+    shop.intake.nudge("b.jpg")
+    shop.work(lambda: shop.files("outbox") == ["b.jpg"])
+    opens()
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "b.jpg", "client/a.jpg")
+
+
+def test_no_more_is_bought_than_may_be_under_way_while_nothing_can_be_delivered(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin({"look_seconds": 0}, orders_in_flight=2, max_files_per_order=1)
+    opens = closing_a_sub_folder(monkeypatch, "client")
+    names = [f"client/{number}.jpg" for number in range(5)]
+    for number, name in enumerate(names):
+        shop.drop(name, sample("jpeg", width=40, height=30, seed=number))
+    shop.work(lambda: [order.failures > 0 for order in shop.orders()] == [True, True])
+    for _ in range(20):
+        shop.beat()
+    shop.rest()
+    assert service.paid == 2
+    opens()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, *names)
+
+
 @pytest.mark.parametrize("dies", [False, True])
 def test_a_result_whose_entry_could_not_be_made_safe_is_neither_lost_nor_fetched_again(
     begin: Open, monkeypatch: pytest.MonkeyPatch, *, dies: bool
@@ -912,6 +972,28 @@ def test_a_run_takes_everything_to_its_end_through_the_daemon(tmp_path: Path) ->
         assert service.sins == []
 
 
+def test_files_that_could_not_be_taken_use_up_no_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    move = disk.move
+
+    def move_but_the_busy(source: disk.Place, target: disk.Place, **options: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if source.base.startswith("busy"):
+            raise FolderFault(f"{source.path}: device or resource busy", code="EBUSY")
+        move(source, target, **options)
+
+    monkeypatch.setattr(disk, "move", move_but_the_busy)
+    with Sandbox() as service:
+        shop = Shop(tmp_path, service, settle_seconds=0.1, budget={"files_per_day": 3})
+        shop.close()
+        for number in range(6):
+            name = f"busy{number}.jpg" if number < 3 else f"{number}.jpg"
+            os.utime(
+                shop.drop(name, sample("jpeg", width=40, height=30, seed=number)), (number, number)
+            )  # in this order
+        outcome = daemon.run(shop.config, _same(shop.config), once=True)
+        assert outcome.delivered == 3
+        assert [line.split(": ")[1] for line in outcome.left] == ["busy0.jpg", "busy1.jpg", "busy2.jpg"]
+
+
 def test_a_run_without_a_service_ends_and_says_what_is_left(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.close()
@@ -919,6 +1001,31 @@ def test_a_run_without_a_service_ends_and_says_what_is_left(tmp_path: Path) -> N
     outcome = daemon.run(shop.config, _same(shop.config), once=True)
     assert outcome.ending is daemon.Ending.UNFINISHED
     assert outcome.left[0].startswith("photos: a.jpg: ")
+
+
+@pytest.mark.parametrize("dialect", ["v2", "v3"])
+def test_a_live_key_is_refused_while_a_test_keys_order_is_under_way_but_not_for_a_parked_one(
+    tmp_path: Path, dialect: Dialect
+) -> None:
+    with Sandbox(dialect=dialect, test_processing_seconds=0.0, look_seconds=0) as service:
+        tried = Shop(tmp_path, service, api={"key": "sk_test_x"})
+        tried.drop("a.jpg")
+        if dialect == "v3":
+            tried.work(lambda: tried.has(State.CONFIRMED))
+        else:  # which gives a test key nothing
+            tried.ahead = FRESH
+            tried.to_the_end()
+            assert tried.order().is_resumable
+            os.rename(tmp_path / "quarantine/a.jpg", tmp_path / "inbox/a.jpg")
+        tried.close()
+        shop = Shop(tmp_path, service)
+        shop.close()
+        if dialect == "v3":
+            with pytest.raises(ConfigError):
+                daemon.run(shop.config, _same(shop.config), once=True)
+        else:
+            assert daemon.run(shop.config, _same(shop.config), once=True).delivered == 1
+            assert service.sins == []
 
 
 def _same(config: Config) -> Callable[[], Config]:

@@ -138,6 +138,30 @@ def test_an_old_word_does_not_let_a_later_flood_through(tmp_path: Path, clocks: 
     assert braked.meet("photos", 11, something) != ""
 
 
+def test_a_word_for_what_has_just_been_taken_away_does_not_let_a_later_flood_through(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    braked = brake(tmp_path, clocks, BURST)
+    braked.meet("photos", 11, something)
+    give_word(str(tmp_path), "photos")
+    assert braked.meet("photos", 0, nothing) == ""
+    clocks.seconds += 86_400
+    assert braked.meet("photos", 11, something) != ""
+
+
+def test_a_word_for_a_budget_that_midnight_has_renewed_does_not_lift_a_later_days(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    braked = brake(tmp_path, clocks, {"files_per_day": 5})
+    braked.meet("photos", 0, nothing)
+    braked.take("photos", 5)
+    clocks.day += timedelta(days=1)
+    give_word(str(tmp_path), "photos")
+    braked.meet("photos", 0, nothing)
+    braked.take("photos", 5)
+    assert braked.meet("photos", 1, something) != ""
+
+
 def test_the_burst_of_all_inboxes_holds_those_that_brought_files(tmp_path: Path, clocks: Clocks) -> None:
     braked = brake(tmp_path, clocks, whole=BURST)
     assert braked.meet("photos", 6, something) == ""

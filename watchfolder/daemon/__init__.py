@@ -176,8 +176,11 @@ class Daemon:
 
 
 def refuse_mixed_keys(journal: Journal, config: Config) -> None:
-    """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one."""
-    others = [order for order in journal.orders() if order.kind != config.api.kind]
+    """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one.
+
+    One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.
+    """
+    others = [order for order in journal.orders() if order.is_live and order.kind != config.api.kind]
     if others:
         kind = others[0].kind
         raise ConfigError(

@@ -211,7 +211,7 @@ class House:
 
     def _admit(self, order: Order) -> None:
         self._bell.ring()
-        if order.why is None and order.reused_from is None:
+        if order.why is None and order.reused_from is None and order.state is not State.RELEASED:
             self._brake.take(order.inbox, len(order.files))
 
     def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:

@@ -20,6 +20,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.intake import told
+from watchfolder.intake.absence import Absence
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.desk import Desk
 from watchfolder.intake.emptied import Emptied
@@ -39,6 +40,7 @@ _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with it
 _SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
 _TWINS_SECONDS = 1.0  # how soon it is asked whether a twin that is under way has come to its end
+_ASKS_SECONDS = 30.0  # how often room is asked for: whoever has not for a minute has no share of it, nor is woken
 
 
 class Intake:
@@ -69,7 +71,7 @@ class Intake:
         self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
         self._scan_at = 0.0
         self._reasons_at = 0.0
-        self._fault_told = ""
+        self._absence = Absence(inbox.name)
 
     # --- from any thread
 
@@ -119,18 +121,14 @@ class Intake:
             self._claims.recover()
         except FolderFault as fault:
             self.fault = fault
-            self._tell(fault)
+            self._absence.tell(fault)
             return now + _FAULT_SECONDS
         with self._guard:  # before a word is said: what a step reports meanwhile closes the inbox anew
             passed, self.fault = self.fault, None
             self.is_open = True
             self._needs = 0
-        if passed is not None:
-            if not self._fault_told:
-                self._tell(passed)
-            event("inbox.back", inbox=self.inbox.name)
+        self._absence.end(passed)
         self._scan_at = now
-        self._fault_told = ""
         return now
 
     def beat(self, now: float) -> float:
@@ -149,10 +147,13 @@ class Intake:
             self.report(fault, self._needs)
             self._tell_cause(fault)
             return now + _FAULT_SECONDS
+        if self._nudges:
+            return now
         if not self._must_wait and self._may_claim():
             return self._gathers_until(now)
         twins_due = now + _TWINS_SECONDS if self._claims.twins.waiting else self._scan_at
-        return min(self._scan_at, twins_due, self._timers[0][0] if self._timers else self._scan_at)
+        asks_due = now + _ASKS_SECONDS if self._quiet and not self.held else self._scan_at
+        return min(self._scan_at, twins_due, asks_due, self._timers[0][0] if self._timers else self._scan_at)
 
     def _require(self) -> None:
         self._folders.require(self.inbox)
@@ -163,13 +164,7 @@ class Intake:
             self._require()
         except FolderFault as cause:
             self.fault = fault = cause
-        self._tell(fault)
-
-    def _tell(self, fault: FolderFault) -> None:
-        if fault.reason != self._fault_told:  # one line when it goes; another reason for the same absence is no other
-            name, level = ("inbox.waits_on", logging.INFO) if self._fault_told else ("inbox.waits", logging.WARNING)
-            event(name, level, inbox=self.inbox.name, reason=fault.reason, code=fault.code)
-            self._fault_told = fault.reason
+        self._absence.tell(fault)
 
     def is_idle(self) -> bool:
         """Would only a change or a long wait bring something to do?"""
@@ -178,6 +173,7 @@ class Intake:
         return self.has_scanned and not (self._nudges or self._quiet or settling or self._claims.twins.has_ended())
 
     def _scan(self, now: float) -> None:
+        self._nudges.take_anything()  # not after the scan: what came amid it wants another
         for name, was_worked_on in self._nudges.take().items():
             if was_worked_on and name in self._sightings:  # what came new before this scan is seen by it
                 self._disturb(name, now)
@@ -194,7 +190,7 @@ class Intake:
             self._sweep_reasons()
 
     def _follow_nudges(self, now: float) -> None:
-        if self._nudges.are_about_anything():
+        if self._nudges.take_anything():
             self._scan(now)
         for name, was_worked_on in self._nudges.take().items():
             if name not in self._sightings:
@@ -363,13 +359,17 @@ class Intake:
             self._needs = min(sent, ready[0].size)
             self._quiet.update((file.name, now) for file in ready)
             raise
-        known = [(self._sightings[file.name], self._decisions.get(file.name)) for file in ready]
+        try:
+            orders = self._claims.claim(ready)
+        except Exception:
+            for file in ready:  # what still lies here is no new file, but settles anew
+                self._disturb(file.name, now)
+            raise
         for file in ready:
-            self._drop(file.name)  # whatever happens now, the next scan sees it afresh if it is still there
-        orders = self._claims.claim(ready)
-        for file, (sighting, before) in zip(ready, known, strict=True):
+            sighting, before = self._sightings[file.name], self._decisions.get(file.name)
             hindrance = self._claims.hindrances.pop(file.name, None)
             twin = self._claims.twins.waiting.get(file.name)
+            self._drop(file.name)  # if it is still there, the next scan sees it afresh
             if file.name in self._claims.later:
                 self._sightings[file.name], self._quiet[file.name] = sighting, now
             elif twin is not None:
@@ -383,6 +383,9 @@ class Intake:
         self._emptied.note({os.path.dirname(file.name) for file in ready} - {""})
         for order in orders:
             self._desk.admit(order)
+        moved = {file.name for order in orders for file in order.files}
+        if not moved.issuperset(file.name for file in ready if file.name not in self._sightings):
+            self.nudge(None)  # some changed amid the claim, and lie here again, perhaps under other names
 
     def _remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)

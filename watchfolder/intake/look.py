@@ -117,6 +117,8 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     hindrance = _hindrance(inbox, name, descriptor)
     if hindrance:
         return Decision(Answer.STAY, may_not_move(hindrance), now + _RIGHTS_SECONDS, is_warning=True)
+    if decision.answer is Answer.TAKE and (closed := _closed_on_the_way(inbox, name)):
+        return Decision(Answer.STAY, f"we may not deliver it: {closed}", now + _RIGHTS_SECONDS, is_warning=True)
     return decision
 
 
@@ -149,6 +151,20 @@ def _hindrance(inbox: Inbox, name: str, descriptor: int) -> str:
     if disk.is_read_only(inbox.path):  # not this file's trouble but the inbox's
         raise FolderFault(f"{inbox.path}: {disk.READ_ONLY}", code="EROFS")
     return rights_of_folder(inbox, name)
+
+
+def _closed_on_the_way(inbox: Inbox, name: str) -> str:
+    """Name the sub-folder, of those that it will go to, in which we may make nothing: before it is paid for."""
+    for root in filter(None, (inbox.outbox, inbox.originals)):
+        folder = os.path.dirname(name)
+        while folder:
+            try:
+                if disk.is_writable(root, folder):
+                    break
+                return f"{os.path.join(root, folder)} has {disk.describe_rights(Place(root, folder))}"
+            except (FileNotFoundError, FolderFault):  # not there yet, or not to be reached: what is above it tells
+                folder = os.path.dirname(folder)
+    return ""
 
 
 def rights_of_folder(inbox: Inbox, name: str) -> str:

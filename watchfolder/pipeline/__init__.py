@@ -20,7 +20,7 @@ from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import PURCHASES, Gate
 from watchfolder.pipeline.lanes import Lanes
 from watchfolder.pipeline.list_look import ListLook
-from watchfolder.pipeline.outcomes import OBSTACLES, Outcomes, Wait
+from watchfolder.pipeline.outcomes import Outcomes, Wait, is_of_the_inbox
 from watchfolder.pipeline.room import Door, Room
 from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS, look_on_a_push
 from watchfolder.pipeline.successors import part_with
@@ -316,8 +316,10 @@ class Pipeline:
 
     def _settle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:
         """Take in a failed step; return the order when it goes on at once."""
-        if isinstance(error, FolderFault) and not isinstance(error, OBSTACLES):
+        if isinstance(error, FolderFault) and is_of_the_inbox(room.bench, order, error):
             room.intake.report(error, order.size)
+            self._visit_later(order.key, tempo.FOLDER_BACKOFF_SECONDS)
+            return None
         follows = self._outcomes.handle(room.bench, self._journal.get(order.key) or order, error)
         if isinstance(follows, Wait):
             self._visit_later(order.key, follows.seconds)

@@ -74,7 +74,8 @@ class Capacity:
         wanting = sum(room.wanted_at > now - tempo.WANTS_SECONDS for room in self.rooms.values())
         share = max(1, -(-self._most_orders // max(1, wanting)))
         held = Counter(order.inbox for order in holding)
-        return max(0, min(self._most_orders - len(holding), share - held[inbox]))
+        most = min(share, self._most_orders - sum(map(_is_stranded, self._journal.orders(inbox))))
+        return max(0, min(self._most_orders - len(holding), most - held[inbox]))
 
     def files(self, inbox: str) -> int:
         """Return how many files its next order may hold; 0 while it is being found out what the service can do."""
@@ -132,6 +133,11 @@ class Capacity:
 def _is_soon_created(order: Order) -> bool:
     """Is nothing in its way? One that failed waits, and so does one during whose step the process died."""
     return order.state is State.CLAIMED and not order.trouble and not order.deaths
+
+
+def _is_stranded(order: Order) -> bool:
+    """Is it paid for, and put off because no folder takes it? Its inbox buys less, and in the end nothing more."""
+    return order.state is State.COMPLETED and order.failures > 0 and order.failed_at is None
 
 
 def _ask_reads(room: Room) -> None:

@@ -31,8 +31,7 @@ from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, FailedAtServic
 from watchfolder.pipeline.successors import halves, part_with, rekeyed
 from watchfolder.pipeline.transfer import TEST_KEY
 
-OBSTACLES = (NotAFolder, NotRegular)
-"""A link or the like lies in the place of one order's file or folder: the inbox itself is well."""
+_OBSTACLES = (NotAFolder, NotRegular)  # a link or the like lies in the place of one order's file or folder
 
 _GUILTY_DEATHS = 3
 _CRASHED = "CRASHED"
@@ -92,8 +91,8 @@ class Outcomes:
             return None
         match error:
             case FolderFault():
-                self._tell_obstacle(order, error)
-                return Wait(tempo.FOLDER_BACKOFF_SECONDS * random.uniform(1, 2))  # noqa: S311 - jitter, no secret
+                self._obstructed(order, error)
+                return None
             case SlowDown():
                 if isinstance(error, NotYet):
                     self._gate.spare_probe(order.state, time.monotonic())
@@ -110,10 +109,12 @@ class Outcomes:
             case _:
                 return self._retry(bench, order, error)
 
-    def _tell_obstacle(self, order: Order, error: FolderFault) -> None:
-        if isinstance(error, OBSTACLES) and order.trouble != error.reason:
+    def _obstructed(self, order: Order, error: FolderFault) -> None:
+        """Let one order wait, for as long as its file or sub-folder is in the way; that time counts against nobody."""
+        until = utc_now() + _backoff(order)
+        self._journal.note(order, failures=order.failures + 1, failed_at=None, not_before=until, trouble=error.reason)
+        if order.trouble != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
-            self._journal.note(order, trouble=error.reason)
 
     def _block(self, order: Order, error: Blocked) -> None:
         if error.scope is Scope.ORDER:
@@ -215,8 +216,7 @@ class Outcomes:
             return self._quarantine(
                 order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)
             )
-        wait = min(tempo.LONGEST_BACKOFF_SECONDS, tempo.FIRST_BACKOFF_SECONDS * 2 ** min(order.failures, 10))
-        until = now + timedelta(seconds=wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
+        until = now + _backoff(order)
         facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now, "not_before": until}
         self._journal.note(order, **facts, trouble=error.reason)
         event(
@@ -230,6 +230,28 @@ class Outcomes:
             until=until.isoformat(timespec="seconds"),
         )
         return None
+
+
+def is_of_the_inbox(bench: Bench, order: Order, fault: FolderFault) -> bool:
+    """Is a folder at fault that others of the inbox need? Else it is one file, or a sub-folder, and the inbox is well.
+
+    What our own state directory refused is tried again as it is: a note of it could undo what a torn write has done.
+    """
+    if isinstance(fault, _OBSTACLES):
+        return False
+    if fault.reason.startswith(f"{bench.journal.state_dir}/"):
+        return True
+    try:
+        bench.folders.require(bench.inbox)
+        bench.folders.require_room(bench.inbox, order.size)
+    except FolderFault:
+        return True
+    return False
+
+
+def _backoff(order: Order) -> timedelta:
+    wait = min(tempo.LONGEST_BACKOFF_SECONDS, tempo.FIRST_BACKOFF_SECONDS * 2 ** min(order.failures, 10))
+    return timedelta(seconds=wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
 
 
 def _has_failed(error: Reject) -> bool:
