@@ -31,6 +31,7 @@ from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, FailedAtServic
 from watchfolder.pipeline.successors import halves, part_with, rekeyed
 from watchfolder.pipeline.transfer import TEST_KEY
 
+_RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
 _OBSTACLES = (NotAFolder, NotRegular)  # a link or the like lies in the place of one order's file or folder
 
 _GUILTY_DEATHS = 3
@@ -239,7 +240,7 @@ def is_of_the_inbox(bench: Bench, order: Order, fault: FolderFault) -> bool:
     """
     if isinstance(fault, _OBSTACLES):
         return False
-    if fault.reason.startswith(f"{bench.journal.state_dir}/"):
+    if fault.code not in _RIGHTS or fault.reason.startswith(f"{bench.journal.state_dir}/"):
         return True
     try:
         bench.folders.require(bench.inbox)
