@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from watchfolder.api import Service
 from watchfolder.config import Config
-from watchfolder.errors import FolderFault, Retry, WatchfolderError
+from watchfolder.errors import FolderFault, OwnTrouble, WatchfolderError
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
@@ -296,10 +296,8 @@ class Pipeline:
             return self._settle(room, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
-            unexpected = Retry(
-                f"an unexpected fault of watchfolder ({type(error).__name__})", code=type(error).__name__
-            )
-            return self._settle(room, order, unexpected)
+            name = type(error).__name__
+            return self._settle(room, order, OwnTrouble(f"an unexpected fault of watchfolder ({name})", code=name))
         if after is None or after.state not in _GIVES_BACK:  # else the service may not even have been asked
             self._note_success(order, after)
         if order.state is State.CLAIMED:

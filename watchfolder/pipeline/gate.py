@@ -1,12 +1,12 @@
 """Is the service open to us? What one refusal says about every other call, with `now` as an argument."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from watchfolder.errors import Blocked, Scope
 from watchfolder.order import State
 
 PURCHASES = frozenset({State.CLAIMED, State.UPLOADED})  # their steps create and confirm
-_AN_OUTAGE = 3  # failures in a row, of any orders, without a success between
+_AN_OUTAGE = 3  # failures in a row, of any orders, without a success between; an order's own trouble counts once
 
 
 @dataclass
@@ -21,13 +21,14 @@ class Gate:
     since: float = 0.0
     refused: State | None = None  # whose step was refused: its success is what opens the gate
     failures: int = 0  # of the service, in a row
+    troubled: set[str] = field(default_factory=set)  # orders that failed by themselves in the same time: once each
     recovered_at: float = float("-inf")  # when an outage ended: orders that failed in it need not wait longer
     _probe_at: float = 0.0
     _is_probing: bool = False
 
     @property
     def is_down(self) -> bool:
-        return self.failures >= _AN_OUTAGE
+        return self.failures + len(self.troubled) >= _AN_OUTAGE
 
     def bars(self, state: State) -> bool:
         """Would a call of this state's step be refused, as things stand?"""
@@ -66,6 +67,7 @@ class Gate:
         if self.is_down:
             self.recovered_at = now
         self.failures = 0
+        self.troubled.clear()
         if self.fault is None or (self.fault.scope is Scope.PURCHASES and state is not self.refused):
             return False
         if self.fault.scope is Scope.EVERYTHING and state is State.CREATED:
@@ -74,9 +76,12 @@ class Gate:
         self.fault, self.refused, self._is_probing = None, None, False
         return True
 
-    def fail(self) -> None:
-        """Take in a passing failure of the service."""
-        self.failures += 1
+    def fail(self, troubled: str | None = None) -> None:
+        """Take in a passing failure of the service, or the trouble of one order, which says more only with others'."""
+        if troubled is None:
+            self.failures += 1
+        else:
+            self.troubled.add(troubled)
 
     def probe_with(self, state: State) -> None:
         """Let `state` be the one that probes, for no order is left where the refusal was."""
