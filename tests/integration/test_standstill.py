@@ -1,5 +1,7 @@
 """One order, one share or one suspect that cannot go on is no reason for the others to stand still."""
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -12,6 +14,7 @@ from shop import OTHER, Shop, opened
 from watchfolder.journal import utc_now
 from watchfolder.order import Order
 from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
 
 Open = Callable[..., tuple[Shop, Sandbox]]
 FRESH = 20.0  # so far ahead, no first look has to be waited for
@@ -88,3 +91,67 @@ def test_one_order_for_which_the_service_is_down_keeps_the_others_waiting_for_an
     an_hour_older(shop, shop.order())
     shop.work(lambda: "good.jpg" in shop.files("outbox"))
     assert not shop.pipeline.gate.is_down
+
+
+# --- one share that is away
+
+
+def take_away(shop: Shop, inbox: str, how: str) -> None:
+    if how == "silent":  # as the house says when a folder does not answer
+        shop.pipeline.rooms[inbox].is_silent = True
+        return
+    os.rename(shop.top / inbox / "inbox", shop.top / inbox / "away")
+    os.mkdir(shop.top / inbox / "inbox")
+
+    def is_closed() -> bool:
+        shop.pass_time(30)
+        return not shop.intakes[inbox].is_open
+
+    shop.work(is_closed)
+
+
+@pytest.mark.parametrize("how", ["gone", "silent"])
+@pytest.mark.parametrize(
+    ("operation", "refusal"),
+    [
+        ("any", {"status": 503}),
+        ("create", {"status": 429, "code": "USAGE_NOT_ENOUGH"}),
+        ("confirm", {"status": 429, "code": "USAGE_NOT_ENOUGH"}),
+        ("any", {"status": 401, "code": "AUTH_TOKEN_EXPIRED"}),
+    ],
+    ids=["outage", "no credits for a create", "no credits for a confirm", "key"],
+)
+def test_a_share_that_goes_while_the_service_refuses_shuts_no_other_inbox_out(
+    begin: Open, operation: str, refusal: dict[str, Any], how: str
+) -> None:
+    shop, service = begin(inboxes=("a", "b"))
+    service.faults.add(operation, "answer", times=None, **refusal)
+    shop.drop("one.jpg", inbox="a/inbox")
+    if "code" not in refusal:
+        fail_alone(shop, 3)
+    shop.work(lambda: shop.pipeline.capacity.is_barred)
+    take_away(shop, "a", how)
+    shop.journal.note(shop.order(), not_before=utc_now() + timedelta(days=1))
+    service.faults.clear()
+    shop.drop("two.jpg", OTHER, inbox="b/inbox")
+    shop.pass_time(90)  # longer than until the next probe
+    shop.work(lambda: shop.files("b/outbox") == ["two.jpg"])
+    assert not shop.pipeline.capacity.is_barred
+
+
+@pytest.mark.parametrize("how", ["gone", "silent"])
+def test_a_lone_picture_on_a_share_that_is_away_is_not_waited_for_to_end_a_doubt(begin: Open, how: str) -> None:
+    shop, service = begin(inboxes=("a", "b"), api={"reads": "v3"})
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("lone.jpg", inbox="a/inbox")
+    for number in (1, 2):
+        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number), inbox="b/inbox")
+    shop.work(lambda: sorted(order.failures for order in shop.orders()) == [1, 1])
+    take_away(shop, "a", how)
+    lone, many = sorted(shop.orders(), key=lambda order: len(order.files))
+    assert (len(lone.files), len(many.files)) == (1, 2)
+    shop.journal.note(lone, not_before=utc_now() + timedelta(days=1))
+    shop.journal.note(many, not_before=None)
+    service.faults.clear()
+    shop.pipeline.doubt.resume(time.monotonic())
+    shop.work(lambda: shop.files("b/outbox") == ["1.jpg", "2.jpg"])

@@ -180,7 +180,7 @@ class Pipeline:
 
     def _choose_probe(self, due: Iterable[State]) -> None:
         """Let another purchase find out whether the gate opens when no order is left where the refusal was."""
-        if self.gate.fault is not None and not self._has_order_in(self.gate.refused):
+        if self.gate.fault is not None and not any(self._orders_in(self.gate.refused)):
             self.gate.probe_with(next((state for state in due if state in PURCHASES), State.CLAIMED))
 
     def _may_be_tried(self, order: Order, now: float) -> bool:
@@ -188,7 +188,7 @@ class Pipeline:
         if not self.doubt.may_probe(now):
             return False
         if len(order.files) > 1:  # one file of it is to stand alone, if none does yet
-            return not any(len(each.files) == 1 for each in self._journal.orders() if each.state is State.CLAIMED)
+            return not any(len(each.files) == 1 for each in self._orders_in(State.CLAIMED))
         return self.gate.lets_pass(order.state, now) and self.doubt.take_probe(now)
 
     def _is_trying(self) -> bool:
@@ -212,8 +212,9 @@ class Pipeline:
             return False
         return not self.gate.bars(order.state)
 
-    def _has_order_in(self, state: State | None) -> bool:
-        return any(order.state is state and order.inbox in self.rooms for order in self._journal.orders())
+    def _orders_in(self, state: State | None) -> Iterator[Order]:
+        is_within_reach = self.capacity.is_within_reach
+        return (each for each in self._journal.orders() if each.state is state and is_within_reach(each.inbox))
 
     # --- running
 

@@ -88,8 +88,12 @@ class Capacity:
 
     def outbox_of(self, inbox: str) -> str | None:
         """Return where another inbox delivers to, while that can be read."""
+        return self.rooms[inbox].bench.inbox.outbox if self.is_within_reach(inbox) else None
+
+    def is_within_reach(self, inbox: str) -> bool:
+        """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
         room = self.rooms.get(inbox)
-        return room.bench.inbox.outbox if room is not None and room.intake.is_open and not room.is_silent else None
+        return room is not None and room.intake.is_open and not room.is_silent
 
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
@@ -135,7 +139,7 @@ class Capacity:
         return utc_now() - max(live) >= timedelta(seconds=waits)
 
     def _is_live(self, order: Order) -> bool:
-        return order.state in ASKS_SERVICE and order.inbox in self.rooms
+        return order.state in ASKS_SERVICE and self.is_within_reach(order.inbox)
 
     def _has_fresh_order(self) -> bool:
         return any(self._is_live(order) and not order.failed_since for order in self._journal.orders())
