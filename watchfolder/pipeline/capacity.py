@@ -95,6 +95,11 @@ class Capacity:
         room = self.rooms.get(inbox)
         return room is not None and room.intake.is_open and not room.is_silent
 
+    def is_silent(self, inbox: str) -> bool:
+        """Does one of its folders not answer? Then its steps may hang for ever."""
+        room = self.rooms.get(inbox)
+        return room is not None and room.is_silent
+
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
         recently = now - tempo.LIMIT_SECONDS
@@ -120,11 +125,11 @@ class Capacity:
     def _holds_slot(self, order: Order) -> bool:
         if order.state in _SLOTLESS:
             return False
-        room = self.rooms.get(order.inbox)
-        if room is not None and room.is_silent:
+        if self.is_silent(order.inbox):
             return False
         if order.key in self._running:
             return True
+        room = self.rooms.get(order.inbox)
         return room is not None and room.intake.is_open and order.is_due(utc_now())
 
     def _may_ask_with_another(self) -> bool:

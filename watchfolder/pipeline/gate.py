@@ -38,11 +38,18 @@ class Gate:
         """Would a step of this state, which was let pass at that moment, be refused by now?"""
         return self.bars(state) and self.since > moment
 
+    def would_let_pass(self, state: State, now: float) -> bool:
+        """May the step begin, be it as the probe?"""
+        if not self.bars(state):
+            return True
+        is_for_another = self.fault and self.fault.scope is Scope.PURCHASES and state is not self.refused
+        return now >= self._probe_at and not is_for_another
+
     def lets_pass(self, state: State, now: float) -> bool:
         """May the step begin? When it is barred, this call may be the probe, and uses it up."""
         if not self.bars(state):
             return True
-        if now < self._probe_at or (self.fault and self.fault.scope is Scope.PURCHASES and state is not self.refused):
+        if not self.would_let_pass(state, now):
             return False
         self._probe_at = now + self.probe_seconds
         self._is_probing = True
