@@ -20,6 +20,10 @@ class Retry(WatchfolderError):
     """A passing fault: the same call again later, under the same key."""
 
 
+class OwnTrouble(Retry):
+    """The trouble of one order: the service answered, or was not even asked. Of the other orders it says little."""
+
+
 class FolderFault(Retry):
     """A configured folder is full, read-only, gone or not ours to write: its inbox waits, the others go on."""
 

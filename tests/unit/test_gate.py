@@ -143,3 +143,18 @@ def test_three_failures_in_a_row_are_an_outage_and_a_success_ends_it() -> None:
     gate.succeed(State.CLAIMED, 9.0)
     assert not gate.is_down
     assert gate.recovered_at == 9.0
+
+
+def test_the_trouble_of_one_order_is_no_outage_but_that_of_three_is() -> None:
+    gate = Gate(300.0)
+    for _ in range(5):
+        gate.fail("one")
+    gate.fail("another")
+    assert not gate.is_down
+    gate.fail("a third")
+    assert gate.is_down
+    gate.succeed(State.CLAIMED, 5.0)
+    assert not gate.is_down
+    gate.fail("a third")
+    gate.fail("another")
+    assert not gate.is_down

@@ -35,7 +35,7 @@ from watchfolder.api.answers import (
 from watchfolder.api.budget import Budget, Turn
 from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
 from watchfolder.api.transport import Body, FileChanged, Pace, Transport
-from watchfolder.errors import FolderFault, Forgotten, Redo, Retry, SlowDown, WatchfolderError
+from watchfolder.errors import FolderFault, Forgotten, OwnTrouble, Redo, Retry, SlowDown, WatchfolderError
 from watchfolder.tally import Tally
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class Service:
             if isinstance(error, SlowDown):
                 self._budget.slow_down(error.retry_after_seconds)
             if error.code == _TEST_KEYS_WORD and self._is_live:
-                raise Retry("the service has no result for a file yet", code=error.code)
+                raise OwnTrouble("the service has no result for a file yet", code=error.code)
             raise error
         is_plain_yes = call is Call.WEBHOOK and answer.status == 204  # noqa: PLR2004 (No Content, to a removal)
         if not envelope.has_data and not is_plain_yes:

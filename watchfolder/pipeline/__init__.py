@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from watchfolder.api import Service
 from watchfolder.config import Config
-from watchfolder.errors import FolderFault, Retry, WatchfolderError
+from watchfolder.errors import FolderFault, OwnTrouble, WatchfolderError
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal, utc_now
 from watchfolder.order import Order, State
@@ -24,13 +24,12 @@ from watchfolder.pipeline.outcomes import Outcomes, Wait, is_of_the_inbox
 from watchfolder.pipeline.room import Door, Room
 from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS, look_on_a_push
 from watchfolder.pipeline.successors import part_with
+from watchfolder.pipeline.suspects import Suspects, is_suspect
 from watchfolder.pipeline.visits import Visits, age_seconds
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Quarantined
 
 __all__ = ["Bench", "Gate", "Lanes", "Pipeline", "Room"]
-
-_SUSPECT_DEATHS = 2
 
 _MOST_NAMED = 5  # of what went to quarantine last
 _GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
@@ -61,6 +60,7 @@ class Pipeline:
         self._calls = Calls(pushes or Pushes(), self._visits, journal)
         self._list_look = ListLook(self._visits)
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
+        self._suspects = Suspects(journal, self.capacity)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
         look_at = time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
         self._first_visit = {State.CREATED: look_at, State.CONFIRMED: look_at}
@@ -104,7 +104,7 @@ class Pipeline:
         times = [
             (order, at) for order in self._journal.orders() if (at := self._due_at(order, now, moment)) is not None
         ]
-        is_trial = any(_is_suspect(order) and at <= now for order, at in times) or self._is_trying()
+        is_trial = self._is_trial((order for order, at in times if at <= now), now)
         in_doubt = self.doubt.fault is not None
         self._choose_probe(order.state for order, at in times if at <= now)
         asked = self._ask_list([order for order, at in times if at <= now], [order for order, _ in times], now)
@@ -150,7 +150,7 @@ class Pipeline:
         at = visit.at if visit else self._first_visit.get(order.state, now)
         if visit and order.state is State.CONFIRMED and self._visits.is_called_for(order.key):
             at = now
-        if _is_suspect(order):
+        if is_suspect(order):
             at = max(at, self._started + tempo.SUSPECT_SECONDS)
         if order.not_before is not None and order.not_before > moment and not self._is_past_outage(order, now, moment):
             at = max(at, now + (order.not_before - moment).total_seconds())
@@ -170,37 +170,41 @@ class Pipeline:
 
     def _may_start(self, order: Order, now: float, *, is_trial: bool) -> bool:
         with self._guard:
-            if self._stop.is_set() or self._holds_still_for(order, is_trial=is_trial):
+            if self._stop.is_set() or self._suspects.holds_still(order, self._running, is_trial=is_trial):
                 return False
+        if not self._is_able(order, now):
+            return False
+        if order.state not in ASKS_SERVICE or self._is_split_for_a_try(order):
+            return True
+        return self.gate.lets_pass(order.state, now) and (not self._is_doubted(order) or self.doubt.take_probe(now))
+
+    def _is_able(self, order: Order, now: float) -> bool:
+        """Would neither the gate nor a doubt stop its step? Asking uses no probe up."""
         if order.state not in ASKS_SERVICE:
             return True
-        if order.state is State.CLAIMED and self.doubt.fault is not None:
-            return self._may_be_tried(order, now)
-        return self.gate.lets_pass(order.state, now)
+        if self._is_doubted(order) and not self.doubt.may_probe(now):
+            return False
+        if self._is_split_for_a_try(order):  # one file of it is to stand alone, if none does yet
+            return not any(len(each.files) == 1 for each in self._orders_in(State.CLAIMED))
+        return self.gate.would_let_pass(order.state, now)
+
+    def _is_doubted(self, order: Order) -> bool:
+        """Is it to show whether the service succeeds again?"""
+        return order.state is State.CLAIMED and self.doubt.fault is not None
+
+    def _is_split_for_a_try(self, order: Order) -> bool:
+        return self._is_doubted(order) and len(order.files) > 1
 
     def _choose_probe(self, due: Iterable[State]) -> None:
         """Let another purchase find out whether the gate opens when no order is left where the refusal was."""
-        if self.gate.fault is not None and not self._has_order_in(self.gate.refused):
+        if self.gate.fault is not None and not any(self._orders_in(self.gate.refused)):
             self.gate.probe_with(next((state for state in due if state in PURCHASES), State.CLAIMED))
 
-    def _may_be_tried(self, order: Order, now: float) -> bool:
-        """May this order, or one file of it, show whether the service succeeds again?"""
-        if not self.doubt.may_probe(now):
-            return False
-        if len(order.files) > 1:  # one file of it is to stand alone, if none does yet
-            return not any(len(each.files) == 1 for each in self._journal.orders() if each.state is State.CLAIMED)
-        return self.gate.lets_pass(order.state, now) and self.doubt.take_probe(now)
-
-    def _is_trying(self) -> bool:
+    def _is_trial(self, due: Iterable[Order], now: float) -> bool:
+        able = [order for order in due if is_suspect(order) and self._is_able(order, now)]
         with self._guard:
-            running = [self._journal.get(key) for key in self._running]
-        return any(order is not None and _is_suspect(order) for order in running)
-
-    def _holds_still_for(self, order: Order, *, is_trial: bool) -> bool:
-        """After two deaths the suspects run one at a time, with nobody beside them, so that the third tells."""
-        if is_trial != _is_suspect(order):
-            return True
-        return is_trial and bool(self._running)
+            running = list(self._running)
+        return self._suspects.hold_trial(able, running)
 
     def _can_move(self, order: Order, moment: datetime) -> bool:
         room = self.rooms.get(order.inbox)
@@ -212,8 +216,9 @@ class Pipeline:
             return False
         return not self.gate.bars(order.state)
 
-    def _has_order_in(self, state: State | None) -> bool:
-        return any(order.state is state and order.inbox in self.rooms for order in self._journal.orders())
+    def _orders_in(self, state: State | None) -> Iterator[Order]:
+        is_within_reach = self.capacity.is_within_reach
+        return (each for each in self._journal.orders() if each.state is state and is_within_reach(each.inbox))
 
     # --- running
 
@@ -296,10 +301,8 @@ class Pipeline:
             return self._settle(room, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
-            unexpected = Retry(
-                f"an unexpected fault of watchfolder ({type(error).__name__})", code=type(error).__name__
-            )
-            return self._settle(room, order, unexpected)
+            name = type(error).__name__
+            return self._settle(room, order, OwnTrouble(f"an unexpected fault of watchfolder ({name})", code=name))
         if after is None or after.state not in _GIVES_BACK:  # else the service may not even have been asked
             self._note_success(order, after)
         if order.state is State.CLAIMED:
@@ -308,7 +311,7 @@ class Pipeline:
         return self._go_on(order, after)
 
     def _do(self, bench: Bench, order: Order, *, is_called_for: bool) -> Order | None:
-        if self.doubt.fault is not None and order.state is State.CLAIMED and len(order.files) > 1:
+        if self._is_split_for_a_try(order):
             return part_with(bench, order, {0})
         if is_called_for:
             return look_on_a_push(bench, order)
@@ -381,10 +384,6 @@ def _named(order: Order) -> Iterator[Quarantined]:
     reason = printable(order.why.reason) if order.why else ""
     for file in order.files[:_MOST_NAMED]:
         yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason)
-
-
-def _is_suspect(order: Order) -> bool:
-    return order.deaths >= _SUSPECT_DEATHS
 
 
 def _show_what_came_back(door: Door, before: Order, after: Order | None) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from watchfolder.errors import Blocked, WatchfolderError
@@ -66,9 +67,9 @@ class Capacity:
             return 0
         holding = [order for order in self._journal.orders() if self._holds_slot(order)]
         if self._gate.fault is not None or self._gate.is_down:
-            return 0 if holding or self._has_live_order() else 1
+            return 0 if holding or not self._may_ask_with_another() else 1
         if self._doubt.fault is not None:  # a picture that has not failed yet tells more than one that has
-            return 0 if self._has_live_order(fresh=True) else 1
+            return 0 if self._has_fresh_order() else 1
         if any(order.inbox == inbox and _is_soon_created(order) for order in holding):
             return 0  # until then, files wait to be more in the next one
         wanting = sum(room.wanted_at > now - tempo.WANTS_SECONDS for room in self.rooms.values())
@@ -88,8 +89,17 @@ class Capacity:
 
     def outbox_of(self, inbox: str) -> str | None:
         """Return where another inbox delivers to, while that can be read."""
+        return self.rooms[inbox].bench.inbox.outbox if self.is_within_reach(inbox) else None
+
+    def is_within_reach(self, inbox: str) -> bool:
+        """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
         room = self.rooms.get(inbox)
-        return room.bench.inbox.outbox if room is not None and room.intake.is_open and not room.is_silent else None
+        return room is not None and room.intake.is_open and not room.is_silent
+
+    def is_silent(self, inbox: str) -> bool:
+        """Does one of its folders not answer? Then its steps may hang for ever."""
+        room = self.rooms.get(inbox)
+        return room is not None and room.is_silent
 
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
@@ -116,18 +126,29 @@ class Capacity:
     def _holds_slot(self, order: Order) -> bool:
         if order.state in _SLOTLESS:
             return False
-        room = self.rooms.get(order.inbox)
-        if room is not None and room.is_silent:
+        if self.is_silent(order.inbox):
             return False
         if order.key in self._running:
             return True
+        room = self.rooms.get(order.inbox)
         return room is not None and room.intake.is_open and order.is_due(utc_now())
 
-    def _has_live_order(self, *, fresh: bool = False) -> bool:
-        return any(
-            order.state in ASKS_SERVICE and order.inbox in self.rooms and not (fresh and order.failed_since)
-            for order in self._journal.orders()
-        )
+    def _may_ask_with_another(self) -> bool:
+        """May a new order find out how the service is, because none is there that could, or they alone may be at fault?
+
+        An hour after the newest of one, two after that of two, four after that of three …: an outage stays cheap.
+        """
+        live = [min(order.times.values()) for order in self._journal.orders() if self._is_live(order)]
+        if not live or self._gate.fault is not None:
+            return not live
+        waits = tempo.LONGEST_BACKOFF_SECONDS * float(2 ** min(len(live) - 1, 10))
+        return utc_now() - max(live) >= timedelta(seconds=waits)
+
+    def _is_live(self, order: Order) -> bool:
+        return order.state in ASKS_SERVICE and self.is_within_reach(order.inbox)
+
+    def _has_fresh_order(self) -> bool:
+        return any(self._is_live(order) and not order.failed_since for order in self._journal.orders())
 
 
 def _is_soon_created(order: Order) -> bool:

@@ -1,12 +1,12 @@
 """Is the service open to us? What one refusal says about every other call, with `now` as an argument."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from watchfolder.errors import Blocked, Scope
 from watchfolder.order import State
 
 PURCHASES = frozenset({State.CLAIMED, State.UPLOADED})  # their steps create and confirm
-_AN_OUTAGE = 3  # failures in a row, of any orders, without a success between
+_AN_OUTAGE = 3  # failures in a row, of any orders, without a success between; an order's own trouble counts once
 
 
 @dataclass
@@ -21,13 +21,14 @@ class Gate:
     since: float = 0.0
     refused: State | None = None  # whose step was refused: its success is what opens the gate
     failures: int = 0  # of the service, in a row
+    troubled: set[str] = field(default_factory=set)  # orders that failed by themselves in the same time: once each
     recovered_at: float = float("-inf")  # when an outage ended: orders that failed in it need not wait longer
     _probe_at: float = 0.0
     _is_probing: bool = False
 
     @property
     def is_down(self) -> bool:
-        return self.failures >= _AN_OUTAGE
+        return self.failures + len(self.troubled) >= _AN_OUTAGE
 
     def bars(self, state: State) -> bool:
         """Would a call of this state's step be refused, as things stand?"""
@@ -37,11 +38,18 @@ class Gate:
         """Would a step of this state, which was let pass at that moment, be refused by now?"""
         return self.bars(state) and self.since > moment
 
+    def would_let_pass(self, state: State, now: float) -> bool:
+        """May the step begin, be it as the probe?"""
+        if not self.bars(state):
+            return True
+        is_for_another = self.fault and self.fault.scope is Scope.PURCHASES and state is not self.refused
+        return now >= self._probe_at and not is_for_another
+
     def lets_pass(self, state: State, now: float) -> bool:
         """May the step begin? When it is barred, this call may be the probe, and uses it up."""
         if not self.bars(state):
             return True
-        if now < self._probe_at or (self.fault and self.fault.scope is Scope.PURCHASES and state is not self.refused):
+        if not self.would_let_pass(state, now):
             return False
         self._probe_at = now + self.probe_seconds
         self._is_probing = True
@@ -66,6 +74,7 @@ class Gate:
         if self.is_down:
             self.recovered_at = now
         self.failures = 0
+        self.troubled.clear()
         if self.fault is None or (self.fault.scope is Scope.PURCHASES and state is not self.refused):
             return False
         if self.fault.scope is Scope.EVERYTHING and state is State.CREATED:
@@ -74,9 +83,12 @@ class Gate:
         self.fault, self.refused, self._is_probing = None, None, False
         return True
 
-    def fail(self) -> None:
-        """Take in a passing failure of the service."""
-        self.failures += 1
+    def fail(self, troubled: str | None = None) -> None:
+        """Take in a passing failure of the service, or the trouble of one order, which says more only with others'."""
+        if troubled is None:
+            self.failures += 1
+        else:
+            self.troubled.add(troubled)
 
     def probe_with(self, state: State) -> None:
         """Let `state` be the one that probes, for no order is left where the refusal was."""

@@ -13,6 +13,7 @@ from watchfolder.errors import (
     FolderFault,
     Forgotten,
     NotYet,
+    OwnTrouble,
     Redo,
     Reject,
     Retry,
@@ -200,10 +201,13 @@ class Outcomes:
 
     def _retry(self, bench: Bench, order: Order, error: WatchfolderError) -> Order | None:
         """Put the order off, and give up when it has failed for long while the service was there for others."""
+        is_own = isinstance(error, OwnTrouble)
         with self._guard:
             if order.state in ASKS_SERVICE:
-                self._gate.fail()
+                self._gate.fail(order.key if is_own else None)
             answered = self._succeeded_at
+        if is_own and bench.service.answered_at is not None:  # perhaps with nothing but what does not fit
+            answered = max(answered, bench.service.answered_at)
         now = utc_now()
         lost = 0.0
         if order.failed_at is not None and answered > time.monotonic() - (now - order.failed_at).total_seconds():

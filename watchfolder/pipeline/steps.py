@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from watchfolder import disk
 from watchfolder.api import Look, Slot, Status
-from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry
+from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, Retry
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
@@ -233,7 +233,7 @@ def relocate(bench: Bench, order: Order) -> Order:
     if seen.status is Status.PENDING:
         return _go_back(bench, order)
     if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
-        raise Retry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
+        raise OwnTrouble(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     order = order.having(files=_with_hashes(bench, order.having(files=_with_ids(order, seen.inputs))))
     while order.state is not _S.CONFIRMED:
         reached = _S.CONFIRMED if order.state is _S.UPLOADED else _S.UPLOADED
@@ -349,7 +349,7 @@ def _send_unchanged(bench: Bench, order: Order, index: int, sending: Sending) ->
 
 def _may_go_on(failures: Mapping[int, Exception]) -> bool:
     """Do the others of the order have a chance? One file's trouble is its own; that of many is everybody's."""
-    own = all(type(failure) in {Retry, Reject} for failure in failures.values())
+    own = all(type(failure) in {OwnTrouble, Retry, Reject} for failure in failures.values())
     return own and len(failures) < _FAILURES_OF_ALL
 
 
@@ -363,7 +363,8 @@ def _after_failures(bench: Bench, order: Order, failures: Mapping[int, Exception
 
 def _worst(failures: Iterable[Exception]) -> Exception:
     """Choose the failure that decides what follows: what concerns all before what concerns one file."""
-    return min(failures, key=lambda failure: 2 * isinstance(failure, Reject) + (type(failure) is Retry))
+    least = (Retry, OwnTrouble, Reject)
+    return min(failures, key=lambda failure: least.index(type(failure)) if type(failure) in least else -1)
 
 
 def _with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:

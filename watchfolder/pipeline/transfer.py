@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from watchfolder import disk
 from watchfolder.api import Links, Output, Slot
-from watchfolder.errors import Redo, Reject, Retry, WatchfolderError
+from watchfolder.errors import OwnTrouble, Redo, Reject, Retry, WatchfolderError
 from watchfolder.order import Order
 from watchfolder.pipeline.bench import Bench, id_of
 from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch
@@ -74,7 +74,7 @@ class Sending:
             try:
                 return bench.urls[order.key][file_id]
             except KeyError:
-                raise Retry("the service gave no upload link for a file", code="NO_UPLOAD_LINK") from None
+                raise OwnTrouble("the service gave no upload link for a file", code="NO_UPLOAD_LINK") from None
 
 
 def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
@@ -147,7 +147,7 @@ class Fetching:
                 code=TEST_KEY,
                 advice="Use a live key, then move this file back into the inbox.",
             )
-        raise Retry("the service calls the order complete but names no result for a file", code="NO_RESULT")
+        raise OwnTrouble("the service calls the order complete but names no result for a file", code="NO_RESULT")
 
     def _result_id(self, index: int) -> str | None:
         """Look once more: the order was called complete before it named this result."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from watchfolder import disk, images, names
 from watchfolder.disk import NotAFolder, NotRegular, Place
-from watchfolder.errors import Retry
+from watchfolder.errors import OwnTrouble
 from watchfolder.order import Order, OrderFile
 
 RESULT_LIMIT_BYTES = 2 << 30  # far over anything sent
@@ -32,10 +32,10 @@ class Received:
 
 
 def receive(sent_sha256: str | None, part: Place, fetch: Fetch) -> Received:
-    """Download one result into `part`. Raises Retry when what came is not the whole protected picture."""
+    """Download one result into `part`. Raises OwnTrouble when what came is not the whole protected picture."""
     size, digest = _download(part, fetch)
     if digest == sent_sha256:
-        raise Retry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
+        raise OwnTrouble("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
     return Received(part, size, digest, _format_of(part, size))
 
 
@@ -55,7 +55,7 @@ def _format_of(part: Place, size: int) -> images.Format:
     with disk.reading(part) as read_at:
         verdict = images.inspect(read_at, size, "")
     if verdict.format is None or verdict.kind not in {images.Kind.WHOLE, images.Kind.SUSPECT}:
-        raise Retry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
+        raise OwnTrouble("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
     return verdict.format
 
 

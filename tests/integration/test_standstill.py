@@ -1,0 +1,266 @@
+"""One order, one share or one suspect that cannot go on is no reason for the others to stand still."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import OTHER, PICTURE, Shop, opened
+
+from watchfolder.config import Inbox
+from watchfolder.journal import utc_now
+from watchfolder.order import Order
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+Open = Callable[..., tuple[Shop, Sandbox]]
+FRESH = 20.0  # so far ahead, no first look has to be waited for
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with ExitStack() as stack:
+
+        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
+            service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0} | (sandbox or {})))
+            shop = stack.enter_context(opened(Shop(tmp_path, service, **settings)))
+            shop.ahead = FRESH
+            return shop, service
+
+        yield build
+
+
+def an_hour_older(shop: Shop, order: Order) -> Order:
+    return shop.journal.note(order, times={state: at - timedelta(hours=1) for state, at in order.times.items()})
+
+
+def beats(shop: Shop) -> None:
+    """Beat so often that whatever may be done now is begun, and let it end."""
+    for _ in range(20):
+        shop.beat()
+        shop.rest()
+
+
+# --- one order that keeps failing
+
+
+def fail_alone(shop: Shop, times: int) -> None:
+    """Let the one order fail so often, and then wait for long."""
+    for failures in range(1, times + 1):
+        shop.work(lambda count=failures: shop.orders() and shop.order().failures >= count)  # type: ignore[misc]  # mypy and defaults
+        shop.journal.note(shop.order(), not_before=None)
+    shop.journal.note(shop.order(), not_before=utc_now() + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("does", ["truncated", "same_bytes", "html"])
+def test_one_order_whose_result_is_never_right_is_no_outage_and_stops_no_other(begin: Open, does: str) -> None:
+    shop, service = begin()
+    fault = service.faults.add("fetch", does, times=None)
+    shop.drop("bad.jpg")
+    fail_alone(shop, 4)
+    assert not shop.pipeline.gate.is_down
+    fault.times = 0  # for the others
+    shop.drop("good.jpg", OTHER)
+    shop.work(lambda: "good.jpg" in shop.files("outbox"))
+
+
+def test_an_order_whose_result_is_never_right_is_given_up_in_a_quiet_house(begin: Open) -> None:
+    shop, service = begin(give_up_after_hours=1.0)
+    service.faults.add("fetch", "same_bytes", times=None)
+    shop.drop("a.jpg")
+    fail_alone(shop, 1)
+    shop.live_again()  # in this life nothing succeeds
+    shop.journal.note(shop.order(), failed_at=utc_now() - timedelta(hours=2), not_before=None)
+    shop.work(lambda: shop.files("quarantine"))
+    assert "1 hours" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
+
+
+def test_one_order_for_which_the_service_is_down_keeps_the_others_waiting_for_an_hour(begin: Open) -> None:
+    shop, service = begin()
+    fault = service.faults.add("status", "answer", status=500, times=None)
+    shop.drop("bad.jpg")
+    fail_alone(shop, 3)
+    assert shop.pipeline.gate.is_down
+    fault.times = 0  # for the others
+    shop.drop("good.jpg", OTHER)
+    beats(shop)
+    assert shop.files("inbox") == ["good.jpg"]
+    an_hour_older(shop, shop.order())
+    shop.work(lambda: "good.jpg" in shop.files("outbox"))
+    assert not shop.pipeline.gate.is_down
+
+
+# --- one share that is away
+
+
+def take_away(shop: Shop, inbox: str, how: str) -> None:
+    if how == "silent":  # as the house says when a folder does not answer
+        shop.pipeline.rooms[inbox].is_silent = True
+        return
+    os.rename(shop.top / inbox / "inbox", shop.top / inbox / "away")
+    os.mkdir(shop.top / inbox / "inbox")
+
+    def is_closed() -> bool:
+        shop.pass_time(30)
+        return not shop.intakes[inbox].is_open
+
+    shop.work(is_closed)
+
+
+@pytest.mark.parametrize("how", ["gone", "silent"])
+@pytest.mark.parametrize(
+    ("operation", "refusal"),
+    [
+        ("any", {"status": 503}),
+        ("create", {"status": 429, "code": "USAGE_NOT_ENOUGH"}),
+        ("confirm", {"status": 429, "code": "USAGE_NOT_ENOUGH"}),
+        ("any", {"status": 401, "code": "AUTH_TOKEN_EXPIRED"}),
+    ],
+    ids=["outage", "no credits for a create", "no credits for a confirm", "key"],
+)
+def test_a_share_that_goes_while_the_service_refuses_shuts_no_other_inbox_out(
+    begin: Open, operation: str, refusal: dict[str, Any], how: str
+) -> None:
+    shop, service = begin(inboxes=("a", "b"))
+    service.faults.add(operation, "answer", times=None, **refusal)
+    shop.drop("one.jpg", inbox="a/inbox")
+    if "code" not in refusal:
+        fail_alone(shop, 3)
+    shop.work(lambda: shop.pipeline.capacity.is_barred)
+    take_away(shop, "a", how)
+    shop.journal.note(shop.order(), not_before=utc_now() + timedelta(days=1))
+    service.faults.clear()
+    shop.drop("two.jpg", OTHER, inbox="b/inbox")
+    shop.pass_time(90)  # longer than until the next probe
+    shop.work(lambda: shop.files("b/outbox") == ["two.jpg"])
+    assert not shop.pipeline.capacity.is_barred
+
+
+@pytest.mark.parametrize("how", ["gone", "silent"])
+def test_a_lone_picture_on_a_share_that_is_away_is_not_waited_for_to_end_a_doubt(begin: Open, how: str) -> None:
+    shop, service = begin(inboxes=("a", "b"), api={"reads": "v3"})
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("lone.jpg", inbox="a/inbox")
+    for number in (1, 2):
+        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number), inbox="b/inbox")
+    shop.work(lambda: sorted(order.failures for order in shop.orders()) == [1, 1])
+    take_away(shop, "a", how)
+    lone, many = sorted(shop.orders(), key=lambda order: len(order.files))
+    assert (len(lone.files), len(many.files)) == (1, 2)
+    shop.journal.note(lone, not_before=utc_now() + timedelta(days=1))
+    shop.journal.note(many, not_before=None)
+    service.faults.clear()
+    shop.pipeline.doubt.resume(time.monotonic())
+    shop.work(lambda: shop.files("b/outbox") == ["1.jpg", "2.jpg"])
+
+
+# --- one suspect, during whose step the process died twice
+
+
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Shop, str], None]]:
+    """Let the steps of an inbox hang from now on, and say so as the house does."""
+    answers = threading.Event()
+
+    def begin_to(shop: Shop, inbox: str) -> None:
+        require = shop.folders.require
+
+        def wait(asked: Inbox) -> None:
+            if asked.name == inbox and threading.current_thread().name.startswith("step-"):
+                hung.set()
+                assert answers.wait(60)
+            require(asked)
+
+        hung = threading.Event()
+        monkeypatch.setattr(shop.folders, "require", wait)
+        shop.pass_time(40)  # a suspect is tried once its life has lasted
+        deadline = time.monotonic() + 20
+        while not hung.wait(0.01):
+            assert time.monotonic() < deadline
+            shop.beat(takes=False)
+        shop.pipeline.rooms[inbox].is_silent = True
+
+    yield begin_to
+    answers.set()
+
+
+def beat_until(shop: Shop, is_so: Callable[[], object]) -> None:
+    """As `work`, but what hangs goes on hanging."""
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, [(order.inbox, str(order.state)) for order in shop.orders()]
+        shop.beat()
+        time.sleep(0.005)
+
+
+def put_off(shop: Shop, inbox: str, name: str, content: bytes, service: Sandbox, *, deaths: int) -> Order:
+    """Bring an order as far as its create, which fails once, and let it have died there so often."""
+    service.faults.add("create", "answer", status=503)
+    shop.drop(name, content, inbox=inbox)
+    shop.work(lambda: any(order.failures and order.files[0].name == name for order in shop.orders()))
+    (order,) = (order for order in shop.orders() if order.files[0].name == name)
+    return shop.journal.note(order, deaths=deaths, not_before=None)
+
+
+def test_a_suspect_that_waits_for_credits_keeps_no_paid_picture_waiting(begin: Open) -> None:
+    shop, service = begin(max_files_per_order=1)
+    looking = service.faults.add("status", "answer", status=503, times=None)
+    shop.drop("paid.jpg")
+    shop.work(lambda: shop.orders() and shop.order().failures)
+    put_off(shop, "inbox", "new.jpg", OTHER, service, deaths=2)
+    service.faults.add("create", "answer", times=None, status=429, code="USAGE_NOT_ENOUGH")
+    looking.times = 0
+    shop.live_again()
+    shop.pass_time(40)
+    shop.work(lambda: shop.pipeline.gate.fault is not None)  # the suspect alone has asked
+    shop.work(lambda: shop.files("outbox") == ["paid.jpg"])
+    assert [order.deaths for order in shop.orders()] == [2]
+
+
+def test_a_suspect_that_hangs_on_a_share_keeps_no_other_inbox_waiting_and_is_not_convicted_for_it(
+    begin: Open, hang: Callable[[Shop, str], None]
+) -> None:
+    shop, service = begin(inboxes=("a", "b"))
+    suspect = put_off(shop, "a/inbox", "one.jpg", PICTURE, service, deaths=2)
+    hang(shop, "a")
+    assert os.listdir(shop.folder("state") / "running") == [suspect.key]
+    shop.drop("two.jpg", OTHER, inbox="b/inbox")
+    beat_until(shop, lambda: shop.files("b/outbox") == ["two.jpg"])
+    assert suspect.key not in os.listdir(shop.folder("state") / "running")
+
+
+def test_a_step_that_hangs_on_a_share_keeps_no_suspect_of_another_inbox_waiting(
+    begin: Open, hang: Callable[[Shop, str], None]
+) -> None:
+    shop, service = begin(inboxes=("a", "b"))
+    hung = put_off(shop, "a/inbox", "one.jpg", PICTURE, service, deaths=0)
+    hang(shop, "a")
+    service.faults.add("create", "answer", status=503)
+    shop.drop("two.jpg", OTHER, inbox="b/inbox")
+    beat_until(shop, lambda: any(order.failures for order in shop.journal.orders("b")))
+    (suspect,) = shop.journal.orders("b")
+    beat_until(shop, lambda: shop.pipeline.running() == 1)
+    shop.journal.note(suspect, deaths=2, not_before=None)
+    beat_until(shop, lambda: shop.files("b/outbox") == ["two.jpg"])
+    assert hung.key not in os.listdir(shop.folder("state") / "running")
+
+
+def test_a_suspect_of_many_and_a_lone_picture_do_not_wait_for_each_other_in_a_doubt(begin: Open) -> None:
+    shop, service = begin(inboxes=("a", "b"), api={"reads": "v3"})
+    service.faults.add("create", "answer", times=None, status=503)
+    shop.drop("lone.jpg", inbox="a/inbox")
+    for number in (1, 2):
+        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number), inbox="b/inbox")
+    shop.work(lambda: sorted(order.failures for order in shop.orders()) == [1, 1])
+    for order in shop.orders():
+        shop.journal.note(order, not_before=None, deaths=2 if len(order.files) == 2 else 0)
+    service.faults.clear()
+    shop.pipeline.doubt.resume(time.monotonic())
+    shop.pass_time(40)
+    shop.work(lambda: shop.files("b/outbox") == ["1.jpg", "2.jpg"])
+    assert shop.files("a/outbox") == ["lone.jpg"]
