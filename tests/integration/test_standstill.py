@@ -14,7 +14,7 @@ from shop import OTHER, PICTURE, Shop, opened
 
 from watchfolder.config import Inbox
 from watchfolder.journal import utc_now
-from watchfolder.order import Order
+from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -264,3 +264,53 @@ def test_a_suspect_of_many_and_a_lone_picture_do_not_wait_for_each_other_in_a_do
     shop.pass_time(40)
     shop.work(lambda: shop.files("b/outbox") == ["1.jpg", "2.jpg"])
     assert shop.files("a/outbox") == ["lone.jpg"]
+
+
+# --- orders that the service never ends
+
+
+def at_work(shop: Shop, service: Sandbox, count: int) -> tuple[Order, ...]:
+    """Fill the slots with orders that the service is at work on, for ever."""
+    for number in range(count):
+        shop.drop(f"stuck{number}.jpg", sample("jpeg", width=30, height=30, seed=number))
+    shop.work(lambda: service.paid == count)
+    beats(shop)
+    assert {order.state for order in shop.orders()} == {State.CONFIRMED}
+    return shop.orders()
+
+
+def test_orders_that_the_service_never_ends_make_room_one_after_the_other(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 1e9, "look_seconds": 0}, orders_in_flight=2, max_files_per_order=1)
+    at_work(shop, service, 2)
+    shop.drop("new.jpg", OTHER)
+    beats(shop)
+    assert shop.files("inbox") == ["new.jpg"]
+    for order in shop.orders():
+        an_hour_older(shop, order)
+    shop.work(lambda: service.paid == 3)
+    assert shop.files("inbox") == []
+    shop.drop("newer.jpg", PICTURE)
+    beats(shop)
+    assert shop.files("inbox") == ["newer.jpg"]  # where nothing ends, ever less is bought
+    for order in shop.orders()[:2]:
+        an_hour_older(shop, order)
+    shop.work(lambda: service.paid == 4)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_an_order_that_the_service_takes_long_over_is_told_once_by_looks_and_by_the_list(
+    begin: Open, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop, service = begin({"processing_seconds": 1e9, "look_seconds": 0}, max_files_per_order=1)
+    for order in at_work(shop, service, count):
+        assert order.trouble == ""
+        an_hour_older(shop, order)
+    shop.pass_time(3600)
+    shop.work(lambda: all(order.trouble for order in shop.orders()))
+    asked = len(service.requests)
+    shop.pass_time(3600)
+    shop.work(lambda: len(service.requests) > asked)
+    told = [record.msg for record in caplog.records if record.msg == "order.overdue"]
+    assert len(told) == count
+    assert all("more than an hour" in order.trouble for order in shop.orders())
+    assert (service.requests_by_operation().get("list", 0) > 0) == (count == 4)

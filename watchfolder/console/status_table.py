@@ -27,6 +27,8 @@ def _parts(status: Status) -> Iterator[RenderableType]:
     yield Padding(_table(status), (1, 0, 0, 0), expand=False)
     for name, inbox in status.inboxes.items():
         yield from _about(name, inbox)
+    unusual = [_deferred(order, status.at) for order in status.orders if order.reason]
+    yield from _section("Under way, though not as usual:", unusual)
     yield from _section("Deferred, tried again by itself:", [_deferred(order, status.at) for order in status.deferred])
     yield from _section(
         f"Held, since their inbox is not in the configuration ({files(status.held_files)}):",

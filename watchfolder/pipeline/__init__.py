@@ -58,7 +58,7 @@ class Pipeline:
         self._running: dict[str, float] = {}  # key → when its last step began
         self._visits = Visits()
         self._calls = Calls(pushes or Pushes(), self._visits, journal)
-        self._list_look = ListLook(self._visits)
+        self._list_look = ListLook(self._visits, self._at_work)
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
         self._suspects = Suspects(journal, self.capacity)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
@@ -333,7 +333,7 @@ class Pipeline:
         """Return the order when its next step may follow at once; else note when it is visited next."""
         if after is not None and after.state is before.state:
             if after.state is State.CONFIRMED:
-                self._visits.at_work(before.key, time.monotonic(), age_seconds(after))
+                self._at_work(after)
             else:
                 self._visit_later(before.key, tempo.FIRST_LOOK_SECONDS)
             return None
@@ -347,6 +347,10 @@ class Pipeline:
         if after is None:
             return None
         return after if self._follows_at_once(after) else None
+
+    def _at_work(self, order: Order) -> None:
+        self._visits.at_work(order.key, time.monotonic(), age_seconds(order))
+        self._outcomes.at_work(order)
 
     def _follows_at_once(self, order: Order) -> bool:
         return order.state in STEPS and (

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.room import Room
 from watchfolder.pipeline.steps import ASKS_SERVICE
+from watchfolder.pipeline.visits import age_seconds
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -65,7 +66,7 @@ class Capacity:
             return 0
         if sum(order.state is State.MATCHED for order in self._journal.orders(inbox)) >= _MOST_MATCHED:
             return 0
-        holding = [order for order in self._journal.orders() if self._holds_slot(order)]
+        holding = self._holding()
         if self._gate.fault is not None or self._gate.is_down:
             return 0 if holding or not self._may_ask_with_another() else 1
         if self._doubt.fault is not None:  # a picture that has not failed yet tells more than one that has
@@ -111,7 +112,7 @@ class Capacity:
             return "plan"
         if any(bench.lanes.have_been_full(recently) for bench in benches):
             return "line"
-        held = [order.state for order in self._journal.orders() if self._holds_slot(order)]
+        held = [order.state for order in self._holding()]
         is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders
         return "service" if is_at_work else ""
 
@@ -122,6 +123,18 @@ class Capacity:
                 self._asked_at = now
                 self._asking = room.workers.submit(_ask_reads, room)
             return self._asking is not None and not self._asking.done()
+
+    def _holding(self) -> Sequence[Order]:
+        """Return the orders that hold slots.
+
+        Some of those that the service does not end make room, or no picture would be taken any more: the oldest of them
+        after an hour, the second oldest after two, the third after four …, so that little is bought while none ends.
+        """
+        holding = [order for order in self._journal.orders() if self._holds_slot(order)]
+        oldest = sorted((age_seconds(order), order.key) for order in holding if order.state is State.CONFIRMED)[::-1]
+        waits = (tempo.OVERDUE_SECONDS * float(2 ** min(place, 10)) for place in range(len(oldest)))
+        room = {key for (age, key), wait in zip(oldest, waits, strict=True) if age >= wait}
+        return [order for order in holding if order.key not in room]
 
     def _holds_slot(self, order: Order) -> bool:
         if order.state in _SLOTLESS:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from watchfolder.api import Service, Status
 from watchfolder.errors import SlowDown, WatchfolderError
@@ -15,8 +15,9 @@ from watchfolder.pipeline.visits import Visits, age_seconds
 class ListLook:
     """`worth_it` is asked by the pipeline's one thread, `look` is a worker's."""
 
-    def __init__(self, visits: Visits) -> None:
+    def __init__(self, visits: Visits, at_work: Callable[[Order], None]) -> None:
         self._visits = visits
+        self._at_work = at_work
         self._not_before = float("-inf")
 
     def worth_it(self, due: Iterable[Order], waiting: Iterable[Order], now: float) -> Sequence[Order]:
@@ -43,7 +44,7 @@ class ListLook:
         now = time.monotonic()
         for order in orders:
             if statuses.get(order.order_id or "") is Status.IN_PROGRESS:
-                self._visits.at_work(order.key, now, age_seconds(order))
+                self._at_work(order)
             else:
                 self._visits.look_alone(order.key, now)
 

@@ -1,5 +1,6 @@
 """What an outcome means: to each error the one thing that follows from it."""
 
+import contextlib
 import logging
 import random
 import threading
@@ -31,11 +32,13 @@ from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, FailedAtService, relocate
 from watchfolder.pipeline.successors import halves, part_with, rekeyed
 from watchfolder.pipeline.transfer import TEST_KEY
+from watchfolder.pipeline.visits import age_seconds
 
 _RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
 _OBSTACLES = (NotAFolder, NotRegular)  # a link or the like lies in the place of one order's file or folder
 
 _GUILTY_DEATHS = 3
+_OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
 _CRASHED = "CRASHED"
 _FAILED_CODES = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED"})
 
@@ -76,6 +79,17 @@ class Outcomes:
         with self._guard:
             if self._doubt.succeed(order):
                 event("service.succeeds_again")
+
+    def at_work(self, order: Order) -> None:
+        """Say once when the service takes very long over an order."""
+        current = self._journal.get(order.key)  # the list was asked for what may have moved since
+        if current is None or current.state is not State.CONFIRMED or current.trouble == _OVERDUE:
+            return
+        if age_seconds(current) < tempo.OVERDUE_SECONDS:
+            return
+        with contextlib.suppress(FolderFault):  # then it is said at the next look
+            self._journal.note(current, trouble=_OVERDUE)
+            event("order.overdue", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
 
     def is_guilty(self, order: Order) -> bool:
         """Did the process die three times in a row during this order's steps, the last time with it alone?"""

@@ -9,6 +9,7 @@ PUSH_GRACE_SECONDS = 15.0  # for how long a push may come after the time when it
 LIST_PAYS = 3  # orders that are asked for again: one call to the list is cheaper than so many looks
 ASK_READS_AGAIN_SECONDS = 60.0
 LIMIT_SECONDS = 5.0  # for how long whatever made somebody wait is called the limit
+OVERDUE_SECONDS = 3600.0  # an order that the service is still at work on after this time is told, and may make room
 NO_LIST_SECONDS = 300.0  # for how long a list that failed is not asked for again
 REMEMBER_SECONDS = 1.0  # how often an order of many writes down which of its files are uploaded
 GATHER_SECONDS = 0.5  # what a result waits, at most, for others of its order: they share the syncs and the entries
