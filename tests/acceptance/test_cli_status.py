@@ -131,6 +131,15 @@ def test_a_deferred_order_shows_its_reason_and_its_next_time(studio: Studio) -> 
     assert "the service is tired" in studio.run("status").stdout
 
 
+def test_an_order_under_way_that_takes_too_long_is_named_with_its_reason(studio: Studio) -> None:
+    journal(studio, under_way("a.jpg", trouble="the service takes long over it"))
+    journal(studio, under_way("b.jpg"))
+    said = studio.run("status").stdout.partition("Under way, though not as usual:\n")[2]
+    assert "a.jpg" in said
+    assert "the service takes long over it" in said
+    assert "b.jpg" not in said
+
+
 def test_orders_of_an_inbox_that_left_the_configuration_are_held_and_named(studio: Studio) -> None:
     journal(studio, under_way("a.jpg", inbox="weddings"))
     told = status(studio)
