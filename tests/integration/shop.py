@@ -198,3 +198,22 @@ def opened(shop: Shop) -> Iterator[Shop]:
     finally:
         shop.close()
         signal.signal(signal.SIGIO, before)
+
+
+Open = Callable[..., tuple[Shop, Sandbox]]
+FRESH = 20.0  # so far ahead, no first look has to be waited for
+
+
+@contextlib.contextmanager
+def opening(top: Path, *, kept: dict[str, Any] | None = None, **usual: Any) -> Iterator[Open]:  # noqa: ANN401 - a YAML's values
+    """Give what opens a shop and its service; `kept` are the usual facts of the sandbox, `usual` those of the shop."""
+    with contextlib.ExitStack() as stack:
+
+        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401
+            facts = {"processing_seconds": 0.0} | (kept or {}) | (sandbox or {})
+            service = stack.enter_context(Sandbox(**facts))
+            shop = stack.enter_context(opened(Shop(top, service, **usual | settings)))
+            shop.ahead = FRESH
+            return shop, service
+
+        yield build

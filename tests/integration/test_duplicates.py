@@ -6,14 +6,13 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Shop, files_in, opened
+from shop import OTHER, PICTURE, Open, Shop, files_in, opened, opening
 
 from watchfolder import catalogue, disk
 from watchfolder.disk import Place
@@ -24,19 +23,10 @@ from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.sandbox import Sandbox
 
-Open = Callable[..., tuple[Shop, Sandbox]]
-
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Open]:
-    with ExitStack() as stack:
-
-        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
-            service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0, "look_seconds": 0} | (sandbox or {})))
-            shop = stack.enter_context(opened(Shop(tmp_path, service, **{"duplicates": "reuse"} | settings)))
-            shop.ahead = 20.0  # no first look has to be waited for
-            return shop, service
-
+    with opening(tmp_path, kept={"look_seconds": 0}, duplicates="reuse") as build:
         yield build
 
 

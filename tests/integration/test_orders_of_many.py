@@ -6,13 +6,12 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Shop, files_in, opened
+from shop import Open, Shop, files_in, opening
 
 from watchfolder import disk
 from watchfolder.images import Format
@@ -22,20 +21,12 @@ from watchfolder.pipeline.successors import halves
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-Open = Callable[..., tuple[Shop, Sandbox]]
 CONTENT = sample("jpeg", width=40, height=30, seed=1)
 
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Open]:
-    with ExitStack() as stack:
-
-        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
-            service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0, "look_seconds": 0} | (sandbox or {})))
-            shop = stack.enter_context(opened(Shop(tmp_path, service, **settings)))
-            shop.ahead = 20.0  # no first look has to be waited for
-            return shop, service
-
+    with opening(tmp_path, kept={"look_seconds": 0}) as build:
         yield build
 
 

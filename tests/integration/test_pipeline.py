@@ -7,13 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, QUICK, Shop, files_in, opened
+from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, files_in, opening
 
 from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
@@ -25,22 +24,13 @@ from watchfolder.pipeline.successors import rekeyed
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
 
-Open = Callable[..., tuple[Shop, Sandbox]]
-FRESH = 20.0  # so far ahead, no first look has to be waited for
 PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02)
 
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Open]:
     """Open a shop and its service. What broke the contract is asked for at the end, unless the test is about that."""
-    with ExitStack() as stack:
-
-        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
-            service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0} | (sandbox or {})))
-            shop = stack.enter_context(opened(Shop(tmp_path, service, **settings)))
-            shop.ahead = FRESH
-            return shop, service
-
+    with opening(tmp_path) as build:
         yield build
 
 

@@ -4,13 +4,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import OTHER, PICTURE, Shop, opened
+from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder.config import Inbox
 from watchfolder.journal import utc_now
@@ -18,20 +17,10 @@ from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-Open = Callable[..., tuple[Shop, Sandbox]]
-FRESH = 20.0  # so far ahead, no first look has to be waited for
-
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Open]:
-    with ExitStack() as stack:
-
-        def build(sandbox: dict[str, Any] | None = None, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
-            service = stack.enter_context(Sandbox(**{"processing_seconds": 0.0} | (sandbox or {})))
-            shop = stack.enter_context(opened(Shop(tmp_path, service, **settings)))
-            shop.ahead = FRESH
-            return shop, service
-
+    with opening(tmp_path) as build:
         yield build
 
 
@@ -141,14 +130,20 @@ def test_a_share_that_goes_while_the_service_refuses_shuts_no_other_inbox_out(
     assert not shop.pipeline.capacity.is_barred
 
 
-@pytest.mark.parametrize("how", ["gone", "silent"])
-def test_a_lone_picture_on_a_share_that_is_away_is_not_waited_for_to_end_a_doubt(begin: Open, how: str) -> None:
+def begin_with_failures_of_one_and_two(begin: Open) -> tuple[Shop, Sandbox]:
+    """Open a shop whose service has failed an order of one picture in `a` and one of two in `b`, and still would."""
     shop, service = begin(inboxes=("a", "b"), api={"reads": "v3"})
     service.faults.add("create", "answer", times=None, status=503)
     shop.drop("lone.jpg", inbox="a/inbox")
     for number in (1, 2):
         shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number), inbox="b/inbox")
     shop.work(lambda: sorted(order.failures for order in shop.orders()) == [1, 1])
+    return shop, service
+
+
+@pytest.mark.parametrize("how", ["gone", "silent"])
+def test_a_lone_picture_on_a_share_that_is_away_is_not_waited_for_to_end_a_doubt(begin: Open, how: str) -> None:
+    shop, service = begin_with_failures_of_one_and_two(begin)
     take_away(shop, "a", how)
     lone, many = sorted(shop.orders(), key=lambda order: len(order.files))
     assert (len(lone.files), len(many.files)) == (1, 2)
@@ -251,12 +246,7 @@ def test_a_step_that_hangs_on_a_share_keeps_no_suspect_of_another_inbox_waiting(
 
 
 def test_a_suspect_of_many_and_a_lone_picture_do_not_wait_for_each_other_in_a_doubt(begin: Open) -> None:
-    shop, service = begin(inboxes=("a", "b"), api={"reads": "v3"})
-    service.faults.add("create", "answer", times=None, status=503)
-    shop.drop("lone.jpg", inbox="a/inbox")
-    for number in (1, 2):
-        shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number), inbox="b/inbox")
-    shop.work(lambda: sorted(order.failures for order in shop.orders()) == [1, 1])
+    shop, service = begin_with_failures_of_one_and_two(begin)
     for order in shop.orders():
         shop.journal.note(order, not_before=None, deaths=2 if len(order.files) == 2 else 0)
     service.faults.clear()
