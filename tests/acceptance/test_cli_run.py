@@ -194,7 +194,7 @@ def test_the_idle_daemon_carries_no_package_that_it_does_not_need() -> None:
         "import sys, watchfolder.console.cli, watchfolder.daemon; print(*{name.split('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
-    assert not {"rich", "flask", "PIL", "waitress", "prometheus_client"} & set(done.stdout.split())
+    assert not {"rich", "flask", "PIL", "waitress", "prometheus_client", "apprise"} & set(done.stdout.split())
 
 
 def test_the_picture_is_sent_as_it_was(studio: Studio, sandbox: Sandbox) -> None:

@@ -74,26 +74,6 @@ def test_a_port_that_is_taken_is_said_plainly(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "package", "extra"),
-    [(["sandbox"], "flask", "sandbox"), (["demo"], "PIL", "sandbox")],
-)
-def test_a_package_that_is_not_installed_is_named_with_its_extra(
-    tmp_path: Path, arguments: list[str], package: str, extra: str
-) -> None:
-    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('No module', name={package!r})\n")
-    done = subprocess.run(
-        command(*arguments),
-        env=environment(tmp_path, PYTHONPATH=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 78
-    assert done.stderr == f"{package} is not installed: pip install 'watchfolder[{extra}]'\n"
-
-
 def test_the_version_is_the_packages_own() -> None:
     done = subprocess.run(command("--version"), capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == f"watchfolder {watchfolder.__version__}\n"

@@ -18,8 +18,6 @@ from typing_extensions import override
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-pytest.importorskip("flask", reason="pip install 'watchfolder[web]'")
-
 DONE, USAGE, UNFINISHED, CONFIG = 0, 2, 75, 78
 
 

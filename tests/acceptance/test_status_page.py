@@ -14,7 +14,7 @@ from free_ports import free_port
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-pytest.importorskip("selenium", reason="pip install 'watchfolder[test]'")
+pytest.importorskip("selenium", reason="pip install -e '.[test]'")
 
 from browser import SECONDS, browser, require_browser
 from selenium.webdriver.common.by import By

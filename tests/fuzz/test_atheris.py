@@ -66,7 +66,7 @@ def test_a_fuzzer_finds_nothing_in_a_minute(tmp_path: Path, target: str, is_thor
     if not is_thorough:
         pytest.skip("a minute each: for make torture")
     if importlib.util.find_spec("atheris") is None:
-        pytest.skip("atheris is not installed: pip install 'watchfolder[fuzz]'")
+        pytest.skip("atheris is not installed: pip install -e '.[fuzz]'")
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for number, seed in enumerate(SEEDS[target]()):

@@ -24,7 +24,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from watchfolder import config
 from watchfolder.config import Config
-from watchfolder.console import settings
 from watchfolder.console import status as states
 from watchfolder.console.page import Page
 from watchfolder.journal import Journal
@@ -410,14 +409,6 @@ def test_an_address_that_is_taken_is_tried_again(tmp_path: Path, monkeypatch: py
         house.page.see(WELL)
         house.page.see(WELL)
         assert house.ask("/").status == 200
-
-
-def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    there: Callable[[str], object] = {"waitress": 1, "PIL": 1, "prometheus_client": 1}.get
-    monkeypatch.setattr("watchfolder.console.settings.find_spec", there)
-    with serve(tmp_path) as house:
-        fault = settings.page_fault(house.config())
-    assert fault == "http.listen: flask is missing for the status page: pip install 'watchfolder[web]'"
 
 
 def is_refused(port: int) -> bool:

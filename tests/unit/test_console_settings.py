@@ -52,12 +52,6 @@ def with_address(path: str, url: str) -> str:
     return path
 
 
-def test_messages_without_apprise_are_refused_with_what_to_install(write: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watchfolder.console.alarm.post.find_spec", lambda _name: None)
-    with pytest.raises(ConfigError, match=r"^notify: apprise is missing .*pip install 'watchfolder\[notify\]'$"):
-        settings.read_for_work(with_address(write, "ntfy://topic"), {"BIZMORI_API_KEY": "sk_0123456789abcdef"})
-
-
 def test_an_address_that_was_read_is_secret_from_then_on(write: str) -> None:
     url = "slack://T1JJ3T3L2C/A1BRTD4JDX/TIiajkdnlazkcOXrIdevi7FQ"
     settings.read_for_work(with_address(write, url), {"BIZMORI_API_KEY": "sk_0123456789abcdef"})

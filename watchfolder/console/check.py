@@ -16,7 +16,7 @@ from watchfolder.api import Pace, Service
 from watchfolder.config import Config, Inbox, WebhookSection
 from watchfolder.console import exit_codes
 from watchfolder.console.patience import answer_of
-from watchfolder.console.settings import notify_faults, page_fault, test_key_fault
+from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.console.usage import UnknownName
 from watchfolder.console.words import NOT_REGISTERED
 from watchfolder.disk import Place
@@ -54,7 +54,7 @@ def findings(config: Config, user: str | None) -> Iterator[Finding]:
     yield _key(config)
     yield from _alarm(config)
     if config.http.listen:
-        yield _page(config, config.http.listen)
+        yield Finding(f"status page: http://{config.http.listen}/")
     if config.webhook.public_url:
         yield _webhook(config.webhook)
     state = _state_dir(config.state_dir, user)
@@ -84,11 +84,6 @@ def _key(config: Config) -> Finding:
     if config.api.delivers_samples:
         return Finding("key: a test key: what is delivered are sample pictures, marked (TEST)")
     return Finding(f"key: a {config.api.kind} key, and no file of it that others can read")
-
-
-def _page(config: Config, listen: str) -> Finding:
-    fault = page_fault(config)
-    return Finding(fault, exit_codes.CONFIG) if fault else Finding(f"status page: http://{listen}/")
 
 
 def _webhook(webhook: WebhookSection) -> Finding:

@@ -16,7 +16,7 @@ import typer
 from watchfolder import __version__, config
 from watchfolder.console import exit_codes, logs, notify, receipts, settings, webhook
 from watchfolder.console.acting import act_as_owner_of
-from watchfolder.console.shell import ConfigFile, extra_needed, fail, in_words, prepare
+from watchfolder.console.shell import ConfigFile, fail, in_words, prepare
 from watchfolder.console.words import files
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable, redacted
@@ -235,8 +235,8 @@ def status(
     if as_json:
         typer.echo(states.as_json(state))
     elif as_metrics:
-        with extra_needed("web", "prometheus_client"):
-            from watchfolder.console import metrics
+        from watchfolder.console import metrics
+
         typer.echo(metrics.exposition(state), nl=False)
     else:
         from rich.console import Console
@@ -325,8 +325,8 @@ app.add_typer(notify.commands, name="notify")
 @app.command()
 def sandbox(*, port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8642) -> None:
     """Serve a stand-in for the service on this machine, until Ctrl-C."""
-    with extra_needed("sandbox", "flask", "waitress", "PIL"):
-        from watchfolder.sandbox import Sandbox
+    from watchfolder.sandbox import Sandbox
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Sandbox(port=port) as served:
@@ -356,9 +356,8 @@ and then, with a key that it takes:
 @app.command()
 def demo() -> None:
     """Show the whole way here: sandbox, sample pictures, one run."""
-    with extra_needed("sandbox", "flask", "waitress", "PIL"):
-        from watchfolder.console.demo import staged
     from watchfolder import daemon
+    from watchfolder.console.demo import staged
 
     has_bar = sys.stderr.isatty()
     logs.configure("text", logging.WARNING, {}, sys.stderr)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 
 from watchfolder import config
 from watchfolder.config import Config
@@ -10,7 +9,6 @@ from watchfolder.errors import ConfigError
 from watchfolder.events import keep_secret
 
 _TOKEN_LENGTH = 16
-_OF_THE_PAGE = ("flask", "waitress", "prometheus_client", "PIL")
 
 
 def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
@@ -25,9 +23,9 @@ def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
 
 
 def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
-    """Return the configuration for a run. Raises ConfigError, also for what is not allowed or not installed."""
+    """Return the configuration for a run. Raises ConfigError, also for what is not allowed."""
     found = read(path, environ)
-    faults = [*filter(None, [test_key_fault(found), page_fault(found)]), *notify_faults(found)]
+    faults = [*filter(None, [test_key_fault(found)]), *notify_faults(found)]
     if faults:
         raise ConfigError(*faults)
     return found
@@ -48,15 +46,6 @@ def _telling_parts(url: str) -> list[str]:
     """
     parts = re.split(r"[/:@?&=#]", re.sub(r"^https?://[^/@]+(?=/|$)", "", url))
     return [url, *(part for part in parts if len(part) >= _TOKEN_LENGTH)]
-
-
-def page_fault(found: Config) -> str | None:
-    if not found.http.listen:
-        return None
-    missing = [package for package in _OF_THE_PAGE if find_spec(package) is None]
-    if not missing:
-        return None
-    return f"http.listen: {' and '.join(missing)} is missing for the status page: pip install 'watchfolder[web]'"
 
 
 def test_key_fault(found: Config) -> str | None:

@@ -47,16 +47,6 @@ def in_words(prefix: str = "") -> Iterator[None]:
         fail(error.reason, exit_codes.UNFINISHED, prefix)
 
 
-@contextmanager
-def extra_needed(extra: str, *packages: str) -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name not in packages:
-            raise
-        fail(f"{error.name} is not installed: pip install 'watchfolder[{extra}]'", exit_codes.CONFIG)
-
-
 def fail(text: str, code: int, prefix: str = "") -> NoReturn:
     warn(text, prefix)
     raise typer.Exit(code)

@@ -2,8 +2,7 @@
 # ruff: noqa: PLC0415 - apprise takes half a second and 20 MB, which a daemon without it should not pay
 
 import logging
-from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -18,9 +17,12 @@ _TOO_TALKATIVE = ("apprise", "urllib3", "requests_oauthlib")  # their lines quot
 
 def faults(addresses: Sequence[SecretStr]) -> list[str]:
     """Say which addresses cannot be used, by their place in the configuration: they hold tokens and are not shown."""
-    if addresses and find_spec("apprise") is None:
-        return ["notify: apprise is missing for messages: pip install 'watchfolder[notify]'"]
-    return list(_unusable(addresses))
+    return [
+        f"{label(number, address).replace(' ', ': ', 1)}: this is no address that apprise knows, or a part of "
+        "it is missing (it is not shown here): see https://github.com/caronc/apprise/wiki"
+        for number, address in enumerate(addresses)
+        if not len(_loaded(address))
+    ]
 
 
 def label(number: int, address: SecretStr) -> str:
@@ -47,15 +49,6 @@ class Post:
             )
         except Exception:  # noqa: BLE001 - of a hundred foreign programs; its text may quote the address
             return False
-
-
-def _unusable(addresses: Sequence[SecretStr]) -> Iterator[str]:
-    for number, address in enumerate(addresses):
-        if not len(_loaded(address)):
-            yield (
-                f"{label(number, address).replace(' ', ': ', 1)}: this is no address that apprise knows, or a part of "
-                "it is missing (it is not shown here): see https://github.com/caronc/apprise/wiki"
-            )
 
 
 def _loaded(address: SecretStr) -> "Apprise":
