@@ -845,3 +845,15 @@ def test_what_fails_while_the_inbox_is_said_to_be_back_closes_it_again(
     shop.intake.reopen(2.0)
     assert shop.intake.is_open
     assert [fact["reason"] for fact in told(caplog, "inbox.waits")] == ["the first", "the second"]
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(0.0, ["mine"]), (86_400.0, ["card", "day 1", "mine"])])
+def test_an_emptied_folder_goes_when_its_time_has_come(build: Build, seconds: float, left: list[str]) -> None:
+    shop = build(empty_folder_seconds=seconds)
+    shop.drop("card/day 1/a.jpg")
+    (shop.top / "inbox/mine").mkdir()
+    shop.look(0.0)
+    shop.look(5.0)
+    assert names(shop) == ["card/day 1/a.jpg"]
+    folders = (shop.top / "inbox").rglob("[!.]*")
+    assert sorted(path.name for path in folders if path.is_dir() and ".watchfolder" not in path.parts) == left

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,10 +154,11 @@ def open_studio(tmp_path: Path) -> Iterator[Open]:
     opened: list[Studio] = []
 
     def open_one(**settings: object) -> Studio:
-        opened.append(Studio(tmp_path / f"studio {len(opened)}", **settings))
+        top = tmp_path / f"studio {len(opened)}"
+        top.mkdir()
+        opened.append(Studio(top, **settings))
         return opened[-1]
 
-    (tmp_path / "studio 0").mkdir()
     yield open_one
     for studio in opened:
         studio.journal.close()
@@ -295,6 +297,24 @@ def test_the_deliveries_of_a_test_key_say_so_and_the_originals_are_set_apart(stu
     assert studio.files("outbox") == {"sub/a (TEST).jpg": PROTECTED}
     assert studio.files("quarantine") == {"test/sub/a.jpg": ORIGINAL}
     assert studio.files("originals") == {}
+
+
+def test_what_is_delivered_keeps_the_originals_time_unless_told_otherwise(open_studio: Open) -> None:
+    kept, new = open_studio(), open_studio(delivered_time="now")
+    began = time.time()
+    for studio in (kept, new):
+        studio.completed("a.jpg")
+        studio.finish()
+    assert (kept.top / "outbox/a.jpg").stat().st_mtime_ns == 10**18
+    assert (new.top / "outbox/a.jpg").stat().st_mtime >= began - 1  # a file system's clock is coarse
+
+
+def test_a_time_that_no_file_can_have_keeps_no_picture_from_its_outbox(studio: Studio) -> None:
+    order = studio.completed("a.jpg")
+    order = studio.journal.note(order.with_file(0, mtime_ns=2**63))
+    part = studio.received(order, pouring(PROTECTED)).files[0].part
+    assert part is not None
+    assert (studio.top / "outbox" / part).read_bytes() == PROTECTED
 
 
 def test_originals_are_deleted_where_that_is_configured(open_studio: Open) -> None:

@@ -5,7 +5,7 @@ import fcntl
 import os
 from collections.abc import Callable, Collection, Iterator
 
-from watchfolder.disk.moves import publish_new, write_all
+from watchfolder.disk.moves import publish_new, set_times, write_all
 from watchfolder.disk.places import (
     Place,
     create_in,
@@ -60,9 +60,10 @@ def write_new(place: Place, data: bytes, *, owner: str) -> None:
 
 
 @contextlib.contextmanager
-def new_file(place: Place) -> Iterator[Callable[[bytes], None]]:
+def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[bytes], None]]:
     """Give a function that appends to a new file; when the block ends, file and name are synced.
 
+    The file gets `mtime_ns` (since the epoch) as its modification time where the file system can hold it; None: now.
     The caller removes the file when the block raised.
     """
     descriptor = create_new(place)
@@ -73,6 +74,8 @@ def new_file(place: Place) -> Iterator[Callable[[bytes], None]]:
                 write_all(descriptor, block)
 
         yield write
+        if mtime_ns is not None:
+            set_times(descriptor, mtime_ns, mtime_ns)
         with translated(place.path):
             os.fsync(descriptor)
     finally:

@@ -331,8 +331,14 @@ def _copy(source: Place, part: Place) -> None:
         for name in _attributes(reader.fileno()):
             with contextlib.suppress(OSError):  # the other file system may not know them: kept where possible
                 os.setxattr(writer.fileno(), name, os.getxattr(reader.fileno(), name))
-        os.utime(writer.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+        set_times(writer.fileno(), status.st_atime_ns, status.st_mtime_ns)
         os.fsync(writer.fileno())
+
+
+def set_times(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
+    """Give a file these times, as nearly as its file system can hold them; where it can not, it keeps its own."""
+    with contextlib.suppress(OSError, OverflowError):
+        os.utime(descriptor, ns=(atime_ns, mtime_ns))
 
 
 def _attributes(descriptor: int) -> list[str]:

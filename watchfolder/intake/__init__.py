@@ -67,7 +67,7 @@ class Intake:
         self._quiet: dict[str, float] = {}  # names whose time has come, oldest first, and when that was
         self._new = 0  # files that the brake has not been told of
         self._must_wait = False  # for the pipeline, which will wake us: what is settled cannot be taken yet
-        self._emptied = Emptied(inbox.path)
+        self._emptied = Emptied(inbox.path, inbox.empty_folder_seconds)
         self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
         self._scan_at = 0.0
         self._reasons_at = 0.0
@@ -381,6 +381,7 @@ class Intake:
                 due = sighting.hinder(now)
                 self._put_off(file.name, Decision(Answer.STAY, hindrance, due, is_warning=True))
         self._emptied.note({os.path.dirname(file.name) for file in ready} - {""})
+        self._emptied.remove()
         for order in orders:
             self._desk.admit(order)
         moved = {file.name for order in orders for file in order.files}

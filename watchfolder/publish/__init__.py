@@ -84,7 +84,7 @@ class Publisher:
         """
         part = disk.hidden_part(self.inbox.outbox, self._journal.instance)
         try:
-            return receive(file.sha256, part, fetch)
+            return receive(file.sha256, part, fetch, file.mtime_ns if self.inbox.delivered_time == "original" else None)
         except FileNotFoundError:
             self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
             raise

@@ -31,17 +31,17 @@ class Received:
         disk.remove(self.part, durable=False)
 
 
-def receive(sent_sha256: str | None, part: Place, fetch: Fetch) -> Received:
+def receive(sent_sha256: str | None, part: Place, fetch: Fetch, mtime_ns: int | None = None) -> Received:
     """Download one result into `part`. Raises OwnTrouble when what came is not the whole protected picture."""
-    size, digest = _download(part, fetch)
+    size, digest = _download(part, fetch, mtime_ns)
     if digest == sent_sha256:
         raise OwnTrouble("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
     return Received(part, size, digest, _format_of(part, size))
 
 
-def _download(part: Place, fetch: Fetch) -> tuple[int, str]:
+def _download(part: Place, fetch: Fetch, mtime_ns: int | None) -> tuple[int, str]:
     digest = hashlib.sha256()
-    with disk.new_file(part) as sink:
+    with disk.new_file(part, mtime_ns) as sink:
 
         def write(block: bytes) -> None:
             digest.update(block)
