@@ -23,7 +23,7 @@ from cli_studio import Studio, files_in, wait_until
 from free_ports import free_port
 from typing_extensions import override
 
-from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox import Options, Sandbox
 from watchfolder.sandbox.pictures import sample
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -251,8 +251,8 @@ class Journeys:
 @contextlib.contextmanager
 def journeys(tmp_path: Path, kind: str) -> Iterator[Journeys]:
     key = KEYS[kind]
-    options = {"processing_seconds": 0.3, "test_processing_seconds": 0.3, "look_seconds": 0}
-    with Sandbox(keys=[key], **options) as sandbox:  # type: ignore[arg-type] # floats all
+    quick = Options(keys=[key], processing_seconds=0.3, test_processing_seconds=0.3, look_seconds=0, test_samples=True)
+    with Sandbox(**vars(quick)) as sandbox:
         studio = Program(tmp_path, sandbox.url, environment={"BIZMORI_API_KEY": key})
         studio.configure({"blocked_probe_seconds": 1})
         port = free_port()

@@ -131,7 +131,7 @@ def test_originals_are_deleted_where_so_configured_but_only_after_delivery(begin
 
 
 def test_a_test_key_delivers_marked_samples_and_gives_the_originals_back(begin: Open) -> None:
-    shop, service = begin({"test_processing_seconds": 0.0}, api={"key": "sk_test_x"})
+    shop, service = begin({"test_processing_seconds": 0.0, "test_samples": True}, api={"key": "sk_test_x"})
     shop.drop("a.jpg")
     shop.to_the_end()
     assert shop.files("outbox") == ["a (TEST).jpg"]
@@ -589,7 +589,8 @@ def test_a_probe_that_comes_a_moment_too_early_is_made_a_moment_later(begin: Ope
 
 def test_another_accounts_order_waits_for_its_own_key_while_the_others_go_on(begin: Open) -> None:
     mine = {"sk_mine": "me"}
-    shop, service = begin({"keys": mine, "processing_seconds": 0.3, "look_seconds": 0}, api={"key": "sk_mine"})
+    told = {"dialect": "v2", "keys": mine}  # which alone says whose an order is
+    shop, service = begin(told | {"processing_seconds": 0.3, "look_seconds": 0}, api={"key": "sk_mine"})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     service.keys = {"sk_mine": "somebody else"}
@@ -610,7 +611,8 @@ def test_another_accounts_order_waits_for_its_own_key_while_the_others_go_on(beg
 
 
 def test_another_accounts_orders_are_proof_that_the_key_itself_is_accepted(begin: Open) -> None:
-    shop, service = begin({"keys": ["sk_mine"], "processing_seconds": 0.3, "look_seconds": 0}, api={"key": "sk_mine"})
+    told = {"dialect": "v2", "keys": ["sk_mine"]}  # which alone says whose an order is
+    shop, service = begin(told | {"processing_seconds": 0.3, "look_seconds": 0}, api={"key": "sk_mine"})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     service.keys = ["sk_other"]

@@ -1,5 +1,6 @@
 """The stand-in service answers as contract.md says, and writes down who did not ask as it says."""
 
+import contextlib
 import io
 import time
 import uuid
@@ -189,13 +190,35 @@ def test_keys_that_are_not_let_in(client: Client, sandbox: Sandbox, headers: dic
     assert answer(client.call("GET", "/api/v2/orders", headers=headers)) == (401, code)
 
 
-def test_another_accounts_order_is_not_shown(client: Client, sandbox: Sandbox) -> None:
-    order = client.created()
-    headers = {"Authorization": "Bearer sk_another"}
-    assert answer(client.call("GET", f"/api/v2/orders/{order['orderId']}", headers=headers)) == (403, "ORDER_NOT_OWNER")
+@pytest.mark.parametrize("key", ["sk_another", "sk_test_sandbox_0123456789abcdef"])
+def test_anothers_order_is_unknown_to_v3_and_only_v2_says_whose_it_is(
+    client: Client, sandbox: Sandbox, key: str
+) -> None:
+    sandbox.keys = {sandbox.key: "ours", sandbox.test_key: "ours", "sk_another": "theirs"}
+    order = f"orders/{client.confirmed()}"
+    with contextlib.closing(Client(sandbox, key)) as other:
+        for path in (order, f"{order}/download"):
+            assert answer(other.call("GET", f"/api/v3/{path}")) == (404, "ORDER_NOT_FOUND")
+            assert answer(other.call("GET", f"/api/v2/{path}")) == (403, "ORDER_NOT_OWNER")
+        assert answer(other.call("POST", f"/api/v2/{order}/refresh-urls")) == (403, "ORDER_NOT_OWNER")
+        assert data(other.call("GET", "/api/v2/orders"))["orders"] == []
 
-    sandbox.keys = {"sk_another": sandbox.key}  # a second key of the first account
-    assert client.call("GET", f"/api/v2/orders/{order['orderId']}", headers=headers).ok
+
+@VERSIONS
+def test_a_second_key_of_the_account_sees_its_orders(client: Client, sandbox: Sandbox, version: str) -> None:
+    sandbox.keys = {sandbox.key: "ours", "sk_second": "ours"}
+    order_id = client.confirmed()
+    with contextlib.closing(Client(sandbox, "sk_second")) as second:
+        assert second.status(order_id, version)["status"] == "complete"
+
+
+def test_a_test_keys_order_is_shown_to_no_other_key(tester: Client, sandbox: Sandbox) -> None:
+    sandbox.keys = dict.fromkeys([sandbox.key, sandbox.test_key, "sk_test_second"], "ours")
+    order_id = tester.confirmed()
+    for key in (sandbox.key, "sk_test_second"):
+        with contextlib.closing(Client(sandbox, key)) as other:
+            assert answer(other.call("GET", f"/api/v3/orders/{order_id}")) == (404, "ORDER_NOT_FOUND")
+            assert answer(other.call("GET", f"/api/v2/orders/{order_id}")) == (403, "ORDER_NOT_OWNER")
 
 
 def test_more_requests_than_the_plan_allows_in_any_minute_are_refused(client: Client, sandbox: Sandbox) -> None:
@@ -313,7 +336,20 @@ def test_an_unknown_path_is_a_sin_and_no_json(client: Client, sandbox: Sandbox) 
     assert len(sandbox.sins) == 1
 
 
+def test_a_test_keys_order_has_no_files_but_a_zip_that_is_a_sample(tester: Client, sandbox: Sandbox) -> None:
+    order_id = tester.confirmed("a.jpg")
+    assert tester.status(order_id, "v3")["result"] == {"outputFiles": []}
+    link = data(tester.link(order_id, "v3"))
+    assert link["files"] == []
+    assert link["archiveUrl"].startswith(f"{sandbox.url}/api/v2/test-samples/")
+    answered = tester.get(link["archiveUrl"])
+    assert answered.headers["Content-Type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answered.content)) as archive:
+        assert archive.namelist() == ["sample.jpg"]
+
+
 def test_a_test_key_walks_the_whole_way_only_with_v3_and_gets_a_sample(tester: Client, sandbox: Sandbox) -> None:
+    sandbox.test_samples = True
     order = tester.created("a.jpg")
     url = order["files"][0]["uploadUrl"]
     assert url.startswith(f"{sandbox.url}/api/v2/test-uploads/")

@@ -37,6 +37,28 @@ def test_an_answer_that_hides_the_work_done(client: Client, sandbox: Sandbox) ->
     assert len(sandbox.orders) == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [("ORDER_TIMEOUT", "처리 시간이 초과되었습니다."), ("SOMETHING_NEW", "요청을 처리할 수 없습니다.")],
+)
+def test_an_order_is_made_to_fail_with_a_code_and_its_sentence(
+    client: Client, sandbox: Sandbox, code: str, sentence: str
+) -> None:
+    sandbox.faults.add("confirm", "fail", code=code)
+    failed, next_one = client.confirmed(), client.confirmed()
+    for version in ("v2", "v3"):
+        order = client.status(failed, version)
+        assert (order["status"], order["errors"]) == ("failed", {"errorCode": code, "errorMessage": sentence})
+    assert client.status(next_one)["status"] == "complete"
+    assert (sandbox.paid, sandbox.paid_failed) == (2, 1)
+
+
+def test_an_order_is_made_to_fail_without_a_word(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.add("confirm", "fail")
+    order = client.status(client.confirmed(), "v3")
+    assert (order["status"], order["errors"]) == ("failed", None)
+
+
 def test_a_fault_befalls_the_requests_it_is_meant_for(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.add("list", "answer", nth=2, times=2)
     statuses = [client.call("GET", "/api/v2/orders").status_code for _ in range(5)]

@@ -97,7 +97,7 @@ class Sandbox(Options):
         app = Flask("watchfolder.sandbox", static_folder=None)
         service = Service(self._state, self._storage)
         app.register_blueprint(service.blueprint())
-        app.register_blueprint(Webhooks(self._state, self._courier, service.account).blueprint(service.admit))
+        app.register_blueprint(Webhooks(self._state, self._courier, service.caller).blueprint(service.admit))
         app.register_blueprint(self._storage.blueprint())
         app.register_blueprint(admin_blueprint(self.reset, self.record, self.faults, self._state))
         app.register_error_handler(Refusal, refuse)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+from watchfolder.sandbox.failures import failure_of
 from watchfolder.sandbox.faults import PUSH, Fault, Faults
 from watchfolder.sandbox.state import SandboxOrder, State, Webhook, now
 from watchfolder.sandbox.storage import Storage
@@ -25,7 +26,6 @@ _SIDE_BY_SIDE = 8
 _A_HAIR_SECONDS = 0.01
 _SUCCESS = range(200, 300)
 _LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
-_FAILURE = {"errorCode": "PROCESSING_ERROR", "errorMessage": "The file could not be processed."}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Courier:
             webhooks = [
                 webhook
                 for webhook in self._state.webhooks.values()
-                if webhook.account == order.account and webhook.is_test == order.is_test
+                if webhook.account == order.caller.account and webhook.is_test == order.is_test
             ]
         if order.status == "inProgress":  # the two clocks differ by a hair
             self._in(_A_HAIR_SECONDS, lambda: self._tell(order))
@@ -132,7 +132,7 @@ class Courier:
             link = None if order.is_test else self._storage.archive_link(order)
             data |= {"completedAt": at, "fileCount": len(order.files), "downloadUrl": link}
         else:
-            data |= {"failedAt": at, **_FAILURE}
+            data |= {"failedAt": at, "errorCode": None, "errorMessage": None, **(failure_of(order) or {})}
         body = json.dumps({"eventId": event_id, "eventType": event_type, "occurredAt": at, "data": data}).encode()
         secret = webhook.secret if fault is None or fault.does != "wrong_signature" else "whsec_of_somebody_else"
         signature = hmac.digest(secret.encode(), body, "sha256").hex()

@@ -34,6 +34,9 @@ class Call(Protocol):
     def lose(self) -> None:
         """Forget the bytes that this request uploaded."""
 
+    def fail(self, code: str) -> None:
+        """Have the order that this request confirms fail with `code`; none: the service tells none."""
+
     def trap(self) -> str:
         """Return a URL that nobody should follow a redirect to."""
 
@@ -250,6 +253,11 @@ def _lose(_fault: Fault, call: Call) -> Response:
     return response
 
 
+def _fail(fault: Fault, call: Call) -> Response:
+    call.fail(fault.code)
+    return call.work()
+
+
 def _replaced(response: Response, body: bytes) -> Response:
     response.close()
     return Response(body, response.status, mimetype=response.mimetype)
@@ -280,6 +288,7 @@ ACTIONS: Mapping[str, Callable[[Fault, Call], Response]] = {
     "another_picture": _another_picture,
     "same_bytes": _same_bytes,
     "lose": _lose,  # an upload is answered well, its bytes are gone
+    "fail": _fail,  # a confirm is answered well and paid, its order fails with this code
 }
 PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
 PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")

@@ -98,6 +98,9 @@ class _Call:
         if file:
             file.is_uploaded = False
 
+    def fail(self, code: str) -> None:
+        self._environ["sandbox.failure"] = code
+
     def trap(self) -> str:
         return self._storage.base_url + _TRAP
 

@@ -2,12 +2,20 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 KEY = "sk_sandbox_0123456789abcdef"
 TEST_KEY = "sk_test_sandbox_0123456789abcdef"
 
 Dialect = Literal["both", "v2", "v3"]
+
+
+class Caller(NamedTuple):
+    """Who asks: an account with one of its keys."""
+
+    account: str
+    owner: str  # of orders: the account, with a live key; a test key sees its own alone
+    is_test: bool
 
 
 @dataclass(kw_only=True)
@@ -17,6 +25,7 @@ class Options:
     processing_seconds: float = 1.0  # from confirm to complete or failed
     processing_spread_seconds: float = 0.0  # by chance it takes up to so much longer
     test_processing_seconds: float = 5.0  # the same for orders of a test key
+    test_samples: bool = False  # a test key's order has a sample for each file; else nothing but a ZIP
     link_seconds: float = 3600.0  # validity of presigned links
     retention_days: float | None = 7.0  # then the order is expired; None: unknown to the service, kept
     requests_per_minute: int = 0  # of one account, in any minute; 0 = no limit
@@ -32,14 +41,15 @@ class Options:
     # None: any key that begins with sk_, each of its own account.
     keys: Mapping[str, str] | Collection[str] | None = field(default=None, repr=False)
 
-    def account_of(self, key: str) -> str | None:
-        """Return whose key it is, None for a key that is not let in."""
+    def caller_of(self, key: str) -> Caller | None:
+        """Return who asks with this key, None for a key that is not let in."""
         if self.keys is None:
-            return key
-        if isinstance(self.keys, Mapping):
-            return self.keys.get(key)
-        return "the account" if key in self.keys else None
-
-
-def is_test_key(key: str) -> bool:
-    return key.startswith("sk_test_")
+            account: str | None = key
+        elif isinstance(self.keys, Mapping):
+            account = self.keys.get(key)
+        else:
+            account = "the account" if key in self.keys else None
+        if account is None:
+            return None
+        is_test = key.startswith("sk_test_")
+        return Caller(account, key if is_test else account, is_test)

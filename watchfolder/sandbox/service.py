@@ -7,8 +7,9 @@ from typing import Any, NoReturn, cast
 from flask import Blueprint, Response, jsonify, request
 
 from watchfolder.sandbox.demands import Breach, breaches_of_confirm, breaches_of_create
-from watchfolder.sandbox.options import is_test_key
-from watchfolder.sandbox.state import Refusal, SandboxOrder, State
+from watchfolder.sandbox.failures import failure_of
+from watchfolder.sandbox.options import Caller
+from watchfolder.sandbox.state import InputFile, Refusal, SandboxOrder, State
 from watchfolder.sandbox.storage import Storage
 
 _STATUSES = ("pending", "inProgress", "complete", "failed", "expired")
@@ -40,7 +41,7 @@ class Service:
     # Precedence: who asks, how often, whether the endpoint is served at all; only then the request itself.
 
     def admit(self) -> tuple[Response, int] | Response | None:
-        self._state.admit(self.account())
+        self._state.admit(self.caller().account)
         version, operation = (request.view_args or {}).get("version"), str(request.endpoint).rpartition(".")[2]
         if version == "v3" and self._state.options.dialect == "v2":
             return Response("<html><body><h1>404 Not Found</h1></body></html>", 404, mimetype="text/html")
@@ -51,7 +52,7 @@ class Service:
             return retired, 410
         return None
 
-    def account(self) -> str:
+    def caller(self) -> Caller:
         authorization = request.headers.get("Authorization")
         if authorization is None:
             self._sin("no Authorization header")
@@ -59,16 +60,16 @@ class Service:
         scheme, _, key = authorization.partition(" ")
         if scheme != "Bearer" or not key.startswith("sk_"):
             raise Refusal(401, "AUTH_TOKEN_INVALID_FORMAT")
-        account = self._state.options.account_of(key)
-        if account is None:
+        caller = self._state.options.caller_of(key)
+        if caller is None:
             raise Refusal(401, "AUTH_TOKEN_INVALID")
-        return account
+        return caller
 
     def _create(self) -> tuple[Response, int]:
         body = self._body(breaches_of_create)
-        account, files = self.account(), cast("list[dict[str, str]]", body["files"])
+        caller, files = self.caller(), cast("list[dict[str, str]]", body["files"])
         with self._state.lock:
-            key = account, str(body["idempotencyKey"])
+            key = caller.owner, str(body["idempotencyKey"])
             order = self._state.created.get(key)
             if key in self._state.confirms or (order is not None and order.body != body):
                 self._conflict("the idempotency key of another body")
@@ -76,23 +77,22 @@ class Service:
                 return _data(self._created(order)), 201
             if any("originalFileUrl" in file for file in files):
                 raise Refusal(400, "INVALID_PARAMETER")  # URL mode: this stand-in reaches out to nobody
-            is_test = is_test_key(request.headers["Authorization"].removeprefix("Bearer "))
-            if not is_test:
+            if not caller.is_test:
                 self._state.ask_credits(len(files))
-            order = self._state.create(account, body, [file["fileName"] for file in files], is_test=is_test)
+            order = self._state.create(caller, body, [file["fileName"] for file in files])
         return _data(self._created(order)), 201
 
     def _confirm(self) -> Response:
         body = self._body(breaches_of_confirm)
-        key, account = str(body["idempotencyKey"]), self.account()
+        key, owner = str(body["idempotencyKey"]), self.caller().owner
         with self._state.lock:
-            earlier = self._state.confirms.get((account, key))
-            if (account, key) in self._state.created or (earlier and earlier.order_id != body["orderId"]):
+            earlier = self._state.confirms.get((owner, key))
+            if (owner, key) in self._state.created or (earlier and earlier.order_id != body["orderId"]):
                 self._conflict("the idempotency key of another call")
             order = self._order(str(body["orderId"]))
             if earlier is None:
                 self._refuse_confirm(order)
-                self._state.confirm(order, key)
+                self._state.confirm(order, key, request.environ.get("sandbox.failure"))
         return _data({"orderId": order.order_id, "status": order.status})
 
     def _refuse_confirm(self, order: SandboxOrder) -> None:
@@ -120,11 +120,11 @@ class Service:
         return _data({"orderId": order_id, "files": self._created(order)["files"]})
 
     def _status(self, version: str, order_id: str) -> Response:
-        order = self._order(order_id)
+        order = self._order(order_id, version)
         return _data(_summary(order) if version == "v2" else self._details(order))
 
     def _link(self, version: str, order_id: str) -> Response:
-        order = self._order(order_id)
+        order = self._order(order_id, version)
         refusals = {"failed": "ORDER_ALREADY_FAILED", "expired": "ORDER_EXPIRED", "complete": ""}
         refusal = refusals.get(order.status, "ORDER_NOT_COMPLETED")
         if refusal:
@@ -132,11 +132,11 @@ class Service:
         if version == "v2" and order.is_test:
             raise Refusal(404, "PROCESSED_FILE_NOT_FOUND")
         options, archive = self._state.options, self._storage.archive_link(order)
-        results = [self._storage.result_link(order, file) for file in order.files]
+        results = [self._storage.result_link(order, file) for file in self._results(order)]
         if version == "v3":
             files = [
                 {"fileId": _output_id(file.file_id), "downloadUrl": link}
-                for file, link in zip(order.files, results, strict=True)
+                for file, link in zip(self._results(order), results, strict=True)
             ]
             return _data(
                 {"archiveUrl": archive, "files": files, "expiresInSeconds": _whole(min(3600, options.link_seconds))}
@@ -151,9 +151,9 @@ class Service:
         status, keyword, kind = (request.args.get(name, "") for name in ("status", "keyword", "type"))
         if (status and status not in _STATUSES) or request.args.keys() - {"page", "limit", "status", "keyword", "type"}:
             self._breach("INVALID_PARAMETER", "an unknown status or parameter")
-        account = self.account()
+        owner = self.caller().owner
         with self._state.lock:
-            orders = [order for order in reversed(self._state.orders.values()) if order.account == account]
+            orders = [order for order in reversed(self._state.orders.values()) if order.caller.owner == owner]
         found = [
             order
             for order in orders
@@ -177,13 +177,14 @@ class Service:
             self._breach("INVALID_PARAMETER", f"{name} is not from 1 to {most}")
         return number
 
-    def _order(self, order_id: str) -> SandboxOrder:
-        account = self.account()
+    def _order(self, order_id: str, version: str = "v2") -> SandboxOrder:
+        """Only v2 tells an order of another account, or of the other kind of key, from one that never was."""
         with self._state.lock:
             order = self._state.orders.get(order_id)
-        if order is None:
+        is_owners = order is not None and order.caller.owner == self.caller().owner
+        if order is None or (version == "v3" and not is_owners):
             raise Refusal(404, "ORDER_NOT_FOUND")
-        if order.account != account:
+        if not is_owners:
             raise Refusal(403, "ORDER_NOT_OWNER")
         return order
 
@@ -209,6 +210,10 @@ class Service:
     def _sin(self, text: str) -> None:
         self._state.sin(f"{str(request.endpoint).rpartition('.')[2]} {request.path}: {text}")
 
+    def _results(self, order: SandboxOrder) -> list[InputFile]:
+        """Return the files that have a result. A test order that is complete may have none."""
+        return order.files if not order.is_test or self._state.options.test_samples else []
+
     def _created(self, order: SandboxOrder) -> dict[str, object]:
         status = order.status
         files = [
@@ -228,7 +233,7 @@ class Service:
         ]
         outputs = [
             {"fileId": _output_id(file.file_id), "fileName": file.name, "inputFileId": str(file.file_id)}
-            for file in order.files
+            for file in self._results(order)
         ]
         return summary | {
             "channel": "api",
@@ -242,7 +247,6 @@ class Service:
 
 def _summary(order: SandboxOrder) -> dict[str, object]:
     status = order.status
-    failure = {"errorCode": "PROCESSING_ERROR", "errorMessage": "The file could not be processed."}
     return {
         "type": "antiAi",
         "orderId": order.order_id,
@@ -251,7 +255,7 @@ def _summary(order: SandboxOrder) -> dict[str, object]:
         "createdAt": _instant(order.created_at),
         "updatedAt": _instant(order.updated_at),
         "expiresAt": _instant(order.expires_at) if order.expires_at else None,
-        "errors": failure if status == "failed" else None,
+        "errors": failure_of(order) if status == "failed" else None,
     }
 
 

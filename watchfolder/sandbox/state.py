@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchfolder.sandbox.options import Options
+from watchfolder.sandbox.options import Caller, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PROCESSING_ERROR = "PROCESSING_ERROR"
 _REQUESTS_KEPT = 200_000
 _TOLERANCE = 0.1  # of look_seconds: what scheduling and the network may take off a client's second
 
@@ -50,8 +51,7 @@ class SandboxOrder:
     """An order as the service keeps it."""
 
     order_id: str
-    account: str
-    is_test: bool
+    caller: Caller
     idempotency_key: str
     body: object
     name: str
@@ -62,7 +62,12 @@ class SandboxOrder:
     retention_days: float | None
     confirmed_at: datetime | None = None
     confirm_key: str | None = None
-    is_doomed: bool = False
+    failure: str | None = None  # the code that it fails with, whatever its files are; empty: none is told
+    token: str = field(default_factory=lambda: secrets.token_hex(16))  # of a test order's ZIP
+
+    @property
+    def is_test(self) -> bool:
+        return self.caller.is_test
 
     @property
     def is_confirmed(self) -> bool:
@@ -70,9 +75,13 @@ class SandboxOrder:
 
     @property
     def will_fail(self) -> bool:
-        return self.is_doomed or any(
+        return self.failure is not None or any(
             Path(file.name).stem.endswith("_fail") or not file.is_picture for file in self.files
         )
+
+    @property
+    def failure_code(self) -> str:
+        return PROCESSING_ERROR if self.failure is None else self.failure
 
     @property
     def expires_at(self) -> datetime | None:
@@ -141,7 +150,7 @@ class State:
     def reset(self) -> None:
         with self.lock:
             self.orders: dict[str, SandboxOrder] = {}
-            self.created: dict[tuple[str, str], SandboxOrder] = {}  # by account and idempotency key
+            self.created: dict[tuple[str, str], SandboxOrder] = {}  # by owner and idempotency key
             self.confirms: dict[tuple[str, str], SandboxOrder] = {}
             self.webhooks: dict[int, Webhook] = {}
             self.sins: list[str] = []
@@ -173,36 +182,35 @@ class State:
             if since < self.options.look_seconds * (1 - _TOLERANCE):
                 self.sin(f"status {order_id}: looked at twice within {since:.2f} s")
 
-    def create(self, account: str, body: dict[str, object], names: list[str], *, is_test: bool) -> SandboxOrder:
+    def create(self, caller: Caller, body: dict[str, object], names: list[str]) -> SandboxOrder:
         options = self.options
         choices, key, name = body.get("options"), str(body["idempotencyKey"]), body.get("orderName")
         order = SandboxOrder(
             order_id=str(next(self._ids)),
-            account=account,
-            is_test=is_test,
+            caller=caller,
             idempotency_key=key,
             body=body,
             name=str(name) if name is not None else f"anti-ai {now():%Y-%m-%d}",
             strength=str(choices.get("strength", "high")) if isinstance(choices, dict) else "high",
             files=[InputFile(number, name, next(self._file_ids)) for number, name in enumerate(names)],
             created_at=now(),
-            processing_seconds=options.test_processing_seconds if is_test else _by_chance(options),
+            processing_seconds=options.test_processing_seconds if caller.is_test else _by_chance(options),
             retention_days=options.retention_days,
         )
         self.orders[order.order_id] = order
-        self.created[account, key] = order
+        self.created[caller.owner, key] = order
         return order
 
-    def confirm(self, order: SandboxOrder, key: str) -> None:
-        """Start processing, and take the credits: from here on the order counts as paid."""
+    def confirm(self, order: SandboxOrder, key: str, failure: str | None = None) -> None:
+        """Start processing, and take the credits: from here on the order counts as paid, with a `failure` as well."""
         if not order.is_test:
             self.ask_credits(len(order.files))
             if self.options.credits_left is not None:
                 self.options.credits_left -= len(order.files)
             self.paid_files.update(file.sha256 for file in order.files)
         order.confirmed_at, order.confirm_key = now(), key
-        order.is_doomed = self.options.fails_everything
-        self.confirms[order.account, key] = order
+        order.failure = PROCESSING_ERROR if failure is None and self.options.fails_everything else failure
+        self.confirms[order.caller.owner, key] = order
         self.on_confirm(order)
 
     def forget(self, order_id: str) -> None:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import io
 import secrets
 import threading
 import zipfile
@@ -70,6 +71,7 @@ class Storage:
             ("PUT", "/api/v2/test-uploads/<token>", "upload", self._test_upload),
             ("GET", "/storage/output/<order_id>/<int:number>/<name>", "fetch", self._fetch),
             ("GET", "/storage/output/<order_id>/archive.zip", "fetch", self._fetch_archive),
+            ("GET", "/api/v2/test-samples/<token>", "fetch", self._fetch_sample),
         ]
         for number, (method, path, operation, view) in enumerate(rules):
             endpoint = f"{operation}_{number}"
@@ -83,9 +85,13 @@ class Storage:
         return self._signed("PUT", f"/storage/input/{order.order_id}/{file.number}/{quote(file.name)}")
 
     def result_link(self, order: SandboxOrder, file: InputFile) -> str:
+        if order.is_test:
+            return self._signed("GET", f"/api/v2/test-samples/{file.token}")
         return self._signed("GET", f"/storage/output/{order.order_id}/{file.number}/{quote(file.name)}")
 
     def archive_link(self, order: SandboxOrder) -> str:
+        if order.is_test:
+            return self._signed("GET", f"/api/v2/test-samples/{order.token}")
         return self._signed("GET", f"/storage/output/{order.order_id}/archive.zip")
 
     def file_behind(self, path: str) -> InputFile | None:
@@ -227,6 +233,19 @@ class Storage:
             self._write_archive(order, archive)
         return self._send(archive, f"{order.order_id}.zip")
 
+    def _fetch_sample(self, token: str) -> Response:
+        """Give a sample in the file's own format, or as a ZIP in the order's: of a test key no upload is kept."""
+        self._admit()
+        with self._state.lock:
+            names = {file.token: file.name for _, file in self._all_files()}
+        sample_of = sample_for(names.get(token, "sample.jpg"))
+        if token in names:
+            return Response(sample_of, mimetype=media_type_of(names[token]))
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
+            target.writestr("sample.jpg", sample_of)
+        return Response(archive.getvalue(), mimetype="application/zip")
+
     def _write_archive(self, order: SandboxOrder, archive: Path) -> None:
         results = [(file, self._result(order, file)) for file in order.files]
         part = self._folder / f"{secrets.token_hex(16)}.part"
@@ -243,10 +262,7 @@ class Storage:
         with self._marking:
             if not result.exists():
                 part = self._folder / f"{secrets.token_hex(16)}.part"
-                if file.path is None:  # of a test key: the upload was thrown away, a sample comes back
-                    part.write_bytes(sample_for(file.name))
-                else:
-                    write_marked(file.path, part)
+                write_marked(cast("Path", file.path), part)
                 part.replace(result)
         return result
 

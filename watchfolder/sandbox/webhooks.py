@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, jsonify, request
 
 from watchfolder.sandbox.courier import Courier, Event
+from watchfolder.sandbox.options import Caller
 from watchfolder.sandbox.state import Refusal, State, Webhook
 
 _FIELDS = {"url", "name", "isTest"}
@@ -18,10 +19,10 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 class Webhooks:
     """Each public method is one operation; all count as `webhook` in the records."""
 
-    def __init__(self, state: State, courier: Courier, account: Callable[[], str]) -> None:
+    def __init__(self, state: State, courier: Courier, caller: Callable[[], Caller]) -> None:
         self._state = state
         self._courier = courier
-        self._account = account
+        self._caller = caller
 
     def blueprint(self, admit: Callable[[], object]) -> Blueprint:
         webhooks = Blueprint("webhooks", __name__, url_prefix="/api/v2/orders/webhooks")
@@ -48,7 +49,7 @@ class Webhooks:
         with self._state.lock:
             webhook = Webhook(
                 number=next(self._state.webhook_numbers),
-                account=self._account(),
+                account=self._caller().account,
                 url=body["url"],
                 name=body.get("name", ""),
                 is_test=body.get("isTest", False),
@@ -58,7 +59,7 @@ class Webhooks:
         return _data({"id": webhook.number, "name": webhook.name, "secret": webhook.secret}), 201
 
     def _list(self) -> Response:
-        account = self._account()
+        account = self._caller().account
         with self._state.lock:
             found = [_shown(webhook) for webhook in self._state.webhooks.values() if webhook.account == account]
         return _data(found)
@@ -105,7 +106,7 @@ class Webhooks:
         return _data({"count": len(failed)})
 
     def _webhook(self, number: int) -> Webhook:
-        account = self._account()
+        account = self._caller().account
         with self._state.lock:
             webhook = self._state.webhooks.get(number)
         if webhook is None or webhook.account != account:
