@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from watchfolder.config import environment
 from watchfolder.config.faults import take_unknown_keys, validated
 from watchfolder.config.folders import overlaps
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
@@ -45,25 +46,33 @@ _KEY_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])sk_[!-~]{6,}")
 
 
 def find(explicit: str | None, environ: Mapping[str, str]) -> str:
-    """Return the configuration file to use: -c, $WATCHFOLDER_CONFIG, or the first of PLACES that exists."""
+    """Return the configuration file to use: -c, $WATCHFOLDER_CONFIG, or the first of PLACES that exists.
+
+    Where there is none, and the environment names an inbox, it is "": the environment alone.
+    """
     named = explicit or environ.get("WATCHFOLDER_CONFIG")
     if named:
         return os.path.abspath(named)
     for place in PLACES:
         if os.path.exists(place):
             return os.path.abspath(place)
+    if any(name.startswith(f"{environment.PREFIX}INBOXES__") for name in environment.variables(environ)):
+        return ""
     raise ConfigError(f"there is no configuration: neither {' nor '.join(PLACES)} exists; name a file with -c FILE")
 
 
 def load(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
-    """Return the configuration in `path`, or raise ConfigError with every fault there is.
+    """Return the configuration in `path` and in the environment, or raise ConfigError with every fault there is.
 
     Without `needs_key` the key is not looked for and left empty: `status` is for people who may not read it.
     """
-    source = os.path.abspath(path)
+    source = os.path.abspath(path) if path else ""
     faults: list[str] = []
+    origins: dict[str, str] = {}
     with _gathering(faults):
         tree, doubled_keys = read(source)
+        with _gathering(faults):
+            origins = environment.overlay(tree, environ)
         faults += doubled_keys + take_unknown_keys(tree)
         if isinstance(tree["api"], dict):
             tree["api"]["key"] = ""
@@ -75,10 +84,10 @@ def load(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
             with _gathering(faults):
                 tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"))
         faults += [*_originals_at_risk(tree), *overlaps(tree)]
-        config = validated(tree | {"source": source})
+        config = validated(tree | {"source": source, "from_environment": origins})
         if not faults:
             return config
-    raise ConfigError(*dict.fromkeys(_safe(fault) for fault in faults))
+    raise ConfigError(*dict.fromkeys(_safe(_with_origin(fault, origins)) for fault in faults))
 
 
 def _prepare_service(api: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
@@ -100,6 +109,12 @@ def _gathering(faults: list[str]) -> Iterator[None]:
         yield
     except ConfigError as error:
         faults.extend(error.faults)
+
+
+def _with_origin(fault: str, origins: Mapping[str, str]) -> str:
+    """Name the variable that a wrong value came from."""
+    path, colon, rest = fault.partition(": ")
+    return f"{path} ({origins[path]}){colon}{rest}" if path in origins else fault
 
 
 def _safe(fault: str) -> str:

@@ -50,10 +50,11 @@ def _take_unknown(section: object, model: type[Section], where: str) -> list[str
     unknown = [key for key in section if key not in model.known_keys()]
     for key in unknown:
         del section[key]
-    return [f"{where}{key}: {_advice(str(key), model)}" for key in unknown]
+    return [f"{where}{key}: {advice(str(key), model)}" for key in unknown]
 
 
-def _advice(key: str, model: type[Section]) -> str:
+def advice(key: str, model: type[Section]) -> str:
+    """Say what to do about a key that `model` does not know."""
     if model is ApiSection and key in {"key", "api_key", "apikey", "token", "secret"}:
         return (
             "the key does not belong in this file: put it into a file that others cannot read and name it "

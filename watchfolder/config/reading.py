@@ -14,8 +14,11 @@ _TEXT = "tag:yaml.org,2002:str"
 
 
 def read(path: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what `path` holds, blank sections as empty ones, and a fault for each key that is there twice."""
-    loader = _Loader(_text_of(path))
+    """Return what `path` holds, blank sections as empty ones, and a fault for each key that is there twice.
+
+    Without a path there is no file: all of it is blank.
+    """
+    loader = _Loader(_text_of(path) if path else "")
     try:
         tree = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
@@ -28,6 +31,15 @@ def read(path: str) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold sections such as api: and inboxes:")
     return _with_sections(tree), [f"{path}, {fault}" for fault in loader.faults]
+
+
+def scalar(text: str) -> object:
+    """Return the number or truth value that YAML reads in `text`; else the text, for the validation to refuse."""
+    try:
+        value = _Loader(text).get_single_data()
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, bool | int | float) else text
 
 
 def inbox_sections(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

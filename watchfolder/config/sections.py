@@ -295,7 +295,7 @@ class Inbox(Section):
 
 
 class Config(Section):
-    not_in_file = frozenset({"source"})
+    not_in_file = frozenset({"source", "from_environment"})
 
     api: ApiSection
     state_dir: AbsolutePath = "/var/lib/watchfolder"
@@ -309,7 +309,8 @@ class Config(Section):
     notify: Annotated[tuple[Annotated[SecretStr, AfterValidator(_service_url)], ...], BeforeValidator(_tuple)] = ()
     alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     heartbeat_url: Annotated[SecretStr, AfterValidator(_heartbeat_url)] | None = None
-    source: str = ""  # the file it came from
+    source: str = ""  # the file it came from; none where the environment has it all
+    from_environment: Mapping[str, str] = Field(default={}, repr=False)  # path of a setting → the variable that gave it
 
     @field_validator("webhook")
     @classmethod

@@ -50,7 +50,7 @@ class Finding:
 
 def findings(config: Config, user: str | None) -> Iterator[Finding]:
     """Check everything but the configuration itself, which was read before. `user` is whom we act as, if not root."""
-    yield Finding(f"configuration: {config.source}")
+    yield _configuration(config)
     yield _key(config)
     yield from _alarm(config)
     if config.http.listen:
@@ -77,6 +77,13 @@ def accept(config: Config, folder: str) -> str:
     return path
 
 
+def _configuration(config: Config) -> Finding:
+    names = ", ".join(name for name, _ in sorted(config.from_environment.items()))
+    if not config.source:
+        return Finding(f"configuration: from the environment alone: {names}")
+    return Finding(f"configuration: {config.source}" + (f", and from the environment: {names}" if names else ""))
+
+
 def _key(config: Config) -> Finding:
     fault = test_key_fault(config)
     if fault:
@@ -99,9 +106,17 @@ def _alarm(config: Config) -> Iterator[Finding]:
         yield from (Finding(fault, exit_codes.CONFIG) for fault in faults)
         if not faults:
             yield Finding("notify: the addresses can be used (watchfolder notify test sends a message to each)")
-    if (config.notify or config.heartbeat_url) and stat.S_IMODE(os.stat(config.source).st_mode) & stat.S_IRWXO:
+    if (
+        config.source
+        and (config.notify or config.heartbeat_url)
+        and stat.S_IMODE(os.stat(config.source).st_mode) & stat.S_IRWXO
+    ):
         remedy = f"give it to the daemon's group (chgrp), then run chmod 640 {config.source}"
         yield Finding(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
+
+
+def _is_public(source: str) -> bool:
+    return bool(source) and bool(stat.S_IMODE(os.stat(source).st_mode) & stat.S_IRWXO)
 
 
 def _state_dir(path: str, user: str | None) -> Finding:

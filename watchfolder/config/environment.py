@@ -1,0 +1,115 @@
+"""Settings from environment variables, for containers: `WATCHFOLDER__INBOXES__PHOTOS__STRENGTH=low`.
+
+A variable's name is the path of a setting in capitals, its parts joined by two underscores; a name that ends in `_FILE`
+gives a file that holds the value. They go before the file, and one inbox can be made of them alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from watchfolder.config.faults import advice
+from watchfolder.config.reading import scalar
+from watchfolder.config.sections import Config, Inbox, Section
+from watchfolder.errors import ConfigError
+
+PREFIX: Final = "WATCHFOLDER__"
+_FILE = "_file"
+_MAX_BYTES = 64 * 1024
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are settings; an empty one counts as left out."""
+    return {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text.strip()}
+
+
+def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Put the settings of the environment into `tree`; return the path of each, and the variable that it came from.
+
+    Raises ConfigError with a fault for each variable that is none.
+    """
+    origins: dict[str, str] = {}
+    faults: list[str] = []
+    for name, text in variables(environ).items():
+        try:
+            path, value = _setting(tree, name, text)
+            _put(tree, path, value)
+        except ConfigError as error:
+            faults += error.faults
+        else:
+            origins[".".join(path)] = f"${name}"
+    if faults:
+        raise ConfigError(*faults)
+    return origins
+
+
+def _setting(tree: Mapping[str, Any], variable: str, text: str) -> tuple[list[str], object]:
+    """Return the path of what a variable sets, and the value that it gives."""
+    parts = [part.lower() for part in variable.removeprefix(PREFIX).split("__")]
+    try:
+        path, field, is_in_file = _field(Config, parts, tree)
+    except ConfigError as error:
+        raise ConfigError(f"${variable}: {error.reason}") from None
+    return path, _value(field, _content(variable, text) if is_in_file else text.strip())
+
+
+def _field(model: type[Section], parts: Sequence[str], tree: Mapping[str, Any]) -> tuple[list[str], FieldInfo, bool]:
+    """Follow the parts of a name to a setting: its path, its field, and whether a file holds the value."""
+    key, rest = parts[0], list(parts[1:])
+    known = model.known_keys()
+    is_in_file = not rest and key not in known and key.removesuffix(_FILE) in known
+    key = key.removesuffix(_FILE) if is_in_file else key
+    if key not in known:
+        raise ConfigError(advice(key, model))
+    field = model.model_fields[key]
+    section = next(_sections(field.annotation), None)
+    name = [_inbox(tree, rest.pop(0))] if section is Inbox and rest else []
+    if (section is not None) != bool(rest) or get_origin(field.annotation) is tuple:
+        raise ConfigError(f"{key} is not a single value: set it in the configuration file")
+    if section is None:
+        return [key], field, is_in_file
+    path, field, is_in_file = _field(section, rest, tree)
+    return [key, *name, *path], field, is_in_file
+
+
+def _sections(annotation: object) -> Iterator[type[Section]]:
+    """Yield the section that a field holds, alone, as an option, or by name."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections(part)
+
+
+def _inbox(tree: Mapping[str, Any], name: str) -> str:
+    """Return the inbox of this name as the file writes it: a variable has neither its case nor its hyphens."""
+    known = tree.get("inboxes")
+    written = known if isinstance(known, dict) else {}
+    return next((str(each) for each in written if str(each).lower().replace("-", "_") == name), name)
+
+
+def _value(field: FieldInfo, text: str) -> object:
+    """Read a number or a word of YAML where the setting is one; else the text is the value."""
+    kinds = {field.annotation, *get_args(field.annotation)}
+    return scalar(text) if kinds & {int, float, bool} else text
+
+
+def _content(variable: str, path: str) -> str:
+    try:
+        with open(path.strip(), encoding="utf-8") as file:
+            return file.read(_MAX_BYTES).strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no text"
+        raise ConfigError(f"${variable}: {path.strip()} cannot be read: {reason}") from None
+
+
+def _put(tree: dict[str, Any], path: list[str], value: object) -> None:
+    """Set the value; where a section is something else, the validation refuses it."""
+    at: Any = tree
+    for key in path[:-1]:
+        if at.get(key) is None:
+            at[key] = {}
+        at = at[key]
+        if not isinstance(at, dict):
+            return
+    at[path[-1]] = value
