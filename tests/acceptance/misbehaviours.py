@@ -31,14 +31,14 @@ slow drip | deferred 2 | = | = | = | = | = | deferred 1
 400 ORDER_ALREADY_CONFIRMED | key taken 1 | deferred 2 | redo 1 | quarantined 6 | redo 1 | = | deferred 1
 400 ORDER_ALREADY_COMPLETED | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
 400 ORDER_FILE_NOT_UPLOADED | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
-400 ORDER_EXPIRED | missing 1 | deferred 2 | missing 1 | = | = | = | deferred 1
-400 ORDER_ALREADY_FAILED | quarantined 1 | deferred 2 | quarantined 1 | = | = | = | deferred 1
-400 ORDER_TYPE_NOT_MATCH | quarantined 1 | deferred 2 | quarantined 1 | = | = | = | deferred 1
-400 ORDER_TYPE_CANT_DOWNLOAD | quarantined 1 | deferred 2 | quarantined 1 | = | = | = | deferred 1
-400 VALIDATION_FAILED | quarantined 1 | deferred 2 | quarantined 1 | = | = | = | deferred 1
-400 VALIDATION_IDEMPOTENCY_KEY_INVALID | quarantined 1 | deferred 2 | quarantined 1 | = | = | = | deferred 1
-400 INVALID_PARAMETER | quarantined 1 | deferred 2 | quarantined 1 | = | = | = | deferred 1
-400 PROCESSING_ERROR | quarantined 1 | deferred 2 | quarantined 1 | = | = | = | deferred 1
+400 ORDER_EXPIRED | deferred 2 | = | redo 1 | = | missing 1 | redo 1 | deferred 1
+400 ORDER_ALREADY_FAILED | quarantined 1 | deferred 2 | redo 1 | quarantined 1 | deferred 2 | redo 1 | deferred 1
+400 ORDER_TYPE_NOT_MATCH | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
+400 ORDER_TYPE_CANT_DOWNLOAD | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
+400 VALIDATION_FAILED | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
+400 VALIDATION_IDEMPOTENCY_KEY_INVALID | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
+400 INVALID_PARAMETER | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
+400 PROCESSING_ERROR | quarantined 1 | deferred 2 | redo 1 | quarantined 1 | deferred 2 | redo 1 | deferred 1
 400 UNHEARD_OF | deferred 2 | = | = | = | = | = | deferred 1
 400 | deferred 2 | = | = | = | = | = | deferred 1
 400 EntityTooLarge | deferred 2 | quarantined 1 | deferred 2 | = | = | = | deferred 1
@@ -48,14 +48,15 @@ slow drip | deferred 2 | = | = | = | = | = | deferred 1
 401 AUTH_TOKEN_EXPIRED | blocked 1 | deferred 3 | blocked 1 | = | = | = | deferred 2
 401 AUTH_TOKEN_INVALID | blocked 1 | deferred 3 | blocked 1 | = | = | = | deferred 2
 401 AUTH_TOKEN_INVALID_FORMAT | blocked 1 | deferred 3 | blocked 1 | = | = | = | deferred 2
-403 | deferred 2 | deferred 3 | deferred 2 | = | = | = | =
+403 | blocked 1 | deferred 3 | deferred 2 | blocked 1 | deferred 2 | = | =
 403 AUTH_FORBIDDEN | blocked 1 | deferred 3 | blocked 1 | = | = | = | deferred 2
 403 ORDER_NOT_OWNER | put aside 1 | deferred 3 | put aside 1 | = | = | = | deferred 2
-403 AccessDenied | deferred 2 | deferred 3 | deferred 2 | = | = | = | =
+403 UNHEARD_OF | blocked 1 | deferred 3 | deferred 2 | blocked 1 | deferred 2 | = | =
+403 AccessDenied | blocked 1 | deferred 3 | deferred 2 | blocked 1 | deferred 2 | = | =
 404 | deferred 1 | deferred 3 | deferred 1 | = | deferred 2 | deferred 1 | deferred 2
-404 ORDER_NOT_FOUND | deferred 1 | deferred 3 | missing 1 | redo 1 | missing 1 | = | deferred 2
-404 RESOURCE_NOT_FOUND | deferred 1 | deferred 3 | missing 1 | deferred 1 | missing 2 | missing 1 | deferred 2
-404 WEBHOOK_NOT_FOUND | deferred 1 | deferred 3 | missing 1 | deferred 1 | missing 2 | missing 1 | deferred 2
+404 ORDER_NOT_FOUND | deferred 1 | deferred 3 | redo 1 | = | missing 2 | redo 1 | deferred 2
+404 RESOURCE_NOT_FOUND | deferred 1 | deferred 3 | redo 1 | = | missing 2 | redo 1 | deferred 2
+404 WEBHOOK_NOT_FOUND | deferred 1 | deferred 3 | redo 1 | = | missing 2 | redo 1 | deferred 2
 404 PROCESSED_FILE_NOT_FOUND | deferred 2 | deferred 3 | deferred 2 | = | = | = | =
 408 | deferred 2 | = | = | = | = | = | deferred 1
 408 ORDER_TIMEOUT | deferred 2 | = | = | = | = | = | deferred 1

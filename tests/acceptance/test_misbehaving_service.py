@@ -61,7 +61,8 @@ def befallen(stack: ExitStack, studio: Studio, case: Case) -> Callable[[], None]
 
 
 def test_an_order_that_expired_before_its_confirmation_is_not_called_paid(sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.faults.add("confirm", "answer", status=400, code="ORDER_EXPIRED", times=2)
+    for operation in ("confirm", "status"):
+        sandbox.faults.add(operation, "answer", status=400, code="ORDER_EXPIRED", times=2)
     studio = Studio(tmp_path, sandbox)
     with shortened(), witnessed(lambda _name, _facts: None) as witness:
         studio.live(lambda _: studio.is_over())

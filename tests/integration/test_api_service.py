@@ -7,11 +7,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from pydantic import SecretStr
 
-from watchfolder.api import Created, Pace, Service, Status, create_body
+from watchfolder.api import Created, Ended, Pace, Service, Status, create_body
 from watchfolder.config import ApiSection
 from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown
 from watchfolder.sandbox import Fault, Sandbox
@@ -308,11 +309,11 @@ def test_an_order_that_the_service_lost_is_forgotten(sandbox: Sandbox, open_serv
     _, created = created_by(service)
     sandbox.forget(created.order_id)
 
-    for ask in (service.look, service.links, service.refresh):
-        with pytest.raises(Forgotten):
+    with pytest.raises(Forgotten):
+        service.look(created.order_id)
+    for ask in (service.links, service.refresh, partial(service.confirm, str(uuid.uuid4()))):
+        with pytest.raises(Ended):
             ask(created.order_id)
-    with pytest.raises(Redo):
-        service.confirm(str(uuid.uuid4()), created.order_id)
 
 
 def test_an_order_is_found_by_its_name_and_no_other_is(open_service: Open) -> None:

@@ -427,14 +427,18 @@ def test_a_paid_order_that_is_gone_is_quarantined_as_paid_and_not_bought_again(b
 
 def test_an_order_that_the_service_knew_in_between_is_not_gone_when_it_is_missed_once_more(begin: Open) -> None:
     shop, service = begin()
-    service.faults.add("link", "answer", status=404, code="ORDER_NOT_FOUND")
+    not_found: dict[str, Any] = {"status": 404, "code": "ORDER_NOT_FOUND"}
+    service.faults.add("status", "answer", **not_found, times=2)  # v2 is asked as well
     shop.drop("a.jpg")
     shop.work(lambda: is_missing(shop))
     service.faults.add("fetch", "answer", status=503)  # there are links, but a bad hour of the storage
     ten_minutes_later(shop)
     shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
-    shop.pipeline.rooms["photos"].bench.links.clear()  # hours later, they have run out
-    service.faults.add("link", "answer", status=404, code="ORDER_NOT_FOUND")
+    bench = shop.pipeline.rooms["photos"].bench
+    bench.links.clear()  # hours later, they have run out
+    bench.looked_at.clear()
+    service.faults.add("link", "answer", **not_found)
+    service.faults.add("status", "answer", **not_found, times=2)
     shop.pass_time(7200)
     shop.work(lambda: is_missing(shop) or shop.files("quarantine"))
     ten_minutes_later(shop)

@@ -105,6 +105,7 @@ def _service_forgets(stage: Stage) -> Outcome:
     """The order is gone before it was paid: said twice, believed, and begun again under a new key."""
     stage.sandbox.faults.add("upload", "answer", status=403, times=3)
     stage.sandbox.faults.add("refresh", "answer", status=404, code="ORDER_NOT_FOUND", times=2)
+    stage.sandbox.faults.add("status", "answer", status=404, code="ORDER_NOT_FOUND", times=4)  # v3 and v2, twice
     return _one_file(stage)
 
 

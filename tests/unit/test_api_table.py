@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfolder.api.table import STORAGE, TABLE, Call, NoRoute, Retired, error_of, retry_after, storage_error_of
+from watchfolder.api.table import STORAGE, TABLE, Call, Ended, NoRoute, Retired, error_of, retry_after, storage_error_of
 from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
 
 CONTRACT = "/work/shared/contract.md"
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
-ANY_CALL = (Call.CREATE, Call.CONFIRM, Call.ORDER, Call.LIST)
+PURCHASES = (Call.CREATE, Call.CONFIRM)
+QUESTIONS = (Call.LOOK, Call.ORDER, Call.LIST, Call.WEBHOOK)
+ANY_CALL = PURCHASES + QUESTIONS
 
 EVERYWHERE: list[tuple[int, str, type[WatchfolderError]]] = [
     (401, "AUTH_NOT_AUTHENTICATED", Blocked),
@@ -35,26 +37,27 @@ EVERYWHERE: list[tuple[int, str, type[WatchfolderError]]] = [
     (500, "SERVER_INTERNAL_ERROR", Retry),
     (503, "SERVICE_UNAVAILABLE", Retry),
     (409, "FILE_RETENTION_UNKNOWN", Retry),
-    (400, "ORDER_EXPIRED", Forgotten),
     (400, "ORDER_ALREADY_CONFIRMED", Redo),
     (400, "ORDER_ALREADY_COMPLETED", Redo),
     (400, "ORDER_NOT_PENDING", Redo),
     (400, "ORDER_NOT_COMPLETED", Redo),
     (400, "ORDER_FILE_NOT_UPLOADED", Redo),
-    (400, "VALIDATION_FAILED", Reject),
-    (400, "VALIDATION_IDEMPOTENCY_KEY_INVALID", Reject),
-    (400, "INVALID_PARAMETER", Reject),
-    (400, "ORDER_ALREADY_FAILED", Reject),
-    (400, "ORDER_TYPE_NOT_MATCH", Reject),
-    (400, "ORDER_TYPE_CANT_DOWNLOAD", Reject),
-    (400, "PROCESSING_ERROR", Reject),
     (410, "WATERMARK_V2_API_SUNSET", Retired),
 ]
-ON_AN_ORDERS_PATH: list[tuple[int, str, type[WatchfolderError]]] = [
-    (404, "ORDER_NOT_FOUND", Forgotten),
-    (404, "RESOURCE_NOT_FOUND", Forgotten),
-    (404, "WEBHOOK_NOT_FOUND", Forgotten),
-    (404, "PROCESSED_FILE_NOT_FOUND", Reject),
+NO_RESULT = "PROCESSED_FILE_NOT_FOUND"
+GONE = [
+    (404, "ORDER_NOT_FOUND"),
+    (404, "RESOURCE_NOT_FOUND"),
+    (404, "WEBHOOK_NOT_FOUND"),
+    (400, "ORDER_EXPIRED"),
+]
+FAILED = ["ORDER_ALREADY_FAILED", "PROCESSING_ERROR"]
+REFUSED = [
+    "VALIDATION_FAILED",
+    "VALIDATION_IDEMPOTENCY_KEY_INVALID",
+    "INVALID_PARAMETER",
+    "ORDER_TYPE_NOT_MATCH",
+    "ORDER_TYPE_CANT_DOWNLOAD",
 ]
 BY_STATUS: list[tuple[int, type[WatchfolderError]]] = [
     (300, Retry),
@@ -95,16 +98,44 @@ def test_a_code_means_the_same_whatever_was_asked(
     assert str(status) in error.reason
 
 
-@pytest.mark.parametrize(("status", "code", "kind"), ON_AN_ORDERS_PATH)
-def test_an_order_is_gone_only_on_its_own_path(status: int, code: str, kind: type[WatchfolderError]) -> None:
-    assert type(said(Call.ORDER, status, code)) is kind
-    assert type(said(Call.CREATE, status, code)) is NoRoute
-    assert type(said(Call.LIST, status, code)) is NoRoute
+@pytest.mark.parametrize(("status", "code"), GONE)
+def test_only_an_orders_own_read_says_that_it_is_gone(status: int, code: str) -> None:
+    assert type(said(Call.LOOK, status, code)) is Forgotten
+    assert {type(said(call, status, code)) for call in (Call.CONFIRM, Call.ORDER)} == {Ended}
+    assert isinstance(said(Call.CREATE, status, code), Retry)
+    assert isinstance(said(Call.LIST, status, code), Retry)
 
 
-def test_an_order_that_is_unknown_at_its_confirmation_is_looked_at() -> None:
-    assert type(said(Call.CONFIRM, 404, "ORDER_NOT_FOUND")) is Redo
-    assert type(said(Call.CONFIRM, 404, "RESOURCE_NOT_FOUND")) is NoRoute
+@pytest.mark.parametrize("code", [*REFUSED, *FAILED])
+@pytest.mark.parametrize("call", PURCHASES)
+def test_only_a_purchase_is_refused_for_good(call: Call, code: str) -> None:
+    assert type(said(call, 400, code)) is Reject
+
+
+@pytest.mark.parametrize("code", [*REFUSED, *FAILED])
+@pytest.mark.parametrize("call", QUESTIONS)
+def test_a_400_to_a_question_condemns_nothing(call: Call, code: str) -> None:
+    assert not isinstance(said(call, 400, code), Reject | Forgotten)
+
+
+@pytest.mark.parametrize("code", FAILED)
+def test_an_order_that_is_said_to_have_failed_is_looked_at(code: str) -> None:
+    assert type(said(Call.ORDER, 400, code)) is Ended
+
+
+def test_a_file_that_a_test_key_has_not_is_no_gateways_404() -> None:
+    assert {type(said(call, 404, NO_RESULT)) for call in (Call.LOOK, Call.ORDER)} == {Reject}
+    assert {type(said(call, 404, NO_RESULT)) for call in (Call.CREATE, Call.LIST)} == {NoRoute}
+
+
+@pytest.mark.parametrize("code", [None, "A_WORD_OF_TOMORROW"])
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_403_that_says_no_more_stops_purchases_alone(code: str | None, is_json: bool) -> None:
+    for call in PURCHASES:
+        refused = said(call, 403, code, is_json=is_json)
+        assert isinstance(refused, Blocked)
+        assert refused.scope is Scope.PURCHASES
+    assert {type(said(call, 403, code, is_json=is_json)) for call in QUESTIONS} == {Retry}
 
 
 @pytest.mark.parametrize(("status", "kind"), BY_STATUS)
@@ -116,9 +147,8 @@ def test_the_status_decides_where_no_known_code_does(
 
 
 def test_the_whole_table_is_walked_above() -> None:
-    walked = {code for _, code, _ in EVERYWHERE + ON_AN_ORDERS_PATH} | {status for status, _ in BY_STATUS} | {409}
-
-    assert walked == set(TABLE)
+    codes = {code for _, code, _ in EVERYWHERE} | {code for _, code in GONE} | {*REFUSED, *FAILED, NO_RESULT}
+    assert codes | {status for status, _ in BY_STATUS} | {403, 409} == set(TABLE)
 
 
 @pytest.mark.skipif(not os.path.exists(CONTRACT), reason="contract.md is not beside this clone")
@@ -162,7 +192,7 @@ def test_no_outage_condemns_a_file_or_an_order(status: int, code: str, call: Cal
     assert not isinstance(said(call, status, code), Reject | Forgotten)
 
 
-@given(st.integers(300, 599).filter(lambda status: status != 429), st.sampled_from(Call))
+@given(st.integers(300, 599).filter(lambda status: status not in {403, 429}), st.sampled_from(Call))
 def test_what_is_not_the_apis_json_is_tried_again(status: int, call: Call) -> None:
     assert isinstance(said(call, status, is_json=False), Retry)
 
@@ -175,7 +205,7 @@ def test_whatever_is_said_there_is_an_answer_to_it(status: int, code: str | None
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\ud800-\udfff]", error.code)
 
 
-@pytest.mark.parametrize("status", [400, 402, 403, 413, 415, 422])
+@pytest.mark.parametrize("status", [400, 402, 413, 415, 422])
 def test_an_unknown_refusal_costs_no_file_its_place(status: int) -> None:
     assert type(said(Call.CREATE, status, "A_WORD_OF_TOMORROW")) is Retry
 

@@ -17,11 +17,13 @@ from watchfolder.api.answers import (
 )
 from watchfolder.api.pulse import Pulse
 from watchfolder.api.service import Reads, Service
+from watchfolder.api.table import Ended
 from watchfolder.api.transport import Pace
 from watchfolder.api.webhooks import Webhooks
 
 __all__ = [
     "Created",
+    "Ended",
     "Failure",
     "Found",
     "Link",

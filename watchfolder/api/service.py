@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 Reads = Literal["v2", "v3"]
 _T = TypeVar("_T")
+_EXPIRED = "ORDER_EXPIRED"
 _NO_ORDER = "0"  # an id that no order has
 _TEST_KEYS_WORD = "PROCESSED_FILE_NOT_FOUND"  # a live key's order that is complete has results, if not yet
 _PAGES = 10  # of the order list, at most: a server that heeds the keyword has one
@@ -97,7 +98,7 @@ class Service:
         """Which reads the server knows. If no order has shown it yet, an order that cannot exist is asked for."""
         if self._reads is None:
             with suppress(Forgotten):  # as it should be
-                self._read(_NO_ORDER, "", lambda _: None)
+                self._read(Call.LOOK, _path_of(_NO_ORDER), lambda _: None)
         return self._reads or "v3"
 
     @property
@@ -132,10 +133,16 @@ class Service:
                 raise
 
     def look(self, order_id: str) -> Look:
-        return self._read(order_id, "", read_look)
+        """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
+        try:
+            return self._read(Call.LOOK, _path_of(order_id), read_look)
+        except Forgotten as gone:
+            if gone.code != _EXPIRED and self._reads == "v3":
+                self._require_ours(order_id)
+            raise
 
     def links(self, order_id: str) -> Links:
-        return self._read(order_id, "/download", read_links)
+        return self._read(Call.ORDER, f"{_path_of(order_id)}/download", read_links)
 
     def find(self, order_name: str) -> Found | None:
         for page in range(1, _PAGES + 1):
@@ -200,30 +207,35 @@ class Service:
         """Cut what is under way and let every connection go."""
         self._transport.close()
 
-    def _read(self, order_id: str, tail: str, read: Callable[[object], _T]) -> _T:
+    def _read(self, call: Call, path: str, read: Callable[[object], _T]) -> _T:
         """Read an order in the server's dialect; the first order that is read shows which one that is.
 
         v3 is asked first: when an order's own handler answers, the server has it, and nothing was asked in vain. When
         nobody does (a 404 of the web server's, 405, 501), v2 is asked for the same order, and only its answer for that
         order settles for v2: a gateway's passing 404 can not.
         """
-        path = _path_of(order_id) + tail
         if self._reads is not None:
             try:
-                return self._read_in(self._reads, path, read)
+                return self._read_in(self._reads, call, path, read)
             except Retired:
                 self._reads = None if self._is_auto else self._reads  # the server has learned v3 since
                 raise
         try:
-            return self._read_in("v3", path, read)
+            return self._read_in("v3", call, path, read)
         except (NoRoute, Forgotten) as error:
             if _is_of_an_order(error):
                 raise
-        return self._read_in("v2", path, read)
+        return self._read_in("v2", call, path, read)
 
-    def _read_in(self, reads: Reads, path: str, read: Callable[[object], _T]) -> _T:
+    def _require_ours(self, order_id: str) -> None:
+        """Ask v2, which alone tells another account's order from one that is gone. Raises Blocked for the former."""
+        with suppress(Forgotten, NoRoute, Retired):  # it says the same, or is no longer there
+            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_look)
+            raise OwnTrouble("one version of the service's API knows the order, the other does not", code="VERSIONS")
+
+    def _read_in(self, reads: Reads, call: Call, path: str, read: Callable[[object], _T]) -> _T:
         try:
-            answer = self._ask(Call.ORDER, "GET", f"/api/{reads}{path}", read)
+            answer = self._ask(call, "GET", f"/api/{reads}{path}", read)
         except WatchfolderError as error:
             if self._reads is None and _is_of_an_order(error):
                 self._reads = reads

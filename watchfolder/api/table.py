@@ -5,7 +5,7 @@ Source: the error tables of the vendor's API description as of 2026-10-08, and A
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum, auto
@@ -24,13 +24,21 @@ class Call(StrEnum):
 
     CREATE = auto()
     CONFIRM = auto()
-    ORDER = auto()  # a path of one order's own: /orders/{orderId}…
+    LOOK = auto()  # how an order is: /orders/{orderId}, whose word alone ends it
+    ORDER = auto()  # something of an order: /orders/{orderId}/…
     LIST = auto()
     WEBHOOK = auto()
 
 
+_PURCHASE = frozenset({Call.CREATE, Call.CONFIRM})  # what these send can be refused; a question condemns nothing
+
+
 class NoRoute(Retry):
     """Nothing answers at this address as the API would: a server that knows only v2, a wrong base_url, a gateway."""
+
+
+class Ended(Redo):
+    """What was asked for has no order any more, it says. Whether that is so, the order itself tells."""
 
 
 class Retired(Blocked):
@@ -44,6 +52,7 @@ class Verdict:
     kind: type[WatchfolderError]
     reason: str
     only_for: frozenset[Call] = field(default=frozenset(Call))  # elsewhere the status decides
+    looked_at_after: frozenset[Call] = frozenset()  # there it sends us to look at the order
     scope: Scope = Scope.EVERYTHING
     advice: str = ""
 
@@ -53,13 +62,30 @@ _NO_CREDITS = Verdict(
     Blocked, "the plan's credits are used up: buy credits or wait for the next period", scope=Scope.PURCHASES
 )
 _PASSING = Verdict(Retry, "the service has a passing fault")
-_GONE = Verdict(Forgotten, "the service does not know this order", frozenset({Call.ORDER}))
+_UNHEARD = Verdict(Retry, "the service refuses to answer this question")
+_GONE = Verdict(
+    Forgotten,
+    "the service does not know this order",
+    frozenset({Call.LOOK}),
+    looked_at_after=frozenset({Call.CONFIRM, Call.ORDER}),
+)
+_EXPIRED = replace(_GONE, reason="the service keeps this order no longer")
+_LOOK_AT_IT = Verdict(Ended, "the service says that the order has come to an end")
 _MOVED_ON = Verdict(Redo, "the order has already moved on at the service")
 _GO_BACK = Verdict(Redo, "the order is not that far at the service")
-_INVALID = Verdict(Reject, "the service refuses this file as invalid", advice="Check the file's name, format and size.")
-_FAILED = Verdict(Reject, "the service could not process this order")
-_WRONG_KIND = Verdict(Reject, "the service says this order is of another kind", advice="Ask the service's support.")
-_SENT_BEFORE = Verdict(Redo, "the service has seen this key with other words", frozenset({Call.CREATE, Call.CONFIRM}))
+_INVALID = Verdict(
+    Reject, "the service refuses this file as invalid", _PURCHASE, advice="Check the file's name, format and size."
+)
+_FAILED = Verdict(
+    Reject, "the service could not process this order", _PURCHASE, looked_at_after=frozenset({Call.ORDER})
+)
+_WRONG_KIND = Verdict(
+    Reject, "the service says this order is of another kind", _PURCHASE, advice="Ask the service's support."
+)
+_SENT_BEFORE = Verdict(Redo, "the service has seen this key with other words", _PURCHASE)
+_FORBIDDEN = Verdict(
+    Blocked, "the service forbids new orders, and does not say why: ask its support", _PURCHASE, scope=Scope.PURCHASES
+)
 _RETIRED = Verdict(Retired, "this endpoint is retired: a newer watchfolder is needed")
 _ABSENT = Verdict(NoRoute, "nothing answers there as the service would: check api.base_url")
 _ELSEWHERE = Verdict(Retry, "the service sends us elsewhere, which is not followed: check api.base_url and api.proxy")
@@ -88,7 +114,7 @@ TABLE: Mapping[str | int, Verdict] = {
     "ORDER_NOT_FOUND": _GONE,
     "RESOURCE_NOT_FOUND": _GONE,
     "WEBHOOK_NOT_FOUND": _GONE,
-    "ORDER_EXPIRED": Verdict(Forgotten, "the service keeps this order no longer"),
+    "ORDER_EXPIRED": _EXPIRED,
     # elsewhere than we thought
     "ORDER_ALREADY_CONFIRMED": _MOVED_ON,
     "ORDER_ALREADY_COMPLETED": _MOVED_ON,
@@ -106,7 +132,7 @@ TABLE: Mapping[str | int, Verdict] = {
     "PROCESSED_FILE_NOT_FOUND": Verdict(
         Reject,
         "there is no processed file: an order of a test key (sk_test_…) has none on this server",
-        frozenset({Call.ORDER}),
+        frozenset({Call.LOOK, Call.ORDER}),
         advice="Use a live key, or a server with the v3 reads.",
     ),
     # retired
@@ -120,6 +146,7 @@ TABLE: Mapping[str | int, Verdict] = {
     307: _ELSEWHERE,
     308: _ELSEWHERE,
     401: _KEY_REFUSED,
+    403: _FORBIDDEN,
     404: _ABSENT,
     405: _ABSENT,
     408: _PASSING,
@@ -169,8 +196,6 @@ def error_of(
     call: Call, status: int, code: str | None, headers: Mapping[str, str], *, is_json: bool
 ) -> WatchfolderError:
     """Return what an answer other than a success means for `call`; `code` is None when the answer has none."""
-    if call is Call.CONFIRM and code == "ORDER_NOT_FOUND":
-        return Redo("the service does not know this order at its confirmation", code=code)  # the look will tell
     is_sunset = status == 410 and "Link" in headers  # noqa: PLR2004 (Gone; with its successor it speaks for itself)
     verdict = _verdict(call, status, code, is_json=is_json or is_sunset)
     reason, word = f"{verdict.reason} ({status})", printable(code or "")[:64]
@@ -215,13 +240,19 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def _verdict(call: Call, status: int, code: str | None, *, is_json: bool) -> Verdict:
     known = TABLE.get(code) if code else None
-    if known and call in known.only_for and _may_say(status, known):
-        return known
+    if known and _may_say(status, known):
+        if call in known.only_for:
+            return known
+        if call in known.looked_at_after:
+            return _LOOK_AT_IT
     if status == 429 and not code:  # noqa: PLR2004 (with any other code a 429 is no rate limit)
         return TABLE["RATE_LIMIT_EXCEEDED"]
     by_status = TABLE.get(status)
-    if by_status and call in by_status.only_for and (is_json or issubclass(by_status.kind, Retry)):
+    speaks_for_itself = is_json or by_status is _FORBIDDEN or (by_status and issubclass(by_status.kind, Retry))
+    if by_status and call in by_status.only_for and speaks_for_itself:
         return by_status
+    if known and known.kind is Reject:
+        return _UNHEARD
     return Verdict(
         Retry,
         "the service gave an answer that is not known here" if is_json else "that is not the service's own answer",

@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from watchfolder import disk
-from watchfolder.api import Look, Slot, Status
+from watchfolder.api import Ended, Look, Slot, Status
 from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, Retry
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
@@ -83,8 +83,8 @@ def confirm(bench: Bench, order: Order) -> Order:
         order = bench.journal.note(order, was_confirmed=True)
     try:
         bench.service.confirm(order.confirm_key, id_of(order))
-    except (Blocked, Reject, Redo, Forgotten) as refusal:
-        is_clear = not isinstance(refusal, Redo) or refusal.code == "ORDER_NOT_FOUND"
+    except (Blocked, Reject, Redo) as refusal:
+        is_clear = not isinstance(refusal, Redo) or isinstance(refusal, Ended)
         if is_first and is_clear:  # nothing was paid; an earlier attempt, whose answer was lost, might have been
             bench.journal.note(order, was_confirmed=False)
         raise
