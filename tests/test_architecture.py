@@ -16,7 +16,7 @@ import watchfolder
 PACKAGE = Path(watchfolder.__file__).parent
 
 LAYERS = (
-    {"errors", "events"},
+    {"errors", "events", "clock"},
     {"order", "images", "disk", "names", "snapshot"},
     {"config", "tally", "pushes"},
     {"folders"},
@@ -50,7 +50,7 @@ DOORS: Mapping[str, set[str]] = {
     "prometheus_client": {"console.metrics"},
     "apprise": {"console.alarm.post"},
     "sqlite3": {"catalogue"},  # writes a file of its own, which may be lost
-    "pydantic": {"catalogue", "order", "config", "journal", "api", "snapshot", "brake", "console.alarm"},
+    "pydantic": {"clock", "catalogue", "order", "config", "journal", "api", "snapshot", "brake", "console.alarm"},
     "pydantic_core": {"config"},
     "typing_extensions": {""},
     "_typeshed": {""},

@@ -16,6 +16,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from watchfolder import disk
+from watchfolder.clock import Clock
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
@@ -39,12 +40,12 @@ def utc_now() -> datetime:
 class Journal:
     """The orders of one state directory. Safe for many threads as long as each order is in one thread's hands."""
 
-    def __init__(self, state_dir: str, now: Callable[[], datetime] = utc_now, tally: Tally | None = None) -> None:
+    def __init__(self, state_dir: str, clock: Clock | None = None, tally: Tally | None = None) -> None:
         self.state_dir = state_dir
+        self.clock = clock or Clock()
         self.instance = ""
         self.suspects: frozenset[str] = frozenset()  # orders whose step was under way when the process died
         self.tally = tally or Tally(State)
-        self._now = now
         self._orders: dict[str, Order] = {}
         self._guard = threading.Lock()
         self._unrecorded: set[str] = set()  # at their end: the history may lack their line
@@ -98,7 +99,7 @@ class Journal:
         parked = self.get(order.key)
         if parked is not None and not parked.may_become(State.CLAIMING):
             raise ForbiddenTransitionError(f"order {order.key} exists and is {parked.state}")
-        begun = order.having(state=State.CLAIMING, times={State.CLAIMING: self._now()})
+        begun = order.having(state=State.CLAIMING, times={State.CLAIMING: self.clock.now()})
         try:
             return self._tell(begun)
         except FolderFault:  # it may be on the disk all the same: the inbox's recovery settles it
@@ -118,7 +119,7 @@ class Journal:
             raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
         calm: dict[str, object] = {"deaths": 0, "failures": 0, "failing_seconds": 0.0, "failed_at": None}
         calm |= {"not_before": None, "trouble": "", "missing_since": None}
-        now = self._now()
+        now = self.clock.now()
         times = {**order.times, state: now}
         after = self._tell(order.having(**{**calm, **facts}, state=state, times=times))
         self.tally.lasted(stored.state, (now - stored.times.get(stored.state, now)).total_seconds())
@@ -167,7 +168,7 @@ class Journal:
         for order in self.orders():
             if order.state is not State.QUARANTINED or not order.is_resumable:
                 continue
-            if kept_until(order) > self._now():
+            if kept_until(order) > self.clock.now():
                 alive.append(order)
             elif not self.needs_record(order):
                 self.forget(order)
@@ -212,7 +213,7 @@ class Journal:
 
     def _set_aside(self, place: Place, reason: str) -> None:
         """Keep one broken file of ours out of the way: never a reason not to start. Its work folder rebuilds it."""
-        aside = Place(self.state_dir, f"journal/broken/{place.base}.{self._now():%Y%m%dT%H%M%S%f}")
+        aside = Place(self.state_dir, f"journal/broken/{place.base}.{uuid.uuid4()}")  # a date could be there already
         disk.move(place, aside, owner="state")
         event("journal.entry_broken", logging.ERROR, file=place.path, moved_to=aside.path, reason=reason)
 

@@ -4,9 +4,7 @@ import io
 import random
 import tempfile
 import uuid
-from copy import copy
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import yaml
@@ -14,6 +12,7 @@ from browser import SECONDS, browser
 from cli_studio import Studio, files_in, quarantined_order, wait_until
 from free_ports import free_port
 from PIL import Image
+from played_clock import PlayedClock
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -59,7 +58,7 @@ def live_through_a_day(state_dir: str) -> None:
             continue
         order = quarantined_order("a.jpg", why=None, key=str(uuid.uuid4()), state=State.COMPLETED)
         files = order.files * chance.randint(1, 40)
-        journal = Journal(state_dir, now=partial(copy, at))
+        journal = Journal(state_dir, PlayedClock(at))
         order = journal.advance(journal.adopt(order.having(files=files)), State.DELIVERED)
         journal.record(order)
         journal.forget(order)

@@ -89,7 +89,7 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
             Shop(tmp_path, service, pace=PERSISTENT, scan_seconds=30.0, max_files_per_order=1, api={"reads": "v3"})
         ) as shop,
     ):
-        monkeypatch.setattr(shop.journal, "_now", clock.now)
+        monkeypatch.setattr(shop.journal.clock, "now", clock.now)
         yield Day(shop, clock, service)
 
 

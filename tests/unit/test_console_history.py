@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from played_clock import PlayedClock
 
 from watchfolder.console import history
 from watchfolder.journal import Journal
@@ -14,7 +15,7 @@ MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def deliver(state_dir: str, key: str, at: datetime, name: str = "a.jpg") -> None:
-    journal = Journal(state_dir, now=lambda: at)
+    journal = Journal(state_dir, PlayedClock(at))
     journal.record(journal.advance(journal.adopt(completed(key, name)), State.DELIVERED))
 
 

@@ -1,0 +1,87 @@
+"""What is decided by which clock: time passes, machines sleep and boot, wall clocks are set."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from played_clock import PlayedClock
+
+from watchfolder.clock import LONGEST_WAIT_SECONDS, Clock, Moment
+
+HOUR, DAY, YEAR = 3600.0, 24 * 3600.0, 365 * 24 * 3600.0
+
+
+@pytest.fixture
+def clock() -> PlayedClock:
+    return PlayedClock()
+
+
+@pytest.mark.parametrize("seconds", [-YEAR, -DAY, DAY, YEAR])
+def test_no_jump_of_the_wall_clock_changes_how_long_ago_something_was(clock: PlayedClock, seconds: float) -> None:
+    then = clock.moment()
+    clock.set_wall(seconds)
+    clock.pass_time(5.0)
+    assert clock.since(then) == clock.awake_since(then) == 5.0
+    assert clock.kept(then.after(HOUR)).elapsed - clock.elapsed() == HOUR - 5.0
+    clock.restart()  # nor does it in another life
+    assert clock.since(then) == 5.0
+    assert clock.kept(then.after(HOUR)).elapsed - clock.elapsed() == HOUR - 5.0
+
+
+def test_sleep_has_passed_but_nobody_was_awake(clock: PlayedClock) -> None:
+    then = clock.moment()
+    clock.pass_time(60.0)
+    clock.sleep(6 * DAY)
+    assert clock.since(then) == 6 * DAY + 60.0
+    assert clock.awake_since(then) == 60.0
+
+
+def test_the_process_was_not_awake_between_two_lives(clock: PlayedClock) -> None:
+    then = clock.moment()
+    clock.pass_time(DAY)
+    clock.restart()
+    clock.pass_time(60.0)
+    assert clock.awake_since(then) == 60.0
+
+
+def test_of_an_earlier_boot_is_known_that_this_one_came_since(clock: PlayedClock) -> None:
+    then = clock.moment()
+    clock.set_wall(YEAR)
+    clock.reboot()
+    assert clock.since(then) == clock.awake_since(then) == 0.0
+    clock.pass_time(600.0)
+    assert clock.since(then) == clock.awake_since(then) == 600.0
+
+
+@pytest.mark.parametrize(
+    ("passed", "left"),
+    [(600.0, 3000.0), (DAY, 0.0), (YEAR, 0.0), (-DAY, LONGEST_WAIT_SECONDS), (-YEAR, LONGEST_WAIT_SECONDS)],
+)
+def test_after_a_boot_what_is_left_of_a_wait_is_kept_and_never_longer_than_the_longest(
+    clock: PlayedClock, passed: float, left: float
+) -> None:
+    due = clock.moment().after(HOUR)
+    clock.set_wall(passed)
+    clock.reboot()
+    kept = clock.kept(due)
+    assert kept.boot == clock.boot
+    assert kept.elapsed - clock.elapsed() == left
+    clock.set_wall(-YEAR)  # the one look at the wall clock was enough
+    assert clock.kept(kept) == kept
+
+
+def test_people_are_told_a_time_by_the_clock_as_it_goes_now(clock: PlayedClock) -> None:
+    due = clock.moment().after(HOUR)
+    clock.set_wall(-30 * DAY)
+    assert clock.date(due) == clock.now() + timedelta(seconds=HOUR)
+    assert clock.date(Moment(at=datetime(2026, 1, 1, tzinfo=UTC))) == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_this_machine_has_these_clocks() -> None:
+    clock, another = Clock(), Clock()
+    then = clock.moment()
+    assert clock.boot == another.boot
+    assert then.elapsed >= then.awake - 1.0 > 0.0
+    assert then.awake <= time.monotonic()
+    assert another.since(then) < HOUR
+    assert Moment.model_validate_json(then.model_dump_json()) == then

@@ -1,0 +1,81 @@
+"""What time is it? The wall clock is for people; how long something lasts is decided by clocks that nobody can set.
+
+People, NTP and a machine without a battery set the wall clock, in either direction and at any time. `elapsed` counts
+the seconds since the boot (CLOCK_BOOTTIME), those asleep as well: what was put off for an hour is due after an hour of
+sleep. `awake` leaves them out (CLOCK_MONOTONIC): nothing fails while the machine sleeps.
+"""
+
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+LONGEST_WAIT_SECONDS = 4500.0  # of a deferred order: an hour, and a quarter of jitter
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Moment(BaseModel):
+    """One instant by every clock, so that a later life can tell how long ago it was. Readings are of one boot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: AwareDatetime  # by the wall, for people
+    boot: str = ""  # "": of none that is known
+    elapsed: float = Field(default=0.0, allow_inf_nan=False)
+    awake: float = Field(default=0.0, allow_inf_nan=False)
+
+    def after(self, seconds: float) -> Self:
+        moved = {"at": self.at + timedelta(seconds=seconds), "elapsed": self.elapsed + seconds}
+        return self.model_copy(update={**moved, "awake": self.awake + seconds})
+
+
+class Clock:
+    """The clocks of this machine, read by one process."""
+
+    def __init__(self) -> None:
+        self.boot = _boot_id()
+        self._began = self.awake()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def elapsed(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def awake(self) -> float:
+        return time.monotonic()
+
+    def moment(self) -> Moment:
+        return Moment(at=self.now(), boot=self.boot, elapsed=self.elapsed(), awake=self.awake())
+
+    def since(self, moment: Moment) -> float:
+        """Return how many seconds have passed since then at least: of an earlier boot, those since this one."""
+        return max(0.0, self.elapsed() - moment.elapsed) if moment.boot == self.boot else self.elapsed()
+
+    def awake_since(self, moment: Moment) -> float:
+        """Return for how many seconds this process has been awake since then."""
+        began = max(self._began, moment.awake) if moment.boot == self.boot else self._began
+        return max(0.0, self.awake() - began)
+
+    def kept(self, due: Moment) -> Moment:
+        """Return what an earlier boot put off as a moment of this one: not further away than the longest wait."""
+        if due.boot == self.boot:
+            return due
+        left = (due.at - self.now()).total_seconds()
+        return self.moment().after(min(LONGEST_WAIT_SECONDS, max(0.0, left)))
+
+    def date(self, moment: Moment) -> datetime:
+        """Return when that is, by the wall clock as it goes now."""
+        if moment.boot != self.boot:
+            return moment.at
+        return self.now() + timedelta(seconds=moment.elapsed - self.elapsed())
+
+
+def _boot_id() -> str:
+    try:
+        with open(_BOOT_ID, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:  # hidden from us: then each life counts as a boot of its own
+        return str(uuid.uuid4())
