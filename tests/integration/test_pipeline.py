@@ -77,9 +77,9 @@ def test_pictures_come_home_in_every_dialect_found_out_by_itself(begin: Open, di
     )  # once, before many are taken
 
 
-@pytest.mark.parametrize("link_field", ["downloadUrl", "url"])
-def test_both_shapes_of_a_v2_download_are_read(begin: Open, link_field: str) -> None:
-    shop, service = begin({"dialect": "v2", "link_field": link_field}, api={"reads": "v2"})
+@pytest.mark.parametrize("dialect", ["both", "v2"])
+def test_both_shapes_of_a_v2_download_are_read(begin: Open, dialect: Dialect) -> None:
+    shop, service = begin({"dialect": dialect}, api={"reads": "v2"})
     shop.drop("a.jpg")
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")

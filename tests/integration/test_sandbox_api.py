@@ -19,6 +19,7 @@ VERSIONS = pytest.mark.parametrize("version", ["v2", "v3"])
 
 
 def test_an_order_walks_the_quickstart_way_without_a_sin(client: Client, sandbox: Sandbox) -> None:
+    sandbox.dialect = "v2"
     order = client.created(orderName="wf-1")
     assert order["status"] == "pending"
     assert isinstance(order["files"][0]["fileId"], int)
@@ -29,6 +30,7 @@ def test_an_order_walks_the_quickstart_way_without_a_sin(client: Client, sandbox
     assert client.status(order["orderId"])["status"] == "complete"
     link = data(client.link(order["orderId"]))
 
+    assert link.keys() == {"downloadUrl", "expiresIn"}
     assert link["expiresIn"] == 3600
     assert client.get(link["downloadUrl"]).headers["Content-Type"] == "image/jpeg"
     assert sandbox.sins == []
@@ -67,14 +69,74 @@ def test_processing_takes_its_time(client: Client, sandbox: Sandbox) -> None:
 def test_several_files_can_be_had_as_one_archive(client: Client, version: str) -> None:
     order_id = client.confirmed("a.jpg", "b.jpg", "a.jpg")
     link = data(client.link(order_id, version))
-    with zipfile.ZipFile(io.BytesIO(client.get(link.get("archiveUrl") or link["downloadUrl"]).content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(client.get(link.get("archiveUrl") or link["url"]).content)) as archive:
         assert len(set(archive.namelist())) == 3
         assert PICTURE not in [archive.read(name) for name in archive.namelist()]
 
 
-def test_the_v2_download_can_call_its_link_by_the_other_name(client: Client, sandbox: Sandbox) -> None:
-    sandbox.link_field = "url"
-    assert data(client.link(client.confirmed())).keys() == {"url"}
+def test_the_v2_download_beside_v3_has_nothing_but_a_url(client: Client) -> None:
+    link = data(client.link(client.confirmed()))
+    assert link.keys() == {"url"}
+    assert client.get(link["url"]).headers["Content-Type"] == "image/jpeg"
+
+
+def test_every_create_answers_200_with_numbers_for_file_ids(client: Client, sandbox: Sandbox) -> None:
+    made = client.create("a.jpg", "b.jpg", orderName="wf-1")
+    assert made.status_code == 200
+    order = data(made)
+    assert order.keys() == {"orderId", "orderName", "status", "files"}
+    assert [file.keys() for file in order["files"]] == [{"fileId", "fileName", "fileKey", "uploadUrl"}] * 2
+    assert all(isinstance(file["fileId"], int) for file in order["files"])
+    assert order["orderId"].isdigit()
+    assert sandbox.sins == []
+
+
+DETAILS = {
+    *("type", "orderId", "orderName", "channel", "status", "createdAt", "updatedAt", "expiresAt", "retentionDays"),
+    *("thumbnailImageUrl", "processingDelayed", "errors", "inputFiles", "result"),
+}
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a_fail.jpg"])
+def test_the_v3_read_has_a_closed_set_of_keys_at_every_stage(client: Client, name: str) -> None:
+    order = client.created(name)
+    before = client.status(order["orderId"], "v3")
+    client.put(order["files"][0]["uploadUrl"])
+    client.confirm(order["orderId"])
+    after = client.status(order["orderId"], "v3")
+    assert before.keys() == after.keys() == DETAILS
+    assert (after["type"], after["channel"], after["thumbnailImageUrl"]) == ("antiAi", "api", None)
+    assert (after["retentionDays"], after["processingDelayed"]) == (7, False)
+    assert before["inputFiles"][0].keys() == {"fileId", "fileName", "uploadUrl"}
+    assert after["inputFiles"][0].keys() == {"fileId", "fileName"}
+
+
+def test_the_file_ids_of_v3_are_digits_and_outputs_have_their_own(client: Client) -> None:
+    order_id = client.confirmed("a.jpg", "b.jpg")
+    order, link = client.status(order_id, "v3"), data(client.link(order_id, "v3"))
+    inputs = [file["fileId"] for file in order["inputFiles"]]
+    outputs = [file["fileId"] for file in order["result"]["outputFiles"]]
+    assert all(isinstance(id_, str) and id_.isdigit() for id_ in inputs + outputs)
+    assert len({*inputs, *outputs}) == 4
+    assert [file.keys() for file in order["result"]["outputFiles"]] == [{"fileId", "fileName", "inputFileId"}] * 2
+    assert link.keys() == {"archiveUrl", "files", "expiresInSeconds"}
+    assert [file.keys() for file in link["files"]] == [{"fileId", "downloadUrl"}] * 2
+
+
+@pytest.mark.parametrize("order_id", ["abc", "1" * 21, "1-1", "-1", "١"])
+def test_v3_refuses_what_is_no_order_id(client: Client, sandbox: Sandbox, order_id: str) -> None:
+    assert answer(client.call("GET", f"/api/v3/orders/{order_id}")) == (400, "VALIDATION_FAILED")
+    assert answer(client.link(order_id, "v3")) == (400, "VALIDATION_FAILED")
+    assert len(sandbox.sins) == 2
+
+
+def test_v3_has_no_link_while_the_retention_is_unknown(client: Client, sandbox: Sandbox) -> None:
+    sandbox.retention_days = None
+    order_id = client.confirmed()
+    order = client.status(order_id, "v3")
+    assert (order["status"], order["expiresAt"], order["retentionDays"]) == ("complete", None, None)
+    assert answer(client.link(order_id, "v3")) == (409, "FILE_RETENTION_UNKNOWN")
+    assert data(client.link(order_id, "v2"))["url"]
 
 
 def test_the_same_key_gives_back_the_same_order(client: Client, sandbox: Sandbox) -> None:
@@ -251,7 +313,7 @@ def test_a_file_named_fail_fails_its_order_and_is_counted_apart(client: Client, 
     order_id = client.confirmed("a.jpg", "b_fail.jpg")
     status = client.status(order_id)
     assert (status["status"], status["errors"]["errorCode"]) == ("failed", "PROCESSING_ERROR")
-    assert answer(client.link(order_id)) == (400, "ORDER_ALREADY_FAILED")
+    assert answer(client.link(order_id)) == answer(client.link(order_id, "v3")) == (400, "ORDER_NOT_COMPLETED")
     assert (sandbox.paid, sandbox.paid_failed) == (3, 2)
 
 
@@ -286,7 +348,20 @@ def test_the_list_is_searched_newest_first_page_by_page(client: Client) -> None:
     ]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "page=0", "page=x", "status=done", "q=1"])
+def test_the_list_is_chosen_from_by_status_type_and_channel(client: Client) -> None:
+    order_id = client.confirmed("a.jpg", "b.jpg")
+    for query in ("", "status=all&type=all&channel=all", "status=complete&type=antiAi&channel=api"):
+        (listed,) = data(client.call("GET", f"/api/v2/orders?{query}"))["orders"]
+        assert listed["orderId"] == order_id
+        assert (listed["type"], listed["channel"], listed["fileCount"]) == ("antiAi", "api", 2)
+        assert listed["thumbnailImageUrl"] is None
+    for query in ("status=failed", "type=aiDetection", "channel=web"):
+        assert data(client.call("GET", f"/api/v2/orders?{query}"))["orders"] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "page=0", "page=x", "status=done", "type=other", "channel=fax", "q=1"]
+)
 def test_a_list_asked_for_wrongly_is_refused_and_a_sin(client: Client, sandbox: Sandbox, query: str) -> None:
     assert answer(client.call("GET", f"/api/v2/orders?{query}")) == (400, "INVALID_PARAMETER")
     assert len(sandbox.sins) == 1
@@ -368,6 +443,13 @@ def test_a_test_keys_order_fails_by_the_files_name(tester: Client) -> None:
     assert tester.status(tester.confirmed("a_fail.jpg"))["status"] == "failed"
 
 
+def test_a_test_key_gets_its_old_order_for_another_body(tester: Client, sandbox: Sandbox) -> None:
+    key = str(uuid.uuid4())
+    first = tester.created("a.jpg", idempotencyKey=key)
+    assert tester.created("b.jpg", idempotencyKey=key)["orderId"] == first["orderId"]
+    assert "idempotency key of another body" in sandbox.sins[0]
+
+
 def test_an_authorization_header_on_a_test_upload_is_a_sin(tester: Client, sandbox: Sandbox) -> None:
     url = tester.created()["files"][0]["uploadUrl"]
     assert tester.put(url, headers=tester.headers).status_code == 400
@@ -376,4 +458,4 @@ def test_an_authorization_header_on_a_test_upload_is_a_sin(tester: Client, sandb
 
 def test_a_test_upload_has_its_limit(tester: Client) -> None:
     url = tester.created()["files"][0]["uploadUrl"]
-    assert tester.put(url, body=PICTURE.ljust((50 << 20) + 1, b"\0")).status_code == 400
+    assert answer(tester.put(url, body=PICTURE.ljust((50 << 20) + 1, b"\0"))) == (413, "TEST_UPLOAD_TOO_LARGE")

@@ -27,15 +27,15 @@ class Options:
     test_processing_seconds: float = 5.0  # the same for orders of a test key
     test_samples: bool = False  # a test key's order has a sample for each file; else nothing but a ZIP
     link_seconds: float = 3600.0  # validity of presigned links
-    retention_days: float | None = 7.0  # then the order is expired; None: unknown to the service, kept
+    retention_days: float | None = 7.0  # then the order is expired; None: not known yet, v3 gives no links
     requests_per_minute: int = 0  # of one account, in any minute; 0 = no limit
     minute_seconds: float = 60.0  # how long a minute is
     look_seconds: float = 1.0  # looking at one order twice within this time is a sin; 0 = never a sin
     fails_everything: bool = False  # orders that are confirmed while this is set fail
     push_retry_seconds: Sequence[float] = (1.0, 2.0, 4.0, 1800.0, 7200.0, 14400.0)  # between tries at one push
     push_answer_seconds: float = 5.0  # how long a push waits to be answered
-    dialect: Dialect = "both"  # v2: v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
-    link_field: Literal["downloadUrl", "url"] = "downloadUrl"  # of the v2 download answer
+    # v2: as the quickstart has it, v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
+    dialect: Dialect = "both"
     credits_left: int | None = None  # files that may still be confirmed with live keys; None = any number
     # Keys that are let in: as a mapping, each with its account; as a collection, all of one account.
     # None: any key that begins with sk_, each of its own account.

@@ -1,5 +1,6 @@
 """The API itself: orders created, confirmed, looked at, listed and linked, as contract.md tells it."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NoReturn, cast
@@ -12,7 +13,12 @@ from watchfolder.sandbox.options import Caller
 from watchfolder.sandbox.state import InputFile, Refusal, SandboxOrder, State
 from watchfolder.sandbox.storage import Storage
 
-_STATUSES = ("pending", "inProgress", "complete", "failed", "expired")
+_CHOICES = {
+    "status": ("pending", "inProgress", "complete", "failed", "expired"),
+    "type": ("antiAi", "watermarkEmbed", "watermarkExtract", "aiDetection"),
+    "channel": ("api", "web"),
+}
+_ORDER_ID = re.compile(r"[0-9]{1,20}")
 _SUCCESSORS = {"status": "/api/v3/orders/{id}", "link": "/api/v3/orders/{id}/download"}
 
 
@@ -65,22 +71,24 @@ class Service:
             raise Refusal(401, "AUTH_TOKEN_INVALID")
         return caller
 
-    def _create(self) -> tuple[Response, int]:
+    def _create(self) -> Response:
         body = self._body(breaches_of_create)
         caller, files = self.caller(), cast("list[dict[str, str]]", body["files"])
         with self._state.lock:
             key = caller.owner, str(body["idempotencyKey"])
             order = self._state.created.get(key)
             if key in self._state.confirms or (order is not None and order.body != body):
-                self._conflict("the idempotency key of another body")
+                self._sin("the idempotency key of another body")
+                if order is None or not caller.is_test:
+                    raise Refusal(409, "IDEMPOTENCY_KEY_CONFLICT")
             if order is not None:
-                return _data(self._created(order)), 201
+                return _data(self._created(order))
             if any("originalFileUrl" in file for file in files):
                 raise Refusal(400, "INVALID_PARAMETER")  # URL mode: this stand-in reaches out to nobody
             if not caller.is_test:
                 self._state.ask_credits(len(files))
             order = self._state.create(caller, body, [file["fileName"] for file in files])
-        return _data(self._created(order)), 201
+        return _data(self._created(order))
 
     def _confirm(self) -> Response:
         body = self._body(breaches_of_confirm)
@@ -88,7 +96,8 @@ class Service:
         with self._state.lock:
             earlier = self._state.confirms.get((owner, key))
             if (owner, key) in self._state.created or (earlier and earlier.order_id != body["orderId"]):
-                self._conflict("the idempotency key of another call")
+                self._sin("the idempotency key of another call")
+                raise Refusal(409, "IDEMPOTENCY_KEY_CONFLICT")
             order = self._order(str(body["orderId"]))
             if earlier is None:
                 self._refuse_confirm(order)
@@ -125,40 +134,41 @@ class Service:
 
     def _link(self, version: str, order_id: str) -> Response:
         order = self._order(order_id, version)
-        refusals = {"failed": "ORDER_ALREADY_FAILED", "expired": "ORDER_EXPIRED", "complete": ""}
-        refusal = refusals.get(order.status, "ORDER_NOT_COMPLETED")
-        if refusal:
-            raise Refusal(400, refusal)
-        if version == "v2" and order.is_test:
-            raise Refusal(404, "PROCESSED_FILE_NOT_FOUND")
-        options, archive = self._state.options, self._storage.archive_link(order)
-        results = [self._storage.result_link(order, file) for file in self._results(order)]
+        status, archive, seconds = order.status, self._storage.archive_link(order), self._state.options.link_seconds
+        if status == "expired":
+            raise Refusal(400, "ORDER_EXPIRED")
+        if version == "v3" and order.expires_at is None:
+            raise Refusal(409, "FILE_RETENTION_UNKNOWN")
+        if status != "complete":
+            raise Refusal(400, "ORDER_NOT_COMPLETED")
         if version == "v3":
             files = [
-                {"fileId": _output_id(file.file_id), "downloadUrl": link}
-                for file, link in zip(self._results(order), results, strict=True)
+                {"fileId": str(file.output_id), "downloadUrl": self._storage.result_link(order, file)}
+                for file in self._results(order)
             ]
-            return _data(
-                {"archiveUrl": archive, "files": files, "expiresInSeconds": _whole(min(3600, options.link_seconds))}
-            )
-        answer: dict[str, object] = {options.link_field: results[0] if len(results) == 1 else archive}
-        if options.link_field == "downloadUrl":
-            answer["expiresIn"] = _whole(options.link_seconds)
-        return _data(answer)
+            return _data({"archiveUrl": archive, "files": files, "expiresInSeconds": _whole(min(3600, seconds))})
+        if order.is_test:
+            raise Refusal(404, "PROCESSED_FILE_NOT_FOUND")
+        link = archive if len(order.files) > 1 else self._storage.result_link(order, order.files[0])
+        is_quickstart = self._state.options.dialect == "v2"
+        return _data({"downloadUrl": link, "expiresIn": _whole(seconds)} if is_quickstart else {"url": link})
 
     def _list(self) -> Response:
         page, limit = self._number("page", 1, 10**9), self._number("limit", 10, 100)
-        status, keyword, kind = (request.args.get(name, "") for name in ("status", "keyword", "type"))
-        if (status and status not in _STATUSES) or request.args.keys() - {"page", "limit", "status", "keyword", "type"}:
-            self._breach("INVALID_PARAMETER", "an unknown status or parameter")
+        chosen = {name: request.args.get(name, "all") for name in _CHOICES}
+        unknown = request.args.keys() - _CHOICES - {"page", "limit", "keyword"}
+        if unknown or any(chosen[name] not in ("all", *words) for name, words in _CHOICES.items()):
+            self._breach("INVALID_PARAMETER", "an unknown parameter, or a word for one")
+        keyword = request.args.get("keyword", "")
         owner = self.caller().owner
         with self._state.lock:
             orders = [order for order in reversed(self._state.orders.values()) if order.caller.owner == owner]
         found = [
             order
             for order in orders
-            if (not status or order.status == status)
-            and (not kind or kind == "antiAi")
+            if chosen["status"] in ("all", order.status)
+            and chosen["type"] in ("all", "antiAi")
+            and chosen["channel"] in ("all", "api")
             and (keyword.lower() in order.name.lower() or keyword == order.order_id)
         ]
         pages = {
@@ -168,7 +178,7 @@ class Service:
             "itemsPerPage": limit,
         }
         shown = found[(page - 1) * limit : page * limit]
-        return _data({"orders": [_summary(order) for order in shown], "pageInfo": pages})
+        return _data({"orders": [_listed(order) for order in shown], "pageInfo": pages})
 
     def _number(self, name: str, default: int, most: int) -> int:
         text = request.args.get(name, str(default))
@@ -179,6 +189,8 @@ class Service:
 
     def _order(self, order_id: str, version: str = "v2") -> SandboxOrder:
         """Only v2 tells an order of another account, or of the other kind of key, from one that never was."""
+        if version == "v3" and not _ORDER_ID.fullmatch(order_id):
+            self._breach("VALIDATION_FAILED", "orderId is not of 1 to 20 digits")
         with self._state.lock:
             order = self._state.orders.get(order_id)
         is_owners = order is not None and order.caller.owner == self.caller().owner
@@ -202,10 +214,6 @@ class Service:
     def _breach(self, code: str, sin: str) -> NoReturn:
         self._sin(sin)
         raise Refusal(400, code)
-
-    def _conflict(self, sin: str) -> NoReturn:
-        self._sin(sin)
-        raise Refusal(409, "IDEMPOTENCY_KEY_CONFLICT")
 
     def _sin(self, text: str) -> None:
         self._state.sin(f"{str(request.endpoint).rpartition('.')[2]} {request.path}: {text}")
@@ -232,13 +240,11 @@ class Service:
             for file in order.files
         ]
         outputs = [
-            {"fileId": _output_id(file.file_id), "fileName": file.name, "inputFileId": str(file.file_id)}
+            {"fileId": str(file.output_id), "fileName": file.name, "inputFileId": str(file.file_id)}
             for file in self._results(order)
         ]
         return summary | {
-            "channel": "api",
             "retentionDays": None if order.retention_days is None else _whole(order.retention_days),
-            "thumbnailImageUrl": None,
             "processingDelayed": False,
             "inputFiles": inputs,
             "result": {"outputFiles": outputs} if summary["status"] == "complete" else None,
@@ -251,7 +257,9 @@ def _summary(order: SandboxOrder) -> dict[str, object]:
         "type": "antiAi",
         "orderId": order.order_id,
         "orderName": order.name,
+        "channel": "api",
         "status": status,
+        "thumbnailImageUrl": None,
         "createdAt": _instant(order.created_at),
         "updatedAt": _instant(order.updated_at),
         "expiresAt": _instant(order.expires_at) if order.expires_at else None,
@@ -259,8 +267,8 @@ def _summary(order: SandboxOrder) -> dict[str, object]:
     }
 
 
-def _output_id(file_id: int) -> str:
-    return f"{file_id}-1"
+def _listed(order: SandboxOrder) -> dict[str, object]:
+    return _summary(order) | {"fileCount": len(order.files)}
 
 
 def _whole(number: float) -> float:

@@ -37,6 +37,7 @@ class InputFile:
     number: int
     name: str
     file_id: int
+    output_id: int
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     is_uploaded: bool = False
     was_uploaded: bool = False  # an upload was answered with success, whatever became of the bytes
@@ -183,7 +184,7 @@ class State:
                 self.sin(f"status {order_id}: looked at twice within {since:.2f} s")
 
     def create(self, caller: Caller, body: dict[str, object], names: list[str]) -> SandboxOrder:
-        options = self.options
+        options, ids = self.options, self._file_ids
         choices, key, name = body.get("options"), str(body["idempotencyKey"]), body.get("orderName")
         order = SandboxOrder(
             order_id=str(next(self._ids)),
@@ -192,7 +193,7 @@ class State:
             body=body,
             name=str(name) if name is not None else f"anti-ai {now():%Y-%m-%d}",
             strength=str(choices.get("strength", "high")) if isinstance(choices, dict) else "high",
-            files=[InputFile(number, name, next(self._file_ids)) for number, name in enumerate(names)],
+            files=[InputFile(number, name, next(ids), next(ids)) for number, name in enumerate(names)],
             created_at=now(),
             processing_seconds=options.test_processing_seconds if caller.is_test else _by_chance(options),
             retention_days=options.retention_days,

@@ -18,7 +18,7 @@ from flask import Blueprint, Response, request, send_file
 from watchfolder.sandbox.demands import media_type_of
 from watchfolder.sandbox.mark import flaw_of, write_marked
 from watchfolder.sandbox.pictures import sample
-from watchfolder.sandbox.state import InputFile, SandboxOrder, State, now
+from watchfolder.sandbox.state import InputFile, Refusal, SandboxOrder, State, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +157,7 @@ class Storage:
         if found is None or not found[0].is_test:
             raise StorageError(403, "AccessDenied", "Access Denied")
         if (request.content_length or 0) > _TEST_UPLOAD_BYTES:
-            raise StorageError(400, "EntityTooLarge", "Test uploads are limited to 50 MiB")
+            raise Refusal(413, "TEST_UPLOAD_TOO_LARGE")
         return self._take(*found)
 
     def _take(self, order: SandboxOrder, file: InputFile) -> Response:
