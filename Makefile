@@ -5,13 +5,17 @@ VENV := .venv
 READY := $(VENV)/.ready
 SOURCES := watchfolder tests
 
-.PHONY: demo test torture bench check fix sandbox
+.PHONY: demo test nas torture bench check fix sandbox
 
 demo: $(READY)
 	@$(VENV)/bin/watchfolder demo
 
 test: $(READY)
 	@$(VENV)/bin/pytest -q -n 4 --dist=worksteal
+
+# The part of the tests that boots a machine with real NFS and SMB mounts: docs/reliability.md, section 9. As root.
+nas: $(READY)
+	@$(VENV)/bin/pytest -q tests/acceptance/nas
 
 # The thorough part of docs/reliability.md; sections 1 and 2 take one to two hours on two cores, with SHARE=4 half an hour.
 # What needs root, a compiler or strace says so where it is not there, and is left out.

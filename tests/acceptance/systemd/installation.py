@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from machine import Machine, alone, eventually, obstacle
+from machine import Machine, eventually, obstacle
+from machine_cache import alone
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample

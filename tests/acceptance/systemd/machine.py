@@ -1,7 +1,6 @@
 """A throw-away machine with a real systemd as its first process, whatever the first process of this one is."""
 
 import contextlib
-import fcntl
 import itertools
 import os
 import shlex
@@ -10,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from machine_cache import CACHE, alone
+
 SUITE, ITS_PYTHON = "bookworm", (3, 11)
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "procps", "python3-venv")
-CACHE = Path("/var/tmp/watchfolder-tests")  # noqa: S108 - root's own, 0700; what is there is installed once a machine
 TOOLS = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "nsenter": "util-linux"}
 BOOT_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
@@ -43,14 +43,6 @@ def eventually(is_so: Callable[[], object], seconds: float, what: str) -> float:
         assert time.monotonic() - started < seconds, f"not within {seconds} s: {what}"
         time.sleep(0.02)
     return time.monotonic() - started
-
-
-@contextlib.contextmanager
-def alone(name: Path) -> Iterator[None]:
-    """Hold back the other processes of this test run, and of others."""
-    with name.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def debian() -> Path:

@@ -1,0 +1,117 @@
+"""A machine with Debian's own kernel under qemu, which mounts real shares of servers that it runs itself.
+
+It needs neither KVM nor a disk: all of it is one initramfs, built once and cached, and whatever the overlay adds.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from machine_cache import CACHE, alone
+from packaging.requirements import Requirement
+
+import watchfolder
+
+RECIPE = Path(__file__).with_name("build_nas_machine.sh")
+ITS_PYTHON = (3, 11)
+TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "debootstrap": "debootstrap", "cpio": "cpio"}
+BUILD_SECONDS = 900.0
+SITE = Path("opt/site-packages")
+_QEMU = (
+    *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3000"),
+    *("-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"),
+)
+_MEMORY_ONLY = "console=ttyS0 rdinit=/init quiet panic=1"
+
+
+def obstacle() -> str:
+    """Return why the machine cannot be built or run here, "" when it can."""
+    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    if os.geteuid() != 0:
+        return "only root can build a machine"
+    if missing:
+        return f"apt-get install {' '.join(missing)}"
+    if sys.version_info[:2] != ITS_PYTHON:
+        return "the packages of this Python do not fit the machine's own, 3.11"
+    return ""
+
+
+def built() -> Path:
+    """Return the folder of kernel and initramfs; the first call after a change of the recipe makes them."""
+    CACHE.mkdir(mode=0o700, exist_ok=True)
+    made = CACHE / f"nas-{hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:12]}"
+    with alone(CACHE / "nas.lock"):
+        if not made.exists():
+            for old in CACHE.glob("nas-*"):  # of an older recipe, or half made
+                shutil.rmtree(old)
+            half = made.with_name("nas-half")
+            half.mkdir()
+            command = ["bash", str(RECIPE), str(half)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+            assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+            half.rename(made)
+    return made
+
+
+def lay_program(overlay: Path) -> None:
+    """Put watchfolder and all that it imports into the overlay, as /opt/site-packages."""
+    site = overlay / SITE
+    for package in _closure("watchfolder"):
+        for file in package.files or ():
+            source = Path(str(package.locate_file(file)))
+            if ".." not in file.parts and source.is_file():
+                _copy(source, site / file)
+    shutil.copytree(Path(watchfolder.__file__).parent, site / "watchfolder", dirs_exist_ok=True)
+
+
+def boot(overlay: Path, folder: Path, seconds: float) -> None:
+    """Run the overlay's /lab/main.sh as root of the machine until it ends, or for so long.
+
+    What it writes to /dev/ttyS1 is then in the folder's file `reports`, what it says otherwise in `console`.
+    """
+    made, initrd = built(), folder / "initrd"
+    with initrd.open("wb") as whole:
+        with (made / "base.cpio").open("rb") as base:
+            shutil.copyfileobj(base, whole, 1 << 20)
+        whole.flush()
+        _append(overlay, whole.fileno())
+    command = [
+        *(*_QEMU, "-kernel", str(made / "vmlinuz"), "-initrd", str(initrd), "-append", _MEMORY_ONLY),
+        *("-serial", f"file:{folder / 'console'}", "-serial", f"file:{folder / 'reports'}"),
+    ]
+    with contextlib.suppress(subprocess.TimeoutExpired):  # what was not reported by then is missing
+        subprocess.run(command, stdin=subprocess.DEVNULL, timeout=seconds, check=False)
+    initrd.unlink()
+
+
+def _append(overlay: Path, target: int) -> None:
+    """Add an archive of the overlay's files; the top folder stays out, so that its mode cannot close the machine's."""
+    found = subprocess.run(["find", ".", "-mindepth", "1", "-print0"], cwd=overlay, capture_output=True, check=True)
+    pack = ["cpio", "--null", "--create", "--format=newc", "--owner=0:0", "--quiet"]
+    subprocess.run(pack, cwd=overlay, input=found.stdout, stdout=target, timeout=120, check=True)
+
+
+def _closure(name: str) -> Iterable[importlib.metadata.Distribution]:
+    """Return the package and all that it requires, each once."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    wanted = [Requirement(name)]
+    while wanted:
+        each = wanted.pop()
+        if each.marker is not None and not each.marker.evaluate({"extra": ""}):
+            continue
+        package = importlib.metadata.distribution(each.name)
+        if package.metadata["Name"] not in found:
+            found[package.metadata["Name"]] = package
+            wanted += [Requirement(text) for text in package.requires or ()]
+    return found.values()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)

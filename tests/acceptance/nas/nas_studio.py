@@ -1,0 +1,285 @@
+"""In the machine: an inbox on each kind of mount and one on the local disk, the daemon, and what must be in the end."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from nas_servers import STORE, Servers, call, wait_until
+
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.mark import write_marked
+from watchfolder.sandbox.pictures import sample
+
+LOCAL = "local"
+FOLDERS = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
+ROOT = Path("/srv/studio")  # of what is not on a share
+READY_SECONDS = 120.0
+_OWN = {"watchfolder", "photos"}
+_MARKS = {".watchfolder-id", "owner.json"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A mount as a line of the README says, with changes to its options."""
+
+    protocol: str  # the type in the line: cifs or nfs
+    changes: Mapping[str, str] = field(default_factory=dict)
+    by_autofs: bool = False
+
+    def options(self, line: str) -> str:
+        options = line.split()[3]
+        for old, new in self.changes.items():
+            assert old in options, f"{old} is not in {options}"
+            options = options.replace(old, new)
+        return options
+
+
+SOFT_NFS = {"hard": "soft,timeo=30,retrans=1"}  # soft as it is, only sooner
+KINDS = {
+    "smb": Kind("cifs"),
+    "nfs4": Kind("nfs"),
+    "nfs4-soft": Kind("nfs", SOFT_NFS),
+    "nfs3": Kind("nfs", {"vers=4.2": "vers=3"}),
+    "nfs3-soft": Kind("nfs", {"vers=4.2": "vers=3"} | SOFT_NFS),
+    "autofs": Kind("nfs", by_autofs=True),
+}
+SHARES = (*KINDS, LOCAL)
+
+
+@dataclass(frozen=True)
+class Share:
+    """`far` is what the server keeps, `near` where it is mounted here."""
+
+    name: str
+    kind: Kind
+    line: str  # of the README
+
+    @property
+    def far(self) -> Path:
+        return STORE / self.name
+
+    @property
+    def near(self) -> Path:
+        return Path("/auto" if self.kind.by_autofs else "/mnt") / self.name
+
+    @property
+    def source(self) -> str:
+        return f"//nas/{self.name}" if self.kind.protocol == "cifs" else f"nas:{self.far}"
+
+    def mount(self) -> None:
+        if not self.kind.by_autofs:
+            call("mount", str(self.near))
+
+    def unmount(self) -> None:
+        call("umount", "--lazy", str(self.near))
+
+    @property
+    def fstab(self) -> str:
+        kind, rest = self.line.split()[2], self.line.split()[4:]
+        return " ".join([self.source, str(self.near), kind, self.kind.options(self.line), *rest]) + "\n"
+
+    @property
+    def autofs(self) -> str:
+        return f"{self.name} -fstype=nfs,{self.kind.options(self.line)} {self.source}\n"
+
+
+class Studio:
+    """Knows what was dropped where, so that it can tell in the end whether all of it arrived."""
+
+    def __init__(self, servers: Servers, shares: Mapping[str, Share], sandbox: Sandbox) -> None:
+        self.servers = servers
+        self.shares = shares
+        self.sandbox = sandbox
+        self.dropped: dict[str, dict[str, bytes]] = {name: {} for name in SHARES}
+        self.process: subprocess.Popen[bytes] | None = None
+        self._expected: dict[bytes, bytes] = {}
+
+    def far(self, share: str) -> Path:
+        return ROOT / LOCAL if share == LOCAL else self.shares[share].far
+
+    def near(self, share: str) -> Path:
+        return ROOT / LOCAL if share == LOCAL else self.shares[share].near
+
+    def set_up(self) -> None:
+        """Begin anew: empty folders, a service that knows nothing, a daemon without a past."""
+        self.sandbox.reset()
+        shutil.rmtree(ROOT, ignore_errors=True)
+        for name in SHARES:
+            for folder in FOLDERS.values():
+                path = self.far(name) / folder
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir(parents=True)
+                shutil.chown(path, "studio" if name.startswith("smb") else "watchfolder", "photos")
+                path.chmod(0o2775)
+        state = ROOT / "state"
+        state.mkdir()
+        shutil.chown(state, "watchfolder", "watchfolder")
+        (ROOT / "config.yaml").write_text(yaml.safe_dump(self._configuration()))
+
+    def _configuration(self) -> dict[str, object]:
+        quick = {"settle_seconds": 1, "scan_seconds": 2, "duplicates": "again"}
+        inboxes = {
+            name: quick | {key: str(self.near(name) / folder) for key, folder in FOLDERS.items()} for name in SHARES
+        }
+        api = {"base_url": self.sandbox.url, "requests_per_minute": 0}
+        return {"api": api, "state_dir": str(ROOT / "state"), "inboxes": inboxes}
+
+    def start(self) -> None:
+        """Start the daemon as its own user, and wait until it is ready."""
+        user = ["setpriv", "--reuid=watchfolder", "--regid=watchfolder", "--init-groups"]
+        command = ["python3", "-m", "watchfolder", "run", "-c", str(ROOT / "config.yaml"), "--log-format", "json"]
+        before = self.log().count("daemon.ready")
+        with (ROOT / "log").open("ab") as log:
+            environment = os.environ | {"BIZMORI_API_KEY": self.sandbox.key}
+            self.process = subprocess.Popen([*user, *command], env=environment, cwd="/", stderr=log)
+        wait_until(lambda: self.log().count("daemon.ready") > before or self._has_ended(), READY_SECONDS, "ready")
+        assert not self._has_ended(), self.log()[-2000:]
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(60)
+            self.process = None
+
+    def _has_ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def log(self) -> str:
+        path = ROOT / "log"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def drop(self, stem: str, count: int = 2, *, large: bool = False, shares: tuple[str, ...] = SHARES) -> None:
+        """Let somebody else put pictures onto each share, who reaches the NAS by another way."""
+        for share in shares:
+            for number in range(count):
+                name = f"{stem} {number}.{'bmp' if large else 'jpg'}"
+                seed = sum(map(len, self.dropped.values()))
+                content = sample("bmp", width=700, height=500, seed=seed) if large else _small(seed)
+                self.dropped[share][name] = content
+                self._write(self.far(share) / "inbox", name, content)
+
+    def _write(self, inbox: Path, name: str, content: bytes) -> None:
+        half = inbox / f".{name}.half"
+        half.write_bytes(content)
+        shutil.chown(half, "anna", "photos")
+        half.chmod(0o664)
+        half.rename(inbox / name)
+
+    def requests(self, operation: str) -> int:
+        return self.sandbox.requests_by_operation().get(operation, 0)
+
+    def await_delivery(self, *shares: str, seconds: float) -> None:
+        def have_arrived() -> bool:
+            return all(_names(self.far(share) / "protected") >= set(self.dropped[share]) for share in shares)
+
+        with suppress(AssertionError):  # what is missing is told picture by picture
+            wait_until(have_arrived, seconds, "")
+            wait_until(lambda: not any((ROOT / "state/journal").glob("*.json")), seconds, "")
+
+    # --- in the end
+
+    def complaints(self, share: str) -> list[str]:
+        """Return each breach of the promises on this share, in words; the local one's are also those of the whole."""
+        found = [*self._of_folders(share), *self._of_payments(share)]
+        return found + list(self._of_all()) if share == LOCAL else found
+
+    def _of_folders(self, share: str) -> Iterator[str]:
+        dropped, far = self.dropped[share], self.far(share)
+        results = {name: self.expected(content) for name, content in dropped.items()}
+        wanted = {"inbox": {}, "protected": results, "quarantine": {}, "originals": dropped}
+        for folder, files in wanted.items():
+            found = dict(_files(far / folder))
+            for name, content in files.items():
+                size = len(found[name]) if name in found else -1
+                if found.pop(name, None) != content:
+                    yield f"{folder}: {name} is not as it must be ({size} of {len(content)} bytes)"
+            yield from (f"{folder}: {name} should not be there ({len(there)} bytes)" for name, there in found.items())
+
+    def _of_payments(self, share: str) -> Iterator[str]:
+        paid = self.sandbox.paid_files
+        for name, content in self.dropped[share].items():
+            times = paid.get(hashlib.sha256(content).hexdigest(), 0)
+            if times != 1:
+                yield f"{name} was paid for {times} times"
+
+    def _of_all(self) -> Iterator[str]:
+        yield from (f"sin: {sin}" for sin in self.sandbox.sins)
+        yield from (f"an order is left: {path.read_text()[:600]}" for path in (ROOT / "state/journal").glob("*.json"))
+        yield from (line for line in self.log().splitlines() if json.loads(line)["exception"])
+        if self._has_ended():
+            yield "the daemon has ended"
+        if self.sandbox.paid != sum(map(len, self.dropped.values())):
+            yield f"paid for {self.sandbox.paid} files"
+
+    def expected(self, content: bytes) -> bytes:
+        """Return what the service makes of the picture."""
+        if content not in self._expected:
+            with tempfile.TemporaryDirectory() as folder:
+                source, target = Path(folder, "source"), Path(folder, "target")
+                source.write_bytes(content)
+                write_marked(source, target)
+                self._expected[content] = target.read_bytes()
+        return self._expected[content]
+
+
+def _small(seed: int) -> bytes:
+    return sample("jpeg", width=64, height=48, seed=seed)
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Give every file below the folder, hidden ones too, but for our marks."""
+    for top, _, names in os.walk(folder):
+        for name in names:
+            if name not in _MARKS:
+                path = Path(top, name)
+                yield str(path.relative_to(folder)), path.read_bytes()
+
+
+@contextmanager
+def studio(lines: Mapping[str, str]) -> Iterator[Studio]:
+    """Start the servers and mount the shares, each by the README's line of its protocol."""
+    shares = {name: Share(name, kind, lines[kind.protocol]) for name, kind in KINDS.items()}
+    smb = [name for name, share in shares.items() if share.kind.protocol == "cifs"]
+    servers = Servers(smb, [name for name in shares if name not in smb])
+    for user in ("studio", "anna"):
+        call("useradd", "--no-create-home", "--groups", "photos", user)
+    servers.set_up()
+    _write_tables(shares)
+    for share in shares.values():
+        share.mount()
+    with Sandbox(processing_seconds=0.5, look_seconds=0) as sandbox:
+        yield Studio(servers, shares, sandbox)
+
+
+def _write_tables(shares: Mapping[str, Share]) -> None:
+    """Write /etc/fstab, the login for SMB and the map of autofs, and start that."""
+    credentials = Path("/etc/watchfolder/nas")
+    credentials.parent.mkdir(exist_ok=True)
+    credentials.write_text("username=studio\npassword=pw\n")
+    by_fstab = [share for share in shares.values() if not share.kind.by_autofs]
+    for share in by_fstab:
+        share.near.mkdir(parents=True)
+    Path("/etc/fstab").write_text("".join(share.fstab for share in by_fstab))
+    Path("/auto").mkdir()
+    Path("/etc/auto.master").write_text("/auto /etc/auto.nas --timeout=5\n")
+    Path("/etc/auto.nas").write_text("".join(share.autofs for share in shares.values() if share.kind.by_autofs))
+    call("automount")

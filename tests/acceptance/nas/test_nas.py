@@ -1,0 +1,80 @@
+"""Real shares of real servers, mounted by the lines of README.md in a machine of their own: nothing is lost."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nas_machine
+import pytest
+from machine_cache import alone
+from nas_plays import PLAYS
+from nas_studio import SHARES
+
+PROJECT = Path(__file__).parents[3]
+MACHINE_SECONDS = 1500.0  # beside the other tests
+USERS = ("groupadd --system photos", "useradd --system --groups photos --no-create-home watchfolder")
+MAIN = """export PYTHONPATH=/opt/site-packages
+{users}
+exec setsid --wait python3 /lab/nas_plays.py
+"""
+
+
+def fstab_lines() -> dict[str, str]:
+    """Return the README's line for each type of mount."""
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## On a NAS share\n")[2].partition("\n## ")[0]
+    return {line.split()[2]: line.strip() for line in re.findall(r"^\s*\S+ +/mnt/nas .*$", section, re.MULTILINE)}
+
+
+def test_the_readme_has_one_line_for_smb_and_one_for_nfs() -> None:
+    assert sorted(fstab_lines()) == ["cifs", "nfs"]
+    assert all(len(line.split()) == 6 for line in fstab_lines().values())
+
+
+@pytest.fixture(scope="session")
+def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """Return what each play that this test run wants came to; one boot of one machine plays them all."""
+    why_not = nas_machine.obstacle()
+    if why_not and os.environ.get("CI") == "true" and os.geteuid() == 0:
+        pytest.fail(f"no machine with real shares, and CI must not go without it: {why_not}")
+    if why_not:
+        pytest.skip(f"no machine with real shares: {why_not}")
+    wanted = {item.callspec.params.get("play") for item in request.session.items if hasattr(item, "callspec")}
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with alone(shared / "nas.lock"):
+        made = shared / "nas"
+        if not made.exists():
+            made.mkdir()
+            _play(made, [name for name in PLAYS if name in wanted])
+    whole = [line for line in (made / "reports").read_text(errors="replace").splitlines() if line.endswith("}")]
+    console = (made / "console").read_text(errors="replace")
+    return {"console": console} | {report["play"]: report for report in map(json.loads, whole)}
+
+
+def _play(folder: Path, plays: list[str]) -> None:
+    overlay = folder / "overlay"
+    lab = overlay / "lab"
+    lab.mkdir(parents=True)
+    nas_machine.lay_program(overlay)
+    for module in Path(__file__).parent.glob("nas_*.py"):
+        (lab / module.name).write_bytes(module.read_bytes())
+    (lab / "task.json").write_text(json.dumps({"plays": plays, "lines": fstab_lines()}))
+    (lab / "main.sh").write_text(MAIN.format(users="\n".join(USERS)))
+    nas_machine.boot(overlay, folder, MACHINE_SECONDS)
+    shutil.rmtree(overlay)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(MACHINE_SECONDS + nas_machine.BUILD_SECONDS)
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("play", PLAYS)
+def test_on_real_shares_every_picture_arrives_whole_and_paid_once(
+    play: str, share: str, reports: Mapping[str, Any]
+) -> None:
+    assert play in reports, reports["console"][-4000:]
+    assert reports[play]["complaints"][share] == [], reports[play]["log"]
