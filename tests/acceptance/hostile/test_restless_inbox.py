@@ -49,7 +49,7 @@ class Vandal:
         with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK), "wb") as file:
             file.write(b"\0" * self._chance.randrange(1, 9))
 
-    def _cut(self, path: bytes = b"") -> None:
+    def _cut(self, path: bytes | None = None) -> None:
         descriptor = os.open(path or self._path(), os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         os.truncate(descriptor, self._chance.randrange(600))
         os.close(descriptor)
@@ -82,7 +82,10 @@ class Vandal:
         """Do the same to a file that has been claimed."""
         top = self._made.path("inbox", ".watchfolder")
         files = [os.path.join(where, name) for where, _, names in os.walk(top) for name in names if name[:1] != b"."]
-        path = self._chance.choice([each for each in files if not each.endswith(b"owner.json")] or [b""])
+        claimed = [each for each in files if not each.endswith(b"owner.json")]
+        if not claimed:
+            return
+        path = self._chance.choice(claimed)
         match self._chance.randrange(3):
             case 0:
                 os.unlink(path)
