@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from watchfolder.sandbox.pictures import sample
 pytest.importorskip("selenium", reason="pip install -e '.[test]'")
 
 from browser import SECONDS, browser, require_browser
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
@@ -59,7 +61,9 @@ def text_of(driver: WebDriver) -> str:
 
 
 def until_shown(driver: WebDriver, text: str) -> None:
-    WebDriverWait(driver, SECONDS).until(lambda seen: text in text_of(seen), f"never shown: {text}")
+    while_loading = (StaleElementReferenceException,)
+    wait = WebDriverWait(driver, SECONDS, ignored_exceptions=while_loading)
+    wait.until(lambda seen: text in text_of(seen), f"never shown: {text}")
 
 
 def test_the_page_follows_what_happens_without_being_loaded_again(shown: Shown) -> None:
@@ -113,18 +117,24 @@ def test_it_is_readable_in_the_dark_and_on_a_phone(shown: Shown) -> None:
         assert dark.execute_script("return document.documentElement.scrollWidth") <= 360
 
 
-def test_the_drawing_can_be_read_on_a_phone(shown: Shown) -> None:
-    boxes = "return [...document.querySelectorAll('svg, svg text')].map(each => each.getBoundingClientRect())"
+@pytest.mark.parametrize("letters", ["16px", "24px"])
+def test_the_drawing_can_be_read_on_a_phone_in_letters_of_any_size(shown: Shown, letters: str) -> None:
+    boxes = """return [...document.querySelectorAll("figure, figure p, .hours span")]
+        .map(each => each.getBoundingClientRect())"""
     with browser(size=(360, 740)) as driver:
         driver.get(shown.url)
+        driver.execute_script(f"document.documentElement.style.fontSize = '{letters}'")
         drawing, *texts = driver.execute_script(boxes)
-        assert texts
+        assert len(texts) == 6
+        sizes = "return [...document.querySelectorAll('figure p')].map(each => getComputedStyle(each).fontSize)"
+        assert all(float(size.removesuffix("px")) >= 10 for size in driver.execute_script(sizes))
         for text in texts:
-            assert text["height"] >= 10
             assert drawing["left"] <= text["left"]
             assert text["right"] <= drawing["right"]
             assert drawing["top"] <= text["top"]
             assert text["bottom"] <= drawing["bottom"]
+        assert all(hour["right"] <= after["left"] for hour, after in pairwise(texts[2:]))
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
 
 
 def test_a_delivery_that_was_taken_out_leaves_no_broken_picture(shown: Shown) -> None:

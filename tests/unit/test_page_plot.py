@@ -33,17 +33,9 @@ def test_everything_lies_within_the_drawing() -> None:
     assert 0 <= y <= HEIGHT
 
 
-def test_the_axis_has_its_hours() -> None:
-    labels = list(Plot(NOW + timedelta(hours=1), (), ()).labels())
-    assert len(labels) == 4
-    assert all(text.endswith(":00") for _, text in labels)
-
-
-def test_no_label_of_the_axis_is_cut_off() -> None:
-    for minute in range(0, 360, 5):
-        labels = [x for x, _ in Plot(NOW + timedelta(minutes=minute), (), ()).labels()]
-        assert len(labels) in {3, 4}
-        assert all(30 <= x <= WIDTH - 30 for x in labels)
+def test_the_axis_tells_what_the_clock_showed_every_six_hours() -> None:
+    marks = Plot(NOW, (), ()).marks()
+    assert marks == {0: ago(hours=24), 240: ago(hours=18), 480: ago(hours=12), 720: ago(hours=6)}
 
 
 def test_a_day_without_anything_can_be_drawn() -> None:

@@ -10,9 +10,8 @@ WIDTH: Final = 960.0  # of the drawing, in its own units
 HEIGHT: Final = 160.0
 _DAY = timedelta(hours=24)
 _BARS = 96
-_LABEL_HOURS = 6
+_MARKS = 4  # of the axis, six hours apart
 _HEADROOM = 1.05
-_LABEL_ROOM = 30.0  # on either side of a label's middle
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,10 @@ class Plot:
             if each.at > self.now - _DAY
         )
 
-    def labels(self) -> Iterator[tuple[float, str]]:
-        """Return where on the axis which hour of the local clock stands."""
-        hour = self.now.astimezone().replace(minute=0, second=0, microsecond=0)
-        for back in range(24):
-            moment = hour - timedelta(hours=back)
-            x = self._x(moment)
-            if moment.hour % _LABEL_HOURS == 0 and _LABEL_ROOM <= x <= WIDTH - _LABEL_ROOM:
-                yield round(x, 1), f"{moment:%H:%M}"
+    def marks(self) -> dict[float, datetime]:
+        """Return which moment of the local clock each mark on the axis stands for."""
+        moments = [self.now - _DAY * part / _MARKS for part in range(_MARKS, 0, -1)]
+        return {self._x(moment): moment.astimezone() for moment in moments}
 
     def _counts(self) -> list[int]:
         counts = [0] * _BARS
