@@ -130,6 +130,11 @@ def test_v3_refuses_what_is_no_order_id(client: Client, sandbox: Sandbox, order_
     assert len(sandbox.sins) == 2
 
 
+def test_an_order_that_never_was_is_no_resource_to_confirm(client: Client) -> None:
+    assert answer(client.confirm("1")) == (404, "RESOURCE_NOT_FOUND")
+    assert answer(client.call("POST", "/api/v2/orders/1/refresh-urls")) == (404, "ORDER_NOT_FOUND")
+
+
 def test_v3_has_no_link_while_the_retention_is_unknown(client: Client, sandbox: Sandbox) -> None:
     sandbox.retention_days = None
     order_id = client.confirmed()

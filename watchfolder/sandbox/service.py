@@ -98,7 +98,7 @@ class Service:
             if (owner, key) in self._state.created or (earlier and earlier.order_id != body["orderId"]):
                 self._sin("the idempotency key of another call")
                 raise Refusal(409, "IDEMPOTENCY_KEY_CONFLICT")
-            order = self._order(str(body["orderId"]))
+            order = self._order(str(body["orderId"]), unknown="RESOURCE_NOT_FOUND")
             if earlier is None:
                 self._refuse_confirm(order)
                 self._state.confirm(order, key, request.environ.get("sandbox.failure"))
@@ -187,7 +187,7 @@ class Service:
             self._breach("INVALID_PARAMETER", f"{name} is not from 1 to {most}")
         return number
 
-    def _order(self, order_id: str, version: str = "v2") -> SandboxOrder:
+    def _order(self, order_id: str, version: str = "v2", unknown: str = "ORDER_NOT_FOUND") -> SandboxOrder:
         """Only v2 tells an order of another account, or of the other kind of key, from one that never was."""
         if version == "v3" and not _ORDER_ID.fullmatch(order_id):
             self._breach("VALIDATION_FAILED", "orderId is not of 1 to 20 digits")
@@ -195,7 +195,7 @@ class Service:
             order = self._state.orders.get(order_id)
         is_owners = order is not None and order.caller.owner == self.caller().owner
         if order is None or (version == "v3" and not is_owners):
-            raise Refusal(404, "ORDER_NOT_FOUND")
+            raise Refusal(404, unknown)
         if not is_owners:
             raise Refusal(403, "ORDER_NOT_OWNER")
         return order
