@@ -69,6 +69,12 @@ def test_a_fault_befalls_the_requests_it_is_meant_for(client: Client, sandbox: S
     assert client.create().ok
 
 
+def test_a_fault_can_be_in_store_for_one_file_alone(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.add("upload", "answer", times=None, path="b.jpg", status=503)
+    slots = client.created("a.jpg", "b.jpg", "c.jpg")["files"]
+    assert [client.put(slot["uploadUrl"]).status_code for slot in slots] == [200, 503, 200]
+
+
 @pytest.mark.parametrize(("does", "orders"), [("reset_before", 0), ("reset_after", 1)])
 def test_a_connection_is_really_reset(client: Client, sandbox: Sandbox, does: str, orders: int) -> None:
     sandbox.faults.add("create", does)

@@ -49,6 +49,7 @@ class Fault:
     does: str  # one of ACTIONS
     nth: int = 1
     times: int | None = 1  # None: all from the nth on
+    path: str = ""  # only requests whose path holds this, such as a file's name
     status: int | None = None
     code: str = ""  # the API's error code; none: an answer without JSON
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -67,9 +68,11 @@ class Fault:
         if self.operation not in OPERATIONS:
             raise ValueError(f"no such operation: {self.operation!r}; there are {', '.join(OPERATIONS)}")
 
-    def is_due(self, operation: str) -> bool:
+    def is_due(self, operation: str, path: str) -> bool:
         """Count a request; is this fault in store for it?"""
         if self.operation not in (operation, "any") or (operation == PUSH) != (self.operation == PUSH):
+            return False
+        if self.path not in path:
             return False
         self.seen += 1
         return self.seen >= self.nth and (self.times is None or self.befallen < self.times)
@@ -94,6 +97,7 @@ class Faults:
         *,
         nth: int = 1,
         times: int | None = 1,
+        path: str = "",
         status: int | None = None,
         code: str = "",
         headers: Mapping[str, str] | None = None,
@@ -108,6 +112,7 @@ class Faults:
             does=does,
             nth=nth,
             times=times,
+            path=path,
             status=status,
             code=code,
             headers=headers or {},
@@ -128,9 +133,9 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def take(self, operation: str) -> Fault | None:
+    def take(self, operation: str, path: str = "") -> Fault | None:
         with self._lock:
-            due = [fault for fault in self._faults if fault.is_due(operation)]
+            due = [fault for fault in self._faults if fault.is_due(operation, path)]
             for fault in due[:1]:
                 fault.befallen += 1
                 return fault

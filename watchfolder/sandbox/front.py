@@ -42,7 +42,7 @@ class Front:
         call.operation = self._operation(environ)
         record = RequestRecord(call.operation, now(), str(environ["REQUEST_METHOD"]), call.path)
         self._state.requests.append(record)
-        fault = self._faults.take(call.operation)
+        fault = self._faults.take(call.operation, call.path)
         try:
             response = fault.befall(call) if fault else call.work()
         except ClientDisconnected:
