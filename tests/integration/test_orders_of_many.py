@@ -54,6 +54,17 @@ def assert_processed_once(service: Sandbox, good: list[str]) -> None:
     assert service.sins == []
 
 
+def break_file(service: Sandbox, operation: str, name: str, fault: str) -> None:
+    """Let the transfer of one file fail lastingly, or of all of them for an empty name."""
+    match fault:
+        case "server":
+            service.faults.add(operation, "answer", times=None, path=name, status=500)
+        case "link":
+            service.faults.add(operation, "answer", times=None, path=name, status=403)
+        case _:
+            service.faults.add(operation, "truncated", times=None, path=name)
+
+
 def failing(shop: Shop, service: Sandbox) -> None:
     """Bring the shop to the point where it doubts the service."""
     service.fails_everything = True
@@ -384,6 +395,81 @@ def test_a_result_that_does_not_come_keeps_no_other_one_waiting(begin: Open) -> 
     assert shop.files("outbox") == good
     assert calls(service, "fetch") == 7
     assert set(service.paid_files.values()) == {1}
+
+
+@pytest.mark.parametrize("fault", ["server", "link", "damaged"])
+@pytest.mark.parametrize("bad", [range(6), range(20)], ids=["six", "twenty"])
+def test_results_that_never_come_keep_no_good_one_waiting(begin: Open, bad: range, fault: str) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    for number in bad:
+        break_file(service, "fetch", f"/{number:03}.jpg", fault)
+    good = pour(shop, 36)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    assert shop.files("outbox") == good[len(bad) :]
+    assert calls(service, "fetch") <= 36 + (len(bad) if fault == "link" else 0)
+    assert calls(service, "link") <= 2
+    service.faults.clear()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert service.paid == 36
+
+
+@pytest.mark.parametrize("fault", ["server", "link", "damaged"])
+def test_a_round_while_the_storage_gives_nothing_is_a_few_requests(begin: Open, fault: str) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    break_file(service, "fetch", "", fault)
+    good = pour(shop, 60)
+    for rounds in (1, 2, 3):
+        shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures == rounds)  # noqa: B023
+        asked = {record.path for record in service.requests if record.operation == "fetch"}
+        assert 10 <= len(asked) - 10 * (rounds - 1) <= 10 + 3 * rounds  # others each time; those under way still come
+        shop.pass_time(4000)
+    assert calls(service, "link") <= 2 * 3
+    service.faults.clear()
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+
+
+def test_links_that_cannot_be_had_are_asked_for_once_a_round(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("link", "answer", times=None, status=503)
+    pour(shop, 30)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    assert calls(service, "link") == 1
+
+
+def test_an_upload_that_never_gets_there_keeps_the_others_waiting_for_minutes(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    break_file(service, "upload", "/004.jpg", "server")
+    break_file(service, "upload", "/017.jpg", "link")
+    good = pour(shop, 36)
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures)
+    assert sum(file.is_uploaded for file in shop.order().files) == 34
+    shop.pass_time(60)
+    shop.work(lambda: shop.orders() and shop.orders()[0].failures == 2)
+    shop.pass_time(120)
+    shop.work(lambda: len(shop.files("outbox")) == 34)
+    service.faults.clear()
+    shop.pass_time(4000)
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert service.paid == 36
+    assert service.sins == []
+
+
+def test_a_storage_that_takes_nothing_tears_no_order_apart(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    break_file(service, "upload", "", "server")
+    good = pour(shop, 36)
+    for rounds in (1, 2, 3, 4):
+        shop.work(lambda: shop.orders() and shop.orders()[0].failures == rounds)  # noqa: B023
+        shop.pass_time(4000)
+    assert calls(service, "upload") <= 4 * (10 + 3)
+    service.faults.clear()
+    shop.to_the_end()
+    assert shop.files("outbox") == good
+    assert len(service.orders) == 1
 
 
 def test_a_result_that_is_long_in_coming_keeps_no_other_one_waiting(begin: Open) -> None:

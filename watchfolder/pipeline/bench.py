@@ -36,6 +36,7 @@ class Bench:
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
     looked_at: dict[str, float] = field(default_factory=dict)  # key → monotonic
+    failed: dict[str, list[int]] = field(default_factory=dict)  # key → files whose transfer failed, longest ago first
     unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
 
     def look(self, order: Order) -> Look:
@@ -68,6 +69,7 @@ class Bench:
         if order is None:
             self.forget(key)
             self.looked_at.pop(key, None)
+            self.failed.pop(key, None)
             self.puzzled.discard(key)
             with suppress(FolderFault):  # then the next start sweeps it away
                 for result in self.unaccepted.pop(key, {}).values():

@@ -30,7 +30,7 @@ from watchfolder.pipeline.bench import Bench
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, FailedAtService, relocate
-from watchfolder.pipeline.successors import halves, part_with, rekeyed
+from watchfolder.pipeline.successors import halves, rekeyed
 from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.pipeline.visits import age_seconds
 
@@ -228,9 +228,6 @@ class Outcomes:
             lost = (now - order.failed_at).total_seconds()
         failing = order.failing_seconds + lost
         if failing > self._give_up_after_hours * 3600 and order.state in ASKS_SERVICE:
-            unsent = {index for index, file in enumerate(order.files) if not file.is_uploaded}
-            if order.state is State.CREATED and 0 < len(unsent) < len(order.files):
-                return part_with(bench, order, unsent)  # the others need not go down with them
             hours = f"{self._give_up_after_hours:g}"
             return self._quarantine(
                 order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)

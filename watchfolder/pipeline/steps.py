@@ -2,29 +2,29 @@
 
 import hashlib
 import logging
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from watchfolder import disk
 from watchfolder.api import Ended, Look, Slot, Status
-from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, Retry
+from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench, id_of
 from watchfolder.pipeline.reuse import reuse
+from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.side_by_side import side_by_side
-from watchfolder.pipeline.successors import is_as_claimed, part_with, rekeyed, release_changed, supersede
+from watchfolder.pipeline.successors import is_as_claimed, part_from, part_with, rekeyed, release_changed, supersede
 from watchfolder.pipeline.transfer import Fetching, Sending, ask_links, remember_urls
 from watchfolder.publish import Received, is_unchanged
 
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
-_FAILURES_OF_ALL = 3  # so many failed transfers of one order are no single file's fault
+_LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
 _STALE_CREATE = timedelta(hours=1)
 _S = State
 
@@ -64,12 +64,12 @@ def upload(bench: Bench, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
     if len(order.files) > 1 and order.key not in bench.urls and order.redos == 0:
         order = _sent_in_an_earlier_life(bench, order)
-    order, has_changed, failures = _send_all(bench, order)
+    round_ = Round(bench.failed.setdefault(order.key, []))
+    order, has_changed = _send_all(bench, order, round_)
     if has_changed:
         return release_changed(bench, order)
-    if failures:
-        order = bench.journal.note(order)
-        return _after_failures(bench, order, failures)
+    if round_.failures:
+        return _after_failures(bench, bench.journal.note(order), round_)
     bench.urls.pop(order.key, None)
     return bench.journal.advance(order, _S.UPLOADED)
 
@@ -135,26 +135,26 @@ def deliver(bench: Bench, order: Order) -> Order:
     )
     if held := bench.take_unaccepted(order):
         order = bench.publisher.bring_home(bench.accept(order, held), list(held))
-    failures: dict[int, Exception] = {}
-    enough = threading.Event()
-    waiting = [index for index, file in enumerate(order.files) if file.part is None]
+    round_ = Round(bench.failed.setdefault(order.key, []))
     arrivals = side_by_side(
-        fetch, waiting, most=bench.lanes.most, gather_seconds=tempo.GATHER_SECONDS, enough=enough, drop=Received.discard
+        round_.counting(fetch),
+        round_.in_turn(index for index, file in enumerate(order.files) if file.part is None),
+        most=bench.lanes.most,
+        gather_seconds=tempo.GATHER_SECONDS,
+        enough=round_.enough,
+        drop=Received.discard,
     )
     with closing(arrivals):
         for group in arrivals:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
-            failures |= {index: outcome for index, outcome in group if isinstance(outcome, Exception)}
             if good:
                 order = bench.publisher.bring_home(bench.accept(order, good), list(good))
-            if not _may_go_on(failures):
-                enough.set()
     if fetching.is_known:
         order = _is_there(bench, order)
     if fetching.has_missed:
         bench.links.pop(order.key, None)
-    if failures:
-        raise _worst(failures.values())
+    if round_.failures:
+        raise round_.worst()
     return bench.journal.advance(order, _S.DELIVERED)
 
 
@@ -281,34 +281,30 @@ def _require_alive(seen: Look) -> None:
         raise FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
 
 
-def _send_all(bench: Bench, order: Order) -> tuple[Order, bool, Mapping[int, Exception]]:
-    """Return the order as far as that went, whether a file is no longer what was claimed, and the failures."""
+def _send_all(bench: Bench, order: Order, round_: Round) -> tuple[Order, bool]:
+    """Return the order as far as that went, and whether a file is no longer what was claimed."""
     sending = Sending(bench, order)
     has_changed = False
-    failures: dict[int, Exception] = {}
-    enough = threading.Event()
     noted = time.monotonic()
 
     def send(index: int) -> str:
         with bench.lanes.one(bench.inbox.name):
             return _send_unchanged(bench, order, index, sending)
 
-    waiting = [index for index, file in enumerate(order.files) if not file.is_uploaded]
-    with closing(side_by_side(send, waiting, most=bench.lanes.most, enough=enough)) as arrivals:
+    waiting = round_.in_turn(index for index, file in enumerate(order.files) if not file.is_uploaded)
+    sent = side_by_side(round_.counting(send), waiting, most=bench.lanes.most, enough=round_.enough)
+    with closing(sent) as arrivals:
         for group in arrivals:
-            for index, outcome in group:
-                if isinstance(outcome, Exception):
-                    failures[index] = outcome
-                elif outcome:
-                    order = order.with_file(index, is_uploaded=True, sha256=outcome)
-                else:
+            for index, digest in group:
+                if digest == "":
                     has_changed = True
-            if has_changed or not _may_go_on(failures):
-                enough.set()
+                    round_.enough.set()
+                elif isinstance(digest, str):
+                    order = order.with_file(index, is_uploaded=True, sha256=digest)
             if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
                 order = bench.journal.note(order)
                 noted = time.monotonic()
-    return order, has_changed, failures
+    return order, has_changed
 
 
 def _sent_in_an_earlier_life(bench: Bench, order: Order) -> Order:
@@ -347,24 +343,16 @@ def _send_unchanged(bench: Bench, order: Order, index: int, sending: Sending) ->
     return digest if is_unchanged(place, file) else ""
 
 
-def _may_go_on(failures: Mapping[int, Exception]) -> bool:
-    """Do the others of the order have a chance? One file's trouble is its own; that of many is everybody's."""
-    own = all(type(failure) in {OwnTrouble, Retry, Reject} for failure in failures.values())
-    return own and len(failures) < _FAILURES_OF_ALL
-
-
-def _after_failures(bench: Bench, order: Order, failures: Mapping[int, Exception]) -> Order:
-    """Part with the files that the storage will never take; anything else is tried again."""
-    rejected = {index for index, failure in failures.items() if isinstance(failure, Reject)}
-    if len(rejected) < len(failures) or len(order.files) == 1:
-        raise _worst(failures.values())
-    return part_with(bench, order, rejected)
-
-
-def _worst(failures: Iterable[Exception]) -> Exception:
-    """Choose the failure that decides what follows: what concerns all before what concerns one file."""
-    least = (Retry, OwnTrouble, Reject)
-    return min(failures, key=lambda failure: least.index(type(failure)) if type(failure) in least else -1)
+def _after_failures(bench: Bench, order: Order, round_: Round) -> Order:
+    """Part with the files that the storage will never take; anything else is tried again, but not for ever together."""
+    rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
+    if len(order.files) > 1 and len(rejected) == len(round_.failures):
+        return part_with(bench, order, rejected)
+    unsent = {index for index, file in enumerate(order.files) if not file.is_uploaded}
+    is_lasting = order.failures + 1 >= _LASTING_FAILURES and round_.failures.keys() == unsent
+    if is_lasting and len(unsent) < len(order.files):
+        return part_from(bench, order, unsent)
+    raise round_.worst()
 
 
 def _with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:

@@ -44,6 +44,14 @@ def part_with(bench: Bench, order: Order, culprits: Collection[int]) -> Order:
     return bench.journal.advance(order, State.SUPERSEDING, children=children)
 
 
+def part_from(bench: Bench, order: Order, slow: Collection[int]) -> Order:
+    """Let the order go on without these of its files, which go on together: they may only need more time."""
+    rest = [file for index, file in enumerate(order.files) if index not in slow]
+    later = [file for index, file in enumerate(order.files) if index in slow]
+    event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), together=len(later))
+    return bench.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, rest), rekeyed(order, later)))
+
+
 def release_changed(bench: Bench, order: Order) -> Order:
     """Give the files back: what is there is no longer what was claimed, and nothing has been paid.
 

@@ -5,6 +5,7 @@ import io
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
@@ -12,6 +13,7 @@ from watchfolder import disk
 from watchfolder.api import Links, Output, Slot
 from watchfolder.errors import OwnTrouble, Redo, Reject, Retry, WatchfolderError
 from watchfolder.order import Order
+from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench, id_of
 from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch
 
@@ -30,6 +32,32 @@ def ask_links(bench: Bench, order: Order) -> Links:
     return links
 
 
+class _Asking:
+    """Ask the service for links, for all files of a round at once: when there are none, and when they are refused.
+
+    That is twice a minute at most, and once when it fails: the failure then holds for all files.
+    """
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        self._ask = ask
+        self._asked: deque[float] = deque(maxlen=2)
+        self._error: WatchfolderError | None = None
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        while self._asked and now - self._asked[0] >= tempo.LINKS_SECONDS:
+            self._asked.popleft()
+            self._error = None
+        if self._error is None and len(self._asked) < 2:  # noqa: PLR2004 (as above)
+            self._asked.append(now)
+            try:
+                self._ask()
+            except WatchfolderError as error:
+                self._error = error
+        if self._error is not None:
+            raise self._error
+
+
 class Sending:
     """The uploads of one order. Several threads may send its files side by side; a link is renewed once for all."""
 
@@ -37,6 +65,8 @@ class Sending:
         self._bench = bench
         self._order = order
         self._renewing = threading.Lock()
+        self._slots: tuple[Slot, ...] = ()
+        self._renew = _Asking(self._refresh)
 
     def send(self, index: int) -> str:
         """Upload one file; return the SHA-256 of what was sent.
@@ -58,8 +88,6 @@ class Sending:
                     refusal = redo.code
                 else:
                     return sha256
-        with self._renewing:
-            bench.urls.pop(self._order.key, None)
         raise Retry(f"the storage refused the upload three times: {refusal}", code=refusal)
 
     def _url(self, index: int, *, refused: str) -> str:
@@ -67,14 +95,17 @@ class Sending:
         with self._renewing:
             file_id = order.files[index].file_id or ""
             if bench.urls.get(order.key, {}).get(file_id) in {None, refused}:
-                slots = bench.service.refresh(id_of(order))
-                if order.files[index].file_id is None and len(slots) == len(order.files):
-                    file_id = slots[index].file_id
-                remember_urls(bench, order, slots)
+                self._renew()
+                if order.files[index].file_id is None and len(self._slots) == len(order.files):
+                    file_id = self._slots[index].file_id
             try:
                 return bench.urls[order.key][file_id]
             except KeyError:
                 raise OwnTrouble("the service gave no upload link for a file", code="NO_UPLOAD_LINK") from None
+
+    def _refresh(self) -> None:
+        self._slots = self._bench.service.refresh(id_of(self._order))
+        remember_urls(self._bench, self._order, self._slots)
 
 
 def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
@@ -100,6 +131,7 @@ class Fetching:
         self.is_known = False  # the service has just given links for the order
         self.has_missed = False  # a result: then the links are to be asked for anew, next time
         self._renewing = threading.Lock()
+        self._renew = _Asking(self._ask)
 
     def of(self, index: int) -> Fetch:
         """Return how one result is streamed, with a fresh link when the one at hand has run out."""
@@ -113,8 +145,6 @@ class Fetching:
                         return self._bench.service.fetch(url, sink, limit_bytes=RESULT_LIMIT_BYTES)
                     except Redo as redo:
                         refusal = redo.code
-            with self._renewing:
-                self._bench.links.pop(self._order.key, None)
             raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
 
         return fetch
@@ -123,17 +153,21 @@ class Fetching:
         with self._renewing:
             found = self._find(index)
             if found == refused:
-                self._bench.links.pop(self._order.key, None)
+                self._renew()
                 found = self._find(index)
             return found
+
+    def _ask(self) -> None:
+        ask_links(self._bench, self._order)
+        self.is_known = True
 
     def _find(self, index: int) -> str:
         """Return the link of one file's result, matched by the input's id, never by name."""
         bench, order = self._bench, self._order
-        expiry, links = bench.links.get(order.key, (0.0, None))
-        if links is None or time.monotonic() >= expiry:
-            links = ask_links(bench, order)
-            self.is_known = True
+        expiry, _ = bench.links.get(order.key, (0.0, None))
+        if time.monotonic() >= expiry:
+            self._renew()
+        _, links = bench.links[order.key]
         if len(order.files) == 1 and len(links.files) == 1:
             return links.files[0].url
         result_id = order.files[index].result_id or self._result_id(index)
