@@ -64,7 +64,7 @@ def register(client: Client, url: str, **changes: object) -> dict[str, Any]:
 
 
 def listed(client: Client, path: str) -> list[dict[str, Any]]:
-    return cast("list[dict[str, Any]]", data(client.call("GET", path)))
+    return cast("list[dict[str, Any]]", data(client.call("GET", path))[path.rpartition("/")[2]])
 
 
 def wait_for(holds: Callable[[], object], seconds: float = 10.0) -> None:
@@ -174,14 +174,54 @@ def test_a_fault_for_any_request_is_none_for_a_push(sandbox: Sandbox) -> None:
 def test_webhooks_are_shown_without_their_secret_changed_and_removed(client: Client, sandbox: Sandbox) -> None:
     made = register(client, "https://photos.example.com/webhooks/bizmori", name="one")
     one = f"{PATH}/{made['id']}"
-    shown = {"id": made["id"], "name": "one", "url": "https://photos.example.com/webhooks/bizmori", "isTest": False}
-    assert listed(client, PATH) == [shown]
-    assert data(client.call("GET", one)) == shown
-    assert data(client.call("PUT", one, {"name": "two"}))["name"] == "two"
+    assert made.keys() == {"id", "name", "secret", "isTest"}
+    (shown,) = listed(client, PATH)
+    assert shown.keys() == {"id", "name", "url", "isActive", "isTest", "lastSentAt", "createdAt"}
+    assert (shown["name"], shown["url"]) == ("one", "https://photos.example.com/webhooks/bizmori")
+    assert (shown["isActive"], shown["isTest"], shown["lastSentAt"]) == (True, False, None)
+    detail = data(client.call("GET", one))
+    assert {key: value for key, value in detail.items() if key != "updatedAt"} == shown
+    assert detail["updatedAt"]
+    changed = data(client.call("PUT", one, {"url": "https://photos.example.com/", "name": "two"}))
+    assert (changed["url"], changed["name"]) == ("https://photos.example.com/", "two")
     assert client.call("DELETE", one).ok
     assert answer(client.call("GET", one)) == (404, "WEBHOOK_NOT_FOUND")
     assert answer(client.call("DELETE", one)) == (404, "WEBHOOK_NOT_FOUND")
     assert sandbox.sins == []
+
+
+def test_webhooks_are_listed_ten_at_a_time_unless_asked_otherwise(client: Client, sandbox: Sandbox) -> None:
+    for number in range(25):
+        assert client.call("POST", PATH, {"url": f"https://{number}.example.com/"}).status_code == 200
+    first = data(client.call("GET", PATH))
+    assert first["pagination"] == {"page": 1, "limit": 10, "total": 25, "totalPages": 3}
+    assert len(first["webhooks"]) == 10
+    pages = [data(client.call("GET", f"{PATH}?page={page}"))["webhooks"] for page in (1, 2, 3, 4)]
+    assert [len(page) for page in pages] == [10, 10, 5, 0]
+    assert len({webhook["id"] for page in pages for webhook in page}) == 25
+    assert len(data(client.call("GET", f"{PATH}?limit=100"))["webhooks"]) == 25
+    (found,) = data(client.call("GET", f"{PATH}?keyword=17.EXAMPLE"))["webhooks"]
+    assert found["url"] == sandbox.webhooks[found["id"]] == "https://17.example.com/"
+    assert sandbox.sins == []
+    assert answer(client.call("GET", f"{PATH}?limit=101")) == (400, "VALIDATION_FAILED")
+
+
+def test_a_change_without_an_address_is_refused(client: Client, sandbox: Sandbox) -> None:
+    one = f"{PATH}/{register(client, 'https://photos.example.com/')['id']}"
+    assert answer(client.call("PUT", one, {"name": "two"})) == (400, "VALIDATION_FAILED")
+    assert len(sandbox.sins) == 1
+
+
+def test_a_test_key_sees_and_makes_test_webhooks_only(client: Client, tester: Client, sandbox: Sandbox) -> None:
+    sandbox.keys = [sandbox.key, sandbox.test_key]
+    live = register(client, "https://live.example.com/")
+    assert register(tester, "https://test.example.com/")["isTest"]
+    assert [webhook["url"] for webhook in listed(tester, PATH)] == ["https://test.example.com/"]
+    assert len(listed(client, PATH)) == 2
+    assert answer(tester.call("GET", f"{PATH}/{live['id']}")) == (404, "WEBHOOK_NOT_FOUND")
+    asked = {"url": "https://test.example.com/", "isTest": False}
+    assert answer(tester.call("POST", PATH, asked)) == (403, "AUTH_FORBIDDEN")
+    assert len(sandbox.sins) == 1
 
 
 def test_another_account_s_webhooks_are_nobody_s_business(sandbox: Sandbox, client: Client) -> None:
@@ -219,13 +259,37 @@ def test_its_events_are_listed_and_sent_again_when_asked(client: Client, sandbox
     client.confirmed()
     wait_for(lambda: len(sandbox.pushes) == 2)
     failed = listed(client, events)
-    assert [event["status"] for event in failed] == ["failed", "failed"]
-    client.call("POST", f"{events}/{failed[0]['eventId']}/retry")
-    wait_for(lambda: len(sandbox.pushes) == 3)
-    assert answer(client.call("POST", f"{events}/nothing/retry")) == (404, "RESOURCE_NOT_FOUND")
-    hour = timedelta(hours=1)
-    span = {"fromDate": (datetime.now(UTC) - hour).isoformat(), "toDate": (datetime.now(UTC) + hour).isoformat()}
-    assert data(client.call("POST", f"{events}/retry-failed", span)) == {"count": 1}
-    wait_for(lambda: len(sandbox.pushes) == 4)
-    assert {event["status"] for event in listed(client, events)} == {"success"}
+    assert [event["status"] for event in failed] == ["FAILED", "FAILED"]
+    keys = {"id", "eventId", "eventType", "status", "retries", "lastSentAt", "createdAt"}
+    assert [event.keys() for event in failed] == [keys] * 2
+    again = f"{events}/{failed[0]['id']}/retry"
+    done = {"event_id": failed[0]["id"], "success": True, "status_code": 200, "error": None}
+    assert data(client.call("POST", again)) == done
+    assert answer(client.call("POST", again)) == (422, "VALIDATION_FAILED")
+    assert answer(client.call("POST", f"{events}/77/retry")) == (404, "WEBHOOK_EVENT_NOT_FOUND")
+    today, day = datetime.now(UTC).date(), timedelta(days=1)
+    span = {"fromDate": str(today - day), "toDate": str(today + day)}
+    told = data(client.call("POST", f"{events}/retry-failed", span))
+    assert told == {"total": 1, "succeeded": 1, "failed": 0}
+    assert {event["status"] for event in listed(client, events)} == {"SENT"}
     assert answer(client.call("POST", f"{events}/retry-failed", {})) == (400, "VALIDATION_FAILED")
+    too_long = {"fromDate": str(today - 8 * day), "toDate": str(today)}
+    assert answer(client.call("POST", f"{events}/retry-failed", too_long)) == (422, "VALIDATION_FAILED")
+    assert sandbox.pushes[-1].status == 200
+
+
+def test_events_are_listed_twenty_at_a_time_and_say_how_they_stand(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+    sandbox.push_retry_seconds = (3600.0,)
+    ear.statuses = [500, 200]
+    events = f"{PATH}/{register(client, ear.url)['id']}/events"
+    client.confirmed()
+    wait_for(lambda: sandbox.pushes)
+    assert listed(client, events)[0]["status"] == "RETRYING"
+    for _ in range(20):
+        client.confirmed()
+    wait_for(lambda: len(sandbox.pushes) == 21)
+    page = data(client.call("GET", events))
+    assert page["pagination"] == {"page": 1, "limit": 20, "total": 21, "totalPages": 2}
+    assert [event["status"] for event in page["events"]] == ["SENT"] * 20
+    assert len(data(client.call("GET", f"{events}?page=2"))["events"]) == 1
+    assert listed(client, PATH)[0]["lastSentAt"]

@@ -140,6 +140,12 @@ class Sandbox(Options):
         return dict(Counter(record.operation for record in self.requests))
 
     @property
+    def webhooks(self) -> dict[int, str]:
+        """The addresses that are registered, by webhook id, oldest first."""
+        with self._state.lock:
+            return {webhook.number: webhook.url for webhook in self._state.webhooks.values()}
+
+    @property
     def pushes(self) -> list[PushRecord]:
         """Every try to tell a webhook, in the order of the events."""
         return [

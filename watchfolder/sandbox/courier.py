@@ -40,6 +40,7 @@ class Attempt:
 class Event:
     """One piece of news for one webhook; every attempt sends the same bytes."""
 
+    number: int
     event_id: str
     event_type: str
     order_id: str
@@ -48,10 +49,23 @@ class Event:
     body: bytes
     signature: str
     attempts: list[Attempt] = field(default_factory=list)
+    is_retrying: bool = False
 
     @property
     def is_delivered(self) -> bool:
         return any(attempt.status in _SUCCESS for attempt in self.attempts)
+
+    @property
+    def status(self) -> str:
+        if self.is_delivered:
+            return "SENT"
+        if not self.attempts:
+            return "PENDING"
+        return "RETRYING" if self.is_retrying else "FAILED"
+
+    @property
+    def last_sent_at(self) -> datetime | None:
+        return self.attempts[-1].time if self.attempts else None
 
 
 class Courier:
@@ -64,6 +78,7 @@ class Courier:
         self._events: list[Event] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self._event_numbers = itertools.count(1)
         self._change = threading.Condition()
         self._is_ending = False
         self._carriers = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="sandbox-courier")
@@ -95,8 +110,10 @@ class Courier:
         """Have the end of an order told when it has come."""
         self._in(order.processing_seconds, lambda: self._tell(order))
 
-    def send_again(self, event: Event) -> None:
-        self._in(0.0, lambda: self._send(event, ()))
+    def send_now(self, event: Event) -> Attempt:
+        """Send it once more, and wait for the answer."""
+        self._send(event, ())
+        return event.attempts[-1]
 
     def _tell(self, order: SandboxOrder) -> None:
         with self._state.lock:
@@ -136,13 +153,17 @@ class Courier:
         body = json.dumps({"eventId": event_id, "eventType": event_type, "occurredAt": at, "data": data}).encode()
         secret = webhook.secret if fault is None or fault.does != "wrong_signature" else "whsec_of_somebody_else"
         signature = hmac.digest(secret.encode(), body, "sha256").hex()
-        return Event(event_id, event_type, order.order_id, order.updated_at, webhook, body, signature)
+        number, ended_at = next(self._event_numbers), order.updated_at
+        return Event(number, event_id, event_type, order.order_id, ended_at, webhook, body, signature)
 
     def _send(self, event: Event, retries: tuple[float, ...]) -> None:
         status = self._post(event)
         with self._change:
             event.attempts.append(Attempt(now(), status))
-        if status not in _SUCCESS and retries and event.webhook.number in self._state.webhooks:
+            event.is_retrying = (
+                status not in _SUCCESS and bool(retries) and event.webhook.number in self._state.webhooks
+            )
+        if event.is_retrying:
             self._in(retries[0], lambda: self._send(event, retries[1:]))
 
     def _post(self, event: Event) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, NoReturn, cast
 
 from flask import Blueprint, Response, jsonify, request
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 from watchfolder.sandbox.demands import Breach, breaches_of_confirm, breaches_of_create
 from watchfolder.sandbox.failures import failure_of
 from watchfolder.sandbox.options import Caller
+from watchfolder.sandbox.paging import asked_page
 from watchfolder.sandbox.state import InputFile, Refusal, SandboxOrder, State
 from watchfolder.sandbox.storage import Storage
 
@@ -154,7 +156,7 @@ class Service:
         return _data({"downloadUrl": link, "expiresIn": _whole(seconds)} if is_quickstart else {"url": link})
 
     def _list(self) -> Response:
-        page, limit = self._number("page", 1, 10**9), self._number("limit", 10, 100)
+        page = asked_page(10, partial(self._breach, "INVALID_PARAMETER"))
         chosen = {name: request.args.get(name, "all") for name in _CHOICES}
         unknown = request.args.keys() - _CHOICES - {"page", "limit", "keyword"}
         if unknown or any(chosen[name] not in ("all", *words) for name, words in _CHOICES.items()):
@@ -173,19 +175,11 @@ class Service:
         ]
         pages = {
             "totalItems": len(found),
-            "totalPages": -(-len(found) // limit),
-            "currentPage": page,
-            "itemsPerPage": limit,
+            "totalPages": page.count(found),
+            "currentPage": page.number,
+            "itemsPerPage": page.limit,
         }
-        shown = found[(page - 1) * limit : page * limit]
-        return _data({"orders": [_listed(order) for order in shown], "pageInfo": pages})
-
-    def _number(self, name: str, default: int, most: int) -> int:
-        text = request.args.get(name, str(default))
-        number = int(text) if text.isascii() and text.isdigit() else 0
-        if not 1 <= number <= most:
-            self._breach("INVALID_PARAMETER", f"{name} is not from 1 to {most}")
-        return number
+        return _data({"orders": [_listed(order) for order in page.of(found)], "pageInfo": pages})
 
     def _order(self, order_id: str, version: str = "v2", unknown: str = "ORDER_NOT_FOUND") -> SandboxOrder:
         """Only v2 tells an order of another account, or of the other kind of key, from one that never was."""

@@ -21,6 +21,10 @@ _REQUESTS_KEPT = 200_000
 _TOLERANCE = 0.1  # of look_seconds: what scheduling and the network may take off a client's second
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Refusal(Exception):
     """The service answers this HTTP status with this code."""
 
@@ -115,6 +119,8 @@ class Webhook:
     name: str
     is_test: bool
     secret: str
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
 
 
 @dataclass
@@ -130,10 +136,6 @@ class RequestRecord:
 
 def _by_chance(options: Options) -> float:
     return options.processing_seconds + random.uniform(0, options.processing_spread_seconds)  # noqa: S311 - no secret
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 class State:
