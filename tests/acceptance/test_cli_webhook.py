@@ -6,8 +6,9 @@ import signal
 import stat
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -64,6 +65,28 @@ def studio(tmp_path: Path, sandbox: Sandbox) -> Pushed:
     studio = Pushed(tmp_path, sandbox.url)
     studio.listen()
     return studio
+
+
+def ask(sandbox: Sandbox, key: str, body: dict[str, object] | None = None) -> Any:  # noqa: ANN401 - foreign JSON
+    """List the webhooks of `key`'s account, or register one more."""
+    request = urllib.request.Request(f"{sandbox.url}/api/v2/orders/webhooks")  # noqa: S310 - http, to the sandbox
+    request.add_header("Authorization", f"Bearer {key}")
+    request.add_header("Content-Type", "application/json")
+    sent = json.dumps(body).encode() if body else None
+    with urllib.request.urlopen(request, sent, timeout=30) as answer:  # noqa: S310 - as above
+        return json.load(answer)["data"]
+
+
+@pytest.fixture
+def others(studio: Pushed, sandbox: Sandbox) -> Callable[[int], None]:
+    """Register so many webhooks of other programs of the account."""
+    studio.environment = {"BIZMORI_API_KEY": sandbox.key}
+
+    def register(count: int) -> None:
+        for _ in range(count):
+            ask(sandbox, sandbox.key, {"url": f"https://{len(sandbox.webhooks)}.example.com/webhooks/bizmori"})
+
+    return register
 
 
 def reload(daemon: Daemon) -> None:
@@ -150,10 +173,7 @@ def test_the_secret_is_stored_for_its_owner_alone_and_shown_to_nobody(studio: Pu
 def test_with_a_test_key_it_is_a_webhook_for_test_orders(studio: Pushed, sandbox: Sandbox) -> None:
     studio.environment = {"BIZMORI_API_KEY": sandbox.test_key}
     assert studio.webhook("register")[0] == DONE
-    request = urllib.request.Request(f"{sandbox.url}/api/v2/orders/webhooks")  # noqa: S310 - http, to the sandbox
-    request.add_header("Authorization", f"Bearer {sandbox.test_key}")
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
-        (webhook,) = json.load(answer)["data"]
+    (webhook,) = ask(sandbox, sandbox.test_key)["webhooks"]
     assert (webhook["url"], webhook["isTest"]) == (f"http://{studio.listener}/webhooks/bizmori", True)
 
 
@@ -171,6 +191,55 @@ def test_what_is_registered_is_registered_again_only_on_request(studio: Pushed, 
     assert studio.secret_file.read_bytes() != first
     assert studio.webhook("list")[1].count("this daemon") == 1
     assert sandbox.sins == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(25, 25), (0, 120), (120, 0)])
+def test_among_many_webhooks_ours_is_found_replaced_and_removed(
+    studio: Pushed, sandbox: Sandbox, others: Callable[[int], None], before: int, after: int
+) -> None:
+    ours = f"http://{studio.listener}/webhooks/bizmori"
+    others(before)
+    assert studio.webhook("register")[0] == DONE
+    others(after)
+    code, said = studio.webhook("list")
+    assert code == DONE
+    assert len(said.splitlines()) == before + 1 + after
+    assert said.count("(this daemon)") == 1
+
+    assert studio.webhook("register")[0] == USAGE
+    assert list(sandbox.webhooks.values()).count(ours) == 1
+    _, said = studio.webhook("test")
+    assert "The service has pushed nothing yet" in said
+
+    assert studio.webhook("register", "--replace")[0] == DONE
+    assert list(sandbox.webhooks.values()).count(ours) == 1
+    assert studio.webhook("remove")[0] == DONE
+    assert ours not in sandbox.webhooks.values()
+    assert len(sandbox.webhooks) == before + after
+    assert not studio.secret_file.exists()
+    assert sandbox.sins == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 25), (25, 0)])
+def test_among_many_webhooks_one_is_removed_by_its_number(
+    studio: Pushed, sandbox: Sandbox, others: Callable[[int], None], before: int, after: int
+) -> None:
+    others(before)
+    gone = ask(sandbox, sandbox.key, {"url": "https://old.example.com/"})["id"]
+    others(after)
+    assert studio.webhook("remove", str(gone)) == (DONE, f"removed: https://old.example.com/ (webhook {gone})\n")
+    assert gone not in sandbox.webhooks
+
+
+def test_an_address_that_is_registered_twice_is_told_with_the_way_out(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.environment = {"BIZMORI_API_KEY": sandbox.key}
+    ours = f"http://{studio.listener}/webhooks/bizmori"
+    studio.webhook("register")
+    ask(sandbox, sandbox.key, {"url": ours})
+    code, said = studio.webhook("test")
+    assert (code, "2 webhooks for this address" in said) == (UNFINISHED, True)
+    assert studio.webhook("register", "--replace")[0] == DONE
+    assert list(sandbox.webhooks.values()) == [ours]
 
 
 def test_a_secret_that_cannot_be_stored_leaves_no_registration(studio: Pushed) -> None:

@@ -107,11 +107,11 @@ class Webhook(_Read):
 
 
 class PushEvent(_Read):
-    """What the service tells of one push; contract.md has no names for its fields, so each may be missing."""
+    """What the service tells of one push."""
 
-    event_type: Text = None
-    status: Text = None
-    occurred_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
+    id: Id
+    status: Text = None  # PENDING, SENT, RETRYING or FAILED
+    created_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
 
 
 class Link(_Read):
@@ -273,21 +273,20 @@ def read_webhook(data: object) -> Webhook:
     return _read(Webhook, data)
 
 
-def read_webhooks(data: object) -> list[Webhook]:
-    return [_read(Webhook, entry) for entry in _bare_list(data, "webhooks")]
+def read_webhooks(data: object) -> tuple[list[Webhook], int]:
+    """Return what one page says, and how many pages there are. An unreadable entry is faulty: it may be ours."""
+    page = _object(data)
+    return [_read(Webhook, entry) for entry in _list(page.get("webhooks"), "webhooks")], _pages_of(page, "pagination")
 
 
-def read_events(data: object) -> list[PushEvent]:
-    return _readable(PushEvent, _bare_list(data, "events"))
+def read_events(data: object) -> tuple[list[PushEvent], int]:
+    """Return what one page says, and how many pages there are; unreadable entries are left out."""
+    page = _object(data)
+    return _readable(PushEvent, _list(page.get("events"), "events")), _pages_of(page, "pagination")
 
 
-def _bare_list(data: object, name: str) -> list[object]:
-    """Return a list that is the data itself, or lies in it under its name."""
-    return _list(data.get(name) if isinstance(data, dict) else data, name)
-
-
-def _pages_of(page: Mapping[str, Any]) -> int:
-    info = page.get("pageInfo")
+def _pages_of(page: Mapping[str, Any], name: str = "pageInfo") -> int:
+    info = page.get(name)
     pages = info.get("totalPages") if isinstance(info, dict) else None
     return pages if isinstance(pages, int) else 1
 

@@ -1,8 +1,9 @@
 """The service's webhooks, for the commands: registered, listed, removed; and a delivery like one of its own."""
 
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
 from watchfolder.api.answers import PushEvent, Webhook, faulty, read_events, read_webhook, read_webhooks, webhook_body
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 _PATH: Final = "/api/v2/orders/webhooks"
 _ONE_TRY: Final = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=1)
 _GONE: Final = "WEBHOOK_NOT_FOUND"
+_PAGE: Final = 100  # entries; the service gives ten unless told
+_MOST_PAGES: Final = 100
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+_T = TypeVar("_T")
 
 
 class Webhooks(Service):
@@ -26,7 +31,14 @@ class Webhooks(Service):
         super().__init__(settings, transfers=1, stop=threading.Event(), pace=_ONE_TRY)
 
     def registered(self) -> list[Webhook]:
-        return self._ask(Call.WEBHOOK, "GET", _PATH, read_webhooks)
+        """Return every webhook of the account: of a test key, those for test orders."""
+        found: dict[str, Webhook] = {}
+        for page in range(1, _MOST_PAGES + 1):
+            webhooks, pages = self._page(_PATH, page, read_webhooks)
+            found |= {webhook.id: webhook for webhook in webhooks}
+            if page >= pages:
+                return list(found.values())
+        raise faulty(f"more than {_MOST_PAGES} pages of webhooks")
 
     def register(self, url: str, name: str, *, is_test: bool) -> Webhook:
         """Register `url`; the answer alone has the secret."""
@@ -50,8 +62,16 @@ class Webhooks(Service):
         return True
 
     def events(self, id_: str) -> list[PushEvent]:
-        """Return what the service last pushed to a webhook."""
-        return self._ask(Call.WEBHOOK, "GET", f"{_path_of(id_)}/events", read_events)
+        """Return what the service last pushed to a webhook, a hundred at most, whichever end its list begins with."""
+        path = f"{_path_of(id_)}/events"
+        found, pages = self._page(path, 1, read_events)
+        if pages > 1:
+            found += self._page(path, pages, read_events)[0]
+        found.sort(key=lambda event: event.created_at or _LONG_AGO, reverse=True)
+        return found[:_PAGE]
+
+    def _page(self, path: str, page: int, read: Callable[[object], _T]) -> _T:
+        return self._ask(Call.WEBHOOK, "GET", f"{path}?page={page}&limit={_PAGE}", read)
 
     def deliver(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         """Send `body` to `url` as the service does, without our key; return the status of the answer."""

@@ -73,13 +73,17 @@ def _service_side(config: Config, webhooks: Webhooks) -> tuple[str, bool]:
         here = ours(webhooks.registered(), config)
         if not here:
             return "the service has no webhook for this address: run watchfolder webhook register", False
-        events = webhooks.events(here[-1].id)
+        if len(here) > 1:
+            ids = ", ".join(webhook.id for webhook in here)
+            reason = f"the service has {len(here)} webhooks for this address ({ids}), each with a secret of its own"
+            return f"{reason}: run watchfolder webhook register --replace", False
+        events = webhooks.events(here[0].id)
     except WatchfolderError as error:
         return f"what the service pushed could not be asked: {error.reason}", False
     if not events:
         return "the service has pushed nothing yet", True
-    counts = Counter(event.status or "unknown" for event in events)
+    counts = Counter((event.status or "unknown").lower() for event in events)
     told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    moments = [event.occurred_at for event in events if event.occurred_at]
+    moments = [event.created_at for event in events if event.created_at]
     last = f"; the last is of {max(moments).astimezone():%Y-%m-%d %H:%M:%S}" if moments else ""
     return f"the service's last pushes by its own word: {told}{last}", True
