@@ -615,6 +615,21 @@ def test_a_reason_whose_picture_came_while_the_sweep_was_looking_stays(
     assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
 
 
+def test_a_reason_whose_picture_comes_amid_the_sweep_stays(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = studio.journal.note(studio.failed("a.jpg").with_file(0, destination="a.jpg"))
+    reasons.write(disk.Place(str(studio.top / "quarantine"), "a.jpg"), order, str(studio.top / "inbox"), "0e5f1a2b")
+    get = studio.journal.get
+
+    def quarantined_meanwhile(key: str) -> Order | None:
+        monkeypatch.undo()
+        studio.finish()
+        return get(key)
+
+    monkeypatch.setattr(studio.journal, "get", quarantined_meanwhile)
+    studio.publisher.sweep_reasons()
+    assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
+
+
 # --- back to the inbox
 
 

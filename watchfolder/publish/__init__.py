@@ -199,10 +199,9 @@ class Publisher:
 
     def _drop_orphan(self, why: Place) -> None:
         mark = reasons.mark_of(why)
-        if mark is None or disk.stat_of(why.beside(mark.picture)) is not None:
-            return
-        order = self._journal.get(mark.key)
-        if order is None or order.state is not State.QUARANTINING:  # else the picture is on its way
+        order = self._journal.get(mark.key) if mark else None  # before the look: the picture may come meanwhile
+        is_on_its_way = order is not None and order.state is State.QUARANTINING
+        if mark and not is_on_its_way and disk.stat_of(why.beside(mark.picture)) is None:
             disk.remove(why)
             event("quarantine.reason_removed", inbox=self.inbox.name, file=why.name)
 
