@@ -93,7 +93,7 @@ class Folders:
             left = _within(_works(inbox), other)
             keys = disk.folders_in(left.root, left.name)
             for key in keys:
-                disk.move(_within(left, key), _within(self.work(inbox), key), owner=self._instance)
+                disk.move(_within(left, key), _within(self.work(inbox), key), owner=self._instance, private=True)
             disk.remove(_within(left, OWNER))
             disk.sweep(left.root, left.name)
             disk.remove_empty_folders(left.root, left.name)

@@ -214,7 +214,7 @@ class Journal:
     def _set_aside(self, place: Place, reason: str) -> None:
         """Keep one broken file of ours out of the way: never a reason not to start. Its work folder rebuilds it."""
         aside = Place(self.state_dir, f"journal/broken/{place.base}.{uuid.uuid4()}")  # a date could be there already
-        disk.move(place, aside, owner="state")
+        disk.move(place, aside, owner="state", private=True)
         event("journal.entry_broken", logging.ERROR, file=place.path, moved_to=aside.path, reason=reason)
 
     def _count_deaths(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ import ctypes
 import errno
 import os
 import platform
+import shutil
 import struct
 import subprocess
 import sys
@@ -54,6 +55,40 @@ def ext4(at: Path, image: Path) -> Iterator[Path]:
     assert made.returncode == 0, made.stderr
     with mounted(at, "-o", "loop", str(image)) as folder:
         yield folder
+
+
+_FUSE_TOOLS = {"exfat": ("mkfs.exfat", "mount.exfat-fuse"), "ntfs": ("mkfs.ntfs", "ntfs-3g")}
+
+
+@contextlib.contextmanager
+def by_fuse(kind: str, at: Path, image: Path) -> Iterator[Path]:
+    """Mount a small disk of a camera's or of Windows, by its FUSE driver: other names, no RENAME_NOREPLACE."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    if any(shutil.which(tool) is None for tool in _FUSE_TOOLS[kind]):
+        reason = "apt-get install exfat-fuse exfatprogs ntfs-3g"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("no /dev/fuse here")
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    make = {"exfat": ["mkfs.exfat"], "ntfs": ["mkfs.ntfs", "-F", "-q"]}[kind]
+    subprocess.run([*make, str(image)], check=True, capture_output=True, timeout=60)
+    with _loop(image) as device, contextlib.ExitStack() as stack:
+        how = {"exfat": ["-t", "exfat-fuse", device], "ntfs": ["-t", "ntfs-3g", "-o", "windows_names", device]}
+        yield stack.enter_context(mounted(at, *how[kind]))
+
+
+@contextlib.contextmanager
+def _loop(image: Path) -> Iterator[str]:
+    done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False, timeout=20)
+    if done.returncode:
+        pytest.skip(f"no loop device here: {done.stderr.strip()}")
+    device = done.stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True, timeout=20)
 
 
 def on_a_poor_file_system(code: str, *arguments: str | Path, lacks: str = "link,renameat2") -> str:

@@ -17,13 +17,12 @@ OWNER = "0e5f1a2b"
 LONGEST = "ä" * 125 + "b.jpg"
 ODD_NAMES = ["a.jpg", LONGEST, "caf\udce9.jpg", "two\nlines.jpg", "-rf *", " .jpg"]
 MTIME_NS = 1_111_111_111_222_222_222
-PLACEHOLDER = moves._PLACEHOLDER
 MOVE = """
 import sys
 from watchfolder import disk
 disk.move(disk.Place(sys.argv[1], "a.jpg"), disk.Place(sys.argv[2], "a.jpg"), owner="0e5f1a2b")
 """
-PUBLISH = MOVE.replace("disk.move", "disk.publish_new").replace(', owner="0e5f1a2b"', "")
+PUBLISH = MOVE.replace("disk.move", "disk.publish_new")
 
 
 @pytest.fixture
@@ -201,21 +200,6 @@ def test_a_copy_that_was_finished_but_for_the_original_is_finished(here: Path, e
     assert files_in(elsewhere) == {"a.jpg": b"picture"}
 
 
-def test_a_placeholder_of_a_cut_move_is_taken_on(here: Path, elsewhere: Path) -> None:
-    (here / "a.jpg").write_bytes(b"picture")
-    (elsewhere / "a.jpg").write_bytes(PLACEHOLDER)
-    move(here, elsewhere)
-    assert files_in(here) == {}
-    assert files_in(elsewhere) == {"a.jpg": b"picture"}
-
-
-def test_a_placeholder_for_what_never_came_is_taken_away(here: Path, there: Path) -> None:
-    (there / "a.jpg").write_bytes(PLACEHOLDER)
-    with pytest.raises(FileNotFoundError):
-        move(here, there)
-    assert files_in(there) == {}
-
-
 def test_a_copy_without_room_leaves_the_original_and_nothing_else(tmp_path: Path, here: Path) -> None:
     (here / "a.jpg").write_bytes(b"x" * 200_000)
     with tmpfs(tmp_path / "small", size="64k") as small:
@@ -322,13 +306,6 @@ def test_without_noreplace_nothing_is_replaced(here: Path, there: Path) -> None:
     assert files_in(there) == {"a.jpg": b"another"}
 
 
-def test_without_noreplace_a_placeholder_of_a_cut_move_is_taken_on(here: Path, there: Path) -> None:
-    (here / "a.jpg").write_bytes(b"picture")
-    (there / "a.jpg").write_bytes(PLACEHOLDER)
-    on_a_poor_file_system(MOVE, here, there)
-    assert files_in(there) == {"a.jpg": b"picture"}
-
-
 def test_without_noreplace_a_move_that_fails_leaves_no_placeholder(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     said = on_a_poor_file_system(
@@ -383,7 +360,7 @@ def test_without_hard_links_no_delivery_replaces_a_file(here: Path, there: Path)
 
 def test_a_publication_gets_its_name_and_loses_the_temporary_one(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
-    disk.publish_new(place(here), place(there, f"sub/{LONGEST}"))
+    disk.publish_new(place(here), place(there, f"sub/{LONGEST}"), owner=OWNER)
     assert files_in(here) == {}
     assert files_in(there) == {f"sub/{LONGEST}": b"picture"}
 
@@ -392,28 +369,21 @@ def test_a_publication_never_replaces_a_file(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     (there / "a.jpg").write_bytes(b"picture")
     with pytest.raises(FileExistsError):
-        disk.publish_new(place(here), place(there))
+        disk.publish_new(place(here), place(there), owner=OWNER)
     assert files_in(here) == {"a.jpg": b"picture"}
 
 
 def test_a_publication_cut_after_the_link_is_finished(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     os.link(here / "a.jpg", there / "a.jpg")
-    disk.publish_new(place(here), place(there))
+    disk.publish_new(place(here), place(there), owner=OWNER)
     assert files_in(here) == {}
-    assert files_in(there) == {"a.jpg": b"picture"}
-
-
-def test_a_publication_takes_on_its_placeholder(here: Path, there: Path) -> None:
-    (here / "a.jpg").write_bytes(b"picture")
-    (there / "a.jpg").write_bytes(PLACEHOLDER)
-    disk.publish_new(place(here), place(there))
     assert files_in(there) == {"a.jpg": b"picture"}
 
 
 def test_a_publication_without_its_file_is_said_so(here: Path, there: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        disk.publish_new(place(here), place(there))
+        disk.publish_new(place(here), place(there), owner=OWNER)
     assert files_in(there) == {}
 
 
@@ -431,7 +401,7 @@ def test_an_outbox_folder_that_vanishes_is_not_a_delivery_that_has_happened(
 
     monkeypatch.setattr(os, "link", after_a_person_removed_the_folder)
     with pytest.raises(FolderFault):
-        disk.publish_new(place(here), place(there, "sub/a.jpg"))
+        disk.publish_new(place(here), place(there, "sub/a.jpg"), owner=OWNER)
     assert files_in(here) == {"a.jpg": b"picture"}
 
 
@@ -439,5 +409,5 @@ def test_a_sub_folder_that_is_a_mount_of_its_own_takes_publications_as_well(here
     (here / "part").write_bytes(b"picture")
     with tmpfs(here / "sub") as mount:
         (mount / "part").write_bytes(b"pict")  # what an earlier try left
-        disk.publish_new(place(here, "part"), place(here, "sub/a.jpg"))
+        disk.publish_new(place(here, "part"), place(here, "sub/a.jpg"), owner=OWNER)
         assert files_in(here) == {"sub/a.jpg": b"picture"}

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from file_systems import tmpfs
@@ -286,11 +287,11 @@ def test_an_adoption_that_was_cut_is_finished(
     move = disk.move
     moved: list[disk.Place] = []
 
-    def once(source: disk.Place, target: disk.Place, *, owner: str) -> None:
+    def once(source: disk.Place, target: disk.Place, **how: Any) -> None:  # noqa: ANN401 - whatever it takes
         if moved:
             raise KeyboardInterrupt
         moved.append(source)
-        move(source, target, owner=owner)
+        move(source, target, **how)
 
     monkeypatch.setattr(disk, "move", once)
     with pytest.raises(KeyboardInterrupt):

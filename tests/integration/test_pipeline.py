@@ -749,10 +749,10 @@ def closing_a_sub_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable
     publish, is_closed = disk.publish_new, threading.Event()
     is_closed.set()
 
-    def publish_new(part: disk.Place, target: disk.Place, *rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+    def publish_new(part: disk.Place, target: disk.Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
         if is_closed.is_set() and target.folder == name:
             raise FolderFault(f"{target.path}: permission denied", code="EACCES")
-        publish(part, target, *rest)
+        publish(part, target, **rest)
 
     monkeypatch.setattr(disk, "publish_new", publish_new)
     return is_closed.clear

@@ -1,22 +1,18 @@
 """A destination that cannot hold every name (exFAT, NTFS for Windows): the file gets the nearest name it can have."""
 
-import contextlib
 import logging
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from file_systems import mounted
+from file_systems import by_fuse
 from shop import PICTURE, Shop, opened
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-TOOLS = {"exfat": ("mkfs.exfat", "mount.exfat-fuse"), "ntfs": ("mkfs.ntfs", "ntfs-3g")}
 HELD = ("plain.jpg", "größer 🦊 (1).jpg", "NFC \u00e9.jpg", "NFC e\u0301.jpg", "-rf %20 $x;&.jpg", "sub/plain.jpg")
 CHANGED = {
     b"12:30.jpg": "12_30.jpg",
@@ -31,36 +27,11 @@ CHANGED = {
 REFUSED = {b"5: \xff.gif": "5_ _.gif", b"a:b/cut?.jpg": "a_b/cut_.jpg"}
 
 
-@pytest.fixture(params=TOOLS)
+@pytest.fixture(params=["exfat", "ntfs"])
 def poor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Give a folder on a file system that has but some names."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount")
-    if any(shutil.which(tool) is None for tool in TOOLS[request.param]):
-        reason = "apt-get install exfat-fuse exfatprogs ntfs-3g"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    if not os.path.exists("/dev/fuse"):
-        pytest.skip("no /dev/fuse here")
-    image = tmp_path / "image"
-    with image.open("wb") as file:
-        file.truncate(64 << 20)
-    make = {"exfat": ["mkfs.exfat"], "ntfs": ["mkfs.ntfs", "-F", "-q"]}[request.param]
-    subprocess.run([*make, str(image)], check=True, capture_output=True, timeout=60)
-    with _loop(image) as device, contextlib.ExitStack() as stack:
-        how = {"exfat": ["-t", "exfat-fuse", device], "ntfs": ["-t", "ntfs-3g", "-o", "windows_names", device]}
-        yield stack.enter_context(mounted(tmp_path / "poor", *how[request.param]))
-
-
-@contextlib.contextmanager
-def _loop(image: Path) -> Iterator[str]:
-    done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False, timeout=20)
-    if done.returncode:
-        pytest.skip(f"no loop device here: {done.stderr.strip()}")
-    device = done.stdout.strip()
-    try:
-        yield device
-    finally:
-        subprocess.run(["losetup", "-d", device], check=True, timeout=20)
+    with by_fuse(request.param, tmp_path / "poor", tmp_path / "image") as folder:
+        yield folder
 
 
 def test_a_name_that_can_not_be_there_changes_in_that_and_holds_up_nobody(

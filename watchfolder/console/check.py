@@ -185,16 +185,12 @@ def _is_usable(path: str, folders: Folders) -> str:
 
 
 def _refuses_to_replace(one: Place, other: Place) -> None:
-    for gesture, name in ((disk.publish_new, "link"), (_move, "rename")):
+    for gesture, name in ((disk.publish_new, "link"), (disk.move, "rename")):
         try:
-            gesture(one, other)
+            gesture(one, other, owner=_OWNER)
         except FileExistsError:
             continue
         raise FolderFault(f"{one.root}: a {name} replaced a file there: this file system is not safe", code="EEXIST")
-
-
-def _move(source: Place, target: Place) -> None:
-    disk.move(source, target, owner=_OWNER)
 
 
 def _sole_use(inbox: Inbox, folders: Folders, state_dir: str) -> str:
@@ -232,7 +228,7 @@ def _is_one_rename(inbox: Inbox) -> bool:
     with _probe(inbox.path) as source, _probe(inbox.work) as target:
         _write(source)
         before = disk.stat_of(source)
-        _move(source, target)
+        disk.move(source, target, owner=_OWNER)
         after = disk.stat_of(target)
         return before is not None and after is not None and os.path.samestat(before, after)
 

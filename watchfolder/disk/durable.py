@@ -5,7 +5,8 @@ import fcntl
 import os
 from collections.abc import Callable, Collection, Iterator
 
-from watchfolder.disk.moves import publish_new, set_times, write_all
+from watchfolder.disk import placeholders
+from watchfolder.disk.moves import publish_new, set_times
 from watchfolder.disk.places import (
     Place,
     create_in,
@@ -17,6 +18,7 @@ from watchfolder.disk.places import (
     sync_folder,
     temporary_name,
     translated,
+    write_all,
 )
 
 
@@ -53,7 +55,7 @@ def write_new(place: Place, data: bytes, *, owner: str) -> None:
     try:
         with new_file(part) as write:
             write(data)
-        publish_new(part, place)
+        publish_new(part, place, owner=owner)
     except BaseException:
         remove(part, durable=False)
         raise
@@ -141,19 +143,28 @@ def touch_marker(place: Place) -> None:
 def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()) -> int:
     """Remove what earlier lives of `owner` ("": of anybody) left in root/folder, but for the names in `keep`.
 
-    Names are below root, as Place has them. Returns how many went. Temporary files of this process are left alone:
-    another inbox may share the folder, and be writing there now.
+    Names are below root, as Place has them. A name that was held, by anybody's earlier life, is free again. Returns how
+    many went.
+    Temporary files of this process are left alone: another inbox may share the folder, and be writing there now.
     """
     try:
         with open_folder(root, folder) as descriptor, translated(os.path.join(root, folder)):
-            names = [name for name in os.listdir(descriptor) if is_leftover(name, owner)]
+            names = [name for name in os.listdir(descriptor) if is_leftover(name, _swept_owner(name, owner))]
     except FileNotFoundError:
         return 0
     places = [Place(root, os.path.join(folder, name)) for name in names]
-    leftovers = [place for place in places if place.name not in keep]
+    leftovers = [place for place in places if place.name not in keep and _is_over(place)]
     for place in leftovers:
         remove(place, durable=False)
     return len(leftovers)
+
+
+def _swept_owner(name: str, owner: str) -> str:
+    return "" if placeholders.is_note(name) else owner
+
+
+def _is_over(leftover: Place) -> bool:
+    return not placeholders.is_note(leftover.base) or placeholders.drop_named_in(leftover)
 
 
 def hold_lock(place: Place) -> int | None:

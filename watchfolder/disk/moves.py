@@ -5,13 +5,12 @@ import ctypes
 import errno
 import os
 import shutil
-import stat
 
+from watchfolder.disk import placeholders
 from watchfolder.disk.places import (
     NotAFolder,
     NotRegular,
     Place,
-    create_in,
     create_new,
     hidden_part,
     is_folder,
@@ -22,6 +21,7 @@ from watchfolder.disk.places import (
     stat_of,
     sync_folder,
     translated,
+    unlink,
 )
 from watchfolder.errors import FolderFault
 
@@ -29,28 +29,30 @@ _RENAME_NOREPLACE = 1
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # an older libc has none
 _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
-_PLACEHOLDER = b"watchfolder is putting a file here\n"
-_PRIVATE = 0o600
 
 
 class Together:
     """Lets many files share their syncs: nothing done with it is durable, nor to be acted on, before `sync`.
 
-    Sources are synced before targets, and a published part goes only when its final name is durable.
+    Sources are synced before targets; a published part, and the note of a placeholder, go only when the final name is
+    durable.
     """
 
     def __init__(self) -> None:
         self._sources: dict[tuple[str, str], None] = {}
         self._targets: dict[tuple[str, str], None] = {}
         self._parts: list[Place] = []
+        self._notes: list[Place] = []
 
-    def moved(self, source: Place, target: Place) -> None:
+    def moved(self, source: Place, target: Place, note: Place | None = None) -> None:
         self._sources[source.root, source.folder] = None
         self._targets[target.root, target.folder] = None
+        self._notes += [note] if note else []
 
-    def published(self, part: Place, target: Place) -> None:
+    def published(self, part: Place, target: Place, note: Place | None = None) -> None:
         self._parts.append(part)
         self._targets[target.root, target.folder] = None
+        self._notes += [note] if note else []
 
     def removed(self, place: Place) -> None:
         self._sources[place.root, place.folder] = None
@@ -59,26 +61,19 @@ class Together:
         """Make it all durable. Raises FolderFault."""
         for root, folder in [*self._sources, *self._targets]:
             _sync(root, folder)
-        for part in self._parts:
-            _unlink(part)
+        for each in (*self._parts, *self._notes):
+            unlink(each)
         for root, folder in dict.fromkeys((part.root, part.folder) for part in self._parts):
             _sync(root, folder)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte: a short write is real (a signal, a nearly full disk)."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def move(source: Place, target: Place, *, owner: str, together: Together | None = None) -> None:
+def move(source: Place, target: Place, *, owner: str, private: bool = False, together: Together | None = None) -> None:
     """Move a file without replacing another; repeating a move that had happened, wholly or by half, is fine.
 
-    `owner` signs the temporary copy when the move crosses file systems. The target's name must have been journalled
-    before: on file systems without RENAME_NOREPLACE, and between file systems, a crash can leave a placeholder or a
-    whole copy under it. Raises FileExistsError when another file holds the name, FileNotFoundError when there is
-    nothing at either place, FolderFault.
+    `owner` signs what a crash can leave: the copy when the move crosses file systems, and the note of a placeholder.
+    `private` says that nobody but us gives names in the target's folder, so none has to be held there. Raises
+    FileExistsError when another file holds the name, FileNotFoundError when there is nothing at either place,
+    FolderFault.
     """
     try:
         with (
@@ -86,8 +81,9 @@ def move(source: Place, target: Place, *, owner: str, together: Together | None 
             open_folder(target.root, target.folder, create=True) as to_folder,
             translated(target.path),
         ):
+            note = None
             try:
-                _rename_new(from_folder, source.base, to_folder, target.base)
+                note = _rename_new(source, from_folder, target, to_folder, None if private else owner)
             except FileExistsError:
                 if not _is_same_file(from_folder, source.base, to_folder, target.base):
                     raise
@@ -97,18 +93,20 @@ def move(source: Place, target: Place, *, owner: str, together: Together | None 
                     raise
                 _copy_across(source, from_folder, target, to_folder, owner)
             if together is not None:
-                together.moved(source, target)
+                together.moved(source, target, note)
                 return
             sync_folder(from_folder)
             sync_folder(to_folder)
+            if note is not None:
+                unlink(note)
     except FileNotFoundError:
-        _require_moved(source, target)
+        _require_moved(source, target, owner)
 
 
-def _require_moved(source: Place, target: Place) -> None:
+def _require_moved(source: Place, target: Place, owner: str) -> None:
     """Was it moved before? What is still there must not be called missing, only because a folder went away."""
     _require_gone(source)
-    _drop_placeholder(target)
+    placeholders.let_go(target, owner)
     if stat_of(target) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source.path)
     for place in (source, target):
@@ -120,14 +118,6 @@ def _require_moved(source: Place, target: Place) -> None:
             sync_folder(folder)
 
 
-def _drop_placeholder(place: Place) -> None:
-    """Take away a name that was held for what never came."""
-    with contextlib.suppress(FileNotFoundError), open_folder(place.root, place.folder) as folder:
-        if _is_placeholder(folder, place.base):
-            with translated(place.path):
-                os.unlink(place.base, dir_fd=folder)
-
-
 def _require_gone(source: Place) -> None:
     try:
         is_there = stat_of(source) is not None
@@ -137,10 +127,11 @@ def _require_gone(source: Place) -> None:
         raise FolderFault(f"{source.path}: the folder that it goes to has just vanished", code="EAGAIN")
 
 
-def publish_new(part: Place, target: Place, together: Together | None = None) -> None:
+def publish_new(part: Place, target: Place, *, owner: str, together: Together | None = None) -> None:
     """Give the finished, synced file `part` its final name on the same file system; then its temporary name goes.
 
-    Raises FileExistsError when another file holds the name, FileNotFoundError when `part` is gone.
+    `owner` signs the note of a placeholder. Raises FileExistsError when another file holds the name, FileNotFoundError
+    when `part` is gone.
     """
     try:
         with (
@@ -148,55 +139,48 @@ def publish_new(part: Place, target: Place, together: Together | None = None) ->
             open_folder(target.root, target.folder, create=True) as folder,
             translated(target.path),
         ):
-            _name(part, parts, target, folder)
+            note = _name(part, parts, target, folder, owner)
             if together is not None:
-                together.published(part, target)
+                together.published(part, target, note)
                 return
             sync_folder(folder)
-            with contextlib.suppress(FileNotFoundError):  # renamed, not linked
-                os.unlink(part.base, dir_fd=parts)
+            for each in (part, note) if note else (part,):
+                unlink(each)
             sync_folder(parts)
     except FileNotFoundError:
         _require_gone(part)
         raise
 
 
-def _name(part: Place, parts: int, target: Place, folder: int) -> None:
+def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Place | None:
+    """Link, or rename over a placeholder, whose note is returned."""
     try:
         os.link(part.base, target.base, src_dir_fd=parts, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
-        if _is_placeholder(folder, target.base):
-            os.rename(part.base, target.base, src_dir_fd=parts, dst_dir_fd=folder)
-        elif not _is_same_file(parts, part.base, folder, target.base):
+        if placeholders.is_held(target, folder, owner):
+            return _rename_over_placeholder(part, parts, target, folder, owner)
+        if not _is_same_file(parts, part.base, folder, target.base):
             raise
     except OSError as error:
         if error.errno == errno.EXDEV:  # something else is mounted at the sub-folder
-            _copy_beside(part, target)
+            _copy_beside(part, target, owner)
         elif error.errno in _NO_HARD_LINKS:
-            _rename_over_placeholder(parts, part.base, folder, target.base)
+            return _rename_over_placeholder(part, parts, target, folder, owner)
         else:
             raise
+    return None
 
 
-def _copy_beside(part: Place, target: Place) -> None:
+def _copy_beside(part: Place, target: Place, owner: str) -> None:
     copy = target.beside(part.base)
-    _unlink(copy)  # an earlier try's
+    unlink(copy)  # an earlier try's
     try:
         _copy(part, copy)
         _compare(part, copy)
-        publish_new(copy, target)
+        publish_new(copy, target, owner=owner)
     except BaseException:
-        _unlink(copy)
+        unlink(copy)
         raise
-
-
-def _unlink(place: Place) -> None:
-    with (
-        contextlib.suppress(FileNotFoundError),
-        open_folder(place.root, place.folder) as folder,
-        translated(place.path),
-    ):
-        os.unlink(place.base, dir_fd=folder)
 
 
 def _sync(root: str, relative: str) -> None:
@@ -209,63 +193,44 @@ def _sync(root: str, relative: str) -> None:
         sync_folder(folder)
 
 
-def _rename_new(from_folder: int, source: str, to_folder: int, target: str) -> None:
+def _rename_new(source: Place, from_folder: int, target: Place, to_folder: int, owner: str | None) -> Place | None:
+    """Rename without replacing. Returns the note of the placeholder, where that took one; without `owner` none does."""
+    names = (from_folder, os.fsencode(source.base), to_folder, os.fsencode(target.base))
     if _renameat2 is None:
         number = errno.ENOSYS
-    elif _renameat2(from_folder, os.fsencode(source), to_folder, os.fsencode(target), _RENAME_NOREPLACE) == 0:
-        return
+    elif _renameat2(*names, _RENAME_NOREPLACE) == 0:
+        return None
     else:
         number = ctypes.get_errno()
-    if number in _NO_SUCH_FLAG:
-        _rename_over_placeholder(from_folder, source, to_folder, target)
-    else:
-        raise OSError(number, os.strerror(number), source, None, target)
+    # The kernel sees that the name is taken before the file system can say that it does not know the flag.
+    is_held = number == errno.EEXIST and owner is not None and placeholders.is_held(target, to_folder, owner)
+    if number not in _NO_SUCH_FLAG and not is_held:
+        raise OSError(number, os.strerror(number), source.base, None, target.base)
+    if owner is not None:
+        return _rename_over_placeholder(source, from_folder, target, to_folder, owner)
+    if _exists(to_folder, target.base):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
+    os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)
+    return None
 
 
-def _rename_over_placeholder(from_folder: int, source: str, to_folder: int, target: str) -> None:
-    """Take the name with an exclusive placeholder, then rename over it. A leftover placeholder of ours is taken on."""
-    status = os.stat(source, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
-    if not is_folder(status):  # a folder replaces nothing but an empty folder
-        _hold_name(to_folder, target)
+def _rename_over_placeholder(
+    source: Place, from_folder: int, target: Place, to_folder: int, owner: str
+) -> Place | None:
+    """Take the name with an exclusive placeholder, then rename over it; return the placeholder's note."""
+    status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
+    is_replaceable = not is_folder(status)  # a folder replaces nothing but an empty folder
+    note = placeholders.hold(target, to_folder, owner) if is_replaceable else None
     try:
-        os.rename(source, target, src_dir_fd=from_folder, dst_dir_fd=to_folder)
+        os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)
     except OSError:
-        if _is_placeholder(to_folder, target):  # nobody shall take it for a picture
-            os.unlink(target, dir_fd=to_folder)
+        with contextlib.suppress(OSError, FolderFault):  # the first fault is the one to tell
+            placeholders.let_go(target, owner)
         raise
-
-
-def _hold_name(folder: int, name: str) -> None:
-    try:
-        descriptor = create_in(folder, name, _PRIVATE)
-    except FileExistsError:
-        if not _is_placeholder(folder, name):
-            raise
-        return
-    try:
-        write_all(descriptor, _PLACEHOLDER)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _is_placeholder(folder: int, name: str) -> bool:
-    """Is this a placeholder of ours? One that was cut short counts: part of its words, or nothing but its rights."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        descriptor = os.open(name, flags, dir_fd=folder)
-    except OSError:
-        return False
-    try:
-        words = os.read(descriptor, len(_PLACEHOLDER) + 1).rstrip(b"\0")  # a power cut can leave the length alone
-        return _PLACEHOLDER.startswith(words) and (bool(words) or _is_private(descriptor))
-    finally:
-        os.close(descriptor)
-
-
-def _is_private(descriptor: int) -> bool:
-    status = os.fstat(descriptor)
-    return (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), _PRIVATE)
+    if note is not None and status.st_size == 0:  # what came must not be taken for its placeholder
+        unlink(note)
+        return None
+    return note
 
 
 def _is_same_file(one_folder: int, one: str, other_folder: int, other: str) -> bool:
@@ -288,7 +253,7 @@ def _exists(folder: int, name: str) -> bool:
 def _copy_across(source: Place, from_folder: int, target: Place, to_folder: int, owner: str) -> None:
     """Copy to another file system, compare, publish, and only then unlink the source if it is still the same."""
     before = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
-    if _exists(to_folder, target.base) and not _is_placeholder(to_folder, target.base):
+    if _exists(to_folder, target.base) and not placeholders.is_held(target, to_folder, owner):
         if not _holds_same_bytes(source, target, before.st_size):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
     else:
@@ -296,9 +261,9 @@ def _copy_across(source: Place, from_folder: int, target: Place, to_folder: int,
         try:
             _copy(source, part)
             _compare(source, part)
-            publish_new(part, target)
+            publish_new(part, target, owner=owner)
         except BaseException:
-            _unlink(part)
+            unlink(part)
             raise
     after = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
     if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):

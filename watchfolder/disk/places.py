@@ -232,6 +232,11 @@ def temporary_name(owner: str = "state") -> str:
     return f".wf-{owner[:8]}-{_LIFE}-{secrets.token_hex(4)}.tmp"
 
 
+def note_name(owner: str, name: str) -> str:
+    """Return how the note that `name` is held by a placeholder is called, in this life."""
+    return f".wf-{owner[:8]}-{_LIFE}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.held.tmp"
+
+
 def is_leftover(base: str, owner: str) -> bool:
     """Is this a temporary file of an earlier life of `owner` ("": of anybody)? In this one it may be in use."""
     is_temporary = base.startswith(f".wf-{owner[:8]}") and base.endswith(".tmp")
@@ -255,6 +260,13 @@ def create_in(parent: int, base: str, mode: int = 0o666) -> int:
         descriptor = os.open(base, flags, mode, dir_fd=parent)
     share_group(descriptor, parent)
     return descriptor
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte: a short write is real (a signal, a nearly full disk)."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def open_regular(place: Place) -> int:
@@ -281,6 +293,16 @@ def open_unheld(place: Place) -> int:
         return open_regular(place)
     except BlockingIOError as error:
         raise FolderFault(f"{place.path}: {HELD}", code="EAGAIN") from error
+
+
+def unlink(place: Place) -> None:
+    """Unlink the file, if it is there; nothing is synced."""
+    with (
+        contextlib.suppress(FileNotFoundError),
+        open_folder(place.root, place.folder) as folder,
+        translated(place.path),
+    ):
+        os.unlink(place.base, dir_fd=folder)
 
 
 def stat_of(place: Place) -> os.stat_result | None:

@@ -80,6 +80,7 @@ class Claims:
 
     def recover(self) -> None:
         """Complete or undo what a crash left behind in this inbox. Raises FolderFault."""
+        self._sweep()  # first: a name that was held is free again
         orders = self._journal.orders(self._inbox.name)
         awaited = {child.key for order in orders for child in order.children}  # their parent lets them go
         for order in orders:
@@ -89,7 +90,6 @@ class Claims:
         for key in disk.folders_in(work.root, work.name):
             if self._journal.get(key) is None:
                 self._rebuild(key)
-        self._sweep()
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())
@@ -127,7 +127,7 @@ class Claims:
         """Move one file into the work folder."""
         source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
         try:
-            disk.move(source, target, owner=self._journal.instance, together=together)
+            disk.move(source, target, owner=self._journal.instance, private=True, together=together)
         except (FileNotFoundError, NotAFolder):  # also when its folder has just become a link
             return False
         except FolderFault as fault:
@@ -169,10 +169,10 @@ class Claims:
         if disk.stat_of(target) is None:
             return False
         try:
-            disk.move(source, target, owner=self._journal.instance)  # a cut kept both names, or a placeholder
+            disk.move(source, target, owner=self._journal.instance, private=True)  # a cut can keep both names
         except FileExistsError:  # the name in the inbox is a new file's
             return True
-        except FileNotFoundError:  # only the placeholder was there
+        except FileNotFoundError:  # somebody has just taken it away
             return False
         return True
 

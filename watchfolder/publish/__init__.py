@@ -73,7 +73,7 @@ class Publisher:
         for file in child.files:
             source, target = self._in_work(parent.key, file), self._in_work(child.key, file)
             with contextlib.suppress(FileNotFoundError):  # vanished: the child's next step finds that out
-                disk.move(source, target, owner=self._journal.instance, together=together)
+                disk.move(source, target, owner=self._journal.instance, private=True, together=together)
         together.sync()
 
     @disk.folders_kept_open()
@@ -235,7 +235,7 @@ class Publisher:
             assert file.delivery is not None  # noqa: S101
             part, target = Place(self.inbox.outbox, file.part), Place(self.inbox.outbox, file.delivery)
             try:
-                disk.publish_new(part, target, together)
+                disk.publish_new(part, target, owner=self._journal.instance, together=together)
             except FileNotFoundError:  # linked before a crash; a person may even have taken it out since
                 self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
             except _OBSTACLES as obstacle:

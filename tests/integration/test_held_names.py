@@ -1,0 +1,224 @@
+"""Names held by an empty file, where no rename refuses to replace: none is lost, none is taken from anybody."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from file_systems import by_fuse, on_a_poor_file_system, tmpfs
+from shop import PICTURE, Shop, opened
+
+from watchfolder import disk
+from watchfolder.disk import HIDDEN, Place, placeholders, places
+from watchfolder.sandbox import Sandbox
+
+OWNER = "0e5f1a2b"
+KILLER = """
+import os, sys
+from watchfolder import disk
+at, count = int(sys.argv[4]), 0
+def deadly(name):
+    call = getattr(os, name)
+    def one(*values, **words):
+        global count
+        is_look = name == "open" and not values[1] & os.O_CREAT
+        count += not is_look
+        if count == at and not is_look:
+            os._exit(9)
+        return call(*values, **words)
+    setattr(os, name, one)
+for name in ("open", "fsync", "unlink", "rename", "mkdir", "write"):
+    deadly(name)
+source, target = disk.Place(sys.argv[2], "a.jpg"), disk.Place(sys.argv[3], "sub/a.jpg")
+getattr(disk, sys.argv[1])(source, target, owner="0e5f1a2b")
+"""
+
+
+@pytest.fixture
+def exfat(tmp_path: Path) -> Iterator[Path]:
+    with by_fuse("exfat", tmp_path / "exfat", tmp_path / "image") as folder:
+        yield folder
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    """Give a folder with a picture and one that it shall go to."""
+    return two_folders(tmp_path)
+
+
+def two_folders(top: Path) -> tuple[Path, Path]:
+    for name in ("here", "there"):
+        (top / name).mkdir()
+    (top / "here/a.jpg").write_bytes(b"picture")
+    return top / "here", top / "there"
+
+
+def place(folder: Path, name: str = "a.jpg") -> Place:
+    return Place(str(folder), name)
+
+
+def hold(target: Place) -> None:
+    with disk.open_folder(target.root, target.folder) as folder:
+        placeholders.hold(target, folder, OWNER)
+
+
+def hold_in_an_earlier_life(target: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(places, "_LIFE", "0dead0")
+        hold(target)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+# --- after a death
+
+
+@pytest.mark.parametrize("gesture", ["move", "publish_new"])
+def test_a_death_anywhere_keeps_no_name_and_no_empty_file(exfat: Path, gesture: str) -> None:
+    here, there = two_folders(exfat)
+    code, at = 9, 0
+    while code == 9:
+        at += 1
+        (here / "a.jpg").write_bytes(b"picture")
+        command = [sys.executable, "-c", KILLER, gesture, str(here), str(there), str(at)]
+        code = subprocess.run(command, check=False, timeout=30).returncode
+        disk.sweep(str(there), HIDDEN, OWNER)
+        assert files_in(there) in ({}, {"sub/a.jpg": b"picture"}), at
+        if not (there / "sub/a.jpg").exists():
+            getattr(disk, gesture)(place(here), place(there, "sub/a.jpg"), owner=OWNER)
+        assert (files_in(here), files_in(there)) == ({}, {"sub/a.jpg": b"picture"}), at
+        (there / "sub/a.jpg").unlink()
+        (there / "sub").rmdir()
+    assert code == 0
+    assert at > 8
+
+
+def test_a_sweep_frees_the_name_that_an_earlier_life_held(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, there = two
+    hold_in_an_earlier_life(place(there), monkeypatch)
+    assert "a.jpg" in files_in(there)
+    assert disk.sweep(str(there), HIDDEN, "another") == 1
+    assert files_in(there) == {}
+
+
+def test_a_sweep_leaves_what_has_come_there(two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = two
+    hold_in_an_earlier_life(place(there), monkeypatch)
+    (here / "a.jpg").rename(there / "a.jpg")
+    disk.sweep(str(there), HIDDEN, OWNER)
+    assert files_in(there) == {"a.jpg": b"picture"}
+
+
+def test_a_sweep_leaves_the_names_that_are_being_held_now(two: tuple[Path, Path]) -> None:
+    _, there = two
+    hold(place(there))
+    assert disk.sweep(str(there), HIDDEN, OWNER) == 0
+    assert "a.jpg" in files_in(there)
+
+
+@pytest.mark.parametrize("text", [b"../outside", b"sub/../../outside", b"link", b"a\0b", b"", b"/", b"x" * 99_999])
+def test_a_sweep_believes_no_note_that_leads_elsewhere(two: tuple[Path, Path], text: bytes) -> None:
+    _, there = two
+    (there.parent / "outside").touch()
+    (there / "link").symlink_to(there.parent / "outside")
+    (there / HIDDEN).mkdir()
+    (there / HIDDEN / ".wf-0e5f1a2b-0dead0-0123456789abcdef.held.tmp").write_bytes(text)
+    disk.sweep(str(there), HIDDEN, OWNER)
+    assert (there.parent / "outside").exists()
+    assert os.listdir(there / HIDDEN) == []
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_stray_gets_its_own_name_after_a_death_amid_its_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    with Sandbox() as sandbox, opened(Shop(tmp_path, sandbox, settle_seconds=1000.0)) as shop:
+        folder = shop.folder("inbox") / HIDDEN / shop.journal.instance / str(uuid.uuid4())
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").write_bytes(PICTURE)
+        if content is None:
+            hold_in_an_earlier_life(place(shop.folder("inbox")), monkeypatch)
+        else:
+            shop.drop("a.jpg", content)  # a person's own
+        shop.look(0.0)
+        returned = "a.jpg" if content is None else "a (2).jpg"
+        assert (shop.folder("inbox") / returned).read_bytes() == PICTURE
+        assert len(shop.files("inbox")) == (1 if content is None else 2)
+
+
+# --- within a life
+
+
+GESTURES: list[Callable[..., None]] = [disk.move, disk.publish_new]
+
+
+@pytest.mark.parametrize("gesture", GESTURES)
+def test_a_held_name_is_taken_by_what_it_is_held_for(two: tuple[Path, Path], gesture: Callable[..., None]) -> None:
+    here, there = two
+    hold(place(there))
+    gesture(place(here), place(there), owner=OWNER)
+    assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+
+
+def test_a_held_name_is_taken_by_a_copy_from_another_file_system(tmp_path: Path, two: tuple[Path, Path]) -> None:
+    here, _ = two
+    with tmpfs(tmp_path / "elsewhere") as elsewhere:
+        hold(place(elsewhere))
+        disk.move(place(here), place(elsewhere), owner=OWNER)
+        assert files_in(elsewhere) == {"a.jpg": b"picture"}
+
+
+@pytest.mark.parametrize("gesture", GESTURES)
+def test_an_empty_file_of_a_person_is_left_alone(exfat: Path, gesture: Callable[..., None]) -> None:
+    here, there = two_folders(exfat)
+    (there / "a.jpg").touch()
+    with pytest.raises(FileExistsError):
+        gesture(place(here), place(there), owner=OWNER)
+    assert (files_in(here), files_in(there)) == ({"a.jpg": b"picture"}, {"a.jpg": b""})
+
+
+def test_a_name_held_for_what_never_came_is_free_again(two: tuple[Path, Path]) -> None:
+    here, there = two
+    (here / "a.jpg").unlink()
+    hold(place(there))
+    with pytest.raises(FileNotFoundError):
+        disk.move(place(here), place(there), owner=OWNER)
+    assert files_in(there) == {}
+
+
+def test_an_empty_file_that_was_moved_is_not_taken_for_a_held_name(two: tuple[Path, Path]) -> None:
+    here, there = two
+    (here / "a.jpg").write_bytes(b"")
+    on_a_poor_file_system(
+        "import sys\nfrom watchfolder import disk\n"
+        "source, target = disk.Place(sys.argv[1], 'a.jpg'), disk.Place(sys.argv[2], 'a.jpg')\n"
+        "disk.move(source, target, owner='0e5f1a2b', together=disk.Together())",
+        here,
+        there,
+    )
+    disk.sweep(str(there), HIDDEN, OWNER)
+    assert files_in(there) == {"a.jpg": b""}
+
+
+def test_a_move_into_a_folder_of_ours_holds_no_name(two: tuple[Path, Path]) -> None:
+    here, there = two
+    said = on_a_poor_file_system(
+        "import sys\nfrom watchfolder import disk\n"
+        "source, target = disk.Place(sys.argv[1], 'a.jpg'), disk.Place(sys.argv[2], 'a.jpg')\n"
+        "disk.move(source, target, owner='0e5f1a2b', private=True)\n"
+        "open(source.path, 'wb').close()\n"
+        "try: disk.move(source, target, owner='0e5f1a2b', private=True)\n"
+        "except FileExistsError: print('taken')",
+        here,
+        there,
+    )
+    assert said == "taken"
+    assert sorted(os.listdir(there)) == ["a.jpg"]
+    assert files_in(there) == {"a.jpg": b"picture"}
