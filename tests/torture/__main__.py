@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import audit
 import block_cuts
 import deaths
+import exfat_disk
 import faults
 import neighbours
 import power_cuts
@@ -45,12 +46,15 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "re-key: forgotten",
     "redo: upload lost",
     "originals deleted",
-    "plain share",
-    "plain share: quarantine",
+    "plain share: one file",
+    "plain share: quarantine: failed",
+    "plain share: name taken",
+    "NFS: one file",
+    "NFS: quarantine: failed",
     "reuse",
     "twins",
 )
-_INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share")
+_INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share: one file")
 _SHORT = {  # one case in so many
     "death: one file": 10,
     "death: three files": 60,
@@ -62,7 +66,11 @@ _SHORT = {  # one case in so many
     "death: retry": 15,
     "death: re-key: key taken": 30,
     "death: release: changed": 40,
-    "death: plain share": 30,
+    "death: plain share: one file": 30,
+    "death: plain share: quarantine: failed": 30,
+    "death: plain share: retry: the command": 10,
+    "death: plain share: release: changed": 40,
+    "death: NFS: one file": 40,
     "two deaths: one file": 8,
     "an error, then death: one file": 40,
     "an error once: one file": 40,
@@ -73,7 +81,9 @@ _SHORT = {  # one case in so many
     "power cut, the worst disk: retry": 30,
     "power cut, the worst disk: re-key: key taken": 40,
     "power cut, the worst disk: split": 60,
+    "power cut, the worst disk: plain share: one file": 60,
 }
+_ON_EXFAT = ("one file", "name taken", "quarantine: failed", "retry: the command", "release: changed")
 _CUT_ON_BLOCKS = ("one file", "split", "quarantine: failed", "retry")
 _FIRST_DEATHS_SHORT = 67  # to find the recoveries from all of them takes minutes
 _RECOVERED_FROM = {  # of the thousands of pairs of deaths, one in so many
@@ -124,9 +134,12 @@ def _campaigns(stage: Stage, shelf: Path, first_deaths: int) -> Iterator[tuple[s
     missing = faults.why_not()
     for name, make in _with_library(stage, first_deaths):
         yield name, missing, make
+    for name in _ON_EXFAT:
+        yield f"death, exFAT: {name}", missing or exfat_disk.why_not(), partial(_exfat_deaths, stage, STORIES[name])
     missing = strace_log.why_not()
     for name, make in _with_strace(stage):
-        yield name, missing or (faults.why_not() if "plain share" in name or "counted" in name else ""), make
+        needs_library = any(word in name for word in ("plain share", "NFS", "counted"))
+        yield name, missing or (faults.why_not() if needs_library else ""), make
     for kind in block_cuts.MKFS:
         for story in _CUT_ON_BLOCKS:
             make = partial(_block_cuts, stage, STORIES[story], kind, shelf)
@@ -164,6 +177,11 @@ def _audit(story: Story, group: str) -> tuple[int, Cases]:
 def _deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
     calls = deaths.calls_of(stage, story)
     return len(calls), ((deaths.play, each) for each in deaths.deaths_of(group, story.name, calls))
+
+
+def _exfat_deaths(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
+    found = list(exfat_disk.deaths_of(stage, group, story))
+    return len({death.plan.at for death in found}), ((exfat_disk.play, each) for each in found)
 
 
 def _deaths_after_errors(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:

@@ -152,17 +152,6 @@ def _originals_deleted(stage: Stage) -> Outcome:
     return _drop_all(stage, [replace(picture("a.jpg", 6), keeps_original=False)])
 
 
-def _plain_share(stage: Stage) -> Outcome:
-    """A file system without hard links and without renames that replace nothing."""
-    stage.traits = Trait.COUNT_SENDS | Trait.NO_LINKS | Trait.NO_EXCHANGE
-    return _one_file(stage)
-
-
-def _plain_share_quarantine(stage: Stage) -> Outcome:
-    stage.traits = Trait.COUNT_SENDS | Trait.NO_LINKS | Trait.NO_EXCHANGE
-    return _fails_at_the_service(stage)
-
-
 def _dropped_again(stage: Stage, **settings: object) -> tuple[Picture, Picture]:
     """Bring one the whole way, then drop its bytes again under another name."""
     stage.settings |= {"duplicates": "reuse"} | settings
@@ -210,7 +199,17 @@ def _twins(stage: Stage) -> Outcome:
     return _drop_all(stage, [first, replace(first, name="sub folder/b.jpg", paid=0)])
 
 
-STORIES = {
+def _where(lacking: Trait, story: Story, share: str) -> Story:
+    """Let the story happen on a file system without these calls."""
+
+    def set_up(stage: Stage) -> Outcome:
+        stage.traits = Trait.COUNT_SENDS | lacking
+        return story.set_up(stage)
+
+    return replace(story, name=f"{share}: {story.name}", set_up=set_up)
+
+
+_ANYWHERE = {
     story.name: story
     for story in (
         Story("one file", _one_file),
@@ -235,7 +234,25 @@ STORIES = {
         Story("reuse: delivery changed", _is_no_longer_there),
         Story("reuse: quarantine", _is_quarantined_as_duplicate),
         Story("twins", _twins),
-        Story("plain share", _plain_share),
-        Story("plain share: quarantine", _plain_share_quarantine),
     )
+}
+_PLAIN = (  # every way that a file moves: claim, outbox, originals, quarantine, back to the inbox
+    "one file",
+    "name taken",
+    "quarantine: failed",
+    "retry: the command",
+    "retry: the command, from elsewhere",
+    "release: changed",
+    "originals elsewhere",
+)
+STORIES = {
+    **_ANYWHERE,
+    **{
+        story.name: story
+        for name in _PLAIN
+        for story in (
+            _where(Trait.NO_LINKS | Trait.NO_EXCHANGE, _ANYWHERE[name], "plain share"),  # as exFAT by FUSE
+            _where(Trait.NO_EXCHANGE, _ANYWHERE[name], "NFS"),
+        )
+    },
 }

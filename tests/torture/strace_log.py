@@ -225,9 +225,10 @@ class _Handle:
     offset: int = 0
 
 
-_NO_MATTER = ("dup", "dup2", "dup3", "chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown")
+_RIGHTS = ("chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown")
+_NO_MATTER = (*_RIGHTS, "dup", "dup2", "dup3", "utimensat")
 _TAKES: dict[str, Callable[[Recording, str, Sequence[bytes], int], None]] = {
-    **dict.fromkeys(_NO_MATTER, lambda *_: None),  # rights and second descriptors: no cut takes a picture by them
+    **dict.fromkeys(_NO_MATTER, lambda *_: None),  # rights, times, second descriptors: no cut takes a picture by them
     **dict.fromkeys(("open", "openat", "creat"), Recording._take_open),
     **dict.fromkeys(("fsync", "fdatasync"), Recording._take_sync),
     **dict.fromkeys(("mkdir", "mkdirat"), Recording._take_mkdir),
