@@ -40,7 +40,7 @@ DOORS: Mapping[str, set[str]] = {
     "tenacity": {"api"},
     "yaml": {"config"},
     "sdnotify": {"daemon"},
-    "typer": {"console.cli", "console.shell", "console.receipts", "console.webhook", "console.notify"},
+    "typer": {"console.cli", "console.shell", "console.receipts", "console.webhook", "console.notify", "console.init"},
     "click": {"console.cli"},
     "rich": {"console"},
     "flask": {"sandbox", "console.page"},

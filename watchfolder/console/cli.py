@@ -16,7 +16,8 @@ import typer
 from watchfolder import __version__, config
 from watchfolder.console import exit_codes, logs, notify, receipts, settings, webhook
 from watchfolder.console.acting import act_as_owner_of
-from watchfolder.console.shell import ConfigFile, fail, in_words, prepare
+from watchfolder.console.init import init
+from watchfolder.console.shell import ConfigFile, fail, in_words, prepare, tell_finding, tell_findings
 from watchfolder.console.words import files
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable, redacted
@@ -77,6 +78,9 @@ def _all(
     ] = False,
 ) -> None:
     del version  # its callback has answered
+
+
+app.command()(init)
 
 
 @app.command()
@@ -205,11 +209,8 @@ def check(
         user = act_as_owner_of(found.state_dir)
         if accept is not None:
             path = checks.accept(found, accept)
-            _echo_finding(f"accepted: {printable(path)} (if watchfolder is running: systemctl reload watchfolder)")
-        worst = exit_codes.DONE
-        for finding in checks.findings(found, user):
-            _echo_finding(printable(finding.text), is_ok=finding.is_ok)
-            worst = max(worst, finding.code)  # a wrong configuration weighs more than a service that is away
+            tell_finding(f"accepted: {printable(path)} (if watchfolder is running: systemctl reload watchfolder)")
+        worst = tell_findings(checks.findings(found, user))
     raise typer.Exit(worst)
 
 
@@ -373,8 +374,3 @@ def demo() -> None:
             typer.echo(f"  {path}")
         typer.echo(f"The originals are in {stage.root}/originals, the configuration is {stage.config}.")
     _end(outcome, once=True)
-
-
-def _echo_finding(text: str, *, is_ok: bool = True) -> None:
-    word = typer.style("ok  ", fg="green") if is_ok else typer.style("FAIL", fg="red")
-    typer.echo(f"{word} {redacted(text)}")

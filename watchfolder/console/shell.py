@@ -4,9 +4,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -14,6 +14,9 @@ from watchfolder.console import exit_codes, logs
 from watchfolder.console.usage import UnknownName
 from watchfolder.errors import ConfigError, InstanceLocked, WatchfolderError
 from watchfolder.events import printable, redacted
+
+if TYPE_CHECKING:
+    from watchfolder.console.check import Finding
 
 ConfigFile = Annotated[
     str | None,
@@ -55,3 +58,17 @@ def fail(text: str, code: int, prefix: str = "") -> NoReturn:
 def warn(text: str, prefix: str = "") -> None:
     for line in text.split("\n"):
         typer.echo(f"{prefix} {redacted(printable(line))}".lstrip(), err=True)
+
+
+def tell_findings(findings: "Iterable[Finding]") -> int:
+    """Say what a check found; return the exit code that it asks for."""
+    worst = exit_codes.DONE
+    for finding in findings:
+        tell_finding(printable(finding.text), is_ok=finding.is_ok)
+        worst = max(worst, finding.code)  # a wrong configuration weighs more than a service that is away
+    return worst
+
+
+def tell_finding(text: str, *, is_ok: bool = True) -> None:
+    word = typer.style("ok  ", fg="green") if is_ok else typer.style("FAIL", fg="red")
+    typer.echo(f"{word} {redacted(text)}")

@@ -61,6 +61,7 @@ from watchfolder.disk.places import (
     stat_of,
     translated,
 )
+from watchfolder.disk.sharing import make_private_folder, make_shared_folder, pass_on_rights, passes_on_rights
 
 __all__ = [
     "HELD",
@@ -90,10 +91,14 @@ __all__ = [
     "is_writable",
     "longest_name",
     "make_folder",
+    "make_private_folder",
+    "make_shared_folder",
     "move",
     "new_file",
     "open_folder",
     "open_regular",
+    "pass_on_rights",
+    "passes_on_rights",
     "publish_new",
     "read_bytes",
     "reading",

@@ -42,14 +42,12 @@ class Installation:
         self.config: dict[str, Any] = {}
 
     def install(self) -> None:
-        """Take the README's steps, up to its check and the start."""
-        package, people, key, config, unit = readme_steps()
+        """Take the README's steps, up to the start."""
+        package, init, _ = readme_steps()
         self.machine.run(*shlex.split(package.splitlines()[-1]))  # the link; what is linked is there (`program`)
-        self.machine.run("sh", "-ec", people)
-        self.machine.run("sh", "-ec", key, text=f"{self.sandbox.key}\n")
-        self.machine.run(*shlex.split(config.splitlines()[0]))
-        self.machine.run("sh", "-ec", unit.partition("systemctl")[0])
-        self.machine.run("sed", "-i", "s/^#ReadWritePaths=/ReadWritePaths=/", f"{DROPINS}/folders.conf")
+        at_sandbox = f"WATCHFOLDER__API__BASE_URL={self.sandbox.url}"
+        self.machine.run("env", at_sandbox, *shlex.split(init), "--key-file=-", text=f"{self.sandbox.key}\n")
+        self.add_dropin("shares", "[Service]\nReadWritePaths=-/mnt\n")
         self.config = yaml.safe_load(self.machine.path(CONFIG).read_text())
         self.config["api"] |= {"base_url": self.sandbox.url, "requests_per_minute": 0}
         self.config["inboxes"]["photos"] |= {"settle_seconds": SETTLE_SECONDS, "scan_seconds": 1, "duplicates": "again"}

@@ -67,14 +67,34 @@ def test_a_picture_goes_through_and_the_group_of_the_share_may_open_it(watchfold
     assert delivered.st_gid == (watchfolder.photos / "protected").stat().st_gid != 0
 
 
-def test_the_steps_of_the_readme_with_its_check_by_root_end_in_a_service_that_works(watchfolder: Installation) -> None:
-    assert "watchfolder check" in readme_steps()[3]
+def test_the_steps_of_the_readme_end_in_a_service_that_works(watchfolder: Installation) -> None:
     watchfolder.machine.run("watchfolder", "check")
-    enable, status = readme_steps()[4].splitlines()[-2:]
+    enable, status = readme_steps()[-1].splitlines()
     watchfolder.machine.run("sh", "-ec", enable)
     expect_it_works(watchfolder)
     assert "photos   ok" in watchfolder.machine.run("sh", "-ec", status)
     assert watchfolder.systemctl("is-enabled").strip() == "enabled"
+
+
+def test_a_second_init_changes_nothing(watchfolder: Installation) -> None:
+    listed = (
+        "find /etc/watchfolder /etc/systemd/system -printf '%p %m %U %G %T@ %s\\n'; find /srv -printf '%p %m %U %G\\n'"
+    )
+    before = watchfolder.machine.run("sh", "-c", listed)
+    said = watchfolder.machine.run("watchfolder", "init")
+    assert "made " not in said
+    assert "wrote " not in said
+    assert watchfolder.machine.run("sh", "-c", listed) == before
+
+
+def test_a_folder_that_somebody_of_the_group_made_is_no_obstacle(watchfolder: Installation) -> None:
+    watchfolder.start()
+    watchfolder.machine.run("useradd", "--groups", "photos", "anna")
+    (watchfolder.photos / "inbox" / ".waiting.jpg").write_bytes(PICTURE)
+    (watchfolder.photos / "inbox" / ".waiting.jpg").chmod(0o644)
+    put = "umask 022; cd /srv/photos/inbox; mkdir wedding; cp .waiting.jpg wedding/.a; mv wedding/.a wedding/a.jpg"
+    watchfolder.machine.run("setpriv", "--reuid=anna", "--regid=anna", "--init-groups", "sh", "-ec", put)
+    eventually((watchfolder.photos / "protected/wedding/a.jpg").exists, 30, "delivered")
 
 
 def test_the_status_of_the_service_shows_the_counts(watchfolder: Installation) -> None:

@@ -1,0 +1,142 @@
+"""`watchfolder init` by somebody who is not root: everything in one folder. (As root: tests/acceptance/systemd.)"""
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from watchfolder.sandbox import Sandbox
+
+KEY = "sk_init_0123456789"
+NOBODY = 65534
+# Everything is imported before root becomes somebody else, who may not be able to read this Python.
+PROGRAM = f"""
+import os, sys
+import encodings.idna, encodings.utf_8_sig, getpass
+import watchfolder.api, watchfolder.console.check, watchfolder.console.cli as cli
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(*3 * [{NOBODY}])
+    os.setresuid(*3 * [{NOBODY}])
+sys.argv = ["watchfolder", *sys.argv[1:]]
+cli.main()
+"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(keys=[KEY]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as reachable:
+        Path(reachable).chmod(0o777)
+        yield Path(reachable)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", PROGRAM, *arguments]
+
+
+def environ(sandbox: Sandbox) -> dict[str, str]:
+    plain = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "LC_ALL": "C.UTF-8"}
+    return plain | {"WATCHFOLDER__API__BASE_URL": sandbox.url}
+
+
+def init(home: Path, sandbox: Sandbox, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command("init", *arguments),
+        env=environ(sandbox),
+        cwd=home,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def everything(home: Path) -> dict[str, tuple[int, int, int]]:
+    found = {
+        str(path): path.lstat() for path in home.rglob("*") if path.name not in {".watchfolder-id", "folders.json"}
+    }
+    return {
+        path: (each.st_mode, each.st_uid, 0 if path.endswith("state") else each.st_size) for path, each in found.items()
+    }
+
+
+def test_one_line_makes_all_that_a_run_needs_and_says_how_to_start_it(home: Path, sandbox: Sandbox) -> None:
+    done = init(home, sandbox, "--plan", "pro", "--key-file", "-", text=f"{KEY}\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(f"To start it: watchfolder run -c {home}/config.yaml\n")
+    written = yaml.safe_load((home / "config.yaml").read_text())
+    assert written["api"]["requests_per_minute"] == 300
+    assert written["inboxes"]["photos"]["outbox"] == f"{home}/photos/protected"
+    assert (home / "api-key").stat().st_mode & 0o777 == 0o600
+    assert KEY not in done.stdout + done.stderr + (home / "config.yaml").read_text()
+
+
+def test_run_again_it_changes_nothing_that_is_there(home: Path, sandbox: Sandbox) -> None:
+    init(home, sandbox, "--key-file", "-", text=f"{KEY}\n")
+    before = everything(home)
+    done = init(
+        home, sandbox, "--plan", "enterprise", "--folder", "elsewhere", "--key-file", "-", text="sk_other_123\n"
+    )
+    assert done.returncode == 0
+    assert everything(home) == before
+    assert (home / "api-key").read_text() == f"{KEY}\n"
+    assert "made " not in done.stdout
+
+
+def test_without_a_key_it_says_where_to_put_it_and_takes_it_later(home: Path, sandbox: Sandbox) -> None:
+    done = init(home, sandbox)
+    assert done.returncode == 78
+    assert f"put it into {home}/api-key" in done.stdout
+    before = everything(home)
+    assert init(home, sandbox, "--key-file", "-", text=f"{KEY}\n").returncode == 0
+    assert set(everything(home)) - set(before) == {f"{home}/api-key"}
+
+
+def test_on_a_terminal_it_asks_and_does_not_show_the_key(home: Path, sandbox: Sandbox) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command("init"),
+        env=environ(sandbox),
+        cwd=home,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    answers = {b"Folder": "pictures", b"later): ": KEY, b"Your plan": "yearly", b"Error": "pro"}
+    for question, answer in answers.items():
+        while question not in shown and (block := _read(ours)):
+            shown += block
+        os.write(ours, f"{answer}\n".encode())
+    while block := _read(ours):
+        shown += block
+    assert process.wait(60) == 0, shown
+    os.close(ours)
+    assert KEY.encode() not in shown
+    written = yaml.safe_load((home / "config.yaml").read_text())
+    assert written["inboxes"]["photos"]["path"] == f"{home}/pictures/inbox"
+    assert written["api"]["requests_per_minute"] == 300
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # the other end is closed
+        return b""

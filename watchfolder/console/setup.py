@@ -1,0 +1,205 @@
+"""What `watchfolder init` makes where it is missing: the group's folders, configuration, key file, systemd unit."""
+
+import grp
+import json
+import os
+import pwd
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from watchfolder import disk
+from watchfolder.config import Config, Inbox
+from watchfolder.disk import Place
+from watchfolder.errors import ConfigError, FolderFault
+
+PLANS: Final = {"free": 60, "pro": 300, "enterprise": 1000}  # requests a minute
+UNIT: Final = "watchfolder.service"
+UNITS: Final = (
+    "/etc/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+_EXAMPLE = "config.example.yaml"
+_HOMES = ("/home/", "/root/", "/run/user/")
+_SECONDS = 60.0
+_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person wants where nothing is there yet. `folder` is above inbox, protected, quarantine and originals."""
+
+    config: str
+    folder: str
+    state_dir: str
+    key_file: str
+    key: str  # empty: they will put it there themselves
+    requests_per_minute: int
+    user: str  # whom the daemon runs as; empty: whoever calls this
+    group: str  # of the people who share the pictures; empty: the caller's own
+
+
+def people(wishes: Wishes) -> Iterator[str]:
+    """Make the group and the daemon's user, as root alone can."""
+    if not _is_group(wishes.group):
+        _call("groupadd", "--system", wishes.group)
+        yield f"made the group {wishes.group}: add people with usermod -aG {wishes.group} NAME"
+    try:
+        user = pwd.getpwnam(wishes.user)
+    except KeyError:
+        options = ["--system", "--user-group", "--groups", wishes.group, "--home-dir", wishes.state_dir]
+        _call("useradd", *options, "--no-create-home", "--shell", "/usr/sbin/nologin", wishes.user)
+        yield f"made the user {wishes.user}, in the group {wishes.group}"
+        return
+    if grp.getgrnam(wishes.group).gr_gid not in os.getgrouplist(wishes.user, user.pw_gid):
+        _call("usermod", "--append", "--groups", wishes.group, wishes.user)
+        yield f"put the user {wishes.user} into the group {wishes.group}"
+
+
+def configuration(wishes: Wishes) -> Iterator[str]:
+    """Write the configuration from the example, with its comments, and the key's file."""
+    if os.path.lexists(wishes.config):
+        yield f"{wishes.config} is there, and stays as it is"
+    else:
+        folders = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
+        values = {key: os.path.join(wishes.folder, base) for key, base in folders.items()}
+        values |= {"key_file": wishes.key_file, "state_dir": wishes.state_dir}
+        values["requests_per_minute"] = str(wishes.requests_per_minute)
+        _write(wishes.config, with_values(_shipped(_EXAMPLE), values), 0o644)
+        yield f"wrote {wishes.config}"
+    if os.path.lexists(wishes.key_file):
+        yield f"{wishes.key_file} is there, and stays as it is"
+    elif wishes.key:
+        _write(wishes.key_file, f"{wishes.key}\n", 0o600)
+        yield f"wrote the key into {wishes.key_file}, which only its owner can read"
+    else:
+        yield f"no key was given: put it into {wishes.key_file} (chmod 600)"
+
+
+def folders(found: Config, wishes: Wishes) -> Iterator[str]:
+    """Make the folders that the configuration names, for the group, and the state directory, for the daemon alone."""
+    group = grp.getgrnam(wishes.group).gr_gid if wishes.group else os.getegid()
+    if not os.path.lexists(found.state_dir):
+        user = pwd.getpwnam(wishes.user) if wishes.user else pwd.getpwuid(os.geteuid())
+        disk.make_private_folder(found.state_dir, user.pw_uid, user.pw_gid)
+        yield f"made {found.state_dir}"
+    for path in dict.fromkeys(path for inbox in found.inboxes.values() for path in _folders_of(inbox)):
+        if os.path.lexists(path):
+            yield f"{path} is there, and stays as it is"
+            continue
+        disk.make_shared_folder(path, group)
+        is_inbox = any(path == inbox.path for inbox in found.inboxes.values())
+        if is_inbox and not disk.pass_on_rights(path):
+            yield f"made {path}; without ACLs there: folders that people make in it must be writable for their group"
+        else:
+            yield f"made {path}"
+
+
+def _folders_of(inbox: Inbox) -> list[str]:
+    return [path for path in (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals) if path]
+
+
+def unit(found: Config) -> Iterator[str]:
+    """Write the unit, with the path of this program, and a drop-in with the folders that the daemon may write to."""
+    if not os.path.isdir(UNITS[0]):
+        yield "no systemd here: start it with your own means: watchfolder run"
+        return
+    there = next((path for place in UNITS if os.path.lexists(path := os.path.join(place, UNIT))), None)
+    program = this_program()
+    if there:
+        yield f"{there} is there, and stays as it is"
+    elif program.startswith(_HOMES):
+        raise ConfigError(
+            f"{program}: systemd hides people's homes from the daemon: install watchfolder where every user can read "
+            "it, such as /opt/watchfolder, then run init there again"
+        )
+    else:
+        command = f"ExecStart={program} run -c {found.source}"
+        text = re.sub(r"^ExecStart=.*$", lambda _: command, _shipped(f"systemd/{UNIT}"), count=1, flags=re.MULTILINE)
+        _write(os.path.join(UNITS[0], UNIT), text, 0o644)
+        yield f"wrote {UNITS[0]}/{UNIT}"
+    yield from _dropin(found)
+    if os.path.isdir("/run/systemd/system"):
+        _call("systemctl", "daemon-reload")
+
+
+def _dropin(found: Config) -> Iterator[str]:
+    path = os.path.join(UNITS[0], f"{UNIT}.d", "folders.conf")
+    if os.path.lexists(path):
+        yield f"{path} is there, and stays as it is"
+        return
+    above = dict.fromkeys(os.path.commonpath(_folders_of(inbox)) for inbox in found.inboxes.values())
+    if "/" in above:  # the folder above them all: between two of them no file could be renamed
+        raise ConfigError(
+            f"{path}: the folders of an inbox have no folder in common: write it yourself, from "
+            f"{_data(f'systemd/{UNIT}.d/folders.conf.example')}"
+        )
+    lines = "".join(f"ReadWritePaths=-{folder}\n" for folder in above)
+    text = f"# Written by watchfolder init: the folders above those of {found.source}.\n[Service]\n{lines}"
+    _write(path, text, 0o644)
+    yield f"wrote {path}"
+
+
+def with_values(example: str, values: Mapping[str, str]) -> str:
+    """Return the example with other values. Raises ValueError for a key that is not there exactly once."""
+    for key, value in values.items():
+        line = f"{key}: {value if re.fullmatch('[A-Za-z0-9/._-]+', value) else json.dumps(value, ensure_ascii=False)}"
+        example, found = re.subn(rf"^( *){key}:.*$", partial(_indented, line), example, flags=re.MULTILINE)
+        if found != 1:
+            raise ValueError(f"{key} stands {found} times in the example")
+    return example
+
+
+def _indented(line: str, match: re.Match[str]) -> str:
+    return match[1] + line
+
+
+def this_program() -> str:
+    """Return the path under which this very installation can be started."""
+    script = os.path.join(os.path.dirname(sys.executable), "watchfolder")
+    return script if os.path.exists(script) else f"{sys.executable} -m watchfolder"
+
+
+def _shipped(name: str) -> str:
+    path = _data(name)
+    return disk.read_bytes(Place(*os.path.split(path)), _LIMIT).decode()
+
+
+def _data(name: str) -> str:
+    """Find a file that comes with the program: of an installation, or of a checkout."""
+    checkout = os.path.join(os.path.dirname(__file__), "..", "..")
+    places = (os.path.join(sysconfig.get_path("data"), "share", "watchfolder"), os.path.normpath(checkout))
+    found = next((path for place in places if os.path.exists(path := os.path.join(place, name))), None)
+    if found is None:
+        raise ConfigError(f"{name}: it belongs to the installation and is missing: install watchfolder again")
+    return found
+
+
+def _write(path: str, text: str, mode: int) -> None:
+    folder, base = os.path.split(path)
+    parent, name = os.path.split(folder)
+    disk.write_atomically(Place(parent, f"{name}/{base}"), text.encode(), mode=mode)
+
+
+def _is_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _call(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FolderFault(f"{command[0]}: {error}", code="EXEC") from error
+    if done.returncode != 0:
+        raise FolderFault(f"{' '.join(command)}: {done.stderr.strip()}", code="EXEC")

@@ -1,0 +1,81 @@
+"""Folders for a group: whatever umask people have, what they make in them is their group's to move.
+
+The rights come from a default ACL (acl(5)), as `setfacl -d` writes it; the kernel then leaves the umask out of account.
+"""
+
+import errno
+import os
+import struct
+
+from watchfolder.disk.places import open_folder, sync_folder, translated
+
+_ACL = "system.posix_acl_default"
+_VERSION = struct.Struct("<I")
+_ENTRY = struct.Struct("<HHI")  # tag, rights, user or group
+_USER, _GROUP, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
+_NOBODY_NAMED = 0xFFFFFFFF
+_WRITABLE = 0o7
+_SHARED_MODE = 0o2775  # setgid: what is made in it gets its group
+_NO_ACLS = frozenset({errno.ENOTSUP, errno.EINVAL, errno.EPERM})
+
+
+def make_shared_folder(path: str, group: int) -> None:
+    """Make a folder, and those above it, in which the group may write. Raises FileExistsError, FolderFault."""
+    _make(path, -1, group, _SHARED_MODE)
+
+
+def make_private_folder(path: str, user: int, group: int) -> None:
+    """Make a folder, and those above it, that is one user's own and for the group to read.
+
+    Raises FileExistsError, FolderFault.
+    """
+    _make(path, user, group, 0o750)
+
+
+def _make(path: str, user: int, group: int, mode: int) -> None:
+    parent, base = os.path.split(path)
+    with translated(path):
+        os.makedirs(parent, 0o755, exist_ok=True)
+    with open_folder(parent) as above, translated(path):
+        os.mkdir(base, 0o700, dir_fd=above)
+        with open_folder(path) as made:
+            os.fchown(made, user, group)
+            os.fchmod(made, mode)
+        sync_folder(above)
+
+
+def pass_on_rights(root: str) -> bool:
+    """Let the group write in whatever is made in a folder; False where the file system knows no ACLs.
+
+    Raises FolderFault.
+    """
+    entries = ((_USER, _WRITABLE), (_GROUP, _WRITABLE), (_OTHER, 0o5))
+    acl = _VERSION.pack(2) + b"".join(_ENTRY.pack(tag, rights, _NOBODY_NAMED) for tag, rights in entries)
+    with open_folder(root) as folder, translated(root):
+        try:
+            os.setxattr(folder, _ACL, acl)
+        except OSError as error:
+            if error.errno not in _NO_ACLS:
+                raise
+            return False
+        return True
+
+
+def passes_on_rights(root: str) -> bool | None:
+    """Does a folder that somebody makes there belong to its group, who may write in it, whatever the umask?
+
+    None where the file system knows no ACLs: who made it decides, or the server of the share. Raises FolderFault.
+    """
+    with open_folder(root) as folder, translated(root):
+        try:
+            acl = os.getxattr(folder, _ACL)
+        except OSError as error:
+            if error.errno == errno.ENODATA:
+                return False
+            if error.errno in _NO_ACLS:
+                return None
+            raise
+        is_setgid = bool(os.fstat(folder).st_mode & 0o2000)
+    rights = {tag: bits for tag, bits, _ in _ENTRY.iter_unpack(acl[_VERSION.size :])}
+    granted = rights.get(_GROUP, 0) & rights.get(_MASK, _WRITABLE)
+    return is_setgid and granted == _WRITABLE
