@@ -75,7 +75,7 @@ class Clock:
 
 def _boot_id() -> str:
     try:
-        with open(_BOOT_ID, encoding="ascii") as file:
-            return file.read().strip()
+        with open(_BOOT_ID, "rb") as file:  # no codec: root that has become the daemon's user may not import one
+            return file.read().strip().decode("ascii")
     except OSError:  # hidden from us: then each life counts as a boot of its own
         return str(uuid.uuid4())
