@@ -3,7 +3,9 @@
 import json
 import logging
 import os
+import random
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -366,12 +368,65 @@ def test_a_picture_whose_rest_comes_late_is_taken_whole(build: Build) -> None:
 def test_a_black_end_is_taken_only_after_long(build: Build) -> None:
     shop = build(incomplete_seconds=60.0)
     bitmap = sample("bmp", width=64, height=48, seed=1)
-    shop.drop("a.bmp", bitmap[:-100] + bytes(100))
+    os.truncate(shop.drop("a.bmp", bitmap[:5000]), len(bitmap))
     shop.look(0.0)
     shop.look(59.9)
     assert names(shop) == []
     shop.look(60.0)
     assert shop.order().why is None
+
+
+def test_a_black_end_that_was_written_is_taken_at_once(build: Build) -> None:
+    shop = build()
+    black = b"BM" + struct.pack("<IIIIiiHH24x", 0, 0, 54, 40, 100, 100, 1, 24) + bytes(30_000)
+    path = shop.drop("night.bmp", black)
+    if disk_tells_nothing(path):
+        pytest.skip("this file system does not tell of every extent; needs ext4, xfs, btrfs or f2fs")
+    shop.look(0.0)
+    shop.look(5.0)
+    assert names(shop) == ["night.bmp"]
+
+
+def disk_tells_nothing(path: bytes) -> bool:
+    with open(path, "rb") as file:
+        return disk.find_hole(file.fileno(), 0) is None
+
+
+def test_a_picture_with_a_hole_waits_until_that_is_filled(build: Build) -> None:
+    shop = build(scan_seconds=1.0)
+    chance = random.Random(1)  # noqa: S311 - a picture, no secret
+    data = b"\xff\xd8\xff\xda\0\2" + bytes(chance.choices(range(1, 255), k=64 * 1024)) + b"\xff\xd9"
+    path = shop.drop("a.jpg", b"")
+    with open(path, "r+b") as file:
+        file.write(data[:16_384])
+        file.seek(32_768)
+        file.write(data[32_768:])
+    shop.look(0.0)
+    shop.look(6.0)
+    shop.look(100.0)
+    assert names(shop) == []
+    assert decision(shop, "a.jpg").answer is Answer.WAIT
+    assert "has not been written" in decision(shop, "a.jpg").reason
+    with open(path, "r+b") as file:
+        file.write(data)
+    shop.look(101.0)
+    shop.look(107.0)
+    assert names(shop) == ["a.jpg"]
+
+
+def test_a_picture_whose_film_is_still_being_copied_waits_for_it(build: Build) -> None:
+    shop = build(scan_seconds=1.0)
+    film = struct.pack(">I", 16) + b"ftypmp42\0\0\0\0" + struct.pack(">I", 12) + b"moov" + b"mmmm"
+    film += struct.pack(">I", 5008) + b"mdat" + b"\x11" * 5000
+    shop.drop("a.jpg", PICTURE + film[:3000])
+    shop.look(0.0)
+    shop.look(6.0)
+    assert names(shop) == []
+    assert "may not be complete" in decision(shop, "a.jpg").reason
+    shop.drop("a.jpg", PICTURE + film)
+    shop.look(7.0)
+    shop.look(13.0)
+    assert names(shop) == ["a.jpg"]
 
 
 def test_an_empty_file_waits_for_ever_with_one_warning(build: Build, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,6 +25,7 @@ from watchfolder.disk.durable import (
     write_atomically,
     write_new,
 )
+from watchfolder.disk.holes import find_hole
 from watchfolder.disk.limits import (
     describe_rights,
     free_bytes,
@@ -77,6 +78,7 @@ __all__ = [
     "append_line",
     "create_new",
     "describe_rights",
+    "find_hole",
     "folders_in",
     "folders_kept_open",
     "free_bytes",

@@ -1,15 +1,16 @@
-"""Which format are these bytes, and are they whole? Pure: it reads only through the callable that it is given.
+"""Which format are these bytes, and are they whole? Pure: it reads only through the callables that it is given.
 
 `inspect` is the one call that the intake needs. How much it reads is bounded whatever the bytes say, and it raises
 nothing of its own: an answer is always a verdict. What `read_at` raises goes through to its owner.
 """
 
 from watchfolder.images.formats import Foreign, Format, calls_itself_foreign, calls_itself_picture, identify
-from watchfolder.images.source import ReadAt, Wholeness
+from watchfolder.images.source import FindHole, ReadAt, Wholeness
 from watchfolder.images.verdict import HEAD_BYTES, Kind, Verdict, inspect, is_whole, wholeness
 
 __all__ = [
     "HEAD_BYTES",
+    "FindHole",
     "Foreign",
     "Format",
     "Kind",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -83,6 +84,10 @@ _SVG = _picture("an SVG drawing", "Export it as PNG, and drop that file instead.
 _ILLUSTRATOR = _picture("an Illustrator drawing", "Export it as PNG or TIFF, and drop that file instead.")
 _EXR = _picture("an OpenEXR picture")
 _XCF = _picture("a GIMP document", "Export it as TIFF, PNG or JPEG from GIMP, and drop that file instead.")
+_BITMAP_ADVICE = "Save it as BMP, PNG or TIFF from a program that shows it, and drop that file instead."
+_BARE_BITMAP = _picture("a bitmap without its file header, as the clipboard holds it", _BITMAP_ADVICE)
+_BITMAP_ARRAY = _picture("an OS/2 bitmap array", _BITMAP_ADVICE)
+_OTHER_BITMAP = _picture("a rare kind of BMP", _BITMAP_ADVICE)
 _PDF = _other("a PDF document")
 _VIDEO = _other("a video")
 _SOUND = _other("a sound recording")
@@ -167,6 +172,11 @@ _VIDEO_BOXES = frozenset({b"moov", b"mdat", b"wide", b"pnot"})  # QuickTime of o
 
 _BMP_BYTES = 18
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
+_OTHER_BMP_HEADERS = range(16, 128)  # OS/2 2.x lets a writer leave out the end of the header
+_BITMAPS_IN_ARRAYS = frozenset({b"BM", b"IC", b"CI", b"PT", b"CP"})
+_BARE_BITMAP_BYTES = 40
+_BITMAP_DEPTHS = frozenset({1, 4, 8, 16, 24, 32})
+_BITMAP_PACKINGS = range(7)
 _TEXT_BYTES = 16  # no supported format begins with so many printable bytes
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
@@ -175,6 +185,8 @@ def identify(head: bytes, name: str) -> Format | Foreign | None:
     """Tell what begins with `head` (a few KiB), or None where that cannot be told (yet). Bytes go before the name."""
     found = _identify_bytes(head)
     by_name = calls_itself_foreign(name)
+    if found is None and calls_itself_picture(name) and _is_bare_bitmap(head):
+        return _BARE_BITMAP
     if found is Format.TIFF and by_name in _RAW_BY_EXTENSION.values():
         return by_name  # most cameras' RAW formats, and DNG, are TIFFs
     return by_name if found is _PDF and by_name is _ILLUSTRATOR else found
@@ -199,11 +211,28 @@ def _identify_bytes(head: bytes) -> Format | Foreign | None:
             return found
     if head.startswith(b"RIFF"):
         return _BY_RIFF_KIND.get(head[8:12])
-    if head.startswith(b"BM") and len(head) >= _BMP_BYTES and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return Format.BMP
+    if head.startswith((b"BM", b"BA")) and len(head) >= _BMP_BYTES and (bitmap := _identify_bitmap(head)):
+        return bitmap
     if head[4:8] == b"ftyp":
         return _identify_brands(head)
     return _VIDEO if head[4:8] in _VIDEO_BOXES else _identify_text(head)
+
+
+def _identify_bitmap(head: bytes) -> Format | Foreign | None:
+    if head.startswith(b"BA"):
+        return _BITMAP_ARRAY if head[14:16] in _BITMAPS_IN_ARRAYS else None
+    header_bytes = int.from_bytes(head[14:18], "little")
+    if header_bytes in _BMP_HEADERS:
+        return Format.BMP
+    return _OTHER_BITMAP if header_bytes in _OTHER_BMP_HEADERS else None
+
+
+def _is_bare_bitmap(head: bytes) -> bool:
+    """Does a BITMAPINFOHEADER stand there: its own length, a size, one plane, bits per pixel, a known packing?"""
+    if len(head) < _BARE_BITMAP_BYTES:
+        return False
+    length, planes, depth, packing = struct.unpack_from("<I8xHHI", head)
+    return length == _BARE_BITMAP_BYTES and planes == 1 and depth in _BITMAP_DEPTHS and packing in _BITMAP_PACKINGS
 
 
 def _identify_brands(head: bytes) -> Foreign | None:

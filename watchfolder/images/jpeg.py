@@ -2,11 +2,12 @@
 
 import re
 
-from watchfolder.images.source import BLOCK_BYTES, ZEROS_AT_MOST, Source, Wholeness
-
-BYTES_AT_MOST = 512 << 20  # a gigapixel; a fraction of a second to search, three when every byte is a trap
+from watchfolder.images import behind
+from watchfolder.images.source import BLOCK_BYTES, PAGE, ZEROS_AT_MOST, Incomplete, Source
 
 _TEM, _SOI, _EOI, _SOS = 0x01, 0xD8, 0xD9, 0xDA
+_REMARKS = frozenset({*range(0xE0, 0xF0), 0xFE})  # APP0 to APP15 and comments: no pixel depends on them
+_START = b"\xff\xd8\xff"
 
 # FF 00 is a data byte of 255, FF D0-D7 a restart inside the data, FF FF a fill byte: the search passes over them all.
 # It also passes over stray bytes between segments, as libjpeg does.
@@ -16,33 +17,72 @@ _PEEK = 256
 _EMPTY = bytes(BLOCK_BYTES)
 
 
-def examine(source: Source) -> Wholeness:
-    """Skip segments by their length, so that a thumbnail's own end inside EXIF is never met; search the scans."""
-    position, has_scan = 2, False
+def examine(source: Source) -> None:
+    trailer, announced = behind.start_of_phone_trailer(source), behind.Announced()
+    end = _find_end(source, 0, trailer, announced)
+    if end is None:  # some phones write none in a panorama
+        source.doubt("the end mark of the {label} is missing")
+        return
+    last = end
+    try:
+        while source.read(last, min(len(_START), source.size - last)) == _START:
+            last = _find_end(source, last, trailer, behind.Announced()) or source.size
+    except Incomplete:
+        source.doubt(behind.MISSING)
+    behind.examine(source, last, announced.end(end))
+
+
+def _find_end(source: Source, start: int, limit: int, announced: behind.Announced) -> int | None:
+    """Return where the picture that begins at `start` ends; None where it reaches to a trailer without an end mark.
+
+    Segments are skipped by their length, so that a thumbnail's own end inside EXIF is never met; scans are searched.
+    """
+    position, marker, has_scan = start + 2, _SOI, False
     while True:
-        marker, position = _next_marker(source, position)
+        before, (marker, position) = position, _next_marker(source, position, limit, is_scan=marker == _SOS)
+        if source.has_hole(before, position):
+            raise source.unwritten()
+        if marker == _EOI and has_scan:
+            return position
+        if not marker and has_scan and limit < source.size:
+            return None
+        if not marker:
+            raise source.cut()
         if marker == _EOI:
-            break
+            raise source.without_picture()
         if marker == _SOI:  # another picture begins inside this one
             raise source.damaged()
         if marker == _TEM:
             continue
         has_scan |= marker == _SOS
-        length = int.from_bytes(source.read(position, 2), "big")
-        position += max(length, 2)
-    if not has_scan:
-        raise source.without_picture()
-    return Wholeness.WHOLE
+        length = max(int.from_bytes(source.read(position, 2), "big"), 2)
+        _examine_segment(source, marker, position, length, announced)
+        position += length
 
 
-def _next_marker(source: Source, position: int) -> tuple[int, int]:
-    """Return the next marker at or after `position` and the offset behind it."""
+def _examine_segment(source: Source, marker: int, start: int, length: int, announced: behind.Announced) -> None:
+    if source.has_hole(start, start + length):
+        if marker not in _REMARKS:
+            raise source.unwritten()
+        source.doubt_middle()
+    elif marker in _REMARKS and start + length <= source.size:
+        announced.note(source, start + 2, length - 2)
+
+
+def _next_marker(source: Source, position: int, limit: int, *, is_scan: bool) -> tuple[int, int]:
+    """Return the next marker at or after `position` and the offset behind it; marker 0 where there is none."""
     length, zeros = _PEEK, 0
-    while position + 1 < source.size and zeros < ZEROS_AT_MOST:
-        block = source.read(position, min(length, source.size - position))
-        if found := _MARKER.search(block):
+    while position + 1 < limit and zeros < ZEROS_AT_MOST:
+        block = source.read(position, min(length, limit - position))
+        found = _MARKER.search(block)
+        if found and length == _PEEK:
             return block[found.start() + 1], position + found.end()
-        zeros = zeros + len(block) if block == _EMPTY else 0
-        position += len(block) - 1  # a marker may lie across two blocks
-        length = BLOCK_BYTES
-    raise source.cut()
+        if length != _PEEK:
+            if is_scan:
+                source.doubt_empty_pages(block[: found.end()] if found else block, position)
+            if found:
+                return block[found.start() + 1], position + found.end()
+            zeros = zeros + len(block) if block == _EMPTY[: len(block)] else 0
+            position += len(block) - 1  # a marker may lie across two blocks
+        length = BLOCK_BYTES - position % PAGE  # no page lies across two
+    return 0, limit

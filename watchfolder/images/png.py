@@ -1,8 +1,13 @@
-"""A PNG is whole when its chunks lead, one behind the other, to IEND."""
+"""A PNG is whole when its chunks lead, one behind the other, to IEND.
+
+Each carries a checksum. It is verified where the file system does not tell that the chunk was written: a downloader
+with several connections leaves pages of zeros in the middle.
+"""
 
 import struct
 
-from watchfolder.images.source import Source, Wholeness
+from watchfolder.images import behind
+from watchfolder.images.source import BYTES_AT_MOST, SEARCHED_AT_MOST, Source
 
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12  # length, type, CRC
@@ -10,14 +15,30 @@ _LENGTH_AT_MOST = (1 << 31) - 1
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
-def examine(source: Source) -> Wholeness:
+def examine(source: Source) -> None:
     position, has_picture = _SIGNATURE_BYTES, False
     while (frame := source.read(position, _FRAME_BYTES)) != _END:
         length, kind = struct.unpack_from(">I4s", frame)
         if length > _LENGTH_AT_MOST or not kind.isalpha() or kind == b"IEND":
             raise source.damaged()
+        _examine_chunk(source, kind, position, length)
         has_picture |= kind == b"IDAT"
         position += _FRAME_BYTES + length
     if not has_picture:
         raise source.without_picture()
-    return Wholeness.WHOLE
+    behind.examine(source, position + _FRAME_BYTES)
+
+
+def _examine_chunk(source: Source, kind: bytes, position: int, length: int) -> None:
+    end = position + _FRAME_BYTES + length
+    source.require(end)
+    if source.is_written(position, end):
+        return
+    if source.size > SEARCHED_AT_MOST - BYTES_AT_MOST:  # too much to be read for this
+        source.doubt("nothing tells whether all of the {label} has been written")
+        return
+    if source.checksum(position + 4, 4 + length) == int.from_bytes(source.read(end - 4, 4), "big"):
+        return
+    if kind[:1].isupper():
+        raise source.damaged()
+    source.doubt("a remark in the {label} is damaged or has not been written yet")  # no reader needs it

@@ -1,27 +1,37 @@
 """The bytes under examination: exact reads within a budget, so that no file can make us read for ever."""
 
+import zlib
 from collections.abc import Callable
 from enum import StrEnum
 
 ReadAt = Callable[[int, int], bytes]
 """(offset, length) → that many bytes, fewer only at the end of the file."""
 
+FindHole = Callable[[int], int | None]
+"""offset → where the first byte at or behind it lies that nobody has written; the file's size where there is none.
+
+None: none is known of, but the file system does not tell of all.
+"""
+
 READS_AT_MOST = 250_000  # a PNG of 2 GB in chunks of 8 KiB, libpng's own size; half a second of system calls
-BYTES_AT_MOST = 8 << 20  # of headers and tables: half a million tiles; only the JPEG scan needs more, and asks for it
+BYTES_AT_MOST = 8 << 20  # of headers and tables: half a million tiles
+# What is searched or verified byte by byte: a gigapixel; a fraction of a second, three when every byte is a trap.
+SEARCHED_AT_MOST = 512 << 20
 
 BLOCK_BYTES = 64 << 10
 # Of zeros on end. A blank JPEG may be coded as zeros: 65,535² pixels in blocks of 64, two bits a block, four colours.
 ZEROS_AT_MOST = 64 << 20
 
+PAGE = 4096  # the smallest step in which a file of full size is filled
+_EMPTY_PAGE = bytes(PAGE)
 _ZEROS = 16  # five pixels; less happens at the end of many a picture (row padding, small numbers, shadows)
-_PAGE = 4096  # the smallest step in which a file of full size is filled
 
 
 class Wholeness(StrEnum):
     """How much of a picture is there."""
 
     WHOLE = "whole"
-    SUSPECT = "suspect"  # nothing is missing, but the bytes do not prove it: time must tell (see `Source.examine_tail`)
+    SUSPECT = "suspect"  # the picture may be there, but the bytes do not prove it: time must tell (see `Source.doubt`)
     PARTIAL = "partial"
 
 
@@ -32,28 +42,41 @@ class Incomplete(Exception):
 class Source:
     """A file of `size` bytes that calls itself `label`, read through `read_at`."""
 
-    def __init__(self, read_at: ReadAt, size: int, label: str, bytes_at_most: int = BYTES_AT_MOST) -> None:
+    def __init__(
+        self,
+        read_at: ReadAt,
+        size: int,
+        label: str,
+        find_hole: FindHole,
+        bytes_at_most: int,
+    ) -> None:
         self.size = size
+        self.doubts = ""  # why this may not be all, in words; the first of several
         self._read_at = read_at
         self._label = label
         self._reads_left = READS_AT_MOST
         self._bytes_left = bytes_at_most
         self._begin, self._ahead = 0, b""  # the last read, which small ones after it share
+        self._find_hole = find_hole
+        self._asked, self._hole, self._is_told = 0, -1, False  # between the first two, nothing but written bytes
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes or raise Incomplete."""
         self.require(offset + length)
-        self._reads_left -= 1
-        self._bytes_left -= length
-        if min(self._reads_left, self._bytes_left) < 0:
-            raise Incomplete(f"the end of the {self._label} cannot be found")
+        self._spend(length)
         if not self._begin <= offset <= offset + length <= self._begin + len(self._ahead):
             self._begin = offset
-            self._ahead = self._read_at(offset, max(length, min(_PAGE, self.size - offset)))
+            self._ahead = self._read_at(offset, max(length, min(PAGE, self.size - offset)))
         found = self._ahead[offset - self._begin : offset - self._begin + length]
         if len(found) != length:  # it was cut shorter while we looked
             raise self.cut()
         return found
+
+    def _spend(self, length: int) -> None:
+        self._reads_left -= 1
+        self._bytes_left -= length
+        if min(self._reads_left, self._bytes_left) < 0:
+            raise Incomplete(f"the end of the {self._label} cannot be found")
 
     def require(self, end: int) -> None:
         """Raise Incomplete unless the file reaches to `end`."""
@@ -66,23 +89,66 @@ class Source:
     def damaged(self) -> Incomplete:
         return Incomplete(f"a part of the {self._label} is missing or damaged")
 
+    def unwritten(self) -> Incomplete:
+        return Incomplete(f"a part of the {self._label} has not been written: it is empty")
+
     def without_picture(self) -> Incomplete:
         return Incomplete(f"there is no picture in the {self._label} yet")
 
-    def examine_tail(self, end: int) -> Wholeness:
+    def doubt(self, reason: str) -> None:
+        """Take in a reason why the picture may not be all there, though its bytes could be meant so."""
+        self.doubts = self.doubts or reason.format(label=self._label)
+
+    def doubt_end(self) -> None:
+        self.doubt("the {label} may not be filled to its end yet")
+
+    def doubt_middle(self) -> None:
+        self.doubt("a part of the {label} is empty and may not have been written yet")
+
+    def has_hole(self, start: int, end: int) -> bool:
+        """Is a byte from `start` to before `end` known to be one that nobody has written?"""
+        if not self._asked <= start <= self._hole:
+            self._spend(0)
+            found = self._find_hole(start)
+            self._is_told = found is not None
+            self._asked, self._hole = start, self.size if found is None else found
+        return self._hole < min(end, self.size)
+
+    def is_written(self, start: int, end: int) -> bool:
+        """Is every byte from `start` to before `end` known to have been written, be it as zero?"""
+        return not self.has_hole(start, end) and self._is_told
+
+    def doubt_empty_pages(self, block: bytes, offset: int) -> None:
+        """Doubt pages of zeros within data that is packed, where a picture has none but by a rare chance."""
+        for at in range(-offset % PAGE, len(block) - PAGE + 1, PAGE):
+            if block.startswith(_EMPTY_PAGE, at) and not self.is_written(offset + at, offset + at + PAGE):
+                self.doubt_middle()
+
+    def checksum(self, start: int, length: int) -> int:
+        """Return the CRC-32 of these bytes."""
+        value = 0
+        for offset in range(start, start + length, BLOCK_BYTES):
+            value = zlib.crc32(self.read(offset, min(BLOCK_BYTES, start + length - offset)), value)
+        return value
+
+    def examine_tail(self, end: int) -> None:
         """Judge by the bytes before `end` whether all has been filled in: for formats without an end mark.
 
         Some writers (Windows Explorer among them) set the full size first and fill it from the front: cut off, they
-        leave zeros to the end. Black pixels are zeros, too. But a writer stops at a page boundary, where black begins
-        by chance in one picture of 4,096: there it is Incomplete, elsewhere only suspect. Fewer than 16 zeros pass
-        unless they reach back to a page boundary; so a file filled in whole pages never passes for whole.
+        leave zeros to the end. Black pixels are zeros, too. The file system may know that they were written. Where it
+        does not tell: a writer stops at a page boundary, where black begins by chance in one picture of 4,096. There
+        it is Incomplete, elsewhere only doubtful. Fewer than 16 zeros pass unless they reach back to a page boundary;
+        so a file filled in whole pages never passes for whole.
         """
+        if self.is_written(0, end):
+            return
         self._bytes_left = ZEROS_AT_MOST
         start = self._start_of_zeros(end)
         zeros = end - start
-        if zeros >= _ZEROS and start % _PAGE == 0:
-            raise Incomplete(f"the rest of the {self._label} has not been written: it is empty")
-        return Wholeness.SUSPECT if zeros >= min(_ZEROS, (end - 1) % _PAGE + 1) else Wholeness.WHOLE
+        if zeros >= _ZEROS and start % PAGE == 0:
+            raise self.unwritten()
+        if zeros >= min(_ZEROS, (end - 1) % PAGE + 1):
+            self.doubt_end()
 
     def _start_of_zeros(self, end: int) -> int:
         while end > 0:

@@ -1,14 +1,17 @@
 """A TIFF is whole when all that its directories point to lies inside the file and the file does not end in zeros.
 
 The directories may lie anywhere, often at the end, so the length of the file proves nothing and there is no end mark.
+What is wrong beside the pixels of the first page (a text, EXIF, a next page that is not there) is some writer's fault
+more often than a cut: it is doubtful, and time must tell.
 """
 
+import contextlib
 import struct
-from collections.abc import Iterator
-from operator import add
+from collections.abc import Iterator, Mapping
+from itertools import repeat
 from typing import NamedTuple
 
-from watchfolder.images.source import Source, Wholeness
+from watchfolder.images.source import Incomplete, Source
 
 _BIG = 43
 _DIRECTORIES_AT_MOST = 1 << 16  # pages are numbered in 16 bits
@@ -17,11 +20,22 @@ _VALUES_AT_ONCE = 4096
 _BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _UNSIGNED = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
-# Tags: where the pieces of a picture begin, and how long they are (strips, tiles, JPEG of the old kind).
-_PIECES = {273: 279, 324: 325, 513: 514}
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _ROWS_PER_STRIP, _PLANES = 256, 257, 258, 259, 277, 278, 284
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_EACH_SAMPLE_APART = 2  # a value of _PLANES
+# Tags: where the pieces of a picture begin, and how long they are.
+_STRIPS, _TILES, _OLD_JPEG = 273, 324, 513
+_PIECES = {_STRIPS: 279, _TILES: 325, _OLD_JPEG: 514}
 # Tags that point to further directories: SubIFDs, EXIF, GPS, interoperability.
 _CHILDREN = (330, 34665, 34853, 40965)
-_TAGS = frozenset({*_PIECES, *_PIECES.values(), *_CHILDREN})
+_SHAPE = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT)
+# Tags without whose values no pixel can be decoded: further ones are the palette, the tables of a JPEG (old and new),
+# and what the samples are.
+_DECODING = frozenset({*_PIECES, *_PIECES.values(), *_SHAPE, 320, 338, 339, 347, 519, 520, 521, 529, 530, 532})
+_TAGS = _DECODING.union(_CHILDREN)
+
+_ASTRAY = "a part that the {label} names beside its pixels is not there"
+_UNPROVEN = "the {label} does not say how long its pixels are"
 
 
 class _Field(NamedTuple):
@@ -30,8 +44,17 @@ class _Field(NamedTuple):
     offset: int  # of its values in the file, be they in the entry itself or elsewhere
 
 
-def examine(source: Source) -> Wholeness:
-    return _Tiff(source).examine()
+class _Directory(NamedTuple):
+    offset: int
+    fields: dict[int, _Field]  # those that matter here, by tag
+    following: int  # the offset of the next one
+
+
+_NONE = _Field(type=3, length=0, offset=0)
+
+
+def examine(source: Source) -> None:
+    _Tiff(source).examine()
 
 
 class _Tiff:
@@ -42,36 +65,51 @@ class _Tiff:
         self._count, self._pointer = ("Q", "Q") if self._is_big else ("H", "I")
         self._pointer_bytes = 8 if self._is_big else 4
         self._has_picture = False
-        self._is_proven = True
         self._seen = set[int]()
         self._last_end = 0  # of the directory that lies furthest back
 
-    def examine(self) -> Wholeness:
+    def examine(self) -> None:
         page = self._number(self._pointer, self._pointer_bytes)
         while page and self._is_new(page):
             page = self._examine_page(page)
         if not self._has_picture:  # many writers fill in the pointer to the first page last
             raise self._source.without_picture()
-        tail = self._source.examine_tail(self._written_end())
-        return tail if self._is_proven else Wholeness.SUSPECT
+        if self._source.has_hole(0, self._source.size):  # black that a sparing copy left out, or not written yet
+            self._source.doubt_middle()
+        self._source.examine_tail(self._written_end())
 
     def _examine_page(self, offset: int) -> int:
         """Examine a page with all that hangs on it, and return the offset of the next one."""
-        fields, following = self._directory(offset)
-        children = self._examine_fields(fields)
-        while children:
-            fields, _ = self._directory(children.pop())
-            children += self._examine_fields(fields)
+        following, below = 0, []
+        with self._beside_the_pixels():
+            page = self._directory(offset)
+            following, below = page.following, [page]
+        is_page = True
+        while below:
+            directory = below.pop()
+            for tag in _PIECES:
+                if tag in directory.fields:
+                    self._examine_picture(directory, tag, is_page=is_page and tag != _OLD_JPEG)
+            is_page = False
+            below += self._children(directory)
         return following
 
-    def _examine_fields(self, fields: dict[int, _Field]) -> list[int]:
-        """Examine the pieces that `fields` name, and return the offsets of the directories below."""
-        for offsets, lengths in _PIECES.items():
-            if offsets in fields:
-                self._examine_pieces(fields[offsets], fields.get(lengths))
-        return [
-            child for tag in _CHILDREN if tag in fields for child in self._values(fields[tag]) if self._is_new(child)
-        ]
+    def _children(self, directory: _Directory) -> Iterator[_Directory]:
+        for tag in _CHILDREN:
+            with self._beside_the_pixels():
+                for child in self._values(directory.fields.get(tag, _NONE)):
+                    if self._is_new(child):
+                        yield self._directory(child)
+
+    @contextlib.contextmanager
+    def _beside_the_pixels(self) -> Iterator[None]:
+        """Only doubt what is not where it is said to be, once the pixels of a page have been found."""
+        try:
+            yield
+        except Incomplete:
+            if not self._has_picture:
+                raise
+            self._source.doubt(_ASTRAY)
 
     def _is_new(self, directory: int) -> bool:
         if directory in self._seen:  # some files point back to their first page
@@ -81,20 +119,44 @@ class _Tiff:
         self._seen.add(directory)
         return True
 
-    def _examine_pieces(self, offsets: _Field, lengths: _Field | None) -> None:
-        if lengths is None or lengths.length != offsets.length:
-            self._is_proven = False
-        if lengths is None:  # allowed in the oldest files
-            self._source.require(max(self._values(offsets), default=0) + 1)
-            self._has_picture = True
-            return
-        for starts, sizes in zip(self._batches(offsets), self._batches(lengths), strict=False):
-            self._source.require(max(map(add, starts, sizes)))
-            self._has_picture |= any(sizes)
-            self._is_proven &= all(sizes)  # an empty piece may be meant, or not yet written
+    def _examine_picture(self, directory: _Directory, tag: int, *, is_page: bool) -> None:
+        try:
+            self._has_picture |= self._has_pixels(directory, tag)
+        except Incomplete:
+            if is_page or not self._has_picture:
+                raise
+            self._source.doubt(_ASTRAY)  # a thumbnail, or a copy in another size
 
-    def _directory(self, offset: int) -> tuple[dict[int, _Field], int]:
-        """Return the fields that matter here, by tag, and the offset of the next directory."""
+    def _has_pixels(self, directory: _Directory, tag: int) -> bool:
+        """Are there pieces of this picture? Raises Incomplete when one lies outside the file."""
+        offsets, lengths = directory.fields[tag], directory.fields.get(_PIECES[tag])
+        if lengths is None or lengths.length != offsets.length:
+            self._source.doubt(_UNPROVEN)
+        all_sizes = repeat(repeat(0)) if lengths is None else self._batches(lengths)  # allowed in the oldest files
+        shape = {each: next(self._values(directory.fields.get(each, _NONE)), 0) for each in _SHAPE}
+        first, has_pixels = 0, False
+        for starts, sizes in zip(self._batches(offsets), all_sizes, strict=False):
+            for index, (start, size) in enumerate(zip(starts, sizes, strict=False), first):
+                length = size
+                if not size or start + size > self._source.size:
+                    length = self._reckoned(start, size, directory.offset, _pixel_bytes(shape, tag, index))
+                self._source.require(start + length)
+                has_pixels |= length > 0
+            first += len(starts)
+        return has_pixels
+
+    def _reckoned(self, start: int, size: int, directory: int, needed: int) -> int:
+        """Return the length that readers reckon for a piece where the one that is named makes no sense.
+
+        0 may be a writer's habit, or a piece that is not written yet. What reaches beyond the end of the file is wrong
+        where the directory was written behind the piece, or when its pixels need less.
+        """
+        self._source.doubt(_UNPROVEN)
+        if not start and not size:  # left out: it has only the background's colour
+            return 0
+        return 1 if size and start < directory else needed or size or 1
+
+    def _directory(self, offset: int) -> _Directory:
         count = self._number(self._count, offset)
         if not count:  # not yet written
             raise self._source.damaged()
@@ -104,15 +166,20 @@ class _Tiff:
         fields = {}
         for tag, kind, values, pointer in entry.iter_unpack(self._source.read(start, end - start)):
             start += entry.size
-            if tag == kind == 0:
-                raise self._source.damaged()
             needed = _BYTES_OF_TYPE.get(kind, 0) * values  # readers shall skip a type that they do not know
-            is_inside = needed <= self._pointer_bytes
-            self._source.require(0 if is_inside else pointer + needed)
-            if tag in _TAGS:
-                fields[tag] = _Field(kind, values, start - self._pointer_bytes if is_inside else pointer)
+            is_here = needed <= self._pointer_bytes
+            is_outside = not is_here and pointer + needed > self._source.size
+            if is_outside and tag in _DECODING:
+                raise self._source.cut()
+            if is_outside or tag == kind == 0:
+                self._source.doubt(_ASTRAY)
+            elif tag in _TAGS:
+                fields[tag] = _Field(kind, values, start - self._pointer_bytes if is_here else pointer)
         self._last_end = max(self._last_end, end + self._pointer_bytes)
-        return fields, self._number(self._pointer, end)
+        if self._last_end > self._source.size:
+            self._source.doubt(_ASTRAY)  # the pointer to the next page, which some writers leave out
+            return _Directory(offset, fields, following=0)
+        return _Directory(offset, fields, self._number(self._pointer, end))
 
     def _values(self, field: _Field) -> Iterator[int]:
         for batch in self._batches(field):
@@ -141,3 +208,16 @@ class _Tiff:
         """
         end = self._source.size
         return end - self._pointer_bytes if end == self._last_end else end
+
+
+def _pixel_bytes(shape: Mapping[int, int], tag: int, index: int) -> int:
+    """Return how many bytes the pixels of a piece take; 0 where they are packed, and nothing tells."""
+    if tag == _OLD_JPEG or (shape[_COMPRESSION] or 1) != 1:
+        return 0
+    samples = 1 if shape[_PLANES] == _EACH_SAMPLE_APART else shape[_SAMPLES] or 1
+    pixel_bits = samples * (shape[_BITS] or 1)
+    if tag == _TILES:
+        return (shape[_TILE_WIDTH] * pixel_bits + 7) // 8 * shape[_TILE_HEIGHT]
+    rows = min(shape[_ROWS_PER_STRIP] or shape[_HEIGHT], shape[_HEIGHT]) or 1
+    strips = -(-shape[_HEIGHT] // rows) or 1  # of a plane
+    return (shape[_WIDTH] * pixel_bits + 7) // 8 * min(rows, shape[_HEIGHT] - index % strips * rows)

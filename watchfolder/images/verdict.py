@@ -6,17 +6,29 @@ from enum import StrEnum
 
 from watchfolder.images import bmp, jpeg, png, tiff, webp
 from watchfolder.images.formats import Foreign, Format, calls_itself_foreign, calls_itself_picture, identify
-from watchfolder.images.source import BYTES_AT_MOST, Incomplete, ReadAt, Source, Wholeness
+from watchfolder.images.source import (
+    BYTES_AT_MOST,
+    SEARCHED_AT_MOST,
+    FindHole,
+    Incomplete,
+    ReadAt,
+    Source,
+    Wholeness,
+)
 
 HEAD_BYTES = 4096
 
-_EXAMINERS: dict[Format, Callable[[Source], Wholeness]] = {
-    Format.JPEG: jpeg.examine,
-    Format.PNG: png.examine,
-    Format.WEBP: webp.examine,
-    Format.TIFF: tiff.examine,
-    Format.BMP: bmp.examine,
+_EXAMINERS: dict[Format, tuple[Callable[[Source], None], int]] = {
+    Format.JPEG: (jpeg.examine, SEARCHED_AT_MOST),
+    Format.PNG: (png.examine, SEARCHED_AT_MOST),
+    Format.WEBP: (webp.examine, SEARCHED_AT_MOST),
+    Format.TIFF: (tiff.examine, BYTES_AT_MOST),
+    Format.BMP: (bmp.examine, BYTES_AT_MOST),
 }
+
+
+def _tells_nothing(_offset: int) -> None:
+    """Be the FindHole of a file of which only the bytes are known."""
 
 
 class Kind(StrEnum):
@@ -41,23 +53,26 @@ class Verdict:
     detail: str = ""
 
 
-def wholeness(form: Format, read_at: ReadAt, size: int) -> Wholeness:
-    """Tell how much of the picture of format `form` is there; bytes behind a complete picture do not matter."""
-    return _examine(form, read_at, size)[0]
+def wholeness(form: Format, read_at: ReadAt, size: int, find_hole: FindHole = _tells_nothing) -> Wholeness:
+    """Tell how much of the picture of format `form` is there.
+
+    Bytes behind a complete picture do not matter, unless they announce more than there is.
+    """
+    return _examine(form, read_at, size, find_hole)[0]
 
 
 def is_whole(form: Format, read_at: ReadAt, size: int) -> bool:
     return wholeness(form, read_at, size) is Wholeness.WHOLE
 
 
-def inspect(read_at: ReadAt, size: int, name: str) -> Verdict:
+def inspect(read_at: ReadAt, size: int, name: str, find_hole: FindHole = _tells_nothing) -> Verdict:
     """Judge a file of `size` bytes. Bytes decide; the name is asked only where they do not."""
     if size <= 0:
         return Verdict(Kind.EMPTY)
     head = read_at(0, min(size, HEAD_BYTES))
     what = identify(head, name)
     if isinstance(what, Format):
-        found, detail = _examine(what, read_at, size)
+        found, detail = _examine(what, read_at, size, find_hole)
         return Verdict(Kind(found.value), format=what, detail=detail)
     if what is None:
         return _judge_by_name(head, name)
@@ -77,12 +92,11 @@ def _judge_by_name(head: bytes, name: str) -> Verdict:
     return Verdict(Kind.OTHER)
 
 
-def _examine(form: Format, read_at: ReadAt, size: int) -> tuple[Wholeness, str]:
-    bytes_at_most = jpeg.BYTES_AT_MOST if form is Format.JPEG else BYTES_AT_MOST
+def _examine(form: Format, read_at: ReadAt, size: int, find_hole: FindHole) -> tuple[Wholeness, str]:
+    examine, bytes_at_most = _EXAMINERS[form]
+    source = Source(read_at, size, form.label, find_hole, bytes_at_most)
     try:
-        found = _EXAMINERS[form](Source(read_at, size, form.label, bytes_at_most))
+        examine(source)
     except Incomplete as finding:
         return Wholeness.PARTIAL, str(finding)
-    if found is Wholeness.SUSPECT:
-        return found, f"the {form.label} may not be filled to its end yet"
-    return found, ""
+    return (Wholeness.SUSPECT if source.doubts else Wholeness.WHOLE), source.doubts

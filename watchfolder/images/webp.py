@@ -2,13 +2,14 @@
 
 import struct
 
-from watchfolder.images.source import Source, Wholeness
+from watchfolder.images.source import BLOCK_BYTES, Source
 
 _HEADER_BYTES = 12
 _PICTURES = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
+_UNWRITTEN = bytes(4)
 
 
-def examine(source: Source) -> Wholeness:
+def examine(source: Source) -> None:
     (length,) = struct.unpack_from("<4xI", source.read(0, _HEADER_BYTES))
     end = 8 + length
     source.require(end)
@@ -16,14 +17,22 @@ def examine(source: Source) -> Wholeness:
     while position < end:
         kind, size = struct.unpack("<4sI", source.read(position, 8))
         payload_end = position + 8 + size
-        position = payload_end + size % 2  # an odd chunk is followed by one zero byte
-        if position > end or not _is_fourcc(kind):
+        following = payload_end + size % 2  # an odd chunk is followed by one zero byte
+        if following > end or kind == _UNWRITTEN:  # any other name may be some writer's own: readers pass over it
             raise source.damaged()
+        _examine_chunk(source, kind, position, payload_end)
         has_picture |= kind in _PICTURES
+        position = following
     if not has_picture:
         raise source.without_picture()
-    return source.examine_tail(payload_end)
+    source.examine_tail(payload_end)
 
 
-def _is_fourcc(kind: bytes) -> bool:
-    return kind.isascii() and kind.decode("ascii").isprintable()
+def _examine_chunk(source: Source, kind: bytes, start: int, end: int) -> None:
+    if source.has_hole(start, end):
+        if kind in _PICTURES:
+            raise source.unwritten()
+        source.doubt_middle()
+    elif kind in _PICTURES and not source.is_written(start, end):
+        for offset in range(start, end, BLOCK_BYTES):
+            source.doubt_empty_pages(source.read(offset, min(BLOCK_BYTES, end - offset)), offset)

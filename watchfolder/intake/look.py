@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,7 +9,7 @@ from watchfolder import disk, images
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
-from watchfolder.images import Format, Kind
+from watchfolder.images import Format, Kind, Verdict
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Why
 
@@ -108,7 +107,7 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
         decision = _too_large(inbox)
     else:
         if sighting.verdict is None:
-            sighting.verdict = images.inspect(_reader(descriptor), found.st_size, os.path.basename(name))
+            sighting.verdict = _inspect(descriptor, found.st_size, name)
         decision = _judge(inbox, sighting, now)
     if decision.answer not in {Answer.TAKE, Answer.REFUSE}:
         return decision
@@ -186,9 +185,11 @@ def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
             return Decision(Answer.TAKE, "it is a whole picture and nobody works on it", format=verdict.format)
         case Kind.SUSPECT if now >= late:
             return Decision(Answer.TAKE, "it has stayed as it is for long", format=verdict.format)
-        case Kind.SUSPECT | Kind.PARTIAL if now < late:
+        case Kind.SUSPECT:
+            return Decision(Answer.WAIT, f"it may not be complete: {verdict.detail}", late)
+        case Kind.PARTIAL if now < late:
             return Decision(Answer.WAIT, f"it is not complete: {verdict.detail}", late)
-        case Kind.PARTIAL | Kind.SUSPECT:
+        case Kind.PARTIAL:
             return _refuse(
                 f"The picture is not complete ({verdict.detail}), and nothing was added to it for "
                 f"{inbox.incomplete_seconds:g} seconds.",
@@ -216,8 +217,14 @@ def _ask_again(inbox: Inbox) -> float:
     return max(inbox.settle_seconds, _ASK_AGAIN_SECONDS)
 
 
-def _reader(descriptor: int) -> Callable[[int, int], bytes]:
-    return lambda offset, length: os.pread(descriptor, length, offset)
+def _inspect(descriptor: int, size: int, name: str) -> Verdict:
+    def read_at(offset: int, length: int) -> bytes:
+        return os.pread(descriptor, length, offset)
+
+    def find_hole(offset: int) -> int | None:
+        return disk.find_hole(descriptor, offset)
+
+    return images.inspect(read_at, size, os.path.basename(name), find_hole)
 
 
 class _opened:  # noqa: N801 - reads as the verb it is
