@@ -3,6 +3,8 @@
 import os
 import pwd
 import shutil
+import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,3 +184,17 @@ def test_roots_check_of_a_state_directory_that_is_still_roots_leaves_the_inbox_t
         os.chown(house.drop("one.jpg"), user.pw_uid, user.pw_gid)
         assert house.run("run", "--once").returncode == 0
         assert files_in(house.folder("outbox")) == ["one.jpg"]
+
+
+@pytest.mark.skipif(shutil.which("setfacl") is None, reason="apt-get install acl")
+def test_its_advice_about_folders_that_people_make_works_as_it_stands(studio: Studio) -> None:
+    def advice() -> str:
+        lines = studio.run("check").stdout.splitlines()
+        return next(line for line in lines if "a folder that" in line)
+
+    before = advice()
+    assert "cannot be taken" in before
+    subprocess.run(["sh", "-ec", before.rpartition("to let it: ")[2]], check=True, timeout=10)
+    assert "can be taken, whatever their umask" in advice()
+    subprocess.run(["sh", "-ec", "umask 022; mkdir wedding"], cwd=studio.folder("inbox"), check=True, timeout=10)
+    assert stat.S_IMODE((studio.folder("inbox") / "wedding").stat().st_mode) == 0o2775

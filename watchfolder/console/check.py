@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import shlex
 import stat
 import threading
 import uuid
@@ -150,6 +151,7 @@ def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[Finding]:
         yield _tried(inbox.name, lambda: _sole_use(inbox, folders, state_dir))
         yield _tried(inbox.name, lambda: _writers(inbox))
         yield _tried(inbox.name, lambda: _events(inbox))
+        yield _tried(inbox.name, lambda: _folders_of_people(inbox))
 
 
 def _places(inbox: Inbox) -> Iterator[tuple[str, str]]:
@@ -247,6 +249,19 @@ def _writers(inbox: Inbox) -> str:
     if can_see:
         return "a program that still writes a file can be seen"
     return "programs that still write cannot be seen on this file system: size, time and the picture's end decide"
+
+
+def _folders_of_people(inbox: Inbox) -> str:
+    """Say whether we could take a picture from a folder that somebody of the group makes in the inbox."""
+    match disk.passes_on_rights(inbox.path):
+        case True:
+            return "what is in a folder that people make here can be taken, whatever their umask"
+        case False:
+            path = shlex.quote(inbox.path)
+            command = f"chmod g+s {path} && setfacl -d -m u::rwx,g::rwx,o::rx {path}"
+            return f"what is in a folder that others make here with umask 022 cannot be taken; to let it: {command}"
+        case None:
+            return "whether folders that people make here are ours to take from is for the share's server to say"
 
 
 def _events(inbox: Inbox) -> str:
