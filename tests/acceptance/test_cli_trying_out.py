@@ -79,6 +79,23 @@ def test_the_version_is_the_packages_own() -> None:
     assert done.stdout == f"watchfolder {watchfolder.__version__}\n"
 
 
+@pytest.mark.parametrize("words", [[], ["run"], ["webhook"], ["webhook", "register"], ["notify", "test"]], ids=" ".join)
+def test_h_is_help_everywhere(words: list[str]) -> None:
+    done = subprocess.run(command(*words, "-h"), capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.startswith(" ".join(["Usage: watchfolder", *words]))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shells_complete_commands(tmp_path: Path, shell: str) -> None:
+    asked = {"_WATCHFOLDER_COMPLETE": f"complete_{shell}", "COMP_WORDS": "watchfolder sta", "COMP_CWORD": "1"}
+    asked |= {"_TYPER_COMPLETE_ARGS": "watchfolder sta", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    done = subprocess.run(
+        command(), env=environment(tmp_path, **asked), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "status" in done.stdout
+    assert "verify" not in done.stdout
+
+
 def test_a_wrong_option_ends_with_2() -> None:
     done = subprocess.run(command("run", "--twice"), capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2

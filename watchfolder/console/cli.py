@@ -35,11 +35,10 @@ app = typer.Typer(
     help="Drop a picture into a folder, get it back protected against AI training.",
     epilog="Exit codes: 0 done; 1 done, some files were quarantined; 2 wrong arguments; 3 a difference was found; "
     "69 another instance runs; 75 stopped before the end, trying again may help; 78 the configuration is wrong.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 100},
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
 )
 
 
