@@ -190,8 +190,17 @@ class Journal:
     def _store(self, order: Order) -> Order:
         disk.write_atomically(self._entry(order.key), order.model_dump_json().encode(), mode=0o600)
         with self._guard:
+            before = self._orders.get(order.key)
             self._orders[order.key] = order
+        if before is not None:
+            self._count_deliveries(before, order)
         return order
+
+    def _count_deliveries(self, before: Order, after: Order) -> None:
+        """Count what is delivered when that is durable, file by file: others of the order may take long."""
+        for old, new in zip(before.files, after.files, strict=False):
+            if new.is_delivered and not old.is_delivered:
+                self.tally.delivered(new.delivered_size or 0, is_reused=after.reused_from is not None)
 
     def _entry(self, key: str) -> Place:
         return self._place(f"journal/{key}.json")
@@ -292,7 +301,8 @@ def _history_line(order: Order) -> bytes:
             "name": file["name"],
             "size": file["size"],
             "sha256": file["sha256"],
-            "delivered": file["delivery"] if file["is_delivered"] else None,
+            "delivered": file["delivery"] if file["delivered_at"] else None,
+            "delivered_at": file["delivered_at"],
             "delivered_size": file["delivered_size"],
             "delivered_sha256": file["delivered_sha256"],
         }

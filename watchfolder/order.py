@@ -126,9 +126,18 @@ class OrderFile(Record):
     delivery: RelativeName | None = None  # below the outbox: the final name, journalled before the link
     delivered_sha256: str | None = None
     delivered_size: int | None = None
-    is_delivered: bool = False
+    delivered_at: AwareDatetime | None = None  # when its result got its name in the outbox
     destination: RelativeName | None = None  # below originals or quarantine, or the inbox on the way back
     is_placed: bool = False  # the original has reached its destination, or was deleted as configured
+
+    @property
+    def is_delivered(self) -> bool:
+        return self.delivered_at is not None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Neither its result nor the picture itself is where a person looks for it."""
+        return not self.is_delivered and not self.is_placed
 
 
 class Why(Record):

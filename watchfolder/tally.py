@@ -1,4 +1,4 @@
-"""What has been counted since the start: requests, bytes, and how long each state lasted; the metrics tell of it."""
+"""What has been counted since the start: requests, bytes, deliveries, and how long each state lasted."""
 
 import threading
 from collections import Counter
@@ -24,6 +24,7 @@ class Tally:
         self._requests = Counter({(operation, outcome): 0 for operation in OPERATIONS for outcome in OUTCOMES})
         self._bytes = Counter({"sent": 0, "received": 0})
         self._notifications = Counter(dict.fromkeys(NOTIFIED, 0))
+        self.delivered_files = self.reused_files = self.delivered_bytes = 0
         self._changes: Counter[str] = Counter(dict.fromkeys(states, 0))
         self._seconds: dict[str, float] = dict.fromkeys(self._changes, 0.0)
 
@@ -45,6 +46,12 @@ class Tally:
     def moved(self, direction: str, size: int) -> None:
         with self._guard:
             self._bytes[direction] += size
+
+    def delivered(self, size: int, *, is_reused: bool) -> None:
+        with self._guard:
+            self.delivered_files += 1
+            self.reused_files += is_reused
+            self.delivered_bytes += size
 
     def notified(self, outcome: str) -> None:
         with self._guard:

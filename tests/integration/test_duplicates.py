@@ -72,7 +72,7 @@ def test_the_same_bytes_again_are_delivered_under_their_own_name_without_a_reque
     assert shop.orders() == ()
     (reused,) = told("file.reused")
     assert (reused["file"], reused["from"]) == ("sub/another name.jpg", str(shop.folder("outbox") / "a.jpg"))
-    assert shop.pipeline.reused == 1
+    assert shop.journal.tally.reused_files == 1
 
 
 def test_the_history_says_from_which_order_it_was_taken(begin: Open) -> None:
@@ -391,7 +391,7 @@ def test_what_an_order_delivered_before_it_was_given_up_is_not_bought_again(
     monkeypatch.undo()
     shop.to_the_end()
     deliver(shop, "later.jpg", PICTURE + bytes([number]))
-    assert shop.pipeline.reused == 2
+    assert shop.journal.tally.reused_files == 2
     assert paid(service) == [1] * 5
 
 
@@ -578,7 +578,7 @@ def test_a_catalogue_that_breaks_when_it_is_asked_lets_nothing_be_bought_again(b
     deliver(shop, "b.jpg")
     assert told("catalogue.broken")
     assert paid(service) == [1]
-    assert shop.pipeline.reused == 1
+    assert shop.journal.tally.reused_files == 1
 
 
 def test_a_copy_whose_entry_cannot_be_written_is_made_once(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -837,7 +837,8 @@ def test_a_copy_that_someone_on_the_share_has_forged_is_not_believed_and_the_fil
 def test_a_copy_cannot_claim_that_anything_was_paid_or_where_files_should_go(build: Build) -> None:
     shop = build()
     order = claimed(shop)
-    file = json.loads(order.model_dump_json())["files"][0] | {"delivery": "x", "is_delivered": True, "sha256": "00"}
+    forged = {"delivery": "x", "delivered_at": "2026-11-01T00:00:00Z", "sha256": "00"}
+    file = json.loads(order.model_dump_json())["files"][0] | forged
     lose_entry(shop, order)
     copy = hostile(order, files=[file], order_id="1", was_confirmed=True, state="claiming", inbox="other")
     (work_folder(shop, order) / ".order.json").write_text(copy)

@@ -342,7 +342,7 @@ def test_a_marker_of_an_order_that_has_left_goes(tmp_path: Path, opened: Callabl
 def test_a_delivery_is_one_line_with_everything_to_find_it_by(tmp_path: Path, journal: Journal) -> None:
     order = brought_to(journal, *STRAIGHT[:-1])
     facts = {"sha256": "a1", "delivery": "sub/ä.jpg", "delivered_sha256": "b2", "delivered_size": 4}
-    facts["is_delivered"] = True
+    facts["delivered_at"] = datetime(2026, 11, 30, 12, tzinfo=UTC)
     order = journal.advance(order.with_file(0, **facts), S.DELIVERED, order_id="12345678901234567890")
     journal.record(order)
     [line] = history(tmp_path)
@@ -354,6 +354,7 @@ def test_a_delivery_is_one_line_with_everything_to_find_it_by(tmp_path: Path, jo
             "size": 3,
             "sha256": "a1",
             "delivered": "sub/%C3%A4.jpg",
+            "delivered_at": "2026-11-30T12:00:00Z",
             "delivered_size": 4,
             "delivered_sha256": "b2",
         }

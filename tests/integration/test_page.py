@@ -104,7 +104,7 @@ class House:
             mtime_ns=1,
             sha256=hashlib.sha256(before).hexdigest(),
             delivery=name,
-            is_delivered=True,
+            delivered_at=datetime.now(UTC),
             delivered_sha256=digest,
             delivered_size=len(after),
         )
@@ -344,7 +344,7 @@ def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(serve
 
 def test_what_waits_now_is_drawn_though_no_sample_was_due(served: House) -> None:
     served.page.see(seen(inboxes={"photos": InboxSnapshot(is_open=True, waiting=77)}))
-    wait_until(lambda: ">77 files</text>" in served.ask("/main").text)
+    wait_until(lambda: ">77 files</p>" in served.ask("/main").text)
 
 
 # Before and after

@@ -21,7 +21,7 @@ def deliver(state_dir: str, key: str, at: datetime, name: str = "a.jpg") -> None
 
 def completed(key: str, name: str) -> Order:
     file = OrderFile(
-        name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1, delivery=name, is_delivered=True
+        name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1, delivery=name, delivered_at=MIDNIGHT
     )
     return Order(
         key=key,

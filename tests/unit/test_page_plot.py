@@ -12,7 +12,7 @@ def ago(**spans: float) -> datetime:
 
 
 def test_deliveries_of_a_quarter_of_an_hour_share_a_bar() -> None:
-    plot = Plot(NOW, [(ago(minutes=1), 2), (ago(minutes=14), 3), (ago(minutes=16), 1), (NOW, 1)], ())
+    plot = Plot(NOW, [*2 * [ago(minutes=1)], *3 * [ago(minutes=14)], ago(minutes=16), NOW], ())
     bars = list(plot.bars())
     assert len(bars) == 2
     assert bars[1].height > 5 * bars[0].height
@@ -20,13 +20,14 @@ def test_deliveries_of_a_quarter_of_an_hour_share_a_bar() -> None:
 
 
 def test_what_is_older_than_a_day_is_not_drawn() -> None:
-    plot = Plot(NOW, [(ago(hours=24.1), 5), (ago(hours=23.9), 1)], [Waiting(ago(hours=25), 9), Waiting(NOW, 1)])
+    plot = Plot(NOW, [*5 * [ago(hours=24.1)], ago(hours=23.9)], [Waiting(ago(hours=25), 9), Waiting(NOW, 1)])
     assert plot.delivered == 1
     assert plot.line().count(",") == 1
 
 
 def test_everything_lies_within_the_drawing() -> None:
-    plot = Plot(NOW, [(ago(minutes=7 * number), number) for number in range(220)], [Waiting(ago(hours=1), 5000)])
+    delivered_at = [ago(minutes=7 * number) for number in range(220) for _ in range(number)]
+    plot = Plot(NOW, delivered_at, [Waiting(ago(hours=1), 5000)])
     assert all(0 <= bar.x <= WIDTH and bar.y >= 0 and bar.y + bar.height <= HEIGHT + 0.1 for bar in plot.bars())
     x, y = map(float, plot.line().split(","))
     assert 0 <= x <= WIDTH

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
 from watchfolder.console import history
-from watchfolder.console.history import Ended, EndedFile
+from watchfolder.console.history import Delivery
 from watchfolder.events import printable
 
 _FORMULA = re.compile(r"\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20]")  # how a spreadsheet knows one, full-width forms as well
@@ -36,13 +36,13 @@ def receipts(
     state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
 ) -> Iterator[Receipt]:
     """Give the deliveries from `since` on, the latest first: an order of many has one receipt for each file."""
-    for ended in history.newest_first(state_dir, since, on_broken):
-        yield from (_receipt(ended, file) for file in ended.deliveries)
+    return map(_receipt, history.deliveries(state_dir, since, on_broken))
 
 
-def _receipt(ended: Ended, file: EndedFile) -> Receipt:
+def _receipt(delivery: Delivery) -> Receipt:
+    ended, file = delivery.order, delivery.file
     return Receipt(
-        at=ended.at.isoformat(timespec="seconds"),
+        at=delivery.at.isoformat(timespec="seconds"),
         inbox=printable(ended.inbox),
         name=printable(file.name),
         delivered=printable(file.delivered or ""),

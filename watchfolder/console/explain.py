@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from watchfolder import disk, intake
 from watchfolder.config import Config, Inbox
@@ -139,7 +140,7 @@ def _hindrances(inbox: Inbox, config: Config) -> Iterator[str]:
 def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell what became of a file that was in the inbox."""
     orders = [order for order in _orders(config) if order.inbox == spot.inbox.name]
-    mine = [order for order in orders if spot.name in {file.name for file in order.files}]
+    mine = [order for order in orders if spot.name in {file.name for file in order.files if not file.is_delivered}]
     ended = _ended(config, lambda file: file.name == spot.name, spot.inbox)
     if not mine and ended is None:
         yield "It is not there, and no file of this name has been taken from this inbox."
@@ -150,10 +151,10 @@ def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
 
 
 def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
-    key = [*spot.name.split("/"), ""][1]
+    _, key, name, *_ = [*spot.name.split("/", 2), "", ""]
     order = next((order for order in _orders(config) if key in {order.key, order.source}), None)
     if order is not None:
-        yield from _of_order(order)
+        yield from _of_order(order, has_been_delivered=name in {file.name for file in order.files if file.is_delivered})
         return
     ended = next((ended for ended in history.newest_first(config.state_dir) if ended.key == key), None)
     if ended is not None:
@@ -162,10 +163,13 @@ def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
         yield "This is the work folder, and the journal knows no such order: the next start takes care of what is here."
 
 
-def _of_order(order: Order) -> Iterator[str]:
+def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str]:
     since = order.times.get(order.state)
-    yield f"It {_STATES[order.state]}" + (f", since {_when(since)}." if since else ".")
-    if order.trouble:
+    if has_been_delivered:
+        yield f"It {_STATES[State.DELIVERED]}, and its original is on the way to its place."
+    else:
+        yield f"It {_STATES[order.state]}" + (f", since {_when(since)}." if since else ".")
+    if order.trouble and not has_been_delivered:
         until = f"; next try {_when(order.not_before)}" if order.not_before else ""
         yield f"The last try failed: {printable(order.trouble).rstrip('.')}{until}."
     yield f"Order: {order.name}" + (f", at the service {order.order_id}" if order.order_id else "")
@@ -225,7 +229,7 @@ def _orders(config: Config) -> list[Order]:
 
 
 def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inbox | None) -> history.Ended | None:
-    ends = history.newest_first(config.state_dir)
+    ends = chain(history.so_far(config.state_dir), history.newest_first(config.state_dir))
     return next((end for end in ends if (inbox is None or end.inbox == inbox.name) and any(map(fits, end.files))), None)
 
 

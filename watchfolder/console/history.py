@@ -1,16 +1,19 @@
-"""What has come to its end: the lines of the history, read beside the daemon."""
+"""What has come to its end, read beside the daemon: the lines of the history, and deliveries of orders under way."""
 
+import heapq
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from watchfolder import disk
 from watchfolder.disk import Place
-from watchfolder.order import State, stays_inside
+from watchfolder.journal import read_orders
+from watchfolder.order import Order, State, stays_inside
 
 _LIMIT = 1 << 30  # bytes of a month
 _SECONDS = 19  # characters of an instant down to its seconds; all are UTC, so text sorts as time does
@@ -26,6 +29,7 @@ class EndedFile:
     delivered: str | None
     delivered_size: int | None
     delivered_sha256: str | None
+    delivered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,58 @@ class Ended:
     @property
     def deliveries(self) -> tuple[EndedFile, ...]:
         """What was delivered: everything; of an order that was given up, what had come until then."""
-        return self.files if self.is_delivered else tuple(file for file in self.files if file.delivered is not None)
+        return tuple(file for file in self.files if file.delivered_at is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivered file, and the order that brought it."""
+
+    at: datetime
+    order: Ended
+    file: EndedFile
+
+
+def deliveries(
+    state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
+) -> Iterator[Delivery]:
+    """Give every delivered file, from `since` on, the latest first; also while others of its order are under way.
+
+    The journal is read before the history: an order moves the other way, and is in one of them at least.
+    """
+    begun = so_far(state_dir)
+    twice = {end.key for end in begun}
+    told: set[tuple[str, str]] = set()
+    ends = heapq.merge(begun, newest_first(state_dir, since, on_broken), key=attrgetter("at"), reverse=True)
+    for delivery in _latest_first(ends):
+        name = (delivery.order.key, delivery.file.name)
+        if (since is None or delivery.at >= since) and name not in told:
+            yield delivery
+        if delivery.order.key in twice:
+            told.add(name)
+
+
+def so_far(state_dir: str) -> list[Ended]:
+    """Return what orders under way have delivered, each as if it had ended with that; the latest first."""
+    orders = read_orders(state_dir, lambda _place, _reason: None)
+    begun = [_so_far(order) for order in orders if any(file.is_delivered for file in order.files)]
+    return sorted(begun, key=lambda end: end.at, reverse=True)
+
+
+def _latest_first(ends: Iterable[Ended]) -> Iterator[Delivery]:
+    """Sort the files of `ends`: no file was delivered after its order's end, but many a one long before."""
+    waiting: list[tuple[float, int, Delivery]] = []
+    number = 0
+    for end in ends:
+        while waiting and waiting[0][2].at > end.at:
+            yield heapq.heappop(waiting)[2]
+        for file in end.files:
+            if file.delivered_at is not None:
+                delivery = Delivery(file.delivered_at, end, file)
+                heapq.heappush(waiting, (-delivery.at.timestamp(), number, delivery))
+                number += 1
+    while waiting:
+        yield heapq.heappop(waiting)[2]
 
 
 def newest_first(
@@ -101,6 +156,33 @@ def _ended(line: bytes) -> Ended | None:
         return None
 
 
+def _so_far(order: Order) -> Ended:
+    files = tuple(
+        EndedFile(
+            name=file.name,
+            size=file.size,
+            sha256=file.sha256,
+            delivered=file.delivery,
+            delivered_size=file.delivered_size,
+            delivered_sha256=file.delivered_sha256,
+            delivered_at=file.delivered_at,
+        )
+        for file in order.files
+        if file.is_delivered
+    )
+    return Ended(
+        at=max(file.delivered_at for file in files if file.delivered_at is not None),
+        outcome=State.DELIVERED,
+        key=order.key,
+        order_id=order.order_id,
+        inbox=order.inbox,
+        files=files,
+        reason="",
+        kind=order.kind,
+        reused_from=order.reused_from,
+    )
+
+
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
@@ -114,6 +196,7 @@ def _file(facts: dict[str, Any]) -> EndedFile:
         delivered=None if delivered is None else _name(delivered),
         delivered_size=None if facts["delivered_size"] is None else int(facts["delivered_size"]),
         delivered_sha256=_text(facts["delivered_sha256"]),
+        delivered_at=None if facts["delivered_at"] is None else _instant(facts["delivered_at"]),
     )
 
 

@@ -48,10 +48,10 @@ class OrderStatus:
     inbox: str
     state: str
     since: datetime | None
-    files: list[str]
+    files: list[str]  # that are neither delivered nor in quarantine yet
     not_before: datetime | None
     reason: str
-    uploaded: int  # files
+    uploaded: int  # of all its files
     delivered: int
 
 
@@ -131,13 +131,13 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
     homes = {each: _home(each, config) for each in pictures}
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    delivered = [end for end in history.newest_first(config.state_dir, midnight) if end.deliveries]
+    delivered = list(history.deliveries(config.state_dir, midnight))
     inboxes = {
         name: _inbox(
             inbox,
             snapshot.inboxes.get(name) if snapshot else None,
             [order for order in live if order.inbox == name],
-            [end for end in delivered if end.inbox == name],
+            [each for each in delivered if each.order.inbox == name],
             sum(home == name for home in homes.values()),
             now,
         )
@@ -209,7 +209,7 @@ def _inbox(
     inbox: Inbox,
     seen: InboxSnapshot | None,
     orders: list[Order],
-    delivered: list[history.Ended],
+    delivered: list[history.Delivery],
     quarantined: int,
     now: datetime,
 ) -> InboxStatus:
@@ -236,8 +236,8 @@ def _inbox(
         deferred=_files(deferred),
         next_try=deferred[0].not_before if deferred else None,
         deferred_reason=deferred[0].trouble if deferred else "",
-        delivered_today=sum(len(end.deliveries) for end in delivered),
-        delivered_today_bytes=sum(file.delivered_size or 0 for end in delivered for file in end.deliveries),
+        delivered_today=len(delivered),
+        delivered_today_bytes=sum(each.file.delivered_size or 0 for each in delivered),
         quarantined=quarantined,
         **facts,  # type: ignore[arg-type] # fields of the same name and type in both
     )
@@ -252,7 +252,7 @@ def _state(seen: InboxSnapshot | None) -> str:
 
 
 def _files(orders: Iterable[Order]) -> int:
-    return sum(not file.is_placed for order in orders for file in order.files)
+    return sum(file.is_under_way for order in orders for file in order.files)
 
 
 def _order(order: Order) -> OrderStatus:
@@ -262,7 +262,7 @@ def _order(order: Order) -> OrderStatus:
         inbox=order.inbox,
         state=str(order.state),
         since=order.times.get(order.state),
-        files=[printable(file.name) for file in order.files],
+        files=[printable(file.name) for file in order.files if file.is_under_way],
         not_before=order.not_before,
         reason=printable(order.trouble),
         uploaded=sum(file.is_uploaded for file in order.files),

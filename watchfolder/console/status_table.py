@@ -80,7 +80,7 @@ def _deferred(order: OrderStatus, now: datetime) -> str:
 
 def _files(order: OrderStatus) -> str:
     more = f" and {len(order.files) - 1} more" if len(order.files) > 1 else ""
-    return f"{order.files[0]}{more}"
+    return f"{order.files[0]}{more}" if order.files else files(order.delivered)
 
 
 def _count(number: int | None) -> Text:

@@ -44,16 +44,13 @@ def deliveries(
     Of several under one name only the latest counts: it came when the others had been taken out.
     """
     latest: dict[tuple[str, str], Delivery] = {}
-    for ended in history.newest_first(config.state_dir, since, on_broken):
-        inbox = config.inboxes.get(ended.inbox)
-        if inbox is None:
+    for each in history.deliveries(config.state_dir, since, on_broken):
+        inbox, file = config.inboxes.get(each.order.inbox), each.file
+        if inbox is None or file.delivered is None or file.delivered_size is None or file.delivered_sha256 is None:
             continue
-        for file in ended.deliveries:
-            if file.delivered is None or file.delivered_size is None or file.delivered_sha256 is None:
-                continue
-            place = Place(inbox.outbox, file.delivered)
-            delivery = Delivery(place, file.delivered_size, file.delivered_sha256)
-            latest.setdefault((place.root, place.name), delivery)
+        place = Place(inbox.outbox, file.delivered)
+        delivery = Delivery(place, file.delivered_size, file.delivered_sha256)
+        latest.setdefault((place.root, place.name), delivery)
     return list(latest.values())
 
 

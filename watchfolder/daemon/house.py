@@ -144,7 +144,7 @@ class House:
 
     def outcome(self, *, once: bool) -> Outcome:
         """Return what has been done and, after a single run, what remains."""
-        delivered, quarantined = self._pipeline.delivered, self._pipeline.quarantined
+        delivered, quarantined = self._journal.tally.delivered_files, self._pipeline.quarantined
         left = list(self._left()) if once else []
         ending = Ending.UNFINISHED if left else Ending.QUARANTINED if quarantined else Ending.DONE
         return Outcome(ending, delivered, quarantined, left)
@@ -260,7 +260,8 @@ class House:
                 continue
             until = f", next try {order.not_before.astimezone():%Y-%m-%d %H:%M}" if order.not_before else ""
             why = order.trouble or f"it is {order.state}"
-            lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in order.files]
+            waiting = [file for file in order.files if file.is_under_way]
+            lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in waiting]
         return lines
 
     def _snapshot(self) -> Snapshot:
@@ -269,6 +270,7 @@ class House:
         gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
         since = gate.since if gate.fault else self._pipeline.doubt.since
         live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
+        tally = self._journal.tally
         return Snapshot(
             at=utc_now(),
             pid=os.getpid(),
@@ -281,14 +283,14 @@ class House:
             is_down=gate.is_down,
             is_slowed=self._service.is_slowed,
             limit=self._pipeline.capacity.limit(time.monotonic()),
-            in_progress=sum(not file.is_placed for order in live for file in order.files),
-            delivered=self._pipeline.delivered,
-            reused=self._pipeline.reused,
+            in_progress=sum(file.is_under_way for order in live for file in order.files),
+            delivered=tally.delivered_files,
+            reused=tally.reused_files,
             quarantined=self._pipeline.quarantined,
             last_quarantined=self._pipeline.last_quarantined,
-            delivered_bytes=self._pipeline.delivered_bytes,
+            delivered_bytes=tally.delivered_bytes,
             is_stuck=self._is_stuck,
-            counts=self._journal.tally.counts().model_copy(update={"pushes": self._pushes.counts()}),
+            counts=tally.counts().model_copy(update={"pushes": self._pushes.counts()}),
             disks={folder: each for gauge in gauges for folder, each in gauge.disks.items()},
         )
 

@@ -65,7 +65,7 @@ class Pipeline:
         look_at = time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
         self._first_visit = {State.CREATED: look_at, State.CONFIRMED: look_at}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
-        self.delivered = self.reused = self.quarantined = self.delivered_bytes = 0  # files and bytes since the start
+        self.quarantined = 0  # files since the start
         self.last_quarantined: tuple[Quarantined, ...] = ()
 
     @property
@@ -360,11 +360,7 @@ class Pipeline:
     def _note_success(self, before: Order, after: Order | None) -> None:
         state = before.state
         with self._guard:
-            if after is not None and after.state is State.DELIVERED:
-                self.delivered += len(after.files)
-                self.reused += len(after.files) if state is State.MATCHED else 0
-                self.delivered_bytes += sum(file.delivered_size or 0 for file in after.files)
-            elif state is State.QUARANTINING and after is not None:
+            if state is State.QUARANTINING and after is not None:
                 self.quarantined += len(after.files)
                 self.last_quarantined = (*self.last_quarantined, *_named(after))[-_MOST_NAMED:]
         if state in ASKS_SERVICE:

@@ -112,8 +112,9 @@ class Publisher:
         for index in indexes:
             order = self._name(order, index, together)
         together.sync()
+        now = self._journal.clock.now()
         for index in indexes:  # durable with the originals' destinations, next
-            order = order.with_file(index, is_delivered=True)
+            order = order.with_file(index, delivered_at=now)
             name, size = order.files[index].delivery, order.files[index].delivered_size
             event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=size)
         return order

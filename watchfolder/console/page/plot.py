@@ -33,7 +33,7 @@ class Plot:
     """Counts are files. Both are drawn to one scale, whose top is `most`."""
 
     now: datetime
-    delivered_at: Sequence[tuple[datetime, int]]
+    delivered_at: Sequence[datetime]  # of each file
     waiting: Sequence[Waiting]
 
     @property
@@ -66,10 +66,10 @@ class Plot:
 
     def _counts(self) -> list[int]:
         counts = [0] * _BARS
-        for at, number in self.delivered_at:
+        for at in self.delivered_at:
             place = floor((at - self.now + _DAY) / _DAY * _BARS)
             if 0 <= place <= _BARS:
-                counts[min(place, _BARS - 1)] += number
+                counts[min(place, _BARS - 1)] += 1
         return counts
 
     def _x(self, at: datetime) -> float:
