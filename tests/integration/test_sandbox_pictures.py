@@ -1,13 +1,51 @@
 """What the sandbox delivers is the picture, marked, in its own format; what it generates are pictures."""
 
 import hashlib
+import io
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from sandbox_client import Client, client, sandbox
 
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.demands import media_type_of
 from watchfolder.sandbox.mark import flaw_of, write_marked
 from watchfolder.sandbox.pictures import FORMATS, sample, write_samples
+
+__all__ = ["client", "sandbox"]
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _odd_tiff() -> bytes:
+    """Return four grey pixels of 24 bits: no mode of the decoder's."""
+    facts = {256: 2, 257: 2, 258: 24, 259: 1, 262: 1, 273: 0, 277: 1, 278: 2, 279: 12}
+    facts[273] = 8 + 2 + 12 * len(facts) + 4  # where the pixels are: behind the directory
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in facts.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(facts)) + entries + bytes(4) + b"\x7f" * 12
+
+
+# Valid, but nothing that Pillow opens: 4 bits for each of three colours; see above; a text of two megabytes.
+ODD_BITMAP = (
+    b"BM"
+    + struct.pack("<IHHI", 98, 0, 0, 66)
+    + struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 16, 3, 32, 2835, 2835, 0, 0)
+    + struct.pack("<III", 0xF00, 0x0F0, 0x00F)
+    + b"\x7f" * 32
+)
+ODD_TIFF = _odd_tiff()
+ODD_PNG = (
+    b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0))
+    + _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * (2 << 20)))
+    + _chunk(b"IDAT", zlib.compress(b"\0\1\1" * 2))
+    + _chunk(b"IEND", b"")
+)
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -72,6 +110,16 @@ def test_a_marked_picture_keeps_format_and_size_and_never_its_bytes(tmp_path: Pa
         ("1", "tiff"),
         ("F", "tiff"),
         ("RGBA", "tiff"),
+        ("LA", "tiff"),
+        ("PA", "tiff"),
+        ("P", "tiff"),
+        ("LAB", "tiff"),
+        ("I;16B", "tiff"),
+        ("I", "tiff"),
+        ("RGBX", "tiff"),
+        ("YCbCr", "tiff"),
+        ("YCbCr", "jpeg"),
+        ("1", "bmp"),
     ],
 )
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (300, 40)])
@@ -86,6 +134,88 @@ def test_every_kind_of_picture_can_be_marked(
     assert digest(source) != digest(target)
     with Image.open(target) as image:
         assert image.size == size
+
+
+def test_a_grey_that_is_multiplied_by_its_alpha_can_be_marked(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    Image.new("LA", (64, 48)).save(source, "tiff")
+    extra_sample = struct.pack("<HHI", 338, 3, 1)
+    plain = source.read_bytes()
+    source.write_bytes(plain.replace(extra_sample + b"\2", extra_sample + b"\1"))
+    with Image.open(source) as image:
+        assert image.mode == "La"
+    assert flaw_of(source, "image/tiff") == ""
+    write_marked(source, target)
+    assert flaw_of(target, "image/tiff") == ""
+
+
+@pytest.mark.parametrize("coding", ["group3", "group4", "tiff_ccitt", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_a_fax_can_be_marked(tmp_path: Path, coding: str) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    Image.new("1", (64, 48)).save(source, "tiff", compression=coding)
+    assert flaw_of(source, "image/tiff") == ""
+    write_marked(source, target)
+    assert flaw_of(target, "image/tiff") == ""
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"\xff\xda" + b"\0" * 64, b"\xff\xd8\xff\xe0\0\x10", b"film" * 1000],
+    ids=["a scan", "another picture", "a film"],
+)
+def test_what_stands_behind_a_jpeg_does_not_belong_to_it(tmp_path: Path, behind: bytes) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(sample("jpeg", width=200, height=150, seed=3) + behind)
+    assert flaw_of(source, "image/jpeg") == ""
+    write_marked(source, target)
+    assert flaw_of(target, "image/jpeg") == ""
+
+
+def test_a_phones_trailer_may_stand_for_the_end_of_a_jpeg(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    without_end = sample("jpeg", width=200, height=150, seed=3)[:-2]
+    source.write_bytes(without_end)
+    assert flaw_of(source, "image/jpeg")
+    source.write_bytes(without_end + b"\0\0\x30\x0aSEFH\x6b\0\0\0SEFT")
+    assert flaw_of(source, "image/jpeg") == ""
+    write_marked(source, target)
+    assert flaw_of(target, "image/jpeg") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.bmp", ODD_BITMAP), ("a.tif", ODD_TIFF), ("a.png", ODD_PNG)], ids=["bmp", "tiff", "png"]
+)
+def test_what_this_machine_cannot_decode_is_judged_by_its_structure_and_comes_back(
+    client: Client, sandbox: Sandbox, name: str, content: bytes
+) -> None:
+    order = client.created(name)
+    media_type = media_type_of(name) or ""
+    assert client.put(order["files"][0]["uploadUrl"], content, {"Content-Type": media_type}).ok
+    assert client.confirm(order["orderId"]).ok
+    result = client.get(client.result_url(order["orderId"]))
+    assert result.status_code == 200
+    with Image.open(io.BytesIO(result.content)) as image:
+        assert image.get_format_mimetype() == media_type
+    assert result.content != content
+    assert sandbox.sins == []
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [(ODD_BITMAP, "bmp"), (ODD_TIFF, "tiff"), (ODD_PNG, "png")], ids=["bmp", "tiff", "png"]
+)
+def test_what_this_machine_cannot_decode_has_a_flaw_where_its_last_byte_is_missing(
+    tmp_path: Path, content: bytes, kind: str
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(content[:-1])
+    assert flaw_of(source, f"image/{kind}")
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff", "bmp"])
+def test_a_picture_without_its_last_byte_has_a_flaw(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(sample(kind, width=200, height=150, seed=3)[:-1])
+    assert flaw_of(source, f"image/{kind}")
 
 
 def test_the_mark_is_seen(tmp_path: Path) -> None:

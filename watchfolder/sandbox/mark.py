@@ -4,65 +4,91 @@ import filecmp
 import functools
 import mmap
 from pathlib import Path
+from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from watchfolder.sandbox.structure import PHONES_TRAILER, kind_of
+from watchfolder.sandbox.structure import is_whole as is_whole_by_structure
 
 TEXT = "SANDBOX – not protected"
 
 _FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/tiff": "TIFF", "image/bmp": "BMP"}
-_ALIASES = {"MPO": "JPEG", "DIB": "BMP"}  # a camera's JPEG with a preview behind it; a bitmap by its inner header
 _MARKABLE = {"JPEG": ("L", "RGB", "CMYK"), "BMP": ("L", "RGB")}
 _MARKABLE_ELSE = ("L", "RGB", "RGBA")
+_NOBODYS_SIZE = (640, 480)
 
 
 def flaw_of(path: Path, media_type: str) -> str:
     """Return what keeps these bytes from being a whole picture of that type, or an empty text."""
+    if not path.stat().st_size:
+        return "there are no bytes"
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        kind = kind_of(cast("bytes", data))
+        is_whole = is_whole_by_structure(kind, cast("bytes", data))
+    if kind != _FORMATS.get(media_type):
+        return f"the bytes are {kind or 'no picture'}, the Content-Type says {media_type!r}"
+    if kind == "PNG" and is_whole:  # each chunk has its checksum: there is nothing to add
+        return ""
+    if kind in ("PNG", "JPEG") and not is_whole:
+        return "the bytes are no whole picture: no end"
+    return _trouble_of_decoding(path, is_whole=is_whole)
+
+
+def _trouble_of_decoding(path: Path, *, is_whole: bool) -> str:
     try:
-        with Image.open(path) as image:
-            found = _format_of(image)
-            image.draft(
-                "L", (image.width // 8 or 1, image.height // 8 or 1)
-            )  # JPEG: every byte is read, few pixels are made
+        image = Image.open(path)
+    except Exception as fault:  # noqa: BLE001 - Pillow's decoders raise whatever strange bytes lead them to
+        return "" if is_whole else f"the bytes are no whole picture: {fault}"
+    with image:
+        image.draft("L", (image.width // 8 or 1, image.height // 8 or 1))  # JPEG: every byte is read, few pixels made
+        try:
             image.load()
-        is_whole = found != "JPEG" or _ends(path)
-    except Exception as fault:  # noqa: BLE001 - Pillow's decoders raise whatever broken bytes lead them to
-        return f"the bytes are no whole picture: {fault}"
-    if not is_whole:
-        return "the bytes are no whole picture: no end marker"
-    return "" if found == _FORMATS.get(media_type) else f"the bytes are {found}, the Content-Type says {media_type!r}"
+        except Exception as fault:  # noqa: BLE001 - as above
+            has_no_end = is_whole and path.read_bytes().endswith(PHONES_TRAILER)
+            return "" if has_no_end else f"the bytes are no whole picture: {fault}"
+    return ""
 
 
 def write_marked(source: Path, target: Path) -> None:
-    """Write the picture at `source` to `target` with the mark: same format and size, other bytes in any case."""
+    """Write the picture at `source` to `target` with the mark: same format, other bytes in any case.
+
+    Its size is kept as well, unless this machine cannot decode it: then the mark is on a picture that is nobody's.
+    """
+    kind = kind_of(source.read_bytes())
+    try:
+        marked, facts = _decoded(source, kind)
+        _draw(marked)
+        _save(marked, target, kind, facts)
+    except Exception:  # noqa: BLE001 - as above
+        marked, facts = Image.new("RGB", _NOBODYS_SIZE, "gray"), {}
+        _draw(marked)
+        _save(marked, target, kind, facts)
+    if filecmp.cmp(source, target, shallow=False):  # it bore this very mark already
+        _save(_inverted(marked), target, kind, facts)
+
+
+def _decoded(source: Path, kind: str) -> tuple[Image.Image, dict[str, object]]:
+    """Return the picture in a mode that can be marked, and the facts about it that its format keeps."""
     with Image.open(source) as image:
-        format_name = _format_of(image)
-        facts: dict[str, object] = {
-            name: image.info[name] for name in ("exif", "icc_profile", "dpi") if name in image.info
-        }
-        marked = _in_markable_mode(image, format_name)
+        marked = _in_markable_mode(image, kind)
+        facts: dict[str, object] = {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
+        if kind in ("JPEG", "PNG", "WEBP") and "exif" in image.info:
+            facts["exif"] = image.info["exif"]
+        if kind == "TIFF":  # a fax's coding takes no other mode
+            facts["compression"] = "raw" if image.info.get("compression") == "raw" else "tiff_lzw"
         if marked.mode != image.mode:
             facts.pop("icc_profile", None)
-        if format_name not in ("JPEG", "PNG", "WEBP"):
-            facts.pop("exif", None)
-    _draw(marked)
-    _save(marked, target, format_name, facts)
-    if filecmp.cmp(source, target, shallow=False):  # it bore this very mark already
-        _save(_inverted(marked), target, format_name, facts)
-
-
-def _format_of(image: Image.Image) -> str:
-    return _ALIASES.get(image.format or "", image.format or "")
-
-
-def _ends(path: Path) -> bool:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")  # end of image, behind the last start of scan
+    marked.info = {}  # or the encoders would read it
+    return marked, facts
 
 
 def _in_markable_mode(image: Image.Image, format_name: str) -> Image.Image:
     modes = _MARKABLE.get(format_name, _MARKABLE_ELSE)
     if image.mode in modes:
         return image.copy()
+    if image.mode == "La":  # which converts to nothing else
+        image = image.convert("LA")
     if image.mode in ("1", "I", "F") or image.mode.startswith("I;16"):
         return image.convert("L")
     has_transparency = image.has_transparency_data and "RGBA" in modes

@@ -1,0 +1,98 @@
+"""Whether a file is all there by what it says of itself: for the kinds of picture that this machine cannot decode."""
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+
+Data = bytes  # or a file mapped into memory
+
+_BEGINNINGS = (
+    ("JPEG", re.compile(rb"\xff\xd8")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
+    ("BMP", re.compile(rb"BM")),
+)
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not FF 00, a data byte, nor a restart between data
+_TEM, _EOI, _SOS = 0x01, 0xD9, 0xDA
+PHONES_TRAILER = b"SEFT"  # some phones close a panorama with it, and leave the end marker out
+_STRIPS, _TILES = (273, 279), (324, 325)  # offsets and lengths
+_NUMBERS: Mapping[int, str] = {3: "H", 4: "I"}
+_FIRST_HEADER = 12  # bytes, of the first OS/2
+_UNCOMPRESSED = (0, 3, 6)
+
+
+def kind_of(data: Data) -> str:
+    """Return Pillow's name of the format that the bytes begin as, or an empty text."""
+    return next((kind for kind, beginning in _BEGINNINGS if beginning.match(data)), "")
+
+
+def is_whole(kind: str, data: Data) -> bool:
+    try:
+        return _CHECKS[kind](data)
+    except (struct.error, IndexError, ZeroDivisionError):  # it ends in the middle of what was to be read
+        return False
+
+
+def _jpeg(data: Data) -> bool:
+    position, has_scan = 2, False
+    while found := _MARKER.search(data, position):
+        marker, position = data[found.start() + 1], found.end()
+        if marker == _EOI:
+            return has_scan
+        has_scan = has_scan or marker == _SOS
+        position += 0 if marker == _TEM else int.from_bytes(data[position : position + 2], "big")
+    return bytes(data[-len(PHONES_TRAILER) :]) == PHONES_TRAILER
+
+
+def _png(data: Data) -> bool:
+    position, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, position)
+        (checksum,) = struct.unpack_from(">I", data, position + 8 + length)
+        if zlib.crc32(data[position + 4 : position + 8 + length]) != checksum:
+            return False
+        position += 12 + length
+    return True
+
+
+def _bmp(data: Data) -> bool:
+    start, header = struct.unpack_from("<II", data, 10)
+    form = "<HHHH" if header == _FIRST_HEADER else "<iiHHII"
+    width, height, _, bits, *coding = struct.unpack_from(form, data, 18)
+    compression, size = coding or (0, 0)
+    if compression in _UNCOMPRESSED:
+        size = (width * bits + 31) // 32 * 4 * abs(height)
+    return bool(start + size <= len(data))
+
+
+def _tiff(data: Data) -> bool:
+    order = "<" if data[:2] == b"II" else ">"
+    (directory,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, directory)
+    values: dict[int, tuple[int, ...]] = {}
+    for number in range(count):
+        entry = directory + 2 + 12 * number
+        tag, type_, length = struct.unpack_from(f"{order}HHI", data, entry)
+        if tag in (*_STRIPS, *_TILES):
+            form = f"{order}{length}{_NUMBERS.get(type_, 'I')}"
+            is_inside = struct.calcsize(form) <= 4  # noqa: PLR2004 - the entry's own last bytes
+            place = entry + 8 if is_inside else struct.unpack_from(f"{order}I", data, entry + 8)[0]
+            values[tag] = struct.unpack_from(form, data, place)
+    pieces = [pair for tags in (_STRIPS, _TILES) for pair in zip(*(values.get(tag, ()) for tag in tags), strict=False)]
+    return bool(pieces) and all(offset + length <= len(data) for offset, length in pieces)
+
+
+def _never(_: Data) -> bool:
+    return False
+
+
+_CHECKS: Mapping[str, Callable[[Data], bool]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _never,  # every kind of it can be decoded
+    "TIFF": _tiff,
+    "BMP": _bmp,
+    "": _never,
+}
