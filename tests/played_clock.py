@@ -1,5 +1,6 @@
 """A clock that goes as a test says: time passes, the machine sleeps or boots, somebody sets the wall clock."""
 
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -9,9 +10,12 @@ from watchfolder.clock import Clock
 
 
 class PlayedClock(Clock):
+    """Stands still but for what is played."""
+
     def __init__(self, wall: datetime | None = None) -> None:
-        self.wall = wall or datetime(2026, 11, 3, 12, tzinfo=UTC)
-        self.elapsed_seconds = self.awake_seconds = 1000.0
+        self.wall = wall or datetime.now(UTC)
+        self.elapsed_seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.awake_seconds = time.monotonic()
         super().__init__()
 
     @override
@@ -41,10 +45,34 @@ class PlayedClock(Clock):
 
     def restart(self) -> None:
         """Begin another life of the process."""
-        self._began = self.awake_seconds
+        self._began = self.awake()
 
-    def reboot(self, seconds: float = 0.0) -> None:
-        """Begin another boot, which was so long ago."""
+    def reboot(self) -> None:
+        """Begin another boot."""
         self.boot = str(uuid.uuid4())
-        self.elapsed_seconds = self.awake_seconds = seconds
+        self.elapsed_seconds -= self.elapsed()
+        self.awake_seconds -= self.awake()
         self.restart()
+
+
+class GoingClock(PlayedClock):
+    """Goes on by itself, besides what is played."""
+
+    def __init__(self) -> None:
+        self._real = time.monotonic()
+        super().__init__()
+
+    def _gone(self) -> float:
+        return time.monotonic() - self._real
+
+    @override
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self._gone())
+
+    @override
+    def elapsed(self) -> float:
+        return super().elapsed() + self._gone()
+
+    @override
+    def awake(self) -> float:
+        return super().awake() + self._gone()

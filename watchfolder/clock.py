@@ -60,17 +60,14 @@ class Clock:
         return max(0.0, self.awake() - began)
 
     def kept(self, due: Moment) -> Moment:
-        """Return what an earlier boot put off as a moment of this one: not further away than the longest wait."""
-        if due.boot == self.boot:
-            return due
-        left = (due.at - self.now()).total_seconds()
-        return self.moment().after(min(LONGEST_WAIT_SECONDS, max(0.0, left)))
+        """Return the same moment of this boot and by the wall clock as it goes now.
 
-    def date(self, moment: Moment) -> datetime:
-        """Return when that is, by the wall clock as it goes now."""
-        if moment.boot != self.boot:
-            return moment.at
-        return self.now() + timedelta(seconds=moment.elapsed - self.elapsed())
+        What an earlier boot put off is not further away than the longest wait there is.
+        """
+        now = self.moment()
+        if due.boot == self.boot:
+            return now.after(due.elapsed - now.elapsed)
+        return now.after(min(LONGEST_WAIT_SECONDS, max(0.0, (due.at - now.at).total_seconds())))
 
 
 def _boot_id() -> str:

@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from pydantic import ValidationError
@@ -31,10 +31,6 @@ _ENDS = frozenset({State.DELIVERED, State.QUARANTINED})
 
 class ForbiddenTransitionError(WatchfolderError):
     """A step tried what TRANSITIONS does not show: a fault of ours, never of a file."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Journal:
@@ -75,7 +71,7 @@ class Journal:
         disk.make_folder(self.state_dir, "journal", 0o700)
         disk.sweep(self.state_dir, "journal")
         disk.sweep(self.state_dir, "")
-        self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside)}
+        self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside, self.clock)}
         self._unsure = {key for key, order in self._orders.items() if order.state in _ENDS}
         self._unrecorded = set(self._unsure)
         self.suspects = self._count_deaths()
@@ -99,7 +95,7 @@ class Journal:
         parked = self.get(order.key)
         if parked is not None and not parked.may_become(State.CLAIMING):
             raise ForbiddenTransitionError(f"order {order.key} exists and is {parked.state}")
-        begun = order.having(state=State.CLAIMING, times={State.CLAIMING: self.clock.now()})
+        begun = order.having(state=State.CLAIMING, times={State.CLAIMING: self.clock.moment()})
         try:
             return self._tell(begun)
         except FolderFault:  # it may be on the disk all the same: the inbox's recovery settles it
@@ -119,10 +115,10 @@ class Journal:
             raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
         calm: dict[str, object] = {"deaths": 0, "failures": 0, "failing_seconds": 0.0, "failed_at": None}
         calm |= {"not_before": None, "trouble": "", "missing_since": None}
-        now = self.clock.now()
+        now = self.clock.moment()
         times = {**order.times, state: now}
         after = self._tell(order.having(**{**calm, **facts}, state=state, times=times))
-        self.tally.lasted(stored.state, (now - stored.times.get(stored.state, now)).total_seconds())
+        self.tally.lasted(stored.state, self.clock.since(stored.times.get(stored.state, now)))
         if state in _ENDS:
             self._unrecorded.add(order.key)
         return after
@@ -130,6 +126,10 @@ class Journal:
     def note(self, order: Order, **facts: object) -> Order:
         """Make `facts` durable without a change of state."""
         return self._store(order.having(**facts))
+
+    def defer(self, order: Order, seconds: float, **facts: object) -> Order:
+        """Make `facts` durable, and that the order waits for so long."""
+        return self.note(order, **facts, not_before=self.clock.moment().after(seconds))
 
     def forget(self, order: Order) -> None:
         """Drop the entry: everything it stood for has reached its last place."""
@@ -143,7 +143,7 @@ class Journal:
         if not self.needs_record(order):  # the step that follows failed, and this one is repeated
             return
         if not order.was_recorded:
-            reached = order.times[order.state]
+            reached = order.times[order.state].at
             history = Place(self.state_dir, f"history/{reached:%Y-%m}.jsonl")
             was_tried = order.key in self._unsure
             self._unsure.add(order.key)  # an append can fail when the line is there
@@ -163,16 +163,8 @@ class Journal:
         disk.remove(self._place(f"running/{key}"), durable=False)
 
     def parked(self) -> tuple[Order, ...]:
-        """Return the quarantined orders that can be taken up again, and forget those that have expired since."""
-        alive = []
-        for order in self.orders():
-            if order.state is not State.QUARANTINED or not order.is_resumable:
-                continue
-            if kept_until(order) > self.clock.now():
-                alive.append(order)
-            elif not self.needs_record(order):
-                self.forget(order)
-        return tuple(alive)
+        """Return the quarantined orders that can be taken up again: however old, for no date of ours ends them."""
+        return tuple(order for order in self.orders() if order.state is State.QUARANTINED and order.is_resumable)
 
     def _tell(self, order: Order) -> Order:
         """Store, and let the one line be born that every change of state has."""
@@ -240,11 +232,13 @@ class Journal:
         return frozenset(keys)
 
 
-def read_orders(state_dir: str, on_broken: Callable[[Place, str], None]) -> Iterator[Order]:
+def read_orders(state_dir: str, on_broken: Callable[[Place, str], None], clock: Clock | None = None) -> Iterator[Order]:
     """Read every entry, in the order of their claims; needs no lock, so `status` can read beside the daemon.
 
-    An entry that is empty, zeros or half is told to `on_broken`. Raises ConfigError for entries of a newer version.
+    Waits are by the clocks as they go now. An entry that is empty, zeros or half is told to `on_broken`. Raises
+    ConfigError for entries of a newer version.
     """
+    clock = clock or Clock()
     found = []
     try:
         entries = list(disk.scan(state_dir, "journal", recursive=False))
@@ -255,7 +249,8 @@ def read_orders(state_dir: str, on_broken: Callable[[Place, str], None]) -> Iter
         if not place.base.endswith(".json") or place.base.startswith("."):
             continue
         try:
-            found.append(read_order(disk.read_bytes(place, _ENTRY_LIMIT), place.base.removesuffix(".json")))
+            order = read_order(disk.read_bytes(place, _ENTRY_LIMIT), place.base.removesuffix(".json"))
+            found.append(order.having(not_before=clock.kept(order.not_before)) if order.not_before else order)
         except FileNotFoundError:  # finished meanwhile
             continue
         except ValueError as error:
@@ -264,7 +259,7 @@ def read_orders(state_dir: str, on_broken: Callable[[Place, str], None]) -> Iter
             if fault.code != "EFBIG" and not isinstance(fault, NotRegular):
                 raise
             on_broken(place, fault.reason)
-    yield from sorted(found, key=lambda order: min(order.times.values(), default=datetime.max.replace(tzinfo=UTC)))
+    yield from sorted(found, key=lambda order: min(moment.at for moment in order.times.values()))
 
 
 def read_order(content: bytes, key: str) -> Order:
@@ -290,9 +285,9 @@ def read_order(content: bytes, key: str) -> Order:
 
 
 def kept_until(parked: Order) -> datetime:
-    """Return until when a parked order's results can be fetched."""
+    """Return until when a parked order's results can probably be fetched: for people, nothing is decided by it."""
     known_since = parked.times.get(State.COMPLETED, parked.times[State.QUARANTINED])
-    return parked.expires_at or known_since + _DEFAULT_RETENTION
+    return parked.expires_at or known_since.at + _DEFAULT_RETENTION
 
 
 def _history_line(order: Order) -> bytes:
@@ -309,7 +304,7 @@ def _history_line(order: Order) -> bytes:
         for file in order.model_dump(mode="json")["files"]
     ]
     line = {
-        "at": order.times[order.state].isoformat(),
+        "at": order.times[order.state].at.isoformat(),
         "outcome": str(order.state),
         "key": order.key,
         "order_id": order.order_id,
@@ -317,7 +312,7 @@ def _history_line(order: Order) -> bytes:
         "kind": order.kind,
         "strength": order.strength,
         "files": files,
-        "times": {str(state): moment.isoformat() for state, moment in order.times.items()},
+        "times": {str(state): moment.at.isoformat() for state, moment in order.times.items()},
         "reason": order.why.reason if order.why else None,
         "code": order.why.code if order.why else None,
     }

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Literal, Self
@@ -19,6 +18,8 @@ from pydantic import (
     PlainSerializer,
     ValidationInfo,
 )
+
+from watchfolder.clock import Moment
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _READABLE = "/ !@#$&'()+,;=[]{}~^`"  # left as they are in JSON; every other byte outside A-Za-z0-9_.- becomes %XX
@@ -160,12 +161,12 @@ class Order(Record):
     body: str  # the exact JSON text of the create call; never changes for a key
     files: tuple[OrderFile, ...] = Field(min_length=1)
     state: State = State.CLAIMING
-    times: dict[State, AwareDatetime] = {}  # when each state was last reached
+    times: dict[State, Moment] = {}  # when each state was last reached, the first one first
     order_id: str | None = None
     source: Key | None = None  # the superseded order whose work folder holds the files
     reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought
     half_of: Key | None = None  # the order that failed and was split, this being one of its halves
-    failed_since: AwareDatetime | None = None  # it failed while every order did: perhaps no fault of its pictures
+    doubted_seconds: float | None = None  # lost so far to failing while every order did: perhaps no fault of its own
     children: tuple["Order", ...] = ()  # of a superseded order
     was_rebuilt: bool = False  # the entry was lost; look for the order by name before creating it
     was_confirmed: bool = False  # from then on it counts as paid, whatever state it goes back to
@@ -173,11 +174,13 @@ class Order(Record):
     deaths: int = 0  # of the process, in a row, while a step of this order was under way
     failures: int = 0  # in a row; sets the backoff
     failing_seconds: float = 0.0  # time lost to failures while service and folders were otherwise usable
-    failed_at: AwareDatetime | None = None
-    not_before: AwareDatetime | None = None
+    failed_at: Moment | None = None
+    not_before: Moment | None = None
     trouble: str = ""  # the last failure's reason
-    missing_since: AwareDatetime | None = None  # the service said once that it does not know the order
-    expires_at: AwareDatetime | None = None  # until when the service keeps the results
+    missing_since: Moment | None = None  # the service said once that it does not know the order
+    expires_at: AwareDatetime | None = (
+        None  # until when the service says that it keeps the results; told, never acted on
+    )
     why: Why | None = None
     was_recorded: bool = False  # a line of the history tells of its quarantine
     is_resumable: bool = False  # quarantined, yet alive and not failed at the service: the same bytes take it up again
@@ -198,8 +201,14 @@ class Order(Record):
     def size(self) -> int:
         return sum(file.size for file in self.files)
 
-    def is_due(self, now: datetime) -> bool:
-        return self.not_before is None or self.not_before <= now
+    @property
+    def begun(self) -> Moment | None:
+        """When it was claimed, or took another one's place."""
+        return next(iter(self.times.values()), None)
+
+    def is_due(self, elapsed: float) -> bool:
+        """Is its wait over, by the seconds since this boot?"""
+        return self.not_before is None or self.not_before.elapsed <= elapsed
 
     def may_become(self, state: State) -> bool:
         return state in TRANSITIONS[self.state]

@@ -9,13 +9,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from watchfolder.clock import Clock
 from watchfolder.disk import Place
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.publish import reasons
@@ -142,7 +142,7 @@ class Daemon:
 
 
 def quarantined_order(name: str, inbox: str = "photos", **facts: object) -> Order:
-    now = datetime.now(UTC)
+    now = Clock().moment()
     file = OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=len(PICTURE), mtime_ns=1)
     order = Order(
         key=str(uuid.uuid4()),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from cli_studio import Studio, files_in, quarantined_order, sandbox, studio, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 
+from watchfolder.clock import Clock
 from watchfolder.disk import Place, write_atomically
 from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
@@ -51,7 +52,7 @@ def journal(studio: Studio, order: Order) -> None:
 
 
 def under_way(name: str, **facts: object) -> Order:
-    now = datetime.now(UTC)
+    now = Clock().moment()
     times = {State.CLAIMING: now, State.CREATED: now}
     return quarantined_order(name).having(state=State.CREATED, times=times, why=None, **facts)
 
@@ -67,7 +68,7 @@ def test_without_a_daemon_it_says_so_and_still_shows_the_journal(studio: Studio)
 
 def test_the_keys_for_programs_are_these(studio: Studio) -> None:
     studio.set_aside("a.jpg")
-    journal(studio, under_way("b.jpg", not_before=datetime.now(UTC) + timedelta(hours=1)))
+    journal(studio, under_way("b.jpg", not_before=Clock().moment().after(3600)))
     told = status(studio)
     assert set(told) == KEYS[""]
     assert set(told["service"]) == KEYS["service"]
@@ -121,12 +122,12 @@ def test_an_inbox_whose_share_is_gone_is_named_with_what_to_do(studio: Studio) -
 
 
 def test_a_deferred_order_shows_its_reason_and_its_next_time(studio: Studio) -> None:
-    later = datetime.now(UTC) + timedelta(hours=1)
+    later = Clock().moment().after(3600)
     journal(studio, under_way("a.jpg", not_before=later, trouble="the service is tired"))
     told = status(studio)
     photos = told["inboxes"]["photos"]
     assert (photos["in_progress"], photos["deferred"]) == (0, 1)
-    assert datetime.fromisoformat(photos["next_try"]) == later
+    assert abs(datetime.fromisoformat(photos["next_try"]) - later.at) < timedelta(seconds=1)
     assert told["deferred"][0]["reason"] == "the service is tired"
     assert "the service is tired" in studio.run("status").stdout
 

@@ -6,9 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from played_clock import GoingClock, PlayedClock
 
 from watchfolder.api import Service
 from watchfolder.api.transport import Pace
@@ -16,7 +17,7 @@ from watchfolder.catalogue import Catalogue
 from watchfolder.config import Config, Inbox
 from watchfolder.folders import Folders
 from watchfolder.intake import Begun, Claims, Desk, Intake
-from watchfolder.journal import Journal, utc_now
+from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
 from watchfolder.publish import Publisher
@@ -31,7 +32,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 class Shop:
-    """`ahead` is how far its clock is before the real one: what it waits for has come by then."""
+    """`ahead` is how far its beats are before its clock: what they wait for has come by then."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Shop:
         sandbox: Sandbox | None = None,
         *,
         inboxes: tuple[str, ...] = ("photos",),
+        clock: PlayedClock | None = None,
         **settings: Any,  # noqa: ANN401 - a YAML's values
     ) -> None:
         api = {"base_url": sandbox.url if sandbox else NOWHERE, "requests_per_minute": 0, "blocked_probe_seconds": 60.0}
@@ -55,7 +57,8 @@ class Shop:
                 **whole,
             }
         )
-        self.journal = Journal(str(top / "state"))
+        self.clock = clock or GoingClock()
+        self.journal = Journal(str(top / "state"), self.clock)
         self.pushes = Pushes()
         self.open()
 
@@ -121,7 +124,7 @@ class Shop:
         for intake in self.intakes.values() if takes else ():
             if intake.is_open or intake.reopen(now) <= now:
                 intake.beat(now)
-        self.pipeline.beat(now, utc_now() + timedelta(seconds=self.ahead))
+        self.pipeline.beat(self.clock.elapsed() + self.ahead)
 
     def work(self, until: Callable[[], object], *, seconds: float = 20.0, takes: bool = True) -> None:
         """Beat until it is so, taking new files or not; then let what is under way come to its end."""

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from watchfolder import catalogue, disk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, twins
-from watchfolder.journal import utc_now
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.sandbox import Sandbox
@@ -540,8 +538,7 @@ def test_an_order_that_waits_for_another_key_keeps_no_other_picture_waiting(begi
     shop.drop("a.jpg", PICTURE + b"1", inbox="one/inbox")
     shop.work(lambda: refusal.befallen)
     (order,) = shop.orders()
-    tomorrow = utc_now() + timedelta(days=1)
-    shop.journal.note(order, failures=0, trouble="it belongs to another account", not_before=tomorrow)
+    shop.journal.defer(order, 24 * 3600, failures=0, trouble="it belongs to another account")
     service.faults.clear()
     shop.drop("b.jpg", PICTURE + b"2", inbox="two/inbox")
     shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg"])

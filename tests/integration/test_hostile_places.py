@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from shop import OTHER, PICTURE, Shop, opened
 from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
-from watchfolder.journal import utc_now
 from watchfolder.order import State
 
 UNREADABLE = "/sys/class/net/lo/speed"  # 4096 bytes long, and no byte of it can be read
@@ -46,7 +44,7 @@ def look_for(shop: Shop, seconds: int) -> None:
             if order.state is State.CLAIMED:
                 shop.journal.advance(order, State.CREATED, order_id="1")
         if shop.has(State.RELEASED):
-            shop.pipeline.beat(time.monotonic(), utc_now())
+            shop.pipeline.beat(shop.clock.elapsed())
             shop.rest()
 
 

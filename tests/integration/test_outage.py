@@ -1,13 +1,10 @@
 """A service that is away for a day: what that costs, and how it ends. The day is played, all else is real."""
 
-import sys
-import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from played_clock import PlayedClock
 from shop import PICTURE, Shop, opened
 
 from watchfolder.api import Pace
@@ -23,24 +20,10 @@ MOST_PER_ORDER = 3 * (8 + int(24 / 0.75))
 MOST_TO_ASK_WITH = 1 + 4  # one order may be at fault itself: others are asked with after 1 h, 3 h, 7 h and 15 h
 
 
-class Clock:
-    """Stands still but for `pass_time`."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-        self._began = (time.monotonic(), datetime.now(UTC))
-
-    def monotonic(self) -> float:
-        return self._began[0] + self.passed
-
-    def now(self, _zone: object = None) -> datetime:
-        return self._began[1] + timedelta(seconds=self.passed)
-
-
 class Day:
     """A shop that lives by the played clock: from one thing that is due to the next."""
 
-    def __init__(self, shop: Shop, clock: Clock, service: Sandbox) -> None:
+    def __init__(self, shop: Shop, clock: PlayedClock, service: Sandbox) -> None:
         self.shop = shop
         self.clock = clock
         self.service = service
@@ -52,44 +35,46 @@ class Day:
         self.shop.drop(self.dropped[-1], PICTURE + bytes([number]))
 
     def live(self, seconds: float) -> None:
-        until = self.clock.passed + seconds
-        while self.clock.passed < until:
+        until = self.clock.elapsed() + seconds
+        while self.clock.elapsed() < until:
             self._pass_time(until)
 
     def live_until_all_is_delivered(self, seconds: float) -> float:
-        began = self.clock.passed
+        began = self.clock.elapsed()
         while self.shop.files("outbox") != self.dropped or self.shop.orders():
-            assert self.clock.passed < began + seconds, [str(order.state) for order in self.shop.orders()]
+            assert self.clock.elapsed() < began + seconds, [str(order.state) for order in self.shop.orders()]
             self._pass_time(began + seconds)
-        return self.clock.passed - began
+        return self.clock.elapsed() - began
 
     def _pass_time(self, until: float) -> None:
         """Do what is due; when nothing is, go on to when something will be."""
-        now = self.clock.monotonic()
+        now, elapsed = self.clock.awake(), self.clock.elapsed()
         intake = self.shop.intake
         look = intake.beat(now) if intake.is_open else intake.reopen(now)
-        due = min(look, self.shop.pipeline.beat(now, self.clock.now()))
+        wait = min(look - now, self.shop.pipeline.beat(elapsed) - elapsed)
         if self.shop.pipeline.running():
             self.shop.rest()
         else:
-            self.clock.passed = min(until, self.clock.passed + max(0.01, due - now))
+            self.clock.pass_time(min(until - elapsed, max(0.01, wait)))
 
 
 @pytest.fixture
-def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
-    clock = Clock()
-    hands = {"time": SimpleNamespace(monotonic=clock.monotonic, sleep=time.sleep), "utc_now": clock.now}
-    hands["datetime"] = SimpleNamespace(now=clock.now)
-    for module in [module for name, module in sys.modules.items() if name.startswith("watchfolder.pipeline")]:
-        for name in hands.keys() & vars(module).keys():
-            monkeypatch.setattr(module, name, hands[name])
+def day(tmp_path: Path) -> Iterator[Day]:
+    clock = PlayedClock()
     with (
         Sandbox(processing_seconds=0, look_seconds=0) as service,
         opened(
-            Shop(tmp_path, service, pace=PERSISTENT, scan_seconds=30.0, max_files_per_order=1, api={"reads": "v3"})
+            Shop(
+                tmp_path,
+                service,
+                clock=clock,
+                pace=PERSISTENT,
+                scan_seconds=30.0,
+                max_files_per_order=1,
+                api={"reads": "v3"},
+            )
         ) as shop,
     ):
-        monkeypatch.setattr(shop.journal.clock, "now", clock.now)
         yield Day(shop, clock, service)
 
 

@@ -133,17 +133,18 @@ def test_a_name_that_cannot_be_typed_is_offered_without_it(shop: Shop, sandbox: 
     assert not any("\n" in line for line in lines(books_of(shop)))
 
 
-@pytest.mark.parametrize("change", ["the strength", "the time"])
-def test_a_retry_that_would_pay_again_is_not_offered_but_the_result_itself_is(
-    shop: Shop, sandbox: Sandbox, change: str
-) -> None:
+def test_a_retry_is_offered_for_as_long_as_the_service_has_the_result(shop: Shop, sandbox: Sandbox) -> None:
+    give_up(shop, sandbox, "one.jpg")
+    shop.journal.note(shop.order(), expires_at=datetime.now(UTC) - timedelta(minutes=1))
+    advice = books_of(shop).undelivered[0].advice
+    assert advice.endswith("while the service keeps it: watchfolder retry one.jpg")
+
+
+def test_a_retry_that_would_pay_again_is_not_offered_but_the_result_itself_is(shop: Shop, sandbox: Sandbox) -> None:
     give_up(shop, sandbox, "one.jpg")
     config = shop.config
-    if change == "the time":
-        shop.journal.note(shop.order(), expires_at=datetime.now(UTC) - timedelta(minutes=1))
-    else:
-        weaker = config.inboxes["photos"].model_copy(update={"strength": "low"})
-        config = config.model_copy(update={"inboxes": {"photos": weaker}})
+    weaker = config.inboxes["photos"].model_copy(update={"strength": "low"})
+    config = config.model_copy(update={"inboxes": {"photos": weaker}})
     advice = reconcile(config, YESTERDAY).undelivered[0].advice
     assert "retry" not in advice
     assert "watchfolder reconcile --fetch" in advice

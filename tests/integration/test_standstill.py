@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder.config import Inbox
-from watchfolder.journal import utc_now
 from watchfolder.order import Order, State
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -25,7 +23,7 @@ def begin(tmp_path: Path) -> Iterator[Open]:
 
 
 def an_hour_older(shop: Shop, order: Order) -> Order:
-    return shop.journal.note(order, times={state: at - timedelta(hours=1) for state, at in order.times.items()})
+    return shop.journal.note(order, times={state: moment.after(-3600) for state, moment in order.times.items()})
 
 
 def beats(shop: Shop) -> None:
@@ -43,7 +41,7 @@ def fail_alone(shop: Shop, times: int) -> None:
     for failures in range(1, times + 1):
         shop.work(lambda count=failures: shop.orders() and shop.order().failures >= count)  # type: ignore[misc]  # mypy and defaults
         shop.journal.note(shop.order(), not_before=None)
-    shop.journal.note(shop.order(), not_before=utc_now() + timedelta(hours=1))
+    shop.journal.defer(shop.order(), 3600)
 
 
 @pytest.mark.parametrize("does", ["truncated", "same_bytes", "html"])
@@ -64,7 +62,7 @@ def test_an_order_whose_result_is_never_right_is_given_up_in_a_quiet_house(begin
     shop.drop("a.jpg")
     fail_alone(shop, 1)
     shop.live_again()  # in this life nothing succeeds
-    shop.journal.note(shop.order(), failed_at=utc_now() - timedelta(hours=2), not_before=None)
+    shop.clock.pass_time(7200)
     shop.work(lambda: shop.files("quarantine"))
     assert "1 hours" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
 
@@ -122,7 +120,7 @@ def test_a_share_that_goes_while_the_service_refuses_shuts_no_other_inbox_out(
         fail_alone(shop, 3)
     shop.work(lambda: shop.pipeline.capacity.is_barred)
     take_away(shop, "a", how)
-    shop.journal.note(shop.order(), not_before=utc_now() + timedelta(days=1))
+    shop.journal.defer(shop.order(), 24 * 3600)
     service.faults.clear()
     shop.drop("two.jpg", OTHER, inbox="b/inbox")
     shop.pass_time(90)  # longer than until the next probe
@@ -147,10 +145,10 @@ def test_a_lone_picture_on_a_share_that_is_away_is_not_waited_for_to_end_a_doubt
     take_away(shop, "a", how)
     lone, many = sorted(shop.orders(), key=lambda order: len(order.files))
     assert (len(lone.files), len(many.files)) == (1, 2)
-    shop.journal.note(lone, not_before=utc_now() + timedelta(days=1))
+    shop.journal.defer(lone, 24 * 3600)
     shop.journal.note(many, not_before=None)
     service.faults.clear()
-    shop.pipeline.doubt.resume(time.monotonic())
+    shop.pipeline.doubt.resume(shop.clock.elapsed())
     shop.work(lambda: shop.files("b/outbox") == ["1.jpg", "2.jpg"])
 
 
@@ -250,7 +248,7 @@ def test_a_suspect_of_many_and_a_lone_picture_do_not_wait_for_each_other_in_a_do
     for order in shop.orders():
         shop.journal.note(order, not_before=None, deaths=2 if len(order.files) == 2 else 0)
     service.faults.clear()
-    shop.pipeline.doubt.resume(time.monotonic())
+    shop.pipeline.doubt.resume(shop.clock.elapsed())
     shop.pass_time(40)
     shop.work(lambda: shop.files("b/outbox") == ["1.jpg", "2.jpg"])
     assert shop.files("a/outbox") == ["lone.jpg"]

@@ -1,7 +1,7 @@
 """What is decided by which clock: time passes, machines sleep and boot, wall clocks are set."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from played_clock import PlayedClock
@@ -67,14 +67,13 @@ def test_after_a_boot_what_is_left_of_a_wait_is_kept_and_never_longer_than_the_l
     assert kept.boot == clock.boot
     assert kept.elapsed - clock.elapsed() == left
     clock.set_wall(-YEAR)  # the one look at the wall clock was enough
-    assert clock.kept(kept) == kept
+    assert clock.kept(kept).elapsed == kept.elapsed
 
 
 def test_people_are_told_a_time_by_the_clock_as_it_goes_now(clock: PlayedClock) -> None:
     due = clock.moment().after(HOUR)
     clock.set_wall(-30 * DAY)
-    assert clock.date(due) == clock.now() + timedelta(seconds=HOUR)
-    assert clock.date(Moment(at=datetime(2026, 1, 1, tzinfo=UTC))) == datetime(2026, 1, 1, tzinfo=UTC)
+    assert clock.kept(due).at == clock.now() + timedelta(seconds=HOUR)
 
 
 def test_this_machine_has_these_clocks() -> None:

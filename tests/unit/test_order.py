@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from watchfolder.clock import Moment
 from watchfolder.order import TRANSITIONS, UNPAID, Order, OrderFile, RelativeName, State
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NOW = Moment(at=datetime(2026, 11, 24, 12, tzinfo=UTC))
 NAMES = TypeAdapter(RelativeName)
 
 DIAGRAM = """
@@ -136,7 +137,7 @@ def test_a_key_is_a_uuid4_in_lower_case(key: str) -> None:
 
 def test_an_order_comes_back_from_json_as_it_was() -> None:
     child = an_order(files=(a_file("b.jpg"), a_file("c\udc80.jpg")))
-    order = an_order(children=(child,), times={State.CLAIMING: NOW}, not_before=NOW, state=State.SUPERSEDING)
+    order = an_order(children=(child,), times={State.CLAIMING: NOW}, not_before=NOW.after(5.0), state=State.SUPERSEDING)
     assert Order.model_validate_json(order.model_dump_json()) == order
 
 
@@ -152,14 +153,14 @@ def test_what_no_order_is_made_of_is_refused(facts: dict[str, object]) -> None:
 
 def test_an_instant_without_a_zone_is_refused() -> None:
     with pytest.raises(ValidationError):
-        an_order(not_before=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+        Moment(at=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
 
 
 def test_a_deferred_order_is_due_at_its_time() -> None:
-    order = an_order(not_before=NOW)
-    assert not order.is_due(NOW - timedelta(seconds=1))
-    assert order.is_due(NOW)
-    assert an_order().is_due(NOW)
+    order = an_order(not_before=NOW.after(1.0))
+    assert not order.is_due(NOW.elapsed)
+    assert order.is_due(NOW.elapsed + 1.0)
+    assert an_order().is_due(NOW.elapsed)
 
 
 def test_a_fact_about_one_file_leaves_the_others_alone() -> None:

@@ -168,9 +168,9 @@ def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str
     if has_been_delivered:
         yield f"It {_STATES[State.DELIVERED]}, and its original is on the way to its place."
     else:
-        yield f"It {_STATES[order.state]}" + (f", since {_when(since)}." if since else ".")
+        yield f"It {_STATES[order.state]}" + (f", since {_when(since.at)}." if since else ".")
     if order.trouble and not has_been_delivered:
-        until = f"; next try {_when(order.not_before)}" if order.not_before else ""
+        until = f"; next try {_when(order.not_before.at)}" if order.not_before else ""
         yield f"The last try failed: {printable(order.trouble).rstrip('.')}{until}."
     yield f"Order: {order.name}" + (f", at the service {order.order_id}" if order.order_id else "")
 

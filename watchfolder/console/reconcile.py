@@ -172,8 +172,7 @@ def _is_free(order: Order, config: Config) -> bool:
     inbox = config.inboxes.get(order.inbox)
     if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or len(order.files) > 1:
         return False
-    is_ours = (order.kind, order.strength) == (config.api.kind, inbox.strength)
-    return is_ours and kept_until(order) > datetime.now(UTC)
+    return (order.kind, order.strength) == (config.api.kind, inbox.strength)
 
 
 def _advice(parked: Sequence[Order]) -> str:
@@ -182,11 +181,12 @@ def _advice(parked: Sequence[Order]) -> str:
         return _FETCH
     names = [order.files[0].destination or order.files[0].name for order in parked]
     until = min(kept_until(order) for order in parked).astimezone()
+    how_long = f"until {until:%Y-%m-%d %H:%M}" if until > datetime.now(UTC) else "while the service keeps it"
     if any(printable(name) != name for name in names):
         words = "--all"  # they cannot be typed
     else:
         words = ("-- " if any(name.startswith("-") for name in names) else "") + shlex.join(names)
-    return f"fetch it free of charge, until {until:%Y-%m-%d %H:%M}: watchfolder retry {words}"
+    return f"fetch it free of charge, {how_long}: watchfolder retry {words}"
 
 
 def lines(books: Books) -> Iterator[str]:

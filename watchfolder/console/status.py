@@ -144,8 +144,8 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         for name, inbox in config.inboxes.items()
     }
     held = [order for order in live if order.inbox not in config.inboxes]
-    deferred = [order for order in live if order.inbox in config.inboxes and not order.is_due(now)]
-    moving = [order for order in live if order.inbox in config.inboxes and order.is_due(now)]
+    deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
+    moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
     service = _service(snapshot)
     limit = snapshot.limit if snapshot else ""
     return Status(
@@ -160,7 +160,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         limit=limit,
         inboxes=inboxes,
         orders=[_order(order) for order in moving[:MOST_LISTED]],
-        deferred=[_order(order) for order in sorted(deferred, key=lambda order: order.not_before or now)[:MOST_LISTED]],
+        deferred=[_order(order) for order in sorted(deferred, key=lambda order: _due(order, now))[:MOST_LISTED]],
         held=[_order(order) for order in held[:MOST_LISTED]],
         held_files=_files(held),
         quarantine=[_quarantined(each, homes[each]) for each in pictures[:MOST_LISTED]],
@@ -213,7 +213,7 @@ def _inbox(
     quarantined: int,
     now: datetime,
 ) -> InboxStatus:
-    deferred = sorted((order for order in orders if not order.is_due(now)), key=lambda order: order.not_before or now)
+    deferred = sorted((order for order in orders if _due(order, now) > now), key=lambda order: _due(order, now))
     facts: dict[str, object] = {}
     if seen is not None:
         facts = {
@@ -234,7 +234,7 @@ def _inbox(
         state=_state(seen),
         in_progress=_files(orders) - _files(deferred),
         deferred=_files(deferred),
-        next_try=deferred[0].not_before if deferred else None,
+        next_try=_due(deferred[0], now) if deferred else None,
         deferred_reason=deferred[0].trouble if deferred else "",
         delivered_today=len(delivered),
         delivered_today_bytes=sum(each.file.delivered_size or 0 for each in delivered),
@@ -255,15 +255,20 @@ def _files(orders: Iterable[Order]) -> int:
     return sum(file.is_under_way for order in orders for file in order.files)
 
 
+def _due(order: Order, now: datetime) -> datetime:
+    return order.not_before.at if order.not_before else now
+
+
 def _order(order: Order) -> OrderStatus:
+    since = order.times.get(order.state)
     return OrderStatus(
         key=order.key,
         order_id=order.order_id,
         inbox=order.inbox,
         state=str(order.state),
-        since=order.times.get(order.state),
+        since=since.at if since else None,
         files=[printable(file.name) for file in order.files if file.is_under_way],
-        not_before=order.not_before,
+        not_before=order.not_before.at if order.not_before else None,
         reason=printable(order.trouble),
         uploaded=sum(file.is_uploaded for file in order.files),
         delivered=sum(file.is_delivered for file in order.files),

@@ -4,7 +4,8 @@ import logging
 import os
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from watchfolder import __version__, disk
 from watchfolder.api import Service
@@ -21,7 +22,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event, printable
 from watchfolder.folders import Folders
 from watchfolder.intake import Begun, Claims, Desk, Intake
-from watchfolder.journal import Journal, utc_now
+from watchfolder.journal import Journal
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
@@ -46,8 +47,9 @@ class House:
         self._pushes = pushes
         self._adopt = adopt
         self._stop = threading.Event()
-        self._started = utc_now()
-        self._clock_start = utc_now() - timedelta(seconds=time.monotonic())  # of the monotonic clock, by the wall's
+        self._clock = journal.clock
+        self._started = self._clock.now()
+        self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
         self._service = Service(config.api, transfers=config.transfers, stop=self._stop, tally=journal.tally)
         self._pipeline = Pipeline(config, journal, self._stop, bell.ring, pushes)
         self._lanes = Lanes(config.transfers)
@@ -100,7 +102,8 @@ class House:
         """Start what is due; return when (monotonic seconds) the next thing will be."""
         for keeper in self._keepers.values():
             self._mind_silence(keeper, now)
-        return self._pipeline.beat(now, utc_now())
+        elapsed = self._clock.elapsed()
+        return now + self._pipeline.beat(elapsed) - elapsed
 
     def lift_blockade(self) -> None:
         self._pipeline.lift_blockade()
@@ -119,7 +122,7 @@ class House:
     def is_idle(self) -> bool:
         """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
         # In this order: what one claims the other has; and once more, for what has just ended may let a twin go on.
-        return self._are_keepers_idle() and self._pipeline.is_idle(utc_now()) and self._are_keepers_idle()
+        return self._are_keepers_idle() and self._pipeline.is_idle() and self._are_keepers_idle()
 
     def _are_keepers_idle(self) -> bool:
         keepers = (keeper for keeper in self._keepers.values() if not keeper.is_silent)
@@ -133,7 +136,7 @@ class House:
 
     def is_stuck(self, now: float) -> bool:
         """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""
-        steps = self._pipeline.slow_steps(now, _STUCK_SECONDS)
+        steps = self._pipeline.slow_steps(_STUCK_SECONDS)
         slow = {
             *steps.values(),
             *(name for name, each in self._keepers.items() if each.silent_seconds(now) > _STUCK_SECONDS),
@@ -258,7 +261,8 @@ class House:
         for order in self._journal.orders():
             if order.state is State.QUARANTINED:
                 continue
-            until = f", next try {order.not_before.astimezone():%Y-%m-%d %H:%M}" if order.not_before else ""
+            due = order.not_before and self._clock.kept(order.not_before).at.astimezone()
+            until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
             why = order.trouble or f"it is {order.state}"
             waiting = [file for file in order.files if file.is_under_way]
             lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in waiting]
@@ -272,14 +276,14 @@ class House:
         live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
         tally = self._journal.tally
         return Snapshot(
-            at=utc_now(),
+            at=self._clock.now(),
             pid=os.getpid(),
             version=__version__,
             started=self._started,
             inboxes={name: self._inbox_snapshot(keeper) for name, keeper in self._keepers.items()},
             blocked=refusal.reason if refusal else "",
             blocked_code=refusal.code if refusal else "",
-            blocked_since=self._moment(since) if refusal else None,
+            blocked_since=self._date(since, self._clock.elapsed) if refusal else None,
             is_down=gate.is_down,
             is_slowed=self._service.is_slowed,
             limit=self._pipeline.capacity.limit(time.monotonic()),
@@ -306,12 +310,16 @@ class House:
             watch_reason=keeper.watcher.reason,
             waiting=counts.get("wait", 0),
             staying=counts.get("stay", 0),
-            oldest_waiting_since=self._moment(oldest) if oldest is not None else None,
+            oldest_waiting_since=self._date(oldest, self._clock.awake) if oldest is not None else None,
             remarks={printable(name): reason for name, reason in intake.remarks().items()},
         )
 
-    def _moment(self, monotonic: float) -> datetime:
-        return (self._clock_start + timedelta(seconds=monotonic)).astimezone(UTC).replace(microsecond=0)
+    def _date(self, instant: float, read: Callable[[], float]) -> datetime:
+        """Return the date of an instant by one of the clocks: the same until somebody sets the wall clock."""
+        zero = self._clock.now().timestamp() - read()
+        if abs(zero - self._zeros.get(read.__name__, 0.0)) > 1.0:
+            self._zeros[read.__name__] = zero
+        return datetime.fromtimestamp(self._zeros[read.__name__] + instant, UTC).replace(microsecond=0)
 
 
 def _fault_of(keeper: Keeper) -> str:

@@ -4,13 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 
 from watchfolder.api import Service
 from watchfolder.config import Config
 from watchfolder.errors import FolderFault, OwnTrouble, WatchfolderError
 from watchfolder.events import event, printable
-from watchfolder.journal import Journal, utc_now
+from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
@@ -49,20 +48,21 @@ class Pipeline:
         self.gate = Gate(config.api.blocked_probe_seconds)
         self.doubt = Doubt(config.api.blocked_probe_seconds)
         self._journal = journal
+        self._clock = journal.clock
         self._stop = stop
         self._wake = wake
         self._guard = threading.RLock()
-        self._started = time.monotonic()
-        if any(order.failed_since is not None for order in journal.orders()):
+        self._started = self._clock.elapsed()
+        if any(order.doubted_seconds is not None for order in journal.orders()):
             event("service.fails_all", logging.ERROR, reason=self.doubt.resume(self._started).reason)
-        self._running: dict[str, float] = {}  # key → when its last step began
+        self._running: dict[str, float] = {}  # key → when its last step began, by the clock of the time awake
         self._visits = Visits()
         self._calls = Calls(pushes or Pushes(), self._visits, journal)
-        self._list_look = ListLook(self._visits, self._at_work)
+        self._list_look = ListLook(self._visits, self._at_work, self._clock)
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
         self._suspects = Suspects(journal, self.capacity)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
-        look_at = time.monotonic() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
+        look_at = self._clock.elapsed() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
         self._first_visit = {State.CREATED: look_at, State.CONFIRMED: look_at}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
         self.quarantined = 0  # files since the start
@@ -78,17 +78,17 @@ class Pipeline:
 
     # --- questions
 
-    def is_idle(self, now: datetime) -> bool:
+    def is_idle(self) -> bool:
         """Can nothing move before some order's `not_before`, or before the gate opens?"""
         with self._guard:
             if self._running:
                 return False
-        return not any(self._can_move(order, now) for order in self._journal.orders())
+        return not any(self._can_move(order) for order in self._journal.orders())
 
-    def slow_steps(self, now: float, seconds: float) -> dict[str, str]:
-        """Return the orders whose step has been under way for longer than that, with their inboxes."""
+    def slow_steps(self, seconds: float) -> dict[str, str]:
+        """Return the orders whose step has been under way for longer than that, awake, with their inboxes."""
         with self._guard:
-            slow = [key for key, began in self._running.items() if now - began > seconds]
+            slow = [key for key, began in self._running.items() if self._clock.awake() - began > seconds]
         return {key: order.inbox for key in slow if (order := self._journal.get(key)) is not None}
 
     def running(self) -> int:
@@ -97,13 +97,11 @@ class Pipeline:
 
     # --- the beat
 
-    def beat(self, now: float, moment: datetime) -> float:
-        """Start every step that is due; return when (monotonic seconds) the next one will be."""
+    def beat(self, now: float) -> float:
+        """Start every step that is due; return when the next one will be. Instants are seconds since the boot."""
         due = now + 3600.0
         self._calls.take(now)
-        times = [
-            (order, at) for order in self._journal.orders() if (at := self._due_at(order, now, moment)) is not None
-        ]
+        times = [(order, at) for order in self._journal.orders() if (at := self._due_at(order, now)) is not None]
         is_trial = self._is_trial((order for order, at in times if at <= now), now)
         in_doubt = self.doubt.fault is not None
         self._choose_probe(order.state for order, at in times if at <= now)
@@ -142,7 +140,7 @@ class Pipeline:
 
     # --- when
 
-    def _due_at(self, order: Order, now: float, moment: datetime) -> float | None:
+    def _due_at(self, order: Order, now: float) -> float | None:
         room = self.rooms.get(order.inbox)
         if room is None or order.state not in STEPS or not room.intake.is_open or order.key in self._running:
             return None
@@ -152,21 +150,21 @@ class Pipeline:
             at = now
         if is_suspect(order):
             at = max(at, self._started + tempo.SUSPECT_SECONDS)
-        if order.not_before is not None and order.not_before > moment and not self._is_past_outage(order, now, moment):
-            at = max(at, now + (order.not_before - moment).total_seconds())
+        if order.not_before is not None and not self._is_past_outage(order, now):
+            at = max(at, order.not_before.elapsed)
         if order.state is State.QUARANTINED and visit is None and not self._journal.needs_record(order):
             return None
         return at
 
-    def _is_past_outage(self, order: Order, now: float, moment: datetime) -> bool:
+    def _is_past_outage(self, order: Order, now: float) -> bool:
         """Has an outage ended since this order failed? Then it need not wait out its whole backoff."""
-        if order.failed_at is None or order.missing_since is not None:
+        failed, recovered_at = order.failed_at, self.gate.recovered_at
+        if failed is None or order.missing_since is not None:
             return False
-        recovered = moment - timedelta(seconds=now - self.gate.recovered_at) if self.gate.recovered_at > 0 else None
-        if recovered is None or order.failed_at >= recovered:
+        if failed.boot == self._clock.boot and failed.elapsed >= recovered_at:
             return False
         spread = int(order.key[:4], 16) / 0xFFFF * tempo.RECOVERY_SPREAD_SECONDS
-        return moment >= recovered + timedelta(seconds=spread)
+        return recovered_at > 0 and now >= recovered_at + spread
 
     def _may_start(self, order: Order, now: float, *, is_trial: bool) -> bool:
         with self._guard:
@@ -206,13 +204,13 @@ class Pipeline:
             running = list(self._running)
         return self._suspects.hold_trial(able, running)
 
-    def _can_move(self, order: Order, moment: datetime) -> bool:
-        room = self.rooms.get(order.inbox)
-        if room is None or not room.intake.is_open or order.state is State.CLAIMING or not order.is_due(moment):
+    def _can_move(self, order: Order) -> bool:
+        room, now = self.rooms.get(order.inbox), self._clock.elapsed()
+        if room is None or not room.intake.is_open or order.state is State.CLAIMING or not order.is_due(now):
             return False
         if order.state is State.QUARANTINED:
             return self._journal.needs_record(order)
-        if order.state is State.CLAIMED and self.doubt.fault is not None and not self.doubt.may_probe(time.monotonic()):
+        if order.state is State.CLAIMED and self.doubt.fault is not None and not self.doubt.may_probe(now):
             return False
         return not self.gate.bars(order.state)
 
@@ -230,7 +228,7 @@ class Pipeline:
         keys = {order.key for order in orders}
         if orders:
             with self._guard:
-                self._running.update(dict.fromkeys(keys, now))
+                self._running.update(dict.fromkeys(keys, self._clock.awake()))
             service = self.rooms[orders[0].inbox].bench.service  # the same for all; but the worker is no inbox's own
             threading.Thread(target=self._look_at_list, args=(service, orders), name="list", daemon=True).start()
         return keys
@@ -249,7 +247,7 @@ class Pipeline:
         with self._guard:
             if self._journal.get(order.key) is not order:  # a worker has taken it further since we were told of it
                 return
-            self._running[order.key] = now
+            self._running[order.key] = self._clock.awake()
         room.workers.submit(self._work, room, order, now)
 
     def _work(self, room: Room, order: Order, started: float) -> None:
@@ -283,7 +281,7 @@ class Pipeline:
 
     def _wake_rooms(self, room: Room) -> None:
         """Let those claim who wait for room."""
-        recently = time.monotonic() - tempo.WANTS_SECONDS
+        recently = self._clock.awake() - tempo.WANTS_SECONDS
         for each in self.rooms.values():
             if each is room or each.wanted_at > recently:
                 each.wake()
@@ -293,7 +291,7 @@ class Pipeline:
         if self._outcomes.is_guilty(order):
             return self._outcomes.convict(order)
         with self._guard:
-            self._running[order.key] = time.monotonic()
+            self._running[order.key] = self._clock.awake()
         is_called_for = order.state is State.CONFIRMED and self._visits.looking(order.key)
         try:
             after = self._do(room.bench, order, is_called_for=is_called_for)
@@ -339,9 +337,9 @@ class Pipeline:
             return None
         if after is not None and after.state is State.COMPLETED:
             self._outcomes.complete(after)
-            self._visits.done(after, time.monotonic(), age_seconds(after))
+            self._visits.done(after, self._clock.elapsed(), age_seconds(after, self._clock))
         if after is not None and after.state is State.CONFIRMED:
-            self._visits.confirmed(after, time.monotonic())
+            self._visits.confirmed(after, self._clock.elapsed())
             return None
         self._visits.forget(before.key, has_left=self._journal.get(before.key) is None)
         if after is None:
@@ -349,12 +347,12 @@ class Pipeline:
         return after if self._follows_at_once(after) else None
 
     def _at_work(self, order: Order) -> None:
-        self._visits.at_work(order.key, time.monotonic(), age_seconds(order))
+        self._visits.at_work(order.key, self._clock.elapsed(), age_seconds(order, self._clock))
         self._outcomes.at_work(order)
 
     def _follows_at_once(self, order: Order) -> bool:
         return order.state in STEPS and (
-            order.state not in ASKS_SERVICE or self.gate.lets_pass(order.state, time.monotonic())
+            order.state not in ASKS_SERVICE or self.gate.lets_pass(order.state, self._clock.elapsed())
         )
 
     def _note_success(self, before: Order, after: Order | None) -> None:
@@ -367,17 +365,17 @@ class Pipeline:
             self._outcomes.succeed(state)
 
     def _visit_later(self, key: str, seconds: float) -> None:
-        self._visits.later(key, time.monotonic(), seconds)
+        self._visits.later(key, self._clock.elapsed(), seconds)
 
 
 _LAST = list(STEPS)[::-1]
 
 
-def _urgency(order: Order, *, in_doubt: bool) -> tuple[int, bool, bool, datetime]:
+def _urgency(order: Order, *, in_doubt: bool) -> tuple[int, bool, bool]:
     """Sort what brings a paid picture home before what begins a new one; in doubt, what tells most first."""
     place = _LAST.index(order.state) if order.state in STEPS else len(_LAST)
-    tells_less = in_doubt and order.failed_since is not None
-    return place, tells_less, in_doubt and len(order.files) > 1, min(order.times.values(), default=utc_now())
+    tells_less = in_doubt and order.doubted_seconds is not None
+    return place, tells_less, in_doubt and len(order.files) > 1
 
 
 def _named(order: Order) -> Iterator[Quarantined]:

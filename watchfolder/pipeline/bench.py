@@ -1,7 +1,6 @@
 """What the steps of one inbox work with."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,20 +33,21 @@ class Bench:
     abroad: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
-    links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (monotonic expiry, links)
-    looked_at: dict[str, float] = field(default_factory=dict)  # key → monotonic
+    links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (expiry, links)
+    looked_at: dict[str, float] = field(default_factory=dict)  # key → when; instants are seconds since the boot
     failed: dict[str, list[int]] = field(default_factory=dict)  # key → files whose transfer failed, longest ago first
     unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
 
     def look(self, order: Order) -> Look:
         """Look at the order at the service. Raises NotYet when that was done a moment ago, whatever for."""
-        wait = self.looked_at.get(order.key, float("-inf")) + tempo.LEAST_BETWEEN_LOOKS_SECONDS - time.monotonic()
+        elapsed = self.journal.clock.elapsed
+        wait = self.looked_at.get(order.key, float("-inf")) + tempo.LEAST_BETWEEN_LOOKS_SECONDS - elapsed()
         if wait > 0:
             raise NotYet("the order was looked at a moment ago", retry_after_seconds=wait)
         try:
             return self.service.look(id_of(order))
         finally:
-            self.looked_at[order.key] = time.monotonic()
+            self.looked_at[order.key] = elapsed()
 
     def accept(self, order: Order, good: Mapping[int, Received]) -> Order:
         """Journal results. An entry that could not be made safe may be on the disk all the same: they are kept."""

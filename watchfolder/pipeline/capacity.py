@@ -2,15 +2,13 @@
 
 import contextlib
 import threading
-import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from watchfolder.errors import Blocked, WatchfolderError
 from watchfolder.events import event
-from watchfolder.journal import Journal, utc_now
+from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.doubt import Doubt
@@ -60,7 +58,7 @@ class Capacity:
 
     def orders(self, inbox: str) -> int:
         """Return how many more orders of the inbox may be claimed now."""
-        now = time.monotonic()
+        now = self._journal.clock.awake()
         self.rooms[inbox].wanted_at = now
         if self._stop.is_set():
             return 0
@@ -118,7 +116,7 @@ class Capacity:
 
     def _is_asking(self, room: Room) -> bool:
         with self._guard:
-            now = time.monotonic()
+            now = self._journal.clock.awake()
             if self._asked_at < now - tempo.ASK_READS_AGAIN_SECONDS:
                 self._asked_at = now
                 self._asking = room.workers.submit(_ask_reads, room)
@@ -131,7 +129,9 @@ class Capacity:
         after an hour, the second oldest after two, the third after four …, so that little is bought while none ends.
         """
         holding = [order for order in self._journal.orders() if self._holds_slot(order)]
-        oldest = sorted((age_seconds(order), order.key) for order in holding if order.state is State.CONFIRMED)[::-1]
+        oldest = sorted(
+            (age_seconds(order, self._journal.clock), order.key) for order in holding if order.state is State.CONFIRMED
+        )[::-1]
         waits = (tempo.OVERDUE_SECONDS * float(2 ** min(place, 10)) for place in range(len(oldest)))
         room = {key for (age, key), wait in zip(oldest, waits, strict=True) if age >= wait}
         return [order for order in holding if order.key not in room]
@@ -144,24 +144,24 @@ class Capacity:
         if order.key in self._running:
             return True
         room = self.rooms.get(order.inbox)
-        return room is not None and room.intake.is_open and order.is_due(utc_now())
+        return room is not None and room.intake.is_open and order.is_due(self._journal.clock.elapsed())
 
     def _may_ask_with_another(self) -> bool:
         """May a new order find out how the service is, because none is there that could, or they alone may be at fault?
 
         An hour after the newest of one, two after that of two, four after that of three …: an outage stays cheap.
         """
-        live = [min(order.times.values()) for order in self._journal.orders() if self._is_live(order)]
+        live = [order.begun for order in self._journal.orders() if self._is_live(order)]
         if not live or self._gate.fault is not None:
             return not live
         waits = tempo.LONGEST_BACKOFF_SECONDS * float(2 ** min(len(live) - 1, 10))
-        return utc_now() - max(live) >= timedelta(seconds=waits)
+        return min(self._journal.clock.since(begun) for begun in live if begun is not None) >= waits
 
     def _is_live(self, order: Order) -> bool:
         return order.state in ASKS_SERVICE and self.is_within_reach(order.inbox)
 
     def _has_fresh_order(self) -> bool:
-        return any(self._is_live(order) and not order.failed_since for order in self._journal.orders())
+        return any(self._is_live(order) and order.doubted_seconds is None for order in self._journal.orders())
 
 
 def _is_soon_created(order: Order) -> bool:

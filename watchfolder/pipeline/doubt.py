@@ -14,7 +14,7 @@ _REMEMBERED = 1000
 class Doubt:
     """While in doubt no order is created, but for one of a lone file every `probe_seconds`; a success ends it.
 
-    Instants are monotonic seconds.
+    Instants are seconds since the boot.
     """
 
     probe_seconds: float

@@ -11,7 +11,7 @@ _AN_OUTAGE = 3  # failures in a row, of any orders, without a success between; a
 
 @dataclass
 class Gate:
-    """Closed while the key or the credits are refused; narrow during an outage. Instants are monotonic seconds.
+    """Closed while the key or the credits are refused; narrow during an outage. Instants are seconds since the boot.
 
     A closed gate lets one call through every `probe_seconds`: the next due one, under its own key.
     """

@@ -1,10 +1,10 @@
 """One call to the order list in place of a look at each order, where that is cheaper."""
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from watchfolder.api import Service, Status
+from watchfolder.clock import Clock
 from watchfolder.errors import SlowDown, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Order, State
@@ -15,8 +15,9 @@ from watchfolder.pipeline.visits import Visits, age_seconds
 class ListLook:
     """`worth_it` is asked by the pipeline's one thread, `look` is a worker's."""
 
-    def __init__(self, visits: Visits, at_work: Callable[[Order], None]) -> None:
+    def __init__(self, visits: Visits, at_work: Callable[[Order], None], clock: Clock) -> None:
         self._visits = visits
+        self._clock = clock
         self._at_work = at_work
         self._not_before = float("-inf")
 
@@ -36,12 +37,12 @@ class ListLook:
             self._later(orders)
             return
         except WatchfolderError as error:  # each is looked at by itself, which tells more
-            self._not_before = time.monotonic() + tempo.NO_LIST_SECONDS
+            self._not_before = self._clock.elapsed() + tempo.NO_LIST_SECONDS
             event("service.no_list", orders=len(orders), reason=error.reason, code=error.code)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
             self._not_before = float("inf")
             event("service.list_broke", logging.ERROR, trace=True)
-        now = time.monotonic()
+        now = self._clock.elapsed()
         for order in orders:
             if statuses.get(order.order_id or "") is Status.IN_PROGRESS:
                 self._at_work(order)
@@ -49,6 +50,6 @@ class ListLook:
                 self._visits.look_alone(order.key, now)
 
     def _later(self, orders: Sequence[Order]) -> None:
-        now = time.monotonic()
+        now = self._clock.elapsed()
         for order in orders:
-            self._visits.at_work(order.key, now, age_seconds(order))
+            self._visits.at_work(order.key, now, age_seconds(order, self._clock))

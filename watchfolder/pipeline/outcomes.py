@@ -4,9 +4,7 @@ import contextlib
 import logging
 import random
 import threading
-import time
 from dataclasses import dataclass
-from datetime import timedelta
 
 from watchfolder.disk import NotAFolder, NotRegular
 from watchfolder.errors import (
@@ -23,7 +21,7 @@ from watchfolder.errors import (
     WatchfolderError,
 )
 from watchfolder.events import event
-from watchfolder.journal import Journal, utc_now
+from watchfolder.journal import Journal
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
@@ -61,17 +59,18 @@ class Outcomes:
     ) -> None:
         self._give_up_after_hours = give_up_after_hours
         self._journal = journal
+        self._clock = journal.clock
         self._gate = gate
         self._doubt = doubt
         self._stop = stop
         self._guard = threading.Lock()
-        self._succeeded_at = float("-inf")
+        self._succeeded_at = float("-inf")  # by the clock of the time awake
 
     def succeed(self, state: State) -> None:
         """Take in that the service did the step of `state`."""
         with self._guard:
-            self._succeeded_at = time.monotonic()
-            if self._gate.succeed(state, self._succeeded_at):
+            self._succeeded_at = self._clock.awake()
+            if self._gate.succeed(state, self._clock.elapsed()):
                 event("service.unblocked")
 
     def complete(self, order: Order) -> None:
@@ -85,7 +84,7 @@ class Outcomes:
         current = self._journal.get(order.key)  # the list was asked for what may have moved since
         if current is None or current.state is not State.CONFIRMED or current.trouble == _OVERDUE:
             return
-        if age_seconds(current) < tempo.OVERDUE_SECONDS:
+        if age_seconds(current, self._clock) < tempo.OVERDUE_SECONDS:
             return
         with contextlib.suppress(FolderFault):  # then it is said at the next look
             self._journal.note(current, trouble=_OVERDUE)
@@ -111,7 +110,7 @@ class Outcomes:
                 return None
             case SlowDown():
                 if isinstance(error, NotYet):
-                    self._gate.spare_probe(order.state, time.monotonic())
+                    self._gate.spare_probe(order.state, self._clock.elapsed())
                 return Wait(error.retry_after_seconds or tempo.FIRST_LOOK_SECONDS)
             case Blocked():
                 self._block(order, error)
@@ -127,8 +126,8 @@ class Outcomes:
 
     def _obstructed(self, order: Order, error: FolderFault) -> None:
         """Let one order wait, for as long as its file or sub-folder is in the way; that time counts against nobody."""
-        until = utc_now() + _backoff(order)
-        self._journal.note(order, failures=order.failures + 1, failed_at=None, not_before=until, trouble=error.reason)
+        facts = {"failures": order.failures + 1, "failed_at": None}
+        self._journal.defer(order, _backoff(order), **facts, trouble=error.reason)
         if order.trouble != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
 
@@ -137,7 +136,7 @@ class Outcomes:
             self._put_aside(order, error)
             return
         with self._guard:
-            is_news = self._gate.close(error, order.state, time.monotonic())
+            is_news = self._gate.close(error, order.state, self._clock.elapsed())
         if is_news:
             scope = "nothing is sent" if error.scope is Scope.EVERYTHING else "nothing new is begun"
             event("service.blocked", logging.ERROR, reason=error.reason, code=error.code, effect=scope)
@@ -146,8 +145,7 @@ class Outcomes:
         """Let one order wait for its own account's key, for as long as that takes; the others go on."""
         if order.trouble != error.reason:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
-        until = utc_now() + timedelta(seconds=self._gate.probe_seconds)
-        self._journal.note(order, not_before=until, trouble=error.reason)
+        self._journal.defer(order, self._gate.probe_seconds, trouble=error.reason)
         self.succeed(State.CONFIRMED)  # the key itself is accepted, as in a look
 
     def _redo(self, bench: Bench, order: Order, error: Redo) -> Follows:
@@ -163,13 +161,12 @@ class Outcomes:
 
     def _forgotten(self, order: Order, error: Forgotten) -> Order | None:
         """Believe that an order is gone only when it was said twice, ten minutes apart."""
-        now = utc_now()
+        since = order.missing_since or self._clock.moment()
+        left = tempo.FORGOTTEN_AGAIN_SECONDS - self._clock.since(since)
         if order.missing_since is None:
-            until = now + timedelta(seconds=tempo.FORGOTTEN_AGAIN_SECONDS)
             event("order.missing", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
-            self._journal.note(order, missing_since=now, not_before=until, trouble=error.reason)
-            return None
-        if (now - order.missing_since).total_seconds() < tempo.FORGOTTEN_AGAIN_SECONDS:
+        if left > 0:
+            self._journal.defer(order, left, missing_since=since, trouble=error.reason)
             return None
         if order.was_confirmed:
             reason = f"It was paid for, but the service no longer has it (order {order.order_id})."
@@ -184,7 +181,7 @@ class Outcomes:
         if is_of_the_storage or not _may_begin_anew(order, error):
             return self._quarantine(order, error)
         with self._guard:
-            is_news = self._doubt.fail(order, error.code, time.monotonic())
+            is_news = self._doubt.fail(order, error.code, self._clock.elapsed())
             doubted = self._doubt.fault
         if is_news and doubted is not None:
             event("service.fails_all", logging.ERROR, reason=doubted.reason, said=error.reason)
@@ -200,11 +197,12 @@ class Outcomes:
 
     def _put_off(self, order: Order, error: Reject) -> Order:
         """Keep the order, under a new key, until the service shows that it can succeed at all."""
-        now = utc_now()
-        since = order.failed_since or now
-        if now - since > timedelta(hours=self._give_up_after_hours):
+        lost = 0.0
+        if order.doubted_seconds is not None and order.begun is not None:  # under this key it has done nothing else
+            lost = order.doubted_seconds + self._clock.awake_since(order.begun)
+        if lost > self._give_up_after_hours * 3600:
             return self._quarantine(order, error)
-        again = rekeyed(order).having(failed_since=since)
+        again = rekeyed(order).having(doubted_seconds=lost)
         return self._journal.advance(order, State.SUPERSEDING, children=(again,))
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
@@ -222,19 +220,16 @@ class Outcomes:
             answered = self._succeeded_at
         if is_own and bench.service.answered_at is not None:  # perhaps with nothing but what does not fit
             answered = max(answered, bench.service.answered_at)
-        now = utc_now()
-        lost = 0.0
-        if order.failed_at is not None and answered > time.monotonic() - (now - order.failed_at).total_seconds():
-            lost = (now - order.failed_at).total_seconds()
-        failing = order.failing_seconds + lost
+        lost = self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
+        failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
         if failing > self._give_up_after_hours * 3600 and order.state in ASKS_SERVICE:
             hours = f"{self._give_up_after_hours:g}"
             return self._quarantine(
                 order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)
             )
-        until = now + _backoff(order)
-        facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now, "not_before": until}
-        self._journal.note(order, **facts, trouble=error.reason)
+        wait, now = _backoff(order), self._clock.moment()
+        facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now}
+        self._journal.defer(order, wait, **facts, trouble=error.reason)
         event(
             "order.deferred",
             logging.WARNING,
@@ -243,7 +238,7 @@ class Outcomes:
             state=order.state,
             reason=error.reason,
             code=error.code,
-            until=until.isoformat(timespec="seconds"),
+            until=now.after(wait).at.isoformat(timespec="seconds"),
         )
         return None
 
@@ -265,9 +260,9 @@ def is_of_the_inbox(bench: Bench, order: Order, fault: FolderFault) -> bool:
     return False
 
 
-def _backoff(order: Order) -> timedelta:
-    wait = min(tempo.LONGEST_BACKOFF_SECONDS, tempo.FIRST_BACKOFF_SECONDS * 2 ** min(order.failures, 10))
-    return timedelta(seconds=wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
+def _backoff(order: Order) -> float:
+    wait = min(tempo.LONGEST_BACKOFF_SECONDS, tempo.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10))
+    return wait * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
 
 
 def _has_failed(error: Reject) -> bool:

@@ -29,7 +29,7 @@ class Room:
     intake: Door
     wake: Callable[[], None]  # its thread
     most_steps: int  # side by side
-    wanted_at: float = float("-inf")  # monotonic seconds: when it last asked whether it may claim
+    wanted_at: float = float("-inf")  # when it last asked whether it may claim, by the clock of the time awake
     is_silent: bool = False  # a folder does not answer, so its steps may hang for ever
     workers: ThreadPoolExecutor = field(init=False)
 

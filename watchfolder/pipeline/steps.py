@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 
 from watchfolder import disk
 from watchfolder.api import Ended, Look, Slot, Status
@@ -25,7 +24,7 @@ from watchfolder.publish import Received, is_unchanged
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
 _LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
-_STALE_CREATE = timedelta(hours=1)
+_STALE_CREATE_SECONDS = 3600.0
 _S = State
 
 
@@ -41,7 +40,7 @@ def create(bench: Bench, order: Order) -> Order:
     bench.folders.require_room(bench.inbox, order.size)
     if order.order_id is not None:  # resumed from quarantine
         return _adopt(bench, order, order.order_id)
-    if order.was_rebuilt or datetime.now(UTC) - order.times[_S.CLAIMED] > _STALE_CREATE:
+    if order.was_rebuilt or _is_stale(bench, order):
         found = bench.service.find(order.name)
         if found is not None:
             return _adopt(bench, order, found.order_id)
@@ -58,6 +57,12 @@ def create(bench: Bench, order: Order) -> Order:
         return relocate(bench, order)
     remember_urls(bench, order, created.slots)
     return order
+
+
+def _is_stale(bench: Bench, order: Order) -> bool:
+    """Is it perhaps longer ago that it was claimed than a service need remember a key?"""
+    clock, claimed = bench.journal.clock, order.times[_S.CLAIMED]
+    return claimed.boot != clock.boot or clock.since(claimed) > _STALE_CREATE_SECONDS
 
 
 def upload(bench: Bench, order: Order) -> Order:

@@ -23,7 +23,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         strength=order.strength,
         body=create_body(key, [file.sent_name for file in files], order.strength),
         files=tuple(file.having(file_id=None, is_uploaded=False) for file in files),
-        failed_since=order.failed_since,
+        doubted_seconds=order.doubted_seconds,
         source=order.key,
     )
 

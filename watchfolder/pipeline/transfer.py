@@ -28,7 +28,7 @@ def remember_urls(bench: Bench, order: Order, slots: tuple[Slot, ...]) -> None:
 def ask_links(bench: Bench, order: Order) -> Links:
     """Ask where the results lie, and remember it for as long as that is true."""
     links = bench.service.links(id_of(order))
-    bench.links[order.key] = (time.monotonic() + links.expires_in_seconds, links)
+    bench.links[order.key] = (bench.journal.clock.elapsed() + links.expires_in_seconds, links)
     return links
 
 
@@ -165,7 +165,7 @@ class Fetching:
         """Return the link of one file's result, matched by the input's id, never by name."""
         bench, order = self._bench, self._order
         expiry, _ = bench.links.get(order.key, (0.0, None))
-        if time.monotonic() >= expiry:
+        if bench.journal.clock.elapsed() >= expiry:
             self._renew()
         _, links = bench.links[order.key]
         if len(order.files) == 1 and len(links.files) == 1:

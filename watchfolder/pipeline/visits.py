@@ -1,6 +1,6 @@
 """When an order is looked at next, learned from how long the service took before. In memory only.
 
-After a restart every order is looked at once. Instants are monotonic seconds.
+After a restart every order is looked at once. Instants are seconds since the boot.
 
 Where the service pushes, its word makes a look due. Once a few pushes in a row have come before their looks, or with
 them, the looks that nobody called for move back behind the time when a push should have come. One that then finds an
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from watchfolder.journal import utc_now
+from watchfolder.clock import Clock
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pushes import Fate
@@ -178,7 +178,7 @@ class Visits:
         return self._usual[max(known)] if known else tempo.FIRST_LOOK_SECONDS
 
 
-def age_seconds(order: Order) -> float:
-    """Return for how long the service has had the order."""
+def age_seconds(order: Order, clock: Clock) -> float:
+    """Return for how long the service has had the order, at least."""
     since = order.times.get(State.CONFIRMED)
-    return max(0.0, (utc_now() - since).total_seconds()) if since else 0.0
+    return clock.since(since) if since else 0.0

@@ -65,7 +65,7 @@ def mark_of(why: Place) -> Mark | None:
 
 def _text(picture: Place, order: Order, inbox_path: str) -> str:
     why = order.why
-    when = order.times[State.QUARANTINING].astimezone()
+    when = order.times[State.QUARANTINING].at.astimezone()
     lines = [
         f"{printable(picture.base)} could not be protected.",
         "",
