@@ -21,6 +21,7 @@ class InboxSnapshot(Part):
     watch_reason: str = ""
     waiting: int = 0
     staying: int = 0
+    raw: int = 0  # of those that stay: camera RAW files, left beside the pictures
     oldest_waiting_since: AwareDatetime | None = None
     remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
 

@@ -30,7 +30,7 @@ KEYS = {
     },
     "service": {"state", "reason", "code", "since"},
     "inbox": {
-        *("path", "state", "fault", "fault_code", "held", "watch", "waiting", "staying", "oldest_waiting_since"),
+        *("path", "state", "fault", "fault_code", "held", "watch", "waiting", "staying", "raw", "oldest_waiting_since"),
         *("in_progress", "deferred", "next_try", "deferred_reason", "delivered_today", "delivered_today_bytes"),
         *("quarantined", "remarks"),
     },

@@ -20,7 +20,7 @@ __all__ = ["sandbox", "studio"]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 SITUATION = re.compile(r"^## (\d+)\. (.*?)$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 BOX = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RAW_PICTURE = b"II*\0\x10\0\0\0CR\x02\0" + bytes(4000)
+PHOTOSHOP = b"8BPS\0\1" + bytes(4000)
 
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def test_1_a_file_stays_in_the_inbox(studio: Studio) -> None:
 
 
 def test_2_a_picture_is_in_quarantine(studio: Studio) -> None:
-    studio.drop("IMG_0001.cr2", RAW_PICTURE)
+    studio.drop("poster.psd", PHOTOSHOP)
     with studio.daemon():
         wait_for(studio, 2)
 

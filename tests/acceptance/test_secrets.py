@@ -211,8 +211,8 @@ class Journeys:
 
     def quarantine_and_retry(self) -> None:
         self.drop("bad_fail.jpg")
-        self.studio.drop("raw.cr2", b"II*\0\x10\0\0\0CR\2\0" + bytes(100))
-        self.await_end_of("bad_fail.jpg", "raw.cr2")
+        self.studio.drop("poster.psd", b"8BPS" + bytes(100))
+        self.await_end_of("bad_fail.jpg", "poster.psd")
         self.say("explain", str(self.studio.folder("quarantine") / "bad_fail.jpg"))
         self.say("retry", "bad_fail.jpg")
         self.await_end_of("bad_fail.jpg")

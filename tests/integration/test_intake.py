@@ -33,6 +33,7 @@ from watchfolder.pipeline import tempo
 from watchfolder.sandbox.pictures import sample
 
 NOBODY = 65534
+RAW_PICTURE = b"II*\0\x10\0\0\0CR\x02\0" + bytes(5000)
 Build = Callable[..., Shop]
 
 
@@ -564,14 +565,14 @@ def test_a_picture_that_is_swapped_for_a_link_is_not_followed(build: Build, tmp_
     ("name", "content", "word"),
     [
         ("a.jpg", b"%PDF-1.7\n" + bytes(5000), "Save the picture again"),
-        ("a.cr2", b"II*\0\x10\0\0\0CR\x02\0" + bytes(5000), ""),
+        ("a.cr2", RAW_PICTURE, "RAW converter"),
         ("a.heic", b"\0\0\0\x18ftypheic" + bytes(5000), ""),
     ],
 )
 def test_what_cannot_be_protected_goes_to_quarantine_with_advice(
     build: Build, name: str, content: bytes, word: str
 ) -> None:
-    shop = build()
+    shop = build(raw="quarantine")
     shop.drop(name, content)
     shop.look(0.0)
     shop.look(5.0)
@@ -591,8 +592,22 @@ def test_what_is_none_of_our_business_stays_and_is_explained(build: Build, name:
     shop.look(0.0)
     shop.look(5.0)
     assert names(shop) == []
-    assert shop.intake.counts() == {"stay": 1, "wait": 0}
+    assert shop.intake.counts() == {"stay": 1, "wait": 0, "raw": 0}
     assert decision(shop, name).reason.startswith("it is no picture")
+
+
+def test_camera_raw_stays_beside_its_pictures_and_is_counted(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    shop = build()
+    shop.drop("card/a.cr2", RAW_PICTURE)
+    shop.look(0.0)
+    shop.look(5.0)
+    shop.drop("card/a.jpg")
+    shop.look(10.0)
+    shop.look(15.0)
+    assert names(shop) == ["card/a.jpg"]
+    assert shop.intake.counts() == {"stay": 1, "wait": 0, "raw": 1}
+    assert decision(shop, "card/a.cr2").reason == "it is a camera RAW picture (CR2), which stays here (raw: leave)"
+    assert told(caplog, "file.stays") == []
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(build: Build) -> None:

@@ -260,6 +260,7 @@ class Inbox(Section):
     work: AbsolutePath = ""  # left out: a hidden folder in the inbox
     ignore: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
     duplicates: Literal["again", "reuse", "quarantine"] = "reuse"
+    raw: Literal["leave", "quarantine"] = "leave"
     delivered_time: Literal["original", "now"] = "original"
     empty_folder_seconds: float = Field(default=86_400.0, ge=0, le=366 * 86_400)
     budget: Budget | None = None

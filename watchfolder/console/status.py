@@ -76,6 +76,7 @@ class InboxStatus:
     watch: str = ""
     waiting: int | None = None
     staying: int | None = None  # no pictures, or out of reach
+    raw: int | None = None  # of those that stay: camera RAW files
     oldest_waiting_since: datetime | None = None
     in_progress: int = 0
     deferred: int = 0
@@ -225,6 +226,7 @@ def _inbox(
                 "watch",
                 "waiting",
                 "staying",
+                "raw",
                 "oldest_waiting_since",
                 "remarks",
             )

@@ -61,8 +61,10 @@ def _about(name: str, inbox: InboxStatus) -> Iterator[RenderableType]:
     lines = [inbox.fault] if inbox.fault else []
     if inbox.held:
         lines.append(f"held: {inbox.held}")
-    if inbox.staying:
-        lines.append(f"{files(inbox.staying)} left alone (no pictures, or out of reach): watchfolder explain PATH")
+    if inbox.raw:
+        lines.append(f"camera RAW: {files(inbox.raw)} left beside the pictures (raw: leave)")
+    if others := (inbox.staying or 0) - (inbox.raw or 0):
+        lines.append(f"{files(others)} left alone (no pictures, or out of reach): watchfolder explain PATH")
     lines += [f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10]]
     yield from _section(f"{name}:", lines)
 

@@ -310,6 +310,7 @@ class House:
             watch_reason=keeper.watcher.reason,
             waiting=counts.get("wait", 0),
             staying=counts.get("stay", 0),
+            raw=counts["raw"],
             oldest_waiting_since=self._date(oldest, self._clock.awake) if oldest is not None else None,
             remarks={printable(name): reason for name, reason in intake.remarks().items()},
         )

@@ -53,6 +53,7 @@ class Foreign:
     label: str
     is_picture: bool
     advice: str
+    is_raw: bool = False  # what a camera's sensor saw, before anybody has developed it
 
 
 def _picture(label: str, advice: str = "Save it as JPEG, PNG or TIFF, and drop that file instead.") -> Foreign:
@@ -65,7 +66,7 @@ def _other(label: str) -> Foreign:
 
 def _raw(kind: str) -> Foreign:
     advice = "Export it as JPEG or TIFF from your RAW converter, and drop that file instead."
-    return _picture(f"a camera RAW picture ({kind})", advice)
+    return Foreign(f"a camera RAW picture ({kind})", is_picture=True, advice=advice, is_raw=True)
 
 
 _HEIC = _picture(

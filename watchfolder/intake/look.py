@@ -40,6 +40,7 @@ class Decision:
     format: Format | None = None
     why: Why | None = None
     is_warning: bool = False
+    is_raw: bool = False  # a camera RAW file, left beside the pictures as configured
     is_passing: bool = False  # it will end by itself within the settle time: `run --once` waits for it
 
 
@@ -179,7 +180,6 @@ def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
     verdict = sighting.verdict
     assert verdict is not None  # noqa: S101 - the caller has just read it
     late = sighting.since + inbox.incomplete_seconds
-    foreign = verdict.foreign
     match verdict.kind:
         case Kind.WHOLE:
             return Decision(Answer.TAKE, "it is a whole picture and nobody works on it", format=verdict.format)
@@ -196,6 +196,15 @@ def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
                 "Open it to see whether it is damaged, then copy it into the inbox again.",
                 "TRUNCATED",
             )
+        case _:
+            return _judge_foreign(inbox, verdict)
+
+
+def _judge_foreign(inbox: Inbox, verdict: images.Verdict) -> Decision:
+    foreign = verdict.foreign
+    match verdict.kind:
+        case Kind.FOREIGN_PICTURE if foreign is not None and foreign.is_raw and inbox.raw == "leave":
+            return Decision(Answer.STAY, f"it is {foreign.label}, which stays here (raw: leave)", is_raw=True)
         case Kind.FOREIGN_PICTURE if foreign is not None:
             return _refuse(f"This is {foreign.label}, which cannot be protected directly.", foreign.advice, "FORMAT")
         case Kind.NOT_A_PICTURE_BUT_NAMED_SO if foreign is not None:

@@ -14,10 +14,10 @@ Sightings = Mapping[str, Sighting]
 
 
 def counts(sightings: Sightings, decisions: Decisions) -> dict[str, int]:
-    """Return how many files there are by answer; those not decided yet are waiting."""
+    """Return how many files there are by answer; those not decided yet wait; `raw` of those that stay are RAW."""
     found = Counter(str(decision.answer) for decision in decisions.values())
     found[str(Answer.WAIT)] += max(0, len(sightings) - len(decisions))
-    return dict(found)
+    return dict(found) | {"raw": sum(decision.is_raw for decision in decisions.values())}
 
 
 def remarks(decisions: Decisions) -> dict[str, str]:
