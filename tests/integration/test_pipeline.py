@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from watchfolder.config import Config
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.order import Order, State
 from watchfolder.pipeline.successors import rekeyed
+from watchfolder.publish import Publisher, Received
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -731,6 +732,33 @@ def test_a_fault_of_a_folder_defers_no_order_and_quarantines_nothing(begin: Open
     shop.pass_time(30)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")
+
+
+def test_what_another_program_cleans_away_is_fetched_again(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin({"look_seconds": 0}, max_files_per_order=5)
+    originals = {f"{number}.jpg": sample("jpeg", width=48, height=36, seed=number) for number in range(20)}
+    accept, cleaning, left = Publisher.accept, threading.Lock(), list(range(12))
+
+    def and_then_it_cleans(publisher: Publisher, order: Order, received: Mapping[int, Received]) -> Order:
+        order = accept(publisher, order, received)
+        with cleaning:
+            for part in sorted(shop.folder("outbox").glob(".watchfolder/*.tmp"))[: len(left[:1])]:
+                part.unlink(missing_ok=True)
+                left.pop()
+        return order
+
+    monkeypatch.setattr(Publisher, "accept", and_then_it_cleans)
+    for name, content in originals.items():
+        shop.drop(name, content)
+
+    def are_home() -> bool:
+        shop.pass_time(5.0)
+        return shop.is_done()
+
+    shop.work(are_home, seconds=60)
+    assert left == []
+    assert shop.files("outbox") == shop.files("originals") == sorted(originals)
+    assert service.paid == len(originals)
 
 
 def closing_a_sub_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], None]:

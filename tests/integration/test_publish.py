@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from file_systems import tmpfs
@@ -15,7 +16,7 @@ from file_systems import tmpfs
 from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import moves
-from watchfolder.errors import FolderFault, Retry
+from watchfolder.errors import FolderFault, OwnTrouble, Retry
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, State, Why
@@ -104,11 +105,10 @@ class Studio:
                     self._leave(order)
 
     def deliver(self, order: Order, picture: bytes = PROTECTED) -> Order:
-        for index in range(len(order.files)):
-            if order.files[index].part is None:
-                order = self.received(order, pouring(picture), index)
-        order = self.publisher.deliver(order, [i for i, file in enumerate(order.files) if not file.is_delivered])
-        return self.publisher.place_originals(order, [i for i, file in enumerate(order.files) if not file.is_placed])
+        order = self.publisher.bring_home(order, [i for i, file in enumerate(order.files) if file.part is not None])
+        for index in [i for i, file in enumerate(order.files) if file.part is None]:
+            order = self.received(order, pouring(picture), index)
+        return self.publisher.bring_home(order, range(len(order.files)))
 
     def received(self, order: Order, fetch: Fetch, index: int = 0) -> Order:
         return self.publisher.accept(order, {index: self.publisher.receive(order.files[index], fetch)})
@@ -436,12 +436,45 @@ def test_a_picture_is_seen_in_the_outbox_only_when_it_is_whole(studio: Studio) -
 
 def test_what_a_person_has_taken_out_is_not_delivered_again(studio: Studio) -> None:
     order = studio.received(studio.completed("a.jpg"), pouring(PROTECTED))
-    studio.publisher.deliver(order, [0])
+    studio.journal.note(studio.publisher.deliver(order, [0]))
     (studio.top / "outbox/a.jpg").unlink()
-    studio.live_again()  # the delivery itself had not been journalled yet
+    studio.live_again()
     studio.finish(PICTURES["png"])
     assert studio.files("outbox") == {}
     assert studio.files("originals") == {"a.jpg": ORIGINAL}
+
+
+def test_what_was_linked_before_a_death_is_delivered(studio: Studio) -> None:
+    order = studio.received(studio.completed("a.jpg"), pouring(PROTECTED))
+    studio.publisher.deliver(order, [0])
+    studio.live_again()
+    (order,) = studio.journal.orders()
+    assert studio.publisher.deliver(order, [0]).files[0].is_delivered
+    assert studio.files("outbox") == {"a.jpg": PROTECTED}
+
+
+@pytest.mark.parametrize("stands_there", [None, b"somebody's own"])
+def test_a_hidden_part_that_is_gone_is_no_delivery(studio: Studio, stands_there: bytes | None) -> None:
+    order = studio.received(studio.completed("a.jpg", "b.jpg"), pouring(PROTECTED))
+    (studio.top / "outbox" / str(order.files[0].part)).unlink()
+    if stands_there is not None:
+        (studio.top / "outbox/a.jpg").write_bytes(stands_there)
+    after = studio.publisher.bring_home(order, [0])
+    assert (after.files[0].is_delivered, after.files[0].part, after.files[0].is_placed) == (False, None, False)
+    studio.finish()
+    arrived = "a.jpg" if stands_there is None else "a (2).jpg"
+    assert studio.files("outbox")[arrived] == PROTECTED
+    assert set(studio.files("originals")) == {"a.jpg", "b.jpg"}
+
+
+def test_a_download_whose_hidden_file_is_removed_is_an_order_s_own_trouble(studio: Studio) -> None:
+    def while_another_program_cleans(sink: Callable[[bytes], object]) -> int:
+        for part in (studio.top / "outbox" / disk.HIDDEN).iterdir():
+            part.unlink()
+        return pouring(PROTECTED)(sink)
+
+    with pytest.raises(OwnTrouble, match="another program removes our hidden files"):
+        studio.received(studio.completed("a.jpg"), while_another_program_cleans)
 
 
 def test_every_file_of_an_order_of_many_finds_its_place(studio: Studio) -> None:
@@ -550,6 +583,41 @@ def test_a_picture_that_vanished_needs_no_quarantine(studio: Studio) -> None:
     studio.finish()
     assert studio.files("quarantine") == {}
     assert studio.has_clean_work()
+
+
+def test_a_reason_that_another_program_removes_costs_no_picture(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio.failed("a.jpg")
+    publish = disk.publish_new
+
+    def cleaned(part: disk.Place, target: disk.Place, *, owner: str) -> None:
+        os.unlink(part.path)
+        publish(part, target, owner=owner)
+
+    with monkeypatch.context() as amid:
+        amid.setattr("watchfolder.disk.durable.publish_new", cleaned)
+        with pytest.raises(FolderFault, match="another program"):
+            studio.finish()
+    assert studio.files("quarantine") == {}
+    studio.finish()
+    assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
+
+
+def test_a_picture_that_vanishes_on_its_way_leaves_no_reason(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = studio.failed("a.jpg")
+    write = reasons.write
+
+    def and_then_it_vanishes(*about: Any) -> None:  # noqa: ANN401 - whatever it takes
+        write(*about)
+        studio.original(order).unlink()
+
+    monkeypatch.setattr(reasons, "write", and_then_it_vanishes)
+    studio.finish()
+    assert studio.files("quarantine") == {}
+    assert "file.quarantined" not in [record.msg for record in caplog.records]
 
 
 # --- reasons go with their pictures

@@ -20,6 +20,7 @@ from watchfolder.disk.places import (
     translated,
     write_all,
 )
+from watchfolder.errors import FolderFault
 
 
 def write_atomically(
@@ -41,6 +42,8 @@ def write_atomically(
             finally:
                 os.close(descriptor)
             os.rename(temporary, place.base, src_dir_fd=folder, dst_dir_fd=folder)
+        except FileNotFoundError as error:
+            raise _removed(place) from error
         except BaseException:
             with contextlib.suppress(OSError):  # the first fault is the one to tell
                 os.unlink(temporary, dir_fd=folder)
@@ -56,9 +59,16 @@ def write_new(place: Place, data: bytes, *, owner: str) -> None:
         with new_file(part) as write:
             write(data)
         publish_new(part, place, owner=owner)
+    except FileNotFoundError as error:
+        raise _removed(place) from error
     except BaseException:
         remove(part, durable=False)
         raise
+
+
+def _removed(place: Place) -> FolderFault:
+    reason = "another program has removed our temporary file"
+    return FolderFault(f"{place.path}: it could not be written, {reason}", code="EAGAIN")
 
 
 @contextlib.contextmanager

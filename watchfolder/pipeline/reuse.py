@@ -18,7 +18,7 @@ from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline.bench import Bench
-from watchfolder.publish import Received, holds, is_unchanged
+from watchfolder.publish import Received, holds, is_unchanged, part_gone
 
 _BLOCK_BYTES = 1 << 20
 
@@ -35,6 +35,8 @@ def reuse(bench: Bench, order: Order) -> Order:
         if order.files[0].part is None:
             return order
     order = bench.publisher.bring_home(order, [0])
+    if not order.files[0].is_delivered:
+        raise part_gone(bench.inbox.outbox)
     return bench.journal.advance(order, State.DELIVERED)
 
 
@@ -102,6 +104,8 @@ def _received(bench: Bench, order: Order, delivery: Delivery, earlier: Place) ->
     received = bench.publisher.receive(order.files[0], _streaming(earlier, delivery))
     try:
         written = disk.sha256_of(received.part)
+    except FileNotFoundError as error:
+        raise part_gone(bench.inbox.outbox) from error
     except BaseException:
         received.discard()
         raise

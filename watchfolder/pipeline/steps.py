@@ -19,7 +19,7 @@ from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.side_by_side import side_by_side
 from watchfolder.pipeline.successors import is_as_claimed, part_from, part_with, rekeyed, release_changed, supersede
 from watchfolder.pipeline.transfer import Fetching, Sending, ask_links, remember_urls
-from watchfolder.publish import Received, is_unchanged
+from watchfolder.publish import Received, is_unchanged, part_gone
 
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
@@ -160,6 +160,8 @@ def deliver(bench: Bench, order: Order) -> Order:
         bench.links.pop(order.key, None)
     if round_.failures:
         raise round_.worst()
+    if not all(file.is_delivered for file in order.files):
+        raise part_gone(bench.inbox.outbox)
     return bench.journal.advance(order, _S.DELIVERED)
 
 

@@ -25,6 +25,7 @@ from watchfolder.publish.results import (
     Received,
     delivered_name,
     holds,
+    part_gone,
     receive,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "free_name",
     "holds",
     "is_unchanged",
+    "part_gone",
     "receive",
 ]
 
@@ -85,9 +87,9 @@ class Publisher:
         part = disk.hidden_part(self.inbox.outbox, self._journal.instance)
         try:
             return receive(file.sha256, part, fetch, file.mtime_ns if self.inbox.delivered_time == "original" else None)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
-            raise
+            raise part_gone(self.inbox.outbox) from error
         except BaseException:
             disk.remove(part, durable=False)
             raise
@@ -107,13 +109,17 @@ class Publisher:
 
     @disk.folders_kept_open()
     def deliver(self, order: Order, indexes: Sequence[int]) -> Order:
-        """Give the accepted pictures their names in the outbox. Raises FolderFault."""
+        """Give the accepted pictures their names in the outbox. Raises FolderFault.
+
+        One whose hidden part is gone, and that does not lie there either, is as if it had never been received.
+        """
         together = disk.Together()
         for index in indexes:
             order = self._name(order, index, together)
         together.sync()
         now = self._journal.clock.now()
-        for index in indexes:  # durable with the originals' destinations, next
+        received = [index for index in indexes if order.files[index].part is not None]
+        for index in received:  # durable with the originals' destinations, next
             order = order.with_file(index, delivered_at=now)
             name, size = order.files[index].delivery, order.files[index].delivered_size
             event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=size)
@@ -139,7 +145,8 @@ class Publisher:
     def bring_home(self, order: Order, indexes: Sequence[int]) -> Order:
         """Deliver what was received, then put the originals where they belong. Raises FolderFault."""
         order = self.deliver(order, [index for index in indexes if not order.files[index].is_delivered])
-        unplaced = [index for index in indexes if not order.files[index].is_placed]
+        files = enumerate(order.files)
+        unplaced = [index for index, file in files if index in indexes and file.is_delivered and not file.is_placed]
         return self.place_originals(order, unplaced) if unplaced else order
 
     def set_aside(self, order: Order) -> Order:
@@ -224,8 +231,10 @@ class Publisher:
                 continue
             except FileNotFoundError:
                 self._vanished(order, index)
-            why = order.why.reason if order.why else ""
-            event("file.quarantined", order=order.key, inbox=order.inbox, file=target.name, reason=why)
+                reasons.remove(target, order)
+            else:
+                why = order.why.reason if order.why else ""
+                event("file.quarantined", order=order.key, inbox=order.inbox, file=target.name, reason=why)
             return order.with_file(index, is_placed=True)
 
     def _name(self, order: Order, index: int, together: disk.Together) -> Order:
@@ -237,14 +246,21 @@ class Publisher:
             part, target = Place(self.inbox.outbox, file.part), Place(self.inbox.outbox, file.delivery)
             try:
                 disk.publish_new(part, target, owner=self._journal.instance, together=together)
-            except FileNotFoundError:  # linked before a crash; a person may even have taken it out since
+            except FileNotFoundError:  # linked before a crash, or removed by another program
                 self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
+                if not holds(target, file.delivered_size, file.delivered_sha256):
+                    return self._unreceived(order, index)
             except _OBSTACLES as obstacle:
                 if isinstance(obstacle, UnfitName) or not holds(target, file.delivered_size, file.delivered_sha256):
                     order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
                     continue
                 disk.remove(part)
             return order
+
+    def _unreceived(self, order: Order, index: int) -> Order:
+        name = order.files[index].delivery
+        event("file.part_gone", logging.WARNING, order=order.key, inbox=order.inbox, file=name)
+        return order.with_file(index, part=None, delivery=None, delivered_sha256=None, delivered_size=None)
 
     def _goal(self, order: Order, index: int) -> tuple[str, str] | None:
         """Say where the original of a delivered file goes: a root and a name below it. None: it is deleted."""

@@ -59,6 +59,11 @@ def _format_of(part: Place, size: int) -> images.Format:
     return verdict.format
 
 
+def part_gone(outbox: str) -> OwnTrouble:
+    reason = f"{outbox}: another program removes our hidden files there: have it leave {disk.HIDDEN} alone"
+    return OwnTrouble(reason, code="PART_GONE")
+
+
 def delivered_name(order: Order, file: OrderFile, format_: images.Format) -> str:
     folder, base = os.path.split(file.name)
     if os.path.splitext(base)[1].lower() not in format_.extensions:
