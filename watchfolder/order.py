@@ -120,6 +120,7 @@ class OrderFile(Record):
     size: int = Field(ge=0)  # bytes
     mtime_ns: int
     sha256: str | None = None  # hex, of the bytes that were uploaded
+    ctime_ns: int | None = None  # when that hash was taken: while it stays, nobody has touched the file
     file_id: str | None = None  # the service's name for the input
     result_id: str | None = None  # and for what it made of it, where it tells
     is_uploaded: bool = False

@@ -430,6 +430,30 @@ def test_a_picture_whose_film_is_still_being_copied_waits_for_it(build: Build) -
     assert names(shop) == ["a.jpg"]
 
 
+@pytest.mark.parametrize("is_rewritten", [True, False])
+def test_a_file_rewritten_with_its_time_put_back_is_judged_by_what_it_holds_now(
+    build: Build,
+    is_rewritten: bool,
+    tmp_path: Path,
+) -> None:
+    shop = build(incomplete_seconds=60.0)
+    film = struct.pack(">I", 9000) + b"ftypmp42" + b"\x11" * 100
+    path = shop.drop("a.jpg", PICTURE + film)
+    shop.look(0.0)
+    shop.look(5.0)
+    assert names(shop) == []
+    before = os.stat(path)
+    os.link(path, tmp_path / "another link")
+    if is_rewritten:
+        os.truncate(path, 0)
+        (tmp_path / "another link").write_bytes(PICTURE[:-2] + bytes(2 + len(film)))
+    else:
+        os.chmod(path, 0o600)  # which says no more than that, and must not begin the wait anew
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    shop.look(60.0)
+    assert (shop.order().why is not None) == is_rewritten
+
+
 def test_an_empty_file_waits_for_ever_with_one_warning(build: Build, caplog: pytest.LogCaptureFixture) -> None:
     shop = build(incomplete_seconds=60.0)
     shop.drop("a.jpg", b"")

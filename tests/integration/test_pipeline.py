@@ -496,6 +496,63 @@ def test_an_original_that_changed_after_confirm_comes_back_and_the_paid_result_i
     assert (shop.folder("originals") / "a.jpg").read_bytes() == OTHER
 
 
+def rewrite_through_another_link(place: Path, content: bytes) -> None:
+    """Write other bytes of the same length by a second name, and put the time back, as some tag editors do."""
+    before, other = place.stat(), place.parents[4] / "another link"
+    assert len(content) == before.st_size
+    os.link(place, other)
+    with other.open("r+b") as file:
+        file.write(content)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.unlink()
+
+
+REWRITTEN = PICTURE[:-12] + b"\x11" * 10 + PICTURE[-2:]
+
+
+def work_place(shop: Shop, name: str) -> Path:
+    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / name
+
+
+def test_an_original_rewritten_before_confirm_with_its_time_put_back_is_taken_anew(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("confirm", "answer", status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
+    shop.journal.note(shop.order(), was_confirmed=False)
+    shop.live_again()
+    rewrite_through_another_link(work_place(shop, "a.jpg"), REWRITTEN)
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert list(service.paid_files) == [hashlib.sha256(REWRITTEN).hexdigest()]
+
+
+def test_an_original_rewritten_after_confirm_with_its_time_put_back_comes_back(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.5, "look_seconds": 0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    rewrite_through_another_link(work_place(shop, "a.jpg"), REWRITTEN)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a (2).jpg", "a.jpg"]
+    assert service.paid_files == {hashlib.sha256(content).hexdigest(): 1 for content in (PICTURE, REWRITTEN)}
+
+
+def test_attributes_that_somebody_sets_amid_the_work_change_nothing(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.5, "look_seconds": 0})
+    service.faults.add("confirm", "answer", status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
+    work_place(shop, "a.jpg").chmod(0o600)
+    shop.pass_time(60)
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    work_place(shop, "a.jpg").chmod(0o640)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")
+    assert calls(service, "upload") == 1
+    assert (shop.folder("originals") / "a.jpg").read_bytes() == PICTURE
+
+
 def test_an_original_that_comes_back_beside_a_new_one_of_its_name_is_seen_at_once(begin: Open) -> None:
     shop, _ = begin({"processing_seconds": 0.5, "look_seconds": 0}, scan_seconds=1000.0)
     shop.drop("a.jpg")

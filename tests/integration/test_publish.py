@@ -370,6 +370,18 @@ def test_an_original_that_changed_is_not_deleted_either(open_studio: Open) -> No
     assert studio.files("inbox") == {"a.jpg": b"the newest", "a (2).jpg": b"a newer one"}
 
 
+def test_a_ctime_that_moved_is_a_reason_to_compare_the_bytes_and_no_more(studio: Studio) -> None:
+    """Renames of ours, attributes set by others and file systems that keep no ctime move it without any change."""
+    order = studio.claimed("a.jpg")
+    place = studio.publisher.work_place(order, order.files[0])
+    found = os.stat(place.path)
+    file = order.files[0].having(sha256=hashlib.sha256(ORIGINAL).hexdigest(), ctime_ns=found.st_ctime_ns - 1)
+    assert is_unchanged(place, file)
+    Path(place.path).write_bytes(ORIGINAL[::-1])
+    os.utime(place.path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert not is_unchanged(place, file)
+
+
 @pytest.mark.parametrize("what", ["link", "folder"])
 def test_only_a_plain_file_is_as_it_was_claimed(studio: Studio, what: str) -> None:
     order = studio.claimed("a.jpg")

@@ -104,6 +104,7 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     if (found.st_size, found.st_mtime_ns) != (sighting.size, sighting.mtime_ns):
         sighting.see(found.st_size, found.st_mtime_ns, now)
         return Decision(Answer.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
+    sighting.look(found.st_ctime_ns)
     if sighting.size > inbox.max_file_bytes and _is_supported(descriptor, name):  # not sent: its end does not matter
         decision = _too_large(inbox)
     else:

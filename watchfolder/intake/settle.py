@@ -18,6 +18,7 @@ class Sighting:
     hindered: int = 0  # how often it could not be moved
     sha256: str | None = None  # the same, where it had to be read for that
     verdict: Verdict | None = None  # of the bytes in this shape; what they say does not change while they do not
+    ctime_ns: int | None = None  # when verdict and hash were taken
 
     def see(self, size: int, mtime_ns: int, now: float) -> None:
         """Take in a look at the directory: another shape starts the clock again."""
@@ -29,6 +30,16 @@ class Sighting:
         """Take in an event: somebody worked on the file, so what was read of it counts no more."""
         self.since = now
         self.verdict, self.sha256 = None, None
+
+    def look(self, ctime_ns: int) -> None:
+        """Take in a look at the file itself: what was read of it counts no more if somebody has touched it since.
+
+        Whoever writes into a file can put its mtime back, but not this. It is no reason to wait anew: attributes that
+        somebody sets again and again (NAS software, a chmod by cron) move it as well.
+        """
+        if ctime_ns != self.ctime_ns:
+            self.verdict, self.sha256 = None, None
+        self.ctime_ns = ctime_ns
 
     def hinder(self, now: float) -> float:
         """Take in that it could not be moved; return when to try again: ever more rarely."""

@@ -294,20 +294,20 @@ def _send_all(bench: Bench, order: Order, round_: Round) -> tuple[Order, bool]:
     has_changed = False
     noted = time.monotonic()
 
-    def send(index: int) -> str:
+    def send(index: int) -> OrderFile | None:
         with bench.lanes.one(bench.inbox.name):
             return _send_unchanged(bench, order, index, sending)
 
     waiting = round_.in_turn(index for index, file in enumerate(order.files) if not file.is_uploaded)
-    sent = side_by_side(round_.counting(send), waiting, most=bench.lanes.most, enough=round_.enough)
-    with closing(sent) as arrivals:
+    found = side_by_side(round_.counting(send), waiting, most=bench.lanes.most, enough=round_.enough)
+    with closing(found) as arrivals:
         for group in arrivals:
-            for index, digest in group:
-                if digest == "":
+            for index, sent in group:
+                if sent is None:
                     has_changed = True
                     round_.enough.set()
-                elif isinstance(digest, str):
-                    order = order.with_file(index, is_uploaded=True, sha256=digest)
+                elif isinstance(sent, OrderFile):
+                    order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
             if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
                 order = bench.journal.note(order)
                 noted = time.monotonic()
@@ -337,17 +337,19 @@ def _sent_in_an_earlier_life(bench: Bench, order: Order) -> Order:
 
 
 @disk.folders_kept_open()
-def _send_unchanged(bench: Bench, order: Order, index: int, sending: Sending) -> str:
-    """Return the SHA-256 of what was sent, "" if it was no longer the file that was claimed."""
+def _send_unchanged(bench: Bench, order: Order, index: int, sending: Sending) -> OrderFile | None:
+    """Return the file with what is known of it since it was sent; None if it is no longer what was claimed."""
     file = order.files[index]
     place = bench.publisher.work_place(order, file)
-    if not is_unchanged(place, file):
-        return ""
+    before = disk.stat_of(place)
+    if before is None or not is_unchanged(place, file):
+        return None
     try:
         digest = sending.send(index)
     except FileNotFoundError:
-        return ""
-    return digest if is_unchanged(place, file) else ""
+        return None
+    sent = file.having(sha256=digest, ctime_ns=before.st_ctime_ns)
+    return sent if is_unchanged(place, sent) else None
 
 
 def _after_failures(bench: Bench, order: Order, round_: Round) -> Order:
@@ -374,6 +376,9 @@ def _with_hashes(bench: Bench, order: Order) -> tuple[OrderFile, ...]:
 
     def known(file: OrderFile) -> OrderFile:
         place = bench.publisher.work_place(order, file)
-        return file.having(is_uploaded=True, sha256=file.sha256 or disk.sha256_of(place))
+        found = disk.stat_of(place)
+        if file.sha256 is None and found is not None:
+            file = file.having(sha256=disk.sha256_of(place), ctime_ns=found.st_ctime_ns)
+        return file.having(is_uploaded=True)
 
     return tuple(map(known, order.files))

@@ -22,7 +22,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         kind=order.kind,
         strength=order.strength,
         body=create_body(key, [file.sent_name for file in files], order.strength),
-        files=tuple(file.having(file_id=None, is_uploaded=False) for file in files),
+        files=tuple(file.having(file_id=None, is_uploaded=False, ctime_ns=None) for file in files),
         doubted_seconds=order.doubted_seconds,
         source=order.key,
     )

@@ -350,11 +350,17 @@ class Publisher:
 
 
 def is_unchanged(place: Place, file: OrderFile) -> bool:
-    """Is this still the file that was claimed, as far as its kind, size and mtime tell?"""
+    """Is this still the file that was claimed, and since its hash was taken, does it hold the same bytes?
+
+    Size and mtime are the user's to set. The ctime is not, but attributes that somebody touches move it too, as do our
+    own renames, and some file systems do not keep it: another one is a reason to compare the bytes, and no more.
+    """
     found = disk.stat_of(place)
     if found is None or not disk.is_regular(found):
         return False
-    return (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
+    if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
+        return False
+    return file.ctime_ns in {None, found.st_ctime_ns} or holds(place, file.size, file.sha256)
 
 
 def _placed(order: Order, indexes: Sequence[int]) -> Order:
