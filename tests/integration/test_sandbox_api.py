@@ -401,6 +401,13 @@ def test_an_order_past_its_retention_is_expired(client: Client, sandbox: Sandbox
     assert answer(client.link(order_id)) == (400, "ORDER_EXPIRED")
 
 
+def test_links_live_no_longer_than_their_order(client: Client, sandbox: Sandbox) -> None:
+    sandbox.retention_days = 600 / 86400
+    seconds = data(client.link(client.confirmed(), "v3"))["expiresInSeconds"]
+    assert isinstance(seconds, int)
+    assert seconds <= 600
+
+
 def test_an_order_can_be_lost(client: Client, sandbox: Sandbox) -> None:
     key = str(uuid.uuid4())
     order_id = client.created(idempotencyKey=key)["orderId"]

@@ -12,7 +12,7 @@ from watchfolder.sandbox.demands import Breach, breaches_of_confirm, breaches_of
 from watchfolder.sandbox.failures import failure_of
 from watchfolder.sandbox.options import Caller
 from watchfolder.sandbox.paging import asked_page
-from watchfolder.sandbox.state import InputFile, Refusal, SandboxOrder, State
+from watchfolder.sandbox.state import InputFile, Refusal, SandboxOrder, State, now
 from watchfolder.sandbox.storage import Storage
 
 _CHOICES = {
@@ -136,24 +136,32 @@ class Service:
 
     def _link(self, version: str, order_id: str) -> Response:
         order = self._order(order_id, version)
-        status, archive, seconds = order.status, self._storage.archive_link(order), self._state.options.link_seconds
+        status, expires_at = order.status, order.expires_at
         if status == "expired":
             raise Refusal(400, "ORDER_EXPIRED")
-        if version == "v3" and order.expires_at is None:
+        if version == "v3" and expires_at is None:
             raise Refusal(409, "FILE_RETENTION_UNKNOWN")
         if status != "complete":
             raise Refusal(400, "ORDER_NOT_COMPLETED")
-        if version == "v3":
-            files = [
-                {"fileId": str(file.output_id), "downloadUrl": self._storage.result_link(order, file)}
-                for file in self._results(order)
-            ]
-            return _data({"archiveUrl": archive, "files": files, "expiresInSeconds": _whole(min(3600, seconds))})
+        return self._links_v2(order) if version == "v2" or expires_at is None else self._links_v3(order, expires_at)
+
+    def _links_v2(self, order: SandboxOrder) -> Response:
         if order.is_test:
             raise Refusal(404, "PROCESSED_FILE_NOT_FOUND")
-        link = archive if len(order.files) > 1 else self._storage.result_link(order, order.files[0])
-        is_quickstart = self._state.options.dialect == "v2"
-        return _data({"downloadUrl": link, "expiresIn": _whole(seconds)} if is_quickstart else {"url": link})
+        is_one = len(order.files) == 1
+        link = self._storage.result_link(order, order.files[0]) if is_one else self._storage.archive_link(order)
+        if self._state.options.dialect == "v2":
+            return _data({"downloadUrl": link, "expiresIn": _whole(self._state.options.link_seconds)})
+        return _data({"url": link})
+
+    def _links_v3(self, order: SandboxOrder, expires_at: datetime) -> Response:
+        files = [
+            {"fileId": str(file.output_id), "downloadUrl": self._storage.result_link(order, file)}
+            for file in self._results(order)
+        ]
+        seconds = min(3600, self._state.options.link_seconds, (expires_at - now()).total_seconds())
+        archive = self._storage.archive_link(order)
+        return _data({"archiveUrl": archive, "files": files, "expiresInSeconds": _whole(seconds)})
 
     def _list(self) -> Response:
         page = asked_page(10, partial(self._breach, "INVALID_PARAMETER"))
@@ -266,8 +274,8 @@ def _listed(order: SandboxOrder) -> dict[str, object]:
 
 
 def _whole(number: float) -> float:
-    """Return it as the service writes it: without a fraction; the short times of tests keep theirs."""
-    return int(number) if number == int(number) else number
+    """Return it as the service writes it: without a fraction; times of less than a second, of tests, keep theirs."""
+    return int(number) if number >= 1 else number
 
 
 def _instant(moment: datetime) -> str:
