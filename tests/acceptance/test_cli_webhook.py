@@ -242,6 +242,26 @@ def test_an_address_that_is_registered_twice_is_told_with_the_way_out(studio: Pu
     assert list(sandbox.webhooks.values()) == [ours]
 
 
+def test_what_is_left_under_the_address_before_is_named_with_its_way_out(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.webhook("register")
+    (old,) = sandbox.webhooks
+    studio.listen(public_url="http://127.0.0.1:9")
+    code, said = studio.webhook("register")
+    assert code == DONE
+    assert f"watchfolder webhook remove {old}" in said
+    assert studio.webhook("remove", str(old))[0] == DONE
+    assert list(sandbox.webhooks.values()) == ["http://127.0.0.1:9/webhooks/bizmori"]
+
+
+def test_a_webhook_that_the_service_has_switched_off_is_told(studio: Pushed, sandbox: Sandbox) -> None:
+    studio.webhook("register")
+    ((id_, url),) = sandbox.webhooks.items()
+    page = {"webhooks": [{"id": id_, "url": url, "isActive": False}], "pagination": {"totalPages": 1}}
+    sandbox.faults.add("webhook", "other_json", body=json.dumps({"data": page}), times=None)
+    code, said = studio.webhook("test")
+    assert (code, f"switched this webhook off ({id_})" in said) == (UNFINISHED, True)
+
+
 def test_a_secret_that_cannot_be_stored_leaves_no_registration(studio: Pushed) -> None:
     tree = yaml.safe_load(studio.config.read_text(encoding="utf-8"))
     tree["webhook"]["secret_file"] = str(studio.root / "nowhere" / "secret")

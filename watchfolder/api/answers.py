@@ -103,6 +103,7 @@ class Webhook(_Read):
     id: Id
     url: Text = None
     name: Text = None
+    is_active: Annotated[bool, BeforeValidator(lambda value: value is not False)] = True
     secret: str | None = Field(default=None, repr=False)
 
 

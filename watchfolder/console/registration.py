@@ -24,13 +24,16 @@ def ours(registered: list[Webhook], config: Config) -> list[Webhook]:
 def register(config: Config, webhooks: Webhooks, *, replace: bool) -> Iterator[str]:
     """Register and store the secret; yield what was done.
 
-    The new one is there before an old one goes. Raises AlreadyRegistered; and FolderFault when the secret could not be
-    stored: then the registration, which nobody could use, has been removed again.
+    The new one is there before an old one goes; what may be this daemon's under an address that it had before is named.
+    Raises AlreadyRegistered; and FolderFault when the secret could not be stored: then the registration, which nobody
+    could use, has been removed again.
     """
     before = webhooks.registered()
     old = ours(before, config)
     if old and not replace:
         raise AlreadyRegistered
+    path = config.webhook.secret_file or ""
+    elsewhere = [webhook for webhook in before if webhook.name == _NAME] if not old and os.path.lexists(path) else []
     made = _made(config, webhooks, {webhook.id for webhook in before})
     try:
         _store(config, made.secret or "")
@@ -40,6 +43,9 @@ def register(config: Config, webhooks: Webhooks, *, replace: bool) -> Iterator[s
     for webhook in old:
         webhooks.remove(webhook.id)
         yield f"removed: the one before it (webhook {webhook.id})"
+    for webhook in elsewhere:
+        if_ours = f"if that was this daemon's address: watchfolder webhook remove {webhook.id}"
+        yield f"still registered: {webhook.url or 'an unknown address'} (webhook {webhook.id}); {if_ours}"
 
 
 def remove(config: Config, webhooks: Webhooks, id_: str | None) -> Iterator[str]:

@@ -14,6 +14,7 @@ from watchfolder.console.registration import ours
 from watchfolder.errors import WatchfolderError
 from watchfolder.pushes import SIGNATURE_HEADER, signature
 
+_AGAIN: Final = "run watchfolder webhook register --replace"
 _RELOAD: Final = "systemctl reload watchfolder"
 _ANSWERS: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: f"whoever answers does not know this secret: {_RELOAD}",
@@ -76,7 +77,9 @@ def _service_side(config: Config, webhooks: Webhooks) -> tuple[str, bool]:
         if len(here) > 1:
             ids = ", ".join(webhook.id for webhook in here)
             reason = f"the service has {len(here)} webhooks for this address ({ids}), each with a secret of its own"
-            return f"{reason}: run watchfolder webhook register --replace", False
+            return f"{reason}: {_AGAIN}", False
+        if not here[0].is_active:
+            return f"the service has switched this webhook off ({here[0].id}): {_AGAIN}", False
         events = webhooks.events(here[0].id)
     except WatchfolderError as error:
         return f"what the service pushed could not be asked: {error.reason}", False
