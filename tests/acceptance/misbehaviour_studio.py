@@ -32,6 +32,7 @@ HASTY = replace(QUICK, read_seconds=0.7, total_seconds=0.7, transfer_seconds=0.7
 _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
     tempo: {
         "FIRST_LOOK_SECONDS": 0.02,
+        "REPEAT_SECONDS": 0.02,
         "LEAST_BETWEEN_LOOKS_SECONDS": 0.0,
         "FOLDER_BACKOFF_SECONDS": 0.05,
         "FIRST_BACKOFF_SECONDS": 0.05,

@@ -28,7 +28,7 @@ slow drip | deferred 2 | = | = | = | = | = | deferred 1
 404 PLAN_NOT_FOUND | blocked 1 | deferred 3 | blocked 1 | = | = | = | deferred 2
 400 ORDER_NOT_PENDING | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
 400 ORDER_NOT_COMPLETED | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
-400 ORDER_ALREADY_CONFIRMED | key taken 1 | deferred 2 | redo 1 | quarantined 6 | redo 1 | = | deferred 1
+400 ORDER_ALREADY_CONFIRMED | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
 400 ORDER_ALREADY_COMPLETED | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
 400 ORDER_FILE_NOT_UPLOADED | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
 400 ORDER_EXPIRED | deferred 2 | = | redo 1 | = | missing 1 | redo 1 | deferred 1

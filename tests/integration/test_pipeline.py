@@ -17,6 +17,7 @@ from watchfolder.api.transport import Pace
 from watchfolder.config import Config
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
 from watchfolder.pipeline.successors import rekeyed
 from watchfolder.publish import Publisher, Received
 from watchfolder.sandbox import Dialect, Sandbox
@@ -457,10 +458,14 @@ def test_a_confirm_that_was_clearly_refused_counts_as_unpaid(begin: Open) -> Non
     assert not shop.order().was_confirmed
 
 
-def test_uploads_that_the_service_loses_are_sent_again_five_times_and_no_more(begin: Open) -> None:
+def test_uploads_that_the_service_loses_are_sent_again_five_times_and_no_more(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempo, "LEAST_BETWEEN_LOOKS_SECONDS", 0.0)  # of real time, of which hardly any passes
     shop, service = begin({"look_seconds": 0})
     service.faults.add("upload", "lose", times=None)
     shop.drop("a.jpg")
+    shop.pass_time(2 + 4 + 8 + 16 + 32)  # with a pause before each
     shop.work(lambda: shop.files("quarantine"), seconds=30)
     assert "5 times" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
     assert calls(service, "upload") == 6
@@ -970,6 +975,7 @@ def give_up(shop: Shop, service: Sandbox) -> Order:
     shop.work(lambda: shop.files("quarantine"))
     shop.to_the_end()
     service.faults.clear()
+    shop.pipeline.rooms["photos"].bench.looked_at.clear()  # by now that is long ago
     return shop.order()
 
 

@@ -26,6 +26,7 @@ from watchfolder.pipeline import Bench, steps, tempo
 _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for people and for tests, only shorter
     tempo: {
         "FIRST_LOOK_SECONDS": 0.02,
+        "REPEAT_SECONDS": 0.02,
         "LEAST_BETWEEN_LOOKS_SECONDS": 0.02,
         "FOLDER_BACKOFF_SECONDS": 0.03,
         "FIRST_BACKOFF_SECONDS": 0.03,

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfolder.api.table import STORAGE, TABLE, Call, Ended, NoRoute, Retired, error_of, retry_after, storage_error_of
+from watchfolder.api.table import (
+    STORAGE,
+    TABLE,
+    Call,
+    Ended,
+    MovedOn,
+    NoRoute,
+    Retired,
+    error_of,
+    retry_after,
+    storage_error_of,
+)
 from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
 
 CONTRACT = "/work/shared/contract.md"
@@ -37,9 +48,9 @@ EVERYWHERE: list[tuple[int, str, type[WatchfolderError]]] = [
     (500, "SERVER_INTERNAL_ERROR", Retry),
     (503, "SERVICE_UNAVAILABLE", Retry),
     (409, "FILE_RETENTION_UNKNOWN", Retry),
-    (400, "ORDER_ALREADY_CONFIRMED", Redo),
-    (400, "ORDER_ALREADY_COMPLETED", Redo),
-    (400, "ORDER_NOT_PENDING", Redo),
+    (400, "ORDER_ALREADY_CONFIRMED", MovedOn),
+    (400, "ORDER_ALREADY_COMPLETED", MovedOn),
+    (400, "ORDER_NOT_PENDING", MovedOn),
     (400, "ORDER_NOT_COMPLETED", Redo),
     (400, "ORDER_FILE_NOT_UPLOADED", Redo),
     (410, "WATERMARK_V2_API_SUNSET", Retired),

@@ -17,7 +17,7 @@ from watchfolder.api.answers import (
 )
 from watchfolder.api.pulse import Pulse
 from watchfolder.api.service import Reads, Service
-from watchfolder.api.table import Ended
+from watchfolder.api.table import Ended, MovedOn
 from watchfolder.api.transport import Pace
 from watchfolder.api.webhooks import Webhooks
 
@@ -30,6 +30,7 @@ __all__ = [
     "Links",
     "Listed",
     "Look",
+    "MovedOn",
     "Output",
     "Pace",
     "Pulse",

@@ -35,7 +35,7 @@ from watchfolder.api.answers import (
 from watchfolder.api.budget import Budget, Turn
 from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
 from watchfolder.api.transport import Body, FileChanged, Pace, Transport
-from watchfolder.errors import FolderFault, Forgotten, OwnTrouble, Redo, Retry, SlowDown, WatchfolderError
+from watchfolder.errors import FolderFault, Forgotten, OwnTrouble, Retry, SlowDown, WatchfolderError
 from watchfolder.tally import Tally
 
 if TYPE_CHECKING:
@@ -125,12 +125,8 @@ class Service:
 
     def confirm(self, confirm_key: str, order_id: str) -> None:
         """Start the processing. What the answer holds differs between servers; look at the order instead."""
-        try:
-            path = "/api/v2/orders/anti-ai/confirm"
-            self._ask(Call.CONFIRM, "POST", path, lambda _: None, body=confirm_body(confirm_key, order_id))
-        except Redo as error:
-            if error.code != "ORDER_ALREADY_CONFIRMED":
-                raise
+        path = "/api/v2/orders/anti-ai/confirm"
+        self._ask(Call.CONFIRM, "POST", path, lambda _: None, body=confirm_body(confirm_key, order_id))
 
     def look(self, order_id: str) -> Look:
         """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""

@@ -37,8 +37,12 @@ class NoRoute(Retry):
     """Nothing answers at this address as the API would: a server that knows only v2, a wrong base_url, a gateway."""
 
 
-class Ended(Redo):
-    """What was asked for has no order any more, it says. Whether that is so, the order itself tells."""
+class MovedOn(Redo):
+    """The order is further than we thought, it says. Whether that is so, the order itself tells."""
+
+
+class Ended(MovedOn):
+    """It has come to its end, or is gone."""
 
 
 class Retired(Blocked):
@@ -71,7 +75,7 @@ _GONE = Verdict(
 )
 _EXPIRED = replace(_GONE, reason="the service keeps this order no longer")
 _LOOK_AT_IT = Verdict(Ended, "the service says that the order has come to an end")
-_MOVED_ON = Verdict(Redo, "the order has already moved on at the service")
+_MOVED_ON = Verdict(MovedOn, "the order has already moved on at the service")
 _GO_BACK = Verdict(Redo, "the order is not that far at the service")
 _INVALID = Verdict(
     Reject, "the service refuses this file as invalid", _PURCHASE, advice="Check the file's name, format and size."

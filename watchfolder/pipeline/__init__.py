@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from watchfolder.api import Service
 from watchfolder.config import Config
-from watchfolder.errors import FolderFault, OwnTrouble, WatchfolderError
+from watchfolder.errors import FolderFault, OwnTrouble, SlowDown, WatchfolderError
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
@@ -17,6 +17,7 @@ from watchfolder.pipeline.calls import Calls
 from watchfolder.pipeline.capacity import Capacity
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import PURCHASES, Gate
+from watchfolder.pipeline.headway import Headway
 from watchfolder.pipeline.lanes import Lanes
 from watchfolder.pipeline.list_look import ListLook
 from watchfolder.pipeline.outcomes import Outcomes, Wait, is_of_the_inbox
@@ -56,7 +57,7 @@ class Pipeline:
         if any(order.doubted_seconds is not None for order in journal.orders()):
             event("service.fails_all", logging.ERROR, reason=self.doubt.resume(self._started).reason)
         self._running: dict[str, float] = {}  # key → when its last step began, by the clock of the time awake
-        self._visits = Visits()
+        self._visits, self._headway = Visits(), Headway(journal, self.gate)
         self._calls = Calls(pushes or Pushes(), self._visits, journal)
         self._list_look = ListLook(self._visits, self._at_work, self._clock)
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
@@ -323,28 +324,27 @@ class Pipeline:
             return None
         follows = self._outcomes.handle(room.bench, self._journal.get(order.key) or order, error)
         if isinstance(follows, Wait):
-            self._visit_later(order.key, follows.seconds)
+            pause = 0.0 if isinstance(error, SlowDown) else self._headway.pause(order)
+            self._visit_later(order.key, max(follows.seconds, pause))
             return None
         return self._go_on(order, follows)
 
     def _go_on(self, before: Order, after: Order | None) -> Order | None:
         """Return the order when its next step may follow at once; else note when it is visited next."""
-        if after is not None and after.state is before.state:
-            if after.state is State.CONFIRMED:
-                self._at_work(after)
-            else:
-                self._visit_later(before.key, tempo.FIRST_LOOK_SECONDS)
+        if after is not None and after.state is before.state is State.CONFIRMED:
+            self._at_work(after)
             return None
         if after is not None and after.state is State.COMPLETED:
             self._outcomes.complete(after)
             self._visits.done(after, self._clock.elapsed(), age_seconds(after, self._clock))
+        pause = self._headway.pause(before)
         if after is not None and after.state is State.CONFIRMED:
             self._visits.confirmed(after, self._clock.elapsed())
             return None
         self._visits.forget(before.key, has_left=self._journal.get(before.key) is None)
-        if after is None:
-            return None
-        return after if self._follows_at_once(after) else None
+        if pause:
+            self._visit_later(before.key, pause)
+        return after if after is not None and not pause and self._follows_at_once(after) else None
 
     def _at_work(self, order: Order) -> None:
         self._visits.at_work(order.key, self._clock.elapsed(), age_seconds(order, self._clock))

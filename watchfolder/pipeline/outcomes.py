@@ -151,7 +151,7 @@ class Outcomes:
     def _redo(self, bench: Bench, order: Order, error: Redo) -> Follows:
         event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
         try:
-            return relocate(bench, order)
+            return relocate(bench, order, error)
         except Redo as again:  # a look cannot be sent back; whatever this is, it passes or gives up in time
             return self._retry(bench, order, again)
         except FolderFault:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from watchfolder import disk
-from watchfolder.api import Ended, Look, Slot, Status
+from watchfolder.api import Ended, Look, MovedOn, Slot, Status
 from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
@@ -50,8 +50,11 @@ def create(bench: Bench, order: Order) -> Order:
         found = bench.service.find(order.name)
         if found is not None:
             return _adopt(bench, order, found.order_id)
+        if order.redos:  # nor is this one's key the first that is taken
+            reason = "the service calls each key used before, and has no order of its name"
+            raise OwnTrouble(reason, code=redo.code) from None
         event("order.key_taken", order=order.key, inbox=order.inbox, code=redo.code)
-        return bench.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order),))
+        return bench.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order).having(redos=1),))
     order = bench.journal.advance(order, _S.CREATED, order_id=created.order_id, files=_with_ids(order, created.slots))
     if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
         return relocate(bench, order)
@@ -69,6 +72,8 @@ def upload(bench: Bench, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
     if len(order.files) > 1 and order.key not in bench.urls and order.redos == 0:
         order = _sent_in_an_earlier_life(bench, order)
+        if order.state is not _S.CREATED:
+            return order
     round_ = Round(bench.failed.setdefault(order.key, []))
     order, has_changed = _send_all(bench, order, round_)
     if has_changed:
@@ -232,9 +237,17 @@ STEPS: Mapping[State, Step] = {
 ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.COMPLETED})
 
 
-def relocate(bench: Bench, order: Order) -> Order:
-    """Look where the order is at the service and go on from there."""
+def relocate(bench: Bench, order: Order, refusal: Redo | None = None) -> Order:
+    """Look where the order is at the service and go on from there. `refusal` is what the step was answered."""
     seen = bench.look(order)
+    if seen.status is Status.PENDING and isinstance(refusal, MovedOn):
+        _is_there(bench, order)
+        reason = f"the service contradicts itself: it calls the order pending, and yet {refusal.reason}"
+        raise OwnTrouble(reason, code=refusal.code)
+    return _go_on_from(bench, order, seen)
+
+
+def _go_on_from(bench: Bench, order: Order, seen: Look) -> Order:
     order = _is_there(bench, order)
     _require_alive(seen)
     if seen.status is Status.PENDING:
@@ -269,6 +282,9 @@ def _go_back(bench: Bench, order: Order) -> Order:
     bench.forget(order.key)
     if order.state is _S.CREATED:
         return order
+    if order.redos >= MOST_REDOS and order.state is _S.CONFIRMED:
+        reason = f"the service took the confirmation {MOST_REDOS} times, and calls the order pending all the same"
+        raise OwnTrouble(reason, code="STILL_PENDING")
     if order.redos >= MOST_REDOS:
         reason = f"The service lost the uploaded picture {MOST_REDOS} times."
         raise Reject(reason, code=UPLOAD_LOST)
@@ -323,7 +339,9 @@ def _sent_in_an_earlier_life(bench: Bench, order: Order) -> Order:
         return order
     seen = bench.look(order)
     wanted = {slot.file_id for slot in seen.inputs if slot.upload_url}
-    if seen.status is not Status.PENDING or not wanted or len(seen.inputs) != len(order.files):
+    if seen.status is not Status.PENDING:  # it was confirmed as well
+        return _go_on_from(bench, order, seen)
+    if not wanted or len(seen.inputs) != len(order.files):
         return order
     order = order.having(files=_with_ids(order, seen.inputs))
     remember_urls(bench, order, seen.inputs)

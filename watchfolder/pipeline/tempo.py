@@ -14,6 +14,7 @@ OVERDUE_SECONDS = 3600.0  # an order that the service is still at work on after 
 NO_LIST_SECONDS = 300.0  # for how long a list that failed is not asked for again
 REMEMBER_SECONDS = 1.0  # how often an order of many writes down which of its files are uploaded
 GATHER_SECONDS = 0.5  # what a result waits, at most, for others of its order: they share the syncs and the entries
+REPEAT_SECONDS = 2.0  # before a step that brought its order no further is repeated; doubles
 FIRST_BACKOFF_SECONDS = 30.0  # after a failure; doubles
 LONGEST_BACKOFF_SECONDS = 3600.0
 FOLDER_BACKOFF_SECONDS = 10.0
