@@ -48,7 +48,7 @@ def looked_at(descriptor: int) -> None:
 def mapping(tmp_path: Path) -> Path:
     """A folder on a file system that tells written bytes from others: ext4, xfs, btrfs…"""
     if found(tmp_path, written(0, PAGE)) is None:
-        pytest.skip(f"{tmp_path} does not tell of every extent; needs ext4, xfs, btrfs or f2fs")
+        pytest.skip(f"{tmp_path} does not tell of every extent; needs ext4, xfs or btrfs")
     return tmp_path
 
 

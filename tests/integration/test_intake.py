@@ -382,7 +382,7 @@ def test_a_black_end_that_was_written_is_taken_at_once(build: Build) -> None:
     black = b"BM" + struct.pack("<IIIIiiHH24x", 0, 0, 54, 40, 100, 100, 1, 24) + bytes(30_000)
     path = shop.drop("night.bmp", black)
     if disk_tells_nothing(path):
-        pytest.skip("this file system does not tell of every extent; needs ext4, xfs, btrfs or f2fs")
+        pytest.skip("this file system does not tell of every extent; needs ext4, xfs or btrfs")
     shop.look(0.0)
     shop.look(5.0)
     assert names(shop) == ["night.bmp"]

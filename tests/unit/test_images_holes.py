@@ -65,10 +65,19 @@ def test_an_empty_page_is_seen_where_the_file_system_tells_of_no_holes(form: str
         assert judge(emptied(data, start)) is expected, start
 
 
-@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
-def test_zeros_that_were_written_are_the_pictures_own(form: str) -> None:
-    data = emptied(BIG[form], PAGE)
+@pytest.mark.parametrize(("start", "length"), [(PAGE - 7, 3 * PAGE), (2 * PAGE + 1, 20 * PAGE), (PAGE - 1, PAGE + 2)])
+def test_zeros_that_were_written_are_the_pictures_own(start: int, length: int) -> None:
+    """A white page at 600 dpi with tables of its own has a hundred thousand on end."""
+    data = emptied(b"\xff\xd8\xff\xda\0\2" + b"\x55" * (40 * PAGE) + b"\xff\xd9", start, length)
+    assert judge(data) is Kind.SUSPECT
     assert judge(data, telling(len(data))) is Kind.WHOLE
+
+
+@pytest.mark.parametrize(("start", "length"), [(PAGE, PAGE), (16 * PAGE, 3 * PAGE), (PAGE + 9, 2 * PAGE - 9)])
+def test_written_zeros_that_begin_or_end_with_a_page_are_suspect(start: int, length: int) -> None:
+    """Some writers fill the file with zeros before they begin, and stop at a page."""
+    data = emptied(b"\xff\xd8\xff\xda\0\2" + b"\x55" * (40 * PAGE) + b"\xff\xd9", start, length)
+    assert judge(data, telling(len(data))) is Kind.SUSPECT
 
 
 @pytest.mark.parametrize("before", range(0, 300, 7))

@@ -3,7 +3,7 @@
 Some writers set the full size first, and a downloader with several connections fills it in any order. Zeros that were
 never written are known to the file system, in one of two ways:
 
-* FIEMAP (ext4, xfs, btrfs, f2fs…) names every extent, and tells written ones from those that were only reserved
+* FIEMAP (ext4, xfs, btrfs…) names every extent, and tells written ones from those that were only reserved
   (fallocate). Where none is missing, all was written, and zeros are meant. But an SMB server calls reserved ones
   written as well: known by extents that lie on the disk where they lie in the file.
 * SEEK_HOLE (also tmpfs, ZFS, NFS 4.2) is believed only when it finds a hole: a file system without holes calls
