@@ -54,6 +54,10 @@ class Clock:
         """Return how many seconds have passed since then at least: of an earlier boot, those since this one."""
         return max(0.0, self.elapsed() - moment.elapsed) if moment.boot == self.boot else self.elapsed()
 
+    def may_be_older(self, moment: Moment, seconds: float) -> bool:
+        """Is it perhaps longer ago than that?"""
+        return moment.boot != self.boot or self.since(moment) > seconds
+
     def awake_since(self, moment: Moment) -> float:
         """Return for how many seconds this process has been awake since then."""
         began = max(self._began, moment.awake) if moment.boot == self.boot else self._began

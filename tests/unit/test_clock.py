@@ -51,6 +51,8 @@ def test_of_an_earlier_boot_is_known_that_this_one_came_since(clock: PlayedClock
     assert clock.since(then) == clock.awake_since(then) == 0.0
     clock.pass_time(600.0)
     assert clock.since(then) == clock.awake_since(then) == 600.0
+    assert clock.may_be_older(then, DAY)
+    assert not clock.may_be_older(clock.moment(), DAY)
 
 
 @pytest.mark.parametrize(

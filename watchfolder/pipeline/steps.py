@@ -40,7 +40,8 @@ def create(bench: Bench, order: Order) -> Order:
     bench.folders.require_room(bench.inbox, order.size)
     if order.order_id is not None:  # resumed from quarantine
         return _adopt(bench, order, order.order_id)
-    if order.was_rebuilt or _is_stale(bench, order):
+    claimed = order.times[_S.CLAIMED]
+    if order.was_rebuilt or bench.journal.clock.may_be_older(claimed, _STALE_CREATE_SECONDS):
         found = bench.service.find(order.name)
         if found is not None:
             return _adopt(bench, order, found.order_id)
@@ -60,12 +61,6 @@ def create(bench: Bench, order: Order) -> Order:
         return relocate(bench, order)
     remember_urls(bench, order, created.slots)
     return order
-
-
-def _is_stale(bench: Bench, order: Order) -> bool:
-    """Is it perhaps longer ago that it was claimed than a service need remember a key?"""
-    clock, claimed = bench.journal.clock, order.times[_S.CLAIMED]
-    return claimed.boot != clock.boot or clock.since(claimed) > _STALE_CREATE_SECONDS
 
 
 def upload(bench: Bench, order: Order) -> Order:
