@@ -14,8 +14,8 @@ class PlayedClock(Clock):
 
     def __init__(self, wall: datetime | None = None) -> None:
         self.wall = wall or datetime.now(UTC)
-        self.elapsed_seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self.awake_seconds = time.monotonic()
+        self.elapsed_seconds = float(int(time.clock_gettime(time.CLOCK_BOOTTIME)))  # whole, so that sums are exact
+        self.awake_seconds = float(int(time.monotonic()))
         super().__init__()
 
     @override
