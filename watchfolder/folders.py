@@ -53,11 +53,13 @@ class Folders:
         found = read_token(path)  # first, and without the lock: a dead share must not hold up the others
         if path not in self._tokens:
             found = self._meet(path)
-        known = self._tokens[path]
+        if found is not None and found != self._tokens[path]:
+            with self._meeting:  # a person may have accepted it meanwhile, in another process
+                self._tokens = {**self._tokens, **self._remembered()}
         if found is None:
             way_out = f"if this is the right folder after all, run: watchfolder check --accept {path}"
             raise FolderFault(f"{path}: {NOT_KNOWN} ({way_out})", code="NO_TOKEN")
-        if found != known:
+        if found != self._tokens[path]:
             way_out = f"if it may be used, run: watchfolder check --accept {path}"
             raise FolderFault(f"{path}: another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
@@ -138,7 +140,7 @@ class Folders:
             return found
 
     def _remember(self, path: str, token: str) -> None:
-        tokens = {**self._tokens, path: token}
+        tokens = {**self._tokens, **self._remembered(), path: token}
         disk.write_atomically(self._memory, json.dumps(tokens, indent=1).encode())
         self._tokens = tokens
 

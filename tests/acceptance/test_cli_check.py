@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import KEY, Studio, files_in
+from cli_studio import KEY, Studio, files_in, wait_until
 
 from watchfolder.sandbox import Sandbox
 
@@ -77,6 +77,17 @@ def test_a_folder_that_lost_its_token_is_refused_until_it_is_accepted(studio: St
     assert not (studio.folder("outbox") / ".watchfolder-id").exists()
     assert failures(studio, "--accept", outbox, code=0) == []
     assert failures(studio, code=0) == []
+
+
+def test_an_inbox_that_was_accepted_goes_on_in_the_running_daemon(studio: Studio) -> None:
+    with studio.daemon() as daemon:
+        for name in ("inbox", "outbox", "quarantine", "originals"):
+            studio.folder(name).rename(studio.root / f"old {name}")
+            studio.folder(name).mkdir()
+        studio.drop("a.jpg")
+        wait_until(lambda: "inbox.waits" in daemon.log())
+        assert failures(studio, "--accept", "photos", code=0) == []
+        wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
 
 
 def test_only_configured_folders_can_be_accepted(studio: Studio) -> None:

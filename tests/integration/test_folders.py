@@ -98,6 +98,17 @@ def test_another_folder_in_its_place_is_refused_until_a_person_accepts_it(top: P
     folders(top).require(inbox)
 
 
+def test_what_a_person_accepted_in_another_process_is_known_at_the_next_look(top: Path, inbox: Inbox) -> None:
+    running = folders(top)
+    running.require(inbox)
+    (top / "outbox" / TOKEN).write_text(f"{uuid.uuid4()}\n")
+    assert fault_of(lambda: running.require(inbox)) == "OTHER_TOKEN"
+    folders(top).accept(str(top / "outbox"))
+    running.require(inbox)
+    running.accept(str(top / "inbox"))
+    folders(top).require(inbox)  # neither has forgotten what the other remembered
+
+
 def test_an_empty_folder_is_taken_when_a_person_says_so(top: Path, inbox: Inbox) -> None:
     folders(top).require(inbox)
     (top / "outbox" / TOKEN).unlink()

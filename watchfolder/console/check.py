@@ -68,14 +68,21 @@ def findings(config: Config, user: str | None) -> Iterator[Finding]:
     yield _service(config)
 
 
-def accept(config: Config, folder: str) -> str:
-    """Take a configured folder as it now is, on a person's word; return its path. Raises UnknownName, FolderFault."""
-    path = os.path.abspath(folder)
-    known = [place for inbox in config.inboxes.values() for _, place in _places(inbox)]
-    if path not in known:
-        raise UnknownName([f"{path} is none of the configured folders: {', '.join(dict.fromkeys(known))}"])
-    Folders(config.state_dir, _instance(config.state_dir)).accept(path)
-    return path
+def accept(config: Config, name: str) -> Iterator[str]:
+    """Take a configured folder, or all of an inbox, as they now are, on a person's word; give each path.
+
+    Raises UnknownName, FolderFault.
+    """
+    known = {inbox: [place for _, place in _places(each)] for inbox, each in config.inboxes.items()}
+    places = list(dict.fromkeys(place for each in known.values() for place in each))
+    path = os.path.abspath(name)
+    if name not in known and path not in places:
+        names = ", ".join([*known, *places])
+        raise UnknownName([f"{name} is no inbox, and {path} none of the configured folders: {names}"])
+    folders = Folders(config.state_dir, _instance(config.state_dir))
+    for place in known.get(name, [path]):
+        folders.accept(place)
+        yield place
 
 
 def _configuration(config: Config) -> Finding:

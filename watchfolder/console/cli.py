@@ -193,7 +193,8 @@ def check(
     *,
     config_file: ConfigFile = None,
     accept: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Take this folder as it now is, though it is another one.")
+        str | None,
+        typer.Option(metavar="FOLDER|INBOX", help="Take this folder, or an inbox's, as they now are."),
     ] = None,
 ) -> None:
     """Say what is wrong with configuration, folders, key or service.
@@ -207,8 +208,8 @@ def check(
         found = settings.read(config.find(config_file, os.environ), os.environ)
         user = act_as_owner_of(found.state_dir)
         if accept is not None:
-            path = checks.accept(found, accept)
-            tell_finding(f"accepted: {printable(path)} (if watchfolder is running: systemctl reload watchfolder)")
+            for path in checks.accept(found, accept):
+                tell_finding(f"accepted: {printable(path)}; a watchfolder that is running goes on within seconds")
         worst = tell_findings(checks.findings(found, user))
     raise typer.Exit(worst)
 
