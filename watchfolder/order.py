@@ -166,8 +166,10 @@ class Order(Record):
     order_id: str | None = None
     source: Key | None = None  # the superseded order whose work folder holds the files
     reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought
-    half_of: Key | None = None  # the order that failed and was split, this being one of its halves
+    split_from: Key | None = None  # the order that failed and was split, this being a part of it
     doubted_seconds: float | None = None  # lost so far to failing while every order did: perhaps no fault of its own
+    failed_alone: int = 0  # how often its one picture failed with no other one beside it
+    last_success: Key | None = None  # the order that had succeeded last when its pictures first failed
     children: tuple["Order", ...] = ()  # of a superseded order
     was_rebuilt: bool = False  # the entry was lost; look for the order by name before creating it
     was_confirmed: bool = False  # from then on it counts as paid, whatever state it goes back to
@@ -197,6 +199,11 @@ class Order(Record):
     def is_live(self) -> bool:
         """Work remains: neither at its end nor parked in quarantine. One of many leaves the journal, or parts first."""
         return self.state is not State.QUARANTINED or len(self.files) > 1
+
+    @property
+    def has_failed(self) -> bool:
+        """Have its pictures failed at the service before, under another key?"""
+        return self.split_from is not None or self.doubted_seconds is not None
 
     @property
     def size(self) -> int:

@@ -1,82 +1,165 @@
 """Is it the pictures or the service? The clock is an argument."""
 
 import itertools
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 
 from watchfolder.api import create_body
-from watchfolder.order import Order, OrderFile
-from watchfolder.pipeline.doubt import Doubt
+from watchfolder.clock import Moment
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.pipeline.doubt import Doubt, Fault
 
 KEY = "00000000-0000-4000-8000-000000000001"
 PARENT = "00000000-0000-4000-8000-000000000002"
 NUMBERS = itertools.count(10)
+NOW = Moment(at=datetime(2026, 11, 3, 12, tzinfo=UTC))
 
 
-def order(half_of: str | None = None) -> Order:
+def order(files: int = 1, **facts: object) -> Order:
     """Return another order each time."""
     file = OrderFile(name="a.jpg", sent_name="a.jpg", media_type="image/jpeg", size=1, mtime_ns=1)
     body = create_body(KEY, ["a.jpg"], "high")
     key = f"00000000-0000-4000-8000-{next(NUMBERS):012}"
-    facts = {"key": key, "confirm_key": KEY, "inbox": "photos", "kind": "live", "strength": "high", "body": body}
-    return Order.model_validate({**facts, "files": (file,), "half_of": half_of})
+    usual = {"key": key, "confirm_key": KEY, "inbox": "photos", "kind": "live", "strength": "high", "body": body}
+    times = {State.CLAIMING: NOW}
+    return Order.model_validate({**usual, "files": (file,) * files, "times": times, **facts})
+
+
+def judged(doubt: Doubt, *orders: Order, now: float = 0.0, at_work: Any = ()) -> list[Fault]:  # noqa: ANN401 - keys
+    return [doubt.judge(each, "PROCESSING_ERROR", at_work, now) for each in orders]
+
+
+def in_doubt(**facts: Any) -> Doubt:  # noqa: ANN401 - its fields
+    doubt = Doubt(300.0, **facts)
+    doubt.resume(0.0)
+    return doubt
+
+
+# --- who is at fault
 
 
 def test_four_failures_in_a_row_are_the_pictures_a_fifth_is_the_services() -> None:
     doubt = Doubt(300.0)
-    assert [doubt.fail(order(), "PROCESSING_ERROR", 0.0) for _ in range(6)] == [False] * 4 + [True, False]
+    assert judged(doubt, *(order() for _ in range(6))) == [Fault.PICTURE] * 4 + [Fault.SERVICE] * 2
     assert doubt.fault is not None
     assert "PROCESSING_ERROR" in doubt.fault.reason
     assert "300 s" in doubt.fault.reason
 
 
+def test_an_order_of_many_is_split_while_the_service_is_not_doubted() -> None:
+    doubt = Doubt(300.0)
+    assert judged(doubt, *(order(files=3) for _ in range(5))) == [Fault.ONE_OF_MANY] * 4 + [Fault.SERVICE]
+
+
 def test_a_success_between_shows_that_it_was_the_pictures() -> None:
     doubt = Doubt(300.0)
     for _ in range(3):
-        assert not any(doubt.fail(order(), "PROCESSING_ERROR", 0.0) for _ in range(4))
+        assert judged(doubt, *(order() for _ in range(4))) == [Fault.PICTURE] * 4
         assert not doubt.succeed(order())
 
 
-def test_two_halves_that_fail_alike_are_enough() -> None:
-    doubt = Doubt(300.0)
-    assert not doubt.fail(order(PARENT), "PROCESSING_ERROR", 0.0)
-    assert doubt.fail(order(PARENT), "PROCESSING_ERROR", 0.0)
-
-
 def test_a_failure_that_is_told_again_counts_once() -> None:
-    doubt, half = Doubt(300.0), order(PARENT)
-    assert not any(doubt.fail(half, "PROCESSING_ERROR", 0.0) for _ in range(10))
+    doubt, failed = Doubt(300.0), order(files=2)
+    assert judged(doubt, *[failed] * 10) == [Fault.ONE_OF_MANY] * 10
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_while_no_part_of_a_failed_order_succeeds_no_picture_of_it_is_condemned(parts: int) -> None:
+    doubt = Doubt(300.0)
+    assert set(judged(doubt, *(order(split_from=PARENT) for _ in range(parts)))) == {Fault.SERVICE}
+
+
+def test_once_another_picture_has_succeeded_the_part_that_fails_is_at_fault() -> None:
+    doubt = Doubt(300.0)
+    doubt.succeed(order())
+    assert judged(doubt, order(split_from=PARENT, last_success=KEY)) == [Fault.PICTURE]
+
+
+def test_what_the_service_is_at_work_on_may_still_tell_and_is_waited_for() -> None:
+    doubt, first, second = Doubt(300.0), order(split_from=PARENT), order(split_from=PARENT)
+    assert judged(doubt, first, at_work=[second.key]) == [Fault.OPEN]
+    assert judged(doubt, second, at_work=[first.key]) == [Fault.SERVICE]  # else each would wait for the other
+    assert judged(doubt, first) == [Fault.SERVICE]
+
+
+def test_in_a_doubt_no_picture_is_condemned_however_often_it_fails() -> None:
+    doubt = in_doubt()
+    kept = [order(doubted_seconds=5.0, failed_alone=number) for number in range(50)]
+    assert set(judged(doubt, *kept)) == {Fault.SERVICE}
+
+
+def test_what_fails_alone_again_after_a_success_is_at_fault_in_any_doubt() -> None:
+    doubt = in_doubt()
+    doubt.succeed(order())
+    assert judged(doubt, *(order() for _ in range(5)))[-1] is Fault.SERVICE
+    assert judged(doubt, order(doubted_seconds=5.0, failed_alone=1)) == [Fault.PICTURE]
+    assert judged(doubt, order(doubted_seconds=5.0, failed_alone=0)) == [Fault.SERVICE]  # it failed among others only
+
+
+def test_what_fails_alone_again_after_a_success_casts_no_doubt() -> None:
+    doubt = Doubt(300.0)
+    doubt.succeed(order())
+    assert judged(doubt, *(order(doubted_seconds=5.0, failed_alone=1) for _ in range(20))) == [Fault.PICTURE] * 20
     assert doubt.fault is None
 
 
-def test_halves_of_other_orders_or_with_other_words_are_not() -> None:
-    doubt = Doubt(300.0)
-    assert not doubt.fail(order(PARENT), "PROCESSING_ERROR", 0.0)
-    assert not doubt.fail(order(KEY), "PROCESSING_ERROR", 0.0)
-    assert not doubt.fail(order(PARENT), "VALIDATION_FAILED", 0.0)
-    doubt.succeed(order(KEY))
-    assert not doubt.fail(order(KEY), "PROCESSING_ERROR", 0.0)
+# --- when one is tried
 
 
 def test_a_lone_file_is_tried_at_once_and_then_now_and_again() -> None:
-    doubt = Doubt(300.0)
+    doubt = in_doubt()
+    doubt.lift()
     assert [doubt.take_probe(now) for now in (10.0, 10.1, 309.9, 310.0, 310.1)] == [True, False, False, True, False]
     doubt.lift()
     assert doubt.take_probe(311.0)
 
 
+@pytest.mark.parametrize(("probe_seconds", "days", "most"), [(300.0, 1, 60), (300.0, 5, 160), (1.0, 1, 120)])
+def test_a_doubt_of_days_costs_a_bounded_number_of_orders(probe_seconds: float, days: int, most: int) -> None:
+    doubt = Doubt(probe_seconds)
+    judged(doubt, *(order() for _ in range(5)))
+    tried = [now for now in range(days * 86400) if doubt.take_probe(float(now))]
+    assert len(tried) <= most
+    assert max(after - before for before, after in itertools.pairwise(tried)) <= 3600
+
+
 def test_a_success_ends_the_doubt_and_says_so_once() -> None:
-    doubt = Doubt(300.0)
-    for _ in range(5):
-        doubt.fail(order(), "PROCESSING_ERROR", 0.0)
+    doubt = in_doubt()
     assert [doubt.succeed(order()), doubt.succeed(order())] == [True, False]
     assert doubt.fault is None
 
 
-def test_a_doubt_of_an_earlier_life_is_tried_at_once_and_ends_with_a_success() -> None:
+# --- over a restart
+
+
+def test_a_doubt_of_an_earlier_life_keeps_its_pace_and_ends_with_a_success() -> None:
+    kept = order(doubted_seconds=7200.0, failed_alone=1, last_success=KEY)
     doubt = Doubt(300.0)
-    doubt.resume(5.0)
-    assert doubt.fault is not None
-    assert doubt.take_probe(5.0)
-    assert not doubt.fail(order(), "PROCESSING_ERROR", 6.0)  # nothing new
-    assert not doubt.take_probe(7.0)
+    assert doubt.remember([kept], 1000.0, lambda _begun: 20.0) is not None
+    assert not doubt.take_probe(1000.0 + 690)  # a tenth of two hours after the last one
+    assert doubt.take_probe(1000.0 + 710)
+    assert judged(doubt, kept) == [Fault.SERVICE]  # no success is known
     assert doubt.succeed(order())
+    assert judged(doubt, kept) == [Fault.PICTURE]
+
+
+@pytest.mark.parametrize("ago", [0.0, 1.0, 3600.0, 1e9])
+def test_a_new_life_waits_no_longer_than_an_hour_to_try_again(ago: float) -> None:
+    doubt = Doubt(300.0)
+    doubt.remember([order(doubted_seconds=1e7, failed_alone=1)], 1000.0, lambda _begun: ago)
+    assert doubt.may_probe(1000.0 + 3600)
+
+
+def test_orders_that_failed_before_a_restart_still_want_a_success_to_be_condemned() -> None:
+    doubt = Doubt(300.0)
+    part = order(split_from=PARENT, last_success=KEY)
+    assert doubt.remember([part, order()], 0.0, lambda _begun: 0.0) is None
+    assert judged(doubt, part) == [Fault.SERVICE]
+
+
+def test_a_life_that_begins_with_nothing_that_failed_begins_without_a_doubt() -> None:
+    doubt = Doubt(300.0)
+    assert doubt.remember([order()], 0.0, lambda _begun: 0.0) is None
     assert doubt.fault is None

@@ -21,6 +21,7 @@ from watchfolder.config.sections import (
     Config,
     HttpSection,
     Inbox,
+    OnFailure,
     Section,
     WebhookSection,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Config",
     "HttpSection",
     "Inbox",
+    "OnFailure",
     "Section",
     "WebhookSection",
     "find",

@@ -134,6 +134,7 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+OnFailure = Literal["split", "single"]
 AbsolutePath = Annotated[str, AfterValidator(absolute)]
 
 
@@ -259,6 +260,7 @@ class Inbox(Section):
     max_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, le=5 * 1024**3)
     work: AbsolutePath = ""  # left out: a hidden folder in the inbox
     ignore: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+    on_failure: OnFailure = "split"  # how the bad picture of a failed order is found
     duplicates: Literal["again", "reuse", "quarantine"] = "reuse"
     raw: Literal["leave", "quarantine"] = "leave"
     delivered_time: Literal["original", "now"] = "original"

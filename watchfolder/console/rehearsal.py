@@ -18,6 +18,7 @@ from watchfolder.intake.settle import Sighting
 from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
 from watchfolder.order import UNPAID
+from watchfolder.pipeline.successors import bought_again
 
 _REQUESTS_PER_ORDER = 5  # create, confirm, two looks, the links; uploads and downloads go elsewhere and count not
 _MOST_NAMED = 20
@@ -34,6 +35,7 @@ class Plan:
     size: int = 0
     sent: int = 0  # of those that could be taken, as many as nothing holds
     orders: int = 0
+    again: int = 0  # files that one bad picture among the others would have bought once more
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
 
 
@@ -45,8 +47,10 @@ def rehearse(config: Config) -> Iterator[Plan]:
     told = brake.Brake(config).foretell(new, wanted)
     for name, plan in plans.items():
         plan.held, plan.sent = told[name]
-        per_order = 1 if config.api.reads == "v2" else config.inboxes[name].max_files_per_order
+        inbox = config.inboxes[name]
+        per_order = 1 if config.api.reads == "v2" else inbox.max_files_per_order
         plan.orders = math.ceil(plan.sent / per_order)
+        plan.again = bought_again(min(plan.sent, per_order), inbox.on_failure) if plan.sent else 0
         yield plan
 
 
@@ -80,6 +84,9 @@ def lines(plans: list[Plan], config: Config) -> Iterator[str]:
     """Give the plans for a person, and what they come to."""
     for plan in plans:
         yield from _of_inbox(plan)
+        if plan.again and config.api.kind == "live":
+            how = config.inboxes[plan.name].on_failure
+            yield f"  An order with a bad picture in it: up to {plan.again} credits more (on_failure: {how})."
     found = read_orders(config.state_dir, lambda _place, _reason: None)
     begun = [order for order in found if order.state in UNPAID and order.reused_from is None]
     waiting = sum(len(order.files) for order in begun)

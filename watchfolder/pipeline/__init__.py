@@ -54,9 +54,10 @@ class Pipeline:
         self._wake = wake
         self._guard = threading.RLock()
         self._started = self._clock.elapsed()
-        if any(order.doubted_seconds is not None for order in journal.orders()):
-            event("service.fails_all", logging.ERROR, reason=self.doubt.resume(self._started).reason)
+        if fault := self.doubt.remember(journal.orders(), self._started, self._clock.since):
+            event("service.fails_all", logging.ERROR, reason=fault.reason)
         self._running: dict[str, float] = {}  # key → when its last step began, by the clock of the time awake
+        self._turn: str | None = None  # the order that may show, while the service is doubted, whether it succeeds
         self._visits, self._headway = Visits(), Headway(journal, self.gate)
         self._calls = Calls(pushes or Pushes(), self._visits, journal)
         self._list_look = ListLook(self._visits, self._at_work, self._clock)
@@ -102,23 +103,24 @@ class Pipeline:
         """Start every step that is due; return when the next one will be. Instants are seconds since the boot."""
         due = now + 3600.0
         self._calls.take(now)
-        times = [(order, at) for order in self._journal.orders() if (at := self._due_at(order, now)) is not None]
-        is_trial = self._is_trial((order for order, at in times if at <= now), now)
-        in_doubt = self.doubt.fault is not None
-        self._choose_probe(order.state for order, at in times if at <= now)
-        asked = self._ask_list([order for order, at in times if at <= now], [order for order, _ in times], now)
-        for order, at in sorted(times, key=lambda each: _urgency(each[0], in_doubt=in_doubt)):
+        planned = ((order, self._due_at(order, now)) for order in self._journal.orders())
+        times = [(order, at) for order, at in planned if at is not None]
+        ready = [order for order, at in times if at <= now]
+        self._turn = self._whose_turn(ready)
+        is_trial = self._is_trial(ready, now)
+        self._choose_probe(order.state for order in ready)
+        asked = self._ask_list(ready, [order for order, _ in times], now)
+        places = self.capacity.places()
+        for order, at in sorted(times, key=lambda each: _urgency(each[0])):
             if order.key in asked:
                 continue
             if at > now:
                 due = min(due, at)
-            elif self._may_start(order, now, is_trial=is_trial):
+            elif (places > 0 or order.state is not State.CLAIMED) and self._may_start(order, now, is_trial=is_trial):
+                places -= order.state is State.CLAIMED
                 self._start(order, now)
-        if self.gate.fault is not None:
-            due = min(due, max(now + 1.0, self.gate.probe_due()))
-        if self.doubt.fault is not None:
-            due = min(due, max(now + 1.0, self.doubt.probe_due()))
-        return due
+        probes = [each.probe_due() for each in (self.gate, self.doubt) if each.fault is not None]
+        return min([due, *(max(now + 1.0, at) for at in probes)])
 
     def drain(self, deadline: float) -> bool:
         """Wait until every step under way has ended; False when the deadline (monotonic) came first."""
@@ -181,15 +183,18 @@ class Pipeline:
         """Would neither the gate nor a doubt stop its step? Asking uses no probe up."""
         if order.state not in ASKS_SERVICE:
             return True
-        if self._is_doubted(order) and not self.doubt.may_probe(now):
+        if self._is_doubted(order) and (order.key != self._turn or not self.doubt.may_probe(now)):
             return False
-        if self._is_split_for_a_try(order):  # one file of it is to stand alone, if none does yet
-            return not any(len(each.files) == 1 for each in self._orders_in(State.CLAIMED))
-        return self.gate.would_let_pass(order.state, now)
+        return self._is_split_for_a_try(order) or self.gate.would_let_pass(order.state, now)
 
     def _is_doubted(self, order: Order) -> bool:
         """Is it to show whether the service succeeds again?"""
         return order.state is State.CLAIMED and self.doubt.fault is not None
+
+    def _whose_turn(self, due: Iterable[Order]) -> str | None:
+        """No file has its second turn before every other one has had its first; else they go as they were claimed."""
+        waiting = [order for order in due if self._is_doubted(order) and self.capacity.is_within_reach(order.inbox)]
+        return min(waiting, key=lambda order: order.failed_alone).key if waiting else None
 
     def _is_split_for_a_try(self, order: Order) -> bool:
         return self._is_doubted(order) and len(order.files) > 1
@@ -290,7 +295,7 @@ class Pipeline:
     def _step(self, room: Room, order: Order) -> Order | None:
         """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
         if self._outcomes.is_guilty(order):
-            return self._outcomes.convict(order)
+            return self._outcomes.convict(room.bench, order)
         with self._guard:
             self._running[order.key] = self._clock.awake()
         is_called_for = order.state is State.CONFIRMED and self._visits.looking(order.key)
@@ -371,11 +376,9 @@ class Pipeline:
 _LAST = list(STEPS)[::-1]
 
 
-def _urgency(order: Order, *, in_doubt: bool) -> tuple[int, bool, bool]:
-    """Sort what brings a paid picture home before what begins a new one; in doubt, what tells most first."""
-    place = _LAST.index(order.state) if order.state in STEPS else len(_LAST)
-    tells_less = in_doubt and order.doubted_seconds is not None
-    return place, tells_less, in_doubt and len(order.files) > 1
+def _urgency(order: Order) -> int:
+    """Sort what brings a paid picture home before what begins a new one."""
+    return _LAST.index(order.state) if order.state in STEPS else len(_LAST)
 
 
 def _named(order: Order) -> Iterator[Quarantined]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 _SLOTLESS = frozenset({State.CLAIMING, State.MATCHED, State.QUARANTINED})
+_BEGUN = frozenset({State.CREATED, State.UPLOADED, State.CONFIRMED})
 _MOST_MATCHED = 100  # of one inbox: they cost the service nothing, but the journal is no queue
 
 
@@ -76,6 +77,13 @@ class Capacity:
         held = Counter(order.inbox for order in holding)
         most = min(share, self._most_orders - sum(map(_is_stranded, self._journal.orders(inbox))))
         return max(0, min(self._most_orders - len(holding), most - held[inbox]))
+
+    def places(self) -> int:
+        """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""
+        if self.is_barred:
+            return self._most_orders
+        begun = (order for order in self._holding() if order.state in _BEGUN or order.key in self._running)
+        return self._most_orders - sum(1 for _ in begun)
 
     def files(self, inbox: str) -> int:
         """Return how many files its next order may hold; 0 while it is being found out what the service can do."""

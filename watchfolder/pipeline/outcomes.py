@@ -4,6 +4,7 @@ import contextlib
 import logging
 import random
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from watchfolder.disk import NotAFolder, NotRegular
@@ -25,15 +26,17 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
-from watchfolder.pipeline.doubt import Doubt
+from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, FailedAtService, relocate
-from watchfolder.pipeline.successors import halves, rekeyed
+from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.pipeline.visits import age_seconds
 
 _RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
 _OBSTACLES = (NotAFolder, NotRegular)  # a link or the like lies in the place of one order's file or folder
+
+_UNDER_WAY = frozenset({State.CREATED, State.UPLOADED, State.CONFIRMED})
 
 _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
@@ -94,9 +97,9 @@ class Outcomes:
         """Did the process die three times in a row during this order's steps, the last time with it alone?"""
         return order.deaths >= _GUILTY_DEATHS and order.state in ASKS_SERVICE
 
-    def convict(self, order: Order) -> Order:
+    def convict(self, bench: Bench, order: Order) -> Order:
         if len(order.files) > 1 and not order.was_confirmed:
-            return self._split(order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
+            return self._split(bench, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
 
@@ -120,7 +123,7 @@ class Outcomes:
             case Forgotten():
                 return self._forgotten(order, error)
             case Reject():
-                return self._refuse(order, error)
+                return self._refuse(bench, order, error)
             case _:
                 return self._retry(bench, order, error)
 
@@ -175,25 +178,42 @@ class Outcomes:
         event("order.rekeyed", logging.WARNING, order=order.key, inbox=order.inbox)
         return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order),))
 
-    def _refuse(self, order: Order, error: Reject) -> Order:
+    def _refuse(self, bench: Bench, order: Order, error: Reject) -> Follows:
         """Find out who is at fault: the service, one picture of many, or this one."""
         is_of_the_storage = order.state is State.CREATED and len(order.files) == 1  # which looks at each file by itself
         if is_of_the_storage or not _may_begin_anew(order, error):
             return self._quarantine(order, error)
+        at_work = self._parts_beside(order)
         with self._guard:
-            is_news = self._doubt.fail(order, error.code, self._clock.elapsed())
+            was_in_doubt = self._doubt.fault is not None
+            at_fault = self._doubt.judge(order, error.code, at_work, self._clock.elapsed())
             doubted = self._doubt.fault
-        if is_news and doubted is not None:
+        if doubted is not None and not was_in_doubt:
             event("service.fails_all", logging.ERROR, reason=doubted.reason, said=error.reason)
-        if doubted is not None:
-            return self._put_off(order, error)
-        if len(order.files) == 1:
-            return self._quarantine(order, error)
-        return self._split(order, error.reason)
+        match at_fault:
+            case Fault.PICTURE:
+                return self._give_up(order, error)
+            case Fault.ONE_OF_MANY:
+                return self._split(bench, order, error.reason)
+            case Fault.SERVICE:
+                return self._put_off(order, error)
+            case Fault.OPEN:
+                return Wait(max(tempo.FIRST_LOOK_SECONDS, age_seconds(order, self._clock) / 4))
 
-    def _split(self, order: Order, reason: str) -> Order:
+    def _parts_beside(self, order: Order) -> Collection[str]:
+        """Return the other parts of the order that this one was split from, as far as the service is at work on them.
+
+        None are waited for by an order that was refused: asking again how it stands would be another create.
+        """
+        if order.split_from is None or order.state is not State.CONFIRMED:
+            return ()
+        parts = (each for each in self._journal.orders() if each.split_from == order.split_from)
+        return {each.key for each in parts if each.key != order.key and each.state in _UNDER_WAY}
+
+    def _split(self, bench: Bench, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
-        return self._journal.advance(order, State.SUPERSEDING, children=halves(order))
+        children = split(self._failing(order), bench.inbox.on_failure)
+        return self._journal.advance(order, State.SUPERSEDING, children=children)
 
     def _put_off(self, order: Order, error: Reject) -> Order:
         """Keep the order, under a new key, until the service shows that it can succeed at all."""
@@ -201,9 +221,25 @@ class Outcomes:
         if order.doubted_seconds is not None and order.begun is not None:  # under this key it has done nothing else
             lost = order.doubted_seconds + self._clock.awake_since(order.begun)
         if lost > self._give_up_after_hours * 3600:
-            return self._quarantine(order, error)
-        again = rekeyed(order).having(doubted_seconds=lost)
+            return self._give_up(order, error)
+        again = rekeyed(self._failing(order)).having(doubted_seconds=lost)
         return self._journal.advance(order, State.SUPERSEDING, children=(again,))
+
+    def _give_up(self, order: Order, error: Reject) -> Order:
+        """Quarantine what failed; where that was the last order that a doubt has kept, nothing is doubted any more."""
+        given_up = self._quarantine(order, error)
+        if not any(is_kept(each) for each in self._journal.orders()):
+            with self._guard:
+                is_over = self._doubt.end()
+            if is_over:
+                event("service.doubt_ended", reason="no order is left that it could fail")
+        return given_up
+
+    def _failing(self, order: Order) -> Order:
+        """Return the order with what is to be remembered of its failure by those that take its place."""
+        last_success = order.last_success if order.has_failed else self._doubt.last_success
+        failed_alone = order.failed_alone + 1 if len(order.files) == 1 else 0
+        return order.having(last_success=last_success, failed_alone=failed_alone)
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
         has_failed = _has_failed(error)

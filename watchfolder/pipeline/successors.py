@@ -1,10 +1,12 @@
-"""Orders that take the place of another one: under a new key, in halves, or with one file alone."""
+"""Orders that take the place of another one: under a new key, in parts, or with one file alone."""
 
+import math
 import uuid
 from collections.abc import Collection, Sequence
 
 from watchfolder import disk
 from watchfolder.api import create_body
+from watchfolder.config import OnFailure
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline.bench import Bench
@@ -23,24 +25,44 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         strength=order.strength,
         body=create_body(key, [file.sent_name for file in files], order.strength),
         files=tuple(file.having(file_id=None, is_uploaded=False, ctime_ns=None) for file in files),
+        split_from=order.split_from,
         doubted_seconds=order.doubted_seconds,
+        failed_alone=order.failed_alone,
+        last_success=order.last_success,
         source=order.key,
     )
 
 
-def halves(order: Order) -> tuple[Order, Order]:
+def split(order: Order, how: OnFailure) -> tuple[Order, ...]:
     """Split an order that failed, so that the picture at fault comes to stand alone."""
-    middle = len(order.files) // 2
-    first, second = (rekeyed(order, files) for files in (order.files[:middle], order.files[middle:]))
-    return first.having(half_of=order.key), second.having(half_of=order.key)
+    parts, begin = [], 0
+    for size in part_sizes(len(order.files), how, is_part=order.split_from is not None):
+        parts.append(rekeyed(order, order.files[begin : begin + size]).having(split_from=order.key))
+        begin += size
+    return tuple(parts)
+
+
+def part_sizes(files: int, how: OnFailure, *, is_part: bool = False) -> Sequence[int]:
+    """Return how many files each part of a failed order holds: about √n parts of √n files, and these one by one.
+
+    That buys few files again in few orders: with one bad picture among n, each once and √n of them twice.
+    """
+    parts = files if is_part or how == "single" else math.ceil(math.sqrt(files))
+    return [files // parts + (number < files % parts) for number in range(parts)]
+
+
+def bought_again(files: int, how: OnFailure) -> int:
+    """Return how many files are bought once more to find one bad picture in an order of so many."""
+    part = max(part_sizes(files, how))
+    return (files if files > 1 else 0) + (part if part > 1 else 0)
 
 
 def part_with(bench: Bench, order: Order, culprits: Collection[int]) -> Order:
     """Let the order go on without these of its files, each of which goes on alone, all under new keys."""
     rest = [file for index, file in enumerate(order.files) if index not in culprits]
-    alone = [rekeyed(order, [order.files[index]]) for index in sorted(culprits)]
+    alone = tuple(rekeyed(order, [order.files[index]]) for index in sorted(culprits))
     event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), alone=len(alone))
-    children = (rekeyed(order, rest), *alone) if rest else tuple(alone)
+    children = (*alone, rekeyed(order, rest)) if rest else alone  # in a doubt the first one comes first
     return bench.journal.advance(order, State.SUPERSEDING, children=children)
 
 
