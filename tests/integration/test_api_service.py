@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 from pydantic import SecretStr
 
-from watchfolder.api import Created, Ended, Pace, Service, Status, create_body
+from watchfolder.api import Created, Ended, MovedOn, Pace, Service, Status, create_body
 from watchfolder.config import ApiSection
 from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown
 from watchfolder.sandbox import Fault, Sandbox
@@ -254,7 +254,7 @@ def test_a_lost_answer_to_create_or_confirm_buys_nothing_twice(sandbox: Sandbox,
     assert sandbox.sins == []
 
 
-def test_a_confirmation_that_was_already_given_is_fine(sandbox: Sandbox, open_service: Open) -> None:
+def test_a_confirmation_that_was_already_given_sends_us_to_look(sandbox: Sandbox, open_service: Open) -> None:
     sandbox.processing_seconds = 60
     service = open_service()
     _, created = created_by(service)
@@ -263,7 +263,8 @@ def test_a_confirmation_that_was_already_given_is_fine(sandbox: Sandbox, open_se
 
     sandbox.faults.add("confirm", "answer", status=400, code="ORDER_ALREADY_CONFIRMED")
 
-    service.confirm(str(uuid.uuid4()), created.order_id)
+    with pytest.raises(MovedOn):
+        service.confirm(str(uuid.uuid4()), created.order_id)
 
 
 def test_what_is_not_uploaded_is_not_confirmed(open_service: Open) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Open, Shop, opening
+from pydantic import SecretStr
+from shop import OTHER, Open, Shop, opening
 
 from watchfolder.order import State
 from watchfolder.sandbox import Dialect, Sandbox
@@ -169,3 +170,143 @@ def test_no_step_is_repeated_without_a_pause_that_grows(begin: Open, operation: 
     waited = pauses(shop, 8)[1:]
     assert all(after > before for before, after in pairwise(waited)), waited
     assert waited[-1] > 60
+
+
+# --- whose is the order?
+
+MINE, THEIRS = {"sk_mine": "me"}, {"sk_mine": "me", "sk_theirs": "somebody else"}
+
+
+def paid(shop: Shop, count: int = 1) -> list[str]:
+    """Bring pictures as far as to be paid for, each by an order of its own."""
+    names = drop(shop, count)
+    shop.work(lambda: [order.state for order in shop.orders()] == [State.CONFIRMED] * count)
+    return names
+
+
+def finish(service: Sandbox) -> None:
+    for order in service._state.orders.values():
+        order.processing_seconds = 0.0
+
+
+def live_with(shop: Shop, key: str) -> None:
+    """Begin another life with this key in the file."""
+    shop.close()
+    api = shop.config.api.model_copy(update={"key": SecretStr(key)})
+    shop.config = shop.config.model_copy(update={"api": api})
+    shop.open()
+
+
+def pass_hours(shop: Shop, count: int) -> None:
+    for _ in range(count * 12):
+        shop.clock.pass_time(300)
+        for _ in range(3):
+            shop.beat()
+            shop.rest()
+
+
+@pytest.mark.parametrize("dialect", ["both", "v3", "v2"])
+def test_a_paid_order_waits_for_the_key_it_was_made_with(begin: Open, dialect: Dialect) -> None:
+    shop, service = begin({"dialect": dialect, "keys": THEIRS, "processing_seconds": 60.0}, api={"key": "sk_mine"})
+    names = paid(shop)
+    live_with(shop, "sk_theirs")
+    pass_hours(shop, 3)
+    assert shop.files("quarantine") == []
+    assert shop.has(State.CONFIRMED)
+    assert "key" in shop.order().trouble
+    assert shop.pipeline.gate.fault is None  # others go on
+    finish(service)
+    live_with(shop, "sk_mine")
+    shop.clock.pass_time(5)
+    shop.to_the_end()
+    assert shop.files("outbox") == names
+    assert set(service.paid_files.values()) == {1}
+
+
+def test_an_order_that_waits_for_another_key_is_asked_for_ever_more_rarely(begin: Open) -> None:
+    shop, service = begin({"keys": THEIRS, "processing_seconds": 60.0}, api={"key": "sk_mine"})
+    paid(shop)
+    live_with(shop, "sk_theirs")
+    pass_hours(shop, 24)
+    before = service.requests_by_operation()["status"]
+    pass_hours(shop, 24)
+    assert service.requests_by_operation()["status"] - before <= 2 * 24  # v3 and v2, once an hour
+
+
+def test_what_waits_for_another_key_keeps_nobody_waiting(begin: Open) -> None:
+    shop, service = begin({"keys": THEIRS, "processing_seconds": 60.0}, api={"key": "sk_mine"}, max_files_per_order=1)
+    paid(shop, 8)
+    live_with(shop, "sk_theirs")
+    pass_hours(shop, 1)
+    service.processing_seconds = 0.0
+    shop.drop("new.jpg", OTHER)
+    shop.work(lambda: shop.files("outbox") == ["new.jpg"])
+    assert len(shop.orders()) == 8
+
+
+@pytest.mark.parametrize("dialect", ["both", "v3"])
+def test_a_parked_picture_is_not_bought_again_under_another_key(begin: Open, dialect: Dialect) -> None:
+    shop, service = begin({"dialect": dialect, "keys": THEIRS}, api={"key": "sk_mine"})
+    service.faults.add("fetch", "truncated", times=None)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    shop.work(lambda: shop.files("quarantine"))
+    shop.to_the_end()
+    service.faults.clear()
+    live_with(shop, "sk_theirs")
+    (shop.folder("quarantine") / "a.jpg").rename(shop.folder("inbox") / "a.jpg")
+    shop.clock.pass_time(5)
+    pass_hours(shop, 2)
+    assert shop.files("quarantine") == shop.files("outbox") == []
+    assert set(service.paid_files.values()) == {1}
+    live_with(shop, "sk_mine")
+    shop.clock.pass_time(5)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg"]
+    assert set(service.paid_files.values()) == {1}
+
+
+def test_several_paid_orders_that_are_suddenly_unknown_are_not_called_lost(begin: Open) -> None:
+    shop, service = begin(
+        {"dialect": "v3", "keys": MINE, "processing_seconds": 60.0}, api={"key": "sk_mine"}, max_files_per_order=1
+    )
+    names = paid(shop, 3)
+    service.keys = {"sk_mine": "somebody else"}  # the same key, another account's
+    pass_hours(shop, 3)
+    assert shop.files("quarantine") == []
+    assert {order.state for order in shop.orders()} == {State.CONFIRMED}
+    service.keys = MINE
+    finish(service)
+    shop.clock.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == names
+    assert set(service.paid_files.values()) == {1}
+
+
+def test_a_new_key_of_the_same_account_goes_on_with_its_orders(begin: Open) -> None:
+    shop, service = begin({"keys": MINE | {"sk_new": "me"}, "processing_seconds": 60.0}, api={"key": "sk_mine"})
+    names = paid(shop)
+    finish(service)
+    live_with(shop, "sk_new")
+    shop.clock.pass_time(5)
+    shop.to_the_end()
+    assert shop.files("outbox") == names
+
+
+def test_an_order_that_its_own_key_does_not_know_is_lost(begin: Open) -> None:
+    shop, service = begin({"keys": MINE, "processing_seconds": 60.0}, api={"key": "sk_mine"})
+    paid(shop)
+    service.forget(str(shop.order().order_id))
+    pass_hours(shop, 1)
+    assert shop.files("quarantine") == ["0.jpg", "0.jpg.why.txt"]
+    assert "no longer has it" in why(shop, "0.jpg")
+
+
+def test_the_journal_holds_a_fingerprint_of_the_key_and_nothing_of_the_key(begin: Open) -> None:
+    shop, _ = begin({"processing_seconds": 60.0})
+    paid(shop)
+    assert shop.order().fingerprint == shop.config.api.fingerprint
+    assert len(shop.order().fingerprint) == 12
+    key = shop.config.api.key.get_secret_value()
+    assert key not in "".join(path.read_text() for path in shop.folder("state").rglob("*.json"))

@@ -70,6 +70,7 @@ class Service:
         self._base_url = settings.base_url.rstrip("/")
         self._is_loopback = settings.is_loopback
         self._is_live = settings.kind == "live"
+        self.fingerprint = settings.fingerprint  # of the key
         self._authorization = {"Authorization": f"Bearer {settings.key.get_secret_value()}"}
         self._reads: Reads | None = None if settings.reads == "auto" else settings.reads
         self._is_auto = settings.reads == "auto"

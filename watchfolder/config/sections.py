@@ -1,6 +1,7 @@
 """What the YAML may hold: keys, types, defaults and bounds."""
 
 import contextlib
+import hashlib
 import ipaddress
 import os
 import re
@@ -156,6 +157,9 @@ class Section(BaseModel):
         return _without_blanks(values) if isinstance(values, dict) else values
 
 
+_FINGERPRINT_BYTES = 6  # of the API key, in the journal
+
+
 class ApiSection(Section):
     not_in_file = frozenset({"key"})
 
@@ -172,6 +176,12 @@ class ApiSection(Section):
     @property
     def kind(self) -> Kind:
         return "test" if self.key.get_secret_value().startswith("sk_test_") else "live"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this key from others, and nothing more: too short to be the key's only fit."""
+        key = self.key.get_secret_value().encode()
+        return hashlib.blake2b(key, digest_size=_FINGERPRINT_BYTES, person=b"watchfolder key").hexdigest()
 
     @property
     def is_loopback(self) -> bool:

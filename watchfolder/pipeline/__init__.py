@@ -67,6 +67,7 @@ class Pipeline:
         look_at = self._clock.elapsed() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
         self._first_visit = {State.CREATED: look_at, State.CONFIRMED: look_at}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
+        self._outcomes.try_by_key(config.api.fingerprint)
         self.quarantined = 0  # files since the start
         self.last_quarantined: tuple[Quarantined, ...] = ()
 

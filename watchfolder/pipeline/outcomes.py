@@ -69,6 +69,13 @@ class Outcomes:
         self._guard = threading.Lock()
         self._succeeded_at = float("-inf")  # by the clock of the time awake
 
+    def try_by_key(self, fingerprint: str) -> None:
+        """Let those orders go on at once that wait for another key than they were refused by, if this is another."""
+        for order in self._journal.orders():
+            if order.refused_by not in ("", fingerprint):
+                with contextlib.suppress(FolderFault):  # then it goes on when its time has come
+                    self._journal.note(order, not_before=None)
+
     def succeed(self, state: State) -> None:
         """Take in that the service did the step of `state`."""
         with self._guard:
@@ -116,12 +123,12 @@ class Outcomes:
                     self._gate.spare_probe(order.state, self._clock.elapsed())
                 return Wait(error.retry_after_seconds or tempo.FIRST_LOOK_SECONDS)
             case Blocked():
-                self._block(order, error)
+                self._block(bench, order, error)
                 return None
             case Redo():
                 return self._redo(bench, order, error)
             case Forgotten():
-                return self._forgotten(order, error)
+                return self._forgotten(bench, order, error)
             case Reject():
                 return self._refuse(bench, order, error)
             case _:
@@ -134,9 +141,9 @@ class Outcomes:
         if order.trouble != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
 
-    def _block(self, order: Order, error: Blocked) -> None:
+    def _block(self, bench: Bench, order: Order, error: Blocked) -> None:
         if error.scope is Scope.ORDER:
-            self._put_aside(order, error)
+            self._put_aside(bench, order, error)
             return
         with self._guard:
             is_news = self._gate.close(error, order.state, self._clock.elapsed())
@@ -144,11 +151,17 @@ class Outcomes:
             scope = "nothing is sent" if error.scope is Scope.EVERYTHING else "nothing new is begun"
             event("service.blocked", logging.ERROR, reason=error.reason, code=error.code, effect=scope)
 
-    def _put_aside(self, order: Order, error: Blocked) -> None:
-        """Let one order wait for its own account's key, for as long as that takes; the others go on."""
+    def _put_aside(self, bench: Bench, order: Order, error: WatchfolderError) -> None:
+        """Let one order wait for its own account's key, for as long as that takes; the others go on.
+
+        It is asked for once in a while, more rarely the longer that takes, and at once by another key.
+        """
         if order.trouble != error.reason:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
-        self._journal.defer(order, self._gate.probe_seconds, trouble=error.reason)
+        since = order.missing_since or self._clock.moment()
+        wait = max(self._gate.probe_seconds, min(self._clock.since(since) / 4, tempo.LONGEST_BACKOFF_SECONDS))
+        facts = {"missing_since": since, "refused_by": bench.service.fingerprint}
+        self._journal.defer(order, wait, **facts, trouble=error.reason)
         self.succeed(State.CONFIRMED)  # the key itself is accepted, as in a look
 
     def _redo(self, bench: Bench, order: Order, error: Redo) -> Follows:
@@ -162,8 +175,8 @@ class Outcomes:
         except WatchfolderError as other:
             return self.handle(bench, self._journal.get(order.key) or order, other)
 
-    def _forgotten(self, order: Order, error: Forgotten) -> Order | None:
-        """Believe that an order is gone only when it was said twice, ten minutes apart."""
+    def _forgotten(self, bench: Bench, order: Order, error: Forgotten) -> Order | None:
+        """Believe that an order is gone only when it was said twice, ten minutes apart, and nothing else may be so."""
         since = order.missing_since or self._clock.moment()
         left = tempo.FORGOTTEN_AGAIN_SECONDS - self._clock.since(since)
         if order.missing_since is None:
@@ -171,12 +184,26 @@ class Outcomes:
         if left > 0:
             self._journal.defer(order, left, missing_since=since, trouble=error.reason)
             return None
+        if order.was_confirmed and (doubt := self._doubt_of_loss(bench, order, error)):
+            self._put_aside(bench, order, Blocked(doubt, code=error.code, scope=Scope.ORDER))
+            return None
         if order.was_confirmed:
             reason = f"It was paid for, but the service no longer has it (order {order.order_id})."
             advice = "Ask the service's support for it. To pay again, move this file back into the inbox."
             return self._quarantine(order, Reject(reason, code=error.code, advice=advice), is_gone=True)
         event("order.rekeyed", logging.WARNING, order=order.key, inbox=order.inbox)
         return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order),))
+
+    def _doubt_of_loss(self, bench: Bench, order: Order, error: Forgotten) -> str:
+        """Say why an order that the service does not know may be another account's rather than lost; else ""."""
+        if error.code == "ORDER_EXPIRED":
+            return ""
+        if order.fingerprint != bench.service.fingerprint:
+            return "the service does not know this order by this API key: it was made with another one"
+        others = (each for each in self._journal.orders() if each.key != order.key and each.state in ASKS_SERVICE)
+        if order.refused_by or any(each.missing_since is not None and each.was_confirmed for each in others):
+            return "the service does not know this order any more, nor others: is the API key another account's now?"
+        return ""
 
     def _refuse(self, bench: Bench, order: Order, error: Reject) -> Follows:
         """Find out who is at fault: the service, one picture of many, or this one."""

@@ -1,6 +1,5 @@
 """The verbs between the states: one function each, found in STEPS. Each may find that it has already happened."""
 
-import hashlib
 import logging
 import time
 import uuid
@@ -17,9 +16,17 @@ from watchfolder.pipeline.bench import Bench, id_of
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.side_by_side import side_by_side
-from watchfolder.pipeline.successors import is_as_claimed, part_from, part_with, rekeyed, release_changed, supersede
-from watchfolder.pipeline.transfer import Fetching, Sending, ask_links, remember_urls
-from watchfolder.publish import Received, is_unchanged, part_gone
+from watchfolder.pipeline.successors import (
+    is_as_claimed,
+    parked_alone,
+    part_from,
+    part_with,
+    rekeyed,
+    release_changed,
+    supersede,
+)
+from watchfolder.pipeline.transfer import Fetching, Sending, ask_links, remember_urls, send_unchanged
+from watchfolder.publish import Received, part_gone
 
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
@@ -56,7 +63,8 @@ def create(bench: Bench, order: Order) -> Order:
             raise OwnTrouble(reason, code=redo.code) from None
         event("order.key_taken", order=order.key, inbox=order.inbox, code=redo.code)
         return bench.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order).having(redos=1),))
-    order = bench.journal.advance(order, _S.CREATED, order_id=created.order_id, files=_with_ids(order, created.slots))
+    facts = {"order_id": created.order_id, "fingerprint": bench.service.fingerprint}
+    order = bench.journal.advance(order, _S.CREATED, **facts, files=_with_ids(order, created.slots))
     if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
         return relocate(bench, order)
     remember_urls(bench, order, created.slots)
@@ -199,17 +207,10 @@ def park(bench: Bench, order: Order) -> None:
     if not order.is_resumable:
         bench.journal.forget(order)
     elif len(order.files) > 1:
-        for alone in (_parked_alone(order, index) for index, file in enumerate(order.files) if not file.is_delivered):
+        for alone in (parked_alone(order, index) for index, file in enumerate(order.files) if not file.is_delivered):
             if bench.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
                 bench.journal.note(alone, was_recorded=True)
         bench.journal.forget(order)
-
-
-def _parked_alone(order: Order, index: int) -> Order:
-    """Return the entry of one file: under a key that is the same whenever this is repeated."""
-    digest = hashlib.sha256(f"{order.key}/{index}".encode()).digest()
-    key = str(uuid.UUID(bytes=digest[:16], version=4))
-    return order.having(key=key, files=(order.files[index],))
 
 
 Step = Callable[[Bench, Order], Order | None]
@@ -257,8 +258,10 @@ def _go_on_from(bench: Bench, order: Order, seen: Look) -> Order:
 
 
 def _is_there(bench: Bench, order: Order) -> Order:
-    """Take in that the service knows the order: what it said before, once, counts no more."""
-    return order if order.missing_since is None else bench.journal.note(order, missing_since=None)
+    """Take in that the service knows the order by this key: what it said before counts no more."""
+    known = {"missing_since": None, "refused_by": "", "fingerprint": bench.service.fingerprint}
+    is_news = any(getattr(order, name) != value for name, value in known.items())
+    return bench.journal.note(order, **known) if is_news else order
 
 
 def _adopt(bench: Bench, order: Order, order_id: str) -> Order:
@@ -307,7 +310,7 @@ def _send_all(bench: Bench, order: Order, round_: Round) -> tuple[Order, bool]:
 
     def send(index: int) -> OrderFile | None:
         with bench.lanes.one(bench.inbox.name):
-            return _send_unchanged(bench, order, index, sending)
+            return send_unchanged(bench, order, index, sending)
 
     waiting = round_.in_turn(index for index, file in enumerate(order.files) if not file.is_uploaded)
     found = side_by_side(round_.counting(send), waiting, most=bench.lanes.most, enough=round_.enough)
@@ -347,22 +350,6 @@ def _sent_in_an_earlier_life(bench: Bench, order: Order) -> Order:
     part = order.having(files=tuple(file for file in order.files if file.name in there))
     found = {file.name: file.having(is_uploaded=True) for file in _with_hashes(bench, part)}
     return order.having(files=tuple(found.get(file.name, file) for file in order.files))
-
-
-@disk.folders_kept_open()
-def _send_unchanged(bench: Bench, order: Order, index: int, sending: Sending) -> OrderFile | None:
-    """Return the file with what is known of it since it was sent; None if it is no longer what was claimed."""
-    file = order.files[index]
-    place = bench.publisher.work_place(order, file)
-    before = disk.stat_of(place)
-    if before is None or not is_unchanged(place, file):
-        return None
-    try:
-        digest = sending.send(index)
-    except FileNotFoundError:
-        return None
-    sent = file.having(sha256=digest, ctime_ns=before.st_ctime_ns)
-    return sent if is_unchanged(place, sent) else None
 
 
 def _after_failures(bench: Bench, order: Order, round_: Round) -> Order:

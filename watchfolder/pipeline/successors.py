@@ -1,5 +1,6 @@
 """Orders that take the place of another one: under a new key, in parts, or with one file alone."""
 
+import hashlib
 import math
 import uuid
 from collections.abc import Collection, Sequence
@@ -72,6 +73,13 @@ def part_from(bench: Bench, order: Order, slow: Collection[int]) -> Order:
     later = [file for index, file in enumerate(order.files) if index in slow]
     event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), together=len(later))
     return bench.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, rest), rekeyed(order, later)))
+
+
+def parked_alone(order: Order, index: int) -> Order:
+    """Return the entry of one file: under a key that is the same whenever this is repeated."""
+    digest = hashlib.sha256(f"{order.key}/{index}".encode()).digest()
+    key = str(uuid.UUID(bytes=digest[:16], version=4))
+    return order.having(key=key, files=(order.files[index],))
 
 
 def release_changed(bench: Bench, order: Order) -> Order:

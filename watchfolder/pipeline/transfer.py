@@ -12,10 +12,10 @@ from typing import BinaryIO
 from watchfolder import disk
 from watchfolder.api import Links, Output, Slot
 from watchfolder.errors import OwnTrouble, Redo, Reject, Retry, WatchfolderError
-from watchfolder.order import Order
+from watchfolder.order import Order, OrderFile
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench, id_of
-from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch
+from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch, is_unchanged
 
 TEST_KEY = "TEST_KEY"
 _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
@@ -106,6 +106,22 @@ class Sending:
     def _refresh(self) -> None:
         self._slots = self._bench.service.refresh(id_of(self._order))
         remember_urls(self._bench, self._order, self._slots)
+
+
+@disk.folders_kept_open()
+def send_unchanged(bench: Bench, order: Order, index: int, sending: Sending) -> OrderFile | None:
+    """Return the file with what is known of it since it was sent; None if it is no longer what was claimed."""
+    file = order.files[index]
+    place = bench.publisher.work_place(order, file)
+    before = disk.stat_of(place)
+    if before is None or not is_unchanged(place, file):
+        return None
+    try:
+        digest = sending.send(index)
+    except FileNotFoundError:
+        return None
+    sent = file.having(sha256=digest, ctime_ns=before.st_ctime_ns)
+    return sent if is_unchanged(place, sent) else None
 
 
 def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
