@@ -10,13 +10,11 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 SIGNATURE_HEADER = "X-MoriBiz-Signature"
 
 _TYPES = frozenset({"order.antiAi.completed", "order.antiAi.failed"})
-_OLD = timedelta(hours=24)  # the service's last retry comes six and a half hours after the first
 _MOST_SEEN = 10_000  # event ids
 _MOST_WAITING = 10_000  # hints; a beat takes them all
 _LONGEST_ID = 255
@@ -29,7 +27,6 @@ class Fate(StrEnum):
     LATE = "late"  # a look was quicker
     UNKNOWN_ORDER = "unknown_order"  # another program's on the same account, or one long since delivered
     DUPLICATE = "duplicate"
-    OLD = "old"
     OTHER_TYPE = "other_type"
     UNREADABLE = "unreadable"  # signed well, and still not the JSON that it should be
     OVERSIZED = "oversized"
@@ -41,7 +38,6 @@ class Fate(StrEnum):
 class _Event:
     id: str
     type: str
-    occurred_at: datetime | None
     order_id: str
 
 
@@ -63,9 +59,9 @@ class Pushes:
         """Have whoever takes the hints called when there is one."""
         self._ring = ring
 
-    def receive(self, body: bytes, signed: str, secret: str, now: datetime) -> Fate | None:
+    def receive(self, body: bytes, signed: str, secret: str) -> Fate | None:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
-        fate, event = _judged(body, signed, secret, now)
+        fate, event = _judged(body, signed, secret)
         with self._guard:
             if event is not None and event.id and event.id in self._seen:
                 fate = Fate.DUPLICATE
@@ -97,7 +93,7 @@ class Pushes:
             return {str(fate): number for fate, number in self._counts.items()}
 
 
-def _judged(body: bytes, signed: str, secret: str, now: datetime) -> tuple[Fate | None, _Event | None]:
+def _judged(body: bytes, signed: str, secret: str) -> tuple[Fate | None, _Event | None]:
     if not secret:
         return Fate.NOT_REGISTERED, None
     given = signed.strip().lower().encode("utf-8", "surrogateescape")
@@ -110,13 +106,11 @@ def _judged(body: bytes, signed: str, secret: str, now: datetime) -> tuple[Fate 
         return Fate.OTHER_TYPE, event
     if not event.order_id:
         return Fate.UNREADABLE, event
-    if event.occurred_at is not None and event.occurred_at < now - _OLD:
-        return Fate.OLD, event
     return None, event
 
 
 def _read(body: bytes) -> _Event | None:
-    """Read tolerantly: an id may be a number, an instant may be missing."""
+    """Read tolerantly: an id may be a number. When it was is nobody's business: a late word is a hint as well."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
@@ -125,18 +119,9 @@ def _read(body: bytes) -> _Event | None:
         return None
     data = event.get("data")
     order_id = data.get("orderId") if isinstance(data, dict) else None
-    return _Event(
-        _id(event.get("eventId")), _id(event.get("eventType")), _instant(event.get("occurredAt")), _id(order_id)
-    )
+    return _Event(_id(event.get("eventId")), _id(event.get("eventType")), _id(order_id))
 
 
 def _id(value: object) -> str:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if len(text) <= _LONGEST_ID else ""
-
-
-def _instant(value: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(value)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -128,7 +128,7 @@ def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -
             deliver(studio, f"pushed {number}.jpg")
         assert sandbox.requests_by_operation()["status"] == before
         wait_until(lambda: studio.pushes()["nudged"] >= 6)
-        assert set(studio.pushes()) >= {"duplicate", "old", "oversized", "unknown_order", "wrong_signature"}
+        assert set(studio.pushes()) >= {"duplicate", "oversized", "unknown_order", "wrong_signature"}
 
         sandbox.faults.add("push", "never", times=None)
         deliver(studio, "not pushed.jpg")

@@ -952,3 +952,22 @@ def test_an_emptied_folder_goes_when_its_time_has_come(build: Build, seconds: fl
     assert names(shop) == ["card/day 1/a.jpg"]
     folders = (shop.top / "inbox").rglob("[!.]*")
     assert sorted(path.name for path in folders if path.is_dir() and ".watchfolder" not in path.parts) == left
+
+
+@pytest.mark.parametrize("clock_of_the_server", [1.0, 4e9])
+def test_an_emptied_folder_stays_for_as_long_as_somebody_works_in_it(
+    build: Build, monkeypatch: pytest.MonkeyPatch, clock_of_the_server: float
+) -> None:
+    shop = build(empty_folder_seconds=100.0)
+    folder = shop.top / "inbox/card"
+    shop.drop("card/a.jpg")
+    shop.look(0.0)
+    shop.look(5.0)
+    shop.look(90.0)
+    os.utime(folder, (clock_of_the_server,) * 2)  # something came and went
+    monkeypatch.setattr(time, "time", lambda: 5e9)
+    shop.look(110.0)
+    shop.look(200.0)
+    assert folder.exists()
+    shop.look(215.0)
+    assert not folder.exists()

@@ -95,11 +95,10 @@ def test_what_the_service_signed_is_taken_from_outside_without_the_page_s_passwo
     ("body", "fate"),
     [
         (delivery(eventType="order.watermarkEmbed.completed"), Fate.OTHER_TYPE),
-        (delivery(occurredAt="2026-01-01T00:00:00Z"), Fate.OLD),
         (b"no JSON", Fate.UNREADABLE),
         (b"", Fate.UNREADABLE),
     ],
-    ids=["other type", "old", "no JSON", "nothing"],
+    ids=["other type", "no JSON", "nothing"],
 )
 def test_what_it_signed_and_is_no_news_is_taken_too_so_that_it_is_not_sent_again(
     house: House, body: bytes, fate: Fate

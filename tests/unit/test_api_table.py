@@ -250,13 +250,18 @@ def test_a_retired_endpoint_names_its_successor_without_secrets() -> None:
     ],
 )
 def test_retry_after_is_a_number_or_a_date_and_has_a_bound(text: str, seconds: float | None) -> None:
-    assert retry_after({"Retry-After": text}, NOW) == seconds
+    assert retry_after({"Retry-After": text, "Date": format_datetime(NOW, usegmt=True)}) == seconds
 
 
-@given(st.text(max_size=60))
-def test_no_retry_after_is_a_crash(text: str) -> None:
-    seconds = retry_after({"Retry-After": text}, NOW)
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_a_date_in_retry_after_means_nothing_without_the_time_of_the_answer(date: str) -> None:
+    assert retry_after({"Retry-After": format_datetime(NOW, usegmt=True), "Date": date}) is None
+    assert retry_after({"Retry-After": "7", "Date": date}) == 7.0
 
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_no_retry_after_is_a_crash(text: str, date: str) -> None:
+    seconds = retry_after({"Retry-After": text, "Date": date})
     assert seconds is None or 0 <= seconds <= 3600
 
 

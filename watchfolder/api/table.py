@@ -204,7 +204,7 @@ def error_of(
     verdict = _verdict(call, status, code, is_json=is_json or is_sunset)
     reason, word = f"{verdict.reason} ({status})", printable(code or "")[:64]
     if verdict.kind is SlowDown:
-        return SlowDown(reason, code=word, retry_after_seconds=retry_after(headers, datetime.now(UTC)))
+        return SlowDown(reason, code=word, retry_after_seconds=retry_after(headers))
     if issubclass(verdict.kind, Blocked):
         return verdict.kind(reason + _successor(status, headers), code=word, scope=verdict.scope)
     if verdict.kind is Reject:
@@ -229,17 +229,21 @@ def storage_error_of(status: int, body: bytes, *, is_upload: bool = True) -> Wat
     )
 
 
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds that Retry-After asks for, given as a number or as a date, at most an hour."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that Retry-After asks for, as a number or as a date by the answer's own; at most an hour."""
     text = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
         return min(float(text), LONGEST_HOLD_SECONDS)
     try:
-        moment = parsedate_to_datetime(text)
+        seconds = (_date(text) - _date(headers.get("Date", ""))).total_seconds()
     except ValueError:
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), LONGEST_HOLD_SECONDS)
+    return min(max(seconds, 0.0), LONGEST_HOLD_SECONDS)
+
+
+def _date(text: str) -> datetime:
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _verdict(call: Call, status: int, code: str | None, *, is_json: bool) -> Verdict:

@@ -184,7 +184,7 @@ class Intake:
             self._drop(name)
         self._scan_at = now + max(self.inbox.scan_seconds, took / _SCANS_AT_MOST)
         self.has_scanned = True
-        self._emptied.remove()
+        self._emptied.remove(now)
         if now >= self._reasons_at:
             self._reasons_at = now + _REASONS_SECONDS
             self._sweep_reasons()
@@ -380,8 +380,8 @@ class Intake:
                 self._decisions |= {file.name: before} if before else {}  # so that it is told once
                 due = sighting.hinder(now)
                 self._put_off(file.name, Decision(Answer.STAY, hindrance, due, is_warning=True))
-        self._emptied.note({os.path.dirname(file.name) for file in ready} - {""})
-        self._emptied.remove()
+        self._emptied.note({os.path.dirname(file.name) for file in ready} - {""}, now)
+        self._emptied.remove(now)
         for order in orders:
             self._desk.admit(order)
         moved = {file.name for order in orders for file in order.files}

@@ -1,6 +1,5 @@
 """The sub-folders that our claims emptied: removed once they have been empty and unchanged for long enough."""
 
-import time
 from collections.abc import Iterable
 
 from watchfolder import disk
@@ -8,27 +7,34 @@ from watchfolder.disk import NotAFolder, Place
 
 
 class Emptied:
-    """Of one inbox, in memory only: a folder that a restart forgets stays, which harms nobody."""
+    """Of one inbox, in memory only: a folder that a restart forgets stays, which harms nobody.
+
+    The folder's own time is compared with itself alone: it is the file server's, or anybody's.
+    """
 
     def __init__(self, root: str, unchanged_seconds: float) -> None:
         self._root = root
         self._unchanged_seconds = unchanged_seconds
-        self._since: dict[str, float] = {}  # folder → wall clock
+        self._since: dict[str, tuple[float, int | None]] = {}  # folder → when it was, and its modification time then
 
-    def note(self, folders: Iterable[str]) -> None:
-        self._since.update(dict.fromkeys(folders, time.time()))
+    def note(self, folders: Iterable[str], now: float) -> None:
+        self._since.update(dict.fromkeys(folders, (now, None)))
 
-    def remove(self) -> None:
+    def remove(self, now: float) -> None:
         """Remove those whose time has come. Raises FolderFault."""
-        horizon = time.time() - self._unchanged_seconds
-        for folder in [name for name, since in self._since.items() if since <= horizon]:
+        for folder, (since, mtime_ns) in list(self._since.items()):
+            is_due = now - since >= self._unchanged_seconds
+            if mtime_ns is not None and not is_due:
+                continue
             try:
                 found = disk.stat_of(Place(self._root, folder))
             except NotAFolder:  # something else has its place
                 found = None
-            if found is not None and found.st_mtime > horizon:
-                self._since[folder] = found.st_mtime
-                continue
-            del self._since[folder]
-            if found is not None:
-                disk.remove_empty_folders(self._root, folder)
+            if found is not None and not is_due:
+                self._since[folder] = (since, found.st_mtime_ns)
+            elif found is not None and mtime_ns not in {None, found.st_mtime_ns}:
+                self._since[folder] = (now, found.st_mtime_ns)
+            else:
+                del self._since[folder]
+                if found is not None:
+                    disk.remove_empty_folders(self._root, folder)

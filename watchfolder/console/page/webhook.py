@@ -1,7 +1,6 @@
 """The one address of the page that is for the service: it takes pushes, and hands on no more than a hint."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -28,5 +27,5 @@ def add_webhook(app: Flask, book: HouseBook, pushes: Pushes) -> None:
         if webhook.public_url is None:
             abort(404)
         signed = request.headers.get(SIGNATURE_HEADER, "")
-        fate = pushes.receive(request.get_data(), signed, webhook.secret.get_secret_value(), datetime.now(UTC))
+        fate = pushes.receive(request.get_data(), signed, webhook.secret.get_secret_value())
         return Response(status=_REFUSED.get(fate, HTTPStatus.NO_CONTENT) if fate else HTTPStatus.NO_CONTENT)
