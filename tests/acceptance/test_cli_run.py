@@ -4,9 +4,11 @@ import json
 import os
 import pty
 import pwd
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,27 @@ from cli_studio import KEY, PICTURE, Studio, files_in, sandbox, studio, wait_unt
 from watchfolder.sandbox import Sandbox
 
 __all__ = ["sandbox", "studio"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_of_the_first_second_does_not_end_the_start(studio: Studio, number: signal.Signals) -> None:
+    log = studio.root / "daemon.log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            studio.command("run", "--log-format", "json"), env=studio.environ(), cwd=studio.root, stderr=stderr
+        )
+    try:
+        maps = Path(f"/proc/{process.pid}/maps")
+        wait_until(lambda: "pydantic_core" in maps.read_text())  # our own modules are being read
+        while "daemon.ready" not in log.read_text() and process.poll() is None:
+            process.send_signal(number)
+            time.sleep(0.02)
+        assert process.poll() is None
+        studio.drop("a.jpg")
+        wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 @pytest.mark.slow
