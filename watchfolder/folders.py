@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from watchfolder import disk
@@ -88,10 +89,25 @@ class Folders:
         """Return our work folder in the inbox's file system."""
         return _within(_works(inbox), self._instance)
 
+    def require_no_other(self, inbox: Inbox, instance: Callable[[], str]) -> None:
+        """Check, changing nothing, that no other watchfolder than `instance` ("": none yet) works there.
+
+        It is asked after the look: a run that begins meanwhile names itself before it makes its folder.
+        """
+        works = _works(inbox)
+        found = _instances_in(works)
+        others = set(found) - {instance()} if found else set()
+        if others:
+            raise FolderFault(f"{inbox.path}: {_describe_owner(works, min(others))}", code="OTHER_INSTANCE")
+
     def adopt(self, inbox: Inbox) -> int:
-        """Take over the orders of a watchfolder whose state directory was lost. Returns how many."""
+        """Take over the orders of a watchfolder whose state directory was lost. Returns how many.
+
+        What it left hidden goes first: while its folder is there, a crash amid this begins it again.
+        """
         adopted = 0
         for other in self._others(inbox):
+            self._sweep_after(inbox, other)
             left = _within(_works(inbox), other)
             keys = disk.folders_in(left.root, left.name)
             for key in keys:
@@ -103,24 +119,43 @@ class Folders:
             adopted += len(keys)
         return adopted
 
+    def _sweep_after(self, inbox: Inbox, other: str) -> None:
+        for path in filter(None, (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)):
+            if path == inbox.originals:
+                self._make_default_originals(inbox)
+            swept = sum(disk.sweep(path, folder, other) for folder in ("", disk.HIDDEN))
+            if swept:
+                event("disk.swept", folder=path, files=swept)
+
     def _require_sole_use(self, inbox: Inbox) -> None:
-        works = _works(inbox)
-        if disk.stat_of(works) is None:
-            disk.make_folder(works.root, works.name, 0o700)
+        """Be the only watchfolder there. Of several that come in the same instant one stays, the others withdraw.
+
+        Each makes its folder, and then looks: so of two at least one sees the other. Alone, it fills its folder, and
+        has won. Beside others it withdraws, but for the first of those that are empty, which waits for them to go.
+        """
+        works, mine = _works(inbox), self.work(inbox)
         others = self._others(inbox)
+        if disk.stat_of(_within(mine, OWNER)) is not None:
+            others = [name for name in others if not _is_empty(_within(works, name))]
+        elif not others:
+            for folder in (mine, works):
+                disk.make_folder(folder.root, folder.name, 0o700)
+            others = self._others(inbox)
+            if not others:
+                self._move_in(mine)
+        elif min(others) < self._instance or not all(_is_empty(_within(works, name)) for name in others):
+            disk.remove_empty_folders(mine.root, mine.name)
         if others:
             raise FolderFault(f"{inbox.path}: {_describe_owner(works, others[0])}", code="OTHER_INSTANCE")
-        mine = _within(self.work(inbox), OWNER)
-        if disk.stat_of(mine) is None:
-            disk.make_folder(mine.root, mine.folder, 0o700)
-            disk.sweep(mine.root, mine.folder)
-            since = datetime.now(UTC).isoformat(timespec="seconds")
-            disk.write_atomically(mine, json.dumps({"host": socket.gethostname(), "since": since}).encode())
+
+    def _move_in(self, mine: Place) -> None:
+        disk.sweep(mine.root, mine.name)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        owner = json.dumps({"host": socket.gethostname(), "since": since}).encode()
+        disk.write_atomically(_within(mine, OWNER), owner)
 
     def _others(self, inbox: Inbox) -> list[str]:
-        works = _works(inbox)
-        found = disk.folders_in(works.root, works.name)
-        return [name for name in found if name != self._instance and _is_instance(name)]
+        return [name for name in _instances_in(_works(inbox)) if name != self._instance]
 
     def _make_default_originals(self, inbox: Inbox) -> None:
         path = inbox.originals
@@ -178,11 +213,32 @@ def read_token(path: str) -> str | None:
 
 
 def write_token(path: str, owner: str) -> str:
-    """Give the folder a token. `owner` signs the temporary file: the next life sweeps away what this one leaves."""
+    """Give the folder a token, or return the one that another process has just given it.
+
+    `owner` signs the temporary file: the next life sweeps away what this one leaves.
+    """
     token = str(uuid.uuid4())
+    content = f"{token}\n".encode()
     disk.sweep(path, "", owner)
-    disk.write_atomically(Place(path, TOKEN), f"{token}\n".encode(), owner=owner)
+    try:
+        disk.write_new(Place(path, TOKEN), content, owner=owner, hidden=False)
+    except FileExistsError:
+        if found := read_token(path):
+            return found
+        disk.write_atomically(Place(path, TOKEN), content, owner=owner)  # a power cut had left it empty
     return token
+
+
+def _instances_in(works: Place) -> list[str]:
+    return [name for name in disk.folders_in(works.root, works.name) if _is_instance(name)]
+
+
+def _is_empty(folder: Place) -> bool:
+    try:
+        files = next(disk.scan(folder.root, folder.name, recursive=False), None)
+    except FileNotFoundError:
+        return True
+    return files is None and not disk.folders_in(folder.root, folder.name)
 
 
 def _is_instance(name: str) -> bool:

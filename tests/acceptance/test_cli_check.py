@@ -1,5 +1,6 @@
 """`watchfolder check`: each answer is found by doing it, and every FAIL says what to do."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -144,6 +145,31 @@ def test_a_second_watchfolder_on_the_inbox_is_found(studio: Studio) -> None:
     (studio.folder("inbox") / ".watchfolder/22bcca8b-98bf-49eb-bed7-e9cd69c3893b").mkdir(parents=True)
     (fault,) = failures(studio, code=78)
     assert "run --adopt" in fault
+
+
+@pytest.mark.slow
+def test_checks_beside_a_first_start_find_no_fault_and_disturb_it_not(tmp_path: Path, sandbox: Sandbox) -> None:
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        studio = Studio(tmp_path / str(number), sandbox.url)
+        with contextlib.ExitStack() as stack:
+            checks = [
+                stack.enter_context(
+                    subprocess.Popen(
+                        studio.command("check"), env=studio.environ(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                    )
+                )
+                for _ in range(2)
+            ]
+            with studio.daemon() as daemon:
+                said = [check.communicate(timeout=60)[0].decode() for check in checks]
+                studio.drop("a.jpg")
+                wait_until(lambda studio=studio: files_in(studio.folder("outbox")) == ["a.jpg"])  # type: ignore[misc]
+                assert "inbox.waits" not in daemon.log()
+            for text in said:
+                assert "Traceback" not in text
+                assert "--adopt" not in text
+                assert "--accept" not in text
 
 
 def test_an_inbox_that_is_polled_needs_no_events(studio: Studio) -> None:

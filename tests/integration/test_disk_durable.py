@@ -206,6 +206,23 @@ def test_a_dead_process_holds_no_lock(tmp_path: Path) -> None:
     os.close(held)
 
 
+def test_a_replacement_whose_temporary_file_is_swept_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, swept = os.rename, list[str]()
+
+    def after_a_sweep(temporary: str, name: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        if not swept:
+            swept.append(temporary)
+            os.unlink(temporary, dir_fd=src_dir_fd)
+        rename(temporary, name, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "rename", after_a_sweep)
+    disk.write_atomically(Place(str(tmp_path), "a"), b"new")
+    assert swept
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"new"}
+
+
 def test_leftovers_of_an_earlier_life_are_swept(tmp_path: Path) -> None:
     for name in (LEFTOVER, ".wf-ffff-000000-12345678.tmp", "picture.jpg", ".wf-note"):
         (tmp_path / name).touch()

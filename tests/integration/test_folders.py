@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import threading
 import uuid
@@ -277,6 +278,108 @@ def test_another_watchfolder_is_refused_whatever_it_says_of_itself(
 ) -> None:
     (picture.parents[2] / OWNER).write_bytes(content)
     assert fault_of(lambda: folders(top).require(inbox)) == "OTHER_INSTANCE"
+
+
+def in_sole_use(ours: Folders, inbox: Inbox) -> bool:
+    try:
+        ours.require(inbox)
+    except FolderFault as fault:
+        assert fault.code == "OTHER_INSTANCE"  # noqa: PT017 - any other is a fault of the test's
+        return False
+    return True
+
+
+@pytest.mark.parametrize("first", [MINE, THEIRS])
+def test_of_two_that_meet_a_fresh_inbox_in_the_same_instant_one_wins(
+    top: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Let the second come at each call of the first's."""
+    (top / "other/state").mkdir(parents=True)
+    at, was_met = 0, True
+    while was_met:
+        at, was_met, count = at + 1, False, 0
+        one, other = folders(top, first), folders(top / "other", THEIRS if first == MINE else MINE)
+
+        def meet(call: Callable[..., Any], other: Folders = other, at: int = at) -> Callable[..., Any]:
+            def met(*what: object, **how: object) -> object:
+                nonlocal count, was_met
+                count += 1
+                if count == at:
+                    was_met = True
+                    in_sole_use(other, inbox)
+                return call(*what, **how)
+
+            return met
+
+        with monkeypatch.context() as amid:
+            for name in ("folders_in", "stat_of", "make_folder", "write_atomically", "remove_empty_folders"):
+                amid.setattr(disk, name, meet(getattr(disk, name)))
+            in_sole_use(one, inbox)
+        uses = [(in_sole_use(one, inbox), in_sole_use(other, inbox)) for _ in range(3)]
+        assert uses[1] == uses[2], at
+        assert sorted(uses[2]) == [False, True], at
+        assert sorted(uses[0]) in ([False, True], [False, False]), at
+        shutil.rmtree(top / "inbox/.watchfolder")
+    assert at > 5
+
+
+def test_two_that_meet_fresh_folders_in_the_same_instant_know_them_by_one_token(top: Path, inbox: Inbox) -> None:
+    for _ in range(20):
+        both = [folders(top), folders(top, "check")]
+        barrier = threading.Barrier(2)
+        seen: list[str] = []
+
+        def meet(ours: Folders, barrier: threading.Barrier = barrier, seen: list[str] = seen) -> None:
+            barrier.wait(20)
+            for path in (inbox.path, inbox.outbox, inbox.quarantine):
+                ours.require_folder(path)
+                seen.append(path)
+
+        threads = [threading.Thread(target=meet, args=(ours,)) for ours in both]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(seen) == 6
+        for ours in (*both, folders(top)):
+            ours.require_folder(inbox.path)
+        assert set(json.loads((top / "state/folders.json").read_text())) >= {inbox.path, inbox.outbox}
+        for path in (inbox.path, inbox.outbox, inbox.quarantine, str(top / "state")):
+            shutil.rmtree(path)
+            os.mkdir(path)
+
+
+def test_a_token_that_a_power_cut_left_empty_is_written_anew(top: Path, inbox: Inbox) -> None:
+    (top / "inbox" / TOKEN).write_bytes(b"\0" * 37)
+    folders(top).require_folder(inbox.path)
+    assert token(top / "inbox")
+
+
+def test_a_look_for_another_takes_a_run_that_has_just_begun_for_our_own(top: Path, inbox: Inbox) -> None:
+    ours = folders(top)
+    named: list[str] = []
+
+    def is_named() -> str:
+        return named[0] if named else ""
+
+    ours.require_no_other(inbox, is_named)
+    ours.require(inbox)
+    named.append(MINE)
+    ours.require_no_other(inbox, is_named)
+    assert fault_of(lambda: ours.require_no_other(inbox, lambda: THEIRS)) == "OTHER_INSTANCE"
+
+
+@pytest.mark.parametrize("role", ["outbox", "quarantine", "originals"])
+def test_adoption_sweeps_what_the_old_one_left_hidden(top: Path, inbox: Inbox, picture: Path, role: str) -> None:
+    hidden = top / role / ".watchfolder"
+    hidden.mkdir(parents=True)
+    (hidden / f".wf-{THEIRS[:8]}-0dead0-12345678.tmp").write_bytes(b"a result, half")
+    (hidden / ".wf-99999999-0dead0-12345678.tmp").write_bytes(b"another's")
+    (top / role / f".wf-{THEIRS[:8]}-0dead0-12345678.tmp").write_bytes(b"half a token")
+    assert folders(top).adopt(inbox) == 1
+    assert os.listdir(hidden) == [".wf-99999999-0dead0-12345678.tmp"]
+    assert not (top / role / f".wf-{THEIRS[:8]}-0dead0-12345678.tmp").exists()
+    assert not picture.exists()
 
 
 def test_adoption_takes_over_the_orders_and_the_inbox(top: Path, inbox: Inbox, picture: Path) -> None:

@@ -6,7 +6,6 @@ import pwd
 import shlex
 import stat
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,7 +60,7 @@ def findings(config: Config, user: str | None) -> Iterator[Finding]:
     state = _state_dir(config.state_dir, user)
     yield state
     if state.is_ok:
-        folders = Folders(config.state_dir, _instance(config.state_dir))
+        folders = Folders(config.state_dir, _OWNER)
         for inbox in config.inboxes.values():
             yield from _inbox_in_time(inbox, folders, config.state_dir)
     yield _clock(datetime.now().astimezone())
@@ -79,7 +78,7 @@ def accept(config: Config, name: str) -> Iterator[str]:
     if name not in known and path not in places:
         names = ", ".join([*known, *places])
         raise UnknownName([f"{name} is no inbox, and {path} none of the configured folders: {names}"])
-    folders = Folders(config.state_dir, _instance(config.state_dir))
+    folders = Folders(config.state_dir, _OWNER)
     for place in known.get(name, [path]):
         folders.accept(place)
         yield place
@@ -203,10 +202,7 @@ def _refuses_to_replace(one: Place, other: Place) -> None:
 
 
 def _sole_use(inbox: Inbox, folders: Folders, state_dir: str) -> str:
-    if _instance(state_dir):
-        folders.require(inbox)
-    elif os.path.isdir(inbox.work) and any(map(_is_uuid, disk.folders_in(inbox.work))):
-        raise FolderFault(f"another watchfolder works in {inbox.work}: if it is gone for good, watchfolder run --adopt")
+    folders.require_no_other(inbox, lambda: _instance(state_dir))
     return "no other watchfolder works here"
 
 
@@ -306,6 +302,8 @@ def _tried(where: str, attempt: Callable[[], str]) -> Finding:
         return Finding(f"{where}: {attempt()}")
     except FolderFault as fault:
         return Finding(f"{where}: {_with_remedy(fault)}", exit_codes.CONFIG)
+    except FileNotFoundError:
+        return Finding(f"{where}: another program removes our temporary files: try again", exit_codes.UNFINISHED)
 
 
 def _with_remedy(fault: FolderFault, remedy: str = "") -> str:
@@ -359,10 +357,3 @@ def _instance(state_dir: str) -> str:
         return disk.read_bytes(Place(state_dir, "instance"), 100).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return ""
-
-
-def _is_uuid(name: str) -> bool:
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False

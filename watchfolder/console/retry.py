@@ -52,7 +52,7 @@ def everything(config: Config) -> list[Picture]:
 
 def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | FolderFault]:
     """Move each picture to its place below its inbox, or say why not; its note goes after it has gone."""
-    folders = Folders(config.state_dir, "")
+    folders = Folders(config.state_dir, _OWNER)
     for picture in pictures:
         inbox = quarantine.inbox_of(picture, config.state_dir)
         try:

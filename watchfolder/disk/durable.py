@@ -22,15 +22,26 @@ from watchfolder.disk.places import (
 )
 from watchfolder.errors import FolderFault
 
+_MOST_TRIES = 3  # to replace a file whose temporary one is removed
+
 
 def write_atomically(
     place: Place, data: bytes, *, mode: int = 0o666, durable: bool = True, owner: str = "state"
 ) -> None:
     """Replace or create the file in one gesture: its readers see the old content or the new one, whole.
 
-    `owner` signs the temporary file beside it, for the sweep of whoever writes there.
+    `owner` signs the temporary file beside it, for the sweep of whoever writes there. Where another process sweeps
+    that away amid this (a daemon that starts), it is written again.
     With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
     """
+    for _ in range(_MOST_TRIES):
+        if _replace(place, data, mode, owner, durable=durable):
+            return
+    raise _removed(place)
+
+
+def _replace(place: Place, data: bytes, mode: int, owner: str, *, durable: bool) -> bool:
+    """Return False when somebody has removed the temporary file."""
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
         temporary = temporary_name(owner)
         descriptor = create_in(folder, temporary, mode)
@@ -42,19 +53,23 @@ def write_atomically(
             finally:
                 os.close(descriptor)
             os.rename(temporary, place.base, src_dir_fd=folder, dst_dir_fd=folder)
-        except FileNotFoundError as error:
-            raise _removed(place) from error
+        except FileNotFoundError:
+            return False
         except BaseException:
             with contextlib.suppress(OSError):  # the first fault is the one to tell
                 os.unlink(temporary, dir_fd=folder)
             raise
         if durable:
             sync_folder(folder)
+    return True
 
 
-def write_new(place: Place, data: bytes, *, owner: str) -> None:
-    """Create a small file on a share, whole and durable. Raises FileExistsError when the name is taken."""
-    part = hidden_part(place.root, owner)
+def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> None:
+    """Create a small file on a share, whole and durable. Raises FileExistsError when the name is taken.
+
+    Its temporary file lies in the hidden folder, or beside it.
+    """
+    part = hidden_part(place.root, owner) if hidden else place.beside(temporary_name(owner))
     try:
         with new_file(part) as write:
             write(data)
