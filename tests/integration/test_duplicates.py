@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, twins
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import tempo
-from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox import Fault, Sandbox
 
 
 @pytest.fixture
@@ -246,12 +246,28 @@ def test_a_waiting_twin_that_changes_is_a_picture_of_its_own(begin: Open) -> Non
     assert shop.files("outbox") == ["a.jpg", "b.jpg"]
 
 
+def about_to_be_given_up(shop: Shop, service: Sandbox, pictures: Mapping[str, bytes]) -> Fault:
+    """Let one order be paid and fail for so long that it is parked at its next step; return what keeps it failing."""
+    fault = service.faults.add("link", "answer", times=None, status=503)
+    for name, content in pictures.items():
+        shop.drop(name, content)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.journal.note(shop.order(), failing_seconds=1e9)
+    return fault
+
+
+def park(shop: Shop, service: Sandbox, pictures: Mapping[str, bytes]) -> None:
+    """Bring one order into quarantine that is paid and alive at the service."""
+    fault = about_to_be_given_up(shop, service, pictures)
+    shop.pass_time(3600)
+    shop.to_the_end()
+    fault.times = 0
+    assert shop.order().is_resumable
+
+
 def test_what_a_parked_order_waits_for_takes_it_up_before_anything_is_reused(begin: Open) -> None:
     shop, service = begin()
-    service.faults.add("link", "answer", status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
-    shop.drop("a.jpg")
-    shop.to_the_end()
-    assert shop.order().is_resumable
+    park(shop, service, {"a.jpg": PICTURE})
     shop.drop("b.jpg")
     shop.drop("c.jpg")
     shop.to_the_end()
@@ -261,10 +277,8 @@ def test_what_a_parked_order_waits_for_takes_it_up_before_anything_is_reused(beg
 
 def give_up_an_order_of_three(shop: Shop, service: Sandbox) -> None:
     """Let an order of three be paid and be about to be given up, and then parked file by file."""
-    service.faults.add("link", "answer", times=None, status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
-    for number in range(3):
-        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
-    shop.work(lambda: shop.has(State.CONFIRMED))
+    about_to_be_given_up(shop, service, {f"{number}.jpg": PICTURE + bytes([number]) for number in range(3)})
+    shop.pass_time(3600)
 
 
 def at_the_first_entry_of_a_file(
@@ -343,14 +357,13 @@ def test_a_twin_that_is_sorted_while_the_first_is_parked_takes_that_up(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, service = begin({"processing_seconds": 2.0})
-    fault = service.faults.add("link", "answer", times=None, status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
-    shop.drop("a.jpg")
-    shop.work(lambda: shop.has(State.CONFIRMED))
+    fault = about_to_be_given_up(shop, service, {"a.jpg": PICTURE})
     shop.drop("b.jpg")
     hashed = twins._hash
 
     def parked_meanwhile(place: Place) -> str | None:
         monkeypatch.setattr(twins, "_hash", hashed)
+        shop.pass_time(3600)
         shop.work(lambda: not shop.order().is_live, takes=False)
         fault.times = 0
         return hashed(place)
@@ -664,11 +677,8 @@ def test_a_file_of_a_parked_orders_size_that_cannot_be_read_keeps_none_of_its_ne
     begin: Open, monkeypatch: pytest.MonkeyPatch, duplicates: str
 ) -> None:
     shop, service = begin(duplicates=duplicates)
-    service.faults.add("link", "answer", status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
     content = PICTURE + b"1"
-    shop.drop("parked.jpg", content)
-    shop.to_the_end()
-    assert shop.order().is_resumable
+    park(shop, service, {"parked.jpg": content})
     unreadable(monkeypatch, "EIO", "bad.jpg")
     shop.drop("bad.jpg", PICTURE + b"2")
     shop.drop("back.jpg", content)

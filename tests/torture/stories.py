@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from faults import Trait
 from stage import Fate, Picture, Stage, picture
+
+from watchfolder.journal import Journal
 
 Outcome = Callable[[], Sequence[Picture]]
 """Asked at the end: what must have become of everything."""
@@ -69,12 +72,18 @@ def _is_no_picture(stage: Stage) -> Outcome:
 
 
 def _was_refused(stage: Stage) -> Picture:
-    """Bring a picture into quarantine that is paid for and whose order is alive at the service."""
+    """Bring a picture into quarantine that is paid for and whose order is alive at the service: it was given up."""
     one = picture("sub/a.jpg", 3)
     stage.drop(one)
-    stage.sandbox.faults.add("link", "answer", status=400, code="ORDER_TYPE_CANT_DOWNLOAD")
+    never_whole = stage.sandbox.faults.add("fetch", "truncated", times=None)
+    stage.run()
+    with closing(Journal(str(stage.root / "state"))) as journal:
+        journal.open()
+        (order,) = journal.orders()
+        journal.note(order, failing_seconds=1e9, not_before=None)
     ending = stage.run()
     assert ending.word == "quarantined", ending
+    never_whole.times = 0
     return replace(one, earlier=(Fate.QUARANTINED,))
 
 
