@@ -8,16 +8,16 @@ which lasts until the daemon, now or after its next start, has heeded it.
 import logging
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
 from watchfolder import disk
+from watchfolder.clock import Clock, Moment
 from watchfolder.config import Budget, Config
 from watchfolder.disk import Place
 from watchfolder.events import event
@@ -28,6 +28,8 @@ _NO_LIMIT = 1 << 30  # files
 _NO_BUDGET = Budget()
 _STEPS = 100  # a window is counted in as many steps
 _RESERVED_SECONDS = 60.0  # for a claim that a share holds up
+_DAY_SECONDS = 24 * 3600.0
+_LONGEST_DAY_SECONDS = 25 * 3600.0  # that on which summer ends
 
 
 class Memory(BaseModel):
@@ -36,26 +38,26 @@ class Memory(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     day: date
+    began: Moment  # it, as far as it was seen
     taken: dict[str, int] = {}  # files, today
     lifted: list[str] = []  # which may take more than that today
     held: dict[str, str] = {}  # since too many files came at once: "812 new files in 2 minutes"
     released: list[str] = []  # what a person let through has not all been taken yet
 
     @classmethod
-    def read(cls, state_dir: str, today: date) -> Self:
+    def read(cls, state_dir: str, clock: Clock) -> Self:
         """Return what was remembered; what cannot be read is forgotten, and the counting begins anew."""
         try:
-            memory = cls.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _LIMIT))
+            return cls.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _LIMIT))
         except FileNotFoundError:
-            return cls(day=today)
+            pass
         except ValueError:
             event("brake.memory_unreadable", logging.WARNING, file=FILE)
-            return cls(day=today)
-        return memory if memory.day == today else cls(day=today, held=memory.held, released=memory.released)
+        return cls(day=_date_of(clock), began=clock.moment())
 
 
 class Arrivals:
-    """What came into one inbox, and when; instants are monotonic seconds. It knows no clock."""
+    """What came into one inbox, and when; instants are seconds awake. It knows no clock."""
 
     def __init__(self, longest_seconds: float) -> None:
         self._longest = longest_seconds
@@ -90,23 +92,17 @@ class Arrivals:
 class Brake:
     """Any thread may ask; each inbox's own thread tells it what came."""
 
-    def __init__(
-        self,
-        config: Config,
-        monotonic: Callable[[], float] = time.monotonic,
-        today: Callable[[], date] = lambda: datetime.now().astimezone().date(),
-    ) -> None:
+    def __init__(self, config: Config, clock: Clock) -> None:
         self._state_dir = config.state_dir
         self._whole = config.budget or _NO_BUDGET
         self._own = {name: inbox.budget or _NO_BUDGET for name, inbox in config.inboxes.items()}
-        self._monotonic = monotonic
-        self._today = today
+        self._clock = clock
         self._guard = threading.Lock()
         bursts = [budget.burst.seconds for budget in (self._whole, *self._own.values()) if budget.burst]
         self._arrivals = {name: Arrivals(max(bursts, default=0.0)) for name in self._own}
         self._met: set[str] = set()
         self._reserved: dict[str, tuple[float, int]] = {}  # inbox → until when, how many files
-        memory = Memory.read(self._state_dir, today())
+        memory = Memory.read(self._state_dir, clock)
         braked = {name for name, own in self._own.items() if own.burst or self._whole.burst}
         held = {name: words for name, words in memory.held.items() if name in braked}
         self._memory = memory.model_copy(update={"held": held})
@@ -148,7 +144,7 @@ class Brake:
         """
         with self._guard:
             self._begin_day()
-            arrivals, now = self._arrivals[inbox], self._monotonic()
+            arrivals, now = self._arrivals[inbox], self._clock.awake()
             self._reserved.pop(inbox, None)
             is_first = inbox not in self._met
             self._met.add(inbox)
@@ -169,7 +165,7 @@ class Brake:
         """Return how many of `most` it may take now. Until it has, or asks again, they are no other inbox's."""
         with self._guard:
             self._begin_day()
-            now = self._monotonic()
+            now = self._clock.awake()
             others = [files for name, (until, files) in self._reserved.items() if name != inbox and now < until]
             files = min(most, self._left(inbox, sum(others)))
             if self._whole.files_per_day:
@@ -256,9 +252,16 @@ class Brake:
         return [name for name in self._memory.released if name != inbox]
 
     def _begin_day(self) -> None:
-        today = self._today()
-        if today != self._memory.day:
-            self._memory = self._memory.model_copy(update={"day": today, "taken": {}, "lifted": []})
+        """Count anew when the date is a later one, and that can be so; at the latest when a day has passed.
+
+        A clock that is set forward and back again lets no more be taken, and holds nothing until a date that is far.
+        """
+        today, memory = _date_of(self._clock), self._memory
+        days, passed = (today - memory.day).days, self._clock.since(memory.began)
+        can_be_later = memory.began.boot != self._clock.boot or passed >= (days - 1) * _DAY_SECONDS
+        if (days > 0 and can_be_later) or passed >= _LONGEST_DAY_SECONDS:
+            facts = {"day": today, "began": self._clock.moment(), "taken": {}, "lifted": []}
+            self._memory = memory.model_copy(update=facts)
 
     def _remember(self, **facts: object) -> None:
         memory = self._memory.model_copy(update=facts)
@@ -269,6 +272,10 @@ class Brake:
 def give_word(state_dir: str, inbox: str) -> None:
     """Let the files of one inbox through, at the daemon's next look. Raises FolderFault."""
     disk.write_atomically(_word(state_dir, inbox), b"")
+
+
+def _date_of(clock: Clock) -> date:
+    return clock.now().astimezone().date()
 
 
 def _word(state_dir: str, inbox: str) -> Place:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from watchfolder import brake, disk
+from watchfolder.clock import Clock
 from watchfolder.config import Config, Inbox
 from watchfolder.console.words import files
 from watchfolder.errors import FolderFault
@@ -44,7 +45,7 @@ def rehearse(config: Config) -> Iterator[Plan]:
     plans = {name: _plan(name, inbox, config.state_dir) for name, inbox in config.inboxes.items()}
     new = {name: plan.answers.total() for name, plan in plans.items()}
     wanted = {name: 0 if plan.fault else plan.answers[Answer.TAKE] for name, plan in plans.items()}
-    told = brake.Brake(config).foretell(new, wanted)
+    told = brake.Brake(config, Clock()).foretell(new, wanted)
     for name, plan in plans.items():
         plan.held, plan.sent = told[name]
         inbox = config.inboxes[name]

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator, Sequence
 
 from watchfolder import brake
+from watchfolder.clock import Clock
 from watchfolder.config import Config
 from watchfolder.console.liveness import holder_of
 from watchfolder.console.usage import UnknownName
@@ -19,7 +20,7 @@ def release(config: Config, names: Sequence[str]) -> Iterator[str]:
     if unknown:
         known = ", ".join(config.inboxes)
         raise UnknownName([f"{name}: there is no such inbox; there are: {known}" for name in unknown])
-    memory = brake.Brake(config)
+    memory = brake.Brake(config, Clock())
     held = {name: memory.why(name) for name in names}
     for name in dict.fromkeys(names):
         if held[name]:

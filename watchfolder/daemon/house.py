@@ -53,7 +53,7 @@ class House:
         self._service = Service(config.api, transfers=config.transfers, stop=self._stop, tally=journal.tally)
         self._pipeline = Pipeline(config, journal, self._stop, bell.ring, pushes)
         self._lanes = Lanes(config.transfers)
-        self._brake = Brake(config)
+        self._brake = Brake(config, self._clock)
         self._catalogue = Catalogue(config.state_dir, self._wake_keepers)
         self._reach: dict[str, Reach] = {}
         self._keepers: dict[str, Keeper] = {}
