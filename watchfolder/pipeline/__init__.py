@@ -344,6 +344,8 @@ class Pipeline:
             self._outcomes.complete(after)
             self._visits.done(after, self._clock.elapsed(), age_seconds(after, self._clock))
         pause = self._headway.pause(before)
+        if after is not None and after.state is before.state is State.MATCHED:  # it waits for another's copy
+            pause = tempo.FIRST_LOOK_SECONDS
         if after is not None and after.state is State.CONFIRMED:
             self._visits.confirmed(after, self._clock.elapsed())
             return None
