@@ -11,7 +11,7 @@ from stage import PROCESSING_SECONDS, SETTLE_SECONDS, stage
 def measure(*, short: bool) -> Iterator[Figure]:
     size = (256 << 20) if short else (2 << 30)
     with stage() as own:
-        own.configure(max_file_bytes=size)
+        own.configure(max_file_bytes=size, incomplete_seconds=SETTLE_SECONDS)  # of the hole: time tells
         write_huge_tiff(own.card / "huge.tif", size)
         with own.daemon() as daemon:
             time.sleep(1.0)
