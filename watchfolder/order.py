@@ -198,6 +198,11 @@ class Order(Record):
         return f"wf-{self.key}"
 
     @property
+    def is_paid(self) -> bool:
+        """Money may have been taken for it. A test key costs none."""
+        return self.was_confirmed and self.kind == "live"
+
+    @property
     def is_live(self) -> bool:
         """Work remains: neither at its end nor parked in quarantine. One of many leaves the journal, or parts first."""
         return self.state is not State.QUARANTINED or len(self.files) > 1

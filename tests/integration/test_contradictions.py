@@ -1,5 +1,6 @@
 """A service and a journal that do not agree: asked ever more rarely, paid once, and told as what it is."""
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -310,3 +311,47 @@ def test_the_journal_holds_a_fingerprint_of_the_key_and_nothing_of_the_key(begin
     assert len(shop.order().fingerprint) == 12
     key = shop.config.api.key.get_secret_value()
     assert key not in "".join(path.read_text() for path in shop.folder("state").rglob("*.json"))
+
+
+# --- what a test key gets, and links that do not come
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("dialect", ["both", "v2"])
+def test_a_test_keys_empty_order_is_told_at_once_and_not_of_money(begin: Open, dialect: Dialect, count: int) -> None:
+    told = {"dialect": dialect, "test_processing_seconds": 0.0}
+    shop, service = begin(told, api={"key": "sk_test_x"})
+    names = drop(shop, count)
+    shop.to_the_end()
+    assert shop.files("outbox") == []
+    assert [name for name in shop.files("quarantine") if name.endswith(".jpg")] == names
+    assert shop.orders() == ()  # nothing of it could be taken up again
+    assert service.requests_by_operation().get("fetch", 0) == 0
+    for name in names:
+        note = why(shop, name)
+        assert "test key" in note
+        assert not re.search("paid|pay|credit|money", note)
+
+
+def test_a_test_keys_order_that_is_gone_is_made_anew(begin: Open) -> None:
+    told = {"test_processing_seconds": 60.0, "test_samples": True}
+    shop, service = begin(told, api={"key": "sk_test_x"})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    service.forget(str(shop.order().order_id))
+    service.test_processing_seconds = 0.0
+    pass_hours(shop, 1)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a (TEST).jpg"]
+
+
+def test_a_picture_whose_retention_stays_unknown_is_fetched_as_v2_tells(begin: Open) -> None:
+    shop, service = begin({"retention_days": None})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    assert not shop.pipeline.gate.is_down
+    pass_hours(shop, 1)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg"]
+    assert set(service.paid_files.values()) == {1}
+    assert service.requests_by_operation()["link"] <= 6

@@ -21,7 +21,7 @@ from watchfolder.api.table import (
     retry_after,
     storage_error_of,
 )
-from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
+from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
 
 CONTRACT = "/work/shared/contract.md"
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -47,7 +47,7 @@ EVERYWHERE: list[tuple[int, str, type[WatchfolderError]]] = [
     (408, "ORDER_TIMEOUT", Retry),
     (500, "SERVER_INTERNAL_ERROR", Retry),
     (503, "SERVICE_UNAVAILABLE", Retry),
-    (409, "FILE_RETENTION_UNKNOWN", Retry),
+    (409, "FILE_RETENTION_UNKNOWN", OwnTrouble),
     (400, "ORDER_ALREADY_CONFIRMED", MovedOn),
     (400, "ORDER_ALREADY_COMPLETED", MovedOn),
     (400, "ORDER_NOT_PENDING", MovedOn),

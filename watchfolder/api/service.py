@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 Reads = Literal["v2", "v3"]
 _T = TypeVar("_T")
 _EXPIRED = "ORDER_EXPIRED"
+_NO_RETENTION = "FILE_RETENTION_UNKNOWN"
 _NO_ORDER = "0"  # an id that no order has
 _TEST_KEYS_WORD = "PROCESSED_FILE_NOT_FOUND"  # a live key's order that is complete has results, if not yet
 _PAGES = 10  # of the order list, at most: a server that heeds the keyword has one
@@ -138,8 +139,17 @@ class Service:
                 self._require_ours(order_id)
             raise
 
-    def links(self, order_id: str) -> Links:
-        return self._read(Call.ORDER, f"{_path_of(order_id)}/download", read_links)
+    def links(self, order_id: str, *, or_of_v2: bool = False) -> Links:
+        """Return where the results lie. `or_of_v2`: asked too when v3 does not know yet for how long it keeps them."""
+        path = f"{_path_of(order_id)}/download"
+        try:
+            return self._read(Call.ORDER, path, read_links)
+        except OwnTrouble as trouble:
+            if not or_of_v2 or trouble.code != _NO_RETENTION or self._reads == "v2":
+                raise
+            with suppress(NoRoute, Retired):  # a server without them
+                return self._ask(Call.ORDER, "GET", f"/api/v2{path}", read_links)
+            raise
 
     def find(self, order_name: str) -> Found | None:
         for page in range(1, _PAGES + 1):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum, auto
 
-from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
+from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
 from watchfolder.events import printable, without_queries
 
 LONGEST_HOLD_SECONDS = 3600.0
@@ -113,7 +113,7 @@ TABLE: Mapping[str | int, Verdict] = {
     "ORDER_TIMEOUT": _PASSING,
     "SERVER_INTERNAL_ERROR": _PASSING,
     "SERVICE_UNAVAILABLE": _PASSING,
-    "FILE_RETENTION_UNKNOWN": Verdict(Retry, "the service is still working out how long it keeps the file"),
+    "FILE_RETENTION_UNKNOWN": Verdict(OwnTrouble, "the service is still working out how long it keeps the file"),
     # gone
     "ORDER_NOT_FOUND": _GONE,
     "RESOURCE_NOT_FOUND": _GONE,

@@ -41,6 +41,7 @@ _UNDER_WAY = frozenset({State.CREATED, State.UPLOADED, State.CONFIRMED})
 _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
 _CRASHED = "CRASHED"
+_NO_SAMPLE = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND"})  # there is nothing to take up again
 _FAILED_CODES = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED"})
 
 
@@ -184,10 +185,10 @@ class Outcomes:
         if left > 0:
             self._journal.defer(order, left, missing_since=since, trouble=error.reason)
             return None
-        if order.was_confirmed and (doubt := self._doubt_of_loss(bench, order, error)):
+        if order.is_paid and (doubt := self._doubt_of_loss(bench, order, error)):
             self._put_aside(bench, order, Blocked(doubt, code=error.code, scope=Scope.ORDER))
             return None
-        if order.was_confirmed:
+        if order.is_paid:
             reason = f"It was paid for, but the service no longer has it (order {order.order_id})."
             advice = "Ask the service's support for it. To pay again, move this file back into the inbox."
             return self._quarantine(order, Reject(reason, code=error.code, advice=advice), is_gone=True)
@@ -201,7 +202,7 @@ class Outcomes:
         if order.fingerprint != bench.service.fingerprint:
             return "the service does not know this order by this API key: it was made with another one"
         others = (each for each in self._journal.orders() if each.key != order.key and each.state in ASKS_SERVICE)
-        if order.refused_by or any(each.missing_since is not None and each.was_confirmed for each in others):
+        if order.refused_by or any(each.missing_since is not None and each.is_paid for each in others):
             return "the service does not know this order any more, nor others: is the API key another account's now?"
         return ""
 
@@ -270,7 +271,7 @@ class Outcomes:
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
         has_failed = _has_failed(error)
-        failed = has_failed or order.order_id is None or is_gone
+        failed = has_failed or order.order_id is None or is_gone or error.code in _NO_SAMPLE
         why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code)
         return self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
 

@@ -18,6 +18,7 @@ from watchfolder.pipeline.bench import Bench, id_of
 from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch, is_unchanged
 
 TEST_KEY = "TEST_KEY"
+_FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
 _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
 
 
@@ -26,8 +27,12 @@ def remember_urls(bench: Bench, order: Order, slots: tuple[Slot, ...]) -> None:
 
 
 def ask_links(bench: Bench, order: Order) -> Links:
-    """Ask where the results lie, and remember it for as long as that is true."""
-    links = bench.service.links(id_of(order))
+    """Ask where the results lie, and remember it for as long as that is true.
+
+    Of several results v2 gives one archive, which names none by its input: it is no way out for those.
+    """
+    is_in_need = len(order.files) == 1 and order.failures >= _FAILURES_BEFORE_V2
+    links = bench.service.links(id_of(order), or_of_v2=is_in_need)
     bench.links[order.key] = (bench.journal.clock.elapsed() + links.expires_in_seconds, links)
     return links
 
@@ -184,6 +189,8 @@ class Fetching:
         if bench.journal.clock.elapsed() >= expiry:
             self._renew()
         _, links = bench.links[order.key]
+        if order.kind == "test" and all(link.file_id is None for link in links.files):
+            raise _no_sample()  # the archive is the service's own, whatever was sent
         if len(order.files) == 1 and len(links.files) == 1:
             return links.files[0].url
         result_id = order.files[index].result_id or self._result_id(index)
@@ -192,11 +199,7 @@ class Fetching:
                 return link.url
         self.has_missed = True
         if order.kind == "test":
-            raise Reject(
-                "The service made no result for this picture: the API key is a test key.",
-                code=TEST_KEY,
-                advice="Use a live key, then move this file back into the inbox.",
-            )
+            raise _no_sample()
         raise OwnTrouble("the service calls the order complete but names no result for a file", code="NO_RESULT")
 
     def _result_id(self, index: int) -> str | None:
@@ -214,3 +217,11 @@ class Fetching:
         if isinstance(self._seen, WatchfolderError):
             raise self._seen
         return self._seen
+
+
+def _no_sample() -> Reject:
+    return Reject(
+        "The service made no result for this picture: the API key is a test key.",
+        code=TEST_KEY,
+        advice="Use a live key, then move this file back into the inbox.",
+    )

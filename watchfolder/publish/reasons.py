@@ -73,7 +73,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
         f"When:          {when:%Y-%m-%d %H:%M:%S %Z}",
         f"What to do:    {(why and why.advice) or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
     ]
-    if order.was_confirmed and order.is_resumable:
+    if order.is_paid and order.is_resumable:
         lines.append(f"               {_ALREADY_PAID}")
     lines += [
         "",
