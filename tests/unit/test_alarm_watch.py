@@ -322,6 +322,20 @@ def test_a_clock_that_was_wrong_silences_nobody(life: Life) -> None:
     assert len(earlier.messages) == 1
 
 
+def test_nobody_is_told_of_years_when_the_clock_was_put_right(life: Life) -> None:
+    life.lasts(HOUR, in_progress=1)
+    later = Life(Watch(life.watch.memory), START + timedelta(days=20_000), life.facts)
+    later.lasts(10 * MINUTE)
+    assert later.texts[0].startswith("Nothing was delivered for 24 hours")
+
+
+def test_what_went_to_quarantine_under_a_clock_that_was_wrong_is_told(life: Life) -> None:
+    life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
+    earlier = Life(Watch(life.watch.memory), START - timedelta(days=20_000), life.facts | {"quarantined": 0})
+    earlier.lasts(10 * MINUTE)
+    assert "3 files could not be protected" in earlier.texts[0]
+
+
 def test_what_is_said_holds_no_secret_and_no_character_that_plays_tricks(life: Life) -> None:
     url = "https://storage.example/a.jpg?X-Amz-Signature=c4n4ry"
     life.lasts(10, blocked=f"the service says {url}").lasts(10 * MINUTE)

@@ -56,12 +56,14 @@ class Memory(Part):
 
     def not_after(self, now: datetime) -> Self:
         """Return it as if none of it lay in the future: a clock that was wrong must not silence us for years."""
+
+        def past(at: datetime | None) -> datetime | None:
+            return at and min(at, now)
+
         told = {topic: Told(is_on=each.is_on, at=min(each.at, now)) for topic, each in self.told.items()}
-        facts: dict[str, object] = {"told": told, "sent": tuple(min(at, now) for at in self.sent)}
-        if self.burst_told is not None:
-            facts["burst_told"] = min(self.burst_told, now)
-        if self.stalled_since is not None:
-            facts["stalled_since"] = min(self.stalled_since, now)
+        burst = self.burst.model_copy(update={"first": past(self.burst.first), "last": past(self.burst.last)})
+        facts: dict[str, object] = {"told": told, "sent": tuple(map(past, self.sent)), "burst": burst}
+        facts |= {"burst_told": past(self.burst_told), "stalled_since": past(self.stalled_since)}
         return self.model_copy(update=facts)
 
     def write(self, state_dir: str) -> None:

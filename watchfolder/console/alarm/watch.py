@@ -58,7 +58,8 @@ class Watch:
     def decide(self, snapshot: Snapshot, config: Config, now: datetime) -> Message | None:
         if self._seen is None:
             self.memory = self.memory.not_after(now)
-            self._stalled_since = self.memory.stalled_since
+            since, longest = self.memory.stalled_since, timedelta(hours=config.alarm_after_hours)
+            self._stalled_since = since and max(since, now - longest)  # the clock may have been wrong
         self._take_in(snapshot, now)
         conditions = dict(self._conditions(snapshot, config, now))
         self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in conditions}
