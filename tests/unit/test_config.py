@@ -602,17 +602,16 @@ def hung_mount(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     released = threading.Event()
     real = os.path.realpath
     monkeypatch.setattr(
-        "watchfolder.config.folders.os.path.realpath",
+        "watchfolder.disk.timeouts.os.path.realpath",
         lambda path, **options: released.wait() if path == "/srv/out" else real(path, **options),
     )
-    monkeypatch.setattr("watchfolder.config.folders._LOOK_SECONDS", 0.05)
     yield
     released.set()
 
 
 @pytest.mark.usefixtures("hung_mount")
 def test_a_share_that_does_not_answer_holds_nobody_up(write: Write) -> None:
-    assert load(write(MINIMAL), KEY).inboxes
+    assert load(write(MINIMAL), KEY, silent_seconds=0.05).inboxes
     assert "lies inside" in fault(write(inbox(quarantine="/srv/in/q")))
 
 

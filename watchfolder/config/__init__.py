@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
+_SILENT_SECONDS = 5.0  # a disk that sleeps wakes in that time; a dead network mount never answers
 
 _KEY_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])sk_[!-~]{6,}")
 
@@ -63,10 +64,13 @@ def find(explicit: str | None, environ: Mapping[str, str]) -> str:
     raise ConfigError(f"there is no configuration: neither {' nor '.join(PLACES)} exists; name a file with -c FILE")
 
 
-def load(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
+def load(
+    path: str, environ: Mapping[str, str], *, needs_key: bool = True, silent_seconds: float = _SILENT_SECONDS
+) -> Config:
     """Return the configuration in `path` and in the environment, or raise ConfigError with every fault there is.
 
     Without `needs_key` the key is not looked for and left empty: `status` is for people who may not read it.
+    A folder that does not answer for `silent_seconds` is not asked where its links lead.
     """
     source = os.path.abspath(path) if path else ""
     faults: list[str] = []
@@ -85,7 +89,7 @@ def load(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
         if isinstance(tree["webhook"], dict) and needs_key:
             with _gathering(faults):
                 tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"))
-        faults += [*_originals_at_risk(tree), *overlaps(tree)]
+        faults += [*_originals_at_risk(tree), *overlaps(tree, silent_seconds)]
         config = validated(tree | {"source": source, "from_environment": origins})
         if not faults:
             return config

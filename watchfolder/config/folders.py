@@ -1,17 +1,14 @@
 """Folders that must not meet: a delivery would be taken again and paid twice, or one file claimed by two inboxes."""
 
 import contextlib
-import os
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from watchfolder import disk
 from watchfolder.config.reading import inbox_sections
 from watchfolder.config.sections import Config, absolute, with_default_folders
 
-_LOOK_SECONDS = 5.0  # a dead network mount never answers
 _SHAREABLE = {"outbox", "quarantine", "originals"}  # several inboxes may use one
 
 
@@ -22,10 +19,13 @@ class _Folder(NamedTuple):
     real: str
 
 
-def overlaps(tree: Mapping[str, Any]) -> list[str]:
-    """Return a fault for each pair of folders in `tree` that meet. Values that are no paths are passed over."""
+def overlaps(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
+    """Return a fault for each pair of folders in `tree` that meet. Values that are no paths are passed over.
+
+    A folder that does not answer for `silent_seconds` counts as where it is written.
+    """
     named = [(where, role, path) for where, role, value in _named_folders(tree) if (path := _path_or_none(value))]
-    real = _real_paths({path for _, _, path in named})
+    real = disk.real_paths({path for _, _, path in named}, silent_seconds)
     folders = [_Folder(where, role, path, real[path]) for where, role, path in named]
     return [fault for one, other in combinations(folders, 2) if (fault := _clash(one, other))]
 
@@ -73,19 +73,3 @@ def _consequence(inner: str, outer: str) -> str:
 
 def _is_within(inner: str, outer: str) -> bool:
     return inner == outer or inner.startswith(outer.rstrip("/") + "/")
-
-
-def _real_paths(paths: set[str]) -> dict[str, str]:
-    """Resolve links, each path in its own thread: where a dead mount does not answer, the path counts as written."""
-    real = {path: path for path in paths}
-
-    def resolve(path: str) -> None:
-        real[path] = os.path.realpath(path)
-
-    threads = [threading.Thread(target=resolve, args=(path,), daemon=True) for path in paths]
-    deadline = time.monotonic() + _LOOK_SECONDS
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return dict(real)

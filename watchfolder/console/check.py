@@ -9,23 +9,23 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
 from watchfolder.config import Config, Inbox, WebhookSection
 from watchfolder.console import exit_codes
-from watchfolder.console.patience import answer_of
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.console.usage import UnknownName
 from watchfolder.console.words import NOT_REGISTERED
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, WatchfolderError
-from watchfolder.folders import Folders
+from watchfolder.folders import TOKEN, Folders
 
 _OWNER: Final = "check"  # signs our probes
-_FOLDERS_SECONDS = 30.0  # for all probes of one inbox
 _EVENT_SECONDS = 3.0
+_SILENT_SECONDS = 10.0  # of a folder that has answered: a busy disk may take its time to make a probe durable
 _PACE = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=2)
 _RELEASED = 2026  # no clock that is right shows an earlier year
 _REMEDIES = {
@@ -60,9 +60,7 @@ def findings(config: Config, user: str | None) -> Iterator[Finding]:
     state = _state_dir(config.state_dir, user)
     yield state
     if state.is_ok:
-        folders = Folders(config.state_dir, _OWNER)
-        for inbox in config.inboxes.values():
-            yield from _inbox_in_time(inbox, folders, config.state_dir)
+        yield from _inboxes(config, Folders(config.state_dir, _OWNER))
     yield _clock(datetime.now().astimezone())
     yield _service(config)
 
@@ -139,11 +137,37 @@ def _state_dir(path: str, user: str | None) -> Finding:
     return Finding(f"state_dir: {path}: writable{advice}")
 
 
-def _inbox_in_time(inbox: Inbox, folders: Folders, state_dir: str) -> list[Finding]:
-    try:
-        return answer_of(lambda: list(_inbox(inbox, folders, state_dir)), inbox.path, _FOLDERS_SECONDS)
-    except FolderFault as fault:
-        return [Finding(f"{inbox.name}: {fault.reason}", exit_codes.CONFIG)]
+def _inboxes(config: Config, folders: Folders) -> Iterator[Finding]:
+    """Check the inboxes side by side, and what is written there only where the folders answer at all."""
+    mute = _mute(config)
+    asked: dict[str, disk.Question[list[Finding]]] = {}
+    for name, inbox in config.inboxes.items():
+        if not any(path in mute for _, path in _places(inbox)):
+            asked[name] = disk.Question(partial(_all_of, inbox, folders, config.state_dir), inbox.path)
+    for name, inbox in config.inboxes.items():
+        try:
+            if name in asked:
+                yield from asked[name].answer(_SILENT_SECONDS)
+        except FolderFault as fault:
+            yield Finding(f"{name}: {fault.reason}", exit_codes.CONFIG)
+        reasons = dict.fromkeys(mute[path] for _, path in _places(inbox) if path in mute)
+        yield from (Finding(f"{name}: {reason}", exit_codes.CONFIG) for reason in reasons)
+
+
+def _mute(config: Config) -> dict[str, str]:
+    """Return the folders that do not answer, each with words for it."""
+    paths = dict.fromkeys(path for inbox in config.inboxes.values() for _, path in _places(inbox))
+    mute = {}
+    for path, question in [(path, disk.Question(partial(os.path.lexists, f"{path}/{TOKEN}"), path)) for path in paths]:
+        try:
+            question.answer()
+        except FolderFault as fault:
+            mute[path] = fault.reason
+    return mute
+
+
+def _all_of(inbox: Inbox, folders: Folders, state_dir: str) -> list[Finding]:
+    return list(_inbox(inbox, folders, state_dir))
 
 
 def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import exit_codes, logs, notify, receipts, settings, webhook
+from watchfolder.console import errand, exit_codes, logs, notify, receipts, settings, webhook
 from watchfolder.console.acting import act_as_owner_of
 from watchfolder.console.init import init
 from watchfolder.console.shell import ConfigFile, fail, in_words, prepare, tell_finding, tell_findings
@@ -60,7 +60,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show … is no reason to fail
-    app(prog_name="watchfolder")
+    try:
+        app(prog_name="watchfolder")
+    except SystemExit as ending:
+        if isinstance(ending.code, int):
+            errand.end(ending.code)
+        raise
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value

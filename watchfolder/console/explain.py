@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import chain
 
 from watchfolder import disk, intake
@@ -42,6 +43,8 @@ _STATES = {
     State.QUARANTINED: "is in quarantine",
 }
 
+_ROLES = ("work", "quarantine", "outbox", "originals", "path")  # work first: it lies in the inbox
+
 
 @dataclass(frozen=True)
 class _Spot:
@@ -61,25 +64,29 @@ def explain(path: str, config: Config) -> Iterator[str]:
     spot = _locate(path, config)
     match spot.role:
         case "work":
-            yield from _of_work(spot, config)
+            lines = _of_work(spot, config)
         case "quarantine":
-            yield from _of_quarantine(spot, config)
+            lines = _of_quarantine(spot, config)
         case "outbox" | "originals":
-            yield from _of_ended(spot, config)
+            lines = _of_ended(spot, config)
         case _:
-            yield from _of_inbox(spot, config)
+            lines = _of_inbox(spot, config)
+    yield from disk.answer_of(partial(list, lines), spot.place.root)
 
 
 def _locate(path: str, config: Config) -> _Spot:
     whole = os.path.abspath(path)
-    resolved = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
-    for role in ("work", "quarantine", "outbox", "originals", "path"):  # work first: it lies in the inbox
+    folder, base = os.path.split(whole)
+    roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
+    real = disk.real_paths({folder, *roots})
+    resolved = os.path.join(real[folder], base)
+    for role in _ROLES:
         for inbox in config.inboxes.values():
             root = getattr(inbox, role)
             for each in (whole, resolved) if root else ():
-                for real in (root, os.path.realpath(root)):
-                    if each.startswith(real.rstrip("/") + "/"):
-                        return _Spot(inbox, role, Place(root, os.path.relpath(each, real)))
+                for top in (root, real[root]):
+                    if each.startswith(top.rstrip("/") + "/"):
+                        return _Spot(inbox, role, Place(root, os.path.relpath(each, top)))
     known = ", ".join(f"{inbox.name} ({printable(inbox.path)})" for inbox in config.inboxes.values())
     raise UnknownName([f"{printable(whole)} lies in no folder of ours. The inboxes are: {known}"])
 

@@ -10,7 +10,6 @@ from functools import partial
 from watchfolder import disk
 from watchfolder.config import Config, Inbox
 from watchfolder.console import history
-from watchfolder.console.patience import answer_of
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.publish import reasons
@@ -46,9 +45,10 @@ class Note:
 def list_pictures(config: Config, on_fault: list[FolderFault]) -> list[Picture]:
     """Return the pictures of every quarantine folder, the latest first. A folder that fails is told in `on_fault`."""
     found: list[Picture] = []
-    for folder, inboxes in _folders(config.inboxes.values()).items():
+    folders = _folders(config.inboxes.values()).items()
+    for question in [disk.Question(partial(_pictures_in, *each), each[0]) for each in folders]:
         try:
-            found += answer_of(partial(_pictures_in, folder, inboxes), folder)
+            found += question.answer()
         except FileNotFoundError:
             continue
         except FolderFault as fault:
@@ -72,9 +72,10 @@ def note_of(picture: Picture) -> Note:
     if picture.why is None:
         return Note()
     try:
-        text = disk.read_bytes(picture.why, _LIMIT).decode("utf-8", "replace")
+        content = disk.answer_of(partial(disk.read_bytes, picture.why, _LIMIT), picture.why.root)
     except (FileNotFoundError, BlockingIOError, FolderFault):
         return Note()
+    text = content.decode("utf-8", "replace")
     said = dict(_LINE.findall(text))
     mark = _KEY.findall(text)
     return Note(said.get("What happened", Note.reason), said.get("What to do", ""), _key_in(mark[-1]) if mark else None)

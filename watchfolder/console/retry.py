@@ -2,14 +2,13 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from watchfolder import disk, names
 from watchfolder.config import Config, Inbox
 from watchfolder.console import quarantine
-from watchfolder.console.patience import answer_of
 from watchfolder.console.quarantine import Picture
 from watchfolder.console.usage import UnknownName
 from watchfolder.disk import Place
@@ -30,10 +29,12 @@ class Moved:
 def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
     """Return the pictures of these names, or folders of them. Raises UnknownName, FolderFault."""
     there = _listed(config)
+    folders = {os.path.dirname(os.path.abspath(name)) for name in wanted}
+    real = disk.real_paths(folders | {picture.place.root for picture in there})
     found: dict[str, Picture] = {}
     lines = []
     for name in wanted:
-        fitting = [picture for picture in there if _fits(picture, name)]
+        fitting = [picture for picture in there if _fits(picture, name, real)]
         if not fitting:
             lines.append(f"{printable(name)}: no such file in quarantine{_near(name, there)}")
         elif len({picture.place.root for picture in fitting}) > 1:
@@ -59,7 +60,7 @@ def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | F
             if inbox is None:
                 reason = f"{printable(picture.place.path)}: its inbox is not known: move it back by hand"
                 raise FolderFault(reason)  # noqa: TRY301 - one answer for each picture
-            answer_of(partial(folders.require_folder, inbox.path), inbox.path)
+            disk.answer_of(partial(folders.require_folder, inbox.path), inbox.path)
             yield _move_back(picture, inbox)
         except FileNotFoundError:
             yield FolderFault(f"{printable(picture.place.path)}: it is gone")
@@ -90,12 +91,12 @@ def _listed(config: Config) -> list[Picture]:
     return there
 
 
-def _fits(picture: Picture, name: str) -> bool:
+def _fits(picture: Picture, name: str, real: Mapping[str, str]) -> bool:
     """Is it this file, in this folder, or the one that this note is about? A name below quarantine, or a path."""
     whole = os.path.abspath(name)
-    resolved = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
+    resolved = os.path.join(real[os.path.dirname(whole)], os.path.basename(whole))
     place = picture.place
-    root = os.path.realpath(place.root)
+    root = real[place.root]
     known = {place.name, place.path, os.path.join(root, place.name)}
     if picture.why is not None:
         known |= {picture.why.name, picture.why.path, os.path.join(root, picture.why.name)}

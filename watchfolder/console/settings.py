@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from watchfolder import config
+from watchfolder import config, disk
 from watchfolder.config import Config
 from watchfolder.errors import ConfigError
 from watchfolder.events import keep_secret
@@ -12,8 +12,12 @@ _TOKEN_LENGTH = 16
 
 
 def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
-    """Return the configuration in `path`. Raises ConfigError."""
-    found = config.load(path, environ, needs_key=needs_key)
+    """Return the configuration in `path` for a command that only looks. Raises ConfigError."""
+    return _secretive(config.load(path, environ, needs_key=needs_key, silent_seconds=disk.ANSWER_SECONDS))
+
+
+def _secretive(found: Config) -> Config:
+    """Keep what is secret in it out of all that is said from now on."""
     keep_secret(found.api.key.get_secret_value())
     keep_secret(found.webhook.secret.get_secret_value())
     for url in (*found.notify, *filter(None, [found.heartbeat_url])):
@@ -24,7 +28,7 @@ def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Co
 
 def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
     """Return the configuration for a run. Raises ConfigError, also for what is not allowed."""
-    found = read(path, environ)
+    found = _secretive(config.load(path, environ))
     faults = [*filter(None, [test_key_fault(found)]), *notify_faults(found)]
     if faults:
         raise ConfigError(*faults)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from watchfolder.console import exit_codes, logs
+from watchfolder.console import errand, exit_codes, logs
 from watchfolder.console.usage import UnknownName
 from watchfolder.errors import ConfigError, InstanceLocked, WatchfolderError
 from watchfolder.events import printable, redacted
@@ -30,7 +30,8 @@ ConfigFile = Annotated[
 
 
 def prepare() -> None:
-    """Set up a command that only looks: errors alone are logged, and a lease that ends must not end us."""
+    """Set up a command that only looks: errors alone are logged, and neither a lease nor a dead share holds it up."""
+    errand.begin()
     logs.configure("text", logging.ERROR, os.environ, sys.stderr)
     signal.signal(signal.SIGIO, signal.SIG_IGN)
 

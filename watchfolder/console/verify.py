@@ -9,7 +9,6 @@ from functools import partial
 from watchfolder import disk
 from watchfolder.config import Config
 from watchfolder.console import history
-from watchfolder.console.patience import answer_of
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.folders import NOT_KNOWN, Folders, read_token
@@ -57,16 +56,18 @@ def deliveries(
 def verify(wanted: list[Delivery], config: Config) -> Iterator[Found]:
     """Look at each; the files of a folder that is not there, or not the one we know, are not looked at."""
     folders = Folders(config.state_dir, "")
-    faults = {root: _fault_of(root, folders) for root in {delivery.place.root for delivery in wanted}}
+    roots = {delivery.place.root for delivery in wanted}
+    tokens = {root: disk.Question(partial(read_token, root), root) for root in roots}
+    faults = {root: _fault_of(root, token, folders) for root, token in tokens.items()}
     for delivery in wanted:
         fault = faults[delivery.place.root]
         yield Found(delivery, Finding.UNKNOWN, fault) if fault else _look(delivery)
 
 
-def _fault_of(root: str, folders: Folders) -> str:
+def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> str:
     """Say what is wrong with an outbox. A folder without a token is told, never given one: we only look."""
     try:
-        if answer_of(partial(read_token, root), root) is None:
+        if token.answer() is None:
             return f"{root}: {NOT_KNOWN}"
         folders.require_folder(root)
     except FolderFault as fault:

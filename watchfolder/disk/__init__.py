@@ -63,8 +63,10 @@ from watchfolder.disk.places import (
     translated,
 )
 from watchfolder.disk.sharing import make_private_folder, make_shared_folder, pass_on_rights, passes_on_rights
+from watchfolder.disk.timeouts import ANSWER_SECONDS, Question, answer_of, is_hung, real_paths
 
 __all__ = [
+    "ANSWER_SECONDS",
     "HELD",
     "HIDDEN",
     "NOT_PLAIN",
@@ -73,8 +75,10 @@ __all__ = [
     "NotAFolder",
     "NotRegular",
     "Place",
+    "Question",
     "Together",
     "UnfitName",
+    "answer_of",
     "append_line",
     "create_new",
     "describe_rights",
@@ -87,6 +91,7 @@ __all__ = [
     "hidden_part",
     "hold_lock",
     "is_folder",
+    "is_hung",
     "is_pinned",
     "is_read_only",
     "is_regular",
@@ -104,6 +109,7 @@ __all__ = [
     "publish_new",
     "read_bytes",
     "reading",
+    "real_paths",
     "remove",
     "remove_empty_folders",
     "scan",

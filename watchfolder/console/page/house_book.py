@@ -21,7 +21,7 @@ from watchfolder.snapshot import Snapshot
 
 _REST = 9.0  # a look that took one second is followed by nine of rest: a tenth of one processor at the most
 _LEAST_REST_SECONDS = 0.5
-_PATIENCE_SECONDS = 3.0  # what an asker waits for a fresh look; then the last one has to do
+_PATIENCE_SECONDS = 2.0  # what an asker waits for a fresh look; then the last one has to do
 _SAMPLE_SECONDS = 300.0
 
 

@@ -1,0 +1,62 @@
+"""A command that always ends: its work is done by a child, which may have asked a share that never answers.
+
+A call that waits for such a share cannot be killed on some file systems (FUSE, NFS mounted `hard`), and a process with
+a thread in it does not end. So the one that the user's shell waits for asks nothing, and ends with the child's word.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_report: int | None = None  # where the child says with which code it has ended
+
+
+def begin() -> None:
+    """Go on in a child; the process that was here before ends when `end` is called, or with the child."""
+    global _report
+    if _report is not None:
+        return
+    reading, _report = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        return
+    os.close(_report)
+    _wait(child, reading)
+
+
+def end(code: int) -> None:
+    """Say the exit code, if a process waits for it, and end without waiting for any thread."""
+    if _report is None:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.closerange(0, 3)  # a reader of our output waits for its end, and we may stay
+    os.write(_report, bytes([code]))
+    os._exit(code)
+
+
+def _wait(child: int, reading: int) -> NoReturn:
+    def hand_on(number: int, _frame: FrameType | None) -> None:
+        os.kill(child, number)
+        _die_of(number)
+
+    for number in _SIGNALS:
+        signal.signal(number, hand_on)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child as well, and it knows what to say
+    code = os.read(reading, 1)
+    if code:
+        os._exit(code[0])
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        _die_of(os.WTERMSIG(status))
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _die_of(number: int) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
