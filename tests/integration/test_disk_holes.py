@@ -1,6 +1,8 @@
 """Zeros that nobody has written, as file systems tell of them."""
 
+import fcntl
 import os
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,3 +98,22 @@ def test_a_file_of_very_many_pieces_has_no_hole(mapping: Path) -> None:
 def test_where_only_holes_are_told_the_lack_of_them_proves_nothing(seeking: Path) -> None:
     assert found(seeking, sized, written(0, 10 * PAGE)) == 10 * PAGE
     assert found(seeking, written(0, SIZE)) is None
+
+
+def test_an_smb_server_is_believed_a_hole_but_not_the_lack_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As cifs of Linux 6.1 answers for Samba: extents of a file with a hole, and of one that was only reserved."""
+    extents: list[tuple[int, int]] = []
+
+    def recorded(_descriptor: int, _request: int, answer: bytearray) -> None:
+        struct.pack_into("=I", answer, 20, len(extents))
+        for at, (start, length) in enumerate(extents):
+            is_last = at == len(extents) - 1
+            struct.pack_into("=QQQQQIIII", answer, 32 + 56 * at, start, start, length, 0, 0, is_last, 0, 0, 0)
+
+    monkeypatch.setattr(fcntl, "ioctl", recorded)
+    extents[:] = [(0, 2 * PAGE), (254 * PAGE, 2 * PAGE)]
+    assert found(tmp_path, sized) == 2 * PAGE
+    extents[:] = [(0, SIZE)]
+    assert found(tmp_path, sized) is None
