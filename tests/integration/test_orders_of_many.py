@@ -67,7 +67,7 @@ def break_file(service: Sandbox, operation: str, name: str, fault: str) -> None:
 
 def failing(shop: Shop, service: Sandbox) -> None:
     """Bring the shop to the point where it doubts the service."""
-    service.fails_everything = True
+    service.faults.add("confirm", "fail", code="PROCESSING_ERROR", times=None)
     shop.work(lambda: shop.pipeline.doubt.fault is not None)
 
 
@@ -519,7 +519,7 @@ def test_a_service_that_fails_every_part_of_an_order_condemns_no_picture(begin: 
     shop.work(lambda: time.monotonic() > until)
     assert calls(service, "create") - made <= 1  # one lone file is tried every five seconds
     assert shop.files("quarantine") == []
-    service.fails_everything = False
+    service.faults.clear()
     shop.pass_time(6)
     shop.work(lambda: shop.pipeline.doubt.fault is None)
     shop.to_the_end()
@@ -539,7 +539,7 @@ def test_a_doubt_outlives_restarts_and_still_condemns_no_picture(begin: Open) ->
         shop.work(lambda: time.monotonic() > until)  # noqa: B023 - called before it changes
         assert calls(service, "create") - made <= 1  # a life is no reason to try more often
         assert shop.files("quarantine") == []
-    service.fails_everything = False
+    service.faults.clear()
     shop.live_again()
     shop.pass_time(6)
     shop.to_the_end()
@@ -553,7 +553,7 @@ def test_five_failures_in_a_row_are_the_services_fault_and_the_fifth_is_kept(beg
     failing(shop, service)
     assert len(shop.files("quarantine")) == 2 * 4
     assert "fails every picture" in shop.pipeline.capacity.refusal.reason  # type: ignore[union-attr]
-    service.fails_everything = False
+    service.faults.clear()
     shop.pass_time(6)
     shop.to_the_end()
     assert shop.files("outbox") == good[4:]

@@ -31,7 +31,6 @@ class Options:
     requests_per_minute: int = 0  # of one account, in any minute; 0 = no limit
     minute_seconds: float = 60.0  # how long a minute is
     look_seconds: float = 1.0  # looking at one order twice within this time is a sin; 0 = never a sin
-    fails_everything: bool = False  # orders that are confirmed while this is set fail
     push_retry_seconds: Sequence[float] = (1.0, 2.0, 4.0, 1800.0, 7200.0, 14400.0)  # between tries at one push
     push_answer_seconds: float = 5.0  # how long a push waits to be answered
     # v2: as the quickstart has it, v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410

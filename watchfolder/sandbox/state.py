@@ -16,7 +16,6 @@ from watchfolder.sandbox.options import Caller, Options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROCESSING_ERROR = "PROCESSING_ERROR"
 _REQUESTS_KEPT = 200_000
 _TOLERANCE = 0.1  # of look_seconds: what scheduling and the network may take off a client's second
 
@@ -86,7 +85,7 @@ class SandboxOrder:
 
     @property
     def failure_code(self) -> str:
-        return PROCESSING_ERROR if self.failure is None else self.failure
+        return "PROCESSING_ERROR" if self.failure is None else self.failure
 
     @property
     def expires_at(self) -> datetime | None:
@@ -212,7 +211,7 @@ class State:
                 self.options.credits_left -= len(order.files)
             self.paid_files.update(file.sha256 for file in order.files)
         order.confirmed_at, order.confirm_key = now(), key
-        order.failure = PROCESSING_ERROR if failure is None and self.options.fails_everything else failure
+        order.failure = failure
         self.confirms[order.caller.owner, key] = order
         self.on_confirm(order)
 
