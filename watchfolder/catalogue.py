@@ -33,15 +33,14 @@ CREATE TABLE deliveries (
   size INTEGER NOT NULL, kind TEXT NOT NULL, strength TEXT NOT NULL, sha256 TEXT NOT NULL,
   inbox TEXT NOT NULL, name BLOB NOT NULL, result_size INTEGER NOT NULL, result_sha256 TEXT NOT NULL,
   key TEXT NOT NULL, at TEXT NOT NULL,
-  PRIMARY KEY (size, kind, strength, sha256, inbox, name)
+  PRIMARY KEY (size, kind, strength, sha256, inbox, name, result_sha256)
 ) WITHOUT ROWID;
 PRAGMA user_version = {_SCHEMA};
 COMMIT;
 """
 _ENTER = """
 INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET result_size = excluded.result_size, result_sha256 = excluded.result_sha256,
-  key = excluded.key, at = excluded.at WHERE excluded.at >= at
+ON CONFLICT DO UPDATE SET key = excluded.key, at = excluded.at WHERE excluded.at >= at
 """
 _SAME = "size = ? AND kind = ? AND strength = ?"
 _PIECE_BYTES = 1 << 20  # of the history in one transaction
@@ -119,7 +118,10 @@ class Catalogue:
         return self._ask(lambda tables: tables.execute(query, (size, kind, strength)).fetchone() is not None, False)  # noqa: FBT003 - the answer without a catalogue
 
     def find(self, original: Original) -> list[Delivery]:
-        """Return where results of these bytes were delivered, the latest first."""
+        """Return where results of these bytes were delivered, the latest first, as far as dates tell.
+
+        What lies under one name now need not be what has the latest date, for the clock may have been wrong.
+        """
         columns = "inbox, name, result_size, result_sha256, key, at"
         query = f"SELECT {columns} FROM deliveries WHERE {_SAME} AND sha256 = ? ORDER BY at DESC LIMIT {_MOST_FOUND}"  # noqa: S608
         values = (original.size, original.kind, original.strength, original.sha256)
@@ -129,12 +131,12 @@ class Catalogue:
 
     def forget(self, original: Original, delivery: Delivery) -> None:
         """Drop a delivery that is no longer what it was."""
-        query = f"DELETE FROM deliveries WHERE {_SAME} AND sha256 = ? AND inbox = ? AND name = ?"  # noqa: S608
+        query = f"DELETE FROM deliveries WHERE {_SAME} AND sha256 = ? AND inbox = ? AND name = ? AND result_sha256 = ?"  # noqa: S608
         same = (original.size, original.kind, original.strength, original.sha256)
 
         def drop(tables: sqlite3.Connection) -> None:
             with tables:
-                tables.execute(query, (*same, delivery.inbox, os.fsencode(delivery.name)))
+                tables.execute(query, (*same, delivery.inbox, os.fsencode(delivery.name), delivery.sha256))
 
         self._ask(drop, None)
 

@@ -94,6 +94,21 @@ def test_the_first_order_stays_the_one_that_was_paid(tmp_path: Path) -> None:
         assert [delivery.key for delivery in catalogue.find(original(1))] == [first]
 
 
+@pytest.mark.parametrize("dates", [("2026-03-01", "2026-03-02"), ("2026-03-30", "2026-03-02")])
+def test_of_two_results_under_one_name_both_are_found_whatever_their_dates(
+    tmp_path: Path, dates: tuple[str, str]
+) -> None:
+    for number, date in enumerate(dates):
+        delivered = {"name": "1.jpg", "size": original(1).size, "sha256": sha256(1), "delivered": "1.jpg"}
+        file = delivered | {"delivered_size": 7 + number, "delivered_sha256": sha256(-number)}
+        write(tmp_path, "2026-03", line(1, at=f"{date}T12:00:00+00:00", files=[file]))
+    with opened(tmp_path) as catalogue:
+        found = catalogue.find(original(1))
+        assert {delivery.size for delivery in found} == {7, 8}
+        catalogue.forget(original(1), found[0])
+        assert catalogue.find(original(1)) == found[1:]
+
+
 def test_what_is_forgotten_is_not_found_any_more(tmp_path: Path) -> None:
     write(tmp_path, "2026-03", line(1))
     with opened(tmp_path) as catalogue:
