@@ -102,6 +102,26 @@ def test_a_tiff_whose_second_page_lost_its_pixels_is_partial() -> None:
     assert judge(first + second) is Kind.PARTIAL
 
 
+@pytest.mark.parametrize("tag", [256, 257, 258, 259, 278])
+@pytest.mark.parametrize("kind", [1, 6, 8, 9, 77])
+def test_a_measure_of_an_odd_type_is_no_reason_to_doubt_a_tiff(tag: int, kind: int) -> None:
+    assert judge(grey_tiff({tag: (kind, 1, 1)})) is Kind.WHOLE
+
+
+def test_a_directory_that_does_not_close_hides_no_page_that_lost_its_pixels() -> None:
+    first, page_bytes = 8 + len(PIXELS), 2 + 12 * 10 + 4
+    exif = first + 3 * page_bytes
+    pages = [
+        grey_tiff({34665: (4, 1, exif)}, following=following)[first:]
+        for following in (first + page_bytes, first + 2 * page_bytes, 0)
+    ]
+    lost = pages[2].replace(struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 70_000))
+    head = b"II*\0" + struct.pack("<I", first) + PIXELS + pages[0] + pages[1]
+    unclosed = struct.pack("<HHHII", 1, 0x9000, 7, 4, 0x30333230)
+    assert judge(head + pages[2] + unclosed) is Kind.SUSPECT
+    assert judge(head + lost + unclosed) is Kind.PARTIAL
+
+
 def test_a_tiff_whose_tiles_are_left_out_for_the_background_is_suspect() -> None:
     assert judge(grey_tiff({322: (3, 1, 40), 323: (3, 1, 24), 324: (4, 1, 0), 325: (4, 1, 0)})) is Kind.SUSPECT
 

@@ -133,7 +133,7 @@ class _Tiff:
         if lengths is None or lengths.length != offsets.length:
             self._source.doubt(_UNPROVEN)
         all_sizes = repeat(repeat(0)) if lengths is None else self._batches(lengths)  # allowed in the oldest files
-        shape = {each: next(self._values(directory.fields.get(each, _NONE)), 0) for each in _SHAPE}
+        shape = {each: self._first(directory.fields.get(each, _NONE)) for each in _SHAPE}
         first, has_pixels = 0, False
         for starts, sizes in zip(self._batches(offsets), all_sizes, strict=False):
             for index, (start, size) in enumerate(zip(starts, sizes, strict=False), first):
@@ -176,10 +176,14 @@ class _Tiff:
             elif tag in _TAGS:
                 fields[tag] = _Field(kind, values, start - self._pointer_bytes if is_here else pointer)
         self._last_end = max(self._last_end, end + self._pointer_bytes)
-        if self._last_end > self._source.size:
+        if end + self._pointer_bytes > self._source.size:
             self._source.doubt(_ASTRAY)  # the pointer to the next page, which some writers leave out
             return _Directory(offset, fields, following=0)
         return _Directory(offset, fields, self._number(self._pointer, end))
+
+    def _first(self, field: _Field) -> int:
+        """Return the first value, 0 where there is none, or none that is a plain number."""
+        return next(self._values(field), 0) if field.type in _UNSIGNED else 0
 
     def _values(self, field: _Field) -> Iterator[int]:
         for batch in self._batches(field):
