@@ -148,6 +148,7 @@ class Why(Record):
     reason: str
     advice: str = ""
     code: str = ""
+    said: str = ""  # the service's own sentence, for support
 
 
 class Order(Record):
@@ -172,6 +173,7 @@ class Order(Record):
     doubted_seconds: float | None = None  # lost so far to failing while every order did: perhaps no fault of its own
     failed_alone: int = 0  # how often its one picture failed with no other one beside it
     last_success: Key | None = None  # the order that had succeeded last when its pictures first failed
+    reordered: int = 0  # how often its files were ordered again since the service failed them by what may pass
     children: tuple["Order", ...] = ()  # of a superseded order
     was_rebuilt: bool = False  # the entry was lost; look for the order by name before creating it
     was_confirmed: bool = False  # from then on it counts as paid, whatever state it goes back to

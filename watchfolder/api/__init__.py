@@ -15,6 +15,7 @@ from watchfolder.api.answers import (
     Webhook,
     create_body,
 )
+from watchfolder.api.failures import FailedAtService, failed_at_service
 from watchfolder.api.pulse import Pulse
 from watchfolder.api.service import Reads, Service
 from watchfolder.api.table import Ended, MovedOn
@@ -24,6 +25,7 @@ from watchfolder.api.webhooks import Webhooks
 __all__ = [
     "Created",
     "Ended",
+    "FailedAtService",
     "Failure",
     "Found",
     "Link",
@@ -42,4 +44,5 @@ __all__ = [
     "Webhook",
     "Webhooks",
     "create_body",
+    "failed_at_service",
 ]

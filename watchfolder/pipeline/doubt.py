@@ -20,6 +20,7 @@ class Fault(Enum):
 
     PICTURE = auto()  # this one
     ONE_OF_MANY = auto()  # one of its pictures: the order is split
+    NOBODY = auto()  # it may pass: the same files are ordered again
     SERVICE = auto()  # perhaps no picture: the order is kept until the service succeeds with another one
     OPEN = auto()  # the other parts of the same order, at work at the service, will tell
 
@@ -40,20 +41,22 @@ class Doubt:
     _failed: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))  # a step may be repeated
     _probe_at: float = 0.0
 
-    def judge(self, order: Order, code: str, at_work: Collection[str], now: float) -> Fault:
+    def judge(self, order: Order, code: str, at_work: Collection[str], now: float, *, may_pass: bool = False) -> Fault:
         """Take in that an order failed; `at_work` are the other parts of the order that it was split from."""
         is_lone = len(order.files) == 1
         has_proof = order.has_failed and order.last_success != self.last_success
-        if is_lone and has_proof and order.failed_alone:
+        if is_lone and has_proof and order.failed_alone and not may_pass:
             return Fault.PICTURE  # for the second time: that says no more about the service
         self._count(order)
-        has_no_proof = is_lone and order.has_failed and not has_proof
+        has_no_proof = is_lone and order.has_failed and not has_proof and not may_pass
         if self.fault is None and has_no_proof and not set(at_work) <= set(self._failed):
             return Fault.OPEN
         if self.fault is None and (has_no_proof or self._in_a_row >= _TOO_MANY):
             self._cast(f" ({code})", now)
         if self.fault is not None:
             return Fault.SERVICE
+        if may_pass:
+            return Fault.NOBODY
         return Fault.PICTURE if is_lone else Fault.ONE_OF_MANY
 
     def remember(self, orders: Iterable[Order], now: float, since: Callable[[Moment], float]) -> Blocked | None:

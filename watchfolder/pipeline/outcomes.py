@@ -7,6 +7,7 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from watchfolder.api import FailedAtService
 from watchfolder.disk import NotAFolder, NotRegular
 from watchfolder.errors import (
     Blocked,
@@ -28,7 +29,7 @@ from watchfolder.pipeline import tempo
 from watchfolder.pipeline.bench import Bench
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, FailedAtService, relocate
+from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, relocate
 from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.pipeline.visits import age_seconds
@@ -211,10 +212,14 @@ class Outcomes:
         is_of_the_storage = order.state is State.CREATED and len(order.files) == 1  # which looks at each file by itself
         if is_of_the_storage or not _may_begin_anew(order, error):
             return self._quarantine(order, error)
+        failure = error if isinstance(error, FailedAtService) else None
+        if failure is not None and failure.is_of_the_file:
+            return self._quarantine(order, error) if len(order.files) == 1 else self._split(bench, order, error.reason)
+        may_pass = failure is not None and order.reordered < failure.tries
         at_work = self._parts_beside(order)
         with self._guard:
             was_in_doubt = self._doubt.fault is not None
-            at_fault = self._doubt.judge(order, error.code, at_work, self._clock.elapsed())
+            at_fault = self._doubt.judge(order, error.code, at_work, self._clock.elapsed(), may_pass=may_pass)
             doubted = self._doubt.fault
         if doubted is not None and not was_in_doubt:
             event("service.fails_all", logging.ERROR, reason=doubted.reason, said=error.reason)
@@ -223,6 +228,8 @@ class Outcomes:
                 return self._give_up(order, error)
             case Fault.ONE_OF_MANY:
                 return self._split(bench, order, error.reason)
+            case Fault.NOBODY:
+                return self._order_again(order, error)
             case Fault.SERVICE:
                 return self._put_off(order, error)
             case Fault.OPEN:
@@ -242,6 +249,23 @@ class Outcomes:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
         children = split(self._failing(order), bench.inbox.on_failure)
         return self._journal.advance(order, State.SUPERSEDING, children=children)
+
+    def _order_again(self, order: Order, error: Reject) -> Order:
+        """Order the same files under a new key, after a pause that grows."""
+        wait = tempo.FIRST_ORDER_AGAIN_SECONDS * tempo.ORDER_AGAIN_GROWTH**order.reordered * _jitter()
+        until = self._clock.moment().after(wait)
+        event(
+            "order.again",
+            logging.WARNING,
+            order=order.key,
+            inbox=order.inbox,
+            files=len(order.files),
+            reason=error.reason,
+            code=error.code,
+            until=until.at.isoformat(timespec="seconds"),
+        )
+        facts = {"reordered": order.reordered + 1, "not_before": until, "trouble": error.reason}
+        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order).having(**facts),))
 
     def _put_off(self, order: Order, error: Reject) -> Order:
         """Keep the order, under a new key, until the service shows that it can succeed at all."""
@@ -272,7 +296,8 @@ class Outcomes:
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
         has_failed = _has_failed(error)
         failed = has_failed or order.order_id is None or is_gone or error.code in _NO_SAMPLE
-        why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code)
+        said = error.said if isinstance(error, FailedAtService) else ""
+        why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code, said=said)
         return self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
 
     def _retry(self, bench: Bench, order: Order, error: WatchfolderError) -> Order | None:
@@ -326,7 +351,11 @@ def is_of_the_inbox(bench: Bench, order: Order, fault: FolderFault) -> bool:
 
 def _backoff(order: Order) -> float:
     wait = min(tempo.LONGEST_BACKOFF_SECONDS, tempo.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10))
-    return wait * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+    return wait * _jitter()
+
+
+def _jitter() -> float:
+    return random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
 def _has_failed(error: Reject) -> bool:

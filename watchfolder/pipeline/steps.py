@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from watchfolder import disk
-from watchfolder.api import Ended, Look, MovedOn, Slot, Status
+from watchfolder.api import Ended, Look, MovedOn, Slot, Status, failed_at_service
 from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
@@ -33,10 +33,6 @@ UPLOAD_LOST = "UPLOAD_LOST"
 _LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
 _STALE_CREATE_SECONDS = 3600.0
 _S = State
-
-
-class FailedAtService(Reject):
-    """The order has come to its end there without a result, whatever the code: it can not be taken up again."""
 
 
 def create(bench: Bench, order: Order) -> Order:
@@ -296,10 +292,7 @@ def _require_alive(seen: Look) -> None:
     if seen.status is Status.EXPIRED:
         raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
     if seen.status is Status.FAILED:
-        code = seen.failure.code if seen.failure else ""
-        message = seen.failure.message if seen.failure else ""
-        words = f" It says: {message}" if message else ""
-        raise FailedAtService(f"The service could not process this picture.{words}", code=code or "FAILED")
+        raise failed_at_service(seen.failure)
 
 
 def _send_all(bench: Bench, order: Order, round_: Round) -> tuple[Order, bool]:

@@ -30,6 +30,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         doubted_seconds=order.doubted_seconds,
         failed_alone=order.failed_alone,
         last_success=order.last_success,
+        reordered=order.reordered,
         source=order.key,
     )
 
@@ -116,4 +117,4 @@ def supersede(bench: Bench, parent: Order) -> None:
     for child in parent.children:  # only now: none asks the service while its parent is there
         waiting = bench.journal.get(child.key)
         if waiting is not None and waiting.state is State.CLAIMING:
-            bench.journal.advance(waiting, State.CLAIMED)
+            bench.journal.advance(waiting, State.CLAIMED, not_before=waiting.not_before, trouble=waiting.trouble)

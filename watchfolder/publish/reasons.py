@@ -81,6 +81,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
         f"  order at the service: {order.order_id or 'none was made'}",
         f"  our name for it:      {order.name}",
         f"  code:                 {printable(why.code) if why and why.code else 'none'}",
+        *([f"  the service says:     {printable(why.said)}"] if why and why.said else []),
         "",
         "This note goes away by itself when its picture has left this folder.",
         _MARK + json.dumps({"order": order.key, "file": quote(os.fsencode(picture.base))}),

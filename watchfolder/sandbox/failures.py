@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from watchfolder.sandbox.state import SandboxOrder
 
-_SENTENCES: Mapping[str, str] = {
+SENTENCES: Mapping[str, str] = {
     "PROCESSING_ERROR": "파일을 처리하는 중 오류가 발생했습니다.",
     "ORDER_TIMEOUT": "처리 시간이 초과되었습니다.",
     "UPLOAD_EXPIRED": "업로드 유효 시간이 만료되었습니다.",
@@ -28,4 +28,4 @@ _ANY = "요청을 처리할 수 없습니다."
 def failure_of(order: SandboxOrder) -> dict[str, object] | None:
     """Return `errors` of an order that failed; None where the service says nothing of why."""
     code = order.failure_code
-    return {"errorCode": code, "errorMessage": _SENTENCES.get(code, _ANY)} if code else None
+    return {"errorCode": code, "errorMessage": SENTENCES.get(code, _ANY)} if code else None

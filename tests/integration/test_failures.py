@@ -1,0 +1,159 @@
+"""What the service fails: what may pass is ordered again, and what does not is told in our words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shop import OTHER, PICTURE, Open, Shop, opening
+
+from watchfolder.api.failures import FAILURES
+from watchfolder.order import State
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.failures import SENTENCES
+
+PASSING = [code for code, known in FAILURES.items() if known.tries > 1]
+OF_THE_FILE = [code for code, known in FAILURES.items() if known.is_of_the_file]
+PAUSES = (300.0, 900.0, 2700.0)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with opening(tmp_path, kept={"look_seconds": 0}, api={"reads": "v3"}) as build:
+        yield build
+
+
+def fail(service: Sandbox, code: str, times: int | None = None) -> None:
+    service.faults.add("confirm", "fail", code=code, times=times)
+
+
+def note_of(shop: Shop, name: str) -> str:
+    return (shop.folder("quarantine") / f"{name}.why.txt").read_text(encoding="utf-8")
+
+
+def wait_for_order(shop: Shop, service: Sandbox, number: int) -> None:
+    """Let so many orders have been made, and the last one wait for its turn."""
+    shop.work(lambda: len(service.orders) == number and shop.has(State.CLAIMED) and shop.order().reordered == number)
+
+
+def test_every_code_that_the_service_can_tell_has_a_sentence_and_advice_of_ours() -> None:
+    assert set(SENTENCES) <= set(FAILURES)
+    for code, known in FAILURES.items():
+        assert known.reason.isascii(), code
+        assert known.reason.endswith("."), code
+        assert known.advice.endswith("."), code
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_what_may_pass_is_ordered_again_and_delivered(begin: Open, code: str) -> None:
+    shop, service = begin()
+    fail(service, code, times=2)
+    shop.drop("a.jpg")
+    for number, pause in enumerate(PAUSES[:2], 1):
+        wait_for_order(shop, service, number)
+        assert shop.order().trouble == FAILURES[code].reason
+        shop.pass_time(pause * 1.26)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg"]
+    assert shop.files("quarantine") == []
+    assert len({order.idempotency_key for order in service.orders.values()}) == 3
+    assert service.sins == []
+
+
+def test_what_does_not_pass_after_an_hour_goes_to_quarantine(begin: Open) -> None:
+    shop, service = begin()
+    fail(service, "ORDER_TIMEOUT")
+    shop.drop("a.jpg")
+    for number, pause in enumerate(PAUSES, 1):
+        wait_for_order(shop, service, number)
+        shop.pass_time(pause * 0.74)
+        for _ in range(20):
+            shop.beat()
+        assert len(service.orders) == number  # not before its time
+        shop.pass_time(pause * 0.52)
+    shop.to_the_end()
+    assert len(service.orders) == 4
+    assert FAILURES["ORDER_TIMEOUT"].reason in note_of(shop, "a.jpg")
+
+
+def test_an_order_of_many_that_may_pass_is_ordered_again_whole(begin: Open) -> None:
+    shop, service = begin()
+    fail(service, "ORDER_TIMEOUT", times=1)
+    for number in range(9):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    wait_for_order(shop, service, 1)
+    shop.pass_time(PAUSES[0] * 1.26)
+    shop.to_the_end()
+    assert len(shop.files("outbox")) == 9
+    assert [len(order.files) for order in service.orders.values()] == [9, 9]
+
+
+def test_the_pause_before_an_order_is_made_again_outlives_a_restart(begin: Open) -> None:
+    shop, service = begin()
+    fail(service, "ORDER_TIMEOUT", times=1)
+    shop.drop("a.jpg")
+    wait_for_order(shop, service, 1)
+    shop.live_again()
+    for _ in range(20):
+        shop.beat()
+    assert len(service.orders) == 1
+    shop.pass_time(PAUSES[0] * 1.26)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg"]
+
+
+def test_while_one_waits_to_be_ordered_again_others_are_taken(begin: Open) -> None:
+    shop, service = begin(orders_in_flight=1)
+    fail(service, "ORDER_TIMEOUT", times=1)
+    shop.drop("a.jpg")
+    wait_for_order(shop, service, 1)
+    shop.drop("b.jpg", OTHER)
+    shop.work(lambda: shop.files("outbox") == ["b.jpg"])
+
+
+def test_a_service_that_times_out_on_everything_is_not_sent_ever_more(begin: Open) -> None:
+    shop, service = begin(max_files_per_order=1)
+    fail(service, "ORDER_TIMEOUT")
+    for number in range(30):
+        shop.drop(f"{number:02}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    for _ in range(50):
+        shop.beat()
+    shop.rest()
+    assert len(service.orders) <= 5 + 8 + 1  # five tell, others were under way, and one is tried
+    assert shop.files("quarantine") == []
+
+
+@pytest.mark.parametrize("code", OF_THE_FILE)
+def test_what_is_the_files_fault_is_told_in_our_words_with_the_services_for_support(begin: Open, code: str) -> None:
+    shop, service = begin()
+    fail(service, code)
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    what, _, support = note_of(shop, "a.jpg").partition("For support:")
+    assert FAILURES[code].reason in what
+    assert FAILURES[code].advice in what
+    assert SENTENCES[code] not in what
+    assert SENTENCES[code] in support
+    assert code in support
+    assert len(service.orders) == 1
+
+
+def test_any_number_of_files_at_fault_casts_no_doubt_on_the_service(begin: Open) -> None:
+    shop, service = begin(max_files_per_order=1)
+    fail(service, "WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED")
+    for number in range(12):
+        shop.drop(f"{number:02}.jpg", PICTURE + bytes([number]))
+    shop.to_the_end()
+    assert len(shop.files("quarantine")) == 2 * 12
+    assert len(service.orders) == 12
+
+
+@pytest.mark.parametrize("code", ["", "SOMETHING_NEW"])
+def test_an_unknown_code_or_none_is_a_failure_as_any(begin: Open, code: str) -> None:
+    shop, service = begin()
+    fail(service, code)
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert FAILURES["PROCESSING_ERROR"].reason in note_of(shop, "a.jpg")
+    assert (code or "FAILED") in note_of(shop, "a.jpg")
+    assert len(service.orders) == 1
