@@ -27,7 +27,7 @@ _QEMU = (
     *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3000"),
     *("-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"),
 )
-_MEMORY_ONLY = "console=ttyS0 rdinit=/init quiet panic=1"
+_MEMORY_ONLY = "console=ttyS0 rdinit=/init quiet panic=1 mitigations=off"
 
 
 def obstacle() -> str:

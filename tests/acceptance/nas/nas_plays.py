@@ -5,21 +5,113 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from nas_studio import SHARES, Studio, studio
+from nas_servers import wait_until
+from nas_studio import LOCAL, SHARES, Studio, studio
 
 REPORTS = Path("/dev/ttyS1")
-ARRIVAL_SECONDS = 150.0
+ARRIVAL_SECONDS = 180.0
+AWAY_SECONDS = 15.0
+LIVES = 5
+LANES = 4  # uploads and downloads side by side
 
 
-def nothing_befalls_them(studio: Studio) -> None:
-    studio.drop("picture", 10)
+def nothing(studio: Studio) -> None:
+    studio.drop("picture", 3)
+
+
+def servers_stop_during_uploads(studio: Studio) -> None:
+    put_into_upload(studio)
+    studio.servers.stop()
+    live_without(studio)
+    studio.servers.start()
+    studio.drop("late", 1)
+
+
+def servers_die_during_downloads(studio: Studio) -> None:
+    put_into_download(studio)
+    studio.servers.kill()
+    live_without(studio)
+    studio.servers.start()
+    studio.drop("late", 1)
+
+
+def servers_lose_power(studio: Studio) -> None:
+    put_into_download(studio)
+    studio.servers.lose_power()
+    live_without(studio)
+    studio.servers.boot()
+    studio.drop("late", 1)
+
+
+def shares_are_unmounted_lazily(studio: Studio) -> None:
+    put_into_download(studio)
+    for share in studio.shares.values():
+        share.unmount()
+    live_without(studio)
+    for share in studio.shares.values():
+        share.mount()
+    studio.drop("late", 1)
+
+
+def disk_of_the_servers_fills_up(studio: Studio) -> None:
+    put_into_download(studio)
+    studio.servers.fill()
+    studio.drop("meanwhile", 1, shares=(LOCAL,))
+    studio.expect_delivery(LOCAL)
+    time.sleep(AWAY_SECONDS)
+    studio.servers.make_room()
+    studio.drop("late", 1)
+
+
+def daemon_is_killed_over_and_over(studio: Studio) -> None:
+    for life in range(LIVES):
+        studio.drop(f"life {life}")
+        wait_until(partial(studio.has_delivered, studio.delivered() + 3), ARRIVAL_SECONDS, "some more are delivered")
+        if life % 2:
+            studio.servers.restart()
+        studio.kill()
+        studio.start()
 
 
 PLAYS: Mapping[str, Callable[[Studio], None]] = {
-    "nothing": nothing_befalls_them,
+    play.__name__.replace("_", " "): play
+    for play in (
+        nothing,
+        servers_stop_during_uploads,
+        servers_die_during_downloads,
+        servers_lose_power,
+        shares_are_unmounted_lazily,
+        disk_of_the_servers_fills_up,
+        daemon_is_killed_over_and_over,
+    )
 }
+
+
+def put_into_upload(studio: Studio) -> None:
+    """Drop pictures of which some are half sent when this returns."""
+    studio.sandbox.faults.add("upload", "hang", times=LANES, seconds=AWAY_SECONDS / 2)
+    studio.drop("early", 1, large=True)
+    studio.drop("early", 1)
+    wait_until(lambda: studio.requests("upload") >= LANES, ARRIVAL_SECONDS, "uploads are under way")
+
+
+def put_into_download(studio: Studio) -> None:
+    """Drop pictures of which some are half received when this returns."""
+    studio.sandbox.faults.add("fetch", "drip", times=2 * LANES, bytes_per_second=100_000)
+    studio.drop("early", 1, large=True)
+    studio.drop("early", 1)
+    wait_until(lambda: studio.requests("fetch") >= LANES, ARRIVAL_SECONDS, "downloads are under way")
+
+
+def live_without(studio: Studio) -> None:
+    """Drop more while the shares are away; the inbox on the local disk goes on."""
+    gone = time.monotonic()
+    studio.drop("meanwhile", 1)
+    studio.expect_delivery(LOCAL)
+    time.sleep(max(0.0, gone + AWAY_SECONDS - time.monotonic()))
 
 
 def play(name: str, stage: Studio) -> dict[str, list[str]]:
@@ -33,7 +125,7 @@ def play(name: str, stage: Studio) -> dict[str, list[str]]:
     except Exception:  # noqa: BLE001 - whatever it is, the other plays go on
         failures.append(traceback.format_exc())
     found = {share: failures + stage.complaints(share) for share in SHARES}
-    stage.stop()
+    found[LOCAL] += stage.stop()
     return found
 
 
@@ -45,7 +137,7 @@ def main() -> None:
             started = time.monotonic()
             found = play(name, stage)
             seconds = round(time.monotonic() - started)
-            log = stage.log()[-20_000:] if any(found.values()) else ""
+            log = stage.log()[-40_000:]
             reports.write(json.dumps({"play": name, "complaints": found, "seconds": seconds, "log": log}) + "\n")
             reports.flush()
 

@@ -28,7 +28,6 @@ force user = studio
 force group = photos
 create mask = 0664
 directory mask = 2775
-available = {available}
 """
 
 
@@ -59,7 +58,11 @@ class Servers:
         call("rpcbind")
         call("mount", "-t", "nfsd", "nfsd", "/proc/fs/nfsd")
         call("rpc.statd", "--no-notify")
-        self.grant()
+        for number, name in enumerate(self._nfs, start=1):
+            options = f"rw,no_subtree_check,no_root_squash,fsid={number}"
+            call("exportfs", "-o", options, f"127.0.0.1:{STORE / name}")
+        shares = [_SMB_SHARE.format(name=name, path=STORE / name) for name in self._smb]
+        Path("/etc/samba/smb.conf").write_text(_SMB_CONF + "".join(shares))
         self.start()
 
     def start(self) -> None:
@@ -79,26 +82,16 @@ class Servers:
         self.kill()
         self.start()
 
-    def fall_silent(self) -> None:
-        """Let every packet to them get lost, as when a NAS loses its power."""
+    def lose_power(self) -> None:
+        """Let every packet to them get lost."""
         for port in (SMB_PORT, NFS_PORT):
             call("iptables", "-I", "INPUT", "-p", "tcp", "--dport", str(port), "-j", "DROP")
 
-    def speak(self) -> None:
+    def boot(self) -> None:
+        """Come back after the loss of power, and remember no connection."""
+        self.kill()
         call("iptables", "-F", "INPUT")
-
-    def withdraw(self) -> None:
-        """Serve none of the folders any more, to clients that have them mounted as well."""
-        call("exportfs", "-au")
-        self._configure_samba(is_available=False)
-        for name in self._smb:
-            call("smbcontrol", "smbd", "close-share", name)
-
-    def grant(self) -> None:
-        for number, name in enumerate(self._nfs, start=1):
-            options = f"rw,no_subtree_check,no_root_squash,fsid={number}"
-            call("exportfs", "-o", options, f"127.0.0.1:{STORE / name}")
-        self._configure_samba(is_available=True)
+        self.start()
 
     def fill(self) -> None:
         """Leave not one free byte on the servers' disk."""
@@ -112,15 +105,9 @@ class Servers:
     def make_room(self) -> None:
         (STORE / "ballast").unlink()
 
-    def _configure_samba(self, *, is_available: bool) -> None:
-        word = "yes" if is_available else "no"
-        shares = [_SMB_SHARE.format(name=name, path=STORE / name, available=word) for name in self._smb]
-        Path("/etc/samba/smb.conf").write_text(_SMB_CONF + "".join(shares))
-        subprocess.run(["smbcontrol", "smbd", "reload-config"], check=False, capture_output=True)
-
     def _end(self, number: signal.Signals) -> None:
         for name in ("smbd", "rpc.mountd"):
-            subprocess.run(["killall", f"-{number}", name], check=False, capture_output=True)
+            subprocess.run(["pkill", f"-{number}", "-x", name], check=False, capture_output=True)
         call("rpc.nfsd", "0")
         wait_until(lambda: not any(map(_answers, (SMB_PORT, NFS_PORT))), 60, "the servers are gone")
 

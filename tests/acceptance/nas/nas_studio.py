@@ -22,7 +22,9 @@ from watchfolder.sandbox.pictures import sample
 LOCAL = "local"
 FOLDERS = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
 ROOT = Path("/srv/studio")  # of what is not on a share
-READY_SECONDS = 120.0
+READY_SECONDS = 180.0
+STOP_SECONDS = 45.0  # it takes 20 s itself, whatever a share does
+DELIVERY_SECONDS = 120.0  # of what nothing is in the way of
 _OWN = {"watchfolder", "photos"}
 _MARKS = {".watchfolder-id", "owner.json"}
 
@@ -112,6 +114,7 @@ class Studio:
     def set_up(self) -> None:
         """Begin anew: empty folders, a service that knows nothing, a daemon without a past."""
         self.sandbox.reset()
+        self.dropped = {name: {} for name in SHARES}
         shutil.rmtree(ROOT, ignore_errors=True)
         for name in SHARES:
             for folder in FOLDERS.values():
@@ -145,16 +148,29 @@ class Studio:
         assert not self._has_ended(), self.log()[-2000:]
 
     def kill(self) -> None:
-        self._end(signal.SIGKILL)
+        self._send(signal.SIGKILL)
 
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
+    def stop(self) -> list[str]:
+        """End the daemon as systemd does; return where it hangs if it does not end in time."""
+        hangs = []
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                self._send(number)
+            except subprocess.TimeoutExpired:
+                hangs.append(f"{number.name} does not end the daemon: {self._stacks()}")
+        self.process = None
+        return hangs
 
-    def _end(self, number: signal.Signals) -> None:
+    def _send(self, number: signal.Signals) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(60)
+            self.process.wait(STOP_SECONDS)
             self.process = None
+
+    def _stacks(self) -> str:
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return "\n".join(f"{task.name}: {(task / 'stack').read_text()}" for task in tasks)
 
     def _has_ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
@@ -169,7 +185,7 @@ class Studio:
             for number in range(count):
                 name = f"{stem} {number}.{'bmp' if large else 'jpg'}"
                 seed = sum(map(len, self.dropped.values()))
-                content = sample("bmp", width=700, height=500, seed=seed) if large else _small(seed)
+                content = sample("bmp", width=800, height=500, seed=seed) if large else _small(seed)
                 self.dropped[share][name] = content
                 self._write(self.far(share) / "inbox", name, content)
 
@@ -184,12 +200,21 @@ class Studio:
         return self.sandbox.requests_by_operation().get(operation, 0)
 
     def await_delivery(self, *shares: str, seconds: float) -> None:
-        def have_arrived() -> bool:
-            return all(_names(self.far(share) / "protected") >= set(self.dropped[share]) for share in shares)
-
         with suppress(AssertionError):  # what is missing is told picture by picture
-            wait_until(have_arrived, seconds, "")
+            wait_until(lambda: self._have_arrived(*shares), seconds, "")
             wait_until(lambda: not any((ROOT / "state/journal").glob("*.json")), seconds, "")
+
+    def expect_delivery(self, share: str) -> None:
+        wait_until(lambda: self._have_arrived(share), DELIVERY_SECONDS, f"all is delivered to {share}")
+
+    def has_delivered(self, count: int) -> bool:
+        return self.delivered() >= count
+
+    def delivered(self) -> int:
+        return sum(len(_pictures(self.far(share) / "protected")) for share in SHARES)
+
+    def _have_arrived(self, *shares: str) -> bool:
+        return all(_pictures(self.far(share) / "protected") >= set(self.dropped[share]) for share in shares)
 
     # --- in the end
 
@@ -241,8 +266,8 @@ def _small(seed: int) -> bytes:
     return sample("jpeg", width=64, height=48, seed=seed)
 
 
-def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+def _pictures(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
