@@ -1,6 +1,7 @@
 """Reaching what lies below a folder: never through a link, never stuck, and seeing who else is at it."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -414,3 +415,9 @@ def test_a_plain_file_that_is_known_costs_no_look(tmp_path: Path) -> None:
     assert found["known.jpg"] == Entry("known.jpg", -1, -1, is_regular=True)
     assert found["new.jpg"].size == 5
     assert not found["link.jpg"].is_regular  # however well known
+
+
+def test_a_share_that_says_try_again_is_a_folder_fault_and_no_answer() -> None:
+    with pytest.raises(FolderFault) as caught, disk.translated("/mnt/nas/inbox"):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")  # seen at SMB: a withdrawn share
+    assert caught.value.code == "EAGAIN"

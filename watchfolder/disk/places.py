@@ -23,7 +23,7 @@ _LIFE = secrets.token_hex(3)  # of this process
 _MOST_KEPT = 32  # folders that are open at once
 _BLOCK_BYTES = 1 << 20
 _kept = threading.local()
-_ANSWERS = (FileNotFoundError, FileExistsError, BlockingIOError)
+_ANSWERS = (FileNotFoundError, FileExistsError)
 READ_ONLY = "it is read-only"
 HELD = "another program holds it"
 NOT_PLAIN = "it is no plain file (a link, a pipe or a device)"
@@ -37,6 +37,7 @@ _PLAIN_WORDS = {
     errno.ENOTCONN: "the share does not answer",
     errno.ESTALE: "the share does not answer",
     errno.EHOSTDOWN: "the share does not answer",
+    errno.EAGAIN: "the share does not answer",  # SMB's word for one that its server no longer has
     errno.ETIMEDOUT: "the share does not answer",
     errno.ENAMETOOLONG: "its name is too long",
 }
@@ -88,11 +89,12 @@ class Entry:
 
 
 @contextlib.contextmanager
-def translated(path: str) -> Iterator[None]:
+def translated(path: str, *asked_for: type[OSError]) -> Iterator[None]:
     """Turn an OSError into FolderFault, in plain words, unless it is an answer that the caller asked for."""
+    answers: tuple[type[OSError], ...] = (*_ANSWERS, *asked_for)
     try:
         yield
-    except _ANSWERS:
+    except answers:
         raise
     except OSError as error:
         if error.errno == errno.EILSEQ:
@@ -276,7 +278,7 @@ def open_regular(place: Place) -> int:
     """
     with open_folder(place.root, place.folder) as parent:
         try:
-            with translated(place.path):
+            with translated(place.path, BlockingIOError):
                 descriptor = os.open(place.base, _FILE, dir_fd=parent)
         except FolderFault as fault:
             if fault.code in {"ELOOP", "ENXIO", "EISDIR"}:
