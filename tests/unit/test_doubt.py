@@ -24,7 +24,7 @@ def order(files: int = 1, **facts: object) -> Order:
     key = f"00000000-0000-4000-8000-{next(NUMBERS):012}"
     usual = {"key": key, "confirm_key": KEY, "inbox": "photos", "kind": "live", "strength": "high", "body": body}
     times = {State.CLAIMING: NOW}
-    return Order.model_validate({**usual, "files": (file,) * files, "times": times, **facts})
+    return Order.model_validate({**usual, "files": (file,) * files, "times": times} | facts)
 
 
 def judged(doubt: Doubt, *orders: Order, now: float = 0.0, at_work: Any = ()) -> list[Fault]:  # noqa: ANN401 - keys
@@ -152,11 +152,22 @@ def test_a_new_life_waits_no_longer_than_an_hour_to_try_again(ago: float) -> Non
     assert doubt.may_probe(1000.0 + 3600)
 
 
-def test_orders_that_failed_before_a_restart_still_want_a_success_to_be_condemned() -> None:
+def test_without_a_doubt_a_success_of_an_earlier_life_is_supposed() -> None:
     doubt = Doubt(300.0)
     part = order(split_from=PARENT, last_success=KEY)
     assert doubt.remember([part, order()], 0.0, lambda _begun: 0.0) is None
-    assert judged(doubt, part) == [Fault.SERVICE]
+    assert judged(doubt, part) == [Fault.PICTURE]  # or it would wait for the next one, perhaps for days
+
+
+@pytest.mark.parametrize(("ago", "is_doubted"), [(10.0, False), (30.0, True)])
+def test_a_success_that_is_younger_than_what_was_kept_has_ended_the_doubt(ago: float, *, is_doubted: bool) -> None:
+    doubt = Doubt(300.0)
+    kept = order(doubted_seconds=5.0, failed_alone=1, last_success=KEY)
+    done_at = Moment(at=NOW.at, elapsed=1.0)
+    done = order(times={State.CLAIMING: NOW, State.COMPLETED: done_at}, state=State.COMPLETED)
+    found = doubt.remember([kept, done], 1000.0, lambda moment: ago if moment == done_at else 20.0)
+    assert (found is not None) == is_doubted
+    assert judged(doubt, kept) == [Fault.SERVICE if is_doubted else Fault.PICTURE]
 
 
 def test_a_life_that_begins_with_nothing_that_failed_begins_without_a_doubt() -> None:

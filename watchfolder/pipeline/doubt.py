@@ -1,7 +1,7 @@
 """Is it the pictures or the service? What orders that fail say about one another, with `now` as an argument."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -59,15 +59,23 @@ class Doubt:
             return Fault.NOBODY
         return Fault.PICTURE if is_lone else Fault.ONE_OF_MANY
 
-    def remember(self, orders: Iterable[Order], now: float, since: Callable[[Moment], float]) -> Blocked | None:
-        """Take up what the orders of an earlier life tell, oldest first; return the doubt that it has left, if any."""
+    def remember(self, orders: Sequence[Order], now: float, since: Callable[[Moment], float]) -> Blocked | None:
+        """Take up what the orders of an earlier life tell, oldest first; return the doubt that it has left, if any.
+
+        Which success came last is not written down. Without a doubt one is supposed; with a doubt only one that is
+        still in the journal, and younger than what was kept, has ended it.
+        """
         failed = [(order, since(order.begun)) for order in orders if order.has_failed and order.begun is not None]
-        if failed:
-            self.last_success = failed[-1][0].last_success
-        kept = [(order.doubted_seconds + ago, ago) for order, ago in failed if order.doubted_seconds is not None]
-        if not kept:
+        if not failed:
             return None
-        return self.resume(now, max(age for age, _ in kept), min(ago for _, ago in kept))
+        self.last_success = failed[-1][0].key
+        kept = [(order, ago) for order, ago in failed if order.doubted_seconds is not None]
+        succeeded = [since(order.times[State.COMPLETED]) for order in orders if State.COMPLETED in order.times]
+        rested = min((ago for _, ago in kept), default=0.0)
+        if not kept or min(succeeded, default=rested) < rested:
+            return None
+        self.last_success = kept[-1][0].last_success
+        return self.resume(now, max((order.doubted_seconds or 0.0) + ago for order, ago in kept), rested)
 
     def resume(self, now: float, age_seconds: float = 0.0, rested_seconds: float = float("inf")) -> Blocked:
         """Be in doubt from the start: an earlier life was, for so long, and its last order failed so long ago."""
