@@ -56,6 +56,14 @@ def shares_are_unmounted_lazily(studio: Studio) -> None:
     studio.drop("late", 1)
 
 
+def exports_are_withdrawn(studio: Studio) -> None:
+    put_into_download(studio)
+    studio.servers.withdraw()
+    live_without(studio)
+    studio.servers.grant()
+    studio.drop("late", 1)
+
+
 def disk_of_the_servers_fills_up(studio: Studio) -> None:
     put_into_download(studio)
     studio.servers.fill()
@@ -84,6 +92,7 @@ PLAYS: Mapping[str, Callable[[Studio], None]] = {
         servers_die_during_downloads,
         servers_lose_power,
         shares_are_unmounted_lazily,
+        exports_are_withdrawn,
         disk_of_the_servers_fills_up,
         daemon_is_killed_over_and_over,
     )
@@ -122,6 +131,9 @@ def play(name: str, stage: Studio) -> dict[str, list[str]]:
         stage.start()
         PLAYS[name](stage)
         stage.await_delivery(*SHARES, seconds=ARRIVAL_SECONDS)
+        if stage.has_only_parts_left():
+            failures += stage.stop()
+            stage.start()
     except Exception:  # noqa: BLE001 - whatever it is, the other plays go on
         failures.append(traceback.format_exc())
     found = {share: failures + stage.complaints(share) for share in SHARES}

@@ -58,11 +58,7 @@ class Servers:
         call("rpcbind")
         call("mount", "-t", "nfsd", "nfsd", "/proc/fs/nfsd")
         call("rpc.statd", "--no-notify")
-        for number, name in enumerate(self._nfs, start=1):
-            options = f"rw,no_subtree_check,no_root_squash,fsid={number}"
-            call("exportfs", "-o", options, f"127.0.0.1:{STORE / name}")
-        shares = [_SMB_SHARE.format(name=name, path=STORE / name) for name in self._smb]
-        Path("/etc/samba/smb.conf").write_text(_SMB_CONF + "".join(shares))
+        self._export()
         self.start()
 
     def start(self) -> None:
@@ -93,6 +89,20 @@ class Servers:
         call("iptables", "-F", "INPUT")
         self.start()
 
+    def withdraw(self) -> None:
+        """Serve the folders no more, though clients have them mounted."""
+        call("exportfs", "-au")
+        _configure_samba([])
+        for name in self._smb:
+            call("smbcontrol", "smbd", "close-share", name)
+
+    def grant(self) -> None:
+        """Serve them again; Samba's clients ask again when it was restarted."""
+        self._export()
+        _end_processes(signal.SIGTERM, "smbd")
+        wait_until(lambda: not _answers(SMB_PORT), 60, "Samba is gone")
+        call("smbd", "-D")
+
     def fill(self) -> None:
         """Leave not one free byte on the servers' disk."""
         with contextlib.suppress(OSError), (STORE / "ballast").open("wb", buffering=0) as ballast:
@@ -105,11 +115,27 @@ class Servers:
     def make_room(self) -> None:
         (STORE / "ballast").unlink()
 
+    def _export(self) -> None:
+        for number, name in enumerate(self._nfs, start=1):
+            options = f"rw,no_subtree_check,no_root_squash,fsid={number}"
+            call("exportfs", "-o", options, f"127.0.0.1:{STORE / name}")
+        _configure_samba(self._smb)
+
     def _end(self, number: signal.Signals) -> None:
-        for name in ("smbd", "rpc.mountd"):
-            subprocess.run(["pkill", f"-{number}", "-x", name], check=False, capture_output=True)
+        _end_processes(number, "smbd", "rpc.mountd")
         call("rpc.nfsd", "0")
         wait_until(lambda: not any(map(_answers, (SMB_PORT, NFS_PORT))), 60, "the servers are gone")
+
+
+def _configure_samba(names: Sequence[str]) -> None:
+    shares = [_SMB_SHARE.format(name=name, path=STORE / name) for name in names]
+    Path("/etc/samba/smb.conf").write_text(_SMB_CONF + "".join(shares))
+    subprocess.run(["smbcontrol", "all", "reload-config"], check=False, capture_output=True)
+
+
+def _end_processes(number: signal.Signals, *names: str) -> None:
+    for name in names:
+        subprocess.run(["pkill", f"-{number}", "-x", name], check=False, capture_output=True)
 
 
 def call(*command: str, text: str = "") -> None:
