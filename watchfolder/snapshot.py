@@ -72,6 +72,7 @@ class Snapshot(Part):
     quarantined: int = 0
     last_quarantined: tuple[Quarantined, ...] = ()  # a few
     delivered_bytes: int = 0
+    refused: str = ""  # what is wrong with the configuration that was read last: the one before it still runs
     is_stuck: bool = False  # work stands still although its folders answer
     counts: Counts = Counts()
     disks: dict[str, Disk] = Field(default={}, exclude=True)  # folder → its own; not in the file, for it always moves

@@ -1,8 +1,10 @@
 """docs/operations.md, situation by situation: brought about for real, and compared with what the document says."""
 
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -12,6 +14,7 @@ import pytest
 from cli_studio import PICTURE, Studio, sandbox, studio, wait_until
 from share_studio import skip_unless_possible
 
+from watchfolder.console.words import configuration_refused
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -50,10 +53,10 @@ def wait_for(studio: Studio, number: int) -> None:
         pytest.fail(f"the document says {said(number)}, the status says {seen[-1]!r}")
 
 
-def test_the_document_has_ten_situations_and_lists_each() -> None:
+def test_the_document_has_eleven_situations_and_lists_each() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     found = [(int(number), title) for number, title, _ in SITUATION.findall(text)]
-    assert [number for number, _ in found] == list(range(1, 11))
+    assert [number for number, _ in found] == list(range(1, 12))
     for number, title in found:
         anchor = re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
         assert f"[{number}](#{number}-{anchor})" in text
@@ -158,3 +161,24 @@ def test_10_the_state_was_lost(studio: Studio) -> None:
     studio.folder("state").mkdir()
     with studio.daemon():
         wait_for(studio, 10)
+
+
+def test_11_the_configuration_was_refused(studio: Studio) -> None:
+    def refused() -> str:
+        return str(json.loads((studio.folder("state") / "status.json").read_bytes())["refused"])
+
+    studio.drop("a.jpg")
+    with studio.daemon() as daemon:
+        right = studio.config.read_text()
+        studio.config.write_text(right.replace("settle_seconds: 0.2", "settle_seconds: soon"))
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(refused)
+        assert is_said(configuration_refused(refused()), 11)
+        assert studio.run("check", "--configuration").returncode == 78
+        done = studio.run("status")
+        assert done.returncode == 78
+        assert is_said(done.stderr.splitlines()[-1], 11)
+        studio.config.write_text(right)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not refused())
+        assert studio.run("status").returncode == studio.run("check", "--configuration").returncode == 0

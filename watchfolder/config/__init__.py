@@ -40,6 +40,7 @@ __all__ = [
     "WebhookSection",
     "find",
     "load",
+    "state_dir_in",
 ]
 
 PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
@@ -94,6 +95,17 @@ def load(
         if not faults:
             return config
     raise ConfigError(*dict.fromkeys(_safe(_with_origin(fault, origins)) for fault in faults))
+
+
+def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
+    """Return the state directory that a configuration names, whatever else is wrong with it."""
+    tree: dict[str, Any] = {}
+    with contextlib.suppress(ConfigError):
+        tree, _ = read(path)
+    with contextlib.suppress(ConfigError):
+        environment.overlay(tree, environ)
+    named = tree.get("state_dir")
+    return named if isinstance(named, str) else str(Config.model_fields["state_dir"].default)
 
 
 def _prepare_service(api: dict[str, Any], environ: Mapping[str, str]) -> list[str]:

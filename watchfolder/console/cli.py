@@ -201,6 +201,9 @@ def check(
         str | None,
         typer.Option(metavar="FOLDER|INBOX", help="Take this folder, or an inbox's, as they now are."),
     ] = None,
+    only_configuration: Annotated[
+        bool, typer.Option("--configuration", help="Only read the configuration, as a reload does.")
+    ] = False,
 ) -> None:
     """Say what is wrong with configuration, folders, key or service.
 
@@ -210,7 +213,11 @@ def check(
 
     prepare()
     with in_words("FAIL"):
-        found = settings.read(config.find(config_file, os.environ), os.environ)
+        path = config.find(config_file, os.environ)
+        if only_configuration:
+            settings.read_for_work(path, os.environ)
+            raise typer.Exit
+        found = settings.read(path, os.environ)
         user = act_as_owner_of(found.state_dir)
         if accept is not None:
             for path in checks.accept(found, accept):
@@ -231,7 +238,7 @@ def status(
 
     prepare()
     with in_words():
-        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         try:
             state = states.gather(found, datetime.now(UTC))
         except FolderFault as fault:
@@ -262,7 +269,7 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
 
     prepare()
     with in_words():
-        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         for line in explaining.explain(path, found):
             typer.echo(line)
 
@@ -284,7 +291,7 @@ def retry(
     if every == bool(names):
         fail("name the files to move back, or say --all", exit_codes.USAGE)
     with in_words():
-        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         act_as_owner_of(found.state_dir)
         pictures = retrying.everything(found) if every else retrying.chosen(found, names or [])
         failed = 0
@@ -315,7 +322,7 @@ def release(
     if every == bool(names):
         fail("name the inboxes to let go, or say --all", exit_codes.USAGE)
     with in_words():
-        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         act_as_owner_of(found.state_dir)
         for line in releasing.release(found, names or list(found.inboxes)):
             typer.echo(line)

@@ -18,4 +18,6 @@ def trouble(snapshot: Snapshot | None, silent_seconds: float) -> str:
     away = [f"{name} ({each.fault})" for name, each in snapshot.inboxes.items() if each.fault]
     if away:
         return f"not available: {'; '.join(away)}"
+    if snapshot.refused:
+        return f"configuration: {snapshot.refused}"
     return NO_ANSWER if snapshot.is_down else ""

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 
 from watchfolder import config, disk
 from watchfolder.config import Config
+from watchfolder.console.liveness import is_locked
+from watchfolder.console.words import STILL_RUNS
+from watchfolder.disk import Place
 from watchfolder.errors import ConfigError
 from watchfolder.events import keep_secret
 
@@ -24,6 +27,16 @@ def _secretive(found: Config) -> Config:
         for part in _telling_parts(url.get_secret_value()):
             keep_secret(part)
     return found
+
+
+def read_beside(path: str, environ: Mapping[str, str]) -> Config:
+    """Return the configuration for a command that looks on. Raises ConfigError, which says if the daemon runs on."""
+    try:
+        return read(path, environ, needs_key=False)
+    except ConfigError as error:
+        if is_locked(Place(config.state_dir_in(path, environ), "lock")):
+            raise ConfigError(*error.faults, STILL_RUNS) from None
+        raise
 
 
 def read_for_work(path: str, environ: Mapping[str, str]) -> Config:

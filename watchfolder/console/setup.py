@@ -26,6 +26,7 @@ UNITS: Final = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+_SHIPPED_PROGRAM, _SHIPPED_CONFIG = "/opt/watchfolder/bin/watchfolder", "/etc/watchfolder/config.yaml"  # in the unit
 _EXAMPLE = "config.example.yaml"
 _HOMES = ("/home/", "/root/", "/run/user/")
 _SECONDS = 60.0
@@ -121,8 +122,7 @@ def unit(found: Config) -> Iterator[str]:
             "it, such as /opt/watchfolder, then run init there again"
         )
     else:
-        command = f"ExecStart={program} run -c {found.source}"
-        text = re.sub(r"^ExecStart=.*$", lambda _: command, _shipped(f"systemd/{UNIT}"), count=1, flags=re.MULTILINE)
+        text = _shipped(f"systemd/{UNIT}").replace(_SHIPPED_PROGRAM, program).replace(_SHIPPED_CONFIG, found.source)
         _write(os.path.join(UNITS[0], UNIT), text, 0o644)
         yield f"wrote {UNITS[0]}/{UNIT}"
     yield from _dropin(found)

@@ -15,7 +15,7 @@ from watchfolder import __version__, disk
 from watchfolder.config import Config, Inbox
 from watchfolder.console import history, quarantine
 from watchfolder.console.liveness import is_locked
-from watchfolder.console.words import blocked, files, not_available, start_it
+from watchfolder.console.words import blocked, configuration_refused, files, not_available, start_it
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
@@ -103,6 +103,7 @@ class Status:
     version: str | None
     started: datetime | None
     state_dir: str
+    refused: str  # what is wrong with the configuration that was read last; the one before it runs
     service: ServiceStatus
     inboxes: dict[str, InboxStatus]
     orders: list[OrderStatus]  # under way
@@ -149,14 +150,18 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
     service = _service(snapshot)
     limit = snapshot.limit if snapshot else ""
+    refused = snapshot.refused if snapshot else ""
     return Status(
         at=now,
-        headline=printable(next(_worst_first(config, service, inboxes, held, limit, is_running=is_running))),
+        headline=printable(
+            next(_worst_first(config, service, inboxes, held, limit, refused=refused, is_running=is_running))
+        ),
         is_running=is_running,
         pid=snapshot.pid if snapshot else None,
         version=snapshot.version if snapshot else __version__,
         started=snapshot.started if snapshot else None,
         state_dir=config.state_dir,
+        refused=printable(refused),
         service=service,
         limit=limit,
         inboxes=inboxes,
@@ -290,6 +295,7 @@ def _worst_first(
     held: list[Order],
     limit: str,
     *,
+    refused: str,
     is_running: bool,
 ) -> Iterator[str]:
     """Give all that could be the headline; the first one is."""
@@ -307,6 +313,8 @@ def _worst_first(
         yield f"{NO_ANSWER.capitalize()}. Nothing is lost, it goes on by itself; is this machine's network up?"
     if service.state == "unknown" or any(inbox.state == "starting" for inbox in inboxes.values()):
         yield "Starting: the first look into the folders is under way"
+    if refused:
+        yield configuration_refused(refused)
     if held:
         names = ", ".join(sorted({order.inbox for order in held}))
         belonging = files(_files(held), verb="belong")
@@ -315,10 +323,15 @@ def _worst_first(
     if quarantined:
         needing = files(quarantined, verb="need")
         yield f"Working. {needing} you: in quarantine, each with its note; then watchfolder retry NAME"
+    yield _pace(service, inboxes, limit)
+
+
+def _pace(service: ServiceStatus, inboxes: Mapping[str, InboxStatus], limit: str) -> str:
+    """Say how it goes while nothing is wrong."""
     if service.state == "slowed":
-        yield "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
+        return "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
     under_way = sum((inbox.waiting or 0) + inbox.in_progress + inbox.deferred for inbox in inboxes.values())
-    yield f"Working: {files(under_way)} under way{_LIMITS.get(limit, '')}" if under_way else "All done, nothing waits"
+    return f"Working: {files(under_way)} under way{_LIMITS.get(limit, '')}" if under_way else "All done, nothing waits"
 
 
 _LIMITS = {

@@ -37,5 +37,16 @@ def blocked(reason: str, probe_seconds: float) -> str:
     )
 
 
+STILL_RUNS: Final = "watchfolder runs on with the configuration before this one; its next start would fail"
+
+
+def configuration_refused(faults: str) -> str:
+    """Say that the configuration is not the one that runs, and that a restart would fail."""
+    return (
+        f"The configuration is wrong, so the one before it still runs, until the next restart: {faults}. "
+        "Mend it, then systemctl reload watchfolder"
+    )
+
+
 def not_available(faults: Iterable[str]) -> str:
     return f"Not available: {'; '.join(faults)}. It goes on by itself when the folders are back"

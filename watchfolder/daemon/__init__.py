@@ -165,7 +165,9 @@ class Daemon:
             for fault in error.faults:
                 event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")
             config = self._config
+            house.refused = "; ".join(error.faults)
         else:
+            house.refused = ""
             event("config.reloaded", config=config.source, changed=config != self._config)
         is_new = config != self._config
         self._config = config

@@ -61,6 +61,7 @@ class House:
         self._status_at = float("-inf")
         self._gauge = Gauge(config.state_dir)
         self._is_stuck = False
+        self.refused = ""  # why the configuration that was read last is not the one that is served
 
     def open(self) -> None:
         folders = Folders(self._config.state_dir, self._journal.instance)
@@ -293,6 +294,7 @@ class House:
             quarantined=self._pipeline.quarantined,
             last_quarantined=self._pipeline.last_quarantined,
             delivered_bytes=tally.delivered_bytes,
+            refused=self.refused,
             is_stuck=self._is_stuck,
             counts=tally.counts().model_copy(update={"pushes": self._pushes.counts()}),
             disks={folder: each for gauge in gauges for folder, each in gauge.disks.items()},

@@ -1,6 +1,7 @@
 """The shipped unit under a real systemd, from start to stop; installed as the README says, its sandboxing on."""
 
 import fcntl
+import json
 import os
 import signal
 import stat
@@ -140,9 +141,12 @@ def test_a_reload_of_a_broken_configuration_keeps_the_old(watchfolder: Installat
     before = watchfolder.facts()["MainPID"]
     watchfolder.config["inboxes"]["photos"]["outbox"] = "nowhere"
     watchfolder.write_config()
-    watchfolder.systemctl("reload")
+    with pytest.raises(AssertionError, match="failed"):
+        watchfolder.systemctl("reload")
     eventually(lambda: "config.refused" in watchfolder.log(), 20, "the refusal in the log")
     assert "inboxes.photos.outbox" in watchfolder.log()
+    status = watchfolder.machine.path("/var/lib/watchfolder/status.json")
+    eventually(lambda: "inboxes.photos.outbox" in json.loads(status.read_text())["refused"], 20, "the status says so")
     expect_it_works(watchfolder)
     assert (watchfolder.facts()["MainPID"], watchfolder.facts()["ActiveState"]) == (before, "active")
 

@@ -7,7 +7,8 @@ from watchfolder.config import Config
 from watchfolder.console import words
 from watchfolder.snapshot import Snapshot
 
-SERVICE, INBOX, DISK, FLOW = "service", "inbox", "disk", "flow"  # kinds of topics: "inbox:photos" is of INBOX
+SERVICE, CONFIGURATION, INBOX, DISK, FLOW = "service", "configuration", "inbox", "disk", "flow"
+"""Kinds of topics: "inbox:photos" is of INBOX."""
 
 _LOW_BYTES = 10 * 1024**3  # what an order of a hundred pictures of 50 MiB needs: twice its size
 _LOW_SHARE = 0.05  # of a small disk, where that would be always
@@ -51,6 +52,12 @@ def blocked(snapshot: Snapshot, config: Config, *, is_sure: bool) -> Condition:
     if snapshot.blocked:
         return Condition(is_on=True, words=words.blocked(snapshot.blocked, config.api.blocked_probe_seconds))
     return Condition(is_on=False if is_sure else None, words="Unblocked: the service takes the work again")
+
+
+def configuration(snapshot: Snapshot) -> Condition:
+    if snapshot.refused:
+        return Condition(is_on=True, words=words.configuration_refused(snapshot.refused))
+    return Condition(is_on=False, words="The configuration is the one that runs")
 
 
 def has_work(snapshot: Snapshot) -> bool | None:

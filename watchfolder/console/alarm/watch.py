@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from watchfolder.config import Config
 from watchfolder.console.alarm import message
 from watchfolder.console.alarm.conditions import (
+    CONFIGURATION,
     DISK,
     FLOW,
     INBOX,
     SERVICE,
     Condition,
     blocked,
+    configuration,
     disks,
     has_work,
     inboxes,
@@ -26,7 +28,7 @@ from watchfolder.console.alarm.memory import Burst, Memory, Told
 from watchfolder.console.alarm.message import Message
 from watchfolder.snapshot import Snapshot
 
-LASTS_SECONDS = {SERVICE: 60.0, INBOX: 120.0, DISK: 120.0, FLOW: 300.0}
+LASTS_SECONDS = {SERVICE: 60.0, CONFIGURATION: 60.0, INBOX: 120.0, DISK: 120.0, FLOW: 300.0}
 """How long a thing must last to be told: a router that restarts is no news, and a NAS takes two minutes."""
 
 QUIET_SECONDS = 60.0  # a burst of bad pictures is over when none came for so long …
@@ -110,6 +112,7 @@ class Watch:
 
     def _conditions(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Condition]]:
         yield SERVICE, blocked(snapshot, config, is_sure=self._is_sure)
+        yield CONFIGURATION, configuration(snapshot)
         yield from inboxes(snapshot)
         yield from disks(snapshot, self._names)
         yield FLOW, self._flow(snapshot, config, now)
