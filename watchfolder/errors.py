@@ -56,6 +56,10 @@ class Blocked(WatchfolderError):
         self.scope = scope
 
 
+class KeyRefused(Blocked):
+    """The service does not take the key."""
+
+
 class Redo(WatchfolderError):
     """The order is not where we thought: look at the service and go on from there (upload again, look again)."""
 

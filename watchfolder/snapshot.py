@@ -1,5 +1,7 @@
 """What the running daemon knows and the journal does not, as it lies in `<state_dir>/status.json` for the console."""
 
+from typing import Literal
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 FILE = "status.json"
@@ -63,6 +65,8 @@ class Snapshot(Part):
     blocked: str = ""  # the refusal that stops everything or every purchase, in words
     blocked_code: str = ""
     blocked_since: AwareDatetime | None = None
+    is_key_refused: bool = False  # it is the key that is refused
+    key_origin: Literal["credential", "environment", "file"] = "file"
     is_down: bool = False  # the service has not answered for a while
     is_slowed: bool = False  # the service's refusals set the pace
     limit: str = ""  # what keeps the flow from being faster now: service, plan, line, or nothing

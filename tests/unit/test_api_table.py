@@ -21,7 +21,18 @@ from watchfolder.api.table import (
     retry_after,
     storage_error_of,
 )
-from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
+from watchfolder.errors import (
+    Blocked,
+    Forgotten,
+    KeyRefused,
+    OwnTrouble,
+    Redo,
+    Reject,
+    Retry,
+    Scope,
+    SlowDown,
+    WatchfolderError,
+)
 
 CONTRACT = "/work/shared/contract.md"
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -30,11 +41,11 @@ QUESTIONS = (Call.LOOK, Call.ORDER, Call.LIST, Call.WEBHOOK)
 ANY_CALL = PURCHASES + QUESTIONS
 
 EVERYWHERE: list[tuple[int, str, type[WatchfolderError]]] = [
-    (401, "AUTH_NOT_AUTHENTICATED", Blocked),
-    (401, "AUTH_TOKEN_EXPIRED", Blocked),
-    (401, "AUTH_TOKEN_INVALID", Blocked),
-    (401, "AUTH_TOKEN_INVALID_FORMAT", Blocked),
-    (403, "AUTH_FORBIDDEN", Blocked),
+    (401, "AUTH_NOT_AUTHENTICATED", KeyRefused),
+    (401, "AUTH_TOKEN_EXPIRED", KeyRefused),
+    (401, "AUTH_TOKEN_INVALID", KeyRefused),
+    (401, "AUTH_TOKEN_INVALID_FORMAT", KeyRefused),
+    (403, "AUTH_FORBIDDEN", KeyRefused),
     (403, "ORDER_NOT_OWNER", Blocked),
     (400, "USAGE_LIMIT_EXCEEDED", Blocked),
     (429, "USAGE_LIMIT_EXCEEDED", Blocked),
@@ -78,7 +89,7 @@ BY_STATUS: list[tuple[int, type[WatchfolderError]]] = [
     (304, Retry),
     (307, Retry),
     (308, Retry),
-    (401, Blocked),
+    (401, KeyRefused),
     (404, NoRoute),
     (405, NoRoute),
     (408, Retry),

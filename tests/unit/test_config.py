@@ -128,7 +128,8 @@ def test_the_example_names_every_field_and_shows_the_defaults(monkeypatch: pytes
     photos = shown.inboxes["photos"]
     defaults = Inbox(name="photos", path=photos.path, outbox=photos.outbox, quarantine=photos.quarantine)
     assert photos == defaults
-    assert shown == Config(api=ApiSection(key=shown.api.key), inboxes={"photos": defaults}, source=shown.source)
+    api = ApiSection(key=shown.api.key, key_origin="environment")
+    assert shown == Config(api=api, inboxes={"photos": defaults}, source=shown.source)
     tree, _ = read(str(EXAMPLE))
     _in_tree(tree, Config)
     _in_tree(tree["api"], ApiSection)

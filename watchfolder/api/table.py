@@ -10,7 +10,18 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum, auto
 
-from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, Retry, Scope, SlowDown, WatchfolderError
+from watchfolder.errors import (
+    Blocked,
+    Forgotten,
+    KeyRefused,
+    OwnTrouble,
+    Redo,
+    Reject,
+    Retry,
+    Scope,
+    SlowDown,
+    WatchfolderError,
+)
 from watchfolder.events import printable, without_queries
 
 LONGEST_HOLD_SECONDS = 3600.0
@@ -61,7 +72,7 @@ class Verdict:
     advice: str = ""
 
 
-_KEY_REFUSED = Verdict(Blocked, "the service refuses the API key: check the key, and whether it has expired")
+_KEY_REFUSED = Verdict(KeyRefused, "the service refuses the API key: check the key, and whether it has expired")
 _NO_CREDITS = Verdict(
     Blocked, "the plan's credits are used up: buy credits or wait for the next period", scope=Scope.PURCHASES
 )

@@ -114,7 +114,7 @@ def _prepare_service(api: dict[str, Any], environ: Mapping[str, str]) -> list[st
     with _gathering(faults):
         refuse_public(api.get("key_file"))
     with _gathering(faults):
-        api["key"] = find_key(environ, api.get("key_file"))
+        api["key"], api["key_origin"] = find_key(environ, api.get("key_file"))
     ca_file = api.get("ca_file")
     if isinstance(ca_file, str) and ca_file.startswith("/") and not os.access(ca_file, os.R_OK):
         faults.append("api.ca_file: there is no such file, or it cannot be read")

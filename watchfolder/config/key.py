@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping
 from typing import Final
 
-from watchfolder.config.sections import DEFAULT_KEY_FILE, absolute
+from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin, absolute
 from watchfolder.errors import ConfigError
 
 CREDENTIAL: Final = "bizmori-api-key"
@@ -18,18 +18,18 @@ _MAX_BYTES = 4096
 _SHORTEST_PASSWORD = 12
 
 
-def find_key(environ: Mapping[str, str], key_file: object) -> str:
-    """Return the key. `key_file` is the configured value, still unchecked, or None."""
+def find_key(environ: Mapping[str, str], key_file: object) -> tuple[str, KeyOrigin]:
+    """Return the key, and where it came from. `key_file` is the configured value, still unchecked, or None."""
     if credential := _credential(environ):
         origin = f"the systemd credential {CREDENTIAL}"
-        return _checked(_secret(credential, origin), origin)
+        return _checked(_secret(credential, origin), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
-        return _checked(variable, f"${VARIABLE}")
+        return _checked(variable, f"${VARIABLE}"), "environment"
     path = _path(key_file)
     if key_file is None and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
-    return _checked(_secret(path, "api.key_file"), "api.key_file") if path else ""
+    return _checked(_secret(path, "api.key_file"), "api.key_file") if path else "", "file"
 
 
 def refuse_public(key_file: object) -> None:

@@ -26,6 +26,7 @@ from watchfolder.order import Kind
 
 DEFAULT_KEY_FILE: Final = "/etc/watchfolder/api-key"
 DELETE: Final = "delete"
+KeyOrigin = Literal["credential", "environment", "file"]
 WORK_FOLDER: Final = ".watchfolder"
 WEBHOOK_PATH: Final = "/webhooks/bizmori"
 
@@ -161,10 +162,11 @@ _FINGERPRINT_BYTES = 6  # of the API key, in the journal
 
 
 class ApiSection(Section):
-    not_in_file = frozenset({"key"})
+    not_in_file = frozenset({"key", "key_origin"})
 
     base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.bizmori.com"  # without a slash at its end
     key: SecretStr
+    key_origin: KeyOrigin = "file"
     key_file: AbsolutePath = DEFAULT_KEY_FILE
     requests_per_minute: int = Field(default=60, ge=0, le=1_000_000)  # 0: no limit of ours
     reads: Literal["auto", "v2", "v3"] = "auto"

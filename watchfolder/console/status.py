@@ -150,18 +150,15 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
     service = _service(snapshot)
     limit = snapshot.limit if snapshot else ""
-    refused = snapshot.refused if snapshot else ""
     return Status(
         at=now,
-        headline=printable(
-            next(_worst_first(config, service, inboxes, held, limit, refused=refused, is_running=is_running))
-        ),
+        headline=printable(next(_worst_first(config, snapshot, service, inboxes, held, is_running=is_running))),
         is_running=is_running,
         pid=snapshot.pid if snapshot else None,
         version=snapshot.version if snapshot else __version__,
         started=snapshot.started if snapshot else None,
         state_dir=config.state_dir,
-        refused=printable(refused),
+        refused=printable(snapshot.refused) if snapshot else "",
         service=service,
         limit=limit,
         inboxes=inboxes,
@@ -290,19 +287,18 @@ def _quarantined(picture: quarantine.Picture, inbox: str) -> QuarantinedFile:
 
 def _worst_first(
     config: Config,
+    snapshot: Snapshot | None,
     service: ServiceStatus,
     inboxes: Mapping[str, InboxStatus],
     held: list[Order],
-    limit: str,
     *,
-    refused: str,
     is_running: bool,
 ) -> Iterator[str]:
     """Give all that could be the headline; the first one is."""
     if not is_running:
         yield start_it(config.state_dir)
-    if service.state == "blocked":
-        yield blocked(service.reason, config.api.blocked_probe_seconds)
+    if snapshot and snapshot.blocked:
+        yield blocked(snapshot, config.api)
     faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]
     if faults:
         yield not_available(faults)
@@ -313,8 +309,8 @@ def _worst_first(
         yield f"{NO_ANSWER.capitalize()}. Nothing is lost, it goes on by itself; is this machine's network up?"
     if service.state == "unknown" or any(inbox.state == "starting" for inbox in inboxes.values()):
         yield "Starting: the first look into the folders is under way"
-    if refused:
-        yield configuration_refused(refused)
+    if snapshot and snapshot.refused:
+        yield configuration_refused(snapshot.refused)
     if held:
         names = ", ".join(sorted({order.inbox for order in held}))
         belonging = files(_files(held), verb="belong")
@@ -323,7 +319,7 @@ def _worst_first(
     if quarantined:
         needing = files(quarantined, verb="need")
         yield f"Working. {needing} you: in quarantine, each with its note; then watchfolder retry NAME"
-    yield _pace(service, inboxes, limit)
+    yield _pace(service, inboxes, snapshot.limit if snapshot else "")
 
 
 def _pace(service: ServiceStatus, inboxes: Mapping[str, InboxStatus], limit: str) -> str:

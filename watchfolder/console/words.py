@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
+from watchfolder.config import ApiSection
+from watchfolder.snapshot import Snapshot
+
 NOT_REGISTERED: Final = (
     "pushes are off until watchfolder webhook register has been run; until then the service is asked by time"
 )
@@ -30,11 +33,14 @@ def start_it(state_dir: str) -> str:
     return f"{not_running(state_dir)}: start it with systemctl start watchfolder"
 
 
-def blocked(reason: str, probe_seconds: float) -> str:
-    return (
-        f"Blocked: {reason}. Nothing is lost. When that is mended it goes on within "
-        f"{probe_seconds:g} s, or at once after systemctl reload watchfolder"
-    )
+def blocked(snapshot: Snapshot, api: ApiSection) -> str:
+    start = f"Blocked: {snapshot.blocked}. Nothing is lost"
+    if snapshot.is_key_refused:
+        place = "$BIZMORI_API_KEY" if snapshot.key_origin == "environment" else api.key_file
+        verb = "reload" if snapshot.key_origin == "file" else "restart"  # what was given at the start is read there
+        return f"{start}. Write the right key into {place}, then systemctl {verb} watchfolder"
+    wait = f"{api.blocked_probe_seconds:g} s, or at once after systemctl reload watchfolder"
+    return f"{start}. When that is mended it goes on within {wait}"
 
 
 STILL_RUNS: Final = "watchfolder runs on with the configuration before this one; its next start would fail"

@@ -18,7 +18,7 @@ from watchfolder.daemon.keeper import Keeper
 from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.reach import Reach
 from watchfolder.disk import Place
-from watchfolder.errors import FolderFault
+from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
 from watchfolder.folders import Folders
 from watchfolder.intake import Begun, Claims, Desk, Intake
@@ -285,6 +285,8 @@ class House:
             blocked=refusal.reason if refusal else "",
             blocked_code=refusal.code if refusal else "",
             blocked_since=self._date(since, self._clock.elapsed) if refusal else None,
+            is_key_refused=isinstance(refusal, KeyRefused),
+            key_origin=self._config.api.key_origin,
             is_down=gate.is_down,
             is_slowed=self._service.is_slowed,
             limit=self._pipeline.capacity.limit(time.monotonic()),

@@ -50,7 +50,7 @@ def disks(snapshot: Snapshot, names: dict[int, str]) -> Iterator[tuple[str, Cond
 def blocked(snapshot: Snapshot, config: Config, *, is_sure: bool) -> Condition:
     """`is_sure` says whether a service that does not refuse has been asked at all."""
     if snapshot.blocked:
-        return Condition(is_on=True, words=words.blocked(snapshot.blocked, config.api.blocked_probe_seconds))
+        return Condition(is_on=True, words=words.blocked(snapshot, config.api))
     return Condition(is_on=False if is_sure else None, words="Unblocked: the service takes the work again")
 
 
