@@ -204,25 +204,29 @@ class Claims:
             disk.remove_empty_folders(work.root, folder)
 
     def _read_copy(self, key: str, folder: str, found: set[str]) -> Order | None:
-        """Read the copy as hostile input: whoever can write to the share can have written it."""
+        """Read the copy as hostile input: whoever can write to the share can have written it.
+
+        A file that has left the work folder was delivered before: its original is the last to move.
+        """
         work = self._folders.work(self._inbox)
         try:
             copy = read_order(disk.read_bytes(Place(work.root, f"{folder}/{ORDER_COPY}"), _COPY_LIMIT), key)
         except (FileNotFoundError, FolderFault, ValueError, ConfigError):
             return None
-        there = tuple(file for file in copy.files if file.name in found)
         sent = [file.sent_name for file in copy.files]
         is_ours = copy.body == create_body(key, sent, copy.strength) and copy.strength in _STRENGTHS
         is_ours &= all(map(_is_sendable, copy.files)) and (copy.reused_from is None or len(copy.files) == 1)
         is_ours &= len({file.name for file in copy.files}) == len(copy.files)
-        if not there or len(there) != len(copy.files) or not is_ours or copy.kind != self._kind or copy.why is not None:
+        is_ours &= any(file.name in found for file in copy.files)
+        if not is_ours or copy.kind != self._kind or copy.why is not None:
             return None
         plain = {
             name: getattr(copy, name) for name in ("key", "confirm_key", "strength", "body", "kind", "reused_from")
         }
         facts = {"name", "sent_name", "media_type", "size", "mtime_ns"}
         facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
-        files = tuple(OrderFile.model_validate(file.model_dump(include=facts)) for file in there)
+        claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
+        files = tuple(file.having(is_placed=file.name not in found) for file in claimed)
         state = State.CLAIMED if copy.reused_from is None else State.MATCHED
         times = {state: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]}
         return Order(**plain, inbox=self._inbox.name, files=files, state=state, times=times, was_rebuilt=True)

@@ -48,6 +48,8 @@ def create(bench: Bench, order: Order) -> Order:
         found = bench.service.find(order.name)
         if found is not None:
             return _adopt(bench, order, found.order_id)
+        if any(file.is_placed for file in order.files):
+            return release_changed(bench, order)
     try:
         created = bench.service.create(order.body, [file.sent_name for file in order.files])
     except Redo as redo:  # the key was used with another body: find that order, or begin afresh
@@ -147,7 +149,7 @@ def deliver(bench: Bench, order: Order) -> Order:
     round_ = Round(bench.failed.setdefault(order.key, []))
     arrivals = side_by_side(
         round_.counting(fetch),
-        round_.in_turn(index for index, file in enumerate(order.files) if file.part is None),
+        round_.in_turn(index for index, file in enumerate(order.files) if file.part is None and not file.is_placed),
         most=bench.lanes.most,
         gather_seconds=tempo.GATHER_SECONDS,
         enough=round_.enough,
@@ -164,7 +166,7 @@ def deliver(bench: Bench, order: Order) -> Order:
         bench.links.pop(order.key, None)
     if round_.failures:
         raise round_.worst()
-    if not all(file.is_delivered for file in order.files):
+    if any(file.is_under_way for file in order.files):
         raise part_gone(bench.inbox.outbox)
     return bench.journal.advance(order, _S.DELIVERED)
 

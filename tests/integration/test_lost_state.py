@@ -1,0 +1,91 @@
+"""The state directory is lost amid the work: `run --adopt` goes on from the work folder, and nothing comes twice."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from shop import FRESH, Shop, opened
+
+from watchfolder.errors import FolderFault
+from watchfolder.order import Order, State
+from watchfolder.publish import Publisher
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+PICTURES = {f"{number}.jpg": sample("jpeg", width=48, height=36, seed=number) for number in range(4)}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(processing_seconds=0.0, look_seconds=0) as sandbox:
+        yield sandbox
+
+
+def begin(top: Path, sandbox: Sandbox) -> Shop:
+    shop = Shop(top, sandbox)
+    shop.ahead = FRESH
+    return shop
+
+
+def drop_all(shop: Shop) -> None:
+    for name, content in PICTURES.items():
+        shop.drop(name, content)
+
+
+def adopt(top: Path, sandbox: Sandbox) -> None:
+    """Go on with an empty state directory, to the end."""
+    shutil.rmtree(top / "state")
+    sandbox.faults.clear()
+    with opened(begin(top, sandbox)) as shop:
+        assert shop.folders.adopt(next(iter(shop.config.inboxes.values()))) == 1
+        shop.to_the_end()
+
+
+def assert_all_came_once(top: Path, sandbox: Sandbox) -> None:
+    for folder in ("outbox", "originals"):
+        assert sorted(name for name in os.listdir(top / folder) if name[0] != ".") == sorted(PICTURES)
+    for name, content in PICTURES.items():
+        assert (top / "originals" / name).read_bytes() == content
+    assert os.listdir(top / "outbox/.watchfolder") == []
+    assert set(sandbox.paid_files.values()) == {1}
+    assert sandbox.sins == []
+
+
+@pytest.mark.parametrize("are_home", [1, 3])
+def test_an_order_some_of_whose_pictures_are_home_brings_the_others(
+    tmp_path: Path, sandbox: Sandbox, are_home: int
+) -> None:
+    sandbox.faults.add("fetch", "truncated", nth=are_home + 1, times=None)
+    with opened(begin(tmp_path, sandbox)) as shop:
+        drop_all(shop)
+        shop.work(lambda: shop.has(State.COMPLETED) and len(shop.files("originals")) == are_home)
+    adopt(tmp_path, sandbox)
+    assert_all_came_once(tmp_path, sandbox)
+
+
+def test_what_has_its_name_and_not_yet_its_original_in_place_is_not_named_again(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_publisher: Publisher, order: Order, _indexes: Sequence[int]) -> Order:
+        raise FolderFault(f"{order.key}: the disk reports errors", code="EIO")
+
+    with opened(begin(tmp_path, sandbox)) as shop:
+        drop_all(shop)
+        with monkeypatch.context() as amid:
+            amid.setattr(Publisher, "place_originals", fails)
+            shop.work(lambda: shop.files("outbox"))
+    adopt(tmp_path, sandbox)
+    assert_all_came_once(tmp_path, sandbox)
+
+
+def test_an_order_that_the_service_never_saw_goes_on_with_what_is_left_of_it(tmp_path: Path, sandbox: Sandbox) -> None:
+    sandbox.faults.add("create", "answer", times=None, status=503)
+    with opened(begin(tmp_path, sandbox)) as shop:
+        drop_all(shop)
+        shop.work(lambda: shop.orders() and shop.order().failures)
+    (claimed,) = (tmp_path / "inbox/.watchfolder").glob("*/*/0.jpg")
+    claimed.rename(tmp_path / "inbox/0.jpg")  # a person takes one back
+    adopt(tmp_path, sandbox)
+    assert_all_came_once(tmp_path, sandbox)
