@@ -43,15 +43,18 @@ class PlayedClock(Clock):
         """Set the wall clock alone, forward or back."""
         self.wall += timedelta(seconds=seconds)
 
-    def restart(self) -> None:
-        """Begin another life of the process."""
+    def restart(self, *, is_blind: bool = False) -> None:
+        """Begin another life of the process; a blind one cannot tell which boot this is."""
         self._began = self.awake()
+        if is_blind:
+            self.boot, self._boot_began = str(uuid.uuid4()), self.elapsed()
 
     def reboot(self) -> None:
         """Begin another boot."""
         self.boot = str(uuid.uuid4())
         self.elapsed_seconds -= self.elapsed()
         self.awake_seconds -= self.awake()
+        self._boot_began = 0.0
         self.restart()
 
 

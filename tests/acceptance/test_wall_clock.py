@@ -1,9 +1,11 @@
 """The real program while its wall clock is set and its machine sleeps: nothing waits, is given up or paid again."""
 
+import json
 import os
 import random
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,24 @@ def test_a_clock_that_is_ahead_for_seconds_has_no_parked_order_paid_again(
         clocks.set_wall(0.0)
         assert studio.run("retry", "a.jpg").returncode == 0
         assert_delivered(studio, service, "a.jpg", "b.jpg", "c.jpg")
+
+
+def test_people_are_told_when_the_next_try_is_by_the_clock_as_it_goes_now(
+    studio: Studio, service: Sandbox, clocks: SetClocks
+) -> None:
+    clocks.set_wall(30 * DAY)
+    service.faults.add("create", "answer", status=503, times=5)
+    studio.drop("a.jpg")
+    studio.drop("half.jpg", PICTURE[:-2])
+    with studio.daemon() as daemon:
+        wait_until(lambda: failures(daemon))
+        clocks.set_wall(0.0)
+
+        def told() -> list[datetime]:
+            photos = json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]
+            return [datetime.fromisoformat(photos[name]) for name in ("next_try", "oldest_waiting_since")]
+
+        wait_until(lambda: all(abs(moment - datetime.now(UTC)) < timedelta(minutes=5) for moment in told()))
 
 
 def test_pictures_that_come_while_the_clock_is_set_all_the_time_are_each_paid_once(

@@ -173,7 +173,7 @@ def test_a_parked_order_is_bought_again_only_after_the_service_has_called_it_gon
     assert service.paid == 2
 
 
-@pytest.mark.parametrize("between", ["one life", "two lives", "two boots"])
+@pytest.mark.parametrize("between", ["one life", "two lives", "two blind lives", "two boots"])
 def test_gone_is_believed_after_ten_minutes_that_have_passed_not_that_a_clock_claims(begin: Open, between: str) -> None:
     shop, service = begin({"processing_seconds": 600.0, "look_seconds": 0})
     shop.drop("a.jpg")
@@ -185,6 +185,8 @@ def test_gone_is_believed_after_ten_minutes_that_have_passed_not_that_a_clock_cl
         shop.close()
         if between == "two boots":
             shop.clock.reboot()
+        else:
+            shop.clock.restart(is_blind=between == "two blind lives")
         shop.open()
     for _ in range(9):
         shop.clock.pass_time(60.0)

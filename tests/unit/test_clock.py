@@ -2,11 +2,12 @@
 
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from played_clock import PlayedClock
 
-from watchfolder.clock import LONGEST_WAIT_SECONDS, Clock, Moment
+from watchfolder.clock import BOOT_ID_FILE, BOOT_ID_VARIABLE, LONGEST_WAIT_SECONDS, Clock, Moment, boot_id
 
 HOUR, DAY, YEAR = 3600.0, 24 * 3600.0, 365 * 24 * 3600.0
 
@@ -76,6 +77,22 @@ def test_people_are_told_a_time_by_the_clock_as_it_goes_now(clock: PlayedClock) 
     due = clock.moment().after(HOUR)
     clock.set_wall(-30 * DAY)
     assert clock.kept(due).at == clock.now() + timedelta(seconds=HOUR)
+
+
+def test_a_boot_has_one_name_for_those_who_see_it_and_those_who_are_told(tmp_path: Path) -> None:
+    seen = boot_id({}, BOOT_ID_FILE)
+    assert len(seen) == 32
+    assert boot_id({BOOT_ID_VARIABLE: seen}, str(tmp_path / "hidden")) == seen
+    assert boot_id({}, str(tmp_path / "hidden")) == ""
+
+
+def test_who_cannot_tell_the_boot_counts_no_time_before_this_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Clock().moment()
+    monkeypatch.setattr("watchfolder.clock.boot_id", lambda *_: "")
+    blind = Clock()
+    assert blind.boot != before.boot
+    assert blind.since(before) == pytest.approx(0.0, abs=HOUR / 10)
+    assert blind.may_be_older(before, DAY)
 
 
 def test_this_machine_has_these_clocks() -> None:
