@@ -8,6 +8,8 @@ import pytest
 from installation import SETTLE_SECONDS, UNIT, Installation, disks, picture, program, sandbox, watchfolder
 from machine import eventually
 
+from watchfolder.clock import BOOT_ID_FILE, BOOT_ID_VARIABLE
+
 __all__ = ["disks", "program", "sandbox", "watchfolder"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
@@ -73,6 +75,13 @@ def test_homes_temporary_files_and_other_processes_cannot_be_seen(running: Insta
     look = ("runuser", "-u", "watchfolder", "--", "sh", "-c", "ls -d /home/anna /tmp/note /proc/1 2>/dev/null")
     assert in_its_place(running, *look) == ""
     assert running.machine.run(*look[4:])
+
+
+def test_the_process_is_told_which_boot_this_is_though_it_cannot_see(running: Installation) -> None:
+    assert in_its_place(running, "sh", "-c", f"cat {BOOT_ID_FILE} 2>/dev/null || true") == ""
+    environment = Path(f"/proc/{running.process()}/environ").read_bytes().decode().split("\0")
+    seen = running.machine.run("cat", BOOT_ID_FILE).strip().replace("-", "")
+    assert f"{BOOT_ID_VARIABLE}={seen}" in environment
 
 
 def test_the_process_has_the_one_capability_and_a_filter_on_its_calls(running: Installation) -> None:
