@@ -167,7 +167,8 @@ def test_this_machine_s_own_names_are_let_in(served: House, host: str) -> None:
     assert served.ask("/", {"Host": host}).status == 200
 
 
-def test_with_a_password_nothing_is_shown_without_it(tmp_path: Path) -> None:
+def test_with_a_password_nothing_is_shown_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchfolder.console.page.guard._FIRST_WAIT_SECONDS", 0.0)
     secret = tmp_path / "password"
     secret.write_text(PASSWORD + "\n", encoding="ascii")
     secret.chmod(0o600)

@@ -92,11 +92,24 @@ class Page:
 def _load() -> "tuple[Callable[[Config], HouseBook], Callable[[HouseBook, HttpSection, Pushes], Server]]":
     """Import what only a served page needs: flask takes its time and its memory."""
     from watchfolder.console.page.app import make_app  # noqa: PLC0415 - see above
-    from watchfolder.console.page.door import Server  # noqa: PLC0415
+    from watchfolder.console.page.door import Server, Traffic  # noqa: PLC0415
+    from watchfolder.console.page.guard import WrongPasswords  # noqa: PLC0415
     from watchfolder.console.page.house_book import HouseBook  # noqa: PLC0415
 
     def make_server(book: HouseBook, http: HttpSection, pushes: Pushes) -> Server:
         app = make_app(book, http, pushes)
-        return Server(app, http.address, quick=WEBHOOK_PATH, on_oversized=lambda: pushes.count(Fate.OVERSIZED))
+        wrong = WrongPasswords(http.password.get_secret_value())
+
+        def count_oversized(path: str) -> None:
+            if path == WEBHOOK_PATH:
+                pushes.count(Fate.OVERSIZED)
+
+        def hold_back(path: str, address: str, authorization: str) -> float:
+            is_push = path == WEBHOOK_PATH  # which shows its right by its signature
+            return 0.0 if is_push else wrong.seconds_for(address, authorization, time.monotonic())
+
+        return Server(
+            app, http.address, Traffic((WEBHOOK_PATH, "/healthz"), "/thumbnails/", hold_back, count_oversized)
+        )
 
     return HouseBook, make_server

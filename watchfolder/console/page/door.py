@@ -1,77 +1,180 @@
-"""The one door to waitress: a few threads of its own, small requests only, and an end when it is told."""
+"""The one door to waitress: a few threads of its own, small requests only, and an end when it is told.
 
+Slow clients take nothing from the others: with every place taken, the connection that keeps us waiting longest is
+closed, first of the address that has most of them. So the door is never shut, as a bound for each address would shut it
+for all who come through one proxy.
+"""
+
+import heapq
 import logging
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
 
 from waitress import wasyncore  # type: ignore[import-untyped]  # waitress ships no types
+from waitress.adjustments import Adjustments  # type: ignore[import-untyped]  # as above
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]  # as above
-from waitress.server import create_server  # type: ignore[import-untyped]  # as above
+from waitress.server import TcpWSGIServer  # type: ignore[import-untyped]  # as above
 from waitress.task import ErrorTask, ThreadedTaskDispatcher  # type: ignore[import-untyped]  # as above
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-_THREADS = 8
-_QUICK_THREADS = 2
+_THREADS = 6
+_FEW_THREADS = 2  # for what is quick, and for what is slow
 _STOP_SECONDS = 2.0  # what the end waits for answers under way; a thread that hangs on a share is left behind
+_CONNECTIONS: Final = 100
+_BUSY_CONNECTIONS = 20  # further ones, while all those are being answered
+_WAITING_SECONDS = 20.0  # for the rest of a request, or for the next one
+_LOOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Which paths are answered by threads of their own, what is held back for how long, and who hears of refusals."""
+
+    quick: Collection[str]  # wait for no others
+    slow: str  # the beginning of those that others do not wait for
+    hold_back: Callable[[str, str, str], float]  # seconds, by path, address and Authorization
+    on_oversized: Callable[[str], None]  # told the path of what is too large to be taken
 
 
 class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
-    """Threads of its own for the `quick` path: those of the page may all be waiting for a disk."""
+    """Threads of their own for the quick paths and for the slow ones; and the requests that are held back."""
 
-    def __init__(self, quick: str) -> None:
+    def __init__(self, traffic: Traffic) -> None:
         super().__init__()
-        self._quick = quick
-        self._quick_threads = ThreadedTaskDispatcher()
-        self._quick_threads.set_thread_count(_QUICK_THREADS)
+        self._traffic = traffic
+        self._quick, self._slow = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
+        for dispatcher in (self._quick, self._slow):
+            dispatcher.set_thread_count(_FEW_THREADS)
         self.set_thread_count(_THREADS)
+        self._held: list[tuple[float, int, Channel]] = []
+        self._numbers = count()
+        self._guard = threading.Lock()
 
-    def add_task(self, task: HTTPChannel) -> None:
-        if _path_of(task.requests[0]) == self._quick:
-            self._quick_threads.add_task(task)
-        else:
-            super().add_task(task)
+    def add_task(self, task: "Channel") -> None:
+        request = task.requests[0]
+        given = getattr(request, "headers", {}).get("AUTHORIZATION", "")
+        seconds = self._traffic.hold_back(_path_of(request), task.addr[0], given)
+        if seconds <= 0:
+            self._start(task)
+            return
+        task.is_held = True
+        with self._guard:
+            if len(self._held) > _CONNECTIONS + _BUSY_CONNECTIONS:  # of most the client has gone, or had to go
+                self._held = [each for each in self._held if each[2].connected]
+                heapq.heapify(self._held)
+            heapq.heappush(self._held, (time.monotonic() + seconds, next(self._numbers), task))
+
+    def let_go(self, now: float) -> float:
+        """Start what was held back for long enough; return in how many seconds to look again."""
+        while True:
+            with self._guard:
+                if not self._held or self._held[0][0] > now:
+                    return min(_LOOP_SECONDS, self._held[0][0] - now) if self._held else _LOOP_SECONDS
+                _, _, task = heapq.heappop(self._held)
+            task.is_held = False
+            if task.connected:
+                self._start(task)
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:  # noqa: FBT001, FBT002 - waitress's
-        self._quick_threads.shutdown(cancel_pending, timeout)
+        for dispatcher in (self._quick, self._slow):
+            dispatcher.shutdown(cancel_pending, timeout)
         return bool(super().shutdown(cancel_pending, timeout))
+
+    def _start(self, task: "Channel") -> None:
+        path = _path_of(task.requests[0])
+        if path in self._traffic.quick:
+            self._quick.add_task(task)
+        elif path.startswith(self._traffic.slow):
+            self._slow.add_task(task)
+        else:
+            super().add_task(task)
 
 
 def _path_of(request: Any) -> str:  # noqa: ANN401 - waitress ships no types
     return str(getattr(request, "path", ""))  # none where not even the first line could be read
 
 
+class Channel(HTTPChannel):  # type: ignore[misc]  # as above
+    """A connection that knows since when we wait for it; what drips in is not taken for progress."""
+
+    is_held = False
+    waiting_since = 0.0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - waitress's own
+        self.waiting_since = time.monotonic()
+        super().__init__(*arguments, **named)
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.is_held or not self.requests
+
+    def received(self, data: bytes) -> bool:
+        unfinished = self.request
+        result = bool(super().received(data))
+        if self.request is None or self.request is not unfinished:
+            self.waiting_since = time.monotonic()
+        return result
+
+    def service(self) -> None:
+        super().service()
+        self.waiting_since = time.monotonic()
+
+
+class _Listener(TcpWSGIServer):  # type: ignore[misc]  # as above
+    def handle_accept(self) -> None:
+        super().handle_accept()
+        waiting = [channel for channel in self.active_channels.values() if channel.is_waiting]
+        if len(self.active_channels) > _CONNECTIONS and waiting:
+            of_address = Counter(channel.addr[0] for channel in waiting)
+            max(waiting, key=lambda each: (of_address[each.addr[0]], -each.waiting_since)).handle_close()
+
+    def maintenance(self, now: float) -> None:
+        del now  # the wall clock's
+        begin = time.monotonic() - _WAITING_SECONDS
+        for channel in self.active_channels.values():
+            if channel.is_waiting and not channel.is_held and channel.waiting_since < begin:
+                channel.will_close = True
+
+
 class Server:
-    """Serves `app` from now to `stop`. Raises OSError when the address cannot be had.
+    """Serves `app` from now to `stop`. Raises OSError when the address cannot be had."""
 
-    Requests for the path `quick` wait for no others; `on_oversized` is told of those that are too large to be taken.
-    """
-
-    def __init__(
-        self, app: "WSGIApplication", address: tuple[str, int], *, quick: str, on_oversized: Callable[[], None]
-    ) -> None:
+    def __init__(self, app: "WSGIApplication", address: tuple[str, int], traffic: Traffic) -> None:
         logging.getLogger("waitress").setLevel(logging.CRITICAL)  # who asks badly is no news for the log
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         listener = socket.create_server(address, family=family)
         self._map: dict[int, Any] = {}
         self._ending = threading.Event()
-        self._server = create_server(
-            app,
-            map=self._map,
+        self._threads = _Threads(traffic)
+        settings = Adjustments(
             sockets=[listener],
-            _dispatcher=_Threads(quick),
             ident=None,
             clear_untrusted_proxy_headers=True,
             max_request_header_size=16 * 1024,
             max_request_body_size=16 * 1024,
-            connection_limit=100,
-            channel_timeout=30,
+            connection_limit=_CONNECTIONS + _BUSY_CONNECTIONS,
+            cleanup_interval=5,
         )
-        self._server.channel_class = _channel_class(quick, on_oversized)
+        which = (listener.family, listener.type, listener.proto, listener.getsockname())
+        self._server = _Listener(
+            app,
+            map=self._map,
+            _sock=listener,
+            dispatcher=self._threads,
+            adj=settings,
+            bind_socket=False,
+            sockinfo=which,
+        )
+        self._server.channel_class = _channel_class(traffic.on_oversized)
         self._loop = threading.Thread(target=self._run, name="page", daemon=True)
         self._loop.start()
 
@@ -83,23 +186,24 @@ class Server:
         wasyncore.dispatcher.close(self._server)
         for channel in list(self._server.active_channels.values()):
             channel.handle_close()
-        self._server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
-        if not self._server.task_dispatcher.threads:
+        self._threads.shutdown(timeout=_STOP_SECONDS)
+        if not self._threads.threads:
             self._server.trigger.close()  # last: whoever pulls a closed trigger writes into somebody else's file
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            wasyncore.loop(timeout=1.0, map=self._map, count=1)
+            seconds = self._threads.let_go(time.monotonic())
+            wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
 
 
-def _channel_class(quick: str, on_oversized: Callable[[], None]) -> type[HTTPChannel]:
+def _channel_class(on_oversized: Callable[[str], None]) -> type[Channel]:
     class Refusal(ErrorTask):  # type: ignore[misc]  # as above
         def execute(self) -> None:
-            if _path_of(self.request) == quick and self.request.error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                on_oversized()
+            if self.request.error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                on_oversized(_path_of(self.request))
             super().execute()
 
-    class Channel(HTTPChannel):  # type: ignore[misc]  # as above
+    class RefusingChannel(Channel):
         error_task_class = Refusal
 
-    return Channel
+    return RefusingChannel

@@ -3,13 +3,17 @@
 import base64
 import hmac
 import ipaddress
+import logging
 import secrets
-from typing import TYPE_CHECKING
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, request
 
 from watchfolder.console.page.webhook import ENDPOINT
+from watchfolder.events import event
 
 if TYPE_CHECKING:
     from watchfolder.config import HttpSection
@@ -22,6 +26,11 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_FIRST_WAIT_SECONDS = 0.5  # of a wrong password, doubling
+_LONGEST_WAIT_SECONDS = 16.0
+_LONGEST_QUEUE_SECONDS = 60.0
+_FORGIVEN_SECONDS = 900.0  # without another one
+_MOST_ADDRESSES = 1000
 _POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -41,7 +50,7 @@ def protect(app: Flask, http: "HttpSection") -> None:
         if request.endpoint == ENDPOINT:  # nothing but a POST to that one path has it
             return None
         if password:
-            if not _knows(password):
+            if not _is_right(password, request.headers.get("Authorization", "")):
                 refused = make_response("The page's password, please (any user name).\n", 401)
                 refused.headers["WWW-Authenticate"] = 'Basic realm="watchfolder", charset="UTF-8"'
                 return refused
@@ -59,8 +68,43 @@ def protect(app: Flask, http: "HttpSection") -> None:
         return response
 
 
-def _knows(password: str) -> bool:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+class WrongPasswords:
+    """Slows who guesses, by address: one guess is answered after the other, each later than the one before.
+
+    The right password is never held back: behind a proxy its owner has the same address as who guesses.
+    """
+
+    def __init__(self, password: str) -> None:
+        self._password = password
+        self._tries: OrderedDict[str, _Tries] = OrderedDict()  # by address, the latest last
+        self._guard = threading.Lock()
+
+    def seconds_for(self, address: str, authorization: str, now: float) -> float:
+        """Return how long to hold the answer back. `now` is in monotonic seconds."""
+        if not (self._password and authorization) or _is_right(self._password, authorization):
+            return 0.0
+        with self._guard:
+            before = self._tries.pop(address, None)
+            if before is None or now - before.answered_at > _FORGIVEN_SECONDS:
+                before = _Tries(0, now)
+            wait = min(_FIRST_WAIT_SECONDS * 2 ** min(before.number, 10), _LONGEST_WAIT_SECONDS)
+            answered_at = min(max(now, before.answered_at) + wait, now + _LONGEST_QUEUE_SECONDS)
+            tries = _Tries(before.number + 1, answered_at)
+            self._tries[address] = tries
+            if len(self._tries) > _MOST_ADDRESSES:
+                self._tries.popitem(last=False)
+        if tries.number & (tries.number - 1) == 0:  # the first, second, fourth, eighth …: the log is no place to flood
+            event("page.wrong_password", logging.WARNING, address=address, tries=tries.number)
+        return tries.answered_at - now
+
+
+class _Tries(NamedTuple):
+    number: int
+    answered_at: float  # the latest; monotonic seconds
+
+
+def _is_right(password: str, authorization: str) -> bool:
+    scheme, _, given = authorization.partition(" ")
     try:
         _, _, text = base64.b64decode(given, validate=True).partition(b":")
     except ValueError:  # no base64
