@@ -200,6 +200,15 @@ def test_an_upload_is_lost_and_the_client_not_to_blame(client: Client, sandbox: 
     assert sandbox.sins == []
 
 
+def test_an_order_is_forgotten_from_a_request_on(client: Client, sandbox: Sandbox) -> None:
+    order_id = client.created()["orderId"]
+    sandbox.faults.add("link", "forget")
+    for _ in range(2):
+        assert client.link(order_id).status_code == 404
+        assert client.link(order_id).json() == {"code": "ORDER_NOT_FOUND"}
+    assert sandbox.sins == []
+
+
 def test_another_process_can_order_faults_and_read_the_record(client: Client) -> None:
     fault = {"operation": "create", "does": "answer", "status": 500}
     assert client.call("POST", "/_sandbox/faults", [fault, fault | {"status": 502}]).ok

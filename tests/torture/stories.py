@@ -111,10 +111,9 @@ def _key_is_taken(stage: Stage) -> Outcome:
 
 
 def _service_forgets(stage: Stage) -> Outcome:
-    """The order is gone before it was paid: said twice, believed, and begun again under a new key."""
-    stage.sandbox.faults.add("upload", "answer", status=403, times=3)
-    stage.sandbox.faults.add("refresh", "answer", status=404, code="ORDER_NOT_FOUND", times=2)
-    stage.sandbox.faults.add("status", "answer", status=404, code="ORDER_NOT_FOUND", times=4)  # v3 and v2, twice
+    """The order is gone before it was paid: believed, and begun again under a new key."""
+    stage.sandbox.faults.add("upload", "answer", status=403)
+    stage.sandbox.faults.add("refresh", "forget")
     return _one_file(stage)
 
 

@@ -37,6 +37,9 @@ class Call(Protocol):
     def fail(self, code: str) -> None:
         """Have the order that this request confirms fail with `code`; none: the service tells none."""
 
+    def forget(self) -> None:
+        """Lose the order that this request is about."""
+
     def trap(self) -> str:
         """Return a URL that nobody should follow a redirect to."""
 
@@ -263,6 +266,11 @@ def _fail(fault: Fault, call: Call) -> Response:
     return call.work()
 
 
+def _forget(_fault: Fault, call: Call) -> Response:
+    call.forget()
+    return call.work()
+
+
 def _replaced(response: Response, body: bytes) -> Response:
     response.close()
     return Response(body, response.status, mimetype=response.mimetype)
@@ -292,6 +300,7 @@ ACTIONS: Mapping[str, Callable[[Fault, Call], Response]] = {
     "empty": _empty,
     "another_picture": _another_picture,
     "same_bytes": _same_bytes,
+    "forget": _forget,  # the order is gone, from this request on
     "lose": _lose,  # an upload is answered well, its bytes are gone
     "fail": _fail,  # a confirm is answered well and paid, its order fails with this code
 }

@@ -36,7 +36,7 @@ class Front:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         environ["sandbox.is_chunked"] = channel_of(environ).requests[0].chunked
-        call = _Call(self._app, environ, self._storage)
+        call = _Call(self._app, environ, self._storage, self._state)
         if call.path.startswith(_ADMIN) and call.path != _TRAP:
             return call.work()(environ, start_response)
         call.operation = self._operation(environ)
@@ -64,10 +64,11 @@ class Front:
 class _Call:
     """One request, as a fault sees it."""
 
-    def __init__(self, app: Flask, environ: "WSGIEnvironment", storage: Storage) -> None:
+    def __init__(self, app: Flask, environ: "WSGIEnvironment", storage: Storage, state: State) -> None:
         self._app = app
         self._environ = environ
         self._storage = storage
+        self._state = state
         self.path = Request(environ).path
         self.operation = ""
 
@@ -100,6 +101,9 @@ class _Call:
 
     def fail(self, code: str) -> None:
         self._environ["sandbox.failure"] = code
+
+    def forget(self) -> None:
+        self._state.forget(self.path.partition("/orders/")[2].partition("/")[0])
 
     def trap(self) -> str:
         return self._storage.base_url + _TRAP
