@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 from shop import OTHER, Open, Shop, opening
 
+from watchfolder.console import status
 from watchfolder.order import State
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -214,7 +215,9 @@ def test_a_paid_order_waits_for_the_key_it_was_made_with(begin: Open, dialect: D
     pass_hours(shop, 3)
     assert shop.files("quarantine") == []
     assert shop.has(State.CONFIRMED)
-    assert "key" in shop.order().trouble
+    (named,) = status.gather(shop.config, shop.clock.now()).deferred
+    assert named.files == names
+    assert "key" in named.reason
     assert shop.pipeline.gate.fault is None  # others go on
     finish(service)
     live_with(shop, "sk_mine")
