@@ -57,6 +57,7 @@ def _wait(child: int, reading: int) -> NoReturn:
 
 
 def _die_of(number: int) -> NoReturn:
-    signal.signal(number, signal.SIG_DFL)
+    if number != signal.SIGKILL:  # which nobody can handle, nor ask for
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)
