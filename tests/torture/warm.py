@@ -98,7 +98,7 @@ def _command(run: dict[str, Any], output: TextIO) -> dict[str, object]:
     os.dup2(output.fileno(), 1)
     sys.argv = ["watchfolder", *run["command"], "--config", run["config"]]
     try:
-        cli.main()
+        cli.app(prog_name="watchfolder")  # main() would end this process before it has told how
     except SystemExit as left:
         return {"ending": f"exit {left.code}"}
     return {"ending": "broke"}
