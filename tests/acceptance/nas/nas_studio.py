@@ -25,7 +25,6 @@ ROOT = Path("/srv/studio")  # of what is not on a share
 READY_SECONDS = 180.0
 STOP_SECONDS = 45.0  # it takes 20 s itself, whatever a share does
 DELIVERY_SECONDS = 120.0  # of what nothing is in the way of
-_OWN = {"watchfolder", "photos"}
 _MARKS = {".watchfolder-id", "owner.json"}
 
 
