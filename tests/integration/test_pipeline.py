@@ -426,12 +426,9 @@ def test_an_order_that_the_service_knew_in_between_is_not_gone_when_it_is_missed
     service.faults.add("fetch", "answer", status=503)  # there are links, but a bad hour of the storage
     ten_minutes_later(shop)
     shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
-    bench = shop.pipeline.rooms["photos"].bench
-    bench.links.clear()  # hours later, they have run out
-    bench.looked_at.clear()
     service.faults.add("link", "answer", **not_found)
     service.faults.add("status", "answer", **not_found, times=2)
-    shop.pass_time(7200)
+    shop.clock.pass_time(7200)  # the links have run out
     shop.work(lambda: is_missing(shop) or shop.files("quarantine"))
     ten_minutes_later(shop)
     shop.to_the_end()
