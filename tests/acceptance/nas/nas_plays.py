@@ -13,6 +13,7 @@ from nas_studio import LOCAL, SHARES, Studio, studio
 
 REPORTS = Path("/dev/ttyS1")
 ARRIVAL_SECONDS = 180.0
+UNSEEN_SECONDS = 60.0  # then another picture lets NFS 3 see the folder anew (docs/reliability.md, section 9)
 AWAY_SECONDS = 15.0
 LIVES = 5
 LANES = 4  # uploads and downloads side by side
@@ -130,6 +131,8 @@ def play(name: str, stage: Studio) -> dict[str, list[str]]:
     try:
         stage.start()
         PLAYS[name](stage)
+        stage.await_delivery(*SHARES, seconds=UNSEEN_SECONDS)
+        stage.drop("after", 1, shares=stage.unseen())
         stage.await_delivery(*SHARES, seconds=ARRIVAL_SECONDS)
         if stage.has_only_parts_left():
             failures += stage.stop()

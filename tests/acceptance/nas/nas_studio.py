@@ -206,6 +206,10 @@ class Studio:
     def expect_delivery(self, share: str) -> None:
         wait_until(lambda: self._have_arrived(share), DELIVERY_SECONDS, f"all is delivered to {share}")
 
+    def unseen(self) -> tuple[str, ...]:
+        """Return the NFS 3 shares on which something is still to be delivered."""
+        return tuple(share for share in SHARES if share.startswith("nfs3") and not self._have_arrived(share))
+
     def has_delivered(self, count: int) -> bool:
         return self.delivered() >= count
 
