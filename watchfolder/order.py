@@ -98,6 +98,9 @@ RelativeName = Annotated[
 """A path below a folder, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
 
 Key = Annotated[str, AfterValidator(_is_uuid4)]
+LostSeconds = Annotated[float, Field(ge=0, le=1e9)]
+"""Thirty years at most: far more than any configuration lets an order fail, and few enough to reckon with."""
+
 Kind = Literal["live", "test"]
 
 
@@ -170,7 +173,9 @@ class Order(Record):
     source: Key | None = None  # the superseded order whose work folder holds the files
     reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought
     split_from: Key | None = None  # the order that failed and was split, this being a part of it
-    doubted_seconds: float | None = None  # lost so far to failing while every order did: perhaps no fault of its own
+    doubted_seconds: LostSeconds | None = (
+        None  # lost so far to failing while every order did: perhaps no fault of its own
+    )
     failed_alone: int = 0  # how often its one picture failed with no other one beside it
     last_success: Key | None = None  # the order that had succeeded last when its pictures first failed
     reordered: int = 0  # how often its files were ordered again since the service failed them by what may pass
@@ -180,7 +185,7 @@ class Order(Record):
     redos: int = 0
     deaths: int = 0  # of the process, in a row, while a step of this order was under way
     failures: int = 0  # in a row; sets the backoff
-    failing_seconds: float = 0.0  # time lost to failures while service and folders were otherwise usable
+    failing_seconds: LostSeconds = 0.0  # time lost to failures while service and folders were otherwise usable
     failed_at: Moment | None = None
     not_before: Moment | None = None
     trouble: str = ""  # the last failure's reason

@@ -943,7 +943,7 @@ def test_a_failed_order_is_quarantined_and_bought_anew_when_its_picture_comes_ba
     shop.to_the_end()
     why = (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
     assert "too odd" in why
-    assert "Move this file back" in why
+    assert "Moving it back into the inbox tries again" in why
     assert shop.orders() == ()
     bring_back(shop)
     shop.to_the_end()
