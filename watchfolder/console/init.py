@@ -49,6 +49,8 @@ def init(
 
     prepare()
     is_root = os.geteuid() == 0
+    if is_root:
+        os.umask(0o022)  # the daemon reads what root makes here, and people pass through it
     home = "/etc/watchfolder" if is_root else os.getcwd()
     path = os.path.abspath(config_file or os.path.join(home, "config.yaml"))
     is_new, wants_key = not os.path.lexists(path), not os.path.lexists(os.path.join(home, "api-key"))

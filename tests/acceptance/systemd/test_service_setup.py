@@ -1,0 +1,49 @@
+"""`watchfolder init` as root where something is not as usual: what it makes is a service that works all the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from installation import Installation, picture, program, sandbox
+from machine import Machine
+
+from watchfolder.sandbox import Sandbox
+
+__all__ = ["program", "sandbox"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+
+PICTURE = picture(1)
+
+
+@pytest.fixture
+def machine(program: Path) -> Iterator[Machine]:
+    with Machine({}, read_only_folders={"/opt/watchfolder": program}) as machine:
+        yield machine
+
+
+def init(machine: Machine, sandbox: Sandbox, *options: str, photos: str = "/srv/photos") -> Installation:
+    """Run it with its key, in a shell whose umask hides everything from everybody else."""
+    at_sandbox = f"WATCHFOLDER__API__BASE_URL={sandbox.url}"
+    script = 'umask 077; exec env "$@"'
+    command = ("/opt/watchfolder/bin/watchfolder", "init", "--key-file=-", f"--folder={photos}", *options)
+    machine.run("sh", "-ec", script, "sh", at_sandbox, *command, text=f"{sandbox.key}\n")
+    installation = Installation(machine, sandbox, machine.path(photos))
+    installation.add_dropin("sandbox", f"[Service]\nEnvironment={at_sandbox}\n")
+    return installation
+
+
+def expect_it_works(installation: Installation, photos: str = "/srv/photos") -> None:
+    """Let somebody of the group put a picture in, and find it protected."""
+    machine = installation.machine
+    installation.start()
+    machine.run("useradd", "--groups=photos", "anna")
+    machine.path("/var/lib/meadow.jpg").write_bytes(PICTURE)
+    machine.path("/var/lib/meadow.jpg").chmod(0o644)
+    as_anna = ("setpriv", "--reuid=anna", "--regid=anna", "--init-groups")
+    machine.run(*as_anna, "cp", "/var/lib/meadow.jpg", f"{photos}/inbox/meadow.jpg")
+    installation.await_delivery("meadow.jpg")
+
+
+def test_a_root_who_hides_what_it_makes_locks_out_neither_people_nor_daemon(machine: Machine, sandbox: Sandbox) -> None:
+    expect_it_works(init(machine, sandbox))
