@@ -70,7 +70,7 @@ def init(
         for step in (*steps, setup.configuration(wishes)):
             _tell(step)
         found = settings.read(path, os.environ, needs_key=False)
-        for step in (setup.folders(found, wishes), *([setup.unit(found)] if is_root else [])):
+        for step in (setup.folders(found, wishes), *([setup.unit(found, wishes)] if is_root else [])):
             _tell(step)
     with in_words("FAIL"):
         found = settings.read(path, os.environ)

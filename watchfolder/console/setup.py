@@ -27,6 +27,7 @@ UNITS: Final = (
     "/lib/systemd/system",
 )
 _SHIPPED_PROGRAM, _SHIPPED_CONFIG = "/opt/watchfolder/bin/watchfolder", "/etc/watchfolder/config.yaml"  # in the unit
+_SHIPPED_USER = "User=watchfolder\nGroup=watchfolder\n"
 _EXAMPLE = "config.example.yaml"
 _HOMES = ("/home/", "/root/", "/run/user/")
 _SECONDS = 60.0
@@ -107,8 +108,8 @@ def _folders_of(inbox: Inbox) -> list[str]:
     return [path for path in (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals) if path]
 
 
-def unit(found: Config) -> Iterator[str]:
-    """Write the unit, with the path of this program, and a drop-in with the folders that the daemon may write to."""
+def unit(found: Config, wishes: Wishes) -> Iterator[str]:
+    """Write the unit, for this program and its user, and a drop-in with the folders that the daemon may write to."""
     if not os.path.isdir(UNITS[0]):
         yield "no systemd here: start it with your own means: watchfolder run"
         return
@@ -122,7 +123,9 @@ def unit(found: Config) -> Iterator[str]:
             "it, such as /opt/watchfolder, then run init there again"
         )
     else:
+        group = grp.getgrgid(pwd.getpwnam(wishes.user).pw_gid).gr_name
         text = _shipped(f"systemd/{UNIT}").replace(_SHIPPED_PROGRAM, program).replace(_SHIPPED_CONFIG, found.source)
+        text = text.replace(_SHIPPED_USER, f"User={wishes.user}\nGroup={group}\n")
         _write(os.path.join(UNITS[0], UNIT), text, 0o644)
         yield f"wrote {UNITS[0]}/{UNIT}"
     yield from _dropin(found)

@@ -47,3 +47,10 @@ def expect_it_works(installation: Installation, photos: str = "/srv/photos") -> 
 
 def test_a_root_who_hides_what_it_makes_locks_out_neither_people_nor_daemon(machine: Machine, sandbox: Sandbox) -> None:
     expect_it_works(init(machine, sandbox))
+
+
+def test_the_daemon_runs_as_the_user_that_was_named(machine: Machine, sandbox: Sandbox) -> None:
+    machine.run("useradd", "--system", "--no-user-group", "--gid=daemon", "pictures")
+    installation = init(machine, sandbox, "--user=pictures")
+    expect_it_works(installation)
+    assert installation.facts()["User"] == "pictures"
