@@ -144,10 +144,16 @@ def _dropin(found: Config) -> Iterator[str]:
             f"{path}: the folders of an inbox have no folder in common: write it yourself, from "
             f"{_data(f'systemd/{UNIT}.d/folders.conf.example')}"
         )
-    lines = "".join(f"ReadWritePaths=-{folder}\n" for folder in above)
-    text = f"# Written by watchfolder init: the folders above those of {found.source}.\n[Service]\n{lines}"
+    text = f"# Written by watchfolder init: the folders above those of {found.source}.\n[Service]\n"
+    text += "".join(_opened(folder) for folder in above)
     _write(path, text, 0o644)
     yield f"wrote {path}"
+
+
+def _opened(folder: str) -> str:
+    """Return what lets the daemon write there. The unit hides all homes: of them it then sees this folder alone."""
+    is_in_home = f"{folder}/".startswith(_HOMES)
+    return f"ProtectHome=tmpfs\nBindPaths=-{folder}\n" if is_in_home else f"ReadWritePaths=-{folder}\n"
 
 
 def with_values(example: str, values: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installation import Installation, picture, program, sandbox
+from installation import DROPINS, Installation, picture, program, sandbox
 from machine import Machine
 
 from watchfolder.sandbox import Sandbox
@@ -54,3 +54,10 @@ def test_the_daemon_runs_as_the_user_that_was_named(machine: Machine, sandbox: S
     installation = init(machine, sandbox, "--user=pictures")
     expect_it_works(installation)
     assert installation.facts()["User"] == "pictures"
+
+
+def test_folders_in_somebodys_home_are_within_the_daemons_reach(machine: Machine, sandbox: Sandbox) -> None:
+    machine.run("mkdir", "-m", "755", "/home/bea")
+    photos = "/home/bea/pictures"
+    expect_it_works(init(machine, sandbox, photos=photos), photos)
+    assert f"BindPaths=-{photos}\n" in machine.path(f"{DROPINS}/folders.conf").read_text()
