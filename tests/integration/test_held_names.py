@@ -1,10 +1,12 @@
 """Names held by an empty file, where no rename refuses to replace: none is lost, none is taken from anybody."""
 
+import errno
 import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from file_systems import by_fuse, on_a_poor_file_system, tmpfs
 from shop import PICTURE, Shop, opened
 
 from watchfolder import disk
-from watchfolder.disk import HIDDEN, Place, placeholders, places
+from watchfolder.disk import HIDDEN, Place, moves, placeholders, places
+from watchfolder.errors import FolderFault
 from watchfolder.sandbox import Sandbox
 
 OWNER = "0e5f1a2b"
@@ -222,3 +225,75 @@ def test_a_move_into_a_folder_of_ours_holds_no_name(two: tuple[Path, Path]) -> N
     assert said == "taken"
     assert sorted(os.listdir(there)) == ["a.jpg"]
     assert files_in(there) == {"a.jpg": b"picture"}
+
+
+# --- several at once, and late answers
+
+
+TWO_AT_ONCE = """
+import random, sys, threading, time
+from watchfolder import disk
+together = threading.Barrier(2, timeout=20)
+def take(name):
+    for number in range(300):
+        together.wait()
+        time.sleep(random.random() * 0.003)
+        source, target = disk.Place(sys.argv[1], f"{name}-{number}"), disk.Place(sys.argv[2], f"{number}")
+        try: disk.move(source, target, owner="0e5f1a2b", together=disk.Together())
+        except FileExistsError: pass
+threads = [threading.Thread(target=take, args=(name,)) for name in ("one", "two")]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_of_two_threads_that_want_a_name_one_gets_it_and_both_pictures_stay(two: tuple[Path, Path]) -> None:
+    here, there = two
+    (here / "a.jpg").unlink()
+    pictures = {f"{name}-{number}".encode() for name in ("one", "two") for number in range(300)}
+    for each in pictures:
+        (here / each.decode()).write_bytes(each)
+    on_a_poor_file_system(TWO_AT_ONCE, here, there)
+    named = {name: each for name, each in files_in(there).items() if HIDDEN not in name}
+    assert len(named) == 300
+    assert {*files_in(here).values(), *named.values()} == pictures
+
+
+@pytest.mark.parametrize("answer", [errno.ETIMEDOUT, errno.ENOENT])
+def test_what_a_server_does_after_its_answer_was_given_up_loses_no_picture(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    here, there = two
+    asked: list[Callable[[], object]] = []
+
+    def later(step: Callable[[], object]) -> Callable[..., None]:
+        def ask(*_: object, **__: object) -> None:
+            asked.append(step)
+            raise OSError(answer, os.strerror(answer))
+
+        return ask
+
+    with monkeypatch.context() as hung:
+        hung.setattr(moves, "_renameat2", None)
+        hung.setattr(os, "rename", later(partial((here / "a.jpg").rename, there / "a.jpg")))
+        hung.setattr(os, "unlink", later(partial((there / "a.jpg").unlink, missing_ok=True)))
+        with pytest.raises(FolderFault):
+            disk.move(place(here), place(there), owner=OWNER)
+    monkeypatch.setattr(moves, "_renameat2", None)
+    for step in asked:
+        step()
+    disk.move(place(here), place(there), owner=OWNER)
+    assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+
+
+def test_a_name_that_is_taken_costs_no_note(two: tuple[Path, Path]) -> None:
+    here, there = two
+    (there / "a.jpg").write_bytes(b"another")
+    on_a_poor_file_system(
+        "import sys\nfrom watchfolder import disk\n"
+        "try: disk.move(disk.Place(sys.argv[1], 'a.jpg'), disk.Place(sys.argv[2], 'a.jpg'), owner='0e5f1a2b')\n"
+        "except FileExistsError: pass",
+        here,
+        there,
+    )
+    assert os.listdir(there) == ["a.jpg"]

@@ -28,6 +28,10 @@ from watchfolder.errors import FolderFault
 _RENAME_NOREPLACE = 1
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # an older libc has none
 _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+# What says that a rename has not been done. After any other answer a share's server may have done it, or may do it yet:
+# a time-out, or a lost reply (ENOENT: it was asked twice).
+_REFUSALS = {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EINVAL}
+_REFUSALS |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EBUSY, errno.ETXTBSY}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
 
 
@@ -149,6 +153,7 @@ def publish_new(part: Place, target: Place, *, owner: str, together: Together | 
             sync_folder(parts)
     except FileNotFoundError:
         _require_gone(part)
+        placeholders.let_go(target, owner)
         raise
 
 
@@ -220,16 +225,18 @@ def _rename_over_placeholder(
     """Take the name with an exclusive placeholder, then rename over it; return the placeholder's note."""
     status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
     is_replaceable = not is_folder(status)  # a folder replaces nothing but an empty folder
-    note = placeholders.hold(target, to_folder, owner) if is_replaceable else None
-    try:
-        os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)
-    except OSError:
-        with contextlib.suppress(OSError, FolderFault):  # the first fault is the one to tell
-            placeholders.let_go(target, owner)
-        raise
-    if note is not None and status.st_size == 0:  # what came must not be taken for its placeholder
-        unlink(note)
-        return None
+    with placeholders.taking(target):
+        note = placeholders.hold(target, to_folder, owner) if is_replaceable else None
+        try:
+            os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)
+        except OSError as error:
+            if error.errno in _REFUSALS:
+                with contextlib.suppress(OSError, FolderFault):  # the first fault is the one to tell
+                    placeholders.let_go(target, owner)
+            raise
+        if note is not None and status.st_size == 0:  # what came must not be taken for its placeholder
+            unlink(note)
+            return None
     return note
 
 

@@ -6,8 +6,11 @@ sweeps takes the empty file away with it.
 """
 
 import contextlib
+import errno
 import os
 import stat
+import threading
+from collections.abc import Iterator
 
 from watchfolder.disk.places import (
     HIDDEN,
@@ -29,6 +32,25 @@ from watchfolder.errors import FolderFault
 
 _LIMIT = 1 << 14  # bytes of a note: a path
 _SUFFIX = ".held.tmp"
+_turns = threading.Condition()
+_being_taken: set[Place] = set()
+
+
+@contextlib.contextmanager
+def taking(target: Place) -> Iterator[None]:
+    """Let one thread at a time take the name, for to hold it and to rename over what holds it are two steps.
+
+    The note says that a name is held by us, but not by which thread.
+    """
+    with _turns:
+        _turns.wait_for(lambda: target not in _being_taken)
+        _being_taken.add(target)
+    try:
+        yield
+    finally:
+        with _turns:
+            _being_taken.remove(target)
+            _turns.notify_all()
 
 
 def hold(target: Place, folder: int, owner: str) -> Place:
@@ -36,9 +58,11 @@ def hold(target: Place, folder: int, owner: str) -> Place:
 
     A name that is held already is as good. Raises FileExistsError when it is another file's.
     """
-    if is_held(target, folder, owner):
-        return _note_of(target, owner)
     note = _note_of(target, owner)
+    if is_held(target, folder, owner):
+        return note
+    if _size(folder, target.base) is not None:  # of ours perhaps: its note is needed until it is durable
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
     _write(note, target)
     try:
         os.close(create_in(folder, target.base))
@@ -111,8 +135,26 @@ def _drop(target: Place) -> None:
 
 
 def _is_empty(folder: int, name: str) -> bool:
+    """Is an empty file there? A share's answer to the first question can be one that our kernel kept; so it is opened.
+
+    A placeholder that a server has replaced looks like one for a while, when the answer to the rename was lost.
+    """
+    if _size(folder, name) != 0:
+        return False
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        return os.fstat(descriptor).st_size == 0
+    finally:
+        os.close(descriptor)
+
+
+def _size(folder: int, name: str) -> int | None:
+    """Return the size of a plain file, -1 for anything else that is there."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError:
-        return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == 0
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1
