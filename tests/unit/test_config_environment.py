@@ -122,3 +122,8 @@ def test_the_faults_of_file_and_environment_come_together(tmp_path: Path) -> Non
     path = tmp_path / "config.yaml"
     path.write_text(FILE.replace("standard", "weak"))
     assert len(faults(str(path), {"TRANSFERS": "0", "WHAT": "1"})) == 3
+
+
+def test_a_wrong_value_names_its_variable_also_beside_one_that_is_no_setting(file: str) -> None:
+    found = faults(file, {"TRANSFERS": "many", "TRANSFRES": "4"})
+    assert "transfers ($WATCHFOLDER__TRANSFERS): must be a whole number" in found

@@ -78,9 +78,8 @@ def load(
     origins: dict[str, str] = {}
     with _gathering(faults):
         tree, doubled_keys = read(source)
-        with _gathering(faults):
-            origins = environment.overlay(tree, environ)
-        faults += doubled_keys + take_unknown_keys(tree)
+        origins, no_settings = environment.overlay(tree, environ)
+        faults += no_settings + doubled_keys + take_unknown_keys(tree)
         if isinstance(tree["api"], dict):
             tree["api"]["key"] = ""
             faults += _prepare_service(tree["api"], environ) if needs_key else []
@@ -102,8 +101,7 @@ def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
     tree: dict[str, Any] = {}
     with contextlib.suppress(ConfigError):
         tree, _ = read(path)
-    with contextlib.suppress(ConfigError):
-        environment.overlay(tree, environ)
+    environment.overlay(tree, environ)
     named = tree.get("state_dir")
     return named if isinstance(named, str) else str(Config.model_fields["state_dir"].default)
 

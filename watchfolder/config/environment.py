@@ -24,10 +24,10 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text.strip()}
 
 
-def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the settings of the environment into `tree`; return the path of each, and the variable that it came from.
+def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Put the settings of the environment into `tree`.
 
-    Raises ConfigError with a fault for each variable that is none.
+    Returns the path of each with the variable that it came from, and a fault for each variable that is no setting.
     """
     origins: dict[str, str] = {}
     faults: list[str] = []
@@ -39,9 +39,7 @@ def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
             faults += error.faults
         else:
             origins[".".join(path)] = f"${name}"
-    if faults:
-        raise ConfigError(*faults)
-    return origins
+    return origins, faults
 
 
 def _setting(tree: Mapping[str, Any], variable: str, text: str) -> tuple[list[str], object]:
