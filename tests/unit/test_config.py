@@ -268,7 +268,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(write: Write, tex
 @pytest.mark.parametrize("name", ["key", "api_key", "token"])
 def test_a_key_in_the_yaml_is_sent_to_where_it_belongs_and_not_shown(write: Write, name: str) -> None:
     told = fault(write(f"api: {{{name}: sk_live_secret99}}\n" + inbox()))
-    assert told.startswith(f"api.{name}: the key does not belong in this file")
+    assert told.startswith(f"api.{name}: the key does not belong here")
     assert "secret99" not in told
 
 

@@ -57,7 +57,7 @@ def advice(key: str, model: type[Section]) -> str:
     """Say what to do about a key that `model` does not know."""
     if model is ApiSection and key in {"key", "api_key", "apikey", "token", "secret"}:
         return (
-            "the key does not belong in this file: put it into a file that others cannot read and name it "
+            "the key does not belong here: put it into a file that others cannot read and name it "
             "in api.key_file, or into $BIZMORI_API_KEY"
         )
     near = difflib.get_close_matches(key, model.known_keys(), n=1)
