@@ -111,11 +111,7 @@ def _alarm(config: Config) -> Iterator[Finding]:
         yield from (Finding(fault, exit_codes.CONFIG) for fault in faults)
         if not faults:
             yield Finding("notify: the addresses can be used (watchfolder notify test sends a message to each)")
-    if (
-        config.source
-        and (config.notify or config.heartbeat_url)
-        and stat.S_IMODE(os.stat(config.source).st_mode) & stat.S_IRWXO
-    ):
+    if (config.notify or config.heartbeat_url) and _is_public(config.source):
         remedy = f"give it to the daemon's group (chgrp), then run chmod 640 {config.source}"
         yield Finding(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
 
