@@ -97,6 +97,11 @@ def test_only_configured_folders_can_be_accepted(studio: Studio) -> None:
     assert not (studio.root / ".watchfolder-id").exists()
 
 
+def test_a_word_about_a_folder_is_not_dropped_where_only_the_configuration_is_read(studio: Studio) -> None:
+    done = studio.run("check", "--configuration", "--accept", "photos")
+    assert done.returncode == 2, done.stdout + done.stderr
+
+
 def test_every_fault_of_the_configuration_is_a_line(studio: Studio) -> None:
     studio.configure(api={"reads": "v4"}, strength=3)
     assert len(failures(studio, code=78)) == 2

@@ -212,6 +212,8 @@ def check(
     from watchfolder.console import check as checks
 
     prepare()
+    if only_configuration and accept is not None:
+        fail("say --accept or --configuration, not both", exit_codes.USAGE)
     with in_words("FAIL"):
         path = config.find(config_file, os.environ)
         if only_configuration:
