@@ -83,8 +83,8 @@ class Clock:
 def boot_id(environ: Mapping[str, str], file: str) -> str:
     """Return the kernel's name for this boot, the same for all who ask; "" where nobody tells us."""
     try:
-        with open(file, encoding="ascii") as opened:
-            found = opened.read()
+        with open(file, "rb") as opened:
+            found = opened.read().decode("ascii")  # no codec is loaded: root turned daemon may not be able to
     except (OSError, ValueError):
         found = environ.get(BOOT_ID_VARIABLE, "")
     return found.strip().replace("-", "")
