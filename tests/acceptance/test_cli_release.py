@@ -1,6 +1,10 @@
 """The brake, `watchfolder release` and the rehearsal: what came by mistake costs nothing, and one word lets it go."""
 
 import json
+import os
+import pwd
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +47,23 @@ def test_an_archive_that_was_moved_in_is_held_costs_nothing_and_goes_at_a_person
         wait_until(lambda: len(files_in(studio.folder("outbox"))) == 5)
         assert not is_held(studio)
     assert sandbox.sins == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_lets_go_what_the_daemon_of_another_user_holds(sandbox: Sandbox) -> None:
+    user = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory() as reachable:
+        Path(reachable).chmod(0o755)
+        house = Studio(Path(reachable), sandbox.url)
+        house.configure(budget=BURST)
+        copy_an_archive(house)
+        for path in list(house.root.rglob("*")):
+            shutil.chown(path, user.pw_uid, user.pw_gid)
+        with house.daemon():
+            wait_until(lambda: is_held(house))
+            done = house.run("release", "photos")
+            assert (done.returncode, done.stderr) == (0, "")
+            wait_until(lambda: len(files_in(house.folder("outbox"))) == 5)
 
 
 def test_an_archive_that_was_taken_away_again_lets_the_next_picture_through(studio: Studio, sandbox: Sandbox) -> None:

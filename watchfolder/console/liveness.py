@@ -19,8 +19,8 @@ def holder_of(lock: Place) -> int | None:
     found = disk.stat_of(lock)
     if found is None:
         return None
-    with open("/proc/locks", encoding="ascii") as locks:
-        held = [line.split() for line in locks]
+    with open("/proc/locks", "rb") as locks:  # no codec is loaded: root turned daemon may not be able to
+        held = [line.decode("ascii").split() for line in locks]
     return next((int(line[_WHO]) for line in held if line[_KIND] == "FLOCK" and _is_at(line[_WHERE], found)), None)
 
 
