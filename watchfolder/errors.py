@@ -8,7 +8,12 @@ from enum import StrEnum
 
 
 class WatchfolderError(Exception):
-    """The root. `reason` is for people; `code` is the word of the service, the storage or the kernel, for support."""
+    """The root. `reason` is for people; `code` is the word of the service, the storage or the kernel, for support.
+
+    `was_repeated`: the same call had been tried before without a clear answer, and may have been heard then.
+    """
+
+    was_repeated = False
 
     def __init__(self, reason: str, *, code: str = "") -> None:
         super().__init__(reason)

@@ -32,7 +32,7 @@ slow drip | deferred 2 | = | = | = | = | = | deferred 1
 400 ORDER_ALREADY_COMPLETED | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
 400 ORDER_FILE_NOT_UPLOADED | key taken 1 | deferred 2 | redo 1 | = | = | = | deferred 1
 400 ORDER_EXPIRED | deferred 2 | = | redo 1 | = | missing 1 | redo 1 | deferred 1
-400 ORDER_ALREADY_FAILED | quarantined 1 | deferred 2 | redo 1 | quarantined 1 | deferred 2 | redo 1 | deferred 1
+400 ORDER_ALREADY_FAILED | quarantined 1 | deferred 2 | redo 1 | = | deferred 2 | redo 1 | deferred 1
 400 ORDER_TYPE_NOT_MATCH | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
 400 ORDER_TYPE_CANT_DOWNLOAD | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
 400 VALIDATION_FAILED | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1

@@ -98,6 +98,7 @@ CONTRADICTIONS = [
     ("confirm", 400, "ORDER_ALREADY_CONFIRMED"),
     ("confirm", 400, "ORDER_ALREADY_COMPLETED"),
     ("confirm", 400, "ORDER_EXPIRED"),
+    ("confirm", 400, "ORDER_ALREADY_FAILED"),
     ("refresh", 400, "ORDER_NOT_PENDING"),
     ("refresh", 404, "ORDER_NOT_FOUND"),
 ]

@@ -446,6 +446,44 @@ def test_a_confirm_that_may_have_been_heard_counts_as_paid_whatever_is_said_late
     assert shop.order().was_confirmed
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "VALIDATION_FAILED"),
+        (400, "ORDER_ALREADY_FAILED"),
+        (400, "USAGE_NOT_ENOUGH"),
+        (401, "AUTH_TOKEN_INVALID"),
+    ],
+)
+def test_a_confirm_that_was_heard_and_then_refused_within_one_call_counts_as_paid(
+    begin: Open, status: int, code: str
+) -> None:
+    shop, service = begin(pace=PERSISTENT, api={"reads": "v3"})
+    service.faults.add("confirm", "reset_after")
+    service.faults.add("confirm", "answer", times=1, status=status, code=code)
+    for number in range(3):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: calls(service, "confirm") == 2)
+    assert all(order.was_confirmed for order in shop.orders())
+    shop.pass_time(60)
+    shop.to_the_end()
+    for name in shop.files("quarantine"):
+        if name.endswith(".jpg"):
+            (shop.folder("quarantine") / name).rename(shop.folder("inbox") / name)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["0.jpg", "1.jpg", "2.jpg"]
+    assert set(service.paid_files.values()) == {1}
+
+
+def test_a_confirm_that_was_put_off_unheard_counts_as_unpaid(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("confirm", "answer", times=1, status=429, code="RATE_LIMIT_EXCEEDED")
+    shop.drop("a.jpg")
+    shop.work(lambda: calls(service, "confirm") == 1)
+    assert shop.order().state is State.UPLOADED
+    assert not shop.order().was_confirmed
+
+
 def test_a_confirm_that_was_clearly_refused_counts_as_unpaid(begin: Open) -> None:
     shop, service = begin()
     shop.drop("a.jpg")

@@ -128,10 +128,15 @@ def test_only_an_orders_own_read_says_that_it_is_gone(status: int, code: str) ->
     assert isinstance(said(Call.LIST, status, code), Retry)
 
 
-@pytest.mark.parametrize("code", [*REFUSED, *FAILED])
+@pytest.mark.parametrize("code", [*REFUSED, "PROCESSING_ERROR"])
 @pytest.mark.parametrize("call", PURCHASES)
 def test_only_a_purchase_is_refused_for_good(call: Call, code: str) -> None:
     assert type(said(call, 400, code)) is Reject
+
+
+def test_only_an_orders_own_read_says_that_it_has_failed() -> None:
+    assert type(said(Call.CREATE, 400, "ORDER_ALREADY_FAILED")) is Reject
+    assert {type(said(call, 400, "ORDER_ALREADY_FAILED")) for call in (Call.CONFIRM, Call.ORDER)} == {Ended}
 
 
 @pytest.mark.parametrize("code", [*REFUSED, *FAILED])

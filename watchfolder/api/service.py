@@ -1,6 +1,7 @@
 """The operations on the service that an order needs, each in words of our own and raising only our own errors."""
 
 import ipaddress
+import itertools
 import threading
 import time
 from base64 import b64encode
@@ -263,9 +264,16 @@ class Service:
         if turn is None:
             turn = Turn.PURCHASE if call in {Call.CREATE, Call.LIST} else Turn.DELIVERY
 
+        tries = itertools.count()
+
         def ask_once() -> _T:
-            self._budget.take(turn)
-            return self._tally.count(call, lambda: self._ask_once(call, method, path, read, body))
+            was_repeated = next(tries) > 0
+            try:
+                self._budget.take(turn)
+                return self._tally.count(call, lambda: self._ask_once(call, method, path, read, body))
+            except WatchfolderError as error:
+                error.was_repeated = was_repeated
+                raise
 
         answer: _T = self._persist(ask_once)
         return answer

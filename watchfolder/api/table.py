@@ -94,6 +94,9 @@ _INVALID = Verdict(
 _FAILED = Verdict(
     Reject, "the service could not process this order", _PURCHASE, looked_at_after=frozenset({Call.ORDER})
 )
+_FAILED_BEFORE = replace(
+    _FAILED, only_for=frozenset({Call.CREATE}), looked_at_after=frozenset({Call.CONFIRM, Call.ORDER})
+)
 _WRONG_KIND = Verdict(
     Reject, "the service says this order is of another kind", _PURCHASE, advice="Ask the service's support."
 )
@@ -140,7 +143,7 @@ TABLE: Mapping[str | int, Verdict] = {
     "VALIDATION_FAILED": _INVALID,
     "VALIDATION_IDEMPOTENCY_KEY_INVALID": _INVALID,
     "INVALID_PARAMETER": _INVALID,
-    "ORDER_ALREADY_FAILED": _FAILED,
+    "ORDER_ALREADY_FAILED": _FAILED_BEFORE,
     "ORDER_TYPE_NOT_MATCH": _WRONG_KIND,
     "ORDER_TYPE_CANT_DOWNLOAD": _WRONG_KIND,
     "PROCESSING_ERROR": _FAILED,

@@ -43,7 +43,6 @@ _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
 _CRASHED = "CRASHED"
 _NO_SAMPLE = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND"})  # there is nothing to take up again
-_FAILED_CODES = frozenset({"PROCESSING_ERROR", "ORDER_ALREADY_FAILED"})
 
 
 @dataclass(frozen=True)
@@ -294,9 +293,9 @@ class Outcomes:
         return order.having(last_success=last_success, failed_alone=failed_alone)
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
-        has_failed = _has_failed(error)
-        failed = has_failed or order.order_id is None or is_gone or error.code in _NO_SAMPLE
-        said = error.said if isinstance(error, FailedAtService) else ""
+        failure = error if isinstance(error, FailedAtService) else None
+        failed = failure is not None or order.order_id is None or is_gone or error.code in _NO_SAMPLE
+        said = failure.said if failure is not None else ""
         why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code, said=said)
         return self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
 
@@ -358,15 +357,12 @@ def _jitter() -> float:
     return random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
-def _has_failed(error: Reject) -> bool:
-    return isinstance(error, FailedAtService) or error.code in _FAILED_CODES
-
-
 def _may_begin_anew(order: Order, error: Reject) -> bool:
     """Is nothing lost with the order as it is? What is paid and still there is not bought again."""
     if error.code == TEST_KEY:
         return False
-    return _has_failed(error) or not order.was_confirmed or (error.code == UPLOAD_LOST and len(order.files) > 1)
+    has_failed = isinstance(error, FailedAtService)
+    return has_failed or not order.was_confirmed or (error.code == UPLOAD_LOST and len(order.files) > 1)
 
 
 def _sentence(text: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from watchfolder import disk
 from watchfolder.api import Ended, Look, MovedOn, Slot, Status, failed_at_service
-from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject
+from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, SlowDown
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
@@ -86,7 +86,7 @@ def upload(bench: Bench, order: Order) -> Order:
 
 
 def confirm(bench: Bench, order: Order) -> Order:
-    """Start the processing. From the first attempt on the order counts as paid, unless it is refused."""
+    """Start the processing. From the first try on the order counts as paid, unless that very one is refused."""
     is_first = not order.was_confirmed
     if is_first:
         if not is_as_claimed(bench, order):
@@ -94,9 +94,8 @@ def confirm(bench: Bench, order: Order) -> Order:
         order = bench.journal.note(order, was_confirmed=True)
     try:
         bench.service.confirm(order.confirm_key, id_of(order))
-    except (Blocked, Reject, Redo) as refusal:
-        is_clear = not isinstance(refusal, Redo) or isinstance(refusal, Ended)
-        if is_first and is_clear:  # nothing was paid; an earlier attempt, whose answer was lost, might have been
+    except (Blocked, Reject, Ended, SlowDown) as refusal:
+        if is_first and not refusal.was_repeated:  # else an earlier try, whose answer was lost, may have been heard
             bench.journal.note(order, was_confirmed=False)
         raise
     return bench.journal.advance(order, _S.CONFIRMED)
