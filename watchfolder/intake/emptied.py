@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from watchfolder import disk
 from watchfolder.disk import NotAFolder, Place
+from watchfolder.errors import FolderFault
 
 
 class Emptied:
@@ -21,7 +22,7 @@ class Emptied:
         self._since.update(dict.fromkeys(folders, (now, None)))
 
     def remove(self, now: float) -> None:
-        """Remove those whose time has come. Raises FolderFault."""
+        """Remove those whose time has come."""
         for folder, (since, mtime_ns) in list(self._since.items()):
             is_due = now - since >= self._unchanged_seconds
             if mtime_ns is not None and not is_due:
@@ -30,6 +31,8 @@ class Emptied:
                 found = disk.stat_of(Place(self._root, folder))
             except NotAFolder:  # something else has its place
                 found = None
+            except FolderFault:  # closed to us, or out of reach: asked again, for it must not keep us from the pictures
+                continue
             if found is not None and not is_due:
                 self._since[folder] = (since, found.st_mtime_ns)
             elif found is not None and mtime_ns not in {None, found.st_mtime_ns}:
