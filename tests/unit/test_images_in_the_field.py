@@ -276,6 +276,13 @@ def test_what_announces_more_behind_the_picture_is_waited_for(what: str) -> None
         assert verdict.detail
 
 
+@pytest.mark.parametrize("picture", [JPEG, SAMPLES["colour.png"]], ids=["JPEG", "PNG"])
+def test_a_film_that_is_cut_in_the_head_of_a_wide_box_is_suspect(picture: bytes) -> None:
+    wide = struct.pack(">I4sQ", 1, b"mdat", 916)
+    for length in range(8, len(wide)):
+        assert judge(picture + FILM + wide[:length]) is Kind.SUSPECT, length
+
+
 def test_zeros_where_the_last_announced_bytes_belong_are_suspect() -> None:
     data = with_index(SECOND)
     assert judge(data[: -len(SECOND)] + bytes(len(SECOND))) is Kind.SUSPECT

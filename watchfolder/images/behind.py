@@ -8,7 +8,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from watchfolder.images.source import PAGE, Source
+from watchfolder.images.source import PAGE, Incomplete, Source
 
 MISSING = "what stands behind the {label} (a film, or another picture) is not all there"
 
@@ -86,7 +86,11 @@ def _bytes_of_items(text: bytes) -> int:
 
 def examine(source: Source, end: int, announced: int = 0) -> None:
     """Doubt whether all is there that stands behind a picture that ends at `end`, or is `announced` to reach so far."""
-    if announced > source.size or _announces_more(source, end):
+    try:
+        is_missing = announced > source.size or _announces_more(source, end)
+    except Incomplete:
+        is_missing = True
+    if is_missing:
         source.doubt(MISSING)
     if source.has_hole(end, source.size) or (announced > end and _may_end_empty(source)):
         source.doubt("what stands behind the {label} may not have been written yet")
