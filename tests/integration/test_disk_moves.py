@@ -286,6 +286,28 @@ for name in ("fsync", "link", "unlink", "rename", "utime", "mkdir", "write"):
     assert killed >= 5
 
 
+def test_a_copy_of_an_earlier_life_has_a_durable_name_before_its_original_goes(
+    here: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (here, elsewhere):
+        (folder / "a.jpg").write_bytes(b"picture")
+    done: list[str] = []
+    sync, unlink = os.fsync, os.unlink
+
+    def noting_sync(descriptor: int) -> None:
+        done.append(f"sync {os.readlink(f'/proc/self/fd/{descriptor}')}")
+        sync(descriptor)
+
+    def noting_unlink(name: str, *, dir_fd: int) -> None:
+        done.append(f"unlink {os.readlink(f'/proc/self/fd/{dir_fd}')}/{name}")
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "fsync", noting_sync)
+    monkeypatch.setattr(os, "unlink", noting_unlink)
+    move(here, elsewhere)
+    assert done.index(f"sync {elsewhere}") < done.index(f"unlink {here}/a.jpg")
+
+
 # --- where there are no hard links and no RENAME_NOREPLACE
 
 

@@ -263,6 +263,7 @@ def _copy_across(source: Place, from_folder: int, target: Place, to_folder: int,
     if _exists(to_folder, target.base) and not placeholders.is_held(target, to_folder, owner):
         if not _holds_same_bytes(source, target, before.st_size):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
+        sync_folder(to_folder)  # the death may have come before that
     else:
         part = hidden_part(target.root, owner)
         try:
