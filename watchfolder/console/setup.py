@@ -145,15 +145,25 @@ def _dropin(found: Config) -> Iterator[str]:
             f"{_data(f'systemd/{UNIT}.d/folders.conf.example')}"
         )
     text = f"# Written by watchfolder init: the folders above those of {found.source}.\n[Service]\n"
-    text += "".join(_opened(folder) for folder in above)
+    text += "".join(dict.fromkeys(_opened(folder) for folder in above))
     _write(path, text, 0o644)
     yield f"wrote {path}"
 
 
 def _opened(folder: str) -> str:
     """Return what lets the daemon write there. The unit hides all homes: of them it then sees this folder alone."""
-    is_in_home = f"{folder}/".startswith(_HOMES)
-    return f"ProtectHome=tmpfs\nBindPaths=-{folder}\n" if is_in_home else f"ReadWritePaths=-{folder}\n"
+    if f"{folder}/".startswith(_HOMES):
+        return f"ProtectHome=tmpfs\nBindPaths=-{folder}\n"
+    return f"ReadWritePaths=-{_off_shares(folder)}\n"
+
+
+def _off_shares(folder: str) -> str:
+    """Return the folder above the mount point, where it lies on a share: a dead one would hold up systemd."""
+    from watchfolder import watcher  # noqa: PLC0415 - it brings what other commands do not need
+
+    above = os.path.dirname(folder)
+    is_on_share = watcher.choose(folder, "auto")[0] == "polling"
+    return _off_shares(above) if is_on_share and above != "/" else folder
 
 
 def with_values(example: str, values: Mapping[str, str]) -> str:

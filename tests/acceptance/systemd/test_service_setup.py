@@ -1,11 +1,14 @@
 """`watchfolder init` as root where something is not as usual: what it makes is a service that works all the same."""
 
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from installation import DROPINS, Installation, picture, program, sandbox
-from machine import Machine
+from machine import Machine, eventually
 
 from watchfolder.sandbox import Sandbox
 
@@ -14,6 +17,8 @@ __all__ = ["program", "sandbox"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
 
 PICTURE = picture(1)
+OFTEN = "WATCHFOLDER__INBOXES__PHOTOS__SCAN_SECONDS=1"
+SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def init(machine: Machine, sandbox: Sandbox, *options: str, photos: str = "/srv/
     command = ("/opt/watchfolder/bin/watchfolder", "init", "--key-file=-", f"--folder={photos}", *options)
     machine.run("sh", "-ec", script, "sh", at_sandbox, *command, text=f"{sandbox.key}\n")
     installation = Installation(machine, sandbox, machine.path(photos))
-    installation.add_dropin("sandbox", f"[Service]\nEnvironment={at_sandbox}\n")
+    installation.add_dropin("sandbox", f"[Service]\nEnvironment={at_sandbox} {OFTEN}\n")
     return installation
 
 
@@ -61,3 +66,31 @@ def test_folders_in_somebodys_home_are_within_the_daemons_reach(machine: Machine
     photos = "/home/bea/pictures"
     expect_it_works(init(machine, sandbox, photos=photos), photos)
     assert f"BindPaths=-{photos}\n" in machine.path(f"{DROPINS}/folders.conf").read_text()
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Path]:
+    """Return where a share is mounted here, by sshfs."""
+    missing = [name for name in ("sshfs", SFTP_SERVER) if shutil.which(name) is None]
+    assert not (missing and "CI" in os.environ), f"CI must have {missing}"
+    if missing or not os.path.exists("/dev/fuse"):
+        pytest.skip(f"needs {', '.join(missing) or '/dev/fuse'}")
+    far, near, login = tmp_path / "far", tmp_path / "near", tmp_path / "login"
+    far.mkdir()
+    near.mkdir()
+    login.write_text(f"#!/bin/sh\nexec {SFTP_SERVER}\n")  # in place of ssh: it asks for a host that is not there
+    login.chmod(0o755)
+    command = ["sshfs", "-f", f"nas:{far}", str(near), "-o", f"ssh_command={login},allow_other"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as server:
+        try:
+            eventually(near.is_mount, 20, "mounted")
+            yield near
+        finally:
+            server.kill()
+            subprocess.run(["umount", "--lazy", str(near)], check=True, timeout=20)
+
+
+def test_of_a_share_the_folder_above_its_mount_point_is_named(program: Path, share: Path, sandbox: Sandbox) -> None:
+    with Machine({"/mnt/nas": share}, read_only_folders={"/opt/watchfolder": program}) as machine:
+        expect_it_works(init(machine, sandbox, photos="/mnt/nas"), "/mnt/nas")
+        assert machine.path(f"{DROPINS}/folders.conf").read_text().endswith("\nReadWritePaths=-/mnt\n")
