@@ -138,6 +138,19 @@ def test_an_order_goes_on_when_the_service_agrees_with_itself_again(begin: Open)
     assert service.requests_by_operation()["upload"] == 1
 
 
+def test_an_order_that_was_complete_and_is_called_pending_waits_and_is_told_as_that(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("link", "answer", times=None, status=400, code="ORDER_NOT_COMPLETED")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures == 1)
+    service.faults.add("status", "answer", times=None, status=200, body='{"data": {"status": "pending"}}')
+    shop.pass_time(60)
+    shop.work(lambda: shop.order().failures == 2)
+    assert shop.order().state is State.COMPLETED
+    assert "the service calls the order pending, which does not fit" in shop.order().trouble
+    assert shop.pipeline.gate.failures == 0  # it is this order's trouble alone
+
+
 def test_a_confirmation_that_comes_to_nothing_is_told_as_that(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("confirm", "answer", times=None, status=200, body='{"data": {}}')

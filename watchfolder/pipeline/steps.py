@@ -243,10 +243,10 @@ def relocate(bench: Bench, order: Order, refusal: Redo | None = None) -> Order:
 def _go_on_from(bench: Bench, order: Order, seen: Look) -> Order:
     order = _is_there(bench, order)
     _require_alive(seen)
-    if seen.status is Status.PENDING:
-        return _go_back(bench, order)
     if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
         raise OwnTrouble(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
+    if seen.status is Status.PENDING:
+        return _go_back(bench, order)
     order = order.having(files=_with_hashes(bench, order.having(files=_with_ids(order, seen.inputs))))
     while order.state is not _S.CONFIRMED:
         reached = _S.CONFIRMED if order.state is _S.UPLOADED else _S.UPLOADED
