@@ -170,6 +170,20 @@ def test_a_success_that_is_younger_than_what_was_kept_has_ended_the_doubt(ago: f
     assert judged(doubt, kept) == [Fault.SERVICE if is_doubted else Fault.PICTURE]
 
 
+def test_a_doubt_whose_only_order_is_just_making_room_for_its_next_try_goes_on() -> None:
+    doubt = Doubt(300.0)
+    child = order(doubted_seconds=5.0, failed_alone=2, last_success=KEY, times={})
+    assert doubt.remember([order(state=State.SUPERSEDING, children=(child,))], 0.0, lambda _begun: 0.0) is not None
+    assert judged(doubt, child) == [Fault.SERVICE]
+
+
+def test_an_order_in_quarantine_that_was_kept_in_a_doubt_long_ago_brings_none_back() -> None:
+    doubt = Doubt(300.0)
+    parked = order(state=State.QUARANTINED, is_resumable=True, doubted_seconds=5.0, failed_alone=1, last_success=KEY)
+    assert doubt.remember([parked], 0.0, lambda _begun: 1e6) is None
+    assert doubt.fault is None
+
+
 def test_a_life_that_begins_with_nothing_that_failed_begins_without_a_doubt() -> None:
     doubt = Doubt(300.0)
     assert doubt.remember([order()], 0.0, lambda _begun: 0.0) is None

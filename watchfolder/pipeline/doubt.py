@@ -65,11 +65,12 @@ class Doubt:
         Which success came last is not written down. Without a doubt one is supposed; with a doubt only one that is
         still in the journal, and younger than what was kept, has ended it.
         """
-        failed = [(order, since(order.begun)) for order in orders if order.has_failed and order.begun is not None]
+        begun = [(order, since(order.begun)) for order in orders if order.begun is not None]
+        failed = [(each, ago) for order, ago in begun for each in order.children or (order,) if each.has_failed]
         if not failed:
             return None
         self.last_success = failed[-1][0].key
-        kept = [(order, ago) for order, ago in failed if order.doubted_seconds is not None]
+        kept = [(order, ago) for order, ago in failed if is_kept(order)]
         succeeded = [since(order.times[State.COMPLETED]) for order in orders if State.COMPLETED in order.times]
         rested = min((ago for _, ago in kept), default=0.0)
         if not kept or min(succeeded, default=rested) < rested:
