@@ -100,6 +100,7 @@ CONTRADICTIONS = [
     ("confirm", 400, "ORDER_EXPIRED"),
     ("confirm", 400, "ORDER_ALREADY_FAILED"),
     ("refresh", 400, "ORDER_NOT_PENDING"),
+    ("refresh", 400, "ORDER_NOT_COMPLETED"),
     ("refresh", 404, "ORDER_NOT_FOUND"),
 ]
 

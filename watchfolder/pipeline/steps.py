@@ -233,7 +233,8 @@ ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.
 def relocate(bench: Bench, order: Order, refusal: Redo | None = None) -> Order:
     """Look where the order is at the service and go on from there. `refusal` is what the step was answered."""
     seen = bench.look(order)
-    if seen.status is Status.PENDING and isinstance(refusal, MovedOn):
+    is_at_odds = isinstance(refusal, MovedOn) or order.state is _S.CREATED  # there is no step back from there
+    if refusal is not None and seen.status is Status.PENDING and is_at_odds:
         _is_there(bench, order)
         reason = f"the service contradicts itself: it calls the order pending, and yet {refusal.reason}"
         raise OwnTrouble(reason, code=refusal.code)
