@@ -465,6 +465,28 @@ def test_what_was_linked_before_a_death_is_delivered(studio: Studio) -> None:
     assert studio.files("outbox") == {"a.jpg": PROTECTED}
 
 
+@pytest.mark.parametrize("put_there_by", ["a person", "an earlier life"])
+def test_a_delivery_that_was_found_there_is_durable_before_it_is_called_done(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, put_there_by: str
+) -> None:
+    order = studio.received(studio.completed("a.jpg"), pouring(PROTECTED))
+    part, there = studio.top / "outbox" / str(order.files[0].part), studio.top / "outbox/a.jpg"
+    if put_there_by == "a person":
+        there.write_bytes(PROTECTED)
+    else:
+        part.rename(there)
+    synced: list[str] = []
+    sync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    assert studio.publisher.deliver(order, [0]).files[0].is_delivered
+    assert {str(there), str(there.parent)} <= set(synced)
+
+
 @pytest.mark.parametrize("stands_there", [None, b"somebody's own"])
 def test_a_hidden_part_that_is_gone_is_no_delivery(studio: Studio, stands_there: bytes | None) -> None:
     order = studio.received(studio.completed("a.jpg", "b.jpg"), pouring(PROTECTED))

@@ -58,6 +58,12 @@ class Together:
         self._targets[target.root, target.folder] = None
         self._notes += [note] if note else []
 
+    def found(self, target: Place) -> None:
+        """Take in a file that lies at its target already: whoever put it there may not have synced it."""
+        with os.fdopen(open_unheld(target), "rb") as file, translated(target.path):
+            os.fsync(file.fileno())
+        self._targets[target.root, target.folder] = None
+
     def removed(self, place: Place) -> None:
         self._sources[place.root, place.folder] = None
 

@@ -250,11 +250,13 @@ class Publisher:
                 self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
                 if not holds(target, file.delivered_size, file.delivered_sha256):
                     return self._unreceived(order, index)
+                together.found(target)
             except _OBSTACLES as obstacle:
                 if isinstance(obstacle, UnfitName) or not holds(target, file.delivered_size, file.delivered_sha256):
                     order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
                     continue
-                disk.remove(part)
+                together.found(target)
+                disk.remove(part, durable=False)
             return order
 
     def _unreceived(self, order: Order, index: int) -> Order:
