@@ -1,6 +1,5 @@
 """What is taken from the inbox, when, and what is left there: a real disk, the clock in the test's hands."""
 
-import codecs
 import json
 import logging
 import os
@@ -667,7 +666,6 @@ def as_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     top = Path(tempfile.mkdtemp(dir="/tmp"))
     monkeypatch.chdir("/")
     os.chown(top, NOBODY, NOBODY)
-    codecs.lookup("ascii")  # Python loads it when it is first used, perhaps from a folder that is closed to nobody
     os.setresuid(NOBODY, NOBODY, 0)
     try:
         yield top
