@@ -227,6 +227,20 @@ def test_a_move_into_a_folder_of_ours_holds_no_name(two: tuple[Path, Path]) -> N
     assert files_in(there) == {"a.jpg": b"picture"}
 
 
+def test_where_only_hard_links_are_lacking_nothing_empty_is_ever_seen(two: tuple[Path, Path]) -> None:
+    here, there = two
+    publish = (
+        "import sys\nfrom watchfolder import disk\n"
+        "try: disk.publish_new(disk.Place(sys.argv[1], 'a.jpg'), disk.Place(sys.argv[2], 'a.jpg'), owner='0e5f1a2b')\n"
+        "except FileExistsError: print('taken')"
+    )
+    on_a_poor_file_system(publish, here, there, lacks="link")
+    assert (files_in(here), os.listdir(there)) == ({}, ["a.jpg"])  # a placeholder would have had its note
+    (here / "a.jpg").write_bytes(b"another")
+    assert on_a_poor_file_system(publish, here, there, lacks="link") == "taken"
+    assert (files_in(here), files_in(there)) == ({"a.jpg": b"another"}, {"a.jpg": b"picture"})
+
+
 # --- several at once, and late answers
 
 

@@ -164,7 +164,7 @@ def publish_new(part: Place, target: Place, *, owner: str, together: Together | 
 
 
 def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Place | None:
-    """Link, or rename over a placeholder, whose note is returned."""
+    """Link, or rename without replacing; return the note of the placeholder where that took one."""
     try:
         os.link(part.base, target.base, src_dir_fd=parts, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
@@ -176,7 +176,7 @@ def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Pl
         if error.errno == errno.EXDEV:  # something else is mounted at the sub-folder
             _copy_beside(part, target, owner)
         elif error.errno in _NO_HARD_LINKS:
-            return _rename_over_placeholder(part, parts, target, folder, owner)
+            return _rename_new(part, parts, target, folder, owner)
         else:
             raise
     return None
