@@ -90,12 +90,12 @@ class Studio:
         )
 
     @contextlib.contextmanager
-    def daemon(self) -> Iterator["Daemon"]:
+    def daemon(self, *options: str) -> Iterator["Daemon"]:
         """Give a running daemon, ended by SIGTERM."""
         log = self.root / "daemon.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                self.command("run", "--log-format", "json"), env=self.environ(), cwd=self.root, stderr=stderr
+                self.command("run", "--log-format", "json", *options), env=self.environ(), cwd=self.root, stderr=stderr
             )
         try:
             daemon = Daemon(process, log)

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,15 @@ def test_adopting_from_one_that_lives_after_all_loses_nothing_and_pays_nothing_t
     assert originals == set(PICTURES.values())
     assert files_in(first.folder("outbox")) == sorted(PICTURES)
     assert sandbox.paid_files == {digest(content): 1 for content in PICTURES.values()}
+
+
+def test_a_reload_takes_over_nothing_though_the_start_was_told_to(first: Studio, second: Studio) -> None:
+    with_the_share = second.config.read_text()
+    second.configure()
+    with first.daemon(), second.daemon("--adopt") as other:
+        before = everything_on_the_share(first)
+        second.config.write_text(with_the_share)
+        other.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "another watchfolder works here" in other.log())
+        assert "inbox.adopted" not in other.log()
+        assert everything_on_the_share(first) == before

@@ -98,6 +98,7 @@ class Daemon:
                 onlooker.follow(self._config)
             house = House(self._config, self._journal, self._bell, self._pushes, adopt=adopt)
             house.open()
+            adopt = False  # it was said of what lay there at the start
             is_reload = False
             try:
                 is_reload = self._loop(house, reread, once=once, onlookers=onlookers)
