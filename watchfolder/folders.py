@@ -264,4 +264,5 @@ def _describe_owner(works: Place, instance: str) -> str:
         who = f"host {owner['host']}, since {owner['since']}"
     except (OSError, FolderFault, ValueError, KeyError, TypeError, RecursionError):
         who = f"instance {instance}"
-    return f"another watchfolder works here ({who}); if it is gone for good, run: watchfolder run --adopt"
+    way_out = "if it is gone for good, stop this one and run: watchfolder run --once --adopt"
+    return f"another watchfolder works here ({who}); {way_out}"
