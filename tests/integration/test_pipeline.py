@@ -1028,6 +1028,21 @@ def test_a_paid_order_is_taken_up_again_when_its_picture_comes_back(begin: Open,
     assert len(service.orders) == 1
 
 
+def test_a_paid_order_that_is_taken_up_again_is_no_proof_that_the_service_succeeds(begin: Open) -> None:
+    shop, service = begin({"look_seconds": 0}, api={"reads": "v3"})
+    give_up(shop, service)
+    service.faults.add("confirm", "fail", code="PROCESSING_ERROR", times=None)
+    for number in range(4):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    os.rename(shop.folder("quarantine") / "a.jpg", shop.folder("inbox") / "a.jpg")
+    shop.intake.nudge(None)
+    shop.pipeline.lift_blockade()
+    shop.work(lambda: shop.files("outbox") == ["a.jpg"])  # which the service had made before it began to fail
+    assert shop.pipeline.doubt.fault is not None
+    assert [name for name in shop.files("quarantine") if name.endswith(".jpg")] == []
+
+
 def test_other_bytes_of_the_same_length_do_not_take_up_a_paid_order(begin: Open) -> None:
     shop, service = begin({"look_seconds": 0})
     give_up(shop, service)

@@ -189,8 +189,8 @@ class Pipeline:
         return self._is_split_for_a_try(order) or self.gate.would_let_pass(order.state, now)
 
     def _is_doubted(self, order: Order) -> bool:
-        """Is it to show whether the service succeeds again?"""
-        return order.state is State.CLAIMED and self.doubt.fault is not None
+        """Is it to show whether the service succeeds again? What is there already, and was taken up again, can not."""
+        return order.state is State.CLAIMED and order.order_id is None and self.doubt.fault is not None
 
     def _whose_turn(self, due: Iterable[Order]) -> str | None:
         """No file has its second turn before every other one has had its first; else they go as they were claimed."""
@@ -217,7 +217,7 @@ class Pipeline:
             return False
         if order.state is State.QUARANTINED:
             return self._journal.needs_record(order)
-        if order.state is State.CLAIMED and self.doubt.fault is not None and not self.doubt.may_probe(now):
+        if self._is_doubted(order) and not self.doubt.may_probe(now):
             return False
         return not self.gate.bars(order.state)
 
@@ -341,7 +341,8 @@ class Pipeline:
             self._at_work(after)
             return None
         if after is not None and after.state is State.COMPLETED:
-            self._outcomes.complete(after)
+            if before.state is not State.CLAIMED:  # else it was found there, and may have been so for long
+                self._outcomes.complete(after)
             self._visits.done(after, self._clock.elapsed(), age_seconds(after, self._clock))
         pause = self._headway.pause(before)
         if after is not None and after.state is before.state is State.MATCHED:  # it waits for another's copy
