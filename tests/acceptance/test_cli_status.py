@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import signal
 import subprocess
 import sys
 import tempfile
@@ -119,6 +120,22 @@ def test_an_inbox_whose_share_is_gone_is_named_with_what_to_do(studio: Studio) -
         wait_until(lambda: status(studio)["inboxes"]["photos"]["state"] == "waits")
         told = status(studio)
     assert "watchfolder check --accept" in told["headline"]
+
+
+def test_a_refused_configuration_is_told_below_what_is_worse(studio: Studio) -> None:
+    right = studio.config.read_text()
+    with studio.daemon() as daemon:
+        studio.config.write_text(right.replace("settle_seconds: 0.2", "settle_seconds: soon"))
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "config.refused" in daemon.log())
+        studio.config.write_text(right)  # mended, and not read yet
+        wait_until(lambda: "The configuration is wrong" in studio.run("status").stdout.splitlines()[0])
+        assert studio.run("status").stdout.count("The configuration is wrong") == 1
+        (studio.folder("outbox") / ".watchfolder-id").unlink()
+        wait_until(lambda: status(studio)["inboxes"]["photos"]["state"] == "waits")
+        told = studio.run("status").stdout
+    assert told.startswith("Not available: ")
+    assert "The configuration is wrong" in told
 
 
 def test_a_deferred_order_shows_its_reason_and_its_next_time(studio: Studio) -> None:

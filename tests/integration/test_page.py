@@ -334,6 +334,15 @@ def test_the_top_of_the_page_looks_like_what_it_says(served: House, change: dict
     assert ("<title>watchfolder: needs you</title>" in served.ask("/").text) == (tone != "good")
 
 
+def test_a_refused_configuration_is_told_below_what_is_worse(served: House) -> None:
+    served.page.see(seen(refused="transfers: must be a whole number"))
+    wait_until(lambda: "<h1>The configuration is wrong" in served.ask("/main").text)
+    assert served.ask("/main").text.count("transfers: must be a whole number") == 1
+    served.page.see(seen(refused="transfers: must be a whole number", blocked="the service refuses the API key"))
+    wait_until(lambda: "<h1>Blocked: " in served.ask("/main").text)
+    assert served.ask("/main").text.count("transfers: must be a whole number") == 1
+
+
 def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(served: House) -> None:
     (served.root / "quarantine/below").mkdir()
     served.set_aside("below/a.jpg")

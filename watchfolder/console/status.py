@@ -119,6 +119,12 @@ class Status:
     counts: dict[str, Any]  # since the start: requests by operation and outcome, bytes, time in each state
     schema: int = 1
 
+    @property
+    def refusal(self) -> str:
+        """Say that a configuration was refused, where the headline has something worse to say."""
+        words = printable(configuration_refused(self.refused)) if self.refused else ""
+        return "" if words == self.headline else words
+
 
 def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> Status:
     """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read.

@@ -24,6 +24,8 @@ def _parts(status: Status) -> Iterator[RenderableType]:
     yield Text(status.headline, style="bold" if is_well else "bold red")
     if status.is_running and status.started is not None:
         yield Text(f"running since {_when(status.started, status.at)}, process {status.pid}", style="dim")
+    if status.refusal:
+        yield Text(status.refusal)
     yield Padding(_table(status), (1, 0, 0, 0), expand=False)
     for name, inbox in status.inboxes.items():
         yield from _about(name, inbox)
