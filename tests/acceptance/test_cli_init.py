@@ -107,6 +107,13 @@ def test_without_a_key_it_says_where_to_put_it_and_takes_it_later(home: Path, sa
     assert set(everything(home)) - set(before) == {f"{home}/api-key"}
 
 
+def test_what_is_no_key_is_refused_before_anything_is_made(home: Path, sandbox: Sandbox) -> None:
+    done = init(home, sandbox, "--key-file", "-", text="the key is sk_0123456789\n")
+    assert done.returncode == 2, done.stdout
+    assert "0123456789" not in done.stdout + done.stderr
+    assert list(home.iterdir()) == []
+
+
 def test_on_a_terminal_it_asks_and_does_not_show_the_key(home: Path, sandbox: Sandbox) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -120,7 +127,8 @@ def test_on_a_terminal_it_asks_and_does_not_show_the_key(home: Path, sandbox: Sa
     )
     os.close(theirs)
     shown = b""
-    answers = {b"Folder": "pictures", b"later): ": KEY, b"Your plan": "yearly", b"Error": "pro"}
+    answers = {b"Folder": "pictures", b"later): ": "no key", b"invalid": KEY}
+    answers |= {b"Your plan": "yearly", b"is not one of": "pro"}
     for question, answer in answers.items():
         while question not in shown and (block := _read(ours)):
             shown += block

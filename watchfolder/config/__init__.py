@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from watchfolder.config import environment
 from watchfolder.config.faults import take_unknown_keys, validated
 from watchfolder.config.folders import overlaps
-from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
+from watchfolder.config.key import checked_key, find_key, find_password, find_webhook_secret, refuse_public
 from watchfolder.config.reading import inbox_sections, read
 from watchfolder.config.sections import (
     DELETE,
@@ -38,6 +38,7 @@ __all__ = [
     "OnFailure",
     "Section",
     "WebhookSection",
+    "checked_key",
     "find",
     "load",
     "state_dir_in",

@@ -22,14 +22,14 @@ def find_key(environ: Mapping[str, str], key_file: object) -> tuple[str, KeyOrig
     """Return the key, and where it came from. `key_file` is the configured value, still unchecked, or None."""
     if credential := _credential(environ):
         origin = f"the systemd credential {CREDENTIAL}"
-        return _checked(_secret(credential, origin), origin), "credential"
+        return checked_key(_secret(credential, origin), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
-        return _checked(variable, f"${VARIABLE}"), "environment"
+        return checked_key(variable, f"${VARIABLE}"), "environment"
     path = _path(key_file)
     if key_file is None and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
-    return _checked(_secret(path, "api.key_file"), "api.key_file") if path else "", "file"
+    return checked_key(_secret(path, "api.key_file"), "api.key_file") if path else "", "file"
 
 
 def refuse_public(key_file: object) -> None:
@@ -110,7 +110,8 @@ def _secret(path: str, origin: str) -> str:
         raise ConfigError(f"{origin}: {path} cannot be read: {error.strerror}") from error
 
 
-def _checked(key: str, origin: str) -> str:
+def checked_key(key: str, origin: str) -> str:
+    """Return the key, if it can be one. Raises ConfigError, which does not show it."""
     if not _KEY.fullmatch(key):
         raise ConfigError(f"{origin}: must hold the key alone: one line that begins with sk_ (it is not shown here)")
     return key

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from watchfolder.config import checked_key
 from watchfolder.console import exit_codes, settings, setup
 from watchfolder.console.acting import act_as_owner_of
 from watchfolder.console.shell import fail, in_words, prepare, tell_findings
+from watchfolder.errors import ConfigError
 
 
 class Plan(StrEnum):
@@ -93,14 +95,22 @@ def _key(key_file: str | None) -> str:
     if key_file is None:
         if not sys.stdin.isatty():
             return ""
-        return str(
-            typer.prompt("API key (it is not shown; empty: later)", default="", hide_input=True, show_default=False)
-        )
+        question = "API key (it is not shown; empty: later)"
+        return str(typer.prompt(question, default="", hide_input=True, show_default=False, value_proc=_typed_key))
     try:
         with nullcontext(sys.stdin) if key_file == "-" else open(key_file, encoding="ascii") as file:
-            return file.readline(4096).strip()
+            return checked_key(file.readline(4096).strip(), "--key-file")
+    except ConfigError as error:
+        fail(error.reason, exit_codes.USAGE)
     except (OSError, ValueError) as error:
         fail(f"--key-file: {key_file} cannot be read: {getattr(error, 'strerror', error)}", exit_codes.USAGE)
+
+
+def _typed_key(text: str) -> str:
+    try:
+        return checked_key(text.strip(), "API key") if text.strip() else ""
+    except ConfigError as error:
+        raise typer.BadParameter(error.reason) from None
 
 
 def _tell(step: Iterator[str]) -> None:
