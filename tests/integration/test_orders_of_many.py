@@ -595,6 +595,18 @@ def test_a_picture_that_always_fails_is_given_up_though_nothing_ever_succeeds(be
     assert calls(service, "create") == 6
 
 
+def test_a_doubt_ends_with_the_last_picture_that_it_kept_whatever_becomes_of_that(begin: Open) -> None:
+    shop, service = begin(max_files_per_order=1, orders_in_flight=1)
+    pour(shop, 5)
+    failing(shop, service)
+    service.faults.clear()
+    service.faults.add("confirm", "fail", code="WATERMARK_FILE_CORRUPTED", times=None)
+    shop.pass_time(301)
+    shop.to_the_end()
+    assert len(shop.files("quarantine")) == 2 * 5
+    assert shop.pipeline.doubt.fault is None
+
+
 def test_two_bad_pictures_far_apart_cost_the_others_nothing(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3", "blocked_probe_seconds": 1.0})
     good = pour(shop, 16, 1, 14)

@@ -224,7 +224,7 @@ class Outcomes:
             event("service.fails_all", logging.ERROR, reason=doubted.reason, said=error.reason)
         match at_fault:
             case Fault.PICTURE:
-                return self._give_up(order, error)
+                return self._quarantine(order, error)
             case Fault.ONE_OF_MANY:
                 return self._split(bench, order, error.reason)
             case Fault.NOBODY:
@@ -272,19 +272,9 @@ class Outcomes:
         if order.doubted_seconds is not None and order.begun is not None:  # under this key it has done nothing else
             lost = order.doubted_seconds + self._clock.awake_since(order.begun)
         if lost > self._give_up_after_hours * 3600:
-            return self._give_up(order, error)
+            return self._quarantine(order, error)
         again = rekeyed(self._failing(order)).having(doubted_seconds=lost)
         return self._journal.advance(order, State.SUPERSEDING, children=(again,))
-
-    def _give_up(self, order: Order, error: Reject) -> Order:
-        """Quarantine what failed; where that was the last order that a doubt has kept, nothing is doubted any more."""
-        given_up = self._quarantine(order, error)
-        if not any(is_kept(each) for each in self._journal.orders()):
-            with self._guard:
-                is_over = self._doubt.end()
-            if is_over:
-                event("service.doubt_ended", reason="no order is left that it could fail")
-        return given_up
 
     def _failing(self, order: Order) -> Order:
         """Return the order with what is to be remembered of its failure by those that take its place."""
@@ -293,11 +283,18 @@ class Outcomes:
         return order.having(last_success=last_success, failed_alone=failed_alone)
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
+        """Give the order up; where that was the last one that a doubt has kept, nothing is doubted any more."""
         failure = error if isinstance(error, FailedAtService) else None
         failed = failure is not None or order.order_id is None or is_gone or error.code in _NO_SAMPLE
         said = failure.said if failure is not None else ""
         why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code, said=said)
-        return self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
+        given_up = self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
+        if not any(map(is_kept, self._journal.orders())):
+            with self._guard:
+                is_over = self._doubt.end()
+            if is_over:
+                event("service.doubt_ended", reason="no order is left that it could fail")
+        return given_up
 
     def _retry(self, bench: Bench, order: Order, error: WatchfolderError) -> Order | None:
         """Put the order off, and give up when it has failed for long while the service was there for others."""
