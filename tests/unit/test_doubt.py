@@ -116,6 +116,15 @@ def test_a_lone_file_is_tried_at_once_and_then_now_and_again() -> None:
     assert doubt.take_probe(311.0)
 
 
+def test_a_new_doubt_tries_at_once_whatever_the_pace_of_the_last_one_was() -> None:
+    doubt = in_doubt()
+    assert doubt.take_probe(3 * 86400.0)  # an hour from one to the next by then
+    doubt.succeed(order())
+    judged(doubt, *(order() for _ in range(5)), now=3 * 86400.0 + 60)
+    assert doubt.fault is not None
+    assert doubt.may_probe(3 * 86400.0 + 60)
+
+
 @pytest.mark.parametrize(("probe_seconds", "days", "most"), [(300.0, 1, 60), (300.0, 5, 160), (1.0, 1, 120)])
 def test_a_doubt_of_days_costs_a_bounded_number_of_orders(probe_seconds: float, days: int, most: int) -> None:
     doubt = Doubt(probe_seconds)

@@ -123,7 +123,7 @@ class Doubt:
         return max(self.probe_seconds, min(_LONGEST_SECONDS, (now - self.since) * _PACE))
 
     def _cast(self, said: str, since: float) -> Blocked:
-        self.since = since
+        self.since, self._probe_at = since, 0.0
         self.fault = Blocked(
             f"the service fails every picture{said}: one is tried every {self.probe_seconds:g} s, later more rarely, "
             "until one succeeds",
