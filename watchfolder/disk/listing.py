@@ -1,5 +1,6 @@
 """What lies in a folder and below it, and folders that nothing lies in any more."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def _list(root: str, folder: str, is_known: Callable[[str], bool]) -> tuple[list
     with (
         open_folder(root, folder) as descriptor,
         translated(os.path.join(root, folder)),
-        os.scandir(descriptor) as found,
+        _scanned(descriptor) as found,
     ):
         for item in found:
             answered()
@@ -68,10 +69,21 @@ def _list(root: str, folder: str, is_known: Callable[[str], bool]) -> tuple[list
     return entries, folders
 
 
+def _scanned(folder: int) -> contextlib.AbstractContextManager[Iterator["os.DirEntry[str]"]]:
+    """Read the folder as its server has it now.
+
+    NFS 3 keeps what it has read as long as the folder's time is the same, and all changes within a tick of the server's
+    clock bear one time. No mount option helps, nor does opening the folder anew.
+    """
+    with contextlib.suppress(OSError):  # a file system that keeps nothing may refuse
+        os.posix_fadvise(folder, 0, 0, os.POSIX_FADV_DONTNEED)
+    return os.scandir(folder)
+
+
 def folders_in(root: str, relative: str = "") -> list[str]:
     """Return the base names of the folders there, links left out; none when root/relative is not there."""
     try:
-        with open_folder(root, relative) as folder, translated(root), os.scandir(folder) as found:
+        with open_folder(root, relative) as folder, translated(root), _scanned(folder) as found:
             return sorted(item.name for item in found if item.is_dir(follow_symlinks=False))
     except FileNotFoundError:
         return []

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -44,9 +45,11 @@ class Kind:
         return options
 
 
+HARD_SMB = {"vers=3.1.1": "vers=3.1.1,hard"}
 SOFT_NFS = {"hard": "soft,timeo=30,retrans=1"}  # soft as it is, only sooner
 KINDS = {
     "smb": Kind("cifs"),
+    "smb-hard": Kind("cifs", HARD_SMB),
     "nfs4": Kind("nfs"),
     "nfs4-soft": Kind("nfs", SOFT_NFS),
     "nfs3": Kind("nfs", {"vers=4.2": "vers=3"}),
@@ -186,14 +189,25 @@ class Studio:
                 seed = sum(map(len, self.dropped.values()))
                 content = sample("bmp", width=800, height=500, seed=seed) if large else _small(seed)
                 self.dropped[share][name] = content
-                self._write(self.far(share) / "inbox", name, content)
+                self._write_half(share, name, content).rename(self.far(share) / "inbox" / name)
 
-    def _write(self, inbox: Path, name: str, content: bytes) -> None:
-        half = inbox / f".{name}.half"
+    def drop_unseen(self, name: str) -> None:
+        """Drop a picture by two changes of a folder that bear one time, and list the folder between them."""
+        for share in SHARES:
+            inbox = self.far(share) / "inbox"
+            content = self.dropped[share][name] = _small(sum(map(len, self.dropped.values())))
+            half = self._write_half(share, name, content)
+            changed = inbox.stat().st_ctime_ns
+            os.listdir(self.near(share) / "inbox")
+            time.clock_settime_ns(time.CLOCK_REALTIME, changed)
+            half.rename(inbox / name)
+
+    def _write_half(self, share: str, name: str, content: bytes) -> Path:
+        half = self.far(share) / "inbox" / f".{name}.half"
         half.write_bytes(content)
         shutil.chown(half, "anna", "photos")
         half.chmod(0o664)
-        half.rename(inbox / name)
+        return half
 
     def requests(self, operation: str) -> int:
         return self.sandbox.requests_by_operation().get(operation, 0)
@@ -205,10 +219,6 @@ class Studio:
 
     def expect_delivery(self, share: str) -> None:
         wait_until(lambda: self._have_arrived(share), DELIVERY_SECONDS, f"all is delivered to {share}")
-
-    def unseen(self) -> tuple[str, ...]:
-        """Return the NFS 3 shares on which something is still to be delivered."""
-        return tuple(share for share in SHARES if share.startswith("nfs3") and not self._have_arrived(share))
 
     def has_delivered(self, count: int) -> bool:
         return self.delivered() >= count
