@@ -83,7 +83,7 @@ _SHORT = {  # one case in so many
     "power cut, the worst disk: split": 60,
     "power cut, the worst disk: plain share: one file": 60,
 }
-_ON_EXFAT = ("one file", "name taken", "quarantine: failed", "retry: the command", "release: changed")
+_ON_EXFAT = ("one file", "name taken", "quarantine: failed", "retry: the command")  # no file has a second name there
 _CUT_ON_BLOCKS = ("one file", "split", "quarantine: failed", "retry")
 _FIRST_DEATHS_SHORT = 67  # to find the recoveries from all of them takes minutes
 _RECOVERED_FROM = {  # of the thousands of pairs of deaths, one in so many
