@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import time
@@ -315,6 +316,20 @@ def test_a_time_that_no_file_can_have_keeps_no_picture_from_its_outbox(studio: S
     part = studio.received(order, pouring(PROTECTED)).files[0].part
     assert part is not None
     assert (studio.top / "outbox" / part).read_bytes() == PROTECTED
+
+
+def test_a_disk_that_fails_at_the_time_is_told_and_not_passed_over(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    order = studio.completed("a.jpg")
+    monkeypatch.setattr("watchfolder.disk.moves.os.utime", fail)
+    with pytest.raises(FolderFault) as told:
+        studio.received(order, pouring(PROTECTED))
+    assert told.value.code == "EIO"
+    assert studio.hidden("outbox") == []
 
 
 def test_originals_are_deleted_where_that_is_configured(open_studio: Open) -> None:

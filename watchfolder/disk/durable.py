@@ -101,9 +101,9 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
                 write_all(descriptor, block)
 
         yield write
-        if mtime_ns is not None:
-            set_times(descriptor, mtime_ns, mtime_ns)
         with translated(place.path):
+            if mtime_ns is not None:
+                set_times(descriptor, mtime_ns, mtime_ns)
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

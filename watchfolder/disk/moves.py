@@ -26,6 +26,7 @@ from watchfolder.disk.places import (
 from watchfolder.errors import FolderFault
 
 _RENAME_NOREPLACE = 1
+_NO_SUCH_TIME = {errno.EINVAL, errno.EOVERFLOW, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP}
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # an older libc has none
 _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 # What says that a rename has not been done. After any other answer a share's server may have done it, or may do it yet:
@@ -315,9 +316,17 @@ def _copy(source: Place, part: Place) -> None:
 
 
 def set_times(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
-    """Give a file these times, as nearly as its file system can hold them; where it can not, it keeps its own."""
-    with contextlib.suppress(OSError, OverflowError):
+    """Give a file these times, as nearly as its file system can hold them; where it can not, it keeps its own.
+
+    Raises OSError for a disk that fails.
+    """
+    try:
         os.utime(descriptor, ns=(atime_ns, mtime_ns))
+    except OverflowError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_SUCH_TIME:
+            raise
 
 
 def _attributes(descriptor: int) -> list[str]:
