@@ -71,7 +71,7 @@ def test_what_was_delivered_early_is_told_once_when_the_others_have_come(partly:
         after = receipts(partly)
         assert sorted(str(each["name"]) for each in after) == NAMES
         assert {each["name"]: each for each in after if each["name"] in before} == before
-        assert json.loads(partly.run("status", "--json").stdout)["delivered"] == 7
+        wait_until(lambda: json.loads(partly.run("status", "--json").stdout)["delivered"] == 7)  # told once a second
 
 
 def test_the_page_and_its_figures_count_them(partly: Studio) -> None:

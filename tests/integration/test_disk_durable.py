@@ -1,5 +1,6 @@
 """Replace, append, lock and sweep on a real disk, also on one that is full."""
 
+import errno
 import os
 import signal
 import stat
@@ -247,3 +248,27 @@ def test_a_download_under_way_is_not_swept_by_an_inbox_that_shares_the_outbox(tm
 
 def test_a_folder_that_is_not_there_needs_no_sweep(tmp_path: Path) -> None:
     assert disk.sweep(str(tmp_path), "never") == 0
+
+
+@pytest.mark.parametrize("fails_before", [False, True], ids=["only at close", "before that as well"])
+def test_a_share_that_fails_at_close_is_a_folder_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails_before: bool
+) -> None:
+    close = os.close
+
+    def fail(descriptor: int) -> None:
+        is_ours = os.readlink(f"/proc/self/fd/{descriptor}").endswith("/part")
+        close(descriptor)
+        if is_ours:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def write() -> None:
+        with disk.new_file(Place(str(tmp_path), "part")) as append:
+            append(b"picture")
+            if fails_before:
+                raise FolderFault("full", code="ENOSPC")
+
+    monkeypatch.setattr("watchfolder.disk.durable.os.close", fail)
+    with pytest.raises(FolderFault) as told:
+        write()
+    assert told.value.code == ("ENOSPC" if fails_before else "EIO")

@@ -105,7 +105,11 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
             if mtime_ns is not None:
                 set_times(descriptor, mtime_ns, mtime_ns)
             os.fsync(descriptor)
-    finally:
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first fault is the one to tell
+            os.close(descriptor)
+        raise
+    with translated(place.path):  # a share may tell of a failed write only now
         os.close(descriptor)
     with open_folder(place.root, place.folder) as folder, translated(place.path):
         sync_folder(folder)
