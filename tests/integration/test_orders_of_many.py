@@ -252,7 +252,7 @@ def test_an_order_that_is_refused_as_invalid_is_split_as_well(begin: Open) -> No
     good = pour(shop, 8)
     shop.to_the_end()
     assert shop.files("outbox") == good
-    assert [len(order.files) for order in service.orders.values()] == [3, 3, 2]
+    assert sorted(len(order.files) for order in service.orders.values()) == [2, 3, 3]  # side by side: in any order
     assert set(service.paid_files.values()) == {1}
 
 
