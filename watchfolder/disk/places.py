@@ -291,6 +291,7 @@ def open_regular(place: Place) -> int:
 
 
 def open_unheld(place: Place) -> int:
+    """Open a plain file; that it can not be had now, a lease or a share that comes back, is a FolderFault as well."""
     try:
         return open_regular(place)
     except BlockingIOError as error:

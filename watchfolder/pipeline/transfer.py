@@ -81,7 +81,7 @@ class Sending:
         """
         bench, file = self._bench, self._order.files[index]
         place = bench.publisher.work_place(self._order, file)
-        with os.fdopen(disk.open_regular(place), "rb") as opened:
+        with os.fdopen(disk.open_unheld(place), "rb") as opened:
             source, sha256, md5 = _digested(opened, file.size)
             refusal, url = "", ""
             for checksum in (md5, md5, None):
