@@ -72,9 +72,7 @@ def exports_are_withdrawn(studio: Studio) -> None:
 def disk_of_the_servers_fills_up(studio: Studio) -> None:
     put_into_download(studio)
     studio.servers.fill()
-    studio.drop("meanwhile", 1, shares=(LOCAL,))
-    studio.expect_delivery(LOCAL)
-    time.sleep(AWAY_SECONDS)
+    live_without(studio, (LOCAL,))
     studio.servers.make_room()
     studio.drop("late", 1)
 
@@ -121,10 +119,10 @@ def put_into_download(studio: Studio) -> None:
     wait_until(lambda: studio.requests("fetch") >= LANES, ARRIVAL_SECONDS, "downloads are under way")
 
 
-def live_without(studio: Studio) -> None:
-    """Drop more while the shares are away; the inbox on the local disk goes on."""
+def live_without(studio: Studio, shares: tuple[str, ...] = SHARES) -> None:
+    """Drop more while the shares do not serve; the inbox on the local disk goes on."""
     gone = time.monotonic()
-    studio.drop("meanwhile", 1)
+    studio.drop("meanwhile", 1, shares=shares)
     studio.expect_delivery(LOCAL)
     time.sleep(max(0.0, gone + AWAY_SECONDS - time.monotonic()))
 

@@ -138,9 +138,10 @@ def _end_processes(number: signal.Signals, *names: str) -> None:
         subprocess.run(["pkill", f"-{number}", "-x", name], check=False, capture_output=True)
 
 
-def call(*command: str, text: str = "") -> None:
+def call(*command: str, text: str = "") -> str:
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def wait_until(holds: Callable[[], object], seconds: float, what: str) -> None:

@@ -83,6 +83,11 @@ class Share:
         if not self.kind.by_autofs:
             call("mount", str(self.near))
 
+    def check_protocol(self) -> None:
+        """Refuse to play on what is no share: autofs may bind the folder of a server that runs here."""
+        found = call("stat", "--file-system", "--format=%T", str(self.near / ".")).strip()
+        assert found == {"cifs": "smb2", "nfs": "nfs"}[self.kind.protocol], f"{self.name} is {found}"
+
     def unmount(self) -> None:
         call("umount", "--lazy", str(self.near))
 
@@ -309,6 +314,7 @@ def studio(lines: Mapping[str, str]) -> Iterator[Studio]:
     _write_tables(shares)
     for share in shares.values():
         share.mount()
+        share.check_protocol()
     with Sandbox(processing_seconds=0.5, look_seconds=0) as sandbox:
         yield Studio(servers, shares, sandbox)
 
@@ -323,6 +329,6 @@ def _write_tables(shares: Mapping[str, Share]) -> None:
         share.near.mkdir(parents=True)
     Path("/etc/fstab").write_text("".join(share.fstab for share in by_fstab))
     Path("/auto").mkdir()
-    Path("/etc/auto.master").write_text("/auto /etc/auto.nas --timeout=5\n")
+    Path("/etc/auto.master").write_text("/auto /etc/auto.nas --timeout=5 nobind\n")
     Path("/etc/auto.nas").write_text("".join(share.autofs for share in shares.values() if share.kind.by_autofs))
     call("automount")
