@@ -2,12 +2,14 @@
 
 PYTHON ?= python3
 VENV := .venv
+PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
+INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
 SOURCES := watchfolder tests
 
 .PHONY: demo test nas torture bench check fix sandbox
 
-demo: $(READY)
+demo: $(PRODUCT)
 	@$(VENV)/bin/watchfolder demo
 
 test: $(READY)
@@ -37,11 +39,18 @@ fix: $(READY)
 	@$(VENV)/bin/ruff check --quiet --fix .
 	@$(VENV)/bin/ruff format --quiet .
 
-sandbox: $(READY)
+sandbox: $(PRODUCT)
 	@$(VENV)/bin/watchfolder sandbox
 
-# The stamp comes last: an installation that was cut short is begun again.
-$(READY): pyproject.toml
+# A stamp comes last: an installation that was cut short is begun again. The demo needs the program alone; the checks and
+# the tests need their tools as well.
+$(PRODUCT): pyproject.toml
+	@echo 'Installing watchfolder into $(VENV), once.'
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[check]'
+	@$(INSTALL) .
+	@touch $@
+
+$(READY): $(PRODUCT)
+	@echo 'Installing the tools of checks and tests into $(VENV), once.'
+	@$(INSTALL) '.[check]'
 	@touch $@

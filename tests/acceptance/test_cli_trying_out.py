@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 from urllib.request import Request, urlopen
 
 import pytest
@@ -22,7 +23,7 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "LC_ALL": "C.UTF-8", **more}
 
 
-def test_the_demo_ends_with_the_paths_of_the_delivered_pictures(tmp_path: Path) -> None:
+def test_without_a_terminal_the_demo_ends_with_the_paths_of_the_delivered(tmp_path: Path) -> None:
     done = subprocess.run(
         command("demo"), env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False
     )
@@ -32,7 +33,70 @@ def test_the_demo_ends_with_the_paths_of_the_delivered_pictures(tmp_path: Path) 
     assert all(path.is_file() for path in delivered)
     (root,) = tmp_path.glob("watchfolder-demo-*")
     assert (root / "config.yaml").is_file()
+    assert f"rm -r {root}" in done.stdout
     assert list(tmp_path.glob("watchfolder-sandbox-*")) == []
+
+
+def test_on_a_terminal_the_demo_serves_its_page_until_ctrl_c_and_leaves_nothing(tmp_path: Path) -> None:
+    terminal, theirs = os.openpty()
+    with (
+        subprocess.Popen(
+            command("demo"),
+            env=environment(tmp_path),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process,
+        os.fdopen(terminal, "r+b", buffering=0) as screen,
+    ):
+        os.close(theirs)
+        told = read_until(screen, "Ctrl-C ends")
+        with urlopen(re.findall(r"http://127\.0\.0\.1:[0-9]+/", told)[0], timeout=20) as page:  # noqa: S310
+            assert b"watchfolder" in page.read()
+        process.send_signal(signal.SIGINT)
+        read_until(screen, "is removed")
+        process.wait(30)
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_cut_short_leaves_nothing(tmp_path: Path, ending: signal.Signals) -> None:
+    with subprocess.Popen(
+        command("demo"), env=environment(tmp_path, PYTHONUNBUFFERED="1"), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while "status page" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(ending)
+        process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_make_demo_says_what_it_does_and_installs_the_program_alone(tmp_path: Path) -> None:
+    makefile = Path(__file__).parents[2] / "Makefile"
+    done = subprocess.run(
+        ["make", "--dry-run", "--file", makefile, f"VENV={tmp_path}/venv", "demo"],
+        cwd=makefile.parent,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("echo ")
+    assert any("pip install" in line and line.endswith("--editable .") for line in rest)
+    assert "[" not in done.stdout  # no extras
+
+
+def read_until(screen: IO[bytes], words: str) -> str:
+    told = b""
+    while words.encode() not in told:
+        more = screen.read(4096)
+        assert more, told
+        told += more
+    return told.decode()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

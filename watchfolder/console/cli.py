@@ -16,6 +16,7 @@ import typer
 from watchfolder import __version__, config
 from watchfolder.console import errand, exit_codes, logs, notify, receipts, settings, webhook
 from watchfolder.console.acting import act_as_owner_of
+from watchfolder.console.demo import demo
 from watchfolder.console.init import init
 from watchfolder.console.shell import ConfigFile, fail, in_words, prepare, tell_finding, tell_findings
 from watchfolder.console.words import files
@@ -368,23 +369,4 @@ and then, with a key that it takes:
 """
 
 
-@app.command()
-def demo() -> None:
-    """Show the whole way here: sandbox, sample pictures, one run."""
-    from watchfolder import daemon
-    from watchfolder.console.demo import staged
-
-    has_bar = sys.stderr.isatty()
-    logs.configure("text", logging.WARNING, {}, sys.stderr)
-    with in_words(), staged() as stage:
-        typer.echo(f"{len(stage.pictures)} sample pictures lie in {stage.root}/inbox, a sandbox plays the service.")
-        found = settings.read(str(stage.config), {})
-        with _bar() if has_bar else nullcontext() as moving:
-            onlookers = (moving,) if moving else ()
-            outcome = daemon.run(found, _reader(str(stage.config)), once=True, onlookers=onlookers)
-        _summarise(outcome)
-        typer.echo("Look at them (the mark is the sandbox's; the real service leaves none):")
-        for path in stage.delivered():
-            typer.echo(f"  {path}")
-        typer.echo(f"The originals are in {stage.root}/originals, the configuration is {stage.config}.")
-    _end(outcome, once=True)
+app.command()(demo)
