@@ -4,6 +4,7 @@ A foreign exception (OSError, requests, pydantic) becomes one of these on the li
 nobody asks what happened, only what to do. `reason` is a sentence that a person can act on and that holds no secret.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -91,3 +92,11 @@ class ConfigError(WatchfolderError):
 
 class InstanceLocked(WatchfolderError):
     """Another watchfolder holds this state directory."""
+
+
+class UnknownName(Exception):
+    """The arguments name what is not there, and nothing was done. `lines` says what, and what lies near."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines

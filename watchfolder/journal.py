@@ -17,11 +17,11 @@ from pydantic import ValidationError
 
 from watchfolder import disk
 from watchfolder.clock import Clock
+from watchfolder.counters import Tally
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Order, State
-from watchfolder.tally import Tally
 
 SCHEMA = 1
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB

@@ -18,7 +18,7 @@ import yaml
 from watchfolder.clock import Clock
 from watchfolder.disk import Place
 from watchfolder.order import Order, OrderFile, State, Why
-from watchfolder.publish import reasons
+from watchfolder.publish import notes
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -116,7 +116,7 @@ class Studio:
         path.parent.mkdir(parents=True, exist_ok=True)
         place = Place(str(self.root / folder), name)
         order = quarantined_order(name, inbox)
-        reasons.write(place, order, str(self.root / "inbox"), "0" * 8)
+        notes.write(place, order, str(self.root / "inbox"), "0" * 8)
         path.write_bytes(PICTURE)
         return path
 

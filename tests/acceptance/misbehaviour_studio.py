@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from watchfolder import daemon, intake
-from watchfolder.api import Pace, Service, budget
+from watchfolder.api import Pace, Service, rate_limiter
 from watchfolder.config import Config
-from watchfolder.daemon import house, keeper, systemd
+from watchfolder.daemon import inbox_worker, loop, supervisor, systemd
+from watchfolder.intake import inbox
 from watchfolder.pipeline import tempo, transfer
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -40,13 +40,13 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
         "FORGOTTEN_AGAIN_SECONDS": 0.1,
         "RECOVERY_SPREAD_SECONDS": 0.05,
     },
-    budget: {"_DEFAULT_HOLD_SECONDS": 1.0},
+    rate_limiter: {"_DEFAULT_HOLD_SECONDS": 1.0},
     transfer: {"RESULT_LIMIT_BYTES": 1 << 22},
-    intake: {"_FAULT_SECONDS": 0.05},
-    keeper: {"_LEAST_BEAT_SECONDS": 0.005},
+    inbox: {"_FAULT_SECONDS": 0.05},
+    inbox_worker: {"_LEAST_BEAT_SECONDS": 0.005},
     systemd: {"_LEAST_STATUS_SECONDS": 0.0},
-    house: {"_STATUS_SECONDS": 0.02},
-    daemon: {"_ONCE_TICK_SECONDS": 0.02, "_TICK_SECONDS": 0.05},
+    supervisor: {"_STATUS_SECONDS": 0.02},
+    loop: {"_ONCE_TICK_SECONDS": 0.02, "_TICK_SECONDS": 0.05},
 }
 _TURNS = {  # the first of these that is logged is what the fault has led to
     "order.deferred": "deferred",
@@ -67,7 +67,7 @@ def shortened(pace: Pace = QUICK) -> Iterator[None]:
         for module, values in _FAST.items():
             for name, value in values.items():
                 patch.setattr(module, name, value)
-        patch.setattr(house, "Service", partial(Service, pace=pace))
+        patch.setattr(supervisor, "Service", partial(Service, pace=pace))
         yield
 
 
@@ -172,7 +172,7 @@ class Studio:
         clock.start()
 
         try:
-            daemon.run(self.config(), self.config, onlookers=[Ending(lambda seen: late.is_set() or until(seen))])
+            loop.run(self.config(), self.config, onlookers=[Ending(lambda seen: late.is_set() or until(seen))])
         finally:
             clock.cancel()
         assert not late.is_set(), f"it did not come true in {seconds} s"

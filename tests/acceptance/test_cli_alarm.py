@@ -26,11 +26,11 @@ HASTY = """
 import sys
 from datetime import timedelta
 from watchfolder.console import cli
-from watchfolder.console.alarm import courier, heartbeat, watch
-watch.LASTS_SECONDS = dict.fromkeys(watch.LASTS_SECONDS, 1.0)
-watch.QUIET_SECONDS = 4.0
-watch._FIRST_LOOK = timedelta(seconds=1)
-courier.TRY_AGAIN_SECONDS = (0.2, 0.2)
+from watchfolder.notify import decide, delivery, heartbeat
+decide.LASTS_SECONDS = dict.fromkeys(decide.LASTS_SECONDS, 1.0)
+decide.QUIET_SECONDS = 4.0
+decide._FIRST_LOOK = timedelta(seconds=1)
+delivery.TRY_AGAIN_SECONDS = (0.2, 0.2)
 heartbeat.EVERY_SECONDS = heartbeat.AGAIN_SECONDS = heartbeat.LOOK_SECONDS = 0.5
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
@@ -128,7 +128,7 @@ def test_an_inbox_that_goes_and_comes_is_told_both_times(studio: Program, receiv
 
 
 def test_disks_that_are_nearly_full_are_told(studio: Program, receiver: Receiver) -> None:
-    studio.preamble = "from watchfolder.console.alarm import conditions as c; c._LOW_BYTES, c._LOW_SHARE = 1 << 62, 1"
+    studio.preamble = "from watchfolder.report import conditions as c; c._LOW_BYTES, c._LOW_SHARE = 1 << 62, 1"
     studio.tell(receiver)
     with studio.daemon():
         receiver.until(1)

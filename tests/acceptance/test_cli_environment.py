@@ -7,7 +7,7 @@ import sys
 import pytest
 from cli_studio import PICTURE, Studio, sandbox, studio
 
-from watchfolder.config import PLACES
+from watchfolder.config.loading import PLACES
 from watchfolder.sandbox import Sandbox
 
 __all__ = ["sandbox", "studio"]

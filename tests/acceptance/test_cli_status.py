@@ -233,7 +233,7 @@ def test_who_may_not_read_the_state_directory_is_told_how_to_ask(sandbox: Sandbo
         studio.root.chmod(0o755)
         studio.folder("state").chmod(0o700)
         program = (
-            "import codecs, os, sys, watchfolder.console.cli as cli, watchfolder.console.status;"
+            "import codecs, os, sys, watchfolder.console.cli as cli, watchfolder.report.status;"
             "codecs.lookup('utf-8-sig');"
             f"os.setresuid(*3 * [{pwd.getpwnam('nobody').pw_uid}]);"
             f"sys.argv = ['watchfolder', 'status', '-c', {str(studio.config)!r}]; cli.main()"

@@ -14,7 +14,7 @@ import pytest
 from cli_studio import PICTURE, Studio, sandbox, studio, wait_until
 from share_studio import skip_unless_possible
 
-from watchfolder.console.words import configuration_refused
+from watchfolder.report.phrases import configuration_refused
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 

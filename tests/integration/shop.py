@@ -13,8 +13,8 @@ from played_clock import GoingClock, PlayedClock
 
 from watchfolder.api import Service
 from watchfolder.api.transport import Pace
-from watchfolder.catalogue import Catalogue
 from watchfolder.config import Config, Inbox
+from watchfolder.delivery_index import Catalogue
 from watchfolder.folders import Folders
 from watchfolder.intake import Begun, Claims, Desk, Intake
 from watchfolder.journal import Journal

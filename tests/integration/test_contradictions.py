@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 from shop import OTHER, Open, Shop, opening
 
-from watchfolder.console import status
 from watchfolder.order import State
+from watchfolder.report import status
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from shop import OTHER, PICTURE, Open, Shop, files_in, opened, opening
 
-from watchfolder import catalogue, disk
+from watchfolder import delivery_index, disk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
-from watchfolder.intake import Ready, twins
+from watchfolder.intake import Ready, dedup
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.sandbox import Fault, Sandbox
@@ -149,7 +149,7 @@ def test_again_buys_again_and_reads_nothing_for_it(begin: Open) -> None:
     deliver(shop, "a.jpg")
     deliver(shop, "b.jpg")
     assert paid(service) == [2]
-    assert not (shop.folder("state") / catalogue.FILE).exists()
+    assert not (shop.folder("state") / delivery_index.FILE).exists()
 
 
 def test_a_picture_whose_size_nobody_else_has_is_not_read_for_its_hash(
@@ -359,16 +359,16 @@ def test_a_twin_that_is_sorted_while_the_first_is_parked_takes_that_up(
     shop, service = begin({"processing_seconds": 2.0})
     fault = about_to_be_given_up(shop, service, {"a.jpg": PICTURE})
     shop.drop("b.jpg")
-    hashed = twins._hash
+    hashed = dedup._hash
 
     def parked_meanwhile(place: Place) -> str | None:
-        monkeypatch.setattr(twins, "_hash", hashed)
+        monkeypatch.setattr(dedup, "_hash", hashed)
         shop.pass_time(3600)
         shop.work(lambda: not shop.order().is_live, takes=False)
         fault.times = 0
         return hashed(place)
 
-    monkeypatch.setattr(twins, "_hash", parked_meanwhile)
+    monkeypatch.setattr(dedup, "_hash", parked_meanwhile)
     shop.to_the_end()
     assert shop.files("outbox") == ["b.jpg"]
     assert paid(service) == [1]
@@ -455,7 +455,7 @@ def test_a_lost_or_damaged_catalogue_is_made_anew_from_the_history(begin: Open, 
     shop, service = begin()
     deliver(shop, "a.jpg")
     shop.close()
-    file = shop.folder("state") / catalogue.FILE
+    file = shop.folder("state") / delivery_index.FILE
     match wreck:
         case "gone":
             file.unlink()
@@ -562,19 +562,19 @@ def test_files_that_are_put_off_are_not_forgotten(begin: Open, monkeypatch: pyte
     service.processing_seconds = 600.0
     shop.drop("under way.jpg", PICTURE + b"and longer")
     shop.work(lambda: shop.has(State.CONFIRMED))
-    monkeypatch.setattr(twins, "_READING_SECONDS", 0.0)
+    monkeypatch.setattr(dedup, "_READING_SECONDS", 0.0)
     (under_way,) = shop.orders()
     for number in range(3):
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
         os.utime(shop.folder("inbox") / f"{number}.jpg", (1000 + number,) * 2)
     shop.drop("late.jpg", PICTURE + b"and changed")
-    seen = twins.Twins._under_way
+    seen = dedup.Twins._under_way
 
-    def first_without(self: twins.Twins, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
-        monkeypatch.setattr(twins.Twins, "_under_way", seen)  # an order came to its end just now
+    def first_without(self: dedup.Twins, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
+        monkeypatch.setattr(dedup.Twins, "_under_way", seen)  # an order came to its end just now
         return [*seen(self, ready), (under_way.having(key=str(uuid.uuid4())), under_way.files[0])]
 
-    monkeypatch.setattr(twins.Twins, "_under_way", first_without)
+    monkeypatch.setattr(dedup.Twins, "_under_way", first_without)
     shop.intake.nudge(None)
     shop.work(lambda: service.paid == 5)
 
@@ -616,7 +616,7 @@ def test_many_files_of_one_size_are_read_in_goes_that_look_like_no_hung_share(
 ) -> None:
     shop, service = begin(api={"reads": "v3"})
     service.processing_seconds = 600.0
-    monkeypatch.setattr(twins, "_READING_SECONDS", 0.0)
+    monkeypatch.setattr(dedup, "_READING_SECONDS", 0.0)
     for number in range(3):
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
     shop.work(lambda: service.paid == 3)

@@ -223,7 +223,7 @@ def test_a_fault_amid_the_decisions_forgets_no_file(build: Build, monkeypatch: p
         return decide(inbox, name, sighting, now)
 
     with monkeypatch.context() as patch:
-        patch.setattr("watchfolder.intake.decide", breaks)
+        patch.setattr("watchfolder.intake.inbox.decide", breaks)
         shop.look(5.0)
     assert not shop.intake.is_open
     shop.look(6.0)
@@ -304,7 +304,7 @@ def test_a_writer_that_comes_amid_the_claim_gets_its_file_back(build: Build, mon
             stack.enter_context(writer(path))
             return settled
 
-        monkeypatch.setattr("watchfolder.intake.decide", decide_and_be_late)
+        monkeypatch.setattr("watchfolder.intake.inbox.decide", decide_and_be_late)
         shop.look(5.0)
         assert shop.order().state is State.RELEASED
         shop.work(lambda: not shop.orders(), takes=False)

@@ -21,7 +21,7 @@ from watchfolder.errors import FolderFault, OwnTrouble, Retry
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, State, Why
-from watchfolder.publish import ORDER_COPY, Fetch, Publisher, is_unchanged, reasons
+from watchfolder.publish import ORDER_COPY, Fetch, Publisher, is_unchanged, notes
 from watchfolder.sandbox.pictures import sample
 
 ORIGINAL = sample("jpeg", width=40, height=30, seed=1)
@@ -582,7 +582,7 @@ def test_a_reason_from_outside_cannot_move_a_cursor_or_forge_the_mark(studio: St
     name = next(name for name in studio.files("quarantine") if name.endswith(".why.txt"))
     text = studio.files("quarantine")[name]
     assert not any(byte in text for byte in b"\x1b\x07")
-    assert reasons.picture_of(disk.Place(str(studio.top / "quarantine"), name)) == "a\x1b[2J\udcff.jpg"
+    assert notes.picture_of(disk.Place(str(studio.top / "quarantine"), name)) == "a\x1b[2J\udcff.jpg"
 
 
 @pytest.mark.parametrize("taken", ["a.jpg", "a.jpg.why.txt"])
@@ -612,7 +612,7 @@ def test_the_longest_name_has_its_reason_too(studio: Studio) -> None:
     assert found.pop(name) == ORIGINAL
     [why] = found
     assert why.endswith(".jpg.why.txt")
-    assert reasons.picture_of(disk.Place(str(studio.top / "quarantine"), why)) == name
+    assert notes.picture_of(disk.Place(str(studio.top / "quarantine"), why)) == name
 
 
 def test_what_was_delivered_before_the_failure_is_no_failure(studio: Studio) -> None:
@@ -657,13 +657,13 @@ def test_a_picture_that_vanishes_on_its_way_leaves_no_reason(
     studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     order = studio.failed("a.jpg")
-    write = reasons.write
+    write = notes.write
 
     def and_then_it_vanishes(*about: Any) -> None:  # noqa: ANN401 - whatever it takes
         write(*about)
         studio.original(order).unlink()
 
-    monkeypatch.setattr(reasons, "write", and_then_it_vanishes)
+    monkeypatch.setattr(notes, "write", and_then_it_vanishes)
     studio.finish()
     assert studio.files("quarantine") == {}
     assert "file.quarantined" not in [record.msg for record in caplog.records]
@@ -734,7 +734,7 @@ def test_a_reason_whose_picture_came_while_the_sweep_was_looking_stays(
 
 def test_a_reason_whose_picture_comes_amid_the_sweep_stays(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     order = studio.journal.note(studio.failed("a.jpg").with_file(0, destination="a.jpg"))
-    reasons.write(disk.Place(str(studio.top / "quarantine"), "a.jpg"), order, str(studio.top / "inbox"), "0e5f1a2b")
+    notes.write(disk.Place(str(studio.top / "quarantine"), "a.jpg"), order, str(studio.top / "inbox"), "0e5f1a2b")
     get = studio.journal.get
 
     def quarantined_meanwhile(key: str) -> Order | None:

@@ -15,9 +15,10 @@ from shop import QUICK, Shop, opened
 
 from watchfolder.api import Service, create_body
 from watchfolder.config import Config
-from watchfolder.console import deliveries, status, verify
-from watchfolder.console.reconcile import Books, lines, reconcile
+from watchfolder.console.commands import history, verify
+from watchfolder.console.commands.reconcile import Books, lines, reconcile
 from watchfolder.order import State
+from watchfolder.report import status
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -154,7 +155,7 @@ def test_what_came_before_an_order_was_given_up_has_its_receipt_and_is_counted(s
     give_up(shop, sandbox, "a.jpg", "b.jpg", "c.jpg", come=2)
     there, (lost,) = shop.files("outbox"), [name for name in shop.files("quarantine") if name.endswith(".jpg")]
     state_dir = shop.config.state_dir
-    assert sorted(each.delivered for each in deliveries.receipts(state_dir)) == there
+    assert sorted(each.delivered for each in history.receipts(state_dir)) == there
     assert sorted(each.place.name for each in verify.deliveries(shop.config)) == there
     assert status.gather(shop.config, datetime.now(UTC)).inboxes["photos"].delivered_today == len(there) == 2
     assert books_of(shop).undelivered[0].files == [lost]

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TextIO
 
-from watchfolder import config, daemon, intake
+from watchfolder import config
 from watchfolder.console import cli, logs
-from watchfolder.daemon import keeper
+from watchfolder.daemon import inbox_worker, loop
 from watchfolder.disk import places
-from watchfolder.intake import look, settle
+from watchfolder.intake import inbox, look, settle
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
 from watchfolder.pipeline import Bench, steps, tempo
@@ -35,11 +35,11 @@ _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for pe
         "RECOVERY_SPREAD_SECONDS": 0.05,
         "SUSPECT_SECONDS": 0.05,
     },
-    intake: {"_FAULT_SECONDS": 0.03, "_TWINS_SECONDS": 0.02},
+    inbox: {"_FAULT_SECONDS": 0.03, "_TWINS_SECONDS": 0.02},
     settle: {"_HINDERED_SECONDS": (0.1, 0.1)},
     look: {"_RIGHTS_SECONDS": 0.1},
-    keeper: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
-    daemon: {"_ONCE_TICK_SECONDS": 0.01, "_TICK_SECONDS": 0.05},
+    inbox_worker: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
+    loop: {"_ONCE_TICK_SECONDS": 0.01, "_TICK_SECONDS": 0.05},
 }
 
 
@@ -90,7 +90,7 @@ def _daemon(run: dict[str, Any]) -> dict[str, object]:
     def read() -> config.Config:
         return _quickened(config.load(run["config"], environ))
 
-    outcome = daemon.run(read(), read, once=run["once"])
+    outcome = loop.run(read(), read, once=run["once"])
     return {"ending": str(outcome.ending), "left": outcome.left}
 
 

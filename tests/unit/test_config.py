@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import watchfolder.config
 from watchfolder.config import ApiSection, Config, HttpSection, Inbox, Section, WebhookSection, find, load
 from watchfolder.config.reading import read
 from watchfolder.errors import ConfigError
@@ -355,7 +354,7 @@ def test_the_configuration_is_looked_for_in_four_places_in_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     system = tmp_path / "system.yaml"
-    monkeypatch.setattr(watchfolder.config, "PLACES", ("config.yaml", str(system)))
+    monkeypatch.setattr("watchfolder.config.loading.PLACES", ("config.yaml", str(system)))
     with pytest.raises(ConfigError, match="there is no configuration"):
         find(None, {"WATCHFOLDER_CONFIG": ""})
     system.touch()

@@ -82,7 +82,7 @@ def test_a_setting_that_is_itself_a_file_keeps_its_meaning(file: str, tmp_path: 
 
 def test_an_inbox_can_be_made_of_variables_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("watchfolder.config.PLACES", ("config.yaml",))
+    monkeypatch.setattr("watchfolder.config.loading.PLACES", ("config.yaml",))
     with pytest.raises(ConfigError, match="there is no configuration"):
         find(None, KEY)
     config = load(find(None, KEY | FOLDERS), KEY | FOLDERS)

@@ -14,8 +14,8 @@ from typing_extensions import override
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from watchfolder.api.alarm import Alarm
 from watchfolder.errors import Retry
+from watchfolder.timers import Alarm
 
 
 class Deadline:

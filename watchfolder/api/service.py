@@ -33,11 +33,11 @@ from watchfolder.api.answers import (
     read_slots,
     read_statuses,
 )
-from watchfolder.api.budget import Budget, Turn
+from watchfolder.api.rate_limiter import Budget, Turn
 from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
 from watchfolder.api.transport import Body, FileChanged, Pace, Transport
+from watchfolder.counters import Tally
 from watchfolder.errors import FolderFault, Forgotten, OwnTrouble, Retry, SlowDown, WatchfolderError
-from watchfolder.tally import Tally
 
 if TYPE_CHECKING:
     from watchfolder.config import ApiSection

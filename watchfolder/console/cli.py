@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import errand, exit_codes, logs, notify, receipts, settings, webhook
-from watchfolder.console.acting import act_as_owner_of
-from watchfolder.console.demo import demo
-from watchfolder.console.init import init
+from watchfolder.console import errand, exit_codes, logs, settings
+from watchfolder.console.commands import notify, receipts, webhook
+from watchfolder.console.commands.demo import demo
+from watchfolder.console.commands.init import init
+from watchfolder.console.privileges import act_as_owner_of
 from watchfolder.console.shell import ConfigFile, fail, in_words, prepare, tell_finding, tell_findings
-from watchfolder.console.words import files
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable, redacted
+from watchfolder.report.phrases import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,11 +113,11 @@ def run(
         logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
 
     from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
-    from watchfolder.console.alarm import Alarms
-    from watchfolder.console.page import Page
+    from watchfolder.counters import Tally
+    from watchfolder.notify import Alarms
     from watchfolder.order import State
     from watchfolder.pushes import Pushes
-    from watchfolder.tally import Tally
+    from watchfolder.web import Page
 
     configure_logs()
     tally, pushes = Tally(State), Pushes()
@@ -145,7 +146,7 @@ def run(
 
 
 def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
-    from watchfolder.console import rehearsal
+    from watchfolder.console.commands import dry_run
 
     prepare()
     if not once:
@@ -153,7 +154,7 @@ def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
     with in_words():
         found = settings.read_for_work(config.find(config_file, os.environ), os.environ)
         act_as_owner_of(found.state_dir)
-        for line in rehearsal.lines(list(rehearsal.rehearse(found)), found):
+        for line in dry_run.lines(list(dry_run.rehearse(found)), found):
             typer.echo(line)
     raise typer.Exit(exit_codes.DONE)
 
@@ -210,7 +211,7 @@ def check(
 
     One line each: ok, or FAIL and what to do.
     """
-    from watchfolder.console import check as checks
+    from watchfolder.console.commands import check as checks
 
     prepare()
     if only_configuration and accept is not None:
@@ -237,7 +238,7 @@ def status(
     as_metrics: Annotated[bool, typer.Option("--prometheus", help="For node_exporter's textfile collector.")] = False,
 ) -> None:
     """Show what waits, moves, is blocked, delivered or quarantined."""
-    from watchfolder.console import status as states
+    from watchfolder.report import status as states
 
     prepare()
     with in_words():
@@ -251,15 +252,15 @@ def status(
     if as_json:
         typer.echo(states.as_json(state))
     elif as_metrics:
-        from watchfolder.console import metrics
+        from watchfolder.report import metrics
 
         typer.echo(metrics.exposition(state), nl=False)
     else:
         from rich.console import Console
 
-        from watchfolder.console import status_table
+        from watchfolder.console.commands import status
 
-        status_table.show(state, Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED))
+        status.show(state, Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED))
 
 
 _UNWRAPPED = 10_000  # columns: where no terminal is, a line is for grep
@@ -268,7 +269,7 @@ _UNWRAPPED = 10_000  # columns: where no terminal is, a line is for grep
 @app.command()
 def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file: ConfigFile = None) -> None:
     """Say why this file has (not) been taken, or what became of it."""
-    from watchfolder.console import explain as explaining
+    from watchfolder.console.commands import explain as explaining
 
     prepare()
     with in_words():
@@ -288,7 +289,7 @@ def retry(
 
     NAME is a path, or a name below a quarantine folder; a folder stands for all that is in it.
     """
-    from watchfolder.console import retry as retrying
+    from watchfolder import retry as retrying
 
     prepare()
     if every == bool(names):
@@ -319,7 +320,7 @@ def release(
 
     NAME is the inbox's name in the configuration. Its files of now go; later ones are counted anew.
     """
-    from watchfolder.console import release as releasing
+    from watchfolder.console.commands import release as releasing
 
     prepare()
     if every == bool(names):

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from watchfolder import config, disk
 from watchfolder.config import Config
-from watchfolder.console.liveness import is_locked
-from watchfolder.console.words import STILL_RUNS
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError
 from watchfolder.events import keep_secret
+from watchfolder.report.lock_holder import is_locked
+from watchfolder.report.phrases import STILL_RUNS
 
 _TOKEN_LENGTH = 16
 
@@ -51,9 +51,9 @@ def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
 def notify_faults(found: Config) -> list[str]:
     if not found.notify:
         return []
-    from watchfolder.console.alarm import post  # noqa: PLC0415 - a command without it should not wait for it
+    from watchfolder.notify import apprise  # noqa: PLC0415 - a command without it should not wait for it
 
-    return post.faults(found.notify)
+    return apprise.faults(found.notify)
 
 
 def _telling_parts(url: str) -> list[str]:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder.console import errand, exit_codes, logs
-from watchfolder.console.usage import UnknownName
-from watchfolder.errors import ConfigError, InstanceLocked, WatchfolderError
+from watchfolder.errors import ConfigError, InstanceLocked, UnknownName, WatchfolderError
 from watchfolder.events import printable, redacted
 
 if TYPE_CHECKING:
-    from watchfolder.console.check import Finding
+    from watchfolder.console.commands.check import Finding
 
 ConfigFile = Annotated[
     str | None,

@@ -4,7 +4,7 @@ import signal
 from types import FrameType
 from typing import Self
 
-from watchfolder.daemon.bell import Bell
+from watchfolder.daemon.wakeup import Bell
 
 
 class Signals:

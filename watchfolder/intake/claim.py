@@ -14,9 +14,9 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.images import Format
+from watchfolder.intake.dedup import Begun, Twins
 from watchfolder.intake.look import may_not_move, rights_of_folder
 from watchfolder.intake.ready import Ready
-from watchfolder.intake.twins import Begun, Twins
 from watchfolder.journal import Journal, read_order
 from watchfolder.order import Kind, Order, OrderFile, State
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged

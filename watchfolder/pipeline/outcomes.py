@@ -26,7 +26,7 @@ from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.context import Bench
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, relocate

@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from watchfolder import disk
-from watchfolder.catalogue import Delivery, Original
+from watchfolder.delivery_index import Delivery, Original
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
-from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.context import Bench
 from watchfolder.publish import Received, holds, is_unchanged, part_gone
 
 _BLOCK_BYTES = 1 << 20

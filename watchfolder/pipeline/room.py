@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from watchfolder.errors import FolderFault
-from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.context import Bench
 
 
 class Door(Protocol):

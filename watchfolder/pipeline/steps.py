@@ -12,7 +12,7 @@ from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, Slo
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.bench import Bench, id_of
+from watchfolder.pipeline.context import Bench, id_of
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.side_by_side import side_by_side

@@ -10,7 +10,7 @@ from watchfolder.api import create_body
 from watchfolder.config import OnFailure
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
-from watchfolder.pipeline.bench import Bench
+from watchfolder.pipeline.context import Bench
 from watchfolder.publish import is_unchanged
 
 

@@ -14,7 +14,7 @@ from watchfolder.api import Links, Output, Slot
 from watchfolder.errors import OwnTrouble, Redo, Reject, Retry, WatchfolderError
 from watchfolder.order import Order, OrderFile
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.bench import Bench, id_of
+from watchfolder.pipeline.context import Bench, id_of
 from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch, is_unchanged
 
 TEST_KEY = "TEST_KEY"

@@ -1,0 +1,79 @@
+"""An inbox's own thread: long work on a slow share is told from a share that hangs."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shop import PICTURE, Shop, opened
+
+from watchfolder import disk
+from watchfolder.daemon.inbox_worker import Keeper
+from watchfolder.disk import Place
+from watchfolder.watcher import Watcher
+
+LATER = 100.0  # seconds
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with opened(Shop(tmp_path)) as made:
+        yield made
+
+
+def keeper_of(shop: Shop) -> Keeper:
+    watcher = Watcher(
+        shop.intake.inbox.path,
+        mode="polling",
+        recursive=True,
+        is_ignored_folder=lambda _base: False,
+        on_change=lambda _name: None,
+    )
+    return Keeper(shop.intake, watcher, lambda: None)
+
+
+def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_answer, has_answered = threading.Semaphore(0), threading.Semaphore(0)
+
+    def long_beat(now: float) -> float:
+        for _ in range(3):
+            assert may_answer.acquire(timeout=30)
+            disk.stat_of(Place(shop.intake.inbox.path, "a.jpg"))
+            has_answered.release()
+        return now + 3600.0
+
+    monkeypatch.setattr(shop.intake, "beat", long_beat)
+    keeper = keeper_of(shop)
+    keeper.start()
+    try:
+        then = time.monotonic() + LATER
+        silent = []
+        for _ in range(2):
+            may_answer.release()
+            assert has_answered.acquire(timeout=30)
+            silent.append(keeper.silent_seconds(then))
+        assert 0 < silent[1] < silent[0]  # the same beat, but it goes on
+        assert keeper.silent_seconds(then + LATER) == pytest.approx(silent[1] + LATER)  # and now it hangs
+    finally:
+        keeper.stop()
+        may_answer.release(3)
+    assert keeper.join(time.monotonic() + 30)
+    assert keeper.silent_seconds(then) == 0.0
+
+
+def test_each_entry_of_a_long_listing_and_each_block_of_a_long_file_is_an_answer(tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / f"{number}.jpg").write_bytes(PICTURE)
+    (tmp_path / "large.tif").write_bytes(bytes(5 << 20))
+    answers: list[float] = []
+    with disk.heard_by(lambda: answers.append(time.monotonic())):
+        assert len(list(disk.scan(str(tmp_path)))) == 51
+        of_the_listing = len(answers)
+        disk.sha256_of(Place(str(tmp_path), "large.tif"))
+    assert of_the_listing >= 51
+    assert len(answers) - of_the_listing >= 5
+    list(disk.scan(str(tmp_path)))
+    assert len(answers) - of_the_listing < 51  # it hears no more

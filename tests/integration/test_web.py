@@ -1,0 +1,429 @@
+"""The page over real HTTP: who is let in, what each address tells, and what it never does."""
+
+import base64
+import hashlib
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+from free_ports import free_port
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+
+from watchfolder import config
+from watchfolder.config import Config
+from watchfolder.journal import Journal
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.pushes import Pushes
+from watchfolder.report import status as states
+from watchfolder.sandbox.pictures import sample
+from watchfolder.snapshot import InboxSnapshot, Snapshot
+from watchfolder.web import Page
+
+KEY = "sk_live_never_to_be_shown"
+PASSWORD = "correct horse battery"  # noqa: S105 - of these tests
+NOW = datetime.now(UTC)
+WELL = Snapshot(at=NOW, pid=1, version="1", started=NOW, inboxes={"photos": InboxSnapshot(is_open=True, waiting=2)})
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@dataclass
+class House:
+    """Folders, a configuration, and the page that is served of it."""
+
+    root: Path
+    port: int
+    page: Page
+
+    def config(self, port: int | None = None, **http: str | None) -> Config:
+        for name in ("inbox", "outbox", "quarantine", "originals", "state"):
+            (self.root / name).mkdir(exist_ok=True)
+        paths = {name: str(self.root / name) for name in ("outbox", "quarantine", "originals")}
+        tree = {
+            "state_dir": str(self.root / "state"),
+            "inboxes": {"photos": {"path": str(self.root / "inbox"), **paths}},
+            "http": {"listen": f"127.0.0.1:{self.port if port is None else port}"} | http,
+        }
+        file = self.root / "config.yaml"
+        file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        return config.load(str(file), {"BIZMORI_API_KEY": KEY})
+
+    def ask(self, path: str, headers: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            sent = urlencode(form) if form is not None else None
+            kind = {"Content-Type": "application/x-www-form-urlencoded"} if form is not None else {}
+            connection.request("GET" if form is None else "POST", path, sent, {**kind, **(headers or {})})
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            connection.close()
+
+    def press(self, name: str, headers: Mapping[str, str] | None = None, **changed: str) -> Answer:
+        """Press the button beside the file with this name."""
+        item = next(each for each in self.ask("/").text.split("<li ")[1:] if name in each)
+        return self.ask("/retry", headers, dict(re.findall(r'name="(\w+)" value="(\w+)"', item)) | changed)
+
+    def set_aside(self, name: str) -> Path:
+        path = self.root / "quarantine" / name
+        path.write_bytes(b"a picture")
+        return path
+
+    def deliver(self, name: str, after: bytes, before: bytes = b"an original") -> None:
+        """Put a delivery into outbox, originals and history, as the daemon does."""
+        (self.root / "outbox" / name).write_bytes(after)
+        (self.root / "originals" / name).write_bytes(before)
+        digest = hashlib.sha256(after).hexdigest()
+        file = OrderFile(
+            name=name,
+            sent_name="a.jpg",
+            media_type="image/jpeg",
+            size=len(before),
+            mtime_ns=1,
+            sha256=hashlib.sha256(before).hexdigest(),
+            delivery=name,
+            delivered_at=datetime.now(UTC),
+            delivered_sha256=digest,
+            delivered_size=len(after),
+        )
+        key = f"00000000-0000-4000-8000-{digest[:12]}"
+        order = Order(
+            key=key, confirm_key=key, inbox="photos", kind="live", strength="high", body="{}", files=(file,)
+        ).having(state=State.COMPLETED)
+        journal = Journal(str(self.root / "state"))
+        order = journal.advance(journal.adopt(order), State.DELIVERED)
+        journal.record(order)
+        journal.forget(order)
+
+    def thumbnails(self) -> list[str]:
+        return re.findall(r'src="(/thumbnails/\w+)"', self.ask("/").text)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[House]:
+    with serve(tmp_path) as house:
+        house.page.follow(house.config())
+        house.page.see(WELL)
+        yield house
+
+
+class serve:  # noqa: N801 - reads as a verb
+    def __init__(self, root: Path) -> None:
+        self._house = House(root, free_port(), Page(config.HttpSection(), Pushes()))
+
+    def __enter__(self) -> House:
+        return self._house
+
+    def __exit__(self, *_: object) -> None:
+        self._house.page.__exit__()
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+
+
+def seen(**facts: object) -> Snapshot:
+    return WELL.model_copy(update=facts)
+
+
+# Who is let in
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8686", "127.0.0.1.evil.example", "10.0.0.7", ""])
+def test_a_foreign_name_that_points_here_is_shown_nothing(served: House, host: str) -> None:
+    for path in ("/", "/main", "/healthz", "/metrics", "/api/status"):
+        answer = served.ask(path, {"Host": host})
+        assert answer.status in {400, 403}
+        assert b"photos" not in answer.body
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1234", "localhost", "[::1]:8686"])
+def test_this_machine_s_own_names_are_let_in(served: House, host: str) -> None:
+    assert served.ask("/", {"Host": host}).status == 200
+
+
+def test_with_a_password_nothing_is_shown_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchfolder.web.security._FIRST_WAIT_SECONDS", 0.0)
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD + "\n", encoding="ascii")
+    secret.chmod(0o600)
+    with serve(tmp_path) as house:
+        house.page.follow(house.config(password_file=str(secret)))
+        house.page.see(WELL)
+        for given in (None, basic(""), basic("wrong"), basic(PASSWORD + "x"), "Basic ü", "Bearer " + PASSWORD):
+            for path in ("/", "/healthz", "/metrics", "/api/status", "/thumbnails/0", "/nowhere"):
+                answer = house.ask(path, {"Authorization": given.encode("latin-1").decode("latin-1")} if given else {})
+                assert answer.status == 401
+                assert b"photos" not in answer.body
+        assert house.ask("/", {"Authorization": basic(PASSWORD), "Host": "nas.example"}).status == 200
+        assert PASSWORD not in house.ask("/", {"Authorization": basic(PASSWORD)}).text
+
+
+def basic(password: str) -> str:
+    return "Basic " + base64.b64encode(f"anybody:{password}".encode()).decode()
+
+
+def test_every_answer_tells_the_browser_what_to_refuse(served: House) -> None:
+    for path in ("/", "/main", "/healthz", "/metrics", "/api/status", "/nowhere"):
+        headers = served.ask(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Cache-Control"] == "no-store"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+def test_scripts_run_by_a_nonce_of_this_answer_alone_and_nothing_comes_from_elsewhere(served: House) -> None:
+    first, second = served.ask("/"), served.ask("/")
+    nonces = set(re.findall(r'nonce="([^"]+)"', first.text))
+    assert len(nonces) == 1
+    assert f"script-src 'nonce-{nonces.pop()}'" in first.headers["Content-Security-Policy"]
+    assert first.headers["Content-Security-Policy"] != second.headers["Content-Security-Policy"]
+    assert re.findall(r"<[^>]*\s(?:on\w+|style)=", first.text) == []
+    assert re.findall(r"(?:src|href|action)=\"(?!/)", first.text) == []
+
+
+# What it tells
+
+
+def test_a_file_s_name_is_text_whatever_it_is(served: House) -> None:
+    served.set_aside("<img src=x onerror=alert(1)>\n\u202e\"'&.jpg")
+    text = served.ask("/").text
+    assert "<img src=x" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;\\n\\u202e&#34;&#39;&amp;.jpg" in text
+
+
+def test_status_has_the_keys_of_the_command(served: House) -> None:
+    told = json.loads(served.ask("/api/status").body)
+    assert told["inboxes"]["photos"]["waiting"] == 2
+    assert set(told) == set(states.Status.__dataclass_fields__)
+
+
+def test_no_address_tells_the_key(served: House) -> None:
+    for path in ("/", "/healthz", "/metrics", "/api/status"):
+        assert KEY not in served.ask(path).text
+
+
+def test_metrics_have_their_zero_values_from_the_start(served: House) -> None:
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(served.ask("/metrics").text)
+        for sample in family.samples
+    }
+    assert samples["watchfolder_requests_total", "create", "done"] == 0
+    assert samples["watchfolder_requests_total", "upload", "blocked"] == 0
+    assert samples["watchfolder_sent_bytes_total",] == 0
+    assert samples["watchfolder_state_seconds_count", "confirmed"] == 0
+    assert samples["watchfolder_blocked", "none"] == 0
+    assert samples["watchfolder_inbox_files", "photos", "waiting"] == 2
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "reason"),
+    [
+        (seen(blocked="the key is refused"), "blocked: the key is refused"),
+        (seen(is_stuck=True), "stuck: work stands still"),
+        (seen(is_down=True), "the service does not answer"),
+        (seen(inboxes={"photos": InboxSnapshot(fault="is the share mounted?")}), "photos (is the share mounted?)"),
+    ],
+)
+def test_a_monitor_is_told_why_a_person_should_come(served: House, snapshot: Snapshot, reason: str) -> None:
+    assert (served.ask("/healthz").status, served.ask("/healthz").text) == (200, "ok\n")
+    served.page.see(snapshot)
+    answer = served.ask("/healthz")
+    assert answer.status == 503
+    assert reason in answer.text
+
+
+def test_a_main_loop_that_stands_still_is_told_to_the_monitor(served: House) -> None:
+    assert served.page._book is not None
+    served.page._book.see(WELL, time.monotonic() - 3600)
+    assert (served.ask("/healthz").status, served.ask("/healthz").text.split(":")[0]) == (503, "stuck")
+
+
+# The button
+
+
+def test_the_button_moves_the_file_back_into_its_inbox(served: House) -> None:
+    served.set_aside("a.jpg")
+    assert served.press("a.jpg").status == 303
+    assert (served.root / "inbox/a.jpg").read_bytes() == b"a picture"
+    assert not (served.root / "quarantine/a.jpg").exists()
+    assert "a.jpg is back in its inbox" in served.ask("/").text
+
+
+@pytest.mark.parametrize(
+    ("headers", "changed"),
+    [
+        ({}, {"token": ""}),
+        ({}, {"token": "0" * 32}),
+        ({"Origin": "http://evil.example"}, {}),
+        ({"Origin": "null"}, {}),
+    ],
+)
+def test_a_button_of_another_page_moves_nothing(
+    served: House, headers: Mapping[str, str], changed: Mapping[str, str]
+) -> None:
+    path = served.set_aside("a.jpg")
+    assert served.press("a.jpg", headers, **changed).status == 403
+    assert path.exists()
+
+
+@pytest.mark.parametrize("id_", ["a.jpg", "../inbox/a.jpg", "0" * 32])
+def test_a_name_is_no_id(served: House, id_: str) -> None:
+    path = served.set_aside("a.jpg")
+    assert served.press("a.jpg", id=id_).status == 303
+    assert path.exists()
+
+
+def test_a_large_request_is_refused(served: House) -> None:
+    assert served.ask("/retry", form={"token": "x" * 20_000}).status == 413
+
+
+def test_what_the_brake_holds_is_let_through_by_its_button(served: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[object] = []
+    monkeypatch.setattr("os.kill", lambda *asked: woken.append(asked))
+    assert "Let them through" not in served.ask("/").text
+    held = InboxSnapshot(is_open=True, held="held: 812 new files in 2 minutes")
+    served.page.see(seen(inboxes={"photos": held}))
+    wait_until(lambda: "held: 812 new files" in served.ask("/main").text)
+    form = dict(re.findall(r'name="(\w+)" value="(\w+)"', served.ask("/").text))
+    assert served.ask("/release", form=form | {"token": "0" * 32}).status == 403
+    assert woken == []
+    assert served.ask("/release", form=form).status == 303
+    assert woken == [(os.getpid(), signal.SIGUSR1)]
+    assert "photos: what was held is let through" in served.ask("/").text
+
+
+@pytest.mark.parametrize(
+    ("change", "tone"),
+    [
+        ({}, "good"),
+        ({"inboxes": {"photos": InboxSnapshot(is_open=True, held="812 new files in 2 minutes")}}, "wait"),
+        ({"blocked": "the service refuses the API key", "blocked_code": "AUTH"}, "bad"),
+    ],
+)
+def test_the_top_of_the_page_looks_like_what_it_says(served: House, change: dict[str, object], tone: str) -> None:
+    served.page.see(seen(**change))
+    wait_until(lambda: f'<header class="{tone}">' in served.ask("/main").text)
+    assert ("<title>watchfolder: needs you</title>" in served.ask("/").text) == (tone != "good")
+
+
+def test_a_refused_configuration_is_told_below_what_is_worse(served: House) -> None:
+    served.page.see(seen(refused="transfers: must be a whole number"))
+    wait_until(lambda: "<h1>The configuration is wrong" in served.ask("/main").text)
+    assert served.ask("/main").text.count("transfers: must be a whole number") == 1
+    served.page.see(seen(refused="transfers: must be a whole number", blocked="the service refuses the API key"))
+    wait_until(lambda: "<h1>Blocked: " in served.ask("/main").text)
+    assert served.ask("/main").text.count("transfers: must be a whole number") == 1
+
+
+def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(served: House) -> None:
+    (served.root / "quarantine/below").mkdir()
+    served.set_aside("below/a.jpg")
+    wait_until(lambda: '<header class="wait">' in served.ask("/main").text)
+    shown = served.ask("/main").text
+    assert '<bdi class="file">a.jpg</bdi>' in shown
+    assert f"<bdi>{served.root / 'quarantine/below'}</bdi>" in shown
+
+
+def test_what_waits_now_is_drawn_though_no_sample_was_due(served: House) -> None:
+    served.page.see(seen(inboxes={"photos": InboxSnapshot(is_open=True, waiting=77)}))
+    wait_until(lambda: ">77 files</p>" in served.ask("/main").text)
+
+
+# Before and after
+
+
+def test_deliveries_are_shown_before_and_after_in_small(served: House) -> None:
+    before, after = sample("jpeg", width=900, height=600, seed=1), sample("png", width=900, height=600, seed=2)
+    served.deliver("a.jpg", after, before)
+    shown = served.thumbnails()
+    assert len(shown) == 2
+    for path in shown:
+        answer = served.ask(path)
+        with Image.open(io.BytesIO(answer.body)) as small:
+            assert (small.format, small.size) == ("JPEG", (320, 213))
+
+
+def test_what_is_no_longer_what_was_delivered_is_not_shown(served: House) -> None:
+    picture, other = sample("bmp", width=90, height=60, seed=1), sample("bmp", width=90, height=60, seed=2)
+    served.deliver("a.bmp", picture)
+    assert len(picture) == len(other)
+    (served.root / "outbox/a.bmp").write_bytes(other)
+    for path in served.thumbnails():
+        answer = served.ask(path)
+        assert (answer.status, answer.headers["Content-Type"]) == (404, "image/svg+xml; charset=utf-8")
+        assert "no preview" in answer.text
+
+
+def test_a_link_to_elsewhere_is_not_followed(served: House) -> None:
+    picture = sample("jpeg", width=90, height=60, seed=1)
+    served.deliver("a.jpg", picture)
+    (served.root / "outbox/a.jpg").rename(served.root / "elsewhere.jpg")
+    (served.root / "outbox/a.jpg").symlink_to(served.root / "elsewhere.jpg")
+    assert served.ask(served.thumbnails()[1]).status == 404
+
+
+def test_a_picture_that_would_unpack_to_gigabytes_is_not_unpacked(served: House) -> None:
+    made = io.BytesIO()
+    Image.new("1", (16_000, 16_000)).save(made, "PNG")
+    served.deliver("bomb.png", made.getvalue())
+    assert served.ask(served.thumbnails()[1]).status == 404
+    assert served.ask("/healthz").status == 200
+
+
+# While the daemon lives
+
+
+def test_a_reload_moves_the_page_and_takes_it_away(served: House) -> None:
+    before, after = served.port, free_port()
+    served.page.follow(served.config(after))
+    served.port = after
+    assert served.ask("/").status == 200
+    assert is_refused(before)
+    served.page.follow(served.config(listen=None))
+    assert is_refused(after)
+
+
+def test_an_address_that_is_taken_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchfolder.web.page._AGAIN_SECONDS", 0.0)
+    with serve(tmp_path) as house:
+        with socket.create_server(("127.0.0.1", house.port)):
+            house.page.follow(house.config())
+        house.page.see(WELL)
+        house.page.see(WELL)
+        assert house.ask("/").status == 200
+
+
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False

@@ -1,0 +1,58 @@
+"""What the metrics count."""
+
+import pytest
+
+from watchfolder.counters import OPERATIONS, OUTCOMES, Tally
+from watchfolder.errors import Blocked, FolderFault, NotYet, WatchfolderError
+
+
+def test_every_operation_and_outcome_is_there_before_the_first_request() -> None:
+    counts = Tally(("claimed",)).counts()
+    assert counts.requests == {operation: dict.fromkeys(OUTCOMES, 0) for operation in OPERATIONS}
+    assert (counts.state_changes, counts.state_seconds) == ({"claimed": 0}, {"claimed": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (Blocked("no"), "blocked"),
+        (NotYet("later"), "slow_down"),
+        (FolderFault("full"), "retry"),
+        (ValueError(), "broken"),
+    ],
+)
+def test_a_request_that_fails_counts_under_what_to_do_next_and_fails(error: Exception, outcome: str) -> None:
+    def fail() -> None:
+        raise error
+
+    tally = Tally(())
+    with pytest.raises(type(error)):
+        tally.count("create", fail)
+    assert {name: number for name, number in tally.counts().requests["create"].items() if number} == {outcome: 1}
+
+
+def test_what_went_well_gives_its_answer() -> None:
+    tally = Tally(())
+    assert tally.count("list", lambda: 7) == 7
+    assert tally.counts().requests["list"]["done"] == 1
+
+
+def test_bytes_and_times_add_up_and_a_clock_that_was_set_back_takes_nothing_away() -> None:
+    tally = Tally(("claimed",))
+    tally.moved("sent", 3)
+    tally.moved("sent", 4)
+    tally.lasted("claimed", 2.0)
+    tally.lasted("claimed", -5.0)
+    counts = tally.counts()
+    assert (counts.sent_bytes, counts.received_bytes) == (7, 0)
+    assert (counts.state_changes["claimed"], counts.state_seconds["claimed"]) == (2, 2.0)
+
+
+def test_an_error_of_no_known_kind_is_broken() -> None:
+    def fail() -> None:
+        raise WatchfolderError("what is this?")
+
+    tally = Tally(())
+    with pytest.raises(WatchfolderError):
+        tally.count("fetch", fail)
+    assert tally.counts().requests["fetch"]["broken"] == 1

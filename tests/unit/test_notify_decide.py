@@ -1,0 +1,343 @@
+"""What a person is told, and when: hours of the daemon's words played in a moment."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from watchfolder.config import ApiSection, Config, Inbox
+from watchfolder.notify.decide import Watch
+from watchfolder.notify.message import Message
+from watchfolder.notify.state import Memory
+from watchfolder.snapshot import Counts, Disk, InboxSnapshot, Quarantined, Snapshot
+
+START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+GIB = 1024**3
+MINUTE, HOUR = 60.0, 3600.0
+OPEN = InboxSnapshot(is_open=True)
+GONE = InboxSnapshot(fault="/srv/photos: not the folder we know: is the share mounted?", fault_code="NO_TOKEN")
+CONFIG = Config(
+    api=ApiSection(key="sk_live_0123456789"),  # type: ignore[arg-type]  # pydantic makes a secret of it
+    inboxes={
+        name: Inbox(name=name, path=f"/srv/{name}/in", outbox=f"/srv/{name}/out", quarantine=f"/srv/{name}/quarantine")
+        for name in ("photos", "scans")
+    },
+)
+
+
+@dataclass
+class Life:
+    """A daemon of which we say what is so, and for how long; it turns every ten seconds (every minute, for hours)."""
+
+    watch: Watch = field(default_factory=lambda: Watch(Memory()))
+    now: datetime = START
+    facts: dict[str, object] = field(default_factory=lambda: {"inboxes": {"photos": OPEN}})
+    messages: list[Message] = field(default_factory=list)
+
+    def lasts(self, seconds: float, **facts: object) -> "Life":
+        self.facts |= facts
+        end = self.now + timedelta(seconds=seconds)
+        while self.now < end:
+            self.now += timedelta(seconds=10 if seconds < 2 * HOUR else 60)
+            told = self.watch.decide(self.snapshot(), CONFIG, self.now)
+            self.messages += [told] if told else []
+        return self
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(**{"at": self.now, "pid": 1, "version": "1", "started": START} | self.facts)
+
+    def after_a_restart(self) -> "Life":
+        remembered = Memory.model_validate_json(self.watch.memory.model_dump_json())
+        facts = {"inboxes": {"photos": InboxSnapshot()}, "started": self.now}
+        return Life(Watch(remembered), self.now, facts).lasts(10, inboxes={"photos": OPEN})
+
+    @property
+    def texts(self) -> list[str]:
+        return [message.text for message in self.messages]
+
+
+def said_done(**requests: int) -> Counts:
+    return Counts(requests={name: {"done": number} for name, number in requests.items()})
+
+
+@pytest.fixture
+def life() -> Life:
+    return Life().lasts(10 * MINUTE)
+
+
+def test_a_life_in_which_all_is_well_says_nothing(life: Life) -> None:
+    life.lasts(48 * HOUR)
+    assert life.messages == []
+    assert life.watch.memory == Memory()
+
+
+# The service
+
+
+def test_a_refusal_is_told_once_and_so_is_its_end(life: Life) -> None:
+    life.lasts(3 * HOUR, blocked="credits are used up", blocked_code="USAGE_NOT_ENOUGH")
+    (told,) = life.messages
+    assert "credits are used up" in told.text
+    assert not told.is_good
+    life.lasts(HOUR, blocked="")
+    assert len(life.messages) == 2
+    assert "Unblocked" in life.texts[1]
+    assert life.messages[1].is_good
+
+
+def test_a_refusal_of_a_few_seconds_is_no_news(life: Life) -> None:
+    for _ in range(100):
+        life.lasts(40, blocked="the service refuses the API key").lasts(40, blocked="")
+    assert life.messages == []
+
+
+def test_a_restart_loop_does_not_tell_it_again_and_again(life: Life) -> None:
+    life.lasts(5 * MINUTE, blocked="credits are used up")
+    for _ in range(50):
+        life = life.after_a_restart().lasts(5 * MINUTE, blocked="credits are used up")
+        assert life.messages == []
+
+
+def test_after_a_restart_it_is_unblocked_only_when_the_service_has_taken_something(life: Life) -> None:
+    life.lasts(5 * MINUTE, blocked="credits are used up")
+    life = life.after_a_restart().lasts(5 * HOUR)
+    assert life.messages == []
+    life.lasts(5 * MINUTE, counts=said_done(create=1))
+    assert len(life.messages) == 1
+    assert "Unblocked" in life.texts[0]
+
+
+def test_a_reload_is_no_proof_that_it_is_unblocked(life: Life) -> None:
+    life.lasts(5 * MINUTE, blocked="credits are used up", counts=said_done(create=9))
+    life.lasts(5 * HOUR, blocked="", started=START + timedelta(hours=1))
+    assert len(life.messages) == 1
+
+
+# Folders
+
+
+def test_a_share_that_goes_and_comes_is_told_both_times(life: Life) -> None:
+    life.lasts(30 * MINUTE, inboxes={"photos": GONE}).lasts(30 * MINUTE, inboxes={"photos": OPEN})
+    gone, back = life.texts
+    assert "is the share mounted?" in gone
+    assert "photos is back" in back
+
+
+def test_a_share_that_flaps_each_minute_sends_nothing(life: Life) -> None:
+    for _ in range(12 * 60):
+        life.lasts(MINUTE, inboxes={"photos": GONE}).lasts(MINUTE, inboxes={"photos": OPEN})
+    assert life.messages == []
+
+
+def test_a_share_that_flaps_slowly_sends_a_bounded_number(life: Life) -> None:
+    for _ in range(12 * 6):  # twelve hours
+        life.lasts(5 * MINUTE, inboxes={"photos": GONE}).lasts(5 * MINUTE, inboxes={"photos": OPEN})
+    assert 2 <= len(life.messages) <= 2 * 12
+
+
+def test_a_share_that_stays_away_after_flapping_is_told_in_the_end(life: Life) -> None:
+    life.lasts(5 * MINUTE, inboxes={"photos": GONE}).lasts(5 * MINUTE, inboxes={"photos": OPEN})
+    life.lasts(2 * HOUR, inboxes={"photos": GONE})
+    assert len(life.messages) == 3
+    assert "is the share mounted?" in life.texts[2]
+
+
+def test_inboxes_that_go_together_are_one_message(life: Life) -> None:
+    life.lasts(10, inboxes={"photos": GONE, "scans": OPEN}).lasts(10 * MINUTE, inboxes={"photos": GONE, "scans": GONE})
+    (told,) = life.texts
+    assert "photos (" in told
+    assert "scans (" in told
+
+
+def test_a_folder_that_was_not_looked_at_yet_is_neither_gone_nor_back(life: Life) -> None:
+    life.lasts(10 * MINUTE, inboxes={"photos": GONE})
+    life.lasts(HOUR, inboxes={"photos": InboxSnapshot()})
+    assert len(life.messages) == 1
+
+
+# Disks
+
+
+def disk(free: float, total: float = 1000 * GIB, device: int = 1) -> Disk:
+    return Disk(device=device, free_bytes=int(free), total_bytes=int(total))
+
+
+def test_a_disk_that_fills_is_told_once_though_it_sways_around_the_threshold(life: Life) -> None:
+    for _ in range(100):
+        life.lasts(5 * MINUTE, disks={"/srv": disk(9 * GIB)}).lasts(5 * MINUTE, disks={"/srv": disk(11 * GIB)})
+    (told,) = life.texts
+    assert "/srv is nearly full: 9.7 GB are free" in told
+    life.lasts(5 * MINUTE, disks={"/srv": disk(16 * GIB)})
+    assert "room again" in life.texts[-1]
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "is_told"),
+    [
+        (30 * GIB, 20_000 * GIB, False),  # of twenty terabytes hardly anything, and room for three full orders
+        (9 * GIB, 20_000 * GIB, True),
+        (1 * GIB, 8 * GIB, False),  # a card of a small computer
+        (0.3 * GIB, 8 * GIB, True),
+        (2**63 - 1, 2**63 - 1, False),  # a file system that keeps no count
+    ],
+)
+def test_how_little_is_little(life: Life, free: float, total: float, *, is_told: bool) -> None:
+    life.lasts(10 * MINUTE, disks={"/srv": disk(free, total)})
+    assert bool(life.messages) == is_told
+
+
+def test_folders_on_one_disk_are_one_alarm(life: Life) -> None:
+    full = disk(GIB)
+    life.lasts(10 * MINUTE, disks={"/srv/a": full, "/srv/b": full, "/var/lib/watchfolder": disk(GIB, device=2)})
+    life.lasts(HOUR, disks={"/srv/b": full})  # the inbox of the first one is closed
+    (told,) = life.texts
+    assert told.count("nearly full") == 2
+
+
+# The flow
+
+
+WAITING = {"photos": InboxSnapshot(is_open=True, waiting=5)}
+
+
+def test_files_that_wait_for_a_day_are_told(life: Life) -> None:
+    life.lasts(24 * HOUR, inboxes=WAITING)
+    assert life.messages == []
+    life.lasts(HOUR)
+    (told,) = life.texts
+    assert "Nothing was delivered for 24 hours, though there is work: 5 files in the inboxes" in told
+    life.lasts(48 * HOUR)
+    assert len(life.messages) == 1
+
+
+def test_each_delivery_begins_the_day_anew(life: Life) -> None:
+    for number in range(10):
+        life.lasts(20 * HOUR, inboxes=WAITING, delivered=number + 1)
+    assert life.messages == []
+
+
+def test_a_delivery_ends_it(life: Life) -> None:
+    life.lasts(25 * HOUR, inboxes=WAITING).lasts(HOUR, delivered=1)
+    assert "delivered again" in life.texts[1]
+
+
+def test_a_service_that_is_down_is_told_when_it_has_been_for_a_day(life: Life) -> None:
+    life.lasts(25 * HOUR, inboxes=WAITING, is_down=True)
+    assert "The service does not answer" in life.texts[0]
+
+
+def test_files_that_the_brake_holds_are_told_as_held(life: Life) -> None:
+    held = InboxSnapshot(is_open=True, waiting=812, held="812 new files in 2 minutes; run watchfolder release photos")
+    life.lasts(25 * HOUR, inboxes={"photos": held})
+    assert "The brake holds 812 files" in life.texts[0]
+    assert "watchfolder release photos" in life.texts[0]
+
+
+def test_a_restart_each_night_does_not_hide_it(life: Life) -> None:
+    life.lasts(20 * HOUR, inboxes=WAITING)
+    life = life.after_a_restart().lasts(3 * HOUR, inboxes=WAITING)
+    assert life.messages == []
+    life.lasts(2 * HOUR)
+    assert "Nothing was delivered for 24 hours" in life.texts[0]
+
+
+def test_files_under_way_count_as_waiting(life: Life) -> None:
+    life.lasts(25 * HOUR, in_progress=3)
+    assert "3 files under way" in life.texts[0]
+
+
+# Quarantine
+
+
+def bad(*names: str) -> tuple[Quarantined, ...]:
+    return tuple(Quarantined(inbox="photos", name=name, reason="It is cut short.") for name in names)
+
+
+def test_a_burst_of_bad_pictures_is_one_message(life: Life) -> None:
+    for number in range(1, 101):
+        life.lasts(10 if number % 10 == 0 else 0, quarantined=number, last_quarantined=bad(f"{number}.jpg"))
+    life.lasts(HOUR)
+    (told,) = life.texts
+    assert "100 files could not be protected" in told
+    assert "photos: 10.jpg: It is cut short" in told
+    assert "and 95 more" in told
+    assert "/srv/photos/quarantine" in told
+
+
+def test_a_trickle_of_bad_pictures_is_a_message_an_hour_with_all_of_them(life: Life) -> None:
+    for number in range(1, 24 * 20):
+        life.lasts(180, quarantined=number, last_quarantined=bad("a.jpg"))
+    assert 12 <= len(life.messages) <= 25
+    life.lasts(2 * HOUR)
+    counts = [int(text.split()[0]) for text in life.texts]
+    assert sum(counts) == 24 * 20 - 1
+
+
+def test_a_burst_that_a_restart_interrupts_is_told_after_it(life: Life) -> None:
+    life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
+    life = life.after_a_restart().lasts(5 * MINUTE)
+    assert "3 files could not be protected" in life.texts[0]
+
+
+def test_a_reload_counts_nothing_twice(life: Life) -> None:
+    life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
+    life.lasts(10, quarantined=0, last_quarantined=(), started=START + timedelta(hours=1))
+    life.lasts(10, quarantined=1, last_quarantined=bad("d.jpg")).lasts(5 * MINUTE)
+    assert "4 files could not be protected" in life.texts[0]
+
+
+# All together
+
+
+def flapping(number: int) -> Iterator[dict[str, InboxSnapshot]]:
+    for turn in range(1000):
+        yield {f"inbox{each}": GONE if (turn // 13 + each) % 7 < 3 else OPEN for each in range(number)}
+
+
+def test_whatever_happens_there_are_six_messages_an_hour_at_most(life: Life) -> None:
+    moments = []
+    for inboxes in flapping(40):
+        before = len(life.messages)
+        life.lasts(20, inboxes=inboxes)
+        moments += [life.now] * (len(life.messages) - before)
+    assert len(moments) > 6
+    for moment in moments:
+        assert sum(moment <= other < moment + timedelta(hours=1) for other in moments) <= 6
+
+
+def test_what_could_not_be_said_is_said_later(life: Life) -> None:
+    for inboxes in flapping(40):
+        life.lasts(20, inboxes=inboxes)
+    life.lasts(3 * HOUR, inboxes={"inbox1": GONE} | {f"inbox{each}": OPEN for each in range(40) if each != 1})
+    assert {topic for topic, told in life.watch.memory.told.items() if told.is_on} == {"inbox:inbox1"}
+
+
+def test_a_clock_that_was_wrong_silences_nobody(life: Life) -> None:
+    life.lasts(10 * MINUTE, inboxes={"photos": GONE}).lasts(10 * MINUTE, inboxes={"photos": OPEN})
+    life = life.after_a_restart()
+    earlier = Life(life.watch, START - timedelta(days=20_000), life.facts)
+    earlier.watch = Watch(life.watch.memory)
+    earlier.lasts(2 * HOUR, inboxes={"photos": GONE})
+    assert len(earlier.messages) == 1
+
+
+def test_nobody_is_told_of_years_when_the_clock_was_put_right(life: Life) -> None:
+    life.lasts(HOUR, in_progress=1)
+    later = Life(Watch(life.watch.memory), START + timedelta(days=20_000), life.facts)
+    later.lasts(10 * MINUTE)
+    assert later.texts[0].startswith("Nothing was delivered for 24 hours")
+
+
+def test_what_went_to_quarantine_under_a_clock_that_was_wrong_is_told(life: Life) -> None:
+    life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
+    earlier = Life(Watch(life.watch.memory), START - timedelta(days=20_000), life.facts | {"quarantined": 0})
+    earlier.lasts(10 * MINUTE)
+    assert "3 files could not be protected" in earlier.texts[0]
+
+
+def test_what_is_said_holds_no_secret_and_no_character_that_plays_tricks(life: Life) -> None:
+    url = "https://storage.example/a.jpg?X-Amz-Signature=c4n4ry"
+    life.lasts(10, blocked=f"the service says {url}").lasts(10 * MINUTE)
+    assert "c4n4ry" not in life.texts[0]
+    assert "https://storage.example/a.jpg" in life.texts[0]

@@ -1,0 +1,1 @@
+"""The commands of the command line: each file is named after its command."""

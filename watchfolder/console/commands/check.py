@@ -1,0 +1,378 @@
+"""Is everything as a run needs it? Each answer is found by doing it, under names that a running daemon leaves alone."""
+
+import contextlib
+import os
+import pwd
+import shlex
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from watchfolder import disk, watcher
+from watchfolder.api import Pace, Service
+from watchfolder.config import Config, Inbox, WebhookSection
+from watchfolder.console import exit_codes
+from watchfolder.console.settings import notify_faults, test_key_fault
+from watchfolder.disk import Place
+from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
+from watchfolder.folders import TOKEN, Folders
+from watchfolder.report.phrases import NOT_REGISTERED
+
+_OWNER: Final = "check"  # signs our probes
+_EVENT_SECONDS = 3.0
+_SILENT_SECONDS = 10.0  # of a folder that has answered: a busy disk may take its time to make a probe durable
+_PACE = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=2)
+_RELEASED = 2026  # no clock that is right shows an earlier year
+_REMEDIES = {
+    "ENOENT": "create it, or mount its share",
+    "EROFS": "mount it for writing; under systemd, add it to ReadWritePaths= in a drop-in",
+    "ENOSPC": "make room there",
+    "EDQUOT": "make room there",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`text` says what is, or what to do; `code` is the exit code that it asks for."""
+
+    text: str
+    code: int = exit_codes.DONE
+
+    @property
+    def is_ok(self) -> bool:
+        return self.code == exit_codes.DONE
+
+
+def findings(config: Config, user: str | None) -> Iterator[Finding]:
+    """Check everything but the configuration itself, which was read before. `user` is whom we act as, if not root."""
+    yield _configuration(config)
+    yield _key(config)
+    yield from _alarm(config)
+    if config.http.listen:
+        yield Finding(f"status page: http://{config.http.listen}/")
+    if config.webhook.public_url:
+        yield _webhook(config.webhook)
+    state = _state_dir(config.state_dir, user)
+    yield state
+    if state.is_ok:
+        yield from _inboxes(config, Folders(config.state_dir, _OWNER))
+    yield _clock(datetime.now().astimezone())
+    yield _service(config)
+
+
+def accept(config: Config, name: str) -> Iterator[str]:
+    """Take a configured folder, or all of an inbox, as they now are, on a person's word; give each path.
+
+    Raises UnknownName, FolderFault.
+    """
+    known = {inbox: [place for _, place in _places(each)] for inbox, each in config.inboxes.items()}
+    places = list(dict.fromkeys(place for each in known.values() for place in each))
+    path = os.path.abspath(name)
+    if name not in known and path not in places:
+        names = ", ".join([*known, *places])
+        raise UnknownName([f"{name} is no inbox, and {path} none of the configured folders: {names}"])
+    folders = Folders(config.state_dir, _OWNER)
+    for place in known.get(name, [path]):
+        folders.accept(place)
+        yield place
+
+
+def _configuration(config: Config) -> Finding:
+    names = ", ".join(name for name, _ in sorted(config.from_environment.items()))
+    if not config.source:
+        return Finding(f"configuration: from the environment alone: {names}")
+    return Finding(f"configuration: {config.source}" + (f", and from the environment: {names}" if names else ""))
+
+
+def _key(config: Config) -> Finding:
+    fault = test_key_fault(config)
+    if fault:
+        return Finding(fault, exit_codes.CONFIG)
+    if config.api.delivers_samples:
+        return Finding("key: a test key: what is delivered are sample pictures, marked (TEST)")
+    return Finding(f"key: a {config.api.kind} key, and no file of it that others can read")
+
+
+def _webhook(webhook: WebhookSection) -> Finding:
+    if not webhook.secret.get_secret_value():
+        return Finding(f"webhook: {NOT_REGISTERED}")
+    return Finding(f"webhook: pushes are taken from {webhook.public_url}: watchfolder webhook test says if they arrive")
+
+
+def _alarm(config: Config) -> Iterator[Finding]:
+    """Nothing is sent here: watchfolder notify test does that."""
+    if config.notify:
+        faults = notify_faults(config)
+        yield from (Finding(fault, exit_codes.CONFIG) for fault in faults)
+        if not faults:
+            yield Finding("notify: the addresses can be used (watchfolder notify test sends a message to each)")
+    if (config.notify or config.heartbeat_url) and _is_public(config.source):
+        remedy = f"give it to the daemon's group (chgrp), then run chmod 640 {config.source}"
+        yield Finding(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
+
+
+def _is_public(source: str) -> bool:
+    return bool(source) and bool(stat.S_IMODE(os.stat(source).st_mode) & stat.S_IRWXO)
+
+
+def _state_dir(path: str, user: str | None) -> Finding:
+    try:
+        _write_and_remove(path)
+    except FolderFault as fault:
+        remedy = f"install -d -m 750 -o {user or 'watchfolder'} {path}" if fault.code == "ENOENT" else ""
+        return Finding(f"state_dir: {_with_remedy(fault, remedy)}", exit_codes.CONFIG)
+    if user is not None:
+        return Finding(f"state_dir: {path}: writable for {user}, as whom this check acts")
+    is_roots = os.geteuid() == 0
+    advice = " for root, as whom this check acts: if the daemon is another user, chown it to that one" * is_roots
+    return Finding(f"state_dir: {path}: writable{advice}")
+
+
+def _inboxes(config: Config, folders: Folders) -> Iterator[Finding]:
+    """Check the inboxes side by side, and what is written there only where the folders answer at all."""
+    mute = _mute(config)
+    asked: dict[str, disk.Question[list[Finding]]] = {}
+    for name, inbox in config.inboxes.items():
+        if not any(path in mute for _, path in _places(inbox)):
+            asked[name] = disk.Question(partial(_all_of, inbox, folders, config.state_dir), inbox.path)
+    for name, inbox in config.inboxes.items():
+        try:
+            if name in asked:
+                yield from asked[name].answer(_SILENT_SECONDS)
+        except FolderFault as fault:
+            yield Finding(f"{name}: {fault.reason}", exit_codes.CONFIG)
+        reasons = dict.fromkeys(mute[path] for _, path in _places(inbox) if path in mute)
+        yield from (Finding(f"{name}: {reason}", exit_codes.CONFIG) for reason in reasons)
+
+
+def _mute(config: Config) -> dict[str, str]:
+    """Return the folders that do not answer, each with words for it."""
+    paths = dict.fromkeys(path for inbox in config.inboxes.values() for _, path in _places(inbox))
+    mute = {}
+    for path, question in [(path, disk.Question(partial(os.path.lexists, f"{path}/{TOKEN}"), path)) for path in paths]:
+        try:
+            question.answer()
+        except FolderFault as fault:
+            mute[path] = fault.reason
+    return mute
+
+
+def _all_of(inbox: Inbox, folders: Folders, state_dir: str) -> list[Finding]:
+    return list(_inbox(inbox, folders, state_dir))
+
+
+def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[Finding]:
+    is_usable = True
+    for role, path in _places(inbox):
+        finding = _folder(inbox, role, path, folders)
+        is_usable = is_usable and finding.is_ok
+        yield finding
+    if is_usable:
+        yield _tried(inbox.name, lambda: _claim(inbox))
+        yield _tried(inbox.name, lambda: _sole_use(inbox, folders, state_dir))
+        yield _tried(inbox.name, lambda: _writers(inbox))
+        yield _tried(inbox.name, lambda: _events(inbox))
+        yield _tried(inbox.name, lambda: _folders_of_people(inbox))
+
+
+def _places(inbox: Inbox) -> Iterator[tuple[str, str]]:
+    yield "path", inbox.path
+    yield "outbox", inbox.outbox
+    yield "quarantine", inbox.quarantine
+    if inbox.originals is not None:
+        yield "originals", inbox.originals
+
+
+def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> Finding:
+    where = f"{inbox.name}: {role}"
+    if role == "originals" and not os.path.lexists(path) and os.path.dirname(path) == os.path.dirname(inbox.path):
+        return _tried(where, lambda: _to_be_made(path))
+    return _tried(where, lambda: _is_usable(path, folders))
+
+
+def _to_be_made(path: str) -> str:
+    """Answer for the one folder that a run makes itself."""
+    _write_and_remove(os.path.dirname(path))
+    return f"{path}: the first run makes it"
+
+
+def _is_usable(path: str, folders: Folders) -> str:
+    with _rights_told(path), _probe(path) as one, _probe(path) as other:
+        folders.require_folder(path)
+        disk.sweep(path, "", _OWNER)  # what an interrupted check left
+        _write(one)
+        _write(other)
+        _refuses_to_replace(one, other)
+    free = disk.free_bytes(path) / 1024**3
+    return f"{path}: the folder we know, writable, nothing is ever replaced there, {free:.1f} GiB free"
+
+
+def _refuses_to_replace(one: Place, other: Place) -> None:
+    for gesture, name in ((disk.publish_new, "link"), (disk.move, "rename")):
+        try:
+            gesture(one, other, owner=_OWNER)
+        except FileExistsError:
+            continue
+        raise FolderFault(f"{one.root}: a {name} replaced a file there: this file system is not safe", code="EEXIST")
+
+
+def _sole_use(inbox: Inbox, folders: Folders, state_dir: str) -> str:
+    folders.require_no_other(inbox, lambda: _instance(state_dir))
+    return "no other watchfolder works here"
+
+
+def _claim(inbox: Inbox) -> str:
+    with _work_folder(inbox):
+        if os.stat(inbox.path).st_dev == os.stat(inbox.work).st_dev and _is_one_rename(inbox):
+            return "a file is taken by one rename into the work folder"
+    reason = f"work: {inbox.work} is on another file system than the inbox: name a folder beside it under work"
+    raise FolderFault(reason, code="EXDEV")
+
+
+@contextlib.contextmanager
+def _work_folder(inbox: Inbox) -> Iterator[None]:
+    """Have a work folder for the length of a try: whoever makes it for good locks all other users out."""
+    above, name = os.path.split(inbox.work)
+    is_ours = not os.path.isdir(inbox.work)
+    if is_ours:
+        disk.make_folder(above, name, 0o700)
+    try:
+        yield
+    finally:
+        if is_ours:
+            disk.remove_empty_folders(above, name)
+
+
+def _is_one_rename(inbox: Inbox) -> bool:
+    """Try: two mounts of one file system have its device number and still know no rename between them."""
+    with _probe(inbox.path) as source, _probe(inbox.work) as target:
+        _write(source)
+        before = disk.stat_of(source)
+        disk.move(source, target, owner=_OWNER)
+        after = disk.stat_of(target)
+        return before is not None and after is not None and os.path.samestat(before, after)
+
+
+def _writers(inbox: Inbox) -> str:
+    with _probe(inbox.path) as place:
+        writing = disk.create_new(place)
+        try:
+            reading = disk.open_regular(place)
+            try:
+                can_see = disk.has_writer(reading)
+            finally:
+                os.close(reading)
+        finally:
+            os.close(writing)
+    if can_see:
+        return "a program that still writes a file can be seen"
+    return "programs that still write cannot be seen on this file system: size, time and the picture's end decide"
+
+
+def _folders_of_people(inbox: Inbox) -> str:
+    """Say whether we could take a picture from a folder that somebody of the group makes in the inbox."""
+    match disk.passes_on_rights(inbox.path):
+        case True:
+            return "what is in a folder that people make here can be taken, whatever their umask"
+        case False:
+            path = shlex.quote(inbox.path)
+            command = f"chmod g+s {path} && setfacl -d -m u::rwx,g::rwx,o::rx {path}"
+            return f"what is in a folder that others make here with umask 022 cannot be taken; to let it: {command}"
+        case None:
+            return "whether folders that people make here are ours to take from is for the share's server to say"
+
+
+def _events(inbox: Inbox) -> str:
+    kind, reason = watcher.choose(inbox.path, inbox.watch)
+    if kind == "polling":
+        return f"changes are looked for every {inbox.scan_seconds:g} s ({reason})"
+    with _probe(inbox.path) as place:
+        if watcher.events_arrive(inbox.path, lambda: _write(place), _EVENT_SECONDS):
+            return f"changes are told at once ({reason})"
+    raise FolderFault(f"{inbox.path}: changes are not told: set watch: polling for this inbox")
+
+
+def _clock(now: datetime) -> Finding:
+    if now.year < _RELEASED:
+        return Finding(f"clock: it shows {now:%Y-%m-%d %H:%M}: set it (timedatectl set-ntp true)", exit_codes.CONFIG)
+    return Finding(f"clock: {now:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def _service(config: Config) -> Finding:
+    service = Service(config.api, transfers=1, stop=threading.Event(), pace=_PACE)
+    try:
+        service.ping()
+    except Blocked as error:
+        return Finding(f"service: {config.api.base_url}: {error.reason} ({error.code})", exit_codes.UNFINISHED)
+    except WatchfolderError as error:
+        reason = f"{error.reason} ({error.code}): is the network up, are base_url and proxy right?"
+        return Finding(f"service: {config.api.base_url}: {reason}", exit_codes.UNFINISHED)
+    finally:
+        service.close()
+    return Finding(f"service: {config.api.base_url}: answers and takes the key (it does not tell your plan's limits)")
+
+
+def _tried(where: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(f"{where}: {attempt()}")
+    except FolderFault as fault:
+        return Finding(f"{where}: {_with_remedy(fault)}", exit_codes.CONFIG)
+    except FileNotFoundError:
+        return Finding(f"{where}: another program removes our temporary files: try again", exit_codes.UNFINISHED)
+
+
+def _with_remedy(fault: FolderFault, remedy: str = "") -> str:
+    remedy = remedy or _REMEDIES.get(fault.code, "")
+    return f"{fault.reason}: {remedy}" if remedy else fault.reason
+
+
+def _write_and_remove(folder: str) -> None:
+    with _rights_told(folder), _probe(folder) as place:
+        _write(place)
+
+
+def _write(place: Place) -> None:
+    with disk.new_file(place) as write:
+        write(b"watchfolder check\n")
+
+
+@contextlib.contextmanager
+def _rights_told(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except FolderFault as fault:
+        if fault.code not in {"EACCES", "EPERM"}:
+            raise
+        rights = disk.describe_rights(Place(*os.path.split(folder)))
+        reason = f"{fault.reason} for {_user()} ({rights}): change that with chown, chgrp or chmod"
+        raise FolderFault(reason, code=fault.code) from fault
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
+
+
+@contextlib.contextmanager
+def _probe(folder: str) -> Iterator[Place]:
+    """Give a hidden name in `folder`; whatever lies there at the end is removed."""
+    place = Place(folder, disk.hidden_part(folder, _OWNER).base)
+    try:
+        yield place
+    finally:
+        with contextlib.suppress(FolderFault):  # what failed before is the news
+            disk.remove(place, durable=False)
+
+
+def _instance(state_dir: str) -> str:
+    """Return the name of our work folders, "" before the first run: only a run, under its lock, may choose it."""
+    try:
+        return disk.read_bytes(Place(state_dir, "instance"), 100).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        return ""

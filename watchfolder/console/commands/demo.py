@@ -1,0 +1,194 @@
+"""The command `demo`: the whole way on this machine, in a temporary folder, with a sandbox and sample pictures."""
+# ruff: noqa: PLC0415 - each command imports what it alone needs
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import typer
+
+from watchfolder.console import exit_codes, logs, settings
+from watchfolder.console.shell import in_words
+
+if TYPE_CHECKING:
+    from watchfolder.config import Config
+    from watchfolder.daemon import Outcome
+    from watchfolder.snapshot import Snapshot
+
+_FOLDERS: Final = ("inbox", "protected", "quarantine", "originals")
+_PAGE_PORT: Final = 8686  # the one of the documents; another one where it is taken
+
+
+class Show(NamedTuple):
+    """One service, shown by an inbox of its name."""
+
+    service: str
+    effect: str  # what becomes of its pictures, in a few words
+    settings: Mapping[str, object]  # of the inbox, besides its folders
+    write_samples: Callable[[Path], list[Path]]
+
+
+def demo() -> None:
+    """Show the whole way here: sandbox, sample pictures, status page.
+
+    On a terminal it goes on until Ctrl-C and then removes its folder. Elsewhere it ends by itself and leaves the
+    folder, for a look.
+    """
+    typer.echo("The whole way on this machine: a stand-in for the service, sample pictures, watchfolder. Some seconds…")
+    logs.configure("text", logging.WARNING, {}, sys.stderr)
+    has_person = sys.stdin.isatty() and sys.stdout.isatty()
+    try:
+        with in_words(), _removed_if_cut_short() as root:
+            outcome = _play(root, has_person=has_person)
+    except KeyboardInterrupt:
+        typer.echo("The demo has ended, its folder is removed.")
+        raise typer.Exit(exit_codes.DONE if has_person else exit_codes.UNFINISHED) from None
+    raise typer.Exit(exit_codes.QUARANTINED if outcome.quarantined else exit_codes.DONE)
+
+
+@contextmanager
+def _removed_if_cut_short() -> Iterator[Path]:
+    """Give a folder that stays when the block comes to its end, and goes when it does not."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    root = Path(tempfile.mkdtemp(prefix="watchfolder-demo-"))
+    try:
+        yield root
+    except BaseException:
+        shutil.rmtree(root)
+        raise
+
+
+def _play(root: Path, *, has_person: bool) -> "Outcome":
+    """Run the daemon on sample pictures until they are through. Raises KeyboardInterrupt when told to stop."""
+    from watchfolder import daemon
+    from watchfolder.pushes import Pushes
+    from watchfolder.sandbox import Sandbox
+    from watchfolder.web import Page
+
+    shows = _shows()
+    with Sandbox() as sandbox:
+        found = _configured(root, shows, sandbox.url, sandbox.key)
+        programme = _Programme(root, shows, has_person=has_person)
+        pushes = Pushes()
+        with Page(found.http, pushes) as page:
+            onlookers = (page, programme)
+            outcome = daemon.run(
+                found, _ended_by_hangup(found), once=not has_person, onlookers=onlookers, pushes=pushes
+            )
+        programme.tell()
+    if outcome.ending is daemon.Ending.STOPPED:
+        raise KeyboardInterrupt
+    return outcome
+
+
+def _shows() -> tuple[Show, ...]:
+    from watchfolder.sandbox.pictures import write_samples
+
+    return (Show("anti-ai", "protected against AI training", {}, write_samples),)
+
+
+def _configured(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Config":
+    key_file = root / "api-key"
+    key_file.touch(mode=0o600)
+    key_file.write_text(key)
+    for show in shows:
+        for folder in _FOLDERS:
+            (root / show.service / folder).mkdir(parents=True)
+    (root / "state").mkdir()
+    config = root / "config.yaml"
+    config.write_text("\n".join(_configuration(root, shows, url, key_file)) + "\n", encoding="utf-8")
+    return settings.read(str(config), {})
+
+
+def _configuration(root: Path, shows: tuple[Show, ...], url: str, key_file: Path) -> Iterator[str]:
+    def line(indent: int, key: str, value: object = None) -> str:
+        return f"{' ' * indent}{key}:" + ("" if value is None else f" {json.dumps(value)}")  # YAML takes JSON as well
+
+    yield from (line(0, "api"), line(2, "base_url", url), line(2, "key_file", str(key_file)))
+    yield line(2, "requests_per_minute", 0)
+    yield from (line(0, "state_dir", str(root / "state")), line(0, "http"))
+    yield line(2, "listen", f"127.0.0.1:{_free_port()}")
+    yield line(0, "inboxes")
+    for show in shows:
+        inbox, outbox, quarantine, originals = (str(root / show.service / folder) for folder in _FOLDERS)
+        yield line(2, show.service)
+        yield from (line(4, "path", inbox), line(4, "outbox", outbox), line(4, "quarantine", quarantine))
+        yield from (line(4, "originals", originals), line(4, "settle_seconds", 1))
+        yield from (line(4, key, value) for key, value in show.settings.items())
+
+
+def _free_port() -> int:
+    for port in (_PAGE_PORT, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as listener:
+                return int(listener.getsockname()[1])
+        except OSError:
+            continue
+    return _PAGE_PORT
+
+
+def _ended_by_hangup(found: "Config") -> "Callable[[], Config]":
+    """Return what the daemon calls when the terminal is closed: for others a reload, here the end."""
+
+    def reread() -> "Config":
+        signal.raise_signal(signal.SIGTERM)
+        return found
+
+    return reread
+
+
+class _Programme:
+    """Tells of every delivery as it comes, and, when all samples are through, what to look at."""
+
+    def __init__(self, root: Path, shows: tuple[Show, ...], *, has_person: bool) -> None:
+        self._root = root
+        self._shows = shows
+        self._has_person = has_person
+        self._samples = 0
+        self._told: set[str] = set()
+        self._is_over = False
+
+    def follow(self, config: "Config") -> None:
+        if self._samples:
+            return
+        self._samples = sum(len(show.write_samples(self._root / show.service / "inbox")) for show in self._shows)
+        typer.echo(f"The status page, as long as this runs: http://{config.http.listen}/")
+
+    def see(self, _snapshot: "Snapshot") -> None:
+        self.tell()
+
+    def tell(self) -> None:
+        for show in self._shows:
+            self._tell_deliveries(show)
+        if not self._is_over and len(self._told) >= self._samples:
+            self._is_over = True
+            self._tell_the_end()
+
+    def _tell_deliveries(self, show: Show) -> None:
+        names = sorted(name for name in os.listdir(self._root / show.service / "protected") if name[0] != ".")
+        paths = [str(self._root / show.service / "protected" / name) for name in names]
+        fresh = [path for path in paths if path not in self._told]
+        if fresh and self._told.isdisjoint(paths):
+            typer.echo(f"{show.service}: {show.effect}")
+        for path in fresh:
+            typer.echo(f"  {path}")
+        self._told.update(fresh)
+
+    def _tell_the_end(self) -> None:
+        typer.echo("The mark on them is the sandbox's; the real service leaves none.")
+        typer.echo(f"The originals lie beside them, the configuration is {self._root}/config.yaml.")
+        if self._has_person:
+            typer.echo(f"Drop a picture of your own: {self._root}/{self._shows[0].service}/inbox")
+            typer.echo("Ctrl-C ends the demo and removes its folder.")
+        else:
+            typer.echo(f"To remove all this: rm -r {self._root}")

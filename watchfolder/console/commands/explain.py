@@ -1,0 +1,243 @@
+"""Why has this file (not) been taken? Answered by the code that decides, and by what the journal and history know."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import chain
+
+from watchfolder import disk, history, intake, quarantine
+from watchfolder.config import Config, Inbox
+from watchfolder.disk import Place
+from watchfolder.errors import UnknownName
+from watchfolder.events import printable
+from watchfolder.intake import Answer, Decision
+from watchfolder.journal import read_orders
+from watchfolder.order import Order, State
+from watchfolder.publish import notes
+from watchfolder.report.phrases import start_it
+from watchfolder.report.status import running
+
+_VERDICTS = {
+    Answer.TAKE: "It will be taken at the next look",
+    Answer.REFUSE: "It will be moved to quarantine",
+    Answer.WAIT: "It waits",
+    Answer.STAY: "It stays where it is",
+    Answer.GONE: "It is not there",
+}
+_STATES = {
+    State.CLAIMING: "is being taken from the inbox",
+    State.MATCHED: "is the same picture as one that was delivered, whose result is about to be copied",
+    State.CLAIMED: "has been taken, the order is about to be made",
+    State.CREATED: "is being uploaded",
+    State.UPLOADED: "has been uploaded, the order is about to be confirmed",
+    State.CONFIRMED: "is at the service, which works on it",
+    State.COMPLETED: "is protected and about to be delivered",
+    State.DELIVERED: "has been delivered",
+    State.RELEASED: "is on its way back to the inbox",
+    State.SUPERSEDING: "is being moved to a new order",
+    State.QUARANTINING: "is being moved to quarantine",
+    State.QUARANTINED: "is in quarantine",
+}
+
+_ROLES = ("work", "quarantine", "outbox", "originals", "path")  # work first: it lies in the inbox
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """A configured folder of an inbox, and a name below it."""
+
+    inbox: Inbox
+    role: str
+    place: Place
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+
+def explain(path: str, config: Config) -> Iterator[str]:
+    """Give lines for a person. Raises UnknownName for a path in none of our folders, FolderFault."""
+    spot = _locate(path, config)
+    match spot.role:
+        case "work":
+            lines = _of_work(spot, config)
+        case "quarantine":
+            lines = _of_quarantine(spot, config)
+        case "outbox" | "originals":
+            lines = _of_ended(spot, config)
+        case _:
+            lines = _of_inbox(spot, config)
+    yield from disk.answer_of(partial(list, lines), spot.place.root)
+
+
+def _locate(path: str, config: Config) -> _Spot:
+    whole = os.path.abspath(path)
+    folder, base = os.path.split(whole)
+    roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
+    real = disk.real_paths({folder, *roots})
+    resolved = os.path.join(real[folder], base)
+    for role in _ROLES:
+        for inbox in config.inboxes.values():
+            root = getattr(inbox, role)
+            for each in (whole, resolved) if root else ():
+                for top in (root, real[root]):
+                    if each.startswith(top.rstrip("/") + "/"):
+                        return _Spot(inbox, role, Place(root, os.path.relpath(each, top)))
+    known = ", ".join(f"{inbox.name} ({printable(inbox.path)})" for inbox in config.inboxes.values())
+    raise UnknownName([f"{printable(whole)} lies in no folder of ours. The inboxes are: {known}"])
+
+
+def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
+    decision = intake.explain(spot.inbox, spot.name, time.monotonic(), time.time())
+    if isinstance(decision, str):
+        yield f"It is left alone: {printable(decision)}."
+    elif decision.answer is Answer.GONE:
+        yield from _of_gone(spot, config)
+    else:
+        yield _verdict(decision)
+        if decision.why is not None:
+            yield f"What to do: {decision.why.advice}"
+        if decision.answer is Answer.TAKE:
+            yield from _twins(spot, config)
+        if decision.answer is not Answer.STAY:
+            yield from _hindrances(spot.inbox, config)
+
+
+def _twins(spot: _Spot, config: Config) -> Iterator[str]:
+    """Tell which order has the same bytes under way, or may have: then the file waits for that one's result."""
+    inbox, found = spot.inbox, disk.stat_of(spot.place)
+    if inbox.duplicates == "again" or found is None:
+        return
+    same = (inbox.strength, found.st_size)
+    for order in filter(lambda order: order.is_live, _orders(config)):
+        hashes = {file.sha256 for file in order.files if (order.strength, file.size) == same}
+        if hashes and (None in hashes or disk.sha256_of(spot.place) in hashes):
+            word = "may be" if None in hashes else "is"
+            yield f"It {word} the same picture as one under way, and then waits for its result (order {order.name})."
+            return
+
+
+def _verdict(decision: Decision) -> str:
+    again = ""
+    if decision.due is not None:
+        again = f"; it is looked at again in {max(0.0, decision.due - time.monotonic()):.0f} s"
+    return f"{_VERDICTS[decision.answer]}: {printable(decision.reason).rstrip('.')}{again}."
+
+
+def _hindrances(inbox: Inbox, config: Config) -> Iterator[str]:
+    """Tell what keeps the whole inbox from being worked on."""
+    is_running, snapshot = running(config.state_dir)
+    if not is_running:
+        yield f"But {start_it(config.state_dir)}."
+    if snapshot is None:
+        return
+    seen = snapshot.inboxes.get(inbox.name)
+    if seen is not None and seen.fault:
+        yield f"But the inbox {inbox.name} waits: {printable(seen.fault)}."
+    if seen is not None and seen.held:
+        yield f"But it is held: {printable(seen.held)}."
+    if snapshot.blocked:
+        yield f"But the service refuses: {printable(snapshot.blocked)}."
+
+
+def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
+    """Tell what became of a file that was in the inbox."""
+    orders = [order for order in _orders(config) if order.inbox == spot.inbox.name]
+    mine = [order for order in orders if spot.name in {file.name for file in order.files if not file.is_delivered}]
+    ended = _ended(config, lambda file: file.name == spot.name, spot.inbox)
+    if not mine and ended is None:
+        yield "It is not there, and no file of this name has been taken from this inbox."
+    for order in mine:
+        yield from _of_order(order)
+    if ended is not None and ended.key not in {order.key for order in mine}:
+        yield from _of_end(ended, spot.inbox)
+
+
+def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
+    _, key, name, *_ = [*spot.name.split("/", 2), "", ""]
+    order = next((order for order in _orders(config) if key in {order.key, order.source}), None)
+    if order is not None:
+        yield from _of_order(order, has_been_delivered=name in {file.name for file in order.files if file.is_delivered})
+        return
+    ended = next((ended for ended in history.newest_first(config.state_dir) if ended.key == key), None)
+    if ended is not None:
+        yield from _of_end(ended, spot.inbox)
+    else:
+        yield "This is the work folder, and the journal knows no such order: the next start takes care of what is here."
+
+
+def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str]:
+    since = order.times.get(order.state)
+    if has_been_delivered:
+        yield f"It {_STATES[State.DELIVERED]}, and its original is on the way to its place."
+    else:
+        yield f"It {_STATES[order.state]}" + (f", since {_when(since.at)}." if since else ".")
+    if order.trouble and not has_been_delivered:
+        until = f"; next try {_when(order.not_before.at)}" if order.not_before else ""
+        yield f"The last try failed: {printable(order.trouble).rstrip('.')}{until}."
+    yield f"Order: {order.name}" + (f", at the service {order.order_id}" if order.order_id else "")
+
+
+def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
+    base = notes.picture_of(spot.place) if spot.place.base.endswith(notes.SUFFIX) else None
+    place = spot.place.beside(base) if base else spot.place
+    picture = quarantine.picture_at(place, config)
+    if picture is None:
+        yield "There is no such file in quarantine."
+        return
+    if not picture.has_failed:
+        yield "The original of an order with a test key. To protect it, move it back into the inbox with a live key."
+        return
+    note = quarantine.note_of(picture)
+    yield f"In quarantine since {_when(picture.at)}: {printable(note.reason)}"
+    if note.advice:
+        yield f"What to do: {printable(note.advice)}"
+    yield "To move it back into the inbox: watchfolder retry NAME"
+
+
+def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
+    def is_named(file: history.EndedFile) -> bool:
+        return spot.name in ({file.delivered} if spot.role == "outbox" else {file.name})
+
+    ended = _ended(config, is_named, spot.inbox)
+    if ended is None:
+        try:
+            digest = disk.sha256_of(spot.place)
+        except FileNotFoundError:
+            yield f"There is no such file in {spot.role}, and the history knows none of this name."
+            return
+        ended = _ended(config, lambda file: digest in {file.delivered_sha256, file.sha256}, None)
+    if ended is None:
+        yield "The history knows neither this name nor these bytes: watchfolder did not put this file here."
+    else:
+        yield from _of_end(ended, config.inboxes.get(ended.inbox, spot.inbox))
+
+
+def _of_end(ended: history.Ended, inbox: Inbox) -> Iterator[str]:
+    yield f"{ended.outcome.capitalize()} {_when(ended.at)} from the inbox {printable(ended.inbox)}."
+    for file in ended.files:
+        came = f"{printable(file.name)} ({file.size} bytes)"
+        if file.delivered:
+            went = printable(os.path.join(inbox.outbox, file.delivered))
+            yield f"  {came} → {went} ({file.delivered_size} bytes)"
+        else:
+            yield f"  {came}"
+    if ended.reason:
+        yield f"Because: {printable(ended.reason)}"
+    yield f"Order: wf-{ended.key}" + (f", at the service {ended.order_id}" if ended.order_id else "")
+
+
+def _orders(config: Config) -> list[Order]:
+    return list(read_orders(config.state_dir, lambda _place, _reason: None))
+
+
+def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inbox | None) -> history.Ended | None:
+    ends = chain(history.so_far(config.state_dir), history.newest_first(config.state_dir))
+    return next((end for end in ends if (inbox is None or end.inbox == inbox.name) and any(map(fits, end.files))), None)
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,95 @@
+"""The receipts: every delivered file, as lines for a person, as JSON or as a table for a spreadsheet."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+
+from watchfolder import history
+from watchfolder.events import printable
+from watchfolder.history import Delivery
+
+_FORMULA = re.compile(r"\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20]")  # how a spreadsheet knows one, full-width forms as well
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One delivered file; the fields are the columns. Names are escaped as in the log, sizes are bytes."""
+
+    at: str
+    inbox: str
+    name: str
+    delivered: str
+    size: int
+    sha256: str
+    delivered_size: int
+    delivered_sha256: str
+    order: str
+    order_id: str
+    reused_from: str  # the order that was paid for this result, where this one was not
+
+
+def receipts(
+    state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
+) -> Iterator[Receipt]:
+    """Give the deliveries from `since` on, the latest first: an order of many has one receipt for each file."""
+    return map(_receipt, history.deliveries(state_dir, since, on_broken))
+
+
+def _receipt(delivery: Delivery) -> Receipt:
+    ended, file = delivery.order, delivery.file
+    return Receipt(
+        at=delivery.at.isoformat(timespec="seconds"),
+        inbox=printable(ended.inbox),
+        name=printable(file.name),
+        delivered=printable(file.delivered or ""),
+        size=file.size,
+        sha256=printable(file.sha256 or ""),
+        delivered_size=file.delivered_size or 0,
+        delivered_sha256=printable(file.delivered_sha256 or ""),
+        order=printable(f"wf-{ended.key}"),
+        order_id=printable(ended.order_id or ""),
+        reused_from=printable(f"wf-{ended.reused_from}" if ended.reused_from else ""),
+    )
+
+
+def as_lines(found: Iterator[Receipt]) -> Iterator[str]:
+    return map(_line, found)
+
+
+def _line(receipt: Receipt) -> str:
+    when = datetime.fromisoformat(receipt.at).astimezone()
+    free = f", free: the same picture as {receipt.reused_from}" if receipt.reused_from else ""
+    arrow = f"{receipt.name} → {receipt.delivered}" if receipt.delivered != receipt.name else receipt.name
+    return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free})"
+
+
+def as_json(found: Iterator[Receipt]) -> Iterator[str]:
+    """Give a JSON list, a line for each receipt."""
+    before = "["
+    for receipt in found:
+        yield before + json.dumps(asdict(receipt))
+        before = ","
+    yield "]" if before == "," else "[]"
+
+
+def as_csv(found: Iterator[Receipt]) -> Iterator[str]:
+    names = [field.name for field in fields(Receipt)]
+    yield _row(names)
+    for receipt in found:
+        values = (getattr(receipt, name) for name in names)
+        yield _row([_no_formula(value) if isinstance(value, str) else value for value in values])
+
+
+def _row(values: list[str] | list[str | int]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    """Keep a spreadsheet from reckoning with a file's name: it takes what follows an apostrophe as text."""
+    return f"'{text}" if _FORMULA.match(text) else text

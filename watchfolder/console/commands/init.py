@@ -1,0 +1,119 @@
+"""The command `init`: from nothing to a daemon that can start. What is there already stays as it is."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from watchfolder.config import checked_key
+from watchfolder.console import exit_codes, settings
+from watchfolder.console.commands import init_setup
+from watchfolder.console.privileges import act_as_owner_of
+from watchfolder.console.shell import fail, in_words, prepare, tell_findings
+from watchfolder.errors import ConfigError
+
+
+class Plan(StrEnum):
+    """The service's plans, as init_setup.PLANS has them."""
+
+    FREE = "free"
+    PRO = "pro"
+    ENTERPRISE = "enterprise"
+
+
+def init(
+    *,
+    config_file: Annotated[
+        str | None, typer.Option("-c", "--config", metavar="FILE", help="Where the configuration goes.")
+    ] = None,
+    folder: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="The folder above inbox, protected, quarantine and originals.")
+    ] = None,
+    plan: Annotated[Plan | None, typer.Option(help="Yours at the service: it sets the pace.")] = None,
+    key_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Read the API key from this file; from stdin where it is -.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="As root: the group of the people who share the pictures.")
+    ] = None,
+    user: Annotated[
+        str, typer.Option(metavar="NAME", help="As root: the user that the daemon runs as.")
+    ] = "watchfolder",
+) -> None:
+    """Make folders, configuration, key file and unit, then check them.
+
+    On a terminal it asks for what is not said. What is there already stays as it is, so it can be run again.
+    """
+    from watchfolder.console.commands import check  # noqa: PLC0415 - it brings what other commands do not need
+
+    prepare()
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.umask(0o022)  # the daemon reads what root makes here, and people pass through it
+    home = "/etc/watchfolder" if is_root else os.getcwd()
+    path = os.path.abspath(config_file or os.path.join(home, "config.yaml"))
+    is_new, wants_key = not os.path.lexists(path), not os.path.lexists(os.path.join(home, "api-key"))
+    default = "/srv/photos" if is_root else "photos"
+    with in_words():
+        wishes = init_setup.Wishes(
+            config=path,
+            folder=os.path.abspath(_asked("Folder for the pictures", folder, default, is_wanted=is_new)),
+            state_dir="/var/lib/watchfolder" if is_root else os.path.abspath("state"),
+            key_file=os.path.join(home, "api-key"),
+            key=_key(key_file) if wants_key else "",
+            requests_per_minute=init_setup.PLANS[_asked("Your plan", plan, Plan.FREE, is_wanted=is_new)],
+            user=user if is_root else "",
+            group=_asked("Group of the people who share them", group, "photos", is_wanted=is_root) if is_root else "",
+        )
+        steps = [init_setup.people(wishes)] if is_root else []
+        for step in (*steps, init_setup.configuration(wishes)):
+            _tell(step)
+        found = settings.read(path, os.environ, needs_key=False)
+        for step in (init_setup.folders(found, wishes), *([init_setup.unit(found, wishes)] if is_root else [])):
+            _tell(step)
+    with in_words("FAIL"):
+        found = settings.read(path, os.environ)
+        code = tell_findings(check.findings(found, act_as_owner_of(found.state_dir)))
+    if code == exit_codes.DONE:
+        start = "systemctl enable --now watchfolder" if is_root else f"watchfolder run -c {path}"
+        typer.echo(f"To start it: {start}")
+    raise typer.Exit(code)
+
+
+def _asked(question: str, said: str | None, default: str, *, is_wanted: bool) -> str:
+    """Return what was said; else what a person answers, asked until it is something of the default's kind."""
+    if said is not None or not is_wanted or not sys.stdin.isatty():
+        return said or default
+    return str(typer.prompt(question, default=str(default), type=type(default)))
+
+
+def _key(key_file: str | None) -> str:
+    """Return the key from a file, from stdin or from the person; "" where nobody can be asked."""
+    if key_file is None:
+        if not sys.stdin.isatty():
+            return ""
+        question = "API key (it is not shown; empty: later)"
+        return str(typer.prompt(question, default="", hide_input=True, show_default=False, value_proc=_typed_key))
+    try:
+        with nullcontext(sys.stdin) if key_file == "-" else open(key_file, encoding="ascii") as file:
+            return checked_key(file.readline(4096).strip(), "--key-file")
+    except ConfigError as error:
+        fail(error.reason, exit_codes.USAGE)
+    except (OSError, ValueError) as error:
+        fail(f"--key-file: {key_file} cannot be read: {getattr(error, 'strerror', error)}", exit_codes.USAGE)
+
+
+def _typed_key(text: str) -> str:
+    try:
+        return checked_key(text.strip(), "API key") if text.strip() else ""
+    except ConfigError as error:
+        raise typer.BadParameter(error.reason) from None
+
+
+def _tell(step: Iterator[str]) -> None:
+    for line in step:
+        typer.echo(line)

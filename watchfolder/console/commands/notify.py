@@ -1,0 +1,46 @@
+"""The command `notify test`: does a message reach you?"""
+# ruff: noqa: PLC0415 - each command imports what it alone needs
+
+import os
+
+import typer
+
+from watchfolder import config
+from watchfolder.console import exit_codes, settings
+from watchfolder.console.shell import ConfigFile, fail, in_words, prepare
+from watchfolder.errors import ConfigError
+
+commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@commands.callback()
+def _all() -> None:
+    """Send a test message to the addresses in `notify`."""
+
+
+@commands.command("test")
+def send_test(*, config_file: ConfigFile = None) -> None:
+    """Send one message to each address, and say which of them took it."""
+    from watchfolder.notify import apprise
+    from watchfolder.notify.delivery import ANSWER_SECONDS, Attempt
+    from watchfolder.notify.message import trial
+
+    prepare()
+    with in_words():
+        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+        if not found.notify:
+            fail("notify: no address is configured (config.example.yaml shows some)", exit_codes.CONFIG)
+        if faults := settings.notify_faults(found):
+            raise ConfigError(*faults)
+    code = exit_codes.DONE
+    for number, address in enumerate(found.notify):
+        attempt = Attempt(apprise.Post(address).deliver, trial())
+        attempt.over.wait(ANSWER_SECONDS)
+        if attempt.has_arrived:
+            typer.echo(f"{apprise.label(number, address)}: sent")
+        else:
+            code = exit_codes.UNFINISHED
+            typer.echo(
+                f"{apprise.label(number, address)}: not sent: is the address right, is the service there?", err=True
+            )
+    raise typer.Exit(code)

@@ -1,0 +1,207 @@
+"""Our books beside the service's: what was paid and never delivered, and what was delivered though it knows nothing.
+
+The service's list is read first, then the journal, then the history: an order moves the other way, so that one that is
+under way now is never taken for a lost one.
+"""
+
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from watchfolder import history
+from watchfolder.api import Listed, Service, Status
+from watchfolder.config import Config
+from watchfolder.errors import Retry, SlowDown
+from watchfolder.events import printable
+from watchfolder.history import Ended, EndedFile
+from watchfolder.journal import kept_until, read_orders
+from watchfolder.order import Order, OrderFile, State
+
+_NAME = "wf-"  # with which our orders' names begin
+_PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
+_FETCH = "fetch it free of charge, while the service keeps it: watchfolder reconcile --fetch FOLDER"
+_MOST_PAGES = 1000  # of a hundred orders
+_SHARE = 4  # we take this part of the plan's requests, for the daemon needs the others
+_REFUSALS = 5  # in a row: then the service is too busy for us
+_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """An order that was paid, and whose pictures are in no outbox."""
+
+    order_id: str
+    key: str
+    files: list[str]  # none: we know nothing of the order
+    reason: str
+    advice: str
+    is_kept: bool  # the service still has the result
+
+
+@dataclass
+class Books:
+    """What the comparison found. Names and reasons are escaped."""
+
+    listed: int = 0  # orders of ours at the service
+    delivered: int = 0  # of these
+    under_way: int = 0
+    unpaid: int = 0
+    failed: int = 0
+    undelivered: list[Undelivered] = field(default_factory=list)
+    unknown_there: list[Ended] = field(default_factory=list)
+
+
+@dataclass
+class Known:
+    """What we know of one order at the service: itself, or its files one by one, once it was given up and parked."""
+
+    orders: list[Order] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)  # the latest first
+
+    def missing(self) -> list[str]:
+        """Return the names of the files that were never delivered; a picture may have come back under another name."""
+        here = {mark for end in self.ended for file in end.deliveries for mark in (file.name, file.sha256) if mark}
+        files: list[EndedFile | OrderFile] = [file for order in self.orders for file in order.files]
+        files += [file for end in self.ended for file in end.files]
+        return list(dict.fromkeys(file.name for file in files if not {file.name, file.sha256} & here))
+
+    def reason(self) -> str:
+        why = next((order.why for order in self.orders if order.why is not None), None)
+        if why is not None:
+            return f"in quarantine: {why.reason}"
+        return f"{self.ended[0].outcome}: {self.ended[0].reason}" if self.ended else "in quarantine"
+
+
+def reconcile(
+    config: Config,
+    since: datetime,
+    on_page: Callable[[int, int], None] = lambda _page, _pages: None,
+    on_broken: Callable[[str], None] = lambda _month: None,
+) -> Books:
+    """Compare what began at the service from `since` on. Raises WatchfolderError when the list cannot be had whole."""
+    asked_at = datetime.now(UTC)
+    listed = _listed(config, since, on_page)
+    keys = {entry.order_id: key for key, entry in listed.items()}
+    known = {key: Known() for key in listed}
+    for order in read_orders(config.state_dir, lambda _place, _reason: None):
+        if key := keys.get(order.order_id or "", order.key if order.key in listed else ""):
+            known[key].orders.append(order)
+    books = Books(listed=len(listed))
+    for end in history.newest_first(config.state_dir, since, on_broken):
+        if end.kind != config.api.kind:
+            continue
+        if key := keys.get(end.order_id or "", end.key if end.key in listed else ""):
+            known[key].ended.append(end)
+        elif end.is_delivered and end.created is not None and since <= end.created < asked_at:
+            books.unknown_there.append(end)
+    for key, entry in listed.items():
+        _enter(books, key, entry, known[key], config)
+    return books
+
+
+def service_of(config: Config) -> Service:
+    """Return the service at a pace that leaves the daemon its own."""
+    rate = config.api.requests_per_minute
+    settings = config.api.model_copy(update={"requests_per_minute": max(1, rate // _SHARE) if rate else 0})
+    return Service(settings, transfers=1, stop=threading.Event())
+
+
+def _listed(config: Config, since: datetime, on_page: Callable[[int, int], None]) -> dict[str, Listed]:
+    """Return our orders at the service by their keys, from `since` on where it says when they began."""
+    service = service_of(config)
+    found: dict[str, Listed] = {}
+    try:
+        for page in range(1, _MOST_PAGES + 1):
+            entries, pages = _patiently(service, page)
+            on_page(page, pages)
+            dated = [entry.created_at for entry in entries if entry.created_at is not None]
+            for entry in entries:
+                name = entry.order_name or ""
+                is_old = entry.created_at is not None and entry.created_at < since
+                if name.startswith(_NAME) and not is_old:
+                    found.setdefault(name.removeprefix(_NAME), entry)
+            if page >= pages or (dated and max(dated) < since):
+                return found
+    finally:
+        service.close()
+    raise Retry(f"the list has more than {_MOST_PAGES} pages: ask for less with --since")
+
+
+def _patiently(service: Service, page: int) -> tuple[list[Listed], int]:
+    for _ in range(_REFUSALS):
+        try:
+            return service.orders(_NAME, page)
+        except SlowDown as refusal:
+            time.sleep(refusal.retry_after_seconds or _PAUSE_SECONDS)
+    return service.orders(_NAME, page)
+
+
+def _enter(books: Books, key: str, entry: Listed, known: Known, config: Config) -> None:
+    missing = known.missing()
+    if known.ended and not missing:
+        books.delivered += 1
+    elif any(order.is_live for order in known.orders):
+        books.under_way += 1
+    elif entry.status is Status.FAILED:
+        books.failed += 1
+    elif entry.status in _PAID:
+        books.undelivered.append(_undelivered(key, entry, known, missing, config))
+    else:
+        books.unpaid += 1
+
+
+def _undelivered(key: str, entry: Listed, known: Known, missing: list[str], config: Config) -> Undelivered:
+    if known.ended or known.orders:
+        reason = printable(known.reason())
+        advice = _advice([order for order in known.orders if _is_free(order, config)])
+    else:
+        reason = "nothing is known of it here; it may be another watchfolder's that uses the same account"
+        advice = _FETCH
+    is_kept = entry.status is Status.COMPLETE
+    if entry.status is Status.EXPIRED:
+        reason += "; the service no longer keeps the result"
+        advice = "nothing can be fetched any more; if you need it, ask the service's support"
+    return Undelivered(printable(entry.order_id), printable(key), [*map(printable, missing)], reason, advice, is_kept)
+
+
+def _is_free(order: Order, config: Config) -> bool:
+    """Does the order go on, unpaid, when its picture comes back? As `intake` will judge it."""
+    inbox = config.inboxes.get(order.inbox)
+    if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or len(order.files) > 1:
+        return False
+    return (order.kind, order.strength) == (config.api.kind, inbox.strength)
+
+
+def _advice(parked: Sequence[Order]) -> str:
+    """Say how to fetch them without paying again: what comes back under the same bytes takes its order up."""
+    if not parked:
+        return _FETCH
+    names = [order.files[0].destination or order.files[0].name for order in parked]
+    until = min(kept_until(order) for order in parked).astimezone()
+    how_long = f"until {until:%Y-%m-%d %H:%M}" if until > datetime.now(UTC) else "while the service keeps it"
+    if any(printable(name) != name for name in names):
+        words = "--all"  # they cannot be typed
+    else:
+        words = ("-- " if any(name.startswith("-") for name in names) else "") + shlex.join(names)
+    return f"fetch it free of charge, {how_long}: watchfolder retry {words}"
+
+
+def lines(books: Books) -> Iterator[str]:
+    """Give the comparison for a person."""
+    for lost in books.undelivered:
+        files = ", ".join(lost.files) or f"wf-{lost.key}"
+        yield f"paid, not delivered: order {lost.order_id}: {files}"
+        yield f"  {lost.reason.rstrip('.')}. What to do: {lost.advice}"
+    for end in books.unknown_there:
+        files = ", ".join(printable(file.name) for file in end.files)
+        yield f"delivered, unknown to the service: order {printable(end.order_id or '?')}: {files}"
+    if books.unknown_there:
+        yield "  Is the API key another account's than it was? Your pictures are delivered and safe all the same."
+    yield (
+        f"Our orders at the service: {books.listed} (delivered {books.delivered}, under way {books.under_way}, never "
+        f"begun and not paid {books.unpaid}, failed there {books.failed}, paid and not delivered "
+        f"{len(books.undelivered)}). Delivered, but not in its list: {len(books.unknown_there)}."
+    )

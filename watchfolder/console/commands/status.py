@@ -1,0 +1,96 @@
+"""The status as a person reads it: one sentence, one table, and below it what needs somebody."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from watchfolder.report.phrases import files
+from watchfolder.report.status import InboxStatus, OrderStatus, Status
+
+_COLUMNS = ("inbox", "state", "waiting", "in progress", "deferred", "delivered today", "in quarantine")
+
+
+def show(status: Status, console: Console) -> None:
+    """Print to `console`; names were escaped when the status was read, and nothing here is taken for markup."""
+    console.print(Group(*_parts(status)), highlight=False)
+
+
+def _parts(status: Status) -> Iterator[RenderableType]:
+    is_well = status.is_running and status.service.state in {"ok", "slowed"}
+    yield Text(status.headline, style="bold" if is_well else "bold red")
+    if status.is_running and status.started is not None:
+        yield Text(f"running since {_when(status.started, status.at)}, process {status.pid}", style="dim")
+    if status.refusal:
+        yield Text(status.refusal)
+    yield Padding(_table(status), (1, 0, 0, 0), expand=False)
+    for name, inbox in status.inboxes.items():
+        yield from _about(name, inbox)
+    unusual = [_deferred(order, status.at) for order in status.orders if order.reason]
+    yield from _section("Under way, though not as usual:", unusual)
+    yield from _section("Deferred, tried again by itself:", [_deferred(order, status.at) for order in status.deferred])
+    yield from _section(
+        f"Held, since their inbox is not in the configuration ({files(status.held_files)}):",
+        [f"{order.inbox}: {_files(order)} ({order.state})" for order in status.held],
+    )
+    yield from _section("In quarantine, newest first:", [f"{file.path}: {file.reason}" for file in status.quarantine])
+    yield from _section("Could not be looked at:", status.faults)
+    broken = f"{status.broken_entries} entries cannot be read; the next start takes care of their pictures"
+    yield from _section("In the journal:", [broken] if status.broken_entries else [])
+
+
+def _table(status: Status) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column in _COLUMNS[:2] else "right", header_style="bold")
+    for name, inbox in status.inboxes.items():
+        table.add_row(
+            Text(name),
+            Text(inbox.state, style={"ok": "green", "waits": "red", "held": "red"}.get(inbox.state, "dim")),
+            _count(inbox.waiting),
+            _count(inbox.in_progress),
+            _count(inbox.deferred),
+            _count(inbox.delivered_today),
+            _count(inbox.quarantined),
+        )
+    return table
+
+
+def _about(name: str, inbox: InboxStatus) -> Iterator[RenderableType]:
+    lines = [inbox.fault] if inbox.fault else []
+    if inbox.held:
+        lines.append(f"held: {inbox.held}")
+    if inbox.raw:
+        lines.append(f"camera RAW: {files(inbox.raw)} left beside the pictures (raw: leave)")
+    if others := (inbox.staying or 0) - (inbox.raw or 0):
+        lines.append(f"{files(others)} left alone (no pictures, or out of reach): watchfolder explain PATH")
+    lines += [f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10]]
+    yield from _section(f"{name}:", lines)
+
+
+def _section(title: str, lines: list[str]) -> Iterator[RenderableType]:
+    if lines:
+        yield Padding(Text(title, style="bold"), (1, 0, 0, 0), expand=False)
+        yield from (Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines)
+
+
+def _deferred(order: OrderStatus, now: datetime) -> str:
+    when = f", next try {_when(order.not_before, now)}" if order.not_before else ""
+    return f"{order.inbox}: {_files(order)}: {order.reason or order.state}{when}"
+
+
+def _files(order: OrderStatus) -> str:
+    more = f" and {len(order.files) - 1} more" if len(order.files) > 1 else ""
+    return f"{order.files[0]}{more}" if order.files else files(order.delivered)
+
+
+def _count(number: int | None) -> Text:
+    return Text("?" if number is None else str(number), style="" if number else "dim")
+
+
+def _when(moment: datetime, now: datetime) -> str:
+    local = moment.astimezone()
+    return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"

@@ -1,0 +1,92 @@
+"""Do pushes reach this daemon? Found by sending one, and a forged one beside it, the way the service does."""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+from watchfolder.api import Webhooks
+from watchfolder.config import WEBHOOK_PATH, Config
+from watchfolder.console.commands.webhook_register import ours
+from watchfolder.errors import WatchfolderError
+from watchfolder.pushes import SIGNATURE_HEADER, signature
+
+_AGAIN: Final = "run watchfolder webhook register --replace"
+_RELOAD: Final = "systemctl reload watchfolder"
+_ANSWERS: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: f"whoever answers does not know this secret: {_RELOAD}",
+    HTTPStatus.SERVICE_UNAVAILABLE: f"whoever answers knows no secret, or the proxy finds nobody behind it: {_RELOAD}",
+    HTTPStatus.NOT_FOUND: f"nothing takes pushes there: {_RELOAD}, and see that the proxy passes the path on",
+    HTTPStatus.BAD_GATEWAY: "the proxy finds nobody behind it: is watchfolder running, and does it listen there?",
+}
+
+
+def findings(config: Config, webhooks: Webhooks) -> Iterator[tuple[str, bool]]:
+    """Yield sentences, each with whether what it says is well."""
+    url, secret = config.webhook.public_url or "", config.webhook.secret.get_secret_value()
+    trouble = _trouble(webhooks, url, secret)
+    if trouble:
+        yield f"pushes do not reach this daemon: {url}: {trouble}", False
+        yield _beside_the_proxy(config, webhooks, secret), False
+    else:
+        yield f"pushes reach this daemon: {url} took a signed one and refused a forged one", True
+    yield _service_side(config, webhooks)
+
+
+def _trouble(webhooks: Webhooks, url: str, secret: str) -> str:
+    """Say why what answers at `url` is not this daemon, or nothing."""
+    body = json.dumps(
+        {
+            "eventId": str(uuid.uuid4()),
+            "eventType": "watchfolder.test",
+            "occurredAt": datetime.now(UTC).isoformat(),
+            "data": {},
+        }
+    ).encode()
+    try:
+        answer = webhooks.deliver(url, {SIGNATURE_HEADER: signature(secret, body)}, body)
+        if not _is_success(answer):
+            return _ANSWERS.get(answer, f"it answers {answer}, where the service wants a 2xx")
+        if _is_success(webhooks.deliver(url, {SIGNATURE_HEADER: signature("forged", body)}, body)):
+            return "whoever answers takes forged ones as well: that is not watchfolder"
+    except WatchfolderError as error:
+        return error.reason
+    return ""
+
+
+def _is_success(status: int) -> bool:
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _beside_the_proxy(config: Config, webhooks: Webhooks, secret: str) -> str:
+    listener = f"http://{config.http.listen}{WEBHOOK_PATH}"
+    trouble = _trouble(webhooks, listener, secret)
+    if trouble:
+        return f"nor at its own address, {listener}: {trouble}"
+    return f"at its own address, {listener}, all is well: what is between (name, TLS, firewall, proxy) is at fault"
+
+
+def _service_side(config: Config, webhooks: Webhooks) -> tuple[str, bool]:
+    try:
+        here = ours(webhooks.registered(), config)
+        if not here:
+            return "the service has no webhook for this address: run watchfolder webhook register", False
+        if len(here) > 1:
+            ids = ", ".join(webhook.id for webhook in here)
+            reason = f"the service has {len(here)} webhooks for this address ({ids}), each with a secret of its own"
+            return f"{reason}: {_AGAIN}", False
+        if not here[0].is_active:
+            return f"the service has switched this webhook off ({here[0].id}): {_AGAIN}", False
+        events = webhooks.events(here[0].id)
+    except WatchfolderError as error:
+        return f"what the service pushed could not be asked: {error.reason}", False
+    if not events:
+        return "the service has pushed nothing yet", True
+    counts = Counter((event.status or "unknown").lower() for event in events)
+    told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    moments = [event.created_at for event in events if event.created_at]
+    last = f"; the last is of {max(moments).astimezone():%Y-%m-%d %H:%M:%S}" if moments else ""
+    return f"the service's last pushes by its own word: {told}{last}", True

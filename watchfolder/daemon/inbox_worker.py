@@ -1,0 +1,92 @@
+"""The thread of one inbox, so that a dead share holds up nobody else."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from watchfolder import disk
+from watchfolder.daemon.disk_usage import Gauge
+from watchfolder.events import event
+from watchfolder.intake import Intake
+from watchfolder.watcher import Watcher
+
+_AFTER_A_BREAK_SECONDS = 5.0
+_LEAST_BEAT_SECONDS = 0.02  # a storm of events costs fifty looks a second, not thousands
+
+
+class Keeper:
+    """It alone touches the inbox's folders for looking and claiming."""
+
+    def __init__(self, intake: Intake, watcher: Watcher, tell: Callable[[], None]) -> None:
+        self.intake = intake
+        self.watcher = watcher
+        self.working_since: float | None = None
+        self._answered_at = 0.0
+        self.is_silent = False
+        inbox = intake.inbox
+        self.gauge = Gauge(inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)
+        self._tell = tell  # after each beat: the status may have changed
+        self._bell = threading.Event()
+        self._stop = False
+        self._is_watching = False
+        self._thread = threading.Thread(target=self._keep, name=f"inbox-{inbox.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._bell.set()
+
+    def stop(self) -> None:
+        self._stop = True
+        self._bell.set()
+
+    def join(self, deadline: float) -> bool:
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def nudge(self, name: str | None) -> None:
+        self.intake.nudge(name)
+        self._bell.set()
+
+    def silent_seconds(self, now: float) -> float:
+        """Return for how long nothing has answered in the beat under way, however long that has been going on."""
+        since = self.working_since
+        return now - max(since, self._answered_at) if since is not None else 0.0
+
+    def _hear(self) -> None:
+        self._answered_at = time.monotonic()
+
+    def _keep(self) -> None:
+        while not self._stop:
+            self._bell.clear()
+            self.working_since = time.monotonic()
+            try:
+                with disk.heard_by(self._hear):
+                    due = self._turn(self.working_since)
+                    self.gauge.look(self.working_since, are_there=self.intake.is_open)
+            except Exception:  # noqa: BLE001 - nothing may end this thread
+                event("inbox.beat_broke", logging.ERROR, trace=True, inbox=self.intake.inbox.name)
+                due = time.monotonic() + _AFTER_A_BREAK_SECONDS
+            finally:
+                self.working_since = None
+                self._tell()
+            if not self._stop:
+                time.sleep(_LEAST_BEAT_SECONDS)
+                self._bell.wait(max(0.0, due - time.monotonic()))
+        if self._is_watching:
+            self.watcher.stop()
+
+    def _turn(self, now: float) -> float:
+        if not self.intake.is_open:
+            if self._is_watching:
+                self.watcher.stop()
+                self._is_watching = False
+            due = self.intake.reopen(now)
+            if not self.intake.is_open:
+                return due
+        if not self._is_watching:
+            self.watcher.start()  # watch first, then scan: nothing falls in between
+            self._is_watching = True
+        return self.intake.beat(now)

@@ -1,0 +1,190 @@
+"""The loop: one instance, its signals, systemd, and the rooms of the house under one configuration."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from watchfolder import __version__
+from watchfolder.config import Config
+from watchfolder.counters import Tally
+from watchfolder.daemon.outcome import Ending, Outcome
+from watchfolder.daemon.signals import Signals
+from watchfolder.daemon.supervisor import House
+from watchfolder.daemon.systemd import Systemd
+from watchfolder.daemon.wakeup import Bell
+from watchfolder.errors import ConfigError
+from watchfolder.events import event
+from watchfolder.journal import Journal
+from watchfolder.pushes import Pushes
+from watchfolder.snapshot import Snapshot
+
+STOP_SECONDS = 20.0  # what a stop waits for the calls under way, whatever a share does
+_READY_SECONDS = 10.0  # what READY=1 waits for the first scans
+_TICK_SECONDS = 10.0  # the longest sleep of an idle daemon
+_ONCE_TICK_SECONDS = 0.2
+_RECOVERY_SECONDS = 600.0  # what systemd is asked to wait for a long journal
+
+
+class Onlooker(Protocol):
+    """Called by the main loop, so neither may wait for anything, nor raise."""
+
+    def follow(self, config: Config) -> None:
+        """This is worked by from now on: at the start, and after each change."""
+
+    def see(self, snapshot: Snapshot) -> None:
+        """So it is now; each call is a proof that the loop turns."""
+
+
+def run(
+    config: Config,
+    reread: Callable[[], Config],
+    *,
+    once: bool = False,
+    adopt: bool = False,
+    onlookers: Sequence[Onlooker] = (),
+    pushes: Pushes | None = None,
+    tally: Tally | None = None,
+) -> Outcome:
+    """Work until a signal says stop, or with `once` until nothing can move.
+
+    `reread` gives the configuration anew on SIGHUP. `onlookers` are told what is so, and wait for nothing.
+    `pushes` brings what the service says by itself.
+    `tally` is what is counted in, for whoever else counts something.
+    Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
+    """
+    bell = Bell()
+    with contextlib.ExitStack() as stack:
+        stack.callback(bell.close)
+        signals = stack.enter_context(Signals(bell))
+        systemd = Systemd(os.environ)
+        systemd.starting(_RECOVERY_SECONDS)
+        journal = stack.enter_context(Journal(config.state_dir, tally=tally))
+        pushes = pushes or Pushes()
+        pushes.ring_with(bell.ring)
+        daemon = Daemon(config, journal, bell, signals, systemd, pushes)
+        return daemon.serve(reread, once=once, adopt=adopt, onlookers=onlookers)
+
+
+class Daemon:
+    """Serves one journal through as many configurations as there are reloads."""
+
+    def __init__(
+        self, config: Config, journal: Journal, bell: Bell, signals: Signals, systemd: Systemd, pushes: Pushes
+    ) -> None:
+        self._config = config
+        self._journal = journal
+        self._bell = bell
+        self._signals = signals
+        self._systemd = systemd
+        self._pushes = pushes
+
+    def serve(
+        self,
+        reread: Callable[[], Config],
+        *,
+        once: bool,
+        adopt: bool,
+        onlookers: Sequence[Onlooker],
+    ) -> Outcome:
+        refuse_mixed_keys(self._journal, self._config)
+        event("daemon.started", version=__version__, instance=self._journal.instance, config=self._config.source)
+        while True:
+            for onlooker in onlookers:
+                onlooker.follow(self._config)
+            house = House(self._config, self._journal, self._bell, self._pushes, adopt=adopt)
+            house.open()
+            adopt = False  # it was said of what lay there at the start
+            is_reload = False
+            try:
+                is_reload = self._loop(house, reread, once=once, onlookers=onlookers)
+            finally:
+                self._systemd.stopping()
+                is_hung = not house.close(time.monotonic() + STOP_SECONDS)
+            if is_hung or not is_reload:
+                outcome = house.outcome(once=once)
+                event("daemon.stopped", delivered=outcome.delivered, quarantined=outcome.quarantined, hung=is_hung)
+                ending = outcome.ending if once and not self._signals.stop else Ending.STOPPED
+                if is_hung and not self._signals.stop:
+                    ending = Ending.UNFINISHED  # a reload that a dead share holds up: start afresh
+                return Outcome(ending, outcome.delivered, outcome.quarantined, outcome.left, is_hung=is_hung)
+
+    def _loop(
+        self,
+        house: House,
+        reread: Callable[[], Config],
+        *,
+        once: bool,
+        onlookers: Sequence[Onlooker],
+    ) -> bool:
+        """Beat until told otherwise; return whether to go on with another configuration.
+
+        Every turn is one proof of life: it passes the locks that all work passes.
+        """
+        started = time.monotonic()
+        is_ready = False
+        while not self._signals.stop:
+            now = time.monotonic()
+            if self._signals.take_scan():
+                house.scan_now()
+            if self._signals.take_reload() and self._reload(house, reread):
+                return True
+            due = house.beat(now)
+            snapshot, status_due = house.publish_status(now)
+            if not is_ready and (house.has_looked_around() or now - started > _READY_SECONDS):
+                is_ready = True
+                self._systemd.ready()
+                event("daemon.ready", seconds=round(now - started, 3))
+            for onlooker in onlookers:
+                onlooker.see(snapshot)
+            if once and house.is_idle():
+                return False
+            if not house.is_stuck(now):
+                self._systemd.alive(house.sentence())
+            longest = _ONCE_TICK_SECONDS if once else min(_TICK_SECONDS, self._systemd.interval_seconds)
+            if not is_ready:
+                longest = min(longest, _ONCE_TICK_SECONDS)
+            self._bell.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
+        return False
+
+    def _reload(self, house: House, reread: Callable[[], Config]) -> bool:
+        """Read the configuration again; return whether the house must be built anew for it.
+
+        Whatever comes of it, a blockade is lifted to try: a person may have seen to the credits.
+        """
+        self._systemd.reloading()
+        try:
+            config = reread()
+            if config.state_dir != self._config.state_dir:
+                raise ConfigError("state_dir: to move it, stop watchfolder, move the folder, start it again")  # noqa: TRY301
+            refuse_mixed_keys(self._journal, config)
+        except ConfigError as error:
+            for fault in error.faults:
+                event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")
+            config = self._config
+            house.refused = "; ".join(error.faults)
+        else:
+            house.refused = ""
+            event("config.reloaded", config=config.source, changed=config != self._config)
+        is_new = config != self._config
+        self._config = config
+        if not is_new:
+            house.lift_blockade()
+            self._systemd.ready()
+        return is_new
+
+
+def refuse_mixed_keys(journal: Journal, config: Config) -> None:
+    """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one.
+
+    One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.
+    """
+    others = [order for order in journal.orders() if order.is_live and order.kind != config.api.kind]
+    if others:
+        kind = others[0].kind
+        raise ConfigError(
+            f"api.key: the journal holds {len(others)} orders that were begun with a {kind} key, and this is a "
+            f"{config.api.kind} key: finish them with a {kind} key first, or use another state_dir"
+        )

@@ -1,0 +1,332 @@
+"""The rooms of one configuration: built, opened, kept at work, and closed."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from watchfolder import __version__, disk
+from watchfolder.api import Service
+from watchfolder.config import Config, Inbox
+from watchfolder.daemon.disk_usage import Gauge
+from watchfolder.daemon.inbox_worker import Keeper
+from watchfolder.daemon.liveness import Reach
+from watchfolder.daemon.outcome import Ending, Outcome
+from watchfolder.daemon.wakeup import Bell
+from watchfolder.delivery_index import Catalogue
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault, KeyRefused
+from watchfolder.events import event, printable
+from watchfolder.folders import Folders
+from watchfolder.intake import Begun, Claims, Desk, Intake
+from watchfolder.journal import Journal
+from watchfolder.names import Ignored
+from watchfolder.order import Order, State
+from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
+from watchfolder.publish import Publisher
+from watchfolder.pushes import Pushes
+from watchfolder.quota import Brake
+from watchfolder.snapshot import FILE, NO_ANSWER, InboxSnapshot, Snapshot
+from watchfolder.watcher import Watcher
+
+_SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
+_STUCK_SECONDS = 2 * 3600.0  # no call takes longer, unless its folder is silent
+_STATUS_SECONDS = 1.0
+_NEVER_SECONDS = 3600.0
+
+
+class House:
+    """Everything that works under one configuration."""
+
+    def __init__(self, config: Config, journal: Journal, bell: Bell, pushes: Pushes, *, adopt: bool) -> None:
+        self._config = config
+        self._journal = journal
+        self._bell = bell
+        self._pushes = pushes
+        self._adopt = adopt
+        self._stop = threading.Event()
+        self._clock = journal.clock
+        self._started = self._clock.now()
+        self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
+        self._service = Service(config.api, transfers=config.transfers, stop=self._stop, tally=journal.tally)
+        self._pipeline = Pipeline(config, journal, self._stop, bell.ring, pushes)
+        self._lanes = Lanes(config.transfers)
+        self._brake = Brake(config, self._clock)
+        self._catalogue = Catalogue(config.state_dir, self._wake_keepers)
+        self._reach: dict[str, Reach] = {}
+        self._keepers: dict[str, Keeper] = {}
+        self._status: Snapshot | None = None
+        self._status_at = float("-inf")
+        self._gauge = Gauge(config.state_dir)
+        self._is_stuck = False
+        self.refused = ""  # why the configuration that was read last is not the one that is served
+
+    def open(self) -> None:
+        folders = Folders(self._config.state_dir, self._journal.instance)
+        outbox_of = self._pipeline.capacity.outbox_of
+        begun = Begun(self._catalogue, outbox_of)
+        rooms = {}
+        for name, inbox in self._config.inboxes.items():
+            publisher = Publisher(inbox, self._journal, folders)
+            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher, begun)
+            if self._adopt:
+                self._adopt_orders(inbox, folders)
+            desk = Desk(self._room, self._largest_order, self._admit, self._brake.meet)
+            intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
+            keeper = self._keepers[name] = self._keeper(inbox, intake)
+            shared = (self._service, self._lanes, self._catalogue, outbox_of)
+            bench = Bench(inbox, self._journal, folders, publisher, *shared)
+            rooms[name] = Room(bench, intake, keeper.wake, self._config.orders_in_flight)
+        self._pipeline.rooms = rooms
+        self._tell_held_orders()
+        if any(inbox.duplicates != "again" for inbox in self._config.inboxes.values()):
+            self._catalogue.begin()
+        for keeper in self._keepers.values():
+            keeper.start()
+
+    def close(self, deadline: float) -> bool:
+        """End the calls under way; False when something still hung at the deadline (monotonic seconds)."""
+        self._stop.set()
+        for keeper in self._keepers.values():
+            keeper.stop()
+        is_done = self._pipeline.drain(deadline)
+        for keeper in self._keepers.values():
+            is_done = keeper.join(deadline) and is_done
+        self._pipeline.close()
+        self._service.close()
+        self._catalogue.close()
+        return is_done
+
+    def beat(self, now: float) -> float:
+        """Start what is due; return when (monotonic seconds) the next thing will be."""
+        for keeper in self._keepers.values():
+            self._mind_silence(keeper, now)
+        elapsed = self._clock.elapsed()
+        return now + self._pipeline.beat(elapsed) - elapsed
+
+    def lift_blockade(self) -> None:
+        self._pipeline.lift_blockade()
+
+    def _wake_keepers(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.wake()
+
+    def scan_now(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.nudge(None)
+
+    def has_looked_around(self) -> bool:
+        return all(keeper.intake.has_scanned or keeper.intake.fault for keeper in self._keepers.values())
+
+    def is_idle(self) -> bool:
+        """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
+        # In this order: what one claims the other has; and once more, for what has just ended may let a twin go on.
+        return self._are_keepers_idle() and self._pipeline.is_idle() and self._are_keepers_idle()
+
+    def _are_keepers_idle(self) -> bool:
+        keepers = (keeper for keeper in self._keepers.values() if not keeper.is_silent)
+        return all(
+            keeper.intake.fault is not None
+            or keeper.intake.held
+            or self._waits_for_gate(keeper.intake)
+            or (keeper.working_since is None and keeper.intake.is_idle())
+            for keeper in keepers
+        )
+
+    def is_stuck(self, now: float) -> bool:
+        """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""
+        steps = self._pipeline.slow_steps(_STUCK_SECONDS)
+        slow = {
+            *steps.values(),
+            *(name for name, each in self._keepers.items() if each.silent_seconds(now) > _STUCK_SECONDS),
+        }
+        reached = [self._reach.setdefault(name, Reach(self._config.inboxes[name])).answers() for name in slow]
+        self._is_stuck = any(reached)
+        return self._is_stuck
+
+    def outcome(self, *, once: bool) -> Outcome:
+        """Return what has been done and, after a single run, what remains."""
+        delivered, quarantined = self._journal.tally.delivered_files, self._pipeline.quarantined
+        left = list(self._left()) if once else []
+        ending = Ending.UNFINISHED if left else Ending.QUARANTINED if quarantined else Ending.DONE
+        return Outcome(ending, delivered, quarantined, left)
+
+    def sentence(self) -> str:
+        """Return the state in one line."""
+        status = self._status
+        if status is None:
+            return "starting"
+        gone = [name for name, inbox in status.inboxes.items() if not inbox.is_open and inbox.fault]
+        counts = (
+            f"{sum(inbox.waiting for inbox in status.inboxes.values())} waiting, {status.in_progress} in progress, "
+        )
+        counts += f"{status.delivered} delivered, {status.quarantined} quarantined"
+        if status.blocked:
+            return f"BLOCKED: {status.blocked}; {counts}"
+        if gone:
+            return f"not available: {', '.join(gone)}; {counts}"
+        return f"{NO_ANSWER}; {counts}" if status.is_down else counts
+
+    def publish_status(self, now: float) -> tuple[Snapshot, float]:
+        """Write the status for the console when it has changed; return it, and when it wants to be written again.
+
+        Not more than once a second; until something happens it is not wanted again.
+        """
+        if self._status is not None and now - self._status_at < _STATUS_SECONDS:
+            return self._status, self._status_at + _STATUS_SECONDS
+        fresh = self._snapshot()
+        self._status_at = now
+        if fresh.is_same_but_for_time(self._status):
+            return fresh, now + _NEVER_SECONDS
+        try:
+            content = fresh.model_dump_json(indent=1).encode()
+            disk.write_atomically(Place(self._config.state_dir, FILE), content, durable=False)
+        except FolderFault as fault:
+            event("status.unwritten", logging.WARNING, reason=fault.reason)
+        self._status = fresh
+        return fresh, now + _STATUS_SECONDS
+
+    def _keeper(self, inbox: Inbox, intake: Intake) -> Keeper:
+        ignored = Ignored(inbox.ignore)
+        keeper: Keeper
+
+        def on_change(name: str | None) -> None:
+            keeper.nudge(name)
+
+        watcher = Watcher(
+            inbox.path,
+            mode=inbox.watch,
+            recursive=inbox.recursive,
+            is_ignored_folder=lambda base: ignored.folder(base) is not None,
+            on_change=on_change,
+        )
+        keeper = Keeper(intake, watcher, self._bell.ring)
+        return keeper
+
+    def _largest_order(self, inbox: str) -> int:
+        most = self._pipeline.capacity.files(inbox)
+        return most and max(1, self._brake.reserve(inbox, most))
+
+    def _room(self, inbox: str) -> int:
+        """Return how many more orders it may begin: none while others are about to take the last files of the day."""
+        return self._pipeline.capacity.orders(inbox) if self._brake.reserve(inbox, 1) else 0
+
+    def _admit(self, order: Order) -> None:
+        self._bell.ring()
+        if order.why is None and order.reused_from is None and order.state is not State.RELEASED:
+            self._brake.take(order.inbox, len(order.files))
+
+    def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:
+        try:
+            folders.require_folder(inbox.path)
+            folders.adopt(inbox)
+        except FolderFault as fault:
+            event("inbox.not_adopted", logging.ERROR, inbox=inbox.name, reason=fault.reason)
+
+    def _tell_held_orders(self) -> None:
+        for name in {order.inbox for order in self._journal.orders()} - set(self._config.inboxes):
+            held = [order for order in self._journal.orders(name) if order.is_live]
+            if held:
+                event("inbox.not_configured", logging.WARNING, inbox=name, held_orders=len(held))
+
+    def _mind_silence(self, keeper: Keeper, now: float) -> None:
+        """Say once that a folder does not answer, and once that it does again."""
+        is_silent = keeper.silent_seconds(now) > _SILENT_SECONDS
+        if is_silent == keeper.is_silent:
+            return
+        name = keeper.intake.inbox.name
+        if is_silent:
+            event("inbox.silent", logging.WARNING, inbox=name, seconds=_SILENT_SECONDS)
+        else:
+            event("inbox.answers", inbox=name)
+        keeper.is_silent = self._pipeline.rooms[name].is_silent = is_silent
+        self._lanes.set_silent(name, is_silent=is_silent)
+
+    def _waits_for_gate(self, intake: Intake) -> bool:
+        is_barred = self._pipeline.capacity.is_barred
+        return is_barred and intake.has_scanned
+
+    def _left(self) -> list[str]:
+        lines = []
+        refusal = self._pipeline.capacity.refusal
+        if refusal is not None:
+            lines.append(f"the service refuses: {refusal.reason}")
+        for name, keeper in self._keepers.items():
+            if fault := _fault_of(keeper):
+                lines.append(f"{name}: {fault}")
+            if keeper.intake.held:
+                lines.append(f"{name}: held: {keeper.intake.held}")
+            lines += [f"{name}: {printable(file)}: {why}" for file, why in keeper.intake.unfinished().items()]
+        for order in self._journal.orders():
+            if order.state is State.QUARANTINED:
+                continue
+            due = order.not_before and self._clock.kept(order.not_before).at.astimezone()
+            until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
+            why = order.trouble or f"it is {order.state}"
+            waiting = [file for file in order.files if file.is_under_way]
+            lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in waiting]
+        return lines
+
+    def _snapshot(self) -> Snapshot:
+        self._gauge.look(time.monotonic())
+        gauges = [self._gauge, *(keeper.gauge for keeper in self._keepers.values())]
+        gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
+        since = gate.since if gate.fault else self._pipeline.doubt.since
+        live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
+        tally = self._journal.tally
+        return Snapshot(
+            at=self._clock.now(),
+            pid=os.getpid(),
+            version=__version__,
+            started=self._started,
+            inboxes={name: self._inbox_snapshot(keeper) for name, keeper in self._keepers.items()},
+            blocked=refusal.reason if refusal else "",
+            blocked_code=refusal.code if refusal else "",
+            blocked_since=self._date(since, self._clock.elapsed) if refusal else None,
+            is_key_refused=isinstance(refusal, KeyRefused),
+            key_origin=self._config.api.key_origin,
+            is_down=gate.is_down,
+            is_slowed=self._service.is_slowed,
+            limit=self._pipeline.capacity.limit(time.monotonic()),
+            in_progress=sum(file.is_under_way for order in live for file in order.files),
+            delivered=tally.delivered_files,
+            reused=tally.reused_files,
+            quarantined=self._pipeline.quarantined,
+            last_quarantined=self._pipeline.last_quarantined,
+            delivered_bytes=tally.delivered_bytes,
+            refused=self.refused,
+            is_stuck=self._is_stuck,
+            counts=tally.counts().model_copy(update={"pushes": self._pushes.counts()}),
+            disks={folder: each for gauge in gauges for folder, each in gauge.disks.items()},
+        )
+
+    def _inbox_snapshot(self, keeper: Keeper) -> InboxSnapshot:
+        intake, counts = keeper.intake, keeper.intake.counts()
+        oldest = intake.oldest_waiting()
+        return InboxSnapshot(
+            is_open=intake.is_open and not keeper.is_silent,
+            fault=_fault_of(keeper),
+            fault_code=intake.fault.code if intake.fault else "",
+            held=intake.held,
+            watch=keeper.watcher.kind,
+            watch_reason=keeper.watcher.reason,
+            waiting=counts.get("wait", 0),
+            staying=counts.get("stay", 0),
+            raw=counts["raw"],
+            oldest_waiting_since=self._date(oldest, self._clock.awake) if oldest is not None else None,
+            remarks={printable(name): reason for name, reason in intake.remarks().items()},
+        )
+
+    def _date(self, instant: float, read: Callable[[], float]) -> datetime:
+        """Return the date of an instant by one of the clocks: the same until somebody sets the wall clock."""
+        zero = self._clock.now().timestamp() - read()
+        if abs(zero - self._zeros.get(read.__name__, 0.0)) > 1.0:
+            self._zeros[read.__name__] = zero
+        return datetime.fromtimestamp(self._zeros[read.__name__] + instant, UTC).replace(microsecond=0)
+
+
+def _fault_of(keeper: Keeper) -> str:
+    fault = keeper.intake.fault
+    return "a folder does not answer" if keeper.is_silent else fault.reason if fault else ""

@@ -1,0 +1,290 @@
+"""Were these very bytes delivered before, or are they under way? Then nothing is bought for them (again)."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from watchfolder import disk
+from watchfolder.config import Inbox
+from watchfolder.delivery_index import Catalogue, Original
+from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import event
+from watchfolder.intake.look import Answer, Decision, why_unread
+from watchfolder.intake.ready import Ready
+from watchfolder.journal import Journal
+from watchfolder.order import Key, Kind, Order, OrderFile, State
+from watchfolder.publish import Publisher
+
+_READING_SECONDS = 3.0  # in one go: then the nudges and the timers have their turn
+_UNREAD = frozenset({State.CLAIMING, State.CLAIMED, State.CREATED})  # its uploads will tell what its bytes are
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A file that stays in the inbox until the order that has the same bytes has come to its end."""
+
+    key: str  # "": of the order that is begun now
+    sha256: str | None
+    is_perhaps: bool = False  # another inbox's, of which only the size is known yet
+
+    @property
+    def decision(self) -> Decision:
+        reason = f"the same picture is under way (order wf-{self.key}): it waits for that one's result"
+        return Decision(Answer.WAIT, reason)
+
+
+@dataclass
+class Sorted:
+    fresh: list[Ready] = field(default_factory=list)  # to be bought
+    resumed: list[tuple[Ready, Order]] = field(default_factory=list)  # and the parked order that waits for its bytes
+    known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
+    twins: dict[str, Twin] = field(default_factory=dict)
+    later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
+    unread: dict[str, str] = field(default_factory=dict)  # by the file's name: why it could not be
+
+
+class Begun:
+    """What all inboxes of one house share: whose outbox can be read now, and one claim at a time for the same bytes."""
+
+    def __init__(self, catalogue: Catalogue, outbox_of: Callable[[str], str | None]) -> None:
+        self.catalogue = catalogue
+        self.outbox_of = outbox_of  # None: that inbox is not configured, not open, or does not answer
+        self.guard = threading.Lock()
+
+
+class Twins:
+    """Of one inbox; its thread alone asks.
+
+    A file is read for its hash only when one of its size is parked, was delivered or is under way. Another inbox's
+    files are never touched: what it has under way is known by its journalled hash, or is waited for while it is being
+    uploaded. With `duplicates: again` only what is parked, or on its way there, counts: that is paid for already.
+    """
+
+    def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, begun: Begun) -> None:
+        self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
+        self._inbox = inbox
+        self._kind = kind
+        self._journal = journal
+        self._publisher = publisher
+        self._begun = begun
+        self._hashes: dict[tuple[str, str], str | None] = {}  # of files under way that had none
+
+    @property
+    def is_ready(self) -> bool:
+        return not self._reuses or self._begun.catalogue.is_ready
+
+    @property
+    def _reuses(self) -> bool:
+        return self._inbox.duplicates != "again"
+
+    @contextlib.contextmanager
+    def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
+        """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
+        later: list[Ready] = []
+        unread: dict[str, str] = {}
+        while True:
+            rivals = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
+            read, parts = self._sort(ready, rivals, self._parked())
+            if not self.is_ready:  # it broke just now, and called old pictures new
+                yield Sorted(later=[*later, *ready], unread=unread)
+                return
+            later += parts.later
+            unread |= parts.unread
+            with self._begun.guard:
+                if _keys(self._under_way(ready)) == _keys(rivals) and self._are_parked(parts.resumed):
+                    parts.later, parts.unread = later, unread
+                    yield parts
+                    return
+            ready = read
+
+    def wait(self, twins: Mapping[str, Twin], key: str) -> None:
+        """Let them wait; `key` is the order that was begun with the first of those whose twin was beside them."""
+        self.waiting |= {name: replace(twin, key=twin.key or key) for name, twin in twins.items()}
+
+    def has_ended(self) -> bool:
+        """Has any file waited for long enough? Any thread may ask."""
+        return any(self._is_over(twin) for twin in set(self.waiting.copy().values()))
+
+    def ended(self) -> list[str]:
+        """Return, once, the files whose twin has come to its end, whatever that was."""
+        over = {twin for twin in set(self.waiting.values()) if self._is_over(twin)}
+        names = [name for name, twin in self.waiting.items() if twin in over]
+        for name in names:
+            del self.waiting[name]
+        return names
+
+    def _is_over(self, twin: Twin) -> bool:
+        order = self._journal.get(twin.key)
+        if order is None or not order.is_live or not self._is_near(order):
+            return True
+        return twin.is_perhaps and not _tells_soon(order)
+
+    def _is_near(self, order: Order) -> bool:
+        """Will its result be in reach? An inbox whose share is away may stay so for days."""
+        return order.inbox == self._inbox.name or self._begun.outbox_of(order.inbox) is not None
+
+    def _under_way(self, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
+        sizes = {file.size for file in ready if file.why is None}
+        return [
+            (order, file)
+            for order in self._journal.orders()
+            if order.is_live and self._is_alike(order) and (self._reuses or order.is_resumable)
+            for file in order.files
+            if file.size in sizes and self._is_near(order)
+        ]
+
+    def _parked(self) -> list[Order]:
+        return [order for order in self._journal.parked() if len(order.files) == 1 and self._is_alike(order)]
+
+    def _are_parked(self, resumed: Sequence[tuple[Ready, Order]]) -> bool:
+        """Has none been taken up by another inbox, or expired?"""
+        found = [self._journal.get(order.key) for _, order in resumed]
+        return all(order is not None and not order.is_live for order in found)
+
+    def _is_alike(self, order: Order) -> bool:
+        return (order.kind, order.strength) == (self._kind, self._inbox.strength)
+
+    def _sort(
+        self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]], parked: list[Order]
+    ) -> tuple[list[Ready], Sorted]:
+        own = [file.size for file in ready if file.why is None]
+        sizes = Counter(own if self._reuses else set(own))
+        sizes.update(file.size for _, file in rivals)
+        sizes.update(order.files[0].size for order in parked)
+        self._hashes = {known: sha256 for known, sha256 in self._hashes.items() if self._journal.get(known[0])}
+        read: list[Ready] = []
+        parts = Sorted()
+        begun: dict[str, str] = {}
+        until = time.monotonic() + _READING_SECONDS
+        for each in ready:
+            if (read or parts.unread) and time.monotonic() > until:
+                parts.later.append(each)
+                continue
+            file = self._read(each, parts, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
+            if file is not None:
+                read.append(file)
+                self._part(file, parts, rivals, parked, begun)
+        return read, parts
+
+    def _part(
+        self,
+        file: Ready,
+        parts: Sorted,
+        rivals: Sequence[tuple[Order, OrderFile]],
+        parked: list[Order],
+        begun: dict[str, str],  # bytes of this claim → the order that is taken up with them; "": the new one
+    ) -> None:
+        sha256 = file.sha256
+        paid = next((order for order in parked if order.files[0].sha256 == sha256), None) if sha256 else None
+        if sha256 is None:
+            parts.fresh.append(file)
+        elif paid is not None:
+            parked.remove(paid)
+            parts.resumed.append((file, paid))
+            begun[sha256] = paid.key
+        elif first := self._brought(file):
+            parts.known.append((file, first))
+        elif twin := self._twin(file, rivals):
+            parts.twins[file.name] = twin
+        elif self._reuses and sha256 in begun:
+            parts.twins[file.name] = Twin(begun[sha256], sha256)
+        else:
+            parts.fresh.append(file)
+            begun[sha256] = ""
+
+    def _read(self, file: Ready, parts: Sorted, *, is_alone: bool) -> Ready | None:
+        """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""
+        if file.why is not None or file.sha256 is not None:
+            return file
+        if is_alone and not (self._reuses and self._has_size(file)):
+            return file
+        place = Place(self._inbox.path, file.name)
+        try:
+            return replace(file, sha256=_hash(place))
+        except FolderFault as fault:  # a damaged file must not keep its neighbours
+            parts.unread[file.name] = why_unread(place, fault)
+            if not parts.unread[file.name]:
+                raise
+            return None
+
+    def _has_size(self, file: Ready) -> bool:
+        return self._begun.catalogue.has_size(file.size, self._kind, self._inbox.strength)
+
+    def _brought(self, file: Ready) -> Key | None:
+        """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell."""
+        if file.sha256 is None or not self._reuses:
+            return None
+        original = Original(file.size, self._kind, self._inbox.strength, file.sha256)
+        for delivery in self._begun.catalogue.find(original):
+            if delivery.inbox != self._inbox.name:
+                if self._begun.outbox_of(delivery.inbox) is not None:
+                    return delivery.key  # looked at when it is copied: a share of its own must not hold us up here
+                continue
+            place = Place(self._inbox.outbox, delivery.name)
+            if _size(place) == delivery.size:
+                return delivery.key
+            facts: dict[str, Any] = {
+                "from": place.path,
+                "reason": "it is gone, unreadable or changed; the picture is bought",
+            }
+            event("file.not_reused", logging.WARNING, inbox=self._inbox.name, file=file.name, **facts)
+            self._begun.catalogue.forget(original, delivery)
+        return None
+
+    def _twin(self, file: Ready, rivals: Sequence[tuple[Order, OrderFile]]) -> Twin | None:
+        if file.sha256 is None:
+            return None
+        for order, other in rivals:
+            sha256 = other.sha256 or self._hash_under_way(order, other)
+            is_perhaps = sha256 is None and order.inbox != self._inbox.name and _tells_soon(order)
+            if sha256 == file.sha256 or is_perhaps:
+                return Twin(order.key, file.sha256, is_perhaps=is_perhaps)
+        return None
+
+    def _hash_under_way(self, order: Order, file: OrderFile) -> str | None:
+        if order.inbox != self._inbox.name:
+            return None
+        known = (order.key, file.name)
+        if known not in self._hashes:
+            place = self._publisher.work_place(order, file)
+            try:
+                self._hashes[known] = _hash(place)
+            except FolderFault as fault:  # what cannot be read cannot be sent either
+                if not why_unread(place, fault):
+                    raise
+                return None
+        return self._hashes[known]
+
+
+def _tells_soon(order: Order) -> bool:
+    """Will its uploads soon tell what its bytes are?"""
+    return order.state in _UNREAD and not order.failures and not order.trouble
+
+
+def _keys(under_way: Sequence[tuple[Order, OrderFile]]) -> set[str]:
+    return {order.key for order, _ in under_way}
+
+
+def _hash(place: Place) -> str | None:
+    try:
+        return disk.sha256_of(place)
+    except (FileNotFoundError, NotAFolder, NotRegular):  # gone: whoever takes it finds that out
+        return None
+
+
+def _size(place: Place) -> int | None:
+    try:
+        found = disk.stat_of(place)
+    except NotAFolder:
+        return None
+    except FolderFault as fault:
+        if not why_unread(place, fault):
+            raise
+        return None
+    return found.st_size if found is not None and disk.is_regular(found) else None

@@ -1,0 +1,110 @@
+"""Carries messages to one address, in a thread that nobody waits for: a service that hangs holds up its own alone."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from watchfolder.events import event
+from watchfolder.notify.message import Message
+
+ANSWER_SECONDS = 60.0  # for one try, whatever drips in
+TRY_AGAIN_SECONDS = (30.0, 120.0, 600.0, 1800.0)  # after each try that failed; then the message is dropped
+_MOST_WAITING = 20
+_STOP_SECONDS = 1.0
+
+Deliver = Callable[[Message], bool]
+
+
+class Attempt:
+    """One try, in a thread of its own, which is left behind when it never ends."""
+
+    def __init__(self, deliver: Deliver, message: Message) -> None:
+        self.has_arrived = False
+        self.over = threading.Event()
+        self.message = message
+        self._deliver = deliver
+        self._thread = threading.Thread(target=self._run, name="notify-try", daemon=True)
+        self._thread.start()
+
+    @property
+    def hangs(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self.has_arrived = self._deliver(self.message)
+        finally:
+            self.over.set()
+
+
+class Courier:
+    """Keeps the order, tries again, and drops what cannot be brought; `tally` hears what became of each message."""
+
+    def __init__(self, label: str, deliver: Deliver, tally: Callable[[str], None]) -> None:
+        self.label = label
+        self._deliver = deliver
+        self._tally = tally
+        self._waiting: deque[Message] = deque()
+        self._change = threading.Condition()
+        self._attempt: Attempt | None = None
+        self._is_stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def send(self, message: Message) -> None:
+        """Take a message to be brought; never waits. When too many wait, the oldest one goes."""
+        with self._change:
+            if len(self._waiting) >= _MOST_WAITING:
+                self._drop(self._waiting.popleft(), "too many wait")
+            self._waiting.append(message)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep, name="notify", daemon=True)
+                self._thread.start()
+            self._change.notify()
+
+    def stop(self) -> None:
+        """End at once; what was not brought is dropped."""
+        self._is_stopped.set()
+        if self._attempt is not None:
+            self._attempt.over.set()
+        with self._change:
+            while self._waiting:
+                self._drop(self._waiting.popleft(), "stopping")
+            self._change.notify()
+        if self._thread is not None:
+            self._thread.join(_STOP_SECONDS)  # it waits for nothing any more, and says what it could not bring
+
+    def _keep(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._waiting or self._is_stopped.is_set())
+                if self._is_stopped.is_set():
+                    return
+                message = self._waiting.popleft()
+            self._bring(message)
+
+    def _bring(self, message: Message) -> None:
+        for seconds in (*TRY_AGAIN_SECONDS, None):
+            if self._try(message):
+                self._tally("sent")
+                event("notification.sent", to=self.label, subject=message.subject)
+                return
+            if seconds is not None and self._is_stopped.wait(seconds):
+                break
+        why = "stopping" if self._is_stopped.is_set() else "the service did not take it"
+        self._drop(message, why)
+
+    def _try(self, message: Message) -> bool:
+        if self._attempt is not None and self._attempt.hangs:
+            return False
+        if self._attempt is not None and self._attempt.message is message and self._attempt.has_arrived:
+            return True  # after we had waited for long enough
+        self._attempt = attempt = Attempt(self._deliver, message)
+        if self._is_stopped.is_set():  # after whoever stopped us looked for an attempt
+            return False
+        attempt.over.wait(ANSWER_SECONDS)
+        return attempt.has_arrived
+
+    def _drop(self, message: Message, reason: str) -> None:
+        self._tally("dropped")
+        event("notification.dropped", logging.WARNING, to=self.label, subject=message.subject, reason=reason)

@@ -1,0 +1,45 @@
+"""What a person gets to read: a subject and a few sentences, with nothing secret and no character that plays tricks."""
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from watchfolder.config import Inbox
+from watchfolder.events import printable, redacted
+from watchfolder.report.phrases import files
+from watchfolder.snapshot import Quarantined
+
+_MOST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Message:
+    subject: str
+    text: str
+    is_good: bool = False
+
+
+def told(sentences: Sequence[str], *, is_good: bool) -> Message:
+    lines = [f"{redacted(sentence)}." for sentence in sentences[:_MOST_LINES]]
+    if len(sentences) > _MOST_LINES:
+        lines.append(f"And {len(sentences) - _MOST_LINES} more: watchfolder status has them all.")
+    return Message(_subject("well again" if is_good else "needs you"), "\n\n".join(lines), is_good)
+
+
+def trial() -> Message:
+    return Message(_subject("a test"), "This is a test. When something needs you, it is said here.", is_good=True)
+
+
+def quarantine(count: int, some: Sequence[Quarantined], inboxes: Mapping[str, Inbox]) -> str:
+    """Bundle what went to quarantine: how many, a few of them with their reasons, and where they lie."""
+    named = [f"{each.inbox}: {each.name}: {each.reason.removesuffix('.')}" for each in some]
+    if count > len(some):
+        named.append(f"and {count - len(some)} more")
+    folders = {printable(inboxes[each.inbox].quarantine): None for each in some if each.inbox in inboxes}
+    where = f" They lie in {', '.join(folders)}, each beside" if folders else " Each lies beside"
+    listed = "".join(f"\n  {line}" for line in named)
+    return f"{files(count)} could not be protected:{listed}\n{where[1:]} a note; then watchfolder retry NAME"
+
+
+def _subject(what: str) -> str:
+    return f"watchfolder on {printable(socket.gethostname())}: {what}"

@@ -1,0 +1,397 @@
+"""What follows what, and when: runs the due steps of all orders side by side."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from watchfolder.api import Service
+from watchfolder.config import Config
+from watchfolder.errors import FolderFault, OwnTrouble, SlowDown, WatchfolderError
+from watchfolder.events import event, printable
+from watchfolder.journal import Journal
+from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.calls import Calls
+from watchfolder.pipeline.capacity import Capacity
+from watchfolder.pipeline.context import Bench
+from watchfolder.pipeline.crash_guard import Suspects, is_suspect
+from watchfolder.pipeline.doubt import Doubt
+from watchfolder.pipeline.gate import PURCHASES, Gate
+from watchfolder.pipeline.headway import Headway
+from watchfolder.pipeline.list_look import ListLook
+from watchfolder.pipeline.outcomes import Outcomes, Wait, is_of_the_inbox
+from watchfolder.pipeline.room import Door, Room
+from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS, look_on_a_push
+from watchfolder.pipeline.successors import part_with
+from watchfolder.pipeline.visits import Visits, age_seconds
+from watchfolder.pushes import Pushes
+from watchfolder.snapshot import Quarantined
+
+_MOST_NAMED = 5  # of what went to quarantine last
+_GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
+
+
+class Pipeline:
+    """Runs STEPS. `beat` comes from one thread, the steps run in workers, one order in one worker at a time."""
+
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        stop: threading.Event,
+        wake: Callable[[], None],
+        pushes: Pushes | None = None,
+    ) -> None:
+        self.gate = Gate(config.api.blocked_probe_seconds)
+        self.doubt = Doubt(config.api.blocked_probe_seconds)
+        self._journal = journal
+        self._clock = journal.clock
+        self._stop = stop
+        self._wake = wake
+        self._guard = threading.RLock()
+        self._started = self._clock.elapsed()
+        if fault := self.doubt.remember(journal.orders(), self._started, self._clock.since):
+            event("service.fails_all", logging.ERROR, reason=fault.reason)
+        self._running: dict[str, float] = {}  # key → when its last step began, by the clock of the time awake
+        self._turn: str | None = None  # the order that may show, while the service is doubted, whether it succeeds
+        self._visits, self._headway = Visits(), Headway(journal, self.gate)
+        self._calls = Calls(pushes or Pushes(), self._visits, journal)
+        self._list_look = ListLook(self._visits, self._at_work, self._clock)
+        self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
+        self._suspects = Suspects(journal, self.capacity)
+        # An earlier life, or the configuration before this one, may have looked a moment ago.
+        look_at = self._clock.elapsed() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
+        self._first_visit = {State.CREATED: look_at, State.CONFIRMED: look_at}
+        self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
+        self._outcomes.try_by_key(config.api.fingerprint)
+        self.quarantined = 0  # files since the start
+        self.last_quarantined: tuple[Quarantined, ...] = ()
+
+    @property
+    def rooms(self) -> Mapping[str, Room]:
+        return self.capacity.rooms
+
+    @rooms.setter
+    def rooms(self, rooms: Mapping[str, Room]) -> None:
+        self.capacity.rooms = rooms
+
+    # --- questions
+
+    def is_idle(self) -> bool:
+        """Can nothing move before some order's `not_before`, or before the gate opens?"""
+        with self._guard:
+            if self._running:
+                return False
+        return not any(self._can_move(order) for order in self._journal.orders())
+
+    def slow_steps(self, seconds: float) -> dict[str, str]:
+        """Return the orders whose step has been under way for longer than that, awake, with their inboxes."""
+        with self._guard:
+            slow = [key for key, began in self._running.items() if self._clock.awake() - began > seconds]
+        return {key: order.inbox for key in slow if (order := self._journal.get(key)) is not None}
+
+    def running(self) -> int:
+        with self._guard:
+            return len(self._running)
+
+    # --- the beat
+
+    def beat(self, now: float) -> float:
+        """Start every step that is due; return when the next one will be. Instants are seconds since the boot."""
+        due = now + 3600.0
+        self._calls.take(now)
+        planned = ((order, self._due_at(order, now)) for order in self._journal.orders())
+        times = [(order, at) for order, at in planned if at is not None]
+        ready = [order for order, at in times if at <= now]
+        self._turn = self._whose_turn(ready)
+        is_trial = self._is_trial(ready, now)
+        self._choose_probe(order.state for order in ready)
+        asked = self._ask_list(ready, [order for order, _ in times], now)
+        places = self.capacity.places()
+        for order, at in sorted(times, key=lambda each: _urgency(each[0])):
+            if order.key in asked:
+                continue
+            if at > now:
+                due = min(due, at)
+            elif (places > 0 or order.state is not State.CLAIMED) and self._may_start(order, now, is_trial=is_trial):
+                places -= order.state is State.CLAIMED
+                self._start(order, now)
+        probes = [each.probe_due() for each in (self.gate, self.doubt) if each.fault is not None]
+        return min([due, *(max(now + 1.0, at) for at in probes)])
+
+    def drain(self, deadline: float) -> bool:
+        """Wait until every step under way has ended; False when the deadline (monotonic) came first."""
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with self._guard:
+            for key in self._running:  # what our own stop interrupts is no death on the order's account
+                self._journal.mark_resting(key)
+            return not self._running
+
+    def close(self) -> None:
+        for room in self.rooms.values():
+            room.workers.shutdown(wait=False, cancel_futures=True)
+
+    def lift_blockade(self) -> None:
+        """Try again now: a person has seen to the key or the credits."""
+        self.gate.lift()
+        self.doubt.lift()
+        self._wake()
+
+    # --- when
+
+    def _due_at(self, order: Order, now: float) -> float | None:
+        room = self.rooms.get(order.inbox)
+        if room is None or order.state not in STEPS or not room.intake.is_open or order.key in self._running:
+            return None
+        visit = self._visits.get(order.key)
+        at = visit.at if visit else self._first_visit.get(order.state, now)
+        if visit and order.state is State.CONFIRMED and self._visits.is_called_for(order.key):
+            at = now
+        if is_suspect(order):
+            at = max(at, self._started + tempo.SUSPECT_SECONDS)
+        if order.not_before is not None and not self._is_past_outage(order, now):
+            at = max(at, order.not_before.elapsed)
+        if order.state is State.QUARANTINED and visit is None and not self._journal.needs_record(order):
+            return None
+        return at
+
+    def _is_past_outage(self, order: Order, now: float) -> bool:
+        """Has an outage ended since this order failed? Then it need not wait out its whole backoff."""
+        failed, recovered_at = order.failed_at, self.gate.recovered_at
+        if failed is None or order.missing_since is not None:
+            return False
+        if failed.boot == self._clock.boot and failed.elapsed >= recovered_at:
+            return False
+        spread = int(order.key[:4], 16) / 0xFFFF * tempo.RECOVERY_SPREAD_SECONDS
+        return recovered_at > 0 and now >= recovered_at + spread
+
+    def _may_start(self, order: Order, now: float, *, is_trial: bool) -> bool:
+        with self._guard:
+            if self._stop.is_set() or self._suspects.holds_still(order, self._running, is_trial=is_trial):
+                return False
+        if not self._is_able(order, now):
+            return False
+        if order.state not in ASKS_SERVICE or self._is_split_for_a_try(order):
+            return True
+        return self.gate.lets_pass(order.state, now) and (not self._is_doubted(order) or self.doubt.take_probe(now))
+
+    def _is_able(self, order: Order, now: float) -> bool:
+        """Would neither the gate nor a doubt stop its step? Asking uses no probe up."""
+        if order.state not in ASKS_SERVICE:
+            return True
+        if self._is_doubted(order) and (order.key != self._turn or not self.doubt.may_probe(now)):
+            return False
+        return self._is_split_for_a_try(order) or self.gate.would_let_pass(order.state, now)
+
+    def _is_doubted(self, order: Order) -> bool:
+        """Is it to show whether the service succeeds again? What is there already, and was taken up again, can not."""
+        return order.state is State.CLAIMED and order.order_id is None and self.doubt.fault is not None
+
+    def _whose_turn(self, due: Iterable[Order]) -> str | None:
+        """No file has its second turn before every other one has had its first; else they go as they were claimed."""
+        waiting = [order for order in due if self._is_doubted(order) and self.capacity.is_within_reach(order.inbox)]
+        return min(waiting, key=lambda order: order.failed_alone).key if waiting else None
+
+    def _is_split_for_a_try(self, order: Order) -> bool:
+        return self._is_doubted(order) and len(order.files) > 1
+
+    def _choose_probe(self, due: Iterable[State]) -> None:
+        """Let another purchase find out whether the gate opens when no order is left where the refusal was."""
+        if self.gate.fault is not None and not any(self._orders_in(self.gate.refused)):
+            self.gate.probe_with(next((state for state in due if state in PURCHASES), State.CLAIMED))
+
+    def _is_trial(self, due: Iterable[Order], now: float) -> bool:
+        able = [order for order in due if is_suspect(order) and self._is_able(order, now)]
+        with self._guard:
+            running = list(self._running)
+        return self._suspects.hold_trial(able, running)
+
+    def _can_move(self, order: Order) -> bool:
+        room, now = self.rooms.get(order.inbox), self._clock.elapsed()
+        if room is None or not room.intake.is_open or order.state is State.CLAIMING or not order.is_due(now):
+            return False
+        if order.state is State.QUARANTINED:
+            return self._journal.needs_record(order)
+        if self._is_doubted(order) and not self.doubt.may_probe(now):
+            return False
+        return not self.gate.bars(order.state)
+
+    def _orders_in(self, state: State | None) -> Iterator[Order]:
+        is_within_reach = self.capacity.is_within_reach
+        return (each for each in self._journal.orders() if each.state is state and is_within_reach(each.inbox))
+
+    # --- running
+
+    def _ask_list(self, due: Sequence[Order], waiting: Sequence[Order], now: float) -> set[str]:
+        """Ask one list for several orders, if that is cheaper; return their keys."""
+        if self._stop.is_set() or self.gate.bars(State.CONFIRMED):
+            return set()
+        orders = self._list_look.worth_it(due, waiting, now)
+        keys = {order.key for order in orders}
+        if orders:
+            with self._guard:
+                self._running.update(dict.fromkeys(keys, self._clock.awake()))
+            service = self.rooms[orders[0].inbox].bench.service  # the same for all; but the worker is no inbox's own
+            threading.Thread(target=self._look_at_list, args=(service, orders), name="list", daemon=True).start()
+        return keys
+
+    def _look_at_list(self, service: Service, orders: Sequence[Order]) -> None:
+        try:
+            self._list_look.look(service, orders)
+        finally:
+            with self._guard:
+                for order in orders:
+                    self._running.pop(order.key, None)
+            self._wake()
+
+    def _start(self, order: Order, now: float) -> None:
+        room = self.rooms[order.inbox]
+        with self._guard:
+            if self._journal.get(order.key) is not order:  # a worker has taken it further since we were told of it
+                return
+            self._running[order.key] = self._clock.awake()
+        room.workers.submit(self._work, room, order, now)
+
+    def _work(self, room: Room, order: Order, started: float) -> None:
+        """Take the order as far as it goes without waiting; not at all if the gate has closed while it queued."""
+        key = order.key
+        try:
+            self._journal.mark_running(order)
+            current = None if self.gate.has_closed_since(order.state, started) else order
+            while current is not None and not self._stop.is_set():
+                current = self._step(room, current)
+            if current is None:
+                room.bench.forget_unless(self._journal.get(key), key)
+        except FolderFault as fault:  # the state directory itself
+            room.intake.report(fault, order.size)
+            self._visit_later(key, tempo.FOLDER_BACKOFF_SECONDS)
+        except Exception:  # noqa: BLE001 - nothing may end a worker silently
+            event("order.step_broke", logging.ERROR, trace=True, order=key, inbox=order.inbox)
+            self._visit_later(key, tempo.FIRST_BACKOFF_SECONDS)
+        finally:
+            self._rest(room, key)
+
+    def _rest(self, room: Room, key: str) -> None:
+        try:
+            self._journal.mark_resting(key)
+        except FolderFault as fault:  # it counts as a death at the next start: at worst one too many of three
+            event("journal.marker_stays", logging.WARNING, order=key, reason=fault.reason)
+        with self._guard:
+            self._running.pop(key, None)
+        self._wake()
+        self._wake_rooms(room)
+
+    def _wake_rooms(self, room: Room) -> None:
+        """Let those claim who wait for room."""
+        recently = self._clock.awake() - tempo.WANTS_SECONDS
+        for each in self.rooms.values():
+            if each is room or each.wanted_at > recently:
+                each.wake()
+
+    def _step(self, room: Room, order: Order) -> Order | None:
+        """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
+        if self._outcomes.is_guilty(order):
+            return self._outcomes.convict(room.bench, order)
+        with self._guard:
+            self._running[order.key] = self._clock.awake()
+        is_called_for = order.state is State.CONFIRMED and self._visits.looking(order.key)
+        try:
+            after = self._do(room.bench, order, is_called_for=is_called_for)
+        except WatchfolderError as error:
+            return self._settle(room, order, error)
+        except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
+            event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
+            name = type(error).__name__
+            return self._settle(room, order, OwnTrouble(f"an unexpected fault of watchfolder ({name})", code=name))
+        if after is None or after.state not in _GIVES_BACK:  # else the service may not even have been asked
+            self._note_success(order, after)
+        if order.state is State.CLAIMED:
+            self._wake_rooms(room)
+        _show_what_came_back(room.intake, order, after)
+        return self._go_on(order, after)
+
+    def _do(self, bench: Bench, order: Order, *, is_called_for: bool) -> Order | None:
+        if self._is_split_for_a_try(order):
+            return part_with(bench, order, {0})
+        if is_called_for:
+            return look_on_a_push(bench, order)
+        return STEPS[order.state](bench, order)
+
+    def _settle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:
+        """Take in a failed step; return the order when it goes on at once."""
+        if isinstance(error, FolderFault) and is_of_the_inbox(room.bench, order, error):
+            room.intake.report(error, order.size)
+            self._visit_later(order.key, tempo.FOLDER_BACKOFF_SECONDS)
+            return None
+        follows = self._outcomes.handle(room.bench, self._journal.get(order.key) or order, error)
+        if isinstance(follows, Wait):
+            pause = 0.0 if isinstance(error, SlowDown) else self._headway.pause(order)
+            self._visit_later(order.key, max(follows.seconds, pause))
+            return None
+        return self._go_on(order, follows)
+
+    def _go_on(self, before: Order, after: Order | None) -> Order | None:
+        """Return the order when its next step may follow at once; else note when it is visited next."""
+        if after is not None and after.state is before.state is State.CONFIRMED:
+            self._at_work(after)
+            return None
+        if after is not None and after.state is State.COMPLETED:
+            if before.state is not State.CLAIMED:  # else it was found there, and may have been so for long
+                self._outcomes.complete(after)
+            self._visits.done(after, self._clock.elapsed(), age_seconds(after, self._clock))
+        pause = self._headway.pause(before)
+        if after is not None and after.state is before.state is State.MATCHED:  # it waits for another's copy
+            pause = tempo.FIRST_LOOK_SECONDS
+        if after is not None and after.state is State.CONFIRMED:
+            self._visits.confirmed(after, self._clock.elapsed())
+            return None
+        self._visits.forget(before.key, has_left=self._journal.get(before.key) is None)
+        if pause:
+            self._visit_later(before.key, pause)
+        return after if after is not None and not pause and self._follows_at_once(after) else None
+
+    def _at_work(self, order: Order) -> None:
+        self._visits.at_work(order.key, self._clock.elapsed(), age_seconds(order, self._clock))
+        self._outcomes.at_work(order)
+
+    def _follows_at_once(self, order: Order) -> bool:
+        return order.state in STEPS and (
+            order.state not in ASKS_SERVICE or self.gate.lets_pass(order.state, self._clock.elapsed())
+        )
+
+    def _note_success(self, before: Order, after: Order | None) -> None:
+        state = before.state
+        with self._guard:
+            if state is State.QUARANTINING and after is not None:
+                self.quarantined += len(after.files)
+                self.last_quarantined = (*self.last_quarantined, *_named(after))[-_MOST_NAMED:]
+        if state in ASKS_SERVICE:
+            self._outcomes.succeed(state)
+
+    def _visit_later(self, key: str, seconds: float) -> None:
+        self._visits.later(key, self._clock.elapsed(), seconds)
+
+
+_LAST = list(STEPS)[::-1]
+
+
+def _urgency(order: Order) -> int:
+    """Sort what brings a paid picture home before what begins a new one."""
+    return _LAST.index(order.state) if order.state in STEPS else len(_LAST)
+
+
+def _named(order: Order) -> Iterator[Quarantined]:
+    reason = printable(order.why.reason) if order.why else ""
+    for file in order.files[:_MOST_NAMED]:
+        yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason)
+
+
+def _show_what_came_back(door: Door, before: Order, after: Order | None) -> None:
+    """Have the inbox look for what this step may have put there: `run --once` must not end before that look."""
+    if before.state in _GIVES_BACK:
+        door.nudge(None)
+    elif before.state in {State.COMPLETED, State.MATCHED}:  # an original that changed after confirm
+        for file in (after or before).files:
+            door.look_at(file.destination or file.name)

@@ -1,0 +1,355 @@
+"""The way out: protected pictures to the outbox, originals to their place, failures to quarantine with their reason.
+
+Every name is journalled before a file gets it, so each step here may find that it has already happened.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+from watchfolder import disk, names
+from watchfolder.config import Inbox
+from watchfolder.disk import NotAFolder, Place, UnfitName
+from watchfolder.events import event
+from watchfolder.folders import Folders
+from watchfolder.journal import Journal
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.publish import notes
+from watchfolder.publish.free_names import free_name
+from watchfolder.publish.results import (
+    Fetch,
+    Received,
+    delivered_name,
+    holds,
+    part_gone,
+    receive,
+)
+
+ORDER_COPY = ".order.json"
+
+_OBSTACLES = (FileExistsError, NotAFolder, UnfitName)  # another name may do
+
+
+class Publisher:
+    """Puts the files of one inbox's orders where they belong."""
+
+    def __init__(self, inbox: Inbox, journal: Journal, folders: Folders) -> None:
+        self.inbox = inbox
+        self._journal = journal
+        self._folders = folders
+
+    def work_place(self, order: Order, file: OrderFile) -> Place:
+        """Return where the claimed original lies."""
+        return self._in_work(order.source or order.key, file)
+
+    def open_work(self, order: Order) -> None:
+        """Make the order's work folder, with a copy of its entry: an order whose entry is lost is rebuilt from it."""
+        work = self._folders.work(self.inbox)
+        disk.make_folder(work.root, f"{work.name}/{order.key}", 0o700)
+        copy = Place(work.root, f"{work.name}/{order.key}/{ORDER_COPY}")
+        disk.write_atomically(copy, order.model_dump_json().encode(), mode=0o600)
+
+    @disk.folders_kept_open()
+    def move_over(self, parent: Order, child: Order) -> None:
+        """Move the child's files from the work folder of the order that it replaces into its own."""
+        self.open_work(child)
+        together = disk.Together()
+        for file in child.files:
+            source, target = self._in_work(parent.key, file), self._in_work(child.key, file)
+            with contextlib.suppress(FileNotFoundError):  # vanished: the child's next step finds that out
+                disk.move(source, target, owner=self._journal.instance, private=True, together=together)
+        together.sync()
+
+    @disk.folders_kept_open()
+    def receive(self, file: OrderFile, fetch: Fetch) -> Received:
+        """Download one result into a hidden file and verify it; any thread may.
+
+        Raises Retry when what came is not the whole protected picture.
+        """
+        part = disk.hidden_part(self.inbox.outbox, self._journal.instance)
+        try:
+            return receive(file.sha256, part, fetch, file.mtime_ns if self.inbox.delivered_time == "original" else None)
+        except FileNotFoundError as error:
+            self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
+            raise part_gone(self.inbox.outbox) from error
+        except BaseException:
+            disk.remove(part, durable=False)
+            raise
+
+    @disk.folders_kept_open()
+    def accept(self, order: Order, received: Mapping[int, Received]) -> Order:
+        """Journal the results of these files, each with the name that it shall get."""
+        taken = {file.delivery for file in order.files}
+        for index, result in received.items():
+            wanted = delivered_name(order, order.files[index], result.format)
+            is_ours = partial(holds, size=result.size, sha256=result.sha256)
+            delivery = free_name(self.inbox.outbox, wanted, taken=taken, is_ours=is_ours)
+            taken.add(delivery)
+            facts = {"delivered_sha256": result.sha256, "delivered_size": result.size}
+            order = order.with_file(index, part=result.part.name, delivery=delivery, **facts)
+        return self._journal.note(order)
+
+    @disk.folders_kept_open()
+    def deliver(self, order: Order, indexes: Sequence[int]) -> Order:
+        """Give the accepted pictures their names in the outbox. Raises FolderFault.
+
+        One whose hidden part is gone, and that does not lie there either, is as if it had never been received.
+        """
+        together = disk.Together()
+        for index in indexes:
+            order = self._name(order, index, together)
+        together.sync()
+        now = self._journal.clock.now()
+        received = [index for index in indexes if order.files[index].part is not None]
+        for index in received:  # durable with the originals' destinations, next
+            order = order.with_file(index, delivered_at=now)
+            name, size = order.files[index].delivery, order.files[index].delivered_size
+            event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=size)
+        return order
+
+    @disk.folders_kept_open()
+    def place_originals(self, order: Order, indexes: Sequence[int]) -> Order:
+        """Move the originals of delivered files to their place, or delete them as configured. Raises FolderFault."""
+        self._folders.require(self.inbox)  # a share can have gone while the results came
+        goals = {index: goal for index in indexes if (goal := self._goal(order, index)) is not None}
+        order = self._journal.note(self._destined(order, goals))  # delivered must be durable before an original goes
+        together = disk.Together()
+        for index in indexes:
+            source = self.work_place(order, order.files[index])
+            if index in goals:
+                order = self._settle(order, index, source, *goals[index], together)
+            else:
+                disk.remove(source, durable=False)
+                together.removed(source)
+        together.sync()
+        return _placed(order, indexes)
+
+    def bring_home(self, order: Order, indexes: Sequence[int]) -> Order:
+        """Deliver what was received, then put the originals where they belong. Raises FolderFault."""
+        order = self.deliver(order, [index for index in indexes if not order.files[index].is_delivered])
+        files = enumerate(order.files)
+        unplaced = [index for index, file in files if index in indexes and file.is_delivered and not file.is_placed]
+        return self.place_originals(order, unplaced) if unplaced else order
+
+    def set_aside(self, order: Order) -> Order:
+        """Move the order's files to quarantine: the reason first, then the picture. Raises FolderFault."""
+        for index, file in enumerate(order.files):
+            source = self.work_place(order, file)
+            if file.is_placed:
+                continue
+            if file.is_delivered:
+                order = self.place_originals(order, [index])
+                continue
+            found = disk.stat_of(source)
+            if file.destination is None and found is None:
+                self._vanished(order, index)
+            elif found is not None and not disk.is_regular(found):  # somebody's link or pipe in the picture's place
+                order = self._give_back(order, [index])
+            else:
+                order = self._set_aside(order, index, source)
+        self.clear_work(order)
+        return order
+
+    def put_back(self, order: Order, keep: Collection[str] = ()) -> Order:
+        """Move the order's files, but for those to keep, back into the inbox. Raises FolderFault.
+
+        Each gets its own name where that is free.
+        """
+        back = [index for index, file in enumerate(order.files) if self._goes_back(order, file, keep)]
+        if back:
+            order = self._give_back(order, back)
+        if keep:
+            self._clear_folders(order, [file for file in order.files if file.name not in keep])
+        else:
+            self.clear_work(order)
+        return order
+
+    def clear_work(self, order: Order) -> None:
+        """Remove the order's work folder, which must hold no picture any more."""
+        work = self._folders.work(self.inbox)
+        disk.sweep(work.root, f"{work.name}/{order.key}")  # of a copy that was being written when we died
+        disk.remove(Place(work.root, f"{work.name}/{order.key}/{ORDER_COPY}"), durable=False)
+        self._clear_folders(order, order.files)
+
+    def _clear_folders(self, order: Order, files: Iterable[OrderFile]) -> None:
+        work = self._folders.work(self.inbox)
+        for folder in sorted({os.path.dirname(f"{order.key}/{file.name}") for file in files}, reverse=True):
+            disk.remove_empty_folders(work.root, f"{work.name}/{folder}")
+
+    def sweep_reasons(self) -> None:
+        """Drop the why files whose pictures a person has taken out of quarantine. Raises FolderFault."""
+        by_folder: dict[str, set[str]] = {}
+        for entry in disk.scan(self.inbox.quarantine, skip_folder=lambda name: name.startswith(".")):
+            folder, base = os.path.split(entry.name)
+            by_folder.setdefault(folder, set()).add(base)
+        for folder, bases in by_folder.items():
+            for base in bases:
+                if base.endswith(notes.SUFFIX) and base.removesuffix(notes.SUFFIX) not in bases:
+                    self._drop_orphan(Place(self.inbox.quarantine, os.path.join(folder, base)))
+
+    def _drop_orphan(self, why: Place) -> None:
+        mark = notes.mark_of(why)
+        order = self._journal.get(mark.key) if mark else None  # before the look: the picture may come meanwhile
+        is_on_its_way = order is not None and order.state is State.QUARANTINING
+        if mark and not is_on_its_way and disk.stat_of(why.beside(mark.picture)) is None:
+            disk.remove(why)
+            event("quarantine.reason_removed", inbox=self.inbox.name, file=why.name)
+
+    def _set_aside(self, order: Order, index: int, source: Place) -> Order:
+        root = self.inbox.quarantine
+        if order.files[index].destination is None:
+            wanted = free_name(root, order.files[index].name, notes.SUFFIX)
+            order = self._journal.note(order.with_file(index, destination=wanted))
+        while True:
+            file = order.files[index]
+            assert file.destination is not None  # noqa: S101 - journalled above
+            target = Place(root, file.destination)
+            try:
+                notes.write(target, order, self.inbox.path, self._journal.instance)
+                disk.move(source, target, owner=self._journal.instance)
+            except _OBSTACLES as obstacle:
+                notes.remove(target, order)
+                order = self._rename(order, index, "destination", target, file.name, obstacle, notes.SUFFIX)
+                continue
+            except FileNotFoundError:
+                self._vanished(order, index)
+                notes.remove(target, order)
+            else:
+                why = order.why.reason if order.why else ""
+                event("file.quarantined", order=order.key, inbox=order.inbox, file=target.name, reason=why)
+            return order.with_file(index, is_placed=True)
+
+    def _name(self, order: Order, index: int, together: disk.Together) -> Order:
+        """Link the accepted picture to its name, looking for another one when somebody was quicker."""
+        while True:
+            file = order.files[index]
+            assert file.part is not None  # noqa: S101 - accepted first
+            assert file.delivery is not None  # noqa: S101
+            part, target = Place(self.inbox.outbox, file.part), Place(self.inbox.outbox, file.delivery)
+            try:
+                disk.publish_new(part, target, owner=self._journal.instance, together=together)
+            except FileNotFoundError:  # linked before a crash, or removed by another program
+                self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
+                if not holds(target, file.delivered_size, file.delivered_sha256):
+                    return self._unreceived(order, index)
+                together.found(target)
+            except _OBSTACLES as obstacle:
+                if isinstance(obstacle, UnfitName) or not holds(target, file.delivered_size, file.delivered_sha256):
+                    order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
+                    continue
+                together.found(target)
+                disk.remove(part, durable=False)
+            return order
+
+    def _unreceived(self, order: Order, index: int) -> Order:
+        name = order.files[index].delivery
+        event("file.part_gone", logging.WARNING, order=order.key, inbox=order.inbox, file=name)
+        return order.with_file(index, part=None, delivery=None, delivered_sha256=None, delivered_size=None)
+
+    def _goal(self, order: Order, index: int) -> tuple[str, str] | None:
+        """Say where the original of a delivered file goes: a root and a name below it. None: it is deleted."""
+        file = order.files[index]
+        source = self.work_place(order, file)
+        if not is_unchanged(source, file) and disk.stat_of(source) is not None:
+            event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
+            return self.inbox.path, file.name
+        if order.kind == "test":
+            return self.inbox.quarantine, f"test/{file.name}"
+        return None if self.inbox.originals is None else (self.inbox.originals, file.name)
+
+    @disk.folders_kept_open()
+    def _give_back(self, order: Order, indexes: Sequence[int]) -> Order:
+        goals = {index: (self.inbox.path, order.files[index].name) for index in indexes}
+        order = self._journal.note(self._destined(order, goals))
+        together = disk.Together()
+        for index in indexes:
+            order = self._settle(order, index, self.work_place(order, order.files[index]), *goals[index], together)
+        together.sync()
+        return _placed(order, indexes)
+
+    def _goes_back(self, order: Order, file: OrderFile, keep: Collection[str]) -> bool:
+        if file.is_placed or file.name in keep:
+            return False
+        return file.destination is not None or disk.stat_of(self.work_place(order, file)) is not None
+
+    def _destined(self, order: Order, goals: Mapping[int, tuple[str, str]]) -> Order:
+        """Give each file that has none the name of its destination; none is durable yet."""
+        taken: dict[str, set[str]] = {}
+        for index, (root, wanted) in goals.items():
+            if order.files[index].destination is None:
+                names_there = taken.setdefault(root, set())
+                free = free_name(root, wanted, taken=names_there)
+                names_there.add(free)
+                order = order.with_file(index, destination=free)
+        return order
+
+    def _settle(
+        self, order: Order, index: int, source: Place, root: str, wanted: str, together: disk.Together
+    ) -> Order:
+        """Move to the journalled destination, looking for another name when somebody was quicker."""
+        while True:
+            destination = order.files[index].destination
+            assert destination is not None  # noqa: S101 - journalled before
+            target = Place(root, destination)
+            try:
+                disk.move(source, target, owner=self._journal.instance, together=together)
+            except _OBSTACLES as obstacle:
+                order = self._rename(order, index, "destination", target, wanted, obstacle)
+            except FileNotFoundError:
+                self._vanished(order, index)
+                return order
+            else:
+                return order
+
+    def _vanished(self, order: Order, index: int) -> None:
+        self._folders.require_folder(self.inbox.path)  # else the share has gone, with the file on it
+        event("file.vanished", order=order.key, inbox=order.inbox, file=order.files[index].name)
+
+    def _rename(
+        self,
+        order: Order,
+        index: int,
+        fact: str,
+        place: Place,
+        wanted: str,
+        obstacle: BaseException,
+        *also: str,
+    ) -> Order:
+        """Journal another name for the file, whose own is no longer free, or more than the file system can hold."""
+        if isinstance(obstacle, UnfitName):
+            wanted = names.plainer(place.name)
+            if wanted == place.name:
+                raise obstacle
+            event(
+                "file.renamed", logging.WARNING, inbox=order.inbox, file=place.path, to=wanted, reason=obstacle.reason
+            )
+        free = free_name(place.root, wanted, *also)
+        if free == place.name and isinstance(obstacle, NotAFolder):
+            raise obstacle  # it stands where the file comes from
+        return self._journal.note(order.with_file(index, **{fact: free}))
+
+    def _in_work(self, key: str, file: OrderFile) -> Place:
+        work = self._folders.work(self.inbox)
+        return Place(work.root, f"{work.name}/{key}/{file.name}")
+
+
+def is_unchanged(place: Place, file: OrderFile) -> bool:
+    """Is this still the file that was claimed, and since its hash was taken, does it hold the same bytes?
+
+    Size and mtime are the user's to set. The ctime is not, but attributes that somebody touches move it too, as do our
+    own renames, and some file systems do not keep it: another one is a reason to compare the bytes, and no more.
+    """
+    found = disk.stat_of(place)
+    if found is None or not disk.is_regular(found):
+        return False
+    if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
+        return False
+    return file.ctime_ns in {None, found.st_ctime_ns} or holds(place, file.size, file.sha256)
+
+
+def _placed(order: Order, indexes: Sequence[int]) -> Order:
+    for index in indexes:
+        order = order.with_file(index, is_placed=True)
+    return order

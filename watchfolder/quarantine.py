@@ -1,0 +1,117 @@
+"""What lies in the quarantine folders, each picture with the note beside it."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from watchfolder import disk, history
+from watchfolder.config import Config, Inbox
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+from watchfolder.publish import notes
+
+TEST_ORIGINALS = "test/"  # a test key's originals wait here for a live one; nothing failed
+
+_LINE = re.compile(r"^(What happened|What to do): +(.*)$", re.MULTILINE)
+_KEY = re.compile(r'^watchfolder: (\{"order": .*\})$', re.MULTILINE)
+_LIMIT = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file in quarantine; `why` is its note, if it still has one, and `at` when it came."""
+
+    place: Place
+    inboxes: tuple[Inbox, ...]  # whose folder this is
+    why: Place | None
+    at: datetime
+
+    @property
+    def has_failed(self) -> bool:
+        return self.why is not None or not self.place.name.startswith(TEST_ORIGINALS)
+
+
+@dataclass(frozen=True)
+class Note:
+    reason: str = "its note is missing"
+    advice: str = ""
+    order: str | None = None  # key
+
+
+def list_pictures(config: Config, on_fault: list[FolderFault]) -> list[Picture]:
+    """Return the pictures of every quarantine folder, the latest first. A folder that fails is told in `on_fault`."""
+    found: list[Picture] = []
+    folders = _folders(config.inboxes.values()).items()
+    for question in [disk.Question(partial(_pictures_in, *each), each[0]) for each in folders]:
+        try:
+            found += question.answer()
+        except FileNotFoundError:
+            continue
+        except FolderFault as fault:
+            on_fault.append(fault)
+    return sorted(found, key=lambda picture: picture.at, reverse=True)
+
+
+def picture_at(place: Place, config: Config) -> Picture | None:
+    """Return the picture that lies there. Raises FolderFault."""
+    found = disk.stat_of(place)
+    if found is None or not disk.is_regular(found):
+        return None
+    why = notes.place_of(place)
+    noted = disk.stat_of(why)
+    came = datetime.fromtimestamp((noted or found).st_mtime, UTC)
+    return Picture(place, _folders(config.inboxes.values())[place.root], why if noted else None, came)
+
+
+def note_of(picture: Picture) -> Note:
+    """Read the note: anybody on the share can have changed it."""
+    if picture.why is None:
+        return Note()
+    try:
+        content = disk.answer_of(partial(disk.read_bytes, picture.why, _LIMIT), picture.why.root)
+    except (FileNotFoundError, BlockingIOError, FolderFault):
+        return Note()
+    text = content.decode("utf-8", "replace")
+    said = dict(_LINE.findall(text))
+    mark = _KEY.findall(text)
+    return Note(said.get("What happened", Note.reason), said.get("What to do", ""), _key_in(mark[-1]) if mark else None)
+
+
+def inbox_of(picture: Picture, state_dir: str) -> Inbox | None:
+    """Return where the picture came from; where several inboxes share the folder, the history knows."""
+    if len(picture.inboxes) == 1:
+        return picture.inboxes[0]
+    key = note_of(picture).order
+    name = next((ended.inbox for ended in history.newest_first(state_dir) if ended.key == key), None) if key else None
+    return next((inbox for inbox in picture.inboxes if inbox.name == name), None)
+
+
+def _folders(inboxes: Iterable[Inbox]) -> dict[str, tuple[Inbox, ...]]:
+    folders: dict[str, tuple[Inbox, ...]] = {}
+    for inbox in inboxes:
+        folders[inbox.quarantine] = (*folders.get(inbox.quarantine, ()), inbox)
+    return folders
+
+
+def _pictures_in(folder: str, inboxes: tuple[Inbox, ...]) -> list[Picture]:
+    found = list(disk.scan(folder, skip_folder=lambda base: base.startswith(".")))
+    entries = {entry.name: entry for entry in found if entry.is_regular}
+    pictures = []
+    for entry in entries.values():
+        place = Place(folder, entry.name)
+        if place.base.startswith(".") or place.base.endswith(notes.SUFFIX):
+            continue
+        why = entries.get(notes.place_of(place).name)
+        came = datetime.fromtimestamp((why or entry).mtime_ns / 1e9, UTC)
+        pictures.append(Picture(place, inboxes, Place(folder, why.name) if why else None, came))
+    return pictures
+
+
+def _key_in(mark: str) -> str | None:
+    try:
+        return str(json.loads(mark)["order"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

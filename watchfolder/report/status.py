@@ -1,0 +1,342 @@
+"""What waits, moves, is deferred, blocked, delivered today and quarantined, and why: read beside the daemon.
+
+`Status` is also what `status --json` prints: its fields are the documented keys, instants in RFC 3339, sizes in bytes,
+file names escaped as in the log. Later versions may add keys.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from watchfolder import __version__, disk, history, quarantine
+from watchfolder.config import Config, Inbox
+from watchfolder.disk import Place
+from watchfolder.events import printable
+from watchfolder.journal import read_orders
+from watchfolder.order import Order
+from watchfolder.report.lock_holder import is_locked
+from watchfolder.report.phrases import blocked, configuration_refused, files, not_available, start_it
+from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from watchfolder.errors import FolderFault
+
+MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
+_SNAPSHOT_LIMIT = 16 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """`state` is ok, slowed (its rate limit sets the pace), down, blocked, or unknown (nothing is running)."""
+
+    state: str = "unknown"
+    reason: str = ""
+    code: str = ""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class OrderStatus:
+    """An order under way, or one that waits for its time or for its inbox to come back into the configuration."""
+
+    key: str
+    order_id: str | None
+    inbox: str
+    state: str
+    since: datetime | None
+    files: list[str]  # that are neither delivered nor in quarantine yet
+    not_before: datetime | None
+    reason: str
+    uploaded: int  # of all its files
+    delivered: int
+
+
+@dataclass(frozen=True)
+class QuarantinedFile:
+    inbox: str
+    path: str
+    since: datetime
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class InboxStatus:
+    """Counts are files. `state` is ok, starting, held (see `held`), waits (see `fault`), or unknown: no `waiting`."""
+
+    path: str
+    state: str
+    fault: str = ""
+    fault_code: str = ""
+    held: str = ""  # what the brake keeps back, and the command that lets it go
+    watch: str = ""
+    waiting: int | None = None
+    staying: int | None = None  # no pictures, or out of reach
+    raw: int | None = None  # of those that stay: camera RAW files
+    oldest_waiting_since: datetime | None = None
+    in_progress: int = 0
+    deferred: int = 0
+    next_try: datetime | None = None
+    deferred_reason: str = ""
+    delivered_today: int = 0
+    delivered_today_bytes: int = 0
+    quarantined: int = 0
+    remarks: dict[str, str] = field(default_factory=dict)  # file → what a person should see to
+
+
+@dataclass(frozen=True)
+class Status:
+    """`headline` says in one sentence what limits or blocks the flow, and what to do.
+
+    `limit` is what keeps the flow from being faster now: plan, line, service, or nothing ("").
+    """
+
+    at: datetime
+    headline: str
+    limit: str
+    is_running: bool
+    pid: int | None
+    version: str | None
+    started: datetime | None
+    state_dir: str
+    refused: str  # what is wrong with the configuration that was read last; the one before it runs
+    service: ServiceStatus
+    inboxes: dict[str, InboxStatus]
+    orders: list[OrderStatus]  # under way
+    deferred: list[OrderStatus]
+    held: list[OrderStatus]
+    held_files: int
+    quarantine: list[QuarantinedFile]
+    faults: list[str]  # what could not be looked at
+    broken_entries: int  # of the journal
+    delivered: int  # files since the start
+    reused: int  # of these, copied from an earlier delivery and not paid for
+    delivered_bytes: int
+    counts: dict[str, Any]  # since the start: requests by operation and outcome, bytes, time in each state
+    schema: int = 1
+
+    @property
+    def refusal(self) -> str:
+        """Say that a configuration was refused, where the headline has something worse to say."""
+        words = printable(configuration_refused(self.refused)) if self.refused else ""
+        return "" if words == self.headline else words
+
+
+def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> Status:
+    """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read.
+
+    The daemon itself gives its `snapshot`: it need not be asked whether it runs.
+    """
+    is_running, snapshot = (True, snapshot) if snapshot else running(config.state_dir)
+    broken: list[str] = []
+    orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
+    live = [order for order in orders if order.is_live]
+    faults: list[FolderFault] = []
+    pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
+    homes = {each: _home(each, config) for each in pictures}
+    midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    delivered = list(history.deliveries(config.state_dir, midnight))
+    inboxes = {
+        name: _inbox(
+            inbox,
+            snapshot.inboxes.get(name) if snapshot else None,
+            [order for order in live if order.inbox == name],
+            [each for each in delivered if each.order.inbox == name],
+            sum(home == name for home in homes.values()),
+            now,
+        )
+        for name, inbox in config.inboxes.items()
+    }
+    held = [order for order in live if order.inbox not in config.inboxes]
+    deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
+    moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
+    service = _service(snapshot)
+    limit = snapshot.limit if snapshot else ""
+    return Status(
+        at=now,
+        headline=printable(next(_worst_first(config, snapshot, service, inboxes, held, is_running=is_running))),
+        is_running=is_running,
+        pid=snapshot.pid if snapshot else None,
+        version=snapshot.version if snapshot else __version__,
+        started=snapshot.started if snapshot else None,
+        state_dir=config.state_dir,
+        refused=printable(snapshot.refused) if snapshot else "",
+        service=service,
+        limit=limit,
+        inboxes=inboxes,
+        orders=[_order(order) for order in moving[:MOST_LISTED]],
+        deferred=[_order(order) for order in sorted(deferred, key=lambda order: _due(order, now))[:MOST_LISTED]],
+        held=[_order(order) for order in held[:MOST_LISTED]],
+        held_files=_files(held),
+        quarantine=[_quarantined(each, homes[each]) for each in pictures[:MOST_LISTED]],
+        faults=[printable(fault.reason) for fault in faults],
+        broken_entries=len(broken),
+        delivered=snapshot.delivered if snapshot else 0,
+        reused=snapshot.reused if snapshot else 0,
+        delivered_bytes=snapshot.delivered_bytes if snapshot else 0,
+        counts=(snapshot.counts if snapshot else Counts()).model_dump(),
+    )
+
+
+def as_json(status: Status) -> str:
+    return json.dumps(asdict(status), default=datetime.isoformat, indent=2)
+
+
+def running(state_dir: str) -> tuple[bool, Snapshot | None]:
+    """Return whether a daemon runs, and its last word. What a dead one said is no longer true."""
+    if not is_locked(Place(state_dir, "lock")):
+        return False, None
+    try:
+        return True, Snapshot.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _SNAPSHOT_LIMIT))
+    except (FileNotFoundError, ValueError):  # pydantic's is a ValueError
+        return True, None
+
+
+def _home(picture: quarantine.Picture, config: Config) -> str:
+    inbox = quarantine.inbox_of(picture, config.state_dir) or picture.inboxes[0]
+    return inbox.name
+
+
+def _service(snapshot: Snapshot | None) -> ServiceStatus:
+    if snapshot is None:
+        return ServiceStatus()
+    if snapshot.blocked:
+        return ServiceStatus("blocked", snapshot.blocked, snapshot.blocked_code, snapshot.blocked_since)
+    if snapshot.is_down:
+        return ServiceStatus("down", NO_ANSWER)
+    return ServiceStatus("slowed", "the service's rate limit sets the pace") if snapshot.is_slowed else _OK
+
+
+_OK = ServiceStatus("ok")
+
+
+def _inbox(
+    inbox: Inbox,
+    seen: InboxSnapshot | None,
+    orders: list[Order],
+    delivered: list[history.Delivery],
+    quarantined: int,
+    now: datetime,
+) -> InboxStatus:
+    deferred = sorted((order for order in orders if _due(order, now) > now), key=lambda order: _due(order, now))
+    facts: dict[str, object] = {}
+    if seen is not None:
+        facts = {
+            name: getattr(seen, name)
+            for name in (
+                "fault",
+                "fault_code",
+                "held",
+                "watch",
+                "waiting",
+                "staying",
+                "raw",
+                "oldest_waiting_since",
+                "remarks",
+            )
+        }
+    return InboxStatus(
+        path=printable(inbox.path),
+        state=_state(seen),
+        in_progress=_files(orders) - _files(deferred),
+        deferred=_files(deferred),
+        next_try=_due(deferred[0], now) if deferred else None,
+        deferred_reason=deferred[0].trouble if deferred else "",
+        delivered_today=len(delivered),
+        delivered_today_bytes=sum(each.file.delivered_size or 0 for each in delivered),
+        quarantined=quarantined,
+        **facts,  # type: ignore[arg-type] # fields of the same name and type in both
+    )
+
+
+def _state(seen: InboxSnapshot | None) -> str:
+    if seen is None:
+        return "unknown"
+    if seen.is_open and seen.held:
+        return "held"
+    return "ok" if seen.is_open else "waits" if seen.fault else "starting"
+
+
+def _files(orders: Iterable[Order]) -> int:
+    return sum(file.is_under_way for order in orders for file in order.files)
+
+
+def _due(order: Order, now: datetime) -> datetime:
+    return order.not_before.at if order.not_before else now
+
+
+def _order(order: Order) -> OrderStatus:
+    since = order.times.get(order.state)
+    return OrderStatus(
+        key=order.key,
+        order_id=order.order_id,
+        inbox=order.inbox,
+        state=str(order.state),
+        since=since.at if since else None,
+        files=[printable(file.name) for file in order.files if file.is_under_way],
+        not_before=order.not_before.at if order.not_before else None,
+        reason=printable(order.trouble),
+        uploaded=sum(file.is_uploaded for file in order.files),
+        delivered=sum(file.is_delivered for file in order.files),
+    )
+
+
+def _quarantined(picture: quarantine.Picture, inbox: str) -> QuarantinedFile:
+    note = quarantine.note_of(picture)
+    path = printable(os.path.join(picture.place.root, picture.place.name))
+    return QuarantinedFile(inbox, path, picture.at, printable(note.reason), printable(note.advice))
+
+
+def _worst_first(
+    config: Config,
+    snapshot: Snapshot | None,
+    service: ServiceStatus,
+    inboxes: Mapping[str, InboxStatus],
+    held: list[Order],
+    *,
+    is_running: bool,
+) -> Iterator[str]:
+    """Give all that could be the headline; the first one is."""
+    if not is_running:
+        yield start_it(config.state_dir)
+    if snapshot and snapshot.blocked:
+        yield blocked(snapshot, config.api)
+    faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]
+    if faults:
+        yield not_available(faults)
+    kept = [f"{name}: held: {inbox.held}" for name, inbox in inboxes.items() if inbox.held]
+    if kept:
+        yield f"{'; '.join(kept)}. What is under way goes on"
+    if service.state == "down":
+        yield f"{NO_ANSWER.capitalize()}. Nothing is lost, it goes on by itself; is this machine's network up?"
+    if service.state == "unknown" or any(inbox.state == "starting" for inbox in inboxes.values()):
+        yield "Starting: the first look into the folders is under way"
+    if snapshot and snapshot.refused:
+        yield configuration_refused(snapshot.refused)
+    if held:
+        names = ", ".join(sorted({order.inbox for order in held}))
+        belonging = files(_files(held), verb="belong")
+        yield f"{belonging} to inboxes that left the configuration ({names}): put them back to go on"
+    quarantined = sum(inbox.quarantined for inbox in inboxes.values())
+    if quarantined:
+        needing = files(quarantined, verb="need")
+        yield f"Working. {needing} you: in quarantine, each with its note; then watchfolder retry NAME"
+    yield _pace(service, inboxes, snapshot.limit if snapshot else "")
+
+
+def _pace(service: ServiceStatus, inboxes: Mapping[str, InboxStatus], limit: str) -> str:
+    """Say how it goes while nothing is wrong."""
+    if service.state == "slowed":
+        return "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
+    under_way = sum((inbox.waiting or 0) + inbox.in_progress + inbox.deferred for inbox in inboxes.values())
+    return f"Working: {files(under_way)} under way{_LIMITS.get(limit, '')}" if under_way else "All done, nothing waits"
+
+
+_LIMITS = {
+    "service": ", as fast as the service works",
+    "plan": ", at the pace of your plan's requests a minute (api.requests_per_minute)",
+    "line": ", as fast as this machine's network line carries them",
+}

@@ -1,0 +1,109 @@
+"""From quarantine back into the inbox: what a person may also do by hand."""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from watchfolder import disk, names, quarantine
+from watchfolder.config import Config, Inbox
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault, UnknownName
+from watchfolder.events import printable
+from watchfolder.folders import Folders
+from watchfolder.quarantine import Picture
+
+_OWNER = "retry"  # signs copies between file systems; the daemon sweeps its own only
+_MOST_NUMBERS = 10_000
+
+
+@dataclass(frozen=True)
+class Moved:
+    source: str
+    target: str
+
+
+def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
+    """Return the pictures of these names, or folders of them. Raises UnknownName, FolderFault."""
+    there = _listed(config)
+    folders = {os.path.dirname(os.path.abspath(name)) for name in wanted}
+    real = disk.real_paths(folders | {picture.place.root for picture in there})
+    found: dict[str, Picture] = {}
+    lines = []
+    for name in wanted:
+        fitting = [picture for picture in there if _fits(picture, name, real)]
+        if not fitting:
+            lines.append(f"{printable(name)}: no such file in quarantine{_near(name, there)}")
+        elif len({picture.place.root for picture in fitting}) > 1:
+            paths = ", ".join(printable(picture.place.path) for picture in fitting)
+            lines.append(f"{printable(name)}: there are several, name one by its path: {paths}")
+        found |= {picture.place.path: picture for picture in fitting}
+    if lines:
+        raise UnknownName(lines)
+    return list(found.values())
+
+
+def everything(config: Config) -> list[Picture]:
+    """Return all that failed, the longest-waiting first. Raises FolderFault."""
+    return [picture for picture in reversed(_listed(config)) if picture.has_failed]
+
+
+def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | FolderFault]:
+    """Move each picture to its place below its inbox, or say why not; its note goes after it has gone."""
+    folders = Folders(config.state_dir, _OWNER)
+    for picture in pictures:
+        inbox = quarantine.inbox_of(picture, config.state_dir)
+        try:
+            if inbox is None:
+                reason = f"{printable(picture.place.path)}: its inbox is not known: move it back by hand"
+                raise FolderFault(reason)  # noqa: TRY301 - one answer for each picture
+            disk.answer_of(partial(folders.require_folder, inbox.path), inbox.path)
+            yield _move_back(picture, inbox)
+        except FileNotFoundError:
+            yield FolderFault(f"{printable(picture.place.path)}: it is gone")
+        except FolderFault as fault:
+            yield fault
+
+
+def _move_back(picture: Picture, inbox: Inbox) -> Moved:
+    target = Place(inbox.path, picture.place.name)
+    disk.sweep(inbox.path, disk.HIDDEN, _OWNER)  # what an interrupted retry left
+    for number in range(2, _MOST_NUMBERS):
+        try:
+            disk.move(picture.place, target, owner=_OWNER)
+        except FileExistsError:
+            target = target.beside(names.numbered(picture.place.base, number))
+            continue
+        if picture.why is not None:
+            disk.remove(picture.why)
+        return Moved(picture.place.path, target.path)
+    raise FolderFault(f"{inbox.path}: too many files are called {printable(picture.place.base)} already")
+
+
+def _listed(config: Config) -> list[Picture]:
+    faults: list[FolderFault] = []
+    there = quarantine.list_pictures(config, faults)
+    if faults:
+        raise faults[0]
+    return there
+
+
+def _fits(picture: Picture, name: str, real: Mapping[str, str]) -> bool:
+    """Is it this file, in this folder, or the one that this note is about? A name below quarantine, or a path."""
+    whole = os.path.abspath(name)
+    resolved = os.path.join(real[os.path.dirname(whole)], os.path.basename(whole))
+    place = picture.place
+    root = real[place.root]
+    known = {place.name, place.path, os.path.join(root, place.name)}
+    if picture.why is not None:
+        known |= {picture.why.name, picture.why.path, os.path.join(root, picture.why.name)}
+    below = name.rstrip("/") + "/"
+    is_within = place.name.startswith(below) or place.path.startswith((f"{whole}/", f"{resolved}/"))
+    return bool(known & {name, whole, resolved}) or is_within
+
+
+def _near(name: str, there: Sequence[Picture]) -> str:
+    near = difflib.get_close_matches(name, [picture.place.name for picture in there], n=3)
+    near = near or [picture.place.name for picture in there if os.path.basename(name) == picture.place.base]
+    return f"; did you mean {' or '.join(map(printable, near))}?" if near else ""

@@ -1,0 +1,235 @@
+"""A stand-in for the BIZ MORI service on this machine: for the demo, the tests and the newcomer.
+
+It keeps to contract.md and is stricter wherever a client could sin: every request that broke the contract is in
+`Sandbox.sins`. Pictures come back marked, nothing is protected, nothing leaves the machine.
+"""
+
+import shutil
+import signal
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from flask import Flask, request
+from werkzeug.exceptions import HTTPException
+
+from watchfolder.sandbox.courier import Courier
+from watchfolder.sandbox.faults import Faults
+from watchfolder.sandbox.front import Front, admin_blueprint, refuse
+from watchfolder.sandbox.options import KEY, TEST_KEY, Options
+from watchfolder.sandbox.service import Service
+from watchfolder.sandbox.state import Refusal, RequestRecord, State, now
+from watchfolder.sandbox.storage import Storage
+from watchfolder.sandbox.waitress_door import Server
+from watchfolder.sandbox.webhooks import Webhooks
+
+
+@dataclass(frozen=True)
+class OrderRecord:
+    """An order as it stands when `Sandbox.orders` is read."""
+
+    order_id: str
+    status: str
+    name: str
+    files: tuple[str, ...]
+    idempotency_key: str
+    strength: str
+    is_confirmed: bool
+    is_test: bool
+    updated_at: datetime  # when it was completed or failed, once it was
+
+
+@dataclass(frozen=True)
+class PushRecord:
+    """One try to tell a webhook of the end of an order, as it stands when `Sandbox.pushes` is read."""
+
+    webhook: int
+    event_id: str
+    event_type: str
+    order_id: str
+    time: datetime
+    status: int  # that was answered; 0: nothing was
+
+
+@dataclass(kw_only=True)
+class Sandbox(Options):
+    """Runs while its context is entered. Options may be set while it runs; they hold for what happens from then on."""
+
+    port: int = 0  # 0: a free one
+
+    def __post_init__(self) -> None:
+        self.faults = Faults()
+        self._state = State(self)
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="watchfolder-sandbox-"))
+        self._storage = Storage(self._state, self._folder)
+        self._courier = Courier(self._state, self._storage, self.faults)
+        self._state.on_confirm = self._courier.confirmed
+        try:
+            self._server = Server(Front(self._app(), self._state, self._storage, self.faults), self.port)
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
+        self.port = self._server.port
+        self._storage.base_url = self.url
+        self._courier.start()
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+        self._courier.stop()
+        shutil.rmtree(self._folder)
+
+    def _app(self) -> Flask:
+        app = Flask("watchfolder.sandbox", static_folder=None)
+        service = Service(self._state, self._storage)
+        app.register_blueprint(service.blueprint())
+        app.register_blueprint(Webhooks(self._state, self._courier, service.caller).blueprint(service.admit))
+        app.register_blueprint(self._storage.blueprint())
+        app.register_blueprint(admin_blueprint(self.reset, self.record, self.faults, self._state))
+        app.register_error_handler(Refusal, refuse)
+        app.register_error_handler(HTTPException, self._refuse_unknown)
+        return app
+
+    def _refuse_unknown(self, answer: HTTPException) -> HTTPException:
+        self._state.sin(f"{request.method} {request.path}: {answer.code} {answer.name}")
+        return answer
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def key(self) -> str:
+        """A live key that is let in."""
+        return next((key for key in self.keys or () if not key.startswith("sk_test_")), KEY)
+
+    @property
+    def test_key(self) -> str:
+        """A test key that is let in."""
+        return next((key for key in self.keys or () if key.startswith("sk_test_")), TEST_KEY)
+
+    @property
+    def sins(self) -> list[str]:
+        """Every breach of the contract so far, in words without a key or a signature."""
+        return list(self._state.sins)
+
+    @property
+    def links(self) -> list[str]:
+        """Every link that was given out, its signature or token included: what nobody may ever show."""
+        return list(self._storage.links)
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        return list(self._state.requests)
+
+    def requests_by_operation(self) -> dict[str, int]:
+        return dict(Counter(record.operation for record in self.requests))
+
+    @property
+    def webhooks(self) -> dict[int, str]:
+        """The addresses that are registered, by webhook id, oldest first."""
+        with self._state.lock:
+            return {webhook.number: webhook.url for webhook in self._state.webhooks.values()}
+
+    @property
+    def pushes(self) -> list[PushRecord]:
+        """Every try to tell a webhook, in the order of the events."""
+        return [
+            PushRecord(e.webhook.number, e.event_id, e.event_type, e.order_id, attempt.time, attempt.status)
+            for e in self._courier.events()
+            for attempt in e.attempts
+        ]
+
+    @property
+    def orders(self) -> dict[str, OrderRecord]:
+        """By order id, oldest first."""
+        with self._state.lock:
+            return {
+                order.order_id: OrderRecord(
+                    order.order_id,
+                    order.status,
+                    order.name,
+                    tuple(file.name for file in order.files),
+                    order.idempotency_key,
+                    order.strength,
+                    order.is_confirmed,
+                    order.is_test,
+                    order.updated_at,
+                )
+                for order in self._state.orders.values()
+            }
+
+    @property
+    def paid(self) -> int:
+        """How many files were confirmed with live keys, those of failed orders included."""
+        return self._state.paid
+
+    @property
+    def paid_failed(self) -> int:
+        """How many of the paid files belong to orders that failed or will."""
+        return self._state.paid_failed
+
+    @property
+    def paid_files(self) -> dict[str, int]:
+        """How often the bytes with this SHA-256 were paid for."""
+        with self._state.lock:
+            return dict(self._state.paid_files)
+
+    def expire_links(self) -> None:
+        """Let every presigned link that was given out until now be expired."""
+        self._storage.links_valid_since = now()
+
+    def forget(self, order_id: str) -> None:
+        """Lose an order, as if it had never been."""
+        self._state.forget(order_id)
+
+    def reset(self) -> None:
+        """Forget all orders, faults, records and payments."""
+        self.faults.clear()
+        self._courier.reset()
+        self._state.reset()
+
+    def record(self) -> dict[str, object]:
+        """Return all of the above as JSON can hold it: the answer of GET /_sandbox/record."""
+        return {
+            "sins": self.sins,
+            "requests": [asdict(record) | {"time": record.time.isoformat()} for record in self.requests],
+            "requests_by_operation": self.requests_by_operation(),
+            "pushes": [asdict(push) | {"time": push.time.isoformat()} for push in self.pushes],
+            "orders": {
+                order_id: asdict(order) | {"updated_at": order.updated_at.isoformat()}
+                for order_id, order in self.orders.items()
+            },
+            "paid": self.paid,
+            "paid_failed": self.paid_failed,
+            "paid_files": self.paid_files,
+        }
+
+
+def serve(port: int, options: Options | None = None) -> None:
+    """Run a sandbox on `port` until SIGTERM or SIGINT. OSError if the port is taken."""
+    with _stop_signals() as stopped, Sandbox(port=port, **vars(options or Options())):
+        stopped.wait()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    stopped = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

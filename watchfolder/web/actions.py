@@ -1,0 +1,59 @@
+"""What people have pressed on the page, one at a time, and for a minute what became of it."""
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from typing import Final
+
+from watchfolder import quarantine, quota, retry
+from watchfolder.errors import FolderFault
+from watchfolder.events import event, printable
+from watchfolder.web.cache import HouseBook
+
+_BUSY_SECONDS: Final = 10.0
+_NOTICE_SECONDS: Final = 60.0
+
+
+class Buttons:
+    def __init__(self, book: HouseBook) -> None:
+        self._book = book
+        self._turn = threading.Lock()
+        self._said: deque[tuple[float, str]] = deque(maxlen=5)
+
+    def said(self) -> list[str]:
+        return [text for at, text in list(self._said) if time.monotonic() - at < _NOTICE_SECONDS]
+
+    def try_again(self, id_: str) -> bool:
+        """Move the picture with this id from quarantine back into its inbox; False while another is on its way."""
+        if not self._turn.acquire(timeout=_BUSY_SECONDS):
+            return False
+        try:
+            self._said.append((time.monotonic(), self._moved(id_)))
+        finally:
+            self._turn.release()
+        self._book.refresh()
+        return True
+
+    def let_through(self, id_: str) -> None:
+        """Let the inbox with this id go on in spite of its brake."""
+        config = self._book.config
+        for name in config.inboxes:
+            if self._book.ids.of("inbox", name) == id_:
+                quota.give_word(config.state_dir, name)
+                os.kill(os.getpid(), signal.SIGUSR1)  # the daemon, whose process this is, looks at once
+                self._said.append((time.monotonic(), f"{name}: what was held is let through."))
+                event("page.released", inbox=name)
+
+    def _moved(self, id_: str) -> str:
+        config = self._book.config
+        for picture in quarantine.list_pictures(config, []):
+            if self._book.ids.of("quarantine", printable(picture.place.path)) != id_:
+                continue
+            (outcome,) = retry.move_back([picture], config)
+            if isinstance(outcome, FolderFault):
+                return f"Not moved: {printable(outcome.reason)}"
+            event("page.retried", file=outcome.source, to=outcome.target)
+            return f"{printable(picture.place.base)} is back in its inbox and will be tried again."
+        return "That file is no longer in quarantine."

@@ -1,0 +1,118 @@
+"""The addresses of the page: what is shown at each, and the one button."""
+
+import logging
+import time
+from datetime import datetime
+
+from flask import Flask, Response, abort, g, redirect, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from watchfolder.config import HttpSection
+from watchfolder.events import event, printable
+from watchfolder.pushes import Pushes
+from watchfolder.report import metrics
+from watchfolder.report.phrases import files, size
+from watchfolder.report.status import as_json
+from watchfolder.web.actions import Buttons
+from watchfolder.web.cache import HouseBook, Look
+from watchfolder.web.security import protect
+from watchfolder.web.webhook import add_webhook
+
+_TEXT = "text/plain; charset=utf-8"
+_NO_PREVIEW = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><text x="160" y="130" fill="#85827a"
+font-family="system-ui, sans-serif" font-size="32" text-anchor="middle">no preview</text></svg>"""
+
+
+def make_app(book: HouseBook, http: HttpSection, pushes: Pushes) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.jinja_env.filters |= {"clock": _clock, "size": size, "files": files}
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    protect(app, http)
+    buttons = Buttons(book)
+    _add_page(app, book, buttons)
+    _add_buttons(app, book, buttons)
+    _add_figures(app, book)
+    add_webhook(app, book, pushes)
+    app.register_error_handler(Exception, _in_words)
+    return app
+
+
+def _add_page(app: Flask, book: HouseBook, buttons: Buttons) -> None:
+    @app.get("/")
+    def page() -> str:
+        return rendered("page.html")
+
+    @app.get("/main")
+    def main() -> str:
+        return rendered("main.html")
+
+    def rendered(template: str) -> str:
+        look, trouble = book.look(), book.trouble(time.monotonic())
+        tone = "bad" if trouble else "wait" if look and look.needs_person else "good"
+        title = "watchfolder" if tone == "good" else "watchfolder: needs you"
+        facts = {"look": look, "trouble": trouble, "tone": tone, "said": buttons.said(), "ids": book.ids}
+        return render_template(template, title=title, nonce=g.nonce, **facts)
+
+    @app.get("/thumbnails/<id_>")
+    def thumbnail(id_: str) -> Response:
+        small = book.thumbnails.of(id_)
+        if not small:
+            return Response(_NO_PREVIEW, 404, mimetype="image/svg+xml")
+        return Response(small, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+def _add_buttons(app: Flask, book: HouseBook, buttons: Buttons) -> None:
+    @app.post("/release")
+    def let_through() -> Response:
+        buttons.let_through(pressed())
+        return back()
+
+    @app.post("/retry")
+    def try_again() -> Response:
+        if not buttons.try_again(pressed()):
+            abort(503, "A file is still on its way back into its inbox: try again in a minute.")
+        return back()
+
+    def pressed() -> str:
+        """Return the id of the button; it must be on a page of this process."""
+        if not book.ids.is_token(request.form.get("token", "")):
+            abort(403, "This page is from before the last restart: load it again.")
+        return request.form.get("id", "")
+
+    def back() -> Response:
+        return redirect("/", 303)  # type: ignore[return-value]  # werkzeug's response is flask's here
+
+
+def _add_figures(app: Flask, book: HouseBook) -> None:
+    @app.get("/healthz")
+    def health() -> Response:
+        trouble = book.trouble(time.monotonic())
+        return Response(f"{printable(trouble) or 'ok'}\n", 503 if trouble else 200, content_type=_TEXT)
+
+    @app.get("/metrics")
+    def figures() -> Response:
+        text = metrics.exposition(_known(book).status)
+        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/api/status")
+    def status() -> Response:
+        return Response(as_json(_known(book).status) + "\n", content_type="application/json")
+
+
+def _in_words(error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return Response(f"{error.description}\n", error.code or 500, content_type=_TEXT)
+    event("page.broke", logging.ERROR, trace=True)
+    return Response("This should not have happened; the log says more.\n", 500, content_type=_TEXT)
+
+
+def _known(book: HouseBook) -> Look:
+    look = book.look()
+    if look is None:
+        abort(503, "Starting: nothing is known yet.")
+    return look
+
+
+def _clock(moment: datetime, now: datetime) -> str:
+    local = moment.astimezone()
+    return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"

@@ -1,0 +1,126 @@
+"""What the page knows: the daemon's last word, and a look into journal, history and quarantine when somebody asks."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from watchfolder.config import Config
+from watchfolder.errors import WatchfolderError
+from watchfolder.events import event, redacted
+from watchfolder.report.health import trouble
+from watchfolder.report.status import Status, gather
+from watchfolder.snapshot import Snapshot
+from watchfolder.web.deliveries import Delivery, recent
+from watchfolder.web.ids import Ids
+from watchfolder.web.plot import Plot, Waiting
+from watchfolder.web.thumbnails import Thumbnails
+
+_REST = 9.0  # a look that took one second is followed by nine of rest: a tenth of one processor at the most
+_LEAST_REST_SECONDS = 0.5
+_PATIENCE_SECONDS = 2.0  # what an asker waits for a fresh look; then the last one has to do
+_SAMPLE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """All that the page shows, as it was at one moment."""
+
+    status: Status
+    deliveries: Sequence[Delivery]
+    plot: Plot
+
+    @property
+    def needs_person(self) -> bool:
+        """Does something wait for a person, though the flow goes on?"""
+        return any(each.held or each.quarantined for each in self.status.inboxes.values())
+
+
+class HouseBook:
+    """One thread looks, whoever asks; a share that never answers holds up that thread alone."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.ids = Ids()
+        self.thumbnails = Thumbnails()
+        self._waiting: deque[Waiting] = deque(maxlen=int(timedelta(hours=24).total_seconds() / _SAMPLE_SECONDS))
+        self._snapshot: Snapshot | None = None
+        self._seen_at = time.monotonic()
+        self._sampled_at = float("-inf")
+        self._look: Look | None = None
+        self._looked_at = float("-inf")
+        self._rest_seconds = 0.0
+        self._is_asked = False
+        self._is_closed = False
+        self._change = threading.Condition()
+        threading.Thread(target=self._keep_looking, name="page-look", daemon=True).start()
+
+    def close(self) -> None:
+        with self._change:
+            self._is_closed = True
+            self._change.notify_all()
+
+    def see(self, snapshot: Snapshot, now: float) -> None:
+        """Take the daemon's word, at `now` (monotonic seconds)."""
+        self._snapshot, self._seen_at = snapshot, now
+        if now - self._sampled_at >= _SAMPLE_SECONDS and snapshot.inboxes:
+            self._sampled_at = now
+            self._waiting.append(_waiting_in(snapshot))
+
+    def look(self) -> Look | None:
+        """Return what is so, hardly a second old unless the disks are slow; nothing before the first look."""
+        with self._change:
+            before = self._looked_at
+            if time.monotonic() - before >= self._rest_seconds:
+                self._is_asked = True
+                self._change.notify_all()
+                self._change.wait_for(lambda: self._looked_at != before or self._is_closed, _PATIENCE_SECONDS)
+            return self._look
+
+    def refresh(self) -> None:
+        """Something was just changed: let the next look be a fresh one."""
+        with self._change:
+            self._rest_seconds = 0.0
+
+    def trouble(self, now: float) -> str:
+        """Say why a person should come, or nothing. It needs no disk and waits for nobody."""
+        return trouble(self._snapshot, now - self._seen_at)
+
+    def _keep_looking(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._is_asked or self._is_closed)
+                self._is_asked = False
+                if self._is_closed:
+                    return
+            began = time.monotonic()
+            look = self._taken()
+            ended = time.monotonic()
+            with self._change:
+                self._look = look or self._look
+                self._looked_at = ended
+                self._rest_seconds = max(_LEAST_REST_SECONDS, _REST * (ended - began))
+                self._change.notify_all()
+
+    def _taken(self) -> Look | None:
+        now, config, snapshot = datetime.now(UTC), self.config, self._snapshot
+        if snapshot is None:
+            return None
+        try:
+            status = gather(config, now, snapshot)
+            past = recent(config, now, self.ids)
+        except WatchfolderError as error:
+            event("page.no_look", logging.WARNING, reason=redacted(error.reason))
+            return None
+        except Exception:  # noqa: BLE001 - the page goes on with what it knew
+            event("page.look_broke", logging.ERROR, trace=True)
+            return None
+        self.thumbnails.offer(past.deliveries)
+        return Look(status, past.deliveries, Plot(now, past.delivered_at, (*self._waiting, _waiting_in(snapshot))))
+
+
+def _waiting_in(snapshot: Snapshot) -> Waiting:
+    return Waiting(snapshot.at, sum(each.waiting for each in snapshot.inboxes.values()))

@@ -1,0 +1,72 @@
+"""The last deliveries, and when the others of a day were: read from journal and history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from watchfolder import history, names
+from watchfolder.config import Config
+from watchfolder.disk import Place
+from watchfolder.events import printable
+from watchfolder.web.ids import Ids
+
+MOST_SHOWN = 12
+_DAY = timedelta(hours=24)
+_MOST_NUMBERS = 5  # an original whose name was taken is called NAME (2), NAME (3)…
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a picture may lie. Only what has this digest is shown: it is what we delivered, or were given."""
+
+    id: str
+    places: tuple[Place, ...]
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    at: datetime
+    inbox: str
+    name: str  # escaped
+    size: int
+    before: Source | None
+    after: Source | None
+
+
+@dataclass(frozen=True)
+class Past:
+    deliveries: Sequence[Delivery]  # the latest first
+    delivered_at: Sequence[datetime]  # each file's of the last day
+
+
+def recent(config: Config, now: datetime, ids: Ids) -> Past:
+    """Read the last day, and before it as much as it takes to show something. Raises FolderFault."""
+    deliveries: list[Delivery] = []
+    delivered_at = []
+    for each in history.deliveries(config.state_dir):
+        if each.at >= now - _DAY:
+            delivered_at.append(each.at)
+        elif len(deliveries) >= MOST_SHOWN:
+            break
+        if len(deliveries) < MOST_SHOWN:
+            deliveries.append(_shown(each, config, ids))
+    return Past(deliveries, delivered_at)
+
+
+def _shown(each: history.Delivery, config: Config, ids: Ids) -> Delivery:
+    ended, file = each.order, each.file
+    inbox = config.inboxes.get(ended.inbox)
+    before = after = None
+    if inbox and inbox.originals and file.sha256:
+        original = Place(inbox.originals, file.name)
+        numbered = (original.beside(names.numbered(original.base, number)) for number in range(2, _MOST_NUMBERS))
+        id_ = ids.of("before", ended.key, file.name)
+        before = Source(id_, (original, *numbered), file.size, file.sha256)
+    if inbox and file.delivered and file.delivered_sha256 and file.delivered_size is not None:
+        id_ = ids.of("after", ended.key, file.delivered)
+        place = Place(inbox.outbox, file.delivered)
+        after = Source(id_, (place,), file.delivered_size, file.delivered_sha256)
+    name = printable(file.delivered or file.name)
+    return Delivery(each.at, ended.inbox, name, file.delivered_size or file.size, before, after)

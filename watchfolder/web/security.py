@@ -1,0 +1,125 @@
+"""Who may see the page and press its buttons; and what every answer tells the browser to refuse."""
+
+import base64
+import hmac
+import ipaddress
+import logging
+import secrets
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, g, make_response, request
+
+from watchfolder.events import event
+from watchfolder.web.webhook import ENDPOINT
+
+if TYPE_CHECKING:
+    from watchfolder.config import HttpSection
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_FIRST_WAIT_SECONDS = 0.5  # of a wrong password, doubling
+_LONGEST_WAIT_SECONDS = 16.0
+_LONGEST_QUEUE_SECONDS = 60.0
+_FORGIVEN_SECONDS = 900.0  # without another one
+_MOST_ADDRESSES = 1000
+_POLICY = (
+    "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def protect(app: Flask, http: "HttpSection") -> None:
+    """Let only those in who may; with no password that is this machine, by a name of its own.
+
+    What the service pushes comes from outside, through a proxy, and shows its right by its signature.
+    """
+    password = http.password.get_secret_value()
+
+    @app.before_request
+    def let_in() -> Response | None:
+        g.nonce = secrets.token_urlsafe(16)
+        if request.endpoint == ENDPOINT:  # nothing but a POST to that one path has it
+            return None
+        if password:
+            if not _is_right(password, request.headers.get("Authorization", "")):
+                refused = make_response("The page's password, please (any user name).\n", 401)
+                refused.headers["WWW-Authenticate"] = 'Basic realm="watchfolder", charset="UTF-8"'
+                return refused
+        elif not _is_of_this_machine(request.host):  # a foreign name that was made to point here
+            abort(403, "This page is for this machine alone: call it by 127.0.0.1 or localhost.")
+        if request.method not in {"GET", "HEAD"} and not _is_same_origin():
+            abort(403, "This button belongs to a page from elsewhere.")
+        return None
+
+    @app.after_request
+    def seal(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        response.headers["Content-Security-Policy"] = _POLICY.format(nonce=g.nonce)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class WrongPasswords:
+    """Slows who guesses, by address: one guess is answered after the other, each later than the one before.
+
+    The right password is never held back: behind a proxy its owner has the same address as who guesses.
+    """
+
+    def __init__(self, password: str) -> None:
+        self._password = password
+        self._tries: OrderedDict[str, _Tries] = OrderedDict()  # by address, the latest last
+        self._guard = threading.Lock()
+
+    def seconds_for(self, address: str, authorization: str, now: float) -> float:
+        """Return how long to hold the answer back. `now` is in monotonic seconds."""
+        if not (self._password and authorization) or _is_right(self._password, authorization):
+            return 0.0
+        with self._guard:
+            before = self._tries.pop(address, None)
+            if before is None or now - before.answered_at > _FORGIVEN_SECONDS:
+                before = _Tries(0, now)
+            wait = min(_FIRST_WAIT_SECONDS * 2 ** min(before.number, 10), _LONGEST_WAIT_SECONDS)
+            answered_at = min(max(now, before.answered_at) + wait, now + _LONGEST_QUEUE_SECONDS)
+            tries = _Tries(before.number + 1, answered_at)
+            self._tries[address] = tries
+            if len(self._tries) > _MOST_ADDRESSES:
+                self._tries.popitem(last=False)
+        if tries.number & (tries.number - 1) == 0:  # the first, second, fourth, eighth …: the log is no place to flood
+            event("page.wrong_password", logging.WARNING, address=address, tries=tries.number)
+        return tries.answered_at - now
+
+
+class _Tries(NamedTuple):
+    number: int
+    answered_at: float  # the latest; monotonic seconds
+
+
+def _is_right(password: str, authorization: str) -> bool:
+    scheme, _, given = authorization.partition(" ")
+    try:
+        _, _, text = base64.b64decode(given, validate=True).partition(b":")
+    except ValueError:  # no base64
+        return False
+    return scheme.lower() == "basic" and hmac.compare_digest(text, password.encode())
+
+
+def _is_of_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_same_origin() -> bool:
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.host

@@ -1,0 +1,112 @@
+"""Small pictures of the last deliveries, made when a browser asks, one at a time, in a process of their own.
+
+That process reads hostile files with libraries in C. So it gets the bytes of one picture and nothing else: no key, no
+environment, little memory, little time.
+"""
+
+import hashlib
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from watchfolder import disk
+from watchfolder.errors import FolderFault
+from watchfolder.web.deliveries import Delivery, Source
+
+EDGE_PIXELS: Final = 320
+_MAKER = Path(__file__).with_name("miniature.py")
+_LARGEST_FILE = 64 << 20  # bytes
+_LARGEST_RESULT = 256 << 10
+_MOST_KEPT = 64
+_SECONDS = 10.0
+_TURN_SECONDS = 20.0
+
+
+class Thumbnails:
+    """Gives the small picture of an id that is on the page now, and of no other."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Source] = {}
+        self._kept: OrderedDict[str, bytes] = OrderedDict()  # by digest; empty where none can be made
+        self._guard = threading.Lock()
+        self._turn = threading.Lock()
+
+    def offer(self, deliveries: Iterable[Delivery]) -> None:
+        sources = (source for each in deliveries for source in (each.before, each.after) if source)
+        self._sources = {source.id: source for source in sources}
+
+    def of(self, id_: str) -> bytes:
+        """Return a JPEG, or nothing where there is no such picture any more or none can be made."""
+        source = self._sources.get(id_)
+        if source is None:
+            return b""
+        kept = self._recalled(source.sha256)
+        if kept is not None:
+            return kept
+        if not self._turn.acquire(timeout=_TURN_SECONDS):
+            return b""
+        try:
+            kept = self._recalled(source.sha256)
+            return kept if kept is not None else self._made(source)
+        finally:
+            self._turn.release()
+
+    def _recalled(self, sha256: str) -> bytes | None:
+        with self._guard:
+            if sha256 in self._kept:
+                self._kept.move_to_end(sha256)
+            return self._kept.get(sha256)
+
+    def _made(self, source: Source) -> bytes:
+        try:
+            content = disk.answer_of(partial(_content, source), source.places[0].root)
+        except FolderFault:
+            content = b""
+        if not content:
+            return b""  # not remembered: a share may be back soon
+        small = _small(content)
+        with self._guard:
+            self._kept[source.sha256] = small
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return small
+
+
+def _content(source: Source) -> bytes:
+    """Read the picture where it lies, if it is still the one that we know."""
+    if source.size > _LARGEST_FILE:
+        return b""
+    for place in source.places:
+        try:
+            found = disk.stat_of(place)
+            if found is None or found.st_size != source.size:
+                continue
+            content = disk.read_bytes(place, _LARGEST_FILE)
+        except (FileNotFoundError, BlockingIOError, FolderFault):
+            continue
+        if hashlib.sha256(content).hexdigest() == source.sha256:
+            return content
+    return b""
+
+
+def _small(content: bytes) -> bytes:
+    command = [sys.executable, "-I", str(_MAKER), str(EDGE_PIXELS)]
+    try:
+        made = subprocess.run(  # noqa: S603 - our own program, with a number
+            command,
+            input=content,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+    return made.stdout if made.returncode == 0 and len(made.stdout) <= _LARGEST_RESULT else b""
