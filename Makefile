@@ -5,9 +5,9 @@ VENV := .venv
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
-SOURCES := watchfolder tests
+SOURCES := watchfolder tests docs/manual.py
 
-.PHONY: demo test nas torture bench check fix sandbox
+.PHONY: demo test nas torture bench check fix man sandbox
 
 demo: $(PRODUCT)
 	@$(VENV)/bin/watchfolder demo
@@ -38,6 +38,11 @@ check: $(READY)
 fix: $(READY)
 	@$(VENV)/bin/ruff check --quiet --fix .
 	@$(VENV)/bin/ruff format --quiet .
+
+# The manual page, made from what --help says.
+man: $(PRODUCT)
+	@$(VENV)/bin/python docs/manual.py >$(VENV)/watchfolder.1
+	@mv $(VENV)/watchfolder.1 docs/watchfolder.1
 
 sandbox: $(PRODUCT)
 	@$(VENV)/bin/watchfolder sandbox

@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
+import pytest
 import yaml
 
 from watchfolder.config import ApiSection, Config, HttpSection, Inbox, WebhookSection
@@ -42,6 +44,23 @@ def test_the_readme_shows_what_help_says() -> None:
     environment = {"COLUMNS": "100", "TERM": "dumb", "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
     said = subprocess.run([program, "--help"], env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert block_after("$ watchfolder --help") == normalised(said.stdout.splitlines())
+
+
+def test_the_manual_page_says_what_help_says() -> None:
+    made = subprocess.run(
+        [sys.executable, ROOT / "docs/manual.py"], capture_output=True, text=True, timeout=60, check=True
+    )
+    kept = (ROOT / "docs/watchfolder.1").read_text(encoding="utf-8")
+    assert made.stdout == kept, "run: make man"
+
+
+def test_the_manual_page_is_set_without_a_warning() -> None:
+    if shutil.which("groff") is None and not os.environ.get("CI"):
+        pytest.skip("groff is not installed: apt-get install groff-base")
+    command = ["groff", "-man", "-Tutf8", "-ww", str(ROOT / "docs/watchfolder.1")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Watch the inboxes, in the foreground" in done.stdout
 
 
 _SECTIONS = {"api", "inboxes", "http", "webhook"}
