@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from machine import Machine, eventually, obstacle
+from debian_root import eventually
+from machine import Machine, obstacle
 from machine_cache import alone
 
 from watchfolder.sandbox import Sandbox

@@ -8,15 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from machine_cache import CACHE, alone
+from debian_root import ITS_PYTHON, SUITE, debian, eventually, first_process, spawned
 
-SUITE, ITS_PYTHON = "bookworm", (3, 11)
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "procps", "python3-venv")
 TOOLS = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "nsenter": "util-linux"}
 BOOT_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
@@ -34,30 +31,6 @@ def obstacle() -> str:
     if sys.version_info[:2] != ITS_PYTHON:
         return f"the wheels of this Python do not fit the one of Debian {SUITE}"
     return ""
-
-
-def eventually(is_so: Callable[[], object], seconds: float, what: str) -> float:
-    """Wait until it is so; return how many seconds that took."""
-    started = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
-def debian() -> Path:
-    """Return the file system that every machine starts from; the first call makes it, which takes a minute."""
-    CACHE.mkdir(mode=0o700, exist_ok=True)
-    made = CACHE / "+".join((SUITE, *PACKAGES))
-    with alone(CACHE / "lock"):
-        if not made.exists():
-            half = CACHE / "half"
-            shutil.rmtree(half, ignore_errors=True)
-            command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(half)]
-            made_it = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
-            assert made_it.returncode == 0, made_it.stdout[-2000:]
-            half.rename(made)
-    return made
 
 
 class Machine:
@@ -142,16 +115,12 @@ class Machine:
         self._container.wait(timeout=30)
 
     def _command(self) -> list[str]:
-        nspawn = [
-            *("systemd-nspawn", "--quiet", f"--directory={debian()}", "--volatile=overlay", f"--machine={self.name}"),
-            *("--keep-unit", "--register=no"),  # there is no other systemd to ask for a place
-            *("--link-journal=no", "--console=pipe", *self._binds, "--boot"),
+        return spawned(
+            *(f"--directory={debian()}", "--volatile=overlay", f"--machine={self.name}"),
+            *("--console=pipe", *self._binds, "--boot"),
             *("systemd.mask=getty.target", "systemd.mask=console-getty.service"),
             *("systemd.mask=apt-daily.timer", "systemd.mask=apt-daily-upgrade.timer"),
-        ]
-        # nspawn keeps its own files below /run and wants them on a tmpfs, which it is not everywhere.
-        script = f"mount -t tmpfs tmpfs /run && exec {shlex.join(nspawn)}"
-        return ["unshare", "--mount", "--propagation=private", "sh", "-c", script]
+        )
 
     def _doorway(self) -> list[str]:
         spaces = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd")
@@ -167,21 +136,11 @@ class Machine:
 
     def _is_up(self) -> bool:
         assert self._container.poll() is None, f"it did not boot: {self._container.communicate()[1]}"
-        self._init = self._init or self._find_init()
+        self._init = self._init or first_process(self._container.pid)
         return self._init > 0 and self.run("systemctl", "is-system-running", check=False).strip() in {
             "running",
             "degraded",
         }
-
-    def _find_init(self) -> int:
-        """Return the child of nspawn that is number 1 in a world of its own."""
-        nspawn = Path(f"/proc/{self._container.pid}")
-        for child in (nspawn / f"task/{self._container.pid}/children").read_text().split():
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{child}/status").read_text()
-                if status.partition("NSpid:")[2].partition("\n")[0].split()[-1] == "1":
-                    return int(child)
-        return 0
 
     def _is_of_us(self, process: Path) -> bool:
         return os.readlink(process / "ns/pid") == os.readlink(f"/proc/{self._init}/ns/pid")

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from debian_root import eventually
 from installation import SETTLE_SECONDS, UNIT, Installation, disks, picture, program, sandbox, watchfolder
-from machine import eventually
 
 from watchfolder.clock import BOOT_ID_FILE, BOOT_ID_VARIABLE
 

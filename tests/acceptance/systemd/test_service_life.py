@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from debian_root import eventually
 from hung_share import hung_share
 from installation import (
     RESTART_SECONDS,
@@ -23,7 +24,6 @@ from installation import (
     sandbox,
     watchfolder,
 )
-from machine import eventually
 
 from watchfolder.sandbox import Sandbox
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from debian_root import eventually
 from installation import DROPINS, Installation, picture, program, sandbox
-from machine import Machine, eventually
+from machine import Machine
 
 from watchfolder.sandbox import Sandbox
 
