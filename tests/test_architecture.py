@@ -245,6 +245,15 @@ def no_sentence_first(module: Module) -> Iterator[str]:
         yield "does not begin with a sentence that says what it is for"
 
 
+def sets_of_states(module: Module) -> Iterator[str]:
+    """Find a choice among the states that stands beside the one table of them."""
+    for node in ast.walk(module.tree) if module.room != "order" else ():
+        if isinstance(node, ast.Set) and all(
+            n.startswith("watchfolder.order.State.") for n in map(module.dotted, node.elts)
+        ):
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
 RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     imports_that_do_not_point_down,
     rooms_that_are_on_no_plan,
@@ -254,6 +263,7 @@ RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     printing_outside_the_console,
     drawers,
     no_sentence_first,
+    sets_of_states,
 )
 
 MODULES = [Module.read(path) for path in sorted(PACKAGE.rglob("*.py"))]
@@ -354,6 +364,12 @@ def room_of(name: str, rooms: set[str]) -> str:
         (printing_outside_the_console, "daemon", "def f():\n  print('a')", "line 2: print"),
         (drawers, "api.utils", "", "is called utils"),
         (no_sentence_first, "api", "import os", "does not begin with a sentence that says what it is for"),
+        (
+            sets_of_states,
+            "pipeline",
+            "from watchfolder.order import State\nA = {State.CREATED, State.CLAIMED}",
+            "line 2: {State.CREATED, State.CLAIMED}",
+        ),
         (no_sentence_first, "api", '"""Calls"""', "does not begin with a sentence that says what it is for"),
     ],
 )

@@ -21,12 +21,11 @@ from watchfolder.counters import Tally
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
-from watchfolder.order import Order, State
+from watchfolder.order import STATES, Order, State
 
 SCHEMA = 1
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
 _DEFAULT_RETENTION = timedelta(days=7)
-_ENDS = frozenset({State.DELIVERED, State.QUARANTINED})
 
 
 class ForbiddenTransitionError(WatchfolderError):
@@ -72,7 +71,7 @@ class Journal:
         disk.sweep(self.state_dir, "journal")
         disk.sweep(self.state_dir, "")
         self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside, self.clock)}
-        self._unsure = {key for key, order in self._orders.items() if order.state in _ENDS}
+        self._unsure = {key for key, order in self._orders.items() if order.traits.is_end}
         self._unrecorded = set(self._unsure)
         self.suspects = self._count_deaths()
 
@@ -119,7 +118,7 @@ class Journal:
         times = {**order.times, state: now}
         after = self._tell(order.having(**{**calm, **facts}, state=state, times=times))
         self.tally.lasted(stored.state, self.clock.since(stored.times.get(stored.state, now)))
-        if state in _ENDS:
+        if STATES[state].is_end:
             self._unrecorded.add(order.key)
         return after
 

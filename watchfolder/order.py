@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Literal, Self
@@ -59,7 +60,37 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 """What may follow what; the journal refuses the rest. The diagram in docs/architecture.md is pinned to it by a test."""
 
-UNPAID = frozenset({_S.CLAIMING, _S.MATCHED, _S.CLAIMED, _S.CREATED, _S.UPLOADED})
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What is so of every order in a state. `STATES` is the only place that says it."""
+
+    asks_service: bool = False  # its step makes requests for the order
+    buys: bool = False  # among them the one that creates or starts it: refused while there are no credits
+    is_at_service: bool = False  # the service has the order, and has not brought it to an end
+    hears_pushes: bool = False  # a push may tell of its end; it can be quicker than the answer that starts it
+    holds_slot: bool = True  # of `orders_in_flight`, unless it waits
+    is_unread: bool = False  # its uploads will tell what its bytes are
+    leads_home: bool = False  # a result is still to come
+    brings_home: bool = False  # its step delivers, and gives back an original that has changed since it was sent
+    gives_back: bool = False  # its step returns files to the inbox, and says nothing of the service
+    is_end: bool = False  # a line of the history tells of it
+
+
+STATES: Mapping[State, Traits] = {
+    _S.CLAIMING: Traits(holds_slot=False, is_unread=True, leads_home=True),
+    _S.MATCHED: Traits(holds_slot=False, leads_home=True, brings_home=True),
+    _S.CLAIMED: Traits(asks_service=True, buys=True, is_unread=True, leads_home=True),
+    _S.CREATED: Traits(asks_service=True, is_at_service=True, is_unread=True, leads_home=True),
+    _S.UPLOADED: Traits(asks_service=True, buys=True, is_at_service=True, hears_pushes=True, leads_home=True),
+    _S.CONFIRMED: Traits(asks_service=True, is_at_service=True, hears_pushes=True, leads_home=True),
+    _S.COMPLETED: Traits(asks_service=True, leads_home=True, brings_home=True),
+    _S.DELIVERED: Traits(is_end=True),
+    _S.RELEASED: Traits(gives_back=True),
+    _S.SUPERSEDING: Traits(gives_back=True),
+    _S.QUARANTINING: Traits(),
+    _S.QUARANTINED: Traits(holds_slot=False, is_end=True),
+}
 
 
 @lru_cache(4096)  # an order of many is written again and again, with the names of all its files
@@ -210,6 +241,10 @@ class Order(Record):
         return self.was_confirmed and self.kind == "live"
 
     @property
+    def is_to_be_paid(self) -> bool:
+        return self.traits.leads_home and not self.was_confirmed and self.reused_from is None
+
+    @property
     def is_live(self) -> bool:
         """Work remains: neither at its end nor parked in quarantine. One of many leaves the journal, or parts first."""
         return self.state is not State.QUARANTINED or len(self.files) > 1
@@ -227,6 +262,10 @@ class Order(Record):
     def begun(self) -> Moment | None:
         """When it was claimed, or took another one's place."""
         return next(iter(self.times.values()), None)
+
+    @property
+    def traits(self) -> Traits:
+        return STATES[self.state]
 
     def is_due(self, elapsed: float) -> bool:
         """Is its wait over, by the seconds since this boot?"""

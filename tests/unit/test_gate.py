@@ -3,13 +3,13 @@
 import pytest
 
 from watchfolder.errors import Blocked, Scope
-from watchfolder.order import State
+from watchfolder.order import STATES, State
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.steps import ASKS_SERVICE
 
 KEY = Blocked("the key is refused", code="AUTH_TOKEN_INVALID")
 CREDITS = Blocked("no credits", code="USAGE_NOT_ENOUGH", scope=Scope.PURCHASES)
-LATER = {State.CREATED, State.CONFIRMED, State.COMPLETED}
+ASKS_SERVICE = {state for state, traits in STATES.items() if traits.asks_service}
+LATER = {state for state in ASKS_SERVICE if not STATES[state].buys}
 
 
 @pytest.mark.parametrize("state", sorted(ASKS_SERVICE))

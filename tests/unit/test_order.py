@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from watchfolder.clock import Moment
-from watchfolder.order import TRANSITIONS, UNPAID, Order, OrderFile, RelativeName, State
+from watchfolder.order import STATES, TRANSITIONS, Order, OrderFile, RelativeName, State
 
 NOW = Moment(at=datetime(2026, 11, 24, 12, tzinfo=UTC))
 NAMES = TypeAdapter(RelativeName)
@@ -71,8 +71,8 @@ def test_the_table_is_the_diagram() -> None:
     assert {(state, after) for state, afters in TRANSITIONS.items() for after in afters} == drawn()
 
 
-def test_every_state_stands_in_the_table() -> None:
-    assert set(TRANSITIONS) == set(State)
+def test_every_state_stands_in_the_tables() -> None:
+    assert set(TRANSITIONS) == set(STATES) == set(State)
 
 
 def test_no_way_leads_on_from_a_delivery_or_a_superseded_order() -> None:
@@ -80,7 +80,20 @@ def test_no_way_leads_on_from_a_delivery_or_a_superseded_order() -> None:
 
 
 def test_what_was_confirmed_is_never_simply_released() -> None:
-    assert {state for state, afters in TRANSITIONS.items() if State.RELEASED in afters} == UNPAID
+    before = {State.CLAIMING, State.MATCHED, State.CLAIMED, State.CREATED, State.UPLOADED}
+    assert {state for state, afters in TRANSITIONS.items() if State.RELEASED in afters} == before
+
+
+def test_a_result_is_still_to_come_from_where_a_way_leads_to_the_delivery() -> None:
+    ahead = {State.DELIVERED}
+    for _ in State:
+        ahead |= {state for state, afters in TRANSITIONS.items() if afters & ahead and state is not State.QUARANTINED}
+    assert {state for state, traits in STATES.items() if traits.leads_home} == ahead - {State.DELIVERED}
+
+
+def test_every_way_of_an_order_comes_to_an_end_that_is_told_or_gives_its_files_back() -> None:
+    last = {state for state, afters in TRANSITIONS.items() if not afters or state is State.QUARANTINED}
+    assert all(STATES[state].is_end or STATES[state].gives_back for state in last)
 
 
 @given(st.binary(min_size=1, max_size=60))

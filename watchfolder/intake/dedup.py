@@ -18,11 +18,10 @@ from watchfolder.events import event
 from watchfolder.intake.look import Answer, Decision, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal
-from watchfolder.order import Key, Kind, Order, OrderFile, State
+from watchfolder.order import Key, Kind, Order, OrderFile
 from watchfolder.publish import Publisher
 
 _READING_SECONDS = 3.0  # in one go: then the nudges and the timers have their turn
-_UNREAD = frozenset({State.CLAIMING, State.CLAIMED, State.CREATED})  # its uploads will tell what its bytes are
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +263,7 @@ class Twins:
 
 def _tells_soon(order: Order) -> bool:
     """Will its uploads soon tell what its bytes are?"""
-    return order.state in _UNREAD and not order.failures and not order.trouble
+    return order.traits.is_unread and not order.failures and not order.trouble
 
 
 def _keys(under_way: Sequence[tuple[Order, OrderFile]]) -> set[str]:

@@ -14,14 +14,11 @@ from watchfolder.pipeline import tempo
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.room import Room
-from watchfolder.pipeline.steps import ASKS_SERVICE
 from watchfolder.pipeline.visits import age_seconds
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-_SLOTLESS = frozenset({State.CLAIMING, State.MATCHED, State.QUARANTINED})
-_BEGUN = frozenset({State.CREATED, State.UPLOADED, State.CONFIRMED})
 _MOST_MATCHED = 100  # of one inbox: they cost the service nothing, but the journal is no queue
 
 
@@ -82,7 +79,7 @@ class Capacity:
         """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""
         if self.is_barred:
             return self._most_orders
-        begun = (order for order in self._holding() if order.state in _BEGUN or order.key in self._running)
+        begun = (order for order in self._holding() if order.traits.is_at_service or order.key in self._running)
         return self._most_orders - sum(1 for _ in begun)
 
     def files(self, inbox: str) -> int:
@@ -145,9 +142,7 @@ class Capacity:
         return [order for order in holding if order.key not in room]
 
     def _holds_slot(self, order: Order) -> bool:
-        if order.state in _SLOTLESS:
-            return False
-        if self.is_silent(order.inbox):
+        if not order.traits.holds_slot or self.is_silent(order.inbox):
             return False
         if order.key in self._running:
             return True
@@ -166,7 +161,7 @@ class Capacity:
         return min(self._journal.clock.since(begun) for begun in live if begun is not None) >= waits
 
     def _is_live(self, order: Order) -> bool:
-        return order.state in ASKS_SERVICE and not order.refused_by and self.is_within_reach(order.inbox)
+        return order.traits.asks_service and not order.refused_by and self.is_within_reach(order.inbox)
 
     def _has_fresh_order(self) -> bool:
         return any(self._is_live(order) and order.doubted_seconds is None for order in self._journal.orders())

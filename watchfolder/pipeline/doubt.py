@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from watchfolder.clock import Moment
 from watchfolder.errors import Blocked, Scope
-from watchfolder.order import UNPAID, Key, Order, State
+from watchfolder.order import Key, Order, State
 
 _TOO_MANY = 5  # orders that failed in a row, without a success between
 _REMEMBERED = 1000
@@ -137,4 +137,4 @@ def is_kept(order: Order) -> bool:
     """Does it wait, it or what takes its place, for a success of the service to tell who is at fault?"""
     if order.state is State.SUPERSEDING:
         return any(child.doubted_seconds is not None for child in order.children)
-    return order.doubted_seconds is not None and order.state in UNPAID | {State.CONFIRMED, State.COMPLETED}
+    return order.doubted_seconds is not None and order.traits.leads_home

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 
 from watchfolder.errors import Blocked, Scope
-from watchfolder.order import State
+from watchfolder.order import STATES, State
 
-PURCHASES = frozenset({State.CLAIMED, State.UPLOADED})  # their steps create and confirm
 _AN_OUTAGE = 3  # failures in a row, of any orders, without a success between; an order's own trouble counts once
 
 
@@ -32,7 +31,7 @@ class Gate:
 
     def bars(self, state: State) -> bool:
         """Would a call of this state's step be refused, as things stand?"""
-        return self.fault is not None and (self.fault.scope is Scope.EVERYTHING or state in PURCHASES)
+        return self.fault is not None and (self.fault.scope is Scope.EVERYTHING or STATES[state].buys)
 
     def has_closed_since(self, state: State, moment: float) -> bool:
         """Would a step of this state, which was let pass at that moment, be refused by now?"""

@@ -6,7 +6,6 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.steps import ASKS_SERVICE
 
 _PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
 _MOST_DOUBLINGS = 20  # far behind the longest pause
@@ -25,7 +24,7 @@ class Headway:
         """Take in where a step has left its order; return for how long that rests, unless something else says so."""
         order = self._journal.get(before.key)
         with self._guard:
-            if order is None or order.state not in ASKS_SERVICE:
+            if order is None or not order.traits.asks_service:
                 self._reached.pop(before.key, None)
                 return 0.0
             place, (furthest, repeats) = _PLACES[order.state], self._reached.get(order.key, (-1, 0))

@@ -29,15 +29,13 @@ from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import Bench
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.steps import ASKS_SERVICE, UPLOAD_LOST, relocate
+from watchfolder.pipeline.steps import UPLOAD_LOST, relocate
 from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.pipeline.visits import age_seconds
 
 _RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
 _OBSTACLES = (NotAFolder, NotRegular)  # a link or the like lies in the place of one order's file or folder
-
-_UNDER_WAY = frozenset({State.CREATED, State.UPLOADED, State.CONFIRMED})
 
 _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
@@ -103,7 +101,7 @@ class Outcomes:
 
     def is_guilty(self, order: Order) -> bool:
         """Did the process die three times in a row during this order's steps, the last time with it alone?"""
-        return order.deaths >= _GUILTY_DEATHS and order.state in ASKS_SERVICE
+        return order.deaths >= _GUILTY_DEATHS and order.traits.asks_service
 
     def convict(self, bench: Bench, order: Order) -> Order:
         if len(order.files) > 1 and not order.was_confirmed:
@@ -201,7 +199,7 @@ class Outcomes:
             return ""
         if order.fingerprint != bench.service.fingerprint:
             return "the service does not know this order by this API key: it was made with another one"
-        others = (each for each in self._journal.orders() if each.key != order.key and each.state in ASKS_SERVICE)
+        others = (each for each in self._journal.orders() if each.key != order.key and each.traits.asks_service)
         if order.refused_by or any(each.missing_since is not None and each.is_paid for each in others):
             return "the service does not know this order any more, nor others: is the API key another account's now?"
         return ""
@@ -242,7 +240,7 @@ class Outcomes:
         if order.split_from is None or order.state is not State.CONFIRMED:
             return ()
         parts = (each for each in self._journal.orders() if each.split_from == order.split_from)
-        return {each.key for each in parts if each.key != order.key and each.state in _UNDER_WAY}
+        return {each.key for each in parts if each.key != order.key and each.traits.is_at_service}
 
     def _split(self, bench: Bench, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
@@ -300,14 +298,14 @@ class Outcomes:
         """Put the order off, and give up when it has failed for long while the service was there for others."""
         is_own = isinstance(error, OwnTrouble)
         with self._guard:
-            if order.state in ASKS_SERVICE:
+            if order.traits.asks_service:
                 self._gate.fail(order.key if is_own else None)
             answered = self._succeeded_at
         if is_own and bench.service.answered_at is not None:  # perhaps with nothing but what does not fit
             answered = max(answered, bench.service.answered_at)
         lost = self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
-        if failing > self._give_up_after_hours * 3600 and order.state in ASKS_SERVICE:
+        if failing > self._give_up_after_hours * 3600 and order.traits.asks_service:
             hours = f"{self._give_up_after_hours:g}"
             return self._quarantine(
                 order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)

@@ -10,26 +10,25 @@ from watchfolder.config import Config
 from watchfolder.errors import FolderFault, OwnTrouble, SlowDown, WatchfolderError
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
-from watchfolder.order import Order, State
+from watchfolder.order import STATES, Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.calls import Calls
 from watchfolder.pipeline.capacity import Capacity
 from watchfolder.pipeline.context import Bench
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
 from watchfolder.pipeline.doubt import Doubt
-from watchfolder.pipeline.gate import PURCHASES, Gate
+from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.headway import Headway
 from watchfolder.pipeline.list_look import ListLook
 from watchfolder.pipeline.outcomes import Outcomes, Wait, is_of_the_inbox
 from watchfolder.pipeline.room import Door, Room
-from watchfolder.pipeline.steps import ASKS_SERVICE, STEPS, look_on_a_push
+from watchfolder.pipeline.steps import STEPS, look_on_a_push
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pipeline.visits import Visits, age_seconds
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Quarantined
 
 _MOST_NAMED = 5  # of what went to quarantine last
-_GIVES_BACK = frozenset({State.RELEASED, State.SUPERSEDING})
 
 
 class Pipeline:
@@ -173,13 +172,13 @@ class Pipeline:
                 return False
         if not self._is_able(order, now):
             return False
-        if order.state not in ASKS_SERVICE or self._is_split_for_a_try(order):
+        if not order.traits.asks_service or self._is_split_for_a_try(order):
             return True
         return self.gate.lets_pass(order.state, now) and (not self._is_doubted(order) or self.doubt.take_probe(now))
 
     def _is_able(self, order: Order, now: float) -> bool:
         """Would neither the gate nor a doubt stop its step? Asking uses no probe up."""
-        if order.state not in ASKS_SERVICE:
+        if not order.traits.asks_service:
             return True
         if self._is_doubted(order) and (order.key != self._turn or not self.doubt.may_probe(now)):
             return False
@@ -200,7 +199,7 @@ class Pipeline:
     def _choose_probe(self, due: Iterable[State]) -> None:
         """Let another purchase find out whether the gate opens when no order is left where the refusal was."""
         if self.gate.fault is not None and not any(self._orders_in(self.gate.refused)):
-            self.gate.probe_with(next((state for state in due if state in PURCHASES), State.CLAIMED))
+            self.gate.probe_with(next((state for state in due if STATES[state].buys), State.CLAIMED))
 
     def _is_trial(self, due: Iterable[Order], now: float) -> bool:
         able = [order for order in due if is_suspect(order) and self._is_able(order, now)]
@@ -305,7 +304,7 @@ class Pipeline:
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
             name = type(error).__name__
             return self._settle(room, order, OwnTrouble(f"an unexpected fault of watchfolder ({name})", code=name))
-        if after is None or after.state not in _GIVES_BACK:  # else the service may not even have been asked
+        if after is None or not after.traits.gives_back:  # else the service may not even have been asked
             self._note_success(order, after)
         if order.state is State.CLAIMED:
             self._wake_rooms(room)
@@ -358,7 +357,7 @@ class Pipeline:
 
     def _follows_at_once(self, order: Order) -> bool:
         return order.state in STEPS and (
-            order.state not in ASKS_SERVICE or self.gate.lets_pass(order.state, self._clock.elapsed())
+            not order.traits.asks_service or self.gate.lets_pass(order.state, self._clock.elapsed())
         )
 
     def _note_success(self, before: Order, after: Order | None) -> None:
@@ -367,7 +366,7 @@ class Pipeline:
             if state is State.QUARANTINING and after is not None:
                 self.quarantined += len(after.files)
                 self.last_quarantined = (*self.last_quarantined, *_named(after))[-_MOST_NAMED:]
-        if state in ASKS_SERVICE:
+        if before.traits.asks_service:
             self._outcomes.succeed(state)
 
     def _visit_later(self, key: str, seconds: float) -> None:
@@ -390,8 +389,8 @@ def _named(order: Order) -> Iterator[Quarantined]:
 
 def _show_what_came_back(door: Door, before: Order, after: Order | None) -> None:
     """Have the inbox look for what this step may have put there: `run --once` must not end before that look."""
-    if before.state in _GIVES_BACK:
+    if before.traits.gives_back:
         door.nudge(None)
-    elif before.state in {State.COMPLETED, State.MATCHED}:  # an original that changed after confirm
+    elif before.traits.brings_home:
         for file in (after or before).files:
             door.look_at(file.destination or file.name)

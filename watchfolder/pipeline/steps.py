@@ -227,8 +227,6 @@ STEPS: Mapping[State, Step] = {
 }
 """What is done in which state; it returns the order in its next state, or None when the order has left."""
 
-ASKS_SERVICE = frozenset({_S.CLAIMED, _S.CREATED, _S.UPLOADED, _S.CONFIRMED, _S.COMPLETED})
-
 
 def relocate(bench: Bench, order: Order, refusal: Redo | None = None) -> Order:
     """Look where the order is at the service and go on from there. `refusal` is what the step was answered."""

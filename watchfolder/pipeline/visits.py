@@ -18,7 +18,6 @@ from watchfolder.pushes import Fate
 
 _SOONER = 0.97  # of the time learned, after a first look that came late enough: most do, and few come much too late
 _GROWTH = 2.0  # of the time learned, at most, by one order: an outage is no lesson
-_AWAIT_PUSHES = frozenset({State.UPLOADED, State.CONFIRMED})  # a push may be quicker than the confirm's answer
 _OF_AGE = 1 / 20  # of an order's age passes between two looks, once that is longer than the longest wait
 
 
@@ -103,7 +102,7 @@ class Visits:
                 return Fate.LATE
             if order is None:
                 return Fate.UNKNOWN_ORDER
-            if order.state not in _AWAIT_PUSHES:
+            if not order.traits.hears_pushes:
                 return Fate.LATE
             self._pushed[order.key] = True
             return Fate.NUDGED

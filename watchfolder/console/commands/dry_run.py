@@ -17,7 +17,6 @@ from watchfolder.intake.look import Answer, decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
-from watchfolder.order import UNPAID
 from watchfolder.pipeline.successors import bought_again
 from watchfolder.report.phrases import files
 
@@ -89,7 +88,7 @@ def lines(plans: list[Plan], config: Config) -> Iterator[str]:
             how = config.inboxes[plan.name].on_failure
             yield f"  An order with a bad picture in it: up to {plan.again} credits more (on_failure: {how})."
     found = read_orders(config.state_dir, lambda _place, _reason: None)
-    begun = [order for order in found if order.state in UNPAID and order.reused_from is None]
+    begun = [order for order in found if order.is_to_be_paid]
     waiting = sum(len(order.files) for order in begun)
     if waiting:
         yield f"Already taken and not yet paid: {files(waiting)}."
