@@ -5,7 +5,7 @@ VENV := .venv
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
-SOURCES := watchfolder tests docs/manual.py
+SOURCES := watchfolder tests docs
 
 .PHONY: demo test nas torture bench check fix man sandbox
 

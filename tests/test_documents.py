@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_an_order_begins_where_the_diagram_begins() -> None:
     assert re.findall(r"^\s*\[\*\]\s*-->\s*(\w+)", diagram(), re.MULTILINE) == [State.CLAIMING]
 
 
-def test_the_readme_shows_what_help_says() -> None:
+def test_the_document_of_the_commands_shows_what_help_says() -> None:
     program = Path(sys.executable).with_name("watchfolder")
     environment = {"COLUMNS": "100", "TERM": "dumb", "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
     said = subprocess.run([program, "--help"], env=environment, capture_output=True, text=True, timeout=60, check=True)
@@ -63,6 +64,25 @@ def test_the_manual_page_is_set_without_a_warning() -> None:
     assert "Watch the inboxes, in the foreground" in done.stdout
 
 
+def test_every_link_leads_to_a_file_and_its_heading() -> None:
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    assert [str(document) + ": " + link for document in documents for link in dead_links(document)] == []
+
+
+def dead_links(document: Path) -> Iterator[str]:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)|src=\"([^\"]+)\"", document.read_text(encoding="utf-8")):
+        path, _, heading = "".join(link).partition("#")
+        target = document.parent / path if path else document
+        if not target.exists() or (heading and heading not in headings(target)):
+            yield "".join(link)
+
+
+def headings(document: Path) -> set[str]:
+    """Return the names by which GitHub knows the headings of a document."""
+    found = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in found}
+
+
 _SECTIONS = {"api", "inboxes", "http", "webhook"}
 FIELDS = {
     **{f"api.{name}": ApiSection.model_fields[name] for name in ApiSection.known_keys()},
@@ -73,11 +93,11 @@ FIELDS = {
 }
 
 
-def test_the_readme_s_configuration_table_names_every_field_and_no_other() -> None:
+def test_the_configuration_s_table_names_every_field_and_no_other() -> None:
     assert [name for name, _ in configuration_table()] == list(FIELDS)
 
 
-def test_the_readme_s_configuration_table_shows_the_defaults() -> None:
+def test_the_configuration_s_table_shows_the_defaults() -> None:
     shown = {name: yaml.safe_load(cell.strip("`")) for name, cell in configuration_table() if cell.startswith("`")}
     optional = {name: field.default for name, field in FIELDS.items() if not field.is_required()}
     assert shown == {name: default for name, default in optional.items() if default not in {None, "", ()}}
@@ -86,17 +106,16 @@ def test_the_readme_s_configuration_table_shows_the_defaults() -> None:
 
 
 def configuration_table() -> list[tuple[str, str]]:
-    """Return name and default of each row below the README's heading "Configuration"."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.partition("\n## Configuration\n")[2].partition("\n## ")[0]
-    return re.findall(r"^\| `([\w.]+)` \| (.*?) \|", section, re.MULTILINE)
+    """Return name and default of each row of the table in docs/configuration.md."""
+    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `([\w.]+)` \| (.*?) \|", text, re.MULTILINE)
 
 
 def block_after(command: str) -> list[str]:
-    """Return what README.md shows below `command`, up to the end of its fenced block."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    """Return what docs/commands.md shows below `command`, up to the end of its fenced block."""
+    lines = (ROOT / "docs/commands.md").read_text(encoding="utf-8").splitlines()
     rest = list(dropwhile(lambda line: line.strip() != command, lines))[1:]
-    assert rest, f"README.md has no line `{command}`"
+    assert rest, f"docs/commands.md has no line `{command}`"
     return normalised(list(takewhile(lambda line: not line.startswith("```"), rest)))
 
 

@@ -31,7 +31,7 @@ _MARKS = {".watchfolder-id", "owner.json"}
 
 @dataclass(frozen=True)
 class Kind:
-    """A mount as a line of the README says, with changes to its options."""
+    """A mount as a line of docs/nas-share.md says, with changes to its options."""
 
     protocol: str  # the type in the line: cifs or nfs
     changes: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Share:
 
     name: str
     kind: Kind
-    line: str  # of the README
+    line: str  # of docs/nas-share.md
 
     @property
     def far(self) -> Path:
@@ -304,7 +304,7 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 @contextmanager
 def studio(lines: Mapping[str, str]) -> Iterator[Studio]:
-    """Start the servers and mount the shares, each by the README's line of its protocol."""
+    """Start the servers and mount the shares, each by the document's line of its protocol."""
     shares = {name: Share(name, kind, lines[kind.protocol]) for name, kind in KINDS.items()}
     smb = [name for name, share in shares.items() if share.kind.protocol == "cifs"]
     servers = Servers(smb, [name for name in shares if name not in smb])

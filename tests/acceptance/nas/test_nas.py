@@ -1,4 +1,4 @@
-"""Real shares of real servers, mounted by the lines of README.md in a machine of their own: nothing is lost."""
+"""Real shares of real servers, mounted by the lines of docs/nas-share.md in a machine of their own: nothing is lost."""
 
 import json
 import os
@@ -24,13 +24,12 @@ exec setsid --wait python3 /lab/nas_plays.py
 
 
 def fstab_lines() -> dict[str, str]:
-    """Return the README's line for each type of mount."""
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("\n## On a NAS share\n")[2].partition("\n## ")[0]
-    return {line.split()[2]: line.strip() for line in re.findall(r"^\s*\S+ +/mnt/nas .*$", section, re.MULTILINE)}
+    """Return the document's line for each type of mount."""
+    text = (PROJECT / "docs/nas-share.md").read_text(encoding="utf-8")
+    return {line.split()[2]: line.strip() for line in re.findall(r"^\s*\S+ +/mnt/nas .*$", text, re.MULTILINE)}
 
 
-def test_the_readme_has_one_line_for_smb_and_one_for_nfs() -> None:
+def test_the_document_has_one_line_for_smb_and_one_for_nfs() -> None:
     assert sorted(fstab_lines()) == ["cifs", "nfs"]
     assert all(len(line.split()) == 6 for line in fstab_lines().values())
 
