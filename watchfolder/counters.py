@@ -2,17 +2,18 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from watchfolder.errors import WatchfolderError
-from watchfolder.snapshot import Counts
+from watchfolder.snapshot import Counts, Quarantined
 
 DONE = "done"
 OPERATIONS = ("create", "confirm", "look", "order", "list", "upload", "fetch")
 NOTIFIED = ("sent", "dropped")
 OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", "broken")
 
+_MOST_NAMED = 5  # of what went to quarantine last
 _T = TypeVar("_T")
 
 
@@ -24,7 +25,8 @@ class Tally:
         self._requests = Counter({(operation, outcome): 0 for operation in OPERATIONS for outcome in OUTCOMES})
         self._bytes = Counter({"sent": 0, "received": 0})
         self._notifications = Counter(dict.fromkeys(NOTIFIED, 0))
-        self.delivered_files = self.reused_files = self.delivered_bytes = 0
+        self.delivered_files = self.reused_files = self.delivered_bytes = self.quarantined_files = 0
+        self.last_quarantined: tuple[Quarantined, ...] = ()
         self._changes: Counter[str] = Counter(dict.fromkeys(states, 0))
         self._seconds: dict[str, float] = dict.fromkeys(self._changes, 0.0)
 
@@ -52,6 +54,11 @@ class Tally:
             self.delivered_files += 1
             self.reused_files += is_reused
             self.delivered_bytes += size
+
+    def quarantined(self, files: Sequence[Quarantined]) -> None:
+        with self._guard:
+            self.quarantined_files += len(files)
+            self.last_quarantined = (*self.last_quarantined, *files)[-_MOST_NAMED:]
 
     def notified(self, outcome: str) -> None:
         with self._guard:

@@ -61,6 +61,7 @@ class Snapshot(Part):
     pid: int
     version: str
     started: AwareDatetime
+    configured: AwareDatetime | None = None  # since when it works by this configuration
     inboxes: dict[str, InboxSnapshot] = {}
     blocked: str = ""  # the refusal that stops everything or every purchase, in words
     blocked_code: str = ""
@@ -73,7 +74,7 @@ class Snapshot(Part):
     in_progress: int = 0  # files of orders under way
     delivered: int = 0  # files since the start
     reused: int = 0  # of these, copied from an earlier delivery and not paid for
-    quarantined: int = 0
+    quarantined: int = 0  # files since the start
     last_quarantined: tuple[Quarantined, ...] = ()  # a few
     delivered_bytes: int = 0
     refused: str = ""  # what is wrong with the configuration that was read last: the one before it still runs

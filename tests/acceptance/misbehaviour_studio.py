@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from watchfolder.api import Pace, Service, rate_limiter
 from watchfolder.config import Config
-from watchfolder.daemon import inbox_worker, loop, supervisor, systemd
+from watchfolder.daemon import inbox_worker, loop, supervisor
 from watchfolder.intake import inbox
 from watchfolder.pipeline import tempo, transfer
 from watchfolder.sandbox import Sandbox
@@ -44,7 +44,6 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
     transfer: {"RESULT_LIMIT_BYTES": 1 << 22},
     inbox: {"_FAULT_SECONDS": 0.05},
     inbox_worker: {"_LEAST_BEAT_SECONDS": 0.005},
-    systemd: {"_LEAST_STATUS_SECONDS": 0.0},
     supervisor: {"_STATUS_SECONDS": 0.02},
     loop: {"_ONCE_TICK_SECONDS": 0.02, "_TICK_SECONDS": 0.05},
 }

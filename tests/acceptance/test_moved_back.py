@@ -1,12 +1,17 @@
 """What is moved out of quarantine by hand, as its note says, comes back there under its own name."""
 
 import shutil
+from functools import partial
 
-from cli_studio import Studio, files_in, sandbox, studio, wait_until
+from cli_studio import Daemon, Studio, files_in, sandbox, studio, wait_until
 
 __all__ = ["sandbox", "studio"]
 
 PHOTOSHOP = b"8BPS\0\1" + bytes(4000)
+
+
+def has_failed(daemon: Daemon, times: int) -> bool:
+    return daemon.log().count('"file.quarantined"') == times
 
 
 def test_a_picture_moved_back_within_seconds_keeps_its_name(studio: Studio) -> None:
@@ -14,7 +19,7 @@ def test_a_picture_moved_back_within_seconds_keeps_its_name(studio: Studio) -> N
     both = ["wedding/poster.psd", "wedding/poster.psd.why.txt"]
     with studio.daemon() as daemon:
         for times in range(1, 4):
-            wait_until(lambda times=times: daemon.log().count('"file.quarantined"') == times)
+            wait_until(partial(has_failed, daemon, times))
             assert files_in(studio.folder("quarantine")) == both
             if times < 3:
                 source = studio.folder("quarantine") / "wedding/poster.psd"

@@ -1,55 +1,24 @@
 """While key or credits are refused: the real daemon, real signals, and what people, log and systemd are told."""
 
-import contextlib
 import json
 import signal
-import socket
-import threading
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from cli_studio import KEY, PICTURE, Daemon, Studio, files_in, sandbox, wait_until
+from notify_socket import Notified, notified
 
 from watchfolder.sandbox import Sandbox
 
-__all__ = ["sandbox"]
+__all__ = ["notified", "sandbox"]
 
 pytestmark = pytest.mark.slow
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
 PROBE_SECONDS = 1.0
-
-
-@dataclass
-class Notified:
-    """systemd's end of the notify socket. Everything is read at once: a full queue would hold up the daemon."""
-
-    address: str = field(default_factory=lambda: f"@watchfolder-test-{uuid.uuid4()}")
-    messages: list[str] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-            end.bind("\0" + self.address[1:])
-            reader = threading.Thread(target=self._read, args=(end,))
-            reader.start()
-            try:
-                yield
-            finally:
-                end.shutdown(socket.SHUT_RD)
-                reader.join()
-
-    def _read(self, end: socket.socket) -> None:
-        while message := end.recv(65536):
-            self.messages.append(message.decode("ascii"))
-
-    @property
-    def status(self) -> str:
-        return next((text[7:] for text in reversed(self.messages) if text.startswith("STATUS=")), "")
 
 
 @dataclass(frozen=True)
@@ -84,13 +53,6 @@ REFUSALS = {
         "the plan's credits are used up: buy credits or wait for the next period (400)",
     ),
 }
-
-
-@pytest.fixture
-def notified() -> Iterator[Notified]:
-    notified = Notified()
-    with notified.listening():
-        yield notified
 
 
 @pytest.fixture(params=list(REFUSALS))

@@ -110,7 +110,7 @@ def test_after_a_restart_it_is_unblocked_only_when_the_service_has_taken_somethi
 
 def test_a_reload_is_no_proof_that_it_is_unblocked(life: Life) -> None:
     life.lasts(5 * MINUTE, blocked="credits are used up", counts=said_done(create=9))
-    life.lasts(5 * HOUR, blocked="", started=START + timedelta(hours=1))
+    life.lasts(5 * HOUR, blocked="", configured=START + timedelta(hours=1))
     assert len(life.messages) == 1
 
 
@@ -282,8 +282,8 @@ def test_a_burst_that_a_restart_interrupts_is_told_after_it(life: Life) -> None:
 
 def test_a_reload_counts_nothing_twice(life: Life) -> None:
     life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
-    life.lasts(10, quarantined=0, last_quarantined=(), started=START + timedelta(hours=1))
-    life.lasts(10, quarantined=1, last_quarantined=bad("d.jpg")).lasts(5 * MINUTE)
+    life.lasts(10, configured=START + timedelta(hours=1))
+    life.lasts(10, quarantined=4, last_quarantined=bad("d.jpg")).lasts(5 * MINUTE)
     assert "4 files could not be protected" in life.texts[0]
 
 

@@ -80,6 +80,7 @@ class Daemon:
         self._signals = signals
         self._systemd = systemd
         self._pushes = pushes
+        self._started = journal.clock.now()
 
     def serve(
         self,
@@ -94,14 +95,15 @@ class Daemon:
         while True:
             for onlooker in onlookers:
                 onlooker.follow(self._config)
-            house = House(self._config, self._journal, self._bell, self._pushes, adopt=adopt)
+            house = House(self._config, self._journal, self._bell, self._pushes, self._started, adopt=adopt)
             house.open()
             adopt = False  # it was said of what lay there at the start
             is_reload = False
             try:
                 is_reload = self._loop(house, reread, once=once, onlookers=onlookers)
             finally:
-                self._systemd.stopping()
+                if not is_reload:
+                    self._systemd.stopping()
                 is_hung = not house.close(time.monotonic() + STOP_SECONDS)
             if is_hung or not is_reload:
                 outcome = house.outcome(once=once)

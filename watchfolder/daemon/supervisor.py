@@ -40,7 +40,9 @@ _NEVER_SECONDS = 3600.0
 class House:
     """Everything that works under one configuration."""
 
-    def __init__(self, config: Config, journal: Journal, bell: Bell, pushes: Pushes, *, adopt: bool) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, bell: Bell, pushes: Pushes, started: datetime, *, adopt: bool
+    ) -> None:
         self._config = config
         self._journal = journal
         self._bell = bell
@@ -48,7 +50,8 @@ class House:
         self._adopt = adopt
         self._stop = threading.Event()
         self._clock = journal.clock
-        self._started = self._clock.now()
+        self._started = started  # the process
+        self._configured = self._clock.now()
         self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
         self._service = Service(config.api, transfers=config.transfers, stop=self._stop, tally=journal.tally)
         self._pipeline = Pipeline(config, journal, self._stop, bell.ring, pushes)
@@ -148,7 +151,7 @@ class House:
 
     def outcome(self, *, once: bool) -> Outcome:
         """Return what has been done and, after a single run, what remains."""
-        delivered, quarantined = self._journal.tally.delivered_files, self._pipeline.quarantined
+        delivered, quarantined = self._journal.tally.delivered_files, self._journal.tally.quarantined_files
         left = list(self._left()) if once else []
         ending = Ending.UNFINISHED if left else Ending.QUARANTINED if quarantined else Ending.DONE
         return Outcome(ending, delivered, quarantined, left)
@@ -281,6 +284,7 @@ class House:
             pid=os.getpid(),
             version=__version__,
             started=self._started,
+            configured=self._configured,
             inboxes={name: self._inbox_snapshot(keeper) for name, keeper in self._keepers.items()},
             blocked=refusal.reason if refusal else "",
             blocked_code=refusal.code if refusal else "",
@@ -293,8 +297,8 @@ class House:
             in_progress=sum(file.is_under_way for order in live for file in order.files),
             delivered=tally.delivered_files,
             reused=tally.reused_files,
-            quarantined=self._pipeline.quarantined,
-            last_quarantined=self._pipeline.last_quarantined,
+            quarantined=tally.quarantined_files,
+            last_quarantined=tally.last_quarantined,
             delivered_bytes=tally.delivered_bytes,
             refused=self.refused,
             is_stuck=self._is_stuck,

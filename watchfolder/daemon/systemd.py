@@ -5,8 +5,6 @@ from collections.abc import Mapping
 
 from sdnotify import SystemdNotifier
 
-_LEAST_STATUS_SECONDS = 1.0
-
 
 class Systemd:
     """The notify socket. sdnotify swallows every error, and encodes STATUS as latin-1: what we send is ASCII."""
@@ -16,8 +14,7 @@ class Systemd:
         self._notifier = SystemdNotifier() if self._is_there else None
         watchdog_microseconds = int(environ.get("WATCHDOG_USEC") or 0)
         self.interval_seconds = watchdog_microseconds / 3e6 if watchdog_microseconds else 3600.0
-        self._status = ""
-        self._status_at = float("-inf")
+        self._status = ""  # the line that `systemctl status` shows
         self._alive_at = float("-inf")
 
     def starting(self, seconds: float) -> None:
@@ -29,9 +26,10 @@ class Systemd:
 
     def reloading(self) -> None:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._show("reading the configuration again")
 
     def stopping(self) -> None:
-        self._send("STATUS=stopping")
+        self._show("stopping")
 
     def alive(self, status: str) -> None:
         """Feed the watchdog and tell the counts. Called by the loop that does the work, never by a timer."""
@@ -39,9 +37,12 @@ class Systemd:
         if now - self._alive_at >= self.interval_seconds / 2:
             self._send("WATCHDOG=1")
             self._alive_at = now
-        if status != self._status and now - self._status_at >= _LEAST_STATUS_SECONDS:
+        self._show(status)
+
+    def _show(self, status: str) -> None:
+        if status != self._status:
             self._send(f"STATUS={status}")
-            self._status, self._status_at = status, now
+            self._status = status
 
     def _send(self, message: str) -> None:
         if self._notifier is not None:

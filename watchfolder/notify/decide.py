@@ -80,12 +80,10 @@ class Watch:
     def _take_in(self, snapshot: Snapshot, now: datetime) -> None:
         before = self._seen
         purchases = sum(snapshot.counts.requests.get(name, {}).get("done", 0) for name in _PURCHASES)
-        if before is None or before.started != snapshot.started:  # another house: its counts begin at nothing
+        if before is None or before.configured != snapshot.configured:  # no purchase was tried since the reload
             self._is_sure, self._purchases = False, purchases if before else 0
-            delivered, quarantined = snapshot.delivered, snapshot.quarantined
-        else:
-            delivered = snapshot.delivered - before.delivered
-            quarantined = snapshot.quarantined - before.quarantined
+        delivered = snapshot.delivered - (before.delivered if before else 0)
+        quarantined = snapshot.quarantined - (before.quarantined if before else 0)
         self._is_sure = self._is_sure or bool(snapshot.blocked) or purchases > self._purchases
         self._seen = snapshot
         self._note_flow(snapshot, delivered, now)

@@ -28,7 +28,6 @@ from watchfolder.pipeline.visits import Visits, age_seconds
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Quarantined
 
-_MOST_NAMED = 5  # of what went to quarantine last
 
 
 class Pipeline:
@@ -64,8 +63,6 @@ class Pipeline:
         self._first_visit = {State.CREATED: look_at, State.CONFIRMED: look_at}
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
         self._outcomes.try_by_key(config.api.fingerprint)
-        self.quarantined = 0  # files since the start
-        self.last_quarantined: tuple[Quarantined, ...] = ()
 
     @property
     def rooms(self) -> Mapping[str, Room]:
@@ -362,10 +359,8 @@ class Pipeline:
 
     def _note_success(self, before: Order, after: Order | None) -> None:
         state = before.state
-        with self._guard:
-            if state is State.QUARANTINING and after is not None:
-                self.quarantined += len(after.files)
-                self.last_quarantined = (*self.last_quarantined, *_named(after))[-_MOST_NAMED:]
+        if state is State.QUARANTINING and after is not None:
+            self._journal.tally.quarantined(list(_set_aside(after)))
         if before.traits.asks_service:
             self._outcomes.succeed(state)
 
@@ -381,10 +376,11 @@ def _urgency(order: Order) -> int:
     return _LAST.index(order.state) if order.state in STEPS else len(_LAST)
 
 
-def _named(order: Order) -> Iterator[Quarantined]:
+def _set_aside(order: Order) -> Iterator[Quarantined]:
     reason = printable(order.why.reason) if order.why else ""
-    for file in order.files[:_MOST_NAMED]:
-        yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason)
+    for file in order.files:
+        if file.is_placed and not file.is_delivered:
+            yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason)
 
 
 def _show_what_came_back(door: Door, before: Order, after: Order | None) -> None:
