@@ -200,7 +200,9 @@ class Publisher:
     def _set_aside(self, order: Order, index: int, source: Place) -> Order:
         root = self.inbox.quarantine
         if order.files[index].destination is None:
-            wanted = free_name(root, order.files[index].name, notes.SUFFIX)
+            name = order.files[index].name
+            self._drop_orphan(notes.place_of(Place(root, name)))  # its picture was moved back a moment ago
+            wanted = free_name(root, name, notes.SUFFIX)
             order = self._journal.note(order.with_file(index, destination=wanted))
         while True:
             file = order.files[index]
