@@ -29,7 +29,6 @@ from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Quarantined
 
 
-
 class Pipeline:
     """Runs STEPS. `beat` comes from one thread, the steps run in workers, one order in one worker at a time."""
 
