@@ -72,7 +72,7 @@ def note_of(picture: Picture) -> Note:
         return Note()
     try:
         content = disk.answer_of(partial(disk.read_bytes, picture.why, _LIMIT), picture.why.root)
-    except (FileNotFoundError, BlockingIOError, FolderFault):
+    except (FileNotFoundError, FolderFault):
         return Note()
     text = content.decode("utf-8", "replace")
     said = dict(_LINE.findall(text))

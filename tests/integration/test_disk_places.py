@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 from file_systems import tmpfs
+from holding import another_process, being_written, leased
 
 from watchfolder import disk
-from watchfolder.disk import Entry, NotAFolder, NotRegular, Place
+from watchfolder.disk import Entry, Held, NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 
 ATTACK_SECONDS = 1.0
@@ -31,33 +32,10 @@ print("ready", flush=True)
 while True:
     libc.renameat2(-100, one, -100, other, 2)  # RENAME_EXCHANGE: there is always something under the name
 """
-HOLDER = """
-import fcntl, os, signal, sys
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-descriptor = os.open(sys.argv[1], os.O_RDWR)
-if sys.argv[2] == "lease":
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("ready", flush=True)
-sys.stdin.read()
-"""
 
 
 def place(folder: Path, name: str) -> Place:
     return Place(str(folder), name)
-
-
-@contextlib.contextmanager
-def another_process(script: str, *arguments: str | Path) -> Iterator[None]:
-    with subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            yield
-        finally:
-            process.kill()
-            process.wait(WAIT_SECONDS)
 
 
 @pytest.fixture
@@ -213,11 +191,9 @@ def test_a_file_too_long_to_be_ours_is_not_read(tmp_path: Path) -> None:
 
 def test_a_file_on_which_another_process_holds_a_lease_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"picture")
-    with another_process(HOLDER, tmp_path / "a.jpg", "lease"):
-        with pytest.raises(BlockingIOError):
-            disk.open_regular(place(tmp_path, "a.jpg"))
-        for read in (disk.sha256_of, lambda each: disk.read_bytes(each, 100)):
-            with pytest.raises(FolderFault) as caught:
+    with leased(tmp_path / "a.jpg"):
+        for read in (disk.open_regular, disk.sha256_of, lambda each: disk.read_bytes(each, 100)):
+            with pytest.raises(Held, match="another program holds it") as caught:
                 read(place(tmp_path, "a.jpg"))
             assert caught.value.code == "EAGAIN"
 
@@ -226,7 +202,7 @@ def test_a_file_on_which_another_process_holds_a_lease_says_so(tmp_path: Path) -
 def test_a_writer_in_another_process_is_seen_until_it_closes(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"picture")
     descriptor = disk.open_regular(place(tmp_path, "a.jpg"))
-    with another_process(HOLDER, tmp_path / "a.jpg", "write"):
+    with being_written(tmp_path / "a.jpg"):
         assert disk.has_writer(descriptor) is True
     assert disk.has_writer(descriptor) is False
     os.close(descriptor)

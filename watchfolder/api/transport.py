@@ -4,6 +4,7 @@ No exception of requests, urllib3 or http.client leaves here. They are dropped, 
 signatures, and their frames hold sockets. So what is raised in their place is raised after their `except`.
 """
 
+import errno
 import http.client
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -107,7 +108,8 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FolderFault(f"cannot read the file to be sent: {error.strerror}", code=type(error).__name__) from None
+        code = errno.errorcode.get(error.errno or 0, "EUNKNOWN")
+        raise FolderFault(f"cannot read the file to be sent: {error.strerror}", code=code) from None
 
 
 class Transport:

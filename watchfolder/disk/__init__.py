@@ -10,8 +10,7 @@ The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kil
 * A failed fsync is final: never again on the same data; whoever tries again writes again, under a new name.
 * Folders are opened one by one, never through a link, so that no one on a share can lead us outside.
 
-FileNotFoundError, FileExistsError and, from open_regular, BlockingIOError (a lease is held) are answers and pass; every
-other OSError leaves as errors.FolderFault.
+FileNotFoundError and FileExistsError are answers and pass; every other OSError leaves as errors.FolderFault.
 """
 
 from watchfolder.disk.answers import heard_by
@@ -43,6 +42,7 @@ from watchfolder.disk.places import (
     NOT_PLAIN,
     READ_ONLY,
     Entry,
+    Held,
     NotAFolder,
     NotRegular,
     Place,
@@ -56,7 +56,6 @@ from watchfolder.disk.places import (
     make_folder,
     open_folder,
     open_regular,
-    open_unheld,
     read_bytes,
     reading,
     sha256_of,
@@ -73,6 +72,7 @@ __all__ = [
     "NOT_PLAIN",
     "READ_ONLY",
     "Entry",
+    "Held",
     "NotAFolder",
     "NotRegular",
     "Place",
@@ -105,7 +105,6 @@ __all__ = [
     "new_file",
     "open_folder",
     "open_regular",
-    "open_unheld",
     "pass_on_rights",
     "passes_on_rights",
     "publish_new",

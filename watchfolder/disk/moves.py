@@ -16,7 +16,6 @@ from watchfolder.disk.places import (
     is_folder,
     open_folder,
     open_regular,
-    open_unheld,
     sha256_of,
     stat_of,
     sync_folder,
@@ -61,7 +60,7 @@ class Together:
 
     def found(self, target: Place) -> None:
         """Take in a file that lies at its target already: whoever put it there may not have synced it."""
-        with os.fdopen(open_unheld(target), "rb") as file, translated(target.path):
+        with os.fdopen(open_regular(target), "rb") as file, translated(target.path):
             os.fsync(file.fileno())
         self._targets[target.root, target.folder] = None
 
@@ -298,13 +297,13 @@ def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:
             if os.fstat(file.fileno()).st_size != size:
                 return False
             os.fsync(file.fileno())  # whoever wrote it: the other one goes
-    except (NotRegular, BlockingIOError):
+    except NotRegular:
         return False
     return sha256_of(source) == sha256_of(target)
 
 
 def _copy(source: Place, part: Place) -> None:
-    with os.fdopen(open_unheld(source), "rb") as reader, os.fdopen(create_new(part), "wb") as writer:
+    with os.fdopen(open_regular(source), "rb") as reader, os.fdopen(create_new(part), "wb") as writer:
         shutil.copyfileobj(reader, writer, 1 << 20)
         writer.flush()
         status = os.fstat(reader.fileno())

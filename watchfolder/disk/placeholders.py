@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from watchfolder.disk.places import (
     HIDDEN,
+    Held,
     NotAFolder,
     Place,
     UnfitName,
@@ -96,6 +97,8 @@ def drop_named_in(note: Place) -> bool:
     """
     try:
         name = os.fsdecode(read_bytes(note, _LIMIT))
+    except Held:
+        return False
     except (FileNotFoundError, FolderFault):
         return True
     try:

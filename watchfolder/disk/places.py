@@ -24,6 +24,7 @@ _MOST_KEPT = 32  # folders that are open at once
 _BLOCK_BYTES = 1 << 20
 _kept = threading.local()
 _ANSWERS = (FileNotFoundError, FileExistsError)
+_HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two are a Windows share's words
 READ_ONLY = "it is read-only"
 HELD = "another program holds it"
 NOT_PLAIN = "it is no plain file (a link, a pipe or a device)"
@@ -45,6 +46,10 @@ _PLAIN_WORDS = {
 
 class NotRegular(FolderFault):
     """A link, FIFO, socket, device or folder stands where a plain file was expected."""
+
+
+class Held(FolderFault):
+    """Another program keeps a file from being opened for a while. A share that has gone may say the same (SMB)."""
 
 
 class NotAFolder(FolderFault):
@@ -89,12 +94,11 @@ class Entry:
 
 
 @contextlib.contextmanager
-def translated(path: str, *asked_for: type[OSError]) -> Iterator[None]:
-    """Turn an OSError into FolderFault, in plain words, unless it is an answer that the caller asked for."""
-    answers: tuple[type[OSError], ...] = (*_ANSWERS, *asked_for)
+def translated(path: str) -> Iterator[None]:
+    """Turn an OSError into FolderFault, in plain words, unless it is an answer."""
     try:
         yield
-    except answers:
+    except _ANSWERS:
         raise
     except OSError as error:
         if error.errno == errno.EILSEQ:
@@ -274,28 +278,22 @@ def write_all(descriptor: int, data: bytes) -> None:
 def open_regular(place: Place) -> int:
     """Open a plain file for reading; whatever is done afterwards is done with the descriptor.
 
-    Raises FileNotFoundError, NotRegular, BlockingIOError (somebody holds a lease on it), FolderFault.
+    Raises FileNotFoundError, NotRegular, Held, FolderFault.
     """
     with open_folder(place.root, place.folder) as parent:
         try:
-            with translated(place.path, BlockingIOError):
+            with translated(place.path):
                 descriptor = os.open(place.base, _FILE, dir_fd=parent)
         except FolderFault as fault:
             if fault.code in {"ELOOP", "ENXIO", "EISDIR"}:
                 raise NotRegular(f"{place.path}: {NOT_PLAIN}", code=fault.code) from fault
+            if fault.code in _HELD:
+                raise Held(f"{place.path}: {HELD}", code=fault.code) from fault
             raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotRegular(f"{place.path}: {NOT_PLAIN}", code="EINVAL")
     return descriptor
-
-
-def open_unheld(place: Place) -> int:
-    """Open a plain file; that it can not be had now, a lease or a share that comes back, is a FolderFault as well."""
-    try:
-        return open_regular(place)
-    except BlockingIOError as error:
-        raise FolderFault(f"{place.path}: {HELD}", code="EAGAIN") from error
 
 
 def unlink(place: Place) -> None:
@@ -327,7 +325,7 @@ def is_regular(status: os.stat_result) -> bool:
 
 def read_bytes(place: Place, limit: int) -> bytes:
     """Return a small file's content; FolderFault when it is longer than `limit` bytes."""
-    with os.fdopen(open_unheld(place), "rb") as file, translated(place.path):
+    with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
         content = file.read(limit + 1)
     if len(content) > limit:
         raise FolderFault(f"{place.path}: longer than {limit} bytes", code="EFBIG")
@@ -337,7 +335,7 @@ def read_bytes(place: Place, limit: int) -> bytes:
 @contextlib.contextmanager
 def reading(place: Place) -> Iterator[Callable[[int, int], bytes]]:
     """Give a function (offset, length) that reads from the file, as `images` wants it."""
-    descriptor = open_unheld(place)
+    descriptor = open_regular(place)
     try:
         with translated(place.path):
             yield lambda offset, length: os.pread(descriptor, length, offset)
@@ -347,7 +345,7 @@ def reading(place: Place) -> Iterator[Callable[[int, int], bytes]]:
 
 def sha256_of(place: Place) -> str:
     digest = hashlib.sha256()
-    with os.fdopen(open_unheld(place), "rb") as file, translated(place.path):
+    with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
             answered()

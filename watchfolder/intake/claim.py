@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from watchfolder import disk, names
 from watchfolder.api import create_body
 from watchfolder.config import Inbox
-from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.disk import Held, NotAFolder, NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.images import Format
 from watchfolder.intake.dedup import Begun, Twins
-from watchfolder.intake.look import may_not_move, rights_of_folder
+from watchfolder.intake.look import may_not_move, rights_of_folder, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal, read_order
 from watchfolder.order import Kind, Order, OrderFile, State
@@ -208,10 +208,14 @@ class Claims:
 
         A file that has left the work folder was delivered before: its original is the last to move.
         """
-        work = self._folders.work(self._inbox)
+        place = Place(self._folders.work(self._inbox).root, f"{folder}/{ORDER_COPY}")
         try:
-            copy = read_order(disk.read_bytes(Place(work.root, f"{folder}/{ORDER_COPY}"), _COPY_LIMIT), key)
-        except (FileNotFoundError, FolderFault, ValueError, ConfigError):
+            copy = read_order(disk.read_bytes(place, _COPY_LIMIT), key)
+        except (FileNotFoundError, NotAFolder, NotRegular, ValueError, ConfigError):
+            return None
+        except FolderFault as fault:  # of the file, for good? else it may be read next time, and tell what was paid
+            if fault.code != "EFBIG" and why_unread(place, fault) in {"", disk.HELD}:
+                raise
             return None
         sent = [file.sent_name for file in copy.files]
         is_ours = copy.body == create_body(key, sent, copy.strength) and copy.strength in _STRENGTHS
@@ -279,7 +283,7 @@ def _has_writer(place: Place) -> bool:
     """Ask again after the claim: a writer may have kept its descriptor across the rename."""
     try:
         descriptor = disk.open_regular(place)
-    except (BlockingIOError, FileNotFoundError, NotRegular):  # somebody is at work there
+    except (FileNotFoundError, Held, NotRegular):  # somebody is at work there
         return True
     try:
         return disk.has_writer(descriptor) is True

@@ -60,8 +60,6 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
             return _decide_open(inbox, name, sighting, descriptor, now)
     except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
         return Decision(Answer.GONE, "it is gone")
-    except BlockingIOError:
-        return Decision(Answer.WAIT, disk.HELD, now + _ask_again(inbox))
     except NotRegular:  # it was one when we looked for it
         return Decision(Answer.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from watchfolder.api import FailedAtService
-from watchfolder.disk import NotAFolder, NotRegular
+from watchfolder.disk import Held, NotAFolder, NotRegular
 from watchfolder.errors import (
     Blocked,
     FolderFault,
@@ -35,6 +35,7 @@ from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.pipeline.visits import age_seconds
 
 _RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
+_BAD_SECTOR = "EIO"  # in a step that only reads
 _OBSTACLES = (NotAFolder, NotRegular)  # a link or the like lies in the place of one order's file or folder
 
 _GUILTY_DEATHS = 3
@@ -333,7 +334,9 @@ def is_of_the_inbox(bench: Bench, order: Order, fault: FolderFault) -> bool:
     """
     if isinstance(fault, _OBSTACLES):
         return False
-    if fault.code not in _RIGHTS or fault.reason.startswith(f"{bench.journal.state_dir}/"):
+    is_perhaps_one_files = isinstance(fault, Held) or fault.code in _RIGHTS
+    is_perhaps_one_files |= fault.code == _BAD_SECTOR and order.state is State.CREATED
+    if not is_perhaps_one_files or fault.reason.startswith(f"{bench.journal.state_dir}/"):
         return True
     try:
         bench.folders.require(bench.inbox)

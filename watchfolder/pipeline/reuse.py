@@ -13,7 +13,7 @@ from typing import Any
 
 from watchfolder import disk
 from watchfolder.delivery_index import Delivery, Original
-from watchfolder.disk import Place
+from watchfolder.disk import Held, Place
 from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
@@ -21,6 +21,7 @@ from watchfolder.pipeline.context import Bench
 from watchfolder.publish import Received, holds, is_unchanged, part_gone
 
 _BLOCK_BYTES = 1 << 20
+_MOST_WAITS = 3  # for who looks at a delivered picture just now: some four minutes
 
 
 class _NotThatError(Retry):
@@ -83,7 +84,9 @@ def _take(bench: Bench, order: Order, delivery: Delivery, outbox: str) -> Order 
         if bench.inbox.duplicates == "quarantine":
             return _set_aside(bench, order, delivery, earlier)
         return _copy(bench, order, delivery, earlier)
-    except _NotThatError as error:
+    except (Held, _NotThatError) as error:
+        if isinstance(error, Held) and order.failures < _MOST_WAITS:
+            raise
         if _is_there(bench, outbox):
             file = order.files[0]
             bench.catalogue.forget(Original(file.size, order.kind, order.strength, file.sha256 or ""), delivery)
@@ -146,6 +149,8 @@ def _verified(earlier: Place, delivery: Delivery) -> Iterator[bytes]:
                 size += len(block)
                 digest.update(block)
                 yield block
+    except Held:
+        raise
     except (FileNotFoundError, FolderFault) as error:
         reason = error.reason if isinstance(error, FolderFault) else "it is gone"
         raise _NotThatError(f"{reason}; the picture is bought") from error

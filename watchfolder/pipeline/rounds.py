@@ -4,13 +4,14 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from watchfolder.disk import Held
 from watchfolder.errors import OwnTrouble, Reject, Retry
 
 _T = TypeVar("_T")
 
 _OUTAGE = 10  # failures in a row, without a success between: the storage is away, and the round ends
 _SPREAD = 0.618034  # the golden ratio: neighbours, which often share a fate, are not asked for one after the other
-_OF_ONE_FILE = (Retry, OwnTrouble, Reject)  # from what concerns most to what concerns least; all else concerns all
+_OF_ONE_FILE = (Held, Retry, OwnTrouble, Reject)  # what concerns most comes first; all else concerns all
 
 
 class Round:

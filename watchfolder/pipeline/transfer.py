@@ -81,8 +81,9 @@ class Sending:
         """
         bench, file = self._bench, self._order.files[index]
         place = bench.publisher.work_place(self._order, file)
-        with os.fdopen(disk.open_unheld(place), "rb") as opened:
-            source, sha256, md5 = _digested(opened, file.size)
+        with os.fdopen(disk.open_regular(place), "rb") as opened:
+            with disk.translated(place.path):
+                source, sha256, md5 = _digested(opened, file.size)
             refusal, url = "", ""
             for checksum in (md5, md5, None):
                 url = self._url(index, refused=url)  # outside: the service's word is not the storage's refusal

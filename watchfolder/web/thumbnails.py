@@ -87,7 +87,7 @@ def _content(source: Source) -> bytes:
             if found is None or found.st_size != source.size:
                 continue
             content = disk.read_bytes(place, _LARGEST_FILE)
-        except (FileNotFoundError, BlockingIOError, FolderFault):
+        except (FileNotFoundError, FolderFault):
             continue
         if hashlib.sha256(content).hexdigest() == source.sha256:
             return content

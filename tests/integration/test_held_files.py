@@ -1,0 +1,142 @@
+"""Files that another program keeps to itself for a while: they are waited for, and nothing else is."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from holding import leased
+from shop import OTHER, PICTURE, Open, Shop, opening
+
+from watchfolder import disk
+from watchfolder.order import Order, State
+from watchfolder.pipeline import transfer
+from watchfolder.publish import ORDER_COPY
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with opening(tmp_path, kept={"look_seconds": 0}) as build:
+        yield build
+
+
+def told(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
+    return [vars(record)["facts"] for record in caplog.records if record.msg == name]
+
+
+def claimed(shop: Shop, service: Sandbox, *names: str) -> Order:
+    """Drop pictures, and bring their order as far as to its claim."""
+    service.faults.add("create", "answer", times=None, status=503)
+    for seed, name in enumerate(names):
+        shop.drop(name, sample("jpeg", width=40, height=30, seed=seed))
+    shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
+    service.faults.clear()
+    shop.pass_time(60)
+    return shop.order()
+
+
+def in_work(shop: Shop, order: Order, name: str) -> Path:
+    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / name
+
+
+def test_a_claimed_file_that_another_program_holds_is_waited_for(begin: Open, caplog: pytest.LogCaptureFixture) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    order = claimed(shop, service, "a.jpg")
+    with leased(in_work(shop, order, "a.jpg")):
+        shop.work(lambda: shop.has(State.CREATED) and shop.order().failures > order.failures)
+        assert disk.HELD in shop.order().trouble
+        assert told(caplog, "order.step_broke") == told(caplog, "inbox.waits") == []
+        assert shop.intake.is_open
+        shop.drop("b.jpg", OTHER)
+        shop.intake.nudge("b.jpg")
+        shop.work(lambda: shop.files("outbox") == ["b.jpg"])
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert shop.files("outbox") == shop.files("originals") == ["a.jpg", "b.jpg"]
+    assert service.paid == 2
+    assert len(service.orders) == 2
+
+
+def test_a_claimed_file_that_is_held_keeps_none_of_its_order_waiting(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    names = [f"{number}.jpg" for number in range(12)]
+    order = claimed(shop, service, *names)
+    with leased(in_work(shop, order, "0.jpg")):
+        shop.work(lambda: shop.order().failures > order.failures)
+        assert [file.name for file in shop.order().files if not file.is_uploaded] == ["0.jpg"]
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert shop.files("outbox") == sorted(names)
+    assert service.paid == 12
+
+
+def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(
+    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = begin(api={"reads": "v3"})
+    digested = transfer._digested
+
+    def unreadable(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
+        if size == len(PICTURE):
+            raise OSError(errno.EIO, "Input/output error")
+        return digested(opened, size)
+
+    monkeypatch.setattr(transfer, "_digested", unreadable)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
+    assert "a.jpg: the disk reports errors" in shop.order().trouble
+    assert told(caplog, "order.step_broke") == []
+    assert shop.intake.is_open
+
+
+def test_an_order_whose_copy_is_held_is_rebuilt_later_and_not_paid_again(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("status", "answer", times=None, status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
+    order = shop.order()
+    copy = in_work(shop, order, ORDER_COPY)
+    shop.close()
+    (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
+    service.faults.clear()
+    shop.open()
+    with leased(copy):
+        shop.beat()
+        assert not shop.intake.is_open
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg"]
+    assert len(service.orders) == service.paid == 1
+
+
+def reusing(begin: Open) -> tuple[Shop, Sandbox, Path]:
+    """Deliver a picture, and return where its result lies."""
+    shop, service = begin(api={"reads": "v3"}, duplicates="reuse")
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    return shop, service, shop.folder("outbox") / "a.jpg"
+
+
+def test_a_delivered_picture_that_somebody_looks_at_is_reused_later(begin: Open) -> None:
+    shop, service, delivered = reusing(begin)
+    with leased(delivered):
+        shop.drop("b.jpg")
+        shop.work(lambda: shop.has(State.MATCHED) and shop.order().failures)
+        assert disk.HELD in shop.order().trouble
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "b.jpg"]
+    assert service.paid == 1
+
+
+def test_a_delivered_picture_that_is_held_for_long_keeps_no_other_waiting(begin: Open) -> None:
+    shop, service, delivered = reusing(begin)
+    with leased(delivered):
+        shop.drop("b.jpg")
+        for failures in range(1, 4):
+            shop.work(lambda: [order.failures for order in shop.orders()] == [failures])  # noqa: B023 - asked at once
+            shop.pass_time(600)
+        shop.work(lambda: shop.files("outbox") == ["a.jpg", "b.jpg"])
+    assert service.paid == 2
