@@ -618,6 +618,13 @@ def test_a_share_that_does_not_answer_holds_nobody_up(write: Write) -> None:
 # The page
 
 
+def password_in(folder: Path) -> Path:
+    path = folder / "password"
+    path.write_text("twelve signs\n", encoding="ascii")
+    path.chmod(0o600)
+    return path
+
+
 def page(**settings: object) -> str:
     return inbox() + "http:" + "".join(f"\n  {key}: {value}" for key, value in settings.items()) + "\n"
 
@@ -643,12 +650,37 @@ def test_without_an_address_there_is_no_page(write: Write) -> None:
 @pytest.mark.parametrize("listen", ["0.0.0.0:8686", "'[::]:8686'", "192.168.1.5:80"])
 def test_a_page_for_other_machines_needs_a_password(write: Write, tmp_path: Path, listen: str) -> None:
     assert "name a password_file" in fault(write(page(listen=listen)))
-    password = tmp_path / "password"
-    password.write_text("twelve signs\n", encoding="ascii")
-    password.chmod(0o600)
-    http = load(write(page(listen=listen, password_file=password)), KEY).http
+    http = load(write(page(listen=listen, password_file=password_in(tmp_path))), KEY).http
     assert http.password.get_secret_value() == "twelve signs"
     assert "twelve" not in repr(http)
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://photos.example.com", "https://photos.example.com"),
+        ("https://Photos.example.com:443/", "https://photos.example.com"),
+        ("http://nas:5000", "http://nas:5000"),
+        ("https://[fd00::1]:8443", "https://[fd00::1]:8443"),
+    ],
+)
+def test_a_proxy_s_address_is_kept_as_browsers_name_it(write: Write, tmp_path: Path, written: str, origin: str) -> None:
+    pages = page(listen="127.0.0.1:8686", password_file=password_in(tmp_path), public_url=written)
+    assert load(write(pages), KEY).http.public_url == origin
+
+
+def test_a_page_behind_a_proxy_needs_a_password(write: Write) -> None:
+    assert "name a password_file" in fault(
+        write(page(listen="127.0.0.1:8686", public_url="https://photos.example.com"))
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["photos.example.com", "https://photos.example.com/watchfolder", "https://me@a.example"]
+)
+def test_what_is_no_address_of_a_proxy_is_refused(write: Write, tmp_path: Path, url: str) -> None:
+    told = fault(write(page(listen="127.0.0.1:8686", password_file=password_in(tmp_path), public_url=url)))
+    assert told.startswith("http.public_url: ")
 
 
 @pytest.mark.parametrize(

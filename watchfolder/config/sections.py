@@ -29,6 +29,7 @@ DELETE: Final = "delete"
 KeyOrigin = Literal["credential", "environment", "file"]
 WORK_FOLDER: Final = ".watchfolder"
 WEBHOOK_PATH: Final = "/webhooks/bizmori"
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 def absolute(value: str) -> str:
@@ -82,6 +83,16 @@ def _base_url(value: str) -> str:
     if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
         raise ValueError("must begin with https:// (http is for this machine alone: localhost, 127.0.0.1)")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _page_url(value: str) -> str:
+    """Return the address as a browser names the origin of a page there."""
+    parts = _split_url(value)
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user name or password")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = "" if parts.port in {None, _PORTS[parts.scheme]} else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
 
 
 def _public_url(value: str) -> str:
@@ -202,6 +213,7 @@ class HttpSection(Section):
 
     listen: Annotated[str, AfterValidator(_listen)] | None = None
     password_file: AbsolutePath | None = None
+    public_url: Annotated[str, AfterValidator(_page_url)] | None = None  # of a proxy that passes the page on
     password: SecretStr = SecretStr("")
 
     @property
@@ -211,6 +223,8 @@ class HttpSection(Section):
 
     @model_validator(mode="after")
     def _only_this_machine_needs_no_password(self) -> Self:
+        if self.public_url and self.password_file is None:
+            raise ValueError("public_url: other machines reach the page there: name a password_file as well")
         if self.listen and not _is_loopback(self.address[0]) and self.password_file is None:
             raise ValueError(
                 "listen: other machines could reach the page there: name a password_file as well, "

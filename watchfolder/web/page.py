@@ -92,7 +92,7 @@ def _load() -> "tuple[Callable[[Config], HouseBook], Callable[[HouseBook, HttpSe
     from watchfolder.web.app import make_app  # noqa: PLC0415 - see above
     from watchfolder.web.cache import HouseBook  # noqa: PLC0415
     from watchfolder.web.security import WrongPasswords  # noqa: PLC0415
-    from watchfolder.web.server import Server, Traffic  # noqa: PLC0415
+    from watchfolder.web.server import Asked, Server, Traffic  # noqa: PLC0415
 
     def make_server(book: HouseBook, http: HttpSection, pushes: Pushes) -> Server:
         app = make_app(book, http, pushes)
@@ -102,9 +102,10 @@ def _load() -> "tuple[Callable[[Config], HouseBook], Callable[[HouseBook, HttpSe
             if path == WEBHOOK_PATH:
                 pushes.count(Fate.OVERSIZED)
 
-        def hold_back(path: str, address: str, authorization: str) -> float:
-            is_push = path == WEBHOOK_PATH  # which shows its right by its signature
-            return 0.0 if is_push else wrong.seconds_for(address, authorization, time.monotonic())
+        def hold_back(asked: Asked) -> float:
+            if asked.path == WEBHOOK_PATH:  # which shows its right by its signature
+                return 0.0
+            return wrong.seconds_for(asked.address, asked.authorization, time.monotonic(), asked.forwarded_for)
 
         return Server(
             app, http.address, Traffic((WEBHOOK_PATH, "/healthz"), "/thumbnails/", hold_back, count_oversized)

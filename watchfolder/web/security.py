@@ -26,11 +26,13 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 _FIRST_WAIT_SECONDS = 0.5  # of a wrong password, doubling
 _LONGEST_WAIT_SECONDS = 16.0
 _LONGEST_QUEUE_SECONDS = 60.0
 _FORGIVEN_SECONDS = 900.0  # without another one
 _MOST_ADDRESSES = 1000
+_LONGEST_WORD = 200  # of a proxy, in the log
 _POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -38,8 +40,9 @@ _POLICY = (
 
 
 def protect(app: Flask, http: "HttpSection") -> None:
-    """Let only those in who may; with no password that is this machine, by a name of its own.
+    """Let only those in who may; with no password that is this machine, by a name of its own and through no proxy.
 
+    A proxy before the page is named in `http.public_url`, which is the only thing that is believed of it.
     What the service pushes comes from outside, through a proxy, and shows its right by its signature.
     """
     password = http.password.get_secret_value()
@@ -54,10 +57,12 @@ def protect(app: Flask, http: "HttpSection") -> None:
                 refused = make_response("The page's password, please (any user name).\n", 401)
                 refused.headers["WWW-Authenticate"] = 'Basic realm="watchfolder", charset="UTF-8"'
                 return refused
+        elif _has_passed_a_proxy():
+            abort(403, "A proxy passed this on, and the page has no password: see http.public_url and password_file.")
         elif not _is_of_this_machine(request.host):  # a foreign name that was made to point here
             abort(403, "This page is for this machine alone: call it by 127.0.0.1 or localhost.")
-        if request.method not in {"GET", "HEAD"} and not _is_same_origin():
-            abort(403, "This button belongs to a page from elsewhere.")
+        if request.method not in {"GET", "HEAD"} and not _is_same_origin(http.public_url):
+            abort(403, "This button belongs to a page from elsewhere. Behind a proxy: name it in http.public_url.")
         return None
 
     @app.after_request
@@ -79,8 +84,11 @@ class WrongPasswords:
         self._tries: OrderedDict[str, _Tries] = OrderedDict()  # by address, the latest last
         self._guard = threading.Lock()
 
-    def seconds_for(self, address: str, authorization: str, now: float) -> float:
-        """Return how long to hold the answer back. `now` is in monotonic seconds."""
+    def seconds_for(self, address: str, authorization: str, now: float, forwarded_for: str = "") -> float:
+        """Return how long to hold the answer back. `now` is in monotonic seconds.
+
+        `forwarded_for` is what a proxy says of where the guess came from: it is logged, and not believed.
+        """
         if not (self._password and authorization) or _is_right(self._password, authorization):
             return 0.0
         with self._guard:
@@ -94,7 +102,8 @@ class WrongPasswords:
             if len(self._tries) > _MOST_ADDRESSES:
                 self._tries.popitem(last=False)
         if tries.number & (tries.number - 1) == 0:  # the first, second, fourth, eighth …: the log is no place to flood
-            event("page.wrong_password", logging.WARNING, address=address, tries=tries.number)
+            said = forwarded_for[:_LONGEST_WORD]
+            event("page.wrong_password", logging.WARNING, address=address, tries=tries.number, forwarded_for=said)
         return tries.answered_at - now
 
 
@@ -120,6 +129,12 @@ def _is_of_this_machine(host: str) -> bool:
         return False
 
 
-def _is_same_origin() -> bool:
+def _is_same_origin(public_url: str | None) -> bool:
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    if origin is None or origin == public_url:
+        return True
+    return not (public_url and _has_passed_a_proxy()) and urlsplit(origin).netloc == request.host
+
+
+def _has_passed_a_proxy() -> bool:
+    return any(name in request.headers for name in _PROXY_HEADERS)

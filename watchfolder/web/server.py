@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from waitress import wasyncore  # type: ignore[import-untyped]  # waitress ships no types
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]  # as above
@@ -35,13 +35,22 @@ _WAITING_SECONDS = 20.0  # for the rest of a request, or for the next one
 _LOOP_SECONDS = 1.0
 
 
+class Asked(NamedTuple):
+    """What is known of a request before anybody answers it."""
+
+    path: str
+    address: str  # of the other end: a proxy's, where there is one
+    forwarded_for: str  # as that proxy says
+    authorization: str
+
+
 @dataclass(frozen=True)
 class Traffic:
     """Which paths are answered by threads of their own, what is held back for how long, and who hears of refusals."""
 
     quick: Collection[str]  # wait for no others
     slow: str  # the beginning of those that others do not wait for
-    hold_back: Callable[[str, str, str], float]  # seconds, by path, address and Authorization
+    hold_back: Callable[[Asked], float]  # seconds
     on_oversized: Callable[[str], None]  # told the path of what is too large to be taken
 
 
@@ -61,8 +70,10 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
 
     def add_task(self, task: "Channel") -> None:
         request = task.requests[0]
-        given = getattr(request, "headers", {}).get("AUTHORIZATION", "")
-        seconds = self._traffic.hold_back(_path_of(request), task.addr[0], given)
+        headers = getattr(request, "headers", {})
+        forwarded_for = headers.get("X_FORWARDED_FOR") or headers.get("X_REAL_IP", "")
+        asked = Asked(_path_of(request), task.addr[0], forwarded_for, headers.get("AUTHORIZATION", ""))
+        seconds = self._traffic.hold_back(asked)
         if seconds <= 0:
             self._start(task)
             return
@@ -158,7 +169,7 @@ class Server:
         settings = Adjustments(
             sockets=[listener],
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # that they are there says that a proxy is (`security`)
             max_request_header_size=16 * 1024,
             max_request_body_size=16 * 1024,
             connection_limit=_CONNECTIONS + _BUSY_CONNECTIONS,
