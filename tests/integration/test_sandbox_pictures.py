@@ -22,15 +22,16 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _odd_tiff() -> bytes:
-    """Return four grey pixels of 24 bits: no mode of the decoder's."""
-    facts = {256: 2, 257: 2, 258: 24, 259: 1, 262: 1, 273: 0, 277: 1, 278: 2, 279: 12}
+def _tiff(width: int, height: int, bits: int, coding: int, colours: int, strip: bytes) -> bytes:
+    facts = {256: width, 257: height, 258: bits, 259: coding, 262: 2 if colours > 1 else 1, 273: 0, 277: colours}
+    facts |= {278: height, 279: len(strip)}
     facts[273] = 8 + 2 + 12 * len(facts) + 4  # where the pixels are: behind the directory
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in facts.items())
-    return b"II*\0" + struct.pack("<IH", 8, len(facts)) + entries + bytes(4) + b"\x7f" * 12
+    return b"II*\0" + struct.pack("<IH", 8, len(facts)) + entries + bytes(4) + strip
 
 
-# Valid, but nothing that Pillow opens: 4 bits for each of three colours; see above; a text of two megabytes.
+# Valid, but nothing that Pillow opens: 4 bits for each of three colours; more colours than 8 bits can name; grey of 24
+# bits; WebP in TIFF, which its libtiff lacks; a text of two megabytes.
 ODD_BITMAP = (
     b"BM"
     + struct.pack("<IHHI", 98, 0, 0, 66)
@@ -38,7 +39,15 @@ ODD_BITMAP = (
     + struct.pack("<III", 0xF00, 0x0F0, 0x00F)
     + b"\x7f" * 32
 )
-ODD_TIFF = _odd_tiff()
+LONG_PALETTE = (
+    b"BM"
+    + struct.pack("<IHHI", 14 + 40 + 4 * 300 + 16, 0, 0, 14 + 40 + 4 * 300)
+    + struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 8, 0, 16, 2835, 2835, 300, 0)
+    + bytes(range(120)) * 10
+    + bytes(range(16))
+)
+ODD_TIFF = _tiff(2, 2, 24, 1, 1, b"\x7f" * 12)
+WEBP_IN_TIFF = _tiff(32, 24, 8, 50001, 3, sample("webp", width=32, height=24, seed=1))
 ODD_PNG = (
     b"\x89PNG\r\n\x1a\n"
     + _chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0))
@@ -182,9 +191,16 @@ def test_a_phones_trailer_may_stand_for_the_end_of_a_jpeg(tmp_path: Path) -> Non
     assert flaw_of(target, "image/jpeg") == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "content"), [("a.bmp", ODD_BITMAP), ("a.tif", ODD_TIFF), ("a.png", ODD_PNG)], ids=["bmp", "tiff", "png"]
-)
+ODD = {
+    "bmp": ("a.bmp", ODD_BITMAP),
+    "bmp, long palette": ("a.bmp", LONG_PALETTE),
+    "tiff": ("a.tif", ODD_TIFF),
+    "tiff of webp": ("a.tif", WEBP_IN_TIFF),
+    "png": ("a.png", ODD_PNG),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), ODD.values(), ids=ODD)
 def test_what_this_machine_cannot_decode_is_judged_by_its_structure_and_comes_back(
     client: Client, sandbox: Sandbox, name: str, content: bytes
 ) -> None:
@@ -200,15 +216,27 @@ def test_what_this_machine_cannot_decode_is_judged_by_its_structure_and_comes_ba
     assert sandbox.sins == []
 
 
-@pytest.mark.parametrize(
-    ("content", "kind"), [(ODD_BITMAP, "bmp"), (ODD_TIFF, "tiff"), (ODD_PNG, "png")], ids=["bmp", "tiff", "png"]
-)
+@pytest.mark.parametrize(("name", "content"), ODD.values(), ids=ODD)
 def test_what_this_machine_cannot_decode_has_a_flaw_where_its_last_byte_is_missing(
-    tmp_path: Path, content: bytes, kind: str
+    tmp_path: Path, name: str, content: bytes
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(content[:-1])
-    assert flaw_of(source, f"image/{kind}")
+    assert flaw_of(source, media_type_of(name) or "")
+
+
+def test_a_tiff_whose_webp_says_that_it_is_longer_has_a_flaw(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    strip = bytearray(sample("webp", width=32, height=24, seed=1))
+    strip[4:8] = struct.pack("<I", len(strip))
+    source.write_bytes(_tiff(32, 24, 8, 50001, 3, bytes(strip)))
+    assert flaw_of(source, "image/tiff")
+
+
+def test_a_png_with_a_chunk_that_is_not_what_its_checksum_says_has_a_flaw(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(ODD_PNG.replace(b"Comment", b"comment"))
+    assert "checksum" in flaw_of(source, "image/png")
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff", "bmp"])

@@ -8,7 +8,7 @@ from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from watchfolder.sandbox.structure import PHONES_TRAILER, kind_of
+from watchfolder.sandbox.structure import PHONES_TRAILER, kind_of, tells_all
 from watchfolder.sandbox.structure import is_whole as is_whole_by_structure
 
 TEXT = "SANDBOX – not protected"
@@ -26,13 +26,14 @@ def flaw_of(path: Path, media_type: str) -> str:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         kind = kind_of(cast("bytes", data))
         is_whole = is_whole_by_structure(kind, cast("bytes", data))
+        is_settled = is_whole and tells_all(kind, cast("bytes", data))
     if kind != _FORMATS.get(media_type):
         return f"the bytes are {kind or 'no picture'}, the Content-Type says {media_type!r}"
     if kind == "PNG" and is_whole:  # each chunk has its checksum: there is nothing to add
         return ""
     if kind in ("PNG", "JPEG") and not is_whole:
-        return "the bytes are no whole picture: no end"
-    return _trouble_of_decoding(path, is_whole=is_whole)
+        return "the bytes are no whole picture: no end, or a chunk that is not what its checksum says"
+    return "" if is_settled else _trouble_of_decoding(path, is_whole=is_whole)
 
 
 def _trouble_of_decoding(path: Path, *, is_whole: bool) -> str:

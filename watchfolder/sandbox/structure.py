@@ -17,7 +17,9 @@ _BEGINNINGS = (
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not FF 00, a data byte, nor a restart between data
 _TEM, _EOI, _SOS = 0x01, 0xD9, 0xDA
 PHONES_TRAILER = b"SEFT"  # some phones close a panorama with it, and leave the end marker out
-_STRIPS, _TILES = (273, 279), (324, 325)  # offsets and lengths
+_CODING, _STRIPS, _TILES = 259, (273, 279), (324, 325)  # offsets and lengths
+_WEBP_IN_TIFF = (50001,)  # a coding that few builds of libtiff have
+_RIFF_HEADER = 8  # bytes, which its length leaves out
 _NUMBERS: Mapping[int, str] = {3: "H", 4: "I"}
 _FIRST_HEADER = 12  # bytes, of the first OS/2
 _UNCOMPRESSED = (0, 3, 6)
@@ -33,6 +35,16 @@ def is_whole(kind: str, data: Data) -> bool:
         return _CHECKS[kind](data)
     except (struct.error, IndexError, ZeroDivisionError):  # it ends in the middle of what was to be read
         return False
+
+
+def tells_all(kind: str, data: Data) -> bool:
+    """Does nothing more come of decoding what `is_whole` calls whole? Then a decoder that refuses it lacks something.
+
+    So it is with the pixels of a BMP that are not coded, and with strips of WebP, each of which says its length.
+    """
+    if kind == "BMP":
+        return _bmp_coding(data) in _UNCOMPRESSED
+    return kind == "TIFF" and _tiff_values(data).get(_CODING) == _WEBP_IN_TIFF
 
 
 def _jpeg(data: Data) -> bool:
@@ -61,13 +73,30 @@ def _bmp(data: Data) -> bool:
     start, header = struct.unpack_from("<II", data, 10)
     form = "<HHHH" if header == _FIRST_HEADER else "<iiHHII"
     width, height, _, bits, *coding = struct.unpack_from(form, data, 18)
-    compression, size = coding or (0, 0)
-    if compression in _UNCOMPRESSED:
+    size = coding[1] if coding else 0
+    if _bmp_coding(data) in _UNCOMPRESSED:
         size = (width * bits + 31) // 32 * 4 * abs(height)
-    return bool(start + size <= len(data))
+    return bool(size >= 0 and start + size <= len(data))
+
+
+def _bmp_coding(data: Data) -> int:
+    (header,) = struct.unpack_from("<I", data, 14)
+    return 0 if header == _FIRST_HEADER else int(struct.unpack_from("<I", data, 30)[0])
 
 
 def _tiff(data: Data) -> bool:
+    values = _tiff_values(data)
+    pieces = [pair for tags in (_STRIPS, _TILES) for pair in zip(*(values.get(tag, ()) for tag in tags), strict=False)]
+    if not pieces or any(offset + length > len(data) for offset, length in pieces):
+        return False
+    return values.get(_CODING) != _WEBP_IN_TIFF or all(_is_webp(data[at : at + length]) for at, length in pieces)
+
+
+def _is_webp(piece: Data) -> bool:
+    return kind_of(piece) == "WEBP" and struct.unpack_from("<I", piece, 4)[0] + _RIFF_HEADER <= len(piece)
+
+
+def _tiff_values(data: Data) -> dict[int, tuple[int, ...]]:
     order = "<" if data[:2] == b"II" else ">"
     (directory,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, directory)
@@ -75,13 +104,12 @@ def _tiff(data: Data) -> bool:
     for number in range(count):
         entry = directory + 2 + 12 * number
         tag, type_, length = struct.unpack_from(f"{order}HHI", data, entry)
-        if tag in (*_STRIPS, *_TILES):
+        if tag in (_CODING, *_STRIPS, *_TILES):
             form = f"{order}{length}{_NUMBERS.get(type_, 'I')}"
             is_inside = struct.calcsize(form) <= 4  # noqa: PLR2004 - the entry's own last bytes
             place = entry + 8 if is_inside else struct.unpack_from(f"{order}I", data, entry + 8)[0]
             values[tag] = struct.unpack_from(form, data, place)
-    pieces = [pair for tags in (_STRIPS, _TILES) for pair in zip(*(values.get(tag, ()) for tag in tags), strict=False)]
-    return bool(pieces) and all(offset + length <= len(data) for offset, length in pieces)
+    return values
 
 
 def _never(_: Data) -> bool:
