@@ -275,6 +275,28 @@ def test_the_package_keeps_the_rule(rule: Callable[[Module], Iterator[str]]) -> 
     assert [f"{module.room or '__init__'}: {fault}" for module in MODULES for fault in rule(module)] == []
 
 
+def test_a_public_class_name_stands_for_one_thing() -> None:
+    rooms: dict[str, list[str]] = {}
+    for module in MODULES:
+        if module.top != "sandbox":
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    rooms.setdefault(node.name, []).append(module.room)
+    assert {name: found for name, found in rooms.items() if len(found) > 1} == {}
+
+
+def test_a_package_only_hands_on_what_its_modules_make() -> None:
+    made = {
+        module.room: [ast.unparse(node)[:60] for node in module.tree.body if isinstance(node, _MAKES)]
+        for module in MODULES
+        if module.is_package and module.room
+    }
+    assert {room: nodes for room, nodes in made.items() if nodes} == {}
+
+
+_MAKES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     rooms = {module.room for module in MODULES}
     graph = {module.room: {room_of(name, rooms) for name in module.imported} - {"", module.room} for module in MODULES}

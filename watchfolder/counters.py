@@ -17,7 +17,7 @@ _MOST_NAMED = 5  # of what went to quarantine last
 _T = TypeVar("_T")
 
 
-class Tally:
+class Counters:
     """Safe for many threads; lives as long as the process, whatever is reloaded."""
 
     def __init__(self, states: Iterable[str]) -> None:

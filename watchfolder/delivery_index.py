@@ -1,6 +1,6 @@
-"""The catalogue of deliveries: for which bytes a result was delivered, and where to; rebuilt from the history.
+"""The index of deliveries: for which bytes a result was delivered, and where to; rebuilt from the history.
 
-`<state_dir>/catalogue.sqlite` is a hint and nothing more: whoever finds something in it looks at the file itself, and
+`<state_dir>/delivery_index.sqlite` is a hint and nothing more: what it names is looked at again in the file itself, and
 without it a picture is bought where a result could have been copied. How far the history has been read stands in the
 same transaction as what was read there, so that a start reads only what came since. SQLite writes its own file, the one
 thing beside `disk` that writes: what a power cut may do to it, the history mends.
@@ -24,7 +24,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.order import Key, Kind, RelativeName
 
-FILE = "catalogue.sqlite"
+FILE = "delivery_index.sqlite"
 _SCHEMA = 1
 _TABLES = f"""
 BEGIN;
@@ -46,7 +46,7 @@ _SAME = "size = ? AND kind = ? AND strength = ?"
 _PIECE_BYTES = 1 << 20  # of the history in one transaction
 _LONGEST_LINE = 64 << 20  # bytes; an order of a hundred files has some 60 KiB
 _MOST_FOUND = 16  # deliveries of the same bytes, the latest first
-_PATIENCE_SECONDS = 60.0  # so long a life waits for its catalogue before it takes what it cannot look up
+_PATIENCE_SECONDS = 60.0  # so long a start waits for the index before it takes what it cannot look up
 _BRIEF_SECONDS = 5.0  # and so long for one that could not be opened or written: that may pass
 _AGAIN_SECONDS = (1.0, 60.0)  # how soon that is tried again: doubles, up to
 _REBUILDS = 3  # in one life: more are no accident
@@ -66,7 +66,7 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class EarlierDelivery:
     """What was delivered for an original, when it was. `name` is below the outbox of `inbox`."""
 
     inbox: str
@@ -77,7 +77,7 @@ class Delivery:
     at: str
 
 
-class Catalogue:
+class DeliveryIndex:
     """Any thread may ask; nothing here fails for who asks. Until `begin` it is empty, and nobody waits for it."""
 
     def __init__(self, state_dir: str, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -115,9 +115,9 @@ class Catalogue:
     def has_size(self, size: int, kind: Kind, strength: str) -> bool:
         """Was anything of this size delivered? If not, there is no need to read the file for its hash."""
         query = f"SELECT 1 FROM deliveries WHERE {_SAME} LIMIT 1"  # noqa: S608 - all of it is ours
-        return self._ask(lambda tables: tables.execute(query, (size, kind, strength)).fetchone() is not None, False)  # noqa: FBT003 - the answer without a catalogue
+        return self._ask(lambda tables: tables.execute(query, (size, kind, strength)).fetchone() is not None, False)  # noqa: FBT003 - the answer without an index
 
-    def find(self, original: Original) -> list[Delivery]:
+    def find(self, original: Original) -> list[EarlierDelivery]:
         """Return where results of these bytes were delivered, the latest first, as far as dates tell.
 
         What lies under one name now need not be what has the latest date, for the clock may have been wrong.
@@ -127,9 +127,9 @@ class Catalogue:
         values = (original.size, original.kind, original.strength, original.sha256)
         nothing: list[tuple[Any, ...]] = []
         rows = self._ask(lambda tables: tables.execute(query, values).fetchall(), nothing)
-        return [Delivery(inbox, os.fsdecode(name), *facts) for inbox, name, *facts in rows]
+        return [EarlierDelivery(inbox, os.fsdecode(name), *facts) for inbox, name, *facts in rows]
 
-    def forget(self, original: Original, delivery: Delivery) -> None:
+    def forget(self, original: Original, delivery: EarlierDelivery) -> None:
         """Drop a delivery that is no longer what it was."""
         query = f"DELETE FROM deliveries WHERE {_SAME} AND sha256 = ? AND inbox = ? AND name = ? AND result_sha256 = ?"  # noqa: S608
         same = (original.size, original.kind, original.strength, original.sha256)
@@ -151,7 +151,7 @@ class Catalogue:
         with self._guard:
             if self._stop.is_set() or (self._reader is not None and self._reader.is_alive()):
                 return
-            self._reader = threading.Thread(target=self._read_all, name="catalogue", daemon=True)
+            self._reader = threading.Thread(target=self._read_all, name="delivery-index", daemon=True)
             self._reader.start()
 
     def _read_all(self) -> None:
@@ -161,7 +161,7 @@ class Catalogue:
                 pass
             self._on_ready()
             if self._is_complete:
-                event("catalogue.ready", bytes=self.bytes_read)
+                event("delivery_index.ready", bytes=self.bytes_read)
                 return
             self._stop.wait(wait)
             wait = min(longest, 2 * wait)
@@ -213,7 +213,7 @@ class Catalogue:
             self._is_told = True
             self._patient_until = time.monotonic() + patience_seconds
             effect = "until it is there again, pictures that were delivered before may be bought"
-            event("catalogue.broken", logging.WARNING, reason=reason, code=code, effect=effect)
+            event("delivery_index.broken", logging.WARNING, reason=reason, code=code, effect=effect)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None

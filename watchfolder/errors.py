@@ -26,7 +26,7 @@ class Retry(WatchfolderError):
     """A passing fault: the same call again later, under the same key."""
 
 
-class OwnTrouble(Retry):
+class OrderRetry(Retry):
     """The trouble of one order: the service answered, or was not even asked. Of the other orders it says little."""
 
 
@@ -42,7 +42,7 @@ class SlowDown(Retry):
         self.retry_after_seconds = retry_after_seconds
 
 
-class NotYet(SlowDown):
+class Throttled(SlowDown):
     """Our own pace: the service was not even asked."""
 
 
@@ -66,11 +66,11 @@ class KeyRefused(Blocked):
     """The service does not take the key."""
 
 
-class Redo(WatchfolderError):
+class Resync(WatchfolderError):
     """The order is not where we thought: look at the service and go on from there (upload again, look again)."""
 
 
-class Forgotten(WatchfolderError):
+class OrderMissing(WatchfolderError):
     """The service says it does not have this order. Believed only when said twice, ten minutes apart."""
 
 

@@ -33,7 +33,7 @@ class EndedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedOrder:
     """One order, delivered or quarantined."""
 
     at: datetime
@@ -62,7 +62,7 @@ class Delivery:
     """One delivered file, and the order that brought it."""
 
     at: datetime
-    order: Ended
+    order: EndedOrder
     file: EndedFile
 
 
@@ -85,14 +85,14 @@ def deliveries(
             told.add(name)
 
 
-def so_far(state_dir: str) -> list[Ended]:
+def so_far(state_dir: str) -> list[EndedOrder]:
     """Return what orders under way have delivered, each as if it had ended with that; the latest first."""
     orders = read_orders(state_dir, lambda _place, _reason: None)
     begun = [_so_far(order) for order in orders if any(file.is_delivered for file in order.files)]
     return sorted(begun, key=lambda end: end.at, reverse=True)
 
 
-def _latest_first(ends: Iterable[Ended]) -> Iterator[Delivery]:
+def _latest_first(ends: Iterable[EndedOrder]) -> Iterator[Delivery]:
     """Sort the files of `ends`: no file was delivered after its order's end, but many a one long before."""
     waiting: list[tuple[float, int, Delivery]] = []
     number = 0
@@ -110,7 +110,7 @@ def _latest_first(ends: Iterable[Ended]) -> Iterator[Delivery]:
 
 def newest_first(
     state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
-) -> Iterator[Ended]:
+) -> Iterator[EndedOrder]:
     """Give every order that ended, from `since` on, the latest first.
 
     Lines that a power cut tore, or that are not ours, are passed over and told, each with the file that it stands in.
@@ -137,10 +137,10 @@ def _months(state_dir: str) -> list[Place]:
         return []
 
 
-def _ended(line: bytes) -> Ended | None:
+def _ended(line: bytes) -> EndedOrder | None:
     try:
         facts = json.loads(line)
-        return Ended(
+        return EndedOrder(
             at=_instant(facts["at"]),
             outcome=str(facts["outcome"]),
             key=str(facts["key"]),
@@ -156,7 +156,7 @@ def _ended(line: bytes) -> Ended | None:
         return None
 
 
-def _so_far(order: Order) -> Ended:
+def _so_far(order: Order) -> EndedOrder:
     files = tuple(
         EndedFile(
             name=file.name,
@@ -170,7 +170,7 @@ def _so_far(order: Order) -> Ended:
         for file in order.files
         if file.is_delivered
     )
-    return Ended(
+    return EndedOrder(
         at=max(file.delivered_at for file in files if file.delivered_at is not None),
         outcome=State.DELIVERED,
         key=order.key,

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from watchfolder import disk
 from watchfolder.clock import Clock
-from watchfolder.counters import Tally
+from watchfolder.counters import Counters
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
@@ -35,12 +35,12 @@ class ForbiddenTransitionError(WatchfolderError):
 class Journal:
     """The orders of one state directory. Safe for many threads as long as each order is in one thread's hands."""
 
-    def __init__(self, state_dir: str, clock: Clock | None = None, tally: Tally | None = None) -> None:
+    def __init__(self, state_dir: str, clock: Clock | None = None, counters: Counters | None = None) -> None:
         self.state_dir = state_dir
         self.clock = clock or Clock()
         self.instance = ""
         self.suspects: frozenset[str] = frozenset()  # orders whose step was under way when the process died
-        self.tally = tally or Tally(State)
+        self.counters = counters or Counters(State)
         self._orders: dict[str, Order] = {}
         self._guard = threading.Lock()
         self._unrecorded: set[str] = set()  # at their end: the history may lack their line
@@ -117,7 +117,7 @@ class Journal:
         now = self.clock.moment()
         times = {**order.times, state: now}
         after = self._tell(order.having(**{**calm, **facts}, state=state, times=times))
-        self.tally.lasted(stored.state, self.clock.since(stored.times.get(stored.state, now)))
+        self.counters.lasted(stored.state, self.clock.since(stored.times.get(stored.state, now)))
         if STATES[state].is_end:
             self._unrecorded.add(order.key)
         return after
@@ -191,7 +191,7 @@ class Journal:
         """Count what is delivered when that is durable, file by file: others of the order may take long."""
         for old, new in zip(before.files, after.files, strict=False):
             if new.is_delivered and not old.is_delivered:
-                self.tally.delivered(new.delivered_size or 0, is_reused=after.reused_from is not None)
+                self.counters.delivered(new.delivered_size or 0, is_reused=after.reused_from is not None)
 
     def _entry(self, key: str) -> Place:
         return self._place(f"journal/{key}.json")

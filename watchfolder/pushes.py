@@ -20,7 +20,7 @@ _MOST_WAITING = 10_000  # hints; a beat takes them all
 _LONGEST_ID = 255
 
 
-class Fate(StrEnum):
+class PushResult(StrEnum):
     """What became of a delivery."""
 
     NUDGED = "nudged"  # its order is looked at now
@@ -52,19 +52,19 @@ class Pushes:
         self._guard = threading.Lock()
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
-        self._counts = dict.fromkeys(Fate, 0)
+        self._counts = dict.fromkeys(PushResult, 0)
         self._ring: Callable[[], None] = lambda: None
 
     def ring_with(self, ring: Callable[[], None]) -> None:
         """Have whoever takes the hints called when there is one."""
         self._ring = ring
 
-    def receive(self, body: bytes, signed: str, secret: str) -> Fate | None:
+    def receive(self, body: bytes, signed: str, secret: str) -> PushResult | None:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
         fate, event = _judged(body, signed, secret)
         with self._guard:
             if event is not None and event.id and event.id in self._seen:
-                fate = Fate.DUPLICATE
+                fate = PushResult.DUPLICATE
             elif event is not None and event.id:
                 self._seen[event.id] = None
                 while len(self._seen) > _MOST_SEEN:
@@ -84,7 +84,7 @@ class Pushes:
             self._waiting.clear()
         return waiting
 
-    def count(self, fate: Fate) -> None:
+    def count(self, fate: PushResult) -> None:
         with self._guard:
             self._counts[fate] += 1
 
@@ -93,19 +93,19 @@ class Pushes:
             return {str(fate): number for fate, number in self._counts.items()}
 
 
-def _judged(body: bytes, signed: str, secret: str) -> tuple[Fate | None, _Event | None]:
+def _judged(body: bytes, signed: str, secret: str) -> tuple[PushResult | None, _Event | None]:
     if not secret:
-        return Fate.NOT_REGISTERED, None
+        return PushResult.NOT_REGISTERED, None
     given = signed.strip().lower().encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(signature(secret, body).encode(), given):
-        return Fate.WRONG_SIGNATURE, None
+        return PushResult.WRONG_SIGNATURE, None
     event = _read(body)
     if event is None:
-        return Fate.UNREADABLE, None
+        return PushResult.UNREADABLE, None
     if event.type not in _TYPES:
-        return Fate.OTHER_TYPE, event
+        return PushResult.OTHER_TYPE, event
     if not event.order_id:
-        return Fate.UNREADABLE, event
+        return PushResult.UNREADABLE, event
     return None, event
 
 

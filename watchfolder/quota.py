@@ -1,7 +1,7 @@
-"""The brake: how many files may be taken, a day and at a stretch, before a person has been asked.
+"""The quota: how many files may be taken, a day and at a stretch, before a person has been asked.
 
 Pictures cost credits, and an archive that was copied into an inbox by mistake should cost none. What is held, let
-through and taken today lies in `<state_dir>/brake.json`; a person lets go by a file `<state_dir>/release/<inbox>`,
+through and taken today lies in `<state_dir>/quota.json`; a person lets go by a file `<state_dir>/release/<inbox>`,
 which lasts until the daemon, now or after its next start, has heeded it.
 """
 
@@ -18,21 +18,21 @@ from typing_extensions import override
 
 from watchfolder import disk
 from watchfolder.clock import Clock, Moment
-from watchfolder.config import Budget, Config
+from watchfolder.config import BudgetSection, Config
 from watchfolder.disk import Place
 from watchfolder.events import event
 
-FILE = "brake.json"
+FILE = "quota.json"
 _LIMIT = 1 << 20  # bytes
 _NO_LIMIT = 1 << 30  # files
-_NO_BUDGET = Budget()
+_NO_BUDGET = BudgetSection()
 _STEPS = 100  # a window is counted in as many steps
 _RESERVED_SECONDS = 60.0  # for a claim that a share holds up
 _DAY_SECONDS = 24 * 3600.0
 _LONGEST_DAY_SECONDS = 25 * 3600.0  # that on which summer ends
 
 
-class Memory(BaseModel):
+class QuotaState(BaseModel):
     """What lasts. Names are those of inboxes; `taken` and `lifted` are of `day`."""
 
     model_config = ConfigDict(extra="ignore")
@@ -52,7 +52,7 @@ class Memory(BaseModel):
         except FileNotFoundError:
             pass
         except ValueError:
-            event("brake.memory_unreadable", logging.WARNING, file=FILE)
+            event("quota.memory_unreadable", logging.WARNING, file=FILE)
         return cls(day=_date_of(clock), began=clock.moment())
 
 
@@ -89,7 +89,7 @@ class Arrivals:
         return f"{files} new file{'s' * (files != 1)} in {minutes} minute{'s' * (minutes != 1)}"
 
 
-class Brake:
+class Quota:
     """Any thread may ask; each inbox's own thread tells it what came."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
@@ -102,7 +102,7 @@ class Brake:
         self._arrivals = {name: Arrivals(max(bursts, default=0.0)) for name in self._own}
         self._met: set[str] = set()
         self._reserved: dict[str, tuple[float, int]] = {}  # inbox → until when, how many files
-        memory = Memory.read(self._state_dir, clock)
+        memory = QuotaState.read(self._state_dir, clock)
         braked = {name for name, own in self._own.items() if own.burst or self._whole.burst}
         held = {name: words for name, words in memory.held.items() if name in braked}
         self._memory = memory.model_copy(update={"held": held})

@@ -9,7 +9,7 @@ from collections.abc import Callable
 _FEW = 64  # alarms that were called off may lie about, and as many again as there are others
 
 
-class Alarm:
+class Timer:
     """One thing to do after so many seconds, unless it is called off. `action` is quick and raises nothing."""
 
     def __init__(self, seconds: float, action: Callable[[], None]) -> None:
@@ -36,12 +36,12 @@ class _Clock:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._alarms: list[tuple[float, int, Alarm]] = []
+        self._alarms: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
         self._called_off = 0
         self._thread: threading.Thread | None = None
 
-    def set(self, at: float, alarm: Alarm) -> None:
+    def set(self, at: float, alarm: Timer) -> None:
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
@@ -63,7 +63,7 @@ class _Clock:
         while True:
             self._next().ring()
 
-    def _next(self) -> Alarm:
+    def _next(self) -> Timer:
         with self._changed:
             while True:
                 now = time.monotonic()

@@ -57,7 +57,7 @@ def test_one_run_brings_all_twins_home_and_pays_for_one(studio: Studio, sandbox:
 def test_a_lost_catalogue_costs_nothing_either(studio: Studio, sandbox: Sandbox) -> None:
     studio.drop("first.jpg")
     assert studio.run("run", "--once").returncode == 0
-    (studio.folder("state") / "catalogue.sqlite").unlink()
+    (studio.folder("state") / "delivery_index.sqlite").unlink()
     studio.drop("second.jpg")
     assert studio.run("run", "--once").returncode == 0
     assert files_in(studio.folder("outbox")) == ["first.jpg", "second.jpg"]

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from watchfolder.api import Pace, Service
 from watchfolder.config import ApiSection
-from watchfolder.errors import Redo, Retry, WatchfolderError
+from watchfolder.errors import Resync, Retry, WatchfolderError
 from watchfolder.pipeline.transfer import _IN_MEMORY_BYTES
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.state import InputFile, SandboxOrder
@@ -89,16 +89,16 @@ LINKS: dict[str, Refused] = {
 @pytest.mark.parametrize("link", LINKS)
 def test_a_link_that_is_refused_is_replaced_and_no_file_is_blamed(store: Store, service: Service, link: str) -> None:
     store.put("kept", b"as it was")
-    with pytest.raises(Redo) as refused:
+    with pytest.raises(Resync) as refused:
         upload(service, LINKS[link](store, "PUT"), PICTURE)
     assert refused.value.code in {"SignatureDoesNotMatch", "AccessDenied"}
-    with pytest.raises(Redo):
+    with pytest.raises(Resync):
         service.fetch(LINKS[link](store, "GET"), never, limit_bytes=1 << 20)
     assert store.got("kept") == b"as it was"
 
 
 def test_a_result_that_is_not_there_is_asked_for_again(store: Store, service: Service) -> None:
-    with pytest.raises(Redo) as refused:
+    with pytest.raises(Resync) as refused:
         service.fetch(store.signed("GET", "never put"), never, limit_bytes=1 << 20)
     assert refused.value.code == "NoSuchKey"
 

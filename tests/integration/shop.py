@@ -14,12 +14,12 @@ from played_clock import GoingClock, PlayedClock
 from watchfolder.api import Service
 from watchfolder.api.transport import Pace
 from watchfolder.config import Config, Inbox
-from watchfolder.delivery_index import Catalogue
+from watchfolder.delivery_index import DeliveryIndex
 from watchfolder.folders import Folders
-from watchfolder.intake import Begun, Claims, Desk, Intake
+from watchfolder.intake import Claims, DedupScope, Desk, Intake
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
-from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
+from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
 from watchfolder.sandbox import Sandbox
@@ -77,20 +77,23 @@ class Shop:
         self.folders = Folders(self.config.state_dir, self.journal.instance)
         self.service = Service(self.config.api, transfers=4, stop=self.stop, pace=self.pace)
         self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None, self.pushes)
-        self.catalogue = Catalogue(self.config.state_dir)
+        self.delivery_index = DeliveryIndex(self.config.state_dir)
         if any(inbox.duplicates != "again" for inbox in self.config.inboxes.values()):
-            self.catalogue.begin()
+            self.delivery_index.begin()
         outbox_of = self.pipeline.capacity.outbox_of
-        begun, shared = Begun(self.catalogue, outbox_of), (self.service, Lanes(4), self.catalogue, outbox_of)
+        scope, shared = (
+            DedupScope(self.delivery_index, outbox_of),
+            (self.service, Lanes(4), self.delivery_index, outbox_of),
+        )
         self.intakes: dict[str, Intake] = {}
         rooms = {}
         for name, inbox in self.config.inboxes.items():
             publisher = Publisher(inbox, self.journal, self.folders)
-            claims = Claims(inbox, self.config.api.kind, self.journal, self.folders, publisher, begun)
+            claims = Claims(inbox, self.config.api.kind, self.journal, self.folders, publisher, scope)
             desk = Desk(self.pipeline.capacity.orders, self.pipeline.capacity.files, lambda _order: None)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
-            bench = Bench(inbox, self.journal, self.folders, publisher, *shared)
-            rooms[name] = Room(bench, intake, lambda: None, 8)
+            context = StepContext(inbox, self.journal, self.folders, publisher, *shared)
+            rooms[name] = InboxRuntime(context, intake, lambda: None, 8)
         self.pipeline.rooms = rooms
 
     def close(self) -> None:
@@ -99,7 +102,7 @@ class Shop:
         assert self.pipeline.drain(time.monotonic() + 20)
         self.pipeline.close()
         self.service.close()
-        self.catalogue.close()
+        self.delivery_index.close()
         self.journal.close()
 
     def live_again(self) -> None:

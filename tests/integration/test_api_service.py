@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from watchfolder.api import Created, Ended, MovedOn, Pace, Service, Status, create_body
 from watchfolder.config import ApiSection
-from watchfolder.errors import Blocked, Forgotten, Redo, Reject, Retry, Scope, SlowDown
+from watchfolder.errors import Blocked, OrderMissing, Reject, Resync, Retry, Scope, SlowDown
 from watchfolder.sandbox import Fault, Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -236,7 +236,7 @@ def test_one_bad_answer_is_made_good_within_the_call(
     sandbox.faults.add(operation, fault)
 
     if operation == "confirm":
-        with pytest.raises(Redo, match="moved on"):
+        with pytest.raises(Resync, match="moved on"):
             calls[operation]()
     else:
         calls[operation]()
@@ -271,7 +271,7 @@ def test_what_is_not_uploaded_is_not_confirmed(open_service: Open) -> None:
     service = open_service()
     _, created = created_by(service)
 
-    with pytest.raises(Redo) as back:
+    with pytest.raises(Resync) as back:
         service.confirm(str(uuid.uuid4()), created.order_id)
 
     assert back.value.code == "ORDER_FILE_NOT_UPLOADED"
@@ -282,7 +282,7 @@ def test_expired_links_are_asked_for_again(sandbox: Sandbox, open_service: Open)
     _, created = created_by(service)
     sandbox.expire_links()
 
-    with pytest.raises(Redo) as back:
+    with pytest.raises(Resync) as back:
         upload(service, created)
     assert back.value.code == "AccessDenied"
 
@@ -290,7 +290,7 @@ def test_expired_links_are_asked_for_again(sandbox: Sandbox, open_service: Open)
     order_id = completed_by(service)
     [link] = service.links(order_id).files
     sandbox.expire_links()
-    with pytest.raises(Redo):
+    with pytest.raises(Resync):
         service.fetch(link.url, lambda _: None, limit_bytes=LIMIT)
 
 
@@ -310,7 +310,7 @@ def test_an_order_that_the_service_lost_is_forgotten(sandbox: Sandbox, open_serv
     _, created = created_by(service)
     sandbox.forget(created.order_id)
 
-    with pytest.raises(Forgotten):
+    with pytest.raises(OrderMissing):
         service.look(created.order_id)
     for ask in (service.links, service.refresh, partial(service.confirm, str(uuid.uuid4()))):
         with pytest.raises(Ended):

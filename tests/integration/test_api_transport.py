@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from watchfolder.api import Pace, Service
 from watchfolder.config import ApiSection
-from watchfolder.errors import FolderFault, Redo, Reject, Retry, WatchfolderError
+from watchfolder.errors import FolderFault, Reject, Resync, Retry, WatchfolderError
 
 KEY = "sk_0123456789abcdef"
 SECRET = "X-Amz-Signature=0123456789"  # noqa: S105 (what must not show)
@@ -257,8 +257,8 @@ def test_an_upload_is_tried_again_only_from_its_beginning(kind: Callable[[bytes]
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (b"HTTP/1.1 403 No\r\nContent-Length: 45\r\n\r\n<Error><Code>SignatureDoesNotMatch</Code>....", Redo),
-        (b"HTTP/1.1 403 No\r\n\r\n" + b"x" * 2_000_000, Redo),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 45\r\n\r\n<Error><Code>SignatureDoesNotMatch</Code>....", Resync),
+        (b"HTTP/1.1 403 No\r\n\r\n" + b"x" * 2_000_000, Resync),
     ],
 )
 def test_the_storages_refusal_is_understood(answer: bytes, kind: type[WatchfolderError]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from watchfolder.delivery_index import FILE, Catalogue, Delivery, Original
+from watchfolder.delivery_index import FILE, DeliveryIndex, EarlierDelivery, Original
 
 ROWS = 10_000
 
@@ -51,17 +51,17 @@ def write(state_dir: Path, month: str, *lines: bytes) -> Path:
 
 
 @contextmanager
-def opened(state_dir: Path) -> Iterator[Catalogue]:
+def opened(state_dir: Path) -> Iterator[DeliveryIndex]:
     """Begin a life, and wait until it has read what there is."""
-    with closing(Catalogue(str(state_dir))) as catalogue:
-        catalogue.begin()
-        wait_until_ready(catalogue)
-        yield catalogue
+    with closing(DeliveryIndex(str(state_dir))) as delivery_index:
+        delivery_index.begin()
+        wait_until_ready(delivery_index)
+        yield delivery_index
 
 
-def wait_until_ready(catalogue: Catalogue) -> None:
+def wait_until_ready(delivery_index: DeliveryIndex) -> None:
     deadline = time.monotonic() + 30
-    while not catalogue.is_ready:
+    while not delivery_index.is_ready:
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -69,29 +69,29 @@ def wait_until_ready(catalogue: Catalogue) -> None:
 def test_what_was_delivered_is_found_by_its_bytes(tmp_path: Path) -> None:
     key = str(uuid.uuid4())
     write(tmp_path, "2026-03", line(1, key=key), line(2))
-    with opened(tmp_path) as catalogue:
-        assert catalogue.has_size(original(1).size, "live", "high")
-        assert not catalogue.has_size(original(1).size, "test", "high")
-        assert not catalogue.has_size(original(1).size, "live", "low")
+    with opened(tmp_path) as delivery_index:
+        assert delivery_index.has_size(original(1).size, "live", "high")
+        assert not delivery_index.has_size(original(1).size, "test", "high")
+        assert not delivery_index.has_size(original(1).size, "live", "low")
         at = "2026-03-01T12:00:00+00:00"
-        assert catalogue.find(original(1)) == [
-            Delivery("photos", os.fsdecode(b"1 \xff.jpg"), 7, sha256(-1), key, at),
+        assert delivery_index.find(original(1)) == [
+            EarlierDelivery("photos", os.fsdecode(b"1 \xff.jpg"), 7, sha256(-1), key, at),
         ]
-        assert catalogue.find(original(3)) == []
+        assert delivery_index.find(original(3)) == []
 
 
 def test_a_new_line_is_found_as_soon_as_it_was_caught_up_with(tmp_path: Path) -> None:
-    with opened(tmp_path) as catalogue:
+    with opened(tmp_path) as delivery_index:
         write(tmp_path, "2026-03", line(1))
-        catalogue.catch_up()
-        assert len(catalogue.find(original(1))) == 1
+        delivery_index.catch_up()
+        assert len(delivery_index.find(original(1))) == 1
 
 
 def test_the_first_order_stays_the_one_that_was_paid(tmp_path: Path) -> None:
     first = str(uuid.uuid4())
     write(tmp_path, "2026-03", line(1, reused_from=first))
-    with opened(tmp_path) as catalogue:
-        assert [delivery.key for delivery in catalogue.find(original(1))] == [first]
+    with opened(tmp_path) as delivery_index:
+        assert [delivery.key for delivery in delivery_index.find(original(1))] == [first]
 
 
 @pytest.mark.parametrize("dates", [("2026-03-01", "2026-03-02"), ("2026-03-30", "2026-03-02")])
@@ -102,34 +102,34 @@ def test_of_two_results_under_one_name_both_are_found_whatever_their_dates(
         delivered = {"name": "1.jpg", "size": original(1).size, "sha256": sha256(1), "delivered": "1.jpg"}
         file = delivered | {"delivered_size": 7 + number, "delivered_sha256": sha256(-number)}
         write(tmp_path, "2026-03", line(1, at=f"{date}T12:00:00+00:00", files=[file]))
-    with opened(tmp_path) as catalogue:
-        found = catalogue.find(original(1))
+    with opened(tmp_path) as delivery_index:
+        found = delivery_index.find(original(1))
         assert {delivery.size for delivery in found} == {7, 8}
-        catalogue.forget(original(1), found[0])
-        assert catalogue.find(original(1)) == found[1:]
+        delivery_index.forget(original(1), found[0])
+        assert delivery_index.find(original(1)) == found[1:]
 
 
 def test_what_is_forgotten_is_not_found_any_more(tmp_path: Path) -> None:
     write(tmp_path, "2026-03", line(1))
-    with opened(tmp_path) as catalogue:
-        (delivery,) = catalogue.find(original(1))
-        catalogue.forget(original(1), delivery)
-        assert catalogue.find(original(1)) == []
+    with opened(tmp_path) as delivery_index:
+        (delivery,) = delivery_index.find(original(1))
+        delivery_index.forget(original(1), delivery)
+        assert delivery_index.find(original(1)) == []
 
 
 def test_a_start_reads_only_what_came_since(tmp_path: Path) -> None:
     for year in range(2016, 2026):
         write(tmp_path, f"{year}-03", *(line(number) for number in range(100)))
     newest = write(tmp_path, "2026-03", *(line(number) for number in range(100)))
-    with opened(tmp_path) as catalogue:
+    with opened(tmp_path) as delivery_index:
         whole = sum(path.stat().st_size for path in newest.parent.iterdir())
-        assert catalogue.bytes_read == whole
+        assert delivery_index.bytes_read == whole
     since = line(1000)
     write(tmp_path, "2026-03", since)
-    with opened(tmp_path) as catalogue:
-        assert catalogue.bytes_read == len(since)
-        assert len(catalogue.find(original(1000))) == 1
-        assert len(catalogue.find(original(99))) == 1
+    with opened(tmp_path) as delivery_index:
+        assert delivery_index.bytes_read == len(since)
+        assert len(delivery_index.find(original(1000))) == 1
+        assert len(delivery_index.find(original(99))) == 1
 
 
 @pytest.mark.parametrize("wreck", ["deleted", "garbage", "half", "older schema", "a folder of zeros"])
@@ -151,23 +151,23 @@ def test_a_lost_damaged_or_older_one_is_made_anew(tmp_path: Path, wreck: str, ca
                 tables.execute("PRAGMA user_version = 99")
         case _:
             file.write_bytes(bytes(file.stat().st_size))
-    with opened(tmp_path) as catalogue:
+    with opened(tmp_path) as delivery_index:
         for number in range(0, 2000, 50):
-            if not catalogue.find(original(number)):  # damage may only show when that page is read
-                wait_until_ready(catalogue)
-        catalogue.catch_up()
-        wait_until_ready(catalogue)
-        assert all(catalogue.find(original(number)) for number in range(0, 2000, 50))
+            if not delivery_index.find(original(number)):  # damage may only show when that page is read
+                wait_until_ready(delivery_index)
+        delivery_index.catch_up()
+        wait_until_ready(delivery_index)
+        assert all(delivery_index.find(original(number)) for number in range(0, 2000, 50))
 
 
 def test_a_torn_tail_is_passed_over_once_it_has_an_end(tmp_path: Path) -> None:
     month = write(tmp_path, "2026-03", line(1), line(2)[:40])
-    with opened(tmp_path) as catalogue:
-        assert catalogue.bytes_read == month.stat().st_size - 40
+    with opened(tmp_path) as delivery_index:
+        assert delivery_index.bytes_read == month.stat().st_size - 40
         write(tmp_path, "2026-03", b"\n", line(3))
-        catalogue.catch_up()
-        assert catalogue.find(original(2)) == []
-        assert len(catalogue.find(original(3))) == 1
+        delivery_index.catch_up()
+        assert delivery_index.find(original(2)) == []
+        assert len(delivery_index.find(original(3))) == 1
 
 
 def test_lines_that_are_not_ours_or_tell_of_no_delivery_are_passed_over(tmp_path: Path) -> None:
@@ -178,15 +178,15 @@ def test_lines_that_are_not_ours_or_tell_of_no_delivery_are_passed_over(tmp_path
         line(5).replace(b'"size": 1005', b'"size": 9999999999999999999'),
     ]
     write(tmp_path, "2026-03", *odd, line(1))
-    with opened(tmp_path) as catalogue:
-        assert len(catalogue.find(original(1))) == 1
-        assert not any(catalogue.find(original(number)) for number in (2, 3, 4, 5))
+    with opened(tmp_path) as delivery_index:
+        assert len(delivery_index.find(original(1))) == 1
+        assert not any(delivery_index.find(original(number)) for number in (2, 3, 4, 5))
 
 
 def test_what_an_order_delivered_before_it_was_given_up_is_found_as_well(tmp_path: Path) -> None:
     write(tmp_path, "2026-03", line(1, outcome="quarantined"))
-    with opened(tmp_path) as catalogue:
-        assert len(catalogue.find(original(1))) == 1
+    with opened(tmp_path) as delivery_index:
+        assert len(delivery_index.find(original(1))) == 1
 
 
 def test_a_history_that_was_cut_is_read_again(tmp_path: Path) -> None:
@@ -194,9 +194,9 @@ def test_a_history_that_was_cut_is_read_again(tmp_path: Path) -> None:
     with opened(tmp_path):
         pass
     month.write_bytes(line(3))
-    with opened(tmp_path) as catalogue:
-        assert catalogue.find(original(1)) == []
-        assert len(catalogue.find(original(3))) == 1
+    with opened(tmp_path) as delivery_index:
+        assert delivery_index.find(original(1)) == []
+        assert len(delivery_index.find(original(3))) == 1
 
 
 def test_a_place_that_cannot_be_written_is_said_once_and_holds_up_nobody(
@@ -204,11 +204,11 @@ def test_a_place_that_cannot_be_written_is_said_once_and_holds_up_nobody(
 ) -> None:
     write(tmp_path, "2026-03", line(1))
     (tmp_path / FILE).mkdir()
-    with opened(tmp_path) as catalogue:
-        assert catalogue.find(original(1)) == []
+    with opened(tmp_path) as delivery_index:
+        assert delivery_index.find(original(1)) == []
         for _ in range(3):
-            catalogue.catch_up()
-    assert [record.message for record in caplog.records] == ["catalogue.broken"]
+            delivery_index.catch_up()
+    assert [record.message for record in caplog.records] == ["delivery_index.broken"]
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
@@ -219,9 +219,9 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
 
 def test_lookups_among_ten_thousand_take_little_memory(tmp_path: Path) -> None:
     write(tmp_path, "2026-03", *(line(number) for number in range(ROWS)))
-    with opened(tmp_path) as catalogue:
+    with opened(tmp_path) as delivery_index:
         tracemalloc.start()
-        assert all(len(catalogue.find(original(number))) == 1 for number in range(0, ROWS, 10))
+        assert all(len(delivery_index.find(original(number))) == 1 for number in range(0, ROWS, 10))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 1 << 20

@@ -70,7 +70,7 @@ def test_the_same_bytes_again_are_delivered_under_their_own_name_without_a_reque
     assert shop.orders() == ()
     (reused,) = told("file.reused")
     assert (reused["file"], reused["from"]) == ("sub/another name.jpg", str(shop.folder("outbox") / "a.jpg"))
-    assert shop.journal.tally.reused_files == 1
+    assert shop.journal.counters.reused_files == 1
 
 
 def test_the_history_says_from_which_order_it_was_taken(begin: Open) -> None:
@@ -402,7 +402,7 @@ def test_what_an_order_delivered_before_it_was_given_up_is_not_bought_again(
     monkeypatch.undo()
     shop.to_the_end()
     deliver(shop, "later.jpg", PICTURE + bytes([number]))
-    assert shop.journal.tally.reused_files == 2
+    assert shop.journal.counters.reused_files == 2
     assert paid(service) == [1] * 5
 
 
@@ -535,8 +535,8 @@ def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, 
     shop, _ = begin(inboxes=("one", "two"))
     shop.drop("a.jpg", inbox="one/inbox")
     shop.to_the_end()
-    bench = shop.pipeline.rooms["two"].bench
-    with bench.abroad:  # as a step does that reads there, and gets no answer
+    context = shop.pipeline.rooms["two"].context
+    with context.abroad:  # as a step does that reads there, and gets no answer
         shop.drop("b.jpg", inbox="two/inbox")
         shop.drop("c.jpg", OTHER, inbox="two/inbox")
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["c.jpg"])
@@ -582,13 +582,13 @@ def test_files_that_are_put_off_are_not_forgotten(begin: Open, monkeypatch: pyte
 def test_a_catalogue_that_breaks_when_it_is_asked_lets_nothing_be_bought_again(begin: Open, told: Told) -> None:
     shop, service = begin()
     deliver(shop, "a.jpg")
-    connection = shop.catalogue._connection
+    connection = shop.delivery_index._connection
     assert connection is not None
     connection.close()
     deliver(shop, "b.jpg")
-    assert told("catalogue.broken")
+    assert told("delivery_index.broken")
     assert paid(service) == [1]
-    assert shop.journal.tally.reused_files == 1
+    assert shop.journal.counters.reused_files == 1
 
 
 def test_a_copy_whose_entry_cannot_be_written_is_made_once(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:

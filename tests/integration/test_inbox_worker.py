@@ -9,7 +9,7 @@ import pytest
 from shop import PICTURE, Shop, opened
 
 from watchfolder import disk
-from watchfolder.daemon.inbox_worker import Keeper
+from watchfolder.daemon.inbox_worker import InboxWorker
 from watchfolder.disk import Place
 from watchfolder.watcher import Watcher
 
@@ -22,7 +22,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield made
 
 
-def keeper_of(shop: Shop) -> Keeper:
+def keeper_of(shop: Shop) -> InboxWorker:
     watcher = Watcher(
         shop.intake.inbox.path,
         mode="polling",
@@ -30,7 +30,7 @@ def keeper_of(shop: Shop) -> Keeper:
         is_ignored_folder=lambda _base: False,
         on_change=lambda _name: None,
     )
-    return Keeper(shop.intake, watcher, lambda: None)
+    return InboxWorker(shop.intake, watcher, lambda: None)
 
 
 def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
@@ -46,22 +46,22 @@ def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
         return now + 3600.0
 
     monkeypatch.setattr(shop.intake, "beat", long_beat)
-    keeper = keeper_of(shop)
-    keeper.start()
+    worker = keeper_of(shop)
+    worker.start()
     try:
         then = time.monotonic() + LATER
         silent = []
         for _ in range(2):
             may_answer.release()
             assert has_answered.acquire(timeout=30)
-            silent.append(keeper.silent_seconds(then))
+            silent.append(worker.silent_seconds(then))
         assert 0 < silent[1] < silent[0]  # the same beat, but it goes on
-        assert keeper.silent_seconds(then + LATER) == pytest.approx(silent[1] + LATER)  # and now it hangs
+        assert worker.silent_seconds(then + LATER) == pytest.approx(silent[1] + LATER)  # and now it hangs
     finally:
-        keeper.stop()
+        worker.stop()
         may_answer.release(3)
-    assert keeper.join(time.monotonic() + 30)
-    assert keeper.silent_seconds(then) == 0.0
+    assert worker.join(time.monotonic() + 30)
+    assert worker.silent_seconds(then) == 0.0
 
 
 def test_each_entry_of_a_long_listing_and_each_block_of_a_long_file_is_an_answer(tmp_path: Path) -> None:

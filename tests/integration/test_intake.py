@@ -25,7 +25,7 @@ from watchfolder.api import create_body
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
-from watchfolder.intake import Answer, Decision, explain
+from watchfolder.intake import Action, Decision, explain
 from watchfolder.intake.look import decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Order, State
@@ -288,7 +288,7 @@ def test_a_file_that_another_process_writes_waits_until_it_is_closed(build: Buil
         shop.look(50.0)
         assert names(shop) == []
         assert shop.intake.unfinished() == {"a.jpg": "another program is still writing it"}
-        assert decision(shop, "a.jpg").answer is Answer.WAIT
+        assert decision(shop, "a.jpg").answer is Action.WAIT
     shop.look(55.0)
     assert names(shop) == ["a.jpg"]
 
@@ -406,7 +406,7 @@ def test_a_picture_with_a_hole_waits_until_that_is_filled(build: Build) -> None:
     shop.look(6.0)
     shop.look(100.0)
     assert names(shop) == []
-    assert decision(shop, "a.jpg").answer is Answer.WAIT
+    assert decision(shop, "a.jpg").answer is Action.WAIT
     assert "has not been written" in decision(shop, "a.jpg").reason
     with open(path, "r+b") as file:
         file.write(data)
@@ -559,7 +559,7 @@ def test_links_and_pipes_stay_and_block_nothing(build: Build, tmp_path: Path) ->
     assert names(shop) == []
     assert shop.files("inbox") == ["folder", "link.jpg", "pipe.jpg"]
     assert shop.intake.counts()["stay"] == 3
-    assert decision(shop, "link.jpg").answer is Answer.STAY
+    assert decision(shop, "link.jpg").answer is Action.STAY
 
 
 def test_a_link_that_is_gone_is_counted_no_more(build: Build) -> None:
@@ -652,7 +652,7 @@ def test_explain_gives_the_daemons_own_answer(build: Build) -> None:
     shop.look(5.0)
     for name, reason in (shop.intake.unfinished() | shop.intake.remarks()).items():
         assert decision(shop, name).reason == reason
-    assert decision(shop, "gone.jpg").answer is Answer.GONE
+    assert decision(shop, "gone.jpg").answer is Action.GONE
 
 
 # --- rights

@@ -12,7 +12,7 @@ from receiver import Receiver, receiving
 
 from watchfolder import config
 from watchfolder.config import Config
-from watchfolder.counters import Tally
+from watchfolder.counters import Counters
 from watchfolder.errors import ConfigError
 from watchfolder.notify import Alarms, decide, delivery, heartbeat
 from watchfolder.notify.message import Message
@@ -44,8 +44,8 @@ class Daemon:
         self.root = root
         for name in ("inbox", "outbox", "quarantine", "originals", "state"):
             (root / name).mkdir()
-        self.tally = Tally(State)
-        self.alarms = Alarms(self.tally)
+        self.counters = Counters(State)
+        self.alarms = Alarms(self.counters)
 
     def config(self, *receivers: Receiver, **settings: object) -> Config:
         urls = [f"json://127.0.0.1:{receiver.port}/{TOKEN}" for receiver in receivers]
@@ -72,7 +72,7 @@ class Daemon:
 
     @property
     def notified(self) -> dict[str, int]:
-        return self.tally.counts().notifications
+        return self.counters.counts().notifications
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_message_that_arrives_after_it_was_given_up_is_not_sent_again(monkeypa
         time.sleep(0.3)
         return True
 
-    sender = delivery.Courier("slow", slow, became.append)
+    sender = delivery.MessageQueue("slow", slow, became.append)
     sender.send(Message("a subject", "a body"))
     wait_until(lambda: became)
     sender.stop()
@@ -200,7 +200,7 @@ def test_a_queue_for_a_hung_service_has_an_end(daemon: Daemon, monkeypatch: pyte
 def test_what_was_told_before_a_restart_is_not_told_again(daemon: Daemon) -> None:
     with receiving() as receiver:
         for _ in range(3):
-            with Alarms(daemon.tally) as daemon.alarms:
+            with Alarms(daemon.counters) as daemon.alarms:
                 daemon.alarms.follow(daemon.config(receiver))
                 daemon.says(blocked="credits are used up", seconds=0.6)
                 wait_until(lambda: daemon.notified["sent"] == 1)

@@ -263,7 +263,7 @@ def test_a_split_that_died_between_any_two_gestures_loses_and_doubles_nothing(be
     good = pour(shop, 4)
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)
     parent = shop.journal.advance(shop.order(), State.SUPERSEDING, children=split(shop.order(), "split"))
-    publisher = shop.pipeline.rooms["photos"].bench.publisher
+    publisher = shop.pipeline.rooms["photos"].context.publisher
     first, second = parent.children
     for gesture in range(gestures):
         match gesture:
@@ -307,7 +307,7 @@ def test_a_picture_that_changes_before_confirm_comes_back_and_the_others_go_on(b
     good = pour(shop, 5)
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)
     order = shop.order()
-    place = Path(shop.pipeline.rooms["photos"].bench.publisher.work_place(order, order.files[2]).path)
+    place = Path(shop.pipeline.rooms["photos"].context.publisher.work_place(order, order.files[2]).path)
     place.write_bytes(CONTENT + b"changed")
     shop.journal.note(order, was_confirmed=False)  # the attempt was clearly not heard
     shop.pass_time(60)
@@ -326,7 +326,7 @@ def test_a_claim_that_got_half_way_leaves_no_folder_of_the_files_that_it_did_not
     shop, service = begin(api={"reads": "v3"})
     shop.drop("a.jpg", CONTENT + b"a")
     shop.drop("sub folder/deep/b.jpg", CONTENT + b"b")
-    publisher = shop.pipeline.rooms["photos"].bench.publisher
+    publisher = shop.pipeline.rooms["photos"].context.publisher
     claims = shop.intake._claims
     shop.intake.reopen(0.0)
     order = shop.journal.begin(claims._new_order([ready(shop, "a.jpg"), ready(shop, "sub folder/deep/b.jpg")]))

@@ -17,7 +17,7 @@ from file_systems import tmpfs
 from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import moves
-from watchfolder.errors import FolderFault, OwnTrouble, Retry
+from watchfolder.errors import FolderFault, OrderRetry, Retry
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, State, Why
@@ -522,7 +522,7 @@ def test_a_download_whose_hidden_file_is_removed_is_an_order_s_own_trouble(studi
             part.unlink()
         return pouring(PROTECTED)(sink)
 
-    with pytest.raises(OwnTrouble, match="another program removes our hidden files"):
+    with pytest.raises(OrderRetry, match="another program removes our hidden files"):
         studio.received(studio.completed("a.jpg"), while_another_program_cleans)
 
 

@@ -3,22 +3,22 @@
 import threading
 import time
 
-from watchfolder.timers import _CLOCK, Alarm
+from watchfolder.timers import _CLOCK, Timer
 
 
 def test_alarms_ring_in_the_order_of_their_times_whatever_the_order_of_setting() -> None:
     rung, done = list[str](), threading.Event()
-    Alarm(1.0, done.set)
-    Alarm(0.5, lambda: rung.append("late"))
-    Alarm(0.02, lambda: rung.append("early"))
+    Timer(1.0, done.set)
+    Timer(0.5, lambda: rung.append("late"))
+    Timer(0.02, lambda: rung.append("early"))
     assert done.wait(5)
     assert rung == ["early", "late"]
 
 
 def test_an_alarm_that_is_called_off_does_not_ring() -> None:
     rung, done = list[str](), threading.Event()
-    alarm = Alarm(1.0, lambda: rung.append("never"))
-    Alarm(1.1, done.set)
+    alarm = Timer(1.0, lambda: rung.append("never"))
+    Timer(1.1, done.set)
     alarm.call_off()
     assert not alarm.is_on
     assert done.wait(5)
@@ -27,17 +27,17 @@ def test_an_alarm_that_is_called_off_does_not_ring() -> None:
 
 def test_thousands_that_were_called_off_neither_hold_anything_nor_keep_the_next_one_waiting() -> None:
     for _ in range(5000):
-        Alarm(3600.0, lambda: None).call_off()
+        Timer(3600.0, lambda: None).call_off()
     assert len(_CLOCK._alarms) < 500
     done, began = threading.Event(), time.monotonic()
-    Alarm(0.05, done.set)
+    Timer(0.05, done.set)
     assert done.wait(5)
     assert time.monotonic() - began < 2
 
 
 def test_many_calls_need_one_thread() -> None:
     before = threading.active_count()
-    alarms = [Alarm(3600.0, lambda: None) for _ in range(100)]
+    alarms = [Timer(3600.0, lambda: None) for _ in range(100)]
     assert threading.active_count() <= before + 1
     for alarm in alarms:
         alarm.call_off()

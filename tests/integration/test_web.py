@@ -221,7 +221,7 @@ def test_a_file_s_name_is_text_whatever_it_is(served: House) -> None:
 def test_status_has_the_keys_of_the_command(served: House) -> None:
     told = json.loads(served.ask("/api/status").body)
     assert told["inboxes"]["photos"]["waiting"] == 2
-    assert set(told) == set(states.Status.__dataclass_fields__)
+    assert set(told) == set(states.StatusReport.__dataclass_fields__)
 
 
 def test_no_address_tells_the_key(served: House) -> None:

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from watchfolder import config
 from watchfolder.config import WEBHOOK_PATH, Config
-from watchfolder.pushes import Fate, Pushes, signature
+from watchfolder.pushes import Pushes, PushResult, signature
 from watchfolder.snapshot import Counts, InboxSnapshot, Snapshot
 from watchfolder.web import Page
 
@@ -94,14 +94,14 @@ def test_what_the_service_signed_is_taken_from_outside_without_the_page_s_passwo
 @pytest.mark.parametrize(
     ("body", "fate"),
     [
-        (delivery(eventType="order.watermarkEmbed.completed"), Fate.OTHER_TYPE),
-        (b"no JSON", Fate.UNREADABLE),
-        (b"", Fate.UNREADABLE),
+        (delivery(eventType="order.watermarkEmbed.completed"), PushResult.OTHER_TYPE),
+        (b"no JSON", PushResult.UNREADABLE),
+        (b"", PushResult.UNREADABLE),
     ],
     ids=["other type", "no JSON", "nothing"],
 )
 def test_what_it_signed_and_is_no_news_is_taken_too_so_that_it_is_not_sent_again(
-    house: House, body: bytes, fate: Fate
+    house: House, body: bytes, fate: PushResult
 ) -> None:
     assert house.push(body) == 204
     assert house.pushes.counts()[fate] == 1
@@ -151,7 +151,7 @@ def test_before_anything_is_registered_the_service_is_asked_to_try_again_and_the
 def test_without_a_webhook_there_is_no_such_address(house: House) -> None:
     house.page.follow(house.config(webhook=False))
     assert house.push(delivery()) == 404
-    assert house.pushes.counts() == {str(fate): 0 for fate in Fate}
+    assert house.pushes.counts() == {str(fate): 0 for fate in PushResult}
 
 
 PATHS = ("/", "/main", "/healthz", "/metrics", "/api/status", "/retry", "/release", "/thumbnails/x")
@@ -202,4 +202,4 @@ def test_the_metrics_have_every_outcome_from_the_start(house: House) -> None:
         text = connection.getresponse().read().decode()
     (family,) = [each for each in text_string_to_metric_families(text) if each.name == "watchfolder_pushes"]
     values = {each.labels["outcome"]: each.value for each in family.samples if each.name.endswith("_total")}
-    assert values == {str(fate): 0.0 for fate in Fate} | {"nudged": 3.0}
+    assert values == {str(fate): 0.0 for fate in PushResult} | {"nudged": 3.0}

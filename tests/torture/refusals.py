@@ -117,7 +117,7 @@ def _keep_silent(stage: Stage, plan: Plan) -> Iterator[str]:
         return
     call = stage.faults.calls()[plan.at - 1]
     is_tidying = call.name in {"unlinkat", "fsync"} and "/.watchfolder/" in call.path
-    is_sqlites = "/catalogue.sqlite" in call.path or call.name == "fdatasync"  # which gets over some by itself
+    is_sqlites = "/delivery_index.sqlite" in call.path or call.name == "fdatasync"  # which gets over some by itself
     has_another_way = call.name == "linkat" and plan.number == errno.EACCES  # a file system without hard links
     until = time.monotonic() + _TOLD_SECONDS
     while not (is_tidying or is_sqlites or has_another_way or _is_told(stage, plan.number)):
@@ -166,7 +166,7 @@ def _told_files(pictures: Sequence[Picture]) -> int:
 def _is_told(stage: Stage, number: int) -> bool:
     """Is there a line for a person that names the fault, and the place of it?"""
     for line in stage.log().splitlines():
-        if "catalogue.broken" in line:  # SQLite knows fewer words, and nothing is held up by it
+        if "delivery_index.broken" in line:  # SQLite knows fewer words, and nothing is held up by it
             return True
         if _SAID[number] not in line and f"({errno.errorcode[number]})" not in line:
             continue

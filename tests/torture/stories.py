@@ -180,7 +180,7 @@ def _is_reused(stage: Stage) -> Outcome:
 def _is_reused_without_catalogue(stage: Stage) -> Outcome:
     """It is made anew from the history meanwhile."""
     both = _dropped_again(stage)
-    for file in (stage.root / "state").glob("catalogue.sqlite*"):
+    for file in (stage.root / "state").glob("delivery_index.sqlite*"):
         file.unlink()
     return lambda: both
 

@@ -21,7 +21,7 @@ from watchfolder.disk import places
 from watchfolder.intake import inbox, look, settle
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
-from watchfolder.pipeline import Bench, steps, tempo
+from watchfolder.pipeline import StepContext, steps, tempo
 
 _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for people and for tests, only shorter
     tempo: {
@@ -115,14 +115,14 @@ def _change_before(state: State, path: str) -> None:
     assert isinstance(steps.STEPS, dict)
     step: steps.Step = steps.STEPS[state]
 
-    def changed(bench: Bench, order: Order) -> Order | None:
+    def changed(context: StepContext, order: Order) -> Order | None:
         with open(path, "rb+") as file, open(f"{path}.new", "rb") as new:
             content = new.read()
             if file.read() != content:
                 file.seek(0)
                 file.write(content)
                 file.truncate()
-        return step(bench, order)
+        return step(context, order)
 
     steps.STEPS[state] = changed
 

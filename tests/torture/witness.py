@@ -14,7 +14,7 @@ _MARK = ".watchfolder-id"
 _HIDDEN = ".watchfolder"
 _RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\.wf-\w+(-[0-9a-f]+)+")
 _OF_STATE = {"lock", "instance", "folders.json", "status.json"}
-_OF_STATE |= {f"catalogue.sqlite{suffix}" for suffix in ("", "-wal", "-journal")}
+_OF_STATE |= {f"delivery_index.sqlite{suffix}" for suffix in ("", "-wal", "-journal")}
 
 
 def complaints(stage: Stage, pictures: Sequence[Picture]) -> list[str]:

@@ -23,11 +23,11 @@ from watchfolder.api.table import (
 )
 from watchfolder.errors import (
     Blocked,
-    Forgotten,
     KeyRefused,
-    OwnTrouble,
-    Redo,
+    OrderMissing,
+    OrderRetry,
     Reject,
+    Resync,
     Retry,
     Scope,
     SlowDown,
@@ -58,12 +58,12 @@ EVERYWHERE: list[tuple[int, str, type[WatchfolderError]]] = [
     (408, "ORDER_TIMEOUT", Retry),
     (500, "SERVER_INTERNAL_ERROR", Retry),
     (503, "SERVICE_UNAVAILABLE", Retry),
-    (409, "FILE_RETENTION_UNKNOWN", OwnTrouble),
+    (409, "FILE_RETENTION_UNKNOWN", OrderRetry),
     (400, "ORDER_ALREADY_CONFIRMED", MovedOn),
     (400, "ORDER_ALREADY_COMPLETED", MovedOn),
     (400, "ORDER_NOT_PENDING", MovedOn),
-    (400, "ORDER_NOT_COMPLETED", Redo),
-    (400, "ORDER_FILE_NOT_UPLOADED", Redo),
+    (400, "ORDER_NOT_COMPLETED", Resync),
+    (400, "ORDER_FILE_NOT_UPLOADED", Resync),
     (410, "WATERMARK_V2_API_SUNSET", Retired),
 ]
 NO_RESULT = "PROCESSED_FILE_NOT_FOUND"
@@ -122,7 +122,7 @@ def test_a_code_means_the_same_whatever_was_asked(
 
 @pytest.mark.parametrize(("status", "code"), GONE)
 def test_only_an_orders_own_read_says_that_it_is_gone(status: int, code: str) -> None:
-    assert type(said(Call.LOOK, status, code)) is Forgotten
+    assert type(said(Call.LOOK, status, code)) is OrderMissing
     assert {type(said(call, status, code)) for call in (Call.CONFIRM, Call.ORDER)} == {Ended}
     assert isinstance(said(Call.CREATE, status, code), Retry)
     assert isinstance(said(Call.LIST, status, code), Retry)
@@ -142,7 +142,7 @@ def test_only_an_orders_own_read_says_that_it_has_failed() -> None:
 @pytest.mark.parametrize("code", [*REFUSED, *FAILED])
 @pytest.mark.parametrize("call", QUESTIONS)
 def test_a_400_to_a_question_condemns_nothing(call: Call, code: str) -> None:
-    assert not isinstance(said(call, 400, code), Reject | Forgotten)
+    assert not isinstance(said(call, 400, code), Reject | OrderMissing)
 
 
 @pytest.mark.parametrize("code", FAILED)
@@ -208,15 +208,15 @@ def test_a_429_is_a_rate_limit_if_its_code_says_so_or_it_has_none() -> None:
 
 
 def test_a_409_sends_create_and_confirm_back_to_look_and_is_passing_elsewhere() -> None:
-    assert type(said(Call.CREATE, 409, "IDEMPOTENCY_KEY_CONFLICT")) is Redo
+    assert type(said(Call.CREATE, 409, "IDEMPOTENCY_KEY_CONFLICT")) is Resync
     assert said(Call.CREATE, 409, "IDEMPOTENCY_KEY_CONFLICT").code == "IDEMPOTENCY_KEY_CONFLICT"
-    assert type(said(Call.CONFIRM, 409)) is Redo
+    assert type(said(Call.CONFIRM, 409)) is Resync
     assert type(said(Call.ORDER, 409)) is Retry
 
 
 @given(st.integers(500, 599), st.sampled_from([key for key in TABLE if isinstance(key, str)]), st.sampled_from(Call))
 def test_no_outage_condemns_a_file_or_an_order(status: int, code: str, call: Call) -> None:
-    assert not isinstance(said(call, status, code), Reject | Forgotten)
+    assert not isinstance(said(call, status, code), Reject | OrderMissing)
 
 
 @given(st.integers(300, 599).filter(lambda status: status not in {403, 429}), st.sampled_from(Call))
@@ -293,12 +293,12 @@ def xml(code: str) -> bytes:
 
 
 STORAGE_WORDS: list[tuple[int, str, type[WatchfolderError]]] = [
-    (403, "AccessDenied", Redo),
-    (403, "SignatureDoesNotMatch", Redo),
-    (400, "ExpiredToken", Redo),
-    (400, "InvalidToken", Redo),
-    (403, "RequestTimeTooSkewed", Redo),
-    (404, "NoSuchKey", Redo),
+    (403, "AccessDenied", Resync),
+    (403, "SignatureDoesNotMatch", Resync),
+    (400, "ExpiredToken", Resync),
+    (400, "InvalidToken", Resync),
+    (403, "RequestTimeTooSkewed", Resync),
+    (404, "NoSuchKey", Resync),
     (400, "BadDigest", Retry),
     (400, "InvalidDigest", Retry),
     (400, "IncompleteBody", Retry),
@@ -309,10 +309,10 @@ STORAGE_WORDS: list[tuple[int, str, type[WatchfolderError]]] = [
     (400, "EntityTooLarge", Reject),
 ]
 STORAGE_STATUSES: list[tuple[int, type[WatchfolderError]]] = [
-    (401, Redo),
-    (403, Redo),
-    (404, Redo),
-    (410, Redo),
+    (401, Resync),
+    (403, Resync),
+    (404, Resync),
+    (410, Resync),
     (413, Reject),
 ]
 

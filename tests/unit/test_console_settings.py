@@ -71,9 +71,9 @@ def test_the_host_of_a_heartbeat_may_be_named_and_the_rest_may_not(write: str) -
 def test_a_run_without_addresses_never_loads_apprise(write: str) -> None:
     program = (
         "import sys; from watchfolder.console import cli, settings; from watchfolder.notify import Alarms\n"
-        "from watchfolder.counters import Tally\n"
+        "from watchfolder.counters import Counters\n"
         f"found = settings.read_for_work({configured(write)!r}, {{'BIZMORI_API_KEY': 'sk_0123456789abcdef'}})\n"
-        "with Alarms(Tally(())) as alarms: alarms.follow(found)\n"
+        "with Alarms(Counters(())) as alarms: alarms.follow(found)\n"
         "sys.exit('apprise' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

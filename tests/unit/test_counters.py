@@ -2,12 +2,12 @@
 
 import pytest
 
-from watchfolder.counters import OPERATIONS, OUTCOMES, Tally
-from watchfolder.errors import Blocked, FolderFault, NotYet, WatchfolderError
+from watchfolder.counters import OPERATIONS, OUTCOMES, Counters
+from watchfolder.errors import Blocked, FolderFault, Throttled, WatchfolderError
 
 
 def test_every_operation_and_outcome_is_there_before_the_first_request() -> None:
-    counts = Tally(("claimed",)).counts()
+    counts = Counters(("claimed",)).counts()
     assert counts.requests == {operation: dict.fromkeys(OUTCOMES, 0) for operation in OPERATIONS}
     assert (counts.state_changes, counts.state_seconds) == ({"claimed": 0}, {"claimed": 0.0})
 
@@ -16,7 +16,7 @@ def test_every_operation_and_outcome_is_there_before_the_first_request() -> None
     ("error", "outcome"),
     [
         (Blocked("no"), "blocked"),
-        (NotYet("later"), "slow_down"),
+        (Throttled("later"), "slow_down"),
         (FolderFault("full"), "retry"),
         (ValueError(), "broken"),
     ],
@@ -25,25 +25,25 @@ def test_a_request_that_fails_counts_under_what_to_do_next_and_fails(error: Exce
     def fail() -> None:
         raise error
 
-    tally = Tally(())
+    counters = Counters(())
     with pytest.raises(type(error)):
-        tally.count("create", fail)
-    assert {name: number for name, number in tally.counts().requests["create"].items() if number} == {outcome: 1}
+        counters.count("create", fail)
+    assert {name: number for name, number in counters.counts().requests["create"].items() if number} == {outcome: 1}
 
 
 def test_what_went_well_gives_its_answer() -> None:
-    tally = Tally(())
-    assert tally.count("list", lambda: 7) == 7
-    assert tally.counts().requests["list"]["done"] == 1
+    counters = Counters(())
+    assert counters.count("list", lambda: 7) == 7
+    assert counters.counts().requests["list"]["done"] == 1
 
 
 def test_bytes_and_times_add_up_and_a_clock_that_was_set_back_takes_nothing_away() -> None:
-    tally = Tally(("claimed",))
-    tally.moved("sent", 3)
-    tally.moved("sent", 4)
-    tally.lasted("claimed", 2.0)
-    tally.lasted("claimed", -5.0)
-    counts = tally.counts()
+    counters = Counters(("claimed",))
+    counters.moved("sent", 3)
+    counters.moved("sent", 4)
+    counters.lasted("claimed", 2.0)
+    counters.lasted("claimed", -5.0)
+    counts = counters.counts()
     assert (counts.sent_bytes, counts.received_bytes) == (7, 0)
     assert (counts.state_changes["claimed"], counts.state_seconds["claimed"]) == (2, 2.0)
 
@@ -52,7 +52,7 @@ def test_an_error_of_no_known_kind_is_broken() -> None:
     def fail() -> None:
         raise WatchfolderError("what is this?")
 
-    tally = Tally(())
+    counters = Counters(())
     with pytest.raises(WatchfolderError):
-        tally.count("fetch", fail)
-    assert tally.counts().requests["fetch"]["broken"] == 1
+        counters.count("fetch", fail)
+    assert counters.counts().requests["fetch"]["broken"] == 1

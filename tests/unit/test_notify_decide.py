@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from watchfolder.config import ApiSection, Config, Inbox
-from watchfolder.notify.decide import Watch
+from watchfolder.notify.decide import Decisions
 from watchfolder.notify.message import Message
-from watchfolder.notify.state import Memory
+from watchfolder.notify.state import NotifyState
 from watchfolder.snapshot import Counts, Disk, InboxSnapshot, Quarantined, Snapshot
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -30,7 +30,7 @@ CONFIG = Config(
 class Life:
     """A daemon of which we say what is so, and for how long; it turns every ten seconds (every minute, for hours)."""
 
-    watch: Watch = field(default_factory=lambda: Watch(Memory()))
+    watch: Decisions = field(default_factory=lambda: Decisions(NotifyState()))
     now: datetime = START
     facts: dict[str, object] = field(default_factory=lambda: {"inboxes": {"photos": OPEN}})
     messages: list[Message] = field(default_factory=list)
@@ -48,9 +48,9 @@ class Life:
         return Snapshot(**{"at": self.now, "pid": 1, "version": "1", "started": START} | self.facts)
 
     def after_a_restart(self) -> "Life":
-        remembered = Memory.model_validate_json(self.watch.memory.model_dump_json())
+        remembered = NotifyState.model_validate_json(self.watch.memory.model_dump_json())
         facts = {"inboxes": {"photos": InboxSnapshot()}, "started": self.now}
-        return Life(Watch(remembered), self.now, facts).lasts(10, inboxes={"photos": OPEN})
+        return Life(Decisions(remembered), self.now, facts).lasts(10, inboxes={"photos": OPEN})
 
     @property
     def texts(self) -> list[str]:
@@ -69,7 +69,7 @@ def life() -> Life:
 def test_a_life_in_which_all_is_well_says_nothing(life: Life) -> None:
     life.lasts(48 * HOUR)
     assert life.messages == []
-    assert life.watch.memory == Memory()
+    assert life.watch.memory == NotifyState()
 
 
 # The service
@@ -317,21 +317,21 @@ def test_a_clock_that_was_wrong_silences_nobody(life: Life) -> None:
     life.lasts(10 * MINUTE, inboxes={"photos": GONE}).lasts(10 * MINUTE, inboxes={"photos": OPEN})
     life = life.after_a_restart()
     earlier = Life(life.watch, START - timedelta(days=20_000), life.facts)
-    earlier.watch = Watch(life.watch.memory)
+    earlier.watch = Decisions(life.watch.memory)
     earlier.lasts(2 * HOUR, inboxes={"photos": GONE})
     assert len(earlier.messages) == 1
 
 
 def test_nobody_is_told_of_years_when_the_clock_was_put_right(life: Life) -> None:
     life.lasts(HOUR, in_progress=1)
-    later = Life(Watch(life.watch.memory), START + timedelta(days=20_000), life.facts)
+    later = Life(Decisions(life.watch.memory), START + timedelta(days=20_000), life.facts)
     later.lasts(10 * MINUTE)
     assert later.texts[0].startswith("Nothing was delivered for 24 hours")
 
 
 def test_what_went_to_quarantine_under_a_clock_that_was_wrong_is_told(life: Life) -> None:
     life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
-    earlier = Life(Watch(life.watch.memory), START - timedelta(days=20_000), life.facts | {"quarantined": 0})
+    earlier = Life(Decisions(life.watch.memory), START - timedelta(days=20_000), life.facts | {"quarantined": 0})
     earlier.lasts(10 * MINUTE)
     assert "3 files could not be protected" in earlier.texts[0]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchfolder.pushes import Fate, Pushes, signature
+from watchfolder.pushes import Pushes, PushResult, signature
 
 SECRET = "whsec_of_these_tests"  # noqa: S105 - of these tests
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -27,7 +27,7 @@ def delivery(event_id: object = "e-1", order_id: object = ID, **changes: object)
     return json.dumps(event | changes).encode()
 
 
-def received(pushes: Pushes, body: bytes, signed: str | None = None, secret: str = SECRET) -> Fate | None:
+def received(pushes: Pushes, body: bytes, signed: str | None = None, secret: str = SECRET) -> PushResult | None:
     return pushes.receive(body, signature(SECRET, body) if signed is None else signed, secret)
 
 
@@ -53,21 +53,21 @@ def test_both_ends_of_an_order_are_news(kind: str) -> None:
 @pytest.mark.parametrize(
     ("body", "fate"),
     [
-        (delivery(eventType="order.aiDetection.completed"), Fate.OTHER_TYPE),
-        (delivery(eventType=None), Fate.OTHER_TYPE),
-        (delivery(eventType=["order.antiAi.completed"]), Fate.OTHER_TYPE),
-        (delivery(order_id=None), Fate.UNREADABLE),
-        (delivery(order_id=True), Fate.UNREADABLE),
-        (delivery(order_id="9" * 300), Fate.UNREADABLE),
-        (delivery(data=[]), Fate.UNREADABLE),
-        (b"", Fate.UNREADABLE),
-        (b"[1]", Fate.UNREADABLE),
-        (b"\xff", Fate.UNREADABLE),
-        (b"[" * 10_000, Fate.UNREADABLE),
-        (b"9" * 10_000, Fate.UNREADABLE),
+        (delivery(eventType="order.aiDetection.completed"), PushResult.OTHER_TYPE),
+        (delivery(eventType=None), PushResult.OTHER_TYPE),
+        (delivery(eventType=["order.antiAi.completed"]), PushResult.OTHER_TYPE),
+        (delivery(order_id=None), PushResult.UNREADABLE),
+        (delivery(order_id=True), PushResult.UNREADABLE),
+        (delivery(order_id="9" * 300), PushResult.UNREADABLE),
+        (delivery(data=[]), PushResult.UNREADABLE),
+        (b"", PushResult.UNREADABLE),
+        (b"[1]", PushResult.UNREADABLE),
+        (b"\xff", PushResult.UNREADABLE),
+        (b"[" * 10_000, PushResult.UNREADABLE),
+        (b"9" * 10_000, PushResult.UNREADABLE),
     ],
 )
-def test_what_the_service_signs_and_is_no_news_of_ours_nudges_nobody(body: bytes, fate: Fate) -> None:
+def test_what_the_service_signs_and_is_no_news_of_ours_nudges_nobody(body: bytes, fate: PushResult) -> None:
     pushes = Pushes()
     assert received(pushes, body) is fate
     assert pushes.take() == []
@@ -92,7 +92,7 @@ def test_an_order_id_may_be_a_number() -> None:
 )
 def test_what_is_not_signed_with_our_secret_is_refused_before_it_is_read(signed: str) -> None:
     pushes = Pushes()
-    assert received(pushes, delivery(), signed) is Fate.WRONG_SIGNATURE
+    assert received(pushes, delivery(), signed) is PushResult.WRONG_SIGNATURE
     assert pushes.take() == []
     assert received(pushes, delivery()) is None  # and its id is not burnt
 
@@ -102,7 +102,7 @@ def test_the_signature_may_be_in_capitals() -> None:
 
 
 def test_without_a_secret_nothing_is_right() -> None:
-    assert received(Pushes(), delivery(), signature("", delivery()), secret="") is Fate.NOT_REGISTERED
+    assert received(Pushes(), delivery(), signature("", delivery()), secret="") is PushResult.NOT_REGISTERED
 
 
 def test_a_second_time_is_a_duplicate_also_after_many_others() -> None:
@@ -110,7 +110,7 @@ def test_a_second_time_is_a_duplicate_also_after_many_others() -> None:
     assert received(pushes, delivery("e-0")) is None
     for number in range(1, 9000):
         received(pushes, delivery(f"e-{number}"))
-    assert received(pushes, delivery("e-0")) is Fate.DUPLICATE
+    assert received(pushes, delivery("e-0")) is PushResult.DUPLICATE
 
 
 def test_events_and_hints_that_nobody_takes_are_kept_within_bounds() -> None:
@@ -123,14 +123,14 @@ def test_events_and_hints_that_nobody_takes_are_kept_within_bounds() -> None:
 
 def test_every_outcome_is_counted_from_zero() -> None:
     pushes = Pushes()
-    assert pushes.counts() == {str(fate): 0 for fate in Fate}
-    pushes.count(Fate.NUDGED)
+    assert pushes.counts() == {str(fate): 0 for fate in PushResult}
+    pushes.count(PushResult.NUDGED)
     assert pushes.counts()["nudged"] == 1
 
 
 @given(st.binary(max_size=200), st.text(max_size=80))
 def test_nobody_guesses_a_signature_and_nothing_breaks(body: bytes, signed: str) -> None:
-    assert Pushes().receive(body, signed, SECRET) is Fate.WRONG_SIGNATURE
+    assert Pushes().receive(body, signed, SECRET) is PushResult.WRONG_SIGNATURE
 
 
 @settings(max_examples=50)

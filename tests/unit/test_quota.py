@@ -9,7 +9,7 @@ from played_clock import PlayedClock
 from pydantic import SecretStr
 
 from watchfolder.config import Config
-from watchfolder.quota import FILE, Brake, give_word
+from watchfolder.quota import FILE, Quota, give_word
 
 DAY = 24 * 3600.0
 BURST = {"burst": {"files": 10, "minutes": 2}}
@@ -29,18 +29,18 @@ def clocks() -> PlayedClock:
     return PlayedClock(datetime(2026, 11, 24, 12, tzinfo=UTC))
 
 
-def brake(top: Path, clocks: PlayedClock, photos: object = None, whole: object = None, scans: object = None) -> Brake:
+def quota(top: Path, clocks: PlayedClock, photos: object = None, whole: object = None, scans: object = None) -> Quota:
     folders = {name: {"name": name, "budget": budget} for name, budget in (("photos", photos), ("scans", scans))}
     for name, inbox in folders.items():
         inbox.update({role: str(top / name / role) for role in ("path", "outbox", "quarantine")})
     config = Config.model_validate(
         {"api": {"key": SecretStr("sk_x")}, "state_dir": str(top), "inboxes": folders, "budget": whole}
     )
-    return Brake(config, clocks)
+    return Quota(config, clocks)
 
 
 def test_without_a_budget_nothing_is_ever_held_or_written(tmp_path: Path, clocks: PlayedClock) -> None:
-    free = brake(tmp_path, clocks)
+    free = quota(tmp_path, clocks)
     assert free.meet("photos", 100_000, something) == ""
     free.take("photos", 100_000)
     assert free.left("photos") > 100_000
@@ -48,7 +48,7 @@ def test_without_a_budget_nothing_is_ever_held_or_written(tmp_path: Path, clocks
 
 
 def test_as_many_as_may_come_go_and_one_more_holds_all(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     assert braked.meet("photos", 10, something) == ""
     clocks.pass_time(90)
     assert braked.meet("photos", 1, something) == "11 new files in 2 minutes; run watchfolder release photos"
@@ -56,28 +56,28 @@ def test_as_many_as_may_come_go_and_one_more_holds_all(tmp_path: Path, clocks: P
 
 
 def test_files_that_trickle_are_never_held(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     for _ in range(100):
         clocks.pass_time(13)
         assert braked.meet("photos", 1, something) == ""
 
 
 def test_what_came_long_before_is_not_told_of(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     braked.meet("photos", 5, something)
     clocks.pass_time(3600)
     assert braked.meet("photos", 11, something).startswith("11 new files in 1 minute;")
 
 
 def test_what_was_sent_meanwhile_counts_too(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     held = [braked.meet("photos", 1, something) for _ in range(11)]
     assert held[:10] == [""] * 10
     assert held[10]
 
 
 def test_more_that_come_are_told_and_time_alone_lets_nothing_go(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     braked.meet("photos", 300, something)
     clocks.pass_time(100)
     assert braked.meet("photos", 512, something).startswith("812 new files in 2 minutes")
@@ -86,23 +86,23 @@ def test_more_that_come_are_told_and_time_alone_lets_nothing_go(tmp_path: Path, 
 
 
 def test_a_hold_outlives_the_process(tmp_path: Path, clocks: PlayedClock) -> None:
-    brake(tmp_path, clocks, BURST).meet("photos", 11, something)
-    assert brake(tmp_path, clocks, BURST).meet("photos", 5, something).startswith("11 new files")
+    quota(tmp_path, clocks, BURST).meet("photos", 11, something)
+    assert quota(tmp_path, clocks, BURST).meet("photos", 5, something).startswith("11 new files")
 
 
 def test_a_hold_ends_with_the_files_that_were_taken_away_and_with_its_budget(
     tmp_path: Path, clocks: PlayedClock
 ) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     braked.meet("photos", 11, something)
     assert braked.meet("photos", 0, nothing) == ""
     assert braked.meet("photos", 1, something) == ""
     braked.meet("photos", 11, something)
-    assert brake(tmp_path, clocks).meet("photos", 5, something) == ""
+    assert quota(tmp_path, clocks).meet("photos", 5, something) == ""
 
 
 def test_a_persons_word_lets_go_once_and_what_comes_later_is_counted_anew(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     braked.meet("photos", 11, something)
     give_word(str(tmp_path), "photos")
     assert braked.meet("photos", 0, something) == ""
@@ -111,25 +111,25 @@ def test_a_persons_word_lets_go_once_and_what_comes_later_is_counted_anew(tmp_pa
 
 
 def test_a_word_given_while_nothing_ran_is_heeded_at_the_start(tmp_path: Path, clocks: PlayedClock) -> None:
-    brake(tmp_path, clocks, BURST).meet("photos", 11, something)
+    quota(tmp_path, clocks, BURST).meet("photos", 11, something)
     give_word(str(tmp_path), "photos")
-    assert brake(tmp_path, clocks, BURST).meet("photos", 11, something) == ""
+    assert quota(tmp_path, clocks, BURST).meet("photos", 11, something) == ""
 
 
 def test_what_was_let_through_is_not_held_again_by_a_restart(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     braked.meet("photos", 11, something)
     give_word(str(tmp_path), "photos")
     braked.meet("photos", 0, something)
-    later = brake(tmp_path, clocks, BURST)
+    later = quota(tmp_path, clocks, BURST)
     assert later.meet("photos", 11, something) == ""
     later.meet("photos", 0, nothing)
-    assert brake(tmp_path, clocks, BURST).meet("photos", 11, something) != ""
+    assert quota(tmp_path, clocks, BURST).meet("photos", 11, something) != ""
 
 
 def test_an_old_word_does_not_let_a_later_flood_through(tmp_path: Path, clocks: PlayedClock) -> None:
     give_word(str(tmp_path), "photos")
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     assert braked.meet("photos", 0, nothing) == ""
     assert braked.meet("photos", 11, something) != ""
 
@@ -137,7 +137,7 @@ def test_an_old_word_does_not_let_a_later_flood_through(tmp_path: Path, clocks: 
 def test_a_word_for_what_has_just_been_taken_away_does_not_let_a_later_flood_through(
     tmp_path: Path, clocks: PlayedClock
 ) -> None:
-    braked = brake(tmp_path, clocks, BURST)
+    braked = quota(tmp_path, clocks, BURST)
     braked.meet("photos", 11, something)
     give_word(str(tmp_path), "photos")
     assert braked.meet("photos", 0, nothing) == ""
@@ -148,7 +148,7 @@ def test_a_word_for_what_has_just_been_taken_away_does_not_let_a_later_flood_thr
 def test_a_word_for_a_budget_that_midnight_has_renewed_does_not_lift_a_later_days(
     tmp_path: Path, clocks: PlayedClock
 ) -> None:
-    braked = brake(tmp_path, clocks, {"files_per_day": 5})
+    braked = quota(tmp_path, clocks, {"files_per_day": 5})
     braked.meet("photos", 0, nothing)
     braked.take("photos", 5)
     clocks.pass_time(DAY)
@@ -159,17 +159,17 @@ def test_a_word_for_a_budget_that_midnight_has_renewed_does_not_lift_a_later_day
 
 
 def test_the_burst_of_all_inboxes_holds_those_that_brought_files(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, whole=BURST)
+    braked = quota(tmp_path, clocks, whole=BURST)
     assert braked.meet("photos", 6, something) == ""
     assert braked.meet("scans", 5, something).startswith("5 new files in 1 minute;")
     assert braked.meet("photos", 0, something).startswith("6 new files")
 
 
 def test_a_days_files_are_counted_and_the_next_day_begins_anew(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, {"files_per_day": 5})
+    braked = quota(tmp_path, clocks, {"files_per_day": 5})
     assert braked.left("photos") == 5
     braked.take("photos", 3)
-    assert brake(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 2
+    assert quota(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 2
     braked.take("photos", 2)
     assert "run watchfolder release photos" in braked.meet("photos", 1, something)
     clocks.pass_time(DAY)
@@ -181,12 +181,12 @@ def test_a_days_files_are_counted_and_the_next_day_begins_anew(tmp_path: Path, c
 def test_a_clock_that_is_set_renews_no_budget_and_holds_nothing_for_longer_than_a_day(
     tmp_path: Path, clocks: PlayedClock, jump: float
 ) -> None:
-    braked = brake(tmp_path, clocks, {"files_per_day": 5})
+    braked = quota(tmp_path, clocks, {"files_per_day": 5})
     braked.take("photos", 5)
     for set_by in (jump, -jump, jump):
         clocks.set_wall(set_by)
         assert braked.left("photos") == 0
-        assert brake(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 0
+        assert quota(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 0
     clocks.pass_time(25 * 3600)
     assert braked.left("photos") == 5
     braked.take("photos", 5)
@@ -199,7 +199,7 @@ def test_a_clock_that_is_set_renews_no_budget_and_holds_nothing_for_longer_than_
 def test_a_clock_that_is_a_day_ahead_for_a_moment_renews_the_budget_once_at_most(
     tmp_path: Path, clocks: PlayedClock
 ) -> None:
-    braked = brake(tmp_path, clocks, {"files_per_day": 5})
+    braked = quota(tmp_path, clocks, {"files_per_day": 5})
     taken = 0
     for _ in range(10):
         left = braked.left("photos")
@@ -210,24 +210,24 @@ def test_a_clock_that_is_a_day_ahead_for_a_moment_renews_the_budget_once_at_most
 
 
 def test_a_machine_that_was_off_for_a_week_begins_a_new_day(tmp_path: Path, clocks: PlayedClock) -> None:
-    brake(tmp_path, clocks, {"files_per_day": 5}).take("photos", 5)
+    quota(tmp_path, clocks, {"files_per_day": 5}).take("photos", 5)
     clocks.set_wall(7 * DAY)
     clocks.reboot()
-    assert brake(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 5
+    assert quota(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 5
 
 
 def test_a_machine_that_boots_without_a_clock_begins_no_new_day(tmp_path: Path, clocks: PlayedClock) -> None:
-    brake(tmp_path, clocks, {"files_per_day": 5}).take("photos", 5)
+    quota(tmp_path, clocks, {"files_per_day": 5}).take("photos", 5)
     clocks.set_wall(-20_000 * DAY)
     clocks.reboot()
-    braked = brake(tmp_path, clocks, {"files_per_day": 5})
+    braked = quota(tmp_path, clocks, {"files_per_day": 5})
     assert braked.left("photos") == 0
     clocks.set_wall(20_000 * DAY)  # NTP
     assert braked.left("photos") == 0
 
 
 def test_a_persons_word_lifts_the_days_limit_until_midnight(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, {"files_per_day": 5})
+    braked = quota(tmp_path, clocks, {"files_per_day": 5})
     braked.take("photos", 5)
     give_word(str(tmp_path), "photos")
     assert braked.meet("photos", 9, something) == ""
@@ -239,7 +239,7 @@ def test_a_persons_word_lifts_the_days_limit_until_midnight(tmp_path: Path, cloc
 
 
 def test_the_day_of_all_inboxes_is_shared(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, {"files_per_day": 100}, {"files_per_day": 5})
+    braked = quota(tmp_path, clocks, {"files_per_day": 100}, {"files_per_day": 5})
     braked.take("scans", 3)
     assert braked.left("photos") == 2
     braked.take("scans", 3)
@@ -247,7 +247,7 @@ def test_the_day_of_all_inboxes_is_shared(tmp_path: Path, clocks: PlayedClock) -
 
 
 def test_what_one_inbox_is_about_to_take_is_no_other_inboxs(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, {"files_per_day": 4}, {"files_per_day": 5})
+    braked = quota(tmp_path, clocks, {"files_per_day": 4}, {"files_per_day": 5})
     assert braked.reserve("photos", 3) == 3
     assert braked.reserve("scans", 3) == 2
     assert braked.reserve("photos", 9) == 3
@@ -258,7 +258,7 @@ def test_what_one_inbox_is_about_to_take_is_no_other_inboxs(tmp_path: Path, cloc
 
 
 def test_what_a_share_keeps_from_being_taken_is_others_after_a_minute(tmp_path: Path, clocks: PlayedClock) -> None:
-    braked = brake(tmp_path, clocks, whole={"files_per_day": 5})
+    braked = quota(tmp_path, clocks, whole={"files_per_day": 5})
     assert braked.reserve("photos", 5) == 5
     assert braked.reserve("scans", 1) == 0
     clocks.pass_time(61)
@@ -268,4 +268,4 @@ def test_what_a_share_keeps_from_being_taken_is_others_after_a_minute(tmp_path: 
 @pytest.mark.parametrize("content", [b"", b"\0" * 80, b'{"day": "2026-11-24", "held": {"phot', b"[]"])
 def test_a_memory_that_cannot_be_read_begins_anew(tmp_path: Path, clocks: PlayedClock, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
-    assert brake(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 5
+    assert quota(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 5

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfolder.api.rate_limiter import Bucket, Budget, Turn
+from watchfolder.api.rate_limiter import Bucket, Priority, RateLimiter
 from watchfolder.errors import Retry, SlowDown
 
 
@@ -103,7 +103,7 @@ def test_those_who_came_before_keep_their_requests() -> None:
     assert bucket.take(1.1)
 
 
-def waiting(budget: Budget, turn: Turn, name: str, order: list[str]) -> threading.Thread:
+def waiting(budget: RateLimiter, turn: Priority, name: str, order: list[str]) -> threading.Thread:
     def wait() -> None:
         budget.take(turn)
         order.append(name)
@@ -113,7 +113,7 @@ def waiting(budget: Budget, turn: Turn, name: str, order: list[str]) -> threadin
     return thread
 
 
-def until_all_wait(budget: Budget, number: int) -> None:
+def until_all_wait(budget: RateLimiter, number: int) -> None:
     limit = time.monotonic() + 5
     while len(budget._waiting) < number:
         assert time.monotonic() < limit
@@ -121,12 +121,13 @@ def until_all_wait(budget: Budget, number: int) -> None:
 
 
 def test_a_delivery_overtakes_the_purchases_that_wait() -> None:
-    budget, order = Budget(600, threading.Event(), patience_seconds=30), list[str]()
-    budget.slow_down(1.0)
+    budget, order = RateLimiter(600, threading.Event(), patience_seconds=30), list[str]()
+    budget.slow_down(3.0)
 
-    threads = [waiting(budget, Turn.PURCHASE, "purchase", order)]
+    threads = [waiting(budget, Priority.PURCHASE, "purchase", order)]
     until_all_wait(budget, 1)
-    threads.append(waiting(budget, Turn.DELIVERY, "delivery", order))
+    threads.append(waiting(budget, Priority.DELIVERY, "delivery", order))
+    until_all_wait(budget, 2)
     for thread in threads:
         thread.join(10)
 
@@ -135,12 +136,12 @@ def test_a_delivery_overtakes_the_purchases_that_wait() -> None:
 
 def test_every_wait_ends_with_the_stop_event() -> None:
     stop = threading.Event()
-    budget, ended = Budget(60, stop, patience_seconds=100), list[str]()
+    budget, ended = RateLimiter(60, stop, patience_seconds=100), list[str]()
     budget.slow_down(50.0)
 
     def wait() -> None:
         with pytest.raises(Retry, match="stopping"):
-            budget.take(Turn.DELIVERY)
+            budget.take(Priority.DELIVERY)
         ended.append("stopping")
 
     thread = threading.Thread(target=wait)
@@ -153,11 +154,11 @@ def test_every_wait_ends_with_the_stop_event() -> None:
 
 
 def test_a_turn_that_is_too_far_away_is_not_waited_for() -> None:
-    budget = Budget(60, threading.Event(), patience_seconds=5)
+    budget = RateLimiter(60, threading.Event(), patience_seconds=5)
     budget.slow_down(50.0)
 
     with pytest.raises(SlowDown) as refusal:
-        budget.take(Turn.PURCHASE)
+        budget.take(Priority.PURCHASE)
 
     assert refusal.value.retry_after_seconds == pytest.approx(52, abs=2)
     assert budget.is_limiting()

@@ -6,7 +6,7 @@ from watchfolder.api import create_body
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.visits import Visits
-from watchfolder.pushes import Fate
+from watchfolder.pushes import PushResult
 
 
 def order(files: int = 1, number: int = 1) -> Order:
@@ -263,7 +263,7 @@ def test_when_pushes_come_again_they_are_trusted_again() -> None:
 def test_a_push_may_be_quicker_than_the_answer_to_the_confirm() -> None:
     visits = Visits()
     uploaded = order().having(order_id="7", state=State.UPLOADED)
-    assert visits.pushed("7", uploaded) is Fate.NUDGED
+    assert visits.pushed("7", uploaded) is PushResult.NUDGED
     visits.forget(uploaded.key, has_left=False)  # the answer was lost, and the confirm is tried again
     visits.confirmed(uploaded, 0.0)
     assert visits.is_called_for(uploaded.key)
@@ -282,11 +282,11 @@ def test_a_push_that_comes_while_a_look_is_under_way_calls_for_another_look() ->
 
 def test_what_is_pushed_of_an_order_that_is_done_or_was_never_ours_changes_nothing() -> None:
     visits, each = Visits(), confirmed_order(1)
-    assert visits.pushed("2", None) is Fate.UNKNOWN_ORDER
-    assert visits.pushed("1", each.having(state=State.COMPLETED)) is Fate.LATE
+    assert visits.pushed("2", None) is PushResult.UNKNOWN_ORDER
+    assert visits.pushed("1", each.having(state=State.COMPLETED)) is PushResult.LATE
     visits.confirmed(each, 0.0)
     visits.done(each, 2.0, 2.0)
-    assert visits.pushed("1", None) is Fate.LATE
+    assert visits.pushed("1", None) is PushResult.LATE
     assert not visits.is_called_for(each.key)
 
 

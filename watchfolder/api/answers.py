@@ -137,7 +137,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Look:
+class OrderView:
     """What an order looks like at the service. A v2 server shows neither inputs nor outputs."""
 
     status: Status
@@ -216,7 +216,7 @@ def read_slots(data: object) -> tuple[Slot, ...]:
     return tuple(_read(Slot, entry) for entry in _list(_object(data).get("files"), "files"))
 
 
-def read_look(data: object) -> Look:
+def read_look(data: object) -> OrderView:
     """Read either dialect.
 
     Inputs only spare a refresh, so a strange one is left out. A strange output is faulty: a complete order without
@@ -225,7 +225,7 @@ def read_look(data: object) -> Look:
     order = _object(data)
     raw_status, result, inputs = order.get("status"), order.get("result"), order.get("inputFiles")
     outputs = result.get("outputFiles") if isinstance(result, dict) else None
-    return Look(
+    return OrderView(
         status=_status(raw_status),
         failure=_failure(order.get("errors")),
         inputs=tuple(_readable(Slot, inputs)),

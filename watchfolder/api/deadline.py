@@ -15,7 +15,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from watchfolder.errors import Retry
-from watchfolder.timers import Alarm
+from watchfolder.timers import Timer
 
 
 class Deadline:
@@ -78,8 +78,8 @@ class Deadline:
         if self._trouble:
             raise Retry(self._trouble, code="DEADLINE")
 
-    def _armed(self, seconds: float) -> Alarm:
-        return Alarm(seconds, partial(self.cut, f"the call took longer than {seconds:.0f} s"))
+    def _armed(self, seconds: float) -> Timer:
+        return Timer(seconds, partial(self.cut, f"the call took longer than {seconds:.0f} s"))
 
 
 class _Connection(HTTPConnection):

@@ -18,7 +18,7 @@ _CONVERT = "Export it as an ordinary JPEG or PNG and move that into the inbox."
 
 
 @dataclass(frozen=True)
-class Known:
+class FailureCode:
     """A code that we know: sentence and next step for people, and how to go on."""
 
     reason: str
@@ -33,60 +33,62 @@ class FailedAtService(Reject):
     `said` is the service's own sentence.
     """
 
-    def __init__(self, known: Known, *, code: str, said: str) -> None:
+    def __init__(self, known: FailureCode, *, code: str, said: str) -> None:
         super().__init__(known.reason, code=code, advice=known.advice)
         self.said = said
         self.tries = known.tries
         self.is_of_the_file = known.is_of_the_file
 
 
-_UNKNOWN = Known("The service could not process this picture.", _ANEW)
+_UNKNOWN = FailureCode("The service could not process this picture.", _ANEW)
 
-FAILURES: Mapping[str, Known] = {
+FAILURES: Mapping[str, FailureCode] = {
     "PROCESSING_ERROR": _UNKNOWN,
     # passing
-    "ORDER_TIMEOUT": Known("The service did not finish this picture in time.", _LATER, _TRIES),
-    "WATERMARK_ENGINE_UNAVAILABLE": Known("The service's watermark engine was not available.", _LATER, _TRIES),
-    "AI_DETECTION_TIMEOUT": Known("The service's AI detection did not finish in time.", _LATER, _TRIES),
-    "AI_DETECTION_SERVICE_ERROR": Known("The service's AI detection had a fault of its own.", _LATER, _TRIES),
-    "UPLOAD_EXPIRED": Known("The upload did not reach the service in time; nothing was begun.", _LATER, _TRIES),
-    "AI_DETECTION_FAILED": Known("The service's AI detection failed on this picture.", _ANEW, tries=1),
-    "WATERMARK_V2_API_SUNSET": Known(
+    "ORDER_TIMEOUT": FailureCode("The service did not finish this picture in time.", _LATER, _TRIES),
+    "WATERMARK_ENGINE_UNAVAILABLE": FailureCode("The service's watermark engine was not available.", _LATER, _TRIES),
+    "AI_DETECTION_TIMEOUT": FailureCode("The service's AI detection did not finish in time.", _LATER, _TRIES),
+    "AI_DETECTION_SERVICE_ERROR": FailureCode("The service's AI detection had a fault of its own.", _LATER, _TRIES),
+    "UPLOAD_EXPIRED": FailureCode("The upload did not reach the service in time; nothing was begun.", _LATER, _TRIES),
+    "AI_DETECTION_FAILED": FailureCode("The service's AI detection failed on this picture.", _ANEW, tries=1),
+    "WATERMARK_V2_API_SUNSET": FailureCode(
         "The service has retired the way in which this was ordered; it cost nothing.",
         "Move it back into the inbox to order it anew. If that fails as well, a newer watchfolder is needed.",
         tries=1,
     ),
     # the file
-    "WATERMARK_FILE_FORMAT_UNSUPPORTED": Known(
+    "WATERMARK_FILE_FORMAT_UNSUPPORTED": FailureCode(
         "The service does not take this file format.", _CONVERT, is_of_the_file=True
     ),
-    "WATERMARK_FILE_CORRUPTED": Known(
+    "WATERMARK_FILE_CORRUPTED": FailureCode(
         "The service says that this file is damaged.",
         "Copy it once more from where it came from; if it is the same, save it anew in a picture editor.",
         is_of_the_file=True,
     ),
-    "WATERMARK_FILE_SIZE_UNSUPPORTED": Known(
+    "WATERMARK_FILE_SIZE_UNSUPPORTED": FailureCode(
         "The service does not take a file of this size.",
         "Save it smaller, or less compressed if it is tiny, and move that into the inbox.",
         is_of_the_file=True,
     ),
-    "WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED": Known(
+    "WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED": FailureCode(
         "The service does not take the colour mode of this picture, such as CMYK, a palette or 16 bits.",
         "Convert it to RGB with 8 bits a channel and move that into the inbox.",
         is_of_the_file=True,
     ),
-    "WATERMARK_IMAGE_DIMENSIONS_UNSUPPORTED": Known(
+    "WATERMARK_IMAGE_DIMENSIONS_UNSUPPORTED": FailureCode(
         "The service does not take a picture of this width and height.",
         "Scale it, most likely down, and move that into the inbox.",
         is_of_the_file=True,
     ),
-    "WATERMARK_PDF_UNSUPPORTED": Known(
+    "WATERMARK_PDF_UNSUPPORTED": FailureCode(
         "The service does not take this PDF: it is encrypted, damaged or has too many pages.",
         "Save it without a password, in fewer pages, and move that into the inbox.",
         is_of_the_file=True,
     ),
-    "WATERMARK_INPUT_UNSUPPORTED": Known("The service can not work on this file.", _CONVERT, is_of_the_file=True),
-    "AI_DETECTION_INVALID_IMAGE": Known("The service can not read this as a picture.", _CONVERT, is_of_the_file=True),
+    "WATERMARK_INPUT_UNSUPPORTED": FailureCode("The service can not work on this file.", _CONVERT, is_of_the_file=True),
+    "AI_DETECTION_INVALID_IMAGE": FailureCode(
+        "The service can not read this as a picture.", _CONVERT, is_of_the_file=True
+    ),
 }
 """An unknown code, and none at all, are read as PROCESSING_ERROR."""
 

@@ -6,7 +6,7 @@ import time
 from bisect import insort
 from enum import IntEnum
 
-from watchfolder.errors import NotYet, Retry
+from watchfolder.errors import Retry, Throttled
 
 _DEFAULT_HOLD_SECONDS = 5.0  # after a 429 without Retry-After
 _RECOVERY_PER_SECOND = 0.1 / 60  # of the full rate: a halved rate is whole again after five minutes
@@ -18,7 +18,7 @@ _SHORTEST_NAP_SECONDS = 0.002
 _ALMOST = 1e-9  # a token that is missing only by rounding
 
 
-class Turn(IntEnum):
+class Priority(IntEnum):
     """Who goes first when requests are scarce: what brings a paid picture home, before what begins a new one."""
 
     DELIVERY = 0
@@ -82,8 +82,8 @@ class Bucket:
         self._rate = min(self._full, self._rate + passed * self._full * _RECOVERY_PER_SECOND)
 
 
-class Budget:
-    """One bucket for every thread, first come first served within a `Turn`; no wait outlasts the stop event."""
+class RateLimiter:
+    """One bucket for every thread, first come first served within a `Priority`; no wait outlasts the stop event."""
 
     def __init__(self, per_minute: float, stop: threading.Event, *, patience_seconds: float) -> None:
         self._bucket = Bucket(per_minute, time.monotonic())
@@ -91,13 +91,13 @@ class Budget:
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._waiting: list[tuple[Turn, int]] = []
+        self._waiting: list[tuple[Priority, int]] = []
         self.waited_at = float("-inf")  # monotonic seconds: when a request last had to
 
-    def take(self, turn: Turn) -> None:
+    def take(self, turn: Priority) -> None:
         """Return when a request may be made.
 
-        Raise NotYet when our turn is further away than our patience: a worker has transfers to do meanwhile.
+        Raise Throttled when our turn is further away than our patience: a worker has transfers to do meanwhile.
         """
         ticket = (turn, next(self._numbers))
         with self._lock:
@@ -116,7 +116,7 @@ class Budget:
         with self._lock:
             return self._bucket.is_limiting(time.monotonic())
 
-    def _wait_for(self, ticket: tuple[Turn, int]) -> None:
+    def _wait_for(self, ticket: tuple[Priority, int]) -> None:
         until = time.monotonic() + self._patience_seconds
         while not self._stop.is_set():
             with self._lock:
@@ -127,6 +127,6 @@ class Budget:
                 self.waited_at = now
                 nap = self._bucket.wait_seconds(now)  # not `seconds`: whoever is ahead may give up
             if now + seconds > until:
-                raise NotYet("our own request budget is used up for now", retry_after_seconds=seconds)
+                raise Throttled("our own request budget is used up for now", retry_after_seconds=seconds)
             self._stop.wait(max(nap, _SHORTEST_NAP_SECONDS))
         raise Retry("stopping", code="STOPPING")

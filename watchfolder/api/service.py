@@ -19,7 +19,7 @@ from watchfolder.api.answers import (
     Found,
     Links,
     Listed,
-    Look,
+    OrderView,
     Slot,
     Status,
     confirm_body,
@@ -33,11 +33,11 @@ from watchfolder.api.answers import (
     read_slots,
     read_statuses,
 )
-from watchfolder.api.rate_limiter import Budget, Turn
+from watchfolder.api.rate_limiter import Priority, RateLimiter
 from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
 from watchfolder.api.transport import Body, FileChanged, Pace, Transport
-from watchfolder.counters import Tally
-from watchfolder.errors import FolderFault, Forgotten, OwnTrouble, Retry, SlowDown, WatchfolderError
+from watchfolder.counters import Counters
+from watchfolder.errors import FolderFault, OrderMissing, OrderRetry, Retry, SlowDown, WatchfolderError
 
 if TYPE_CHECKING:
     from watchfolder.config import ApiSection
@@ -64,10 +64,10 @@ class Service:
         transfers: int,
         stop: threading.Event,
         pace: Pace | None = None,
-        tally: Tally | None = None,
+        counters: Counters | None = None,
     ) -> None:
         pace = pace or Pace()
-        self._tally = tally or Tally(())
+        self._tally = counters or Counters(())
         self.answered_at: float | None = None  # time.monotonic() of the last answer that was the API's own
         self._base_url = settings.base_url.rstrip("/")
         self._is_loopback = settings.is_loopback
@@ -77,7 +77,7 @@ class Service:
         self._reads: Reads | None = None if settings.reads == "auto" else settings.reads
         self._is_auto = settings.reads == "auto"
         self._stop = stop
-        self._budget = Budget(settings.requests_per_minute, stop, patience_seconds=pace.patience_seconds)
+        self._budget = RateLimiter(settings.requests_per_minute, stop, patience_seconds=pace.patience_seconds)
         self._calls = threading.Semaphore(transfers)  # no host sees more connections than that
         self._transport = Transport(
             connections=2 * transfers,  # where API and storage are one host
@@ -100,7 +100,7 @@ class Service:
     def reads(self) -> Reads:
         """Which reads the server knows. If no order has shown it yet, an order that cannot exist is asked for."""
         if self._reads is None:
-            with suppress(Forgotten):  # as it should be
+            with suppress(OrderMissing):  # as it should be
                 self._read(Call.LOOK, _path_of(_NO_ORDER), lambda _: None)
         return self._reads or "v3"
 
@@ -131,11 +131,11 @@ class Service:
         path = "/api/v2/orders/anti-ai/confirm"
         self._ask(Call.CONFIRM, "POST", path, lambda _: None, body=confirm_body(confirm_key, order_id))
 
-    def look(self, order_id: str) -> Look:
+    def look(self, order_id: str) -> OrderView:
         """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
         try:
             return self._read(Call.LOOK, _path_of(order_id), read_look)
-        except Forgotten as gone:
+        except OrderMissing as gone:
             if gone.code != _EXPIRED and self._reads == "v3":
                 self._require_ours(order_id)
             raise
@@ -145,7 +145,7 @@ class Service:
         path = f"{_path_of(order_id)}/download"
         try:
             return self._read(Call.ORDER, path, read_links)
-        except OwnTrouble as trouble:
+        except OrderRetry as trouble:
             if not or_of_v2 or trouble.code != _NO_RETENTION or self._reads == "v2":
                 raise
             with suppress(NoRoute, Retired):  # a server without them
@@ -163,7 +163,7 @@ class Service:
     def statuses(self) -> Mapping[str, Status]:
         """Return the status of the newest hundred orders by their ids: cheaper than a look at each of several."""
         path = "/api/v2/orders?page=1&limit=100"
-        return self._ask(Call.LIST, "GET", path, read_statuses, turn=Turn.DELIVERY)
+        return self._ask(Call.LIST, "GET", path, read_statuses, turn=Priority.DELIVERY)
 
     def orders(self, keyword: str, page: int) -> tuple[list[Listed], int]:
         """Return one page of the list of orders, newest first, and how many pages there are."""
@@ -230,16 +230,16 @@ class Service:
                 raise
         try:
             return self._read_in("v3", call, path, read)
-        except (NoRoute, Forgotten) as error:
+        except (NoRoute, OrderMissing) as error:
             if _is_of_an_order(error):
                 raise
         return self._read_in("v2", call, path, read)
 
     def _require_ours(self, order_id: str) -> None:
         """Ask v2, which alone tells another account's order from one that is gone. Raises Blocked for the former."""
-        with suppress(Forgotten, NoRoute, Retired):  # it says the same, or is no longer there
+        with suppress(OrderMissing, NoRoute, Retired):  # it says the same, or is no longer there
             self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_look)
-            raise OwnTrouble("one version of the service's API knows the order, the other does not", code="VERSIONS")
+            raise OrderRetry("one version of the service's API knows the order, the other does not", code="VERSIONS")
 
     def _read_in(self, reads: Reads, call: Call, path: str, read: Callable[[object], _T]) -> _T:
         try:
@@ -259,10 +259,10 @@ class Service:
         read: Callable[[object], _T],
         *,
         body: str | None = None,
-        turn: Turn | None = None,
+        turn: Priority | None = None,
     ) -> _T:
         if turn is None:
-            turn = Turn.PURCHASE if call in {Call.CREATE, Call.LIST} else Turn.DELIVERY
+            turn = Priority.PURCHASE if call in {Call.CREATE, Call.LIST} else Priority.DELIVERY
 
         tries = itertools.count()
 
@@ -294,7 +294,7 @@ class Service:
             if isinstance(error, SlowDown):
                 self._budget.slow_down(error.retry_after_seconds)
             if error.code == _TEST_KEYS_WORD and self._is_live:
-                raise OwnTrouble("the service has no result for a file yet", code=error.code)
+                raise OrderRetry("the service has no result for a file yet", code=error.code)
             raise error
         is_plain_yes = call is Call.WEBHOOK and answer.status == 204  # noqa: PLR2004 (No Content, to a removal)
         if not envelope.has_data and not is_plain_yes:

@@ -12,11 +12,11 @@ from enum import StrEnum, auto
 
 from watchfolder.errors import (
     Blocked,
-    Forgotten,
     KeyRefused,
-    OwnTrouble,
-    Redo,
+    OrderMissing,
+    OrderRetry,
     Reject,
+    Resync,
     Retry,
     Scope,
     SlowDown,
@@ -48,7 +48,7 @@ class NoRoute(Retry):
     """Nothing answers at this address as the API would: a server that knows only v2, a wrong base_url, a gateway."""
 
 
-class MovedOn(Redo):
+class MovedOn(Resync):
     """The order is further than we thought, it says. Whether that is so, the order itself tells."""
 
 
@@ -61,7 +61,7 @@ class Retired(Blocked):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ErrorRow:
     """An error class and the sentence for a person."""
 
     kind: type[WatchfolderError]
@@ -72,62 +72,62 @@ class Verdict:
     advice: str = ""
 
 
-_KEY_REFUSED = Verdict(KeyRefused, "the service refuses the API key: check the key, and whether it has expired")
-_NO_CREDITS = Verdict(
+_KEY_REFUSED = ErrorRow(KeyRefused, "the service refuses the API key: check the key, and whether it has expired")
+_NO_CREDITS = ErrorRow(
     Blocked, "the plan's credits are used up: buy credits or wait for the next period", scope=Scope.PURCHASES
 )
-_PASSING = Verdict(Retry, "the service has a passing fault")
-_UNHEARD = Verdict(Retry, "the service refuses to answer this question")
-_GONE = Verdict(
-    Forgotten,
+_PASSING = ErrorRow(Retry, "the service has a passing fault")
+_UNHEARD = ErrorRow(Retry, "the service refuses to answer this question")
+_GONE = ErrorRow(
+    OrderMissing,
     "the service does not know this order",
     frozenset({Call.LOOK}),
     looked_at_after=frozenset({Call.CONFIRM, Call.ORDER}),
 )
 _EXPIRED = replace(_GONE, reason="the service keeps this order no longer")
-_LOOK_AT_IT = Verdict(Ended, "the service says that the order has come to an end")
-_MOVED_ON = Verdict(MovedOn, "the order has already moved on at the service")
-_GO_BACK = Verdict(Redo, "the order is not that far at the service")
-_INVALID = Verdict(
+_LOOK_AT_IT = ErrorRow(Ended, "the service says that the order has come to an end")
+_MOVED_ON = ErrorRow(MovedOn, "the order has already moved on at the service")
+_GO_BACK = ErrorRow(Resync, "the order is not that far at the service")
+_INVALID = ErrorRow(
     Reject, "the service refuses this file as invalid", _PURCHASE, advice="Check the file's name, format and size."
 )
-_FAILED = Verdict(
+_FAILED = ErrorRow(
     Reject, "the service could not process this order", _PURCHASE, looked_at_after=frozenset({Call.ORDER})
 )
 _FAILED_BEFORE = replace(
     _FAILED, only_for=frozenset({Call.CREATE}), looked_at_after=frozenset({Call.CONFIRM, Call.ORDER})
 )
-_WRONG_KIND = Verdict(
+_WRONG_KIND = ErrorRow(
     Reject, "the service says this order is of another kind", _PURCHASE, advice="Ask the service's support."
 )
-_SENT_BEFORE = Verdict(Redo, "the service has seen this key with other words", _PURCHASE)
-_FORBIDDEN = Verdict(
+_SENT_BEFORE = ErrorRow(Resync, "the service has seen this key with other words", _PURCHASE)
+_FORBIDDEN = ErrorRow(
     Blocked, "the service forbids new orders, and does not say why: ask its support", _PURCHASE, scope=Scope.PURCHASES
 )
-_RETIRED = Verdict(Retired, "this endpoint is retired: a newer watchfolder is needed")
-_ABSENT = Verdict(NoRoute, "nothing answers there as the service would: check api.base_url")
-_ELSEWHERE = Verdict(Retry, "the service sends us elsewhere, which is not followed: check api.base_url and api.proxy")
+_RETIRED = ErrorRow(Retired, "this endpoint is retired: a newer watchfolder is needed")
+_ABSENT = ErrorRow(NoRoute, "nothing answers there as the service would: check api.base_url")
+_ELSEWHERE = ErrorRow(Retry, "the service sends us elsewhere, which is not followed: check api.base_url and api.proxy")
 
-TABLE: Mapping[str | int, Verdict] = {
+TABLE: Mapping[str | int, ErrorRow] = {
     # the key
     "AUTH_NOT_AUTHENTICATED": _KEY_REFUSED,
     "AUTH_TOKEN_EXPIRED": _KEY_REFUSED,
     "AUTH_TOKEN_INVALID": _KEY_REFUSED,
     "AUTH_TOKEN_INVALID_FORMAT": _KEY_REFUSED,
     "AUTH_FORBIDDEN": _KEY_REFUSED,
-    "ORDER_NOT_OWNER": Verdict(Blocked, "this key belongs to another account than the order", scope=Scope.ORDER),
+    "ORDER_NOT_OWNER": ErrorRow(Blocked, "this key belongs to another account than the order", scope=Scope.ORDER),
     # credits: 400 in one document, 429 in another
     "USAGE_LIMIT_EXCEEDED": _NO_CREDITS,
     "USAGE_NOT_ENOUGH": _NO_CREDITS,
     "PLAN_LIMIT_EXCEEDED": _NO_CREDITS,
-    "PLAN_NOT_FOUND": Verdict(Blocked, "the account has no plan: choose one", scope=Scope.PURCHASES),
+    "PLAN_NOT_FOUND": ErrorRow(Blocked, "the account has no plan: choose one", scope=Scope.PURCHASES),
     # the pace
-    "RATE_LIMIT_EXCEEDED": Verdict(SlowDown, "the service asks for fewer requests a minute"),
+    "RATE_LIMIT_EXCEEDED": ErrorRow(SlowDown, "the service asks for fewer requests a minute"),
     # passing
     "ORDER_TIMEOUT": _PASSING,
     "SERVER_INTERNAL_ERROR": _PASSING,
     "SERVICE_UNAVAILABLE": _PASSING,
-    "FILE_RETENTION_UNKNOWN": Verdict(OwnTrouble, "the service is still working out how long it keeps the file"),
+    "FILE_RETENTION_UNKNOWN": ErrorRow(OrderRetry, "the service is still working out how long it keeps the file"),
     # gone
     "ORDER_NOT_FOUND": _GONE,
     "RESOURCE_NOT_FOUND": _GONE,
@@ -138,7 +138,7 @@ TABLE: Mapping[str | int, Verdict] = {
     "ORDER_ALREADY_COMPLETED": _MOVED_ON,
     "ORDER_NOT_PENDING": _MOVED_ON,
     "ORDER_NOT_COMPLETED": _GO_BACK,
-    "ORDER_FILE_NOT_UPLOADED": Verdict(Redo, "the service has not got the file's bytes"),
+    "ORDER_FILE_NOT_UPLOADED": ErrorRow(Resync, "the service has not got the file's bytes"),
     # for good
     "VALIDATION_FAILED": _INVALID,
     "VALIDATION_IDEMPOTENCY_KEY_INVALID": _INVALID,
@@ -147,7 +147,7 @@ TABLE: Mapping[str | int, Verdict] = {
     "ORDER_TYPE_NOT_MATCH": _WRONG_KIND,
     "ORDER_TYPE_CANT_DOWNLOAD": _WRONG_KIND,
     "PROCESSING_ERROR": _FAILED,
-    "PROCESSED_FILE_NOT_FOUND": Verdict(
+    "PROCESSED_FILE_NOT_FOUND": ErrorRow(
         Reject,
         "there is no processed file: an order of a test key (sk_test_…) has none on this server",
         frozenset({Call.LOOK, Call.ORDER}),
@@ -179,15 +179,15 @@ TABLE: Mapping[str | int, Verdict] = {
 """Everything else, 413 and 415 among it, is Retry: only the JSON of a call goes there, never a picture, so a refusal of
 its size or type is a gateway's. An unknown word must not cost a file its place in the queue."""
 
-_LINK_REFUSED = Verdict(Redo, "the storage refuses the link: it has expired or was altered on the way")
-_STORAGE_PASSING = Verdict(Retry, "the storage has a passing fault")
-_DAMAGED = Verdict(Retry, "the bytes were damaged on the way to the storage")
-_TOO_LARGE = Verdict(
+_LINK_REFUSED = ErrorRow(Resync, "the storage refuses the link: it has expired or was altered on the way")
+_STORAGE_PASSING = ErrorRow(Retry, "the storage has a passing fault")
+_DAMAGED = ErrorRow(Retry, "the bytes were damaged on the way to the storage")
+_TOO_LARGE = ErrorRow(
     Reject, "the file is larger than the service takes", advice="Save it smaller, or ask for a larger limit."
 )
-_NOT_THERE = Verdict(Redo, "there is nothing behind this link")
+_NOT_THERE = ErrorRow(Resync, "there is nothing behind this link")
 
-STORAGE: Mapping[str | int, Verdict] = {
+STORAGE: Mapping[str | int, ErrorRow] = {
     "AccessDenied": _LINK_REFUSED,
     "SignatureDoesNotMatch": _LINK_REFUSED,
     "ExpiredToken": _LINK_REFUSED,  # S3 says 400 to this one and to the next
@@ -233,7 +233,7 @@ def storage_error_of(status: int, body: bytes, *, is_upload: bool = True) -> Wat
     """
     found = _STORAGE_CODE.search(body[:_LOOKED_AT])
     code = found.group(1).decode("ascii") if found else ""
-    verdict = STORAGE.get(code) or STORAGE.get(status) or Verdict(Retry, "the storage did not take or give the file")
+    verdict = STORAGE.get(code) or STORAGE.get(status) or ErrorRow(Retry, "the storage did not take or give the file")
     is_server_fault = status >= 500  # noqa: PLR2004 (which is no verdict on a file)
     if (is_server_fault and verdict.kind is not Retry) or (verdict.kind is Reject and not is_upload):
         verdict = _STORAGE_PASSING
@@ -260,7 +260,7 @@ def _date(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _verdict(call: Call, status: int, code: str | None, *, is_json: bool) -> Verdict:
+def _verdict(call: Call, status: int, code: str | None, *, is_json: bool) -> ErrorRow:
     known = TABLE.get(code) if code else None
     if known and _may_say(status, known):
         if call in known.only_for:
@@ -275,17 +275,17 @@ def _verdict(call: Call, status: int, code: str | None, *, is_json: bool) -> Ver
         return by_status
     if known and known.kind is Reject:
         return _UNHEARD
-    return Verdict(
+    return ErrorRow(
         Retry,
         "the service gave an answer that is not known here" if is_json else "that is not the service's own answer",
     )
 
 
-def _may_say(status: int, verdict: Verdict) -> bool:
+def _may_say(status: int, verdict: ErrorRow) -> bool:
     """Only a 4xx condemns a file or an order; and "gone" is a 404, or ORDER_EXPIRED's 400."""
     if verdict is _GONE:
         return status == 404  # noqa: PLR2004 (the status that contract.md names)
-    return status < 500 or not issubclass(verdict.kind, Reject | Forgotten | Redo)  # noqa: PLR2004 (see above)
+    return status < 500 or not issubclass(verdict.kind, Reject | OrderMissing | Resync)  # noqa: PLR2004 (see above)
 
 
 def _successor(status: int, headers: Mapping[str, str]) -> str:

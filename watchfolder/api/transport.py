@@ -44,7 +44,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: Mapping[str, str]  # whatever case they are asked in
     body: bytes
@@ -127,16 +127,16 @@ class Transport:
         self._pace = pace
         self._under_way: set[Deadline] = set()
 
-    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
         with self._exchange(method, url, headers, body, self._pace.total_seconds) as reply:
             return reply.whole(JSON_LIMIT_BYTES)
 
-    def glance(self, url: str) -> Answer:
+    def glance(self, url: str) -> Response:
         """GET; of what is answered, only the beginning."""
         with self._exchange("GET", url, {}, None, self._pace.total_seconds) as reply:
             return reply.beginning(_REFUSAL_LIMIT_BYTES)
 
-    def put(self, url: str, headers: Mapping[str, str], body: Body) -> Answer:
+    def put(self, url: str, headers: Mapping[str, str], body: Body) -> Response:
         if not body.size:  # no block will ask the source whether it is empty
             list(body)
         headers = {**headers, "Content-Length": str(body.size)}  # S3 refuses a chunked body
@@ -149,7 +149,7 @@ class Transport:
             raise Retry("that is not the storage's own answer", code="FOREIGN_ANSWER")
         return answer
 
-    def get(self, url: str, sink: Callable[[bytes], object], limit_bytes: int) -> Answer | int:
+    def get(self, url: str, sink: Callable[[bytes], object], limit_bytes: int) -> Response | int:
         """Pour a 200's bytes into `sink` and return their number; return any other answer."""
         with self._exchange("GET", url, {}, None, self._pace.transfer_seconds) as reply:
             if reply.status != 200:  # noqa: PLR2004 (206 and 204 are not what was asked for)
@@ -207,13 +207,13 @@ class _Reply:
         text = self._headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004 (64 bits)
 
-    def whole(self, limit_bytes: int) -> Answer:
+    def whole(self, limit_bytes: int) -> Response:
         answer = self.beginning(limit_bytes)
         if len(answer.body) > limit_bytes:
             raise Retry(f"{self._host} gave an answer of more than {limit_bytes} bytes", code="ANSWER_TOO_LONG")
         return answer
 
-    def beginning(self, limit_bytes: int) -> Answer:
+    def beginning(self, limit_bytes: int) -> Response:
         """Read the body until it ends or is longer than that; unpacked, even if it came packed unasked."""
         parts, size = [], 0
         for block in self._blocks(decode=True):
@@ -221,7 +221,7 @@ class _Reply:
             size += len(block)
             if size > limit_bytes:
                 break
-        return Answer(self.status, self._headers, b"".join(parts))
+        return Response(self.status, self._headers, b"".join(parts))
 
     def pour(self, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         if self._headers.get("Content-Encoding", "identity").lower() not in {"identity", "aws-chunked"}:
@@ -254,7 +254,7 @@ class _Reply:
             yield block
 
 
-def _is_a_page(answer: Answer) -> bool:
+def _is_a_page(answer: Response) -> bool:
     """Did a gateway answer in the storage's place? The storage says nothing, or little, to an upload that it took.
 
     Some stores (Swift) call that nothing HTML, too.

@@ -5,7 +5,7 @@ from watchfolder.config.loading import find, load, state_dir_in
 from watchfolder.config.sections import (
     WEBHOOK_PATH,
     ApiSection,
-    Budget,
+    BudgetSection,
     Config,
     HttpSection,
     Inbox,
@@ -17,7 +17,7 @@ from watchfolder.config.sections import (
 __all__ = [
     "WEBHOOK_PATH",
     "ApiSection",
-    "Budget",
+    "BudgetSection",
     "Config",
     "HttpSection",
     "Inbox",

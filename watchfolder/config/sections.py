@@ -250,7 +250,7 @@ class WebhookSection(Section):
         return self
 
 
-class Burst(Section):
+class BurstSection(Section):
     """As many new files within so many minutes are a person's work; more may be a mistake."""
 
     files: int = Field(ge=1, le=10_000_000)
@@ -261,11 +261,11 @@ class Burst(Section):
         return self.minutes * 60
 
 
-class Budget(Section):
+class BudgetSection(Section):
     """How many files may be sent before a person is asked; no limit where a key is left out."""
 
     files_per_day: int | None = Field(default=None, ge=1, le=10_000_000)
-    burst: Burst | None = None
+    burst: BurstSection | None = None
 
 
 class Inbox(Section):
@@ -291,7 +291,7 @@ class Inbox(Section):
     raw: Literal["leave", "quarantine"] = "leave"
     delivered_time: Literal["original", "now"] = "original"
     empty_folder_seconds: float = Field(default=86_400.0, ge=0, le=366 * 86_400)
-    budget: Budget | None = None
+    budget: BudgetSection | None = None
 
     @property
     def deletes_originals(self) -> bool:
@@ -332,7 +332,7 @@ class Config(Section):
     give_up_after_hours: float = Field(default=120.0, gt=0, le=24 * 365)
     orders_in_flight: int = Field(default=8, ge=1, le=1000)
     transfers: int = Field(default=4, ge=1, le=64)
-    budget: Budget | None = None  # of all inboxes together
+    budget: BudgetSection | None = None  # of all inboxes together
     http: HttpSection = Field(default_factory=HttpSection)
     webhook: WebhookSection = Field(default_factory=WebhookSection)
     notify: Annotated[tuple[Annotated[SecretStr, AfterValidator(_service_url)], ...], BeforeValidator(_tuple)] = ()

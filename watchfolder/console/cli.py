@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from watchfolder.config import Config
-    from watchfolder.console.progress import Bar
+    from watchfolder.console.progress import ProgressBar
     from watchfolder.daemon import Outcome
 
 app = typer.Typer(
@@ -113,19 +113,19 @@ def run(
         logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
 
     from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
-    from watchfolder.counters import Tally
+    from watchfolder.counters import Counters
     from watchfolder.notify import Alarms
     from watchfolder.order import State
     from watchfolder.pushes import Pushes
     from watchfolder.web import Page
 
     configure_logs()
-    tally, pushes = Tally(State), Pushes()
+    counters, pushes = Counters(State), Pushes()
     bar = _bar() if has_bar else nullcontext()
     with in_words():
         path = config.find(config_file, os.environ)
         found = settings.read_for_work(path, os.environ)
-        page, alarms = Page(found.http, pushes), Alarms(tally)
+        page, alarms = Page(found.http, pushes), Alarms(counters)
         act_as_owner_of(found.state_dir)
         with bar as moving, page, alarms:
             configure_logs()  # a bar takes the stream over
@@ -137,7 +137,7 @@ def run(
                 adopt=adopt,
                 onlookers=onlookers,
                 pushes=pushes,
-                tally=tally,
+                counters=counters,
             )
     configure_logs()
     if once:
@@ -163,7 +163,7 @@ def _reader(path: str) -> "Callable[[], Config]":
     return lambda: settings.read_for_work(path, os.environ)
 
 
-def _bar() -> "AbstractContextManager[Bar]":
+def _bar() -> "AbstractContextManager[ProgressBar]":
     from rich.console import Console
 
     from watchfolder.console import progress

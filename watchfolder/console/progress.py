@@ -16,7 +16,7 @@ _SPEED_SECONDS = 60.0  # the rate is that of the last minute
 
 
 @dataclass
-class Tally:
+class Progressed:
     """Files done and files known of. What is known only grows, so that the bar never runs backwards."""
 
     done: int = 0
@@ -45,27 +45,27 @@ class Tally:
 
 
 @contextmanager
-def shown(console: Console) -> Iterator["Bar"]:
+def shown(console: Console) -> Iterator["ProgressBar"]:
     """Show a bar for as long as the block lasts; give the onlooker that moves it."""
     speed = TextColumn("{task.fields[speed]}")
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
     with Progress(*columns, speed, console=console, transient=True) as bar:
-        yield Bar(bar)
+        yield ProgressBar(bar)
 
 
-class Bar:
+class ProgressBar:
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._task = bar.add_task("looking", total=None, speed="")
-        self._tally = Tally()
+        self._tally = Progressed()
 
     def follow(self, config: Config) -> None:
         """Show the same, whatever the configuration."""
 
     def see(self, snapshot: Snapshot) -> None:
-        tally = self._tally
-        tally.take(snapshot, time.monotonic())
+        counters = self._tally
+        counters.take(snapshot, time.monotonic())
         what = snapshot.blocked or (NO_ANSWER if snapshot.is_down else "protecting")
         self._bar.update(
-            self._task, description=what, completed=tally.done, total=tally.known or None, speed=str(tally)
+            self._task, description=what, completed=counters.done, total=counters.known or None, speed=str(counters)
         )

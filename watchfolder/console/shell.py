@@ -15,7 +15,7 @@ from watchfolder.errors import ConfigError, InstanceLocked, UnknownName, Watchfo
 from watchfolder.events import printable, redacted
 
 if TYPE_CHECKING:
-    from watchfolder.console.commands.check import Finding
+    from watchfolder.console.commands.check import CheckResult
 
 ConfigFile = Annotated[
     str | None,
@@ -60,7 +60,7 @@ def warn(text: str, prefix: str = "") -> None:
         typer.echo(f"{prefix} {redacted(printable(line))}".lstrip(), err=True)
 
 
-def tell_findings(findings: "Iterable[Finding]") -> int:
+def tell_findings(findings: "Iterable[CheckResult]") -> int:
     """Say what a check found; return the exit code that it asks for."""
     worst = exit_codes.DONE
     for finding in findings:

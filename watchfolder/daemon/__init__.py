@@ -1,4 +1,4 @@
-"""The loop: one instance, its signals, systemd, and the rooms of the house under one configuration."""
+"""The loop: one instance, its signals, systemd, and all that works under one configuration."""
 
 from watchfolder.daemon.loop import Onlooker, run
 from watchfolder.daemon.outcome import Ending, Outcome

@@ -10,7 +10,7 @@ from watchfolder.snapshot import Disk
 _AGAIN_SECONDS = 60.0
 
 
-class Gauge:
+class DiskUsage:
     """What a few folders lie on; `disks` may be read by any thread."""
 
     def __init__(self, *folders: str | None) -> None:

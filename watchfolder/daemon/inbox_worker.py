@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from watchfolder import disk
-from watchfolder.daemon.disk_usage import Gauge
+from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.events import event
 from watchfolder.intake import Intake
 from watchfolder.watcher import Watcher
@@ -15,7 +15,7 @@ _AFTER_A_BREAK_SECONDS = 5.0
 _LEAST_BEAT_SECONDS = 0.02  # a storm of events costs fifty looks a second, not thousands
 
 
-class Keeper:
+class InboxWorker:
     """It alone touches the inbox's folders for looking and claiming."""
 
     def __init__(self, intake: Intake, watcher: Watcher, tell: Callable[[], None]) -> None:
@@ -25,9 +25,9 @@ class Keeper:
         self._answered_at = 0.0
         self.is_silent = False
         inbox = intake.inbox
-        self.gauge = Gauge(inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)
+        self.disk_usage = DiskUsage(inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)
         self._tell = tell  # after each beat: the status may have changed
-        self._bell = threading.Event()
+        self._wakeup = threading.Event()
         self._stop = False
         self._is_watching = False
         self._thread = threading.Thread(target=self._keep, name=f"inbox-{inbox.name}", daemon=True)
@@ -36,11 +36,11 @@ class Keeper:
         self._thread.start()
 
     def wake(self) -> None:
-        self._bell.set()
+        self._wakeup.set()
 
     def stop(self) -> None:
         self._stop = True
-        self._bell.set()
+        self._wakeup.set()
 
     def join(self, deadline: float) -> bool:
         self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -48,7 +48,7 @@ class Keeper:
 
     def nudge(self, name: str | None) -> None:
         self.intake.nudge(name)
-        self._bell.set()
+        self._wakeup.set()
 
     def silent_seconds(self, now: float) -> float:
         """Return for how long nothing has answered in the beat under way, however long that has been going on."""
@@ -60,12 +60,12 @@ class Keeper:
 
     def _keep(self) -> None:
         while not self._stop:
-            self._bell.clear()
+            self._wakeup.clear()
             self.working_since = time.monotonic()
             try:
                 with disk.heard_by(self._hear):
                     due = self._turn(self.working_since)
-                    self.gauge.look(self.working_since, are_there=self.intake.is_open)
+                    self.disk_usage.look(self.working_since, are_there=self.intake.is_open)
             except Exception:  # noqa: BLE001 - nothing may end this thread
                 event("inbox.beat_broke", logging.ERROR, trace=True, inbox=self.intake.inbox.name)
                 due = time.monotonic() + _AFTER_A_BREAK_SECONDS
@@ -74,7 +74,7 @@ class Keeper:
                 self._tell()
             if not self._stop:
                 time.sleep(_LEAST_BEAT_SECONDS)
-                self._bell.wait(max(0.0, due - time.monotonic()))
+                self._wakeup.wait(max(0.0, due - time.monotonic()))
         if self._is_watching:
             self.watcher.stop()
 

@@ -6,7 +6,7 @@ import threading
 from watchfolder.config import Inbox
 
 
-class Reach:
+class Liveness:
     """One question is under way at a time: a share that is dead for days costs one thread, not one for each look."""
 
     def __init__(self, inbox: Inbox) -> None:

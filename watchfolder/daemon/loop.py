@@ -1,4 +1,4 @@
-"""The loop: one instance, its signals, systemd, and the rooms of the house under one configuration."""
+"""The loop: one instance, its signals, systemd, and all that works under one configuration."""
 
 import contextlib
 import logging
@@ -9,12 +9,12 @@ from typing import Protocol
 
 from watchfolder import __version__
 from watchfolder.config import Config
-from watchfolder.counters import Tally
+from watchfolder.counters import Counters
 from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.signals import Signals
-from watchfolder.daemon.supervisor import House
+from watchfolder.daemon.supervisor import Supervisor
 from watchfolder.daemon.systemd import Systemd
-from watchfolder.daemon.wakeup import Bell
+from watchfolder.daemon.wakeup import Wakeup
 from watchfolder.errors import ConfigError
 from watchfolder.events import event
 from watchfolder.journal import Journal
@@ -46,25 +46,25 @@ def run(
     adopt: bool = False,
     onlookers: Sequence[Onlooker] = (),
     pushes: Pushes | None = None,
-    tally: Tally | None = None,
+    counters: Counters | None = None,
 ) -> Outcome:
     """Work until a signal says stop, or with `once` until nothing can move.
 
     `reread` gives the configuration anew on SIGHUP. `onlookers` are told what is so, and wait for nothing.
     `pushes` brings what the service says by itself.
-    `tally` is what is counted in, for whoever else counts something.
+    `counters` is what is counted in, for whoever else counts something.
     Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
     """
-    bell = Bell()
+    wakeup = Wakeup()
     with contextlib.ExitStack() as stack:
-        stack.callback(bell.close)
-        signals = stack.enter_context(Signals(bell))
+        stack.callback(wakeup.close)
+        signals = stack.enter_context(Signals(wakeup))
         systemd = Systemd(os.environ)
         systemd.starting(_RECOVERY_SECONDS)
-        journal = stack.enter_context(Journal(config.state_dir, tally=tally))
+        journal = stack.enter_context(Journal(config.state_dir, counters=counters))
         pushes = pushes or Pushes()
-        pushes.ring_with(bell.ring)
-        daemon = Daemon(config, journal, bell, signals, systemd, pushes)
+        pushes.ring_with(wakeup.ring)
+        daemon = Daemon(config, journal, wakeup, signals, systemd, pushes)
         return daemon.serve(reread, once=once, adopt=adopt, onlookers=onlookers)
 
 
@@ -72,11 +72,11 @@ class Daemon:
     """Serves one journal through as many configurations as there are reloads."""
 
     def __init__(
-        self, config: Config, journal: Journal, bell: Bell, signals: Signals, systemd: Systemd, pushes: Pushes
+        self, config: Config, journal: Journal, wakeup: Wakeup, signals: Signals, systemd: Systemd, pushes: Pushes
     ) -> None:
         self._config = config
         self._journal = journal
-        self._bell = bell
+        self._wakeup = wakeup
         self._signals = signals
         self._systemd = systemd
         self._pushes = pushes
@@ -95,18 +95,18 @@ class Daemon:
         while True:
             for onlooker in onlookers:
                 onlooker.follow(self._config)
-            house = House(self._config, self._journal, self._bell, self._pushes, self._started, adopt=adopt)
-            house.open()
+            supervisor = Supervisor(self._config, self._journal, self._wakeup, self._pushes, self._started, adopt=adopt)
+            supervisor.open()
             adopt = False  # it was said of what lay there at the start
             is_reload = False
             try:
-                is_reload = self._loop(house, reread, once=once, onlookers=onlookers)
+                is_reload = self._loop(supervisor, reread, once=once, onlookers=onlookers)
             finally:
                 if not is_reload:
                     self._systemd.stopping()
-                is_hung = not house.close(time.monotonic() + STOP_SECONDS)
+                is_hung = not supervisor.close(time.monotonic() + STOP_SECONDS)
             if is_hung or not is_reload:
-                outcome = house.outcome(once=once)
+                outcome = supervisor.outcome(once=once)
                 event("daemon.stopped", delivered=outcome.delivered, quarantined=outcome.quarantined, hung=is_hung)
                 ending = outcome.ending if once and not self._signals.stop else Ending.STOPPED
                 if is_hung and not self._signals.stop:
@@ -115,7 +115,7 @@ class Daemon:
 
     def _loop(
         self,
-        house: House,
+        supervisor: Supervisor,
         reread: Callable[[], Config],
         *,
         once: bool,
@@ -130,29 +130,29 @@ class Daemon:
         while not self._signals.stop:
             now = time.monotonic()
             if self._signals.take_scan():
-                house.scan_now()
-            if self._signals.take_reload() and self._reload(house, reread):
+                supervisor.scan_now()
+            if self._signals.take_reload() and self._reload(supervisor, reread):
                 return True
-            due = house.beat(now)
-            snapshot, status_due = house.publish_status(now)
-            if not is_ready and (house.has_looked_around() or now - started > _READY_SECONDS):
+            due = supervisor.beat(now)
+            snapshot, status_due = supervisor.publish_status(now)
+            if not is_ready and (supervisor.has_looked_around() or now - started > _READY_SECONDS):
                 is_ready = True
                 self._systemd.ready()
                 event("daemon.ready", seconds=round(now - started, 3))
             for onlooker in onlookers:
                 onlooker.see(snapshot)
-            if once and house.is_idle():
+            if once and supervisor.is_idle():
                 return False
-            if not house.is_stuck(now):
-                self._systemd.alive(house.sentence())
+            if not supervisor.is_stuck(now):
+                self._systemd.alive(supervisor.sentence())
             longest = _ONCE_TICK_SECONDS if once else min(_TICK_SECONDS, self._systemd.interval_seconds)
             if not is_ready:
                 longest = min(longest, _ONCE_TICK_SECONDS)
-            self._bell.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
+            self._wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
         return False
 
-    def _reload(self, house: House, reread: Callable[[], Config]) -> bool:
-        """Read the configuration again; return whether the house must be built anew for it.
+    def _reload(self, supervisor: Supervisor, reread: Callable[[], Config]) -> bool:
+        """Read the configuration again; return whether the supervisor must be built anew for it.
 
         Whatever comes of it, a blockade is lifted to try: a person may have seen to the credits.
         """
@@ -166,14 +166,14 @@ class Daemon:
             for fault in error.faults:
                 event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")
             config = self._config
-            house.refused = "; ".join(error.faults)
+            supervisor.refused = "; ".join(error.faults)
         else:
-            house.refused = ""
+            supervisor.refused = ""
             event("config.reloaded", config=config.source, changed=config != self._config)
         is_new = config != self._config
         self._config = config
         if not is_new:
-            house.lift_blockade()
+            supervisor.lift_blockade()
             self._systemd.ready()
         return is_new
 

@@ -4,7 +4,7 @@ import signal
 from types import FrameType
 from typing import Self
 
-from watchfolder.daemon.wakeup import Bell
+from watchfolder.daemon.wakeup import Wakeup
 
 
 class Signals:
@@ -13,11 +13,11 @@ class Signals:
     What came since the program began (`__main__` holds it back) is taken at once.
     """
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, wakeup: Wakeup) -> None:
         self.stop = False
         self._reload = False
         self._scan = False
-        self._bell = bell
+        self._wakeup = wakeup
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -47,4 +47,4 @@ class Signals:
                 self._scan = True
             case _:
                 self.stop = True
-        self._bell.ring()
+        self._wakeup.ring()

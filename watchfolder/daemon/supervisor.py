@@ -10,24 +10,24 @@ from datetime import UTC, datetime
 from watchfolder import __version__, disk
 from watchfolder.api import Service
 from watchfolder.config import Config, Inbox
-from watchfolder.daemon.disk_usage import Gauge
-from watchfolder.daemon.inbox_worker import Keeper
-from watchfolder.daemon.liveness import Reach
+from watchfolder.daemon.disk_usage import DiskUsage
+from watchfolder.daemon.inbox_worker import InboxWorker
+from watchfolder.daemon.liveness import Liveness
 from watchfolder.daemon.outcome import Ending, Outcome
-from watchfolder.daemon.wakeup import Bell
-from watchfolder.delivery_index import Catalogue
+from watchfolder.daemon.wakeup import Wakeup
+from watchfolder.delivery_index import DeliveryIndex
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
 from watchfolder.folders import Folders
-from watchfolder.intake import Begun, Claims, Desk, Intake
+from watchfolder.intake import Claims, DedupScope, Desk, Intake
 from watchfolder.journal import Journal
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
-from watchfolder.pipeline import Bench, Lanes, Pipeline, Room
+from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
-from watchfolder.quota import Brake
+from watchfolder.quota import Quota
 from watchfolder.snapshot import FILE, NO_ANSWER, InboxSnapshot, Snapshot
 from watchfolder.watcher import Watcher
 
@@ -37,15 +37,15 @@ _STATUS_SECONDS = 1.0
 _NEVER_SECONDS = 3600.0
 
 
-class House:
+class Supervisor:
     """Everything that works under one configuration."""
 
     def __init__(
-        self, config: Config, journal: Journal, bell: Bell, pushes: Pushes, started: datetime, *, adopt: bool
+        self, config: Config, journal: Journal, wakeup: Wakeup, pushes: Pushes, started: datetime, *, adopt: bool
     ) -> None:
         self._config = config
         self._journal = journal
-        self._bell = bell
+        self._wakeup = wakeup
         self._pushes = pushes
         self._adopt = adopt
         self._stop = threading.Event()
@@ -53,75 +53,75 @@ class House:
         self._started = started  # the process
         self._configured = self._clock.now()
         self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
-        self._service = Service(config.api, transfers=config.transfers, stop=self._stop, tally=journal.tally)
-        self._pipeline = Pipeline(config, journal, self._stop, bell.ring, pushes)
+        self._service = Service(config.api, transfers=config.transfers, stop=self._stop, counters=journal.counters)
+        self._pipeline = Pipeline(config, journal, self._stop, wakeup.ring, pushes)
         self._lanes = Lanes(config.transfers)
-        self._brake = Brake(config, self._clock)
-        self._catalogue = Catalogue(config.state_dir, self._wake_keepers)
-        self._reach: dict[str, Reach] = {}
-        self._keepers: dict[str, Keeper] = {}
+        self._quota = Quota(config, self._clock)
+        self._delivery_index = DeliveryIndex(config.state_dir, self._wake_workers)
+        self._reach: dict[str, Liveness] = {}
+        self._workers: dict[str, InboxWorker] = {}
         self._status: Snapshot | None = None
         self._status_at = float("-inf")
-        self._gauge = Gauge(config.state_dir)
+        self._disk_usage = DiskUsage(config.state_dir)
         self._is_stuck = False
         self.refused = ""  # why the configuration that was read last is not the one that is served
 
     def open(self) -> None:
         folders = Folders(self._config.state_dir, self._journal.instance)
         outbox_of = self._pipeline.capacity.outbox_of
-        begun = Begun(self._catalogue, outbox_of)
+        scope = DedupScope(self._delivery_index, outbox_of)
         rooms = {}
         for name, inbox in self._config.inboxes.items():
             publisher = Publisher(inbox, self._journal, folders)
-            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher, begun)
+            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher, scope)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
-            desk = Desk(self._room, self._largest_order, self._admit, self._brake.meet)
+            desk = Desk(self._room, self._largest_order, self._admit, self._quota.meet)
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
-            keeper = self._keepers[name] = self._keeper(inbox, intake)
-            shared = (self._service, self._lanes, self._catalogue, outbox_of)
-            bench = Bench(inbox, self._journal, folders, publisher, *shared)
-            rooms[name] = Room(bench, intake, keeper.wake, self._config.orders_in_flight)
+            worker = self._workers[name] = self._worker(inbox, intake)
+            shared = (self._service, self._lanes, self._delivery_index, outbox_of)
+            context = StepContext(inbox, self._journal, folders, publisher, *shared)
+            rooms[name] = InboxRuntime(context, intake, worker.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
         self._tell_held_orders()
         if any(inbox.duplicates != "again" for inbox in self._config.inboxes.values()):
-            self._catalogue.begin()
-        for keeper in self._keepers.values():
-            keeper.start()
+            self._delivery_index.begin()
+        for worker in self._workers.values():
+            worker.start()
 
     def close(self, deadline: float) -> bool:
         """End the calls under way; False when something still hung at the deadline (monotonic seconds)."""
         self._stop.set()
-        for keeper in self._keepers.values():
-            keeper.stop()
+        for worker in self._workers.values():
+            worker.stop()
         is_done = self._pipeline.drain(deadline)
-        for keeper in self._keepers.values():
-            is_done = keeper.join(deadline) and is_done
+        for worker in self._workers.values():
+            is_done = worker.join(deadline) and is_done
         self._pipeline.close()
         self._service.close()
-        self._catalogue.close()
+        self._delivery_index.close()
         return is_done
 
     def beat(self, now: float) -> float:
         """Start what is due; return when (monotonic seconds) the next thing will be."""
-        for keeper in self._keepers.values():
-            self._mind_silence(keeper, now)
+        for worker in self._workers.values():
+            self._mind_silence(worker, now)
         elapsed = self._clock.elapsed()
         return now + self._pipeline.beat(elapsed) - elapsed
 
     def lift_blockade(self) -> None:
         self._pipeline.lift_blockade()
 
-    def _wake_keepers(self) -> None:
-        for keeper in self._keepers.values():
-            keeper.wake()
+    def _wake_workers(self) -> None:
+        for worker in self._workers.values():
+            worker.wake()
 
     def scan_now(self) -> None:
-        for keeper in self._keepers.values():
-            keeper.nudge(None)
+        for worker in self._workers.values():
+            worker.nudge(None)
 
     def has_looked_around(self) -> bool:
-        return all(keeper.intake.has_scanned or keeper.intake.fault for keeper in self._keepers.values())
+        return all(worker.intake.has_scanned or worker.intake.fault for worker in self._workers.values())
 
     def is_idle(self) -> bool:
         """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
@@ -129,13 +129,13 @@ class House:
         return self._are_keepers_idle() and self._pipeline.is_idle() and self._are_keepers_idle()
 
     def _are_keepers_idle(self) -> bool:
-        keepers = (keeper for keeper in self._keepers.values() if not keeper.is_silent)
+        workers = (worker for worker in self._workers.values() if not worker.is_silent)
         return all(
-            keeper.intake.fault is not None
-            or keeper.intake.held
-            or self._waits_for_gate(keeper.intake)
-            or (keeper.working_since is None and keeper.intake.is_idle())
-            for keeper in keepers
+            worker.intake.fault is not None
+            or worker.intake.held
+            or self._waits_for_gate(worker.intake)
+            or (worker.working_since is None and worker.intake.is_idle())
+            for worker in workers
         )
 
     def is_stuck(self, now: float) -> bool:
@@ -143,15 +143,15 @@ class House:
         steps = self._pipeline.slow_steps(_STUCK_SECONDS)
         slow = {
             *steps.values(),
-            *(name for name, each in self._keepers.items() if each.silent_seconds(now) > _STUCK_SECONDS),
+            *(name for name, each in self._workers.items() if each.silent_seconds(now) > _STUCK_SECONDS),
         }
-        reached = [self._reach.setdefault(name, Reach(self._config.inboxes[name])).answers() for name in slow]
+        reached = [self._reach.setdefault(name, Liveness(self._config.inboxes[name])).answers() for name in slow]
         self._is_stuck = any(reached)
         return self._is_stuck
 
     def outcome(self, *, once: bool) -> Outcome:
         """Return what has been done and, after a single run, what remains."""
-        delivered, quarantined = self._journal.tally.delivered_files, self._journal.tally.quarantined_files
+        delivered, quarantined = self._journal.counters.delivered_files, self._journal.counters.quarantined_files
         left = list(self._left()) if once else []
         ending = Ending.UNFINISHED if left else Ending.QUARANTINED if quarantined else Ending.DONE
         return Outcome(ending, delivered, quarantined, left)
@@ -191,12 +191,12 @@ class House:
         self._status = fresh
         return fresh, now + _STATUS_SECONDS
 
-    def _keeper(self, inbox: Inbox, intake: Intake) -> Keeper:
+    def _worker(self, inbox: Inbox, intake: Intake) -> InboxWorker:
         ignored = Ignored(inbox.ignore)
-        keeper: Keeper
+        worker: InboxWorker
 
         def on_change(name: str | None) -> None:
-            keeper.nudge(name)
+            worker.nudge(name)
 
         watcher = Watcher(
             inbox.path,
@@ -205,21 +205,21 @@ class House:
             is_ignored_folder=lambda base: ignored.folder(base) is not None,
             on_change=on_change,
         )
-        keeper = Keeper(intake, watcher, self._bell.ring)
-        return keeper
+        worker = InboxWorker(intake, watcher, self._wakeup.ring)
+        return worker
 
     def _largest_order(self, inbox: str) -> int:
         most = self._pipeline.capacity.files(inbox)
-        return most and max(1, self._brake.reserve(inbox, most))
+        return most and max(1, self._quota.reserve(inbox, most))
 
     def _room(self, inbox: str) -> int:
         """Return how many more orders it may begin: none while others are about to take the last files of the day."""
-        return self._pipeline.capacity.orders(inbox) if self._brake.reserve(inbox, 1) else 0
+        return self._pipeline.capacity.orders(inbox) if self._quota.reserve(inbox, 1) else 0
 
     def _admit(self, order: Order) -> None:
-        self._bell.ring()
+        self._wakeup.ring()
         if order.why is None and order.reused_from is None and order.state is not State.RELEASED:
-            self._brake.take(order.inbox, len(order.files))
+            self._quota.take(order.inbox, len(order.files))
 
     def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:
         try:
@@ -234,17 +234,17 @@ class House:
             if held:
                 event("inbox.not_configured", logging.WARNING, inbox=name, held_orders=len(held))
 
-    def _mind_silence(self, keeper: Keeper, now: float) -> None:
+    def _mind_silence(self, worker: InboxWorker, now: float) -> None:
         """Say once that a folder does not answer, and once that it does again."""
-        is_silent = keeper.silent_seconds(now) > _SILENT_SECONDS
-        if is_silent == keeper.is_silent:
+        is_silent = worker.silent_seconds(now) > _SILENT_SECONDS
+        if is_silent == worker.is_silent:
             return
-        name = keeper.intake.inbox.name
+        name = worker.intake.inbox.name
         if is_silent:
             event("inbox.silent", logging.WARNING, inbox=name, seconds=_SILENT_SECONDS)
         else:
             event("inbox.answers", inbox=name)
-        keeper.is_silent = self._pipeline.rooms[name].is_silent = is_silent
+        worker.is_silent = self._pipeline.rooms[name].is_silent = is_silent
         self._lanes.set_silent(name, is_silent=is_silent)
 
     def _waits_for_gate(self, intake: Intake) -> bool:
@@ -256,12 +256,12 @@ class House:
         refusal = self._pipeline.capacity.refusal
         if refusal is not None:
             lines.append(f"the service refuses: {refusal.reason}")
-        for name, keeper in self._keepers.items():
-            if fault := _fault_of(keeper):
+        for name, worker in self._workers.items():
+            if fault := _fault_of(worker):
                 lines.append(f"{name}: {fault}")
-            if keeper.intake.held:
-                lines.append(f"{name}: held: {keeper.intake.held}")
-            lines += [f"{name}: {printable(file)}: {why}" for file, why in keeper.intake.unfinished().items()]
+            if worker.intake.held:
+                lines.append(f"{name}: held: {worker.intake.held}")
+            lines += [f"{name}: {printable(file)}: {why}" for file, why in worker.intake.unfinished().items()]
         for order in self._journal.orders():
             if order.state is State.QUARANTINED:
                 continue
@@ -273,19 +273,19 @@ class House:
         return lines
 
     def _snapshot(self) -> Snapshot:
-        self._gauge.look(time.monotonic())
-        gauges = [self._gauge, *(keeper.gauge for keeper in self._keepers.values())]
+        self._disk_usage.look(time.monotonic())
+        usages = [self._disk_usage, *(worker.disk_usage for worker in self._workers.values())]
         gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
         since = gate.since if gate.fault else self._pipeline.doubt.since
         live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
-        tally = self._journal.tally
+        counters = self._journal.counters
         return Snapshot(
             at=self._clock.now(),
             pid=os.getpid(),
             version=__version__,
             started=self._started,
             configured=self._configured,
-            inboxes={name: self._inbox_snapshot(keeper) for name, keeper in self._keepers.items()},
+            inboxes={name: self._inbox_snapshot(worker) for name, worker in self._workers.items()},
             blocked=refusal.reason if refusal else "",
             blocked_code=refusal.code if refusal else "",
             blocked_since=self._date(since, self._clock.elapsed) if refusal else None,
@@ -295,27 +295,27 @@ class House:
             is_slowed=self._service.is_slowed,
             limit=self._pipeline.capacity.limit(time.monotonic()),
             in_progress=sum(file.is_under_way for order in live for file in order.files),
-            delivered=tally.delivered_files,
-            reused=tally.reused_files,
-            quarantined=tally.quarantined_files,
-            last_quarantined=tally.last_quarantined,
-            delivered_bytes=tally.delivered_bytes,
+            delivered=counters.delivered_files,
+            reused=counters.reused_files,
+            quarantined=counters.quarantined_files,
+            last_quarantined=counters.last_quarantined,
+            delivered_bytes=counters.delivered_bytes,
             refused=self.refused,
             is_stuck=self._is_stuck,
-            counts=tally.counts().model_copy(update={"pushes": self._pushes.counts()}),
-            disks={folder: each for gauge in gauges for folder, each in gauge.disks.items()},
+            counts=counters.counts().model_copy(update={"pushes": self._pushes.counts()}),
+            disks={folder: each for disk_usage in usages for folder, each in disk_usage.disks.items()},
         )
 
-    def _inbox_snapshot(self, keeper: Keeper) -> InboxSnapshot:
-        intake, counts = keeper.intake, keeper.intake.counts()
+    def _inbox_snapshot(self, worker: InboxWorker) -> InboxSnapshot:
+        intake, counts = worker.intake, worker.intake.counts()
         oldest = intake.oldest_waiting()
         return InboxSnapshot(
-            is_open=intake.is_open and not keeper.is_silent,
-            fault=_fault_of(keeper),
+            is_open=intake.is_open and not worker.is_silent,
+            fault=_fault_of(worker),
             fault_code=intake.fault.code if intake.fault else "",
             held=intake.held,
-            watch=keeper.watcher.kind,
-            watch_reason=keeper.watcher.reason,
+            watch=worker.watcher.kind,
+            watch_reason=worker.watcher.reason,
             waiting=counts.get("wait", 0),
             staying=counts.get("stay", 0),
             raw=counts["raw"],
@@ -331,6 +331,6 @@ class House:
         return datetime.fromtimestamp(self._zeros[read.__name__] + instant, UTC).replace(microsecond=0)
 
 
-def _fault_of(keeper: Keeper) -> str:
-    fault = keeper.intake.fault
-    return "a folder does not answer" if keeper.is_silent else fault.reason if fault else ""
+def _fault_of(worker: InboxWorker) -> str:
+    fault = worker.intake.fault
+    return "a folder does not answer" if worker.is_silent else fault.reason if fault else ""

@@ -5,7 +5,7 @@ import os
 import select
 
 
-class Bell:
+class Wakeup:
     """An eventfd: unlike threading.Event it takes no lock that a signal handler could find taken."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kil
   only then act on it.
 * Move: rename without replacing, fsync the *source* folder, then the destination (btrfs otherwise keeps both names).
 * Publish: link the finished file to its final name, fsync the folder, only then drop the temporary name.
-* Many files in one gesture (Together): all renames or links, then each folder's fsync once, in the same order.
+* Many files in one gesture (FsyncBatch): all renames or links, then each folder's fsync once, in the same order.
 * A failed fsync is final: never again on the same data; whoever tries again writes again, under a new name.
 * Folders are opened one by one, never through a link, so that no one on a share can lead us outside.
 
@@ -35,7 +35,7 @@ from watchfolder.disk.limits import (
     space_of,
 )
 from watchfolder.disk.listing import folders_in, remove_empty_folders, scan
-from watchfolder.disk.moves import Together, move, publish_new
+from watchfolder.disk.moves import FsyncBatch, move, publish_new
 from watchfolder.disk.places import (
     HELD,
     HIDDEN,
@@ -72,12 +72,12 @@ __all__ = [
     "NOT_PLAIN",
     "READ_ONLY",
     "Entry",
+    "FsyncBatch",
     "Held",
     "NotAFolder",
     "NotRegular",
     "Place",
     "Question",
-    "Together",
     "UnfitName",
     "answer_of",
     "append_line",

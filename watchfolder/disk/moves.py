@@ -35,7 +35,7 @@ _REFUSALS |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, err
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
 
 
-class Together:
+class FsyncBatch:
     """Lets many files share their syncs: nothing done with it is durable, nor to be acted on, before `sync`.
 
     Sources are synced before targets; a published part, and the note of a placeholder, go only when the final name is
@@ -77,7 +77,7 @@ class Together:
             _sync(root, folder)
 
 
-def move(source: Place, target: Place, *, owner: str, private: bool = False, together: Together | None = None) -> None:
+def move(source: Place, target: Place, *, owner: str, private: bool = False, batch: FsyncBatch | None = None) -> None:
     """Move a file without replacing another; repeating a move that had happened, wholly or by half, is fine.
 
     `owner` signs what a crash can leave: the copy when the move crosses file systems, and the note of a placeholder.
@@ -102,8 +102,8 @@ def move(source: Place, target: Place, *, owner: str, private: bool = False, tog
                 if error.errno != errno.EXDEV:
                     raise
                 _copy_across(source, from_folder, target, to_folder, owner)
-            if together is not None:
-                together.moved(source, target, note)
+            if batch is not None:
+                batch.moved(source, target, note)
                 return
             sync_folder(from_folder)
             sync_folder(to_folder)
@@ -137,7 +137,7 @@ def _require_gone(source: Place) -> None:
         raise FolderFault(f"{source.path}: the folder that it goes to has just vanished", code="EAGAIN")
 
 
-def publish_new(part: Place, target: Place, *, owner: str, together: Together | None = None) -> None:
+def publish_new(part: Place, target: Place, *, owner: str, batch: FsyncBatch | None = None) -> None:
     """Give the finished, synced file `part` its final name on the same file system; then its temporary name goes.
 
     `owner` signs the note of a placeholder. Raises FileExistsError when another file holds the name, FileNotFoundError
@@ -150,8 +150,8 @@ def publish_new(part: Place, target: Place, *, owner: str, together: Together | 
             translated(target.path),
         ):
             note = _name(part, parts, target, folder, owner)
-            if together is not None:
-                together.published(part, target, note)
+            if batch is not None:
+                batch.published(part, target, note)
                 return
             sync_folder(folder)
             for each in (part, note) if note else (part,):

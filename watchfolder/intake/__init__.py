@@ -1,18 +1,18 @@
 """Look, wait until a file has settled, claim it: one inbox, one beat at a time."""
 
 from watchfolder.intake.claim import Claims
-from watchfolder.intake.dedup import Begun
+from watchfolder.intake.dedup import DedupScope
 from watchfolder.intake.desk import Desk
 from watchfolder.intake.explained import explain
 from watchfolder.intake.inbox import Intake
-from watchfolder.intake.look import Answer, Decision
+from watchfolder.intake.look import Action, Decision
 from watchfolder.intake.ready import Ready
 
 __all__ = [
-    "Answer",
-    "Begun",
+    "Action",
     "Claims",
     "Decision",
+    "DedupScope",
     "Desk",
     "Intake",
     "Ready",

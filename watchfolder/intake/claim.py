@@ -14,7 +14,7 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.images import Format
-from watchfolder.intake.dedup import Begun, Twins
+from watchfolder.intake.dedup import DedupScope, Twins
 from watchfolder.intake.look import may_not_move, rights_of_folder, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal, read_order
@@ -32,14 +32,14 @@ class Claims:
     """Turns files of one inbox into orders."""
 
     def __init__(
-        self, inbox: Inbox, kind: Kind, journal: Journal, folders: Folders, publisher: Publisher, begun: Begun
+        self, inbox: Inbox, kind: Kind, journal: Journal, folders: Folders, publisher: Publisher, scope: DedupScope
     ) -> None:
         self._inbox = inbox
         self._kind = kind
         self._journal = journal
         self._folders = folders
         self._publisher = publisher
-        self.twins = Twins(inbox, kind, journal, publisher, begun)  # files that are left there for now, among others
+        self.twins = Twins(inbox, kind, journal, publisher, scope)  # files that are left there for now, among others
         self.later: set[str] = set()  # of the last claim, those whose turn comes again
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
 
@@ -58,18 +58,18 @@ class Claims:
             orders = [self._taken_up(parked, file) for file, parked in parts.resumed]
             orders += [self._new_order([file]).having(reused_from=first) for file, first in parts.known]
             orders += [self._new_order(parts.fresh)] if parts.fresh else []
-            begun = [self._journal.begin(order) for order in orders]
-        self.twins.wait(parts.twins, begun[-1].key if begun else "")
+            scope = [self._journal.begin(order) for order in orders]
+        self.twins.wait(parts.twins, scope[-1].key if scope else "")
         self.later = {file.name for file in parts.later}
         self.hindrances |= parts.unread
-        return [self._claim(order) for order in begun]
+        return [self._claim(order) for order in scope]
 
     def _claim(self, order: Order) -> Order:
         self._publisher.open_work(order)
         with disk.folders_kept_open():
-            together = disk.Together()
-            moved = [file for file in order.files if self._move(order, file, together)]
-            together.sync()
+            batch = disk.FsyncBatch()
+            moved = [file for file in order.files if self._move(order, file, batch)]
+            batch.sync()
             taken = [file for file in moved if self._is_as_seen(order, file)]
         return self._keep(order, taken)
 
@@ -123,11 +123,11 @@ class Claims:
         fresh |= {"failing_seconds": 0.0, "failed_at": None, "not_before": None, "trouble": "", "missing_since": None}
         return parked.having(**fresh)
 
-    def _move(self, order: Order, file: OrderFile, together: disk.Together) -> bool:
+    def _move(self, order: Order, file: OrderFile, batch: disk.FsyncBatch) -> bool:
         """Move one file into the work folder."""
         source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
         try:
-            disk.move(source, target, owner=self._journal.instance, private=True, together=together)
+            disk.move(source, target, owner=self._journal.instance, private=True, batch=batch)
         except (FileNotFoundError, NotAFolder):  # also when its folder has just become a link
             return False
         except FolderFault as fault:

@@ -11,11 +11,11 @@ from typing import Any
 
 from watchfolder import disk
 from watchfolder.config import Inbox
-from watchfolder.delivery_index import Catalogue, Original
+from watchfolder.delivery_index import DeliveryIndex, Original
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.intake.look import Answer, Decision, why_unread
+from watchfolder.intake.look import Action, Decision, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal
 from watchfolder.order import Key, Kind, Order, OrderFile
@@ -35,7 +35,7 @@ class Twin:
     @property
     def decision(self) -> Decision:
         reason = f"the same picture is under way (order wf-{self.key}): it waits for that one's result"
-        return Decision(Answer.WAIT, reason)
+        return Decision(Action.WAIT, reason)
 
 
 @dataclass
@@ -48,11 +48,11 @@ class Sorted:
     unread: dict[str, str] = field(default_factory=dict)  # by the file's name: why it could not be
 
 
-class Begun:
-    """What all inboxes of one house share: whose outbox can be read now, and one claim at a time for the same bytes."""
+class DedupScope:
+    """What all inboxes share: whose outbox can be read now, and one claim at a time for the same bytes."""
 
-    def __init__(self, catalogue: Catalogue, outbox_of: Callable[[str], str | None]) -> None:
-        self.catalogue = catalogue
+    def __init__(self, delivery_index: DeliveryIndex, outbox_of: Callable[[str], str | None]) -> None:
+        self.delivery_index = delivery_index
         self.outbox_of = outbox_of  # None: that inbox is not configured, not open, or does not answer
         self.guard = threading.Lock()
 
@@ -65,18 +65,18 @@ class Twins:
     uploaded. With `duplicates: again` only what is parked, or on its way there, counts: that is paid for already.
     """
 
-    def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, begun: Begun) -> None:
+    def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, scope: DedupScope) -> None:
         self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
         self._inbox = inbox
         self._kind = kind
         self._journal = journal
         self._publisher = publisher
-        self._begun = begun
+        self._begun = scope
         self._hashes: dict[tuple[str, str], str | None] = {}  # of files under way that had none
 
     @property
     def is_ready(self) -> bool:
-        return not self._reuses or self._begun.catalogue.is_ready
+        return not self._reuses or self._begun.delivery_index.is_ready
 
     @property
     def _reuses(self) -> bool:
@@ -159,7 +159,7 @@ class Twins:
         self._hashes = {known: sha256 for known, sha256 in self._hashes.items() if self._journal.get(known[0])}
         read: list[Ready] = []
         parts = Sorted()
-        begun: dict[str, str] = {}
+        scope: dict[str, str] = {}
         until = time.monotonic() + _READING_SECONDS
         for each in ready:
             if (read or parts.unread) and time.monotonic() > until:
@@ -168,7 +168,7 @@ class Twins:
             file = self._read(each, parts, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
             if file is not None:
                 read.append(file)
-                self._part(file, parts, rivals, parked, begun)
+                self._part(file, parts, rivals, parked, scope)
         return read, parts
 
     def _part(
@@ -177,7 +177,7 @@ class Twins:
         parts: Sorted,
         rivals: Sequence[tuple[Order, OrderFile]],
         parked: list[Order],
-        begun: dict[str, str],  # bytes of this claim → the order that is taken up with them; "": the new one
+        scope: dict[str, str],  # bytes of this claim → the order that is taken up with them; "": the new one
     ) -> None:
         sha256 = file.sha256
         paid = next((order for order in parked if order.files[0].sha256 == sha256), None) if sha256 else None
@@ -186,16 +186,16 @@ class Twins:
         elif paid is not None:
             parked.remove(paid)
             parts.resumed.append((file, paid))
-            begun[sha256] = paid.key
+            scope[sha256] = paid.key
         elif first := self._brought(file):
             parts.known.append((file, first))
         elif twin := self._twin(file, rivals):
             parts.twins[file.name] = twin
-        elif self._reuses and sha256 in begun:
-            parts.twins[file.name] = Twin(begun[sha256], sha256)
+        elif self._reuses and sha256 in scope:
+            parts.twins[file.name] = Twin(scope[sha256], sha256)
         else:
             parts.fresh.append(file)
-            begun[sha256] = ""
+            scope[sha256] = ""
 
     def _read(self, file: Ready, parts: Sorted, *, is_alone: bool) -> Ready | None:
         """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""
@@ -213,14 +213,14 @@ class Twins:
             return None
 
     def _has_size(self, file: Ready) -> bool:
-        return self._begun.catalogue.has_size(file.size, self._kind, self._inbox.strength)
+        return self._begun.delivery_index.has_size(file.size, self._kind, self._inbox.strength)
 
     def _brought(self, file: Ready) -> Key | None:
         """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell."""
         if file.sha256 is None or not self._reuses:
             return None
         original = Original(file.size, self._kind, self._inbox.strength, file.sha256)
-        for delivery in self._begun.catalogue.find(original):
+        for delivery in self._begun.delivery_index.find(original):
             if delivery.inbox != self._inbox.name:
                 if self._begun.outbox_of(delivery.inbox) is not None:
                     return delivery.key  # looked at when it is copied: a share of its own must not hold us up here
@@ -233,7 +233,7 @@ class Twins:
                 "reason": "it is gone, unreadable or changed; the picture is bought",
             }
             event("file.not_reused", logging.WARNING, inbox=self._inbox.name, file=file.name, **facts)
-            self._begun.catalogue.forget(original, delivery)
+            self._begun.delivery_index.forget(original, delivery)
         return None
 
     def _twin(self, file: Ready, rivals: Sequence[tuple[Order, OrderFile]]) -> Twin | None:

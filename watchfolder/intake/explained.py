@@ -5,7 +5,7 @@ import os
 from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
-from watchfolder.intake.look import Answer, Decision, decide
+from watchfolder.intake.look import Action, Decision, decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.names import Ignored
 
@@ -26,8 +26,8 @@ def explain(inbox: Inbox, name: str, now: float, wall: float) -> Decision | str:
             return f"names like {pattern} are left alone (lift it with '!{pattern}' under ignore)"
     found = disk.stat_of(Place(inbox.path, name))
     if found is None:
-        return Decision(Answer.GONE, "there is no such file in the inbox")
+        return Decision(Action.GONE, "there is no such file in the inbox")
     if not disk.is_regular(found):
-        return Decision(Answer.STAY, "it is no plain file (a folder, a link, a pipe or a device)")
+        return Decision(Action.STAY, "it is no plain file (a folder, a link, a pipe or a device)")
     seen = now - max(0.0, wall - found.st_ctime)
     return decide(inbox, name, Sighting(found.st_size, found.st_mtime_ns, first_seen=seen, since=seen), now)

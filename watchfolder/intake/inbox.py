@@ -24,7 +24,7 @@ from watchfolder.intake.absence import Absence
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.desk import Desk
 from watchfolder.intake.emptied import Emptied
-from watchfolder.intake.look import Answer, Decision, decide
+from watchfolder.intake.look import Action, Decision, decide
 from watchfolder.intake.nudges import Nudges
 from watchfolder.intake.ready import Ready
 from watchfolder.intake.settle import Sighting
@@ -61,7 +61,7 @@ class Intake:
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
         self._quiet: dict[str, float] = {}  # names whose time has come, oldest first, and when that was
-        self._new = 0  # files that the brake has not been told of
+        self._new = 0  # files that the quota has not been told of
         self._must_wait = False  # for the pipeline, which will wake us: what is settled cannot be taken yet
         self._emptied = Emptied(inbox.path, inbox.empty_folder_seconds)
         self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
@@ -224,7 +224,7 @@ class Intake:
         def tell(where: str, _fault: FolderFault) -> None:
             seen.add(where)
             rights = disk.describe_rights(Place(self.inbox.path, where))
-            self._remember(where, Decision(Answer.STAY, f"we may not read this folder: {rights}", is_warning=True))
+            self._remember(where, Decision(Action.STAY, f"we may not read this folder: {rights}", is_warning=True))
 
         found = disk.scan(
             self.inbox.path,
@@ -254,7 +254,7 @@ class Intake:
     def _see(self, entry: disk.Entry, now: float) -> None:
         if not entry.is_regular:
             self._sightings.pop(entry.name, None)  # what may lie there later begins anew, whatever it looks like
-            self._remember(entry.name, Decision(Answer.STAY, disk.NOT_PLAIN))
+            self._remember(entry.name, Decision(Action.STAY, disk.NOT_PLAIN))
             return
         sighting = self._sightings.get(entry.name)
         if sighting is None:
@@ -331,11 +331,11 @@ class Intake:
         decision = decide(self.inbox, name, sighting, now)
         ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why, sighting.sha256)
         match decision.answer:
-            case Answer.TAKE:
+            case Action.TAKE:
                 return ready
-            case Answer.REFUSE:
+            case Action.REFUSE:
                 self._claim([ready], now)
-            case Answer.GONE:
+            case Action.GONE:
                 self._drop(name)
             case _:
                 self._put_off(name, decision)
@@ -375,7 +375,7 @@ class Intake:
                 self._sightings[file.name] = sighting
                 self._decisions |= {file.name: before} if before else {}  # so that it is told once
                 due = sighting.hinder(now)
-                self._put_off(file.name, Decision(Answer.STAY, hindrance, due, is_warning=True))
+                self._put_off(file.name, Decision(Action.STAY, hindrance, due, is_warning=True))
         self._emptied.note({os.path.dirname(file.name) for file in ready} - {""}, now)
         self._emptied.remove(now)
         for order in orders:

@@ -20,7 +20,7 @@ _HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # by another program: the las
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
 
-class Answer(StrEnum):
+class Action(StrEnum):
     """What to do with a file."""
 
     TAKE = "take"
@@ -34,7 +34,7 @@ class Answer(StrEnum):
 class Decision:
     """`due` is when (monotonic seconds) it is worth looking again; None: when something changes."""
 
-    answer: Answer
+    answer: Action
     reason: str
     due: float | None = None
     format: Format | None = None
@@ -51,7 +51,7 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
     """
     if sighting.size and not sighting.is_quiet(now, inbox.settle_seconds):
         due = sighting.quiet_at(inbox.settle_seconds)
-        return Decision(Answer.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
+        return Decision(Action.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
     place = Place(inbox.path, name)
     try:
         if not sighting.size:
@@ -59,16 +59,16 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
         with _opened(place) as descriptor, disk.translated(place.path):
             return _decide_open(inbox, name, sighting, descriptor, now)
     except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
-        return Decision(Answer.GONE, "it is gone")
+        return Decision(Action.GONE, "it is gone")
     except NotRegular:  # it was one when we looked for it
-        return Decision(Answer.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
+        return Decision(Action.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:
         reason = why_unread(place, fault)
         if not reason:
             raise
         if reason == disk.HELD:
-            return Decision(Answer.WAIT, reason, now + _ask_again(inbox))
-        return Decision(Answer.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
+            return Decision(Action.WAIT, reason, now + _ask_again(inbox))
+        return Decision(Action.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
 
 
 def why_unread(place: Place, fault: FolderFault) -> str:
@@ -86,22 +86,22 @@ def _wait_empty(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Deci
     """Wait: an empty file is a placeholder more often than a failure, and is filled in the next moment."""
     found = disk.stat_of(Place(inbox.path, name))
     if found is None:
-        return Decision(Answer.GONE, "it is gone")
+        return Decision(Action.GONE, "it is gone")
     if found.st_size:
         sighting.see(found.st_size, found.st_mtime_ns, now)
-        return Decision(Answer.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
+        return Decision(Action.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
     late = sighting.first_seen + inbox.incomplete_seconds
     if now >= late:
         reason = f"it has been empty for {inbox.incomplete_seconds:g} s; copy it again, or remove it"
-        return Decision(Answer.WAIT, reason, is_warning=True)
-    return Decision(Answer.WAIT, "it is empty", late)
+        return Decision(Action.WAIT, reason, is_warning=True)
+    return Decision(Action.WAIT, "it is empty", late)
 
 
 def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, now: float) -> Decision:
     found = os.fstat(descriptor)
     if (found.st_size, found.st_mtime_ns) != (sighting.size, sighting.mtime_ns):
         sighting.see(found.st_size, found.st_mtime_ns, now)
-        return Decision(Answer.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
+        return Decision(Action.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
     sighting.look(found.st_ctime_ns)
     if sighting.size > inbox.max_file_bytes and _is_supported(descriptor, name):  # not sent: its end does not matter
         decision = _too_large(inbox)
@@ -109,15 +109,15 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
         if sighting.verdict is None:
             sighting.verdict = _inspect(descriptor, found.st_size, name)
         decision = _judge(inbox, sighting, now)
-    if decision.answer not in {Answer.TAKE, Answer.REFUSE}:
+    if decision.answer not in {Action.TAKE, Action.REFUSE}:
         return decision
     if disk.has_writer(descriptor):
-        return Decision(Answer.WAIT, "another program is still writing it", now + _ask_again(inbox))
+        return Decision(Action.WAIT, "another program is still writing it", now + _ask_again(inbox))
     hindrance = _hindrance(inbox, name, descriptor)
     if hindrance:
-        return Decision(Answer.STAY, may_not_move(hindrance), now + _RIGHTS_SECONDS, is_warning=True)
-    if decision.answer is Answer.TAKE and (closed := _closed_on_the_way(inbox, name)):
-        return Decision(Answer.STAY, f"we may not deliver it: {closed}", now + _RIGHTS_SECONDS, is_warning=True)
+        return Decision(Action.STAY, may_not_move(hindrance), now + _RIGHTS_SECONDS, is_warning=True)
+    if decision.answer is Action.TAKE and (closed := _closed_on_the_way(inbox, name)):
+        return Decision(Action.STAY, f"we may not deliver it: {closed}", now + _RIGHTS_SECONDS, is_warning=True)
     return decision
 
 
@@ -181,13 +181,13 @@ def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
     late = sighting.since + inbox.incomplete_seconds
     match verdict.kind:
         case Kind.WHOLE:
-            return Decision(Answer.TAKE, "it is a whole picture and nobody works on it", format=verdict.format)
+            return Decision(Action.TAKE, "it is a whole picture and nobody works on it", format=verdict.format)
         case Kind.SUSPECT if now >= late:
-            return Decision(Answer.TAKE, "it has stayed as it is for long", format=verdict.format)
+            return Decision(Action.TAKE, "it has stayed as it is for long", format=verdict.format)
         case Kind.SUSPECT:
-            return Decision(Answer.WAIT, f"it may not be complete: {verdict.detail}", late)
+            return Decision(Action.WAIT, f"it may not be complete: {verdict.detail}", late)
         case Kind.PARTIAL if now < late:
-            return Decision(Answer.WAIT, f"it is not complete: {verdict.detail}", late)
+            return Decision(Action.WAIT, f"it is not complete: {verdict.detail}", late)
         case Kind.PARTIAL:
             return _refuse(
                 f"The picture is not complete ({verdict.detail}), and nothing was added to it for "
@@ -203,7 +203,7 @@ def _judge_foreign(inbox: Inbox, verdict: images.Verdict) -> Decision:
     foreign = verdict.foreign
     match verdict.kind:
         case Kind.FOREIGN_PICTURE if foreign is not None and foreign.is_raw and inbox.raw == "leave":
-            return Decision(Answer.STAY, f"it is {foreign.label}, which stays here (raw: leave)", is_raw=True)
+            return Decision(Action.STAY, f"it is {foreign.label}, which stays here (raw: leave)", is_raw=True)
         case Kind.FOREIGN_PICTURE if foreign is not None:
             return _refuse(f"This is {foreign.label}, which cannot be protected directly.", foreign.advice, "FORMAT")
         case Kind.NOT_A_PICTURE_BUT_NAMED_SO if foreign is not None:
@@ -214,11 +214,11 @@ def _judge_foreign(inbox: Inbox, verdict: images.Verdict) -> Decision:
             )
         case _:
             label = f" ({foreign.label})" if foreign else ""
-            return Decision(Answer.STAY, f"it is no picture{label}, so it is left alone")
+            return Decision(Action.STAY, f"it is no picture{label}, so it is left alone")
 
 
 def _refuse(reason: str, advice: str, code: str) -> Decision:
-    return Decision(Answer.REFUSE, reason, why=Why(reason=reason, advice=advice, code=code))
+    return Decision(Action.REFUSE, reason, why=Why(reason=reason, advice=advice, code=code))
 
 
 def _ask_again(inbox: Inbox) -> float:

@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from watchfolder.intake.look import Answer, Decision
+from watchfolder.intake.look import Action, Decision
 from watchfolder.intake.settle import Sighting
 
 _MAX_TOLD = 1000
@@ -16,7 +16,7 @@ Sightings = Mapping[str, Sighting]
 def counts(sightings: Sightings, decisions: Decisions) -> dict[str, int]:
     """Return how many files there are by answer; those not decided yet wait; `raw` of those that stay are RAW."""
     found = Counter(str(decision.answer) for decision in decisions.values())
-    found[str(Answer.WAIT)] += max(0, len(sightings) - len(decisions))
+    found[str(Action.WAIT)] += max(0, len(sightings) - len(decisions))
     return dict(found) | {"raw": sum(decision.is_raw for decision in decisions.values())}
 
 
@@ -30,13 +30,13 @@ def oldest_waiting(sightings: Sightings, decisions: Decisions) -> float | None:
     """Return when (monotonic seconds) the longest-waiting file was first seen."""
     for name, sighting in itertools.islice(sightings.items(), _MAX_TOLD):
         decision = decisions.get(name)
-        if decision is None or decision.answer is Answer.WAIT:
+        if decision is None or decision.answer is Action.WAIT:
             return sighting.first_seen
     return None
 
 
 def unfinished(decisions: Decisions, quiet: Iterable[str], held: str) -> dict[str, str]:
     """Return files that were left for later, with the reason."""
-    left = {name: each.reason for name, each in decisions.items() if each.answer is Answer.WAIT}
+    left = {name: each.reason for name, each in decisions.items() if each.answer is Action.WAIT}
     left |= dict.fromkeys(quiet, f"held: {held}" if held else "it waits for its turn")
     return dict(itertools.islice((remarks(decisions) | left).items(), _MAX_TOLD))

@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from watchfolder.config import Config
-from watchfolder.counters import Tally
+from watchfolder.counters import Counters
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.notify.apprise import Post, label
-from watchfolder.notify.decide import Watch
-from watchfolder.notify.delivery import Courier
+from watchfolder.notify.apprise import Recipient, label
+from watchfolder.notify.decide import Decisions
+from watchfolder.notify.delivery import MessageQueue
 from watchfolder.notify.heartbeat import Heartbeat
 from watchfolder.notify.message import Message
-from watchfolder.notify.state import Memory
+from watchfolder.notify.state import NotifyState
 from watchfolder.report.health import trouble
 from watchfolder.snapshot import Snapshot
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 class Alarms:
     """Watches for whichever configuration is followed. No failure of its own is the daemon's; nobody waits for it."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._clock_start = datetime.now(UTC) - timedelta(seconds=time.monotonic())  # a clock set later stops no timer
         self._config: Config | None = None
-        self._watch: Watch | None = None
-        self._written: Memory | None = None
+        self._watch: Decisions | None = None
+        self._written: NotifyState | None = None
         self._has_broken = False
-        self._couriers: dict[SecretStr, Courier] = {}
+        self._couriers: dict[SecretStr, MessageQueue] = {}
         self._snapshot: Snapshot | None = None
         self._seen_at = time.monotonic()
         self._heartbeat = Heartbeat(lambda: trouble(self._snapshot, time.monotonic() - self._seen_at))
@@ -81,14 +81,14 @@ class Alarms:
             if address in self._couriers:
                 self._couriers[address].label = name
             else:
-                self._couriers[address] = Courier(name, Post(address).deliver, self._tally.notified)
+                self._couriers[address] = MessageQueue(name, Recipient(address).deliver, self._counters.notified)
         if not config.notify:
             self._watch = None
         elif self._watch is None:
-            self._written = Memory.read(config.state_dir)
-            self._watch = Watch(self._written)
+            self._written = NotifyState.read(config.state_dir)
+            self._watch = Decisions(self._written)
 
-    def _write(self, memory: Memory, state_dir: str) -> None:
+    def _write(self, memory: NotifyState, state_dir: str) -> None:
         """Remember before it is sent: a restart in between must not say it twice."""
         if memory == self._written:
             return

@@ -30,7 +30,7 @@ def label(number: int, address: SecretStr) -> str:
     return f"notify[{number}] ({address.get_secret_value().partition('://')[0].lower()})"
 
 
-class Post:
+class Recipient:
     """One address that messages go to."""
 
     def __init__(self, address: SecretStr) -> None:

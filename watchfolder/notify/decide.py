@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from watchfolder.config import Config
 from watchfolder.notify import message
 from watchfolder.notify.message import Message
-from watchfolder.notify.state import Burst, Memory, Told
+from watchfolder.notify.state import NotifyState, Told, UntoldQuarantine
 from watchfolder.report.conditions import (
     CONFIGURATION,
     DISK,
@@ -44,10 +44,10 @@ _MOST_NAMED = 5
 _PURCHASES = ("create", "confirm")
 
 
-class Watch:
+class Decisions:
     """What was said, and what has been seen since; `memory` is what must outlast a restart."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: NotifyState) -> None:
         self.memory = memory
         self._seen: Snapshot | None = None
         self._is_sure = False  # that a service which does not refuse was asked
@@ -90,7 +90,7 @@ class Watch:
         if quarantined:
             burst = self.memory.burst
             some = (*burst.some, *snapshot.last_quarantined[-quarantined:])[:_MOST_NAMED]
-            grown = Burst(count=burst.count + quarantined, first=burst.first or now, last=now, some=some)
+            grown = UntoldQuarantine(count=burst.count + quarantined, first=burst.first or now, last=now, some=some)
             self._remember(burst=grown)
 
     def _note_flow(self, snapshot: Snapshot, delivered: int, now: datetime) -> None:
@@ -160,7 +160,7 @@ class Watch:
         sent = (*(at for at in self.memory.sent if at > now - _HOUR), now)
         self._remember(told=old | fresh, sent=sent)
         if with_burst:
-            self._remember(burst=Burst(), burst_told=now)
+            self._remember(burst=UntoldQuarantine(), burst_told=now)
         for topic in news:
             self._wrong_since.pop(topic, None)
 

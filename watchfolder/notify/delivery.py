@@ -38,13 +38,13 @@ class Attempt:
             self.over.set()
 
 
-class Courier:
-    """Keeps the order, tries again, and drops what cannot be brought; `tally` hears what became of each message."""
+class MessageQueue:
+    """Keeps the order, tries again, and drops what cannot be brought; `count` hears what became of each message."""
 
-    def __init__(self, label: str, deliver: Deliver, tally: Callable[[str], None]) -> None:
+    def __init__(self, label: str, deliver: Deliver, count: Callable[[str], None]) -> None:
         self.label = label
         self._deliver = deliver
-        self._tally = tally
+        self._count = count
         self._waiting: deque[Message] = deque()
         self._change = threading.Condition()
         self._attempt: Attempt | None = None
@@ -86,7 +86,7 @@ class Courier:
     def _bring(self, message: Message) -> None:
         for seconds in (*TRY_AGAIN_SECONDS, None):
             if self._try(message):
-                self._tally("sent")
+                self._count("sent")
                 event("notification.sent", to=self.label, subject=message.subject)
                 return
             if seconds is not None and self._is_stopped.wait(seconds):
@@ -106,5 +106,5 @@ class Courier:
         return attempt.has_arrived
 
     def _drop(self, message: Message, reason: str) -> None:
-        self._tally("dropped")
+        self._count("dropped")
         event("notification.dropped", logging.WARNING, to=self.label, subject=message.subject, reason=reason)

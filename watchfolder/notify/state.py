@@ -16,18 +16,18 @@ FILE = "alarm.json"
 _LIMIT = 1 << 20  # bytes
 
 
-class Part(BaseModel):
+class StatePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Told(Part):
+class Told(StatePart):
     """What people believe of a topic since then."""
 
     is_on: bool
     at: AwareDatetime
 
 
-class Burst(Part):
+class UntoldQuarantine(StatePart):
     """What went to quarantine and was not told yet."""
 
     count: int = 0
@@ -36,11 +36,11 @@ class Burst(Part):
     some: tuple[Quarantined, ...] = ()
 
 
-class Memory(Part):
+class NotifyState(StatePart):
     told: dict[str, Told] = {}  # topic → the last word about it
     sent: tuple[AwareDatetime, ...] = ()  # messages of the last hour
     stalled_since: AwareDatetime | None = None  # files wait and none is delivered, for some time already
-    burst: Burst = Burst()
+    burst: UntoldQuarantine = UntoldQuarantine()
     burst_told: AwareDatetime | None = None
 
     @classmethod

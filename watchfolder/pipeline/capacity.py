@@ -13,7 +13,7 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.room import Room
+from watchfolder.pipeline.room import InboxRuntime
 from watchfolder.pipeline.visits import age_seconds
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Capacity:
         running: Collection[str],
         stop: threading.Event,
     ) -> None:
-        self.rooms: Mapping[str, Room] = {}
+        self.rooms: Mapping[str, InboxRuntime] = {}
         self._most_orders = most_orders
         self._journal = journal
         self._gate = gate
@@ -87,13 +87,13 @@ class Capacity:
         room = self.rooms[inbox]
         if self.is_barred:
             return 1
-        if room.bench.service.known_reads is None and self._is_asking(room):
+        if room.context.service.known_reads is None and self._is_asking(room):
             return 0
-        return room.bench.inbox.max_files_per_order if room.bench.service.known_reads == "v3" else 1
+        return room.context.inbox.max_files_per_order if room.context.service.known_reads == "v3" else 1
 
     def outbox_of(self, inbox: str) -> str | None:
         """Return where another inbox delivers to, while that can be read."""
-        return self.rooms[inbox].bench.inbox.outbox if self.is_within_reach(inbox) else None
+        return self.rooms[inbox].context.inbox.outbox if self.is_within_reach(inbox) else None
 
     def is_within_reach(self, inbox: str) -> bool:
         """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
@@ -108,18 +108,18 @@ class Capacity:
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
         recently = now - tempo.LIMIT_SECONDS
-        benches = [room.bench for room in self.rooms.values()]
+        benches = [room.context for room in self.rooms.values()]
         if self.is_barred:
             return "service"
-        if any(bench.service.waited_at > recently or bench.service.is_slowed for bench in benches):
+        if any(context.service.waited_at > recently or context.service.is_slowed for context in benches):
             return "plan"
-        if any(bench.lanes.have_been_full(recently) for bench in benches):
+        if any(context.lanes.have_been_full(recently) for context in benches):
             return "line"
         held = [order.state for order in self._holding()]
         is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders
         return "service" if is_at_work else ""
 
-    def _is_asking(self, room: Room) -> bool:
+    def _is_asking(self, room: InboxRuntime) -> bool:
         with self._guard:
             now = self._journal.clock.awake()
             if self._asked_at < now - tempo.ASK_READS_AGAIN_SECONDS:
@@ -177,7 +177,7 @@ def _is_stranded(order: Order) -> bool:
     return order.state is State.COMPLETED and order.failures > 0 and order.failed_at is None
 
 
-def _ask_reads(room: Room) -> None:
+def _ask_reads(room: InboxRuntime) -> None:
     with contextlib.suppress(WatchfolderError):  # then its orders hold one file each, and show what is wrong
-        event("service.reads", reads=room.bench.service.reads)
+        event("service.reads", reads=room.context.service.reads)
     room.wake()

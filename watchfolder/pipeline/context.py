@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from watchfolder import disk
-from watchfolder.api import Links, Look, Service
+from watchfolder.api import Links, OrderView, Service
 from watchfolder.config import Inbox
-from watchfolder.delivery_index import Catalogue
-from watchfolder.errors import FolderFault, NotYet
+from watchfolder.delivery_index import DeliveryIndex
+from watchfolder.errors import FolderFault, Throttled
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order
@@ -19,7 +19,7 @@ from watchfolder.publish import Publisher, Received
 
 
 @dataclass
-class Bench:
+class StepContext:
     """The rooms below, and what is remembered of orders. Links are secrets and live here, in memory, only."""
 
     inbox: Inbox
@@ -28,7 +28,7 @@ class Bench:
     publisher: Publisher
     service: Service
     lanes: Lanes
-    catalogue: Catalogue
+    delivery_index: DeliveryIndex
     outbox_of: Callable[[str], str | None]  # of another inbox, while that is there
     abroad: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
@@ -38,12 +38,12 @@ class Bench:
     failed: dict[str, list[int]] = field(default_factory=dict)  # key → files whose transfer failed, longest ago first
     unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
 
-    def look(self, order: Order) -> Look:
-        """Look at the order at the service. Raises NotYet when that was done a moment ago, whatever for."""
+    def look(self, order: Order) -> OrderView:
+        """Look at the order at the service. Raises Throttled when that was done a moment ago, whatever for."""
         elapsed = self.journal.clock.elapsed
         wait = self.looked_at.get(order.key, float("-inf")) + tempo.LEAST_BETWEEN_LOOKS_SECONDS - elapsed()
         if wait > 0:
-            raise NotYet("the order was looked at a moment ago", retry_after_seconds=wait)
+            raise Throttled("the order was looked at a moment ago", retry_after_seconds=wait)
         try:
             return self.service.look(id_of(order))
         finally:

@@ -12,21 +12,21 @@ from watchfolder.disk import Held, NotAFolder, NotRegular
 from watchfolder.errors import (
     Blocked,
     FolderFault,
-    Forgotten,
-    NotYet,
-    OwnTrouble,
-    Redo,
+    OrderMissing,
+    OrderRetry,
     Reject,
+    Resync,
     Retry,
     Scope,
     SlowDown,
+    Throttled,
     WatchfolderError,
 )
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.context import Bench
+from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.steps import UPLOAD_LOST, relocate
@@ -104,13 +104,13 @@ class Outcomes:
         """Did the process die three times in a row during this order's steps, the last time with it alone?"""
         return order.deaths >= _GUILTY_DEATHS and order.traits.asks_service
 
-    def convict(self, bench: Bench, order: Order) -> Order:
+    def convict(self, context: StepContext, order: Order) -> Order:
         if len(order.files) > 1 and not order.was_confirmed:
-            return self._split(bench, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
+            return self._split(context, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
 
-    def handle(self, bench: Bench, order: Order, error: WatchfolderError) -> Follows:
+    def handle(self, context: StepContext, order: Order, error: WatchfolderError) -> Follows:
         """Decide what follows from a failed step: the order in another state, a wait, or what the journal now says."""
         if self._stop.is_set() and isinstance(error, Retry):
             return None
@@ -119,20 +119,20 @@ class Outcomes:
                 self._obstructed(order, error)
                 return None
             case SlowDown():
-                if isinstance(error, NotYet):
+                if isinstance(error, Throttled):
                     self._gate.spare_probe(order.state, self._clock.elapsed())
                 return Wait(error.retry_after_seconds or tempo.FIRST_LOOK_SECONDS)
             case Blocked():
-                self._block(bench, order, error)
+                self._block(context, order, error)
                 return None
-            case Redo():
-                return self._redo(bench, order, error)
-            case Forgotten():
-                return self._forgotten(bench, order, error)
+            case Resync():
+                return self._redo(context, order, error)
+            case OrderMissing():
+                return self._forgotten(context, order, error)
             case Reject():
-                return self._refuse(bench, order, error)
+                return self._refuse(context, order, error)
             case _:
-                return self._retry(bench, order, error)
+                return self._retry(context, order, error)
 
     def _obstructed(self, order: Order, error: FolderFault) -> None:
         """Let one order wait, for as long as its file or sub-folder is in the way; that time counts against nobody."""
@@ -141,9 +141,9 @@ class Outcomes:
         if order.trouble != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
 
-    def _block(self, bench: Bench, order: Order, error: Blocked) -> None:
+    def _block(self, context: StepContext, order: Order, error: Blocked) -> None:
         if error.scope is Scope.ORDER:
-            self._put_aside(bench, order, error)
+            self._put_aside(context, order, error)
             return
         with self._guard:
             is_news = self._gate.close(error, order.state, self._clock.elapsed())
@@ -151,7 +151,7 @@ class Outcomes:
             scope = "nothing is sent" if error.scope is Scope.EVERYTHING else "nothing new is begun"
             event("service.blocked", logging.ERROR, reason=error.reason, code=error.code, effect=scope)
 
-    def _put_aside(self, bench: Bench, order: Order, error: WatchfolderError) -> None:
+    def _put_aside(self, context: StepContext, order: Order, error: WatchfolderError) -> None:
         """Let one order wait for its own account's key, for as long as that takes; the others go on.
 
         It is asked for once in a while, more rarely the longer that takes, and at once by another key.
@@ -160,22 +160,22 @@ class Outcomes:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
         since = order.missing_since or self._clock.moment()
         wait = max(self._gate.probe_seconds, min(self._clock.since(since) / 4, tempo.LONGEST_BACKOFF_SECONDS))
-        facts = {"missing_since": since, "refused_by": bench.service.fingerprint}
+        facts = {"missing_since": since, "refused_by": context.service.fingerprint}
         self._journal.defer(order, wait, **facts, trouble=error.reason)
         self.succeed(State.CONFIRMED)  # the key itself is accepted, as in a look
 
-    def _redo(self, bench: Bench, order: Order, error: Redo) -> Follows:
+    def _redo(self, context: StepContext, order: Order, error: Resync) -> Follows:
         event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
         try:
-            return relocate(bench, order, error)
-        except Redo as again:  # a look cannot be sent back; whatever this is, it passes or gives up in time
-            return self._retry(bench, order, again)
+            return relocate(context, order, error)
+        except Resync as again:  # a look cannot be sent back; whatever this is, it passes or gives up in time
+            return self._retry(context, order, again)
         except FolderFault:
             raise  # told where a step's own is
         except WatchfolderError as other:
-            return self.handle(bench, self._journal.get(order.key) or order, other)
+            return self.handle(context, self._journal.get(order.key) or order, other)
 
-    def _forgotten(self, bench: Bench, order: Order, error: Forgotten) -> Order | None:
+    def _forgotten(self, context: StepContext, order: Order, error: OrderMissing) -> Order | None:
         """Believe that an order is gone only when it was said twice, ten minutes apart, and nothing else may be so."""
         since = order.missing_since or self._clock.moment()
         left = tempo.FORGOTTEN_AGAIN_SECONDS - self._clock.since(since)
@@ -184,8 +184,8 @@ class Outcomes:
         if left > 0:
             self._journal.defer(order, left, missing_since=since, trouble=error.reason)
             return None
-        if order.is_paid and (doubt := self._doubt_of_loss(bench, order, error)):
-            self._put_aside(bench, order, Blocked(doubt, code=error.code, scope=Scope.ORDER))
+        if order.is_paid and (doubt := self._doubt_of_loss(context, order, error)):
+            self._put_aside(context, order, Blocked(doubt, code=error.code, scope=Scope.ORDER))
             return None
         if order.is_paid:
             reason = f"It was paid for, but the service no longer has it (order {order.order_id})."
@@ -194,25 +194,27 @@ class Outcomes:
         event("order.rekeyed", logging.WARNING, order=order.key, inbox=order.inbox)
         return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order),))
 
-    def _doubt_of_loss(self, bench: Bench, order: Order, error: Forgotten) -> str:
+    def _doubt_of_loss(self, context: StepContext, order: Order, error: OrderMissing) -> str:
         """Say why an order that the service does not know may be another account's rather than lost; else ""."""
         if error.code == "ORDER_EXPIRED":
             return ""
-        if order.fingerprint != bench.service.fingerprint:
+        if order.fingerprint != context.service.fingerprint:
             return "the service does not know this order by this API key: it was made with another one"
         others = (each for each in self._journal.orders() if each.key != order.key and each.traits.asks_service)
         if order.refused_by or any(each.missing_since is not None and each.is_paid for each in others):
             return "the service does not know this order any more, nor others: is the API key another account's now?"
         return ""
 
-    def _refuse(self, bench: Bench, order: Order, error: Reject) -> Follows:
+    def _refuse(self, context: StepContext, order: Order, error: Reject) -> Follows:
         """Find out who is at fault: the service, one picture of many, or this one."""
         is_of_the_storage = order.state is State.CREATED and len(order.files) == 1  # which looks at each file by itself
         if is_of_the_storage or not _may_begin_anew(order, error):
             return self._quarantine(order, error)
         failure = error if isinstance(error, FailedAtService) else None
         if failure is not None and failure.is_of_the_file:
-            return self._quarantine(order, error) if len(order.files) == 1 else self._split(bench, order, error.reason)
+            return (
+                self._quarantine(order, error) if len(order.files) == 1 else self._split(context, order, error.reason)
+            )
         may_pass = failure is not None and order.reordered < failure.tries
         at_work = self._parts_beside(order)
         with self._guard:
@@ -225,7 +227,7 @@ class Outcomes:
             case Fault.PICTURE:
                 return self._quarantine(order, error)
             case Fault.ONE_OF_MANY:
-                return self._split(bench, order, error.reason)
+                return self._split(context, order, error.reason)
             case Fault.NOBODY:
                 return self._order_again(order, error)
             case Fault.SERVICE:
@@ -243,9 +245,9 @@ class Outcomes:
         parts = (each for each in self._journal.orders() if each.split_from == order.split_from)
         return {each.key for each in parts if each.key != order.key and each.traits.is_at_service}
 
-    def _split(self, bench: Bench, order: Order, reason: str) -> Order:
+    def _split(self, context: StepContext, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
-        children = split(self._failing(order), bench.inbox.on_failure)
+        children = split(self._failing(order), context.inbox.on_failure)
         return self._journal.advance(order, State.SUPERSEDING, children=children)
 
     def _order_again(self, order: Order, error: Reject) -> Order:
@@ -295,15 +297,15 @@ class Outcomes:
                 event("service.doubt_ended", reason="no order is left that it could fail")
         return given_up
 
-    def _retry(self, bench: Bench, order: Order, error: WatchfolderError) -> Order | None:
+    def _retry(self, context: StepContext, order: Order, error: WatchfolderError) -> Order | None:
         """Put the order off, and give up when it has failed for long while the service was there for others."""
-        is_own = isinstance(error, OwnTrouble)
+        is_own = isinstance(error, OrderRetry)
         with self._guard:
             if order.traits.asks_service:
                 self._gate.fail(order.key if is_own else None)
             answered = self._succeeded_at
-        if is_own and bench.service.answered_at is not None:  # perhaps with nothing but what does not fit
-            answered = max(answered, bench.service.answered_at)
+        if is_own and context.service.answered_at is not None:  # perhaps with nothing but what does not fit
+            answered = max(answered, context.service.answered_at)
         lost = self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
         if failing > self._give_up_after_hours * 3600 and order.traits.asks_service:
@@ -327,7 +329,7 @@ class Outcomes:
         return None
 
 
-def is_of_the_inbox(bench: Bench, order: Order, fault: FolderFault) -> bool:
+def is_of_the_inbox(context: StepContext, order: Order, fault: FolderFault) -> bool:
     """Is a folder at fault that others of the inbox need? Else it is one file, or a sub-folder, and the inbox is well.
 
     What our own state directory refused is tried again as it is: a note of it could undo what a torn write has done.
@@ -336,11 +338,11 @@ def is_of_the_inbox(bench: Bench, order: Order, fault: FolderFault) -> bool:
         return False
     is_perhaps_one_files = isinstance(fault, Held) or fault.code in _RIGHTS
     is_perhaps_one_files |= fault.code == _BAD_SECTOR and order.state is State.CREATED
-    if not is_perhaps_one_files or fault.reason.startswith(f"{bench.journal.state_dir}/"):
+    if not is_perhaps_one_files or fault.reason.startswith(f"{context.journal.state_dir}/"):
         return True
     try:
-        bench.folders.require(bench.inbox)
-        bench.folders.require_room(bench.inbox, order.size)
+        context.folders.require(context.inbox)
+        context.folders.require_room(context.inbox, order.size)
     except FolderFault:
         return True
     return False

@@ -1,6 +1,6 @@
 """A picture whose bytes were delivered before: the result is copied from there, and nothing is asked or bought.
 
-The catalogue is only a hint. What counts are the bytes that lie there now: they are hashed while they are copied, and
+The index is only a hint. What counts are the bytes that lie there now: they are hashed while they are copied, and
 the copy once more. It then goes the way of every result, but the service knows of no order under this key: where there
 is nothing to be copied any more, the file goes back to the inbox, and is taken anew as one that is to be bought.
 """
@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from watchfolder import disk
-from watchfolder.delivery_index import Delivery, Original
+from watchfolder.delivery_index import EarlierDelivery, Original
 from watchfolder.disk import Held, Place
 from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
-from watchfolder.pipeline.context import Bench
+from watchfolder.pipeline.context import StepContext
 from watchfolder.publish import Received, holds, is_unchanged, part_gone
 
 _BLOCK_BYTES = 1 << 20
@@ -28,87 +28,87 @@ class _NotThatError(Retry):
     """What lies there is not what was delivered."""
 
 
-def reuse(bench: Bench, order: Order) -> Order:
+def reuse(context: StepContext, order: Order) -> Order:
     """Deliver the result of an earlier drop under this one's name; the order is returned as it was to wait a moment."""
-    bench.folders.require(bench.inbox)
+    context.folders.require(context.inbox)
     if order.files[0].part is None:
-        order = _find(bench, order)
+        order = _find(context, order)
         if order.files[0].part is None:
             return order
-    order = bench.publisher.bring_home(order, [0])
+    order = context.publisher.bring_home(order, [0])
     if not order.files[0].is_delivered:
-        raise part_gone(bench.inbox.outbox)
-    return bench.journal.advance(order, State.DELIVERED)
+        raise part_gone(context.inbox.outbox)
+    return context.journal.advance(order, State.DELIVERED)
 
 
-def _find(bench: Bench, order: Order) -> Order:
+def _find(context: StepContext, order: Order) -> Order:
     """Look for a result that is still what it was, and take that; else give the file back."""
     file = order.files[0]
-    place = bench.publisher.work_place(order, file)
+    place = context.publisher.work_place(order, file)
     is_as_matched = is_unchanged(place, file) and holds(place, file.size, file.sha256)
-    if not is_as_matched or bench.inbox.duplicates == "again":
+    if not is_as_matched or context.inbox.duplicates == "again":
         event("order.files_changed", order=order.key, inbox=order.inbox, kept=int(is_as_matched), of=1)
-        return bench.journal.advance(order, State.RELEASED)
-    bench.folders.require_room(bench.inbox, order.size)
-    for delivery in bench.catalogue.find(Original(file.size, order.kind, order.strength, file.sha256 or "")):
-        if delivery.inbox == bench.inbox.name:
-            after = _take(bench, order, delivery, bench.inbox.outbox)
+        return context.journal.advance(order, State.RELEASED)
+    context.folders.require_room(context.inbox, order.size)
+    for delivery in context.delivery_index.find(Original(file.size, order.kind, order.strength, file.sha256 or "")):
+        if delivery.inbox == context.inbox.name:
+            after = _take(context, order, delivery, context.inbox.outbox)
         else:
-            after = _take_from_abroad(bench, order, delivery)
+            after = _take_from_abroad(context, order, delivery)
         if after is not None:
             return after
-    return bench.journal.advance(order, State.RELEASED)
+    return context.journal.advance(order, State.RELEASED)
 
 
-def _take_from_abroad(bench: Bench, order: Order, delivery: Delivery) -> Order | None:
+def _take_from_abroad(context: StepContext, order: Order, delivery: EarlierDelivery) -> Order | None:
     """Take it from another inbox's outbox, one at a time.
 
     Where that share dies just now, one step of this inbox hangs with it, and no more: the others wait until that inbox
     is called silent, and then are bought.
     """
-    outbox = bench.outbox_of(delivery.inbox)
+    outbox = context.outbox_of(delivery.inbox)
     if outbox is None:
         return None
-    if not bench.abroad.acquire(blocking=False):
+    if not context.abroad.acquire(blocking=False):
         return order
     try:
-        return _take(bench, order, delivery, outbox)
+        return _take(context, order, delivery, outbox)
     finally:
-        bench.abroad.release()
+        context.abroad.release()
 
 
-def _take(bench: Bench, order: Order, delivery: Delivery, outbox: str) -> Order | None:
+def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox: str) -> Order | None:
     """Return None when that is not there any more, or is something else."""
     earlier = Place(outbox, delivery.name)
     try:
-        if bench.inbox.duplicates == "quarantine":
-            return _set_aside(bench, order, delivery, earlier)
-        return _copy(bench, order, delivery, earlier)
+        if context.inbox.duplicates == "quarantine":
+            return _set_aside(context, order, delivery, earlier)
+        return _copy(context, order, delivery, earlier)
     except (Held, _NotThatError) as error:
         if isinstance(error, Held) and order.failures < _MOST_WAITS:
             raise
-        if _is_there(bench, outbox):
+        if _is_there(context, outbox):
             file = order.files[0]
-            bench.catalogue.forget(Original(file.size, order.kind, order.strength, file.sha256 or ""), delivery)
+            context.delivery_index.forget(Original(file.size, order.kind, order.strength, file.sha256 or ""), delivery)
         facts: dict[str, Any] = {"file": order.files[0].name, "from": earlier.path, "reason": error.reason}
         event("file.not_reused", logging.WARNING, order=order.key, inbox=order.inbox, **facts)
         return None
 
 
-def _copy(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -> Order:
-    received = bench.take_unaccepted(order).get(0) or _received(bench, order, delivery, earlier)
-    order = bench.accept(order.having(reused_from=delivery.key), {0: received})
+def _copy(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Order:
+    received = context.take_unaccepted(order).get(0) or _received(context, order, delivery, earlier)
+    order = context.accept(order.having(reused_from=delivery.key), {0: received})
     facts: dict[str, Any] = {"file": order.files[0].delivery, "from": earlier.path, "first": delivery.key}
     event("file.reused", order=order.key, inbox=order.inbox, **facts)
     return order
 
 
-def _received(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -> Received:
-    received = bench.publisher.receive(order.files[0], _streaming(earlier, delivery))
+def _received(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Received:
+    received = context.publisher.receive(order.files[0], _streaming(earlier, delivery))
     try:
         written = disk.sha256_of(received.part)
     except FileNotFoundError as error:
-        raise part_gone(bench.inbox.outbox) from error
+        raise part_gone(context.inbox.outbox) from error
     except BaseException:
         received.discard()
         raise
@@ -118,7 +118,7 @@ def _received(bench: Bench, order: Order, delivery: Delivery, earlier: Place) ->
     return received
 
 
-def _set_aside(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -> Order:
+def _set_aside(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Order:
     for _ in _verified(earlier, delivery):
         pass
     when = datetime.fromisoformat(delivery.at).astimezone()
@@ -128,10 +128,10 @@ def _set_aside(bench: Bench, order: Order, delivery: Delivery, earlier: Place) -
         "then move this file back into the inbox.",
         code="DUPLICATE",
     )
-    return bench.journal.advance(order, State.QUARANTINING, why=why)
+    return context.journal.advance(order, State.QUARANTINING, why=why)
 
 
-def _streaming(earlier: Place, delivery: Delivery) -> Callable[[Callable[[bytes], object]], int]:
+def _streaming(earlier: Place, delivery: EarlierDelivery) -> Callable[[Callable[[bytes], object]], int]:
     def stream(sink: Callable[[bytes], object]) -> int:
         for block in _verified(earlier, delivery):
             sink(block)
@@ -140,7 +140,7 @@ def _streaming(earlier: Place, delivery: Delivery) -> Callable[[Callable[[bytes]
     return stream
 
 
-def _verified(earlier: Place, delivery: Delivery) -> Iterator[bytes]:
+def _verified(earlier: Place, delivery: EarlierDelivery) -> Iterator[bytes]:
     """Give what lies there, block by block. Raises _NotThatError, at the end if need be."""
     digest, size = hashlib.sha256(), 0
     try:
@@ -158,12 +158,12 @@ def _verified(earlier: Place, delivery: Delivery) -> Iterator[bytes]:
         raise _NotThatError("it has changed since; the picture is bought")
 
 
-def _is_there(bench: Bench, outbox: str) -> bool:
+def _is_there(context: StepContext, outbox: str) -> bool:
     """Is it the file that is gone, and not its whole share? Raises FolderFault for a share of this inbox."""
     try:
-        bench.folders.require_folder(outbox)
+        context.folders.require_folder(outbox)
     except FolderFault:
-        if outbox == bench.inbox.outbox:
+        if outbox == context.inbox.outbox:
             raise
         return False
     return True

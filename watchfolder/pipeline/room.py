@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from watchfolder.errors import FolderFault
-from watchfolder.pipeline.context import Bench
+from watchfolder.pipeline.context import StepContext
 
 
 class Door(Protocol):
@@ -22,10 +22,10 @@ class Door(Protocol):
 
 
 @dataclass
-class Room:
+class InboxRuntime:
     """One inbox with those who work for it."""
 
-    bench: Bench
+    context: StepContext
     intake: Door
     wake: Callable[[], None]  # its thread
     most_steps: int  # side by side
@@ -34,4 +34,4 @@ class Room:
     workers: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.workers = ThreadPoolExecutor(self.most_steps, f"step-{self.bench.inbox.name}")
+        self.workers = ThreadPoolExecutor(self.most_steps, f"step-{self.context.inbox.name}")

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from watchfolder.disk import Held
-from watchfolder.errors import OwnTrouble, Reject, Retry
+from watchfolder.errors import OrderRetry, Reject, Retry
 
 _T = TypeVar("_T")
 
 _OUTAGE = 10  # failures in a row, without a success between: the storage is away, and the round ends
 _SPREAD = 0.618034  # the golden ratio: neighbours, which often share a fate, are not asked for one after the other
-_OF_ONE_FILE = (Held, Retry, OwnTrouble, Reject)  # what concerns most comes first; all else concerns all
+_OF_ONE_FILE = (Held, Retry, OrderRetry, Reject)  # what concerns most comes first; all else concerns all
 
 
 class Round:

@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from watchfolder.api import Service
 from watchfolder.config import Config
-from watchfolder.errors import FolderFault, OwnTrouble, SlowDown, WatchfolderError
+from watchfolder.errors import FolderFault, OrderRetry, SlowDown, WatchfolderError
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import STATES, Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.calls import Calls
 from watchfolder.pipeline.capacity import Capacity
-from watchfolder.pipeline.context import Bench
+from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.headway import Headway
 from watchfolder.pipeline.list_look import ListLook
 from watchfolder.pipeline.outcomes import Outcomes, Wait, is_of_the_inbox
-from watchfolder.pipeline.room import Door, Room
+from watchfolder.pipeline.room import Door, InboxRuntime
 from watchfolder.pipeline.steps import STEPS, look_on_a_push
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pipeline.visits import Visits, age_seconds
@@ -64,11 +64,11 @@ class Pipeline:
         self._outcomes.try_by_key(config.api.fingerprint)
 
     @property
-    def rooms(self) -> Mapping[str, Room]:
+    def rooms(self) -> Mapping[str, InboxRuntime]:
         return self.capacity.rooms
 
     @rooms.setter
-    def rooms(self, rooms: Mapping[str, Room]) -> None:
+    def rooms(self, rooms: Mapping[str, InboxRuntime]) -> None:
         self.capacity.rooms = rooms
 
     # --- questions
@@ -228,7 +228,7 @@ class Pipeline:
         if orders:
             with self._guard:
                 self._running.update(dict.fromkeys(keys, self._clock.awake()))
-            service = self.rooms[orders[0].inbox].bench.service  # the same for all; but the worker is no inbox's own
+            service = self.rooms[orders[0].inbox].context.service  # the same for all; but the worker is no inbox's own
             threading.Thread(target=self._look_at_list, args=(service, orders), name="list", daemon=True).start()
         return keys
 
@@ -249,7 +249,7 @@ class Pipeline:
             self._running[order.key] = self._clock.awake()
         room.workers.submit(self._work, room, order, now)
 
-    def _work(self, room: Room, order: Order, started: float) -> None:
+    def _work(self, room: InboxRuntime, order: Order, started: float) -> None:
         """Take the order as far as it goes without waiting; not at all if the gate has closed while it queued."""
         key = order.key
         try:
@@ -258,7 +258,7 @@ class Pipeline:
             while current is not None and not self._stop.is_set():
                 current = self._step(room, current)
             if current is None:
-                room.bench.forget_unless(self._journal.get(key), key)
+                room.context.forget_unless(self._journal.get(key), key)
         except FolderFault as fault:  # the state directory itself
             room.intake.report(fault, order.size)
             self._visit_later(key, tempo.FOLDER_BACKOFF_SECONDS)
@@ -268,7 +268,7 @@ class Pipeline:
         finally:
             self._rest(room, key)
 
-    def _rest(self, room: Room, key: str) -> None:
+    def _rest(self, room: InboxRuntime, key: str) -> None:
         try:
             self._journal.mark_resting(key)
         except FolderFault as fault:  # it counts as a death at the next start: at worst one too many of three
@@ -278,28 +278,28 @@ class Pipeline:
         self._wake()
         self._wake_rooms(room)
 
-    def _wake_rooms(self, room: Room) -> None:
+    def _wake_rooms(self, room: InboxRuntime) -> None:
         """Let those claim who wait for room."""
         recently = self._clock.awake() - tempo.WANTS_SECONDS
         for each in self.rooms.values():
             if each is room or each.wanted_at > recently:
                 each.wake()
 
-    def _step(self, room: Room, order: Order) -> Order | None:
+    def _step(self, room: InboxRuntime, order: Order) -> Order | None:
         """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
         if self._outcomes.is_guilty(order):
-            return self._outcomes.convict(room.bench, order)
+            return self._outcomes.convict(room.context, order)
         with self._guard:
             self._running[order.key] = self._clock.awake()
         is_called_for = order.state is State.CONFIRMED and self._visits.looking(order.key)
         try:
-            after = self._do(room.bench, order, is_called_for=is_called_for)
+            after = self._do(room.context, order, is_called_for=is_called_for)
         except WatchfolderError as error:
             return self._settle(room, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
             name = type(error).__name__
-            return self._settle(room, order, OwnTrouble(f"an unexpected fault of watchfolder ({name})", code=name))
+            return self._settle(room, order, OrderRetry(f"an unexpected fault of watchfolder ({name})", code=name))
         if after is None or not after.traits.gives_back:  # else the service may not even have been asked
             self._note_success(order, after)
         if order.state is State.CLAIMED:
@@ -307,20 +307,20 @@ class Pipeline:
         _show_what_came_back(room.intake, order, after)
         return self._go_on(order, after)
 
-    def _do(self, bench: Bench, order: Order, *, is_called_for: bool) -> Order | None:
+    def _do(self, context: StepContext, order: Order, *, is_called_for: bool) -> Order | None:
         if self._is_split_for_a_try(order):
-            return part_with(bench, order, {0})
+            return part_with(context, order, {0})
         if is_called_for:
-            return look_on_a_push(bench, order)
-        return STEPS[order.state](bench, order)
+            return look_on_a_push(context, order)
+        return STEPS[order.state](context, order)
 
-    def _settle(self, room: Room, order: Order, error: WatchfolderError) -> Order | None:
+    def _settle(self, room: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
         """Take in a failed step; return the order when it goes on at once."""
-        if isinstance(error, FolderFault) and is_of_the_inbox(room.bench, order, error):
+        if isinstance(error, FolderFault) and is_of_the_inbox(room.context, order, error):
             room.intake.report(error, order.size)
             self._visit_later(order.key, tempo.FOLDER_BACKOFF_SECONDS)
             return None
-        follows = self._outcomes.handle(room.bench, self._journal.get(order.key) or order, error)
+        follows = self._outcomes.handle(room.context, self._journal.get(order.key) or order, error)
         if isinstance(follows, Wait):
             pause = 0.0 if isinstance(error, SlowDown) else self._headway.pause(order)
             self._visit_later(order.key, max(follows.seconds, pause))
@@ -359,7 +359,7 @@ class Pipeline:
     def _note_success(self, before: Order, after: Order | None) -> None:
         state = before.state
         if state is State.QUARANTINING and after is not None:
-            self._journal.tally.quarantined(list(_set_aside(after)))
+            self._journal.counters.quarantined(list(_set_aside(after)))
         if before.traits.asks_service:
             self._outcomes.succeed(state)
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from watchfolder import disk
-from watchfolder.api import Ended, Look, MovedOn, Slot, Status, failed_at_service
-from watchfolder.errors import Blocked, Forgotten, OwnTrouble, Redo, Reject, SlowDown
+from watchfolder.api import Ended, MovedOn, OrderView, Slot, Status, failed_at_service
+from watchfolder.errors import Blocked, OrderMissing, OrderRetry, Reject, Resync, SlowDown
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.context import Bench, id_of
+from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.side_by_side import side_by_side
@@ -35,121 +35,121 @@ _STALE_CREATE_SECONDS = 3600.0
 _S = State
 
 
-def create(bench: Bench, order: Order) -> Order:
+def create(context: StepContext, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
-    bench.folders.require(bench.inbox)
-    if not is_as_claimed(bench, order):
-        return release_changed(bench, order)
-    bench.folders.require_room(bench.inbox, order.size)
+    context.folders.require(context.inbox)
+    if not is_as_claimed(context, order):
+        return release_changed(context, order)
+    context.folders.require_room(context.inbox, order.size)
     if order.order_id is not None:  # resumed from quarantine
-        return _adopt(bench, order, order.order_id)
+        return _adopt(context, order, order.order_id)
     claimed = order.times[_S.CLAIMED]
-    if order.was_rebuilt or bench.journal.clock.may_be_older(claimed, _STALE_CREATE_SECONDS):
-        found = bench.service.find(order.name)
+    if order.was_rebuilt or context.journal.clock.may_be_older(claimed, _STALE_CREATE_SECONDS):
+        found = context.service.find(order.name)
         if found is not None:
-            return _adopt(bench, order, found.order_id)
+            return _adopt(context, order, found.order_id)
         if any(file.is_placed for file in order.files):
-            return release_changed(bench, order)
+            return release_changed(context, order)
     try:
-        created = bench.service.create(order.body, [file.sent_name for file in order.files])
-    except Redo as redo:  # the key was used with another body: find that order, or begin afresh
-        found = bench.service.find(order.name)
+        created = context.service.create(order.body, [file.sent_name for file in order.files])
+    except Resync as redo:  # the key was used with another body: find that order, or begin afresh
+        found = context.service.find(order.name)
         if found is not None:
-            return _adopt(bench, order, found.order_id)
+            return _adopt(context, order, found.order_id)
         if order.redos:  # nor is this one's key the first that is taken
             reason = "the service calls each key used before, and has no order of its name"
-            raise OwnTrouble(reason, code=redo.code) from None
+            raise OrderRetry(reason, code=redo.code) from None
         event("order.key_taken", order=order.key, inbox=order.inbox, code=redo.code)
-        return bench.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order).having(redos=1),))
-    facts = {"order_id": created.order_id, "fingerprint": bench.service.fingerprint}
-    order = bench.journal.advance(order, _S.CREATED, **facts, files=_with_ids(order, created.slots))
+        return context.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order).having(redos=1),))
+    facts = {"order_id": created.order_id, "fingerprint": context.service.fingerprint}
+    order = context.journal.advance(order, _S.CREATED, **facts, files=_with_ids(order, created.slots))
     if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
-        return relocate(bench, order)
-    remember_urls(bench, order, created.slots)
+        return relocate(context, order)
+    remember_urls(context, order, created.slots)
     return order
 
 
-def upload(bench: Bench, order: Order) -> Order:
+def upload(context: StepContext, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
-    if len(order.files) > 1 and order.key not in bench.urls and order.redos == 0:
-        order = _sent_in_an_earlier_life(bench, order)
+    if len(order.files) > 1 and order.key not in context.urls and order.redos == 0:
+        order = _sent_in_an_earlier_life(context, order)
         if order.state is not _S.CREATED:
             return order
-    round_ = Round(bench.failed.setdefault(order.key, []))
-    order, has_changed = _send_all(bench, order, round_)
+    round_ = Round(context.failed.setdefault(order.key, []))
+    order, has_changed = _send_all(context, order, round_)
     if has_changed:
-        return release_changed(bench, order)
+        return release_changed(context, order)
     if round_.failures:
-        return _after_failures(bench, bench.journal.note(order), round_)
-    bench.urls.pop(order.key, None)
-    return bench.journal.advance(order, _S.UPLOADED)
+        return _after_failures(context, context.journal.note(order), round_)
+    context.urls.pop(order.key, None)
+    return context.journal.advance(order, _S.UPLOADED)
 
 
-def confirm(bench: Bench, order: Order) -> Order:
+def confirm(context: StepContext, order: Order) -> Order:
     """Start the processing. From the first try on the order counts as paid, unless that very one is refused."""
     is_first = not order.was_confirmed
     if is_first:
-        if not is_as_claimed(bench, order):
-            return release_changed(bench, order)
-        order = bench.journal.note(order, was_confirmed=True)
+        if not is_as_claimed(context, order):
+            return release_changed(context, order)
+        order = context.journal.note(order, was_confirmed=True)
     try:
-        bench.service.confirm(order.confirm_key, id_of(order))
+        context.service.confirm(order.confirm_key, id_of(order))
     except (Blocked, Reject, Ended, SlowDown) as refusal:
         if is_first and not refusal.was_repeated:  # else an earlier try, whose answer was lost, may have been heard
-            bench.journal.note(order, was_confirmed=False)
+            context.journal.note(order, was_confirmed=False)
         raise
-    return bench.journal.advance(order, _S.CONFIRMED)
+    return context.journal.advance(order, _S.CONFIRMED)
 
 
-def look(bench: Bench, order: Order) -> Order:
+def look(context: StepContext, order: Order) -> Order:
     """Ask how far the service is; the order is returned as it was while the service is at work."""
-    seen = bench.look(order)
-    order = _is_there(bench, order)
+    seen = context.look(order)
+    order = _is_there(context, order)
     _require_alive(seen)
     match seen.status:
         case Status.COMPLETE:
-            return _completed(bench, order, seen)
+            return _completed(context, order, seen)
         case Status.PENDING:
-            return _go_back(bench, order)
+            return _go_back(context, order)
         case _:
-            if seen.status is Status.UNKNOWN and order.key not in bench.puzzled:  # say so once
+            if seen.status is Status.UNKNOWN and order.key not in context.puzzled:  # say so once
                 event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
-                bench.puzzled.add(order.key)
+                context.puzzled.add(order.key)
             return order
 
 
-def look_on_a_push(bench: Bench, order: Order) -> Order:
+def look_on_a_push(context: StepContext, order: Order) -> Order:
     """Ask at once for the result of an order of one file: a link to it says as much as a look, and is wanted anyway.
 
     That is tried once. Where there is none, or several files must be told apart, a look it is.
     """
-    if len(order.files) > 1 or order.missing_since is not None or order.key in bench.looked_at:
-        return look(bench, order)
+    if len(order.files) > 1 or order.missing_since is not None or order.key in context.looked_at:
+        return look(context, order)
     try:
-        ask_links(bench, order)
-    except (Redo, Reject):
-        return look(bench, order)
-    return bench.journal.advance(order, _S.COMPLETED)
+        ask_links(context, order)
+    except (Resync, Reject):
+        return look(context, order)
+    return context.journal.advance(order, _S.COMPLETED)
 
 
-def deliver(bench: Bench, order: Order) -> Order:
+def deliver(context: StepContext, order: Order) -> Order:
     """Fetch the results, several side by side; each goes to the outbox as it arrives, and its original to its place."""
-    bench.folders.require(bench.inbox)
-    fetching = Fetching(bench, order)
+    context.folders.require(context.inbox)
+    fetching = Fetching(context, order)
 
     def fetch(index: int) -> Received:
-        return bench.publisher.receive(order.files[index], fetching.of(index))
+        return context.publisher.receive(order.files[index], fetching.of(index))
 
-    order = bench.publisher.bring_home(
+    order = context.publisher.bring_home(
         order, [index for index, file in enumerate(order.files) if file.part is not None]
     )
-    if held := bench.take_unaccepted(order):
-        order = bench.publisher.bring_home(bench.accept(order, held), list(held))
-    round_ = Round(bench.failed.setdefault(order.key, []))
+    if held := context.take_unaccepted(order):
+        order = context.publisher.bring_home(context.accept(order, held), list(held))
+    round_ = Round(context.failed.setdefault(order.key, []))
     arrivals = side_by_side(
         round_.counting(fetch),
         round_.in_turn(index for index, file in enumerate(order.files) if file.part is None and not file.is_placed),
-        most=bench.lanes.most,
+        most=context.lanes.most,
         gather_seconds=tempo.GATHER_SECONDS,
         enough=round_.enough,
         drop=Received.discard,
@@ -158,59 +158,59 @@ def deliver(bench: Bench, order: Order) -> Order:
         for group in arrivals:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             if good:
-                order = bench.publisher.bring_home(bench.accept(order, good), list(good))
+                order = context.publisher.bring_home(context.accept(order, good), list(good))
     if fetching.is_known:
-        order = _is_there(bench, order)
+        order = _is_there(context, order)
     if fetching.has_missed:
-        bench.links.pop(order.key, None)
+        context.links.pop(order.key, None)
     if round_.failures:
         raise round_.worst()
     if any(file.is_under_way for file in order.files):
-        raise part_gone(bench.inbox.outbox)
-    return bench.journal.advance(order, _S.DELIVERED)
+        raise part_gone(context.inbox.outbox)
+    return context.journal.advance(order, _S.DELIVERED)
 
 
-def record(bench: Bench, order: Order) -> None:
+def record(context: StepContext, order: Order) -> None:
     """Write the order's line into the history; then it leaves the journal."""
-    bench.publisher.clear_work(order)
-    bench.journal.record(order)
-    bench.catalogue.catch_up()  # first: until then its twins wait for the order
-    bench.journal.forget(order)
+    context.publisher.clear_work(order)
+    context.journal.record(order)
+    context.delivery_index.catch_up()  # first: until then its twins wait for the order
+    context.journal.forget(order)
 
 
-def put_back(bench: Bench, order: Order) -> Order | None:
+def put_back(context: StepContext, order: Order) -> Order | None:
     """Return the files to the inbox. An order that had been paid before goes back to its parking place."""
-    bench.folders.require(bench.inbox)
-    order = bench.publisher.put_back(order)
+    context.folders.require(context.inbox)
+    order = context.publisher.put_back(order)
     if order.was_confirmed:
-        return bench.journal.advance(order, _S.QUARANTINED, is_resumable=True, was_recorded=True)
-    bench.journal.forget(order)
+        return context.journal.advance(order, _S.QUARANTINED, is_resumable=True, was_recorded=True)
+    context.journal.forget(order)
     return None
 
 
-def set_aside(bench: Bench, order: Order) -> Order:
+def set_aside(context: StepContext, order: Order) -> Order:
     """Move the files to quarantine."""
-    bench.folders.require(bench.inbox)
-    return bench.journal.advance(bench.publisher.set_aside(order), _S.QUARANTINED)
+    context.folders.require(context.inbox)
+    return context.journal.advance(context.publisher.set_aside(order), _S.QUARANTINED)
 
 
-def park(bench: Bench, order: Order) -> None:
+def park(context: StepContext, order: Order) -> None:
     """Write the history's line; the entry stays while the same bytes could still take the order up again.
 
     Of an order of many each file is parked by itself, for each may come back by itself.
     """
-    bench.journal.record(order)
-    bench.catalogue.catch_up()  # what was delivered of it serves the twins that have waited for that
+    context.journal.record(order)
+    context.delivery_index.catch_up()  # what was delivered of it serves the twins that have waited for that
     if not order.is_resumable:
-        bench.journal.forget(order)
+        context.journal.forget(order)
     elif len(order.files) > 1:
         for alone in (parked_alone(order, index) for index, file in enumerate(order.files) if not file.is_delivered):
-            if bench.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
-                bench.journal.note(alone, was_recorded=True)
-        bench.journal.forget(order)
+            if context.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
+                context.journal.note(alone, was_recorded=True)
+        context.journal.forget(order)
 
 
-Step = Callable[[Bench, Order], Order | None]
+Step = Callable[[StepContext, Order], Order | None]
 
 STEPS: Mapping[State, Step] = {
     _S.CLAIMED: create,
@@ -228,85 +228,85 @@ STEPS: Mapping[State, Step] = {
 """What is done in which state; it returns the order in its next state, or None when the order has left."""
 
 
-def relocate(bench: Bench, order: Order, refusal: Redo | None = None) -> Order:
+def relocate(context: StepContext, order: Order, refusal: Resync | None = None) -> Order:
     """Look where the order is at the service and go on from there. `refusal` is what the step was answered."""
-    seen = bench.look(order)
+    seen = context.look(order)
     is_at_odds = isinstance(refusal, MovedOn) or order.state is _S.CREATED  # there is no step back from there
     if refusal is not None and seen.status is Status.PENDING and is_at_odds:
-        _is_there(bench, order)
+        _is_there(context, order)
         reason = f"the service contradicts itself: it calls the order pending, and yet {refusal.reason}"
-        raise OwnTrouble(reason, code=refusal.code)
-    return _go_on_from(bench, order, seen)
+        raise OrderRetry(reason, code=refusal.code)
+    return _go_on_from(context, order, seen)
 
 
-def _go_on_from(bench: Bench, order: Order, seen: Look) -> Order:
-    order = _is_there(bench, order)
+def _go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
+    order = _is_there(context, order)
     _require_alive(seen)
     if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
-        raise OwnTrouble(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
+        raise OrderRetry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     if seen.status is Status.PENDING:
-        return _go_back(bench, order)
-    order = order.having(files=_with_hashes(bench, order.having(files=_with_ids(order, seen.inputs))))
+        return _go_back(context, order)
+    order = order.having(files=_with_hashes(context, order.having(files=_with_ids(order, seen.inputs))))
     while order.state is not _S.CONFIRMED:
         reached = _S.CONFIRMED if order.state is _S.UPLOADED else _S.UPLOADED
-        order = bench.journal.advance(order, reached, was_confirmed=True)
-    return _completed(bench, order, seen) if seen.status is Status.COMPLETE else order
+        order = context.journal.advance(order, reached, was_confirmed=True)
+    return _completed(context, order, seen) if seen.status is Status.COMPLETE else order
 
 
-def _is_there(bench: Bench, order: Order) -> Order:
+def _is_there(context: StepContext, order: Order) -> Order:
     """Take in that the service knows the order by this key: what it said before counts no more."""
-    known = {"missing_since": None, "refused_by": "", "fingerprint": bench.service.fingerprint}
+    known = {"missing_since": None, "refused_by": "", "fingerprint": context.service.fingerprint}
     is_news = any(getattr(order, name) != value for name, value in known.items())
-    return bench.journal.note(order, **known) if is_news else order
+    return context.journal.note(order, **known) if is_news else order
 
 
-def _adopt(bench: Bench, order: Order, order_id: str) -> Order:
+def _adopt(context: StepContext, order: Order, order_id: str) -> Order:
     event("order.adopted", order=order.key, inbox=order.inbox, order_id=order_id)
-    return relocate(bench, bench.journal.advance(order, _S.CREATED, order_id=order_id))
+    return relocate(context, context.journal.advance(order, _S.CREATED, order_id=order_id))
 
 
-def _completed(bench: Bench, order: Order, seen: Look) -> Order:
+def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
     made = {output.input_file_id: output.file_id for output in seen.outputs}
     files = tuple(file.having(result_id=made.get(file.file_id)) for file in _with_ids(order, seen.inputs))
-    return bench.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
+    return context.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
 
 
-def _go_back(bench: Bench, order: Order) -> Order:
+def _go_back(context: StepContext, order: Order) -> Order:
     """Take up a pending order: its uploads are wanted (again)."""
-    bench.forget(order.key)
+    context.forget(order.key)
     if order.state is _S.CREATED:
         return order
     if order.redos >= MOST_REDOS and order.state is _S.CONFIRMED:
         reason = f"the service took the confirmation {MOST_REDOS} times, and calls the order pending all the same"
-        raise OwnTrouble(reason, code="STILL_PENDING")
+        raise OrderRetry(reason, code="STILL_PENDING")
     if order.redos >= MOST_REDOS:
         reason = f"The service lost the uploaded picture {MOST_REDOS} times."
         raise Reject(reason, code=UPLOAD_LOST)
     files = tuple(file.having(is_uploaded=False) for file in order.files)
     facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "was_confirmed": False}
-    return bench.journal.advance(order, _S.CREATED, **facts)
+    return context.journal.advance(order, _S.CREATED, **facts)
 
 
-def _require_alive(seen: Look) -> None:
+def _require_alive(seen: OrderView) -> None:
     """Raise for an order that has come to its end there without a result, or whose result is gone."""
     if seen.status is Status.EXPIRED:
-        raise Forgotten("the order has expired at the service", code="ORDER_EXPIRED")
+        raise OrderMissing("the order has expired at the service", code="ORDER_EXPIRED")
     if seen.status is Status.FAILED:
         raise failed_at_service(seen.failure)
 
 
-def _send_all(bench: Bench, order: Order, round_: Round) -> tuple[Order, bool]:
+def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order, bool]:
     """Return the order as far as that went, and whether a file is no longer what was claimed."""
-    sending = Sending(bench, order)
+    sending = Sending(context, order)
     has_changed = False
     noted = time.monotonic()
 
     def send(index: int) -> OrderFile | None:
-        with bench.lanes.one(bench.inbox.name):
-            return send_unchanged(bench, order, index, sending)
+        with context.lanes.one(context.inbox.name):
+            return send_unchanged(context, order, index, sending)
 
     waiting = round_.in_turn(index for index, file in enumerate(order.files) if not file.is_uploaded)
-    found = side_by_side(round_.counting(send), waiting, most=bench.lanes.most, enough=round_.enough)
+    found = side_by_side(round_.counting(send), waiting, most=context.lanes.most, enough=round_.enough)
     with closing(found) as arrivals:
         for group in arrivals:
             for index, sent in group:
@@ -316,44 +316,44 @@ def _send_all(bench: Bench, order: Order, round_: Round) -> tuple[Order, bool]:
                 elif isinstance(sent, OrderFile):
                     order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
             if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
-                order = bench.journal.note(order)
+                order = context.journal.note(order)
                 noted = time.monotonic()
     return order, has_changed
 
 
-def _sent_in_an_earlier_life(bench: Bench, order: Order) -> Order:
+def _sent_in_an_earlier_life(context: StepContext, order: Order) -> Order:
     """Ask a service with v3 reads which files it has: a death may have come before we wrote that down.
 
     It gives links for the others; where it gives none at all, or has no v3 reads, nothing is learned.
     """
-    if bench.service.reads != "v3":
+    if context.service.reads != "v3":
         return order
-    seen = bench.look(order)
+    seen = context.look(order)
     wanted = {slot.file_id for slot in seen.inputs if slot.upload_url}
     if seen.status is not Status.PENDING:  # it was confirmed as well
-        return _go_on_from(bench, order, seen)
+        return _go_on_from(context, order, seen)
     if not wanted or len(seen.inputs) != len(order.files):
         return order
     order = order.having(files=_with_ids(order, seen.inputs))
-    remember_urls(bench, order, seen.inputs)
+    remember_urls(context, order, seen.inputs)
     there = [file.name for file in order.files if file.file_id not in wanted and not file.is_uploaded]
     if not there:
         return order
     event("order.uploads_found", order=order.key, inbox=order.inbox, files=len(there))
     part = order.having(files=tuple(file for file in order.files if file.name in there))
-    found = {file.name: file.having(is_uploaded=True) for file in _with_hashes(bench, part)}
+    found = {file.name: file.having(is_uploaded=True) for file in _with_hashes(context, part)}
     return order.having(files=tuple(found.get(file.name, file) for file in order.files))
 
 
-def _after_failures(bench: Bench, order: Order, round_: Round) -> Order:
+def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
     """Part with the files that the storage will never take; anything else is tried again, but not for ever together."""
     rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
     if len(order.files) > 1 and len(rejected) == len(round_.failures):
-        return part_with(bench, order, rejected)
+        return part_with(context, order, rejected)
     unsent = {index for index, file in enumerate(order.files) if not file.is_uploaded}
     is_lasting = order.failures + 1 >= _LASTING_FAILURES and round_.failures.keys() == unsent
     if is_lasting and len(unsent) < len(order.files):
-        return part_from(bench, order, unsent)
+        return part_from(context, order, unsent)
     raise round_.worst()
 
 
@@ -364,11 +364,11 @@ def _with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
     return tuple(file.having(file_id=slot.file_id) for file, slot in zip(order.files, slots, strict=True))
 
 
-def _with_hashes(bench: Bench, order: Order) -> tuple[OrderFile, ...]:
+def _with_hashes(context: StepContext, order: Order) -> tuple[OrderFile, ...]:
     """Fill in what an upload would have told, for an order that was uploaded in an earlier life."""
 
     def known(file: OrderFile) -> OrderFile:
-        place = bench.publisher.work_place(order, file)
+        place = context.publisher.work_place(order, file)
         found = disk.stat_of(place)
         if file.sha256 is None and found is not None:
             file = file.having(sha256=disk.sha256_of(place), ctime_ns=found.st_ctime_ns)

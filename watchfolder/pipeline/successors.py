@@ -10,7 +10,7 @@ from watchfolder.api import create_body
 from watchfolder.config import OnFailure
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
-from watchfolder.pipeline.context import Bench
+from watchfolder.pipeline.context import StepContext
 from watchfolder.publish import is_unchanged
 
 
@@ -59,21 +59,21 @@ def bought_again(files: int, how: OnFailure) -> int:
     return (files if files > 1 else 0) + (part if part > 1 else 0)
 
 
-def part_with(bench: Bench, order: Order, culprits: Collection[int]) -> Order:
+def part_with(context: StepContext, order: Order, culprits: Collection[int]) -> Order:
     """Let the order go on without these of its files, each of which goes on alone, all under new keys."""
     rest = [file for index, file in enumerate(order.files) if index not in culprits]
     alone = tuple(rekeyed(order, [order.files[index]]) for index in sorted(culprits))
     event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), alone=len(alone))
     children = (*alone, rekeyed(order, rest)) if rest else alone  # in a doubt the first one comes first
-    return bench.journal.advance(order, State.SUPERSEDING, children=children)
+    return context.journal.advance(order, State.SUPERSEDING, children=children)
 
 
-def part_from(bench: Bench, order: Order, slow: Collection[int]) -> Order:
+def part_from(context: StepContext, order: Order, slow: Collection[int]) -> Order:
     """Let the order go on without these of its files, which go on together: they may only need more time."""
     rest = [file for index, file in enumerate(order.files) if index not in slow]
     later = [file for index, file in enumerate(order.files) if index in slow]
     event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), together=len(later))
-    return bench.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, rest), rekeyed(order, later)))
+    return context.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, rest), rekeyed(order, later)))
 
 
 def parked_alone(order: Order, index: int) -> Order:
@@ -83,39 +83,39 @@ def parked_alone(order: Order, index: int) -> Order:
     return order.having(key=key, files=(order.files[index],))
 
 
-def release_changed(bench: Bench, order: Order) -> Order:
+def release_changed(context: StepContext, order: Order) -> Order:
     """Give the files back: what is there is no longer what was claimed, and nothing has been paid.
 
     Of an order of many, the files that are as they were go on under a new key.
     """
-    bench.folders.require(bench.inbox)  # else it is the whole share that is not there
-    bench.forget(order.key)
-    kept = tuple(file for file in order.files if is_unchanged(bench.publisher.work_place(order, file), file))
+    context.folders.require(context.inbox)  # else it is the whole share that is not there
+    context.forget(order.key)
+    kept = tuple(file for file in order.files if is_unchanged(context.publisher.work_place(order, file), file))
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
     if not kept:
-        return bench.journal.advance(order, State.RELEASED)
-    return bench.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, kept),))
+        return context.journal.advance(order, State.RELEASED)
+    return context.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, kept),))
 
 
-def is_as_claimed(bench: Bench, order: Order) -> bool:
+def is_as_claimed(context: StepContext, order: Order) -> bool:
     with disk.folders_kept_open():
         files = [file for file in order.files if not file.is_placed]  # of a rebuilt order some may be home
-        return all(is_unchanged(bench.publisher.work_place(order, file), file) for file in files)
+        return all(is_unchanged(context.publisher.work_place(order, file), file) for file in files)
 
 
-def supersede(bench: Bench, parent: Order) -> None:
+def supersede(context: StepContext, parent: Order) -> None:
     """Put other orders in the place of this one: their entries, then their files, then this one goes."""
-    bench.folders.require(bench.inbox)
+    context.folders.require(context.inbox)
     for child in parent.children:
-        begun = bench.journal.get(child.key) or bench.journal.begin(child)
+        begun = context.journal.get(child.key) or context.journal.begin(child)
         if begun.state is State.CLAIMING:
-            bench.publisher.move_over(parent, begun)
-            bench.journal.note(begun, source=None)
+            context.publisher.move_over(parent, begun)
+            context.journal.note(begun, source=None)
     moved = {file.name for child in parent.children for file in child.files}
-    bench.publisher.put_back(parent, keep=moved)
-    bench.publisher.clear_work(parent)
-    bench.journal.forget(parent)
+    context.publisher.put_back(parent, keep=moved)
+    context.publisher.clear_work(parent)
+    context.journal.forget(parent)
     for child in parent.children:  # only now: none asks the service while its parent is there
-        waiting = bench.journal.get(child.key)
+        waiting = context.journal.get(child.key)
         if waiting is not None and waiting.state is State.CLAIMING:
-            bench.journal.advance(waiting, State.CLAIMED, not_before=waiting.not_before, trouble=waiting.trouble)
+            context.journal.advance(waiting, State.CLAIMED, not_before=waiting.not_before, trouble=waiting.trouble)

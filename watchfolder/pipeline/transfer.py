@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 from watchfolder import disk
 from watchfolder.api import Links, Output, Slot
-from watchfolder.errors import OwnTrouble, Redo, Reject, Retry, WatchfolderError
+from watchfolder.errors import OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.order import Order, OrderFile
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.context import Bench, id_of
+from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch, is_unchanged
 
 TEST_KEY = "TEST_KEY"
@@ -22,18 +22,18 @@ _FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
 _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
 
 
-def remember_urls(bench: Bench, order: Order, slots: tuple[Slot, ...]) -> None:
-    bench.urls[order.key] = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
+def remember_urls(context: StepContext, order: Order, slots: tuple[Slot, ...]) -> None:
+    context.urls[order.key] = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
 
 
-def ask_links(bench: Bench, order: Order) -> Links:
+def ask_links(context: StepContext, order: Order) -> Links:
     """Ask where the results lie, and remember it for as long as that is true.
 
     Of several results v2 gives one archive, which names none by its input: it is no way out for those.
     """
     is_in_need = len(order.files) == 1 and order.failures >= _FAILURES_BEFORE_V2
-    links = bench.service.links(id_of(order), or_of_v2=is_in_need)
-    bench.links[order.key] = (bench.journal.clock.elapsed() + links.expires_in_seconds, links)
+    links = context.service.links(id_of(order), or_of_v2=is_in_need)
+    context.links[order.key] = (context.journal.clock.elapsed() + links.expires_in_seconds, links)
     return links
 
 
@@ -66,8 +66,8 @@ class _Asking:
 class Sending:
     """The uploads of one order. Several threads may send its files side by side; a link is renewed once for all."""
 
-    def __init__(self, bench: Bench, order: Order) -> None:
-        self._bench = bench
+    def __init__(self, context: StepContext, order: Order) -> None:
+        self._context = context
         self._order = order
         self._renewing = threading.Lock()
         self._slots: tuple[Slot, ...] = ()
@@ -79,8 +79,8 @@ class Sending:
         A refused link is replaced once; refused again, the upload goes without Content-MD5 (some stores refuse to sign
         it); then it is a matter for later. Raises FileNotFoundError when the file has vanished.
         """
-        bench, file = self._bench, self._order.files[index]
-        place = bench.publisher.work_place(self._order, file)
+        context, file = self._context, self._order.files[index]
+        place = context.publisher.work_place(self._order, file)
         with os.fdopen(disk.open_regular(place), "rb") as opened:
             with disk.translated(place.path):
                 source, sha256, md5 = _digested(opened, file.size)
@@ -89,36 +89,36 @@ class Sending:
                 url = self._url(index, refused=url)  # outside: the service's word is not the storage's refusal
                 try:
                     source.seek(0)
-                    bench.service.upload(url, source, file.size, file.media_type, checksum)
-                except Redo as redo:
+                    context.service.upload(url, source, file.size, file.media_type, checksum)
+                except Resync as redo:
                     refusal = redo.code
                 else:
                     return sha256
         raise Retry(f"the storage refused the upload three times: {refusal}", code=refusal)
 
     def _url(self, index: int, *, refused: str) -> str:
-        bench, order = self._bench, self._order
+        context, order = self._context, self._order
         with self._renewing:
             file_id = order.files[index].file_id or ""
-            if bench.urls.get(order.key, {}).get(file_id) in {None, refused}:
+            if context.urls.get(order.key, {}).get(file_id) in {None, refused}:
                 self._renew()
                 if order.files[index].file_id is None and len(self._slots) == len(order.files):
                     file_id = self._slots[index].file_id
             try:
-                return bench.urls[order.key][file_id]
+                return context.urls[order.key][file_id]
             except KeyError:
-                raise OwnTrouble("the service gave no upload link for a file", code="NO_UPLOAD_LINK") from None
+                raise OrderRetry("the service gave no upload link for a file", code="NO_UPLOAD_LINK") from None
 
     def _refresh(self) -> None:
-        self._slots = self._bench.service.refresh(id_of(self._order))
-        remember_urls(self._bench, self._order, self._slots)
+        self._slots = self._context.service.refresh(id_of(self._order))
+        remember_urls(self._context, self._order, self._slots)
 
 
 @disk.folders_kept_open()
-def send_unchanged(bench: Bench, order: Order, index: int, sending: Sending) -> OrderFile | None:
+def send_unchanged(context: StepContext, order: Order, index: int, sending: Sending) -> OrderFile | None:
     """Return the file with what is known of it since it was sent; None if it is no longer what was claimed."""
     file = order.files[index]
-    place = bench.publisher.work_place(order, file)
+    place = context.publisher.work_place(order, file)
     before = disk.stat_of(place)
     if before is None or not is_unchanged(place, file):
         return None
@@ -146,8 +146,8 @@ def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
 class Fetching:
     """The downloads of one order, side by side as well."""
 
-    def __init__(self, bench: Bench, order: Order) -> None:
-        self._bench = bench
+    def __init__(self, context: StepContext, order: Order) -> None:
+        self._context = context
         self._order = order
         self._seen: Sequence[Output] | WatchfolderError | None = None
         self.is_known = False  # the service has just given links for the order
@@ -161,11 +161,11 @@ class Fetching:
         def fetch(sink: Callable[[bytes], object]) -> int:
             refusal, url = "", ""
             for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
-                with self._bench.lanes.one(self._bench.inbox.name):
+                with self._context.lanes.one(self._context.inbox.name):
                     url = self._link(index, refused=url)  # outside: the service's word is not the storage's refusal
                     try:
-                        return self._bench.service.fetch(url, sink, limit_bytes=RESULT_LIMIT_BYTES)
-                    except Redo as redo:
+                        return self._context.service.fetch(url, sink, limit_bytes=RESULT_LIMIT_BYTES)
+                    except Resync as redo:
                         refusal = redo.code
             raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
 
@@ -180,16 +180,16 @@ class Fetching:
             return found
 
     def _ask(self) -> None:
-        ask_links(self._bench, self._order)
+        ask_links(self._context, self._order)
         self.is_known = True
 
     def _find(self, index: int) -> str:
         """Return the link of one file's result, matched by the input's id, never by name."""
-        bench, order = self._bench, self._order
-        expiry, _ = bench.links.get(order.key, (0.0, None))
-        if bench.journal.clock.elapsed() >= expiry:
+        context, order = self._context, self._order
+        expiry, _ = context.links.get(order.key, (0.0, None))
+        if context.journal.clock.elapsed() >= expiry:
             self._renew()
-        _, links = bench.links[order.key]
+        _, links = context.links[order.key]
         if order.kind == "test" and all(link.file_id is None for link in links.files):
             raise _no_sample()  # the archive is the service's own, whatever was sent
         if len(order.files) == 1 and len(links.files) == 1:
@@ -201,7 +201,7 @@ class Fetching:
         self.has_missed = True
         if order.kind == "test":
             raise _no_sample()
-        raise OwnTrouble("the service calls the order complete but names no result for a file", code="NO_RESULT")
+        raise OrderRetry("the service calls the order complete but names no result for a file", code="NO_RESULT")
 
     def _result_id(self, index: int) -> str | None:
         """Look once more: the order was called complete before it named this result."""
@@ -212,7 +212,7 @@ class Fetching:
         """Look at most once for all files; what comes of that, also an error, holds for all of them."""
         if self._seen is None:
             try:
-                self._seen = self._bench.look(self._order).outputs
+                self._seen = self._context.look(self._order).outputs
             except WatchfolderError as error:
                 self._seen = error
         if isinstance(self._seen, WatchfolderError):

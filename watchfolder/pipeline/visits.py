@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from watchfolder.clock import Clock
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.pushes import Fate
+from watchfolder.pushes import PushResult
 
 _SOONER = 0.97  # of the time learned, after a first look that came late enough: most do, and few come much too late
 _GROWTH = 2.0  # of the time learned, at most, by one order: an outage is no lesson
@@ -94,18 +94,18 @@ class Visits:
 
     # --- pushes
 
-    def pushed(self, order_id: str, order: Order | None) -> Fate:
+    def pushed(self, order_id: str, order: Order | None) -> PushResult:
         """Take in that the service has spoken of an order, and return what that changes."""
         with self._guard:
             if self._awaited.pop(order_id, None) is not None:
                 self._proofs += 1
-                return Fate.LATE
+                return PushResult.LATE
             if order is None:
-                return Fate.UNKNOWN_ORDER
+                return PushResult.UNKNOWN_ORDER
             if not order.traits.hears_pushes:
-                return Fate.LATE
+                return PushResult.LATE
             self._pushed[order.key] = True
-            return Fate.NUDGED
+            return PushResult.NUDGED
 
     def is_called_for(self, key: str) -> bool:
         """Has a push come for this order that nobody has looked after?"""

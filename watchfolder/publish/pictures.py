@@ -55,12 +55,12 @@ class Publisher:
     def move_over(self, parent: Order, child: Order) -> None:
         """Move the child's files from the work folder of the order that it replaces into its own."""
         self.open_work(child)
-        together = disk.Together()
+        batch = disk.FsyncBatch()
         for file in child.files:
             source, target = self._in_work(parent.key, file), self._in_work(child.key, file)
             with contextlib.suppress(FileNotFoundError):  # vanished: the child's next step finds that out
-                disk.move(source, target, owner=self._journal.instance, private=True, together=together)
-        together.sync()
+                disk.move(source, target, owner=self._journal.instance, private=True, batch=batch)
+        batch.sync()
 
     @disk.folders_kept_open()
     def receive(self, file: OrderFile, fetch: Fetch) -> Received:
@@ -97,10 +97,10 @@ class Publisher:
 
         One whose hidden part is gone, and that does not lie there either, is as if it had never been received.
         """
-        together = disk.Together()
+        batch = disk.FsyncBatch()
         for index in indexes:
-            order = self._name(order, index, together)
-        together.sync()
+            order = self._name(order, index, batch)
+        batch.sync()
         now = self._journal.clock.now()
         received = [index for index in indexes if order.files[index].part is not None]
         for index in received:  # durable with the originals' destinations, next
@@ -115,15 +115,15 @@ class Publisher:
         self._folders.require(self.inbox)  # a share can have gone while the results came
         goals = {index: goal for index in indexes if (goal := self._goal(order, index)) is not None}
         order = self._journal.note(self._destined(order, goals))  # delivered must be durable before an original goes
-        together = disk.Together()
+        batch = disk.FsyncBatch()
         for index in indexes:
             source = self.work_place(order, order.files[index])
             if index in goals:
-                order = self._settle(order, index, source, *goals[index], together)
+                order = self._settle(order, index, source, *goals[index], batch)
             else:
                 disk.remove(source, durable=False)
-                together.removed(source)
-        together.sync()
+                batch.removed(source)
+        batch.sync()
         return _placed(order, indexes)
 
     def bring_home(self, order: Order, indexes: Sequence[int]) -> Order:
@@ -223,7 +223,7 @@ class Publisher:
                 event("file.quarantined", order=order.key, inbox=order.inbox, file=target.name, reason=why)
             return order.with_file(index, is_placed=True)
 
-    def _name(self, order: Order, index: int, together: disk.Together) -> Order:
+    def _name(self, order: Order, index: int, batch: disk.FsyncBatch) -> Order:
         """Link the accepted picture to its name, looking for another one when somebody was quicker."""
         while True:
             file = order.files[index]
@@ -231,17 +231,17 @@ class Publisher:
             assert file.delivery is not None  # noqa: S101
             part, target = Place(self.inbox.outbox, file.part), Place(self.inbox.outbox, file.delivery)
             try:
-                disk.publish_new(part, target, owner=self._journal.instance, together=together)
+                disk.publish_new(part, target, owner=self._journal.instance, batch=batch)
             except FileNotFoundError:  # linked before a crash, or removed by another program
                 self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
                 if not holds(target, file.delivered_size, file.delivered_sha256):
                     return self._unreceived(order, index)
-                together.found(target)
+                batch.found(target)
             except _OBSTACLES as obstacle:
                 if isinstance(obstacle, UnfitName) or not holds(target, file.delivered_size, file.delivered_sha256):
                     order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
                     continue
-                together.found(target)
+                batch.found(target)
                 disk.remove(part, durable=False)
             return order
 
@@ -265,10 +265,10 @@ class Publisher:
     def _give_back(self, order: Order, indexes: Sequence[int]) -> Order:
         goals = {index: (self.inbox.path, order.files[index].name) for index in indexes}
         order = self._journal.note(self._destined(order, goals))
-        together = disk.Together()
+        batch = disk.FsyncBatch()
         for index in indexes:
-            order = self._settle(order, index, self.work_place(order, order.files[index]), *goals[index], together)
-        together.sync()
+            order = self._settle(order, index, self.work_place(order, order.files[index]), *goals[index], batch)
+        batch.sync()
         return _placed(order, indexes)
 
     def _goes_back(self, order: Order, file: OrderFile, keep: Collection[str]) -> bool:
@@ -287,16 +287,14 @@ class Publisher:
                 order = order.with_file(index, destination=free)
         return order
 
-    def _settle(
-        self, order: Order, index: int, source: Place, root: str, wanted: str, together: disk.Together
-    ) -> Order:
+    def _settle(self, order: Order, index: int, source: Place, root: str, wanted: str, batch: disk.FsyncBatch) -> Order:
         """Move to the journalled destination, looking for another name when somebody was quicker."""
         while True:
             destination = order.files[index].destination
             assert destination is not None  # noqa: S101 - journalled before
             target = Place(root, destination)
             try:
-                disk.move(source, target, owner=self._journal.instance, together=together)
+                disk.move(source, target, owner=self._journal.instance, batch=batch)
             except _OBSTACLES as obstacle:
                 order = self._rename(order, index, "destination", target, wanted, obstacle)
             except FileNotFoundError:

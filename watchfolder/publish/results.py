@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from watchfolder import disk, images, names
 from watchfolder.disk import NotAFolder, NotRegular, Place
-from watchfolder.errors import OwnTrouble
+from watchfolder.errors import OrderRetry
 from watchfolder.order import Order, OrderFile
 
 RESULT_LIMIT_BYTES = 2 << 30  # far over anything sent
@@ -32,10 +32,10 @@ class Received:
 
 
 def receive(sent_sha256: str | None, part: Place, fetch: Fetch, mtime_ns: int | None = None) -> Received:
-    """Download one result into `part`. Raises OwnTrouble when what came is not the whole protected picture."""
+    """Download one result into `part`. Raises OrderRetry when what came is not the whole protected picture."""
     size, digest = _download(part, fetch, mtime_ns)
     if digest == sent_sha256:
-        raise OwnTrouble("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
+        raise OrderRetry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
     return Received(part, size, digest, _format_of(part, size))
 
 
@@ -55,13 +55,13 @@ def _format_of(part: Place, size: int) -> images.Format:
     with disk.reading(part) as read_at:
         verdict = images.inspect(read_at, size, "")
     if verdict.format is None or verdict.kind not in {images.Kind.WHOLE, images.Kind.SUSPECT}:
-        raise OwnTrouble("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
+        raise OrderRetry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
     return verdict.format
 
 
-def part_gone(outbox: str) -> OwnTrouble:
+def part_gone(outbox: str) -> OrderRetry:
     reason = f"{outbox}: another program removes our hidden files there: have it leave {disk.HIDDEN} alone"
-    return OwnTrouble(reason, code="PART_GONE")
+    return OrderRetry(reason, code="PART_GONE")
 
 
 def delivered_name(order: Order, file: OrderFile, format_: images.Format) -> str:

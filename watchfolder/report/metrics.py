@@ -32,8 +32,8 @@ from typing_extensions import override
 
 from watchfolder.counters import NOTIFIED, OPERATIONS, OUTCOMES
 from watchfolder.order import State
-from watchfolder.pushes import Fate
-from watchfolder.report.status import Status
+from watchfolder.pushes import PushResult
+from watchfolder.report.status import StatusReport
 from watchfolder.snapshot import Counts
 
 _SERVICE_STATES = ("ok", "slowed", "down", "blocked", "unknown")
@@ -41,14 +41,14 @@ _LIMITS = ("service", "plan", "line", "nothing")
 _FILE_STATES = ("waiting", "staying", "in_progress", "deferred", "quarantined")
 
 
-def exposition(status: Status) -> str:
+def exposition(status: StatusReport) -> str:
     registry = CollectorRegistry()
     registry.register(_StatusCollector(status))
     return generate_latest(registry).decode()
 
 
 class _StatusCollector(Collector):
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: StatusReport) -> None:
         self._status = status
 
     @override
@@ -88,7 +88,7 @@ class _StatusCollector(Collector):
             requests.add_metric([operation, outcome], counts.requests.get(operation, {}).get(outcome, 0))
         yield requests
         pushes = CounterMetricFamily("watchfolder_pushes", "The service's pushes since the start.", labels=["outcome"])
-        for fate in Fate:
+        for fate in PushResult:
             pushes.add_metric([fate], counts.pushes.get(fate, 0))
         yield pushes
         yield CounterMetricFamily("watchfolder_sent_bytes", "Bytes of pictures since the start.", counts.sent_bytes)

@@ -1,7 +1,7 @@
 """What waits, moves, is deferred, blocked, delivered today and quarantined, and why: read beside the daemon.
 
-`Status` is also what `status --json` prints: its fields are the documented keys, instants in RFC 3339, sizes in bytes,
-file names escaped as in the log. Later versions may add keys.
+`StatusReport` is also what `status --json` prints: its fields are the documented keys, instants in RFC 3339, sizes in
+bytes, file names escaped as in the log. Later versions may add keys.
 """
 
 import json
@@ -71,7 +71,7 @@ class InboxStatus:
     state: str
     fault: str = ""
     fault_code: str = ""
-    held: str = ""  # what the brake keeps back, and the command that lets it go
+    held: str = ""  # what the quota keeps back, and the command that lets it go
     watch: str = ""
     waiting: int | None = None
     staying: int | None = None  # no pictures, or out of reach
@@ -88,7 +88,7 @@ class InboxStatus:
 
 
 @dataclass(frozen=True)
-class Status:
+class StatusReport:
     """`headline` says in one sentence what limits or blocks the flow, and what to do.
 
     `limit` is what keeps the flow from being faster now: plan, line, service, or nothing ("").
@@ -125,7 +125,7 @@ class Status:
         return "" if words == self.headline else words
 
 
-def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> Status:
+def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> StatusReport:
     """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read.
 
     The daemon itself gives its `snapshot`: it need not be asked whether it runs.
@@ -155,7 +155,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
     service = _service(snapshot)
     limit = snapshot.limit if snapshot else ""
-    return Status(
+    return StatusReport(
         at=now,
         headline=printable(next(_worst_first(config, snapshot, service, inboxes, held, is_running=is_running))),
         is_running=is_running,
@@ -181,7 +181,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     )
 
 
-def as_json(status: Status) -> str:
+def as_json(status: StatusReport) -> str:
     return json.dumps(asdict(status), default=datetime.isoformat, indent=2)
 
 

@@ -10,14 +10,14 @@ from typing import Final
 from watchfolder import quarantine, quota, retry
 from watchfolder.errors import FolderFault
 from watchfolder.events import event, printable
-from watchfolder.web.cache import HouseBook
+from watchfolder.web.cache import PageCache
 
 _BUSY_SECONDS: Final = 10.0
 _NOTICE_SECONDS: Final = 60.0
 
 
-class Buttons:
-    def __init__(self, book: HouseBook) -> None:
+class Actions:
+    def __init__(self, book: PageCache) -> None:
         self._book = book
         self._turn = threading.Lock()
         self._said: deque[tuple[float, str]] = deque(maxlen=5)
@@ -37,7 +37,7 @@ class Buttons:
         return True
 
     def let_through(self, id_: str) -> None:
-        """Let the inbox with this id go on in spite of its brake."""
+        """Let the inbox with this id go on in spite of its quota."""
         config = self._book.config
         for name in config.inboxes:
             if self._book.ids.of("inbox", name) == id_:

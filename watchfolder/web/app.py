@@ -13,8 +13,8 @@ from watchfolder.pushes import Pushes
 from watchfolder.report import metrics
 from watchfolder.report.phrases import files, size
 from watchfolder.report.status import as_json
-from watchfolder.web.actions import Buttons
-from watchfolder.web.cache import HouseBook, Look
+from watchfolder.web.actions import Actions
+from watchfolder.web.cache import PageCache, PageState
 from watchfolder.web.security import protect
 from watchfolder.web.webhook import add_webhook
 
@@ -23,12 +23,12 @@ _NO_PREVIEW = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><
 font-family="system-ui, sans-serif" font-size="32" text-anchor="middle">no preview</text></svg>"""
 
 
-def make_app(book: HouseBook, http: HttpSection, pushes: Pushes) -> Flask:
+def make_app(book: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.jinja_env.filters |= {"clock": _clock, "size": size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     protect(app, http)
-    buttons = Buttons(book)
+    buttons = Actions(book)
     _add_page(app, book, buttons)
     _add_buttons(app, book, buttons)
     _add_figures(app, book)
@@ -37,7 +37,7 @@ def make_app(book: HouseBook, http: HttpSection, pushes: Pushes) -> Flask:
     return app
 
 
-def _add_page(app: Flask, book: HouseBook, buttons: Buttons) -> None:
+def _add_page(app: Flask, book: PageCache, buttons: Actions) -> None:
     @app.get("/")
     def page() -> str:
         return rendered("page.html")
@@ -61,7 +61,7 @@ def _add_page(app: Flask, book: HouseBook, buttons: Buttons) -> None:
         return Response(small, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 
-def _add_buttons(app: Flask, book: HouseBook, buttons: Buttons) -> None:
+def _add_buttons(app: Flask, book: PageCache, buttons: Actions) -> None:
     @app.post("/release")
     def let_through() -> Response:
         buttons.let_through(pressed())
@@ -83,7 +83,7 @@ def _add_buttons(app: Flask, book: HouseBook, buttons: Buttons) -> None:
         return redirect("/", 303)  # type: ignore[return-value]  # werkzeug's response is flask's here
 
 
-def _add_figures(app: Flask, book: HouseBook) -> None:
+def _add_figures(app: Flask, book: PageCache) -> None:
     @app.get("/healthz")
     def health() -> Response:
         trouble = book.trouble(time.monotonic())
@@ -106,7 +106,7 @@ def _in_words(error: Exception) -> Response:
     return Response("This should not have happened; the log says more.\n", 500, content_type=_TEXT)
 
 
-def _known(book: HouseBook) -> Look:
+def _known(book: PageCache) -> PageState:
     look = book.look()
     if look is None:
         abort(503, "Starting: nothing is known yet.")

@@ -12,9 +12,9 @@ from watchfolder.config import Config
 from watchfolder.errors import WatchfolderError
 from watchfolder.events import event, redacted
 from watchfolder.report.health import trouble
-from watchfolder.report.status import Status, gather
+from watchfolder.report.status import StatusReport, gather
 from watchfolder.snapshot import Snapshot
-from watchfolder.web.deliveries import Delivery, recent
+from watchfolder.web.deliveries import ShownDelivery, recent
 from watchfolder.web.ids import Ids
 from watchfolder.web.plot import Plot, Waiting
 from watchfolder.web.thumbnails import Thumbnails
@@ -26,11 +26,11 @@ _SAMPLE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Look:
+class PageState:
     """All that the page shows, as it was at one moment."""
 
-    status: Status
-    deliveries: Sequence[Delivery]
+    status: StatusReport
+    deliveries: Sequence[ShownDelivery]
     plot: Plot
 
     @property
@@ -39,7 +39,7 @@ class Look:
         return any(each.held or each.quarantined for each in self.status.inboxes.values())
 
 
-class HouseBook:
+class PageCache:
     """One thread looks, whoever asks; a share that never answers holds up that thread alone."""
 
     def __init__(self, config: Config) -> None:
@@ -50,7 +50,7 @@ class HouseBook:
         self._snapshot: Snapshot | None = None
         self._seen_at = time.monotonic()
         self._sampled_at = float("-inf")
-        self._look: Look | None = None
+        self._look: PageState | None = None
         self._looked_at = float("-inf")
         self._rest_seconds = 0.0
         self._is_asked = False
@@ -70,7 +70,7 @@ class HouseBook:
             self._sampled_at = now
             self._waiting.append(_waiting_in(snapshot))
 
-    def look(self) -> Look | None:
+    def look(self) -> PageState | None:
         """Return what is so, hardly a second old unless the disks are slow; nothing before the first look."""
         with self._change:
             before = self._looked_at
@@ -105,7 +105,7 @@ class HouseBook:
                 self._rest_seconds = max(_LEAST_REST_SECONDS, _REST * (ended - began))
                 self._change.notify_all()
 
-    def _taken(self) -> Look | None:
+    def _taken(self) -> PageState | None:
         now, config, snapshot = datetime.now(UTC), self.config, self._snapshot
         if snapshot is None:
             return None
@@ -119,7 +119,7 @@ class HouseBook:
             event("page.look_broke", logging.ERROR, trace=True)
             return None
         self.thumbnails.offer(past.deliveries)
-        return Look(status, past.deliveries, Plot(now, past.delivered_at, (*self._waiting, _waiting_in(snapshot))))
+        return PageState(status, past.deliveries, Plot(now, past.delivered_at, (*self._waiting, _waiting_in(snapshot))))
 
 
 def _waiting_in(snapshot: Snapshot) -> Waiting:

@@ -16,7 +16,7 @@ _MOST_NUMBERS = 5  # an original whose name was taken is called NAME (2), NAME (
 
 
 @dataclass(frozen=True)
-class Source:
+class ThumbnailSource:
     """Where a picture may lie. Only what has this digest is shown: it is what we delivered, or were given."""
 
     id: str
@@ -26,24 +26,24 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class ShownDelivery:
     at: datetime
     inbox: str
     name: str  # escaped
     size: int
-    before: Source | None
-    after: Source | None
+    before: ThumbnailSource | None
+    after: ThumbnailSource | None
 
 
 @dataclass(frozen=True)
 class Past:
-    deliveries: Sequence[Delivery]  # the latest first
+    deliveries: Sequence[ShownDelivery]  # the latest first
     delivered_at: Sequence[datetime]  # each file's of the last day
 
 
 def recent(config: Config, now: datetime, ids: Ids) -> Past:
     """Read the last day, and before it as much as it takes to show something. Raises FolderFault."""
-    deliveries: list[Delivery] = []
+    deliveries: list[ShownDelivery] = []
     delivered_at = []
     for each in history.deliveries(config.state_dir):
         if each.at >= now - _DAY:
@@ -55,7 +55,7 @@ def recent(config: Config, now: datetime, ids: Ids) -> Past:
     return Past(deliveries, delivered_at)
 
 
-def _shown(each: history.Delivery, config: Config, ids: Ids) -> Delivery:
+def _shown(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:
     ended, file = each.order, each.file
     inbox = config.inboxes.get(ended.inbox)
     before = after = None
@@ -63,10 +63,10 @@ def _shown(each: history.Delivery, config: Config, ids: Ids) -> Delivery:
         original = Place(inbox.originals, file.name)
         numbered = (original.beside(names.numbered(original.base, number)) for number in range(2, _MOST_NUMBERS))
         id_ = ids.of("before", ended.key, file.name)
-        before = Source(id_, (original, *numbered), file.size, file.sha256)
+        before = ThumbnailSource(id_, (original, *numbered), file.size, file.sha256)
     if inbox and file.delivered and file.delivered_sha256 and file.delivered_size is not None:
         id_ = ids.of("after", ended.key, file.delivered)
         place = Place(inbox.outbox, file.delivered)
-        after = Source(id_, (place,), file.delivered_size, file.delivered_sha256)
+        after = ThumbnailSource(id_, (place,), file.delivered_size, file.delivered_sha256)
     name = printable(file.delivered or file.name)
-    return Delivery(each.at, ended.inbox, name, file.delivered_size or file.size, before, after)
+    return ShownDelivery(each.at, ended.inbox, name, file.delivered_size or file.size, before, after)

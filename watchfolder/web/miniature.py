@@ -1,4 +1,4 @@
-"""A program by itself: from a picture on stdin to a small JPEG on stdout. It knows nothing of the rest of the house."""
+"""A program by itself: from a picture on stdin to a small JPEG on stdout. It imports nothing of the package."""
 
 import contextlib
 import io

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Self
 
 from watchfolder.config import WEBHOOK_PATH, Config, HttpSection
 from watchfolder.events import event
-from watchfolder.pushes import Fate, Pushes
+from watchfolder.pushes import Pushes, PushResult
 from watchfolder.report.phrases import NOT_REGISTERED
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from watchfolder.web.cache import HouseBook
+    from watchfolder.web.cache import PageCache
     from watchfolder.web.server import Server
 
 _AGAIN_SECONDS = 30.0  # after an address could not be had
@@ -26,7 +26,7 @@ class Page:
         self._pushes = pushes
         if http.listen:
             _load()  # now: whom we act as later may not be able to read our own code
-        self._book: HouseBook | None = None
+        self._book: PageCache | None = None
         self._config: Config | None = None
         self._server: Server | None = None
         self._try_at = float("-inf")
@@ -87,20 +87,20 @@ class Page:
             self._book = None
 
 
-def _load() -> "tuple[Callable[[Config], HouseBook], Callable[[HouseBook, HttpSection, Pushes], Server]]":
+def _load() -> "tuple[Callable[[Config], PageCache], Callable[[PageCache, HttpSection, Pushes], Server]]":
     """Import what only a served page needs: flask takes its time and its memory."""
     from watchfolder.web.app import make_app  # noqa: PLC0415 - see above
-    from watchfolder.web.cache import HouseBook  # noqa: PLC0415
+    from watchfolder.web.cache import PageCache  # noqa: PLC0415
     from watchfolder.web.security import WrongPasswords  # noqa: PLC0415
     from watchfolder.web.server import Asked, Server, Traffic  # noqa: PLC0415
 
-    def make_server(book: HouseBook, http: HttpSection, pushes: Pushes) -> Server:
+    def make_server(book: PageCache, http: HttpSection, pushes: Pushes) -> Server:
         app = make_app(book, http, pushes)
         wrong = WrongPasswords(http.password.get_secret_value())
 
         def count_oversized(path: str) -> None:
             if path == WEBHOOK_PATH:
-                pushes.count(Fate.OVERSIZED)
+                pushes.count(PushResult.OVERSIZED)
 
         def hold_back(asked: Asked) -> float:
             if asked.path == WEBHOOK_PATH:  # which shows its right by its signature
@@ -111,4 +111,4 @@ def _load() -> "tuple[Callable[[Config], HouseBook], Callable[[HouseBook, HttpSe
             app, http.address, Traffic((WEBHOOK_PATH, "/healthz"), "/thumbnails/", hold_back, count_oversized)
         )
 
-    return HouseBook, make_server
+    return PageCache, make_server

@@ -21,7 +21,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Bar:
+class PlotBar:
     x: float
     y: float
     width: float
@@ -44,12 +44,14 @@ class Plot:
     def most(self) -> int:
         return max(1, *self._counts(), *(each.files for each in self.waiting))
 
-    def bars(self) -> Iterator[Bar]:
+    def bars(self) -> Iterator[PlotBar]:
         width = WIDTH / _BARS
         for number, count in enumerate(self._counts()):
             if count:
                 height = self._height(count)
-                yield Bar(round(number * width, 1), round(HEIGHT - height, 1), round(width - 1, 1), round(height, 1))
+                yield PlotBar(
+                    round(number * width, 1), round(HEIGHT - height, 1), round(width - 1, 1), round(height, 1)
+                )
 
     def line(self) -> str:
         """Return the points of the line of those that waited, as SVG wants them."""

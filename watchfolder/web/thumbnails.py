@@ -16,7 +16,7 @@ from typing import Final
 
 from watchfolder import disk
 from watchfolder.errors import FolderFault
-from watchfolder.web.deliveries import Delivery, Source
+from watchfolder.web.deliveries import ShownDelivery, ThumbnailSource
 
 EDGE_PIXELS: Final = 320
 _MAKER = Path(__file__).with_name("miniature.py")
@@ -31,12 +31,12 @@ class Thumbnails:
     """Gives the small picture of an id that is on the page now, and of no other."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, ThumbnailSource] = {}
         self._kept: OrderedDict[str, bytes] = OrderedDict()  # by digest; empty where none can be made
         self._guard = threading.Lock()
         self._turn = threading.Lock()
 
-    def offer(self, deliveries: Iterable[Delivery]) -> None:
+    def offer(self, deliveries: Iterable[ShownDelivery]) -> None:
         sources = (source for each in deliveries for source in (each.before, each.after) if source)
         self._sources = {source.id: source for source in sources}
 
@@ -62,7 +62,7 @@ class Thumbnails:
                 self._kept.move_to_end(sha256)
             return self._kept.get(sha256)
 
-    def _made(self, source: Source) -> bytes:
+    def _made(self, source: ThumbnailSource) -> bytes:
         try:
             content = disk.answer_of(partial(_content, source), source.places[0].root)
         except FolderFault:
@@ -77,7 +77,7 @@ class Thumbnails:
         return small
 
 
-def _content(source: Source) -> bytes:
+def _content(source: ThumbnailSource) -> bytes:
     """Read the picture where it lies, if it is still the one that we know."""
     if source.size > _LARGEST_FILE:
         return b""

@@ -7,20 +7,20 @@ from typing import Final
 from flask import Flask, Response, abort, request
 
 from watchfolder.config import WEBHOOK_PATH
-from watchfolder.pushes import SIGNATURE_HEADER, Fate, Pushes
-from watchfolder.web.cache import HouseBook
+from watchfolder.pushes import SIGNATURE_HEADER, Pushes, PushResult
+from watchfolder.web.cache import PageCache
 
 ENDPOINT: Final = "push"
 
-_REFUSED: Mapping[Fate, HTTPStatus] = {
-    Fate.WRONG_SIGNATURE: HTTPStatus.UNAUTHORIZED,
-    Fate.NOT_REGISTERED: HTTPStatus.SERVICE_UNAVAILABLE,
+_REFUSED: Mapping[PushResult, HTTPStatus] = {
+    PushResult.WRONG_SIGNATURE: HTTPStatus.UNAUTHORIZED,
+    PushResult.NOT_REGISTERED: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What is not a success the service sends again. So what it has signed is taken, whatever it says: another try would
 say the same. A wrong signature may be right at the next one: a new secret is known here only after a reload."""
 
 
-def add_webhook(app: Flask, book: HouseBook, pushes: Pushes) -> None:
+def add_webhook(app: Flask, book: PageCache, pushes: Pushes) -> None:
     @app.post(WEBHOOK_PATH, endpoint=ENDPOINT, provide_automatic_options=False)
     def push() -> Response:
         webhook = book.config.webhook

@@ -36,7 +36,7 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """`text` says what is, or what to do; `code` is the exit code that it asks for."""
 
     text: str
@@ -47,13 +47,13 @@ class Finding:
         return self.code == exit_codes.DONE
 
 
-def findings(config: Config, user: str | None) -> Iterator[Finding]:
+def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
     """Check everything but the configuration itself, which was read before. `user` is whom we act as, if not root."""
     yield _configuration(config)
     yield _key(config)
     yield from _alarm(config)
     if config.http.listen:
-        yield Finding(f"status page: http://{config.http.listen}/")
+        yield CheckResult(f"status page: http://{config.http.listen}/")
     if config.webhook.public_url:
         yield _webhook(config.webhook)
     state = _state_dir(config.state_dir, user)
@@ -81,61 +81,63 @@ def accept(config: Config, name: str) -> Iterator[str]:
         yield place
 
 
-def _configuration(config: Config) -> Finding:
+def _configuration(config: Config) -> CheckResult:
     names = ", ".join(name for name, _ in sorted(config.from_environment.items()))
     if not config.source:
-        return Finding(f"configuration: from the environment alone: {names}")
-    return Finding(f"configuration: {config.source}" + (f", and from the environment: {names}" if names else ""))
+        return CheckResult(f"configuration: from the environment alone: {names}")
+    return CheckResult(f"configuration: {config.source}" + (f", and from the environment: {names}" if names else ""))
 
 
-def _key(config: Config) -> Finding:
+def _key(config: Config) -> CheckResult:
     fault = test_key_fault(config)
     if fault:
-        return Finding(fault, exit_codes.CONFIG)
+        return CheckResult(fault, exit_codes.CONFIG)
     if config.api.delivers_samples:
-        return Finding("key: a test key: what is delivered are sample pictures, marked (TEST)")
-    return Finding(f"key: a {config.api.kind} key, and no file of it that others can read")
+        return CheckResult("key: a test key: what is delivered are sample pictures, marked (TEST)")
+    return CheckResult(f"key: a {config.api.kind} key, and no file of it that others can read")
 
 
-def _webhook(webhook: WebhookSection) -> Finding:
+def _webhook(webhook: WebhookSection) -> CheckResult:
     if not webhook.secret.get_secret_value():
-        return Finding(f"webhook: {NOT_REGISTERED}")
-    return Finding(f"webhook: pushes are taken from {webhook.public_url}: watchfolder webhook test says if they arrive")
+        return CheckResult(f"webhook: {NOT_REGISTERED}")
+    return CheckResult(
+        f"webhook: pushes are taken from {webhook.public_url}: watchfolder webhook test says if they arrive"
+    )
 
 
-def _alarm(config: Config) -> Iterator[Finding]:
+def _alarm(config: Config) -> Iterator[CheckResult]:
     """Nothing is sent here: watchfolder notify test does that."""
     if config.notify:
         faults = notify_faults(config)
-        yield from (Finding(fault, exit_codes.CONFIG) for fault in faults)
+        yield from (CheckResult(fault, exit_codes.CONFIG) for fault in faults)
         if not faults:
-            yield Finding("notify: the addresses can be used (watchfolder notify test sends a message to each)")
+            yield CheckResult("notify: the addresses can be used (watchfolder notify test sends a message to each)")
     if (config.notify or config.heartbeat_url) and _is_public(config.source):
         remedy = f"give it to the daemon's group (chgrp), then run chmod 640 {config.source}"
-        yield Finding(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
+        yield CheckResult(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
 
 
 def _is_public(source: str) -> bool:
     return bool(source) and bool(stat.S_IMODE(os.stat(source).st_mode) & stat.S_IRWXO)
 
 
-def _state_dir(path: str, user: str | None) -> Finding:
+def _state_dir(path: str, user: str | None) -> CheckResult:
     try:
         _write_and_remove(path)
     except FolderFault as fault:
         remedy = f"install -d -m 750 -o {user or 'watchfolder'} {path}" if fault.code == "ENOENT" else ""
-        return Finding(f"state_dir: {_with_remedy(fault, remedy)}", exit_codes.CONFIG)
+        return CheckResult(f"state_dir: {_with_remedy(fault, remedy)}", exit_codes.CONFIG)
     if user is not None:
-        return Finding(f"state_dir: {path}: writable for {user}, as whom this check acts")
+        return CheckResult(f"state_dir: {path}: writable for {user}, as whom this check acts")
     is_roots = os.geteuid() == 0
     advice = " for root, as whom this check acts: if the daemon is another user, chown it to that one" * is_roots
-    return Finding(f"state_dir: {path}: writable{advice}")
+    return CheckResult(f"state_dir: {path}: writable{advice}")
 
 
-def _inboxes(config: Config, folders: Folders) -> Iterator[Finding]:
+def _inboxes(config: Config, folders: Folders) -> Iterator[CheckResult]:
     """Check the inboxes side by side, and what is written there only where the folders answer at all."""
     mute = _mute(config)
-    asked: dict[str, disk.Question[list[Finding]]] = {}
+    asked: dict[str, disk.Question[list[CheckResult]]] = {}
     for name, inbox in config.inboxes.items():
         if not any(path in mute for _, path in _places(inbox)):
             asked[name] = disk.Question(partial(_all_of, inbox, folders, config.state_dir), inbox.path)
@@ -144,9 +146,9 @@ def _inboxes(config: Config, folders: Folders) -> Iterator[Finding]:
             if name in asked:
                 yield from asked[name].answer(_SILENT_SECONDS)
         except FolderFault as fault:
-            yield Finding(f"{name}: {fault.reason}", exit_codes.CONFIG)
+            yield CheckResult(f"{name}: {fault.reason}", exit_codes.CONFIG)
         reasons = dict.fromkeys(mute[path] for _, path in _places(inbox) if path in mute)
-        yield from (Finding(f"{name}: {reason}", exit_codes.CONFIG) for reason in reasons)
+        yield from (CheckResult(f"{name}: {reason}", exit_codes.CONFIG) for reason in reasons)
 
 
 def _mute(config: Config) -> dict[str, str]:
@@ -161,11 +163,11 @@ def _mute(config: Config) -> dict[str, str]:
     return mute
 
 
-def _all_of(inbox: Inbox, folders: Folders, state_dir: str) -> list[Finding]:
+def _all_of(inbox: Inbox, folders: Folders, state_dir: str) -> list[CheckResult]:
     return list(_inbox(inbox, folders, state_dir))
 
 
-def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[Finding]:
+def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResult]:
     is_usable = True
     for role, path in _places(inbox):
         finding = _folder(inbox, role, path, folders)
@@ -187,7 +189,7 @@ def _places(inbox: Inbox) -> Iterator[tuple[str, str]]:
         yield "originals", inbox.originals
 
 
-def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> Finding:
+def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
     where = f"{inbox.name}: {role}"
     if role == "originals" and not os.path.lexists(path) and os.path.dirname(path) == os.path.dirname(inbox.path):
         return _tried(where, lambda: _to_be_made(path))
@@ -296,33 +298,37 @@ def _events(inbox: Inbox) -> str:
     raise FolderFault(f"{inbox.path}: changes are not told: set watch: polling for this inbox")
 
 
-def _clock(now: datetime) -> Finding:
+def _clock(now: datetime) -> CheckResult:
     if now.year < _RELEASED:
-        return Finding(f"clock: it shows {now:%Y-%m-%d %H:%M}: set it (timedatectl set-ntp true)", exit_codes.CONFIG)
-    return Finding(f"clock: {now:%Y-%m-%d %H:%M:%S %Z}")
+        return CheckResult(
+            f"clock: it shows {now:%Y-%m-%d %H:%M}: set it (timedatectl set-ntp true)", exit_codes.CONFIG
+        )
+    return CheckResult(f"clock: {now:%Y-%m-%d %H:%M:%S %Z}")
 
 
-def _service(config: Config) -> Finding:
+def _service(config: Config) -> CheckResult:
     service = Service(config.api, transfers=1, stop=threading.Event(), pace=_PACE)
     try:
         service.ping()
     except Blocked as error:
-        return Finding(f"service: {config.api.base_url}: {error.reason} ({error.code})", exit_codes.UNFINISHED)
+        return CheckResult(f"service: {config.api.base_url}: {error.reason} ({error.code})", exit_codes.UNFINISHED)
     except WatchfolderError as error:
         reason = f"{error.reason} ({error.code}): is the network up, are base_url and proxy right?"
-        return Finding(f"service: {config.api.base_url}: {reason}", exit_codes.UNFINISHED)
+        return CheckResult(f"service: {config.api.base_url}: {reason}", exit_codes.UNFINISHED)
     finally:
         service.close()
-    return Finding(f"service: {config.api.base_url}: answers and takes the key (it does not tell your plan's limits)")
+    return CheckResult(
+        f"service: {config.api.base_url}: answers and takes the key (it does not tell your plan's limits)"
+    )
 
 
-def _tried(where: str, attempt: Callable[[], str]) -> Finding:
+def _tried(where: str, attempt: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(f"{where}: {attempt()}")
+        return CheckResult(f"{where}: {attempt()}")
     except FolderFault as fault:
-        return Finding(f"{where}: {_with_remedy(fault)}", exit_codes.CONFIG)
+        return CheckResult(f"{where}: {_with_remedy(fault)}", exit_codes.CONFIG)
     except FileNotFoundError:
-        return Finding(f"{where}: another program removes our temporary files: try again", exit_codes.UNFINISHED)
+        return CheckResult(f"{where}: another program removes our temporary files: try again", exit_codes.UNFINISHED)
 
 
 def _with_remedy(fault: FolderFault, remedy: str = "") -> str:

@@ -13,7 +13,7 @@ from watchfolder.config import Config, Inbox
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.folders import read_token
-from watchfolder.intake.look import Answer, decide
+from watchfolder.intake.look import Action, decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
@@ -25,13 +25,13 @@ _MOST_NAMED = 20
 
 
 @dataclass
-class Plan:
+class InboxPlan:
     """What one inbox holds. Files, bytes, and names that are escaped."""
 
     name: str
     fault: str = ""
     held: str = ""
-    answers: Counter[Answer] = field(default_factory=Counter)
+    answers: Counter[Action] = field(default_factory=Counter)
     size: int = 0
     sent: int = 0  # of those that could be taken, as many as nothing holds
     orders: int = 0
@@ -39,12 +39,12 @@ class Plan:
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
 
 
-def rehearse(config: Config) -> Iterator[Plan]:
+def rehearse(config: Config) -> Iterator[InboxPlan]:
     """Give a plan for each inbox. Raises FolderFault for a state directory that we may not read."""
     plans = {name: _plan(name, inbox, config.state_dir) for name, inbox in config.inboxes.items()}
     new = {name: plan.answers.total() for name, plan in plans.items()}
-    wanted = {name: 0 if plan.fault else plan.answers[Answer.TAKE] for name, plan in plans.items()}
-    told = quota.Brake(config, Clock()).foretell(new, wanted)
+    wanted = {name: 0 if plan.fault else plan.answers[Action.TAKE] for name, plan in plans.items()}
+    told = quota.Quota(config, Clock()).foretell(new, wanted)
     for name, plan in plans.items():
         plan.held, plan.sent = told[name]
         inbox = config.inboxes[name]
@@ -54,8 +54,8 @@ def rehearse(config: Config) -> Iterator[Plan]:
         yield plan
 
 
-def _plan(name: str, inbox: Inbox, state_dir: str) -> Plan:
-    plan = Plan(name)
+def _plan(name: str, inbox: Inbox, state_dir: str) -> InboxPlan:
+    plan = InboxPlan(name)
     try:
         if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
             plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
@@ -65,7 +65,7 @@ def _plan(name: str, inbox: Inbox, state_dir: str) -> Plan:
     return plan
 
 
-def _look_through(plan: Plan, inbox: Inbox) -> None:
+def _look_through(plan: InboxPlan, inbox: Inbox) -> None:
     ignored, now = Ignored(inbox.ignore), time.monotonic()
     found = disk.scan(inbox.path, skip_folder=lambda base: ignored.folder(base) is not None, recursive=inbox.recursive)
     for entry in found:
@@ -75,12 +75,12 @@ def _look_through(plan: Plan, inbox: Inbox) -> None:
         sighting = Sighting(entry.size, entry.mtime_ns, first_seen=since, since=since)
         answer = decide(inbox, entry.name, sighting, now).answer
         plan.answers[answer] += 1
-        if answer is Answer.TAKE:
+        if answer is Action.TAKE:
             plan.size += entry.size
             plan.names += [printable(entry.name)] if len(plan.names) < _MOST_NAMED else []
 
 
-def lines(plans: list[Plan], config: Config) -> Iterator[str]:
+def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     """Give the plans for a person, and what they come to."""
     for plan in plans:
         yield from _of_inbox(plan)
@@ -99,22 +99,22 @@ def lines(plans: list[Plan], config: Config) -> Iterator[str]:
     yield "This was a rehearsal: nothing was sent, moved or paid."
 
 
-def _of_inbox(plan: Plan) -> Iterator[str]:
+def _of_inbox(plan: InboxPlan) -> Iterator[str]:
     answers = plan.answers
-    some = "" if plan.sent == answers[Answer.TAKE] else f"{plan.sent} of "
+    some = "" if plan.sent == answers[Action.TAKE] else f"{plan.sent} of "
     yield (
-        f"{plan.name}: {some}{files(answers[Answer.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, "
+        f"{plan.name}: {some}{files(answers[Action.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, "
         f"orders: {plan.orders}), "
-        f"{answers[Answer.REFUSE]} quarantined; {answers[Answer.WAIT]} not complete or still being written, "
-        f"{answers[Answer.STAY]} left alone."
+        f"{answers[Action.REFUSE]} quarantined; {answers[Action.WAIT]} not complete or still being written, "
+        f"{answers[Action.STAY]} left alone."
     )
     if plan.fault:
         yield f"  But: {printable(plan.fault)}"
     if plan.held:
         yield f"  But held: {plan.held}"
     yield from (f"  {name}" for name in plan.names)
-    if answers[Answer.TAKE] > len(plan.names):
-        yield f"  and {answers[Answer.TAKE] - len(plan.names)} more"
+    if answers[Action.TAKE] > len(plan.names):
+        yield f"  and {answers[Action.TAKE] - len(plan.names)} more"
 
 
 def _duration(requests: int, config: Config) -> str:

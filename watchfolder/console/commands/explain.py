@@ -13,7 +13,7 @@ from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import UnknownName
 from watchfolder.events import printable
-from watchfolder.intake import Answer, Decision
+from watchfolder.intake import Action, Decision
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State
 from watchfolder.publish import notes
@@ -21,11 +21,11 @@ from watchfolder.report.phrases import start_it
 from watchfolder.report.status import running
 
 _VERDICTS = {
-    Answer.TAKE: "It will be taken at the next look",
-    Answer.REFUSE: "It will be moved to quarantine",
-    Answer.WAIT: "It waits",
-    Answer.STAY: "It stays where it is",
-    Answer.GONE: "It is not there",
+    Action.TAKE: "It will be taken at the next look",
+    Action.REFUSE: "It will be moved to quarantine",
+    Action.WAIT: "It waits",
+    Action.STAY: "It stays where it is",
+    Action.GONE: "It is not there",
 }
 _STATES = {
     State.CLAIMING: "is being taken from the inbox",
@@ -94,15 +94,15 @@ def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
     decision = intake.explain(spot.inbox, spot.name, time.monotonic(), time.time())
     if isinstance(decision, str):
         yield f"It is left alone: {printable(decision)}."
-    elif decision.answer is Answer.GONE:
+    elif decision.answer is Action.GONE:
         yield from _of_gone(spot, config)
     else:
         yield _verdict(decision)
         if decision.why is not None:
             yield f"What to do: {decision.why.advice}"
-        if decision.answer is Answer.TAKE:
+        if decision.answer is Action.TAKE:
             yield from _twins(spot, config)
-        if decision.answer is not Answer.STAY:
+        if decision.answer is not Action.STAY:
             yield from _hindrances(spot.inbox, config)
 
 
@@ -216,7 +216,7 @@ def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
         yield from _of_end(ended, config.inboxes.get(ended.inbox, spot.inbox))
 
 
-def _of_end(ended: history.Ended, inbox: Inbox) -> Iterator[str]:
+def _of_end(ended: history.EndedOrder, inbox: Inbox) -> Iterator[str]:
     yield f"{ended.outcome.capitalize()} {_when(ended.at)} from the inbox {printable(ended.inbox)}."
     for file in ended.files:
         came = f"{printable(file.name)} ({file.size} bytes)"
@@ -234,7 +234,7 @@ def _orders(config: Config) -> list[Order]:
     return list(read_orders(config.state_dir, lambda _place, _reason: None))
 
 
-def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inbox | None) -> history.Ended | None:
+def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inbox | None) -> history.EndedOrder | None:
     ends = chain(history.so_far(config.state_dir), history.newest_first(config.state_dir))
     return next((end for end in ends if (inbox is None or end.inbox == inbox.name) and any(map(fits, end.files))), None)
 

@@ -34,7 +34,7 @@ def send_test(*, config_file: ConfigFile = None) -> None:
             raise ConfigError(*faults)
     code = exit_codes.DONE
     for number, address in enumerate(found.notify):
-        attempt = Attempt(apprise.Post(address).deliver, trial())
+        attempt = Attempt(apprise.Recipient(address).deliver, trial())
         attempt.over.wait(ANSWER_SECONDS)
         if attempt.has_arrived:
             typer.echo(f"{apprise.label(number, address)}: sent")

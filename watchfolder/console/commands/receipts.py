@@ -21,7 +21,7 @@ from watchfolder.report.phrases import files
 
 if TYPE_CHECKING:
     from watchfolder.config import Config
-    from watchfolder.console.commands.verify import Found
+    from watchfolder.console.commands.verify import Verified
 
 _T = TypeVar("_T")
 _AGO = re.compile(r"([0-9]{1,5})([hd])")
@@ -75,32 +75,32 @@ def verify(
     Exit code 3: some have changed. A file that somebody took out of the outbox is counted, and is no fault.
     """
     from watchfolder.console.commands import verify as verifying
-    from watchfolder.console.commands.verify import Finding
+    from watchfolder.console.commands.verify import VerifyOutcome
 
     prepare()
-    counts: Counter[Finding] = Counter()
+    counts: Counter[VerifyOutcome] = Counter()
     unseen: set[str] = set()
     with in_words(), _broken_lines() as on_broken:
         found_config = _acting(config_file)
         wanted = verifying.deliveries(found_config, since, on_broken)
         for found in _with_bar(verifying.verify(wanted, found_config), len(wanted)):
             counts[found.finding] += 1
-            if found.finding is Finding.UNKNOWN:
+            if found.finding is VerifyOutcome.UNKNOWN:
                 unseen.add(found.detail)
-            elif found.finding is Finding.CHANGED or (every and found.finding is Finding.TAKEN_OUT):
+            elif found.finding is VerifyOutcome.CHANGED or (every and found.finding is VerifyOutcome.TAKEN_OUT):
                 typer.echo(_line_of(found))
     for reason in sorted(unseen):
         warn(reason)
     typer.echo(
-        f"{files(counts[Finding.FINE])} as delivered, {counts[Finding.CHANGED]} changed, {counts[Finding.TAKEN_OUT]} "
-        f"taken out of the outbox, {counts[Finding.UNKNOWN]} not looked at."
+        f"{files(counts[VerifyOutcome.FINE])} as delivered, {counts[VerifyOutcome.CHANGED]} changed, "
+        f"{counts[VerifyOutcome.TAKEN_OUT]} taken out of the outbox, {counts[VerifyOutcome.UNKNOWN]} not looked at."
     )
-    if counts[Finding.CHANGED]:
+    if counts[VerifyOutcome.CHANGED]:
         raise typer.Exit(exit_codes.DIFFERS)
     raise typer.Exit(exit_codes.UNFINISHED if unseen else exit_codes.DONE)
 
 
-def _line_of(found: "Found") -> str:
+def _line_of(found: "Verified") -> str:
     detail = f" ({printable(found.detail)})" if found.detail else ""
     return f"{found.finding}: {printable(found.delivery.place.path)}{detail}"
 

@@ -16,7 +16,7 @@ from watchfolder.api import Listed, Service, Status
 from watchfolder.config import Config
 from watchfolder.errors import Retry, SlowDown
 from watchfolder.events import printable
-from watchfolder.history import Ended, EndedFile
+from watchfolder.history import EndedFile, EndedOrder
 from watchfolder.journal import kept_until, read_orders
 from watchfolder.order import Order, OrderFile, State
 
@@ -51,15 +51,15 @@ class Books:
     unpaid: int = 0
     failed: int = 0
     undelivered: list[Undelivered] = field(default_factory=list)
-    unknown_there: list[Ended] = field(default_factory=list)
+    unknown_there: list[EndedOrder] = field(default_factory=list)
 
 
 @dataclass
-class Known:
+class KnownOrder:
     """What we know of one order at the service: itself, or its files one by one, once it was given up and parked."""
 
     orders: list[Order] = field(default_factory=list)
-    ended: list[Ended] = field(default_factory=list)  # the latest first
+    ended: list[EndedOrder] = field(default_factory=list)  # the latest first
 
     def missing(self) -> list[str]:
         """Return the names of the files that were never delivered; a picture may have come back under another name."""
@@ -85,7 +85,7 @@ def reconcile(
     asked_at = datetime.now(UTC)
     listed = _listed(config, since, on_page)
     keys = {entry.order_id: key for key, entry in listed.items()}
-    known = {key: Known() for key in listed}
+    known = {key: KnownOrder() for key in listed}
     for order in read_orders(config.state_dir, lambda _place, _reason: None):
         if key := keys.get(order.order_id or "", order.key if order.key in listed else ""):
             known[key].orders.append(order)
@@ -139,7 +139,7 @@ def _patiently(service: Service, page: int) -> tuple[list[Listed], int]:
     return service.orders(_NAME, page)
 
 
-def _enter(books: Books, key: str, entry: Listed, known: Known, config: Config) -> None:
+def _enter(books: Books, key: str, entry: Listed, known: KnownOrder, config: Config) -> None:
     missing = known.missing()
     if known.ended and not missing:
         books.delivered += 1
@@ -153,7 +153,7 @@ def _enter(books: Books, key: str, entry: Listed, known: Known, config: Config) 
         books.unpaid += 1
 
 
-def _undelivered(key: str, entry: Listed, known: Known, missing: list[str], config: Config) -> Undelivered:
+def _undelivered(key: str, entry: Listed, known: KnownOrder, missing: list[str], config: Config) -> Undelivered:
     if known.ended or known.orders:
         reason = printable(known.reason())
         advice = _advice([order for order in known.orders if _is_free(order, config)])

@@ -20,7 +20,7 @@ def release(config: Config, names: Sequence[str]) -> Iterator[str]:
     if unknown:
         known = ", ".join(config.inboxes)
         raise UnknownName([f"{name}: there is no such inbox; there are: {known}" for name in unknown])
-    memory = quota.Brake(config, Clock())
+    memory = quota.Quota(config, Clock())
     held = {name: memory.why(name) for name in names}
     for name in dict.fromkeys(names):
         if held[name]:

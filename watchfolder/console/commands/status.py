@@ -9,17 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 from watchfolder.report.phrases import files
-from watchfolder.report.status import InboxStatus, OrderStatus, Status
+from watchfolder.report.status import InboxStatus, OrderStatus, StatusReport
 
 _COLUMNS = ("inbox", "state", "waiting", "in progress", "deferred", "delivered today", "in quarantine")
 
 
-def show(status: Status, console: Console) -> None:
+def show(status: StatusReport, console: Console) -> None:
     """Print to `console`; names were escaped when the status was read, and nothing here is taken for markup."""
     console.print(Group(*_parts(status)), highlight=False)
 
 
-def _parts(status: Status) -> Iterator[RenderableType]:
+def _parts(status: StatusReport) -> Iterator[RenderableType]:
     is_well = status.is_running and status.service.state in {"ok", "slowed"}
     yield Text(status.headline, style="bold" if is_well else "bold red")
     if status.is_running and status.started is not None:
@@ -42,7 +42,7 @@ def _parts(status: Status) -> Iterator[RenderableType]:
     yield from _section("In the journal:", [broken] if status.broken_entries else [])
 
 
-def _table(status: Status) -> Table:
+def _table(status: StatusReport) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for column in _COLUMNS:
         table.add_column(column, justify="left" if column in _COLUMNS[:2] else "right", header_style="bold")

@@ -13,7 +13,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.folders import NOT_KNOWN, Folders, read_token
 
 
-class Finding(StrEnum):
+class VerifyOutcome(StrEnum):
     FINE = "fine"
     CHANGED = "changed"
     TAKEN_OUT = "taken out"
@@ -21,38 +21,38 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ExpectedFile:
     place: Place
     size: int
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    delivery: Delivery
-    finding: Finding
+class Verified:
+    delivery: ExpectedFile
+    finding: VerifyOutcome
     detail: str = ""
 
 
 def deliveries(
     config: Config, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
-) -> list[Delivery]:
+) -> list[ExpectedFile]:
     """Return what was delivered into the outboxes of the configuration, the latest first.
 
     Of several under one name only the latest counts: it came when the others had been taken out.
     """
-    latest: dict[tuple[str, str], Delivery] = {}
+    latest: dict[tuple[str, str], ExpectedFile] = {}
     for each in history.deliveries(config.state_dir, since, on_broken):
         inbox, file = config.inboxes.get(each.order.inbox), each.file
         if inbox is None or file.delivered is None or file.delivered_size is None or file.delivered_sha256 is None:
             continue
         place = Place(inbox.outbox, file.delivered)
-        delivery = Delivery(place, file.delivered_size, file.delivered_sha256)
+        delivery = ExpectedFile(place, file.delivered_size, file.delivered_sha256)
         latest.setdefault((place.root, place.name), delivery)
     return list(latest.values())
 
 
-def verify(wanted: list[Delivery], config: Config) -> Iterator[Found]:
+def verify(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
     """Look at each; the files of a folder that is not there, or not the one we know, are not looked at."""
     folders = Folders(config.state_dir, "")
     roots = {delivery.place.root for delivery in wanted}
@@ -60,7 +60,7 @@ def verify(wanted: list[Delivery], config: Config) -> Iterator[Found]:
     faults = {root: _fault_of(root, token, folders) for root, token in tokens.items()}
     for delivery in wanted:
         fault = faults[delivery.place.root]
-        yield Found(delivery, Finding.UNKNOWN, fault) if fault else _look(delivery)
+        yield Verified(delivery, VerifyOutcome.UNKNOWN, fault) if fault else _look(delivery)
 
 
 def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> str:
@@ -74,22 +74,22 @@ def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> 
     return ""
 
 
-def _look(delivery: Delivery) -> Found:
+def _look(delivery: ExpectedFile) -> Verified:
     place = delivery.place
     try:
         found = disk.stat_of(place)
         if found is None:
-            return Found(delivery, Finding.TAKEN_OUT)
+            return Verified(delivery, VerifyOutcome.TAKEN_OUT)
         if not disk.is_regular(found):
-            return Found(delivery, Finding.CHANGED, "it is no plain file any more")
+            return Verified(delivery, VerifyOutcome.CHANGED, "it is no plain file any more")
         if found.st_size != delivery.size:
-            return Found(delivery, Finding.CHANGED, f"{found.st_size} bytes, delivered were {delivery.size}")
+            return Verified(delivery, VerifyOutcome.CHANGED, f"{found.st_size} bytes, delivered were {delivery.size}")
         if disk.sha256_of(place) != delivery.sha256:
-            return Found(delivery, Finding.CHANGED, "as many bytes as were delivered, but other ones")
+            return Verified(delivery, VerifyOutcome.CHANGED, "as many bytes as were delivered, but other ones")
     except FileNotFoundError:
-        return Found(delivery, Finding.TAKEN_OUT)
+        return Verified(delivery, VerifyOutcome.TAKEN_OUT)
     except (NotAFolder, NotRegular):
-        return Found(delivery, Finding.CHANGED, "something else lies in its place")
+        return Verified(delivery, VerifyOutcome.CHANGED, "something else lies in its place")
     except FolderFault as fault:
-        return Found(delivery, Finding.UNKNOWN, fault.reason)
-    return Found(delivery, Finding.FINE)
+        return Verified(delivery, VerifyOutcome.UNKNOWN, fault.reason)
+    return Verified(delivery, VerifyOutcome.FINE)
