@@ -1,36 +1,26 @@
 """The command line: puts the rooms together, and is alone in printing and in choosing the exit code."""
 # ruff: noqa: PLC0415 - each command imports what it alone needs, so that `run` stays small and `status` quick
 
-import logging
 import os
 import resource
 import signal
 import sys
-from contextlib import nullcontext
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import errand, exit_codes, logs, settings
+from watchfolder.console import errand, exit_codes, settings
 from watchfolder.console.commands import notify, receipts, webhook
 from watchfolder.console.commands.demo import demo
 from watchfolder.console.commands.init import init
+from watchfolder.console.commands.run import run
 from watchfolder.console.privileges import act_as_owner_of
 from watchfolder.console.shell import ConfigFile, fail, in_words, prepare, tell_finding, tell_findings
 from watchfolder.errors import FolderFault
-from watchfolder.events import printable, redacted
+from watchfolder.events import printable
 from watchfolder.report.phrases import files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    from watchfolder.config import Config
-    from watchfolder.console.progress import ProgressBar
-    from watchfolder.daemon import Outcome
 
 app = typer.Typer(
     name="watchfolder",
@@ -42,19 +32,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
 )
-
-
-class LogFormat(StrEnum):
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 def main() -> None:
@@ -87,112 +64,7 @@ def _all(
 
 
 app.command()(init)
-
-
-@app.command()
-def run(
-    *,
-    config_file: ConfigFile = None,
-    once: Annotated[bool, typer.Option("--once", help="Do everything that is there, then exit.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --once: only say what would be sent, and what it costs.")
-    ] = False,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="Take over the work folders of a watchfolder whose state was lost.")
-    ] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="How a log line looks.")] = LogFormat.AUTO,
-    log_level: Annotated[LogLevel | None, typer.Option(help="What is logged (default: info).")] = None,
-) -> None:
-    """Watch the inboxes, in the foreground, until told to stop."""
-    if dry_run:
-        _rehearse(config_file, once=once)
-    has_bar = once and log_format is not LogFormat.JSON and sys.stderr.isatty()
-    level = log_level or (LogLevel.WARNING if has_bar else LogLevel.INFO)
-
-    def configure_logs() -> None:
-        logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
-
-    from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
-    from watchfolder.counters import Counters
-    from watchfolder.notify import Alarms
-    from watchfolder.order import State
-    from watchfolder.pushes import Pushes
-    from watchfolder.web import Page
-
-    configure_logs()
-    counters, pushes = Counters(State), Pushes()
-    bar = _bar() if has_bar else nullcontext()
-    with in_words():
-        path = config.find(config_file, os.environ)
-        found = settings.read_for_work(path, os.environ)
-        page, alarms = Page(found.http, pushes), Alarms(counters)
-        act_as_owner_of(found.state_dir)
-        with bar as moving, page, alarms:
-            configure_logs()  # a bar takes the stream over
-            onlookers = (page, alarms) if not once else (moving,) if moving else ()
-            outcome = daemon.run(
-                found,
-                _reader(path),
-                once=once,
-                adopt=adopt,
-                onlookers=onlookers,
-                pushes=pushes,
-                counters=counters,
-            )
-    configure_logs()
-    if once:
-        _summarise(outcome)
-    _end(outcome, once=once)
-
-
-def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
-    from watchfolder.console.commands import dry_run
-
-    prepare()
-    if not once:
-        fail("a rehearsal is of a single run: say run --once --dry-run", exit_codes.USAGE)
-    with in_words():
-        found = settings.read_for_work(config.find(config_file, os.environ), os.environ)
-        act_as_owner_of(found.state_dir)
-        for line in dry_run.lines(list(dry_run.rehearse(found)), found):
-            typer.echo(line)
-    raise typer.Exit(exit_codes.DONE)
-
-
-def _reader(path: str) -> "Callable[[], Config]":
-    return lambda: settings.read_for_work(path, os.environ)
-
-
-def _bar() -> "AbstractContextManager[ProgressBar]":
-    from rich.console import Console
-
-    from watchfolder.console import progress
-
-    return progress.shown(Console(stderr=True))
-
-
-def _summarise(outcome: "Outcome") -> None:
-    typer.echo(f"{files(outcome.delivered)} delivered, {files(outcome.quarantined)} quarantined.")
-    if outcome.left:
-        typer.echo("What remains:")
-        for line in outcome.left:
-            typer.echo(f"  {redacted(line)}")
-
-
-def _end(outcome: "Outcome", *, once: bool) -> NoReturn:
-    from watchfolder.daemon import Ending
-
-    code = {
-        Ending.DONE: exit_codes.DONE,
-        Ending.QUARANTINED: exit_codes.QUARANTINED,
-        Ending.UNFINISHED: exit_codes.UNFINISHED,
-        Ending.STOPPED: exit_codes.UNFINISHED if once else exit_codes.DONE,
-    }[outcome.ending]
-    if outcome.is_hung:  # a thread waits for a share that never answers, and Python would wait for the thread
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    raise typer.Exit(code)
+app.command()(run)
 
 
 @app.command()
