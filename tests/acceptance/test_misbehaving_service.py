@@ -55,8 +55,8 @@ def befallen(stack: ExitStack, studio: Studio, case: Case) -> Callable[[], None]
         sandbox.faults.add(case.operation, times=None, location=trap, **case.fault)
         return sandbox.faults.clear
     door = stack.enter_context(standing(sandbox.port, case.operation, case.fault["door"]))
-    stack.callback(setattr, sandbox._storage, "base_url", sandbox.url)
-    studio.url = sandbox._storage.base_url = door.url  # the storage's links lead through it as well
+    stack.callback(setattr, sandbox._storage.links, "base_url", sandbox.url)
+    studio.url = sandbox._storage.links.base_url = door.url  # the storage's links lead through it as well
     return door.behave
 
 
@@ -75,8 +75,8 @@ def test_an_order_that_expired_before_its_confirmation_is_not_called_paid(sandbo
 def test_a_drip_feed_holds_no_worker_for_ever(sandbox: Sandbox, tmp_path: Path) -> None:
     studio = Studio(tmp_path, sandbox, names=("first.jpg", "second.jpg"), workers=1)
     with standing(sandbox.port, "fetch", "drip") as door, ExitStack() as stack:
-        stack.callback(setattr, sandbox._storage, "base_url", sandbox.url)
-        studio.url = sandbox._storage.base_url = door.url
+        stack.callback(setattr, sandbox._storage.links, "base_url", sandbox.url)
+        studio.url = sandbox._storage.links.base_url = door.url
         stack.enter_context(shortened(HASTY))
         witness = stack.enter_context(witnessed(lambda _name, _facts: None))
         studio.live(lambda _: witness.heard["order.deferred"] >= 4)  # the one worker came back, again and again

@@ -20,7 +20,7 @@ from watchfolder.config import ApiSection
 from watchfolder.errors import Resync, Retry, WatchfolderError
 from watchfolder.pipeline.transfer import _IN_MEMORY_BYTES
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.state import InputFile, SandboxOrder
+from watchfolder.sandbox.orders import InputFile, Output, SandboxOrder
 
 pytestmark = pytest.mark.slow
 LONG_AGO = timedelta(hours=2)
@@ -162,14 +162,14 @@ class BucketSandbox(Sandbox):
     def _upload_link(self, order: SandboxOrder, file: InputFile) -> str:
         return self._link("PUT", f"input/{order.order_id}/{file.number}")
 
-    def _result_link(self, order: SandboxOrder, file: InputFile) -> str:
-        name = f"output/{order.order_id}/{file.number}"
-        self.store.put(name, self._storage._result(order, file).read_bytes())
+    def _result_link(self, order: SandboxOrder, output: Output) -> str:
+        name = f"output/{order.order_id}/{output.number}"
+        self.store.put(name, self._storage._result(order, output).read_bytes())
         return self._link("GET", name)
 
     def _collect(self) -> None:
         """Look, before a confirmation, which uploads have come."""
-        if request.endpoint != "service.confirm":
+        if request.endpoint != "anti-ai.confirm":
             return
         order = self._state.orders[str((request.get_json() or {})["orderId"])]
         for file in order.files:
@@ -178,7 +178,7 @@ class BucketSandbox(Sandbox):
                 file.path = self._folder / f"{order.order_id}-{file.number}.collected"
                 file.path.write_bytes(content)
                 file.size, file.sha256 = len(content), hashlib.sha256(content).hexdigest()
-                file.is_picture = file.is_uploaded = file.was_uploaded = True
+                file.is_uploaded = file.was_uploaded = True
 
 
 @pytest.mark.parametrize("stale", [0, 1])

@@ -303,7 +303,7 @@ def test_an_exception_that_quotes_a_whole_link_is_logged_without_its_signature(
     with journeys(tmp_path, "live") as journey:
         studio = journey.studio
         studio.preamble, studio.log_format = HASTY + DOORLESS, log_format
-        journey.sandbox._storage.base_url = "http://127.0.0.1:9"  # links that nobody answers
+        journey.sandbox._storage.links.base_url = "http://127.0.0.1:9"  # links that nobody answers
         journey.drop("one.jpg")
         with studio.daemon() as daemon:
             wait_until(lambda: "Max retries exceeded with url" in daemon.log())

@@ -2,7 +2,6 @@
 
 import copy
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,32 +19,30 @@ from worst_disk import Disk, State, states
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.front import Front
-from watchfolder.sandbox.state import SandboxOrder
 
-_Orders = tuple[
-    dict[str, SandboxOrder], dict[tuple[str, str], SandboxOrder], dict[tuple[str, str], SandboxOrder], Counter[str]
-]
+_KNOWN = ("orders", "created", "confirms", "credits", "paid_files")
 
 
 @dataclass(frozen=True)
 class Service:
     """What the service knew at one moment. A power cut takes nothing back from it."""
 
-    orders: _Orders = field(repr=False)
+    known: dict[str, object] = field(repr=False)
     uploads: dict[str, bytes] = field(repr=False)
 
     @classmethod
     def of(cls, sandbox: Sandbox) -> "Service":
         state = sandbox._state
         with state.lock:
-            orders = copy.deepcopy((state.orders, state.created, state.confirms, state.paid_files))
+            known = copy.deepcopy({name: getattr(state, name) for name in _KNOWN})
             files = [file for order in state.orders.values() for file in order.files]
-            return cls(orders, {str(file.path): file.path.read_bytes() for file in files if file.path})
+            return cls(known, {str(file.path): file.path.read_bytes() for file in files if file.path})
 
     def restore(self, sandbox: Sandbox) -> None:
         state = sandbox._state
         with state.lock:
-            state.orders, state.created, state.confirms, state.paid_files = copy.deepcopy(self.orders)
+            for name, value in copy.deepcopy(self.known).items():
+                setattr(state, name, value)
             for order in state.orders.values():
                 for file in order.files:
                     if file.path:

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,10 +17,12 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+from watchfolder.sandbox.answers import instant
 from watchfolder.sandbox.failures import failure_of
 from watchfolder.sandbox.faults import PUSH, Fault, Faults
-from watchfolder.sandbox.state import SandboxOrder, State, Webhook, now
-from watchfolder.sandbox.storage import Storage
+from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
+from watchfolder.sandbox.product import Product
+from watchfolder.sandbox.state import State, Webhook
 
 _SIDE_BY_SIDE = 8
 _A_HAIR_SECONDS = 0.01
@@ -71,9 +73,9 @@ class Event:
 class Courier:
     """Works from `start` to `stop`, in threads of its own."""
 
-    def __init__(self, state: State, storage: Storage, faults: Faults) -> None:
+    def __init__(self, state: State, products: Mapping[OrderType, Product], faults: Faults) -> None:
         self._state = state
-        self._storage = storage
+        self._products = products
         self._faults = faults
         self._events: list[Event] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -106,7 +108,7 @@ class Courier:
     def events_of(self, webhook: int) -> list[Event]:
         return [event for event in self.events() if event.webhook.number == webhook]
 
-    def confirmed(self, order: SandboxOrder) -> None:
+    def started(self, order: SandboxOrder) -> None:
         """Have the end of an order told when it has come."""
         self._in(order.processing_seconds, lambda: self._tell(order))
 
@@ -136,18 +138,17 @@ class Courier:
                 self._in(seconds, partial(self._send, event, tuple(self._state.options.push_retry_seconds)))
 
     def _event(self, order: SandboxOrder, webhook: Webhook, fault: Fault | None) -> Event:
-        event_id, status, at = str(uuid.uuid4()), order.status, _text(order.updated_at)
-        event_type = f"order.antiAi.{'completed' if status == 'complete' else 'failed'}"
+        event_id, status, at = str(uuid.uuid4()), order.status, instant(order.updated_at)
+        event_type = f"order.{order.type}.{'completed' if status == 'complete' else 'failed'}"
         data: dict[str, object] = {
             "orderId": order.order_id,
             "orderName": order.name,
             "status": status,
-            "createdAt": _text(order.created_at),
+            "createdAt": instant(order.created_at),
             "updatedAt": at,
         }
         if status == "complete":
-            link = None if order.is_test else self._storage.archive_link(order)
-            data |= {"completedAt": at, "fileCount": len(order.files), "downloadUrl": link}
+            data |= {"completedAt": at, **self._products[order.type].pushed(order)}
         else:
             data |= {"failedAt": at, "errorCode": None, "errorMessage": None, **(failure_of(order) or {})}
         body = json.dumps({"eventId": event_id, "eventType": event_type, "occurredAt": at, "data": data}).encode()
@@ -210,7 +211,3 @@ def _waits(fault: Fault | None) -> list[float]:
         case "duplicate":
             return [0.0, 0.0]
     return [0.0]
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from watchfolder.sandbox.state import SandboxOrder
+from watchfolder.sandbox.orders import SandboxOrder
 
 SENTENCES: Mapping[str, str] = {
     "PROCESSING_ERROR": "파일을 처리하는 중 오류가 발생했습니다.",

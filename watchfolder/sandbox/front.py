@@ -13,7 +13,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
 from watchfolder.sandbox.faults import Fault, Faults
-from watchfolder.sandbox.state import Refusal, RequestRecord, State, now
+from watchfolder.sandbox.orders import now
+from watchfolder.sandbox.state import Refusal, RequestRecord, State
 from watchfolder.sandbox.storage import Storage
 from watchfolder.sandbox.waitress_door import ClientDisconnected, channel_of
 
@@ -106,7 +107,7 @@ class _Call:
         self._state.forget(self.path.partition("/orders/")[2].partition("/")[0])
 
     def trap(self) -> str:
-        return self._storage.base_url + _TRAP
+        return self._storage.links.base_url + _TRAP
 
 
 def admin_blueprint(

@@ -36,6 +36,9 @@ class Options:
     # v2: as the quickstart has it, v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
     dialect: Dialect = "both"
     credits_left: int | None = None  # files that may still be confirmed with live keys; None = any number
+    # AI detection: what a picture is worth, by its SHA-256; the others by their names' suffixes.
+    probabilities: dict[str, float | None] = field(default_factory=dict)
+    has_small_copies: bool = True  # of what AI detection shows; else there are PNGs in full size
     # Keys that are let in: as a mapping, each with its account; as a collection, all of one account.
     # None: any key that begins with sk_, each of its own account.
     keys: Mapping[str, str] | Collection[str] | None = field(default=None, repr=False)

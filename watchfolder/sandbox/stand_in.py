@@ -20,15 +20,20 @@ from typing import Self
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
+from watchfolder.sandbox.anti_ai import AntiAi
+from watchfolder.sandbox.api import Api
 from watchfolder.sandbox.courier import Courier
 from watchfolder.sandbox.faults import Faults
 from watchfolder.sandbox.front import Front, admin_blueprint, refuse
 from watchfolder.sandbox.options import KEY, TEST_KEY, Options
-from watchfolder.sandbox.service import Service
-from watchfolder.sandbox.state import Refusal, RequestRecord, State, now
+from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
+from watchfolder.sandbox.reads import Reads
+from watchfolder.sandbox.state import Refusal, RequestRecord, State
 from watchfolder.sandbox.storage import Storage
 from watchfolder.sandbox.waitress_door import Server
 from watchfolder.sandbox.webhooks import Webhooks
+
+_SERVICES = (AntiAi,)
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,13 @@ class OrderRecord:
     """An order as it stands when `Sandbox.orders` is read."""
 
     order_id: str
+    type: str  # antiAi
     status: str
     name: str
     files: tuple[str, ...]
     idempotency_key: str
-    strength: str
-    is_confirmed: bool
+    strength: str  # of Anti-AI
+    is_confirmed: bool  # or has begun by itself
     is_test: bool
     updated_at: datetime  # when it was completed or failed, once it was
 
@@ -71,15 +77,17 @@ class Sandbox(Options):
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="watchfolder-sandbox-"))
         self._storage = Storage(self._state, self._folder)
-        self._courier = Courier(self._state, self._storage, self.faults)
-        self._state.on_confirm = self._courier.confirmed
+        self._api = Api(self._state)
+        self._products = {service.type: service(self._api, self._storage) for service in _SERVICES}
+        self._courier = Courier(self._state, self._products, self.faults)
+        self._state.on_start = self._courier.started
         try:
             self._server = Server(Front(self._app(), self._state, self._storage, self.faults), self.port)
         except BaseException:
             shutil.rmtree(self._folder)
             raise
         self.port = self._server.port
-        self._storage.base_url = self.url
+        self._storage.links.base_url = self.url
         self._courier.start()
         self._server.start()
         return self
@@ -93,9 +101,10 @@ class Sandbox(Options):
 
     def _app(self) -> Flask:
         app = Flask("watchfolder.sandbox", static_folder=None)
-        service = Service(self._state, self._storage)
-        app.register_blueprint(service.blueprint())
-        app.register_blueprint(Webhooks(self._state, self._courier, service.caller).blueprint(service.admit))
+        for product in self._products.values():
+            app.register_blueprint(product.blueprint())
+        app.register_blueprint(Reads(self._api, self._storage, self._products).blueprint())
+        app.register_blueprint(Webhooks(self._state, self._courier, self._api.caller).blueprint(self._api.admit))
         app.register_blueprint(self._storage.blueprint())
         app.register_blueprint(admin_blueprint(self.reset, self.record, self.faults, self._state))
         app.register_error_handler(Refusal, refuse)
@@ -128,7 +137,7 @@ class Sandbox(Options):
     @property
     def links(self) -> list[str]:
         """Every link that was given out, its signature or token included: what nobody may ever show."""
-        return list(self._storage.links)
+        return list(self._storage.links.given)
 
     @property
     def requests(self) -> list[RequestRecord]:
@@ -156,29 +165,22 @@ class Sandbox(Options):
     def orders(self) -> dict[str, OrderRecord]:
         """By order id, oldest first."""
         with self._state.lock:
-            return {
-                order.order_id: OrderRecord(
-                    order.order_id,
-                    order.status,
-                    order.name,
-                    tuple(file.name for file in order.files),
-                    order.idempotency_key,
-                    order.strength,
-                    order.is_confirmed,
-                    order.is_test,
-                    order.updated_at,
-                )
-                for order in self._state.orders.values()
-            }
+            return {order.order_id: _record_of(order) for order in self._state.orders.values()}
 
     @property
     def paid(self) -> int:
-        """How many files were confirmed with live keys, those of failed orders included."""
+        """How many credits were taken from live keys, those for failed orders included: for a file of Anti-AI one."""
         return self._state.paid
 
     @property
+    def credits(self) -> dict[str, int]:
+        """How many credits were taken for each service, by its type."""
+        with self._state.lock:
+            return {str(order_type): number for order_type, number in self._state.credits.items()}
+
+    @property
     def paid_failed(self) -> int:
-        """How many of the paid files belong to orders that failed or will."""
+        """How many of them belong to orders that failed or will."""
         return self._state.paid_failed
 
     @property
@@ -189,7 +191,7 @@ class Sandbox(Options):
 
     def expire_links(self) -> None:
         """Let every presigned link that was given out until now be expired."""
-        self._storage.links_valid_since = now()
+        self._storage.links.valid_since = now()
 
     def forget(self, order_id: str) -> None:
         """Lose an order, as if it had never been."""
@@ -213,9 +215,25 @@ class Sandbox(Options):
                 for order_id, order in self.orders.items()
             },
             "paid": self.paid,
+            "credits": self.credits,
             "paid_failed": self.paid_failed,
             "paid_files": self.paid_files,
         }
+
+
+def _record_of(order: SandboxOrder) -> OrderRecord:
+    return OrderRecord(
+        order_id=order.order_id,
+        type=order.type,
+        status=order.status,
+        name=order.name,
+        files=tuple(file.name for file in order.files),
+        idempotency_key=order.idempotency_key,
+        strength=str(order.choices.get("strength", "high")) if order.type is OrderType.ANTI_AI else "",
+        is_confirmed=order.is_started,
+        is_test=order.is_test,
+        updated_at=order.updated_at,
+    )
 
 
 def serve(port: int, options: Options | None = None) -> None:

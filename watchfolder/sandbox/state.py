@@ -6,22 +6,16 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import NamedTuple
 
 from watchfolder.sandbox.options import Caller, Options
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from watchfolder.sandbox.orders import InputFile, OrderType, Output, SandboxOrder, now
 
 _REQUESTS_KEPT = 200_000
 _TOLERANCE = 0.1  # of look_seconds: what scheduling and the network may take off a client's second
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Refusal(Exception):
@@ -33,79 +27,11 @@ class Refusal(Exception):
         self.code = code
 
 
-@dataclass
-class InputFile:
-    """One file of an order; `path` is where its bytes lie once they were uploaded (none for a test key's)."""
+class NewFile(NamedTuple):
+    """A file of an order that is created, and how many pictures come back for it."""
 
-    number: int
     name: str
-    file_id: int
-    output_id: int
-    token: str = field(default_factory=lambda: secrets.token_hex(16))
-    is_uploaded: bool = False
-    was_uploaded: bool = False  # an upload was answered with success, whatever became of the bytes
-    is_picture: bool = False
-    path: Path | None = None
-    sha256: str = ""
-    size: int = 0
-
-
-@dataclass
-class SandboxOrder:
-    """An order as the service keeps it."""
-
-    order_id: str
-    caller: Caller
-    idempotency_key: str
-    body: object
-    name: str
-    strength: str
-    files: list[InputFile]
-    created_at: datetime
-    processing_seconds: float
-    retention_days: float | None
-    confirmed_at: datetime | None = None
-    confirm_key: str | None = None
-    failure: str | None = None  # the code that it fails with, whatever its files are; empty: none is told
-    token: str = field(default_factory=lambda: secrets.token_hex(16))  # of a test order's ZIP
-
-    @property
-    def is_test(self) -> bool:
-        return self.caller.is_test
-
-    @property
-    def is_confirmed(self) -> bool:
-        return self.confirmed_at is not None
-
-    @property
-    def will_fail(self) -> bool:
-        return self.failure is not None or any(
-            Path(file.name).stem.endswith("_fail") or not file.is_picture for file in self.files
-        )
-
-    @property
-    def failure_code(self) -> str:
-        return "PROCESSING_ERROR" if self.failure is None else self.failure
-
-    @property
-    def expires_at(self) -> datetime | None:
-        return None if self.retention_days is None else self.created_at + timedelta(days=self.retention_days)
-
-    @property
-    def updated_at(self) -> datetime:
-        if self.confirmed_at is None:
-            return self.created_at
-        return min(now(), self.confirmed_at + timedelta(seconds=self.processing_seconds))
-
-    @property
-    def status(self) -> str:
-        if self.expires_at is not None and now() >= self.expires_at:
-            return "expired"
-        if self.confirmed_at is None:
-            return "pending"
-        if now() < self.confirmed_at + timedelta(seconds=self.processing_seconds):
-            return "inProgress"
-        return "failed" if self.will_fail else "complete"
+    outputs: int
 
 
 @dataclass
@@ -146,7 +72,7 @@ class State:
         self._ids = itertools.count(1_900_000_000_000_000_000 + secrets.randbelow(10**9), 13)
         self._file_ids = itertools.count(501)
         self.webhook_numbers = itertools.count(1)
-        self.on_confirm: Callable[[SandboxOrder], None] = lambda _: None
+        self.on_start: Callable[[SandboxOrder], None] = lambda _: None
         self.reset()
 
     def reset(self) -> None:
@@ -157,6 +83,7 @@ class State:
             self.webhooks: dict[int, Webhook] = {}
             self.sins: list[str] = []
             self.requests: deque[RequestRecord] = deque(maxlen=_REQUESTS_KEPT)
+            self.credits: Counter[OrderType] = Counter()
             self.paid_files: Counter[str] = Counter()
             self._recent: dict[str, deque[float]] = {}
             self._looked: dict[str, float] = {}
@@ -184,36 +111,41 @@ class State:
             if since < self.options.look_seconds * (1 - _TOLERANCE):
                 self.sin(f"status {order_id}: looked at twice within {since:.2f} s")
 
-    def create(self, caller: Caller, body: dict[str, object], names: list[str]) -> SandboxOrder:
-        options, ids = self.options, self._file_ids
-        choices, key, name = body.get("options"), str(body["idempotencyKey"]), body.get("orderName")
+    def create(
+        self, order_type: OrderType, caller: Caller, body: dict[str, object], name: str, files: Sequence[NewFile]
+    ) -> SandboxOrder:
+        options, key = self.options, str(body["idempotencyKey"])
+        inputs = [InputFile(number, file.name, next(self._file_ids)) for number, file in enumerate(files)]
         order = SandboxOrder(
             order_id=str(next(self._ids)),
+            type=order_type,
             caller=caller,
             idempotency_key=key,
             body=body,
-            name=str(name) if name is not None else f"anti-ai {now():%Y-%m-%d}",
-            strength=str(choices.get("strength", "high")) if isinstance(choices, dict) else "high",
-            files=[InputFile(number, name, next(ids), next(ids)) for number, name in enumerate(names)],
+            name=name,
+            files=inputs,
+            outputs=[],
             created_at=now(),
             processing_seconds=options.test_processing_seconds if caller.is_test else _by_chance(options),
             retention_days=options.retention_days,
         )
+        for new, file in zip(files, inputs, strict=True):
+            for _ in range(new.outputs):
+                order.outputs.append(Output(len(order.outputs), next(self._file_ids), file))
         self.orders[order.order_id] = order
         self.created[caller.owner, key] = order
         return order
 
-    def confirm(self, order: SandboxOrder, key: str, failure: str | None = None) -> None:
-        """Start processing, and take the credits: from here on the order counts as paid, with a `failure` as well."""
+    def start(self, order: SandboxOrder, failure: str | None = None) -> None:
+        """Begin the work, and take the credits: from here on the order counts as paid, with a `failure` as well."""
         if not order.is_test:
-            self.ask_credits(len(order.files))
             if self.options.credits_left is not None:
-                self.options.credits_left -= len(order.files)
+                self.options.credits_left -= order.price
+            self.credits[order.type] += order.price
             self.paid_files.update(file.sha256 for file in order.files)
-        order.confirmed_at, order.confirm_key = now(), key
+        order.started_at = now()
         order.failure = failure
-        self.confirms[order.caller.owner, key] = order
-        self.on_confirm(order)
+        self.on_start(order)
 
     def forget(self, order_id: str) -> None:
         with self.lock:
@@ -221,20 +153,20 @@ class State:
             self.created = {key: other for key, other in self.created.items() if other is not order}
             self.confirms = {key: other for key, other in self.confirms.items() if other is not order}
 
-    def ask_credits(self, files: int) -> None:
+    def ask_credits(self, caller: Caller, price: int) -> None:
         left = self.options.credits_left
-        if left is not None and files > left:
+        if left is not None and price > left and not caller.is_test:
             raise Refusal(400, "USAGE_NOT_ENOUGH")
 
     @property
     def paid(self) -> int:
-        """How many files were confirmed with live keys, those of failed orders included."""
+        """How many credits were taken from live keys, those for orders that failed included."""
         with self.lock:
-            return sum(self.paid_files.values())
+            return self.credits.total()
 
     @property
     def paid_failed(self) -> int:
         """How many of them belong to orders that failed or will."""
         with self.lock:
-            paid = [order for order in self.orders.values() if order.is_confirmed and not order.is_test]
-            return sum(len(order.files) for order in paid if order.will_fail)
+            paid = [order for order in self.orders.values() if order.is_started and not order.is_test]
+            return sum(order.price for order in paid if order.will_fail)

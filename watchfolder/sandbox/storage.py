@@ -3,46 +3,37 @@
 import base64
 import binascii
 import hashlib
-import hmac
 import io
 import secrets
 import threading
 import zipfile
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
-from urllib.parse import quote, urlencode
+from typing import IO, Any, NamedTuple, cast
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request, send_file
 
 from watchfolder.sandbox.demands import media_type_of
 from watchfolder.sandbox.mark import flaw_of, write_marked
+from watchfolder.sandbox.orders import InputFile, OrderType, Output, SandboxOrder
 from watchfolder.sandbox.pictures import sample
-from watchfolder.sandbox.state import InputFile, Refusal, SandboxOrder, State, now
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from watchfolder.sandbox.presigned import Links, StorageError
+from watchfolder.sandbox.state import Refusal, State
 
 _CHUNK = 1 << 20
 _TEST_UPLOAD_BYTES = 50 << 20
-_INSTANT = "%Y%m%dT%H%M%S.%fZ"
+_FAILURES: Mapping[OrderType, str] = {  # of bytes that are no whole picture
+    OrderType.ANTI_AI: "PROCESSING_ERROR",
+    OrderType.AI_DETECTION: "AI_DETECTION_INVALID_IMAGE",
+}
 
 
-class StorageError(Exception):
-    """S3 would answer this status, with this code in XML."""
+class Made(NamedTuple):
+    """Something that is made when it is fetched."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-    def response(self) -> Response:
-        xml = (
-            '<?xml version="1.0" encoding="UTF-8"?>\n'
-            f"<Error><Code>{self.code}</Code><Message>{self}</Message>"
-            f"<RequestId>{secrets.token_hex(8).upper()}</RequestId></Error>"
-        )
-        return Response(xml, self.status, mimetype="application/xml")
+    content: bytes
+    media_type: str
 
 
 class _Received(NamedTuple):
@@ -58,11 +49,9 @@ class Storage:
     def __init__(self, state: State, folder: Path) -> None:
         self._state = state
         self._folder = folder
-        self._secret = secrets.token_bytes(32)
         self._marking = threading.Lock()  # one picture in memory at a time
-        self.base_url = ""
-        self.links: list[str] = []  # all that were given out
-        self.links_valid_since: datetime = now()
+        self._makers: dict[str, Callable[[SandboxOrder], Made]] = {}
+        self.links = Links(state)
 
     def blueprint(self) -> Blueprint:
         storage = Blueprint("storage", __name__)
@@ -71,6 +60,7 @@ class Storage:
             ("PUT", "/api/v2/test-uploads/<token>", "upload", self._test_upload),
             ("GET", "/storage/output/<order_id>/<int:number>/<name>", "fetch", self._fetch),
             ("GET", "/storage/output/<order_id>/archive.zip", "fetch", self._fetch_archive),
+            ("GET", "/storage/made/<order_id>/<name>", "fetch", self._fetch_made),
             ("GET", "/api/v2/test-samples/<token>", "fetch", self._fetch_sample),
         ]
         for number, (method, path, operation, view) in enumerate(rules):
@@ -81,77 +71,53 @@ class Storage:
 
     def upload_link(self, order: SandboxOrder, file: InputFile) -> str:
         if order.is_test:
-            return self._given(f"{self.base_url}/api/v2/test-uploads/{file.token}")
-        return self._signed("PUT", f"/storage/input/{order.order_id}/{file.number}/{quote(file.name)}")
+            return self.links.plain(f"/api/v2/test-uploads/{file.token}")
+        return self.links.signed("PUT", f"/storage/input/{order.order_id}/{file.number}/{quote(file.name)}")
 
-    def result_link(self, order: SandboxOrder, file: InputFile) -> str:
+    def results(self, order: SandboxOrder) -> list[Output]:
+        """Return what can be fetched. A test order that is complete may have nothing."""
+        return order.outputs if not order.is_test or self._state.options.test_samples else []
+
+    def result_link(self, order: SandboxOrder, output: Output) -> str:
         if order.is_test:
-            return self._signed("GET", f"/api/v2/test-samples/{file.token}")
-        return self._signed("GET", f"/storage/output/{order.order_id}/{file.number}/{quote(file.name)}")
+            return self.links.signed("GET", f"/api/v2/test-samples/{output.token}")
+        return self.links.signed("GET", f"/storage/output/{order.order_id}/{output.number}/{quote(output.file.name)}")
 
     def archive_link(self, order: SandboxOrder) -> str:
         if order.is_test:
-            return self._signed("GET", f"/api/v2/test-samples/{order.token}")
-        return self._signed("GET", f"/storage/output/{order.order_id}/archive.zip")
+            return self.links.signed("GET", f"/api/v2/test-samples/{order.token}")
+        return self.links.signed("GET", f"/storage/output/{order.order_id}/archive.zip")
+
+    def offer(self, name: str, make: "Callable[[SandboxOrder], Made]") -> None:
+        """Have what `make` returns for an order fetched under this name."""
+        self._makers[name] = make
+
+    def made_link(self, order: SandboxOrder, name: str) -> str:
+        return self.links.signed("GET", f"/storage/made/{order.order_id}/{name}")
 
     def file_behind(self, path: str) -> InputFile | None:
         """Return the input file that an upload or a result link is about."""
-        *_, order_id, number, name = path.split("/")
+        *_, kind, order_id, number, name = path.split("/")
         with self._state.lock:
-            for order, file in self._all_files():
-                if (order.order_id, str(file.number)) == (order_id, number) or file.token == name:
-                    return file
-        return None
+            order = self._state.orders.get(order_id)
+            if order is not None and kind == "input":
+                return order.files[int(number)]
+            if order is not None and kind == "output":
+                return order.outputs[int(number)].file
+            return next((file for _, file in self._all_files() if file.token == name), None)
 
     def _all_files(self) -> list[tuple[SandboxOrder, InputFile]]:
         return [(order, file) for order in self._state.orders.values() for file in order.files]
 
-    # Links: the fields of S3's query authentication, dates to the microsecond so that tests can be quick.
-
-    def _signed(self, method: str, path: str) -> str:
-        date, expires = now().strftime(_INSTANT), f"{self._state.options.link_seconds:g}"
-        query = {
-            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-            "X-Amz-Credential": "SANDBOX/local/s3/aws4_request",
-            "X-Amz-Date": date,
-            "X-Amz-Expires": expires,
-            "X-Amz-SignedHeaders": "host",
-            "X-Amz-Signature": self._signature(method, path, date, expires),
-        }
-        return self._given(f"{self.base_url}{path}?{urlencode(query)}")
-
-    def _given(self, link: str) -> str:
-        self.links.append(link)
-        return link
-
-    def _signature(self, method: str, path: str, date: str, expires: str) -> str:
-        return hmac.new(self._secret, f"{method}\n{path}\n{date}\n{expires}".encode(), "sha256").hexdigest()
-
-    def _admit(self) -> None:
-        self._refuse_authorization()
-        date, expires = request.args.get("X-Amz-Date", ""), request.args.get("X-Amz-Expires", "")
-        signature = self._signature(request.method, quote(request.path), date, expires)
-        if not hmac.compare_digest(signature.encode(), request.args.get("X-Amz-Signature", "").encode()):
-            self._sin("a signature that was never valid")
-            raise StorageError(403, "SignatureDoesNotMatch", "The request signature does not match.")
-        signed = datetime.strptime(date, _INSTANT).replace(tzinfo=UTC)
-        if signed < self.links_valid_since or now() > signed + timedelta(seconds=float(expires)):
-            raise StorageError(403, "AccessDenied", "Request has expired")
-
-    def _refuse_authorization(self) -> None:
-        if "Authorization" in request.headers:
-            self._sin("an Authorization header on a presigned URL")
-            raise StorageError(400, "InvalidArgument", "Only one auth mechanism allowed")
-
     # Uploads.
 
     def _upload(self, order_id: str, number: int, name: str) -> Response:  # noqa: ARG002 - the name is for people
-        self._admit()
+        self.links.admit()
         order = self._order(order_id)
         return self._take(order, order.files[number])
 
     def _test_upload(self, token: str) -> Response:
-        self._refuse_authorization()
+        self.links.refuse_authorization()
         with self._state.lock:
             found = next((pair for pair in self._all_files() if secrets.compare_digest(pair[1].token, token)), None)
         if found is None or not found[0].is_test:
@@ -163,13 +129,13 @@ class Storage:
     def _take(self, order: SandboxOrder, file: InputFile) -> Response:
         self._refuse_length_unknown()
         if order.status != "pending":
-            self._sin("an upload to an order that is no longer pending")
+            self.links.sin("an upload to an order that is no longer pending")
             raise StorageError(403, "AccessDenied", "Access Denied")
         received = self._receive()
         self._refuse_digest(received)
         flaw = self._flaw_of(received, file)
         if flaw:
-            self._sin(flaw)
+            self.links.sin(flaw)
         target = None if order.is_test else self._folder / f"{order.order_id}-{file.number}.input"
         with self._state.lock:
             if target is None:
@@ -177,12 +143,13 @@ class Storage:
             else:
                 received.path.replace(target)
             file.path, file.size, file.sha256 = target, received.size, received.sha256
-            file.is_picture, file.is_uploaded, file.was_uploaded = not flaw, True, True
+            file.failure = _FAILURES[order.type] if flaw else ""
+            file.is_uploaded = file.was_uploaded = True
         return Response(status=200, headers={"ETag": f'"{received.md5.hex()}"'})
 
     def _refuse_length_unknown(self) -> None:
         if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
-            self._sin("an upload without a Content-Length of its own")
+            self.links.sin("an upload without a Content-Length of its own")
             raise StorageError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
 
     def _receive(self) -> _Received:
@@ -207,37 +174,43 @@ class Storage:
         if digest == received.md5:
             return
         received.path.unlink()
-        self._sin("a Content-MD5 that is not the body's")
+        self.links.sin("a Content-MD5 that is not the body's")
         code = "BadDigest" if len(digest) == len(received.md5) else "InvalidDigest"
         raise StorageError(400, code, "The Content-MD5 you specified did not match what we received.")
 
     def _flaw_of(self, received: _Received, file: InputFile) -> str:
         media_type = request.headers.get("Content-Type", "")
         if media_type != media_type_of(file.name):
-            self._sin(f"Content-Type {media_type!r} for a file named {file.name!r}")
+            self.links.sin(f"Content-Type {media_type!r} for a file named {file.name!r}")
         with self._marking:
             return flaw_of(received.path, media_type)
 
     # Results: marked when first asked for, kept until the sandbox ends.
 
     def _fetch(self, order_id: str, number: int, name: str) -> Response:  # noqa: ARG002 - the name is for people
-        self._admit()
+        self.links.admit()
         order = self._finished(order_id)
-        return self._send(self._result(order, order.files[number]), order.files[number].name)
+        output = order.outputs[number]
+        return self._send(self._result(order, output), output.file.name)
 
     def _fetch_archive(self, order_id: str) -> Response:
-        self._admit()
+        self.links.admit()
         order = self._finished(order_id)
         archive = self._folder / f"{order.order_id}.zip"
         if not archive.exists():
             self._write_archive(order, archive)
         return self._send(archive, f"{order.order_id}.zip")
 
+    def _fetch_made(self, order_id: str, name: str) -> Response:
+        self.links.admit()
+        made = self._makers[name](self._finished(order_id))
+        return Response(made.content, mimetype=made.media_type)
+
     def _fetch_sample(self, token: str) -> Response:
         """Give a sample in the file's own format, or as a ZIP in the order's: of a test key no upload is kept."""
-        self._admit()
+        self.links.admit()
         with self._state.lock:
-            names = {file.token: file.name for _, file in self._all_files()}
+            names = {o.token: o.file.name for order in self._state.orders.values() for o in order.outputs}
         sample_of = sample_for(names.get(token, "sample.jpg"))
         if token in names:
             return Response(sample_of, mimetype=media_type_of(names[token]))
@@ -247,22 +220,23 @@ class Storage:
         return Response(archive.getvalue(), mimetype="application/zip")
 
     def _write_archive(self, order: SandboxOrder, archive: Path) -> None:
-        results = [(file, self._result(order, file)) for file in order.files]
+        results = [(output, self._result(order, output)) for output in order.outputs]
         part = self._folder / f"{secrets.token_hex(16)}.part"
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as target:
             taken: set[str] = set()
-            for file, path in results:
-                name = file.name if file.name not in taken else f"{file.number}-{file.name}"
+            for output, path in results:
+                name = output.file.name
+                name = name if name not in taken else f"{output.number}-{name}"
                 taken.add(name)
                 target.write(path, name)
         part.replace(archive)
 
-    def _result(self, order: SandboxOrder, file: InputFile) -> Path:
-        result = self._folder / f"{order.order_id}-{file.number}.output"
+    def _result(self, order: SandboxOrder, output: Output) -> Path:
+        result = self._folder / f"{order.order_id}-{output.number}.output"
         with self._marking:
             if not result.exists():
                 part = self._folder / f"{secrets.token_hex(16)}.part"
-                write_marked(cast("Path", file.path), part)
+                write_marked(cast("Path", output.file.path), part)
                 part.replace(result)
         return result
 
@@ -282,9 +256,6 @@ class Storage:
         if order is None:
             raise StorageError(404, "NoSuchKey", "The specified key does not exist.")
         return order
-
-    def _sin(self, text: str) -> None:
-        self._state.sin(f"{request.method} {request.path}: {text}")
 
 
 def sample_for(name: str) -> bytes:

@@ -6,12 +6,14 @@ from datetime import date, datetime
 from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 
+from watchfolder.sandbox.answers import data, instant
 from watchfolder.sandbox.courier import Courier, Event
 from watchfolder.sandbox.options import Caller
+from watchfolder.sandbox.orders import now
 from watchfolder.sandbox.paging import asked_page
-from watchfolder.sandbox.state import Refusal, State, Webhook, now
+from watchfolder.sandbox.state import Refusal, State, Webhook
 
 _FIELDS = {"url", "name", "isTest"}
 _RETRY_DAYS, _RETRY_EVENTS = 7, 50  # of what failed, sent again at once
@@ -57,7 +59,7 @@ class Webhooks:
             )
             self._state.webhooks[webhook.number] = webhook
         shown = {"id": webhook.number, "name": webhook.name, "secret": webhook.secret, "isTest": webhook.is_test}
-        return _data(shown)
+        return data(shown)
 
     def _list(self) -> Response:
         page, keyword = asked_page(10, self._breach), request.args.get("keyword", "").lower()
@@ -68,13 +70,13 @@ class Webhooks:
                 if self._is_shown(webhook) and keyword in f"{webhook.name} {webhook.url}".lower()
             ]
         shown = [self._shown(webhook) for webhook in page.of(found)]
-        return _data({"webhooks": shown, "pagination": page.pagination(found)})
+        return data({"webhooks": shown, "pagination": page.pagination(found)})
 
     def _show(self, number: int) -> Response:
         return self._detail(self._webhook(number))
 
     def _detail(self, webhook: Webhook) -> Response:
-        return _data(self._shown(webhook) | {"updatedAt": _text(webhook.updated_at)})
+        return data(self._shown(webhook) | {"updatedAt": _text(webhook.updated_at)})
 
     def _change(self, number: int) -> Response:
         webhook, body = self._webhook(number), self._body()
@@ -88,11 +90,11 @@ class Webhooks:
         webhook = self._webhook(number)
         with self._state.lock:
             self._state.webhooks.pop(webhook.number, None)
-        return _data(None)
+        return data(None)
 
     def _events(self, number: int) -> Response:
         page, found = asked_page(20, self._breach), self._courier.events_of(self._webhook(number).number)[::-1]
-        return _data({"events": [_told(event) for event in page.of(found)], "pagination": page.pagination(found)})
+        return data({"events": [_told(event) for event in page.of(found)], "pagination": page.pagination(found)})
 
     def _retry(self, number: int, event: int) -> Response:
         events = {each.number: each for each in self._courier.events_of(self._webhook(number).number)}
@@ -103,7 +105,7 @@ class Webhooks:
         status = self._courier.send_now(events[event]).status
         error = None if events[event].is_delivered else "the address did not take it"
         told = {"event_id": event, "success": events[event].is_delivered, "status_code": status or None, "error": error}
-        return _data(told)
+        return data(told)
 
     def _retry_failed(self, number: int) -> Response:
         webhook, body = self._webhook(number), request.get_json(force=True, silent=True) or {}
@@ -119,7 +121,7 @@ class Webhooks:
         for event in failed:
             self._courier.send_now(event)
         succeeded = sum(event.is_delivered for event in failed)
-        return _data({"total": len(failed), "succeeded": succeeded, "failed": len(failed) - succeeded})
+        return data({"total": len(failed), "succeeded": succeeded, "failed": len(failed) - succeeded})
 
     def _webhook(self, number: int) -> Webhook:
         with self._state.lock:
@@ -190,8 +192,4 @@ def _told(event: Event) -> dict[str, object]:
 
 
 def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
-
-
-def _data(data: object) -> Response:
-    return jsonify({"data": data})
+    return instant(moment) if moment else None

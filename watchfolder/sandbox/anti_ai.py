@@ -1,0 +1,95 @@
+"""Anti-AI: pictures come back marked, and start to be worked on when they are confirmed."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from flask import Blueprint, Response
+from typing_extensions import override
+
+from watchfolder.sandbox.answers import data
+from watchfolder.sandbox.demands import (
+    INVALID,
+    PICTURES,
+    Breach,
+    breaches_of_key,
+    breaches_of_list,
+    breaches_of_name,
+    breaches_of_order_name,
+    unknown_fields,
+)
+from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
+from watchfolder.sandbox.product import Json, Product, slot_of
+from watchfolder.sandbox.state import NewFile, Refusal
+
+
+class AntiAi(Product):
+    type: ClassVar[OrderType] = OrderType.ANTI_AI
+
+    @override
+    def blueprint(self) -> Blueprint:
+        return self._api.blueprint(
+            "anti-ai",
+            [
+                ("POST", "/api/v2/orders/anti-ai", "create", self._create),
+                ("POST", "/api/v2/orders/anti-ai/confirm", "confirm", self._confirm),
+            ],
+        )
+
+    def _create(self) -> Response:
+        body, caller = self._api.body(_breaches_of_create), self._api.caller()
+        with self._state.lock:
+            order = self._api.created_before(caller, body)
+            if order is None:
+                if any("originalFileUrl" in file for file in body["files"]):
+                    raise Refusal(400, "INVALID_PARAMETER")  # URL mode: this stand-in reaches out to nobody
+                self._state.ask_credits(caller, len(body["files"]))
+                files = [NewFile(file["fileName"], outputs=1) for file in body["files"]]
+                name = str(body.get("orderName", f"anti-ai {now():%Y-%m-%d}"))
+                order = self._state.create(self.type, caller, body, name, files)
+        files_told = [slot_of(self._storage, order, file) for file in order.files]
+        told = {"orderId": order.order_id, "orderName": order.name, "status": order.status, "files": files_told}
+        return data(told)
+
+    def _confirm(self) -> Response:
+        return self._api.confirm(self.type)
+
+    @override
+    def result(self, order: SandboxOrder) -> Json:
+        outputs = [
+            {"fileId": str(output.output_id), "fileName": output.file.name, "inputFileId": str(output.file.file_id)}
+            for output in self._storage.results(order)
+        ]
+        return {"outputFiles": outputs}
+
+    @override
+    def pushed(self, order: SandboxOrder) -> Json:
+        link = None if order.is_test else self._storage.archive_link(order)
+        return {"fileCount": len(order.files), "downloadUrl": link}
+
+
+def _breaches_of_create(body: object) -> Iterator[Breach]:
+    if not isinstance(body, dict):
+        yield Breach(INVALID, "the body is no JSON object")
+        return
+    yield from breaches_of_key(body)
+    yield from unknown_fields(body, {"idempotencyKey", "files", "options", "orderName"}, "the body")
+    yield from _breaches_of_options(body.get("options", {}))
+    yield from breaches_of_list(body.get("files"), _breaches_of_file)
+    yield from breaches_of_order_name(body)
+
+
+def _breaches_of_options(options: object) -> Iterator[Breach]:
+    if not isinstance(options, dict):
+        yield Breach(INVALID, "options is no object")
+        return
+    yield from unknown_fields(options, {"strength"}, "options")
+    if options.get("strength", "high") not in ("low", "standard", "high"):
+        yield Breach(INVALID, "unknown strength")
+
+
+def _breaches_of_file(file: dict[str, object], where: str) -> Iterator[Breach]:
+    yield from unknown_fields(file, {"fileName", "originalFileUrl"}, where)
+    yield from breaches_of_name(file.get("fileName"), where, PICTURES)
+    url = file.get("originalFileUrl", "https://")
+    if not isinstance(url, str) or not url.startswith("https://"):
+        yield Breach("INVALID_PARAMETER", f"{where}.originalFileUrl is no https URL")

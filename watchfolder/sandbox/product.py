@@ -1,0 +1,47 @@
+"""What one service of the vendor adds to the ways that all orders share."""
+
+from typing import ClassVar
+
+from flask import Blueprint
+
+from watchfolder.sandbox.api import Api
+from watchfolder.sandbox.orders import InputFile, OrderType, SandboxOrder
+from watchfolder.sandbox.storage import Storage
+
+Json = dict[str, object]
+
+
+class Product:
+    """One service. What it does not say otherwise is: a finding, nothing to download, no more than the common words."""
+
+    type: ClassVar[OrderType]
+
+    def __init__(self, api: Api, storage: Storage) -> None:
+        self._api = api
+        self._state = api.state
+        self._storage = storage
+
+    def blueprint(self) -> Blueprint:
+        """Return the calls that only this service has."""
+        raise NotImplementedError
+
+    def result(self, order: SandboxOrder) -> Json:
+        """Return `result` of the v3 read of a complete order."""
+        raise NotImplementedError
+
+    def listed(self, order: SandboxOrder) -> Json:  # noqa: ARG002 - others look at it
+        """Return what the list and the v2 read say besides the common fields."""
+        return {}
+
+    def pushed(self, order: SandboxOrder) -> Json:
+        """Return what a push about a complete order says besides the common fields."""
+        raise NotImplementedError
+
+    def thumbnail(self, order: SandboxOrder) -> str | None:  # noqa: ARG002 - others look at it
+        return None
+
+
+def slot_of(storage: Storage, order: SandboxOrder, file: InputFile) -> Json:
+    """Return a file as the v2 calls tell it: with its upload link while the order waits for it."""
+    link = {"uploadUrl": storage.upload_link(order, file)} if order.status == "pending" else {}
+    return {"fileId": file.file_id, "fileName": file.name, "fileKey": f"input/{order.order_id}/{file.number}"} | link

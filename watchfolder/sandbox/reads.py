@@ -1,0 +1,147 @@
+"""What is read of orders of every kind, and the upload links that are given again."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+
+from flask import Blueprint, Response, request
+
+from watchfolder.sandbox.answers import data, instant, whole
+from watchfolder.sandbox.api import Api
+from watchfolder.sandbox.failures import failure_of
+from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
+from watchfolder.sandbox.paging import asked_page
+from watchfolder.sandbox.product import Json, Product, slot_of
+from watchfolder.sandbox.state import Refusal
+from watchfolder.sandbox.storage import Storage
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "status": ("pending", "inProgress", "complete", "failed", "expired"),
+    "type": tuple(OrderType),
+    "channel": ("api", "web"),
+}
+
+
+class Reads:
+    """Each view is one operation; its name in the records is the endpoint's."""
+
+    def __init__(self, api: Api, storage: Storage, products: Mapping[OrderType, Product]) -> None:
+        self._api = api
+        self._state = api.state
+        self._storage = storage
+        self._products = products
+
+    def blueprint(self) -> Blueprint:
+        return self._api.blueprint(
+            "reads",
+            [
+                ("POST", "/api/v2/orders/<order_id>/refresh-urls", "refresh", self._refresh),
+                ("GET", "/api/v2/orders", "list", self._list),
+                ("GET", "/api/<any(v2, v3):version>/orders/<order_id>", "status", self._status),
+                ("GET", "/api/<any(v2, v3):version>/orders/<order_id>/download", "link", self._link),
+            ],
+        )
+
+    def _refresh(self, order_id: str) -> Response:
+        order = self._api.order(order_id)
+        if order.status != "pending":
+            raise Refusal(400, "ORDER_NOT_PENDING")
+        files = [slot_of(self._storage, order, file) for file in order.files]
+        return data({"orderId": order_id, "files": files})
+
+    def _status(self, version: str, order_id: str) -> Response:
+        order = self._api.order(order_id, version)
+        if version == "v2":
+            return data(self._summary(order) | self._products[order.type].listed(order))
+        return data(self._details(order))
+
+    def _link(self, version: str, order_id: str) -> Response:
+        order = self._api.order(order_id, version)
+        if not order.outputs:
+            self._api.refuse("ORDER_TYPE_CANT_DOWNLOAD", f"a download of an order that is {order.type}")
+        status, expires_at = order.status, order.expires_at
+        if status == "expired":
+            raise Refusal(400, "ORDER_EXPIRED")
+        if version == "v3" and expires_at is None:
+            raise Refusal(409, "FILE_RETENTION_UNKNOWN")
+        if status != "complete":
+            raise Refusal(400, "ORDER_NOT_COMPLETED")
+        return self._links_v2(order) if version == "v2" or expires_at is None else self._links_v3(order, expires_at)
+
+    def _links_v2(self, order: SandboxOrder) -> Response:
+        if order.is_test:
+            raise Refusal(404, "PROCESSED_FILE_NOT_FOUND")
+        is_one = len(order.outputs) == 1
+        link = self._storage.result_link(order, order.outputs[0]) if is_one else self._storage.archive_link(order)
+        if self._state.options.dialect == "v2":
+            return data({"downloadUrl": link, "expiresIn": whole(self._state.options.link_seconds)})
+        return data({"url": link})
+
+    def _links_v3(self, order: SandboxOrder, expires_at: datetime) -> Response:
+        files = [
+            {"fileId": str(output.output_id), "downloadUrl": self._storage.result_link(order, output)}
+            for output in self._storage.results(order)
+        ]
+        seconds = min(3600, self._state.options.link_seconds, (expires_at - now()).total_seconds())
+        archive = self._storage.archive_link(order)
+        return data({"archiveUrl": archive, "files": files, "expiresInSeconds": whole(seconds)})
+
+    def _list(self) -> Response:
+        page = asked_page(10, partial(self._api.refuse, "INVALID_PARAMETER"))
+        chosen = {name: request.args.get(name, "all") for name in _CHOICES}
+        unknown = request.args.keys() - _CHOICES - {"page", "limit", "keyword"}
+        if unknown or any(chosen[name] not in ("all", *words) for name, words in _CHOICES.items()):
+            self._api.refuse("INVALID_PARAMETER", "an unknown parameter, or a word for one")
+        keyword = request.args.get("keyword", "")
+        owner = self._api.caller().owner
+        with self._state.lock:
+            orders = [order for order in reversed(self._state.orders.values()) if order.caller.owner == owner]
+        found = [
+            order
+            for order in orders
+            if chosen["status"] in ("all", order.status)
+            and chosen["type"] in ("all", order.type)
+            and chosen["channel"] in ("all", "api")
+            and (keyword.lower() in order.name.lower() or keyword == order.order_id)
+        ]
+        pages = {
+            "totalItems": len(found),
+            "totalPages": page.count(found),
+            "currentPage": page.number,
+            "itemsPerPage": page.limit,
+        }
+        return data({"orders": [self._listed(order) for order in page.of(found)], "pageInfo": pages})
+
+    def _listed(self, order: SandboxOrder) -> Json:
+        more = self._products[order.type].listed(order)
+        return self._summary(order) | {"fileCount": len(order.files)} | more
+
+    def _summary(self, order: SandboxOrder) -> Json:
+        status = order.status
+        return {
+            "type": order.type,
+            "orderId": order.order_id,
+            "orderName": order.name,
+            "channel": "api",
+            "status": status,
+            "thumbnailImageUrl": self._products[order.type].thumbnail(order) if status == "complete" else None,
+            "createdAt": instant(order.created_at),
+            "updatedAt": instant(order.updated_at),
+            "expiresAt": instant(order.expires_at) if order.expires_at else None,
+            "errors": failure_of(order) if status == "failed" else None,
+        }
+
+    def _details(self, order: SandboxOrder) -> Json:
+        summary = self._summary(order)
+        waits = summary["status"] == "pending"
+        inputs = [
+            {"fileId": str(file.file_id), "fileName": file.name}
+            | ({"uploadUrl": self._storage.upload_link(order, file)} if waits and not file.is_uploaded else {})
+            for file in order.files
+        ]
+        return summary | {
+            "retentionDays": None if order.retention_days is None else whole(order.retention_days),
+            "processingDelayed": False,
+            "inputFiles": inputs,
+            "result": self._products[order.type].result(order) if summary["status"] == "complete" else None,
+        }
