@@ -36,6 +36,17 @@ class Client:
     def created(self, *names: str, **changes: object) -> Json:
         return data(self.create(*names, **changes))
 
+    def detect(self, name: str = "picture.jpg", **changes: object) -> requests.Response:
+        body = {"idempotencyKey": str(uuid.uuid4()), "fileName": name} | changes
+        return self.call("POST", "/api/v2/orders/ai-detection", body)
+
+    def detected(self, name: str = "picture.jpg", body: bytes = PICTURE, **changes: object) -> str:
+        """Return the id of an order for AI detection that is confirmed."""
+        order = data(self.detect(name, **changes))
+        assert self.put(order["file"]["uploadUrl"], body).ok
+        assert self.confirm(order["orderId"], service="ai-detection").ok
+        return str(order["orderId"])
+
     def put(
         self, url: str, body: object = PICTURE, headers: Mapping[str, str | None] | None = None
     ) -> requests.Response:
@@ -49,9 +60,9 @@ class Client:
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
         return self._session.get(url, headers=dict(headers or {}), timeout=10)
 
-    def confirm(self, order_id: str, key: str = "") -> requests.Response:
+    def confirm(self, order_id: str, key: str = "", service: str = "anti-ai") -> requests.Response:
         body = {"idempotencyKey": key or str(uuid.uuid4()), "orderId": order_id}
-        return self.call("POST", "/api/v2/orders/anti-ai/confirm", body)
+        return self.call("POST", f"/api/v2/orders/{service}/confirm", body)
 
     def uploaded(self, *names: str, **changes: object) -> Json:
         order = self.created(*names, **changes)

@@ -100,6 +100,20 @@ def test_a_failed_order_is_told_with_its_reason(client: Client, ear: Ear) -> Non
     assert event["data"]["errorCode"] == "PROCESSING_ERROR"
 
 
+def test_a_picture_that_was_judged_is_told_with_its_probability(client: Client, sandbox: Sandbox, ear: Ear) -> None:
+    register(client, ear.url)
+    order_id = client.detected("a_ai.jpg", options={"generateHeatmap": True})
+    client.detected("a_fail.jpg")
+    wait_for(lambda: len(ear.heard) == 2)
+    told = {event["eventType"]: event["data"] for event in ear.events()}
+    assert told.keys() == {"order.aiDetection.completed", "order.aiDetection.failed"}
+    judged = told["order.aiDetection.completed"]
+    assert (judged["orderId"], judged["probability"], judged["overlayUrl"]) == (order_id, 0.98, None)
+    assert client.get(judged["heatmapUrl"]).ok
+    assert judged.keys() & {"fileCount", "downloadUrl"} == set()
+    assert sandbox.sins == []
+
+
 def test_test_orders_are_told_without_a_link_and_to_webhooks_for_them_alone(
     client: Client, tester: Client, ear: Ear
 ) -> None:

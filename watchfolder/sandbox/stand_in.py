@@ -20,6 +20,7 @@ from typing import Self
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
+from watchfolder.sandbox.ai_detection import AiDetection
 from watchfolder.sandbox.anti_ai import AntiAi
 from watchfolder.sandbox.api import Api
 from watchfolder.sandbox.courier import Courier
@@ -33,7 +34,7 @@ from watchfolder.sandbox.storage import Storage
 from watchfolder.sandbox.waitress_door import Server
 from watchfolder.sandbox.webhooks import Webhooks
 
-_SERVICES = (AntiAi,)
+_SERVICES = (AntiAi, AiDetection)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class OrderRecord:
     """An order as it stands when `Sandbox.orders` is read."""
 
     order_id: str
-    type: str  # antiAi
+    type: str  # antiAi, aiDetection
     status: str
     name: str
     files: tuple[str, ...]
