@@ -6,7 +6,6 @@ gone, and nothing is written there.
 """
 
 import json
-import logging
 import os
 import socket
 import threading
@@ -14,7 +13,9 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from watchfolder import disk
+from pydantic import RootModel
+
+from watchfolder import disk, state_file
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
@@ -24,6 +25,10 @@ NOT_KNOWN = "not the folder we know: is the share mounted?"
 TOKEN = ".watchfolder-id"  # noqa: S105 - a mark, no secret
 OWNER = "owner.json"
 _LIMIT = 1 << 20
+
+
+class _Tokens(RootModel[dict[str, str]]):
+    """The token of each folder, by its path."""
 
 
 class Folders:
@@ -176,23 +181,12 @@ class Folders:
 
     def _remember(self, path: str, token: str) -> None:
         tokens = {**self._tokens, **self._remembered(), path: token}
-        disk.write_atomically(self._memory, json.dumps(tokens, indent=1).encode())
+        state_file.write(self._memory, _Tokens(tokens))
         self._tokens = tokens
 
     def _remembered(self) -> dict[str, str]:
-        try:
-            content = json.loads(disk.read_bytes(self._memory, _LIMIT))
-            return {str(path): str(token) for path, token in content.items()}
-        except FileNotFoundError:
-            return {}
-        except (ValueError, AttributeError):
-            event(
-                "folders.memory_unreadable",
-                logging.WARNING,
-                file=self._memory.path,
-                now="the folders are taken as they are",
-            )
-            return {}
+        found = state_file.read(self._memory, _Tokens, "the folders are taken as they are")
+        return found.root if found else {}
 
 
 def _require_writable(path: str) -> None:

@@ -16,14 +16,13 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
-from watchfolder import disk
+from watchfolder import disk, state_file
 from watchfolder.clock import Clock, Moment
 from watchfolder.config import BudgetSection, Config
 from watchfolder.disk import Place
 from watchfolder.events import event
 
 FILE = "quota.json"
-_LIMIT = 1 << 20  # bytes
 _NO_LIMIT = 1 << 30  # files
 _NO_BUDGET = BudgetSection()
 _STEPS = 100  # a window is counted in as many steps
@@ -47,13 +46,8 @@ class QuotaState(BaseModel):
     @classmethod
     def read(cls, state_dir: str, clock: Clock) -> Self:
         """Return what was remembered; what cannot be read is forgotten, and the counting begins anew."""
-        try:
-            return cls.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _LIMIT))
-        except FileNotFoundError:
-            pass
-        except ValueError:
-            event("quota.memory_unreadable", logging.WARNING, file=FILE)
-        return cls(day=_date_of(clock), began=clock.moment())
+        found = state_file.read(Place(state_dir, FILE), cls, "the budgets are counted anew")
+        return found or cls(day=_date_of(clock), began=clock.moment())
 
 
 class Arrivals:
@@ -265,7 +259,7 @@ class Quota:
 
     def _remember(self, **facts: object) -> None:
         memory = self._memory.model_copy(update=facts)
-        disk.write_atomically(Place(self._state_dir, FILE), memory.model_dump_json(indent=1).encode())
+        state_file.write(Place(self._state_dir, FILE), memory)
         self._memory = memory
 
 

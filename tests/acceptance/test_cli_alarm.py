@@ -253,7 +253,7 @@ def test_a_single_run_sends_nothing(studio: Program, receiver: Receiver) -> None
     studio.drop("good.jpg", PICTURE)
     assert studio.run("run", "--once").returncode == 1
     assert receiver.calls == []
-    assert not (studio.folder("state") / "alarm.json").exists()
+    assert not (studio.folder("state") / "notify.json").exists()
 
 
 # The command

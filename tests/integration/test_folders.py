@@ -160,7 +160,7 @@ def test_a_broken_memory_takes_the_folders_as_they_are(
     (top / "state/folders.json").write_bytes(content)
     folders(top).require(inbox)
     assert token(top / "outbox") == before
-    assert "folders.memory_unreadable" in caplog.messages
+    assert "state.unreadable" in caplog.messages
 
 
 def test_inboxes_that_meet_their_shared_outbox_at_once_agree_on_its_token(top: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from watchfolder import __version__, disk
+from watchfolder import __version__, state_file
 from watchfolder.api import Service
 from watchfolder.config import Config, Inbox
 from watchfolder.daemon.disk_usage import DiskUsage
@@ -184,8 +184,7 @@ class Supervisor:
         if fresh.is_same_but_for_time(self._status):
             return fresh, now + _NEVER_SECONDS
         try:
-            content = fresh.model_dump_json(indent=1).encode()
-            disk.write_atomically(Place(self._config.state_dir, FILE), content, durable=False)
+            state_file.write(Place(self._config.state_dir, FILE), fresh, durable=False)
         except FolderFault as fault:
             event("status.unwritten", logging.WARNING, reason=fault.reason)
         self._status = fresh

@@ -6,14 +6,14 @@ from typing import Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from watchfolder import disk
+from watchfolder import state_file
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.snapshot import Quarantined
 
-FILE = "alarm.json"
-_LIMIT = 1 << 20  # bytes
+FILE = "notify.json"
+_EFFECT = "what was told before may be told once more"
 
 
 class StatePart(BaseModel):
@@ -47,11 +47,9 @@ class NotifyState(StatePart):
     def read(cls, state_dir: str) -> Self:
         """Return what was remembered; what cannot be read is forgotten, and may be said once more."""
         try:
-            return cls.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _LIMIT))
-        except FileNotFoundError:
-            return cls()
-        except (FolderFault, ValueError):
-            event("alarm.memory_unreadable", logging.WARNING, file=FILE)
+            return state_file.read(Place(state_dir, FILE), cls, _EFFECT) or cls()
+        except FolderFault as fault:
+            event("notify.state_unreadable", logging.WARNING, reason=fault.reason, effect=_EFFECT)
             return cls()
 
     def not_after(self, now: datetime) -> Self:
@@ -68,4 +66,4 @@ class NotifyState(StatePart):
 
     def write(self, state_dir: str) -> None:
         """Raises FolderFault."""
-        disk.write_atomically(Place(state_dir, FILE), self.model_dump_json(indent=1).encode())
+        state_file.write(Place(state_dir, FILE), self)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from watchfolder import __version__, disk, history, quarantine
+from watchfolder import __version__, history, quarantine, state_file
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.events import printable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from watchfolder.errors import FolderFault
 
 MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
-_SNAPSHOT_LIMIT = 16 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -189,10 +188,7 @@ def running(state_dir: str) -> tuple[bool, Snapshot | None]:
     """Return whether a daemon runs, and its last word. What a dead one said is no longer true."""
     if not is_locked(Place(state_dir, "lock")):
         return False, None
-    try:
-        return True, Snapshot.model_validate_json(disk.read_bytes(Place(state_dir, FILE), _SNAPSHOT_LIMIT))
-    except (FileNotFoundError, ValueError):  # pydantic's is a ValueError
-        return True, None
+    return True, state_file.read(Place(state_dir, FILE), Snapshot, "the daemon's own view is not shown")
 
 
 def _home(picture: quarantine.Picture, config: Config) -> str:
