@@ -90,6 +90,7 @@ METHODS_OF_PATHS = {"rename", "unlink", "mkdir", "rmdir"}  # where pathlib is im
 NEVER_AT_IMPORT = {"os.environ", "os.getenv", "threading.Thread", "threading.Timer", "logging.basicConfig"}
 DRAWERS = {"util", "utils", "common", "helper", "helpers", "core", "manager", "misc"}
 WORDS_OF_A_SENTENCE = 5
+LONGEST_TEST_NAME = 75
 
 
 @dataclass(frozen=True)
@@ -295,6 +296,14 @@ def test_a_public_class_name_stands_for_one_thing() -> None:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     rooms.setdefault(node.name, []).append(module.room)
     assert {name: found for name, found in rooms.items() if len(found) > 1} == {}
+
+
+def test_the_name_of_a_test_is_a_sentence_that_fits_a_line() -> None:
+    names = [
+        name for path in Path(__file__).parent.rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    ]
+    assert names
+    assert [name for name in names if len(name) > LONGEST_TEST_NAME] == []
 
 
 def test_a_package_only_hands_on_what_its_modules_make() -> None:

@@ -97,7 +97,7 @@ def test_only_configured_folders_can_be_accepted(studio: Studio) -> None:
     assert not (studio.root / ".watchfolder-id").exists()
 
 
-def test_a_word_about_a_folder_is_not_dropped_where_only_the_configuration_is_read(studio: Studio) -> None:
+def test_accepting_a_folder_and_reading_only_settings_exclude_each_other(studio: Studio) -> None:
     done = studio.run("check", "--configuration", "--accept", "photos")
     assert done.returncode == 2, done.stdout + done.stderr
 
@@ -211,7 +211,7 @@ def test_root_checks_with_the_rights_of_the_state_directorys_owner(studio: Studi
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_roots_check_of_a_state_directory_that_is_still_roots_leaves_the_inbox_to_the_daemons_user(
+def test_roots_check_leaves_the_inbox_to_the_daemons_user(
     sandbox: Sandbox,
 ) -> None:
     user = pwd.getpwnam("nobody")

@@ -18,9 +18,7 @@ def studio(tmp_path: Path, sandbox: Sandbox) -> Studio:
     return studio
 
 
-def test_under_another_name_it_is_delivered_from_what_is_there_and_costs_nothing(
-    studio: Studio, sandbox: Sandbox
-) -> None:
+def test_the_same_bytes_under_another_name_cost_nothing(studio: Studio, sandbox: Sandbox) -> None:
     with studio.daemon():
         studio.drop("first.jpg")
         wait_until(lambda: files_in(studio.folder("originals")) == ["first.jpg"])

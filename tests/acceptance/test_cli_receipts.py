@@ -207,7 +207,7 @@ def test_an_order_under_way_is_no_lost_one(studio: Studio, sandbox: Sandbox) -> 
     assert "under way 1" in done.stdout
 
 
-def test_an_order_that_was_paid_and_of_which_nothing_is_known_is_named_and_ends_with_3(studio: Studio) -> None:
+def test_a_paid_order_that_we_do_not_know_is_named_with_exit_code_3(studio: Studio) -> None:
     deliver(studio, "one.jpg")
     order_id = json.loads(history_of(studio).read_bytes())["order_id"]
     history_of(studio).unlink()
@@ -255,9 +255,7 @@ def test_a_result_that_cannot_be_had_is_named_and_the_others_are_fetched(studio:
     assert done.stdout.count(": not fetched: the storage refuses the link") == 1
 
 
-def test_a_paid_picture_in_quarantine_is_named_with_the_way_to_fetch_it_for_free(
-    studio: Studio, sandbox: Sandbox
-) -> None:
+def test_a_paid_picture_in_quarantine_can_be_fetched_for_free(studio: Studio, sandbox: Sandbox) -> None:
     studio.drop("one.jpg")
     assert studio.run("run", "--once").returncode == 0
     line = json.loads(history_of(studio).read_bytes())

@@ -30,9 +30,7 @@ def is_held(studio: Studio) -> bool:
     return bool(json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]["held"])
 
 
-def test_an_archive_that_was_moved_in_is_held_costs_nothing_and_goes_at_a_persons_word(
-    studio: Studio, sandbox: Sandbox
-) -> None:
+def test_an_archive_moved_in_is_held_until_a_person_releases_it(studio: Studio, sandbox: Sandbox) -> None:
     studio.configure(budget=BURST, scan_seconds=3600)  # only a signal makes it look in time
     with studio.daemon():
         copy_an_archive(studio)

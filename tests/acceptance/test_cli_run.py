@@ -79,9 +79,7 @@ def test_a_single_run_ends_with_1_when_a_file_was_quarantined(studio: Studio) ->
     assert files_in(studio.folder("quarantine")) == ["bad_fail.jpg", "bad_fail.jpg.why.txt"]
 
 
-def test_a_single_run_ends_with_75_and_lists_what_remains_when_the_credits_are_used_up(
-    studio: Studio, sandbox: Sandbox
-) -> None:
+def test_run_once_without_credits_ends_with_75_and_lists_the_rest(studio: Studio, sandbox: Sandbox) -> None:
     sandbox.credits_left = 0
     studio.drop("one.jpg")
     done = studio.run("run", "--once")
@@ -189,7 +187,7 @@ def read_all(descriptor: int) -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_root_acts_as_the_owner_of_the_state_directory_and_leaves_nothing_of_its_own(sandbox: Sandbox) -> None:
+def test_root_acts_as_the_owner_of_the_state_directory(sandbox: Sandbox) -> None:
     user = pwd.getpwnam("nobody")
     with tempfile.TemporaryDirectory() as reachable:
         studio = Studio(Path(reachable), sandbox.url, environment={})

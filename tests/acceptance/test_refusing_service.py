@@ -105,9 +105,7 @@ def test_while_blocked_it_probes_in_turn_says_why_and_goes_on_by_itself(
     assert sandbox.sins == []
 
 
-def test_a_refused_key_costs_one_request_at_a_time_however_many_orders_are_under_way(
-    sandbox: Sandbox, notified: Notified, tmp_path: Path
-) -> None:
+def test_a_refused_key_costs_one_request_at_a_time(sandbox: Sandbox, notified: Notified, tmp_path: Path) -> None:
     sandbox.processing_seconds = 3.0
     api = {"base_url": sandbox.url, "blocked_probe_seconds": PROBE_SECONDS}
     studio = opened(tmp_path, sandbox, notified)

@@ -58,7 +58,7 @@ FATES = {
 
 
 @pytest.mark.parametrize("fate", FATES)
-def test_only_the_inbox_of_a_share_that_goes_waits_and_all_arrives_when_it_is_back(fate: str) -> None:
+def test_only_the_inbox_of_a_lost_share_waits(fate: str) -> None:
     befalls = FATES[fate]
     with share_studio(is_network=befalls.is_network, user=befalls.user) as studio, studio.studio.daemon() as daemon:
         put_under_way(studio)
@@ -69,7 +69,7 @@ def test_only_the_inbox_of_a_share_that_goes_waits_and_all_arrives_when_it_is_ba
 
 
 @pytest.mark.parametrize("fate", FATES)
-def test_a_start_without_the_shares_serves_the_others_and_what_a_death_left_on_them_arrives(fate: str) -> None:
+def test_a_start_without_some_shares_serves_the_others(fate: str) -> None:
     befalls = FATES[fate]
     with share_studio(is_network=befalls.is_network, user=befalls.user) as studio:
         with studio.studio.daemon() as daemon:
@@ -83,7 +83,7 @@ def test_a_start_without_the_shares_serves_the_others_and_what_a_death_left_on_t
             expect_all_arrives(studio, daemon, befalls)
 
 
-def test_an_inbox_that_others_can_still_write_to_while_it_is_read_only_here_says_so_once() -> None:
+def test_an_inbox_that_is_read_only_for_us_alone_says_so_once() -> None:
     befalls = FATES["turns read-only"]
     with share_studio() as studio, studio.studio.daemon() as daemon:
         befalls.goes(studio.shares["inbox"])
@@ -111,7 +111,7 @@ def test_a_share_that_hangs_amid_its_downloads_leaves_the_others_their_turn() ->
         assert told(daemon, SILENT, ANSWERS) == [("outbox", SILENT), ("outbox", ANSWERS)]
 
 
-def test_a_share_that_is_unmounted_amid_a_download_gets_nothing_into_its_empty_mount_point() -> None:
+def test_nothing_is_written_to_the_mount_point_of_a_lost_share() -> None:
     with share_studio() as studio, studio.studio.daemon() as daemon:
         studio.sandbox.faults.add("fetch", "drip", times=len(ROLES), bytes_per_second=300)
         for inbox in ROLES:

@@ -103,9 +103,7 @@ def test_what_a_dead_one_left_under_way_is_not_touched(first: Studio, second: St
     expect_all_arrived_once(first, sandbox)
 
 
-def test_adopting_after_a_lost_state_finishes_what_was_paid_and_pays_nothing_again(
-    first: Studio, sandbox: Sandbox
-) -> None:
+def test_adopting_after_a_lost_state_pays_nothing_again(first: Studio, sandbox: Sandbox) -> None:
     with first.daemon() as daemon:
         drop_all(first)
         wait_until(lambda: sandbox.paid == len(PICTURES))
@@ -118,7 +116,7 @@ def test_adopting_after_a_lost_state_finishes_what_was_paid_and_pays_nothing_aga
     expect_all_arrived_once(first, sandbox)
 
 
-def test_adopting_from_one_that_lives_after_all_loses_nothing_and_pays_nothing_twice(
+def test_adopting_from_a_living_one_loses_nothing_and_pays_nothing_twice(
     first: Studio, second: Studio, sandbox: Sandbox
 ) -> None:
     sandbox.processing_seconds = 10.0  # the second has taken over before there is anything to deliver

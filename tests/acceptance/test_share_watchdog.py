@@ -89,7 +89,7 @@ def threads_of(daemon: Daemon) -> int:
     return len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir()))
 
 
-def test_dead_shares_neither_stop_the_beat_nor_cost_a_thread_more_with_every_look() -> None:
+def test_dead_shares_cost_no_thread_more_with_every_look() -> None:
     with share_studio(is_network=True, make=HastyStudio) as studio, watched(studio.studio) as (daemon, systemd):
         for inbox in ROLES:
             studio.drop(inbox, "under way.jpg")

@@ -57,7 +57,7 @@ def assert_delivered(studio: Studio, service: Sandbox, *names: str) -> None:
 
 @pytest.mark.parametrize("lives", [1, 2])
 @pytest.mark.parametrize("ahead", [30 * DAY, YEAR, -YEAR])
-def test_a_clock_that_was_wrong_when_an_order_failed_and_is_put_right_keeps_nothing_waiting(
+def test_a_clock_put_right_after_a_failure_keeps_nothing_waiting(
     studio: Studio, service: Sandbox, clocks: SetClocks, ahead: float, lives: int
 ) -> None:
     clocks.set_wall(ahead)
@@ -139,7 +139,7 @@ def test_people_are_told_when_the_next_try_is_by_the_clock_as_it_goes_now(
         wait_until(lambda: all(abs(moment - datetime.now(UTC)) < timedelta(minutes=5) for moment in told()))
 
 
-def test_pictures_that_come_while_the_clock_is_set_all_the_time_are_each_paid_once(
+def test_pictures_are_paid_once_while_the_clock_is_set_all_the_time(
     studio: Studio, service: Sandbox, clocks: SetClocks
 ) -> None:
     chance = random.Random(4)  # noqa: S311 - a game

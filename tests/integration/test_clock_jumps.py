@@ -157,7 +157,7 @@ def test_a_parked_order_is_taken_up_again_whatever_the_date(begin: Open, jump: f
     assert service.requests_by_operation()["create"] == 1
 
 
-def test_a_parked_order_is_bought_again_only_after_the_service_has_called_it_gone(begin: Open) -> None:
+def test_a_parked_order_is_bought_again_only_once_it_is_gone(begin: Open) -> None:
     shop, service = begin()
     give_up(shop, service)
     service.forget(*service.orders)
@@ -174,7 +174,7 @@ def test_a_parked_order_is_bought_again_only_after_the_service_has_called_it_gon
 
 
 @pytest.mark.parametrize("between", ["one life", "two lives", "two blind lives", "two boots"])
-def test_gone_is_believed_after_ten_minutes_that_have_passed_not_that_a_clock_claims(begin: Open, between: str) -> None:
+def test_gone_is_believed_after_ten_minutes_awake_not_by_the_wall_clock(begin: Open, between: str) -> None:
     shop, service = begin({"processing_seconds": 600.0, "look_seconds": 0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))

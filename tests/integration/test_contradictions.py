@@ -139,7 +139,7 @@ def test_an_order_goes_on_when_the_service_agrees_with_itself_again(begin: Open)
     assert service.requests_by_operation()["upload"] == 1
 
 
-def test_an_order_that_was_complete_and_is_called_pending_waits_and_is_told_as_that(begin: Open) -> None:
+def test_a_complete_order_that_is_called_pending_waits_and_is_told(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("link", "answer", times=None, status=400, code="ORDER_NOT_COMPLETED")
     shop.drop("a.jpg")

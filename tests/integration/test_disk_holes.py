@@ -81,7 +81,7 @@ def test_what_was_only_reserved_is_a_hole_also_after_somebody_has_read_it(mappin
     assert found(mapping, reserved, written(0, 10 * PAGE), looked_at) == 10 * PAGE
 
 
-def test_what_was_reserved_and_then_written_is_none_also_before_it_is_on_the_disk(mapping: Path) -> None:
+def test_reserved_space_that_was_written_is_no_hole(mapping: Path) -> None:
     assert found(mapping, reserved, written(0, SIZE)) == SIZE
 
 

@@ -341,7 +341,7 @@ def opened_folders() -> int:
     return count
 
 
-def test_folders_are_kept_open_for_as_long_as_the_block_lasts_and_no_more_than_some(tmp_path: Path) -> None:
+def test_a_few_folders_are_kept_open_while_the_block_lasts(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "a").write_bytes(b"%d" % number)

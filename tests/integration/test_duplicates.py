@@ -59,7 +59,7 @@ def paid(service: Sandbox) -> list[int]:
 Told = Callable[[str], list[dict[str, Any]]]
 
 
-def test_the_same_bytes_again_are_delivered_under_their_own_name_without_a_request(begin: Open, told: Told) -> None:
+def test_the_same_bytes_again_are_delivered_without_a_request(begin: Open, told: Told) -> None:
     shop, service = begin()
     made = deliver(shop, "a.jpg")
     asked = len(service.requests)
@@ -299,7 +299,7 @@ def at_the_first_entry_of_a_file(
 
 
 @pytest.mark.parametrize("duplicates", ["reuse", "again"])
-def test_what_comes_back_while_an_order_of_many_is_being_parked_is_not_bought_again(
+def test_what_comes_back_while_its_order_is_parked_is_not_bought_again(
     begin: Open, monkeypatch: pytest.MonkeyPatch, duplicates: str
 ) -> None:
     shop, service = begin({"processing_seconds": 2.0}, duplicates=duplicates, api={"reads": "v3"})
@@ -673,7 +673,7 @@ def test_a_share_that_goes_while_a_file_is_read_closes_its_inbox(begin: Open, mo
 
 
 @pytest.mark.parametrize("duplicates", ["reuse", "again"])
-def test_a_file_of_a_parked_orders_size_that_cannot_be_read_keeps_none_of_its_neighbours(
+def test_an_unreadable_file_of_a_parked_orders_size_delays_no_other(
     begin: Open, monkeypatch: pytest.MonkeyPatch, duplicates: str
 ) -> None:
     shop, service = begin(duplicates=duplicates)

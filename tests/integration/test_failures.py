@@ -124,7 +124,7 @@ def test_a_service_that_times_out_on_everything_is_not_sent_ever_more(begin: Ope
 
 
 @pytest.mark.parametrize("code", OF_THE_FILE)
-def test_what_is_the_files_fault_is_told_in_our_words_with_the_services_for_support(begin: Open, code: str) -> None:
+def test_the_files_own_fault_is_told_in_our_words(begin: Open, code: str) -> None:
     shop, service = begin()
     fail(service, code)
     shop.drop("a.jpg")

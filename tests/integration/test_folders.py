@@ -58,7 +58,7 @@ def token(folder: Path) -> str | None:
 # --- tokens
 
 
-def test_the_first_look_gives_each_folder_a_token_of_its_own_and_later_ones_keep_it(top: Path, inbox: Inbox) -> None:
+def test_the_first_look_gives_each_folder_a_token_that_stays(top: Path, inbox: Inbox) -> None:
     folders(top).require(inbox)
     first = {role: token(top / role) for role in (*ROLES, "originals")}
     assert None not in first.values()

@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_read_stays_with_one_line_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("code", ["EBUSY", "ETXTBSY"])
-def test_a_file_that_a_program_on_another_machine_holds_waits_and_the_others_go_on(
+def test_a_file_held_by_another_machine_waits_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     real = disk.open_regular
@@ -109,7 +109,7 @@ def test_a_file_that_nobody_can_move_is_tried_ever_more_rarely_with_one_line(
     assert taken(shop) == ["b.jpg"]
 
 
-def test_a_picture_that_was_a_link_for_a_while_is_taken_even_where_no_event_tells_of_it(shop: Shop) -> None:
+def test_a_picture_that_replaced_a_link_is_taken_without_an_event(shop: Shop) -> None:
     path = Path(os.fsdecode(shop.drop("a.jpg")))
     shop.look(0.0)
     path.rename(path.with_name(".away"))

@@ -64,7 +64,7 @@ def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
     assert worker.silent_seconds(then) == 0.0
 
 
-def test_each_entry_of_a_long_listing_and_each_block_of_a_long_file_is_an_answer(tmp_path: Path) -> None:
+def test_each_entry_of_a_listing_and_each_block_of_a_file_is_an_answer(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number}.jpg").write_bytes(PICTURE)
     (tmp_path / "large.tif").write_bytes(bytes(5 << 20))

@@ -85,7 +85,7 @@ def test_a_change_between_two_looks_starts_the_clock_again(build: Build) -> None
     assert names(shop) == ["a.jpg"]
 
 
-def test_a_file_that_was_empty_at_first_sight_is_taken_when_it_has_been_filled_and_quiet(build: Build) -> None:
+def test_a_file_that_was_empty_at_first_is_taken_once_filled_and_quiet(build: Build) -> None:
     shop = build(scan_seconds=100.0)
     shop.drop("a.jpg", b"")
     shop.look(0.0)
@@ -145,7 +145,7 @@ def orders(shop: Shop) -> list[list[str]]:
     return [sorted(file.name for file in order.files) for order in shop.orders()]
 
 
-def test_a_settled_file_waits_half_a_second_at_most_for_others_that_are_about_to_settle(build: Build) -> None:
+def test_a_settled_file_waits_half_a_second_at_most_for_others(build: Build) -> None:
     shop = build(api={"reads": "v3"})
     for number in range(8):  # one every tenth of a second, and a last one long after
         shop.drop(f"{number}.jpg")
@@ -180,7 +180,7 @@ def test_what_is_refused_is_no_part_of_an_order_of_many(build: Build) -> None:
     assert [order.why is None for order in shop.orders() if len(order.files) > 1] == [True]
 
 
-def test_a_settled_file_that_waits_for_room_is_looked_at_anew_when_its_turn_comes(build: Build) -> None:
+def test_a_file_that_waited_for_room_is_looked_at_again_before_its_claim(build: Build) -> None:
     shop = build(api={"reads": "v3"}, max_files_per_order=1)
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         shop.drop(name)
@@ -683,9 +683,7 @@ def as_root() -> Iterator[None]:
         os.setresuid(NOBODY, NOBODY, 0)
 
 
-def test_an_unreadable_file_stays_with_one_line_and_is_taken_once_it_may_be_read(
-    as_nobody: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unreadable_file_is_taken_once_it_may_be_read(as_nobody: Path, caplog: pytest.LogCaptureFixture) -> None:
     with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
         path = shop.drop("a.jpg")
         with as_root():
@@ -705,7 +703,7 @@ def test_an_unreadable_file_stays_with_one_line_and_is_taken_once_it_may_be_read
 
 @pytest.mark.parametrize("role", ["outbox", "originals"])
 @pytest.mark.parametrize("closed", ["client", "client/2026"])
-def test_a_file_that_could_not_be_delivered_stays_with_one_line_and_costs_nothing(
+def test_a_file_that_cannot_be_delivered_stays_and_costs_nothing(
     as_nobody: Path, caplog: pytest.LogCaptureFixture, role: str, closed: str
 ) -> None:
     with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
@@ -836,7 +834,7 @@ def test_a_claim_that_died_before_the_rename_is_undone(build: Build) -> None:
     assert shop.files("inbox") == ["a.jpg"]
 
 
-def test_a_claim_that_died_after_the_rename_is_completed_beside_a_new_file_of_that_name(build: Build) -> None:
+def test_a_claim_cut_after_the_rename_is_completed_beside_a_new_file(build: Build) -> None:
     shop = build()
     order = claimed(shop)
     shop.journal.note(order, state=State.CLAIMING)
@@ -864,9 +862,7 @@ def hostile(order: Order, **changes: object) -> str:
 
 
 @pytest.mark.parametrize("kind", ["body", "media type", "sent name", "twice", "escape", "key", "garbage", "huge"])
-def test_a_copy_that_someone_on_the_share_has_forged_is_not_believed_and_the_file_comes_back(
-    build: Build, kind: str
-) -> None:
+def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Build, kind: str) -> None:
     shop = build()
     order = claimed(shop)
     file = json.loads(order.model_dump_json())["files"][0]

@@ -150,7 +150,7 @@ def test_once_closed_nothing_is_begun_and_what_was_under_way_is_dropped() -> Non
     assert sorted(dropped) == [1, 2]
 
 
-def test_once_it_is_enough_nothing_is_begun_and_what_was_under_way_still_arrives() -> None:
+def test_after_enough_failures_only_what_is_under_way_still_arrives() -> None:
     begun, dropped, enough, go_on = list[int](), list[int](), threading.Event(), threading.Event()
 
     def work(index: int) -> int:

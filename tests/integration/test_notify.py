@@ -118,7 +118,7 @@ def test_everything_at_once_is_one_message_in_plain_text(daemon: Daemon) -> None
 
 
 @pytest.mark.parametrize("mood", ["hangs", "drips"])
-def test_a_service_that_hangs_holds_up_neither_the_loop_nor_another_service_nor_the_stop(
+def test_a_message_service_that_hangs_holds_up_nothing_else(
     daemon: Daemon, mood: "Receiver", caplog: pytest.LogCaptureFixture
 ) -> None:
     with receiving(mood) as hung, receiving() as well:  # type: ignore[arg-type]  # a literal
@@ -232,7 +232,7 @@ def test_nothing_is_written_while_all_is_well(daemon: Daemon) -> None:
         assert receiver.calls == []
 
 
-def test_a_reload_sends_to_the_new_addresses_and_keeps_what_waits_for_those_that_stay(daemon: Daemon) -> None:
+def test_a_reload_keeps_the_messages_of_addresses_that_stay(daemon: Daemon) -> None:
     with receiving("refuses") as stays, receiving() as goes, receiving() as comes:
         daemon.alarms.follow(daemon.config(goes, stays))
         daemon.says(blocked="credits are used up")

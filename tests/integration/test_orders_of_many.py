@@ -288,7 +288,7 @@ def test_a_split_that_died_between_any_two_gestures_loses_and_doubles_nothing(be
     assert shop.orders() == ()
 
 
-def test_a_picture_that_the_storage_will_never_take_leaves_the_order_to_the_others(begin: Open) -> None:
+def test_a_picture_refused_by_the_storage_leaves_the_order_to_others(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3"})
     service.faults.add("upload", "answer", nth=3, status=413)
     good = pour(shop, 6)
@@ -322,7 +322,7 @@ def test_a_picture_that_changes_before_confirm_comes_back_and_the_others_go_on(b
     assert set(service.paid_files.values()) == {1}
 
 
-def test_a_claim_that_got_half_way_leaves_no_folder_of_the_files_that_it_did_not_get(begin: Open) -> None:
+def test_a_claim_that_got_half_way_leaves_no_empty_folder(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3"})
     shop.drop("a.jpg", CONTENT + b"a")
     shop.drop("sub folder/deep/b.jpg", CONTENT + b"b")
@@ -362,7 +362,7 @@ def test_what_was_uploaded_before_a_death_is_not_sent_again(begin: Open) -> None
     assert calls(service, "upload") - before == 12 - sent
 
 
-def test_what_was_uploaded_but_not_written_down_before_a_death_is_not_sent_again(begin: Open) -> None:
+def test_an_upload_not_yet_journalled_before_a_death_is_not_repeated(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3"})
     service.faults.add("upload", "answer", nth=5, times=None, status=503)
     good = pour(shop, 12)
@@ -595,7 +595,7 @@ def test_a_picture_that_always_fails_is_given_up_though_nothing_ever_succeeds(be
     assert calls(service, "create") == 6
 
 
-def test_a_doubt_ends_with_the_last_picture_that_it_kept_whatever_becomes_of_that(begin: Open) -> None:
+def test_a_doubt_ends_with_the_last_picture_that_it_kept(begin: Open) -> None:
     shop, service = begin(max_files_per_order=1, orders_in_flight=1)
     pour(shop, 5)
     failing(shop, service)

@@ -80,7 +80,7 @@ def day(tmp_path: Path) -> Iterator[Day]:
 
 @pytest.mark.parametrize("under_way", [1, 8])
 @pytest.mark.parametrize("does", ["answer", "reset_before", "html"])
-def test_a_day_without_the_service_costs_few_requests_and_ends_with_every_file_delivered(
+def test_a_day_without_the_service_costs_few_requests(
     day: Day, under_way: int, does: str, record_property: Callable[[str, object], None]
 ) -> None:
     looking = day.service.faults.add("status", "answer", status=503, times=None)

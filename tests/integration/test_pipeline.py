@@ -417,7 +417,7 @@ def test_a_paid_order_that_is_gone_is_quarantined_as_paid_and_not_bought_again(b
     assert shop.files("inbox") == []
 
 
-def test_an_order_that_the_service_knew_in_between_is_not_gone_when_it_is_missed_once_more(begin: Open) -> None:
+def test_an_order_known_in_between_is_not_gone_when_missed_again(begin: Open) -> None:
     shop, service = begin()
     not_found: dict[str, Any] = {"status": 404, "code": "ORDER_NOT_FOUND"}
     service.faults.add("status", "answer", **not_found, times=2)  # v2 is asked as well
@@ -435,7 +435,7 @@ def test_an_order_that_the_service_knew_in_between_is_not_gone_when_it_is_missed
     assert_delivered_once(shop, service, "a.jpg")
 
 
-def test_a_confirm_that_may_have_been_heard_counts_as_paid_whatever_is_said_later(begin: Open) -> None:
+def test_a_confirm_that_may_have_been_heard_counts_as_paid(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("confirm", "reset_after")
     service.faults.add("confirm", "answer", nth=2, status=401, code="AUTH_TOKEN_INVALID")
@@ -455,9 +455,7 @@ def test_a_confirm_that_may_have_been_heard_counts_as_paid_whatever_is_said_late
         (401, "AUTH_TOKEN_INVALID"),
     ],
 )
-def test_a_confirm_that_was_heard_and_then_refused_within_one_call_counts_as_paid(
-    begin: Open, status: int, code: str
-) -> None:
+def test_a_confirm_heard_and_then_refused_in_one_call_counts_as_paid(begin: Open, status: int, code: str) -> None:
     shop, service = begin(pace=PERSISTENT, api={"reads": "v3"})
     service.faults.add("confirm", "reset_after")
     service.faults.add("confirm", "answer", times=1, status=status, code=code)
@@ -523,7 +521,7 @@ def test_an_order_that_changed_before_confirm_is_released_and_taken_anew(begin: 
     assert list(service.paid_files) == [hashlib.sha256(OTHER).hexdigest()]
 
 
-def test_an_original_that_changed_after_confirm_comes_back_and_the_paid_result_is_delivered(begin: Open) -> None:
+def test_an_original_changed_after_confirm_comes_back_beside_its_result(begin: Open) -> None:
     shop, service = begin({"processing_seconds": 0.5, "look_seconds": 0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
@@ -554,7 +552,7 @@ def work_place(shop: Shop, name: str) -> Path:
     return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / name
 
 
-def test_an_original_rewritten_before_confirm_with_its_time_put_back_is_taken_anew(begin: Open) -> None:
+def test_an_original_rewritten_with_its_time_put_back_is_taken_anew(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("confirm", "answer", status=503)
     shop.drop("a.jpg")
@@ -593,7 +591,7 @@ def test_attributes_that_somebody_sets_amid_the_work_change_nothing(begin: Open)
     assert (shop.folder("originals") / "a.jpg").read_bytes() == PICTURE
 
 
-def test_an_original_that_comes_back_beside_a_new_one_of_its_name_is_seen_at_once(begin: Open) -> None:
+def test_an_original_returned_beside_a_new_one_is_seen_at_once(begin: Open) -> None:
     shop, _ = begin({"processing_seconds": 0.5, "look_seconds": 0}, scan_seconds=1000.0)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
@@ -779,7 +777,7 @@ def test_a_backoff_doubles_is_bounded_and_survives_in_the_journal(begin: Open) -
     assert calls(service, "create") == calls_before
 
 
-def test_after_an_outage_everything_is_delivered_soon_though_the_backoffs_are_long(begin: Open) -> None:
+def test_after_an_outage_everything_is_delivered_soon(begin: Open) -> None:
     shop, service = begin()
     outage = service.faults.add("any", "answer", times=None, status=503)
     for number in range(4):
@@ -918,7 +916,7 @@ def test_no_more_is_bought_than_may_be_under_way_while_nothing_can_be_delivered(
 
 
 @pytest.mark.parametrize("dies", [False, True])
-def test_a_result_whose_entry_could_not_be_made_safe_is_neither_lost_nor_fetched_again(
+def test_a_result_whose_entry_was_not_saved_is_not_fetched_again(
     begin: Open, monkeypatch: pytest.MonkeyPatch, *, dies: bool
 ) -> None:
     shop, service = begin(originals="delete")
@@ -972,7 +970,7 @@ def bring_back(shop: Shop, name: str = "a.jpg") -> None:
 
 
 @pytest.mark.parametrize("code", ["PROCESSING_ERROR", "SOMETHING_NEW", ""])
-def test_a_failed_order_is_quarantined_and_bought_anew_when_its_picture_comes_back(begin: Open, code: str) -> None:
+def test_a_failed_orders_picture_is_bought_anew_when_it_comes_back(begin: Open, code: str) -> None:
     shop, service = begin()
     failure = {"errorCode": code, "errorMessage": "too odd"} if code else "too odd"
     body = json.dumps({"data": {"status": "failed", "errors": failure}})
@@ -1028,7 +1026,7 @@ def test_a_paid_order_is_taken_up_again_when_its_picture_comes_back(begin: Open,
     assert len(service.orders) == 1
 
 
-def test_a_paid_order_that_is_taken_up_again_is_no_proof_that_the_service_succeeds(begin: Open) -> None:
+def test_a_resumed_paid_order_is_no_proof_that_the_service_works(begin: Open) -> None:
     shop, service = begin({"look_seconds": 0}, api={"reads": "v3"})
     give_up(shop, service)
     service.faults.add("confirm", "fail", code="PROCESSING_ERROR", times=None)

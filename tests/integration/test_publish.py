@@ -920,7 +920,7 @@ def unmounted(folder: Path) -> Iterator[None]:
     away.rename(folder)
 
 
-def test_a_result_is_not_called_delivered_when_the_outbox_has_gone_since_it_was_received(studio: Studio) -> None:
+def test_no_result_is_called_delivered_when_the_outbox_has_gone(studio: Studio) -> None:
     order = studio.received(studio.completed(), pouring(PROTECTED))
     with unmounted(studio.top / "outbox"), pytest.raises(FolderFault, match="is the share mounted"):
         studio.publisher.deliver(order, [0])
@@ -929,9 +929,7 @@ def test_a_result_is_not_called_delivered_when_the_outbox_has_gone_since_it_was_
 
 
 @pytest.mark.parametrize("settings", [{}, {"originals": "delete"}])
-def test_an_original_is_not_called_vanished_when_the_inbox_has_gone_since_its_delivery(
-    open_studio: Open, settings: dict[str, str]
-) -> None:
+def test_no_original_is_called_vanished_when_the_inbox_has_gone(open_studio: Open, settings: dict[str, str]) -> None:
     studio = open_studio(**settings)
     order = studio.received(studio.completed(), pouring(PROTECTED))
     order = studio.publisher.deliver(order, [0])

@@ -93,9 +93,7 @@ def test_a_confirm_whose_answer_is_lost_does_not_lose_the_push(shop: Shop, sandb
     assert sandbox.paid == 1
 
 
-def test_a_push_for_an_order_of_nobody_s_or_of_one_that_is_delivered_costs_no_request(
-    shop: Shop, sandbox: Sandbox
-) -> None:
+def test_a_push_for_an_unknown_or_delivered_order_costs_no_request(shop: Shop, sandbox: Sandbox) -> None:
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     order_id = shop.order().order_id
@@ -110,9 +108,7 @@ def test_a_push_for_an_order_of_nobody_s_or_of_one_that_is_delivered_costs_no_re
     assert (shop.pushes.counts()["late"], shop.pushes.counts()["unknown_order"]) == (1, 2)
 
 
-def test_a_push_that_runs_ahead_of_its_order_s_end_costs_one_look_a_second_and_no_more(
-    shop: Shop, sandbox: Sandbox
-) -> None:
+def test_a_push_ahead_of_its_orders_end_costs_one_look_a_second(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.processing_seconds = 3.0
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))

@@ -108,9 +108,7 @@ def books_of(shop: Shop) -> Books:
     return reconcile(shop.config, YESTERDAY)
 
 
-def test_an_order_of_many_that_was_given_up_is_offered_and_is_delivered_when_it_has_come(
-    shop: Shop, sandbox: Sandbox
-) -> None:
+def test_an_order_of_many_that_was_given_up_can_still_be_fetched(shop: Shop, sandbox: Sandbox) -> None:
     names = ["-rf.jpg", "it's.jpg", "plain.jpg"]
     give_up(shop, sandbox, *names)
     (lost,) = books_of(shop).undelivered

@@ -201,7 +201,7 @@ ODD = {
 
 
 @pytest.mark.parametrize(("name", "content"), ODD.values(), ids=ODD)
-def test_what_this_machine_cannot_decode_is_judged_by_its_structure_and_comes_back(
+def test_an_undecodable_picture_is_judged_by_its_structure(
     client: Client, sandbox: Sandbox, name: str, content: bytes
 ) -> None:
     order = client.created(name)
@@ -217,9 +217,7 @@ def test_what_this_machine_cannot_decode_is_judged_by_its_structure_and_comes_ba
 
 
 @pytest.mark.parametrize(("name", "content"), ODD.values(), ids=ODD)
-def test_what_this_machine_cannot_decode_has_a_flaw_where_its_last_byte_is_missing(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
+def test_an_undecodable_picture_without_its_last_byte_is_flawed(tmp_path: Path, name: str, content: bytes) -> None:
     source = tmp_path / "source"
     source.write_bytes(content[:-1])
     assert flaw_of(source, media_type_of(name) or "")

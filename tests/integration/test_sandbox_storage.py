@@ -92,7 +92,7 @@ def test_an_upload_link_is_no_download_link(client: Client, upload_url: str) -> 
         pytest.param(sample("png", width=8, height=8, seed=1), id="another format"),
     ],
 )
-def test_bytes_that_are_no_whole_picture_of_their_type_are_a_sin_and_fail_the_order(
+def test_bytes_that_are_no_whole_picture_fail_the_order(
     client: Client, sandbox: Sandbox, upload_url: str, body: bytes
 ) -> None:
     assert client.put(upload_url, body=body).status_code == 200

@@ -67,7 +67,7 @@ def test_an_order_whose_result_is_never_right_is_given_up_in_a_quiet_house(begin
     assert "1 hours" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
 
 
-def test_one_order_for_which_the_service_is_down_keeps_the_others_waiting_for_an_hour(begin: Open) -> None:
+def test_one_order_that_always_fails_delays_the_others_an_hour_at_most(begin: Open) -> None:
     shop, service = begin()
     fault = service.faults.add("status", "answer", status=500, times=None)
     shop.drop("bad.jpg")
@@ -140,7 +140,7 @@ def begin_with_failures_of_one_and_two(begin: Open) -> tuple[Shop, Sandbox]:
 
 
 @pytest.mark.parametrize("how", ["gone", "silent"])
-def test_a_lone_picture_on_a_share_that_is_away_is_not_waited_for_to_end_a_doubt(begin: Open, how: str) -> None:
+def test_no_doubt_waits_for_a_picture_on_a_share_that_is_away(begin: Open, how: str) -> None:
     shop, service = begin_with_failures_of_one_and_two(begin)
     take_away(shop, "a", how)
     lone, many = sorted(shop.orders(), key=lambda order: len(order.files))
@@ -215,7 +215,7 @@ def test_a_suspect_that_waits_for_credits_keeps_no_paid_picture_waiting(begin: O
     assert [order.deaths for order in shop.orders()] == [2]
 
 
-def test_a_suspect_that_hangs_on_a_share_keeps_no_other_inbox_waiting_and_is_not_convicted_for_it(
+def test_a_suspect_on_a_hung_share_holds_up_nobody_and_is_not_convicted(
     begin: Open, hang: Callable[[Shop, str], None]
 ) -> None:
     shop, service = begin(inboxes=("a", "b"))
@@ -243,7 +243,7 @@ def test_a_step_that_hangs_on_a_share_keeps_no_suspect_of_another_inbox_waiting(
     assert hung.key not in os.listdir(shop.folder("state") / "running")
 
 
-def test_a_suspect_of_many_and_a_lone_picture_do_not_wait_for_each_other_in_a_doubt(begin: Open) -> None:
+def test_a_suspect_and_a_lone_picture_do_not_wait_for_each_other(begin: Open) -> None:
     shop, service = begin_with_failures_of_one_and_two(begin)
     for order in shop.orders():
         shop.journal.note(order, not_before=None, deaths=2 if len(order.files) == 2 else 0)
@@ -286,9 +286,7 @@ def test_orders_that_the_service_never_ends_make_room_one_after_the_other(begin:
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_an_order_that_the_service_takes_long_over_is_told_once_by_looks_and_by_the_list(
-    begin: Open, count: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_order_that_takes_long_is_told_once(begin: Open, count: int, caplog: pytest.LogCaptureFixture) -> None:
     shop, service = begin({"processing_seconds": 1e9, "look_seconds": 0}, max_files_per_order=1)
     for order in at_work(shop, service, count):
         assert order.trouble == ""

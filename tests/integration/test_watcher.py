@@ -345,7 +345,7 @@ def in_a_namespace(setup: str, code: str, inbox: Path) -> tuple[list[str], list[
     return done.stdout.splitlines(), done.stderr.splitlines()
 
 
-def test_without_watches_enough_it_polls_says_so_once_and_gives_back_those_it_had(inbox: Path, sub: Path) -> None:
+def test_without_enough_watches_it_polls_and_says_so_once(inbox: Path, sub: Path) -> None:
     assert sub.is_dir()
     code = "print(watcher.kind); print(watcher.reason)\n" + REMAINS
     said, logged = in_a_namespace("echo 2 > /proc/sys/user/max_inotify_watches", code, inbox)

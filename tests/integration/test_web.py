@@ -198,7 +198,7 @@ def test_every_answer_tells_the_browser_what_to_refuse(served: House) -> None:
         assert "unsafe" not in headers["Content-Security-Policy"]
 
 
-def test_scripts_run_by_a_nonce_of_this_answer_alone_and_nothing_comes_from_elsewhere(served: House) -> None:
+def test_scripts_need_the_nonce_of_this_answer(served: House) -> None:
     first, second = served.ask("/"), served.ask("/")
     nonces = set(re.findall(r'nonce="([^"]+)"', first.text))
     assert len(nonces) == 1

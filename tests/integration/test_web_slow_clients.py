@@ -118,7 +118,7 @@ def test_the_right_password_waits_for_no_wrong_ones(house: House, caplog: pytest
     assert "guess-" not in "".join(str(vars(record)) for record in caplog.records)
 
 
-def test_each_guess_is_answered_later_than_the_one_before_and_one_after_the_other() -> None:
+def test_each_wrong_password_is_answered_later_than_the_one_before() -> None:
     wrong = WrongPasswords(PASSWORD)
     guess, right = basic("guess")["Authorization"], basic(PASSWORD)["Authorization"]
     assert [wrong.seconds_for("one", guess, 100.0) for _ in range(4)] == [0.5, 1.5, 3.5, 7.5]

@@ -86,7 +86,7 @@ def delivery(event_id: str = "e-1", **changes: object) -> bytes:
     return json.dumps({**event, "occurredAt": datetime.now(UTC).isoformat(), **changes}).encode()
 
 
-def test_what_the_service_signed_is_taken_from_outside_without_the_page_s_password(house: House) -> None:
+def test_a_signed_push_needs_no_password_of_the_page(house: House) -> None:
     assert house.push(delivery()) == 204
     assert house.pushes.take() == [ORDER]
 
@@ -100,9 +100,7 @@ def test_what_the_service_signed_is_taken_from_outside_without_the_page_s_passwo
     ],
     ids=["other type", "no JSON", "nothing"],
 )
-def test_what_it_signed_and_is_no_news_is_taken_too_so_that_it_is_not_sent_again(
-    house: House, body: bytes, fate: PushResult
-) -> None:
+def test_a_signed_push_without_news_is_taken_too(house: House, body: bytes, fate: PushResult) -> None:
     assert house.push(body) == 204
     assert house.pushes.counts()[fate] == 1
     assert house.pushes.take() == []
@@ -135,7 +133,7 @@ def test_what_is_too_large_is_refused_unread_and_counted(house: House, is_chunke
     assert house.pushes.counts()["oversized"] == 1
 
 
-def test_before_anything_is_registered_the_service_is_asked_to_try_again_and_the_log_says_why(
+def test_before_registration_a_push_is_asked_for_again_and_logged(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.page.follow(house.config(secret=None))

@@ -187,7 +187,7 @@ def test_every_code_of_the_contract_is_in_the_table() -> None:
     assert words - set(TABLE) == set()
 
 
-def test_credits_stop_purchases_a_refused_key_everything_and_a_foreign_order_only_itself() -> None:
+def test_each_refusal_stops_only_what_it_must() -> None:
     empty, key, owner = (
         said(Call.CREATE, 400, code) for code in ("USAGE_NOT_ENOUGH", "AUTH_FORBIDDEN", "ORDER_NOT_OWNER")
     )

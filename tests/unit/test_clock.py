@@ -60,9 +60,7 @@ def test_of_an_earlier_boot_is_known_that_this_one_came_since(clock: PlayedClock
     ("passed", "left"),
     [(600.0, 3000.0), (DAY, 0.0), (YEAR, 0.0), (-DAY, LONGEST_WAIT_SECONDS), (-YEAR, LONGEST_WAIT_SECONDS)],
 )
-def test_after_a_boot_what_is_left_of_a_wait_is_kept_and_never_longer_than_the_longest(
-    clock: PlayedClock, passed: float, left: float
-) -> None:
+def test_after_a_boot_the_rest_of_a_wait_is_kept_within_bounds(clock: PlayedClock, passed: float, left: float) -> None:
     due = clock.moment().after(HOUR)
     clock.set_wall(passed)
     clock.reboot()

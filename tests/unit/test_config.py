@@ -405,7 +405,7 @@ def test_without_a_key_all_three_places_are_named(write: Write, monkeypatch: pyt
     assert "credential" in told
 
 
-def test_a_key_file_that_is_named_must_be_there_unless_the_key_comes_from_elsewhere(write: Write) -> None:
+def test_a_named_key_file_must_exist_unless_the_key_is_elsewhere(write: Write) -> None:
     path = write(with_key_file("/nowhere/key"))
     assert fault(path, {}) == "api.key_file: /nowhere/key cannot be read: No such file or directory"
     assert load(path, KEY).api.key.get_secret_value() == KEY["BIZMORI_API_KEY"]

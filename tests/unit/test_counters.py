@@ -37,7 +37,7 @@ def test_what_went_well_gives_its_answer() -> None:
     assert counters.counts().requests["list"]["done"] == 1
 
 
-def test_bytes_and_times_add_up_and_a_clock_that_was_set_back_takes_nothing_away() -> None:
+def test_counters_add_up_though_a_clock_is_set_back() -> None:
     counters = Counters(("claimed",))
     counters.moved("sent", 3)
     counters.moved("sent", 4)

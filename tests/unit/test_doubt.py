@@ -186,7 +186,7 @@ def test_a_doubt_whose_only_order_is_just_making_room_for_its_next_try_goes_on()
     assert judged(doubt, child) == [Fault.SERVICE]
 
 
-def test_an_order_in_quarantine_that_was_kept_in_a_doubt_long_ago_brings_none_back() -> None:
+def test_an_order_quarantined_long_ago_brings_no_doubt_back() -> None:
     doubt = Doubt(300.0)
     parked = order(state=State.QUARANTINED, is_resumable=True, doubted_seconds=5.0, failed_alone=1, last_success=KEY)
     assert doubt.remember([parked], 0.0, lambda _begun: 1e6) is None

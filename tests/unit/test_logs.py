@@ -98,7 +98,7 @@ def test_a_fact_is_one_word_or_quoted_and_holds_nothing_that_could_forge_a_line(
     assert without_time(line) == f"INFO seen it={shown}"
 
 
-def test_an_exception_follows_indented_so_that_no_line_of_it_looks_like_an_event() -> None:
+def test_a_traceback_is_indented_so_that_no_line_looks_like_an_event() -> None:
     head, *trace = logged(lambda: fail("gone\n2026-01-01T00:00:00Z INFO order.delivered"))
     assert without_time(head) == "ERROR upload.failed order=17"
     assert all(line.startswith("    ") for line in trace)
@@ -144,7 +144,7 @@ def test_levels_become_syslog_priorities(tmp_path: Path, level: int, priority: i
     assert line.startswith(f"<{priority}>")
 
 
-def test_a_stream_that_is_not_the_journal_gets_times_although_the_service_has_one(tmp_path: Path) -> None:
+def test_a_log_that_is_not_systemds_journal_has_times(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w+", encoding="utf-8") as stream:
         logs.configure("auto", logging.INFO, {"JOURNAL_STREAM": "1:2"}, stream)
         event("seen")

@@ -99,7 +99,7 @@ def test_a_restart_loop_does_not_tell_it_again_and_again(life: Life) -> None:
         assert life.messages == []
 
 
-def test_after_a_restart_it_is_unblocked_only_when_the_service_has_taken_something(life: Life) -> None:
+def test_after_a_restart_only_an_accepted_purchase_unblocks(life: Life) -> None:
     life.lasts(5 * MINUTE, blocked="credits are used up")
     life = life.after_a_restart().lasts(5 * HOUR)
     assert life.messages == []

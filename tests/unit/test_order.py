@@ -91,7 +91,7 @@ def test_a_result_is_still_to_come_from_where_a_way_leads_to_the_delivery() -> N
     assert {state for state, traits in STATES.items() if traits.leads_home} == ahead - {State.DELIVERED}
 
 
-def test_every_way_of_an_order_comes_to_an_end_that_is_told_or_gives_its_files_back() -> None:
+def test_every_way_of_an_order_ends_told_or_gives_its_files_back() -> None:
     last = {state for state, afters in TRANSITIONS.items() if not afters or state is State.QUARANTINED}
     assert all(STATES[state].is_end or STATES[state].gives_back for state in last)
 

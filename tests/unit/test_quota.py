@@ -134,9 +134,7 @@ def test_an_old_word_does_not_let_a_later_flood_through(tmp_path: Path, clocks: 
     assert braked.meet("photos", 11, something) != ""
 
 
-def test_a_word_for_what_has_just_been_taken_away_does_not_let_a_later_flood_through(
-    tmp_path: Path, clocks: PlayedClock
-) -> None:
+def test_a_release_of_what_is_gone_lets_no_later_flood_through(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, BURST)
     braked.meet("photos", 11, something)
     give_word(str(tmp_path), "photos")
@@ -145,9 +143,7 @@ def test_a_word_for_what_has_just_been_taken_away_does_not_let_a_later_flood_thr
     assert braked.meet("photos", 11, something) != ""
 
 
-def test_a_word_for_a_budget_that_midnight_has_renewed_does_not_lift_a_later_days(
-    tmp_path: Path, clocks: PlayedClock
-) -> None:
+def test_a_release_for_a_renewed_budget_does_not_lift_a_later_days(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 5})
     braked.meet("photos", 0, nothing)
     braked.take("photos", 5)
@@ -178,9 +174,7 @@ def test_a_days_files_are_counted_and_the_next_day_begins_anew(tmp_path: Path, c
 
 
 @pytest.mark.parametrize("jump", [-400 * DAY, -2 * DAY, 2 * DAY, 30 * DAY, 400 * DAY])
-def test_a_clock_that_is_set_renews_no_budget_and_holds_nothing_for_longer_than_a_day(
-    tmp_path: Path, clocks: PlayedClock, jump: float
-) -> None:
+def test_a_clock_that_is_set_renews_no_budget(tmp_path: Path, clocks: PlayedClock, jump: float) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 5})
     braked.take("photos", 5)
     for set_by in (jump, -jump, jump):
@@ -196,9 +190,7 @@ def test_a_clock_that_is_set_renews_no_budget_and_holds_nothing_for_longer_than_
     assert braked.left("photos") == 5
 
 
-def test_a_clock_that_is_a_day_ahead_for_a_moment_renews_the_budget_once_at_most(
-    tmp_path: Path, clocks: PlayedClock
-) -> None:
+def test_a_clock_a_day_ahead_renews_the_budget_once_at_most(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 5})
     taken = 0
     for _ in range(10):

@@ -71,7 +71,7 @@ def test_a_file_is_quiet_only_if_nothing_happened_within_the_settle_time(
         assert sighting.is_quiet(now, settle_seconds) == (now >= changed + settle_seconds)
 
 
-def test_a_touch_forgets_what_was_read_of_the_file_and_does_not_start_the_clock_again() -> None:
+def test_a_touch_means_reading_again_without_settling_again() -> None:
     sighting = seen_at(100.0)
     sighting.look(1)
     sighting.verdict, sighting.sha256 = Verdict(Kind.WHOLE), "ab" * 32

@@ -118,7 +118,7 @@ def test_an_order_of_an_earlier_life_teaches_nothing() -> None:
     assert visit.at == tempo.FIRST_LOOK_SECONDS
 
 
-def test_the_list_is_asked_for_those_that_were_looked_at_too_early_and_not_for_what_it_knows_no_better() -> None:
+def test_the_list_is_asked_only_for_what_it_knows_better() -> None:
     visits, (fresh, early, listed) = Visits(), (order(number=number) for number in (1, 2, 3))
     for each in (fresh, early, listed):
         visits.confirmed(each, 0.0)
@@ -184,7 +184,7 @@ def confirmed_order(number: int) -> Order:
     return order(number=number).having(order_id=str(number), state=State.CONFIRMED)
 
 
-def test_while_pushes_arrive_no_look_is_in_vain_though_the_service_takes_now_long_and_now_short() -> None:
+def test_while_pushes_arrive_no_look_is_in_vain() -> None:
     dice = random.Random(1)  # noqa: S311 - no secret
     asked, told = Service(Visits(), delay_seconds=None), Service(Visits())
     told.serve_many(10, dice)
@@ -218,7 +218,7 @@ def test_a_push_that_comes_long_after_its_look_proves_nothing() -> None:
     assert not visits.trusts_pushes(service.now)
 
 
-def test_when_pushes_stop_one_order_waits_a_little_and_then_all_are_asked_for_by_time() -> None:
+def test_when_pushes_stop_orders_are_soon_polled_again() -> None:
     visits, dice = Visits(), random.Random(2)  # noqa: S311 - no secret
     service = Service(visits)
     service.serve_many(20, dice)
@@ -231,7 +231,7 @@ def test_when_pushes_stop_one_order_waits_a_little_and_then_all_are_asked_for_by
         assert service.late_seconds <= 20.0  # learned from those that took 30 s
 
 
-def test_when_pushes_stop_those_under_way_are_looked_at_when_they_would_have_been() -> None:
+def test_when_pushes_stop_orders_are_polled_when_they_would_have_been() -> None:
     visits = Visits()
     service = Service(visits)
     for _ in range(5):
@@ -280,7 +280,7 @@ def test_a_push_that_comes_while_a_look_is_under_way_calls_for_another_look() ->
     assert not visits.is_called_for(each.key)
 
 
-def test_what_is_pushed_of_an_order_that_is_done_or_was_never_ours_changes_nothing() -> None:
+def test_a_push_for_an_order_done_or_not_ours_changes_nothing() -> None:
     visits, each = Visits(), confirmed_order(1)
     assert visits.pushed("2", None) is PushResult.UNKNOWN_ORDER
     assert visits.pushed("1", each.having(state=State.COMPLETED)) is PushResult.LATE

@@ -97,9 +97,7 @@ class Vandal:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_whatever_is_done_between_any_two_steps_nothing_breaks_and_quiet_pictures_come_home(
-    seed: int, is_thorough: bool
-) -> None:
+def test_nothing_done_between_two_steps_breaks_anything(seed: int, is_thorough: bool) -> None:
     with studio(settle_seconds=0.05, incomplete_seconds=3.0) as made:
         os.mkdir(made.path("inbox", "sub"))
         vandal = Vandal(made, seed)
