@@ -31,7 +31,7 @@ LAYERS = (
 """From the ground up; a module imports from below its own layer, and `sandbox`, which stands outside, only itself."""
 
 SIBLINGS = {
-    ("publish", "journal"): "each fact of a delivery is durable before the next gesture",
+    ("publish", "journal"): "each fact of a delivery is durable before the next step",
 }
 """Imports within a layer, each with its reason."""
 

@@ -141,7 +141,7 @@ class DeliveryIndex:
         self._ask(drop, None)
 
     def catch_up(self) -> None:
-        """Take in the lines that the history has just got. To be called before what they tell of leaves the journal."""
+        """Index the lines that the history has just got. To be called before what they tell of leaves the journal."""
         while self._is_complete and self._read_piece():
             pass
         if self._reader is not None and not self._is_complete:
@@ -178,7 +178,7 @@ class DeliveryIndex:
         return otherwise
 
     def _read_piece(self) -> bool:
-        """Take in one piece of the history; return whether there may be more."""
+        """Index one piece of the history; return whether there may be more."""
         with self._guard:
             try:
                 if self._connection is None:

@@ -108,7 +108,7 @@ class Folders:
     def adopt(self, inbox: Inbox) -> int:
         """Take over the orders of a watchfolder whose state directory was lost. Returns how many.
 
-        What it left hidden goes first: while its folder is there, a crash amid this begins it again.
+        What it left hidden goes first: while its folder is there, a crash meanwhile begins it again.
         """
         adopted = 0
         for other in self._others(inbox):

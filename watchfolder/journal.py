@@ -103,7 +103,7 @@ class Journal:
             raise
 
     def adopt(self, order: Order) -> Order:
-        """Take in an order whose entry was lost and that was rebuilt from its work folder."""
+        """Adopt an order whose entry was lost and that was rebuilt from its work folder."""
         return self._tell(order)
 
     def advance(self, order: Order, state: State, **facts: object) -> Order:
@@ -224,7 +224,7 @@ class Journal:
         except FileNotFoundError:
             return frozenset()
         for key in keys:
-            self.mark_resting(key)  # first: a death amid this must not count one death twice
+            self.mark_resting(key)  # first: a death in between must not count one death twice
             order = self._orders.get(key)
             if order is not None:
                 self.note(order, deaths=order.deaths + 1)

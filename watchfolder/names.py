@@ -94,7 +94,7 @@ def _plain(text: str) -> str:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Return stem and extension; " No" in "Dr. No" is none, nor is a name that begins with its only dot."""
+    """Return stem and extension; " No" in "Dr. No" is none, and neither is a name that begins with its only dot."""
     found = _EXTENSION.fullmatch(name)
     return (found[1], found[2]) if found else (name, "")
 

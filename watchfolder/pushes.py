@@ -56,7 +56,7 @@ class Pushes:
         self._ring: Callable[[], None] = lambda: None
 
     def ring_with(self, ring: Callable[[], None]) -> None:
-        """Have whoever takes the hints called when there is one."""
+        """Call this when there is a hint to take."""
         self._ring = ring
 
     def receive(self, body: bytes, signed: str, secret: str) -> PushResult | None:

@@ -2,7 +2,7 @@
 
 Pictures cost credits, and an archive that was copied into an inbox by mistake should cost none. What is held, let
 through and taken today lies in `<state_dir>/quota.json`; a person lets go by a file `<state_dir>/release/<inbox>`,
-which lasts until the daemon, now or after its next start, has heeded it.
+which lasts until the daemon, now or after its next start, has obeyed it.
 """
 
 import logging
@@ -132,7 +132,7 @@ class Quota:
         return f"today's budget has room for {left} only" if wanted > left else "", min(wanted, left)
 
     def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool]) -> str:
-        """Take in that `new` files were seen; return why none of those that wait may be taken, if so.
+        """Record that `new` files were seen; return why none of those that wait may be taken, if so.
 
         What waits when a life begins counts as new, unless a person had let it through. Raises FolderFault.
         """
@@ -173,7 +173,7 @@ class Quota:
             return self._left(inbox)
 
     def take(self, inbox: str, files: int) -> None:
-        """Take in that so many were taken. Raises FolderFault."""
+        """Record that so many were taken. Raises FolderFault."""
         with self._guard:
             self._begin_day()
             self._reserved.pop(inbox, None)
@@ -216,7 +216,7 @@ class Quota:
             self._memory = self._memory.model_copy(update={"held": {**held, inbox: words}})
 
     def _let_go_of_nothing(self, inbox: str) -> None:
-        """Take in that nothing waits: what was held has been taken away, what was let through has been taken."""
+        """Record that nothing waits: what was held has been taken away, what was let through has been taken."""
         self._arrivals[inbox].forget()
         self._remember(held=_without(self._memory.held, inbox), released=self._others_released(inbox))
 

@@ -227,7 +227,7 @@ class _Tree(WatchCallback):
         while ahead:
             path = ahead.pop()
             try:
-                with disk.open_folder(self._root, path) as folder:  # through no link, whoever swaps one in meanwhile
+                with disk.open_folder(self._root, path) as folder:  # through no link, also one swapped in meanwhile
                     if path:
                         self._watch(path, f"/proc/self/fd/{folder}", _MASK)
                     names = self._folder_names(folder)

@@ -125,7 +125,7 @@ class RateLimiter:
                     return
                 seconds = self._bucket.wait_seconds(now, leaving=ahead)
                 self.waited_at = now
-                nap = self._bucket.wait_seconds(now)  # not `seconds`: whoever is ahead may give up
+                nap = self._bucket.wait_seconds(now)  # not `seconds`: those ahead may give up
             if now + seconds > until:
                 raise Throttled("our own request budget is used up for now", retry_after_seconds=seconds)
             self._stop.wait(max(nap, _SHORTEST_NAP_SECONDS))

@@ -48,7 +48,7 @@ _EXPIRED = "ORDER_EXPIRED"
 _NO_RETENTION = "FILE_RETENTION_UNKNOWN"
 _NO_ORDER = "0"  # an id that no order has
 _TEST_KEYS_WORD = "PROCESSED_FILE_NOT_FOUND"  # a live key's order that is complete has results, if not yet
-_PAGES = 10  # of the order list, at most: a server that heeds the keyword has one
+_PAGES = 10  # of the order list, at most: a server that obeys the keyword has one
 
 
 class Service:

@@ -55,7 +55,7 @@ class Response:
 
 
 class FileChanged(Retry):
-    """Not worth a second try at once: whoever writes the file has hardly finished."""
+    """Not worth a second try at once: the file's writer has hardly finished."""
 
     def __init__(self) -> None:
         super().__init__("the file changed while it was sent", code="FILE_CHANGED")

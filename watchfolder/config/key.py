@@ -73,7 +73,7 @@ def _is_missing(path: str) -> bool:
         os.lstat(path)
     except FileNotFoundError:
         return True
-    except OSError:  # something is there, or in the way: whoever reads it will tell
+    except OSError:  # something is there, or in the way: reading it will tell
         return False
     return False
 

@@ -1,4 +1,4 @@
-"""Whoever runs a command as root acts as the daemon's user: root's own files would lock the daemon out."""
+"""A command run by root acts as the daemon's user: root's own files would lock the daemon out."""
 
 import os
 import pwd
@@ -14,7 +14,7 @@ def act_as_owner_of(folder: str) -> str | None:
         return None
     try:
         owner = os.stat(folder)
-    except OSError:  # what is wrong with it is said by whoever uses it
+    except OSError:  # what is wrong with it is said where it is used
         return None
     if owner.st_uid == 0:
         return None

@@ -29,6 +29,6 @@ class DiskUsage:
 
 def _measured(folders: Iterable[str]) -> Iterable[tuple[str, Disk]]:
     for folder in folders:
-        with contextlib.suppress(FolderFault):  # whoever works there says so
+        with contextlib.suppress(FolderFault):  # the work there says so
             space = disk.space_of(folder)
             yield folder, Disk(device=space.device, free_bytes=space.free, total_bytes=space.total)

@@ -52,7 +52,7 @@ def run(
 
     `reread` gives the configuration anew on SIGHUP. `onlookers` are told what is so, and wait for nothing.
     `pushes` brings what the service says by itself.
-    `counters` is what is counted in, for whoever else counts something.
+    `counters` is what is counted in, shared with others that count.
     Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
     """
     wakeup = Wakeup()

@@ -6,8 +6,8 @@ The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kil
   only then act on it.
 * Move: rename without replacing, fsync the *source* folder, then the destination (btrfs otherwise keeps both names).
 * Publish: link the finished file to its final name, fsync the folder, only then drop the temporary name.
-* Many files in one gesture (FsyncBatch): all renames or links, then each folder's fsync once, in the same order.
-* A failed fsync is final: never again on the same data; whoever tries again writes again, under a new name.
+* Many files in one step (FsyncBatch): all renames or links, then each folder's fsync once, in the same order.
+* A failed fsync is final: never again on the same data; a new try writes again, under a new name.
 * Folders are opened one by one, never through a link, so that no one on a share can lead us outside.
 
 FileNotFoundError and FileExistsError are answers and pass; every other OSError leaves as errors.FolderFault.

@@ -28,10 +28,10 @@ _MOST_TRIES = 3  # to replace a file whose temporary one is removed
 def write_atomically(
     place: Place, data: bytes, *, mode: int = 0o666, durable: bool = True, owner: str = "state"
 ) -> None:
-    """Replace or create the file in one gesture: its readers see the old content or the new one, whole.
+    """Replace or create the file in one step: its readers see the old content or the new one, whole.
 
-    `owner` signs the temporary file beside it, for the sweep of whoever writes there. Where another process sweeps
-    that away amid this (a daemon that starts), it is written again.
+    `owner` signs the temporary file beside it, for the sweep of that folder's writer. Where another process sweeps
+    that away meanwhile (a daemon that starts), it is written again.
     With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
     """
     for _ in range(_MOST_TRIES):
@@ -118,7 +118,7 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
 def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> None:
     """Append one line and sync it. After a torn tail a newline comes first, so that one cut costs one line.
 
-    With `perhaps_there`, a line that is there already is only synced: whoever wrote it may not have come so far.
+    With `perhaps_there`, a line that is there already is only synced: its writer may not have come so far.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):

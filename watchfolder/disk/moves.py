@@ -59,7 +59,7 @@ class FsyncBatch:
         self._notes += [note] if note else []
 
     def found(self, target: Place) -> None:
-        """Take in a file that lies at its target already: whoever put it there may not have synced it."""
+        """Record a file that lies at its target already, perhaps not synced yet."""
         with os.fdopen(open_regular(target), "rb") as file, translated(target.path):
             os.fsync(file.fileno())
         self._targets[target.root, target.folder] = None
@@ -296,7 +296,7 @@ def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:
         with os.fdopen(open_regular(target), "rb") as file:
             if os.fstat(file.fileno()).st_size != size:
                 return False
-            os.fsync(file.fileno())  # whoever wrote it: the other one goes
+            os.fsync(file.fileno())  # whatever wrote it: the other one goes
     except NotRegular:
         return False
     return sha256_of(source) == sha256_of(target)

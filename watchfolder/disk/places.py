@@ -129,7 +129,7 @@ def _unfit(path: str, error: OSError) -> UnfitName:
 def folders_kept_open() -> Iterator[None]:
     """Open each folder once for all the calls that this thread makes in the block.
 
-    For many files in a row: a folder stays the one that was reached without a link, whoever exchanges names meanwhile.
+    For many files in a row: a folder stays the one that was reached without a link, whatever changes meanwhile.
     """
     if getattr(_kept, "folders", None) is not None:
         yield

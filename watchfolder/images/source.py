@@ -96,7 +96,7 @@ class Source:
         return Incomplete(f"there is no picture in the {self._label} yet")
 
     def doubt(self, reason: str) -> None:
-        """Take in a reason why the picture may not be all there, though its bytes could be meant so."""
+        """Record a reason why the picture may not be all there, though its bytes could be meant so."""
         self.doubts = self.doubts or reason.format(label=self._label)
 
     def doubt_end(self) -> None:

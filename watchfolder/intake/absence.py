@@ -20,7 +20,7 @@ class Absence:
             self._told = fault.reason
 
     def end(self, passed: FolderFault | None) -> None:
-        """Take in that the folders are well again; what passed before anybody asked for its cause is told now."""
+        """Record that the folders are well again; what passed before anybody asked for its cause is told now."""
         if passed is not None:
             if not self._told:
                 self.tell(passed)

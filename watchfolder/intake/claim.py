@@ -159,7 +159,7 @@ class Claims:
         return self._journal.advance(order, State.CLAIMED if order.reused_from is None else State.MATCHED)
 
     def _finish(self, order: Order) -> None:
-        """Go on after a crash amid the renames: keep the files that are in the work folder."""
+        """Go on after a crash between the renames: keep the files that are in the work folder."""
         taken = [file for file in order.files if self._was_taken(order, file)]
         event("order.claim_recovered", order=order.key, inbox=order.inbox, taken=len(taken), of=len(order.files))
         self._keep(order, taken)
@@ -195,7 +195,7 @@ class Claims:
             self._remove_folders(folder)
 
     def _remove_folders(self, name: str) -> None:
-        """Remove a work folder with the empty folders in it, whoever failed to before."""
+        """Remove a work folder with the empty folders in it."""
         work = self._folders.work(self._inbox)
         found = [name]
         for folder in found:  # grows as it goes: somebody may have nested them deeper than a call can go
@@ -204,7 +204,7 @@ class Claims:
             disk.remove_empty_folders(work.root, folder)
 
     def _read_copy(self, key: str, folder: str, found: set[str]) -> Order | None:
-        """Read the copy as hostile input: whoever can write to the share can have written it.
+        """Read the copy as hostile input: anybody with access to the share can have written it.
 
         A file that has left the work folder was delivered before: its original is the last to move.
         """

@@ -273,7 +273,7 @@ def _keys(under_way: Sequence[tuple[Order, OrderFile]]) -> set[str]:
 def _hash(place: Place) -> str | None:
     try:
         return disk.sha256_of(place)
-    except (FileNotFoundError, NotAFolder, NotRegular):  # gone: whoever takes it finds that out
+    except (FileNotFoundError, NotAFolder, NotRegular):  # gone: its claim finds that out
         return None
 
 

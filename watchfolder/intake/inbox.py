@@ -36,7 +36,9 @@ _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with it
 _SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
 _TWINS_SECONDS = 1.0  # how soon it is asked whether a twin that is under way has come to its end
-_ASKS_SECONDS = 30.0  # how often room is asked for: whoever has not for a minute has no share of it, nor is woken
+_ASKS_SECONDS = (
+    30.0  # how often room is asked for: after a minute without asking an inbox has no share of it, and is not woken
+)
 
 
 class Intake:
@@ -80,7 +82,7 @@ class Intake:
         self._nudges.add(name, was_worked_on=False)
 
     def report(self, fault: FolderFault, needs: int = 0) -> None:
-        """Take in that a folder failed: nothing new is taken until all answer again and `needs` bytes fit.
+        """Record that a folder failed: nothing new is taken until all answer again and `needs` bytes fit.
 
         The log is told by `reopen`, which looks for the cause: what one step met may be only its consequence.
         """
@@ -169,7 +171,7 @@ class Intake:
         return self.has_scanned and not (self._nudges or self._quiet or settling or self._claims.twins.has_ended())
 
     def _scan(self, now: float) -> None:
-        self._nudges.take_anything()  # not after the scan: what came amid it wants another
+        self._nudges.take_anything()  # not after the scan: what came meanwhile wants another
         for name, was_worked_on in self._nudges.take().items():
             if was_worked_on and name in self._sightings:  # what came new before this scan is seen by it
                 self._disturb(name, now)
@@ -382,7 +384,7 @@ class Intake:
             self._desk.admit(order)
         moved = {file.name for order in orders for file in order.files}
         if not moved.issuperset(file.name for file in ready if file.name not in self._sightings):
-            self.nudge(None)  # some changed amid the claim, and lie here again, perhaps under other names
+            self.nudge(None)  # some changed during the claim, and lie here again, perhaps under other names
 
     def _remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)

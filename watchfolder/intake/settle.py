@@ -21,20 +21,20 @@ class Sighting:
     ctime_ns: int | None = None  # when verdict and hash were taken
 
     def see(self, size: int, mtime_ns: int, now: float) -> None:
-        """Take in a look at the directory: another shape starts the clock again."""
+        """Record a look at the directory: another shape starts the clock again."""
         if (size, mtime_ns) != (self.size, self.mtime_ns):
             self.size, self.mtime_ns = size, mtime_ns
             self.disturb(now)
 
     def disturb(self, now: float) -> None:
-        """Take in an event: somebody worked on the file, so what was read of it counts no more."""
+        """Record an event: somebody worked on the file, so what was read of it counts no more."""
         self.since = now
         self.verdict, self.sha256 = None, None
 
     def look(self, ctime_ns: int) -> None:
-        """Take in a look at the file itself: what was read of it counts no more if somebody has touched it since.
+        """Record a look at the file itself: what was read of it counts no more if somebody has touched it since.
 
-        Whoever writes into a file can put its mtime back, but not this. It is no reason to wait anew: attributes that
+        A writer can put a file's mtime back, but not this. It is no reason to wait anew: attributes that
         somebody sets again and again (NAS software, a chmod by cron) move it as well.
         """
         if ctime_ns != self.ctime_ns:
@@ -42,7 +42,7 @@ class Sighting:
         self.ctime_ns = ctime_ns
 
     def hinder(self, now: float) -> float:
-        """Take in that it could not be moved; return when to try again: ever more rarely."""
+        """Record that it could not be moved; return when to try again: ever more rarely."""
         shortest, longest = _HINDERED_SECONDS
         wait = min(longest, shortest * 2.0 ** min(self.hindered, 16))
         self.hindered += 1

@@ -100,7 +100,7 @@ class MessageQueue:
         if self._attempt is not None and self._attempt.message is message and self._attempt.has_arrived:
             return True  # after we had waited for long enough
         self._attempt = attempt = Attempt(self._deliver, message)
-        if self._is_stopped.is_set():  # after whoever stopped us looked for an attempt
+        if self._is_stopped.is_set():  # after the one who stopped us looked for an attempt
             return False
         attempt.over.wait(ANSWER_SECONDS)
         return attempt.has_arrived

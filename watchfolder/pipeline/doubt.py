@@ -42,7 +42,7 @@ class Doubt:
     _probe_at: float = 0.0
 
     def judge(self, order: Order, code: str, at_work: Collection[str], now: float, *, may_pass: bool = False) -> Fault:
-        """Take in that an order failed; `at_work` are the other parts of the order that it was split from."""
+        """Record that an order failed; `at_work` are the other parts of the order that it was split from."""
         is_lone = len(order.files) == 1
         has_proof = order.has_failed and order.last_success != self.last_success
         if is_lone and has_proof and order.failed_alone and not may_pass:
@@ -85,7 +85,7 @@ class Doubt:
         return fault
 
     def succeed(self, order: Order) -> bool:
-        """Take in that the service completed an order; return whether that ends a doubt."""
+        """Record that the service completed an order; return whether that ends a doubt."""
         self.last_success = order.key
         self._in_a_row = 0
         return self.end()

@@ -55,12 +55,12 @@ class Gate:
         return True
 
     def spare_probe(self, state: State, now: float) -> None:
-        """Take in that a call of this state's step was put off before it was made: it was no probe yet."""
+        """Record that a call of this state's step was put off before it was made: it was no probe yet."""
         if self._is_probing and self.bars(state):
             self._probe_at, self._is_probing = now, False
 
     def close(self, fault: Blocked, state: State, now: float) -> bool:
-        """Take in a refusal; return whether it is news."""
+        """Record a refusal; return whether it is news."""
         is_news = self.fault is None or self.fault.code != fault.code
         if self.fault is None:
             self.since = now
@@ -69,7 +69,7 @@ class Gate:
         return is_news
 
     def succeed(self, state: State, now: float) -> bool:
-        """Take in that the service did the step of `state`; return whether that opens the gate."""
+        """Record that the service did the step of `state`; return whether that opens the gate."""
         if self.is_down:
             self.recovered_at = now
         self.failures = 0
@@ -83,7 +83,7 @@ class Gate:
         return True
 
     def fail(self, troubled: str | None = None) -> None:
-        """Take in a passing failure of the service, or the trouble of one order, which says more only with others'."""
+        """Count a passing failure of the service, or the trouble of one order, which says more only with others'."""
         if troubled is None:
             self.failures += 1
         else:

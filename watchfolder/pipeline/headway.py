@@ -21,7 +21,7 @@ class Headway:
         self._reached: dict[str, tuple[int, int]] = {}  # key → furthest place, steps repeated since
 
     def pause(self, before: Order) -> float:
-        """Take in where a step has left its order; return for how long that rests, unless something else says so."""
+        """Record where a step has left its order; return for how long that rests, unless something else says so."""
         order = self._journal.get(before.key)
         with self._guard:
             if order is None or not order.traits.asks_service:

@@ -1,4 +1,4 @@
-"""So many transfers at once, whoever asks: first come, first served."""
+"""So many transfers at once, for all inboxes: first come, first served."""
 
 import contextlib
 import threading
@@ -52,7 +52,7 @@ class Lanes:
             return self._full_at > since
 
     def set_silent(self, inbox: str, *, is_silent: bool) -> None:
-        """Take in that the inbox's share does not answer, or does again."""
+        """Record that the inbox's share does not answer, or does again."""
         with self._guard:
             (self._silent.add if is_silent else self._silent.discard)(inbox)
             self._admit()

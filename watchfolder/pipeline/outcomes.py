@@ -77,14 +77,14 @@ class Outcomes:
                     self._journal.note(order, not_before=None)
 
     def succeed(self, state: State) -> None:
-        """Take in that the service did the step of `state`."""
+        """Record that the service did the step of `state`."""
         with self._guard:
             self._succeeded_at = self._clock.awake()
             if self._gate.succeed(state, self._clock.elapsed()):
                 event("service.unblocked")
 
     def complete(self, order: Order) -> None:
-        """Take in that the service made something of an order: it was the pictures, where others failed."""
+        """Record that the service made something of an order: it was the pictures, where others failed."""
         with self._guard:
             if self._doubt.succeed(order):
                 event("service.succeeds_again")

@@ -315,7 +315,7 @@ class Pipeline:
         return STEPS[order.state](context, order)
 
     def _settle(self, room: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
-        """Take in a failed step; return the order when it goes on at once."""
+        """Record a failed step; return the order when it goes on at once."""
         if isinstance(error, FolderFault) and is_of_the_inbox(room.context, order, error):
             room.intake.report(error, order.size)
             self._visit_later(order.key, tempo.FOLDER_BACKOFF_SECONDS)

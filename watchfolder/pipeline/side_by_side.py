@@ -58,7 +58,7 @@ def side_by_side(
 def _outcome_of(work: Callable[[int], _T], index: int) -> _T | Exception:
     try:
         return work(index)
-    except Exception as error:  # noqa: BLE001 - whoever iterates decides
+    except Exception as error:  # noqa: BLE001 - the caller decides
         return error
 
 

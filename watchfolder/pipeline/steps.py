@@ -254,7 +254,7 @@ def _go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
 
 
 def _is_there(context: StepContext, order: Order) -> Order:
-    """Take in that the service knows the order by this key: what it said before counts no more."""
+    """Record that the service knows the order by this key: what it said before counts no more."""
     known = {"missing_since": None, "refused_by": "", "fingerprint": context.service.fingerprint}
     is_news = any(getattr(order, name) != value for name, value in known.items())
     return context.journal.note(order, **known) if is_news else order

@@ -95,7 +95,7 @@ class Visits:
     # --- pushes
 
     def pushed(self, order_id: str, order: Order | None) -> PushResult:
-        """Take in that the service has spoken of an order, and return what that changes."""
+        """Record that the service has spoken of an order, and return what that changes."""
         with self._guard:
             if self._awaited.pop(order_id, None) is not None:
                 self._proofs += 1

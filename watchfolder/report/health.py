@@ -1,4 +1,4 @@
-"""Is all well? What `/healthz` answers and the heartbeat heeds."""
+"""Is all well? What `/healthz` answers and the heartbeat asks."""
 
 from watchfolder.snapshot import NO_ANSWER, Snapshot
 

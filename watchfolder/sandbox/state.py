@@ -64,7 +64,7 @@ def _by_chance(options: Options) -> float:
 
 
 class State:
-    """Guarded by `lock`, which whoever reads and then writes holds from the one to the other."""
+    """Guarded by `lock`, held from a read to the write that depends on it."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -92,7 +92,7 @@ class Server:
         self._workers.shutdown()
         for worker in self._workers.running:
             worker.join()
-        self._server.trigger.close()  # last: whoever pulls a closed trigger writes into somebody else's file
+        self._server.trigger.close()  # last: pulling a closed trigger writes into somebody else's file
 
 
 def channel_of(environ: "WSGIEnvironment") -> Any:  # noqa: ANN401 - waitress ships no types

@@ -40,7 +40,7 @@ class PageState:
 
 
 class PageCache:
-    """One thread looks, whoever asks; a share that never answers holds up that thread alone."""
+    """One thread looks, for all who ask; a share that never answers holds up that thread alone."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

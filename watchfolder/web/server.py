@@ -199,7 +199,7 @@ class Server:
             channel.handle_close()
         self._threads.shutdown(timeout=_STOP_SECONDS)
         if not self._threads.threads:
-            self._server.trigger.close()  # last: whoever pulls a closed trigger writes into somebody else's file
+            self._server.trigger.close()  # last: pulling a closed trigger writes into somebody else's file
 
     def _run(self) -> None:
         while not self._ending.is_set():

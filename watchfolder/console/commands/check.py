@@ -214,9 +214,9 @@ def _is_usable(path: str, folders: Folders) -> str:
 
 
 def _refuses_to_replace(one: Place, other: Place) -> None:
-    for gesture, name in ((disk.publish_new, "link"), (disk.move, "rename")):
+    for put, name in ((disk.publish_new, "link"), (disk.move, "rename")):
         try:
-            gesture(one, other, owner=_OWNER)
+            put(one, other, owner=_OWNER)
         except FileExistsError:
             continue
         raise FolderFault(f"{one.root}: a {name} replaced a file there: this file system is not safe", code="EEXIST")
@@ -237,7 +237,7 @@ def _claim(inbox: Inbox) -> str:
 
 @contextlib.contextmanager
 def _work_folder(inbox: Inbox) -> Iterator[None]:
-    """Have a work folder for the length of a try: whoever makes it for good locks all other users out."""
+    """Have a work folder for the length of a try: made for good, it locks all other users out."""
     above, name = os.path.split(inbox.work)
     is_ours = not os.path.isdir(inbox.work)
     if is_ours:

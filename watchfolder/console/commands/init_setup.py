@@ -44,7 +44,7 @@ class Wishes:
     key_file: str
     key: str  # empty: they will put it there themselves
     requests_per_minute: int
-    user: str  # whom the daemon runs as; empty: whoever calls this
+    user: str  # whom the daemon runs as; empty: the caller
     group: str  # of the people who share the pictures; empty: the caller's own
 
 

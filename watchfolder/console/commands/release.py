@@ -1,4 +1,4 @@
-"""Let through what the brake holds: a word that the daemon heeds at once, or at its next start."""
+"""Let through what the brake holds: a word that the daemon obeys at once, or at its next start."""
 
 import contextlib
 import os

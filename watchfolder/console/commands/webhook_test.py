@@ -17,8 +17,8 @@ from watchfolder.pushes import SIGNATURE_HEADER, signature
 _AGAIN: Final = "run watchfolder webhook register --replace"
 _RELOAD: Final = "systemctl reload watchfolder"
 _ANSWERS: Mapping[int, str] = {
-    HTTPStatus.UNAUTHORIZED: f"whoever answers does not know this secret: {_RELOAD}",
-    HTTPStatus.SERVICE_UNAVAILABLE: f"whoever answers knows no secret, or the proxy finds nobody behind it: {_RELOAD}",
+    HTTPStatus.UNAUTHORIZED: f"the program that answers does not know this secret: {_RELOAD}",
+    HTTPStatus.SERVICE_UNAVAILABLE: f"the program that answers knows no secret, or the proxy finds nobody behind it: {_RELOAD}",
     HTTPStatus.NOT_FOUND: f"nothing takes pushes there: {_RELOAD}, and see that the proxy passes the path on",
     HTTPStatus.BAD_GATEWAY: "the proxy finds nobody behind it: is watchfolder running, and does it listen there?",
 }
@@ -51,7 +51,7 @@ def _trouble(webhooks: Webhooks, url: str, secret: str) -> str:
         if not _is_success(answer):
             return _ANSWERS.get(answer, f"it answers {answer}, where the service wants a 2xx")
         if _is_success(webhooks.deliver(url, {SIGNATURE_HEADER: signature("forged", body)}, body)):
-            return "whoever answers takes forged ones as well: that is not watchfolder"
+            return "the program that answers takes forged ones as well: that is not watchfolder"
     except WatchfolderError as error:
         return error.reason
     return ""
