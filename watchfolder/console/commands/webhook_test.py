@@ -18,7 +18,7 @@ _AGAIN: Final = "run watchfolder webhook register --replace"
 _RELOAD: Final = "systemctl reload watchfolder"
 _ANSWERS: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: f"the program that answers does not know this secret: {_RELOAD}",
-    HTTPStatus.SERVICE_UNAVAILABLE: f"the program that answers knows no secret, or the proxy finds nobody behind it: {_RELOAD}",
+    HTTPStatus.SERVICE_UNAVAILABLE: f"nobody there knows a secret, or the proxy finds nobody behind it: {_RELOAD}",
     HTTPStatus.NOT_FOUND: f"nothing takes pushes there: {_RELOAD}, and see that the proxy passes the path on",
     HTTPStatus.BAD_GATEWAY: "the proxy finds nobody behind it: is watchfolder running, and does it listen there?",
 }
