@@ -1,0 +1,82 @@
+"""How hard is this code to read? `python benchmarks/readability.py [PACKAGE]` prints a table of what can be counted.
+
+Functions of a module and methods count, nested ones within the function around them. The complexity is radon's; a
+test is no function of the package. For another package, name its folder.
+"""
+
+import ast
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from radon.complexity import cc_visit
+
+ROOT = Path(__file__).parents[1]
+COMPLEX = 10
+WIDEST_CLASS = 250  # lines
+LONGEST_FUNCTION = 40
+
+
+class Function(NamedTuple):
+    place: str
+    name: str
+    lines: int
+    complexity: int
+
+
+class Class(NamedTuple):
+    place: str
+    name: str
+    lines: int
+
+
+def main() -> None:
+    package = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "watchfolder"
+    modules = sorted(package.rglob("*.py"))
+    functions = [function for module in modules for function in _functions(module, package)]
+    classes = [each for module in modules for each in _classes(module, package)]
+    lines = sum(len(module.read_text(encoding="utf-8").splitlines()) for module in modules)
+    words = {word for function in functions for word in re.split(r"_+", function.name.lower()) if word}
+    names = Counter(each.name for each in classes if not each.name.startswith("_"))
+    complexity = sum(function.complexity for function in functions) / len(functions)
+    length = sum(function.lines for function in functions) / len(functions)
+    hard = sorted(function for function in functions if function.complexity > COMPLEX)
+    rows = [
+        ("modules", len(modules)),
+        ("lines", lines),
+        ("distinct words in function names", len(words)),
+        ("public class names that stand for two or more things", sum(count > 1 for count in names.values())),
+        (f"functions of cyclomatic complexity over {COMPLEX}", len(hard)),
+        ("highest complexity", max(function.complexity for function in functions)),
+        ("branches per line (mean complexity / mean length)", f"{complexity / length:.2f}"),
+        (f"functions over {LONGEST_FUNCTION} lines", sum(function.lines > LONGEST_FUNCTION for function in functions)),
+        (f"classes over {WIDEST_CLASS} lines", sum(each.lines > WIDEST_CLASS for each in classes)),
+    ]
+    for what, value in rows:
+        print(f"{what:55} {value:>8}")
+    for function in sorted(hard, key=lambda each: -each.complexity):
+        print(f"  {function.complexity:3}  {function.place}: {function.name}")
+    for each in classes:
+        if each.lines > WIDEST_CLASS:
+            print(f"  {each.lines:3} lines  {each.place}: class {each.name}")
+
+
+def _functions(module: Path, package: Path) -> Iterator[Function]:
+    place = str(module.relative_to(package))
+    for block in cc_visit(module.read_text(encoding="utf-8")):
+        if hasattr(block, "closures"):
+            yield Function(place, block.name, block.endline - block.lineno + 1, block.complexity)
+
+
+def _classes(module: Path, package: Path) -> Iterator[Class]:
+    place = str(module.relative_to(package))
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            yield Class(place, node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
+
+
+if __name__ == "__main__":
+    main()
