@@ -76,7 +76,7 @@ class Studio:
 
     def environ(self) -> dict[str, str]:
         plain = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-        return plain | self.environment
+        return plain | {"COLUMNS": "9999"} | self.environment  # a sentence is looked for in one line
 
     def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,12 +1,15 @@
 """`watchfolder status`: what one look understands, what programs read, and what it never needs."""
 
+import fcntl
 import json
 import os
 import pwd
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 from cli_studio import Studio, files_in, quarantined_order, sandbox, studio, wait_until
 from prometheus_client.parser import text_string_to_metric_families
+from rich.cells import cell_len
 
 from watchfolder.clock import Clock
 from watchfolder.disk import Place, write_atomically
@@ -199,6 +203,44 @@ def test_the_table_has_a_row_for_each_inbox_and_hostile_names_stay_text(studio: 
     assert any(line.split()[:2] == ["photos", "unknown"] for line in shown.splitlines())
     assert "[red]a\\u001b[2J.jpg" in shown
     assert "\x1b" not in shown
+
+
+def test_a_line_has_80_columns_at_most_and_nothing_of_a_long_name_is_lost(studio: Studio) -> None:
+    long = "a-long-name-" * 5
+    folder = "a folder of the archive with its whole history in its name/" * 3
+    names = [f"{folder}{'photographer-' * 9}.jpg", f"{'写真' * 30}.jpg"]
+    for name in names:
+        studio.set_aside(name)
+    paths = {role: str(studio.root / f"{role} of another") for role in ("path", "outbox", "quarantine", "originals")}
+    for path in paths.values():
+        Path(path).mkdir()
+    studio.configure(inboxes={long: paths})
+    journal(studio, under_way(f"{'order-' * 30}.jpg", inbox=long, trouble="the service takes very long over it " * 9))
+    studio.environment["COLUMNS"] = "80"
+    told = studio.run("status").stdout
+    assert max(map(cell_len, told.splitlines())) <= 80
+    unfolded = "".join("".join(line.split()) for line in told.splitlines())
+    for name in (*names, "order-" * 30):
+        assert "".join(name.split()) in unfolded
+    assert "a-long-name" in told
+
+
+def test_in_a_pipe_a_line_has_80_columns_whatever_the_terminal(studio: Studio) -> None:
+    studio.set_aside("a-very-long-name-" * 12 + ".jpg")
+    del (environment := studio.environ())["COLUMNS"]
+    wide, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 50, 200, 0, 0))
+    with os.fdopen(wide), os.fdopen(theirs) as terminal:
+        done = subprocess.run(
+            studio.command("status"),
+            env=environment,
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    assert max(map(cell_len, done.stdout.splitlines())) <= 80
 
 
 def test_it_does_not_keep_a_daemon_from_starting(studio: Studio) -> None:

@@ -132,10 +132,11 @@ def status(
 
         from watchfolder.console.commands import status
 
-        status.show(state, Console() if sys.stdout.isatty() else Console(width=_UNWRAPPED))
+        has_width = sys.stdout.isatty() or "COLUMNS" in os.environ  # which rich finds by itself
+        status.show(state, Console(width=None if has_width else _COLUMNS))
 
 
-_UNWRAPPED = 10_000  # columns: where no terminal is, a line is for grep
+_COLUMNS = 80  # for a pipe, whatever the terminal that it began in
 
 
 @app.command()

@@ -73,7 +73,7 @@ def test_the_steps_of_the_readme_end_in_a_service_that_works(watchfolder: Instal
     enable, status = readme_steps()[-1].splitlines()
     watchfolder.machine.run("sh", "-ec", enable)
     expect_it_works(watchfolder)
-    assert "photos   ok" in watchfolder.machine.run("sh", "-ec", status)
+    assert "photos  ok" in watchfolder.machine.run("sh", "-ec", status)
     assert watchfolder.systemctl("is-enabled").strip() == "enabled"
 
 

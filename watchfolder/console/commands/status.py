@@ -43,9 +43,10 @@ def _parts(status: StatusReport) -> Iterator[RenderableType]:
 
 
 def _table(status: StatusReport) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))  # of 80 columns, the inbox's name has what is left
     for column in _COLUMNS:
-        table.add_column(column, justify="left" if column in _COLUMNS[:2] else "right", header_style="bold")
+        is_word = column in _COLUMNS[:2]
+        table.add_column(column, justify="left" if is_word else "right", header_style="bold", overflow="fold")
     for name, inbox in status.inboxes.items():
         table.add_row(
             Text(name),
