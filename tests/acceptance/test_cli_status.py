@@ -3,19 +3,15 @@
 import fcntl
 import json
 import os
-import pwd
 import signal
 import struct
 import subprocess
-import sys
-import tempfile
 import termios
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cli_studio import Studio, files_in, quarantined_order, sandbox, studio, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from rich.cells import cell_len
@@ -266,28 +262,3 @@ def test_metrics_have_their_zero_values_from_the_start(studio: Studio) -> None:
     assert {state for name, *labels in samples if name == "watchfolder_inbox_files" for state in labels[1:]} == {
         *("waiting", "staying", "in_progress", "deferred", "quarantined")
     }
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_who_may_not_read_the_state_directory_is_told_how_to_ask(sandbox: Sandbox) -> None:
-    with tempfile.TemporaryDirectory() as reachable:
-        studio = Studio(Path(reachable), sandbox.url)
-        studio.root.chmod(0o755)
-        studio.folder("state").chmod(0o700)
-        program = (
-            "import codecs, os, sys, watchfolder.console.cli as cli, watchfolder.report.status;"
-            "codecs.lookup('utf-8-sig');"
-            f"os.setresuid(*3 * [{pwd.getpwnam('nobody').pw_uid}]);"
-            f"sys.argv = ['watchfolder', 'status', '-c', {str(studio.config)!r}]; cli.main()"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=studio.environ(),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-    assert done.returncode == 75
-    assert "sudo -u" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from typing import Final
 
+from watchfolder.config.reading import why_unreadable
 from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin, absolute
 from watchfolder.errors import ConfigError
 
@@ -107,7 +108,7 @@ def _secret(path: str, origin: str) -> str:
         with open(descriptor, "rb") as file:
             return (file.read(_MAX_BYTES) or b"").decode("ascii", errors="replace").strip()
     except OSError as error:
-        raise ConfigError(f"{origin}: {path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{origin}: {path} cannot be read: {why_unreadable(error)}") from error
 
 
 def checked_key(key: str, origin: str) -> str:

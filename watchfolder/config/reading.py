@@ -61,12 +61,19 @@ def _section(value: object) -> object:
     return dict(value or {}) if value is None or isinstance(value, dict) else value
 
 
+def why_unreadable(error: OSError) -> str:
+    """Say why a file of the configuration cannot be read, and what somebody without the right can do."""
+    if isinstance(error, PermissionError):
+        return f"{error.strerror}: run this as root (sudo), or let this user read it"
+    return error.strerror or type(error).__name__
+
+
 def _text_of(path: str) -> str:
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot be read: {why_unreadable(error)}") from error
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{path}: is too large for a configuration")
     try:

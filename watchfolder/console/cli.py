@@ -17,7 +17,7 @@ from watchfolder.console.commands.demo import demo
 from watchfolder.console.commands.init import init
 from watchfolder.console.commands.run import run
 from watchfolder.console.privileges import act_as_owner_of
-from watchfolder.console.shell import ConfigFile, fail, in_words, prepare, tell_finding, tell_findings
+from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare, tell_finding, tell_findings
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.report.phrases import files
@@ -55,12 +55,15 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the fla
 
 @app.callback()
 def _all(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
     ] = False,
 ) -> None:
     del version  # its callback has answered
+    if os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 app.command()(init)
@@ -78,6 +81,7 @@ def check(
     only_configuration: Annotated[
         bool, typer.Option("--configuration", help="Only read the configuration, as a reload does.")
     ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say what is wrong with configuration, folders, key or service.
 
@@ -97,8 +101,9 @@ def check(
         user = act_as_owner_of(found.state_dir)
         if accept is not None:
             for path in checks.accept(found, accept):
-                tell_finding(f"accepted: {printable(path)}; a watchfolder that is running goes on within seconds")
-        worst = tell_findings(checks.findings(found, user))
+                if not quiet:
+                    tell_finding(f"accepted: {printable(path)}; a watchfolder that is running goes on within seconds")
+        worst = tell_findings(checks.findings(found, user), quiet=quiet)
     raise typer.Exit(worst)
 
 
@@ -115,12 +120,7 @@ def status(
     prepare()
     with in_words():
         found = settings.read_beside(config.find(config_file, os.environ), os.environ)
-        try:
-            state = states.gather(found, datetime.now(UTC))
-        except FolderFault as fault:
-            if fault.code in {"EACCES", "EPERM"}:
-                fail(f"{fault.reason}: run it as root, or as watchfolder's user (sudo -u)", exit_codes.UNFINISHED)
-            raise
+        state = states.gather(found, datetime.now(UTC))
     if as_json:
         typer.echo(states.as_json(state))
     elif as_metrics:
@@ -157,6 +157,7 @@ def retry(
     *,
     every: Annotated[bool, typer.Option("--all", help="Everything that was quarantined.")] = False,
     config_file: ConfigFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Move files from quarantine back into their inbox.
 
@@ -176,9 +177,10 @@ def retry(
             if isinstance(outcome, FolderFault):
                 failed += 1
                 typer.echo(f"not moved: {outcome.reason}", err=True)
-            else:
+            elif not quiet:
                 typer.echo(f"{printable(outcome.source)} → {printable(outcome.target)}")
-    typer.echo(f"{files(len(pictures) - failed)} moved back." if pictures else "Nothing is in quarantine.")
+    if not quiet:
+        typer.echo(f"{files(len(pictures) - failed)} moved back." if pictures else "Nothing is in quarantine.")
     raise typer.Exit(exit_codes.UNFINISHED if failed else exit_codes.DONE)
 
 
@@ -188,6 +190,7 @@ def release(
     *,
     every: Annotated[bool, typer.Option("--all", help="Every inbox.")] = False,
     config_file: ConfigFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Let through what the brake holds back in an inbox.
 
@@ -202,7 +205,8 @@ def release(
         found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         act_as_owner_of(found.state_dir)
         for line in releasing.release(found, names or list(found.inboxes)):
-            typer.echo(line)
+            if not quiet:
+                typer.echo(line)
 
 
 for look_back in (receipts.history, receipts.verify, receipts.reconcile):

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from watchfolder import config, disk
 from watchfolder.config import Config
 from watchfolder.disk import Place
-from watchfolder.errors import ConfigError
+from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.report.phrases import STILL_RUNS
@@ -34,8 +35,9 @@ def read_beside(path: str, environ: Mapping[str, str]) -> Config:
     try:
         return read(path, environ, needs_key=False)
     except ConfigError as error:
-        if is_locked(Place(config.state_dir_in(path, environ), "lock")):
-            raise ConfigError(*error.faults, STILL_RUNS) from None
+        with suppress(FolderFault):  # we may not look there
+            if is_locked(Place(config.state_dir_in(path, environ), "lock")):
+                raise ConfigError(*error.faults, STILL_RUNS) from None
         raise
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder.console import errand, exit_codes, logs
-from watchfolder.errors import ConfigError, InstanceLocked, UnknownName, WatchfolderError
+from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, UnknownName, WatchfolderError
 from watchfolder.events import printable, redacted
 
 if TYPE_CHECKING:
@@ -28,6 +28,15 @@ ConfigFile = Annotated[
 ]
 
 
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what is wrong.")]
+
+_NOT_ALLOWED = frozenset({"EACCES", "EPERM"})
+_ASK_OTHERWISE = (
+    "run it as root, or as watchfolder's user (sudo -u). Without that right: the status page, if there is one, and the "
+    "note beside each picture in quarantine, which may be moved back by hand"
+)
+
+
 def prepare() -> None:
     """Set up a command that only looks: errors alone are logged, and neither a lease nor a dead share holds it up."""
     errand.begin()
@@ -37,7 +46,8 @@ def prepare() -> None:
 
 @contextmanager
 def in_words(prefix: str = "") -> Iterator[None]:
-    """Turn our errors into lines on stderr and an exit code."""
+    """Turn our errors into lines on stderr and an exit code; tell people without rights what they can do."""
+    is_root = os.geteuid() == 0  # as which it begins: it acts as the daemon's user soon
     try:
         yield
     except ConfigError as error:
@@ -46,6 +56,9 @@ def in_words(prefix: str = "") -> Iterator[None]:
         fail("\n".join(error.lines), exit_codes.USAGE, prefix)
     except InstanceLocked as error:
         fail(error.reason, exit_codes.LOCKED, prefix)
+    except FolderFault as fault:
+        advice = f": {_ASK_OTHERWISE}" if fault.code in _NOT_ALLOWED and not is_root else ""
+        fail(f"{fault.reason}{advice}", exit_codes.UNFINISHED, prefix)
     except WatchfolderError as error:
         fail(error.reason, exit_codes.UNFINISHED, prefix)
 
@@ -60,11 +73,12 @@ def warn(text: str, prefix: str = "") -> None:
         typer.echo(f"{prefix} {redacted(printable(line))}".lstrip(), err=True)
 
 
-def tell_findings(findings: "Iterable[CheckResult]") -> int:
+def tell_findings(findings: "Iterable[CheckResult]", *, quiet: bool) -> int:
     """Say what a check found; return the exit code that it asks for."""
     worst = exit_codes.DONE
     for finding in findings:
-        tell_finding(printable(finding.text), is_ok=finding.is_ok)
+        if not (quiet and finding.is_ok):
+            tell_finding(printable(finding.text), is_ok=finding.is_ok)
         worst = max(worst, finding.code)  # a wrong configuration weighs more than a service that is away
     return worst
 

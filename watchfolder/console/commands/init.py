@@ -13,7 +13,7 @@ from watchfolder.config import checked_key
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
 from watchfolder.console.privileges import act_as_owner_of
-from watchfolder.console.shell import fail, in_words, prepare, tell_findings
+from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_findings
 from watchfolder.errors import ConfigError
 
 
@@ -43,6 +43,7 @@ def init(
     user: Annotated[
         str, typer.Option(metavar="NAME", help="As root: the user that the daemon runs as.")
     ] = "watchfolder",
+    quiet: Quiet = False,
 ) -> None:
     """Make folders, configuration, key file and unit, then check them.
 
@@ -71,14 +72,14 @@ def init(
         )
         steps = [init_setup.people(wishes)] if is_root else []
         for step in (*steps, init_setup.configuration(wishes)):
-            _tell(step)
+            _tell(step, quiet=quiet)
         found = settings.read(path, os.environ, needs_key=False)
         for step in (init_setup.folders(found, wishes), *([init_setup.unit(found, wishes)] if is_root else [])):
-            _tell(step)
+            _tell(step, quiet=quiet)
     with in_words("FAIL"):
         found = settings.read(path, os.environ)
-        code = tell_findings(check.findings(found, act_as_owner_of(found.state_dir)))
-    if code == exit_codes.DONE:
+        code = tell_findings(check.findings(found, act_as_owner_of(found.state_dir)), quiet=quiet)
+    if code == exit_codes.DONE and not quiet:
         start = "systemctl enable --now watchfolder" if is_root else f"watchfolder run -c {path}"
         typer.echo(f"To start it: {start}")
     raise typer.Exit(code)
@@ -114,6 +115,7 @@ def _typed_key(text: str) -> str:
         raise typer.BadParameter(error.reason) from None
 
 
-def _tell(step: Iterator[str]) -> None:
+def _tell(step: Iterator[str], *, quiet: bool) -> None:
     for line in step:
-        typer.echo(line)
+        if not quiet:
+            typer.echo(line)

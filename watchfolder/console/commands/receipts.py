@@ -15,7 +15,7 @@ import typer
 from watchfolder import config
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.privileges import act_as_owner_of
-from watchfolder.console.shell import ConfigFile, fail, in_words, prepare, warn
+from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare, warn
 from watchfolder.events import printable
 from watchfolder.report.phrases import files
 
@@ -69,6 +69,7 @@ def verify(
     config_file: ConfigFile = None,
     since: Since = None,
     every: Annotated[bool, typer.Option("--all", help="Also name the files that were taken out.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Check that delivered files are still what was delivered.
 
@@ -83,7 +84,7 @@ def verify(
     with in_words(), _broken_lines() as on_broken:
         found_config = _acting(config_file)
         wanted = verifying.deliveries(found_config, since, on_broken)
-        for found in _with_bar(verifying.verify(wanted, found_config), len(wanted)):
+        for found in _with_bar(verifying.verify(wanted, found_config), len(wanted), quiet=quiet):
             counts[found.finding] += 1
             if found.finding is VerifyOutcome.UNKNOWN:
                 unseen.add(found.detail)
@@ -91,10 +92,11 @@ def verify(
                 typer.echo(_line_of(found))
     for reason in sorted(unseen):
         warn(reason)
-    typer.echo(
-        f"{files(counts[VerifyOutcome.FINE])} as delivered, {counts[VerifyOutcome.CHANGED]} changed, "
-        f"{counts[VerifyOutcome.TAKEN_OUT]} taken out of the outbox, {counts[VerifyOutcome.UNKNOWN]} not looked at."
-    )
+    if not quiet or counts[VerifyOutcome.CHANGED]:
+        typer.echo(
+            f"{files(counts[VerifyOutcome.FINE])} as delivered, {counts[VerifyOutcome.CHANGED]} changed, "
+            f"{counts[VerifyOutcome.TAKEN_OUT]} taken out of the outbox, {counts[VerifyOutcome.UNKNOWN]} not looked at."
+        )
     if counts[VerifyOutcome.CHANGED]:
         raise typer.Exit(exit_codes.DIFFERS)
     raise typer.Exit(exit_codes.UNFINISHED if unseen else exit_codes.DONE)
@@ -164,8 +166,8 @@ def _broken_lines() -> Iterator[Callable[[str], None]]:
         warn(f"{month}: {number} lines cannot be read (torn by a power cut, or not ours) and were passed over")
 
 
-def _with_bar(found: Iterator[_T], total: int) -> Iterator[_T]:
-    if not sys.stderr.isatty():
+def _with_bar(found: Iterator[_T], total: int, *, quiet: bool) -> Iterator[_T]:
+    if quiet or not sys.stderr.isatty():
         return found
     from rich.console import Console
     from rich.progress import track

@@ -13,7 +13,7 @@ import typer
 from watchfolder import config
 from watchfolder.console import exit_codes, logs, settings
 from watchfolder.console.privileges import act_as_owner_of
-from watchfolder.console.shell import ConfigFile, fail, in_words, prepare
+from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare
 from watchfolder.events import redacted
 from watchfolder.report.phrases import files
 
@@ -51,12 +51,13 @@ def run(
     ] = False,
     log_format: Annotated[LogFormat, typer.Option(help="How a log line looks.")] = LogFormat.AUTO,
     log_level: Annotated[LogLevel | None, typer.Option(help="What is logged (default: info).")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Watch the inboxes, in the foreground, until told to stop."""
     if dry_run:
         _rehearse(config_file, once=once)
-    has_bar = once and log_format is not LogFormat.JSON and sys.stderr.isatty()
-    level = log_level or (LogLevel.WARNING if has_bar else LogLevel.INFO)
+    has_bar = once and not quiet and log_format is not LogFormat.JSON and sys.stderr.isatty()
+    level = log_level or (LogLevel.WARNING if has_bar or quiet else LogLevel.INFO)
 
     def configure_logs() -> None:
         logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
@@ -90,7 +91,7 @@ def run(
             )
     configure_logs()
     if once:
-        _summarise(outcome)
+        _summarise(outcome, quiet=quiet)
     _end(outcome, once=once)
 
 
@@ -120,8 +121,9 @@ def _bar() -> "AbstractContextManager[ProgressBar]":
     return progress.shown(Console(stderr=True))
 
 
-def _summarise(outcome: "Outcome") -> None:
-    typer.echo(f"{files(outcome.delivered)} delivered, {files(outcome.quarantined)} quarantined.")
+def _summarise(outcome: "Outcome", *, quiet: bool) -> None:
+    if not quiet or outcome.quarantined:
+        typer.echo(f"{files(outcome.delivered)} delivered, {files(outcome.quarantined)} quarantined.")
     if outcome.left:
         typer.echo("What remains:")
         for line in outcome.left:

@@ -1,0 +1,127 @@
+"""What every command owes the shell: results on stdout, words on stderr, quiet when asked, and no colour unasked."""
+
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_studio import Studio, sandbox, studio
+
+from watchfolder.sandbox import Sandbox
+
+__all__ = ["sandbox", "studio"]
+
+QUIET: dict[str, tuple[str, ...]] = {
+    "run --once": ("run", "--once", "--quiet"),
+    "check": ("check", "--quiet"),
+    "verify": ("verify", "--quiet"),
+    "retry": ("retry", "--all", "-q"),
+    "release": ("release", "--all", "-q"),
+}
+
+
+@pytest.mark.parametrize("words", QUIET.values(), ids=QUIET)
+def test_quiet_says_nothing_where_nothing_is_wrong(studio: Studio, words: tuple[str, ...]) -> None:
+    studio.drop("a.jpg")
+    done = studio.run(*words)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_quiet_still_says_what_is_wrong(studio: Studio) -> None:
+    studio.drop("bad_fail.jpg")
+    done = studio.run("run", "--once", "--quiet")
+    assert (done.returncode, done.stdout) == (1, "0 files delivered, 1 file quarantined.\n")
+    (studio.folder("outbox") / ".watchfolder-id").unlink()
+    said = studio.run("check", "--quiet").stdout
+    assert "FAIL" in said
+    assert "ok " not in said
+
+
+def test_what_a_run_says_meanwhile_is_on_stderr_and_what_came_of_it_on_stdout(studio: Studio) -> None:
+    studio.drop("a.jpg")
+    done = studio.run("run", "--once")
+    assert done.stdout == "1 file delivered, 0 files quarantined.\n"
+    assert "daemon.started" in done.stderr
+
+
+@pytest.mark.parametrize(("variable", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_no_color_is_heeded_on_a_terminal(studio: Studio, variable: dict[str, str], *, is_coloured: bool) -> None:
+    for words in (("check",), ("status",)):
+        shown = on_a_terminal(studio.command(*words), studio.environ() | {"TERM": "xterm"} | variable)
+        assert (any(f"\x1b[{colour}m".encode() in shown for colour in ("31", "32", "1;31"))) is is_coloured
+
+
+def on_a_terminal(command: list[str], environment: dict[str, str]) -> bytes:
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        with os.fdopen(theirs, "wb", buffering=0) as terminal:
+            process = subprocess.Popen(command, env=environment, stdout=terminal, stderr=terminal)
+        shown = b""
+        try:
+            while more := screen.read(4096):
+                shown += more
+        except OSError:  # the last one who held the other end has gone
+            pass
+        process.wait(60)
+    return shown
+
+
+@pytest.fixture
+def shared(sandbox: Sandbox) -> Iterator[Studio]:
+    """Give a studio whose folders are everybody's and whose state is the daemon's alone."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    with tempfile.TemporaryDirectory() as reachable:
+        studio = Studio(Path(reachable), sandbox.url)
+        studio.root.chmod(0o755)
+        studio.folder("state").chmod(0o700)
+        yield studio
+
+
+def as_nobody(studio: Studio, *words: str) -> "subprocess.CompletedProcess[str]":
+    program = (
+        "import codecs, importlib, os, pkgutil, sys, watchfolder\n"
+        "codecs.lookup('utf-8-sig')\n"
+        "for room in pkgutil.walk_packages(watchfolder.__path__, 'watchfolder.'):\n"
+        "    if not room.name.startswith(('watchfolder.sandbox', 'watchfolder.__main__')):\n"
+        "        importlib.import_module(room.name)\n"
+        "os.setgroups([])\n"
+        f"os.setresuid(*3 * [{pwd.getpwnam('nobody').pw_uid}])\n"
+        f"sys.argv = {['watchfolder', *studio.command(*words)[3:]]!r}\n"
+        "from watchfolder.console import cli; cli.main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=studio.environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("history",), ("verify",), ("retry", "--all"), ("release", "photos")], ids=" ".join
+)
+def test_who_may_not_read_the_state_is_told_what_they_can_do(shared: Studio, words: tuple[str, ...]) -> None:
+    done = as_nobody(shared, *words)
+    assert done.returncode == 75
+    assert "sudo -u" in done.stderr
+    assert "the note beside each picture" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("status",), ("explain", "/srv/a.jpg"), ("history",), ("check",)], ids=" ".join)
+def test_who_may_not_read_the_configuration_is_told_so_and_no_other_thing(
+    shared: Studio, words: tuple[str, ...]
+) -> None:
+    shared.config.chmod(0o600)
+    done = as_nobody(shared, *words)
+    assert done.returncode == 78
+    assert f"{shared.config}: cannot be read" in done.stderr
+    assert "run this as root (sudo)" in done.stderr
+    assert "is not there" not in done.stderr
