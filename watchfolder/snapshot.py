@@ -67,6 +67,7 @@ class Snapshot(Part):
     blocked_code: str = ""
     blocked_since: AwareDatetime | None = None
     is_key_refused: bool = False  # it is the key that is refused
+    is_failing_all: bool = False  # it is not refused, but fails every picture
     key_origin: Literal["credential", "environment", "file"] = "file"
     is_down: bool = False  # the service has not answered for a while
     is_slowed: bool = False  # the service's refusals set the pace
@@ -78,6 +79,7 @@ class Snapshot(Part):
     last_quarantined: tuple[Quarantined, ...] = ()  # a few
     delivered_bytes: int = 0
     refused: str = ""  # what is wrong with the configuration that was read last: the one before it still runs
+    not_configured: dict[str, int] = {}  # inbox that left the configuration → files of its orders, which wait
     is_stuck: bool = False  # work stands still although its folders answer
     counts: Counts = Counts()
     disks: dict[str, Disk] = Field(default={}, exclude=True)  # folder → its own; not in the file, for it always moves

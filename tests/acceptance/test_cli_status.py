@@ -26,7 +26,18 @@ __all__ = ["sandbox", "studio"]
 KEYS = {
     "": {
         *("at", "headline", "is_running", "pid", "version", "started", "state_dir", "refused", "service", "limit"),
-        *("inboxes", "orders", "deferred", "counts", "held", "held_files", "quarantine", "faults", "broken_entries"),
+        *(
+            "conditions",
+            "inboxes",
+            "orders",
+            "deferred",
+            "counts",
+            "held",
+            "held_files",
+            "quarantine",
+            "faults",
+            "broken_entries",
+        ),
         *("delivered", "reused", "delivered_bytes", "schema"),
     },
     "service": {"state", "reason", "code", "since"},

@@ -1,6 +1,5 @@
 """docs/operations.md, situation by situation: brought about for real, and compared with what the document says."""
 
-import json
 import os
 import re
 import shutil
@@ -14,9 +13,11 @@ import pytest
 from cli_studio import PICTURE, Studio, sandbox, studio, wait_until
 from share_studio import skip_unless_possible
 
-from watchfolder.report.phrases import configuration_refused
+from watchfolder import config
+from watchfolder.report.conditions import conditions, headline
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.snapshot import Snapshot
 
 __all__ = ["sandbox", "studio"]
 
@@ -164,21 +165,23 @@ def test_10_the_state_was_lost(studio: Studio) -> None:
 
 
 def test_11_the_configuration_was_refused(studio: Studio) -> None:
-    def refused() -> str:
-        return str(json.loads((studio.folder("state") / "status.json").read_bytes())["refused"])
+    before = config.load(str(studio.config), studio.environment)
+
+    def seen() -> Snapshot:
+        return Snapshot.model_validate_json((studio.folder("state") / "status.json").read_bytes())
 
     studio.drop("a.jpg")
     with studio.daemon() as daemon:
         right = studio.config.read_text()
         studio.config.write_text(right.replace("settle_seconds: 0.2", "settle_seconds: soon"))
         daemon.process.send_signal(signal.SIGHUP)
-        wait_until(refused)
-        assert is_said(configuration_refused(refused()), 11)
+        wait_until(lambda: seen().refused)
+        assert is_said(headline(conditions(seen(), before)), 11)
         assert studio.run("check", "--configuration").returncode == 78
         done = studio.run("status")
         assert done.returncode == 78
         assert is_said(done.stderr.splitlines()[-1], 11)
         studio.config.write_text(right)
         daemon.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: not refused())
+        wait_until(lambda: not seen().refused)
         assert studio.run("status").returncode == studio.run("check", "--configuration").returncode == 0

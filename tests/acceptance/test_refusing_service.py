@@ -84,19 +84,19 @@ def test_while_blocked_it_probes_in_turn_says_why_and_goes_on_by_itself(
 ) -> None:
     studio = opened(tmp_path, sandbox, notified, blocked_probe_seconds=PROBE_SECONDS)
     with studio.daemon() as daemon:
-        wait_until(lambda: notified.status.startswith("BLOCKED"))
+        wait_until(lambda: notified.status.startswith("Blocked"))
         for number, name in enumerate(NAMES[1:]):
             studio.drop(name, PICTURE + bytes([number]))
         wait_until(lambda: len(times_of(sandbox, refusal.operation)) >= 5)
         page = studio.run("status")
         probes = times_of(sandbox, refusal.operation)
-        assert notified.status.startswith(f"BLOCKED: {refusal.sentence}; ")
+        assert notified.status.startswith(f"Blocked: {refusal.sentence}. Nothing is lost. ")
         assert refusal.sentence in " ".join(page.stdout.split())
         assert files_in(studio.folder("quarantine")) == []
         assert files_in(studio.folder("inbox")) == list(NAMES[1:]), "what cannot go on stays where people see it"
         refusal.end(sandbox)
         wait_until(lambda: files_in(studio.folder("outbox")) == list(NAMES))
-        wait_until(lambda: not notified.status.startswith("BLOCKED"))
+        wait_until(lambda: not notified.status.startswith("Blocked"))
         assert len(told(daemon, "service.blocked")) == 1
         assert len(told(daemon, "service.unblocked")) == 1
     gaps = [(later - before).total_seconds() for before, later in pairwise(probes)]
@@ -116,7 +116,7 @@ def test_a_refused_key_costs_one_request_at_a_time(sandbox: Sandbox, notified: N
         wait_until(lambda: sandbox.paid == len(NAMES))
         sandbox.keys = ["sk_another"]
         studio.drop("late.jpg", PICTURE + b"late")
-        wait_until(lambda: notified.status.startswith("BLOCKED"))
+        wait_until(lambda: notified.status.startswith("Blocked"))
         before = len(sandbox.requests)
         wait_until(lambda: len(sandbox.requests) >= before + 6)
         times = sorted(record.time for record in sandbox.requests[before:])
@@ -134,7 +134,7 @@ def test_a_hangup_while_blocked_tries_once_at_once(
 ) -> None:
     studio = opened(tmp_path, sandbox, notified, blocked_probe_seconds=3600)
     with studio.daemon() as daemon:
-        wait_until(lambda: notified.status.startswith("BLOCKED"))
+        wait_until(lambda: notified.status.startswith("Blocked"))
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len(times_of(sandbox, refusal.operation)) == 2)
         assert notified.messages.count("READY=1") == 2
@@ -142,7 +142,7 @@ def test_a_hangup_while_blocked_tries_once_at_once(
         refusal.end(sandbox)
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: files_in(studio.folder("outbox")) == [NAMES[0]])
-        wait_until(lambda: not notified.status.startswith("BLOCKED"))
+        wait_until(lambda: not notified.status.startswith("Blocked"))
     assert len(times_of(sandbox, refusal.operation)) == 3
     assert set(sandbox.paid_files.values()) == {1}
     assert sandbox.sins == []
@@ -156,7 +156,7 @@ def test_a_new_key_in_its_file_is_taken_up_on_a_hangup(sandbox: Sandbox, notifie
     studio = opened(tmp_path, sandbox, notified, blocked_probe_seconds=3600, key_file=str(key_file))
     del studio.environment["BIZMORI_API_KEY"]
     with studio.daemon() as daemon:
-        wait_until(lambda: notified.status.startswith("BLOCKED"))
+        wait_until(lambda: notified.status.startswith("Blocked"))
         key_file.write_text("sk_new_0123456789")
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: files_in(studio.folder("outbox")) == [NAMES[0]])

@@ -246,9 +246,9 @@ def test_metrics_have_their_zero_values_from_the_start(served: House) -> None:
 @pytest.mark.parametrize(
     ("snapshot", "reason"),
     [
-        (seen(blocked="the key is refused"), "blocked: the key is refused"),
-        (seen(is_stuck=True), "stuck: work stands still"),
-        (seen(is_down=True), "the service does not answer"),
+        (seen(blocked="the key is refused"), "Blocked: the key is refused"),
+        (seen(is_stuck=True), "Stuck: work stands still"),
+        (seen(is_down=True), "The service does not answer"),
         (seen(inboxes={"photos": InboxSnapshot(fault="is the share mounted?")}), "photos (is the share mounted?)"),
     ],
 )
@@ -263,7 +263,7 @@ def test_a_monitor_is_told_why_a_person_should_come(served: House, snapshot: Sna
 def test_a_main_loop_that_stands_still_is_told_to_the_monitor(served: House) -> None:
     assert served.page._book is not None
     served.page._book.see(WELL, time.monotonic() - 3600)
-    assert (served.ask("/healthz").status, served.ask("/healthz").text.split(":")[0]) == (503, "stuck")
+    assert (served.ask("/healthz").status, served.ask("/healthz").text.split(":")[0]) == (503, "Stuck")
 
 
 # The button

@@ -310,7 +310,7 @@ def test_what_could_not_be_said_is_said_later(life: Life) -> None:
     for inboxes in flapping(40):
         life.lasts(20, inboxes=inboxes)
     life.lasts(3 * HOUR, inboxes={"inbox1": GONE} | {f"inbox{each}": OPEN for each in range(40) if each != 1})
-    assert {topic for topic, told in life.watch.memory.told.items() if told.is_on} == {"inbox:inbox1"}
+    assert {topic for topic, told in life.watch.memory.told.items() if told.is_on} == {"folder_away:inbox1"}
 
 
 def test_a_clock_that_was_wrong_silences_nobody(life: Life) -> None:

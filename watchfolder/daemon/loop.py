@@ -28,6 +28,9 @@ _ONCE_TICK_SECONDS = 0.2
 _RECOVERY_SECONDS = 600.0  # what systemd is asked to wait for a long journal
 
 
+Line = Callable[[Snapshot, Config], str]
+
+
 class Onlooker(Protocol):
     """Called by the main loop, so neither may wait for anything, nor raise."""
 
@@ -38,7 +41,7 @@ class Onlooker(Protocol):
         """So it is now; each call is a proof that the loop turns."""
 
 
-def run(
+def run(  # noqa: PLR0913 - all that the composition root joins to the loop
     config: Config,
     reread: Callable[[], Config],
     *,
@@ -47,12 +50,13 @@ def run(
     onlookers: Sequence[Onlooker] = (),
     pushes: Pushes | None = None,
     counters: Counters | None = None,
+    line: Line = lambda _snapshot, _config: "",
 ) -> Outcome:
     """Work until a signal says stop, or with `once` until nothing can move.
 
     `reread` gives the configuration anew on SIGHUP. `onlookers` are told what is so, and wait for nothing.
     `pushes` brings what the service says by itself.
-    `counters` is what is counted in, shared with others that count.
+    `counters` is what is counted in, shared with others that count. `line` says for systemd how it goes.
     Raises ConfigError, InstanceLocked, FolderFault (the state directory itself).
     """
     wakeup = Wakeup()
@@ -64,7 +68,7 @@ def run(
         journal = stack.enter_context(Journal(config.state_dir, counters=counters))
         pushes = pushes or Pushes()
         pushes.ring_with(wakeup.ring)
-        daemon = Daemon(config, journal, wakeup, signals, systemd, pushes)
+        daemon = Daemon(config, journal, wakeup, signals, systemd, pushes, line)
         return daemon.serve(reread, once=once, adopt=adopt, onlookers=onlookers)
 
 
@@ -72,7 +76,14 @@ class Daemon:
     """Serves one journal through as many configurations as there are reloads."""
 
     def __init__(
-        self, config: Config, journal: Journal, wakeup: Wakeup, signals: Signals, systemd: Systemd, pushes: Pushes
+        self,
+        config: Config,
+        journal: Journal,
+        wakeup: Wakeup,
+        signals: Signals,
+        systemd: Systemd,
+        pushes: Pushes,
+        line: Line,
     ) -> None:
         self._config = config
         self._journal = journal
@@ -81,6 +92,7 @@ class Daemon:
         self._systemd = systemd
         self._pushes = pushes
         self._started = journal.clock.now()
+        self._line = line
 
     def serve(
         self,
@@ -144,7 +156,7 @@ class Daemon:
             if once and supervisor.is_idle():
                 return False
             if not supervisor.is_stuck(now):
-                self._systemd.alive(supervisor.sentence())
+                self._systemd.alive(self._line(snapshot, self._config))
             longest = _ONCE_TICK_SECONDS if once else min(_TICK_SECONDS, self._systemd.interval_seconds)
             if not is_ready:
                 longest = min(longest, _ONCE_TICK_SECONDS)

@@ -4,7 +4,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from watchfolder import __version__, state_file
@@ -28,7 +29,7 @@ from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
 from watchfolder.quota import Quota
-from watchfolder.snapshot import FILE, NO_ANSWER, InboxSnapshot, Snapshot
+from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
 from watchfolder.watcher import Watcher
 
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
@@ -156,22 +157,6 @@ class Supervisor:
         ending = Ending.UNFINISHED if left else Ending.QUARANTINED if quarantined else Ending.DONE
         return Outcome(ending, delivered, quarantined, left)
 
-    def sentence(self) -> str:
-        """Return the state in one line."""
-        status = self._status
-        if status is None:
-            return "starting"
-        gone = [name for name, inbox in status.inboxes.items() if not inbox.is_open and inbox.fault]
-        counts = (
-            f"{sum(inbox.waiting for inbox in status.inboxes.values())} waiting, {status.in_progress} in progress, "
-        )
-        counts += f"{status.delivered} delivered, {status.quarantined} quarantined"
-        if status.blocked:
-            return f"BLOCKED: {status.blocked}; {counts}"
-        if gone:
-            return f"not available: {', '.join(gone)}; {counts}"
-        return f"{NO_ANSWER}; {counts}" if status.is_down else counts
-
     def publish_status(self, now: float) -> tuple[Snapshot, float]:
         """Write the status for the console when it has changed; return it, and when it wants to be written again.
 
@@ -289,6 +274,7 @@ class Supervisor:
             blocked_code=refusal.code if refusal else "",
             blocked_since=self._date(since, self._clock.elapsed) if refusal else None,
             is_key_refused=isinstance(refusal, KeyRefused),
+            is_failing_all=gate.fault is None and refusal is not None,
             key_origin=self._config.api.key_origin,
             is_down=gate.is_down,
             is_slowed=self._service.is_slowed,
@@ -300,10 +286,18 @@ class Supervisor:
             last_quarantined=counters.last_quarantined,
             delivered_bytes=counters.delivered_bytes,
             refused=self.refused,
+            not_configured=self._not_configured(live),
             is_stuck=self._is_stuck,
             counts=counters.counts().model_copy(update={"pushes": self._pushes.counts()}),
             disks={folder: each for disk_usage in usages for folder, each in disk_usage.disks.items()},
         )
+
+    def _not_configured(self, live: Iterable[Order]) -> dict[str, int]:
+        files = Counter({order.inbox: 0 for order in live if order.inbox not in self._config.inboxes})
+        for order in live:
+            if order.inbox in files:
+                files[order.inbox] += sum(file.is_under_way for file in order.files)
+        return dict(files)
 
     def _inbox_snapshot(self, worker: InboxWorker) -> InboxSnapshot:
         intake, counts = worker.intake, worker.intake.counts()

@@ -15,7 +15,7 @@ from watchfolder.notify.delivery import MessageQueue
 from watchfolder.notify.heartbeat import Heartbeat
 from watchfolder.notify.message import Message
 from watchfolder.notify.state import NotifyState
-from watchfolder.report.health import trouble
+from watchfolder.report.conditions import troubles
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Alarms:
         self._couriers: dict[SecretStr, MessageQueue] = {}
         self._snapshot: Snapshot | None = None
         self._seen_at = time.monotonic()
-        self._heartbeat = Heartbeat(lambda: trouble(self._snapshot, time.monotonic() - self._seen_at))
+        self._heartbeat = Heartbeat(self._has_trouble)
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +72,9 @@ class Alarms:
             return
         if message is not None:
             self._send(message)
+
+    def _has_trouble(self) -> bool:
+        return self._config is None or bool(troubles(self._snapshot, self._config, time.monotonic() - self._seen_at))
 
     def _hire(self, config: Config) -> None:
         for address in set(self._couriers) - set(config.notify):

@@ -6,29 +6,28 @@ lost: it is said later, if it still holds.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchfolder.config import Config
 from watchfolder.notify import message
 from watchfolder.notify.message import Message
-from watchfolder.notify.state import NotifyState, Told, UntoldQuarantine
-from watchfolder.report.conditions import (
-    CONFIGURATION,
-    DISK,
-    FLOW,
-    INBOX,
-    SERVICE,
-    Condition,
-    blocked,
-    configuration,
-    disks,
-    has_work,
-    inboxes,
-    stalled,
-)
+from watchfolder.notify.state import NotifyState, Told, Topic, UntoldQuarantine
+from watchfolder.report.conditions import Condition, ConditionKind, conditions, has_room_again, has_work, over, told
 from watchfolder.snapshot import Snapshot
 
-LASTS_SECONDS = {SERVICE: 60.0, CONFIGURATION: 60.0, INBOX: 120.0, DISK: 120.0, FLOW: 300.0}
+_SERVICE = (
+    ConditionKind.KEY_REFUSED,
+    ConditionKind.SERVICE_REFUSES,
+    ConditionKind.SERVICE_FAILS_ALL,
+)  # one topic, whichever it is
+LASTS_SECONDS = {
+    ConditionKind.SERVICE_REFUSES: 60.0,
+    ConditionKind.CONFIGURATION_REFUSED: 60.0,
+    ConditionKind.FOLDER_AWAY: 120.0,
+    ConditionKind.DISK_LOW: 120.0,
+    ConditionKind.STALLED: 300.0,
+}
 """How long a thing must last to be told: a router that restarts is no news, and a NAS takes two minutes."""
 
 QUIET_SECONDS = 60.0  # a burst of bad pictures is over when none came for so long …
@@ -42,6 +41,14 @@ _FIRST_LOOK = timedelta(minutes=5)  # a folder that was opened just now seems em
 _GOES_ALONG = 0.5  # of the time that a thing must last: ten inboxes on one NAS are one message
 _MOST_NAMED = 5
 _PURCHASES = ("create", "confirm")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A topic that may have changed since it was told: whether it is on now, and in words."""
+
+    is_on: bool
+    words: str
 
 
 class Decisions:
@@ -63,13 +70,13 @@ class Decisions:
             since, longest = self.memory.stalled_since, timedelta(hours=config.alarm_after_hours)
             self._stalled_since = since and max(since, now - longest)  # the clock may have been wrong
         self._take_in(snapshot, now)
-        conditions = dict(self._conditions(snapshot, config, now))
-        self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in conditions}
-        ripeness = {topic: ripe for topic, each in conditions.items() if (ripe := self._ripeness(topic, each, now))}
+        turns = dict(self._turns(snapshot, config, now))
+        self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in turns}
+        ripeness = {topic: ripe for topic, each in turns.items() if (ripe := self._ripeness(topic, each, now))}
         burst = self._ripeness_of_burst(now)
         if max([*ripeness.values(), burst]) < 1 or not self._may_speak(now):
             return None
-        news = {topic: conditions[topic] for topic, ripe in ripeness.items() if ripe >= _GOES_ALONG}
+        news = {topic: turns[topic] for topic, ripe in ripeness.items() if ripe >= _GOES_ALONG}
         sentences = list(self._sentences(news, config, with_burst=burst >= _GOES_ALONG))
         self._believe(news, now, with_burst=burst >= _GOES_ALONG)
         is_good = burst < _GOES_ALONG and not any(each.is_on for each in news.values())
@@ -108,33 +115,54 @@ class Decisions:
         if lasting != self.memory.stalled_since:
             self._remember(stalled_since=lasting)
 
-    def _conditions(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Condition]]:
-        yield SERVICE, blocked(snapshot, config, is_sure=self._is_sure)
-        yield CONFIGURATION, configuration(snapshot)
-        yield from inboxes(snapshot)
-        yield from disks(snapshot, self._names)
-        yield FLOW, self._flow(snapshot, config, now)
-
-    def _flow(self, snapshot: Snapshot, config: Config, now: datetime) -> Condition:
+    def _turns(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Turn]]:
+        """Give what is wrong, and what was told and is so no more, by topic. What cannot be told stays as it was."""
         lasted = now - self._stalled_since if self._stalled_since else timedelta()
-        if lasted < timedelta(hours=config.alarm_after_hours):
-            return Condition(is_on=False, words="Pictures are delivered again, or none waits any more")
-        is_on = True if has_work(snapshot) else None
-        return Condition(is_on=is_on, words=stalled(snapshot, lasted.total_seconds() / 3600))
+        is_stalled = lasted >= timedelta(hours=config.alarm_after_hours)
+        hours = lasted.total_seconds() / 3600 if is_stalled and has_work(snapshot) else None
+        wrong = {str(self._topic(each, snapshot)): each for each in conditions(snapshot, config, stalled_hours=hours)}
+        for name, each in wrong.items():
+            if Topic.of(name).kind in LASTS_SECONDS:
+                yield name, Turn(is_on=True, words=told([each]))
+        for name in (name for name, said in self.memory.told.items() if said.is_on and name not in wrong):
+            topic = Topic.of(name)
+            if not (topic.kind is ConditionKind.STALLED and is_stalled) and self._is_over(topic, snapshot):
+                yield name, Turn(is_on=False, words=over(topic.kind, topic.subject))
+
+    def _topic(self, condition: Condition, snapshot: Snapshot) -> Topic:
+        if condition.kind in _SERVICE:
+            return Topic(ConditionKind.SERVICE_REFUSES, "")
+        subject = condition.subject
+        if condition.kind is ConditionKind.DISK_LOW:
+            subject = self._names.setdefault(snapshot.disks[subject].device, subject)
+        return Topic(condition.kind, subject)
+
+    def _is_over(self, topic: Topic, snapshot: Snapshot) -> bool:
+        """Is it known that what is not found wrong is well?"""
+        match topic.kind:
+            case ConditionKind.SERVICE_REFUSES:
+                return self._is_sure
+            case ConditionKind.FOLDER_AWAY:
+                inbox = snapshot.inboxes.get(topic.subject)
+                return inbox is not None and inbox.is_open
+            case ConditionKind.DISK_LOW:
+                disks = {self._names.get(disk.device, folder): disk for folder, disk in snapshot.disks.items()}
+                return topic.subject in disks and has_room_again(disks[topic.subject])
+            case _:
+                return True
 
     # --- may it be told?
 
-    def _ripeness(self, topic: str, condition: Condition, now: datetime) -> float:
+    def _ripeness(self, topic: str, turn: Turn, now: datetime) -> float:
         """Return 1 and more when it must be told, less while it may still pass."""
-        told = self.memory.told.get(topic)
-        is_believed = told is not None and told.is_on
-        if condition.is_on is None or condition.is_on == is_believed:
+        said = self.memory.told.get(topic)
+        if turn.is_on == (said is not None and said.is_on):
             self._wrong_since.pop(topic, None)
             return 0.0
         since = self._wrong_since.setdefault(topic, now)
-        if condition.is_on and told is not None and now < told.at + _HOLD_DOWN:
+        if turn.is_on and said is not None and now < said.at + _HOLD_DOWN:
             return 0.0
-        return (now - since).total_seconds() / LASTS_SECONDS[topic.partition(":")[0]]
+        return (now - since).total_seconds() / LASTS_SECONDS[Topic.of(topic).kind]
 
     def _ripeness_of_burst(self, now: datetime) -> float:
         burst, told = self.memory.burst, self.memory.burst_told
@@ -148,13 +176,13 @@ class Decisions:
 
     # --- telling
 
-    def _sentences(self, news: dict[str, Condition], config: Config, *, with_burst: bool) -> Iterator[str]:
+    def _sentences(self, news: dict[str, Turn], config: Config, *, with_burst: bool) -> Iterator[str]:
         yield from (each.words for each in sorted(news.values(), key=lambda each: not each.is_on))
         burst = self.memory.burst
         if with_burst:
             yield message.quarantine(burst.count, burst.some, config.inboxes)
 
-    def _believe(self, news: dict[str, Condition], now: datetime, *, with_burst: bool) -> None:
+    def _believe(self, news: dict[str, Turn], now: datetime, *, with_burst: bool) -> None:
         fresh = {topic: Told(is_on=bool(each.is_on), at=now) for topic, each in news.items()}
         old = {topic: told for topic, told in self.memory.told.items() if told.is_on or now < told.at + _HOLD_DOWN}
         sent = (*(at for at in self.memory.sent if at > now - _HOUR), now)

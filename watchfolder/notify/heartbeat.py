@@ -15,10 +15,10 @@ LOOK_SECONDS = 15.0  # while all is not well
 
 
 class Heartbeat:
-    """`trouble` says what is not well. A thread of its own, and only where there is an address."""
+    """`has_trouble` says whether anything is not well. A thread of its own, and only where there is an address."""
 
-    def __init__(self, trouble: Callable[[], str]) -> None:
-        self._trouble = trouble
+    def __init__(self, has_trouble: Callable[[], bool]) -> None:
+        self._has_trouble = has_trouble
         self._follows: object = None
         self._pulse: Pulse | None = None
         self._stop = threading.Event()
@@ -47,7 +47,7 @@ class Heartbeat:
         is_heard = True
         seconds = 0.0
         while not stop.wait(seconds):
-            if self._trouble():
+            if self._has_trouble():
                 seconds = LOOK_SECONDS
                 continue
             try:

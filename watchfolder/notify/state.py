@@ -1,19 +1,44 @@
 """What was said, and when: a tiny file, so that a restart does not say it again."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from typing_extensions import override
 
 from watchfolder import state_file
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
+from watchfolder.report.conditions import ConditionKind
 from watchfolder.snapshot import Quarantined
 
 FILE = "notify.json"
 _EFFECT = "what was told before may be told once more"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What people are told about: `kind`, and the inbox or folder that it is about."""
+
+    kind: ConditionKind
+    subject: str
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Return the topic of this name. Raises ValueError."""
+        kind, _, subject = name.partition(":")
+        return cls(ConditionKind(kind), subject)
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.subject}"
+
+
+def _is_topic(name: str) -> str:
+    return str(Topic.of(name))
 
 
 class StatePart(BaseModel):
@@ -37,7 +62,7 @@ class UntoldQuarantine(StatePart):
 
 
 class NotifyState(StatePart):
-    told: dict[str, Told] = {}  # topic → the last word about it
+    told: dict[Annotated[str, AfterValidator(_is_topic)], Told] = {}  # topic → the last word about it
     sent: tuple[AwareDatetime, ...] = ()  # messages of the last hour
     stalled_since: AwareDatetime | None = None  # files wait and none is delivered, for some time already
     burst: UntoldQuarantine = UntoldQuarantine()

@@ -1,65 +1,183 @@
-"""Which things are wrong now? Pure: of the daemon's word alone, each in a sentence with the next step."""
+"""What is wrong, in a sentence? Answered here alone, the worst first: for terminal, page, monitor, message and systemd.
 
-from collections.abc import Iterator
+Pure: of the daemon's last word, the configuration, and what a caller has found beside them.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Final
 
-from watchfolder.config import Config
-from watchfolder.report import phrases
-from watchfolder.snapshot import Snapshot
+from watchfolder.config import ApiSection, Config
+from watchfolder.events import printable
+from watchfolder.report.phrases import files, not_running, size
+from watchfolder.snapshot import NO_ANSWER, Disk, Snapshot
 
-SERVICE, CONFIGURATION, INBOX, DISK, FLOW = "service", "configuration", "inbox", "disk", "flow"
-"""Kinds of topics: "inbox:photos" is of INBOX."""
-
+_SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
 _LOW_BYTES = 10 * 1024**3  # what an order of a hundred pictures of 50 MiB needs: twice its size
 _LOW_SHARE = 0.05  # of a small disk, where that would be always
 _ROOM_AGAIN = 1.5  # times that: what is written and moved away meanwhile changes no verdict
 
 
+class ConditionKind(StrEnum):
+    """What can be so, the worst first; the last ones say how it goes while nothing is wrong."""
+
+    NOT_RUNNING = "not_running"
+    STUCK = "stuck"
+    KEY_REFUSED = "key_refused"
+    SERVICE_REFUSES = "service_refuses"
+    SERVICE_FAILS_ALL = "service_fails_all"
+    FOLDER_AWAY = "folder_away"
+    HELD = "held"
+    NO_ANSWER = "no_answer"
+    STARTING = "starting"
+    CONFIGURATION_REFUSED = "configuration_refused"
+    NOT_CONFIGURED = "not_configured"
+    STALLED = "stalled"
+    DISK_LOW = "disk_low"
+    QUARANTINED = "quarantined"
+    WORKING = "working"
+    IDLE = "idle"
+
+
+_WORST_FIRST: Final = {kind: place for place, kind in enumerate(ConditionKind)}
+
+
+class Severity(IntEnum):
+    FINE = 0
+    NEEDS_PERSON = 1  # though the flow goes on
+    ALARM = 2  # a monitor should call somebody
+
+
+_NEEDS_PERSON: Final = frozenset(
+    {
+        ConditionKind.HELD,
+        ConditionKind.NOT_CONFIGURED,
+        ConditionKind.STALLED,
+        ConditionKind.DISK_LOW,
+        ConditionKind.QUARANTINED,
+    },
+)
+_FINE: Final = frozenset({ConditionKind.STARTING, ConditionKind.WORKING, ConditionKind.IDLE})
+
+
+_HOLDING: Final = frozenset(
+    {
+        *(
+            ConditionKind.NOT_RUNNING,
+            ConditionKind.STUCK,
+            ConditionKind.KEY_REFUSED,
+            ConditionKind.SERVICE_REFUSES,
+            ConditionKind.SERVICE_FAILS_ALL,
+        ),
+        *(ConditionKind.FOLDER_AWAY, ConditionKind.HELD, ConditionKind.NO_ANSWER),
+    }
+)
+
+
 @dataclass(frozen=True)
 class Condition:
-    """`is_on` is None where it cannot be told: then what was said last stays."""
+    """One thing that is so. `subject` is the inbox or the folder that it is about, if it is about one.
 
-    is_on: bool | None
+    Conditions of one kind are told in one sentence: their `lead`, the `words` of each, and each advice once.
+    `command` is what the advice says to type, as it stands.
+    """
+
+    kind: ConditionKind
     words: str
+    advice: str = ""
+    command: str = ""
+    subject: str = ""
+    lead: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        if self.kind in _FINE:
+            return Severity.FINE
+        return Severity.NEEDS_PERSON if self.kind in _NEEDS_PERSON else Severity.ALARM
 
 
-def inboxes(snapshot: Snapshot) -> Iterator[tuple[str, Condition]]:
-    for name, inbox in snapshot.inboxes.items():
-        topic = f"{INBOX}:{name}"
-        if inbox.fault:
-            yield topic, Condition(is_on=True, words=phrases.not_available([f"{name} ({inbox.fault})"]))
-        else:
-            yield topic, Condition(is_on=False if inbox.is_open else None, words=f"{name} is back: it goes on")
+def conditions(
+    snapshot: Snapshot | None,
+    config: Config,
+    *,
+    is_running: bool = True,
+    silent_seconds: float = 0.0,
+    quarantined: int = 0,
+    stalled_hours: float | None = None,
+) -> list[Condition]:
+    """Return what is so, the worst first; never nothing.
+
+    `silent_seconds` is how long the daemon's word has been the last, `quarantined` how many files lie there, and
+    `stalled_hours` how long nothing has been delivered though there is work.
+    """
+    found = [*_of_process(snapshot, config, silent_seconds, is_running=is_running)]
+    if snapshot is not None:
+        found += _of_service(snapshot, config.api)
+        found += _of_inboxes(snapshot)
+        found += _of_configuration(snapshot)
+        found += _of_disks(snapshot)
+        found += [_stalled(snapshot, stalled_hours)] if stalled_hours is not None else []
+    found += [_quarantined(quarantined)] if quarantined else []
+    if snapshot is not None and not found:
+        found = [_pace(snapshot)]
+    return sorted(found, key=lambda condition: _WORST_FIRST[condition.kind])
 
 
-def disks(snapshot: Snapshot, names: dict[int, str]) -> Iterator[tuple[str, Condition]]:
-    """Give one for each file system, called by the first folder that was seen on it: `names` remembers that."""
-    for folder in sorted(snapshot.disks):
-        names.setdefault(snapshot.disks[folder].device, folder)
-    for disk in {each.device: each for each in snapshot.disks.values()}.values():
-        folder = names[disk.device]
-        free, low = disk.free_bytes, min(_LOW_BYTES, _LOW_SHARE * disk.total_bytes)
-        if free < low:
-            says = (
-                f"The disk of {folder} is nearly full: {phrases.size(free)} are free. Make room there, before it stops"
-            )
-            yield f"{DISK}:{folder}", Condition(is_on=True, words=says)
-        else:
-            is_on = False if free >= low * _ROOM_AGAIN else None
-            yield f"{DISK}:{folder}", Condition(is_on=is_on, words=f"The disk of {folder} has room again")
+def headline(found: Iterable[Condition]) -> str:
+    """Say the worst, and what to do."""
+    return sentences(found, Severity.FINE)[0]
 
 
-def blocked(snapshot: Snapshot, config: Config, *, is_sure: bool) -> Condition:
-    """`is_sure` says whether a service that does not refuse has been asked at all."""
-    if snapshot.blocked:
-        return Condition(is_on=True, words=phrases.blocked(snapshot, config.api))
-    return Condition(is_on=False if is_sure else None, words="Unblocked: the service takes the work again")
+def sentences(found: Iterable[Condition], least: Severity) -> list[str]:
+    """Say all that is at least so severe, a sentence for each kind, the worst first."""
+    severe = [each for each in found if each.severity >= least]
+    return [told(each for each in severe if each.kind is kind) for kind in dict.fromkeys(each.kind for each in severe)]
 
 
-def configuration(snapshot: Snapshot) -> Condition:
-    if snapshot.refused:
-        return Condition(is_on=True, words=phrases.configuration_refused(snapshot.refused))
-    return Condition(is_on=False, words="The configuration is the one that runs")
+def holding(found: Iterable[Condition], inbox: str) -> list[str]:
+    """Say what keeps the files of an inbox from being sent."""
+    return [told([each]) for each in found if each.kind in _HOLDING and each.subject in {"", inbox}]
+
+
+def troubles(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[str]:
+    """Say why a monitor should call somebody, if it should; before the daemon's first word nothing is known well."""
+    found = conditions(snapshot, config, silent_seconds=silent_seconds)
+    return sentences(found, Severity.FINE if snapshot is None else Severity.ALARM)
+
+
+def line(snapshot: Snapshot, config: Config) -> str:
+    """Say all in one line, for systemd: the worst that is wrong, and the counts."""
+    waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
+    counts = f"{waiting} waiting, {snapshot.in_progress} in progress, "
+    counts += f"{snapshot.delivered} delivered, {snapshot.quarantined} quarantined"
+    return "; ".join([*sentences(conditions(snapshot, config), Severity.NEEDS_PERSON)[:1], counts])
+
+
+def told(same: Iterable[Condition]) -> str:
+    """Say conditions of one kind."""
+    each = list(same)
+    words = each[0].lead + "; ".join(one.words for one in each)
+    return printable(". ".join([words, *dict.fromkeys(one.advice for one in each if one.advice)]))
+
+
+def over(kind: ConditionKind, subject: str) -> str:
+    """Say that what was told is so no more."""
+    match kind:
+        case ConditionKind.FOLDER_AWAY:
+            return f"{subject} is back: it goes on"
+        case ConditionKind.DISK_LOW:
+            return f"The disk of {subject} has room again"
+        case ConditionKind.CONFIGURATION_REFUSED:
+            return "The configuration is the one that runs"
+        case ConditionKind.STALLED:
+            return "Pictures are delivered again, or none waits any more"
+        case _:
+            return "Unblocked: the service takes the work again"
+
+
+def has_room_again(disk: Disk) -> bool:
+    return disk.free_bytes >= _ROOM_AGAIN * _little(disk)
 
 
 def has_work(snapshot: Snapshot) -> bool | None:
@@ -69,19 +187,132 @@ def has_work(snapshot: Snapshot) -> bool | None:
     return None if not all(inbox.is_open for inbox in snapshot.inboxes.values()) else False
 
 
-def stalled(snapshot: Snapshot, hours: float) -> str:
+# --- what there is
+
+
+def _of_process(
+    snapshot: Snapshot | None, config: Config, silent_seconds: float, *, is_running: bool
+) -> Iterator[Condition]:
+    restart = "systemctl restart watchfolder"
+    if not is_running:
+        start = "systemctl start watchfolder"
+        yield Condition(ConditionKind.NOT_RUNNING, not_running(config.state_dir), f"Start it: {start}", start)
+    elif silent_seconds > _SILENT_SECONDS:
+        words = f"Stuck: the main loop has not turned for {silent_seconds:.0f} s"
+        yield Condition(ConditionKind.STUCK, words, f"Restart it: {restart}", restart)
+    elif snapshot is not None and snapshot.is_stuck:
+        words = "Stuck: work stands still although its folders answer"
+        yield Condition(ConditionKind.STUCK, words, f"Restart it: {restart}", restart)
+    is_looking = snapshot is None or any(not each.is_open and not each.fault for each in snapshot.inboxes.values())
+    if is_running and is_looking:
+        yield Condition(ConditionKind.STARTING, "Starting: the first look into the folders is under way")
+
+
+def _of_service(snapshot: Snapshot, api: ApiSection) -> Iterator[Condition]:
+    if snapshot.blocked:
+        yield _blocked(snapshot, api)
+    elif snapshot.is_down:
+        words = NO_ANSWER.capitalize()
+        yield Condition(
+            ConditionKind.NO_ANSWER, words, "Nothing is lost, it goes on by itself; is this machine's network up?"
+        )
+
+
+def _blocked(snapshot: Snapshot, api: ApiSection) -> Condition:
+    words = f"Blocked: {snapshot.blocked}"
+    if snapshot.is_key_refused:
+        place = "$BIZMORI_API_KEY" if snapshot.key_origin == "environment" else api.key_file
+        verb = "reload" if snapshot.key_origin == "file" else "restart"  # what was given at the start is read there
+        command = f"systemctl {verb} watchfolder"
+        advice = f"Nothing is lost. Write the right key into {place}, then {command}"
+        return Condition(ConditionKind.KEY_REFUSED, words, advice, command)
+    command = "systemctl reload watchfolder"
+    wait = f"{api.blocked_probe_seconds:g} s, or at once after {command}"
+    advice = f"Nothing is lost. When that is mended it goes on within {wait}"
+    kind = ConditionKind.SERVICE_FAILS_ALL if snapshot.is_failing_all else ConditionKind.SERVICE_REFUSES
+    return Condition(kind, words, advice, command)
+
+
+def _of_inboxes(snapshot: Snapshot) -> Iterator[Condition]:
+    for name, inbox in snapshot.inboxes.items():
+        if inbox.fault:
+            advice = "It goes on by itself when the folders are back"
+            yield Condition(
+                ConditionKind.FOLDER_AWAY, f"{name} ({inbox.fault})", advice, subject=name, lead="Not available: "
+            )
+        if inbox.held:
+            command = f"watchfolder release {name}"
+            words = f"{name}: held: {inbox.held}"
+            yield Condition(ConditionKind.HELD, words, "What is under way goes on", command, subject=name)
+
+
+def _of_configuration(snapshot: Snapshot) -> Iterator[Condition]:
+    if snapshot.refused:
+        command = "systemctl reload watchfolder"
+        words = (
+            f"The configuration is wrong, so the one before it still runs, until the next restart: {snapshot.refused}"
+        )
+        yield Condition(ConditionKind.CONFIGURATION_REFUSED, words, f"Mend it, then {command}", command)
+    if snapshot.not_configured:
+        belonging = files(sum(snapshot.not_configured.values()), verb="belong")
+        names = ", ".join(sorted(snapshot.not_configured))
+        words = f"{belonging} to inboxes that left the configuration ({names})"
+        yield Condition(ConditionKind.NOT_CONFIGURED, words, "Put them back to go on")
+
+
+def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
+    """Give one for each file system, called by the first of its folders."""
+    firsts = {disk.device: folder for folder, disk in sorted(snapshot.disks.items(), reverse=True)}
+    for folder in sorted(firsts.values()):
+        disk = snapshot.disks[folder]
+        if disk.free_bytes < _little(disk):
+            words = f"The disk of {folder} is nearly full: {size(disk.free_bytes)} are free"
+            yield Condition(ConditionKind.DISK_LOW, words, "Make room there, before it stops", subject=folder)
+
+
+def _little(disk: Disk) -> float:
+    return min(_LOW_BYTES, _LOW_SHARE * disk.total_bytes)
+
+
+def _stalled(snapshot: Snapshot, hours: float) -> Condition:
     """Say that nothing was delivered for so long, and what holds it."""
     waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
     held = {name: inbox for name, inbox in snapshot.inboxes.items() if inbox.held and inbox.waiting}
-    start = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
-    under_way = phrases.files(snapshot.in_progress)
-    start += f", though there is work: {phrases.files(waiting)} in the inboxes, {under_way} under way"
+    words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
+    under_way = files(snapshot.in_progress)
+    words += f", though there is work: {files(waiting)} in the inboxes, {under_way} under way"
     if held:
-        kept = "; ".join(f"{name}: held: {inbox.held}" for name, inbox in held.items())
         count = sum(inbox.waiting for inbox in held.values())
-        return f"{start}. The brake holds {phrases.files(count)} until you say so: {kept}"
-    if snapshot.blocked:
-        return f"{start}. The service refuses: {snapshot.blocked}"
-    if snapshot.is_down:
-        return f"{start}. The service does not answer: is this machine's network up? Nothing is lost"
-    return f"{start}. watchfolder status says what they wait for"
+        kept = "; ".join(f"{name}: held: {inbox.held}" for name, inbox in held.items())
+        advice = f"The brake holds {files(count)} until you say so: {kept}"
+    elif snapshot.blocked:
+        advice = f"The service refuses: {snapshot.blocked}"
+    elif snapshot.is_down:
+        advice = "The service does not answer: is this machine's network up? Nothing is lost"
+    else:
+        advice = "watchfolder status says what they wait for"
+    return Condition(ConditionKind.STALLED, words, advice)
+
+
+def _quarantined(number: int) -> Condition:
+    command = "watchfolder retry NAME"
+    words = f"Working. {files(number, verb='need')} you: in quarantine, each with its note"
+    return Condition(ConditionKind.QUARANTINED, words, f"Do what it says, then: {command}", command)
+
+
+def _pace(snapshot: Snapshot) -> Condition:
+    """Say how it goes while nothing is wrong."""
+    if snapshot.is_slowed:
+        words = "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
+        return Condition(ConditionKind.WORKING, words)
+    under_way = sum(inbox.waiting for inbox in snapshot.inboxes.values()) + snapshot.in_progress
+    if not under_way:
+        return Condition(ConditionKind.IDLE, "All done, nothing waits")
+    return Condition(ConditionKind.WORKING, f"Working: {files(under_way)} under way{_PACES.get(snapshot.limit, '')}")
+
+
+_PACES: Final = {
+    "service": ", as fast as the service works",
+    "plan": ", at the pace of your plan's requests a minute (api.requests_per_minute)",
+    "line": ", as fast as this machine's network line carries them",
+}

@@ -6,7 +6,8 @@ bytes, file names escaped as in the log. Later versions may add keys.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
 from watchfolder.order import Order
+from watchfolder.report.conditions import Condition, conditions, headline
 from watchfolder.report.lock_holder import is_locked
-from watchfolder.report.phrases import blocked, configuration_refused, files, not_available, start_it
 from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class StatusReport:
     state_dir: str
     refused: str  # what is wrong with the configuration that was read last; the one before it runs
     service: ServiceStatus
+    conditions: list[Condition]  # what is so, the worst first; the headline says the first of them
     inboxes: dict[str, InboxStatus]
     orders: list[OrderStatus]  # under way
     deferred: list[OrderStatus]
@@ -116,12 +118,6 @@ class StatusReport:
     delivered_bytes: int
     counts: dict[str, Any]  # since the start: requests by operation and outcome, bytes, time in each state
     schema: int = 1
-
-    @property
-    def refusal(self) -> str:
-        """Say that a configuration was refused, where the headline has something worse to say."""
-        words = printable(configuration_refused(self.refused)) if self.refused else ""
-        return "" if words == self.headline else words
 
 
 def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> StatusReport:
@@ -152,19 +148,24 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     held = [order for order in live if order.inbox not in config.inboxes]
     deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
     moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
-    service = _service(snapshot)
-    limit = snapshot.limit if snapshot else ""
+    if snapshot is not None:  # the journal may have moved on since
+        lost = Counter({order.inbox: 0 for order in held})
+        for order in held:
+            lost[order.inbox] += _files([order])
+        snapshot = snapshot.model_copy(update={"in_progress": _files(live), "not_configured": dict(lost)})
+    found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures))
     return StatusReport(
         at=now,
-        headline=printable(next(_worst_first(config, snapshot, service, inboxes, held, is_running=is_running))),
+        headline=headline(found),
         is_running=is_running,
         pid=snapshot.pid if snapshot else None,
         version=snapshot.version if snapshot else __version__,
         started=snapshot.started if snapshot else None,
         state_dir=config.state_dir,
         refused=printable(snapshot.refused) if snapshot else "",
-        service=service,
-        limit=limit,
+        service=_service(snapshot),
+        conditions=found,
+        limit=snapshot.limit if snapshot else "",
         inboxes=inboxes,
         orders=[_order(order) for order in moving[:MOST_LISTED]],
         deferred=[_order(order) for order in sorted(deferred, key=lambda order: _due(order, now))[:MOST_LISTED]],
@@ -284,55 +285,3 @@ def _quarantined(picture: quarantine.Picture, inbox: str) -> QuarantinedFile:
     note = quarantine.note_of(picture)
     path = printable(os.path.join(picture.place.root, picture.place.name))
     return QuarantinedFile(inbox, path, picture.at, printable(note.reason), printable(note.advice))
-
-
-def _worst_first(
-    config: Config,
-    snapshot: Snapshot | None,
-    service: ServiceStatus,
-    inboxes: Mapping[str, InboxStatus],
-    held: list[Order],
-    *,
-    is_running: bool,
-) -> Iterator[str]:
-    """Give all that could be the headline; the first one is."""
-    if not is_running:
-        yield start_it(config.state_dir)
-    if snapshot and snapshot.blocked:
-        yield blocked(snapshot, config.api)
-    faults = [f"{name} ({inbox.fault})" for name, inbox in inboxes.items() if inbox.fault]
-    if faults:
-        yield not_available(faults)
-    kept = [f"{name}: held: {inbox.held}" for name, inbox in inboxes.items() if inbox.held]
-    if kept:
-        yield f"{'; '.join(kept)}. What is under way goes on"
-    if service.state == "down":
-        yield f"{NO_ANSWER.capitalize()}. Nothing is lost, it goes on by itself; is this machine's network up?"
-    if service.state == "unknown" or any(inbox.state == "starting" for inbox in inboxes.values()):
-        yield "Starting: the first look into the folders is under way"
-    if snapshot and snapshot.refused:
-        yield configuration_refused(snapshot.refused)
-    if held:
-        names = ", ".join(sorted({order.inbox for order in held}))
-        belonging = files(_files(held), verb="belong")
-        yield f"{belonging} to inboxes that left the configuration ({names}): put them back to go on"
-    quarantined = sum(inbox.quarantined for inbox in inboxes.values())
-    if quarantined:
-        needing = files(quarantined, verb="need")
-        yield f"Working. {needing} you: in quarantine, each with its note; then watchfolder retry NAME"
-    yield _pace(service, inboxes, snapshot.limit if snapshot else "")
-
-
-def _pace(service: ServiceStatus, inboxes: Mapping[str, InboxStatus], limit: str) -> str:
-    """Say how it goes while nothing is wrong."""
-    if service.state == "slowed":
-        return "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
-    under_way = sum((inbox.waiting or 0) + inbox.in_progress + inbox.deferred for inbox in inboxes.values())
-    return f"Working: {files(under_way)} under way{_LIMITS.get(limit, '')}" if under_way else "All done, nothing waits"
-
-
-_LIMITS = {
-    "service": ", as fast as the service works",
-    "plan": ", at the pace of your plan's requests a minute (api.requests_per_minute)",
-    "line": ", as fast as this machine's network line carries them",
-}

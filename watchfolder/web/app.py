@@ -8,7 +8,7 @@ from flask import Flask, Response, abort, g, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from watchfolder.config import HttpSection
-from watchfolder.events import event, printable
+from watchfolder.events import event
 from watchfolder.pushes import Pushes
 from watchfolder.report import metrics
 from watchfolder.report.phrases import files, size
@@ -47,10 +47,12 @@ def _add_page(app: Flask, book: PageCache, buttons: Actions) -> None:
         return rendered("main.html")
 
     def rendered(template: str) -> str:
-        look, trouble = book.look(), book.trouble(time.monotonic())
-        tone = "bad" if trouble else "wait" if look and look.needs_person else "good"
+        look, troubles = book.look(), book.troubles(time.monotonic())
+        tone = "bad" if troubles else "wait" if look and look.beside else "good"
+        sentences = troubles + (look.beside if look else [])
         title = "watchfolder" if tone == "good" else "watchfolder: needs you"
-        facts = {"look": look, "trouble": trouble, "tone": tone, "said": buttons.said(), "ids": book.ids}
+        facts = {"look": look, "tone": tone, "said": buttons.said(), "ids": book.ids}
+        facts["sentences"] = sentences or [look.status.headline if look else book.headline()]
         return render_template(template, title=title, nonce=g.nonce, **facts)
 
     @app.get("/thumbnails/<id_>")
@@ -86,8 +88,9 @@ def _add_buttons(app: Flask, book: PageCache, buttons: Actions) -> None:
 def _add_figures(app: Flask, book: PageCache) -> None:
     @app.get("/healthz")
     def health() -> Response:
-        trouble = book.trouble(time.monotonic())
-        return Response(f"{printable(trouble) or 'ok'}\n", 503 if trouble else 200, content_type=_TEXT)
+        troubles = book.troubles(time.monotonic())
+        lines = "".join(f"{each}\n" for each in troubles or ["ok"])
+        return Response(lines, 503 if troubles else 200, content_type=_TEXT)
 
     @app.get("/metrics")
     def figures() -> Response:

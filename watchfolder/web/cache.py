@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from watchfolder.config import Config
 from watchfolder.errors import WatchfolderError
 from watchfolder.events import event, redacted
-from watchfolder.report.health import trouble
+from watchfolder.report.conditions import Severity, conditions, headline, sentences, troubles
 from watchfolder.report.status import StatusReport, gather
 from watchfolder.snapshot import Snapshot
 from watchfolder.web.deliveries import ShownDelivery, recent
@@ -34,9 +34,10 @@ class PageState:
     plot: Plot
 
     @property
-    def needs_person(self) -> bool:
-        """Does something wait for a person, though the flow goes on?"""
-        return any(each.held or each.quarantined for each in self.status.inboxes.values())
+    def beside(self) -> list[str]:
+        """Say what waits for a person, though the flow goes on."""
+        needing = [each for each in self.status.conditions if each.severity is Severity.NEEDS_PERSON]
+        return sentences(needing, Severity.NEEDS_PERSON)
 
 
 class PageCache:
@@ -85,9 +86,13 @@ class PageCache:
         with self._change:
             self._rest_seconds = 0.0
 
-    def trouble(self, now: float) -> str:
-        """Say why a person should come, or nothing. It needs no disk and waits for nobody."""
-        return trouble(self._snapshot, now - self._seen_at)
+    def troubles(self, now: float) -> list[str]:
+        """Say why a person should come, if one should. It needs no disk and waits for nobody."""
+        return troubles(self._snapshot, self.config, now - self._seen_at)
+
+    def headline(self) -> str:
+        """Say how it goes, before the first look."""
+        return headline(conditions(self._snapshot, self.config))
 
     def _keep_looking(self) -> None:
         while True:

@@ -17,7 +17,7 @@ from watchfolder.intake import Action, Decision
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State
 from watchfolder.publish import notes
-from watchfolder.report.phrases import start_it
+from watchfolder.report.conditions import conditions, holding
 from watchfolder.report.status import running
 
 _VERDICTS = {
@@ -130,17 +130,8 @@ def _verdict(decision: Decision) -> str:
 def _hindrances(inbox: Inbox, config: Config) -> Iterator[str]:
     """Tell what keeps the whole inbox from being worked on."""
     is_running, snapshot = running(config.state_dir)
-    if not is_running:
-        yield f"But {start_it(config.state_dir)}."
-    if snapshot is None:
-        return
-    seen = snapshot.inboxes.get(inbox.name)
-    if seen is not None and seen.fault:
-        yield f"But the inbox {inbox.name} waits: {printable(seen.fault)}."
-    if seen is not None and seen.held:
-        yield f"But it is held: {printable(seen.held)}."
-    if snapshot.blocked:
-        yield f"But the service refuses: {printable(snapshot.blocked)}."
+    for each in holding(conditions(snapshot, config, is_running=is_running), inbox.name):
+        yield f"But: {each}."
 
 
 def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:

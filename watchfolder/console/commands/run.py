@@ -67,6 +67,7 @@ def run(
     from watchfolder.notify import Alarms
     from watchfolder.order import State
     from watchfolder.pushes import Pushes
+    from watchfolder.report import conditions
     from watchfolder.web import Page
 
     configure_logs()
@@ -88,6 +89,7 @@ def run(
                 onlookers=onlookers,
                 pushes=pushes,
                 counters=counters,
+                line=conditions.line,
             )
     configure_logs()
     if once:

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from watchfolder.report.conditions import Severity, sentences
 from watchfolder.report.phrases import files
 from watchfolder.report.status import InboxStatus, OrderStatus, StatusReport
 
@@ -20,12 +21,11 @@ def show(status: StatusReport, console: Console) -> None:
 
 
 def _parts(status: StatusReport) -> Iterator[RenderableType]:
-    is_well = status.is_running and status.service.state in {"ok", "slowed"}
-    yield Text(status.headline, style="bold" if is_well else "bold red")
+    is_alarm = status.conditions[0].severity is Severity.ALARM
+    yield Text(status.headline, style="bold red" if is_alarm else "bold")
+    yield from (Text(each) for each in sentences(status.conditions, Severity.NEEDS_PERSON) if each != status.headline)
     if status.is_running and status.started is not None:
         yield Text(f"running since {_when(status.started, status.at)}, process {status.pid}", style="dim")
-    if status.refusal:
-        yield Text(status.refusal)
     yield Padding(_table(status), (1, 0, 0, 0), expand=False)
     for name, inbox in status.inboxes.items():
         yield from _about(name, inbox)
@@ -61,9 +61,7 @@ def _table(status: StatusReport) -> Table:
 
 
 def _about(name: str, inbox: InboxStatus) -> Iterator[RenderableType]:
-    lines = [inbox.fault] if inbox.fault else []
-    if inbox.held:
-        lines.append(f"held: {inbox.held}")
+    lines = []
     if inbox.raw:
         lines.append(f"camera RAW: {files(inbox.raw)} left beside the pictures (raw: leave)")
     if others := (inbox.staying or 0) - (inbox.raw or 0):

@@ -1,0 +1,121 @@
+"""What is wrong, in a sentence: which come first, how they read, and whom they concern."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from watchfolder.config import ApiSection, Config, Inbox
+from watchfolder.report.conditions import (
+    Condition,
+    ConditionKind,
+    Severity,
+    conditions,
+    headline,
+    holding,
+    line,
+    sentences,
+    troubles,
+)
+from watchfolder.snapshot import Disk, InboxSnapshot, Snapshot
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+OPEN = InboxSnapshot(is_open=True)
+AWAY = InboxSnapshot(fault="/srv/in: is the share mounted?")
+HELD = InboxSnapshot(is_open=True, held="9 new files in 1 minute; run watchfolder release b", waiting=9)
+CONFIG = Config(
+    api=ApiSection.model_validate({"key": "sk_live_0123456789", "key_file": "/keys/bizmori"}),
+    inboxes={"a": Inbox(name="a", path="/srv/in", outbox="/srv/out", quarantine="/srv/quarantine")},
+)
+
+
+def seen(**facts: object) -> Snapshot:
+    return Snapshot.model_validate({"at": NOW, "pid": 1, "version": "1", "started": NOW, **facts})
+
+
+def found(**facts: object) -> list[Condition]:
+    return conditions(seen(**facts), CONFIG)
+
+
+def test_where_nothing_is_wrong_it_says_how_it_goes() -> None:
+    assert headline(found(inboxes={"a": OPEN})) == "All done, nothing waits"
+    assert headline(found(inboxes={"a": OPEN}, in_progress=2)) == "Working: 2 files under way"
+    assert {each.severity for each in found(in_progress=2)} == {Severity.FINE}
+
+
+def test_the_worst_comes_first_and_nothing_is_hidden_by_it() -> None:
+    inboxes = {"a": AWAY, "b": HELD}
+    told = found(inboxes=inboxes, blocked="no credits", refused="settle_seconds: soon", not_configured={"c": 2})
+    assert [each.kind for each in told] == [
+        ConditionKind.SERVICE_REFUSES,
+        ConditionKind.FOLDER_AWAY,
+        ConditionKind.HELD,
+        ConditionKind.CONFIGURATION_REFUSED,
+        ConditionKind.NOT_CONFIGURED,
+    ]
+    assert headline(told).startswith("Blocked: no credits. Nothing is lost")
+    assert len(sentences(told, Severity.NEEDS_PERSON)) == 5
+    assert len(sentences(told, Severity.ALARM)) == 3
+
+
+def test_what_is_of_one_kind_is_one_sentence_with_one_advice() -> None:
+    said = headline(found(inboxes={"a": AWAY, "b": AWAY}))
+    fault = "/srv/in: is the share mounted?"
+    assert said == f"Not available: a ({fault}); b ({fault}). It goes on by itself when the folders are back"
+
+
+def test_every_advice_to_type_something_stands_in_the_sentence() -> None:
+    many = conditions(None, CONFIG, is_running=False, quarantined=3)
+    many += conditions(seen(), CONFIG, silent_seconds=500)
+    many += found(inboxes={"a": AWAY, "b": HELD}, refused="x", blocked="no", is_key_refused=True)
+    assert all(each.command in headline([each]) for each in many)
+    assert sum(bool(each.command) for each in many) >= 5
+
+
+@pytest.mark.parametrize(
+    ("origin", "remedy"),
+    [
+        ("file", "Write the right key into /keys/bizmori, then systemctl reload watchfolder"),
+        ("credential", "Write the right key into /keys/bizmori, then systemctl restart watchfolder"),
+        ("environment", "Write the right key into $BIZMORI_API_KEY, then systemctl restart watchfolder"),
+    ],
+)
+def test_a_refused_key_is_replaced_where_it_came_from(origin: str, remedy: str) -> None:
+    said = headline(found(blocked="no", is_key_refused=True, key_origin=origin))
+    assert said == f"Blocked: no. Nothing is lost. {remedy}"
+
+
+def test_used_up_credits_ask_for_no_other_key() -> None:
+    assert headline(found(blocked="no")).endswith("within 300 s, or at once after systemctl reload watchfolder")
+
+
+def test_without_a_word_of_the_daemon_nothing_is_called_well() -> None:
+    assert troubles(None, CONFIG, 0.0) == ["Starting: the first look into the folders is under way"]
+    assert troubles(seen(), CONFIG, 0.0) == []
+    assert troubles(seen(), CONFIG, 500.0)[0].startswith("Stuck: ")
+
+
+def test_an_inbox_is_held_up_by_its_own_troubles_and_by_those_of_all() -> None:
+    told = found(inboxes={"a": AWAY, "b": HELD}, blocked="no credits")
+    assert [each.split(":")[0] for each in holding(told, "b")] == ["Blocked", "b"]
+    assert [each.split(":")[0] for each in holding(told, "a")] == ["Blocked", "Not available"]
+
+
+def test_the_line_for_systemd_says_the_worst_and_the_counts() -> None:
+    assert line(seen(inboxes={"a": OPEN}, delivered=3), CONFIG) == (
+        "0 waiting, 0 in progress, 3 delivered, 0 quarantined"
+    )
+    said = line(seen(inboxes={"b": HELD}), CONFIG)
+    assert said.startswith("b: held: 9 new files")
+    assert said.endswith("; 9 waiting, 0 in progress, 0 delivered, 0 quarantined")
+
+
+def test_folders_on_one_disk_are_one_condition() -> None:
+    full = Disk(device=7, free_bytes=1000, total_bytes=10**12)
+    told = found(
+        disks={"/srv/a": full, "/srv/b": full, "/other": Disk(device=8, free_bytes=10**12, total_bytes=10**12)}
+    )
+    assert [(each.kind, each.subject) for each in told] == [(ConditionKind.DISK_LOW, "/srv/a")]
+
+
+def test_a_name_that_plays_tricks_is_escaped() -> None:
+    assert "\x1b" not in headline(found(inboxes={"a": InboxSnapshot(fault="\x1b[2J")}))
