@@ -1,19 +1,20 @@
 """The configured folders: is each one there, the one we know, and ours to work in?
 
 A share that is not mounted looks like an empty folder, so each folder carries `.watchfolder-id`, a token that its first
-successful `run` or `check` wrote and that `<state_dir>/folders.json` remembers. No token or another one: the share is
-gone, and nothing is written there.
+successful `run` or `check` wrote and that `<state_dir>/folders.json` remembers, with the mount that it lay on. No token
+or another one: the share is gone, and nothing is written there.
 """
 
 import json
 import os
+import shlex
 import socket
 import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pydantic import RootModel
+from pydantic import BaseModel, RootModel
 
 from watchfolder import disk, state_file
 from watchfolder.config import Inbox
@@ -25,10 +26,16 @@ NOT_KNOWN = "not the folder we know: is the share mounted?"
 TOKEN = ".watchfolder-id"  # noqa: S105 - a mark, no secret
 OWNER = "owner.json"
 _LIMIT = 1 << 20
+_STATE_BYTES = 10**6  # what the journal needs to note an order of many, again and again
 
 
-class _Tokens(RootModel[dict[str, str]]):
-    """The token of each folder, by its path."""
+class _Known(BaseModel):
+    token: str
+    mount: str  # where its file system was mounted; "" for the root's
+
+
+class _Memory(RootModel[dict[str, _Known]]):
+    """What is known of each folder, by its path."""
 
 
 class Folders:
@@ -38,7 +45,7 @@ class Folders:
         self._memory = Place(state_dir, "folders.json")
         self._instance = instance
         self._meeting = threading.Lock()
-        self._tokens = self._remembered()
+        self._known = self._remembered()
 
     def require(self, inbox: Inbox) -> None:
         """Check every folder of the inbox, making those that are ours to make.
@@ -56,35 +63,48 @@ class Folders:
 
     def require_folder(self, path: str) -> None:
         """Check one folder's token; write it there on first sight. Raises FolderFault."""
-        found = read_token(path)  # first, and without the lock: a dead share must not hold up the others
-        if path not in self._tokens:
+        is_new = path not in self._known  # asked before the look: another inbox may meet it meanwhile
+        try:
+            found = read_token(path)  # first, and without the lock: a dead share must not hold up the others
+        except FolderFault:
+            self.require_mounted(path)
+            raise
+        if found is None:
+            self.require_mounted(path)
+        if is_new:
             found = self._meet(path)
-        if found is not None and found != self._tokens[path]:
+        if found is not None and found != self._known[path].token:
             with self._meeting:  # a person may have accepted it meanwhile, in another process
-                self._tokens = {**self._tokens, **self._remembered()}
+                self._known = {**self._known, **self._remembered()}
         if found is None:
             way_out = f"if this is the right folder after all, run: watchfolder check --accept {path}"
             raise FolderFault(f"{path}: {NOT_KNOWN} ({way_out})", code="NO_TOKEN")
-        if found != self._tokens[path]:
+        if found != self._known[path].token:
+            self.require_mounted(path)
             way_out = f"if it may be used, run: watchfolder check --accept {path}"
             raise FolderFault(f"{path}: another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
     def accept(self, path: str) -> None:
-        """Take the folder as it now is, on a person's word. Raises FolderFault."""
+        """Take the folder as it now is, on a person's word; no bare mount point. Raises FolderFault."""
+        if point := disk.missing_mount(path):
+            raise not_mounted(point)
         with self._meeting:
             self._remember(path, read_token(path) or write_token(path, self._instance))
 
     def require_room(self, inbox: Inbox, size: int) -> None:
-        """Check that we may write everywhere, and each destination can take twice an order of `size` bytes.
+        """Check that we may write everywhere and that there is room.
 
-        Raises FolderFault.
+        Each destination must take twice an order of `size` bytes, and the journal must be able to note it. Raises
+        FolderFault.
         """
         for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
             _require_writable(path)
-        for path in filter(None, (inbox.outbox, inbox.originals, inbox.quarantine)):
+        needs = dict.fromkeys(filter(None, (inbox.outbox, inbox.originals, inbox.quarantine)), 2 * size)
+        for path, needed in {**needs, self._memory.root: _STATE_BYTES}.items():
             free = disk.free_bytes(path)
-            if free < 2 * size:
-                raise FolderFault(f"{path}: only {free} bytes are free, an order needs {2 * size}", code="ENOSPC")
+            if free < needed:
+                room = f"{_megabytes(free)} are free, {_megabytes(needed)} are needed"
+                raise FolderFault(f"{path}: {room}", code="ENOSPC")
 
     def largest_order(self, inbox: Inbox) -> int:
         """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""
@@ -162,10 +182,16 @@ class Folders:
     def _others(self, inbox: Inbox) -> list[str]:
         return [name for name in _instances_in(_works(inbox)) if name != self._instance]
 
+    def require_mounted(self, path: str) -> None:
+        """Check that the file system that a folder should lie on is there. Raises FolderFault."""
+        known = self._known.get(path)
+        if point := disk.missing_mount(path, known.mount if known else ""):
+            raise not_mounted(point)
+
     def _make_default_originals(self, inbox: Inbox) -> None:
         path = inbox.originals
         default = os.path.join(os.path.dirname(inbox.path), "originals")
-        if path is None or path != default or path in self._tokens or os.path.isdir(path):
+        if path is None or path != default or path in self._known or os.path.isdir(path):
             return
         disk.make_folder(os.path.dirname(path), os.path.basename(path))
 
@@ -173,20 +199,29 @@ class Folders:
         """Give the folder its token: one, also when two inboxes that share it meet it at once."""
         with self._meeting:
             found = read_token(path)
-            if path in self._tokens:
+            if path in self._known:
                 return found or ""
             found = found or write_token(path, self._instance)
             self._remember(path, found)
             return found
 
     def _remember(self, path: str, token: str) -> None:
-        tokens = {**self._tokens, **self._remembered(), path: token}
-        state_file.write(self._memory, _Tokens(tokens))
-        self._tokens = tokens
+        known = {**self._known, **self._remembered(), path: _Known(token=token, mount=disk.mount_point_of(path))}
+        state_file.write(self._memory, _Memory(known))
+        self._known = known
 
-    def _remembered(self) -> dict[str, str]:
-        found = state_file.read(self._memory, _Tokens, "the folders are taken as they are")
+    def _remembered(self) -> dict[str, _Known]:
+        found = state_file.read(self._memory, _Memory, "the folders are taken as they are")
         return found.root if found else {}
+
+
+def not_mounted(point: str) -> FolderFault:
+    how = f" (as root, run: mount {shlex.quote(point)})" if disk.is_in_fstab(point) else ""
+    return FolderFault(f"{point} is not mounted{how}", code="NOT_MOUNTED")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def _require_writable(path: str) -> None:

@@ -5,7 +5,6 @@ import errno
 import itertools
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Final, Literal, NamedTuple
@@ -286,7 +285,7 @@ def choose(path: str, mode: Mode) -> tuple[Kind, str]:
     """Return how to watch `path`, and why."""
     if mode != "auto":
         return mode, "as configured"
-    file_system = file_system_of(os.path.realpath(path), _mountinfo())
+    file_system = file_system_of(os.path.realpath(path), disk.read_mounts())
     if is_network(file_system):
         return "polling", f"{file_system} tells us nothing of what other hosts write"
     return "events", f"{file_system or 'the file system'} is local"
@@ -297,47 +296,7 @@ def is_network(file_system: str) -> bool:
     return file_system in NETWORK_FILE_SYSTEMS or file_system.startswith("fuse.")
 
 
-class _Mount(NamedTuple):
-    id: str
-    parent: str
-    point: str
-    file_system: str
-
-
 def file_system_of(path: str, mountinfo: str) -> str:
-    """Return the type of the file system that holds the resolved `path`, or "" if `mountinfo` does not tell.
-
-    Goes down as the kernel does, from mount to mount: a later mount hides those below its mount point, which the
-    longest prefix alone would still find. `mountinfo` is the text of /proc/self/mountinfo, see proc_pid_mountinfo(5).
-    """
-    ahead = [mount for line in mountinfo.split("\n") if (mount := _mount(line)) and _holds(mount.point, path)]
-    ids = {mount.id for mount in ahead}
-    here: _Mount | None = None
-    while True:
-        below = [m for m in ahead if (m.parent == here.id if here else m.parent not in ids or m.parent == m.id)]
-        if not below:
-            return here.file_system if here else ""
-        here = min(reversed(below), key=lambda mount: len(mount.point))  # the first on the way; of two, the later
-        ahead.remove(here)
-
-
-def _mount(line: str) -> _Mount | None:
-    mount, _, source = line.partition(" - ")
-    fields = mount.split(" ")
-    return _Mount(fields[0], fields[1], _unescaped(fields[4]), source.split(" ")[0]) if len(fields) > 4 else None  # noqa: PLR2004 the fifth is the mount point
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
-
-
-def _holds(point: str, path: str) -> bool:
-    return path == point or path.startswith(point.rstrip("/") + "/")
-
-
-def _mountinfo() -> str:
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
+    """Return the type of the file system that holds the resolved `path`, or "" if the table does not tell."""
+    mount = disk.mount_of(path, mountinfo)
+    return mount.file_system if mount else ""

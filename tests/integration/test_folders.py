@@ -85,7 +85,7 @@ def test_a_share_that_is_unmounted_is_gone_until_it_is_back(top: Path, inbox: In
         assert fault_of(lambda: ours.require(inbox)) == "NO_TOKEN"
         os.rename(top / "outbox" / "away", top / "outbox" / TOKEN)
         ours.require(inbox)
-    assert fault_of(lambda: ours.require(inbox)) == "NO_TOKEN"
+    assert fault_of(lambda: ours.require(inbox)) == "NOT_MOUNTED"
     assert os.listdir(top / "outbox") == []
 
 

@@ -95,7 +95,7 @@ def compare(path: Path, content: bytes) -> Iterator[str]:
 
 def _is_told(stage: Stage, trouble: Trouble) -> bool:
     """Does a warning name the inbox and the trouble?"""
-    words = ("bytes are free", "the disk is full") if trouble.is_full else ("read-only", "may not write")
+    words = (" MB are free", "the disk is full") if trouble.is_full else ("read-only", "may not write")
     for line in stage.log().splitlines():
         told = json.loads(line)
         if told["level"] == "WARNING" and told["facts"].get("inbox") == "small" and any(word in line for word in words):

@@ -96,7 +96,7 @@ def test_auto_asks_the_mount_table_about_where_the_links_lead(
 ) -> None:
     door = os.path.join(tmp_path, "door")
     os.symlink("/srv/photos", door)
-    monkeypatch.setattr("watchfolder.watcher._mountinfo", lambda: table(ROOT, mount(30, 22, "/srv/photos", "nfs4")))
+    monkeypatch.setattr("watchfolder.disk.read_mounts", lambda: table(ROOT, mount(30, 22, "/srv/photos", "nfs4")))
     assert choose(door, "auto") == ("polling", "nfs4 tells us nothing of what other hosts write")
     assert choose("/srv", "auto") == ("events", "ext4 is local")
     assert choose(door, "events") == ("events", "as configured")

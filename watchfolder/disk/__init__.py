@@ -35,6 +35,7 @@ from watchfolder.disk.limits import (
     space_of,
 )
 from watchfolder.disk.listing import folders_in, remove_empty_folders, scan
+from watchfolder.disk.mounts import is_in_fstab, missing_mount, mount_of, mount_point_of, read_mounts
 from watchfolder.disk.moves import FsyncBatch, move, publish_new
 from watchfolder.disk.places import (
     HELD,
@@ -93,6 +94,7 @@ __all__ = [
     "hold_lock",
     "is_folder",
     "is_hung",
+    "is_in_fstab",
     "is_pinned",
     "is_read_only",
     "is_regular",
@@ -101,6 +103,9 @@ __all__ = [
     "make_folder",
     "make_private_folder",
     "make_shared_folder",
+    "missing_mount",
+    "mount_of",
+    "mount_point_of",
     "move",
     "new_file",
     "open_folder",
@@ -109,6 +114,7 @@ __all__ = [
     "passes_on_rights",
     "publish_new",
     "read_bytes",
+    "read_mounts",
     "reading",
     "real_paths",
     "remove",

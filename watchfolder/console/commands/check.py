@@ -192,12 +192,13 @@ def _places(inbox: Inbox) -> Iterator[tuple[str, str]]:
 def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
     where = f"{inbox.name}: {role}"
     if role == "originals" and not os.path.lexists(path) and os.path.dirname(path) == os.path.dirname(inbox.path):
-        return _tried(where, lambda: _to_be_made(path))
+        return _tried(where, lambda: _to_be_made(path, folders))
     return _tried(where, lambda: _is_usable(path, folders))
 
 
-def _to_be_made(path: str) -> str:
+def _to_be_made(path: str, folders: Folders) -> str:
     """Answer for the one folder that a run makes itself."""
+    folders.require_mounted(path)
     _write_and_remove(os.path.dirname(path))
     return f"{path}: the first run makes it"
 

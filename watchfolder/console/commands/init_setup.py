@@ -17,6 +17,7 @@ from watchfolder import disk
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
+from watchfolder.folders import not_mounted
 
 PLANS: Final = {"free": 60, "pro": 300, "enterprise": 1000}  # requests a minute
 UNIT: Final = "watchfolder.service"
@@ -93,6 +94,8 @@ def folders(found: Config, wishes: Wishes) -> Iterator[str]:
         disk.make_private_folder(found.state_dir, user.pw_uid, user.pw_gid)
         yield f"made {found.state_dir}"
     for path in dict.fromkeys(path for inbox in found.inboxes.values() for path in _folders_of(inbox)):
+        if point := disk.missing_mount(path):
+            raise not_mounted(point)
         if os.path.lexists(path):
             yield f"{path} is there, and stays as it is"
             continue

@@ -1,0 +1,72 @@
+"""A full disk and a share that is not mounted: what is said names the cause, and it goes on when that is mended."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_studio import PICTURE, Studio, files_in, sandbox, studio, wait_until
+from share_studio import skip_unless_possible
+
+from watchfolder.sandbox.pictures import sample
+
+__all__ = ["sandbox", "studio"]
+
+pytestmark = pytest.mark.slow
+
+
+@contextlib.contextmanager
+def tmpfs(at: Path, size: str) -> Iterator[None]:
+    skip_unless_possible(is_network=False)
+    at.mkdir(exist_ok=True)
+    _call("mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(at))
+    try:
+        yield
+    finally:
+        _call("umount", "--lazy", str(at))
+
+
+def _call(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+
+
+def headline(studio: Studio) -> str:
+    return studio.run("status").stdout.partition("\n")[0]
+
+
+def test_a_full_disk_says_how_much_is_needed_and_goes_on_when_there_is_room(studio: Studio) -> None:
+    large = sample("bmp", width=1000, height=1000, seed=1)  # 3 MB
+    with tmpfs(studio.folder("outbox"), "8m"), studio.daemon():
+        filler = studio.folder("outbox") / "holiday.mp4"
+        wait_until((studio.folder("outbox") / ".watchfolder-id").exists)
+        filler.write_bytes(bytes(5 << 20))
+        studio.drop("large.bmp", large)
+        outbox = studio.folder("outbox")
+        wait_until(lambda: f"photos ({outbox}: 3.1 MB are free, 6.0 MB are needed)" in headline(studio))
+        filler.unlink()
+        wait_until(lambda: files_in(outbox) == ["large.bmp"])
+        wait_until(lambda: headline(studio) == "All done, nothing waits")
+
+
+def test_a_share_that_is_not_mounted_is_called_that_and_goes_on_when_it_is(studio: Studio) -> None:
+    nas = studio.root / "nas"
+    with tmpfs(studio.root / "server", "8m"):
+        nas.mkdir()
+        studio.configure(path=str(nas))
+        mount = ("mount", "--bind", str(studio.root / "server"), str(nas))
+        _call(*mount)
+        try:
+            with studio.daemon():
+                wait_until((nas / ".watchfolder-id").exists)
+                _call("umount", "--lazy", str(nas))
+                wait_until(lambda: f"photos ({nas} is not mounted)" in headline(studio))
+                checked = studio.run("check").stdout
+                assert f"photos: path: {nas} is not mounted" in checked
+                assert all("chown" not in line for line in checked.splitlines() if str(nas) in line)
+                assert list(nas.iterdir()) == []
+                _call(*mount)
+                (nas / "a.jpg").write_bytes(PICTURE)
+                wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
+        finally:
+            subprocess.run(["umount", "--lazy", str(nas)], check=False, capture_output=True, timeout=30)
