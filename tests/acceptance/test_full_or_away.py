@@ -44,6 +44,7 @@ def test_a_full_disk_says_how_much_is_needed_and_goes_on_when_there_is_room(stud
         studio.drop("large.bmp", large)
         outbox = studio.folder("outbox")
         wait_until(lambda: f"photos ({outbox}: 3.1 MB are free, 6.0 MB are needed)" in headline(studio))
+        assert headline(studio).endswith("It goes on by itself when there is room")
         filler.unlink()
         wait_until(lambda: files_in(outbox) == ["large.bmp"])
         wait_until(lambda: headline(studio) == "All done, nothing waits")
@@ -61,6 +62,7 @@ def test_a_share_that_is_not_mounted_is_called_that_and_goes_on_when_it_is(studi
                 wait_until((nas / ".watchfolder-id").exists)
                 _call("umount", "--lazy", str(nas))
                 wait_until(lambda: f"photos ({nas} is not mounted)" in headline(studio))
+                assert headline(studio).endswith("It goes on by itself when it is mounted")
                 checked = studio.run("check").stdout
                 assert f"photos: path: {nas} is not mounted" in checked
                 assert all("chown" not in line for line in checked.splitlines() if str(nas) in line)

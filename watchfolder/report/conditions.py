@@ -233,10 +233,19 @@ def _blocked(snapshot: Snapshot, api: ApiSection) -> Condition:
     return Condition(kind, words, advice, command)
 
 
+_BACK: Final = {
+    "ENOSPC": "there is room",
+    "EDQUOT": "there is room",
+    "NOT_MOUNTED": "it is mounted",
+    "EACCES": "we may",
+    "EPERM": "we may",
+}
+
+
 def _of_inboxes(snapshot: Snapshot) -> Iterator[Condition]:
     for name, inbox in snapshot.inboxes.items():
         if inbox.fault:
-            advice = "It goes on by itself when the folders are back"
+            advice = f"It goes on by itself when {_BACK.get(inbox.fault_code, 'the folders are back')}"
             yield Condition(
                 ConditionKind.FOLDER_AWAY, f"{name} ({inbox.fault})", advice, subject=name, lead="Not available: "
             )
