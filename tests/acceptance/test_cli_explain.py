@@ -121,6 +121,56 @@ def test_a_picture_in_the_work_folder_shows_its_order(studio: Studio) -> None:
         assert f"wf-{order.key}, at the service 17" in told
 
 
+def test_a_folder_of_the_inbox_is_summed_up_by_what_its_files_wait_for(studio: Studio) -> None:
+    for number in range(5):
+        studio.drop(f"wedding/{number}.jpg")
+    studio.drop("wedding/list.txt", b"a list")
+    studio.drop("wedding/deep/half.jpg.part")
+    studio.configure(settle_seconds=3600)
+    told = explained(studio, "inbox/wedding").splitlines()
+    studio.configure()
+    assert told[0] == f"7 files in {studio.folder('inbox')}/wedding:"
+    (waiting,) = [line for line in told if "waiting: it changed less than 3600 s ago" in line]
+    assert waiting.split()[0] == "6"
+    assert waiting.endswith(" and 3 more")
+    assert any(line.startswith("  1 left alone: names like *.part") and "deep/half.jpg.part" in line for line in told)
+    assert "not running" in told[-1]
+
+
+def test_the_inbox_itself_and_an_empty_folder_are_folders_as_well(studio: Studio) -> None:
+    (studio.folder("inbox") / "empty").mkdir(exist_ok=True)
+    assert f"0 files in {studio.folder('inbox')}/empty." in explained(studio, "inbox/empty")
+    assert explained(studio, "inbox").splitlines()[0].endswith(f" in {studio.folder('inbox')}:")
+
+
+def test_a_folder_tells_of_its_files_that_are_under_way_and_what_keeps_them(studio: Studio) -> None:
+    order = quarantined_order("trip/1.jpg", trouble="the service is tired")
+    order = order.having(state=State.CREATED, times={**order.times, State.CREATED: order.times[State.CLAIMING]})
+    entry = Place(str(studio.folder("state")), f"journal/{order.key}.json")
+    write_atomically(entry, order.model_dump_json().encode())
+    (studio.folder("inbox") / "trip").mkdir(exist_ok=True)
+    told = explained(studio, "inbox/trip")
+    Path(entry.path).unlink()
+    assert "1 file of this folder under way" in told
+    assert "1: the last try failed: the service is tired: 1.jpg" in told
+
+
+def test_the_quarantine_is_summed_up_by_its_reasons(studio: Studio) -> None:
+    for number in range(4):
+        studio.set_aside(f"summed up/{number}.jpg")
+    told = explained(studio, studio.folder("quarantine") / "summed up")
+    assert "4 The service could not process it: " in told
+    assert f"watchfolder retry {studio.folder('quarantine')}/summed up" in told
+
+
+@pytest.mark.parametrize("role", ["outbox", "originals"])
+def test_a_folder_of_deliveries_tells_which_are_ours(studio: Studio, role: str) -> None:
+    (studio.folder(role) / "below/foreign.jpg").write_bytes(b"mine")
+    told = explained(studio, f"{role}/below")
+    assert "1 put here by watchfolder: good ü.jpg" in told
+    assert "1 not known by this name to the history: foreign.jpg" in told
+
+
 def test_a_name_that_nobody_knows(studio: Studio) -> None:
     assert "no file of this name" in explained(studio, "inbox/never.jpg")
 

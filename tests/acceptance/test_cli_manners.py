@@ -125,3 +125,13 @@ def test_who_may_not_read_the_configuration_is_told_so_and_no_other_thing(
     assert f"{shared.config}: cannot be read" in done.stderr
     assert "run this as root (sudo)" in done.stderr
     assert "is not there" not in done.stderr
+
+
+def test_people_of_the_group_are_told_of_a_file_what_they_may_know(shared: Studio) -> None:
+    path = shared.drop("a.jpg.part")
+    assert "*.part" in as_nobody(shared, "explain", str(path)).stdout
+    shared.configure(settle_seconds=3600)
+    done = as_nobody(shared, "explain", str(shared.drop("a.jpg")))
+    assert done.stdout.startswith("It waits")
+    assert "sudo" in done.stdout
+    assert done.returncode == 0

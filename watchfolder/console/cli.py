@@ -141,7 +141,10 @@ _COLUMNS = 80  # for a pipe, whatever the terminal that it began in
 
 @app.command()
 def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file: ConfigFile = None) -> None:
-    """Say why this file has (not) been taken, or what became of it."""
+    """Say why a file has (not) been taken, or what became of it.
+
+    Of a folder: what is in it, and why. PATH may be in an inbox, an outbox, originals or quarantine.
+    """
     from watchfolder.console.commands import explain as explaining
 
     prepare()
@@ -153,7 +156,7 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
 
 @app.command()
 def retry(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Everything that was quarantined.")] = False,
     config_file: ConfigFile = None,
@@ -186,7 +189,7 @@ def retry(
 
 @app.command()
 def release(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Every inbox.")] = False,
     config_file: ConfigFile = None,

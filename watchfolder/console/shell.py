@@ -30,7 +30,7 @@ ConfigFile = Annotated[
 
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what is wrong.")]
 
-_NOT_ALLOWED = frozenset({"EACCES", "EPERM"})
+NOT_ALLOWED = frozenset({"EACCES", "EPERM"})
 _ASK_OTHERWISE = (
     "run it as root, or as watchfolder's user (sudo -u). Without that right: the status page, if there is one, and the "
     "note beside each picture in quarantine, which may be moved back by hand"
@@ -57,7 +57,7 @@ def in_words(prefix: str = "") -> Iterator[None]:
     except InstanceLocked as error:
         fail(error.reason, exit_codes.LOCKED, prefix)
     except FolderFault as fault:
-        advice = f": {_ASK_OTHERWISE}" if fault.code in _NOT_ALLOWED and not is_root else ""
+        advice = f": {_ASK_OTHERWISE}" if fault.code in NOT_ALLOWED and not is_root else ""
         fail(f"{fault.reason}{advice}", exit_codes.UNFINISHED, prefix)
     except WatchfolderError as error:
         fail(error.reason, exit_codes.UNFINISHED, prefix)

@@ -1,6 +1,10 @@
-"""Why has this file (not) been taken? Answered by the code that decides, and by what the journal and history know."""
+"""Why has this file (not) been taken? Answered by the code that decides, and by what the journal and history know.
+
+A folder is answered by a summary of what lies in it.
+"""
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,8 +14,10 @@ from itertools import chain
 
 from watchfolder import disk, history, intake, quarantine
 from watchfolder.config import Config, Inbox
+from watchfolder.console.commands import explain_folder
+from watchfolder.console.shell import NOT_ALLOWED
 from watchfolder.disk import Place
-from watchfolder.errors import UnknownName
+from watchfolder.errors import FolderFault, UnknownName
 from watchfolder.events import printable
 from watchfolder.intake import Action, Decision
 from watchfolder.journal import read_orders
@@ -61,16 +67,51 @@ class _Spot:
 def explain(path: str, config: Config) -> Iterator[str]:
     """Give lines for a person. Raises UnknownName for a path in none of our folders, FolderFault."""
     spot = _locate(path, config)
+    yield from disk.answer_of(partial(list, _as_far_as_allowed(spot, config)), spot.place.root)
+
+
+def _as_far_as_allowed(spot: _Spot, config: Config) -> Iterator[str]:
+    """Give what can be told without the state, which people of the group may not read."""
+    has_told = False
+    try:
+        for line in _lines(spot, config):
+            has_told = True
+            yield line
+    except FolderFault as fault:
+        if not has_told or fault.code not in NOT_ALLOWED:
+            raise
+        yield f"watchfolder knows more, which this user may not read ({fault.reason}): ask with sudo."
+
+
+def _lines(spot: _Spot, config: Config) -> Iterator[str]:
+    is_folder = _is_folder(spot.place)
     match spot.role:
         case "work":
-            lines = _of_work(spot, config)
+            return _of_work(spot, config)
+        case "quarantine" if is_folder:
+            return explain_folder.of_quarantine(spot.place, config)
         case "quarantine":
-            lines = _of_quarantine(spot, config)
+            return _of_quarantine(spot, config)
+        case "outbox" | "originals" if is_folder:
+            return explain_folder.of_ends(spot.place, config, is_outbox=spot.role == "outbox")
         case "outbox" | "originals":
-            lines = _of_ended(spot, config)
-        case _:
-            lines = _of_inbox(spot, config)
-    yield from disk.answer_of(partial(list, lines), spot.place.root)
+            return _of_ended(spot, config)
+        case _ if is_folder:
+            return _of_inbox_folder(spot, config)
+    return _of_inbox(spot, config)
+
+
+def _is_folder(place: Place) -> bool:
+    if not place.name:
+        return True
+    found = disk.stat_of(place)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def _of_inbox_folder(spot: _Spot, config: Config) -> Iterator[str]:
+    yield from explain_folder.of_inbox(spot.inbox, spot.name)
+    yield from explain_folder.under_way(_orders(config), spot.inbox, spot.name)
+    yield from _hindrances(spot.inbox, config)
 
 
 def _locate(path: str, config: Config) -> _Spot:
@@ -84,8 +125,9 @@ def _locate(path: str, config: Config) -> _Spot:
             root = getattr(inbox, role)
             for each in (whole, resolved) if root else ():
                 for top in (root, real[root]):
-                    if each.startswith(top.rstrip("/") + "/"):
-                        return _Spot(inbox, role, Place(root, os.path.relpath(each, top)))
+                    if f"{each}/".startswith(top.rstrip("/") + "/"):
+                        name = os.path.relpath(each, top)
+                        return _Spot(inbox, role, Place(root, "" if name == "." else name))
     known = ", ".join(f"{inbox.name} ({printable(inbox.path)})" for inbox in config.inboxes.values())
     raise UnknownName([f"{printable(whole)} lies in no folder of ours. The inboxes are: {known}"])
 
