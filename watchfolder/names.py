@@ -4,7 +4,7 @@ import fnmatch
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 BUILT_IN_FILES: Final = (
@@ -103,6 +103,21 @@ def harmless(name: str, extension: str) -> str:
     """Return what the service is told in place of `name`: plain ASCII, its end kept (a test key reads "_fail")."""
     stem = _told(split(name.rpartition("/")[2])[0])
     return f"{(stem if stem.strip('_') else 'picture')}.{extension.lstrip('.')}"
+
+
+def told_apart(told: Iterable[str]) -> list[str]:
+    """Number what the service is told of one order's files, so that no two have one stem, whatever their case."""
+    taken: set[str] = set()
+    apart = []
+    for stem, extension in map(split, told):
+        number, fresh = 1, stem
+        while fresh.lower() in taken:
+            number += 1
+            fresh = f"{number}-"
+            fresh += stem[len(fresh) - _MAX_STEM :]
+        taken.add(fresh.lower())
+        apart.append(fresh + extension)
+    return apart
 
 
 def _told(stem: str) -> str:

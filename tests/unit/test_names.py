@@ -17,6 +17,7 @@ from watchfolder.names import (
     numbered,
     plainer,
     split,
+    told_apart,
     with_extension,
 )
 
@@ -282,3 +283,18 @@ def test_there_is_a_plainest_name(name: str) -> None:
     assert plain.isascii()
     assert len(plain.split("/")) == len(name.split("/"))
     assert all(part and part not in {".", ".."} for part in plain.split("/"))
+
+
+@pytest.mark.parametrize(
+    ("told", "apart"),
+    [
+        (["a.jpg", "b.jpg"], ["a.jpg", "b.jpg"]),
+        (["a.jpg", "a.jpg", "A.JPG", "a.png"], ["a.jpg", "2-a.jpg", "3-A.JPG", "4-a.png"]),
+        (["2-a.jpg", "a.jpg", "a.jpg"], ["2-a.jpg", "a.jpg", "3-a.jpg"]),
+        (["x_fail.jpg", "x_fail.jpg"], ["x_fail.jpg", "2-x_fail.jpg"]),
+        ([f"{'x' * 79}y.jpg"] * 2, [f"{'x' * 79}y.jpg", f"2-{'x' * 77}y.jpg"]),
+        ([""], [""]),
+    ],
+)
+def test_no_two_files_of_an_order_are_told_under_one_stem(told: list[str], apart: list[str]) -> None:
+    assert told_apart(told) == apart

@@ -14,6 +14,7 @@ from watchfolder.api.answers import (
     Status,
     Webhook,
     create_body,
+    files_in,
 )
 from watchfolder.api.failures import FailedAtService, failed_at_service
 from watchfolder.api.pulse import Pulse
@@ -45,4 +46,5 @@ __all__ = [
     "Webhooks",
     "create_body",
     "failed_at_service",
+    "files_in",
 ]

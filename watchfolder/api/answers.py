@@ -180,6 +180,11 @@ def create_body(key: str, sent_names: Sequence[str], strength: str) -> str:
     )
 
 
+def files_in(body: str) -> int:
+    """Return how many files an order was created for."""
+    return len(json.loads(body)["files"])
+
+
 def confirm_body(confirm_key: str, order_id: str) -> str:
     return json.dumps({"idempotencyKey": confirm_key, "orderId": order_id})
 

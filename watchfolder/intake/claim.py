@@ -94,6 +94,8 @@ class Claims:
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())
         files = tuple(_order_file(file) for file in ready)
+        told = names.told_apart(file.sent_name for file in files)
+        files = tuple(file.having(sent_name=name) for file, name in zip(files, told, strict=True))
         return Order(
             key=key,
             confirm_key=str(uuid.uuid4()),

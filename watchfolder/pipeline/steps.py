@@ -154,7 +154,7 @@ def deliver(context: StepContext, order: Order) -> Order:
         enough=round_.enough,
         drop=Received.discard,
     )
-    with closing(arrivals):
+    with fetching, closing(arrivals):
         for group in arrivals:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             if good:

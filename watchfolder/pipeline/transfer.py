@@ -7,18 +7,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from contextlib import suppress
+from functools import partial
+from typing import BinaryIO, Self
 
 from watchfolder import disk
-from watchfolder.api import Links, Output, Slot
-from watchfolder.errors import OrderRetry, Reject, Resync, Retry, WatchfolderError
+from watchfolder.api import Link, Links, Output, Slot, files_in
+from watchfolder.errors import FolderFault, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.order import Order, OrderFile
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext, id_of
-from watchfolder.publish import RESULT_LIMIT_BYTES, Fetch, is_unchanged
+from watchfolder.publish import RESULT_LIMIT_BYTES, Archive, Fetch, is_unchanged
 
 TEST_KEY = "TEST_KEY"
 _FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
+_ARCHIVE_GROWTH = 4  # how much larger than what was sent the results may be, all together
 _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
 
 
@@ -27,12 +30,8 @@ def remember_urls(context: StepContext, order: Order, slots: tuple[Slot, ...]) -
 
 
 def ask_links(context: StepContext, order: Order) -> Links:
-    """Ask where the results lie, and remember it for as long as that is true.
-
-    Of several results v2 gives one archive, which names none by its input: it is no way out for those.
-    """
-    is_in_need = len(order.files) == 1 and order.failures >= _FAILURES_BEFORE_V2
-    links = context.service.links(id_of(order), or_of_v2=is_in_need)
+    """Ask where the results lie, and remember it for as long as that is true."""
+    links = context.service.links(id_of(order), or_of_v2=order.failures >= _FAILURES_BEFORE_V2)
     context.links[order.key] = (context.journal.clock.elapsed() + links.expires_in_seconds, links)
     return links
 
@@ -144,7 +143,7 @@ def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
 
 
 class Fetching:
-    """The downloads of one order, side by side as well."""
+    """The downloads of one order, side by side as well. What they need together lies there while a block lasts."""
 
     def __init__(self, context: StepContext, order: Order) -> None:
         self._context = context
@@ -154,22 +153,50 @@ class Fetching:
         self.has_missed = False  # a result: then the links are to be asked for anew, next time
         self._renewing = threading.Lock()
         self._renew = _Asking(self._ask)
+        self._unpacking = threading.Lock()
+        self._archive: Archive | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._archive is not None:
+            with suppress(FolderFault):  # then the next start sweeps it away
+                self._archive.discard()
 
     def of(self, index: int) -> Fetch:
         """Return how one result is streamed, with a fresh link when the one at hand has run out."""
 
         def fetch(sink: Callable[[bytes], object]) -> int:
-            refusal, url = "", ""
-            for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
-                with self._context.lanes.one(self._context.inbox.name):
-                    url = self._link(index, refused=url)  # outside: the service's word is not the storage's refusal
-                    try:
-                        return self._context.service.fetch(url, sink, limit_bytes=RESULT_LIMIT_BYTES)
-                    except Resync as redo:
-                        refusal = redo.code
-            raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
+            if self._is_in_archive():
+                return self._unpack(index, sink)
+            return self._stream(index, sink, RESULT_LIMIT_BYTES)
 
         return fetch
+
+    def _stream(self, index: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
+        refusal, url = "", ""
+        for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
+            with self._context.lanes.one(self._context.inbox.name):
+                url = self._link(index, refused=url)  # outside: the service's word is not the storage's refusal
+                try:
+                    return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
+                except Resync as redo:
+                    refusal = redo.code
+        raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
+
+    def _unpack(self, index: int, sink: Callable[[bytes], object]) -> int:
+        """Take one result out of the archive, which is fetched once for all of them."""
+        with self._unpacking:
+            if self._archive is None:
+                limit_bytes = max(RESULT_LIMIT_BYTES, _ARCHIVE_GROWTH * self._order.size)
+                download = partial(self._stream, index, limit_bytes=limit_bytes)
+                self._archive = Archive.receive(self._context.publisher.hidden_part(), download)
+            try:
+                return self._archive.pour(self._order.files[index].sent_name, sink)
+            except OrderRetry:
+                self.has_missed = True
+                raise
 
     def _link(self, index: int, *, refused: str) -> str:
         with self._renewing:
@@ -183,8 +210,13 @@ class Fetching:
         ask_links(self._context, self._order)
         self.is_known = True
 
-    def _find(self, index: int) -> str:
-        """Return the link of one file's result, matched by the input's id, never by name."""
+    def _is_in_archive(self) -> bool:
+        """Has the service nothing but one link for several files? That is a ZIP."""
+        with self._renewing:
+            (link, *others) = self._links()
+        return link.file_id is None and not others and files_in(self._order.body) > 1
+
+    def _links(self) -> Sequence[Link]:
         context, order = self._context, self._order
         expiry, _ = context.links.get(order.key, (0.0, None))
         if context.journal.clock.elapsed() >= expiry:
@@ -192,10 +224,15 @@ class Fetching:
         _, links = context.links[order.key]
         if order.kind == "test" and all(link.file_id is None for link in links.files):
             raise _no_sample()  # the archive is the service's own, whatever was sent
-        if len(order.files) == 1 and len(links.files) == 1:
-            return links.files[0].url
+        return links.files
+
+    def _find(self, index: int) -> str:
+        """Return the link of one file's result, matched by the input's id, or of what holds it."""
+        order, links = self._order, self._links()
+        if len(links) == 1 and (links[0].file_id is None or files_in(order.body) == 1):
+            return links[0].url
         result_id = order.files[index].result_id or self._result_id(index)
-        for link in links.files:
+        for link in links:
             if link.file_id is not None and link.file_id == result_id:
                 return link.url
         self.has_missed = True

@@ -1,5 +1,6 @@
 """The way out: protected pictures to the outbox, originals to their place, failures to quarantine with their reason."""
 
+from watchfolder.publish.archive import Archive
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.pictures import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, holds, part_gone, receive
@@ -8,6 +9,7 @@ __all__ = [
     "ORDER_COPY",
     "RESULT_LIMIT_BYTES",
     "TEST_MARK",
+    "Archive",
     "Fetch",
     "Publisher",
     "Received",

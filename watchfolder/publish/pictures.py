@@ -62,13 +62,17 @@ class Publisher:
                 disk.move(source, target, owner=self._journal.instance, private=True, batch=batch)
         batch.sync()
 
+    def hidden_part(self) -> Place:
+        """Return a fresh hidden place in the outbox for what is being received."""
+        return disk.hidden_part(self.inbox.outbox, self._journal.instance)
+
     @disk.folders_kept_open()
     def receive(self, file: OrderFile, fetch: Fetch) -> Received:
         """Download one result into a hidden file and verify it; any thread may.
 
         Raises Retry when what came is not the whole protected picture.
         """
-        part = disk.hidden_part(self.inbox.outbox, self._journal.instance)
+        part = self.hidden_part()
         try:
             return receive(file.sha256, part, fetch, file.mtime_ns if self.inbox.delivered_time == "original" else None)
         except FileNotFoundError as error:

@@ -1,0 +1,98 @@
+"""The one ZIP in which the service may give an order's results: hostile input, of which bytes are taken and no path."""
+
+import contextlib
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+
+from typing_extensions import override
+
+from watchfolder import disk, names
+from watchfolder.disk import Place
+from watchfolder.errors import OrderRetry
+from watchfolder.images import Format
+from watchfolder.publish.results import RESULT_LIMIT_BYTES, Fetch
+
+_BLOCK_BYTES = 1 << 18
+_LONGEST_READ = 1 << 19  # bytes: of the table of contents, which is read in one go, among others
+_CODINGS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # others take memory as the archive likes
+_ENDINGS = frozenset(ending for format_ in Format for ending in format_.extensions)
+_FOREIGN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
+"""What `zipfile` raises for what it cannot read, an encrypted entry among others."""
+
+
+class Archive:
+    """Results of one order, each under the name that the picture was sent by, in a hidden file until it is removed."""
+
+    def __init__(self, part: Place) -> None:
+        self._part = part
+
+    @classmethod
+    def receive(cls, part: Place, fetch: Fetch) -> "Archive":
+        """Download the archive into `part`."""
+        try:
+            with disk.new_file(part) as sink:
+                fetch(sink)
+        except BaseException:
+            disk.remove(part, durable=False)
+            raise
+        return cls(part)
+
+    def pour(self, sent_name: str, sink: Callable[[bytes], object]) -> int:
+        """Pour one result into `sink` and return its length.
+
+        Raises OrderRetry when the archive has none, or is none; FileNotFoundError when somebody has removed it.
+        """
+        received = 0
+        with self._opened() as archive:
+            entry = _entry_of(archive, sent_name)
+            with archive.open(name=entry) as file:
+                while block := file.read(_BLOCK_BYTES):
+                    received += len(block)
+                    if received > RESULT_LIMIT_BYTES:
+                        raise OrderRetry("a result in the archive is too long", code="FILE_TOO_LONG")
+                    sink(block)
+        return received
+
+    def discard(self) -> None:
+        disk.remove(self._part, durable=False)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        with io.FileIO(disk.open_regular(self._part)) as file, disk.translated(self._part.path):
+            try:
+                with _Bounded(file) as bounded, zipfile.ZipFile(bounded) as archive:
+                    yield archive
+            except _FOREIGN as error:
+                kind = type(error).__name__  # its text may quote what the archive holds
+                raise OrderRetry(f"the service's archive of the results cannot be read ({kind})", code=kind) from None
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which nobody reads much at once: an archive says how long its table of contents is."""
+
+    @override
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            size = os.fstat(self.fileno()).st_size - self.tell()
+        if size > _LONGEST_READ:
+            raise zipfile.BadZipFile
+        return super().read(size)
+
+
+def _entry_of(archive: zipfile.ZipFile, sent_name: str) -> zipfile.ZipInfo:
+    """Find the one entry that is called as the picture was, in whatever folder; the ending is the result's own."""
+    stem = names.split(sent_name)[0]
+    found = [entry for entry in archive.infolist() if _is_called(entry, stem)]
+    if len(found) != 1:
+        raise OrderRetry("the archive of the results names none, or several, for a file", code="NO_RESULT")
+    if found[0].compress_type not in _CODINGS:
+        raise OrderRetry("the archive of the results is packed in a way that is not read", code="NO_RESULT")
+    return found[0]
+
+
+def _is_called(entry: zipfile.ZipInfo, stem: str) -> bool:
+    base, ending = names.split(entry.filename.replace("\\", "/").rpartition("/")[2])
+    return base == stem and ending.lower() in _ENDINGS
