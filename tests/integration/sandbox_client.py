@@ -1,7 +1,7 @@
 """The plainest client of the service there can be, so that tests of the sandbox show the very requests they make."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -45,6 +45,22 @@ class Client:
         order = data(self.detect(name, **changes))
         assert self.put(order["file"]["uploadUrl"], body).ok
         assert self.confirm(order["orderId"], service="ai-detection").ok
+        return str(order["orderId"])
+
+    def embed(self, *names: str, texts: Sequence[str] = ("© Berg 1",), **changes: object) -> requests.Response:
+        files = [{"fileName": name, "watermarks": [{"text": text} for text in texts]} for name in names or ("a.jpg",)]
+        body = {"idempotencyKey": str(uuid.uuid4()), "files": files} | changes
+        return self.call("POST", "/api/v3/orders/wtr-embed", body)
+
+    def extract(self, query: str = "found.jpg", original: str = "a.jpg", **changes: object) -> requests.Response:
+        file = {"fileName": query, "originalFile": {"fileName": original}}
+        body = {"idempotencyKey": str(uuid.uuid4()), "file": file} | changes
+        return self.call("POST", "/api/v3/orders/wtr-extract", body)
+
+    def sent(self, order: Json, *files: tuple[bytes, str]) -> str:
+        """Upload bytes of these media types to an order's slots, one after the other; return the order's id."""
+        for slot, (content, media_type) in zip(order["files"], files, strict=True):
+            assert self.put(slot["uploadUrl"], content, {"Content-Type": media_type}).ok
         return str(order["orderId"])
 
     def put(

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, cast
 
 import pytest
-from sandbox_client import Client, answer, client, data, sandbox, tester
+from sandbox_client import PICTURE, Client, answer, client, data, sandbox, tester
 from typing_extensions import override
 
 from watchfolder.sandbox import Sandbox
@@ -112,6 +113,23 @@ def test_a_picture_that_was_judged_is_told_with_its_probability(client: Client, 
     assert client.get(judged["heatmapUrl"]).ok
     assert judged.keys() & {"fileCount", "downloadUrl"} == set()
     assert sandbox.sins == []
+
+
+def test_watermarks_are_told_in_words_of_their_own(client: Client, ear: Ear) -> None:
+    register(client, ear.url)
+    picture = (PICTURE, "image/jpeg")
+    order_id = client.sent(data(client.embed(texts=("dpa", "afp"))), picture)
+    copy = client.get(client.result_url(order_id)).content
+    client.sent(data(client.extract()), picture, (copy, "image/jpeg"))
+    client.sent(data(client.extract()), picture, (PICTURE + b"\0", "image/jpeg"))
+    wait_for(lambda: len(ear.heard) == 3)
+    embedded, *extracted = sorted(((event["eventType"], event["data"]) for event in ear.events()), key=itemgetter(0))
+    assert embedded[0] == "order.watermarkEmbed.completed"
+    assert (embedded[1]["fileCount"], client.get(embedded[1]["downloadUrl"]).ok) == (1, True)
+    assert [kind for kind, _ in extracted] == ["order.watermarkExtract.completed"] * 2
+    told = {facts["statusCode"]: (facts["watermarkFound"], facts.get("watermarkInfo")) for _, facts in extracted}
+    assert told == {"detected": (True, {"text": "dpa"}), "undetected": (False, None)}
+    assert all(facts["status"] == "complete" for _, facts in extracted)
 
 
 def test_test_orders_are_told_without_a_link_and_to_webhooks_for_them_alone(

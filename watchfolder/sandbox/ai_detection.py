@@ -55,7 +55,7 @@ class AiDetection(Product):
             if order is None:
                 self._state.ask_credits(caller, 1)
                 name = str(body.get("orderName", f"ai-detection {now():%Y-%m-%d}"))
-                order = self._state.create(self.type, caller, body, name, [NewFile(body["fileName"], outputs=0)])
+                order = self._state.create(self.type, caller, body, name, [NewFile(body["fileName"])])
         file = slot_of(self._storage, order, order.files[0])
         return data({"orderId": order.order_id, "orderName": order.name, "status": order.status, "file": file})
 

@@ -43,7 +43,7 @@ class AntiAi(Product):
                 if any("originalFileUrl" in file for file in body["files"]):
                     raise Refusal(400, "INVALID_PARAMETER")  # URL mode: this stand-in reaches out to nobody
                 self._state.ask_credits(caller, len(body["files"]))
-                files = [NewFile(file["fileName"], outputs=1) for file in body["files"]]
+                files = [NewFile(file["fileName"], [""]) for file in body["files"]]
                 name = str(body.get("orderName", f"anti-ai {now():%Y-%m-%d}"))
                 order = self._state.create(self.type, caller, body, name, files)
         files_told = [slot_of(self._storage, order, file) for file in order.files]

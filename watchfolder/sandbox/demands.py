@@ -12,8 +12,9 @@ MEDIA_TYPES = {
     "tif": "image/tiff",
     "tiff": "image/tiff",
     "bmp": "image/bmp",
+    "pdf": "application/pdf",
 }
-PICTURES = frozenset(MEDIA_TYPES)
+PICTURES = frozenset(MEDIA_TYPES) - {"pdf"}
 INVALID = "VALIDATION_FAILED"
 
 _FILES_PER_ORDER = 100

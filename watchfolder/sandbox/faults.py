@@ -32,10 +32,10 @@ class Call(Protocol):
         """Return what was uploaded for the file that this request fetches."""
 
     def lose(self) -> None:
-        """Forget the bytes that this request uploaded."""
+        """Forget the bytes that this request uploads."""
 
     def fail(self, code: str) -> None:
-        """Have the order that this request confirms fail with `code`; none: the service tells none."""
+        """Have the order that this request starts fail with `code`; none: the service tells none."""
 
     def forget(self) -> None:
         """Lose the order that this request is about."""
@@ -256,9 +256,8 @@ def _same_bytes(_fault: Fault, call: Call) -> Response:
 
 
 def _lose(_fault: Fault, call: Call) -> Response:
-    response = call.work()
     call.lose()
-    return response
+    return call.work()
 
 
 def _fail(fault: Fault, call: Call) -> Response:
@@ -302,7 +301,7 @@ ACTIONS: Mapping[str, Callable[[Fault, Call], Response]] = {
     "same_bytes": _same_bytes,
     "forget": _forget,  # the order is gone, from this request on
     "lose": _lose,  # an upload is answered well, its bytes are gone
-    "fail": _fail,  # a confirm is answered well and paid, its order fails with this code
+    "fail": _fail,  # what starts an order is answered well and paid, the order fails with this code
 }
 PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
 PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")

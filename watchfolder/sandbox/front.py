@@ -96,9 +96,7 @@ class _Call:
         return file.path.read_bytes() if file and file.path else b""
 
     def lose(self) -> None:
-        file = self._storage.file_behind(self.path)
-        if file:
-            file.is_uploaded = False
+        self._environ["sandbox.loss"] = True
 
     def fail(self, code: str) -> None:
         self._environ["sandbox.failure"] = code

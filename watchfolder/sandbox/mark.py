@@ -3,6 +3,9 @@
 import filecmp
 import functools
 import mmap
+import re
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +20,8 @@ _FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "ima
 _MARKABLE = {"JPEG": ("L", "RGB", "CMYK"), "BMP": ("L", "RGB")}
 _MARKABLE_ELSE = ("L", "RGB", "RGBA")
 _NOBODYS_SIZE = (640, 480)
+_TRAILER = re.compile(rb"\n%MORI-SANDBOX-MARK ([0-9a-f]{32})\n")  # to PDFs a comment
+_TRAILER_BYTES = 4096
 
 
 def flaw_of(path: Path, media_type: str) -> str:
@@ -67,6 +72,28 @@ def write_marked(source: Path, target: Path) -> None:
         _save(marked, target, kind, facts)
     if filecmp.cmp(source, target, shallow=False):  # it bore this very mark already
         _save(_inverted(marked), target, kind, facts)
+    _append(target, [token.encode("ascii") for token in marks_in(source)])  # protecting leaves a watermark in
+
+
+def write_watermarked(source: Path, target: Path, token: str) -> None:
+    """Write what is at `source` to `target` with the visible mark, if it is a picture, and with `token` to be found."""
+    if kind_of(source.read_bytes()):
+        write_marked(source, target)
+    else:
+        shutil.copyfile(source, target)
+    _append(target, [token.encode("ascii")])
+
+
+def marks_in(path: Path) -> list[str]:
+    """Return the tokens that were embedded, oldest first. They stand behind the picture, where readers do not look."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TRAILER_BYTES))
+        return [token.decode("ascii") for token in _TRAILER.findall(file.read())]
+
+
+def _append(path: Path, tokens: Iterable[bytes]) -> None:
+    with path.open("ab") as file:
+        file.writelines(b"\n%%MORI-SANDBOX-MARK %s\n" % token for token in tokens)
 
 
 def _decoded(source: Path, kind: str) -> tuple[Image.Image, dict[str, object]]:

@@ -27,6 +27,9 @@ class Options:
     test_processing_seconds: float = 5.0  # the same for orders of a test key
     test_samples: bool = False  # a test key's order has a sample for each file; else nothing but a ZIP
     link_seconds: float = 3600.0  # validity of presigned links
+    watermark_link_seconds: float = 900.0  # the same for uploads to watermark orders
+    watermark_upload_seconds: float = 43200.0  # within which all uploads of a watermark order must be there
+    processing_delayed: bool = False  # what v3 reads say of watermark orders that are in progress
     retention_days: float | None = 7.0  # then the order is expired; None: not known yet, v3 gives no links
     requests_per_minute: int = 0  # of one account, in any minute; 0 = no limit
     minute_seconds: float = 60.0  # how long a minute is
@@ -39,6 +42,9 @@ class Options:
     # AI detection: what a picture is worth, by its SHA-256; the others by their names' suffixes.
     probabilities: dict[str, float | None] = field(default_factory=dict)
     has_small_copies: bool = True  # of what AI detection shows; else there are PNGs in full size
+    # Extract: what is found in a file, by its SHA-256; in the others, what was embedded here.
+    detections: dict[str, str] = field(default_factory=dict)
+    undetected_word: str = "undetected"  # older reads say not_detected
     # Keys that are let in: as a mapping, each with its account; as a collection, all of one account.
     # None: any key that begins with sk_, each of its own account.
     keys: Mapping[str, str] | Collection[str] | None = field(default=None, repr=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from watchfolder.sandbox.options import Caller
 
@@ -25,6 +26,11 @@ class OrderType(StrEnum):
     WATERMARK_EXTRACT = "watermarkExtract"
     AI_DETECTION = "aiDetection"
 
+    @property
+    def is_watermark(self) -> bool:
+        """Then it is read by v3 alone, starts with its last upload, and gives credits back."""
+        return self in (OrderType.WATERMARK_EMBED, OrderType.WATERMARK_EXTRACT)
+
 
 @dataclass
 class InputFile:
@@ -34,9 +40,12 @@ class InputFile:
     name: str
     file_id: int
     token: str = field(default_factory=_token)
+    address: str = ""  # that the service fetches it from
+    role: str = ""  # in a pair: original, query
     is_uploaded: bool = False
     was_uploaded: bool = False  # an upload was answered with success, whatever became of the bytes
-    failure: str = ""  # the code that these bytes fail their order with; empty: they are fine
+    failure: str = ""  # the code that these bytes fail their order with; empty: they do not
+    is_unsupported: bool = False  # these bytes end an extract with this verdict
     path: Path | None = None
     sha256: str = ""
     size: int = 0
@@ -53,11 +62,21 @@ class Output:
     number: int
     output_id: int
     file: InputFile
+    text: str = ""  # of a watermark
     token: str = field(default_factory=_token)
+
+
+class Finding(NamedTuple):
+    """What an extract found: `status` as the reads tell it."""
+
+    status: str
+    text: str | None = None
 
 
 @dataclass
 class SandboxOrder:
+    """`is_started` once it has been bought: by a confirm, by its last upload, or by an address for every file."""
+
     order_id: str
     type: OrderType
     caller: Caller
@@ -69,7 +88,9 @@ class SandboxOrder:
     created_at: datetime
     processing_seconds: float
     retention_days: float | None
+    upload_seconds: float | None = None  # within which all files must be there
     started_at: datetime | None = None
+    finding: Finding | None = None
     failure: str | None = None  # the code that it fails with, whatever its files are; empty: none is told
     token: str = field(default_factory=_token)  # of a test order's ZIP
 
@@ -92,11 +113,24 @@ class SandboxOrder:
         return len(self.outputs) or 1
 
     @property
+    def bought(self) -> list[InputFile]:
+        """Return the files that were paid for; the original of a pair is none."""
+        return [file for file in self.files if file.role != "original"]
+
+    @property
     def will_fail(self) -> bool:
         return self.failure is not None or any(file.will_fail for file in self.files)
 
     @property
+    def gives_back(self) -> bool:
+        """Are its credits given back when it is over?"""
+        status = self.finding.status if self.finding else ""
+        return self.type.is_watermark and (self.will_fail or status in ("unsupported", "error"))
+
+    @property
     def failure_code(self) -> str:
+        if not self.is_started:
+            return "UPLOAD_EXPIRED"
         if self.failure is not None:
             return self.failure
         codes = [file.failure for file in self.files if file.failure]
@@ -107,9 +141,13 @@ class SandboxOrder:
         return None if self.retention_days is None else self.created_at + timedelta(days=self.retention_days)
 
     @property
+    def _uploads_end(self) -> datetime | None:
+        return None if self.upload_seconds is None else self.created_at + timedelta(seconds=self.upload_seconds)
+
+    @property
     def updated_at(self) -> datetime:
         if self.started_at is None:
-            return self.created_at
+            return self._uploads_end if self._uploads_end and self._uploads_end <= now() else self.created_at
         return min(now(), self.started_at + timedelta(seconds=self.processing_seconds))
 
     @property
@@ -117,7 +155,7 @@ class SandboxOrder:
         if self.expires_at is not None and now() >= self.expires_at:
             return "expired"
         if self.started_at is None:
-            return "pending"
+            return "failed" if self._uploads_end and self._uploads_end <= now() else "pending"
         if now() < self.started_at + timedelta(seconds=self.processing_seconds):
             return "inProgress"
         return "failed" if self.will_fail else "complete"

@@ -11,6 +11,7 @@ from watchfolder.sandbox.orders import now
 from watchfolder.sandbox.state import State
 
 _INSTANT = "%Y%m%dT%H%M%S.%fZ"  # to the microsecond, so that tests can be quick
+_CONTENT_TYPE = "content-type"
 
 
 class StorageError(Exception):
@@ -46,8 +47,8 @@ class Links:
         self.given.append(link)
         return link
 
-    def signed(self, method: str, path: str, seconds: float | None = None) -> str:
-        """Return a link for `seconds`; without, for as long as the options say."""
+    def signed(self, method: str, path: str, seconds: float | None = None, media_type: str | None = None) -> str:
+        """Return a link for `seconds`, without for as long as the options say; for one Content-Type, if it is given."""
         date = now().strftime(_INSTANT)
         expires = f"{self._state.options.link_seconds if seconds is None else seconds:g}"
         query = {
@@ -55,20 +56,25 @@ class Links:
             "X-Amz-Credential": "SANDBOX/local/s3/aws4_request",
             "X-Amz-Date": date,
             "X-Amz-Expires": expires,
-            "X-Amz-SignedHeaders": "host",
-            "X-Amz-Signature": self._signature(method, path, date, expires),
+            "X-Amz-SignedHeaders": f"{_CONTENT_TYPE};host" if media_type else "host",
+            "X-Amz-Signature": self._signature(method, path, date, expires, media_type),
         }
         return self.plain(f"{path}?{urlencode(query)}")
 
-    def _signature(self, method: str, path: str, date: str, expires: str) -> str:
-        return hmac.new(self._secret, f"{method}\n{path}\n{date}\n{expires}".encode(), "sha256").hexdigest()
+    def _signature(self, *parts: str | None) -> str:
+        return hmac.new(self._secret, "\n".join(part or "" for part in parts).encode(), "sha256").hexdigest()
 
-    def admit(self) -> None:
+    def admit(self, media_type: str | None = None) -> None:
+        """Let the request under way in, or raise; `media_type` is what its link was signed for, if it was."""
         self.refuse_authorization()
+        signed_type = media_type if _CONTENT_TYPE in request.args.get("X-Amz-SignedHeaders", "") else None
         date, expires = request.args.get("X-Amz-Date", ""), request.args.get("X-Amz-Expires", "")
-        signature = self._signature(request.method, quote(request.path), date, expires)
+        signature = self._signature(request.method, quote(request.path), date, expires, signed_type)
         if not hmac.compare_digest(signature.encode(), request.args.get("X-Amz-Signature", "").encode()):
             self.sin("a signature that was never valid")
+            raise StorageError(403, "SignatureDoesNotMatch", "The request signature does not match.")
+        if signed_type and request.headers.get("Content-Type") != signed_type:
+            self.sin(f"a Content-Type that is not {signed_type}, for which the link is signed")
             raise StorageError(403, "SignatureDoesNotMatch", "The request signature does not match.")
         signed = datetime.strptime(date, _INSTANT).replace(tzinfo=UTC)
         if signed < self.valid_since or now() > signed + timedelta(seconds=float(expires)):

@@ -25,6 +25,9 @@ class Product:
         """Return the calls that only this service has."""
         raise NotImplementedError
 
+    def started(self, order: SandboxOrder) -> None:
+        """Note what comes of it; its files are there, the caller holds the state's lock."""
+
     def result(self, order: SandboxOrder) -> Json:
         """Return `result` of the v3 read of a complete order."""
         raise NotImplementedError

@@ -44,6 +44,8 @@ class Reads:
 
     def _refresh(self, order_id: str) -> Response:
         order = self._api.order(order_id)
+        if order.type.is_watermark:
+            self._api.refuse("ORDER_TYPE_NOT_MATCH", "the upload links of a watermark order are renewed by the v3 read")
         if order.status != "pending":
             raise Refusal(400, "ORDER_NOT_PENDING")
         files = [slot_of(self._storage, order, file) for file in order.files]
@@ -52,12 +54,13 @@ class Reads:
     def _status(self, version: str, order_id: str) -> Response:
         order = self._api.order(order_id, version)
         if version == "v2":
-            return data(self._summary(order) | self._products[order.type].listed(order))
+            more = {} if order.type.is_watermark else self._products[order.type].listed(order)
+            return data(self._summary(order) | more)
         return data(self._details(order))
 
     def _link(self, version: str, order_id: str) -> Response:
         order = self._api.order(order_id, version)
-        if not order.outputs:
+        if not order.outputs or (version == "v2" and order.type.is_watermark):
             self._api.refuse("ORDER_TYPE_CANT_DOWNLOAD", f"a download of an order that is {order.type}")
         status, expires_at = order.status, order.expires_at
         if status == "expired":
@@ -83,7 +86,8 @@ class Reads:
             for output in self._storage.results(order)
         ]
         seconds = min(3600, self._state.options.link_seconds, (expires_at - now()).total_seconds())
-        archive = self._storage.archive_link(order)
+        is_file = order.type is OrderType.WATERMARK_EMBED and len(files) == 1
+        archive = files[0]["downloadUrl"] if is_file else self._storage.archive_link(order)
         return data({"archiveUrl": archive, "files": files, "expiresInSeconds": whole(seconds)})
 
     def _list(self) -> Response:
@@ -136,12 +140,15 @@ class Reads:
         waits = summary["status"] == "pending"
         inputs = [
             {"fileId": str(file.file_id), "fileName": file.name}
+            | ({"role": file.role} if file.role else {})
             | ({"uploadUrl": self._storage.upload_link(order, file)} if waits and not file.is_uploaded else {})
             for file in order.files
         ]
         return summary | {
             "retentionDays": None if order.retention_days is None else whole(order.retention_days),
-            "processingDelayed": False,
+            "processingDelayed": order.type.is_watermark
+            and summary["status"] == "inProgress"
+            and self._state.options.processing_delayed,
             "inputFiles": inputs,
             "result": self._products[order.type].result(order) if summary["status"] == "complete" else None,
         }

@@ -31,10 +31,13 @@ from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.reads import Reads
 from watchfolder.sandbox.state import Refusal, RequestRecord, State
 from watchfolder.sandbox.storage import Storage
+from watchfolder.sandbox.uploads import Uploads
 from watchfolder.sandbox.waitress_door import Server
+from watchfolder.sandbox.watermark_embed import WatermarkEmbed
+from watchfolder.sandbox.watermark_extract import WatermarkExtract
 from watchfolder.sandbox.webhooks import Webhooks
 
-_SERVICES = (AntiAi, AiDetection)
+_SERVICES = (AntiAi, WatermarkEmbed, WatermarkExtract, AiDetection)
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,13 @@ class OrderRecord:
     """An order as it stands when `Sandbox.orders` is read."""
 
     order_id: str
-    type: str  # antiAi, aiDetection
+    type: str  # antiAi, watermarkEmbed, watermarkExtract, aiDetection
     status: str
     name: str
     files: tuple[str, ...]
     idempotency_key: str
     strength: str  # of Anti-AI
+    watermarks: tuple[str, ...]  # the texts, file by file
     is_confirmed: bool  # or has begun by itself
     is_test: bool
     updated_at: datetime  # when it was completed or failed, once it was
@@ -81,7 +85,7 @@ class Sandbox(Options):
         self._api = Api(self._state)
         self._products = {service.type: service(self._api, self._storage) for service in _SERVICES}
         self._courier = Courier(self._state, self._products, self.faults)
-        self._state.on_start = self._courier.started
+        self._state.on_start = self._started
         try:
             self._server = Server(Front(self._app(), self._state, self._storage, self.faults), self.port)
         except BaseException:
@@ -100,12 +104,17 @@ class Sandbox(Options):
         self._courier.stop()
         shutil.rmtree(self._folder)
 
+    def _started(self, order: SandboxOrder) -> None:
+        self._products[order.type].started(order)
+        self._courier.started(order)
+
     def _app(self) -> Flask:
         app = Flask("watchfolder.sandbox", static_folder=None)
         for product in self._products.values():
             app.register_blueprint(product.blueprint())
         app.register_blueprint(Reads(self._api, self._storage, self._products).blueprint())
         app.register_blueprint(Webhooks(self._state, self._courier, self._api.caller).blueprint(self._api.admit))
+        app.register_blueprint(Uploads(self._state, self._storage.links, self._folder).blueprint())
         app.register_blueprint(self._storage.blueprint())
         app.register_blueprint(admin_blueprint(self.reset, self.record, self.faults, self._state))
         app.register_error_handler(Refusal, refuse)
@@ -170,12 +179,12 @@ class Sandbox(Options):
 
     @property
     def paid(self) -> int:
-        """How many credits were taken from live keys, those for failed orders included: for a file of Anti-AI one."""
+        """How many credits were taken from live keys and not given back: for a file of Anti-AI one, failed or not."""
         return self._state.paid
 
     @property
     def credits(self) -> dict[str, int]:
-        """How many credits were taken for each service, by its type."""
+        """The same for each service, by its type."""
         with self._state.lock:
             return {str(order_type): number for order_type, number in self._state.credits.items()}
 
@@ -186,7 +195,7 @@ class Sandbox(Options):
 
     @property
     def paid_files(self) -> dict[str, int]:
-        """How often the bytes with this SHA-256 were paid for."""
+        """How often the bytes with this SHA-256 were paid for, in orders of any kind."""
         with self._state.lock:
             return dict(self._state.paid_files)
 
@@ -231,6 +240,7 @@ def _record_of(order: SandboxOrder) -> OrderRecord:
         files=tuple(file.name for file in order.files),
         idempotency_key=order.idempotency_key,
         strength=str(order.choices.get("strength", "high")) if order.type is OrderType.ANTI_AI else "",
+        watermarks=tuple(output.text for output in order.outputs if output.text),
         is_confirmed=order.is_started,
         is_test=order.is_test,
         updated_at=order.updated_at,

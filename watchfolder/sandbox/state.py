@@ -28,10 +28,20 @@ class Refusal(Exception):
 
 
 class NewFile(NamedTuple):
-    """A file of an order that is created, and how many pictures come back for it."""
+    """A file of an order that is created; for each of `texts`, which are those of watermarks, a picture comes back."""
 
     name: str
-    outputs: int
+    texts: Sequence[str] = ()
+    address: str = ""
+    role: str = ""
+
+
+class Mark(NamedTuple):
+    """What a watermark was embedded for."""
+
+    account: str
+    sha256: str  # of the original
+    text: str
 
 
 @dataclass
@@ -83,8 +93,10 @@ class State:
             self.webhooks: dict[int, Webhook] = {}
             self.sins: list[str] = []
             self.requests: deque[RequestRecord] = deque(maxlen=_REQUESTS_KEPT)
-            self.credits: Counter[OrderType] = Counter()
-            self.paid_files: Counter[str] = Counter()
+            self._credits: Counter[OrderType] = Counter()
+            self._paid_files: Counter[str] = Counter()
+            self._to_give_back: list[SandboxOrder] = []
+            self.marks: dict[str, Mark] = {}
             self._recent: dict[str, deque[float]] = {}
             self._looked: dict[str, float] = {}
 
@@ -115,7 +127,10 @@ class State:
         self, order_type: OrderType, caller: Caller, body: dict[str, object], name: str, files: Sequence[NewFile]
     ) -> SandboxOrder:
         options, key = self.options, str(body["idempotencyKey"])
-        inputs = [InputFile(number, file.name, next(self._file_ids)) for number, file in enumerate(files)]
+        inputs = [
+            InputFile(number, file.name, next(self._file_ids), address=file.address, role=file.role)
+            for number, file in enumerate(files)
+        ]
         order = SandboxOrder(
             order_id=str(next(self._ids)),
             type=order_type,
@@ -128,24 +143,51 @@ class State:
             created_at=now(),
             processing_seconds=options.test_processing_seconds if caller.is_test else _by_chance(options),
             retention_days=options.retention_days,
+            upload_seconds=options.watermark_upload_seconds if order_type.is_watermark else None,
         )
         for new, file in zip(files, inputs, strict=True):
-            for _ in range(new.outputs):
-                order.outputs.append(Output(len(order.outputs), next(self._file_ids), file))
+            for text in new.texts:
+                order.outputs.append(Output(len(order.outputs), next(self._file_ids), file, text))
         self.orders[order.order_id] = order
         self.created[caller.owner, key] = order
         return order
 
     def start(self, order: SandboxOrder, failure: str | None = None) -> None:
         """Begin the work, and take the credits: from here on the order counts as paid, with a `failure` as well."""
-        if not order.is_test:
-            if self.options.credits_left is not None:
-                self.options.credits_left -= order.price
-            self.credits[order.type] += order.price
-            self.paid_files.update(file.sha256 for file in order.files)
         order.started_at = now()
         order.failure = failure
         self.on_start(order)
+        if not order.is_test:
+            self._book(order, order.price)
+            if order.gives_back:
+                self._to_give_back.append(order)
+
+    def _book(self, order: SandboxOrder, price: int) -> None:
+        if self.options.credits_left is not None:
+            self.options.credits_left -= price
+        self._credits[order.type] += price
+        for file in order.bought:
+            self._paid_files[file.sha256] += 1 if price > 0 else -1
+
+    def _give_back(self) -> None:
+        over = [order for order in self._to_give_back if order.status != "inProgress"]
+        for order in over:
+            self._to_give_back.remove(order)
+            self._book(order, -order.price)
+
+    @property
+    def credits(self) -> Counter[OrderType]:
+        """How many credits were taken from live keys, less those given back."""
+        with self.lock:
+            self._give_back()
+            return +self._credits
+
+    @property
+    def paid_files(self) -> Counter[str]:
+        """How often the bytes with this SHA-256 were bought, and not given back."""
+        with self.lock:
+            self._give_back()
+            return +self._paid_files
 
     def forget(self, order_id: str) -> None:
         with self.lock:
@@ -153,20 +195,19 @@ class State:
             self.created = {key: other for key, other in self.created.items() if other is not order}
             self.confirms = {key: other for key, other in self.confirms.items() if other is not order}
 
-    def ask_credits(self, caller: Caller, price: int) -> None:
+    def ask_credits(self, caller: Caller, price: int, status: int = 400, code: str = "USAGE_NOT_ENOUGH") -> None:
+        self._give_back()
         left = self.options.credits_left
         if left is not None and price > left and not caller.is_test:
-            raise Refusal(400, "USAGE_NOT_ENOUGH")
+            raise Refusal(status, code)
 
     @property
     def paid(self) -> int:
-        """How many credits were taken from live keys, those for orders that failed included."""
-        with self.lock:
-            return self.credits.total()
+        return self.credits.total()
 
     @property
     def paid_failed(self) -> int:
         """How many of them belong to orders that failed or will."""
         with self.lock:
             paid = [order for order in self.orders.values() if order.is_started and not order.is_test]
-            return sum(order.price for order in paid if order.will_fail)
+            return sum(order.price for order in paid if order.will_fail and not order.gives_back)
