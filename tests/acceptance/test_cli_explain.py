@@ -155,6 +155,10 @@ def test_a_folder_tells_of_its_files_that_are_under_way_and_what_keeps_them(stud
     assert "1: the last try failed: the service is tired: 1.jpg" in told
 
 
+def test_the_work_folder_is_told_for_what_it_is(studio: Studio) -> None:
+    assert "pictures lie here while they are worked on" in explained(studio, "inbox/.watchfolder")
+
+
 def test_the_quarantine_is_summed_up_by_its_reasons(studio: Studio) -> None:
     for number in range(4):
         studio.set_aside(f"summed up/{number}.jpg")

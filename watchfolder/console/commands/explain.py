@@ -191,6 +191,10 @@ def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
     _, key, name, *_ = [*spot.name.split("/", 2), "", ""]
+    if not key:
+        yield "This is the work folder: pictures lie here while they are worked on."
+        yield from explain_folder.under_way(_orders(config), spot.inbox, "")
+        return
     order = next((order for order in _orders(config) if key in {order.key, order.source}), None)
     if order is not None:
         yield from _of_order(order, has_been_delivered=name in {file.name for file in order.files if file.is_delivered})
