@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -119,6 +120,29 @@ class Studio:
         notes.write(place, order, str(self.root / "inbox"), "0" * 8)
         path.write_bytes(PICTURE)
         return path
+
+
+def as_nobody(studio: Studio, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command as another user, who may perhaps not read where Python and we lie."""
+    program = (
+        "import codecs, importlib, os, pkgutil, sys, watchfolder\n"
+        "codecs.lookup('utf-8-sig')\n"
+        "for room in pkgutil.walk_packages(watchfolder.__path__, 'watchfolder.'):\n"
+        "    if not room.name.startswith(('watchfolder.sandbox', 'watchfolder.__main__')):\n"
+        "        importlib.import_module(room.name)\n"
+        "os.setgroups([])\n"
+        f"os.setresuid(*3 * [{pwd.getpwnam('nobody').pw_uid}])\n"
+        f"sys.argv = {['watchfolder', *studio.command(*words)[3:]]!r}\n"
+        "from watchfolder.console import cli; cli.main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=studio.environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture

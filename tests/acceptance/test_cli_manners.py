@@ -1,15 +1,13 @@
 """What every command owes the shell: results on stdout, words on stderr, quiet when asked, and no colour unasked."""
 
 import os
-import pwd
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import Studio, sandbox, studio
+from cli_studio import Studio, as_nobody, sandbox, studio
 
 from watchfolder.sandbox import Sandbox
 
@@ -80,28 +78,6 @@ def shared(sandbox: Sandbox) -> Iterator[Studio]:
         studio.root.chmod(0o755)
         studio.folder("state").chmod(0o700)
         yield studio
-
-
-def as_nobody(studio: Studio, *words: str) -> "subprocess.CompletedProcess[str]":
-    program = (
-        "import codecs, importlib, os, pkgutil, sys, watchfolder\n"
-        "codecs.lookup('utf-8-sig')\n"
-        "for room in pkgutil.walk_packages(watchfolder.__path__, 'watchfolder.'):\n"
-        "    if not room.name.startswith(('watchfolder.sandbox', 'watchfolder.__main__')):\n"
-        "        importlib.import_module(room.name)\n"
-        "os.setgroups([])\n"
-        f"os.setresuid(*3 * [{pwd.getpwnam('nobody').pw_uid}])\n"
-        f"sys.argv = {['watchfolder', *studio.command(*words)[3:]]!r}\n"
-        "from watchfolder.console import cli; cli.main()"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env=studio.environ(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(

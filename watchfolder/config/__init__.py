@@ -1,6 +1,6 @@
 """The configuration: one YAML file becomes one frozen Config, or every fault at once, each with its path in it."""
 
-from watchfolder.config.key import checked_key
+from watchfolder.config.key import CREDENTIAL, checked_key
 from watchfolder.config.loading import find, load, state_dir_in
 from watchfolder.config.sections import (
     WEBHOOK_PATH,
@@ -15,6 +15,7 @@ from watchfolder.config.sections import (
 )
 
 __all__ = [
+    "CREDENTIAL",
     "WEBHOOK_PATH",
     "ApiSection",
     "BudgetSection",

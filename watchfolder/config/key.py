@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import re
 import stat
 from collections.abc import Mapping
@@ -108,7 +109,15 @@ def _secret(path: str, origin: str) -> str:
         with open(descriptor, "rb") as file:
             return (file.read(_MAX_BYTES) or b"").decode("ascii", errors="replace").strip()
     except OSError as error:
-        raise ConfigError(f"{origin}: {path} cannot be read: {why_unreadable(error)}") from error
+        own = f"; where it is the daemon's: chown {_user()} {path}" if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"{origin}: {path} cannot be read: {why_unreadable(error)}{own}") from error
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def checked_key(key: str, origin: str) -> str:

@@ -16,7 +16,7 @@ from watchfolder.console.commands import notify, receipts, webhook
 from watchfolder.console.commands.demo import demo
 from watchfolder.console.commands.init import init
 from watchfolder.console.commands.run import run
-from watchfolder.console.privileges import act_as_owner_of
+from watchfolder.console.privileges import act_as_daemon, act_as_owner_of
 from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare, tell_finding, tell_findings
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
@@ -98,7 +98,7 @@ def check(
             settings.read_for_work(path, os.environ)
             raise typer.Exit
         found = settings.read(path, os.environ)
-        user = act_as_owner_of(found.state_dir)
+        user = act_as_daemon(found.source, found.state_dir)
         if accept is not None:
             for path in checks.accept(found, accept):
                 if not quiet:

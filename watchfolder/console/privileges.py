@@ -3,6 +3,20 @@
 import os
 import pwd
 
+from watchfolder.console.installed_unit import installed_unit
+
+
+def act_as_daemon(source: str, state_dir: str) -> str | None:
+    """Become whom the daemon runs as: the user of its unit, or else the owner of its state directory."""
+    unit = installed_unit(source)
+    try:
+        user = pwd.getpwnam(unit.user) if unit else None
+    except KeyError:  # the check of the folders will tell
+        user = None
+    if user is None or user.pw_uid == 0 or os.geteuid() != 0:
+        return act_as_owner_of(state_dir)
+    return _become(user.pw_uid, user.pw_gid)
+
 
 def act_as_owner_of(folder: str) -> str | None:
     """Become the owner of `folder`, for good, when we are root and the folder is another user's; return their name.
@@ -16,15 +30,17 @@ def act_as_owner_of(folder: str) -> str | None:
         owner = os.stat(folder)
     except OSError:  # what is wrong with it is said where it is used
         return None
-    if owner.st_uid == 0:
-        return None
+    return _become(owner.st_uid, owner.st_gid) if owner.st_uid else None
+
+
+def _become(user_id: int, group: int) -> str:
     try:
-        user = pwd.getpwuid(owner.st_uid)
+        user = pwd.getpwuid(user_id)
         os.initgroups(user.pw_name, user.pw_gid)
         name, group = user.pw_name, user.pw_gid
     except KeyError:  # a number without a name, as containers and NAS shares have them
         os.setgroups([])
-        name, group = str(owner.st_uid), owner.st_gid
+        name = str(user_id)
     os.setresgid(group, group, group)
-    os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
+    os.setresuid(user_id, user_id, user_id)
     return name

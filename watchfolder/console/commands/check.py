@@ -16,6 +16,7 @@ from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
 from watchfolder.config import Config, Inbox, WebhookSection
 from watchfolder.console import exit_codes
+from watchfolder.console.commands.check_secrets import unreadable
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
@@ -56,6 +57,8 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
         yield CheckResult(f"status page: http://{config.http.listen}/")
     if config.webhook.public_url:
         yield _webhook(config.webhook)
+    if user is not None:
+        yield from (CheckResult(fault, exit_codes.CONFIG) for fault in unreadable(config, user))
     state = _state_dir(config.state_dir, user)
     yield state
     if state.is_ok:

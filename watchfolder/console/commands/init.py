@@ -12,7 +12,7 @@ import typer
 from watchfolder.config import checked_key
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
-from watchfolder.console.privileges import act_as_owner_of
+from watchfolder.console.privileges import act_as_daemon
 from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_findings
 from watchfolder.errors import ConfigError
 
@@ -78,7 +78,8 @@ def init(
             _tell(step, quiet=quiet)
     with in_words("FAIL"):
         found = settings.read(path, os.environ)
-        code = tell_findings(check.findings(found, act_as_owner_of(found.state_dir)), quiet=quiet)
+        acting = act_as_daemon(found.source, found.state_dir)
+        code = tell_findings(check.findings(found, acting), quiet=quiet)
     if code == exit_codes.DONE and not quiet:
         start = "systemctl enable --now watchfolder" if is_root else f"watchfolder run -c {path}"
         typer.echo(f"To start it: {start}")

@@ -15,21 +15,16 @@ from typing import Final
 
 from watchfolder import disk
 from watchfolder.config import Config, Inbox
+from watchfolder.console import installed_unit
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.folders import not_mounted
 
 PLANS: Final = {"free": 60, "pro": 300, "enterprise": 1000}  # requests a minute
-UNIT: Final = "watchfolder.service"
-UNITS: Final = (
-    "/etc/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
 _SHIPPED_PROGRAM, _SHIPPED_CONFIG = "/opt/watchfolder/bin/watchfolder", "/etc/watchfolder/config.yaml"  # in the unit
 _SHIPPED_USER = "User=watchfolder\nGroup=watchfolder\n"
 _EXAMPLE = "config.example.yaml"
+_UNITS = installed_unit.PLACES[0]
 _HOMES = ("/home/", "/root/", "/run/user/")
 _SECONDS = 60.0
 _LIMIT = 1 << 20
@@ -113,10 +108,10 @@ def _folders_of(inbox: Inbox) -> list[str]:
 
 def unit(found: Config, wishes: Wishes) -> Iterator[str]:
     """Write the unit, for this program and its user, and a drop-in with the folders that the daemon may write to."""
-    if not os.path.isdir(UNITS[0]):
+    if not os.path.isdir(_UNITS):
         yield "no systemd here: start it with your own means: watchfolder run"
         return
-    there = next((path for place in UNITS if os.path.lexists(path := os.path.join(place, UNIT))), None)
+    there = installed_unit.path_of()
     program = this_program()
     if there:
         yield f"{there} is there, and stays as it is"
@@ -127,17 +122,18 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
         )
     else:
         group = grp.getgrgid(pwd.getpwnam(wishes.user).pw_gid).gr_name
-        text = _shipped(f"systemd/{UNIT}").replace(_SHIPPED_PROGRAM, program).replace(_SHIPPED_CONFIG, found.source)
+        text = _shipped(f"systemd/{installed_unit.UNIT}").replace(_SHIPPED_PROGRAM, program)
+        text = text.replace(_SHIPPED_CONFIG, found.source)
         text = text.replace(_SHIPPED_USER, f"User={wishes.user}\nGroup={group}\n")
-        _write(os.path.join(UNITS[0], UNIT), text, 0o644)
-        yield f"wrote {UNITS[0]}/{UNIT}"
+        _write(os.path.join(_UNITS, installed_unit.UNIT), text, 0o644)
+        yield f"wrote {_UNITS}/{installed_unit.UNIT}"
     yield from _dropin(found)
     if os.path.isdir("/run/systemd/system"):
         _call("systemctl", "daemon-reload")
 
 
 def _dropin(found: Config) -> Iterator[str]:
-    path = os.path.join(UNITS[0], f"{UNIT}.d", "folders.conf")
+    path = os.path.join(_UNITS, f"{installed_unit.UNIT}.d", "folders.conf")
     if os.path.lexists(path):
         yield f"{path} is there, and stays as it is"
         return
@@ -145,7 +141,7 @@ def _dropin(found: Config) -> Iterator[str]:
     if "/" in above:  # the folder above them all: between two of them no file could be renamed
         raise ConfigError(
             f"{path}: the folders of an inbox have no folder in common: write it yourself, from "
-            f"{_data(f'systemd/{UNIT}.d/folders.conf.example')}"
+            f"{_data(f'systemd/{installed_unit.UNIT}.d/folders.conf.example')}"
         )
     text = f"# Written by watchfolder init: the folders above those of {found.source}.\n[Service]\n"
     text += "".join(dict.fromkeys(_opened(folder) for folder in above))
