@@ -279,7 +279,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_embed_does_not_take_fails_the_order_gives_the_credits_back_and_is_no_sin(
+def test_what_embed_does_not_take_fails_the_order_and_gives_the_credits_back(
     client: Client, sandbox: Sandbox, what: str
 ) -> None:
     kind, make, code = REFUSED[what]
