@@ -12,6 +12,15 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class OutOfReach(Part):
+    """A folder whose pictures cannot be taken; `files` is 0 where nobody can look, `command` is for root to type."""
+
+    folder: str
+    files: int
+    reason: str
+    command: str = ""
+
+
 class InboxSnapshot(Part):
     """One inbox. Counts are files by what the intake thinks of them: wait, stay (no picture, or out of reach)."""
 
@@ -24,6 +33,8 @@ class InboxSnapshot(Part):
     waiting: int = 0
     staying: int = 0
     raw: int = 0  # of those that stay: camera RAW files, left beside the pictures
+    out_of_reach: int = 0  # of those that stay: pictures, as far as we can tell, that cannot be taken
+    closed: tuple[OutOfReach, ...] = ()  # where these are: a few folders, those with the most of them
     oldest_waiting_since: AwareDatetime | None = None
     remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
 

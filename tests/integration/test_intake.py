@@ -777,6 +777,87 @@ def test_a_file_that_we_may_not_move_stays_and_costs_no_order(
         assert "may not move" in decision(shop, "sub/a.jpg").reason
 
 
+SOMEBODY = 54_321  # neither we nor in a group of ours
+
+
+def _folder_of_umask_022(inbox: Path) -> None:
+    os.chmod(inbox / "Anna's day/evening", 0o755)  # noqa: S103 - as umask 022 makes it
+    os.chmod(inbox / "Anna's day", 0o755)  # noqa: S103
+
+
+def _sticky_folder(inbox: Path) -> None:
+    os.chmod(inbox / "Anna's day", 0o1777)  # noqa: S103
+    os.chmod(inbox / "Anna's day/evening", 0o1777)  # noqa: S103
+
+
+def _unreadable_folder(inbox: Path) -> None:
+    os.chmod(inbox / "Anna's day", 0o700)
+
+
+def _unreadable_files(inbox: Path) -> None:
+    for path in (inbox / "Anna's day", inbox / "Anna's day/evening"):
+        os.chmod(path, 0o777)  # noqa: S103
+    for path in (inbox / "Anna's day/evening").iterdir():
+        os.chmod(path, 0o600)
+
+
+def _closed_outbox(inbox: Path) -> None:
+    for path in (inbox / "Anna's day", inbox / "Anna's day/evening"):
+        os.chmod(path, 0o777)  # noqa: S103
+    folder = inbox.parent / "outbox/Anna's day"
+    folder.mkdir()
+    os.chmod(folder, 0o755)  # noqa: S103
+
+
+@pytest.mark.parametrize(
+    "close", [_folder_of_umask_022, _sticky_folder, _unreadable_folder, _unreadable_files, _closed_outbox]
+)
+def test_what_is_said_to_be_typed_lets_the_pictures_be_taken(as_nobody: Path, close: Callable[[Path], None]) -> None:
+    with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
+        for number in range(3):
+            shop.drop(f"Anna's day/evening/{number}.jpg", PICTURE + bytes(number))
+        with as_root():
+            for path in (as_nobody / "inbox/Anna's day").rglob("*"):
+                os.chown(path, SOMEBODY, SOMEBODY)
+            os.chown(as_nobody / "inbox/Anna's day", SOMEBODY, SOMEBODY)
+            close(as_nobody / "inbox")
+        for now in range(0, 30, 5):
+            shop.look(float(now))
+        assert names(shop) == []
+        (closed,) = shop.intake.out_of_reach()
+        assert closed.files == (0 if close is _unreadable_folder else 3)
+        with as_root():
+            done = subprocess.run(["sh", "-c", closed.command], check=True, timeout=30, stderr=subprocess.PIPE)
+            assert done.stderr == b""
+        for now in range(120, 160, 5):
+            shop.look(float(now))
+        assert can_be_taken(shop, [f"Anna's day/evening/{number}.jpg" for number in range(3)])
+
+
+def can_be_taken(shop: Shop, wanted: list[str]) -> bool:
+    left = set(wanted) - set(names(shop))  # all but one: they wait for its order to be made
+    return len(left) < len(wanted) and all(decision(shop, name).answer is Action.TAKE for name in left)
+
+
+def test_files_in_the_inbox_itself_are_opened_and_the_hidden_folder_is_not(as_nobody: Path) -> None:
+    with opened(Shop(as_nobody, settle_seconds=5.0)) as shop:
+        for number in range(3):
+            path = shop.drop(f"a\n{number}.jpg", PICTURE + bytes(number))
+            with as_root():
+                os.chown(path, SOMEBODY, SOMEBODY)
+                os.chmod(path, 0o600)
+        for now in (0.0, 5.0, 10.0):
+            shop.look(now)
+        (closed,) = shop.intake.out_of_reach()
+        hidden = as_nobody / "inbox/.watchfolder"
+        before = hidden.stat().st_mode, hidden.stat().st_gid
+        with as_root():
+            subprocess.run(["sh", "-c", closed.command], check=True, timeout=30)
+        shop.look(120.0)
+        assert can_be_taken(shop, [f"a\n{number}.jpg" for number in range(3)])
+        assert (hidden.stat().st_mode, hidden.stat().st_gid) == before
+
+
 # --- after a crash
 
 

@@ -16,7 +16,7 @@ from watchfolder.report.conditions import (
     sentences,
     troubles,
 )
-from watchfolder.snapshot import Disk, InboxSnapshot, Snapshot
+from watchfolder.snapshot import Disk, InboxSnapshot, OutOfReach, Snapshot
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 OPEN = InboxSnapshot(is_open=True)
@@ -107,6 +107,16 @@ def test_the_line_for_systemd_says_the_worst_and_the_counts() -> None:
     said = line(seen(inboxes={"b": HELD}), CONFIG)
     assert said.startswith("b: held: 9 new files")
     assert said.endswith("; 9 waiting, 0 in progress, 0 delivered, 0 quarantined")
+
+
+def test_pictures_out_of_reach_come_with_a_count_a_folder_and_what_to_type() -> None:
+    closed = OutOfReach(folder="/srv/in/Day", files=12, reason="the folder has mode 0755", command="chmod -R g+w Day")
+    told = found(inboxes={"a": InboxSnapshot(is_open=True, staying=12, out_of_reach=12, closed=(closed,))})
+    assert headline(told) == (
+        "a: 12 files cannot be taken (/srv/in/Day: the folder has mode 0755). "
+        "To let them be taken within a minute, type as root: chmod -R g+w Day"
+    )
+    assert told[0].severity is Severity.ALARM
 
 
 def test_folders_on_one_disk_are_one_condition() -> None:

@@ -150,6 +150,8 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
     prepare()
     with in_words():
         found = settings.read_beside(config.find(config_file, os.environ), os.environ)
+        path = os.path.abspath(path)
+        act_as_owner_of(found.state_dir)  # what root may do says nothing of the daemon
         for line in explaining.explain(path, found):
             typer.echo(line)
 

@@ -29,13 +29,14 @@ from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
 from watchfolder.quota import Quota
-from watchfolder.snapshot import FILE, InboxSnapshot, Snapshot
+from watchfolder.snapshot import FILE, InboxSnapshot, OutOfReach, Snapshot
 from watchfolder.watcher import Watcher
 
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
 _STUCK_SECONDS = 2 * 3600.0  # no call takes longer, unless its folder is silent
 _STATUS_SECONDS = 1.0
 _NEVER_SECONDS = 3600.0
+_MOST_CLOSED = 3  # folders: mended, they make room for others
 
 
 class Supervisor:
@@ -301,7 +302,7 @@ class Supervisor:
 
     def _inbox_snapshot(self, worker: InboxWorker) -> InboxSnapshot:
         intake, counts = worker.intake, worker.intake.counts()
-        oldest = intake.oldest_waiting()
+        oldest, closed = intake.oldest_waiting(), intake.out_of_reach()
         return InboxSnapshot(
             is_open=intake.is_open and not worker.is_silent,
             fault=_fault_of(worker),
@@ -312,6 +313,8 @@ class Supervisor:
             waiting=counts.get("wait", 0),
             staying=counts.get("stay", 0),
             raw=counts["raw"],
+            out_of_reach=sum(each.files for each in closed),
+            closed=tuple(_printable(each) for each in closed[:_MOST_CLOSED]),
             oldest_waiting_since=self._date(oldest, self._clock.awake) if oldest is not None else None,
             remarks={printable(name): reason for name, reason in intake.remarks().items()},
         )
@@ -322,6 +325,11 @@ class Supervisor:
         if abs(zero - self._zeros.get(read.__name__, 0.0)) > 1.0:
             self._zeros[read.__name__] = zero
         return datetime.fromtimestamp(self._zeros[read.__name__] + instant, UTC).replace(microsecond=0)
+
+
+def _printable(closed: OutOfReach) -> OutOfReach:
+    facts = {"folder": printable(closed.folder), "reason": printable(closed.reason)}
+    return closed.model_copy(update=facts)
 
 
 def _fault_of(worker: InboxWorker) -> str:

@@ -63,7 +63,14 @@ from watchfolder.disk.places import (
     stat_of,
     translated,
 )
-from watchfolder.disk.sharing import make_private_folder, make_shared_folder, pass_on_rights, passes_on_rights
+from watchfolder.disk.sharing import (
+    command_to_open,
+    command_to_unpin,
+    make_private_folder,
+    make_shared_folder,
+    pass_on_rights,
+    passes_on_rights,
+)
 from watchfolder.disk.timeouts import ANSWER_SECONDS, Question, answer_of, is_hung, real_paths
 
 __all__ = [
@@ -82,6 +89,8 @@ __all__ = [
     "UnfitName",
     "answer_of",
     "append_line",
+    "command_to_open",
+    "command_to_unpin",
     "create_new",
     "describe_rights",
     "find_hole",

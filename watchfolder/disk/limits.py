@@ -73,7 +73,7 @@ def describe_rights(place: Place) -> str:
         found = None
     if found is None:
         return "it is gone"
-    return f"owner {_user(found.st_uid)}, group {_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+    return f"owner {_user(found.st_uid)}, group {group_name(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"
 
 
 def _user(number: int) -> str:
@@ -83,7 +83,7 @@ def _user(number: int) -> str:
         return str(number)
 
 
-def _group(number: int) -> str:
+def group_name(number: int) -> str:
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:

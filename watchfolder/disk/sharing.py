@@ -5,9 +5,12 @@ The rights come from a default ACL (acl(5)), as `setfacl -d` writes it; the kern
 
 import errno
 import os
+import shlex
 import struct
 
-from watchfolder.disk.places import open_folder, sync_folder, translated
+from watchfolder.disk.limits import group_name
+from watchfolder.disk.places import NotAFolder, Place, is_folder, open_folder, stat_of, sync_folder, translated
+from watchfolder.events import printable
 
 _ACL = "system.posix_acl_default"
 _VERSION = struct.Struct("<I")
@@ -79,3 +82,52 @@ def passes_on_rights(root: str) -> bool | None:
     rights = {tag: bits for tag, bits, _ in _ENTRY.iter_unpack(acl[_VERSION.size :])}
     granted = rights.get(_GROUP, 0) & rights.get(_MASK, _WRITABLE)
     return is_setgid and granted == _WRITABLE
+
+
+def command_to_open(root: str, name: str, *, is_for_all: bool = False, is_sticky: bool = False) -> str:
+    """Return what root types to let us take what is there: a file, or a folder with all that is in it.
+
+    `is_for_all`: the files of the folder `name`, whatever their rights. `is_sticky`: also lift that mark.
+    Of the root itself, in which our own hidden folder lies, never more than its files.
+    """
+    target, recursively = _target(root, name, is_for_all=is_for_all)
+    mine = {os.getegid(), *os.getgroups()}
+    group = _group_of(root) if _group_of(root) in mine else os.getegid()
+    steps = []
+    if is_for_all or _group_of(os.path.join(root, name)) not in mine:
+        steps.append(f"chgrp {recursively}{group_name(group)} {target}")
+    steps.append(f"chmod {recursively}ug+rwX{',-t' * is_sticky} {target}")
+    return " && ".join(steps)
+
+
+def command_to_unpin(root: str, name: str, *, is_for_all: bool = False) -> str:
+    """Return what root types to let us move what `chattr` has marked."""
+    target, recursively = _target(root, name, is_for_all=is_for_all)
+    return f"chattr {recursively if is_for_all else ''}-ia {target}"
+
+
+def _target(root: str, name: str, *, is_for_all: bool) -> tuple[str, str]:
+    """Return how a shell is told of it, and the option that takes all that is in it along.
+
+    A name that no shell could be told of in one line stands for the folder that it is in.
+    """
+    while name and printable(name) != name:
+        name, is_for_all = os.path.dirname(name), True
+    if not name:
+        return shlex.quote(root) + "/*" * is_for_all, ""
+    return shlex.quote(os.path.join(root, name)), "-R " if _is_folder(root, name) else ""
+
+
+def _is_folder(root: str, name: str) -> bool:
+    try:
+        found = stat_of(Place(root, name))
+    except NotAFolder:
+        return False
+    return found is not None and is_folder(found)
+
+
+def _group_of(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_gid
+    except OSError:
+        return -1

@@ -14,8 +14,9 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.images import Format
+from watchfolder.intake import obstacles
 from watchfolder.intake.dedup import DedupScope, Twins
-from watchfolder.intake.look import may_not_move, rights_of_folder, why_unread
+from watchfolder.intake.look import may_not_move, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal, read_order
 from watchfolder.order import Kind, Order, OrderFile, State
@@ -135,7 +136,8 @@ class Claims:
         except FolderFault as fault:
             if fault.code not in _OF_THE_FILE:
                 raise
-            self.hindrances[file.name] = may_not_move(f"{rights_of_folder(self._inbox, file.name)} ({fault.code})")
+            obstacle = obstacles.closed(self._inbox, os.path.dirname(file.name))
+            self.hindrances[file.name] = f"{may_not_move(obstacle)} ({fault.code})"
             return False
         return True
 

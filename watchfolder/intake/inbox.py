@@ -19,16 +19,17 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
-from watchfolder.intake import told
+from watchfolder.intake import obstacles, told
 from watchfolder.intake.absence import Absence
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.desk import Desk
 from watchfolder.intake.emptied import Emptied
-from watchfolder.intake.look import Action, Decision, decide
+from watchfolder.intake.look import Action, Decision, decide, out_of_reach
 from watchfolder.intake.nudges import Nudges
 from watchfolder.intake.ready import Ready
 from watchfolder.intake.settle import Sighting
 from watchfolder.names import Ignored
+from watchfolder.snapshot import OutOfReach
 
 _MOST_DECISIONS = 256  # in one beat: then the nudges and the timers have their turn
 _GATHER_SECONDS = 0.5  # what a settled file waits, at most, for those that are about to settle
@@ -94,6 +95,10 @@ class Intake:
     def counts(self) -> dict[str, int]:
         """Return how many files there are by answer."""
         return told.counts(dict(self._sightings), dict(self._decisions))
+
+    def out_of_reach(self) -> list[OutOfReach]:
+        """Return the folders whose pictures cannot be taken, the one with the most of them first."""
+        return told.out_of_reach(dict(self._decisions))
 
     def remarks(self) -> dict[str, str]:
         """Return the files that a person should know of, with the reason."""
@@ -225,8 +230,8 @@ class Intake:
 
         def tell(where: str, _fault: FolderFault) -> None:
             seen.add(where)
-            rights = disk.describe_rights(Place(self.inbox.path, where))
-            self._remember(where, Decision(Action.STAY, f"we may not read this folder: {rights}", is_warning=True))
+            obstacle = obstacles.to_look_into(self.inbox, where)
+            self._remember(where, out_of_reach(f"we may not read this folder: {obstacle.reason}", None, obstacle))
 
         found = disk.scan(
             self.inbox.path,
@@ -377,7 +382,8 @@ class Intake:
                 self._sightings[file.name] = sighting
                 self._decisions |= {file.name: before} if before else {}  # so that it is told once
                 due = sighting.hinder(now)
-                self._put_off(file.name, Decision(Action.STAY, hindrance, due, is_warning=True))
+                obstacle = obstacles.to_read(self.inbox, file.name, hindrance, is_of_rights=False)
+                self._put_off(file.name, out_of_reach(hindrance, due, obstacle))
         self._emptied.note({os.path.dirname(file.name) for file in ready} - {""}, now)
         self._emptied.remove(now)
         for order in orders:

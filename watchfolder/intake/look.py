@@ -1,7 +1,6 @@
 """What shall become of this file now, and why? One decision, asked by the daemon and by `explain` alike."""
 
 import os
-import stat
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,12 +9,15 @@ from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.images import Format, Kind, Verdict
+from watchfolder.intake import obstacles
+from watchfolder.intake.obstacles import Obstacle
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Why
 
 _RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
 # Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
 _OF_THE_FILE = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA", "ENOKEY", "EOVERFLOW"})
+_RIGHTS = frozenset({"EACCES", "EPERM"})
 _HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # by another program: the last two are a Windows share's words
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
@@ -40,6 +42,7 @@ class Decision:
     format: Format | None = None
     why: Why | None = None
     is_warning: bool = False
+    obstacle: Obstacle | None = None  # it is a picture as far as we can tell, and cannot be taken
     is_raw: bool = False  # a camera RAW file, left beside the pictures as configured
     is_passing: bool = False  # it will end by itself within the settle time: `run --once` waits for it
 
@@ -68,14 +71,19 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
             raise
         if reason == disk.HELD:
             return Decision(Action.WAIT, reason, now + _ask_again(inbox))
-        return Decision(Action.STAY, reason, now + _RIGHTS_SECONDS, is_warning=True)
+        in_the_way = obstacles.to_read(inbox, name, reason, is_of_rights=fault.code in _RIGHTS)
+        return out_of_reach(reason, now + _RIGHTS_SECONDS, in_the_way)
+
+
+def out_of_reach(reason: str, due: float | None, obstacle: Obstacle) -> Decision:
+    return Decision(Action.STAY, reason, due, is_warning=True, obstacle=obstacle)
 
 
 def why_unread(place: Place, fault: FolderFault) -> str:
     """Say what keeps this one file from being read; "" where not the file is at fault but its inbox."""
     if fault.code in _HELD:
         return disk.HELD
-    if fault.code in {"EACCES", "EPERM"}:
+    if fault.code in _RIGHTS:
         return f"we may not read it: {disk.describe_rights(place)}"
     if fault.code in _OF_THE_FILE:
         return f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
@@ -113,12 +121,15 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
         return decision
     if disk.has_writer(descriptor):
         return Decision(Action.WAIT, "another program is still writing it", now + _ask_again(inbox))
-    hindrance = _hindrance(inbox, name, descriptor)
-    if hindrance:
-        return Decision(Action.STAY, may_not_move(hindrance), now + _RIGHTS_SECONDS, is_warning=True)
-    if decision.answer is Action.TAKE and (closed := _closed_on_the_way(inbox, name)):
-        return Decision(Action.STAY, f"we may not deliver it: {closed}", now + _RIGHTS_SECONDS, is_warning=True)
+    if obstacle := obstacles.to_move(inbox, name, descriptor):
+        return out_of_reach(may_not_move(obstacle), now + _RIGHTS_SECONDS, obstacle)
+    if decision.answer is Action.TAKE and (obstacle := obstacles.on_the_way(inbox, name)):
+        return out_of_reach(f"we may not deliver it: {obstacle.reason}", now + _RIGHTS_SECONDS, obstacle)
     return decision
+
+
+def may_not_move(obstacle: Obstacle) -> str:
+    return f"we may not move it: {obstacle.folder}: {obstacle.reason}"
 
 
 def _is_supported(descriptor: int, name: str) -> bool:
@@ -132,47 +143,6 @@ def _too_large(inbox: Inbox) -> Decision:
         "Make the picture smaller, or raise max_file_bytes if your plan takes larger files.",
         "TOO_LARGE",
     )
-
-
-def _hindrance(inbox: Inbox, name: str, descriptor: int) -> str:
-    """Say what forbids us to move the file, if it is anything that can be asked for."""
-    if disk.is_pinned(descriptor):
-        return "it is marked unchangeable (chattr -ia lifts that)"
-    folder = os.path.dirname(name)
-    with disk.open_folder(inbox.path, folder) as above:
-        if disk.is_pinned(above):
-            return "its folder is marked unchangeable (chattr -ia lifts that)"
-        found = os.fstat(above)
-    is_sticky = bool(found.st_mode & stat.S_ISVTX)
-    may_take = not is_sticky or os.geteuid() in {0, os.fstat(descriptor).st_uid, found.st_uid}
-    if may_take and disk.is_writable(inbox.path, folder):
-        return ""
-    if disk.is_read_only(inbox.path):  # not this file's trouble but the inbox's
-        raise FolderFault(f"{inbox.path}: {disk.READ_ONLY}", code="EROFS")
-    return rights_of_folder(inbox, name)
-
-
-def _closed_on_the_way(inbox: Inbox, name: str) -> str:
-    """Name the sub-folder, of those that it will go to, in which we may make nothing: before it is paid for."""
-    for root in filter(None, (inbox.outbox, inbox.originals)):
-        folder = os.path.dirname(name)
-        while folder:
-            try:
-                if disk.is_writable(root, folder):
-                    break
-                return f"{os.path.join(root, folder)} has {disk.describe_rights(Place(root, folder))}"
-            except (FileNotFoundError, FolderFault):  # not there yet, or not to be reached: what is above it tells
-                folder = os.path.dirname(folder)
-    return ""
-
-
-def rights_of_folder(inbox: Inbox, name: str) -> str:
-    folder = os.path.dirname(name) or "."
-    return f"its folder has {disk.describe_rights(Place(inbox.path, folder))}"
-
-
-def may_not_move(hindrance: str) -> str:
-    return f"we may not move it: {hindrance}"
 
 
 def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:

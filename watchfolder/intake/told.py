@@ -3,9 +3,14 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from watchfolder.intake.look import Action, Decision
 from watchfolder.intake.settle import Sighting
+from watchfolder.snapshot import OutOfReach
+
+if TYPE_CHECKING:
+    from watchfolder.intake.obstacles import Obstacle
 
 _MAX_TOLD = 1000
 
@@ -18,6 +23,23 @@ def counts(sightings: Sightings, decisions: Decisions) -> dict[str, int]:
     found = Counter(str(decision.answer) for decision in decisions.values())
     found[str(Action.WAIT)] += max(0, len(sightings) - len(decisions))
     return dict(found) | {"raw": sum(decision.is_raw for decision in decisions.values())}
+
+
+def out_of_reach(decisions: Decisions) -> list[OutOfReach]:
+    """Return the folders whose pictures cannot be taken, the one with the most of them first."""
+    shared: dict[tuple[str, str], list[Obstacle]] = {}
+    for each in (decision.obstacle for decision in decisions.values() if decision.obstacle):
+        shared.setdefault((each.folder, each.together or each.reason), []).append(each)
+    found = [
+        OutOfReach(
+            folder=folder,
+            files=sum(each.files for each in same),
+            reason=same[0].reason,
+            command=same[0].together if len(same) > 1 else same[0].command,
+        )
+        for (folder, _), same in shared.items()
+    ]
+    return sorted(found, key=lambda each: -each.files)
 
 
 def remarks(decisions: Decisions) -> dict[str, str]:

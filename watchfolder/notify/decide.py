@@ -25,6 +25,7 @@ LASTS_SECONDS = {
     ConditionKind.SERVICE_REFUSES: 60.0,
     ConditionKind.CONFIGURATION_REFUSED: 60.0,
     ConditionKind.FOLDER_AWAY: 120.0,
+    ConditionKind.OUT_OF_REACH: 120.0,
     ConditionKind.DISK_LOW: 120.0,
     ConditionKind.STALLED: 300.0,
 }
@@ -142,7 +143,7 @@ class Decisions:
         match topic.kind:
             case ConditionKind.SERVICE_REFUSES:
                 return self._is_sure
-            case ConditionKind.FOLDER_AWAY:
+            case ConditionKind.FOLDER_AWAY | ConditionKind.OUT_OF_REACH:
                 inbox = snapshot.inboxes.get(topic.subject)
                 return inbox is not None and inbox.is_open
             case ConditionKind.DISK_LOW:

@@ -11,7 +11,7 @@ from typing import Final
 from watchfolder.config import ApiSection, Config
 from watchfolder.events import printable
 from watchfolder.report.phrases import files, not_running, size
-from watchfolder.snapshot import NO_ANSWER, Disk, Snapshot
+from watchfolder.snapshot import NO_ANSWER, Disk, InboxSnapshot, Snapshot
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
 _LOW_BYTES = 10 * 1024**3  # what an order of a hundred pictures of 50 MiB needs: twice its size
@@ -28,6 +28,7 @@ class ConditionKind(StrEnum):
     SERVICE_REFUSES = "service_refuses"
     SERVICE_FAILS_ALL = "service_fails_all"
     FOLDER_AWAY = "folder_away"
+    OUT_OF_REACH = "out_of_reach"
     HELD = "held"
     NO_ANSWER = "no_answer"
     STARTING = "starting"
@@ -166,6 +167,8 @@ def over(kind: ConditionKind, subject: str) -> str:
     match kind:
         case ConditionKind.FOLDER_AWAY:
             return f"{subject} is back: it goes on"
+        case ConditionKind.OUT_OF_REACH:
+            return f"{subject}: all pictures can be taken again"
         case ConditionKind.DISK_LOW:
             return f"The disk of {subject} has room again"
         case ConditionKind.CONFIGURATION_REFUSED:
@@ -249,10 +252,23 @@ def _of_inboxes(snapshot: Snapshot) -> Iterator[Condition]:
             yield Condition(
                 ConditionKind.FOLDER_AWAY, f"{name} ({inbox.fault})", advice, subject=name, lead="Not available: "
             )
+        if inbox.closed:
+            yield _out_of_reach(name, inbox)
         if inbox.held:
             command = f"watchfolder release {name}"
             words = f"{name}: held: {inbox.held}"
             yield Condition(ConditionKind.HELD, words, "What is under way goes on", command, subject=name)
+
+
+def _out_of_reach(name: str, inbox: InboxSnapshot) -> Condition:
+    where = "; ".join(f"{each.folder}: {each.reason}" for each in inbox.closed)
+    what = files(inbox.out_of_reach) if inbox.out_of_reach else "what is in a folder"
+    words = f"{name}: {what} cannot be taken ({where})"
+    command = " && ".join(dict.fromkeys(each.command for each in inbox.closed if each.command))
+    if not command:
+        return Condition(ConditionKind.OUT_OF_REACH, words, "Copy them there again", subject=name)
+    advice = f"To let them be taken within a minute, type as root: {command}"
+    return Condition(ConditionKind.OUT_OF_REACH, words, advice, command, subject=name)
 
 
 def _of_configuration(snapshot: Snapshot) -> Iterator[Condition]:

@@ -76,6 +76,7 @@ class InboxStatus:
     waiting: int | None = None
     staying: int | None = None  # no pictures, or out of reach
     raw: int | None = None  # of those that stay: camera RAW files
+    out_of_reach: int | None = None  # of those that stay: pictures that cannot be taken
     oldest_waiting_since: datetime | None = None
     in_progress: int = 0
     deferred: int = 0
@@ -231,6 +232,7 @@ def _inbox(
                 "waiting",
                 "staying",
                 "raw",
+                "out_of_reach",
                 "oldest_waiting_since",
                 "remarks",
             )

@@ -206,7 +206,7 @@ def _drop_what_is_out_of_reach(made: Studio) -> None:
 
 OUT_OF_REACH = {
     "secretive.jpg": "owner nobody, group nogroup, mode 0600",
-    "fixed/a.jpg": "its folder has owner nobody, group nogroup, mode 0755",
+    "fixed/a.jpg": "the folder has owner nobody, group nogroup, mode 0755",
     "sticky/a.jpg": "mode 1777",
     "closed": "mode 0700",
     "pinned.jpg": "chattr",

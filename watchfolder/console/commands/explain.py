@@ -140,6 +140,8 @@ def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
         yield from _of_gone(spot, config)
     else:
         yield _verdict(decision)
+        if decision.obstacle is not None and decision.obstacle.command:
+            yield f"What to do, as root: {decision.obstacle.command}"
         if decision.why is not None:
             yield f"What to do: {decision.why.advice}"
         if decision.answer is Action.TAKE:

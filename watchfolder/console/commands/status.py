@@ -64,8 +64,8 @@ def _about(name: str, inbox: InboxStatus) -> Iterator[RenderableType]:
     lines = []
     if inbox.raw:
         lines.append(f"camera RAW: {files(inbox.raw)} left beside the pictures (raw: leave)")
-    if others := (inbox.staying or 0) - (inbox.raw or 0):
-        lines.append(f"{files(others)} left alone (no pictures, or out of reach): watchfolder explain PATH")
+    if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
+        lines.append(f"{files(others)} left alone (no pictures): watchfolder explain PATH")
     lines += [f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10]]
     yield from _section(f"{name}:", lines)
 

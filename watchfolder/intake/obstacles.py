@@ -1,0 +1,105 @@
+"""What keeps us from taking a file though it is a picture, and what a person types to mend it."""
+
+import os
+import stat
+from dataclasses import dataclass
+
+from watchfolder import disk
+from watchfolder.config import Inbox
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """`folder` is the path that is told to people; files with the same `folder` and `together` share one obstacle.
+
+    `command` mends it for this file, `together` for all that are in the way in that folder: empty where none can.
+    """
+
+    folder: str
+    reason: str
+    command: str = ""
+    together: str = ""
+    files: int = 1  # 0: of a folder that nobody can look into
+
+
+def to_look_into(inbox: Inbox, folder: str) -> Obstacle:
+    """Return what keeps us from reading a sub-folder."""
+    place = Place(inbox.path, folder)
+    command = disk.command_to_open(inbox.path, folder)
+    return Obstacle(place.path, f"the folder has {disk.describe_rights(place)}", command, command, files=0)
+
+
+def to_read(inbox: Inbox, name: str, reason: str, *, is_of_rights: bool) -> Obstacle:
+    """Return what keeps us from reading a file that is there: its rights, or what `reason` says."""
+    place, folder = Place(inbox.path, name), os.path.dirname(name)
+    where = os.path.dirname(place.path)
+    if not is_of_rights:
+        return Obstacle(where, reason)
+    together = disk.command_to_open(inbox.path, folder, is_for_all=True)
+    command = disk.command_to_open(inbox.path, name)
+    return Obstacle(where, f"we may not read what has {disk.describe_rights(place)}", command, together)
+
+
+def to_move(inbox: Inbox, name: str, descriptor: int) -> Obstacle | None:
+    """Return what forbids us to move the file, if it is anything that can be asked for."""
+    folder = os.path.dirname(name)
+    if disk.is_pinned(descriptor):
+        command = disk.command_to_unpin(inbox.path, name)
+        together = disk.command_to_unpin(inbox.path, folder, is_for_all=True)
+        return Obstacle(_path(inbox, folder), "it is marked unchangeable (chattr)", command, together)
+    with disk.open_folder(inbox.path, folder) as above:
+        found = os.fstat(above)
+        if disk.is_pinned(above):
+            command = disk.command_to_unpin(inbox.path, folder)
+            return Obstacle(_path(inbox, folder), "the folder is marked unchangeable (chattr)", command, command)
+    if not disk.is_writable(inbox.path, folder):
+        if disk.is_read_only(inbox.path):  # not this file's trouble but the inbox's
+            raise FolderFault(f"{inbox.path}: {disk.READ_ONLY}", code="EROFS")
+        return closed(inbox, folder)
+    is_sticky = bool(found.st_mode & stat.S_ISVTX)
+    if is_sticky and os.geteuid() not in {0, os.fstat(descriptor).st_uid, found.st_uid}:
+        command = disk.command_to_open(inbox.path, folder, is_sticky=True)
+        return Obstacle(_path(inbox, folder), f"the folder has {_rights(inbox, folder)}", command, command)
+    return None
+
+
+def closed(inbox: Inbox, folder: str) -> Obstacle:
+    """Return that we may not write in a folder; the highest such one is named, for what is in it opens with it."""
+    parts = folder.split("/") if folder else []
+    above = ["/".join(parts[:number]) for number in range(1, len(parts))]
+    first = next((each for each in above if not _may_write(inbox, each)), folder)
+    command = disk.command_to_open(inbox.path, first)
+    return Obstacle(_path(inbox, first), f"the folder has {_rights(inbox, first)}", command, command)
+
+
+def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
+    """Return the sub-folder, of those that it will go to, in which we may make nothing: before it is paid for."""
+    for root in filter(None, (inbox.outbox, inbox.originals)):
+        folder = os.path.dirname(name)
+        while folder:
+            try:
+                if disk.is_writable(root, folder):
+                    break
+                reason = f"{os.path.join(root, folder)} has {disk.describe_rights(Place(root, folder))}"
+                command = disk.command_to_open(root, folder)
+                return Obstacle(_path(inbox, os.path.dirname(name)), reason, command, command)
+            except (FileNotFoundError, FolderFault):  # not there yet, or not to be reached: what is above it tells
+                folder = os.path.dirname(folder)
+    return None
+
+
+def _may_write(inbox: Inbox, folder: str) -> bool:
+    try:
+        return disk.is_writable(inbox.path, folder)
+    except (FileNotFoundError, FolderFault):  # what is below it tells
+        return True
+
+
+def _path(inbox: Inbox, folder: str) -> str:
+    return os.path.join(inbox.path, folder) if folder else inbox.path
+
+
+def _rights(inbox: Inbox, folder: str) -> str:
+    return disk.describe_rights(Place(inbox.path, folder or "."))
