@@ -90,7 +90,7 @@ def _asked(question: str, said: str | None, default: str, *, is_wanted: bool) ->
     """Return what was said; else what a person answers, asked until it is something of the default's kind."""
     if said is not None or not is_wanted or not sys.stdin.isatty():
         return said or default
-    return str(typer.prompt(question, default=str(default), type=type(default)))
+    return str(typer.prompt(question, default=str(default), type=type(default), err=True))
 
 
 def _key(key_file: str | None) -> str:
@@ -99,7 +99,9 @@ def _key(key_file: str | None) -> str:
         if not sys.stdin.isatty():
             return ""
         question = "API key (it is not shown; empty: later)"
-        return str(typer.prompt(question, default="", hide_input=True, show_default=False, value_proc=_typed_key))
+        return str(
+            typer.prompt(question, default="", hide_input=True, show_default=False, value_proc=_typed_key, err=True)
+        )
     try:
         with nullcontext(sys.stdin) if key_file == "-" else open(key_file, encoding="ascii") as file:
             return checked_key(file.readline(4096).strip(), "--key-file")
