@@ -103,6 +103,13 @@ def test_who_may_not_read_the_configuration_is_told_so_and_no_other_thing(
     assert "is not there" not in done.stderr
 
 
+def test_a_check_by_somebody_else_says_that_it_is_not_the_daemon_s(shared: Studio) -> None:
+    done = as_nobody(shared, "check")
+    assert done.returncode == 78
+    assert "run it with sudo" in done.stderr
+    assert "sudo" not in shared.run("check").stderr
+
+
 def test_people_of_the_group_are_told_of_a_file_what_they_may_know(shared: Studio) -> None:
     path = shared.drop("a.jpg.part")
     assert "*.part" in as_nobody(shared, "explain", str(path)).stdout

@@ -16,8 +16,8 @@ from watchfolder.console.commands import notify, receipts, webhook
 from watchfolder.console.commands.demo import demo
 from watchfolder.console.commands.init import init
 from watchfolder.console.commands.run import run
-from watchfolder.console.privileges import act_as_daemon, act_as_owner_of
-from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare, tell_finding, tell_findings
+from watchfolder.console.privileges import act_as_daemon, act_as_owner_of, is_of_another
+from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare, tell_finding, tell_findings, warn
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.report.phrases import files
@@ -104,6 +104,8 @@ def check(
                 if not quiet:
                     tell_finding(f"accepted: {printable(path)}; a watchfolder that is running goes on within seconds")
         worst = tell_findings(checks.findings(found, user), quiet=quiet)
+    if worst and is_of_another(found.state_dir):
+        warn("This is what you may do; to check what the daemon may, run it with sudo.")
     raise typer.Exit(worst)
 
 

@@ -33,6 +33,14 @@ def act_as_owner_of(folder: str) -> str | None:
     return _become(owner.st_uid, owner.st_gid) if owner.st_uid else None
 
 
+def is_of_another(folder: str) -> bool:
+    """Tell whether `folder` belongs to somebody else than whom we act as."""
+    try:
+        return os.stat(folder).st_uid != os.geteuid()
+    except OSError:  # what is wrong with it is said where it is used
+        return False
+
+
 def _become(user_id: int, group: int) -> str:
     try:
         user = pwd.getpwuid(user_id)

@@ -54,7 +54,8 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
     yield _key(config)
     yield from _alarm(config)
     if config.http.listen:
-        yield CheckResult(f"status page: http://{config.http.listen}/")
+        through = f", and {config.http.public_url}/ through a proxy" if config.http.public_url else ""
+        yield CheckResult(f"status page: http://{config.http.listen}/{through}")
     if config.webhook.public_url:
         yield _webhook(config.webhook)
     if user is not None:
