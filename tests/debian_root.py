@@ -13,15 +13,15 @@ SUITE, ITS_PYTHON = "bookworm", (3, 11)
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "procps", "python3-venv")
 
 
-def debian() -> Path:
+def debian(suite: str = SUITE) -> Path:
     """Return the file system that every machine starts from; the first call makes it, which takes a minute."""
     CACHE.mkdir(mode=0o700, exist_ok=True)
-    made = CACHE / "+".join((SUITE, *PACKAGES))
-    with alone(CACHE / "lock"):
+    made = CACHE / "+".join((suite, *PACKAGES))
+    with alone(CACHE / f"{suite}.lock"):
         if not made.exists():
-            half = CACHE / "half"
+            half = CACHE / f"{suite}.half"
             shutil.rmtree(half, ignore_errors=True)
-            command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(half)]
+            command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(half)]
             made_it = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
             assert made_it.returncode == 0, made_it.stdout[-2000:]
             half.rename(made)

@@ -1,4 +1,4 @@
-"""The shipped unit under a real systemd, from start to stop; installed as the README says, its sandboxing on."""
+"""The shipped unit under a real systemd, from start to stop; installed from the source, its sandboxing on."""
 
 import fcntl
 import json
@@ -20,8 +20,8 @@ from installation import (
     names,
     picture,
     program,
-    readme_steps,
     sandbox,
+    steps,
     watchfolder,
 )
 
@@ -70,7 +70,7 @@ def test_a_picture_goes_through_and_the_group_of_the_share_may_open_it(watchfold
 
 def test_the_steps_of_the_readme_end_in_a_service_that_works(watchfolder: Installation) -> None:
     watchfolder.machine.run("watchfolder", "check")
-    enable, status = readme_steps()[-1].splitlines()
+    enable, status = steps("docs/install/source.md")[-1].splitlines()
     watchfolder.machine.run("sh", "-ec", enable)
     expect_it_works(watchfolder)
     assert "photos  ok" in watchfolder.machine.run("sh", "-ec", status)

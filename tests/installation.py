@@ -7,20 +7,20 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from debian_root import eventually
+from debian_root import ITS_PYTHON, SUITE, eventually
 from machine import Machine, obstacle
 from machine_cache import alone
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-PROJECT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[1]
 UNIT = "watchfolder.service"
 CONFIG = "/etc/watchfolder/config.yaml"
 DROPINS = f"/etc/systemd/system/{UNIT}.d"
@@ -43,9 +43,12 @@ class Installation:
         self.config: dict[str, Any] = {}
 
     def install(self) -> None:
-        """Take the README's steps, up to the start."""
-        package, init, _ = readme_steps()
+        """Take the steps of docs/install/source.md, up to the start."""
+        package, init, _ = steps("docs/install/source.md")
         self.machine.run(*shlex.split(package.splitlines()[-1]))  # the link; what is linked is there (`program`)
+        self.init(init)
+
+    def init(self, init: str) -> None:
         at_sandbox = f"WATCHFOLDER__API__BASE_URL={self.sandbox.url}"
         self.machine.run("env", at_sandbox, *shlex.split(init), "--key-file=-", text=f"{self.sandbox.key}\n")
         self.add_dropin("shares", "[Service]\nReadWritePaths=-/mnt\n")
@@ -107,9 +110,10 @@ class Installation:
             raise AssertionError(f"{late}; there are {self.delivered()}\n{self.log()}") from late
 
 
-def readme_steps() -> list[str]:
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("\n## Install on a server\n")[2].partition("\n## ")[0]
+def steps(document: str, heading: str = "Install") -> list[str]:
+    """Return the commands that a document tells people to type below a heading, block by block."""
+    text = (PROJECT / document).read_text(encoding="utf-8")
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     return re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
@@ -124,25 +128,37 @@ def names(folder: Path) -> set[str]:
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return /opt/watchfolder, made once for this test run by that machine's own Python from the project's wheel."""
-    why_not = obstacle()
+    fits = sys.version_info[:2] == ITS_PYTHON
+    need_machine("" if fits else f"the wheels of this Python do not fit the one of Debian {SUITE}")
+    return made_once(tmp_path_factory, "program", _make_program)
+
+
+def need_machine(why_not: str = "") -> None:
+    """Skip the test where no machine can be started, or `why_not` is in the way; in CI, fail."""
+    why_not = why_not or obstacle()
     if why_not and os.environ.get("CI") == "true" and os.geteuid() == 0:
         pytest.fail(f"no machine with systemd, and CI must not go without it: {why_not}")
     if why_not:
         pytest.skip(f"no machine with systemd: {why_not}")
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` fills, once for all processes of this test run."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with alone(shared / "program.lock"):
-        made = shared / "program"
+    with alone(shared / f"{name}.lock"):
+        made = shared / name
         if not made.exists():
-            half_made = shared / "program.half"
+            half_made = shared / f"{name}.half"
             shutil.rmtree(half_made, ignore_errors=True)  # of a try that failed
             half_made.mkdir()
-            _make_program(half_made, shared / "wheels")
+            make(half_made)
             half_made.rename(made)
     return made
 
 
-def _make_program(made: Path, wheels: Path) -> None:
+def _make_program(made: Path) -> None:
+    wheels = made.with_name("wheels")
     wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(wheels), str(PROJECT)]
     subprocess.run(wheel, capture_output=True, timeout=300, check=True)
     with Machine({"/opt/watchfolder": made}, read_only_folders={"/wheels": wheels}) as machine:
