@@ -5,12 +5,16 @@ VENV := .venv
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
-SOURCES := watchfolder tests docs
+SOURCES := watchfolder tests docs packaging
 
-.PHONY: demo test nas torture bench check fix man sandbox
+.PHONY: demo deb test nas torture bench check fix man sandbox
 
 demo: $(PRODUCT)
 	@$(VENV)/bin/watchfolder demo
+
+# The Debian package of this machine's architecture, or of ARCH=arm64 or amd64; into dist.
+deb: $(PRODUCT)
+	@$(VENV)/bin/python packaging/debian/build.py $(if $(ARCH),--architecture $(ARCH))
 
 test: $(READY)
 	@$(VENV)/bin/pytest -q -n 4 --dist=worksteal

@@ -1,0 +1,168 @@
+"""The package on Debian 12 and 13, each with its own Python: installed, upgraded, removed, purged, as people do it."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from debian_root import eventually
+from installation import CONFIG, PROJECT, Installation, made_once, names, need_machine, picture, sandbox, steps
+from machine import Machine
+
+from watchfolder.sandbox import Sandbox
+
+__all__ = ["sandbox"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+
+SUITES = ["bookworm", "trixie"]
+BUILD_SECONDS = 500.0
+PICTURE = picture(1)
+STATE = "/var/lib/watchfolder"
+OF_THIS_TEST = {"shares.conf", "in-a-hurry.conf"}  # drop-ins that Installation adds, as an administrator might
+IS_UNDER_WAY_FOR_SECONDS = 15.0  # long enough for an upgrade to begin
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the package, in `now`, and the one that comes after it, in `next`."""
+    need_machine("" if shutil.which("dpkg-deb") else "dpkg-deb is missing")
+    return made_once(tmp_path_factory, "packages", build)
+
+
+def build(made: Path) -> None:
+    builder: list[str | Path] = [sys.executable, PROJECT / "packaging/debian/build.py", "--compression=gzip"]
+    call(*builder, f"--output={made / 'now'}")
+    (now,) = (made / "now").iterdir()
+    tree = made / "tree"
+    call("dpkg-deb", "--raw-extract", now, tree)
+    control = tree / "DEBIAN/control"
+    control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 1:", 1))
+    call("dpkg-deb", "--build", "-Zgzip", "-z1", "--root-owner-group", tree, made / "next.deb")
+    shutil.rmtree(tree)
+
+
+def call(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(params=SUITES)
+def machine(request: pytest.FixtureRequest, packages: Path) -> Iterator[Machine]:
+    with Machine({}, read_only_folders={"/packages": packages}, suite=request.param) as machine:
+        yield machine
+
+
+@pytest.fixture
+def on_debian_12(packages: Path) -> Iterator[Machine]:
+    with Machine({}, read_only_folders={"/packages": packages}) as machine:
+        yield machine
+
+
+@pytest.fixture
+def watchfolder(machine: Machine, sandbox: Sandbox) -> Installation:
+    return running(machine, sandbox)
+
+
+def running(machine: Machine, sandbox: Sandbox) -> Installation:
+    """Type the three lines of the README."""
+    package, init, start = (block.splitlines()[0] for block in steps("README.md", "Install on a server"))
+    machine.run("sh", "-ec", f"cd /packages/now; {package}", seconds=120)
+    there = Installation(machine, sandbox, machine.path("/srv/photos"))
+    there.init(init)
+    machine.run("sh", "-ec", start)
+    return there
+
+
+def upgrade(machine: Machine) -> None:
+    machine.run("dpkg", "--install", "/packages/next.deb", seconds=120)
+
+
+def version(machine: Machine) -> str:
+    return machine.run("dpkg-query", "--show", "--showformat=${Version}", "watchfolder")
+
+
+def purge(machine: Machine, answer: bool | None = None) -> str:
+    if answer is not None:
+        line = f"watchfolder watchfolder/remove-state boolean {str(answer).lower()}\n"
+        machine.run("debconf-set-selections", text=line)
+    return machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--purge", "watchfolder")
+
+
+def test_an_upgrade_keeps_the_configuration_and_what_is_under_way(watchfolder: Installation) -> None:
+    machine, service = watchfolder.machine, watchfolder.sandbox
+    watchfolder.drop("before.jpg", PICTURE)
+    watchfolder.await_delivery("before.jpg")
+    configuration, process = machine.path(CONFIG).read_text(), watchfolder.facts()["MainPID"]
+    service.processing_seconds = IS_UNDER_WAY_FOR_SECONDS
+    watchfolder.drop("under way.jpg", picture(2))
+    eventually(lambda: service.paid == 2, 30, "paid")
+    upgrade(machine)
+    service.processing_seconds = 0.2
+    assert version(machine).startswith("1:")
+    assert machine.path(CONFIG).read_text() == configuration
+    facts = watchfolder.facts()
+    assert (facts["ActiveState"], facts["NRestarts"], facts["Result"]) == ("active", "0", "success")
+    assert facts["MainPID"] != process
+    watchfolder.drop("after.jpg", picture(3))
+    watchfolder.await_delivery("before.jpg", "under way.jpg", "after.jpg")
+    log = watchfolder.log()
+    assert log.index("under way.jpg") < log.rindex("daemon.started") < log.rindex("under way.jpg")
+    assert (service.paid, max(service.paid_files.values()), service.sins) == (3, 1, [])
+
+
+def test_what_is_installed_is_the_package_s_to_the_byte_and_fits_this_debian(machine: Machine) -> None:
+    machine.run("sh", "-ec", "dpkg --install /packages/now/*.deb", seconds=120)
+    assert machine.run("dpkg", "--verify", "watchfolder") == ""
+    python = machine.run("python3", "-c", "import sys; print(sys.implementation.cache_tag, end='')")
+    compiled = f"find /opt/watchfolder -name '*.{python}-*.so' -o -name '*.so.*'"
+    needs = machine.run("sh", "-ec", f"{compiled} | xargs ldd")
+    assert "_pydantic_core" in needs
+    assert "not found" not in needs
+
+
+def test_removed_and_installed_again_it_goes_on(watchfolder: Installation) -> None:
+    machine = watchfolder.machine
+    machine.run("dpkg", "--remove", "watchfolder")
+    assert not machine.path("/opt/watchfolder").exists()
+    assert machine.run("systemctl", "is-active", "watchfolder", check=False).strip() == "inactive"
+    watchfolder.drop("waits.jpg", PICTURE)
+    machine.run("sh", "-ec", "dpkg --install /packages/now/*.deb", seconds=120)
+    watchfolder.await_delivery("waits.jpg")
+
+
+def test_a_purge_keeps_the_journal_unless_somebody_says_otherwise(watchfolder: Installation) -> None:
+    machine = watchfolder.machine
+    watchfolder.drop("meadow.jpg", PICTURE)
+    watchfolder.await_delivery("meadow.jpg")
+    said = purge(machine)
+    assert f"{STATE} stays" in said
+    assert any(machine.path(f"{STATE}/history").iterdir())
+    left = machine.run("find", "/etc", "/usr", "/opt", "-path", "*watchfolder*", "-type", "f", check=False)
+    assert {Path(path).name for path in left.splitlines() if path.startswith("/")} == OF_THIS_TEST
+    machine.run("sh", "-ec", "dpkg --install /packages/now/*.deb", seconds=120)
+    purge(machine, answer=True)
+    assert not machine.path(STATE).exists()
+    assert names(watchfolder.photos / "protected") == names(watchfolder.photos / "originals") == {"meadow.jpg"}
+
+
+def test_an_upgrade_starts_only_what_ran_also_without_being_enabled(on_debian_12: Machine, sandbox: Sandbox) -> None:
+    watchfolder = running(on_debian_12, sandbox)
+    on_debian_12.run("systemctl", "disable", "watchfolder")
+    upgrade(on_debian_12)
+    assert watchfolder.facts()["ActiveState"] == "active"
+    on_debian_12.run("systemctl", "enable", "watchfolder")
+    watchfolder.systemctl("stop")
+    on_debian_12.run("sh", "-ec", "dpkg --force-downgrade --install /packages/now/*.deb", seconds=120)
+    assert watchfolder.facts()["ActiveState"] == "inactive"
+
+
+def test_what_somebody_installed_by_hand_is_not_written_over(on_debian_12: Machine) -> None:
+    on_debian_12.run("python3", "-m", "venv", "--without-pip", "/opt/watchfolder")
+    said = on_debian_12.run("sh", "-c", "dpkg --install /packages/now/*.deb", check=False, seconds=120)
+    assert "somebody installed it by hand" in said
+    assert on_debian_12.run("find", "/opt/watchfolder/bin", "-name", "watchfolder") == ""
+    on_debian_12.run("rm", "-r", "/opt/watchfolder")
+    on_debian_12.run("sh", "-c", "dpkg --install /packages/now/*.deb", seconds=120)
