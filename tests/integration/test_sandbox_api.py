@@ -236,12 +236,6 @@ def test_no_json_is_a_sin(client: Client, sandbox: Sandbox) -> None:
     assert len(sandbox.sins) == 2
 
 
-def test_url_mode_is_refused_since_the_sandbox_reaches_out_to_nobody(client: Client, sandbox: Sandbox) -> None:
-    response = client.create(files=[{"fileName": "a.jpg", "originalFileUrl": "https://example.com/a.jpg"}])
-    assert answer(response) == (400, "INVALID_PARAMETER")
-    assert sandbox.sins == []
-
-
 @pytest.mark.parametrize(
     ("headers", "code"),
     [
@@ -471,3 +465,20 @@ def test_an_authorization_header_on_a_test_upload_is_a_sin(tester: Client, sandb
 def test_a_test_upload_has_its_limit(tester: Client) -> None:
     url = tester.created()["files"][0]["uploadUrl"]
     assert answer(tester.put(url, body=PICTURE.ljust((50 << 20) + 1, b"\0"))) == (413, "TEST_UPLOAD_TOO_LARGE")
+
+
+def test_the_usage_of_seven_days_is_told(client: Client, sandbox: Sandbox) -> None:
+    client.confirmed("a.jpg", "b.jpg")
+    client.detected()
+    today = datetime.now(UTC).date()
+    usage = data(client.call("GET", f"/api/v2/orders/stats/recent?date={today}"))
+    assert usage.keys() == {"dailyStats", "domain", "ticks"}
+    assert len(usage["dailyStats"]) == 7
+    assert usage["dailyStats"][-1] == {"usageDate": f"{today:%m.%d}", "usageCount": 3}
+    assert usage["domain"] == [0, 3]
+    with contextlib.closing(Client(sandbox, "sk_another")) as other:
+        theirs = data(other.call("GET", f"/api/v2/orders/stats/recent?date={today}"))["dailyStats"]
+        assert sum(day["usageCount"] for day in theirs) == 0
+    assert sandbox.sins == []
+    assert answer(client.call("GET", "/api/v2/orders/stats/recent?date=today")) == (400, "VALIDATION_FAILED")
+    assert len(sandbox.sins) == 1

@@ -20,7 +20,7 @@ from worst_disk import Disk, State, states
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.front import Front
 
-_KNOWN = ("orders", "created", "confirms", "marks", "_credits", "_paid_files", "_to_give_back")
+_KNOWN = ("orders", "created", "confirms", "marks", "reports", "usage", "_credits", "_paid_files", "_to_give_back")
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ _COPY_EDGE, _THUMBNAIL_EDGE = 1600, 320
 
 class AiDetection(Product):
     type: ClassVar[OrderType] = OrderType.AI_DETECTION
+    report_type: ClassVar[str] = "aiDetection"
 
     @override
     def blueprint(self) -> Blueprint:
@@ -55,7 +56,7 @@ class AiDetection(Product):
             if order is None:
                 self._state.ask_credits(caller, 1)
                 name = str(body.get("orderName", f"ai-detection {now():%Y-%m-%d}"))
-                order = self._state.create(self.type, caller, body, name, [NewFile(body["fileName"])])
+                order = self._new_order(caller, body, name, [NewFile(body["fileName"])])
         file = slot_of(self._storage, order, order.files[0])
         return data({"orderId": order.order_id, "orderName": order.name, "status": order.status, "file": file})
 

@@ -1,4 +1,4 @@
-"""Anti-AI: pictures come back marked, and start to be worked on when they are confirmed."""
+"""Anti-AI: pictures come back marked. A confirm starts the work, or the create call if every file has an address."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -11,6 +11,7 @@ from watchfolder.sandbox.demands import (
     INVALID,
     PICTURES,
     Breach,
+    breaches_of_address,
     breaches_of_key,
     breaches_of_list,
     breaches_of_name,
@@ -19,7 +20,7 @@ from watchfolder.sandbox.demands import (
 )
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.product import Json, Product, slot_of
-from watchfolder.sandbox.state import NewFile, Refusal
+from watchfolder.sandbox.state import NewFile
 
 
 class AntiAi(Product):
@@ -40,12 +41,10 @@ class AntiAi(Product):
         with self._state.lock:
             order = self._api.created_before(caller, body)
             if order is None:
-                if any("originalFileUrl" in file for file in body["files"]):
-                    raise Refusal(400, "INVALID_PARAMETER")  # URL mode: this stand-in reaches out to nobody
                 self._state.ask_credits(caller, len(body["files"]))
-                files = [NewFile(file["fileName"], [""]) for file in body["files"]]
+                files = [NewFile(file["fileName"], [""], file.get("originalFileUrl", "")) for file in body["files"]]
                 name = str(body.get("orderName", f"anti-ai {now():%Y-%m-%d}"))
-                order = self._state.create(self.type, caller, body, name, files)
+                order = self._new_order(caller, body, name, files)
         files_told = [slot_of(self._storage, order, file) for file in order.files]
         told = {"orderId": order.order_id, "orderName": order.name, "status": order.status, "files": files_told}
         return data(told)
@@ -90,6 +89,4 @@ def _breaches_of_options(options: object) -> Iterator[Breach]:
 def _breaches_of_file(file: dict[str, object], where: str) -> Iterator[Breach]:
     yield from unknown_fields(file, {"fileName", "originalFileUrl"}, where)
     yield from breaches_of_name(file.get("fileName"), where, PICTURES)
-    url = file.get("originalFileUrl", "https://")
-    if not isinstance(url, str) or not url.startswith("https://"):
-        yield Breach("INVALID_PARAMETER", f"{where}.originalFileUrl is no https URL")
+    yield from breaches_of_address(file, where)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
+from watchfolder.sandbox.addresses import flaw_of_address
+
 MEDIA_TYPES = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -83,6 +85,12 @@ def breaches_of_name(name: object, where: str, extensions: Collection[str]) -> I
         yield Breach(INVALID, f"{where}.fileName is no plain name (printable ASCII, a name on every system)")
     elif extension_of(name) not in extensions:
         yield Breach(INVALID, f"{where}.fileName has no extension of a supported format")
+
+
+def breaches_of_address(file: dict[str, object], where: str) -> Iterator[Breach]:
+    flaw = flaw_of_address(file["originalFileUrl"]) if "originalFileUrl" in file else ""
+    if flaw:
+        yield Breach("INVALID_PARAMETER", f"{where}.originalFileUrl {flaw}")
 
 
 def unknown_fields(body: dict[str, object], known: set[str], where: str) -> Iterator[Breach]:

@@ -48,7 +48,9 @@ class Call(Protocol):
 class Fault:
     """Befalls `times` requests of `operation`, the `nth` of them (from when it was added) first."""
 
-    operation: str  # create, upload, refresh, confirm, status, link, fetch, list or any; or push
+    operation: (
+        str  # create, upload, refresh, confirm, status, link, fetch, list, report, stats, webhook or any; or push
+    )
     does: str  # one of ACTIONS
     nth: int = 1
     times: int | None = 1  # None: all from the nth on
@@ -305,4 +307,18 @@ ACTIONS: Mapping[str, Callable[[Fault, Call], Response]] = {
 }
 PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
 PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")
-OPERATIONS = ("any", "create", "upload", "refresh", "confirm", "status", "link", "fetch", "list", "webhook", PUSH)
+OPERATIONS = (
+    "any",
+    "create",
+    "upload",
+    "refresh",
+    "confirm",
+    "status",
+    "link",
+    "fetch",
+    "list",
+    "report",
+    "stats",
+    "webhook",
+    PUSH,
+)

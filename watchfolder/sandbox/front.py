@@ -50,8 +50,9 @@ class Front:
             record.status = 0
             raise
         record.status = response.status_code
-        if call.operation == "status" and response.status_code == HTTPStatus.OK and fault is None:
-            self._state.looked_at(call.path.rpartition("/")[2])
+        is_look = call.operation == "status" or (call.operation == "report" and record.method == "GET")
+        if is_look and response.status_code == HTTPStatus.OK and fault is None:
+            self._state.looked_at(call.path.partition("/orders/")[2])
         return response(environ, start_response)
 
     def _operation(self, environ: "WSGIEnvironment") -> str:

@@ -39,6 +39,10 @@ class Options:
     # v2: as the quickstart has it, v3 reads answer 404 without JSON; v3: the v2 GETs that have a successor answer 410
     dialect: Dialect = "both"
     credits_left: int | None = None  # files that may still be confirmed with live keys; None = any number
+    # What lies at the addresses that a service is told to fetch; at all others, and where None is said, nothing.
+    origins: dict[str, bytes | None] = field(default_factory=dict, repr=False)
+    report_seconds: float = 1.0  # from asking for a report to its end
+    report_link_seconds: float = 300.0
     # AI detection: what a picture is worth, by its SHA-256; the others by their names' suffixes.
     probabilities: dict[str, float | None] = field(default_factory=dict)
     has_small_copies: bool = True  # of what AI detection shows; else there are PNGs in full size

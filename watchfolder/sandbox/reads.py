@@ -1,7 +1,7 @@
 """What is read of orders of every kind, and the upload links that are given again."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from flask import Blueprint, Response, request
@@ -20,6 +20,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "type": tuple(OrderType),
     "channel": ("api", "web"),
 }
+_DAYS = 7
 
 
 class Reads:
@@ -37,6 +38,7 @@ class Reads:
             [
                 ("POST", "/api/v2/orders/<order_id>/refresh-urls", "refresh", self._refresh),
                 ("GET", "/api/v2/orders", "list", self._list),
+                ("GET", "/api/v2/orders/stats/recent", "stats", self._usage),
                 ("GET", "/api/<any(v2, v3):version>/orders/<order_id>", "status", self._status),
                 ("GET", "/api/<any(v2, v3):version>/orders/<order_id>/download", "link", self._link),
             ],
@@ -115,6 +117,20 @@ class Reads:
             "itemsPerPage": page.limit,
         }
         return data({"orders": [self._listed(order) for order in page.of(found)], "pageInfo": pages})
+
+    def _usage(self) -> Response:
+        """The seven days until `date`, and what a chart of them needs."""
+        account = self._api.caller().account
+        try:
+            last = date.fromisoformat(request.args.get("date", ""))
+        except ValueError:
+            self._api.refuse("VALIDATION_FAILED", "date is no YYYY-MM-DD")
+        days = [last - timedelta(days=ago) for ago in reversed(range(_DAYS))]
+        with self._state.lock:
+            counts = [self._state.usage[account, day] for day in days]
+        daily = [{"usageDate": f"{day:%m.%d}", "usageCount": count} for day, count in zip(days, counts, strict=True)]
+        most = max(*counts, 1)
+        return data({"dailyStats": daily, "domain": [0, most], "ticks": [0, most]})
 
     def _listed(self, order: SandboxOrder) -> Json:
         more = self._products[order.type].listed(order)

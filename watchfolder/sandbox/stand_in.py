@@ -29,6 +29,7 @@ from watchfolder.sandbox.front import Front, admin_blueprint, refuse
 from watchfolder.sandbox.options import KEY, TEST_KEY, Options
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.reads import Reads
+from watchfolder.sandbox.reports import Reports
 from watchfolder.sandbox.state import Refusal, RequestRecord, State
 from watchfolder.sandbox.storage import Storage
 from watchfolder.sandbox.uploads import Uploads
@@ -113,6 +114,7 @@ class Sandbox(Options):
         for product in self._products.values():
             app.register_blueprint(product.blueprint())
         app.register_blueprint(Reads(self._api, self._storage, self._products).blueprint())
+        app.register_blueprint(Reports(self._api, self._storage, self._products).blueprint())
         app.register_blueprint(Webhooks(self._state, self._courier, self._api.caller).blueprint(self._api.admit))
         app.register_blueprint(Uploads(self._state, self._storage.links, self._folder).blueprint())
         app.register_blueprint(self._storage.blueprint())
@@ -184,9 +186,9 @@ class Sandbox(Options):
 
     @property
     def credits(self) -> dict[str, int]:
-        """The same for each service, by its type."""
+        """The same for each service, by its type, and for reports on watermarks (watermarkReport)."""
         with self._state.lock:
-            return {str(order_type): number for order_type, number in self._state.credits.items()}
+            return {str(service): number for service, number in self._state.credits.items()}
 
     @property
     def paid_failed(self) -> int:

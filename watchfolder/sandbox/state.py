@@ -8,13 +8,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from watchfolder.sandbox.options import Caller, Options
 from watchfolder.sandbox.orders import InputFile, OrderType, Output, SandboxOrder, now
 
 _REQUESTS_KEPT = 200_000
+_REPORT_ATTEMPTS = 3
 _TOLERANCE = 0.1  # of look_seconds: what scheduling and the network may take off a client's second
 
 
@@ -34,6 +35,27 @@ class NewFile(NamedTuple):
     texts: Sequence[str] = ()
     address: str = ""
     role: str = ""
+
+
+@dataclass
+class Report:
+    """A report that was asked for, one attempt at a time."""
+
+    locale: str
+    attempt: int
+    seconds: float
+    failure: str | None
+    began_at: datetime = field(default_factory=now)
+
+    @property
+    def status(self) -> str:
+        if now() < self.began_at + timedelta(seconds=self.seconds):
+            return "processing"
+        return "failed" if self.failure else "completed"
+
+    @property
+    def is_retryable(self) -> bool:
+        return self.attempt < _REPORT_ATTEMPTS
 
 
 class Mark(NamedTuple):
@@ -93,10 +115,12 @@ class State:
             self.webhooks: dict[int, Webhook] = {}
             self.sins: list[str] = []
             self.requests: deque[RequestRecord] = deque(maxlen=_REQUESTS_KEPT)
-            self._credits: Counter[OrderType] = Counter()
+            self._credits: Counter[str] = Counter()  # by type of order, and of reports
+            self.usage: Counter[tuple[str, date]] = Counter()  # by account and day
             self._paid_files: Counter[str] = Counter()
             self._to_give_back: list[SandboxOrder] = []
             self.marks: dict[str, Mark] = {}
+            self.reports: dict[tuple[str, str], Report] = {}  # by order id and language
             self._recent: dict[str, deque[float]] = {}
             self._looked: dict[str, float] = {}
 
@@ -114,14 +138,14 @@ class State:
                 raise Refusal(429, "RATE_LIMIT_EXCEEDED")
             recent.append(moment)
 
-    def looked_at(self, order_id: str) -> None:
-        """Note a status that reached its client."""
+    def looked_at(self, what: str) -> None:
+        """Note a status, of an order or of a report on it, that reached its client."""
         with self.lock:
             moment = time.monotonic()
-            since = moment - self._looked.get(order_id, float("-inf"))
-            self._looked[order_id] = moment
+            since = moment - self._looked.get(what, float("-inf"))
+            self._looked[what] = moment
             if since < self.options.look_seconds * (1 - _TOLERANCE):
-                self.sin(f"status {order_id}: looked at twice within {since:.2f} s")
+                self.sin(f"status {what}: looked at twice within {since:.2f} s")
 
     def create(
         self, order_type: OrderType, caller: Caller, body: dict[str, object], name: str, files: Sequence[NewFile]
@@ -162,10 +186,15 @@ class State:
             if order.gives_back:
                 self._to_give_back.append(order)
 
-    def _book(self, order: SandboxOrder, price: int) -> None:
+    def charge(self, caller: Caller, service: str, credits: int) -> None:  # noqa: A002 - the service's word
+        """Take credits of an account; a negative number gives them back."""
         if self.options.credits_left is not None:
-            self.options.credits_left -= price
-        self._credits[order.type] += price
+            self.options.credits_left -= credits
+        self._credits[service] += credits
+        self.usage[caller.account, now().date()] += credits
+
+    def _book(self, order: SandboxOrder, price: int) -> None:
+        self.charge(order.caller, order.type, price)
         for file in order.bought:
             self._paid_files[file.sha256] += 1 if price > 0 else -1
 
@@ -176,7 +205,7 @@ class State:
             self._book(order, -order.price)
 
     @property
-    def credits(self) -> Counter[OrderType]:
+    def credits(self) -> Counter[str]:
         """How many credits were taken from live keys, less those given back."""
         with self.lock:
             self._give_back()

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, send_file
 from watchfolder.sandbox.demands import media_type_of
 from watchfolder.sandbox.mark import write_marked, write_watermarked
 from watchfolder.sandbox.orders import InputFile, OrderType, Output, SandboxOrder
+from watchfolder.sandbox.origins import fetch_origins
 from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.pictures import sample
 from watchfolder.sandbox.presigned import Links, StorageError
@@ -80,8 +81,12 @@ class Storage:
         """Have what `make` returns for an order fetched under this name."""
         self._makers[name] = make
 
-    def made_link(self, order: SandboxOrder, name: str) -> str:
-        return self.links.signed("GET", f"/storage/made/{order.order_id}/{name}")
+    def made_link(self, order: SandboxOrder, name: str, seconds: float | None = None) -> str:
+        return self.links.signed("GET", f"/storage/made/{order.order_id}/{name}", seconds)
+
+    def fetch_origins(self, order: SandboxOrder) -> None:
+        """Have the files lie here that the service fetches by itself."""
+        fetch_origins(order, self._state.options, self._folder)
 
     def file_behind(self, path: str) -> InputFile | None:
         """Return the input file that a live key's upload or result link is about."""

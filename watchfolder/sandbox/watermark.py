@@ -20,7 +20,7 @@ _OUTPUT_STATUS = {
 
 
 class Watermark(Product):
-    def _order(self, body: dict[str, Any], name: str, files: Sequence[NewFile]) -> SandboxOrder:
+    def _order_of(self, body: dict[str, Any], name: str, files: Sequence[NewFile]) -> SandboxOrder:
         """Return the order that this body makes or has made."""
         caller = self._api.caller()
         with self._state.lock:
@@ -28,7 +28,7 @@ class Watermark(Product):
             if order is None:
                 price = sum(len(file.texts) for file in files) or 1
                 self._state.ask_credits(caller, price, 429, "PLAN_LIMIT_EXCEEDED")
-                order = self._state.create(self.type, caller, body, name, files)
+                order = self._new_order(caller, body, name, files)
         return order
 
     def _created(self, order: SandboxOrder) -> Response:

@@ -10,6 +10,7 @@ from watchfolder.sandbox.demands import (
     INVALID,
     MEDIA_TYPES,
     Breach,
+    breaches_of_address,
     breaches_of_key,
     breaches_of_list,
     breaches_of_name,
@@ -39,8 +40,11 @@ class WatermarkEmbed(Watermark):
 
     def _create(self) -> Response:
         body = self._api.body(_breaches_of_create)
-        files = [NewFile(file["fileName"], [mark["text"] for mark in file["watermarks"]]) for file in body["files"]]
-        return self._created(self._order(body, files[0].name, files))
+        files = [
+            NewFile(file["fileName"], [mark["text"] for mark in file["watermarks"]], file.get("originalFileUrl", ""))
+            for file in body["files"]
+        ]
+        return self._created(self._order_of(body, files[0].name, files))
 
     @override
     def started(self, order: SandboxOrder) -> None:
@@ -76,8 +80,9 @@ def _breaches_of_create(body: object) -> Iterator[Breach]:
 
 
 def _breaches_of_file(file: dict[str, object], where: str) -> Iterator[Breach]:
-    yield from unknown_fields(file, {"fileName", "watermarks"}, where)
+    yield from unknown_fields(file, {"fileName", "watermarks", "originalFileUrl"}, where)
     yield from breaches_of_name(file.get("fileName"), where, MEDIA_TYPES)
+    yield from breaches_of_address(file, where)
     marks = file.get("watermarks")
     if not isinstance(marks, list) or not 1 <= len(marks) <= _TEXTS_PER_FILE:
         yield Breach(INVALID, f"{where}.watermarks is no list of 1 to {_TEXTS_PER_FILE}")

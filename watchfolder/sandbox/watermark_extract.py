@@ -29,6 +29,7 @@ _CAPTURES = frozenset({"pdf", "png", "jpg", "jpeg"})  # what may be checked agai
 
 class WatermarkExtract(Watermark):
     type: ClassVar[OrderType] = OrderType.WATERMARK_EXTRACT
+    report_type: ClassVar[str] = "watermarkDetection"
 
     @override
     def blueprint(self) -> Blueprint:
@@ -44,7 +45,7 @@ class WatermarkExtract(Watermark):
         body = self._api.body(_breaches_of_create)
         query, original = body["file"]["fileName"], body["file"]["originalFile"]["fileName"]
         files = [NewFile(original, role="original"), NewFile(query, role="query")]
-        return self._created(self._order(body, query, files))
+        return self._created(self._order_of(body, query, files))
 
     @override
     def started(self, order: SandboxOrder) -> None:
@@ -83,9 +84,17 @@ class WatermarkExtract(Watermark):
         return {
             "detectionStatus": self._told(finding),
             "watermarkText": finding.text,
-            "reportSupported": finding.status == "detected",
-            "reports": [],
+            "reportSupported": self.has_report(order),
+            "reports": [
+                {"locale": locale, "status": report.status}
+                for (order_id, locale), report in self._state.reports.items()
+                if order_id == order.order_id and not order.is_test
+            ],
         }
+
+    @override
+    def has_report(self, order: SandboxOrder) -> bool:
+        return order.finding is not None and order.finding.status == "detected"
 
     @override
     def listed(self, order: SandboxOrder) -> Json:
