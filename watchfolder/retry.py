@@ -25,8 +25,12 @@ class Moved:
 
 
 def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
-    """Return the pictures of these names, or folders of them. Raises UnknownName, FolderFault."""
-    there = _listed(config)
+    """Return the pictures of these names, or folders of them.
+
+    Raises UnknownName; FolderFault when a name may lie in a folder that failed.
+    """
+    faults: list[FolderFault] = []
+    there = quarantine.list_pictures(config, faults)
     folders = {os.path.dirname(os.path.abspath(name)) for name in wanted}
     real = disk.real_paths(folders | {picture.place.root for picture in there})
     found: dict[str, Picture] = {}
@@ -40,13 +44,13 @@ def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
             lines.append(f"{printable(name)}: there are several, name one by its path: {paths}")
         found |= {picture.place.path: picture for picture in fitting}
     if lines:
-        raise UnknownName(lines)
+        raise faults[0] if faults else UnknownName(lines)
     return list(found.values())
 
 
-def everything(config: Config) -> list[Picture]:
-    """Return all that failed, the longest-waiting first. Raises FolderFault."""
-    return [picture for picture in reversed(_listed(config)) if picture.has_failed]
+def everything(config: Config, on_fault: list[FolderFault]) -> list[Picture]:
+    """Return all that failed, the longest-waiting first. A folder that fails is told in `on_fault`."""
+    return [picture for picture in reversed(quarantine.list_pictures(config, on_fault)) if picture.has_failed]
 
 
 def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | FolderFault]:
@@ -79,14 +83,6 @@ def _move_back(picture: Picture, inbox: Inbox) -> Moved:
             disk.remove(picture.why)
         return Moved(picture.place.path, target.path)
     raise FolderFault(f"{inbox.path}: too many files are called {printable(picture.place.base)} already")
-
-
-def _listed(config: Config) -> list[Picture]:
-    faults: list[FolderFault] = []
-    there = quarantine.list_pictures(config, faults)
-    if faults:
-        raise faults[0]
-    return there
 
 
 def _fits(picture: Picture, name: str, real: Mapping[str, str]) -> bool:

@@ -145,6 +145,11 @@ def test_a_rehearsal_says_what_would_be_sent_and_touches_nothing(studio: Studio,
     assert sum(sandbox.requests_by_operation().values()) == 0
 
 
+def test_a_rehearsal_of_one_picture_speaks_of_one_credit(studio: Studio) -> None:
+    studio.drop("a.jpg")
+    assert "All together: 1 file, up to 1 credit, about 5 requests" in studio.run("run", "--once", "--dry-run").stdout
+
+
 def test_a_rehearsal_tells_that_the_brake_would_hold(studio: Studio) -> None:
     studio.configure(budget=BURST)
     copy_an_archive(studio)

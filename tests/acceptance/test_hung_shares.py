@@ -84,6 +84,23 @@ def test_the_other_commands_answer_as_well(dead: Studio, arguments: tuple[str, .
     answer(dead, *arguments)
 
 
+@pytest.mark.parametrize("what", ["IMG.jpg", "--all"])
+def test_a_picture_is_moved_back_though_other_quarantines_do_not_answer(dead: Studio, what: str) -> None:
+    dead.set_aside("IMG.jpg")
+    done = dead.run("retry", what)
+    assert files_in(dead.folder("quarantine")) == []
+    assert "1 file moved back." in done.stdout
+    assert done.returncode == (75 if what == "--all" else 0)
+    assert done.stderr.count("it does not answer") == (len(SHARES) if what == "--all" else 0)
+
+
+def test_a_name_that_may_lie_on_a_hung_share_is_not_called_unknown(dead: Studio) -> None:
+    done = dead.run("retry", "other.jpg")
+    assert done.returncode == 75
+    assert "it does not answer" in done.stderr
+    assert "no such file" not in done.stderr
+
+
 def test_the_page_and_its_health_answer_while_pictures_go_on(shared: Studio) -> None:
     port = free_port()
     with shared.config.open("a", encoding="utf-8") as config:

@@ -202,7 +202,7 @@ def test_an_empty_file_that_was_moved_is_not_taken_for_a_held_name(two: tuple[Pa
     on_a_poor_file_system(
         "import sys\nfrom watchfolder import disk\n"
         "source, target = disk.Place(sys.argv[1], 'a.jpg'), disk.Place(sys.argv[2], 'a.jpg')\n"
-        "disk.move(source, target, owner='0e5f1a2b', together=disk.FsyncBatch())",
+        "disk.move(source, target, owner='0e5f1a2b', batch=disk.FsyncBatch())",
         here,
         there,
     )
@@ -253,7 +253,7 @@ def take(name):
         together.wait()
         time.sleep(random.random() * 0.003)
         source, target = disk.Place(sys.argv[1], f"{name}-{number}"), disk.Place(sys.argv[2], f"{number}")
-        try: disk.move(source, target, owner="0e5f1a2b", together=disk.FsyncBatch())
+        try: disk.move(source, target, owner="0e5f1a2b", batch=disk.FsyncBatch())
         except FileExistsError: pass
 threads = [threading.Thread(target=take, args=(name,)) for name in ("one", "two")]
 for thread in threads: thread.start()

@@ -122,6 +122,31 @@ def test_a_picture_that_replaced_a_link_is_taken_without_an_event(shop: Shop) ->
     assert taken(shop) == ["a.jpg"]
 
 
+def leftover(shop: Shop, folder: str) -> Path:
+    """Return a name that a temporary file of an earlier life of ours could have there."""
+    return shop.folder(folder) / f".wf-{shop.journal.instance[:8]}-000000-00000000.tmp"
+
+
+@pytest.mark.parametrize("folder", ["inbox", "outbox", "outbox/.watchfolder", "quarantine"])
+def test_a_folder_that_is_called_as_our_temporary_files_closes_no_inbox(shop: Shop, folder: str) -> None:
+    leftover(shop, folder).mkdir(parents=True)
+    (leftover(shop, folder) / "picture.jpg").write_bytes(PICTURE)
+    shop.drop("a.jpg")
+    look_for(shop, 20)
+    assert taken(shop) == ["a.jpg"]
+    assert (leftover(shop, folder) / "picture.jpg").read_bytes() == PICTURE
+
+
+def test_a_temporary_file_that_cannot_be_removed_closes_no_inbox(shop: Shop) -> None:
+    kept = leftover(shop, "outbox")
+    kept.touch()
+    with mounted_over(kept, str(kept)):
+        shop.drop("a.jpg")
+        look_for(shop, 20)
+        assert taken(shop) == ["a.jpg"]
+    assert disk.sweep(str(shop.folder("outbox")), "", shop.journal.instance) == 1
+
+
 def test_a_file_in_the_place_of_a_folder_that_we_emptied_closes_no_inbox(shop: Shop) -> None:
     shop.drop("sub/deep/a.jpg")
     look_for(shop, 10)

@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -178,17 +179,19 @@ def retry(
     with in_words():
         found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         act_as_owner_of(found.state_dir)
-        pictures = retrying.everything(found) if every else retrying.chosen(found, names or [])
-        failed = 0
-        for outcome in retrying.move_back(pictures, found):
+        faults: list[FolderFault] = []
+        pictures = retrying.everything(found, faults) if every else retrying.chosen(found, names or [])
+        moved = 0
+        for outcome in chain(retrying.move_back(pictures, found), faults):
             if isinstance(outcome, FolderFault):
-                failed += 1
                 typer.echo(f"not moved: {outcome.reason}", err=True)
-            elif not quiet:
+                continue
+            moved += 1
+            if not quiet:
                 typer.echo(f"{printable(outcome.source)} → {printable(outcome.target)}")
     if not quiet:
-        typer.echo(f"{files(len(pictures) - failed)} moved back." if pictures else "Nothing is in quarantine.")
-    raise typer.Exit(exit_codes.UNFINISHED if failed else exit_codes.DONE)
+        typer.echo(f"{files(moved)} moved back." if pictures or faults else "Nothing is in quarantine.")
+    raise typer.Exit(exit_codes.UNFINISHED if faults or moved < len(pictures) else exit_codes.DONE)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from watchfolder.disk.places import (
 )
 from watchfolder.errors import FolderFault
 
+_KEPT_BY_OTHERS = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # it is somebody else's, or held
 _MOST_TRIES = 3  # to replace a file whose temporary one is removed
 
 
@@ -174,18 +175,31 @@ def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()
 
     Names are below root, as Place has them. A name that was held, by anybody's earlier life, is free again. Returns how
     many went.
-    Temporary files of this process are left alone: another inbox may share the folder, and be writing there now.
+    Temporary files of this process are left alone: another inbox may share the folder, and be writing there now. So is
+    what cannot be ours, a folder, and what somebody keeps from being removed.
     """
     try:
-        with open_folder(root, folder) as descriptor, translated(os.path.join(root, folder)):
-            names = [name for name in os.listdir(descriptor) if is_leftover(name, _swept_owner(name, owner))]
+        with (
+            open_folder(root, folder) as descriptor,
+            translated(os.path.join(root, folder)),
+            os.scandir(descriptor) as found,
+        ):
+            files = [item.name for item in found if not item.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return 0
+    names = [name for name in files if is_leftover(name, _swept_owner(name, owner))]
     places = [Place(root, os.path.join(folder, name)) for name in names]
-    leftovers = [place for place in places if place.name not in keep and _is_over(place)]
-    for place in leftovers:
-        remove(place, durable=False)
-    return len(leftovers)
+    return sum(_is_swept(place) for place in places if place.name not in keep and _is_over(place))
+
+
+def _is_swept(leftover: Place) -> bool:
+    try:
+        remove(leftover, durable=False)
+    except FolderFault as fault:
+        if fault.code not in _KEPT_BY_OTHERS:
+            raise
+        return False
+    return True
 
 
 def _swept_owner(name: str, owner: str) -> str:

@@ -14,6 +14,10 @@ def files(number: int, *, verb: str = "") -> str:
     return f"{number} files {verb}".rstrip()
 
 
+def in_credits(number: int) -> str:
+    return f"{number} credit" if number == 1 else f"{number} credits"
+
+
 def size(number: int) -> str:
     for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= bytes_:

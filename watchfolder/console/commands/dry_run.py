@@ -18,7 +18,7 @@ from watchfolder.intake.settle import Sighting
 from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
 from watchfolder.pipeline.successors import bought_again
-from watchfolder.report.phrases import files
+from watchfolder.report.phrases import files, in_credits
 
 _REQUESTS_PER_ORDER = 5  # create, confirm, two looks, the links; uploads and downloads go elsewhere and count not
 _MOST_NAMED = 20
@@ -86,7 +86,7 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
         yield from _of_inbox(plan)
         if plan.again and config.api.kind == "live":
             how = config.inboxes[plan.name].on_failure
-            yield f"  An order with a bad picture in it: up to {plan.again} credits more (on_failure: {how})."
+            yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
     found = read_orders(config.state_dir, lambda _place, _reason: None)
     begun = [order for order in found if order.is_to_be_paid]
     waiting = sum(len(order.files) for order in begun)
@@ -94,7 +94,7 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
         yield f"Already taken and not yet paid: {files(waiting)}."
     sent = sum(plan.sent for plan in plans) + waiting
     requests = _REQUESTS_PER_ORDER * (sum(plan.orders for plan in plans) + len(begun))
-    paid = f"up to {sent} credits" if config.api.kind == "live" else "no credits (test key)"
+    paid = f"up to {in_credits(sent)}" if config.api.kind == "live" else "no credits (test key)"
     yield f"All together: {files(sent)}, {paid}, about {requests} requests{_duration(requests, config)}."
     yield "This was a rehearsal: nothing was sent, moved or paid."
 
