@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import watchfolder
+from watchfolder.config.sections import ServiceName
 
 PACKAGE = Path(watchfolder.__file__).parent
 
 LAYERS = (
     {"errors", "events", "clock", "timers"},
     {"order", "images", "disk", "names", "snapshot"},
-    {"config", "counters", "pushes", "state_file"},
-    {"folders"},
+    {"config", "counters", "state_file"},
+    {"services"},
+    {"folders", "pushes"},
     {"delivery_index", "watcher", "journal", "api", "publish", "quota"},
     {"intake", "pipeline", "history"},
     {"daemon", "quarantine"},
@@ -91,6 +94,7 @@ NEVER_AT_IMPORT = {"os.environ", "os.getenv", "threading.Thread", "threading.Tim
 DRAWERS = {"util", "utils", "common", "helper", "helpers", "core", "manager", "misc"}
 WORDS_OF_A_SENTENCE = 5
 LONGEST_TEST_NAME = 75
+NAMES_OF_SERVICES = set(get_args(ServiceName))
 
 
 @dataclass(frozen=True)
@@ -267,6 +271,12 @@ def sets_of_states(module: Module) -> Iterator[str]:
             yield f"line {node.lineno}: {ast.unparse(node)}"
 
 
+def names_of_services(module: Module) -> Iterator[str]:
+    """Find who knows a service by its name, and not by its `Flow`."""
+    if module.top not in {"services", "config", "sandbox", "console"}:
+        yield from (f"says {text}" for text in texts_of(module) if text in NAMES_OF_SERVICES)
+
+
 RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     imports_that_do_not_point_down,
     rooms_that_are_on_no_plan,
@@ -277,6 +287,7 @@ RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     drawers,
     no_sentence_first,
     sets_of_states,
+    names_of_services,
 )
 
 MODULES = [Module.read(path) for path in sorted(PACKAGE.rglob("*.py"))]
@@ -413,6 +424,7 @@ def room_of(name: str, rooms: set[str]) -> str:
             "from watchfolder.order import State\nA = {State.CREATED, State.CLAIMED}",
             "line 2: {State.CREATED, State.CLAIMED}",
         ),
+        (names_of_services, "pipeline", 'if order.service == "anti-ai":\n    pass', "says anti-ai"),
         (no_sentence_first, "api", '"""Calls"""', "does not begin with a sentence that says what it is for"),
     ],
 )

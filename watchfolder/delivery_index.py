@@ -22,7 +22,7 @@ from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.order import Key, Kind, RelativeName
+from watchfolder.order import Finding, Key, Kind, RelativeName, product
 
 FILE = "delivery_index.sqlite"
 _SCHEMA = 1
@@ -30,19 +30,19 @@ _TABLES = f"""
 BEGIN;
 CREATE TABLE months (name TEXT PRIMARY KEY, bytes_read INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE deliveries (
-  size INTEGER NOT NULL, kind TEXT NOT NULL, strength TEXT NOT NULL, sha256 TEXT NOT NULL,
+  size INTEGER NOT NULL, kind TEXT NOT NULL, product TEXT NOT NULL, sha256 TEXT NOT NULL,
   inbox TEXT NOT NULL, name BLOB NOT NULL, result_size INTEGER NOT NULL, result_sha256 TEXT NOT NULL,
-  key TEXT NOT NULL, at TEXT NOT NULL,
-  PRIMARY KEY (size, kind, strength, sha256, inbox, name, result_sha256)
+  key TEXT NOT NULL, at TEXT NOT NULL, finding TEXT,
+  PRIMARY KEY (size, kind, product, sha256, inbox, name, result_sha256)
 ) WITHOUT ROWID;
 PRAGMA user_version = {_SCHEMA};
 COMMIT;
 """
 _ENTER = """
-INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET key = excluded.key, at = excluded.at WHERE excluded.at >= at
+INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET key = excluded.key, at = excluded.at, finding = excluded.finding WHERE excluded.at >= at
 """
-_SAME = "size = ? AND kind = ? AND strength = ?"
+_SAME = "size = ? AND kind = ? AND product = ?"
 _PIECE_BYTES = 1 << 20  # of the history in one transaction
 _LONGEST_LINE = 64 << 20  # bytes; an order of a hundred files has some 60 KiB
 _MOST_FOUND = 16  # deliveries of the same bytes, the latest first
@@ -61,13 +61,16 @@ class Original:
 
     size: int
     kind: Kind
-    strength: str
+    product: str  # the service and its options
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierDelivery:
-    """What was delivered for an original, when it was. `name` is below the outbox of `inbox`."""
+    """What was delivered for an original, when it was. `name` is below the outbox of `inbox`.
+
+    Where the result is a finding, the finding is all that counts: what was delivered is the original itself.
+    """
 
     inbox: str
     name: str
@@ -75,6 +78,7 @@ class EarlierDelivery:
     sha256: str
     key: Key  # of the order that was paid for it
     at: str
+    finding: Finding | None = None
 
 
 class DeliveryIndex:
@@ -112,27 +116,30 @@ class DeliveryIndex:
         is_reading = self._reader is not None and self._reader.is_alive() and not self._is_complete
         return not is_reading or time.monotonic() > self._patient_until
 
-    def has_size(self, size: int, kind: Kind, strength: str) -> bool:
+    def has_size(self, size: int, kind: Kind, product: str) -> bool:
         """Was anything of this size delivered? If not, there is no need to read the file for its hash."""
         query = f"SELECT 1 FROM deliveries WHERE {_SAME} LIMIT 1"  # noqa: S608 - all of it is ours
-        return self._ask(lambda tables: tables.execute(query, (size, kind, strength)).fetchone() is not None, False)  # noqa: FBT003 - the answer without an index
+        return self._ask(lambda tables: tables.execute(query, (size, kind, product)).fetchone() is not None, False)  # noqa: FBT003 - the answer without a delivery_index
 
     def find(self, original: Original) -> list[EarlierDelivery]:
         """Return where results of these bytes were delivered, the latest first, as far as dates tell.
 
         What lies under one name now need not be what has the latest date, for the clock may have been wrong.
         """
-        columns = "inbox, name, result_size, result_sha256, key, at"
+        columns = "inbox, name, result_size, result_sha256, key, at, finding"
         query = f"SELECT {columns} FROM deliveries WHERE {_SAME} AND sha256 = ? ORDER BY at DESC LIMIT {_MOST_FOUND}"  # noqa: S608
-        values = (original.size, original.kind, original.strength, original.sha256)
+        values = (original.size, original.kind, original.product, original.sha256)
         nothing: list[tuple[Any, ...]] = []
         rows = self._ask(lambda tables: tables.execute(query, values).fetchall(), nothing)
-        return [EarlierDelivery(inbox, os.fsdecode(name), *facts) for inbox, name, *facts in rows]
+        return [
+            EarlierDelivery(inbox, os.fsdecode(name), size, sha256, key, at, _finding(told))
+            for inbox, name, size, sha256, key, at, told in rows
+        ]
 
     def forget(self, original: Original, delivery: EarlierDelivery) -> None:
         """Drop a delivery that is no longer what it was."""
         query = f"DELETE FROM deliveries WHERE {_SAME} AND sha256 = ? AND inbox = ? AND name = ? AND result_sha256 = ?"  # noqa: S608
-        same = (original.size, original.kind, original.strength, original.sha256)
+        same = (original.size, original.kind, original.product, original.sha256)
 
         def drop(tables: sqlite3.Connection) -> None:
             with tables:
@@ -292,6 +299,7 @@ class _File(BaseModel):
     delivered: RelativeName | None
     delivered_size: int | None = Field(ge=0, lt=1 << 63)
     delivered_sha256: str | None
+    finding: Finding | None = None
 
 
 class _Line(BaseModel):
@@ -301,7 +309,8 @@ class _Line(BaseModel):
     key: Key
     inbox: str
     kind: Kind
-    strength: str
+    service: str
+    options: dict[str, str]
     files: tuple[_File, ...]
     reused_from: Key | None = None
 
@@ -313,9 +322,17 @@ def _rows(text: bytes) -> Iterator[tuple[object, ...]]:
     except ValidationError:
         return
     for file in line.files:
-        if file.sha256 and file.delivered and file.delivered_size is not None and file.delivered_sha256:
-            yield (
-                *(file.size, line.kind, line.strength, file.sha256),
-                *(line.inbox, os.fsencode(file.delivered), file.delivered_size, file.delivered_sha256),
-                *(line.reused_from or line.key, line.at.isoformat()),
-            )
+        if file.sha256 is None:
+            continue
+        original = (file.size, line.kind, product(line.service, line.options), file.sha256)
+        first = (line.reused_from or line.key, line.at.isoformat())
+        if file.finding is not None:
+            delivery = (line.inbox, os.fsencode(file.delivered or ""), file.size, file.sha256)
+            yield (*original, *delivery, *first, file.finding.model_dump_json())
+        elif file.delivered and file.delivered_size is not None and file.delivered_sha256:
+            delivery = (line.inbox, os.fsencode(file.delivered), file.delivered_size, file.delivered_sha256)
+            yield (*original, *delivery, *first, None)
+
+
+def _finding(told: str | None) -> Finding | None:
+    return None if told is None else Finding.model_validate_json(told)

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.journal import read_orders
-from watchfolder.order import Order, State, stays_inside
+from watchfolder.order import Finding, Order, State, stays_inside
 
 _LIMIT = 1 << 30  # bytes of a month
 _SECONDS = 19  # characters of an instant down to its seconds; all are UTC, so text sorts as time does
@@ -30,6 +30,7 @@ class EndedFile:
     delivered_size: int | None
     delivered_sha256: str | None
     delivered_at: datetime | None
+    finding: Finding | None = None  # what the service said of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class EndedOrder:
     inbox: str
     files: tuple[EndedFile, ...]
     reason: str
+    service: str
     kind: str = "live"  # of the API key
     reused_from: str | None = None  # the key of the order that was paid for this result
     created: datetime | None = None  # at the service
@@ -148,6 +150,7 @@ def _ended(line: bytes) -> EndedOrder | None:
             inbox=str(facts["inbox"]),
             files=tuple(_file(file) for file in facts["files"]),
             reason=str(facts["reason"] or ""),
+            service=str(facts["service"]),
             kind=str(facts.get("kind", "live")),
             reused_from=_text(facts.get("reused_from")),
             created=_instant(facts["times"][State.CREATED]) if State.CREATED in facts.get("times", {}) else None,
@@ -166,6 +169,7 @@ def _so_far(order: Order) -> EndedOrder:
             delivered_size=file.delivered_size,
             delivered_sha256=file.delivered_sha256,
             delivered_at=file.delivered_at,
+            finding=file.finding,
         )
         for file in order.files
         if file.is_delivered
@@ -178,6 +182,7 @@ def _so_far(order: Order) -> EndedOrder:
         inbox=order.inbox,
         files=files,
         reason="",
+        service=order.service,
         kind=order.kind,
         reused_from=order.reused_from,
     )
@@ -197,6 +202,7 @@ def _file(facts: dict[str, Any]) -> EndedFile:
         delivered_size=None if facts["delivered_size"] is None else int(facts["delivered_size"]),
         delivered_sha256=_text(facts["delivered_sha256"]),
         delivered_at=None if facts["delivered_at"] is None else _instant(facts["delivered_at"]),
+        finding=Finding.model_validate(facts["finding"]) if facts.get("finding") else None,
     )
 
 

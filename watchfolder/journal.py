@@ -300,6 +300,7 @@ def _history_line(order: Order) -> bytes:
             "delivered_size": file["delivered_size"],
             "delivered_sha256": file["delivered_sha256"],
         }
+        | ({"finding": file["finding"]} if file["finding"] else {})
         for file in order.model_dump(mode="json")["files"]
     ]
     line = {
@@ -309,7 +310,8 @@ def _history_line(order: Order) -> bytes:
         "order_id": order.order_id,
         "inbox": order.inbox,
         "kind": order.kind,
-        "strength": order.strength,
+        "service": order.service,
+        "options": order.options,
         "files": files,
         "times": {str(state): moment.at.isoformat() for state, moment in order.times.items()},
         "reason": order.why.reason if order.why else None,

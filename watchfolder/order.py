@@ -135,6 +135,11 @@ LostSeconds = Annotated[float, Field(ge=0, le=1e9)]
 Kind = Literal["live", "test"]
 
 
+def product(service: str, options: Mapping[str, str]) -> str:
+    """Return what two drops of the same bytes must share for one result to serve both."""
+    return " ".join([service, *(f"{name}={options[name]}" for name in sorted(options))])
+
+
 class Record(BaseModel):
     """Frozen, and as strict as hostile input demands."""
 
@@ -143,6 +148,16 @@ class Record(BaseModel):
     def having(self, **facts: object) -> Self:
         """Return a copy that has `facts`."""
         return self.model_copy(update=facts)
+
+
+Fact = str | float | bool | None
+
+
+class Finding(Record):
+    """What the service says of a picture, where it makes none: a verdict, one of few words, and what else it tells."""
+
+    verdict: Annotated[str, Field(pattern=r"[a-z_]{1,64}")]
+    facts: dict[str, Fact] = {}
 
 
 class OrderFile(Record):
@@ -157,6 +172,7 @@ class OrderFile(Record):
     ctime_ns: int | None = None  # when that hash was taken: while it stays, nobody has touched the file
     file_id: str | None = None  # the service's name for the input
     result_id: str | None = None  # and for what it made of it, where it tells
+    finding: Finding | None = None  # what it says of it, where it makes nothing
     is_uploaded: bool = False
     part: RelativeName | None = None  # below the outbox: the verified download, waiting for its name
     delivery: RelativeName | None = None  # below the outbox: the final name, journalled before the link
@@ -190,10 +206,11 @@ class Order(Record):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     key: Key  # journal file name, work folder name and idempotencyKey in one
-    confirm_key: Key  # the confirm call's own idempotencyKey; a new one after each redo
+    confirm_key: Key  # the start's own idempotencyKey; a new one after each redo
     inbox: str  # the inbox's name in the configuration
     kind: Kind  # of the API key the order was begun with
-    strength: str
+    service: str  # what is bought
+    options: dict[str, str]  # of the service, on which the result depends
     body: str  # the exact JSON text of the create call; never changes for a key
     files: tuple[OrderFile, ...] = Field(min_length=1)
     state: State = State.CLAIMING
@@ -212,7 +229,7 @@ class Order(Record):
     reordered: int = 0  # how often its files were ordered again since the service failed them by what may pass
     children: tuple["Order", ...] = ()  # of a superseded order
     was_rebuilt: bool = False  # the entry was lost; look for the order by name before creating it
-    was_confirmed: bool = False  # from then on it counts as paid, whatever state it goes back to
+    charged: bool = False  # it may have cost money, whatever state it goes back to
     redos: int = 0
     deaths: int = 0  # of the process, in a row, while a step of this order was under way
     failures: int = 0  # in a row; sets the backoff
@@ -236,13 +253,22 @@ class Order(Record):
         return f"wf-{self.key}"
 
     @property
+    def product(self) -> str:
+        return product(self.service, self.options)
+
+    @property
+    def asks_service(self) -> bool:
+        """Does its step make requests? Not where the service has said all that it is to say."""
+        return self.traits.asks_service and not all(file.finding is not None for file in self.files)
+
+    @property
     def is_paid(self) -> bool:
         """Money may have been taken for it. A test key costs none."""
-        return self.was_confirmed and self.kind == "live"
+        return self.charged and self.kind == "live"
 
     @property
     def is_to_be_paid(self) -> bool:
-        return self.traits.leads_home and not self.was_confirmed and self.reused_from is None
+        return self.traits.leads_home and not self.charged and self.reused_from is None
 
     @property
     def is_live(self) -> bool:

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watchfolder.services import FLOWS
+
 SIGNATURE_HEADER = "X-MoriBiz-Signature"
 
-_TYPES = frozenset({"order.antiAi.completed", "order.antiAi.failed"})
+_TYPES = frozenset().union(*(flow.push_types for flow in FLOWS.values()))
 _MOST_SEEN = 10_000  # event ids
 _MOST_WAITING = 10_000  # hints; a beat takes them all
 _LONGEST_ID = 255

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from cli_studio import Studio, quarantined_order, sandbox, studio, wait_until
 
-from watchfolder.api import create_body
 from watchfolder.journal import Journal
 from watchfolder.order import State, Why
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services.anti_ai import ANTI_AI
 
 __all__ = ["sandbox", "studio"]
 
@@ -39,7 +39,7 @@ def park(studio: Studio, line: Mapping[str, Any]) -> None:
     order = quarantined_order("one.jpg", key=line["key"], order_id=line["order_id"], is_resumable=True)
     file = order.files[0].having(sha256=line["files"][0]["sha256"], destination="one.jpg")
     why = Why(reason="It failed for 120 hours.")
-    body = create_body(order.key, [file.sent_name], order.strength)
+    body = ANTI_AI.body(order.key, [file.sent_name], order.options)
     with Journal(str(studio.folder("state"))) as journal:
         journal.adopt(order.having(files=(file,), state=State.QUARANTINED, why=why, body=body, was_recorded=True))
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from watchfolder.api import create_body
 from watchfolder.clock import Moment
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.sandbox.pictures import FORMATS, sample
+from watchfolder.services.anti_ai import ANTI_AI
 
 SECONDS = 60
 TARGETS = Path(__file__).with_name("targets.py")
@@ -39,10 +39,18 @@ def answers() -> list[bytes]:
 def entries() -> list[bytes]:
     key = "00000000-0000-4000-8000-000000000001"
     file = OrderFile(name="a/b \udcff.jpg", sent_name="b.jpg", media_type="image/jpeg", size=9, mtime_ns=1)
-    body = create_body(key, ["b.jpg"], "high")
+    body = ANTI_AI.body(key, ["b.jpg"], {"strength": "high"})
     times = {State.CLAIMING: Moment(at=datetime(2026, 1, 1, tzinfo=UTC))}
     order = Order(
-        key=key, confirm_key=key, inbox="photos", kind="live", strength="high", body=body, files=(file,), times=times
+        key=key,
+        confirm_key=key,
+        inbox="photos",
+        kind="live",
+        service="anti-ai",
+        options={"strength": "high"},
+        body=body,
+        files=(file,),
+        times=times,
     )
     return [order.model_dump_json().encode()]
 

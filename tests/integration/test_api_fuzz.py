@@ -14,6 +14,7 @@ from test_api_transport import SECRET, request_of, service_at, serving
 from watchfolder.api import Pace, Service
 from watchfolder.api.answers import read_envelope, read_look
 from watchfolder.errors import Retry, WatchfolderError
+from watchfolder.services.anti_ai import ANTI_AI
 
 HASTE = Pace(connect_seconds=2, read_seconds=2, total_seconds=3, transfer_seconds=3, attempts=1, patience_seconds=0)
 EXAMPLES, EXAMPLES_WHEN_THOROUGH = 200, 2000
@@ -49,9 +50,9 @@ answers = st.builds(
 
 
 def operations(service: Service, url: str) -> Iterator[Callable[[], object]]:
-    yield lambda: service.create("{}", ["a.jpg"])
+    yield lambda: service.create(ANTI_AI.create_path, "{}", ["a.jpg"])
     yield lambda: service.refresh("7")
-    yield lambda: service.confirm("k", "7")
+    yield lambda: service.confirm(ANTI_AI.start_path, "k", "7")
     yield lambda: service.look("7")
     yield lambda: service.links("7")
     yield lambda: service.find("wf-k")

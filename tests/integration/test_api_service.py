@@ -12,11 +12,12 @@ from functools import partial
 import pytest
 from pydantic import SecretStr
 
-from watchfolder.api import Created, Ended, MovedOn, Pace, Service, Status, create_body
+from watchfolder.api import Created, Ended, MovedOn, Pace, Service, Status
 from watchfolder.config import ApiSection
 from watchfolder.errors import Blocked, OrderMissing, Reject, Resync, Retry, Scope, SlowDown
 from watchfolder.sandbox import Fault, Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services.anti_ai import ANTI_AI
 
 PICTURE = sample("jpeg", width=64, height=48, seed=3)
 QUICK = Pace(total_seconds=5, first_wait_seconds=0.01, max_wait_seconds=0.05)
@@ -55,7 +56,7 @@ def open_service(sandbox: Sandbox, stop: threading.Event) -> Iterator[Open]:
 
 def created_by(service: Service, name: str = "a.jpg") -> tuple[str, Created]:
     key = str(uuid.uuid4())
-    return key, service.create(create_body(key, [name], "high"), [name])
+    return key, service.create(ANTI_AI.create_path, ANTI_AI.body(key, [name], {"strength": "high"}), [name])
 
 
 def upload(service: Service, created: Created, picture: bytes = PICTURE, md5: bytes | None = None) -> None:
@@ -105,7 +106,7 @@ def test_what_brings_a_picture_home_goes_before_what_begins_a_new_order(sandbox:
 def completed_by(service: Service, name: str = "a.jpg") -> str:
     _, created = created_by(service, name)
     upload(service, created, md5=hashlib.md5(PICTURE, usedforsecurity=False).digest())
-    service.confirm(str(uuid.uuid4()), created.order_id)
+    service.confirm(ANTI_AI.start_path, str(uuid.uuid4()), created.order_id)
     until = time.monotonic() + 10
     while service.look(created.order_id).status not in {Status.COMPLETE, Status.FAILED}:
         assert time.monotonic() < until
@@ -207,9 +208,9 @@ def test_a_forced_dialect_stays(sandbox: Sandbox, open_service: Open) -> None:
 
 def test_the_same_key_and_body_give_the_same_order(sandbox: Sandbox, open_service: Open) -> None:
     service, key = open_service(), str(uuid.uuid4())
-    body = create_body(key, ["a.jpg"], "high")
+    body = ANTI_AI.body(key, ["a.jpg"], {"strength": "high"})
 
-    first, again = service.create(body, ["a.jpg"]), service.create(body, ["a.jpg"])
+    first, again = (service.create(ANTI_AI.create_path, body, ["a.jpg"]) for _ in range(2))
 
     assert first.order_id == again.order_id
     assert len(sandbox.orders) == 1
@@ -227,7 +228,7 @@ def test_one_bad_answer_is_made_good_within_the_call(
         upload(service, Created(order_id=pending, status=Status.PENDING, slots=service.refresh(pending)))
     calls: dict[str, Callable[[], object]] = {
         "create": lambda: created_by(service),
-        "confirm": lambda: service.confirm(str(uuid.uuid4()), complete),
+        "confirm": lambda: service.confirm(ANTI_AI.start_path, str(uuid.uuid4()), complete),
         "status": lambda: service.look(complete),
         "link": lambda: service.links(complete),
         "refresh": lambda: service.refresh(pending),
@@ -259,12 +260,12 @@ def test_a_confirmation_that_was_already_given_sends_us_to_look(sandbox: Sandbox
     service = open_service()
     _, created = created_by(service)
     upload(service, created)
-    service.confirm(str(uuid.uuid4()), created.order_id)
+    service.confirm(ANTI_AI.start_path, str(uuid.uuid4()), created.order_id)
 
     sandbox.faults.add("confirm", "answer", status=400, code="ORDER_ALREADY_CONFIRMED")
 
     with pytest.raises(MovedOn):
-        service.confirm(str(uuid.uuid4()), created.order_id)
+        service.confirm(ANTI_AI.start_path, str(uuid.uuid4()), created.order_id)
 
 
 def test_what_is_not_uploaded_is_not_confirmed(open_service: Open) -> None:
@@ -272,7 +273,7 @@ def test_what_is_not_uploaded_is_not_confirmed(open_service: Open) -> None:
     _, created = created_by(service)
 
     with pytest.raises(Resync) as back:
-        service.confirm(str(uuid.uuid4()), created.order_id)
+        service.confirm(ANTI_AI.start_path, str(uuid.uuid4()), created.order_id)
 
     assert back.value.code == "ORDER_FILE_NOT_UPLOADED"
 
@@ -312,7 +313,7 @@ def test_an_order_that_the_service_lost_is_forgotten(sandbox: Sandbox, open_serv
 
     with pytest.raises(OrderMissing):
         service.look(created.order_id)
-    for ask in (service.links, service.refresh, partial(service.confirm, str(uuid.uuid4()))):
+    for ask in (service.links, service.refresh, partial(service.confirm, ANTI_AI.start_path, str(uuid.uuid4()))):
         with pytest.raises(Ended):
             ask(created.order_id)
 

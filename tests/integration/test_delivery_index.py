@@ -18,13 +18,15 @@ from watchfolder.delivery_index import FILE, DeliveryIndex, EarlierDelivery, Ori
 
 ROWS = 10_000
 
+PRODUCT = "anti-ai strength=high"
+
 
 def sha256(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
 def original(number: int) -> Original:
-    return Original(1000 + number % 50, "live", "high", sha256(number))
+    return Original(1000 + number % 50, "live", PRODUCT, sha256(number))
 
 
 def line(number: int, **facts: object) -> bytes:
@@ -38,7 +40,11 @@ def line(number: int, **facts: object) -> bytes:
         "delivered_sha256": sha256(-number),
     }
     plain = {"at": "2026-03-01T12:00:00+00:00", "outcome": "delivered", "key": str(uuid.uuid4()), "inbox": "photos"}
-    whole = plain | {"kind": "live", "strength": "high", "order_id": "1", "files": [file]} | facts
+    whole = (
+        plain
+        | {"kind": "live", "service": "anti-ai", "options": {"strength": "high"}, "order_id": "1", "files": [file]}
+        | facts
+    )
     return json.dumps(whole).encode() + b"\n"
 
 
@@ -70,8 +76,8 @@ def test_what_was_delivered_is_found_by_its_bytes(tmp_path: Path) -> None:
     key = str(uuid.uuid4())
     write(tmp_path, "2026-03", line(1, key=key), line(2))
     with opened(tmp_path) as delivery_index:
-        assert delivery_index.has_size(original(1).size, "live", "high")
-        assert not delivery_index.has_size(original(1).size, "test", "high")
+        assert delivery_index.has_size(original(1).size, "live", PRODUCT)
+        assert not delivery_index.has_size(original(1).size, "test", PRODUCT)
         assert not delivery_index.has_size(original(1).size, "live", "low")
         at = "2026-03-01T12:00:00+00:00"
         assert delivery_index.find(original(1)) == [

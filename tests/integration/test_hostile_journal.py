@@ -91,7 +91,7 @@ def edits(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for value in WEIRD:
             yield entry | {"files": [file | {name: value}]}
     for state in State:
-        for facts in ({}, {"order_id": "7", "was_confirmed": True}, {"children": [entry]}, {"source": entry["key"]}):
+        for facts in ({}, {"order_id": "7", "charged": True}, {"children": [entry]}, {"source": entry["key"]}):
             yield entry | facts | {"state": state, "times": entry["times"] | {state: "9999-12-31T23:59:59Z"}}
     yield entry | {"times": {entry["state"]: "0001-01-01T00:00:00+23:59"}}
     yield entry | {"files": entry["files"] * 2}

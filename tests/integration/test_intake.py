@@ -21,7 +21,6 @@ import pytest
 from shop import OTHER, PICTURE, Shop, opened
 
 from watchfolder import disk
-from watchfolder.api import create_body
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
@@ -31,6 +30,7 @@ from watchfolder.intake.settle import Sighting
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services.anti_ai import ANTI_AI
 
 NOBODY = 65534
 RAW_PICTURE = b"II*\0\x10\0\0\0CR\x02\0" + bytes(5000)
@@ -951,9 +951,13 @@ def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Buil
         "body": hostile(order, body=order.body.replace("high", "low")),
         "media type": hostile(order, files=[file | {"media_type": "image/jpeg\r\nX-Evil: 1"}]),
         "sent name": hostile(
-            order, files=[file | {"sent_name": "../x.jpg"}], body=create_body(order.key, ["../x.jpg"], "high")
+            order,
+            files=[file | {"sent_name": "../x.jpg"}],
+            body=ANTI_AI.body(order.key, ["../x.jpg"], {"strength": "high"}),
         ),
-        "twice": hostile(order, files=[file, file], body=create_body(order.key, [file["sent_name"]] * 2, "high")),
+        "twice": hostile(
+            order, files=[file, file], body=ANTI_AI.body(order.key, [file["sent_name"]] * 2, {"strength": "high"})
+        ),
         "escape": hostile(order, files=[file | {"name": "../../../outbox/x.jpg"}]),
         "key": hostile(order, key=str(uuid.uuid4())),
         "garbage": "[" * 100_000,
@@ -973,11 +977,11 @@ def test_a_copy_cannot_claim_that_anything_was_paid_or_where_files_should_go(bui
     forged = {"delivery": "x", "delivered_at": "2026-11-01T00:00:00Z", "sha256": "00"}
     file = json.loads(order.model_dump_json())["files"][0] | forged
     lose_entry(shop, order)
-    copy = hostile(order, files=[file], order_id="1", was_confirmed=True, state="claiming", inbox="other")
+    copy = hostile(order, files=[file], order_id="1", charged=True, state="claiming", inbox="other")
     (work_folder(shop, order) / ".order.json").write_text(copy)
     shop.look(10.0)
     rebuilt = shop.order()
-    assert (rebuilt.order_id, rebuilt.was_confirmed, rebuilt.inbox) == (None, False, "photos")
+    assert (rebuilt.order_id, rebuilt.charged, rebuilt.inbox) == (None, False, "photos")
     assert rebuilt.files == order.files
 
 

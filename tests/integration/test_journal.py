@@ -58,7 +58,8 @@ def an_order(name: str = "sub/a.jpg") -> Order:
         confirm_key=str(uuid.uuid4()),
         inbox="photos",
         kind="live",
-        strength="high",
+        service="anti-ai",
+        options={"strength": "high"},
         body="{}",
         files=(OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1),),
     )

@@ -309,7 +309,7 @@ def test_a_picture_that_changes_before_confirm_comes_back_and_the_others_go_on(b
     order = shop.order()
     place = Path(shop.pipeline.rooms["photos"].context.publisher.work_place(order, order.files[2]).path)
     place.write_bytes(CONTENT + b"changed")
-    shop.journal.note(order, was_confirmed=False)  # the attempt was clearly not heard
+    shop.journal.note(order, charged=False)  # the attempt was clearly not heard
     shop.pass_time(60)
     shop.to_the_end()
     assert shop.files("outbox") == good

@@ -6,8 +6,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, files_in, opening
@@ -22,6 +23,8 @@ from watchfolder.pipeline.successors import rekeyed
 from watchfolder.publish import Publisher, Received
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services import FLOWS, Flow, Stage
+from watchfolder.services.anti_ai import ANTI_AI
 
 PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02)
 
@@ -365,7 +368,7 @@ def test_an_order_that_is_gone_unpaid_gets_a_new_key_when_that_was_said_twice(be
     assert old.order_id is not None
     service.forget(old.order_id)
     if before == "confirm":  # its first attempt got no clear answer, and might have been heard
-        shop.journal.note(shop.order(), was_confirmed=False)
+        shop.journal.note(shop.order(), charged=False)
     shop.live_again()
     shop.pass_time(60)
     shop.work(lambda: is_missing(shop))
@@ -443,7 +446,7 @@ def test_a_confirm_that_may_have_been_heard_counts_as_paid(begin: Open) -> None:
     shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
     shop.pass_time(60)
     shop.work(lambda: shop.pipeline.gate.fault)
-    assert shop.order().was_confirmed
+    assert shop.order().charged
 
 
 @pytest.mark.parametrize(
@@ -462,7 +465,7 @@ def test_a_confirm_heard_and_then_refused_in_one_call_counts_as_paid(begin: Open
     for number in range(3):
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
     shop.work(lambda: calls(service, "confirm") == 2)
-    assert all(order.was_confirmed for order in shop.orders())
+    assert all(order.charged for order in shop.orders())
     shop.pass_time(60)
     shop.to_the_end()
     for name in shop.files("quarantine"):
@@ -473,13 +476,37 @@ def test_a_confirm_heard_and_then_refused_in_one_call_counts_as_paid(begin: Open
     assert set(service.paid_files.values()) == {1}
 
 
+def test_a_create_that_charges_counts_as_paid_from_its_first_try(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cast("dict[str, Flow]", FLOWS), ANTI_AI.name, replace(ANTI_AI, charged_at=Stage.CREATE))
+    shop, service = begin()
+    service.faults.add("create", "reset_after")
+    service.faults.add("create", "answer", nth=2, status=401, code="AUTH_TOKEN_INVALID")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
+    assert shop.order().charged
+    shop.pass_time(60)
+    shop.work(lambda: shop.pipeline.gate.fault)
+    assert shop.order().charged
+
+
+def test_a_create_that_charges_and_is_clearly_refused_counts_as_unpaid(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast("dict[str, Flow]", FLOWS), ANTI_AI.name, replace(ANTI_AI, charged_at=Stage.CREATE))
+    shop, service = begin()
+    service.faults.add("create", "answer", times=None, status=400, code="USAGE_NOT_ENOUGH")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.pipeline.gate.fault)
+    assert not shop.order().charged
+
+
 def test_a_confirm_that_was_put_off_unheard_counts_as_unpaid(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("confirm", "answer", times=1, status=429, code="RATE_LIMIT_EXCEEDED")
     shop.drop("a.jpg")
     shop.work(lambda: calls(service, "confirm") == 1)
     assert shop.order().state is State.UPLOADED
-    assert not shop.order().was_confirmed
+    assert not shop.order().charged
 
 
 def test_a_confirm_that_was_clearly_refused_counts_as_unpaid(begin: Open) -> None:
@@ -488,7 +515,7 @@ def test_a_confirm_that_was_clearly_refused_counts_as_unpaid(begin: Open) -> Non
     service.faults.add("confirm", "answer", times=None, status=400, code="USAGE_NOT_ENOUGH")
     shop.work(lambda: shop.pipeline.gate.fault)
     assert shop.order().state is State.UPLOADED
-    assert not shop.order().was_confirmed
+    assert not shop.order().charged
 
 
 def test_uploads_that_the_service_loses_are_sent_again_five_times_and_no_more(
@@ -511,7 +538,7 @@ def test_an_order_that_changed_before_confirm_is_released_and_taken_anew(begin: 
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
     order = shop.order()
-    shop.journal.note(order, was_confirmed=False)
+    shop.journal.note(order, charged=False)
     shop.live_again()
     work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / "a.jpg"
     work.write_bytes(OTHER)
@@ -557,7 +584,7 @@ def test_an_original_rewritten_with_its_time_put_back_is_taken_anew(begin: Open)
     service.faults.add("confirm", "answer", status=503)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
-    shop.journal.note(shop.order(), was_confirmed=False)
+    shop.journal.note(shop.order(), charged=False)
     shop.live_again()
     rewrite_through_another_link(work_place(shop, "a.jpg"), REWRITTEN)
     shop.pass_time(60)

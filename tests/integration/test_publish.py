@@ -62,7 +62,8 @@ class Studio:
                 "confirm_key": str(uuid.uuid4()),
                 "inbox": "photos",
                 "kind": kind,
-                "strength": "high",
+                "service": "anti-ai",
+                "options": {"strength": "high"},
                 "body": "{}",
                 "files": [self._file(name, content) for name in names or ("a.jpg",)],
             }
@@ -86,7 +87,7 @@ class Studio:
     def completed(self, *names: str, kind: str = "live", content: bytes = ORIGINAL) -> Order:
         order = self.claimed(*names, kind=kind, content=content)
         for state in TO_COMPLETED[1:]:
-            order = self.journal.advance(order, state, was_confirmed=True, order_id="77")
+            order = self.journal.advance(order, state, charged=True, order_id="77")
         return order
 
     def failed(self, *names: str, **facts: object) -> Order:
@@ -570,7 +571,7 @@ def test_the_reason_is_there_before_the_picture(studio: Studio, monkeypatch: pyt
 
 
 def test_the_owner_of_a_paid_picture_is_told_that_it_is_not_paid_again(studio: Studio) -> None:
-    studio.failed("a.jpg", was_confirmed=True, is_resumable=True)
+    studio.failed("a.jpg", charged=True, is_resumable=True)
     studio.finish()
     assert b"not paid again" in studio.files("quarantine")["a.jpg.why.txt"]
 

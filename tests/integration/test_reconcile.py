@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from shop import QUICK, Shop, opened
 
-from watchfolder.api import Service, create_body
+from watchfolder.api import Service
 from watchfolder.config import Config
 from watchfolder.console.commands import history, verify
 from watchfolder.console.commands.reconcile import Books, lines, reconcile
@@ -21,6 +21,7 @@ from watchfolder.order import State
 from watchfolder.report import status
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services.anti_ai import ANTI_AI
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
@@ -42,9 +43,9 @@ def orders(tmp_path: Path, sandbox: Sandbox) -> int:
     """Make more orders than a page of the list holds, and one that is another program's; return how many are ours."""
     service = Service(config(tmp_path, sandbox).api, transfers=1, stop=threading.Event(), pace=QUICK)
     for _ in range(104):
-        service.create(create_body(str(uuid.uuid4()), ["a.jpg"], "high"), ["a.jpg"])
-    foreign = create_body(str(uuid.uuid4()), ["a.jpg"], "high").replace('"wf-', '"web-wf-')
-    service.create(foreign, ["a.jpg"])
+        service.create(ANTI_AI.create_path, ANTI_AI.body(str(uuid.uuid4()), ["a.jpg"], {"strength": "high"}), ["a.jpg"])
+    foreign = ANTI_AI.body(str(uuid.uuid4()), ["a.jpg"], {"strength": "high"}).replace('"wf-', '"web-wf-')
+    service.create(ANTI_AI.create_path, foreign, ["a.jpg"])
     service.close()
     return 104
 

@@ -110,7 +110,14 @@ class House:
         )
         key = f"00000000-0000-4000-8000-{digest[:12]}"
         order = Order(
-            key=key, confirm_key=key, inbox="photos", kind="live", strength="high", body="{}", files=(file,)
+            key=key,
+            confirm_key=key,
+            inbox="photos",
+            kind="live",
+            service="anti-ai",
+            options={"strength": "high"},
+            body="{}",
+            files=(file,),
         ).having(state=State.COMPLETED)
         journal = Journal(str(self.root / "state"))
         order = journal.advance(journal.adopt(order), State.DELIVERED)

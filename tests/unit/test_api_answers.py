@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfolder.api import Failure, Link, Status, create_body
+from watchfolder.api import Failure, Link, Status
 from watchfolder.api.answers import (
     Envelope,
     read_created,
@@ -35,18 +35,6 @@ def order(**fields: object) -> dict[str, object]:
 
 def parsed(text: str) -> object:
     return read_envelope(text.encode()).data
-
-
-def test_a_body_says_what_the_contract_asks_for_and_nothing_else() -> None:
-    body = json.loads(create_body("k", ["a.jpg", "b.png"], "high"))
-
-    assert body == {
-        "idempotencyKey": "k",
-        "files": [{"fileName": "a.jpg"}, {"fileName": "b.png"}],
-        "options": {"strength": "high"},
-        "orderName": "wf-k",
-    }
-    assert create_body("k", ["a.jpg"], "low") == create_body("k", ["a.jpg"], "low")
 
 
 def test_an_id_keeps_every_digit() -> None:

@@ -202,6 +202,12 @@ def test_all_faults_are_told_at_once_each_with_its_path(write: Write) -> None:
         ("max_file_bytes", "9999999999", "must be at most 5368709120"),
         ("recursive", "'yes'", "must be true or false"),
         ("strength", "High", "must be 'low', 'standard' or 'high'"),
+        (
+            "service",
+            "anti_ai",
+            "must be 'anti-ai', 'watermark-embed', 'watermark-extract' or 'ai-detection'",
+        ),
+        ("service", "watermark-embed", "watermark-embed is not part of this version, which has: anti-ai"),
         ("duplicates", "never", "must be 'again', 'reuse' or 'quarantine'"),
         ("watch", "off", "must be 'auto', 'events' or 'polling'"),
         ("path", "2024", "must be text (in quotes, where YAML takes it for something else)"),

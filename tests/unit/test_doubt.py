@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from watchfolder.api import create_body
 from watchfolder.clock import Moment
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline.doubt import Doubt, Fault
+from watchfolder.services.anti_ai import ANTI_AI
 
 KEY = "00000000-0000-4000-8000-000000000001"
 PARENT = "00000000-0000-4000-8000-000000000002"
@@ -20,9 +20,17 @@ NOW = Moment(at=datetime(2026, 11, 3, 12, tzinfo=UTC))
 def order(files: int = 1, **facts: object) -> Order:
     """Return another order each time."""
     file = OrderFile(name="a.jpg", sent_name="a.jpg", media_type="image/jpeg", size=1, mtime_ns=1)
-    body = create_body(KEY, ["a.jpg"], "high")
+    body = ANTI_AI.body(KEY, ["a.jpg"], {"strength": "high"})
     key = f"00000000-0000-4000-8000-{next(NUMBERS):012}"
-    usual = {"key": key, "confirm_key": KEY, "inbox": "photos", "kind": "live", "strength": "high", "body": body}
+    usual = {
+        "key": key,
+        "confirm_key": KEY,
+        "inbox": "photos",
+        "kind": "live",
+        "service": "anti-ai",
+        "options": {"strength": "high"},
+        "body": body,
+    }
     times = {State.CLAIMING: NOW}
     return Order.model_validate({**usual, "files": (file,) * files, "times": times} | facts)
 

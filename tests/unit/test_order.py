@@ -56,7 +56,8 @@ def an_order(**facts: object) -> Order:
         "confirm_key": "0b8a6a3e-8c1f-4b3c-8a55-5d1c8f2b9e77",
         "inbox": "photos",
         "kind": "live",
-        "strength": "high",
+        "service": "anti-ai",
+        "options": {"strength": "high"},
         "body": "{}",
         "files": (a_file("a.jpg"),),
     }
@@ -79,7 +80,7 @@ def test_no_way_leads_on_from_a_delivery_or_a_superseded_order() -> None:
     assert {state for state, afters in TRANSITIONS.items() if not afters} == {State.DELIVERED, State.SUPERSEDING}
 
 
-def test_what_was_confirmed_is_never_simply_released() -> None:
+def test_what_charged_is_never_simply_released() -> None:
     before = {State.CLAIMING, State.MATCHED, State.CLAIMED, State.CREATED, State.UPLOADED}
     assert {state for state, afters in TRANSITIONS.items() if State.RELEASED in afters} == before
 

@@ -2,11 +2,11 @@
 
 import random
 
-from watchfolder.api import create_body
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.visits import Visits
 from watchfolder.pushes import PushResult
+from watchfolder.services.anti_ai import ANTI_AI
 
 
 def order(files: int = 1, number: int = 1) -> Order:
@@ -17,8 +17,9 @@ def order(files: int = 1, number: int = 1) -> Order:
         confirm_key=key,
         inbox="photos",
         kind="live",
-        strength="high",
-        body=create_body(key, names, "high"),
+        service="anti-ai",
+        options={"strength": "high"},
+        body=ANTI_AI.body(key, names, {"strength": "high"}),
         files=tuple(OrderFile(name=n, sent_name=n, media_type="image/jpeg", size=1, mtime_ns=1) for n in names),
     )
 

@@ -13,7 +13,6 @@ from watchfolder.api.answers import (
     Slot,
     Status,
     Webhook,
-    create_body,
     files_in,
 )
 from watchfolder.api.failures import FailedAtService, failed_at_service
@@ -44,7 +43,6 @@ __all__ = [
     "Status",
     "Webhook",
     "Webhooks",
-    "create_body",
     "failed_at_service",
     "files_in",
 ]

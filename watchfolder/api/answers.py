@@ -4,11 +4,12 @@ A field that we cannot do without is `faulty` (Retry) when it cannot be read; ev
 here quotes a value: values hold signed links.
 """
 
+import contextlib
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
@@ -138,7 +139,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class OrderView:
-    """What an order looks like at the service. A v2 server shows neither inputs nor outputs."""
+    """What an order looks like at the service. A v2 server shows neither inputs nor outputs, nor does the list.
+
+    `shown` is all of it, for those who know what else there is; it may hold links, hence not in the repr.
+    """
 
     status: Status
     failure: Failure | None
@@ -146,6 +150,7 @@ class OrderView:
     outputs: tuple[Output, ...]
     expires_at: datetime | None
     raw_status: str
+    shown: Mapping[str, object] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -172,21 +177,13 @@ class Envelope:
 _Model = TypeVar("_Model", bound=_Read)
 
 
-def create_body(key: str, sent_names: Sequence[str], strength: str) -> str:
-    """Return the exact JSON text of a create call. It is journalled before it is sent and never changes for a key."""
-    files = [{"fileName": name} for name in sent_names]
-    return json.dumps(
-        {"idempotencyKey": key, "files": files, "options": {"strength": strength}, "orderName": f"wf-{key}"}
-    )
-
-
 def files_in(body: str) -> int:
     """Return how many files an order was created for."""
     return len(json.loads(body)["files"])
 
 
-def confirm_body(confirm_key: str, order_id: str) -> str:
-    return json.dumps({"idempotencyKey": confirm_key, "orderId": order_id})
+def start_body(start_key: str, order_id: str) -> str:
+    return json.dumps({"idempotencyKey": start_key, "orderId": order_id})
 
 
 def webhook_body(url: str, name: str, *, is_test: bool) -> str:
@@ -207,7 +204,9 @@ def read_envelope(body: bytes) -> Envelope:
 
 def read_created(data: object, sent_names: Sequence[str]) -> Created:
     """Check count and names as well: an order for other files than were sent is not one to pay for."""
-    created = _read(Created, data)
+    answer = _object(data)
+    lone = {"files": [answer["file"]]} if "files" not in answer and "file" in answer else {}
+    created = _read(Created, {**answer, **lone})
     if len(created.slots) != len(sent_names):
         raise faulty(f"{len(created.slots)} files for the {len(sent_names)} that were sent")
     if any(slot.file_name not in (None, name) for slot, name in zip(created.slots, sent_names, strict=True)):
@@ -237,6 +236,7 @@ def read_look(data: object) -> OrderView:
         outputs=tuple(_read(Output, entry) for entry in _list(outputs or [], "outputFiles")),
         expires_at=_instant(order.get("expiresAt")),
         raw_status=_sentence(raw_status if isinstance(raw_status, str) else json.dumps(raw_status)),
+        shown=order,
     )
 
 
@@ -263,10 +263,13 @@ def read_found(data: object, order_name: str) -> tuple[Found | None, int]:
     return None, _pages_of(page)
 
 
-def read_statuses(data: object) -> Mapping[str, Status]:
-    """Return what one page of the list says; entries that cannot be read are left out."""
-    entries = _list(_object(data).get("orders"), "orders")
-    return {entry.order_id: entry.status for entry in _readable(Listed, entries)}
+def read_looks(data: object) -> Mapping[str, OrderView]:
+    """Return what one page of the list shows of each order, by its id; entries that cannot be read are left out."""
+    looks = {}
+    for entry in _list(_object(data).get("orders"), "orders"):
+        with contextlib.suppress(ValidationError, Retry):
+            looks[Listed.model_validate(entry).order_id] = read_look(entry)
+    return looks
 
 
 def read_listed(data: object) -> tuple[list[Listed], int]:

@@ -21,8 +21,6 @@ from watchfolder.api.answers import (
     Listed,
     OrderView,
     Slot,
-    Status,
-    confirm_body,
     faulty,
     read_created,
     read_envelope,
@@ -30,8 +28,9 @@ from watchfolder.api.answers import (
     read_links,
     read_listed,
     read_look,
+    read_looks,
     read_slots,
-    read_statuses,
+    start_body,
 )
 from watchfolder.api.rate_limiter import Priority, RateLimiter
 from watchfolder.api.table import Call, NoRoute, Retired, error_of, storage_error_of
@@ -119,17 +118,15 @@ class Service:
         """Whether the service's refusals, not the configuration, set the pace."""
         return self._budget.is_limiting()
 
-    def create(self, body: str, sent_names: Sequence[str]) -> Created:
-        path = "/api/v2/orders/anti-ai"
+    def create(self, path: str, body: str, sent_names: Sequence[str]) -> Created:
         return self._ask(Call.CREATE, "POST", path, lambda data: read_created(data, sent_names), body=body)
 
     def refresh(self, order_id: str) -> tuple[Slot, ...]:
         return self._ask(Call.ORDER, "POST", f"/api/v2{_path_of(order_id)}/refresh-urls", read_slots)
 
-    def confirm(self, confirm_key: str, order_id: str) -> None:
+    def confirm(self, path: str, start_key: str, order_id: str) -> None:
         """Start the processing. What the answer holds differs between servers; look at the order instead."""
-        path = "/api/v2/orders/anti-ai/confirm"
-        self._ask(Call.CONFIRM, "POST", path, lambda _: None, body=confirm_body(confirm_key, order_id))
+        self._ask(Call.CONFIRM, "POST", path, lambda _: None, body=start_body(start_key, order_id))
 
     def look(self, order_id: str) -> OrderView:
         """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
@@ -160,10 +157,10 @@ class Service:
                 return found
         return None
 
-    def statuses(self) -> Mapping[str, Status]:
-        """Return the status of the newest hundred orders by their ids: cheaper than a look at each of several."""
+    def newest(self) -> Mapping[str, OrderView]:
+        """Return what the list shows of the newest hundred orders, by id: cheaper than a look at each of several."""
         path = "/api/v2/orders?page=1&limit=100"
-        return self._ask(Call.LIST, "GET", path, read_statuses, turn=Priority.DELIVERY)
+        return self._ask(Call.LIST, "GET", path, read_looks, turn=Priority.DELIVERY)
 
     def orders(self, keyword: str, page: int) -> tuple[list[Listed], int]:
         """Return one page of the list of orders, newest first, and how many pages there are."""

@@ -148,6 +148,16 @@ def _tuple(value: object) -> object:
 
 
 OnFailure = Literal["split", "single"]
+ServiceName = Literal["anti-ai", "watermark-embed", "watermark-extract", "ai-detection"]
+BUILT_SERVICES: Final = ("anti-ai",)
+
+
+def _is_built(value: str) -> str:
+    if value not in BUILT_SERVICES:
+        raise ValueError(f"{value} is not part of this version, which has: {', '.join(BUILT_SERVICES)}")
+    return value
+
+
 AbsolutePath = Annotated[str, AfterValidator(absolute)]
 
 
@@ -276,6 +286,7 @@ class Inbox(Section):
     outbox: AbsolutePath
     quarantine: AbsolutePath
     originals: AbsolutePath | None = None  # None: deleted after delivery; left out: a folder beside the inbox
+    service: Annotated[ServiceName, AfterValidator(_is_built)] = "anti-ai"
     strength: Literal["low", "standard", "high"] = "high"
     recursive: bool = True
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)

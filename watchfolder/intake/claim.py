@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Sequence
 
 from watchfolder import disk, names
-from watchfolder.api import create_body
 from watchfolder.config import Inbox
 from watchfolder.disk import Held, NotAFolder, NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault
@@ -21,10 +20,10 @@ from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal, read_order
 from watchfolder.order import Kind, Order, OrderFile, State
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
+from watchfolder.services import FLOWS, Flow, flow_of
 
 _COPY_LIMIT = 16 << 20  # bytes
 _EXTENSIONS = {format_.media_type: format_.extensions for format_ in Format}
-_STRENGTHS = frozenset({"low", "standard", "high"})
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
 
@@ -36,6 +35,7 @@ class Claims:
         self, inbox: Inbox, kind: Kind, journal: Journal, folders: Folders, publisher: Publisher, scope: DedupScope
     ) -> None:
         self._inbox = inbox
+        self._flow = flow_of(inbox)
         self._kind = kind
         self._journal = journal
         self._folders = folders
@@ -77,7 +77,7 @@ class Claims:
     def is_returning(self) -> bool:
         """Is a paid order on its way back to its parking place? Until it is there, its bytes must not be taken anew."""
         orders = self._journal.orders(self._inbox.name)
-        return any(order.state is State.RELEASED and order.was_confirmed for order in orders)
+        return any(order.state is State.RELEASED and order.charged for order in orders)
 
     def recover(self) -> None:
         """Complete or undo what a crash left behind in this inbox. Raises FolderFault."""
@@ -94,16 +94,18 @@ class Claims:
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())
-        files = tuple(_order_file(file) for file in ready)
+        files = tuple(_order_file(file, self._flow) for file in ready)
         told = names.told_apart(file.sent_name for file in files)
         files = tuple(file.having(sent_name=name) for file, name in zip(files, told, strict=True))
+        options = self._flow.options_of(self._inbox)
         return Order(
             key=key,
             confirm_key=str(uuid.uuid4()),
             inbox=self._inbox.name,
             kind=self._kind,
-            strength=self._inbox.strength,
-            body=create_body(key, [file.sent_name for file in files], self._inbox.strength),
+            service=self._flow.name,
+            options=options,
+            body=self._flow.body(key, [file.sent_name for file in files], options),
             files=files,
             why=ready[0].why,
         )
@@ -155,7 +157,7 @@ class Claims:
             return self._journal.advance(order, State.RELEASED)
         if len(taken) < len(order.files):
             self._publisher.put_back(order, keep={file.name for file in taken})
-            body = create_body(order.key, [file.sent_name for file in taken], order.strength)
+            body = flow_of(order).body(order.key, [file.sent_name for file in taken], order.options)
             order = self._journal.note(order, files=tuple(taken), body=body)
             self._publisher.open_work(order)
         if order.why is not None:
@@ -221,16 +223,17 @@ class Claims:
             if fault.code != "EFBIG" and why_unread(place, fault) in {"", disk.HELD}:
                 raise
             return None
-        sent = [file.sent_name for file in copy.files]
-        is_ours = copy.body == create_body(key, sent, copy.strength) and copy.strength in _STRENGTHS
+        flow = FLOWS.get(copy.service)
+        if flow is None or not flow.allows(copy.options) or len(copy.files) not in flow.files:
+            return None
+        is_ours = copy.body == flow.body(key, [file.sent_name for file in copy.files], copy.options)
         is_ours &= all(map(_is_sendable, copy.files)) and (copy.reused_from is None or len(copy.files) == 1)
         is_ours &= len({file.name for file in copy.files}) == len(copy.files)
         is_ours &= any(file.name in found for file in copy.files)
         if not is_ours or copy.kind != self._kind or copy.why is not None:
             return None
-        plain = {
-            name: getattr(copy, name) for name in ("key", "confirm_key", "strength", "body", "kind", "reused_from")
-        }
+        kept = ("key", "confirm_key", "service", "options", "body", "kind", "reused_from")
+        plain = {name: getattr(copy, name) for name in kept}
         facts = {"name", "sent_name", "media_type", "size", "mtime_ns"}
         facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
         claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
@@ -264,13 +267,13 @@ class Claims:
                 event("disk.swept", folder=root, files=swept)
 
 
-def _order_file(file: Ready) -> OrderFile:
+def _order_file(file: Ready, flow: Flow) -> OrderFile:
     base = os.path.basename(file.name)
     if file.format is None:  # refused: it is never sent
         return OrderFile(name=file.name, sent_name="", media_type="", size=file.size, mtime_ns=file.mtime_ns)
     return OrderFile(
         name=file.name,
-        sent_name=names.harmless(base, file.format.extension),
+        sent_name=names.harmless(base, flow.extension_of(file.format)),
         media_type=file.format.media_type,
         size=file.size,
         mtime_ns=file.mtime_ns,

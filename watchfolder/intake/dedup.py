@@ -20,6 +20,7 @@ from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal
 from watchfolder.order import Key, Kind, Order, OrderFile
 from watchfolder.publish import Publisher
+from watchfolder.services import flow_of
 
 _READING_SECONDS = 3.0  # in one go: then the nudges and the timers have their turn
 
@@ -68,6 +69,7 @@ class Twins:
     def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, scope: DedupScope) -> None:
         self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
         self._inbox = inbox
+        self._product = flow_of(inbox).product_of(inbox)
         self._kind = kind
         self._journal = journal
         self._publisher = publisher
@@ -147,7 +149,7 @@ class Twins:
         return all(order is not None and not order.is_live for order in found)
 
     def _is_alike(self, order: Order) -> bool:
-        return (order.kind, order.strength) == (self._kind, self._inbox.strength)
+        return (order.kind, order.product) == (self._kind, self._product)
 
     def _sort(
         self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]], parked: list[Order]
@@ -213,14 +215,16 @@ class Twins:
             return None
 
     def _has_size(self, file: Ready) -> bool:
-        return self._begun.delivery_index.has_size(file.size, self._kind, self._inbox.strength)
+        return self._begun.delivery_index.has_size(file.size, self._kind, self._product)
 
     def _brought(self, file: Ready) -> Key | None:
         """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell."""
         if file.sha256 is None or not self._reuses:
             return None
-        original = Original(file.size, self._kind, self._inbox.strength, file.sha256)
+        original = Original(file.size, self._kind, self._product, file.sha256)
         for delivery in self._begun.delivery_index.find(original):
+            if delivery.finding is not None:  # all that it takes stands there
+                return delivery.key
             if delivery.inbox != self._inbox.name:
                 if self._begun.outbox_of(delivery.inbox) is not None:
                     return delivery.key  # looked at when it is copied: a share of its own must not hold us up here

@@ -161,7 +161,7 @@ class Capacity:
         return min(self._journal.clock.since(begun) for begun in live if begun is not None) >= waits
 
     def _is_live(self, order: Order) -> bool:
-        return order.traits.asks_service and not order.refused_by and self.is_within_reach(order.inbox)
+        return order.asks_service and not order.refused_by and self.is_within_reach(order.inbox)
 
     def _has_fresh_order(self) -> bool:
         return any(self._is_live(order) and order.doubted_seconds is None for order in self._journal.orders())

@@ -24,7 +24,7 @@ class Headway:
         """Record where a step has left its order; return for how long that rests, unless something else says so."""
         order = self._journal.get(before.key)
         with self._guard:
-            if order is None or not order.traits.asks_service:
+            if order is None or not order.asks_service:
                 self._reached.pop(before.key, None)
                 return 0.0
             place, (furthest, repeats) = _PLACES[order.state], self._reached.get(order.key, (-1, 0))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from watchfolder.api import Service, Status
+from watchfolder.api import OrderView, Service, Status
 from watchfolder.clock import Clock
 from watchfolder.errors import SlowDown, WatchfolderError
 from watchfolder.events import event
@@ -30,9 +30,9 @@ class ListLook:
 
     def look(self, service: Service, orders: Sequence[Order]) -> None:
         """Plan the next look at each; what the list does not call under way is looked at by itself."""
-        statuses: Mapping[str, Status] = {}
+        looks: Mapping[str, OrderView] = {}
         try:
-            statuses = service.statuses()
+            looks = service.newest()
         except SlowDown:  # so would many looks be: the list is asked again
             self._later(orders)
             return
@@ -44,7 +44,8 @@ class ListLook:
             event("service.list_broke", logging.ERROR, trace=True)
         now = self._clock.elapsed()
         for order in orders:
-            if statuses.get(order.order_id or "") is Status.IN_PROGRESS:
+            seen = looks.get(order.order_id or "")
+            if seen is not None and seen.status is Status.IN_PROGRESS:
                 self._at_work(order)
             else:
                 self._visits.look_alone(order.key, now)

@@ -102,10 +102,10 @@ class Outcomes:
 
     def is_guilty(self, order: Order) -> bool:
         """Did the process die three times in a row during this order's steps, the last time with it alone?"""
-        return order.deaths >= _GUILTY_DEATHS and order.traits.asks_service
+        return order.deaths >= _GUILTY_DEATHS and order.asks_service
 
     def convict(self, context: StepContext, order: Order) -> Order:
-        if len(order.files) > 1 and not order.was_confirmed:
+        if len(order.files) > 1 and not order.charged:
             return self._split(context, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
@@ -200,7 +200,7 @@ class Outcomes:
             return ""
         if order.fingerprint != context.service.fingerprint:
             return "the service does not know this order by this API key: it was made with another one"
-        others = (each for each in self._journal.orders() if each.key != order.key and each.traits.asks_service)
+        others = (each for each in self._journal.orders() if each.key != order.key and each.asks_service)
         if order.refused_by or any(each.missing_since is not None and each.is_paid for each in others):
             return "the service does not know this order any more, nor others: is the API key another account's now?"
         return ""
@@ -301,14 +301,14 @@ class Outcomes:
         """Put the order off, and give up when it has failed for long while the service was there for others."""
         is_own = isinstance(error, OrderRetry)
         with self._guard:
-            if order.traits.asks_service:
+            if order.asks_service:
                 self._gate.fail(order.key if is_own else None)
             answered = self._succeeded_at
         if is_own and context.service.answered_at is not None:  # perhaps with nothing but what does not fit
             answered = max(answered, context.service.answered_at)
         lost = self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
-        if failing > self._give_up_after_hours * 3600 and order.traits.asks_service:
+        if failing > self._give_up_after_hours * 3600 and order.asks_service:
             hours = f"{self._give_up_after_hours:g}"
             return self._quarantine(
                 order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)
@@ -362,7 +362,7 @@ def _may_begin_anew(order: Order, error: Reject) -> bool:
     if error.code == TEST_KEY:
         return False
     has_failed = isinstance(error, FailedAtService)
-    return has_failed or not order.was_confirmed or (error.code == UPLOAD_LOST and len(order.files) > 1)
+    return has_failed or not order.charged or (error.code == UPLOAD_LOST and len(order.files) > 1)
 
 
 def _sentence(text: str) -> str:

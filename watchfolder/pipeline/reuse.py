@@ -50,7 +50,7 @@ def _find(context: StepContext, order: Order) -> Order:
         event("order.files_changed", order=order.key, inbox=order.inbox, kept=int(is_as_matched), of=1)
         return context.journal.advance(order, State.RELEASED)
     context.folders.require_room(context.inbox, order.size)
-    for delivery in context.delivery_index.find(Original(file.size, order.kind, order.strength, file.sha256 or "")):
+    for delivery in context.delivery_index.find(Original(file.size, order.kind, order.product, file.sha256 or "")):
         if delivery.inbox == context.inbox.name:
             after = _take(context, order, delivery, context.inbox.outbox)
         else:
@@ -89,7 +89,7 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
             raise
         if _is_there(context, outbox):
             file = order.files[0]
-            context.delivery_index.forget(Original(file.size, order.kind, order.strength, file.sha256 or ""), delivery)
+            context.delivery_index.forget(Original(file.size, order.kind, order.product, file.sha256 or ""), delivery)
         facts: dict[str, Any] = {"file": order.files[0].name, "from": earlier.path, "reason": error.reason}
         event("file.not_reused", logging.WARNING, order=order.key, inbox=order.inbox, **facts)
         return None

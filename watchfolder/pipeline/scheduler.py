@@ -168,13 +168,13 @@ class Pipeline:
                 return False
         if not self._is_able(order, now):
             return False
-        if not order.traits.asks_service or self._is_split_for_a_try(order):
+        if not order.asks_service or self._is_split_for_a_try(order):
             return True
         return self.gate.lets_pass(order.state, now) and (not self._is_doubted(order) or self.doubt.take_probe(now))
 
     def _is_able(self, order: Order, now: float) -> bool:
         """Would neither the gate nor a doubt stop its step? Asking uses no probe up."""
-        if not order.traits.asks_service:
+        if not order.asks_service:
             return True
         if self._is_doubted(order) and (order.key != self._turn or not self.doubt.may_probe(now)):
             return False
@@ -353,14 +353,14 @@ class Pipeline:
 
     def _follows_at_once(self, order: Order) -> bool:
         return order.state in STEPS and (
-            not order.traits.asks_service or self.gate.lets_pass(order.state, self._clock.elapsed())
+            not order.asks_service or self.gate.lets_pass(order.state, self._clock.elapsed())
         )
 
     def _note_success(self, before: Order, after: Order | None) -> None:
         state = before.state
         if state is State.QUARANTINING and after is not None:
             self._journal.counters.quarantined(list(_set_aside(after)))
-        if before.traits.asks_service:
+        if before.asks_service:
             self._outcomes.succeed(state)
 
     def _visit_later(self, key: str, seconds: float) -> None:

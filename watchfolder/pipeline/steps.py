@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from watchfolder import disk
-from watchfolder.api import Ended, MovedOn, OrderView, Slot, Status, failed_at_service
-from watchfolder.errors import Blocked, OrderMissing, OrderRetry, Reject, Resync, SlowDown
+from watchfolder.api import MovedOn, OrderView, Slot, Status, failed_at_service
+from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
+from watchfolder.pipeline.charging import charging
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
@@ -27,6 +28,7 @@ from watchfolder.pipeline.successors import (
 )
 from watchfolder.pipeline.transfer import Fetching, Sending, ask_links, remember_urls, send_unchanged
 from watchfolder.publish import Received, part_gone
+from watchfolder.services import Stage, flow_of
 
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
@@ -51,7 +53,9 @@ def create(context: StepContext, order: Order) -> Order:
         if any(file.is_placed for file in order.files):
             return release_changed(context, order)
     try:
-        created = context.service.create(order.body, [file.sent_name for file in order.files])
+        with charging(context, order, Stage.CREATE) as order:  # noqa: PLR1704 - what follows is about the charged one
+            path, sent_names = flow_of(order).create_path, [file.sent_name for file in order.files]
+            created = context.service.create(path, order.body, sent_names)
     except Resync as redo:  # the key was used with another body: find that order, or begin afresh
         found = context.service.find(order.name)
         if found is not None:
@@ -86,18 +90,11 @@ def upload(context: StepContext, order: Order) -> Order:
 
 
 def confirm(context: StepContext, order: Order) -> Order:
-    """Start the processing. From the first try on the order counts as paid, unless that very one is refused."""
-    is_first = not order.was_confirmed
-    if is_first:
-        if not is_as_claimed(context, order):
-            return release_changed(context, order)
-        order = context.journal.note(order, was_confirmed=True)
-    try:
-        context.service.confirm(order.confirm_key, id_of(order))
-    except (Blocked, Reject, Ended, SlowDown) as refusal:
-        if is_first and not refusal.was_repeated:  # else an earlier try, whose answer was lost, may have been heard
-            context.journal.note(order, was_confirmed=False)
-        raise
+    """Start the processing. What changed before can still go back."""
+    if not order.charged and not is_as_claimed(context, order):
+        return release_changed(context, order)
+    with charging(context, order, Stage.START) as order:  # noqa: PLR1704 - what follows is about the charged one
+        context.service.confirm(flow_of(order).start_path, order.confirm_key, id_of(order))
     return context.journal.advance(order, _S.CONFIRMED)
 
 
@@ -182,7 +179,7 @@ def put_back(context: StepContext, order: Order) -> Order | None:
     """Return the files to the inbox. An order that had been paid before goes back to its parking place."""
     context.folders.require(context.inbox)
     order = context.publisher.put_back(order)
-    if order.was_confirmed:
+    if order.charged:
         return context.journal.advance(order, _S.QUARANTINED, is_resumable=True, was_recorded=True)
     context.journal.forget(order)
     return None
@@ -249,7 +246,7 @@ def _go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
     order = order.having(files=_with_hashes(context, order.having(files=_with_ids(order, seen.inputs))))
     while order.state is not _S.CONFIRMED:
         reached = _S.CONFIRMED if order.state is _S.UPLOADED else _S.UPLOADED
-        order = context.journal.advance(order, reached, was_confirmed=True)
+        order = context.journal.advance(order, reached, charged=True)
     return _completed(context, order, seen) if seen.status is Status.COMPLETE else order
 
 
@@ -283,7 +280,8 @@ def _go_back(context: StepContext, order: Order) -> Order:
         reason = f"The service lost the uploaded picture {MOST_REDOS} times."
         raise Reject(reason, code=UPLOAD_LOST)
     files = tuple(file.having(is_uploaded=False) for file in order.files)
-    facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "was_confirmed": False}
+    stays_charged = order.charged and flow_of(order).charged_at is not Stage.START  # pending: its start was not heard
+    facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "charged": stays_charged}
     return context.journal.advance(order, _S.CREATED, **facts)
 
 

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Collection, Sequence
 
 from watchfolder import disk
-from watchfolder.api import create_body
 from watchfolder.config import OnFailure
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline.context import StepContext
 from watchfolder.publish import is_unchanged
+from watchfolder.services import flow_of
 
 
 def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
@@ -23,8 +23,9 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         confirm_key=str(uuid.uuid4()),
         inbox=order.inbox,
         kind=order.kind,
-        strength=order.strength,
-        body=create_body(key, [file.sent_name for file in files], order.strength),
+        service=order.service,
+        options=order.options,
+        body=flow_of(order).body(key, [file.sent_name for file in files], order.options),
         files=tuple(file.having(file_id=None, is_uploaded=False, ctime_ns=None) for file in files),
         split_from=order.split_from,
         doubted_seconds=order.doubted_seconds,

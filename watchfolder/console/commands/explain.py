@@ -25,6 +25,7 @@ from watchfolder.order import Order, State
 from watchfolder.publish import notes
 from watchfolder.report.conditions import conditions, holding
 from watchfolder.report.status import running
+from watchfolder.services import flow_of
 
 _VERDICTS = {
     Action.TAKE: "It will be taken at the next look",
@@ -155,9 +156,9 @@ def _twins(spot: _Spot, config: Config) -> Iterator[str]:
     inbox, found = spot.inbox, disk.stat_of(spot.place)
     if inbox.duplicates == "again" or found is None:
         return
-    same = (inbox.strength, found.st_size)
+    same = (flow_of(inbox).product_of(inbox), found.st_size)
     for order in filter(lambda order: order.is_live, _orders(config)):
-        hashes = {file.sha256 for file in order.files if (order.strength, file.size) == same}
+        hashes = {file.sha256 for file in order.files if (order.product, file.size) == same}
         if hashes and (None in hashes or disk.sha256_of(spot.place) in hashes):
             word = "may be" if None in hashes else "is"
             yield f"It {word} the same picture as one under way, and then waits for its result (order {order.name})."

@@ -19,6 +19,7 @@ from watchfolder.events import printable
 from watchfolder.history import EndedFile, EndedOrder
 from watchfolder.journal import kept_until, read_orders
 from watchfolder.order import Order, OrderFile, State
+from watchfolder.services import flow_of
 
 _NAME = "wf-"  # with which our orders' names begin
 _PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
@@ -172,7 +173,7 @@ def _is_free(order: Order, config: Config) -> bool:
     inbox = config.inboxes.get(order.inbox)
     if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or len(order.files) > 1:
         return False
-    return (order.kind, order.strength) == (config.api.kind, inbox.strength)
+    return (order.kind, order.product) == (config.api.kind, flow_of(inbox).product_of(inbox))
 
 
 def _advice(parked: Sequence[Order]) -> str:

@@ -1,0 +1,75 @@
+"""The shape of a service: what it is asked, when it may have cost money, and what comes of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from watchfolder.config import Inbox
+from watchfolder.images import Format
+from watchfolder.order import Finding, Key, product
+
+
+class Stage(StrEnum):
+    """What is asked of a service for an order, in this order."""
+
+    CREATE = "create"
+    UPLOAD = "upload"
+    START = "start"
+    POLL = "poll"
+    FETCH = "fetch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """The result is a statement, no picture: the picture that was sent comes out untouched, with a sidecar.
+
+    `read` takes an order as the service shows it, by itself or in its list, and returns None while it does not tell.
+    """
+
+    read: Callable[[Mapping[str, object]], Finding | None]
+    sidecar: str  # appended to the picture's name
+    ledger: str  # the table in the outbox that gets a line for each finding
+    facts: tuple[str, ...]  # of a finding, besides its verdict: columns of the ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """All that is known of one service.
+
+    `charged` is durable before the first request of the stage `charged_at`. `options` are the keys of the inbox on
+    which the result depends, each with the words that it may have.
+    """
+
+    name: str
+    type: str  # the service's own word: in its reads, its list and its pushes
+    done: str  # what has been done to a picture, as a participle
+    charged_at: Stage
+    files: range  # how many an order may hold
+    create_path: str
+    start_path: str
+    body: Callable[[Key, Sequence[str], Mapping[str, str]], str]  # of the create: key, names that are sent, options
+    options: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    extensions: Mapping[Format, str] = field(default_factory=dict)  # that it wants in place of the usual ones
+    findings: Findings | None = None  # None: the results are pictures, which are fetched
+
+    @property
+    def most_files(self) -> int:
+        return self.files[-1]
+
+    @property
+    def push_types(self) -> frozenset[str]:
+        return frozenset({f"order.{self.type}.completed", f"order.{self.type}.failed"})
+
+    def options_of(self, inbox: Inbox) -> dict[str, str]:
+        return {name: getattr(inbox, name) for name in self.options}
+
+    def product_of(self, inbox: Inbox) -> str:
+        return product(self.name, self.options_of(inbox))
+
+    def allows(self, options: Mapping[str, str]) -> bool:
+        """Could an order of ours have these options?"""
+        known = options.keys() == self.options.keys()
+        return known and all(value in self.options[name] for name, value in options.items())
+
+    def extension_of(self, format_: Format) -> str:
+        return self.extensions.get(format_, format_.extension)
