@@ -83,7 +83,8 @@ class Snapshot(Part):
     is_down: bool = False  # the service has not answered for a while
     is_slowed: bool = False  # the service's refusals set the pace
     limit: str = ""  # what keeps the flow from being faster now: service, plan, line, or nothing
-    in_progress: int = 0  # files of orders under way
+    in_progress: int = 0  # files of orders under way …
+    deferred: int = 0  # … and of those that wait for their time
     delivered: int = 0  # files since the start
     reused: int = 0  # of these, copied from an earlier delivery and not paid for
     quarantined: int = 0  # files since the start

@@ -10,7 +10,7 @@ from notify_socket import Notified, notified
 __all__ = ["notified", "sandbox", "studio"]
 
 PHOTOSHOP = b"8BPS\0\1" + bytes(4000)
-COUNTED = "0 waiting, 0 in progress, 1 delivered, 1 quarantined"
+COUNTED = "0 waiting, 0 in progress, 0 deferred; since the start 1 delivered, 1 quarantined"
 
 
 @pytest.mark.parametrize("change", ["nothing", "a setting", "a mistake"])

@@ -24,7 +24,7 @@ from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
-from watchfolder.intake import Action, Decision, explain
+from watchfolder.intake import Action, Decision, UnderWay, explain
 from watchfolder.intake.look import decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Order, State
@@ -558,7 +558,7 @@ def test_links_and_pipes_stay_and_block_nothing(build: Build, tmp_path: Path) ->
     shop.look(5.0)
     assert names(shop) == []
     assert shop.files("inbox") == ["folder", "link.jpg", "pipe.jpg"]
-    assert shop.intake.counts()["stay"] == 3
+    assert shop.intake.counts(UnderWay.of((), 0.0))["stay"] == 3
     assert decision(shop, "link.jpg").answer is Action.STAY
 
 
@@ -567,10 +567,10 @@ def test_a_link_that_is_gone_is_counted_no_more(build: Build) -> None:
     link = shop.folder("inbox") / "link.jpg"
     link.symlink_to("/nowhere")
     shop.look(0.0)
-    assert shop.intake.counts()["stay"] == 1
+    assert shop.intake.counts(UnderWay.of((), 0.0))["stay"] == 1
     link.unlink()
     shop.look(100.0)  # a scan's length comes before the next one's time
-    assert shop.intake.counts().get("stay", 0) == 0
+    assert shop.intake.counts(UnderWay.of((), 0.0)).get("stay", 0) == 0
 
 
 def test_a_picture_that_is_swapped_for_a_link_is_not_followed(build: Build, tmp_path: Path) -> None:
@@ -616,7 +616,7 @@ def test_what_is_none_of_our_business_stays_and_is_explained(build: Build, name:
     shop.look(0.0)
     shop.look(5.0)
     assert names(shop) == []
-    assert shop.intake.counts() == {"stay": 1, "wait": 0, "raw": 0}
+    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 0, "raw": 0}
     assert decision(shop, name).reason.startswith("it is no picture")
 
 
@@ -629,7 +629,7 @@ def test_camera_raw_stays_beside_its_pictures_and_is_counted(build: Build, caplo
     shop.look(10.0)
     shop.look(15.0)
     assert names(shop) == ["card/a.jpg"]
-    assert shop.intake.counts() == {"stay": 1, "wait": 0, "raw": 1}
+    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 0, "raw": 1}
     assert decision(shop, "card/a.cr2").reason == "it is a camera RAW picture (CR2), which stays here (raw: leave)"
     assert told(caplog, "file.stays") == []
 

@@ -102,11 +102,11 @@ def test_an_inbox_is_held_up_by_its_own_troubles_and_by_those_of_all() -> None:
 
 def test_the_line_for_systemd_says_the_worst_and_the_counts() -> None:
     assert line(seen(inboxes={"a": OPEN}, delivered=3), CONFIG) == (
-        "0 waiting, 0 in progress, 3 delivered, 0 quarantined"
+        "0 waiting, 0 in progress, 0 deferred; since the start 3 delivered, 0 quarantined"
     )
     said = line(seen(inboxes={"b": HELD}), CONFIG)
     assert said.startswith("b: held: 9 new files")
-    assert said.endswith("; 9 waiting, 0 in progress, 0 delivered, 0 quarantined")
+    assert said.endswith("; 9 waiting, 0 in progress, 0 deferred; since the start 0 delivered, 0 quarantined")
 
 
 def test_pictures_out_of_reach_come_with_a_count_a_folder_and_what_to_type() -> None:

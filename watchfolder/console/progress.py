@@ -26,7 +26,7 @@ class Progressed:
     def take(self, snapshot: Snapshot, now: float) -> None:
         self.done = snapshot.delivered + snapshot.quarantined
         waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
-        self.known = max(self.known, self.done + snapshot.in_progress + waiting)
+        self.known = max(self.known, self.done + snapshot.in_progress + snapshot.deferred + waiting)
         self._steps = [step for step in self._steps if step[0] > now - _SPEED_SECONDS]
         self._steps.append((now, self.done))
 

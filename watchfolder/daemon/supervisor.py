@@ -21,7 +21,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
 from watchfolder.folders import Folders
-from watchfolder.intake import Claims, DedupScope, Desk, Intake
+from watchfolder.intake import Claims, DedupScope, Desk, Intake, UnderWay
 from watchfolder.journal import Journal
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
@@ -263,6 +263,7 @@ class Supervisor:
         gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
         since = gate.since if gate.fault else self._pipeline.doubt.since
         live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
+        orders = self._orders(live)
         counters = self._journal.counters
         return Snapshot(
             at=self._clock.now(),
@@ -270,7 +271,7 @@ class Supervisor:
             version=__version__,
             started=self._started,
             configured=self._configured,
-            inboxes={name: self._inbox_snapshot(worker) for name, worker in self._workers.items()},
+            inboxes={name: self._inbox_snapshot(worker, orders[name]) for name, worker in self._workers.items()},
             blocked=refusal.reason if refusal else "",
             blocked_code=refusal.code if refusal else "",
             blocked_since=self._date(since, self._clock.elapsed) if refusal else None,
@@ -280,7 +281,8 @@ class Supervisor:
             is_down=gate.is_down,
             is_slowed=self._service.is_slowed,
             limit=self._pipeline.capacity.limit(time.monotonic()),
-            in_progress=sum(file.is_under_way for order in live for file in order.files),
+            in_progress=sum(each.moving for each in orders.values()),
+            deferred=sum(each.deferred for each in orders.values()),
             delivered=counters.delivered_files,
             reused=counters.reused_files,
             quarantined=counters.quarantined_files,
@@ -293,6 +295,12 @@ class Supervisor:
             disks={folder: each for disk_usage in usages for folder, each in disk_usage.disks.items()},
         )
 
+    def _orders(self, live: Iterable[Order]) -> dict[str, UnderWay]:
+        by_inbox: dict[str, list[Order]] = {name: [] for name in self._workers}
+        for order in live:
+            by_inbox.setdefault(order.inbox, []).append(order)
+        return {name: UnderWay.of(each, self._clock.elapsed()) for name, each in by_inbox.items()}
+
     def _not_configured(self, live: Iterable[Order]) -> dict[str, int]:
         files = Counter({order.inbox: 0 for order in live if order.inbox not in self._config.inboxes})
         for order in live:
@@ -300,8 +308,8 @@ class Supervisor:
                 files[order.inbox] += sum(file.is_under_way for file in order.files)
         return dict(files)
 
-    def _inbox_snapshot(self, worker: InboxWorker) -> InboxSnapshot:
-        intake, counts = worker.intake, worker.intake.counts()
+    def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
+        intake, counts = worker.intake, worker.intake.counts(orders)
         oldest, closed = intake.oldest_waiting(), intake.out_of_reach()
         return InboxSnapshot(
             is_open=intake.is_open and not worker.is_silent,

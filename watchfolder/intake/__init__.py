@@ -7,6 +7,7 @@ from watchfolder.intake.explained import explain
 from watchfolder.intake.inbox import Intake
 from watchfolder.intake.look import Action, Decision
 from watchfolder.intake.ready import Ready
+from watchfolder.intake.under_way import UnderWay
 
 __all__ = [
     "Action",
@@ -16,5 +17,6 @@ __all__ = [
     "Desk",
     "Intake",
     "Ready",
+    "UnderWay",
     "explain",
 ]

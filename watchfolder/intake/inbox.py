@@ -28,6 +28,7 @@ from watchfolder.intake.look import Action, Decision, decide, out_of_reach
 from watchfolder.intake.nudges import Nudges
 from watchfolder.intake.ready import Ready
 from watchfolder.intake.settle import Sighting
+from watchfolder.intake.under_way import UnderWay
 from watchfolder.names import Ignored
 from watchfolder.snapshot import OutOfReach
 
@@ -64,6 +65,7 @@ class Intake:
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
         self._quiet: dict[str, float] = {}  # names whose time has come, oldest first, and when that was
+        self._taking: frozenset[str] = frozenset()  # by the claim under way
         self._new = 0  # files that the quota has not been told of
         self._must_wait = False  # for the pipeline, which will wake us: what is settled cannot be taken yet
         self._emptied = Emptied(inbox.path, inbox.empty_folder_seconds)
@@ -92,9 +94,10 @@ class Intake:
             self.fault = fault
             self._needs = needs
 
-    def counts(self) -> dict[str, int]:
-        """Return how many files there are by answer."""
-        return told.counts(dict(self._sightings), dict(self._decisions))
+    def counts(self, orders: UnderWay) -> dict[str, int]:
+        """Return how many files there are by answer, none that is one of the `orders`, which were read before this."""
+        taken = orders.leaving | (self._taking & orders.names)  # read first: what is taken is dropped before that ends
+        return told.counts(dict(self._sightings), dict(self._decisions), taken)
 
     def out_of_reach(self) -> list[OutOfReach]:
         """Return the folders whose pictures cannot be taken, the one with the most of them first."""
@@ -362,9 +365,11 @@ class Intake:
             self._needs = min(sent, ready[0].size)
             self._quiet.update((file.name, now) for file in ready)
             raise
+        self._taking = frozenset(file.name for file in ready)
         try:
             orders = self._claims.claim(ready)
         except Exception:
+            self._taking = frozenset()
             for file in ready:  # what still lies here is no new file, but settles anew
                 self._disturb(file.name, now)
             raise
@@ -384,6 +389,7 @@ class Intake:
                 due = sighting.hinder(now)
                 obstacle = obstacles.to_read(self.inbox, file.name, hindrance, is_of_rights=False)
                 self._put_off(file.name, out_of_reach(hindrance, due, obstacle))
+        self._taking = frozenset()
         self._emptied.note({os.path.dirname(file.name) for file in ready} - {""}, now)
         self._emptied.remove(now)
         for order in orders:

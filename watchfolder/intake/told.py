@@ -18,10 +18,13 @@ Decisions = Mapping[str, Decision]
 Sightings = Mapping[str, Sighting]
 
 
-def counts(sightings: Sightings, decisions: Decisions) -> dict[str, int]:
-    """Return how many files there are by answer; those not decided yet wait; `raw` of those that stay are RAW."""
-    found = Counter(str(decision.answer) for decision in decisions.values())
-    found[str(Action.WAIT)] += max(0, len(sightings) - len(decisions))
+def counts(sightings: Sightings, decisions: Decisions, taken: frozenset[str]) -> dict[str, int]:
+    """Return how many files there are by answer; those not decided yet wait; `raw` of those that stay are RAW.
+
+    What was `taken` is an order's, though it may still be seen here.
+    """
+    found = Counter(str(decision.answer) for name, decision in decisions.items() if name not in taken)
+    found[str(Action.WAIT)] += sum(name not in decisions and name not in taken for name in sightings)
     return dict(found) | {"raw": sum(decision.is_raw for decision in decisions.values())}
 
 

@@ -150,7 +150,7 @@ def troubles(snapshot: Snapshot | None, config: Config, silent_seconds: float) -
 def line(snapshot: Snapshot, config: Config) -> str:
     """Say all in one line, for systemd: the worst that is wrong, and the counts."""
     waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
-    counts = f"{waiting} waiting, {snapshot.in_progress} in progress, "
+    counts = f"{waiting} waiting, {snapshot.in_progress} in progress, {snapshot.deferred} deferred; since the start "
     counts += f"{snapshot.delivered} delivered, {snapshot.quarantined} quarantined"
     return "; ".join([*sentences(conditions(snapshot, config), Severity.NEEDS_PERSON)[:1], counts])
 
@@ -185,7 +185,7 @@ def has_room_again(disk: Disk) -> bool:
 
 def has_work(snapshot: Snapshot) -> bool | None:
     """Do files wait or move? None while not every inbox can be looked into."""
-    if snapshot.in_progress or any(inbox.waiting for inbox in snapshot.inboxes.values()):
+    if snapshot.in_progress or snapshot.deferred or any(inbox.waiting for inbox in snapshot.inboxes.values()):
         return True
     return None if not all(inbox.is_open for inbox in snapshot.inboxes.values()) else False
 
@@ -304,7 +304,7 @@ def _stalled(snapshot: Snapshot, hours: float) -> Condition:
     waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
     held = {name: inbox for name, inbox in snapshot.inboxes.items() if inbox.held and inbox.waiting}
     words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
-    under_way = files(snapshot.in_progress)
+    under_way = files(snapshot.in_progress + snapshot.deferred)
     words += f", though there is work: {files(waiting)} in the inboxes, {under_way} under way"
     if held:
         count = sum(inbox.waiting for inbox in held.values())
@@ -330,7 +330,8 @@ def _pace(snapshot: Snapshot) -> Condition:
     if snapshot.is_slowed:
         words = "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
         return Condition(ConditionKind.WORKING, words)
-    under_way = sum(inbox.waiting for inbox in snapshot.inboxes.values()) + snapshot.in_progress
+    under_way = sum(inbox.waiting for inbox in snapshot.inboxes.values())
+    under_way += snapshot.in_progress + snapshot.deferred
     if not under_way:
         return Condition(ConditionKind.IDLE, "All done, nothing waits")
     return Condition(ConditionKind.WORKING, f"Working: {files(under_way)} under way{_PACES.get(snapshot.limit, '')}")

@@ -17,7 +17,7 @@ from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
-from watchfolder.order import Order
+from watchfolder.order import Order, State
 from watchfolder.report.conditions import Condition, conditions, headline
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
@@ -133,6 +133,8 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     faults: list[FolderFault] = []
     pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
     homes = {each: _home(each, config) for each in pictures}
+    if snapshot is not None:
+        snapshot = _caught_up(snapshot, live, config, now)
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     delivered = list(history.deliveries(config.state_dir, midnight))
     inboxes = {
@@ -149,11 +151,6 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     held = [order for order in live if order.inbox not in config.inboxes]
     deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
     moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
-    if snapshot is not None:  # the journal may have moved on since
-        lost = Counter({order.inbox: 0 for order in held})
-        for order in held:
-            lost[order.inbox] += _files([order])
-        snapshot = snapshot.model_copy(update={"in_progress": _files(live), "not_configured": dict(lost)})
     found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures))
     return StatusReport(
         at=now,
@@ -180,6 +177,22 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         delivered_bytes=snapshot.delivered_bytes if snapshot else 0,
         counts=(snapshot.counts if snapshot else Counts()).model_dump(),
     )
+
+
+def _caught_up(snapshot: Snapshot, live: list[Order], config: Config, now: datetime) -> Snapshot:
+    """Count as the journal does, which may have moved on: what was taken since waits no more."""
+    inboxes = {}
+    for name, inbox in snapshot.inboxes.items():
+        claims = (order for order in live if order.inbox == name and order.source is None)
+        taken = _files(order for order in claims if (at := order.times.get(State.CLAIMING)) and at.at > snapshot.at)
+        inboxes[name] = inbox.model_copy(update={"waiting": max(0, inbox.waiting - taken)})
+    deferred = _files(order for order in live if _due(order, now) > now)
+    lost = Counter({order.inbox: 0 for order in live if order.inbox not in config.inboxes})
+    for order in live:
+        if order.inbox in lost:
+            lost[order.inbox] += _files([order])
+    counts = {"in_progress": _files(live) - deferred, "deferred": deferred, "not_configured": dict(lost)}
+    return snapshot.model_copy(update={**counts, "inboxes": inboxes})
 
 
 def as_json(status: StatusReport) -> str:

@@ -102,7 +102,7 @@ def test_the_status_of_the_service_shows_the_counts(watchfolder: Installation) -
     watchfolder.start()
     (watchfolder.photos / "inbox/torn.jpg").write_bytes(PICTURE[:1000])
     expect_it_works(watchfolder)
-    counts = 'Status: "1 waiting, 0 in progress, 1 delivered, 0 quarantined"'
+    counts = 'Status: "1 waiting, 0 in progress, 0 deferred; since the start 1 delivered, 0 quarantined"'
     eventually(lambda: counts in watchfolder.systemctl("status"), 20, counts)
 
 
@@ -206,11 +206,11 @@ def test_the_watchdog_leaves_an_idle_process_alone_also_when_one_share_is_dead(w
         time.sleep(4 * WATCHDOG_SECONDS)
         expect_it_works(watchfolder)
         words = "Not available: nas (a folder does not answer). It goes on by itself when the folders are back; "
-        words += "0 waiting, 0 in progress, 1 delivered, 0 quarantined"
+        words += "0 waiting, 0 in progress, 0 deferred; since the start 1 delivered, 0 quarantined"
         eventually(lambda: watchfolder.facts()["StatusText"] == words, 30, words)
     facts = watchfolder.facts()
     assert (facts["MainPID"], facts["ActiveState"], facts["NRestarts"]) == (before, "active", "0")
-    back = "0 waiting, 0 in progress, 1 delivered, 0 quarantined"
+    back = "0 waiting, 0 in progress, 0 deferred; since the start 1 delivered, 0 quarantined"
     eventually(lambda: watchfolder.facts()["StatusText"] == back, 30, back)
 
 
