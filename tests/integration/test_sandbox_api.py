@@ -5,6 +5,7 @@ import io
 import time
 import uuid
 import zipfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -482,3 +483,43 @@ def test_the_usage_of_seven_days_is_told(client: Client, sandbox: Sandbox) -> No
     assert sandbox.sins == []
     assert answer(client.call("GET", "/api/v2/orders/stats/recent?date=today")) == (400, "VALIDATION_FAILED")
     assert len(sandbox.sins) == 1
+
+
+def embedded(client: Client) -> str:
+    return client.sent(data(client.embed()), (PICTURE, "image/jpeg"))
+
+
+DOWNLOADS: dict[str, tuple[Callable[[Client], str], dict[str, object], tuple[int, str]]] = {
+    "of an order that is not there": (lambda _: "1", {}, (404, "ORDER_NOT_FOUND")),
+    "of a judged picture, also when it is expired": (
+        lambda client: client.detected(),
+        {"retention_days": 0.0},
+        (400, "ORDER_TYPE_CANT_DOWNLOAD"),
+    ),
+    "of a pair that is not there yet": (
+        lambda client: str(data(client.extract())["orderId"]),
+        {},
+        (400, "ORDER_TYPE_CANT_DOWNLOAD"),
+    ),
+    "of an expired order": (embedded, {"retention_days": 0.0}, (400, "ORDER_EXPIRED")),
+    "while the retention is unknown, pending or not": (
+        lambda client: str(data(client.embed())["orderId"]),
+        {"retention_days": None},
+        (409, "FILE_RETENTION_UNKNOWN"),
+    ),
+    "of a pending order": (lambda client: str(data(client.embed())["orderId"]), {}, (400, "ORDER_NOT_COMPLETED")),
+    "of an order in progress": (embedded, {"processing_seconds": 3600.0}, (400, "ORDER_NOT_COMPLETED")),
+    "of a failed order": (lambda client: client.confirmed("a_fail.jpg"), {}, (400, "ORDER_NOT_COMPLETED")),
+}
+
+
+@pytest.mark.parametrize("what", DOWNLOADS)
+def test_a_download_is_refused_for_the_first_reason_that_holds(client: Client, sandbox: Sandbox, what: str) -> None:
+    make, options, refusal = DOWNLOADS[what]
+    expired = options.get("retention_days") == 0.0
+    if not expired:
+        vars(sandbox).update(options)
+    order_id = make(client)
+    if expired:
+        sandbox._state.orders[order_id].retention_days = 0.0
+    assert answer(client.link(order_id, "v3")) == refusal

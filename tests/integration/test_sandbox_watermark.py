@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from PIL import Image
 from sandbox_client import PICTURE, Client, Json, answer, client, data, sandbox, tester
 
@@ -80,8 +81,19 @@ def test_the_last_upload_starts_the_order_and_is_the_purchase(client: Client, sa
     assert (sandbox.credits, sandbox.paid_files) == ({"watermarkEmbed": 4}, {HASH: 2})
     assert sandbox.orders[order["orderId"]].watermarks == ("one", "two", "one", "two")
     assert client.confirm(order["orderId"]).json() == {"code": "ORDER_TYPE_NOT_MATCH"}
-    assert client.put(second["uploadUrl"]).status_code == 403
-    assert len(sandbox.sins) == 2
+    assert len(sandbox.sins) == 1
+
+
+def test_the_last_upload_may_be_repeated_when_its_answer_was_lost(client: Client, sandbox: Sandbox) -> None:
+    (file,) = data(client.embed())["files"]
+    sandbox.faults.add("upload", "reset_after")
+    with pytest.raises(requests.ConnectionError):
+        client.put(file["uploadUrl"])
+    assert sandbox.paid == 1
+    assert client.put(file["uploadUrl"]).ok
+    assert (sandbox.paid, sandbox.sins) == (1, [])
+    assert client.put(file["uploadUrl"], PICTURE + b"\0").status_code == 403
+    assert len(sandbox.sins) == 1
 
 
 def test_there_is_an_output_for_each_text_and_file(client: Client, sandbox: Sandbox) -> None:

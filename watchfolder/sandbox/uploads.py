@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import threading
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from flask import Blueprint, Response, request
 
@@ -71,12 +71,12 @@ class Uploads:
 
     def _take(self, order: SandboxOrder, file: InputFile) -> Response:
         self._refuse_length_unknown()
-        if order.status != "pending":
-            if order.is_started:
-                self._links.sin("an upload to an order that is no longer pending")
-            raise StorageError(403, "AccessDenied", "Access Denied")
+        if order.status != "pending" and not (order.is_started and order.type.is_watermark):
+            self._refuse_late(order)
         received = self._receive()
         self._refuse_digest(received)
+        if order.status != "pending":
+            return self._take_again(received, order, file)
         self._examine(received.path, order, file)
         with self._state.lock:
             self._keep(received, order, file)
@@ -84,7 +84,19 @@ class Uploads:
             file.is_uploaded = "sandbox.loss" not in request.environ
             if order.type.is_watermark and not order.is_started and all(each.is_uploaded for each in order.files):
                 self._state.start(order, request.environ.get("sandbox.failure"))
-        return Response(status=200, headers={"ETag": f'"{received.md5.hex()}"'})
+        return _stored(received)
+
+    def _refuse_late(self, order: SandboxOrder) -> NoReturn:
+        if order.is_started:
+            self._links.sin("an upload to an order that is no longer pending")
+        raise StorageError(403, "AccessDenied", "Access Denied")
+
+    def _take_again(self, received: _Received, order: SandboxOrder, file: InputFile) -> Response:
+        """Take the same bytes once more: the answer to the upload that started the order may have been lost."""
+        received.path.unlink()
+        if received.sha256 != file.sha256:
+            self._refuse_late(order)
+        return _stored(received)
 
     def _keep(self, received: _Received, order: SandboxOrder, file: InputFile) -> None:
         """Put the bytes where the order's are; those of a test key go."""
@@ -135,3 +147,7 @@ class Uploads:
         if flaw.sin:
             self._links.sin(flaw.sin)
         file.failure, file.is_unsupported = flaw.code, flaw.is_unsupported
+
+
+def _stored(received: _Received) -> Response:
+    return Response(status=200, headers={"ETag": f'"{received.md5.hex()}"'})
