@@ -66,6 +66,7 @@ from watchfolder.disk.places import (
 from watchfolder.disk.sharing import (
     command_to_open,
     command_to_unpin,
+    give_empty_folder,
     make_private_folder,
     make_shared_folder,
     pass_on_rights,
@@ -97,6 +98,7 @@ __all__ = [
     "folders_in",
     "folders_kept_open",
     "free_bytes",
+    "give_empty_folder",
     "has_writer",
     "heard_by",
     "hidden_part",

@@ -18,6 +18,7 @@ _ENTRY = struct.Struct("<HHI")  # tag, rights, user or group
 _USER, _GROUP, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
 _NOBODY_NAMED = 0xFFFFFFFF
 _WRITABLE = 0o7
+_PRIVATE_MODE = 0o750
 _SHARED_MODE = 0o2775  # setgid: what is made in it gets its group
 _NO_ACLS = frozenset({errno.ENOTSUP, errno.EINVAL, errno.EPERM})
 
@@ -32,7 +33,21 @@ def make_private_folder(path: str, user: int, group: int) -> None:
 
     Raises FileExistsError, FolderFault.
     """
-    _make(path, user, group, 0o750)
+    _make(path, user, group, _PRIVATE_MODE)
+
+
+def give_empty_folder(path: str, user: int, group: int) -> bool:
+    """Give an empty folder of our own to another user, as `make_private_folder` would have made it; tell if it was one.
+
+    Raises FolderFault.
+    """
+    with open_folder(path) as folder, translated(path):
+        owner = os.fstat(folder).st_uid
+        if owner == user or owner != os.geteuid() or os.listdir(folder):
+            return False
+        os.fchown(folder, user, group)
+        os.fchmod(folder, _PRIVATE_MODE)
+    return True
 
 
 def _make(path: str, user: int, group: int, mode: int) -> None:

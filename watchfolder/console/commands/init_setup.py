@@ -84,10 +84,12 @@ def configuration(wishes: Wishes) -> Iterator[str]:
 def folders(found: Config, wishes: Wishes) -> Iterator[str]:
     """Make the folders that the configuration names, for the group, and the state directory, for the daemon alone."""
     group = grp.getgrnam(wishes.group).gr_gid if wishes.group else os.getegid()
+    user = pwd.getpwnam(wishes.user) if wishes.user else pwd.getpwuid(os.geteuid())
     if not os.path.lexists(found.state_dir):
-        user = pwd.getpwnam(wishes.user) if wishes.user else pwd.getpwuid(os.geteuid())
         disk.make_private_folder(found.state_dir, user.pw_uid, user.pw_gid)
         yield f"made {found.state_dir}"
+    elif disk.give_empty_folder(found.state_dir, user.pw_uid, user.pw_gid):
+        yield f"gave {found.state_dir}, which was empty, to {user.pw_name}"
     for path in dict.fromkeys(path for inbox in found.inboxes.values() for path in _folders_of(inbox)):
         if point := disk.missing_mount(path):
             raise not_mounted(point)
