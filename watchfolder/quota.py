@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
@@ -83,6 +83,14 @@ class Arrivals:
         return f"{files} new file{'s' * (files != 1)} in {minutes} minute{'s' * (minutes != 1)}"
 
 
+class Foretold(NamedTuple):
+    """What would hold files, how many would go all the same, and how many more after `watchfolder release`."""
+
+    reason: str
+    sent: int
+    released: int
+
+
 class Quota:
     """Any thread may ask; each inbox's own thread tells it what came."""
 
@@ -107,29 +115,32 @@ class Quota:
             self._begin_day()
             return self._reason(inbox)
 
-    def foretell(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, tuple[str, int]]:
-        """Return for each inbox what would hold it, and how many files would go all the same.
-
-        If so many came into each now, of which so many were wanted.
-        """
+    def foretell(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, Foretold]:
+        """Return for each inbox what would become of so many wanted files, if so many came into each now."""
         gone = 0  # of the day's budget of all
         told = {}
         for inbox, files in wanted.items():
-            reason, left = self._foretold(inbox, new, files, gone)
-            told[inbox] = (reason, left)
-            gone += left
+            told[inbox] = self._foretold(inbox, new, files, gone)
+            gone += told[inbox].sent
         return told
 
-    def _foretold(self, inbox: str, new: Mapping[str, int], wanted: int, gone: int) -> tuple[str, int]:
-        if reason := self.why(inbox):
-            return reason, 0
-        own, whole = self._own[inbox].burst, self._whole.burst
-        if (own and new[inbox] > own.files) or (whole and new[inbox] and sum(new.values()) > whole.files):
-            return f"{new[inbox]} new files are more than may come at once; run watchfolder release {inbox}", 0
-        left = self.left(inbox)
-        if self._whole.files_per_day and inbox not in self._memory.lifted:
+    def _foretold(self, inbox: str, new: Mapping[str, int], wanted: int, gone: int) -> Foretold:
+        reason, left = self.why(inbox), self.left(inbox)
+        is_let = inbox in self._memory.released or self._is_word_given(inbox)
+        if not reason and self._would_be_flooded(inbox, new):
+            reason = f"{new[inbox]} new files are more than may come at once; run watchfolder release {inbox}"
+        if reason and not is_let:
+            return Foretold(reason, 0, min(wanted, left or wanted))
+        if is_let and not left:
+            left = wanted
+        elif self._whole.files_per_day and inbox not in self._memory.lifted:
             left = min(left, max(0, self._whole.files_per_day - sum(self._memory.taken.values()) - gone))
-        return f"today's budget has room for {left} only" if wanted > left else "", min(wanted, left)
+        words = f"today's budget has room for {left} only; the others go on tomorrow" if wanted > left else ""
+        return Foretold(words, min(wanted, left), 0)
+
+    def _would_be_flooded(self, inbox: str, new: Mapping[str, int]) -> bool:
+        own, whole = self._own[inbox].burst, self._whole.burst
+        return bool((own and new[inbox] > own.files) or (whole and new[inbox] and sum(new.values()) > whole.files))
 
     def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool]) -> str:
         """Record that `new` files were seen; return why none of those that wait may be taken, if so.

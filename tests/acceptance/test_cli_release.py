@@ -156,7 +156,51 @@ def test_a_rehearsal_tells_that_the_brake_would_hold(studio: Studio) -> None:
     said = studio.run("run", "--once", "--dry-run").stdout
     assert "photos: 0 of 5 files would be sent (" in said
     assert "But held: 5 new files are more than may come at once" in said
+    assert "run watchfolder release photos; that lets 5 files go" in said
     assert "All together: 0 files, up to 0 credits, about 0 requests" in said
+    assert "With what is held let go: 5 files, up to 5 credits, about 5 requests" in said
+
+
+def test_a_rehearsal_of_a_held_inbox_says_what_a_release_would_cost(studio: Studio, sandbox: Sandbox) -> None:
+    studio.configure(budget=BURST)
+    with studio.daemon():
+        copy_an_archive(studio)
+        studio.drop("notes.txt", b"no picture at all, but words")
+        wait_until(lambda: is_held(studio))
+        said = studio.run("run", "--once", "--dry-run").stdout
+        assert "All together: 0 files, up to 0 credits" in said
+        assert "With what is held let go: 5 files, up to 5 credits, about 5 requests" in said
+        studio.run("release", "photos")
+        wait_until(lambda: len(files_in(studio.folder("outbox"))) == 5)
+    assert sandbox.paid == 5
+
+
+def test_a_rehearsal_heeds_a_word_that_was_given_before_the_start(studio: Studio, sandbox: Sandbox) -> None:
+    studio.configure(budget=BURST)
+    copy_an_archive(studio)
+    assert studio.run("run", "--once").returncode == 75
+    assert "they go when it is started" in studio.run("release", "photos").stdout
+    assert "All together: 5 files, up to 5 credits" in studio.run("run", "--once", "--dry-run").stdout
+    assert studio.run("run", "--once").returncode == 0
+    assert sandbox.paid == 5
+
+
+def test_a_rehearsal_beside_a_daemon_takes_what_waits_for_no_flood(studio: Studio, sandbox: Sandbox) -> None:
+    sandbox.faults.add("create", "answer", times=None, status=429, code="USAGE_NOT_ENOUGH")
+    studio.configure(budget=BURST)
+    studio.drop("first.jpg")
+    with studio.daemon() as daemon:
+        wait_until(lambda: "service.blocked" in daemon.log())
+        for number in range(2):
+            studio.drop(f"{number}.jpg", PICTURE + bytes([number]))
+        said = studio.run("run", "--once", "--dry-run").stdout
+        assert "Already taken and not yet paid: 1 file." in said
+        assert "All together: 3 files, up to 3 credits" in said
+
+
+def test_one_picture_costs_one_credit(studio: Studio) -> None:
+    studio.drop("a.jpg")
+    assert "1 file, up to 1 credit, about" in studio.run("run", "--once", "--dry-run").stdout
 
 
 @pytest.mark.parametrize(("budget", "sent"), [({"files_per_day": 4}, 4), ({"burst": {"files": 5, "minutes": 9}}, 0)])

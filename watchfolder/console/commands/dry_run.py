@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from watchfolder import disk, quota
 from watchfolder.clock import Clock
 from watchfolder.config import Config, Inbox
+from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
-from watchfolder.folders import read_token
+from watchfolder.folders import Folders, read_token
 from watchfolder.intake.look import Action, decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
+from watchfolder.order import Order, State
 from watchfolder.pipeline.successors import bought_again
+from watchfolder.report.lock_holder import is_locked
 from watchfolder.report.phrases import files, in_credits
 
 _REQUESTS_PER_ORDER = 5  # create, confirm, two looks, the links; uploads and downloads go elsewhere and count not
@@ -35,6 +38,7 @@ class InboxPlan:
     size: int = 0
     sent: int = 0  # of those that could be taken, as many as nothing holds
     orders: int = 0
+    released: int = 0  # how many more `watchfolder release` would let go
     again: int = 0  # files that one bad picture among the others would have bought once more
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
 
@@ -42,15 +46,17 @@ class InboxPlan:
 def rehearse(config: Config) -> Iterator[InboxPlan]:
     """Give a plan for each inbox. Raises FolderFault for a state directory that we may not read."""
     plans = {name: _plan(name, inbox, config.state_dir) for name, inbox in config.inboxes.items()}
-    new = {name: plan.answers.total() for name, plan in plans.items()}
+    is_met = is_locked(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
+    new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}
     wanted = {name: 0 if plan.fault else plan.answers[Action.TAKE] for name, plan in plans.items()}
     told = quota.Quota(config, Clock()).foretell(new, wanted)
     for name, plan in plans.items():
-        plan.held, plan.sent = told[name]
+        plan.held, plan.sent, plan.released = told[name]
         inbox = config.inboxes[name]
         per_order = 1 if config.api.reads == "v2" else inbox.max_files_per_order
-        plan.orders = math.ceil(plan.sent / per_order)
-        plan.again = bought_again(min(plan.sent, per_order), inbox.on_failure) if plan.sent else 0
+        going = plan.sent or plan.released
+        plan.orders = math.ceil(going / per_order)
+        plan.again = bought_again(min(going, per_order), inbox.on_failure) if going else 0
         yield plan
 
 
@@ -59,17 +65,28 @@ def _plan(name: str, inbox: Inbox, state_dir: str) -> InboxPlan:
     try:
         if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
             plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
-        _look_through(plan, inbox)
+            Folders(state_dir, "").require_mounted(inbox.path)
+        _look_through(plan, inbox, _being_taken(name, state_dir))
     except FolderFault as fault:
         plan.fault = fault.reason
     return plan
 
 
-def _look_through(plan: InboxPlan, inbox: Inbox) -> None:
+def _being_taken(name: str, state_dir: str) -> set[str]:
+    """Return the files that a running daemon is just taking: they are its orders' already."""
+    claiming = (order for order in _orders(state_dir) if order.inbox == name and order.state is State.CLAIMING)
+    return {file.name for order in claiming for file in order.files}
+
+
+def _orders(state_dir: str) -> Iterator[Order]:
+    return read_orders(state_dir, lambda _place, _reason: None)
+
+
+def _look_through(plan: InboxPlan, inbox: Inbox, being_taken: set[str]) -> None:
     ignored, now = Ignored(inbox.ignore), time.monotonic()
     found = disk.scan(inbox.path, skip_folder=lambda base: ignored.folder(base) is not None, recursive=inbox.recursive)
     for entry in found:
-        if ignored.file(os.path.basename(entry.name)) or not entry.is_regular:
+        if ignored.file(os.path.basename(entry.name)) or not entry.is_regular or entry.name in being_taken:
             continue
         since = now - inbox.settle_seconds  # by the time of a run it is quiet
         sighting = Sighting(entry.size, entry.mtime_ns, first_seen=since, since=since)
@@ -87,16 +104,24 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
         if plan.again and config.api.kind == "live":
             how = config.inboxes[plan.name].on_failure
             yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
-    found = read_orders(config.state_dir, lambda _place, _reason: None)
-    begun = [order for order in found if order.is_to_be_paid]
-    waiting = sum(len(order.files) for order in begun)
-    if waiting:
-        yield f"Already taken and not yet paid: {files(waiting)}."
-    sent = sum(plan.sent for plan in plans) + waiting
-    requests = _REQUESTS_PER_ORDER * (sum(plan.orders for plan in plans) + len(begun))
-    paid = f"up to {in_credits(sent)}" if config.api.kind == "live" else "no credits (test key)"
-    yield f"All together: {files(sent)}, {paid}, about {requests} requests{_duration(requests, config)}."
+    begun = [order for order in _orders(config.state_dir) if order.is_to_be_paid and order.why is None]
+    taken = sum(file.is_under_way for order in begun for file in order.files)
+    if taken:
+        yield f"Already taken and not yet paid: {files(taken)}."
+    sent = sum(plan.sent for plan in plans) + taken
+    orders = sum(plan.orders for plan in plans if plan.sent) + len(begun)
+    yield f"All together: {_cost(sent, orders, config)}."
+    if any(plan.released for plan in plans):
+        sent += sum(plan.released for plan in plans)
+        orders += sum(plan.orders for plan in plans if not plan.sent)
+        yield f"With what is held let go: {_cost(sent, orders, config)}."
     yield "This was a rehearsal: nothing was sent, moved or paid."
+
+
+def _cost(sent: int, orders: int, config: Config) -> str:
+    requests = _REQUESTS_PER_ORDER * orders
+    paid = f"up to {in_credits(sent)}" if config.api.kind == "live" else "no credits (test key)"
+    return f"{files(sent)}, {paid}, about {requests} requests{_duration(requests, config)}"
 
 
 def _of_inbox(plan: InboxPlan) -> Iterator[str]:
@@ -111,7 +136,8 @@ def _of_inbox(plan: InboxPlan) -> Iterator[str]:
     if plan.fault:
         yield f"  But: {printable(plan.fault)}"
     if plan.held:
-        yield f"  But held: {plan.held}"
+        let_go = f"; that lets {files(plan.released)} go" if plan.released else ""
+        yield f"  But held: {plan.held}{let_go}"
     yield from (f"  {name}" for name in plan.names)
     if answers[Action.TAKE] > len(plan.names):
         yield f"  and {answers[Action.TAKE] - len(plan.names)} more"
