@@ -183,7 +183,7 @@ def test_with_a_password_nothing_is_shown_without_it(tmp_path: Path, monkeypatch
         house.page.follow(house.config(password_file=str(secret)))
         house.page.see(WELL)
         for given in (None, basic(""), basic("wrong"), basic(PASSWORD + "x"), "Basic ü", "Bearer " + PASSWORD):
-            for path in ("/", "/healthz", "/metrics", "/api/status", "/thumbnails/0", "/nowhere"):
+            for path in ("/", "/main", "/metrics", "/api/status", "/thumbnails/0", "/nowhere"):
                 answer = house.ask(path, {"Authorization": given.encode("latin-1").decode("latin-1")} if given else {})
                 assert answer.status == 401
                 assert b"photos" not in answer.body
@@ -265,6 +265,22 @@ def test_a_monitor_is_told_why_a_person_should_come(served: House, snapshot: Sna
     answer = served.ask("/healthz")
     assert answer.status == 503
     assert reason in answer.text
+
+
+def test_a_monitor_without_the_password_is_told_the_topic_alone(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD + "\n", encoding="ascii")
+    secret.chmod(0o600)
+    away = {"photos": InboxSnapshot(fault="/srv/holidays: is the share mounted?")}
+    with serve(tmp_path) as house:
+        house.page.follow(house.config(password_file=str(secret)))
+        house.page.see(WELL)
+        assert (house.ask("/healthz").status, house.ask("/healthz").text) == (200, "ok\n")
+        house.page.see(seen(blocked="the key is refused", is_key_refused=True, inboxes=away))
+        assert (house.ask("/healthz").status, house.ask("/healthz").text) == (503, "key_refused\nfolder_away\n")
+        known = house.ask("/healthz", {"Authorization": basic(PASSWORD)})
+        assert "the key is refused" in known.text
+        assert "/srv/holidays" in known.text
 
 
 def test_a_main_loop_that_stands_still_is_told_to_the_monitor(served: House) -> None:

@@ -143,8 +143,12 @@ def holding(found: Iterable[Condition], inbox: str) -> list[str]:
 
 def troubles(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[str]:
     """Say why a monitor should call somebody, if it should; before the daemon's first word nothing is known well."""
+    return sentences(alarming(snapshot, config, silent_seconds), Severity.FINE)
+
+
+def alarming(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[Condition]:
     found = conditions(snapshot, config, silent_seconds=silent_seconds)
-    return sentences(found, Severity.FINE if snapshot is None else Severity.ALARM)
+    return [each for each in found if snapshot is None or each.severity is Severity.ALARM]
 
 
 def line(snapshot: Snapshot, config: Config) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from flask import Flask, Response, abort, g, redirect, render_template, request
@@ -15,7 +16,7 @@ from watchfolder.report.phrases import files, size
 from watchfolder.report.status import as_json
 from watchfolder.web.actions import Actions
 from watchfolder.web.cache import PageCache, PageState
-from watchfolder.web.security import protect
+from watchfolder.web.security import HEALTH, protect
 from watchfolder.web.webhook import add_webhook
 
 _TEXT = "text/plain; charset=utf-8"
@@ -33,6 +34,23 @@ def make_app(book: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     _add_buttons(app, book, buttons)
     _add_figures(app, book)
     add_webhook(app, book, pushes)
+    app.register_error_handler(Exception, _in_words)
+    return app
+
+
+def make_waiting_app(http: HttpSection, faults: Callable[[], Sequence[str]]) -> Flask:
+    """Return the page of a watchfolder that has no configuration yet: what is missing."""
+    app = Flask(__name__, static_folder=None)
+    protect(app, http)
+
+    @app.get("/")
+    def page() -> str:
+        return render_template("waiting.html", faults=faults(), nonce=g.nonce)
+
+    @app.get("/healthz", endpoint=HEALTH)
+    def health() -> Response:
+        return Response("not configured\n", 503, content_type=_TEXT)
+
     app.register_error_handler(Exception, _in_words)
     return app
 
@@ -86,10 +104,11 @@ def _add_buttons(app: Flask, book: PageCache, buttons: Actions) -> None:
 
 
 def _add_figures(app: Flask, book: PageCache) -> None:
-    @app.get("/healthz")
+    @app.get("/healthz", endpoint=HEALTH)
     def health() -> Response:
         troubles = book.troubles(time.monotonic())
-        lines = "".join(f"{each}\n" for each in troubles or ["ok"])
+        told = troubles if g.is_known else book.topics(time.monotonic())
+        lines = "".join(f"{each}\n" for each in told or ["ok"])
         return Response(lines, 503 if troubles else 200, content_type=_TEXT)
 
     @app.get("/metrics")

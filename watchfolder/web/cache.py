@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from watchfolder.config import Config
 from watchfolder.errors import WatchfolderError
 from watchfolder.events import event, redacted
-from watchfolder.report.conditions import Severity, conditions, headline, sentences, troubles
+from watchfolder.report.conditions import Severity, alarming, conditions, headline, sentences, troubles
 from watchfolder.report.status import StatusReport, gather
 from watchfolder.snapshot import Snapshot
 from watchfolder.web.deliveries import ShownDelivery, recent
@@ -89,6 +89,10 @@ class PageCache:
     def troubles(self, now: float) -> list[str]:
         """Say why a person should come, if one should. It needs no disk and waits for nobody."""
         return troubles(self._snapshot, self.config, now - self._seen_at)
+
+    def topics(self, now: float) -> list[str]:
+        """Say that in a word each, which tells nothing to who must not know more."""
+        return list(dict.fromkeys(each.kind for each in alarming(self._snapshot, self.config, now - self._seen_at)))
 
     def headline(self) -> str:
         """Say how it goes, before the first look."""

@@ -7,7 +7,7 @@ import logging
 import secrets
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, request
@@ -26,6 +26,9 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+HEALTH: Final = "health"
+"""The endpoint that tells everybody the topic, and who is known (`g.is_known`) why."""
+
 _PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 _FIRST_WAIT_SECONDS = 0.5  # of a wrong password, doubling
 _LONGEST_WAIT_SECONDS = 16.0
@@ -42,6 +45,7 @@ _POLICY = (
 def protect(app: Flask, http: "HttpSection") -> None:
     """Let only those in who may; with no password that is this machine, by a name of its own and through no proxy.
 
+    How it is, in a word, is for everybody: a monitor has no password.
     A proxy before the page is named in `http.public_url`, which is the only thing that is believed of it.
     What the service pushes comes from outside, through a proxy, and shows its right by its signature.
     """
@@ -50,9 +54,12 @@ def protect(app: Flask, http: "HttpSection") -> None:
     @app.before_request
     def let_in() -> Response | None:
         g.nonce = secrets.token_urlsafe(16)
+        g.is_known = False
         if request.endpoint == ENDPOINT:  # nothing but a POST to that one path has it
             return None
         if password:
+            if _is_monitor():
+                return None
             if not _is_right(password, request.headers.get("Authorization", "")):
                 refused = make_response("The page's password, please (any user name).\n", 401)
                 refused.headers["WWW-Authenticate"] = 'Basic realm="watchfolder", charset="UTF-8"'
@@ -63,6 +70,7 @@ def protect(app: Flask, http: "HttpSection") -> None:
             abort(403, "This page is for this machine alone: call it by 127.0.0.1 or localhost.")
         if request.method not in {"GET", "HEAD"} and not _is_same_origin(http.public_url):
             abort(403, "This button belongs to a page from elsewhere. Behind a proxy: name it in http.public_url.")
+        g.is_known = True
         return None
 
     @app.after_request
@@ -119,6 +127,11 @@ def _is_right(password: str, authorization: str) -> bool:
     except ValueError:  # no base64
         return False
     return scheme.lower() == "basic" and hmac.compare_digest(text, password.encode())
+
+
+def _is_monitor() -> bool:
+    is_look = request.method in {"GET", "HEAD"}
+    return request.endpoint == HEALTH and is_look and "Authorization" not in request.headers
 
 
 def _is_of_this_machine(host: str) -> bool:
