@@ -429,7 +429,7 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_remedy(
 
 @pytest.mark.parametrize(
     "content",
-    ["", "\n", "secret123", "sk_", "sk_secret123\nsk_secret123", "sk_secret 123", "sk_secret123é", "'sk_secret123'"],
+    ["secret123", "sk_", "sk_secret123\nsk_secret123", "sk_secret 123", "sk_secret123é", "'sk_secret123'"],
 )
 def test_what_is_no_key_is_refused_and_not_shown(write: Write, key_file: Path, content: str) -> None:
     key_file.write_text(content, encoding="utf-8")
@@ -438,9 +438,15 @@ def test_what_is_no_key_is_refused_and_not_shown(write: Write, key_file: Path, c
     assert "secret" not in told
 
 
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_empty_key_file_is_there_to_be_filled(write: Write, key_file: Path, content: str) -> None:
+    key_file.write_text(content, encoding="utf-8")
+    assert fault(write(with_key_file(key_file)), {}) == f"api.key_file: {key_file} is empty: put your API key into it"
+
+
 def test_a_fifo_in_the_key_files_place_holds_nobody_up(write: Write, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo", 0o600)
-    assert "must hold the key alone" in fault(write(with_key_file(tmp_path / "fifo")), {})
+    assert "is empty" in fault(write(with_key_file(tmp_path / "fifo")), {})
 
 
 def test_a_key_file_with_a_relative_path_is_one_fault(write: Write) -> None:

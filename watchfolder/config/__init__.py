@@ -1,7 +1,8 @@
 """The configuration: one YAML file becomes one frozen Config, or every fault at once, each with its path in it."""
 
+from watchfolder.config.environment import names_inbox
 from watchfolder.config.key import CREDENTIAL, checked_key
-from watchfolder.config.loading import find, load, state_dir_in
+from watchfolder.config.loading import find, http_in, load, state_dir_in
 from watchfolder.config.sections import (
     WEBHOOK_PATH,
     ApiSection,
@@ -27,6 +28,8 @@ __all__ = [
     "WebhookSection",
     "checked_key",
     "find",
+    "http_in",
     "load",
+    "names_inbox",
     "state_dir_in",
 ]

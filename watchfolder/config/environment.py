@@ -4,6 +4,7 @@ A variable's name is the path of a setting in capitals, its parts joined by two 
 gives a file that holds the value. They go before the file, and one inbox can be made of them alone.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args, get_origin
 
@@ -22,6 +23,11 @@ _MAX_BYTES = 64 * 1024
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that are settings; an empty one counts as left out."""
     return {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text.strip()}
+
+
+def names_inbox(environ: Mapping[str, str]) -> bool:
+    """Tell whether there is an inbox that needs no file, which must have a path."""
+    return any(re.fullmatch(f"{PREFIX}INBOXES__.+__PATH(_FILE)?", name) for name in variables(environ))
 
 
 def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -18,6 +18,7 @@ VARIABLE: Final = "BIZMORI_API_KEY"
 _KEY = re.compile(r"sk_[!-~]+")
 _MAX_BYTES = 4096
 _SHORTEST_PASSWORD = 12
+_ENGINES_SECRETS = "/run/secrets/"
 
 
 def find_key(environ: Mapping[str, str], key_file: object) -> tuple[str, KeyOrigin]:
@@ -31,14 +32,20 @@ def find_key(environ: Mapping[str, str], key_file: object) -> tuple[str, KeyOrig
     if key_file is None and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
-    return checked_key(_secret(path, "api.key_file"), "api.key_file") if path else "", "file"
+    key = _secret(path, "api.key_file") if path else ""
+    if path and not key:
+        raise ConfigError(f"api.key_file: {path} is empty: put your API key into it")
+    return checked_key(key, "api.key_file") if path else "", "file"
 
 
 def refuse_public(key_file: object) -> None:
-    """Complain of a key file that others can read, even where the key comes from elsewhere today."""
+    """Complain of a key file that others can read, even where the key comes from elsewhere today.
+
+    The secrets that an engine lays into a container are for all in there, and nobody else is.
+    """
     path = _path(key_file)
     with contextlib.suppress(OSError):
-        if path and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXO:
+        if path and not path.startswith(_ENGINES_SECRETS) and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXO:
             raise ConfigError(f"api.key_file: others can read {path}: run chmod o= {path}")
 
 
@@ -84,7 +91,8 @@ def _own_secret(path: str, origin: str) -> str:
     """Read a secret that its owner alone may read."""
     secret = _secret(path, origin)
     with contextlib.suppress(OSError):
-        if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        shared = stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
+        if shared and not path.startswith(_ENGINES_SECRETS):
             raise ConfigError(f"{origin}: others can read {path}: run chmod 600 {path}")
     return secret
 

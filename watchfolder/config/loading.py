@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from watchfolder.config import environment
 from watchfolder.config.faults import take_unknown_keys, validated
@@ -17,6 +17,7 @@ from watchfolder.config.sections import (
     DELETE,
     ApiSection,
     Config,
+    HttpSection,
 )
 from watchfolder.errors import ConfigError
 from watchfolder.events import printable
@@ -38,7 +39,7 @@ def find(explicit: str | None, environ: Mapping[str, str]) -> str:
     for place in PLACES:
         if os.path.exists(place):
             return os.path.abspath(place)
-    if any(name.startswith(f"{environment.PREFIX}INBOXES__") for name in environment.variables(environ)):
+    if environment.names_inbox(environ):
         return ""
     raise ConfigError(f"there is no configuration: neither {' nor '.join(PLACES)} exists; name a file with -c FILE")
 
@@ -82,6 +83,19 @@ def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
     environment.overlay(tree, environ)
     named = tree.get("state_dir")
     return named if isinstance(named, str) else str(Config.model_fields["state_dir"].default)
+
+
+def http_in(path: str, environ: Mapping[str, str]) -> HttpSection:
+    """Return where the page is served as far as a configuration says it, whatever else is wrong with that."""
+    tree: dict[str, Any] = {}
+    with contextlib.suppress(ConfigError):
+        tree, _ = read(path)
+    environment.overlay(tree, environ)
+    with contextlib.suppress(ConfigError, ValidationError, TypeError):
+        http = tree.get("http") or {}
+        known = {key: http[key] for key in HttpSection.known_keys() if key in http}
+        return HttpSection(**known, password=SecretStr(find_password(http.get("password_file"))))
+    return HttpSection()
 
 
 def _prepare_service(api: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
