@@ -1,5 +1,6 @@
 """Run the command line: as `watchfolder`, or as `python -m watchfolder`."""
 
+import os
 import signal
 import sys
 
@@ -7,6 +8,8 @@ import sys
 def main() -> None:
     if sys.argv[1:2] == ["run"]:  # what they ask for waits until the daemon can do it: their default is to end us
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1})
+        if os.getpid() == 1 and "--dry-run" not in sys.argv:  # of a container: the kernel drops what it handles not
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     from watchfolder.console import cli  # noqa: PLC0415 - it takes most of the first second
 
     cli.main()

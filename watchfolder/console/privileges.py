@@ -2,6 +2,7 @@
 
 import os
 import pwd
+from collections.abc import Iterable
 
 from watchfolder.console.installed_unit import installed_unit
 
@@ -21,8 +22,7 @@ def act_as_daemon(source: str, state_dir: str) -> str | None:
 def act_as_owner_of(folder: str) -> str | None:
     """Become the owner of `folder`, for good, when we are root and the folder is another user's; return their name.
 
-    Real and effective ids change together: access(2) asks the real one. Call it before anything is written and after
-    what only root may read has been read.
+    Call it before anything is written and after what only root may read has been read.
     """
     if os.geteuid() != 0:
         return None
@@ -44,11 +44,15 @@ def is_of_another(folder: str) -> bool:
 def _become(user_id: int, group: int) -> str:
     try:
         user = pwd.getpwuid(user_id)
-        os.initgroups(user.pw_name, user.pw_gid)
-        name, group = user.pw_name, user.pw_gid
+        name, group, groups = user.pw_name, user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
     except KeyError:  # a number without a name, as containers and NAS shares have them
-        os.setgroups([])
-        name = str(user_id)
-    os.setresgid(group, group, group)
-    os.setresuid(user_id, user_id, user_id)
+        name, groups = str(user_id), []
+    become(user_id, group, groups)
     return name
+
+
+def become(user: int, group: int, groups: Iterable[int]) -> None:
+    """Be this user from now on. Real and effective ids change together: access(2) asks the real one."""
+    os.setgroups(list(groups))
+    os.setresgid(group, group, group)
+    os.setresuid(user, user, user)

@@ -10,7 +10,7 @@ from watchfolder.daemon.wakeup import Wakeup
 class Signals:
     """SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR1 scans. SIGIO is ignored: a lease that ends must not end us.
 
-    What came since the program began (`__main__` holds it back) is taken at once.
+    What came before (`__main__` holds it back) is taken at once.
     """
 
     def __init__(self, wakeup: Wakeup) -> None:
@@ -24,7 +24,7 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             self._before[number] = signal.signal(number, self._take)
         self._before[signal.SIGIO] = signal.signal(signal.SIGIO, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGUSR1})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._before.keys())
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,6 +6,7 @@ The rights come from a default ACL (acl(5)), as `setfacl -d` writes it; the kern
 import errno
 import os
 import shlex
+import stat
 import struct
 
 from watchfolder.disk.limits import group_name
@@ -60,6 +61,22 @@ def _make(path: str, user: int, group: int, mode: int) -> None:
             os.fchown(made, user, group)
             os.fchmod(made, mode)
         sync_folder(above)
+
+
+def hand_over(root: str, user: int, group: int) -> None:
+    """Give a folder, and all in it, to a user, as only root can.
+
+    Links stay as they are, and so does a file with a second name, which may lie elsewhere, and what is mounted there.
+    Raises FolderFault.
+    """
+    with translated(root):
+        device = os.stat(root).st_dev
+        for _, folders, files, descriptor in os.fwalk(root):
+            for name in (".", *folders, *files):
+                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                is_only_here = stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)
+                if is_only_here and found.st_dev == device and (found.st_uid, found.st_gid) != (user, group):
+                    os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
 
 
 def pass_on_rights(root: str) -> bool:

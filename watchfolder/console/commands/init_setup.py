@@ -66,11 +66,9 @@ def configuration(wishes: Wishes) -> Iterator[str]:
     if os.path.lexists(wishes.config):
         yield f"{wishes.config} is there, and stays as it is"
     else:
-        folders = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
-        values = {key: os.path.join(wishes.folder, base) for key, base in folders.items()}
-        values |= {"key_file": wishes.key_file, "state_dir": wishes.state_dir}
+        values = {"key_file": wishes.key_file, "state_dir": wishes.state_dir}
         values["requests_per_minute"] = str(wishes.requests_per_minute)
-        _write(wishes.config, with_values(_shipped(_EXAMPLE), values), 0o644)
+        _write(wishes.config, example(wishes.folder, values), 0o644)
         yield f"wrote {wishes.config}"
     if os.path.lexists(wishes.key_file):
         yield f"{wishes.key_file} is there, and stays as it is"
@@ -81,15 +79,28 @@ def configuration(wishes: Wishes) -> Iterator[str]:
         yield f"no key was given: put it into {wishes.key_file} (chmod 600)"
 
 
+def example(folder: str, values: Mapping[str, str]) -> str:
+    """Return the example configuration with other values, its inbox and the other three folders below `folder`."""
+    bases = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
+    folders = {key: os.path.join(folder, base) for key, base in bases.items()}
+    return with_values(_shipped(_EXAMPLE), folders | dict(values))
+
+
 def folders(found: Config, wishes: Wishes) -> Iterator[str]:
     """Make the folders that the configuration names, for the group, and the state directory, for the daemon alone."""
-    group = grp.getgrnam(wishes.group).gr_gid if wishes.group else os.getegid()
-    user = pwd.getpwnam(wishes.user) if wishes.user else pwd.getpwuid(os.geteuid())
+    user, user_group, user_name = os.geteuid(), os.getegid(), str(os.geteuid())
+    if wishes.user:
+        user_name, _, user, user_group, *_ = pwd.getpwnam(wishes.user)
+    yield from make_folders(found, grp.getgrnam(wishes.group).gr_gid if wishes.group else user_group)
     if not os.path.lexists(found.state_dir):
-        disk.make_private_folder(found.state_dir, user.pw_uid, user.pw_gid)
+        disk.make_private_folder(found.state_dir, user, user_group)
         yield f"made {found.state_dir}"
-    elif disk.give_empty_folder(found.state_dir, user.pw_uid, user.pw_gid):
-        yield f"gave {found.state_dir}, which was empty, to {user.pw_name}"
+    elif disk.give_empty_folder(found.state_dir, user, user_group):
+        yield f"gave {found.state_dir}, which was empty, to {user_name}"
+
+
+def make_folders(found: Config, group: int) -> Iterator[str]:
+    """Make the folders of the inboxes where they are missing, for the group."""
     for path in dict.fromkeys(path for inbox in found.inboxes.values() for path in _folders_of(inbox)):
         if point := disk.missing_mount(path):
             raise not_mounted(point)
@@ -194,7 +205,7 @@ def _shipped(name: str) -> str:
 
 def _data(name: str) -> str:
     """Find a file that comes with the program: of an installation, or of a checkout."""
-    checkout = os.path.join(os.path.dirname(__file__), "..", "..")
+    checkout = os.path.join(os.path.dirname(__file__), "..", "..", "..")
     places = (os.path.join(sysconfig.get_path("data"), "share", "watchfolder"), os.path.normpath(checkout))
     found = next((path for place in places if os.path.exists(path := os.path.join(place, name))), None)
     if found is None:

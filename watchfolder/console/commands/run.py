@@ -4,24 +4,25 @@
 import logging
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from watchfolder import config
-from watchfolder.console import exit_codes, logs, settings
+from watchfolder.console import container, exit_codes, logs, settings, waiting
 from watchfolder.console.privileges import act_as_owner_of
 from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare
+from watchfolder.errors import ConfigError
 from watchfolder.events import redacted
 from watchfolder.report.phrases import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from watchfolder.config import Config
+    from watchfolder.config import Config, HttpSection
     from watchfolder.console.progress import ProgressBar
     from watchfolder.daemon import Outcome
 
@@ -39,7 +40,7 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def run(
+def run(  # noqa: PLR0913 - each is an option
     *,
     config_file: ConfigFile = None,
     once: Annotated[bool, typer.Option("--once", help="Do everything that is there, then exit.")] = False,
@@ -48,6 +49,12 @@ def run(
     ] = False,
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Take over the work folders of a watchfolder whose state was lost.")
+    ] = False,
+    waits: Annotated[
+        bool,
+        typer.Option(
+            "--wait-for-configuration", help="Say what is missing in it, also on the page, until it can be used."
+        ),
     ] = False,
     log_format: Annotated[LogFormat, typer.Option(help="How a log line looks.")] = LogFormat.AUTO,
     log_level: Annotated[LogLevel | None, typer.Option(help="What is logged (default: info).")] = None,
@@ -74,8 +81,9 @@ def run(
     counters, pushes = Counters(State), Pushes()
     bar = _bar() if has_bar else nullcontext()
     with in_words():
-        path = config.find(config_file, os.environ)
-        found = settings.read_for_work(path, os.environ)
+        if container.is_here(os.environ):
+            container.begin(os.environ)
+        found = _waited_for(config_file) if waits else _read(config_file)
         page, alarms = Page(found.http, pushes), Alarms(counters)
         act_as_owner_of(found.state_dir)
         with bar as moving, page, alarms:
@@ -83,7 +91,7 @@ def run(
             onlookers = (page, alarms) if not once else (moving,) if moving else ()
             outcome = daemon.run(
                 found,
-                _reader(path),
+                partial(_read, found.source or None),
                 once=once,
                 adopt=adopt,
                 onlookers=onlookers,
@@ -111,8 +119,23 @@ def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
     raise typer.Exit(exit_codes.DONE)
 
 
-def _reader(path: str) -> "Callable[[], Config]":
-    return lambda: settings.read_for_work(path, os.environ)
+def _read(config_file: str | None) -> "Config":
+    if container.is_here(os.environ):
+        return container.read(config_file, os.environ)
+    return settings.read_for_work(config.find(config_file, os.environ), os.environ)
+
+
+def _waited_for(config_file: str | None) -> "Config":
+    def http() -> "HttpSection":
+        path = ""
+        with suppress(ConfigError):
+            path = config.find(config_file, os.environ)
+        return config.http_in(path, os.environ)
+
+    found = waiting.until_configured(partial(_read, config_file), http)
+    if found is None:
+        raise typer.Exit(exit_codes.DONE)
+    return found
 
 
 def _bar() -> "AbstractContextManager[ProgressBar]":

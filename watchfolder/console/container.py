@@ -1,0 +1,151 @@
+"""What a start in a container does first: become the user that it is told, and make what its two mounts lack.
+
+The image says by environment variables where everything lies, as they do for any other setting.
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from watchfolder import config, disk
+from watchfolder.config import Config
+from watchfolder.console import settings
+from watchfolder.console.commands import init_setup
+from watchfolder.console.privileges import become
+from watchfolder.disk import Place
+from watchfolder.errors import ConfigError, FolderFault
+from watchfolder.events import event
+
+FOLDER: Final = "WATCHFOLDER_CONTAINER"
+"""The variable that says that this is a container, and names the mount for configuration, key, password and state."""
+
+_PHOTOS = "/photos"
+_USER, _UMASK = 1000, 0o002
+_KEY_FILE, _PASSWORD_FILE = "WATCHFOLDER__API__KEY_FILE", "WATCHFOLDER__HTTP__PASSWORD_FILE"
+_SET_BY_IMAGE = {
+    "state_dir": "WATCHFOLDER__STATE_DIR",
+    "key_file": _KEY_FILE,
+    "listen": "WATCHFOLDER__HTTP__LISTEN",
+    "password_file": _PASSWORD_FILE,
+}
+_NOTE = """\
+# In the container these four come from the environment, whatever this file says of them: state_dir, api.key_file,
+# http.listen and http.password_file.
+
+"""
+_OCTAL = 8
+_PASSWORD_BYTES = 12  # of chance
+
+
+def is_here(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get(FOLDER))
+
+
+def begin(environ: Mapping[str, str]) -> None:
+    """Become $PUID and $PGID, where root may, with $UMASK. From then on all is said on stdout, where engines look.
+
+    Raises ConfigError.
+    """
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    os.umask(_number(environ, "UMASK", _UMASK, base=_OCTAL))
+    user = _number(environ, "PUID", _USER)
+    group = _number(environ, "PGID", user)
+    if os.geteuid() == 0:
+        with suppress(FolderFault):  # what its user may not read is said when it is read
+            disk.hand_over(environ[FOLDER], user, group)
+        become(user, group, [each for each in os.getgroups() if each])
+
+
+def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
+    """Return the configuration for a run; make first what a first start lacks.
+
+    Raises ConfigError with all that is missing and only a person can give.
+    """
+    faults: list[str] = []
+    with _gathering(faults):
+        for path, holds in _make_files(environ):
+            event("container.made", file=path, holds=holds)
+    with _gathering(faults):
+        found = settings.read(config.find(explicit, environ), environ, needs_key=False)
+        _refuse_unmounted(found)
+        _make_folders(found)
+    with _gathering(faults):
+        found = settings.read_for_work(config.find(explicit, environ), environ)
+    if faults:
+        raise ConfigError(*dict.fromkeys(faults))
+    return found
+
+
+def _make_files(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Make configuration, key file and password where they are missing; yield each with what it holds."""
+    folder = os.path.normpath(environ[FOLDER])
+    config_file, key_file, password_file = f"{folder}/config.yaml", environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE)
+    if not config.names_inbox(environ) and _is_missing(config_file, folder):
+        values = {key: value for key, variable in _SET_BY_IMAGE.items() if (value := environ.get(variable))}
+        _write(config_file, _NOTE + init_setup.example(_PHOTOS, values))
+        yield config_file, "every setting, with its default"
+    if key_file and not environ.get("BIZMORI_API_KEY") and _is_missing(key_file, folder):
+        _write(key_file, "")
+        yield key_file, "nothing: your API key belongs there"
+    if password_file and _is_missing(password_file, folder):
+        _write(password_file, f"{secrets.token_urlsafe(_PASSWORD_BYTES)}\n")
+        yield password_file, "the page's password"
+
+
+def _is_missing(path: str, folder: str) -> bool:
+    """Is it ours to make? What lies elsewhere somebody else mounts there, such as the engine its secrets."""
+    return os.path.dirname(path) == folder and not os.path.lexists(path)
+
+
+def _write(path: str, text: str) -> None:
+    disk.write_atomically(Place(*os.path.split(path)), text.encode(), mode=0o600)
+
+
+def _refuse_unmounted(found: Config) -> None:
+    """Let nothing lie in the container's own layer, which goes when the image is updated."""
+    paths = {"state_dir": found.state_dir}
+    for name, inbox in found.inboxes.items():
+        roles = {"path": inbox.path, "outbox": inbox.outbox, "quarantine": inbox.quarantine}
+        roles |= {"originals": inbox.originals} if inbox.originals else {}
+        paths |= {f"inboxes.{name}.{role}": path for role, path in roles.items()}
+    mounts = disk.read_mounts()
+    faults = [
+        f"{where}: {path} lies in the container itself, and would be gone with it: mount a folder there, or above it"
+        for where, path in paths.items()
+        if (mount := disk.mount_of(path, mounts)) is not None and mount.point == "/"
+    ]
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _make_folders(found: Config) -> None:
+    """Make the folders before the first run only: later a folder that is not there is a share that is away."""
+    if not os.path.lexists(found.state_dir):
+        for line in init_setup.make_folders(found, os.getegid()):
+            event("container.folder", done=line)
+        disk.make_private_folder(found.state_dir, os.geteuid(), os.getegid())
+
+
+@contextmanager
+def _gathering(faults: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        faults.extend(error.faults)
+    except FolderFault as fault:
+        faults.append(f"{fault.reason} (for user {os.geteuid()} and group {os.getegid()}: PUID, PGID or --user)")
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, *, base: int = 10) -> int:
+    text = environ.get(name, "").strip()
+    try:
+        number = int(text, base) if text else default
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1 << 31:
+        example = "002" if base == _OCTAL else "1026 (the command id says yours)"
+        raise ConfigError(f"${name}: must be a number such as {example}")
+    return number
