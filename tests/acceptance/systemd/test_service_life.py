@@ -68,7 +68,7 @@ def test_a_picture_goes_through_and_the_group_of_the_share_may_open_it(watchfold
     assert delivered.st_gid == (watchfolder.photos / "protected").stat().st_gid != 0
 
 
-def test_the_steps_of_the_readme_end_in_a_service_that_works(watchfolder: Installation) -> None:
+def test_the_steps_from_the_source_end_in_a_service_that_works(watchfolder: Installation) -> None:
     watchfolder.machine.run("watchfolder", "check")
     enable, status = steps("docs/install/source.md")[-1].splitlines()
     watchfolder.machine.run("sh", "-ec", enable)

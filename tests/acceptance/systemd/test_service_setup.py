@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from debian_root import eventually
-from installation import DROPINS, Installation, picture, program, sandbox
+from installation import DROPINS, UNIT, Installation, picture, program, sandbox
 from machine import Machine
 
 from watchfolder.sandbox import Sandbox
@@ -67,6 +67,15 @@ def test_folders_in_somebodys_home_are_within_the_daemons_reach(machine: Machine
     photos = "/home/bea/pictures"
     expect_it_works(init(machine, sandbox, photos=photos), photos)
     assert f"BindPaths=-{photos}\n" in machine.path(f"{DROPINS}/folders.conf").read_text()
+
+
+def test_a_python_in_somebodys_home_is_refused_as_the_program_is(machine: Machine) -> None:
+    machine.run("cp", "/usr/bin/python3", "/root/python3")
+    machine.run("cp", "--recursive", "/opt/watchfolder", "/opt/ours")
+    machine.run("ln", "--force", "--symbolic", "/root/python3", "/opt/ours/bin/python3")
+    said = machine.run("/opt/ours/bin/python3", "-m", "watchfolder", "init", check=False)
+    assert "/root/python3: systemd hides people's homes" in said
+    assert not machine.path(f"/etc/systemd/system/{UNIT}").exists()
 
 
 @pytest.fixture

@@ -126,12 +126,13 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
         return
     there = installed_unit.path_of()
     program = this_program()
+    hidden = [path for path in (program, os.path.realpath(sys.executable)) if path.startswith(_HOMES)]
     if there:
         yield f"{there} is there, and stays as it is"
-    elif program.startswith(_HOMES):
+    elif hidden:
         raise ConfigError(
-            f"{program}: systemd hides people's homes from the daemon: install watchfolder where every user can read "
-            "it, such as /opt/watchfolder, then run init there again"
+            f"{hidden[0]}: systemd hides people's homes from the daemon: install watchfolder and its Python where "
+            "every user can read them, such as /opt/watchfolder, then run init there again"
         )
     else:
         group = grp.getgrgid(pwd.getpwnam(wishes.user).pw_gid).gr_name

@@ -1,0 +1,71 @@
+"""The program from pipx and uv, out of the checkout: what `watchfolder init` writes starts this very program."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from installation import PROJECT, Installation, made_once, picture, program, sandbox, steps
+from machine import Machine
+
+from watchfolder.sandbox import Sandbox
+
+__all__ = ["program", "sandbox"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+
+TOOLS = ("pipx", "uv")
+INSTALL_SECONDS = 300.0  # beside the other tests
+# Both by name, as people call them; the packages come from /wheels, and from nowhere else.
+SHELL = """
+pipx() { PYTHONPATH=/tools python3 -m pipx "$@"; }
+uv() { /tools/bin/uv "$@"; }
+export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels UV_OFFLINE=1 UV_NO_INDEX=1 UV_FIND_LINKS=/wheels
+cd /src
+"""
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with pipx and uv, made once for this test run."""
+    return made_once(tmp_path_factory, "tools", lambda made: pip("install", "--target", str(made), *TOOLS))
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with all that an installation from the checkout asks for, the builder of the wheel with it."""
+    wanted = (str(PROJECT), "hatchling")
+    return made_once(tmp_path_factory, "all-wheels", lambda made: pip("wheel", "--wheel-dir", str(made), *wanted))
+
+
+def pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", *arguments]
+    subprocess.run(command, capture_output=True, timeout=INSTALL_SECONDS, check=True)
+
+
+@pytest.fixture
+def machine(program: Path, tools: Path, wheels: Path) -> Iterator[Machine]:
+    there = {"/tools": tools, "/wheels": wheels, "/src": PROJECT, "/opt/watchfolder": program}
+    with Machine({}, read_only_folders=there) as machine:
+        yield machine
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_unit_starts_the_program_that_made_it(machine: Machine, sandbox: Sandbox, tool: str) -> None:
+    (line,) = (block for block in steps("docs/install/source.md", "With pipx or uv") if f"{tool} " in block)
+    machine.run("bash", "-ec", SHELL + line, seconds=INSTALL_SECONDS)
+    installation = Installation(machine, sandbox, machine.path("/srv/photos"))
+    installation.init("watchfolder init")
+    installation.start()
+    installed = machine.run("readlink", "--canonicalize", "/usr/local/bin/watchfolder").strip()
+    assert installed.startswith(f"/opt/{tool}/")
+    assert f"path={installed} ;" in installation.facts()["ExecStart"]
+    installation.drop("meadow.jpg", picture(1))
+    installation.await_delivery("meadow.jpg")
+
+
+def test_a_program_in_somebodys_home_is_refused_by_init(machine: Machine) -> None:
+    machine.run("bash", "-ec", f"{SHELL} uv tool install --python /usr/bin/python3 .", seconds=INSTALL_SECONDS)
+    said = machine.run("/root/.local/bin/watchfolder", "init", check=False)
+    assert "systemd hides people's homes from the daemon" in said
