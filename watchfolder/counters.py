@@ -13,7 +13,7 @@ OPERATIONS = ("create", "confirm", "look", "order", "list", "upload", "fetch")
 NOTIFIED = ("sent", "dropped")
 OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", "broken")
 
-_MOST_NAMED = 5  # of what went to quarantine last
+_MOST_REASONS = 20  # for which something went to quarantine last
 _T = TypeVar("_T")
 
 
@@ -58,7 +58,8 @@ class Counters:
     def quarantined(self, files: Sequence[Quarantined]) -> None:
         with self._guard:
             self.quarantined_files += len(files)
-            self.last_quarantined = (*self.last_quarantined, *files)[-_MOST_NAMED:]
+            for file in files:
+                self.last_quarantined = added(self.last_quarantined, file)[-_MOST_REASONS:]
 
     def notified(self, outcome: str) -> None:
         with self._guard:
@@ -82,6 +83,12 @@ class Counters:
                 notifications=dict(self._notifications),
                 state_seconds={state: round(seconds, 3) for state, seconds in self._seconds.items()},
             )
+
+
+def added(groups: Sequence[Quarantined], more: Quarantined) -> tuple[Quarantined, ...]:
+    """Return the groups with what was quarantined besides, as the latest."""
+    number = more.files + sum(each.files for each in groups if each.is_like(more))
+    return (*(each for each in groups if not each.is_like(more)), more.model_copy(update={"files": number}))
 
 
 def _outcome_of(error: WatchfolderError) -> str:

@@ -199,6 +199,7 @@ class Why(Record):
     advice: str = ""
     code: str = ""
     said: str = ""  # the service's own sentence, for support
+    retry_helps: bool = True  # no: the same bytes would come back for the same reason
 
 
 class Order(Record):

@@ -18,6 +18,7 @@ TEST_ORIGINALS = "test/"  # a test key's originals wait here for a live one; not
 _LINE = re.compile(r"^(What happened|What to do): +(.*)$", re.MULTILINE)
 _KEY = re.compile(r'^watchfolder: (\{"order": .*\})$', re.MULTILINE)
 _LIMIT = 1 << 16
+_MOST_NOTES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,16 @@ class Note:
     reason: str = "its note is missing"
     advice: str = ""
     order: str | None = None  # key
+    retry_helps: bool = True  # as far as anybody knows
+
+
+@dataclass(frozen=True)
+class QuarantineGroup:
+    """What lies there of one inbox for one reason, the latest first."""
+
+    inbox: str
+    note: Note
+    pictures: list[Picture]
 
 
 def list_pictures(config: Config, on_fault: list[FolderFault]) -> list[Picture]:
@@ -76,8 +87,24 @@ def note_of(picture: Picture) -> Note:
         return Note()
     text = content.decode("utf-8", "replace")
     said = dict(_LINE.findall(text))
-    mark = _KEY.findall(text)
-    return Note(said.get("What happened", Note.reason), said.get("What to do", ""), _key_in(mark[-1]) if mark else None)
+    mark = _mark_in(text)
+    return Note(
+        said.get("What happened", Note.reason),
+        said.get("What to do", ""),
+        str(mark["order"]) if "order" in mark else None,
+        retry_helps=mark.get("retry_helps") is not False,
+    )
+
+
+def grouped(pictures: Iterable[Picture], state_dir: str) -> list[QuarantineGroup]:
+    """Bring together what lies there for one reason; of very many the latest ones' notes are read."""
+    groups: dict[tuple[str, str, str], QuarantineGroup] = {}
+    for number, picture in enumerate(pictures):
+        note = note_of(picture) if number < _MOST_NOTES else Note(f"older than the latest {_MOST_NOTES}")
+        inbox = (inbox_of(picture, state_dir) or picture.inboxes[0]).name
+        key = (inbox, note.reason, note.advice)
+        groups.setdefault(key, QuarantineGroup(inbox, note, [])).pictures.append(picture)
+    return list(groups.values())
 
 
 def inbox_of(picture: Picture, state_dir: str) -> Inbox | None:
@@ -110,8 +137,9 @@ def _pictures_in(folder: str, inboxes: tuple[Inbox, ...]) -> list[Picture]:
     return pictures
 
 
-def _key_in(mark: str) -> str | None:
+def _mark_in(text: str) -> dict[str, object]:
     try:
-        return str(json.loads(mark)["order"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+        mark = json.loads(_KEY.findall(text)[-1])
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return mark if isinstance(mark, dict) else {}

@@ -60,11 +60,16 @@ class Disk(Part):
 
 
 class Quarantined(Part):
-    """A picture that went to quarantine; its name is escaped."""
+    """What went to quarantine for one reason; the name is that of the latest file, escaped."""
 
     inbox: str
     name: str
     reason: str
+    retry_helps: bool = True
+    files: int = 1
+
+    def is_like(self, other: "Quarantined") -> bool:
+        return (self.inbox, self.reason) == (other.inbox, other.reason)
 
 
 class Snapshot(Part):
@@ -88,7 +93,7 @@ class Snapshot(Part):
     delivered: int = 0  # files since the start
     reused: int = 0  # of these, copied from an earlier delivery and not paid for
     quarantined: int = 0  # files since the start
-    last_quarantined: tuple[Quarantined, ...] = ()  # a few
+    last_quarantined: tuple[Quarantined, ...] = ()  # since the start; of a few reasons, the latest at the end
     delivered_bytes: int = 0
     refused: str = ""  # what is wrong with the configuration that was read last: the one before it still runs
     not_configured: dict[str, int] = {}  # inbox that left the configuration → files of its orders, which wait

@@ -111,12 +111,13 @@ class Studio:
                 process.wait()
                 raise
 
-    def set_aside(self, name: str, *, inbox: str = "photos", folder: str = "quarantine") -> Path:
+    def set_aside(self, name: str, *, inbox: str = "photos", folder: str = "quarantine", **why: object) -> Path:
         """Put a picture into quarantine, with its note, as the daemon does."""
         path = self.root / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         place = Place(str(self.root / folder), name)
         order = quarantined_order(name, inbox)
+        order = order.having(why=order.why and order.why.having(**why))
         notes.write(place, order, str(self.root / "inbox"), "0" * 8)
         path.write_bytes(PICTURE)
         return path

@@ -164,7 +164,7 @@ def test_the_quarantine_is_summed_up_by_its_reasons(studio: Studio) -> None:
         studio.set_aside(f"summed up/{number}.jpg")
     told = explained(studio, studio.folder("quarantine") / "summed up")
     assert "4 The service could not process it: " in told
-    assert f"watchfolder retry {studio.folder('quarantine')}/summed up" in told
+    assert f"watchfolder retry '{studio.folder('quarantine')}/summed up'" in told
 
 
 @pytest.mark.parametrize("role", ["outbox", "originals"])

@@ -59,7 +59,7 @@ KEYS = {
         *("quarantined", "remarks"),
     },
     "order": {"key", "order_id", "inbox", "state", "since", "files", "not_before", "reason", "uploaded", "delivered"},
-    "quarantined": {"inbox", "path", "since", "reason", "advice"},
+    "quarantined": {"inbox", "path", "since", "reason", "advice", "files", "retry_helps"},
 }
 
 
@@ -189,15 +189,29 @@ def test_orders_of_an_inbox_that_left_the_configuration_are_held_and_named(studi
     assert "weddings" in studio.run("status").stdout
 
 
-def test_quarantined_files_come_with_their_reasons_newest_first_and_bounded(studio: Studio) -> None:
-    for number in range(23):
-        path = studio.set_aside(f"{number}.jpg")
+def test_quarantined_files_of_one_reason_are_one_entry_newest_first_and_bounded(studio: Studio) -> None:
+    for number in range(46):
+        path = studio.set_aside(f"{number}.jpg", reason=f"Reason {number // 2}.")
         os.utime(f"{path}.why.txt", (number, number))
     told = status(studio)
-    assert told["inboxes"]["photos"]["quarantined"] == 23
+    assert told["inboxes"]["photos"]["quarantined"] == 46
     names = [Path(file["path"]).name for file in told["quarantine"]]
-    assert names == [f"{number}.jpg" for number in range(22, 2, -1)]
-    assert told["quarantine"][0]["reason"] == "The service could not process it."
+    assert names == [f"{number}.jpg" for number in range(45, 5, -2)]
+    assert {file["files"] for file in told["quarantine"]} == {2}
+    assert told["quarantine"][0]["reason"] == "Reason 22."
+    assert "45.jpg and 1 more: Reason 22." in studio.run("status").stdout
+
+
+def test_what_a_retry_cannot_help_has_no_advice_to_try_again(studio: Studio) -> None:
+    def advice() -> str:
+        return next(str(each["advice"]) for each in status(studio)["conditions"] if each["kind"] == "quarantined")
+
+    studio.set_aside("a.psd", retry_helps=False)
+    assert advice() == "Do what it says"
+    assert "watchfolder retry" not in studio.run("explain", "quarantine/a.psd").stdout
+    studio.set_aside("b.jpg", reason="It took too long.")
+    assert advice().endswith("watchfolder retry NAME")
+    assert "watchfolder retry" in studio.run("explain", "quarantine/b.jpg").stdout
 
 
 def test_a_broken_entry_is_counted_and_left_where_it_is(studio: Studio) -> None:
@@ -229,7 +243,7 @@ def test_a_line_has_80_columns_at_most_and_nothing_of_a_long_name_is_lost(studio
     folder = "a folder of the archive with its whole history in its name/" * 3
     names = [f"{folder}{'photographer-' * 9}.jpg", f"{'写真' * 30}.jpg"]
     for name in names:
-        studio.set_aside(name)
+        studio.set_aside(name, reason=f"The service does not like {len(name)} letters.")
     paths = {role: str(studio.root / f"{role} of another") for role in ("path", "outbox", "quarantine", "originals")}
     for path in paths.values():
         Path(path).mkdir()

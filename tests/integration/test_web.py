@@ -300,6 +300,24 @@ def test_the_button_moves_the_file_back_into_its_inbox(served: House) -> None:
     assert "a.jpg is back in its inbox" in served.ask("/").text
 
 
+def test_files_of_one_reason_are_one_entry_and_go_back_together(served: House) -> None:
+    for number in range(12):
+        served.set_aside(f"{number}.jpg")
+    assert "and 11 more" in served.ask("/").text
+    assert served.press("and 11 more").status == 303
+    assert len(list((served.root / "inbox").glob("*.jpg"))) == 12
+    assert "12 files are back in their inbox" in served.ask("/").text
+
+
+def test_what_a_retry_cannot_help_has_no_button(served: House) -> None:
+    mark = json.dumps({"order": "x", "file": "a.psd", "retry_helps": False})
+    served.set_aside("a.psd.why.txt").write_text(f"What happened: no.\nwatchfolder: {mark}\n", encoding="utf-8")
+    served.set_aside("a.psd")
+    page = served.ask("/").text
+    assert "a.psd" in page
+    assert "ry again</button>" not in page
+
+
 @pytest.mark.parametrize(
     ("headers", "changed"),
     [

@@ -250,24 +250,35 @@ def test_files_under_way_count_as_waiting(life: Life) -> None:
 # Quarantine
 
 
-def bad(*names: str) -> tuple[Quarantined, ...]:
-    return tuple(Quarantined(inbox="photos", name=name, reason="It is cut short.") for name in names)
+def bad(latest: str, number: int) -> tuple[Quarantined, ...]:
+    return (Quarantined(inbox="photos", name=latest, reason="It is cut short.", files=number),)
 
 
 def test_a_burst_of_bad_pictures_is_one_message(life: Life) -> None:
     for number in range(1, 101):
-        life.lasts(10 if number % 10 == 0 else 0, quarantined=number, last_quarantined=bad(f"{number}.jpg"))
+        life.lasts(10 if number % 10 == 0 else 0, quarantined=number, last_quarantined=bad(f"{number}.jpg", number))
     life.lasts(HOUR)
     (told,) = life.texts
     assert "100 files could not be protected" in told
-    assert "photos: 10.jpg: It is cut short" in told
-    assert "and 95 more" in told
+    assert "photos: 100.jpg and 99 more: It is cut short" in told
+    assert told.count("It is cut short") == 1
     assert "/srv/photos/quarantine" in told
+
+
+def test_each_reason_is_said_once_with_its_number_and_only_what_is_new(life: Life) -> None:
+    no_raw = Quarantined(inbox="photos", name="x.psd", reason="This is a Photoshop file.", retry_helps=False, files=2)
+    life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3)).lasts(10 * MINUTE)
+    life.lasts(HOUR, quarantined=5, last_quarantined=(*bad("c.jpg", 3), no_raw)).lasts(HOUR)
+    assert "c.jpg and 2 more: It is cut short" in life.texts[0]
+    assert "watchfolder retry" in life.texts[0]
+    assert "2 files could not be protected:\n  photos: x.psd and 1 more: This is a Photoshop file" in life.texts[1]
+    assert "cut short" not in life.texts[1]
+    assert "watchfolder retry" not in life.texts[1]
 
 
 def test_a_trickle_of_bad_pictures_is_a_message_an_hour_with_all_of_them(life: Life) -> None:
     for number in range(1, 24 * 20):
-        life.lasts(180, quarantined=number, last_quarantined=bad("a.jpg"))
+        life.lasts(180, quarantined=number, last_quarantined=bad("a.jpg", number))
     assert 12 <= len(life.messages) <= 25
     life.lasts(2 * HOUR)
     counts = [int(text.split()[0]) for text in life.texts]
@@ -275,15 +286,15 @@ def test_a_trickle_of_bad_pictures_is_a_message_an_hour_with_all_of_them(life: L
 
 
 def test_a_burst_that_a_restart_interrupts_is_told_after_it(life: Life) -> None:
-    life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
+    life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3))
     life = life.after_a_restart().lasts(5 * MINUTE)
     assert "3 files could not be protected" in life.texts[0]
 
 
 def test_a_reload_counts_nothing_twice(life: Life) -> None:
-    life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
+    life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3))
     life.lasts(10, configured=START + timedelta(hours=1))
-    life.lasts(10, quarantined=4, last_quarantined=bad("d.jpg")).lasts(5 * MINUTE)
+    life.lasts(10, quarantined=4, last_quarantined=bad("d.jpg", 4)).lasts(5 * MINUTE)
     assert "4 files could not be protected" in life.texts[0]
 
 
@@ -330,7 +341,7 @@ def test_nobody_is_told_of_years_when_the_clock_was_put_right(life: Life) -> Non
 
 
 def test_what_went_to_quarantine_under_a_clock_that_was_wrong_is_told(life: Life) -> None:
-    life.lasts(10, quarantined=3, last_quarantined=bad("a.jpg", "b.jpg", "c.jpg"))
+    life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3))
     earlier = Life(Decisions(life.watch.memory), START - timedelta(days=20_000), life.facts | {"quarantined": 0})
     earlier.lasts(10 * MINUTE)
     assert "3 files could not be protected" in earlier.texts[0]

@@ -188,7 +188,7 @@ def _judge_foreign(inbox: Inbox, verdict: images.Verdict) -> Decision:
 
 
 def _refuse(reason: str, advice: str, code: str) -> Decision:
-    return Decision(Action.REFUSE, reason, why=Why(reason=reason, advice=advice, code=code))
+    return Decision(Action.REFUSE, reason, why=Why(reason=reason, advice=advice, code=code, retry_helps=False))
 
 
 def _ask_again(inbox: Inbox) -> float:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchfolder.config import Config
+from watchfolder.counters import added
 from watchfolder.notify import message
 from watchfolder.notify.message import Message
 from watchfolder.notify.state import NotifyState, Told, Topic, UntoldQuarantine
 from watchfolder.report.conditions import Condition, ConditionKind, conditions, has_room_again, has_work, over, told
-from watchfolder.snapshot import Snapshot
+from watchfolder.snapshot import Quarantined, Snapshot
 
 _SERVICE = (
     ConditionKind.KEY_REFUSED,
@@ -40,7 +41,7 @@ _MOST_AN_HOUR = 6
 _WORTH_NOTING = timedelta(minutes=15)  # that nothing is delivered: no flow that is well writes that down
 _FIRST_LOOK = timedelta(minutes=5)  # a folder that was opened just now seems empty until it has been looked through
 _GOES_ALONG = 0.5  # of the time that a thing must last: ten inboxes on one NAS are one message
-_MOST_NAMED = 5
+_MOST_REASONS = 20
 _PURCHASES = ("create", "confirm")
 
 
@@ -97,7 +98,9 @@ class Decisions:
         self._note_flow(snapshot, delivered, now)
         if quarantined:
             burst = self.memory.burst
-            some = (*burst.some, *snapshot.last_quarantined[-quarantined:])[:_MOST_NAMED]
+            some = burst.some
+            for each in _new_groups(snapshot, before):
+                some = added(some, each)[-_MOST_REASONS:]
             grown = UntoldQuarantine(count=burst.count + quarantined, first=burst.first or now, last=now, some=some)
             self._remember(burst=grown)
 
@@ -195,3 +198,12 @@ class Decisions:
 
     def _remember(self, **facts: object) -> None:
         self.memory = self.memory.model_copy(update=facts)
+
+
+def _new_groups(snapshot: Snapshot, before: Snapshot | None) -> Iterator[Quarantined]:
+    """Give what went to quarantine since `before`, by reason."""
+    known = before.last_quarantined if before and before.started == snapshot.started else ()
+    for each in snapshot.last_quarantined:
+        number = each.files - sum(other.files for other in known if other.is_like(each))
+        if number > 0:
+            yield each.model_copy(update={"files": number})

@@ -31,14 +31,20 @@ def trial() -> Message:
 
 
 def quarantine(count: int, some: Sequence[Quarantined], inboxes: Mapping[str, Inbox]) -> str:
-    """Bundle what went to quarantine: how many, a few of them with their reasons, and where they lie."""
-    named = [f"{each.inbox}: {each.name}: {each.reason.removesuffix('.')}" for each in some]
-    if count > len(some):
-        named.append(f"and {count - len(some)} more")
+    """Bundle what went to quarantine: how many for each reason, and where they lie."""
+    named = [_line(each) for each in reversed(some)]
+    if rest := count - sum(each.files for each in some):
+        named.append(f"and {rest} more")
     folders = {printable(inboxes[each.inbox].quarantine): None for each in some if each.inbox in inboxes}
     where = f" They lie in {', '.join(folders)}, each beside" if folders else " Each lies beside"
     listed = "".join(f"\n  {line}" for line in named)
-    return f"{files(count)} could not be protected:{listed}\n{where[1:]} a note; then watchfolder retry NAME"
+    again = "; then watchfolder retry NAME" if any(each.retry_helps for each in some) else ""
+    return f"{files(count)} could not be protected:{listed}\n{where[1:]} a note that says what to do{again}"
+
+
+def _line(group: Quarantined) -> str:
+    more = f" and {group.files - 1} more" if group.files > 1 else ""
+    return f"{group.inbox}: {group.name}{more}: {group.reason.removesuffix('.')}"
 
 
 def _subject(what: str) -> str:

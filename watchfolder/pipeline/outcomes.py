@@ -288,7 +288,9 @@ class Outcomes:
         failure = error if isinstance(error, FailedAtService) else None
         failed = failure is not None or order.order_id is None or is_gone or error.code in _NO_SAMPLE
         said = failure.said if failure is not None else ""
-        why = Why(reason=_sentence(error.reason), advice=error.advice, code=error.code, said=said)
+        retry_helps = failure is None or not failure.is_of_the_file
+        facts = {"advice": error.advice, "code": error.code, "said": said, "retry_helps": retry_helps}
+        why = Why(reason=_sentence(error.reason), **facts)
         given_up = self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
         if not any(map(is_kept, self._journal.orders())):
             with self._guard:

@@ -377,9 +377,10 @@ def _urgency(order: Order) -> int:
 
 def _set_aside(order: Order) -> Iterator[Quarantined]:
     reason = printable(order.why.reason) if order.why else ""
+    retry_helps = order.why is None or order.why.retry_helps
     for file in order.files:
         if file.is_placed and not file.is_delivered:
-            yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason)
+            yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason, retry_helps=retry_helps)
 
 
 def _show_what_came_back(door: Door, before: Order, after: Order | None) -> None:

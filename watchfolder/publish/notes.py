@@ -63,6 +63,11 @@ def mark_of(why: Place) -> Mark | None:
         return None
 
 
+def _mark(picture: Place, order: Order) -> dict[str, object]:
+    retry_helps = order.why is None or order.why.retry_helps
+    return {"order": order.key, "file": quote(os.fsencode(picture.base)), "retry_helps": retry_helps}
+
+
 def _text(picture: Place, order: Order, inbox_path: str) -> str:
     why = order.why
     when = order.times[State.QUARANTINING].at.astimezone()
@@ -84,7 +89,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
         *([f"  the service says:     {printable(why.said)}"] if why and why.said else []),
         "",
         "This note goes away by itself when its picture has left this folder.",
-        _MARK + json.dumps({"order": order.key, "file": quote(os.fsencode(picture.base))}),
+        _MARK + json.dumps(_mark(picture, order)),
         "",
     ]
     return "\n".join(lines)

@@ -105,11 +105,13 @@ def conditions(
     is_running: bool = True,
     silent_seconds: float = 0.0,
     quarantined: int = 0,
+    retryable: int = 0,
     stalled_hours: float | None = None,
 ) -> list[Condition]:
     """Return what is so, the worst first; never nothing.
 
-    `silent_seconds` is how long the daemon's word has been the last, `quarantined` how many files lie there, and
+    `silent_seconds` is how long the daemon's word has been the last, `quarantined` how many files lie there,
+    `retryable` for how many of them trying again may help, and
     `stalled_hours` how long nothing has been delivered though there is work.
     """
     found = [*_of_process(snapshot, config, silent_seconds, is_running=is_running)]
@@ -119,7 +121,7 @@ def conditions(
         found += _of_configuration(snapshot)
         found += _of_disks(snapshot)
         found += [_stalled(snapshot, stalled_hours)] if stalled_hours is not None else []
-    found += [_quarantined(quarantined)] if quarantined else []
+    found += [_quarantined(quarantined, retryable)] if quarantined else []
     if snapshot is not None and not found:
         found = [_pace(snapshot)]
     return sorted(found, key=lambda condition: _WORST_FIRST[condition.kind])
@@ -323,10 +325,13 @@ def _stalled(snapshot: Snapshot, hours: float) -> Condition:
     return Condition(ConditionKind.STALLED, words, advice)
 
 
-def _quarantined(number: int) -> Condition:
-    command = "watchfolder retry NAME"
-    words = f"Working. {files(number, verb='need')} you: in quarantine, each with its note"
-    return Condition(ConditionKind.QUARANTINED, words, f"Do what it says, then: {command}", command)
+def _quarantined(number: int, retryable: int) -> Condition:
+    words = f"{files(number, verb='need')} you: in quarantine, each with its note"
+    if not retryable:
+        return Condition(ConditionKind.QUARANTINED, words, "Do what it says")
+    command = "watchfolder retry --all" if retryable == number else ""
+    advice = f"Do what it says, then: {command or 'watchfolder retry NAME'}"
+    return Condition(ConditionKind.QUARANTINED, words, advice, command)
 
 
 def _pace(snapshot: Snapshot) -> Condition:

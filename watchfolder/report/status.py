@@ -56,11 +56,15 @@ class OrderStatus:
 
 @dataclass(frozen=True)
 class QuarantinedFile:
+    """The latest of the `files` that are in quarantine for one reason."""
+
     inbox: str
     path: str
     since: datetime
     reason: str
     advice: str
+    files: int
+    retry_helps: bool
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     live = [order for order in orders if order.is_live]
     faults: list[FolderFault] = []
     pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
-    homes = {each: _home(each, config) for each in pictures}
+    groups = quarantine.grouped(pictures, config.state_dir)
     if snapshot is not None:
         snapshot = _caught_up(snapshot, live, config, now)
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
@@ -143,7 +147,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
             snapshot.inboxes.get(name) if snapshot else None,
             [order for order in live if order.inbox == name],
             [each for each in delivered if each.order.inbox == name],
-            sum(home == name for home in homes.values()),
+            sum(len(each.pictures) for each in groups if each.inbox == name),
             now,
         )
         for name, inbox in config.inboxes.items()
@@ -151,7 +155,8 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     held = [order for order in live if order.inbox not in config.inboxes]
     deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
     moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
-    found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures))
+    retryable = sum(len(each.pictures) for each in groups if each.note.retry_helps)
+    found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures), retryable=retryable)
     return StatusReport(
         at=now,
         headline=headline(found),
@@ -169,7 +174,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         deferred=[_order(order) for order in sorted(deferred, key=lambda order: _due(order, now))[:MOST_LISTED]],
         held=[_order(order) for order in held[:MOST_LISTED]],
         held_files=_files(held),
-        quarantine=[_quarantined(each, homes[each]) for each in pictures[:MOST_LISTED]],
+        quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
         faults=[printable(fault.reason) for fault in faults],
         broken_entries=len(broken),
         delivered=snapshot.delivered if snapshot else 0,
@@ -204,11 +209,6 @@ def running(state_dir: str) -> tuple[bool, Snapshot | None]:
     if not is_locked(Place(state_dir, "lock")):
         return False, None
     return True, state_file.read(Place(state_dir, FILE), Snapshot, "the daemon's own view is not shown")
-
-
-def _home(picture: quarantine.Picture, config: Config) -> str:
-    inbox = quarantine.inbox_of(picture, config.state_dir) or picture.inboxes[0]
-    return inbox.name
 
 
 def _service(snapshot: Snapshot | None) -> ServiceStatus:
@@ -296,7 +296,14 @@ def _order(order: Order) -> OrderStatus:
     )
 
 
-def _quarantined(picture: quarantine.Picture, inbox: str) -> QuarantinedFile:
-    note = quarantine.note_of(picture)
-    path = printable(os.path.join(picture.place.root, picture.place.name))
-    return QuarantinedFile(inbox, path, picture.at, printable(note.reason), printable(note.advice))
+def _quarantined(group: quarantine.QuarantineGroup) -> QuarantinedFile:
+    latest, note = group.pictures[0], group.note
+    return QuarantinedFile(
+        group.inbox,
+        printable(os.path.join(latest.place.root, latest.place.name)),
+        latest.at,
+        printable(note.reason),
+        printable(note.advice),
+        len(group.pictures),
+        note.retry_helps,
+    )

@@ -5,11 +5,13 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from watchfolder import quarantine, quota, retry
 from watchfolder.errors import FolderFault
 from watchfolder.events import event, printable
+from watchfolder.report.phrases import files
 from watchfolder.web.cache import PageCache
 
 _BUSY_SECONDS: Final = 10.0
@@ -26,7 +28,7 @@ class Actions:
         return [text for at, text in list(self._said) if time.monotonic() - at < _NOTICE_SECONDS]
 
     def try_again(self, id_: str) -> bool:
-        """Move the picture with this id from quarantine back into its inbox; False while another is on its way."""
+        """Move what has this id from quarantine back into its inbox; False while something else is on its way."""
         if not self._turn.acquire(timeout=_BUSY_SECONDS):
             return False
         try:
@@ -48,12 +50,22 @@ class Actions:
 
     def _moved(self, id_: str) -> str:
         config = self._book.config
-        for picture in quarantine.list_pictures(config, []):
-            if self._book.ids.of("quarantine", printable(picture.place.path)) != id_:
-                continue
-            (outcome,) = retry.move_back([picture], config)
-            if isinstance(outcome, FolderFault):
-                return f"Not moved: {printable(outcome.reason)}"
-            event("page.retried", file=outcome.source, to=outcome.target)
-            return f"{printable(picture.place.base)} is back in its inbox and will be tried again."
+        pictures = [each for each in quarantine.list_pictures(config, []) if each.has_failed]
+        for group in quarantine.grouped(pictures, config.state_dir):
+            note = group.note
+            if self._book.ids.of("quarantine", group.inbox, printable(note.reason), printable(note.advice)) == id_:
+                return _told(list(retry.move_back(group.pictures, config)))
         return "That file is no longer in quarantine."
+
+
+def _told(outcomes: Sequence[retry.Moved | FolderFault]) -> str:
+    moved = [each for each in outcomes if not isinstance(each, FolderFault)]
+    for each in moved:
+        event("page.retried", file=each.source, to=each.target)
+    said = []
+    if len(moved) == 1:
+        said = [f"{printable(os.path.basename(moved[0].source))} is back in its inbox and will be tried again."]
+    elif moved:
+        said = [f"{files(len(moved))} are back in their inbox and will be tried again."]
+    faults = dict.fromkeys(printable(each.reason) for each in outcomes if isinstance(each, FolderFault))
+    return " ".join([*said, *(f"Not moved: {fault}" for fault in faults)])

@@ -4,6 +4,7 @@ A folder is answered by a summary of what lies in it.
 """
 
 import os
+import shlex
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -235,7 +236,8 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
     yield f"In quarantine since {_when(picture.at)}: {printable(note.reason)}"
     if note.advice:
         yield f"What to do: {printable(note.advice)}"
-    yield "To move it back into the inbox: watchfolder retry NAME"
+    if note.retry_helps:
+        yield f"To move it back into the inbox: watchfolder retry {shlex.quote(printable(picture.place.path))}"
 
 
 def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What is in a folder of ours, and why is it there? What is so of many files is said once."""
 
 import os
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -85,15 +86,19 @@ def of_quarantine(place: Place, config: Config) -> Iterator[str]:
     of_this = {name: inbox for name, inbox in config.inboxes.items() if inbox.quarantine == place.root}
     faults: list[FolderFault] = []
     alike: dict[str, _Alike] = {}
+    can_retry = False
     for picture in quarantine.list_pictures(config.model_copy(update={"inboxes": of_this}), faults):
         if _is_in(picture.place.name, place.name) and picture.has_failed:
-            why = printable(quarantine.note_of(picture).reason).rstrip(".")
+            note = quarantine.note_of(picture)
+            can_retry = can_retry or note.retry_helps
+            why = printable(note.reason).rstrip(".")
             alike.setdefault(why, _Alike()).add(_below(picture.place.name, place.name))
     if faults:
         raise faults[0]
     yield from _told(alike, place)
     if alike:
-        yield f"What to do stands in the note beside each. To move them back: watchfolder retry {_path(place)}"
+        back = f" To move them back: watchfolder retry {shlex.quote(_path(place))}" if can_retry else ""
+        yield f"What to do stands in the note beside each.{back}"
 
 
 def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:

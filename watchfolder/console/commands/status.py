@@ -10,7 +10,7 @@ from rich.text import Text
 
 from watchfolder.report.conditions import Severity, sentences
 from watchfolder.report.phrases import files
-from watchfolder.report.status import InboxStatus, OrderStatus, StatusReport
+from watchfolder.report.status import InboxStatus, OrderStatus, QuarantinedFile, StatusReport
 
 _COLUMNS = ("inbox", "state", "waiting", "in progress", "deferred", "delivered today", "in quarantine")
 
@@ -36,7 +36,7 @@ def _parts(status: StatusReport) -> Iterator[RenderableType]:
         f"Held, since their inbox is not in the configuration ({files(status.held_files)}):",
         [f"{order.inbox}: {_files(order)} ({order.state})" for order in status.held],
     )
-    yield from _section("In quarantine, newest first:", [f"{file.path}: {file.reason}" for file in status.quarantine])
+    yield from _section("In quarantine, newest first:", [_quarantined(file) for file in status.quarantine])
     yield from _section("Could not be looked at:", status.faults)
     broken = f"{status.broken_entries} entries cannot be read; the next start takes care of their pictures"
     yield from _section("In the journal:", [broken] if status.broken_entries else [])
@@ -74,6 +74,11 @@ def _section(title: str, lines: list[str]) -> Iterator[RenderableType]:
     if lines:
         yield Padding(Text(title, style="bold"), (1, 0, 0, 0), expand=False)
         yield from (Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines)
+
+
+def _quarantined(file: QuarantinedFile) -> str:
+    more = f" and {file.files - 1} more" if file.files > 1 else ""
+    return f"{file.path}{more}: {file.reason} {file.advice}".rstrip()
 
 
 def _deferred(order: OrderStatus, now: datetime) -> str:
