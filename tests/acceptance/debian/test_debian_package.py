@@ -68,7 +68,7 @@ def watchfolder(machine: Machine, sandbox: Sandbox) -> Installation:
 
 def running(machine: Machine, sandbox: Sandbox) -> Installation:
     """Type the three lines of the README."""
-    package, init, start = (block.splitlines()[0] for block in steps("README.md", "Install on a server"))
+    package, init, start = steps("README.md", "Install on a server")[0].splitlines()
     machine.run("sh", "-ec", f"cd /packages/now; {package}", seconds=120)
     there = Installation(machine, sandbox, machine.path("/srv/photos"))
     there.init(init)
