@@ -90,7 +90,8 @@ class Shop:
         for name, inbox in self.config.inboxes.items():
             publisher = Publisher(inbox, self.journal, self.folders)
             claims = Claims(inbox, self.config.api.kind, self.journal, self.folders, publisher, scope)
-            desk = Desk(self.pipeline.capacity.orders, self.pipeline.capacity.files, lambda _order: None)
+            capacity = self.pipeline.capacity
+            desk = Desk(capacity.orders, capacity.resumable, capacity.files, lambda _order: None)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
             context = StepContext(inbox, self.journal, self.folders, publisher, *shared)
             rooms[name] = InboxRuntime(context, intake, lambda: None, 8)

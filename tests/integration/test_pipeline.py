@@ -1053,6 +1053,27 @@ def test_a_paid_order_is_taken_up_again_when_its_picture_comes_back(begin: Open,
     assert len(service.orders) == 1
 
 
+def test_a_paid_order_is_taken_up_again_also_without_credits(begin: Open) -> None:
+    shop, service = begin({"look_seconds": 0}, api={"reads": "v3"})
+    give_up(shop, service)
+    service.credits_left = 0
+    shop.drop("b.jpg", OTHER)
+    shop.work(lambda: shop.pipeline.gate.fault)
+    refusals = calls(service, "create")
+    same_size = PICTURE[:-3] + bytes([PICTURE[-3] ^ 1]) + PICTURE[-2:]
+    shop.drop("c.jpg", same_size)
+    os.rename(shop.folder("quarantine") / "a.jpg", shop.folder("inbox") / "a.jpg")
+    shop.intake.nudge(None)
+    shop.work(lambda: shop.files("outbox") == ["a.jpg"])
+    assert shop.pipeline.gate.fault is not None  # what was there already says nothing of the credits
+    assert calls(service, "create") == refusals
+    assert shop.files("inbox") == ["c.jpg"]
+    service.credits_left = None
+    shop.pipeline.lift_blockade()
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg", "b.jpg", "c.jpg")
+
+
 def test_a_resumed_paid_order_is_no_proof_that_the_service_works(begin: Open) -> None:
     shop, service = begin({"look_seconds": 0}, api={"reads": "v3"})
     give_up(shop, service)

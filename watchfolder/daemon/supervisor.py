@@ -78,7 +78,9 @@ class Supervisor:
             claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher, scope)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
-            desk = Desk(self._room, self._largest_order, self._admit, self._quota.meet)
+            desk = Desk(
+                self._room, self._pipeline.capacity.resumable, self._largest_order, self._admit, self._quota.meet
+            )
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             worker = self._workers[name] = self._worker(inbox, intake)
             shared = (self._service, self._lanes, self._delivery_index, outbox_of)

@@ -41,27 +41,28 @@ class Claims:
         self._folders = folders
         self._publisher = publisher
         self.twins = Twins(inbox, kind, journal, publisher, scope)  # files that are left there for now, among others
-        self.later: set[str] = set()  # of the last claim, those whose turn comes again
+        self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
 
-    def claim(self, ready: Sequence[Ready]) -> list[Order]:
+    def claim(self, ready: Sequence[Ready], *, may_buy: bool = True) -> list[Order]:
         """Take the files into one order; it is `released` when none of them could be taken after all.
 
         A file whose bytes a parked order waits for goes into that one; one whose bytes were delivered before, into one
         of its own, which makes no request; one whose bytes are under way stays, among `twins.waiting`; what could not
-        be read for that yet stays as well, in `later`.
+        be read for that yet stays as well, in `later`, and where nothing may be bought, all that is not paid for.
         The journal's entry is durable before the first rename, its copy in the work folder as well. Raises
         FolderFault; `recover` then finds what was left half done.
         """
         for file in ready:
             self.twins.waiting.pop(file.name, None)
-        with self.twins.sorted(ready) as parts:
+        with self.twins.sorted(ready) as found:
+            parts = found if may_buy else found.without_purchases(ready)
             orders = [self._taken_up(parked, file) for file, parked in parts.resumed]
             orders += [self._new_order([file]).having(reused_from=first) for file, first in parts.known]
             orders += [self._new_order(parts.fresh)] if parts.fresh else []
             scope = [self._journal.begin(order) for order in orders]
         self.twins.wait(parts.twins, scope[-1].key if scope else "")
-        self.later = {file.name for file in parts.later}
+        self.later = {file.name: file.sha256 for file in parts.later}
         self.hindrances |= parts.unread
         return [self._claim(order) for order in scope]
 

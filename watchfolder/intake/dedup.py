@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,6 +47,14 @@ class Sorted:
     twins: dict[str, Twin] = field(default_factory=dict)
     later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
     unread: dict[str, str] = field(default_factory=dict)  # by the file's name: why it could not be
+
+    def without_purchases(self, ready: Sequence[Ready]) -> "Sorted":
+        """Leave for later all that is not paid for, and what would wait for that."""
+        later = [*self.later, *self.fresh, *(file for file, _ in self.known)]
+        twins = {name: twin for name, twin in self.twins.items() if twin.key}
+        beside = self.twins.keys() - twins.keys()
+        later += [replace(file, sha256=self.twins[file.name].sha256) for file in ready if file.name in beside]
+        return Sorted(resumed=self.resumed, twins=twins, later=later, unread=self.unread)
 
 
 class DedupScope:
@@ -107,6 +115,14 @@ class Twins:
     def wait(self, twins: Mapping[str, Twin], key: str) -> None:
         """Let them wait; `key` is the order that was begun with the first of those whose twin was beside them."""
         self.waiting |= {name: replace(twin, key=twin.key or key) for name, twin in twins.items()}
+
+    def awaited(self) -> Mapping[int, Collection[str]]:
+        """Return the hashes of the bytes, by their number, that would take up an order which is paid for."""
+        awaited: dict[int, set[str]] = {}
+        for order in self._parked():
+            if order.charged and order.files[0].sha256 is not None:
+                awaited.setdefault(order.files[0].size, set()).add(order.files[0].sha256)
+        return awaited
 
     def has_ended(self) -> bool:
         """Has any file waited for long enough? Any thread may ask."""

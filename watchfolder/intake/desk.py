@@ -10,12 +10,13 @@ from watchfolder.order import Order
 class Desk:
     """The pipeline's side.
 
-    `room` says how many more orders of this inbox the pipeline takes; `largest_order`, how many files the next one may
-    hold (0: that is being found out, and the pipeline will wake the inbox). `meet` is told how many new files were
-    seen, asks whether any wait, and says what holds them.
+    `room` says how many more orders of this inbox the pipeline takes; `resumable`, how many that are paid for, where it
+    takes no others; `largest_order`, how many files the next one may hold (0: that is being found out, and the pipeline
+    will wake the inbox). `meet` is told how many new files were seen, asks whether any wait, and says what holds them.
     """
 
     room: Callable[[str], int]
+    resumable: Callable[[str], int]
     largest_order: Callable[[str], int]
     admit: Callable[[Order], None]
     meet: Callable[[str, int, Callable[[], bool]], str] = lambda _inbox, _new, _has_waiting: ""

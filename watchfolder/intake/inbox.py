@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watchfolder import disk
 from watchfolder.config import Inbox
@@ -293,9 +293,11 @@ class Intake:
         for name in oldest_first:
             self._quiet.setdefault(name, now)
 
+    def _is_barred(self) -> bool:
+        return bool(self.held) or self._claims.is_returning() or not self._claims.twins.is_ready
+
     def _may_claim(self) -> bool:
-        is_barred = not self._quiet or self.held or self._claims.is_returning() or not self._claims.twins.is_ready
-        return not is_barred and self._desk.room(self.inbox.name) > 0
+        return bool(self._quiet) and not self._is_barred() and self._desk.room(self.inbox.name) > 0
 
     def _gathers_until(self, now: float) -> float:
         """Return until when it pays to wait for files that are about to settle; a lone file waits for none."""
@@ -306,22 +308,33 @@ class Intake:
 
     def _work(self, now: float) -> None:
         """Claim what has settled: one file while they trickle, many in one order when they pour."""
-        if not self._may_claim() or self._gathers_until(now) > now:
+        if not self._may_claim():
+            self._resume(now)
+            return
+        if self._gathers_until(now) > now:
             return
         most = self._desk.largest_order(self.inbox.name) if len(self._quiet) > 1 else 1
         with disk.folders_kept_open():
-            ready = self._decide(now, most or self.inbox.max_files_per_order)
+            ready = self._decide(self._quiet, most or self.inbox.max_files_per_order, now)
         self._must_wait = most == 0 and bool(ready)
         if self._must_wait:
             self._quiet = {file.name: now for file in ready} | self._quiet
         elif ready:
             self._claim(ready, now)
 
-    def _decide(self, now: float, most: int) -> list[Ready]:
+    def _resume(self, now: float) -> None:
+        """Take what is paid for already, though nothing may be bought."""
+        most = self._desk.resumable(self.inbox.name) if self._quiet and not self._is_barred() else 0
+        awaited = self._claims.twins.awaited() if most else {}
+        names = [name for name in self._quiet if (seen := self._sightings.get(name)) and _is_in(awaited, seen)]
+        if names and (ready := self._decide(names, most, now)):
+            self._claim(ready, now, may_buy=False)
+
+    def _decide(self, settled: Iterable[str], most: int, now: float) -> list[Ready]:
         """Decide about what has settled, oldest first; return up to `most` files that one order may take."""
         ready: list[Ready] = []
         bytes_left = self._folders.largest_order(self.inbox)
-        for name in list(itertools.islice(self._quiet, _MOST_DECISIONS)):
+        for name in list(itertools.islice(settled, _MOST_DECISIONS)):
             sighting = self._sightings.get(name)
             if len(ready) >= most or (ready and sighting is not None and sighting.size > bytes_left):
                 break
@@ -356,7 +369,7 @@ class Intake:
         if decision.due is not None:
             heapq.heappush(self._timers, (decision.due, name))
 
-    def _claim(self, ready: Sequence[Ready], now: float) -> None:
+    def _claim(self, ready: Sequence[Ready], now: float, *, may_buy: bool = True) -> None:
         sent = sum(file.size for file in ready if file.why is None)  # a refused file is not sent
         try:
             self._folders.require(self.inbox)
@@ -367,7 +380,7 @@ class Intake:
             raise
         self._taking = frozenset(file.name for file in ready)
         try:
-            orders = self._claims.claim(ready)
+            orders = self._claims.claim(ready, may_buy=may_buy)
         except Exception:
             self._taking = frozenset()
             for file in ready:  # what still lies here is no new file, but settles anew
@@ -380,6 +393,7 @@ class Intake:
             self._drop(file.name)  # if it is still there, the next scan sees it afresh
             if file.name in self._claims.later:
                 self._sightings[file.name], self._quiet[file.name] = sighting, now
+                sighting.sha256 = self._claims.later[file.name]
             elif twin is not None:
                 self._sightings[file.name], sighting.sha256 = sighting, twin.sha256
                 self._remember(file.name, twin.decision)
@@ -408,3 +422,9 @@ class Intake:
         self._sightings.pop(name, None)
         self._decisions.pop(name, None)
         self._quiet.pop(name, None)
+
+
+def _is_in(awaited: Mapping[int, Collection[str]], sighting: Sighting) -> bool:
+    """May these be bytes that are waited for? They are read for their hash once."""
+    hashes = awaited.get(sighting.size, ())
+    return bool(hashes) and (sighting.sha256 is None or sighting.sha256 in hashes)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from watchfolder.errors import Blocked, WatchfolderError
+from watchfolder.errors import Blocked, Scope, WatchfolderError
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
@@ -74,6 +74,13 @@ class Capacity:
         held = Counter(order.inbox for order in holding)
         most = min(share, self._most_orders - sum(map(_is_stranded, self._journal.orders(inbox))))
         return max(0, min(self._most_orders - len(holding), most - held[inbox]))
+
+    def resumable(self, inbox: str) -> int:
+        """Return how many paid orders of the inbox may be taken up again while there are no credits for others."""
+        fault = self._gate.fault
+        if fault is None or fault.scope is not Scope.PURCHASES or self._gate.is_down or self._stop.is_set():
+            return 0
+        return max(0, self._most_orders - sum(order.inbox == inbox for order in self._holding()))
 
     def places(self) -> int:
         """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""

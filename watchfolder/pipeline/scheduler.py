@@ -101,7 +101,7 @@ class Pipeline:
         ready = [order for order, at in times if at <= now]
         self._turn = self._whose_turn(ready)
         is_trial = self._is_trial(ready, now)
-        self._choose_probe(order.state for order in ready)
+        self._choose_probe(map(_asks_as, ready))
         asked = self._ask_list(ready, [order for order, _ in times], now)
         places = self.capacity.places()
         for order, at in sorted(times, key=lambda each: _urgency(each[0])):
@@ -170,7 +170,7 @@ class Pipeline:
             return False
         if not order.asks_service or self._is_split_for_a_try(order):
             return True
-        return self.gate.lets_pass(order.state, now) and (not self._is_doubted(order) or self.doubt.take_probe(now))
+        return self.gate.lets_pass(_asks_as(order), now) and (not self._is_doubted(order) or self.doubt.take_probe(now))
 
     def _is_able(self, order: Order, now: float) -> bool:
         """Would neither the gate nor a doubt stop its step? Asking uses no probe up."""
@@ -178,7 +178,7 @@ class Pipeline:
             return True
         if self._is_doubted(order) and (order.key != self._turn or not self.doubt.may_probe(now)):
             return False
-        return self._is_split_for_a_try(order) or self.gate.would_let_pass(order.state, now)
+        return self._is_split_for_a_try(order) or self.gate.would_let_pass(_asks_as(order), now)
 
     def _is_doubted(self, order: Order) -> bool:
         """Is it to show whether the service succeeds again? What is there already, and was taken up again, can not."""
@@ -211,11 +211,11 @@ class Pipeline:
             return self._journal.needs_record(order)
         if self._is_doubted(order) and not self.doubt.may_probe(now):
             return False
-        return not self.gate.bars(order.state)
+        return not self.gate.bars(_asks_as(order))
 
     def _orders_in(self, state: State | None) -> Iterator[Order]:
         is_within_reach = self.capacity.is_within_reach
-        return (each for each in self._journal.orders() if each.state is state and is_within_reach(each.inbox))
+        return (each for each in self._journal.orders() if _asks_as(each) is state and is_within_reach(each.inbox))
 
     # --- running
 
@@ -254,7 +254,7 @@ class Pipeline:
         key = order.key
         try:
             self._journal.mark_running(order)
-            current = None if self.gate.has_closed_since(order.state, started) else order
+            current = None if self.gate.has_closed_since(_asks_as(order), started) else order
             while current is not None and not self._stop.is_set():
                 current = self._step(room, current)
             if current is None:
@@ -361,10 +361,15 @@ class Pipeline:
         if state is State.QUARANTINING and after is not None:
             self._journal.counters.quarantined(list(_set_aside(after)))
         if before.asks_service:
-            self._outcomes.succeed(state)
+            self._outcomes.succeed(_asks_as(before))
 
     def _visit_later(self, key: str, seconds: float) -> None:
         self._visits.later(key, self._clock.elapsed(), seconds)
+
+
+def _asks_as(order: Order) -> State:
+    """What its step is for the gate: an order that the service has already, and is taken up again, is looked at."""
+    return State.CONFIRMED if order.state is State.CLAIMED and order.order_id is not None else order.state
 
 
 _LAST = list(STEPS)[::-1]
