@@ -75,6 +75,40 @@ def test_a_fault_can_be_in_store_for_one_file_alone(client: Client, sandbox: San
     assert [client.put(slot["uploadUrl"]).status_code for slot in slots] == [200, 503, 200]
 
 
+ROUTES: dict[str, tuple[str, str, object]] = {  # operation, path, body
+    "embed": ("create", "/api/v3/orders/wtr-embed", {}),
+    "extract": ("create", "/api/v3/orders/wtr-extract", {}),
+    "detection": ("create", "/api/v2/orders/ai-detection", {}),
+    "its confirm": ("confirm", "/api/v2/orders/ai-detection/confirm", {}),
+    "report": ("report", "/api/v3/orders/1/reports", {}),
+    "look at a report": ("report", "/api/v3/orders/1/reports/en-US", None),
+    "usage": ("stats", "/api/v2/orders/stats/recent", None),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_fault_can_befall_each_service_alone(client: Client, sandbox: Sandbox, route: str) -> None:
+    operation, path, body = ROUTES[route]
+    method = "GET" if body is None else "POST"
+    sandbox.faults.add(operation, "html", path=path, times=None)
+    assert client.call(method, path, body).headers["Content-Type"].startswith("text/html")
+    assert [record.operation for record in sandbox.requests] == [operation]
+    assert client.create().ok
+    sandbox.faults.clear()
+    sandbox.faults.add(operation, "reset_before", path=path)
+    with pytest.raises(requests.ConnectionError):
+        client.call(method, path, body)
+
+
+def test_a_link_to_a_map_can_go_wrong_as_a_download_does(client: Client, sandbox: Sandbox) -> None:
+    url = client.status(client.detected(options={"generateHeatmap": True}), "v3")["result"]["heatmapUrl"]
+    whole = client.get(url).content
+    sandbox.faults.add("fetch", "truncated")
+    assert client.get(url).content == whole[: len(whole) // 2]
+    sandbox.faults.add("fetch", "empty")
+    assert client.get(url).content == b""
+
+
 @pytest.mark.parametrize(("does", "orders"), [("reset_before", 0), ("reset_after", 1)])
 def test_a_connection_is_really_reset(client: Client, sandbox: Sandbox, does: str, orders: int) -> None:
     sandbox.faults.add("create", does)
