@@ -57,7 +57,9 @@ def live_through_a_day(state_dir: str) -> None:
         if not 8 <= at.astimezone().hour < 19 or chance.random() < 0.3:
             continue
         order = quarantined_order("a.jpg", why=None, key=str(uuid.uuid4()), state=State.COMPLETED)
-        files = order.files * chance.randint(1, 40)
+        (file,) = order.files
+        delivered = {"delivery": "a.jpg", "delivered_at": at, "delivered_size": file.size, "delivered_sha256": "0" * 64}
+        files = (file.having(**delivered),) * chance.randint(1, 40)
         journal = Journal(state_dir, PlayedClock(at))
         order = journal.advance(journal.adopt(order.having(files=files)), State.DELIVERED)
         journal.record(order)

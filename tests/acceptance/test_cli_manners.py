@@ -46,6 +46,16 @@ def test_what_a_run_says_meanwhile_is_on_stderr_and_what_came_of_it_on_stdout(st
     assert "daemon.started" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", ["run", "run --once --dry-run", "status", "explain a", "retry --all", "history", "verify", "reconcile"]
+)
+def test_what_went_wrong_is_on_stderr_alone(studio: Studio, words: str) -> None:
+    studio.config.write_text("api: {base_url: nowhere}\n")
+    done = studio.run(*words.split())
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "api.base_url" in done.stderr
+
+
 @pytest.mark.parametrize(("variable", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_no_color_is_heeded_on_a_terminal(studio: Studio, variable: dict[str, str], *, is_coloured: bool) -> None:
     for words in (("check",), ("status",)):
