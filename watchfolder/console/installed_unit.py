@@ -10,6 +10,7 @@ from typing import Final
 from watchfolder.config import CREDENTIAL
 
 UNIT: Final = "watchfolder.service"
+TEMPLATE: Final = "watchfolder@.service"  # its instances have a configuration each, of their own name
 PLACES: Final = (
     "/etc/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -22,6 +23,7 @@ PLACES: Final = (
 class InstalledUnit:
     """`reads_key` says that systemd reads the key's file, as root, and hands the key over."""
 
+    name: str
     user: str
     reads_key: bool
 
@@ -31,21 +33,23 @@ def path_of(unit: str = UNIT) -> str | None:
 
 
 def installed_unit(source: str) -> InstalledUnit | None:
-    """Return what the unit says that starts the daemon with the configuration `source`."""
-    path = path_of()
-    settings = [*_settings(path)] if path else []
-    started_with = [word for key, value in settings if key == "ExecStart" for word in _words(value)]
-    if not source or source not in started_with:
-        return None
-    user = next((value for key, value in reversed(settings) if key == "User"), "")
-    reads_key = any(key == "LoadCredential" and value.startswith(f"{CREDENTIAL}:") for key, value in settings)
-    return InstalledUnit(user or "root", reads_key)
+    """Return what the unit, or the instance of the template, says that starts the daemon with this configuration."""
+    instance = os.path.splitext(os.path.basename(source))[0]
+    for unit in (UNIT, TEMPLATE):
+        settings = [(key, value.replace("%i", instance)) for key, value in _settings(unit)]
+        if source and any(key == "ExecStart" and source in _words(value) for key, value in settings):
+            user = next((value for key, value in reversed(settings) if key == "User"), "")
+            reads_key = any(key == "LoadCredential" and value.startswith(f"{CREDENTIAL}:") for key, value in settings)
+            name = unit.removesuffix(".service").replace("@", f"@{instance}")
+            return InstalledUnit(name, user or "root", reads_key)
+    return None
 
 
-def _settings(path: str) -> Iterator[tuple[str, str]]:
+def _settings(unit: str) -> Iterator[tuple[str, str]]:
     """Give the settings of the unit and of its drop-ins, in the order in which the later ones win."""
-    drop_ins = [each for place in reversed(PLACES) for each in sorted(glob.glob(f"{place}/{UNIT}.d/*.conf"))]
-    for each in (path, *drop_ins):
+    path = path_of(unit)
+    drop_ins = [each for place in reversed(PLACES) for each in sorted(glob.glob(f"{place}/{unit}.d/*.conf"))]
+    for each in (path, *drop_ins) if path else ():
         try:
             with open(each, encoding="utf-8", errors="replace") as file:
                 pairs = [line.strip().partition("=") for line in file if line.strip()[:1] not in {"#", ";", "["}]

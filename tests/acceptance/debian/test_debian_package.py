@@ -159,6 +159,30 @@ def test_an_upgrade_starts_only_what_ran_also_without_being_enabled(on_debian_12
     assert watchfolder.facts()["ActiveState"] == "inactive"
 
 
+def test_an_instance_of_the_template_works_beside_the_first_and_is_upgraded(
+    on_debian_12: Machine, sandbox: Sandbox
+) -> None:
+    first = running(on_debian_12, sandbox)
+    template, instance = steps("docs/install/README.md", "Several daemons on one plan")
+    environment = f"WATCHFOLDER__API__BASE_URL={sandbox.url}"
+    in_a_hurry = f"[Service]\nEnvironment={environment} WATCHFOLDER__INBOXES__PHOTOS__SCAN_SECONDS=1\n"
+    on_debian_12.run("sh", "-ec", template)
+    on_debian_12.path("/etc/systemd/system/watchfolder@.service.d/in-a-hurry.conf").write_text(in_a_hurry)
+    on_debian_12.run("systemctl", "daemon-reload")
+    said = on_debian_12.run("sh", "-ec", f"export {environment}; {instance}")
+    assert "To start it: systemctl enable --now watchfolder@studio" in said
+    studio = Installation(on_debian_12, sandbox, on_debian_12.path("/srv/studio"))
+    studio.drop("before.jpg", PICTURE)
+    studio.await_delivery("before.jpg")
+    upgrade(on_debian_12)
+    studio.drop("after.jpg", picture(2))
+    first.drop("after.jpg", picture(3))
+    studio.await_delivery("after.jpg")
+    first.await_delivery("after.jpg")
+    assert first.delivered() == {"after.jpg"}
+    assert (sandbox.paid, sandbox.sins) == (3, [])
+
+
 def test_what_somebody_installed_by_hand_is_not_written_over(on_debian_12: Machine) -> None:
     on_debian_12.run("python3", "-m", "venv", "--without-pip", "/opt/watchfolder")
     said = on_debian_12.run("sh", "-c", "dpkg --install /packages/now/*.deb", check=False, seconds=120)

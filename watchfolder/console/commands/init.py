@@ -12,6 +12,7 @@ import typer
 from watchfolder.config import checked_key
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
+from watchfolder.console.installed_unit import installed_unit
 from watchfolder.console.privileges import act_as_daemon
 from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_findings
 from watchfolder.errors import ConfigError
@@ -63,7 +64,7 @@ def init(
         wishes = init_setup.Wishes(
             config=path,
             folder=os.path.abspath(_asked("Folder for the pictures", folder, default, is_wanted=is_new)),
-            state_dir="/var/lib/watchfolder" if is_root else os.path.abspath("state"),
+            state_dir=_state_of_instance(path) if is_root else os.path.abspath("state"),
             key_file=os.path.join(home, "api-key"),
             key=_key(key_file) if wants_key else "",
             requests_per_minute=init_setup.PLANS[_asked("Your plan", plan, Plan.FREE, is_wanted=is_new)],
@@ -81,9 +82,16 @@ def init(
         acting = act_as_daemon(found.source, found.state_dir)
         code = tell_findings(check.findings(found, acting), quiet=quiet)
     if code == exit_codes.DONE and not quiet:
-        start = "systemctl enable --now watchfolder" if is_root else f"watchfolder run -c {path}"
+        unit = installed_unit(found.source) if is_root else None
+        start = f"systemctl enable --now {unit.name}" if unit else f"watchfolder run -c {path}"
         typer.echo(f"To start it: {start}")
     raise typer.Exit(code)
+
+
+def _state_of_instance(config: str) -> str:
+    """Return the state directory of the daemon that has this configuration: no two may have the same."""
+    name = os.path.splitext(os.path.basename(config))[0]
+    return "/var/lib/watchfolder" if name == "config" else f"/var/lib/watchfolder-{name}"
 
 
 def _asked(question: str, said: str | None, default: str, *, is_wanted: bool) -> str:
