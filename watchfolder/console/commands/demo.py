@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from watchfolder.daemon import Outcome
     from watchfolder.snapshot import Snapshot
 
-_FOLDERS: Final = ("inbox", "protected", "quarantine", "originals")
 _PAGE_PORT: Final = 8686  # the one of the documents; another one where it is taken
 
 
@@ -33,7 +32,7 @@ class Show(NamedTuple):
 
     service: str
     effect: str  # what becomes of its pictures, in a few words
-    settings: Mapping[str, object]  # of the inbox, besides its folders
+    folders: Mapping[str, str]  # by the key of each in the configuration
     write_samples: Callable[[Path], list[Path]]
 
 
@@ -94,7 +93,8 @@ def _play(root: Path, *, has_person: bool) -> "Outcome":
 def _shows() -> tuple[Show, ...]:
     from watchfolder.sandbox.pictures import write_samples
 
-    return (Show("anti-ai", "protected against AI training", {}, write_samples),)
+    folders = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
+    return (Show("anti-ai", "protected against AI training", folders, write_samples),)
 
 
 def _configured(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Config":
@@ -102,7 +102,7 @@ def _configured(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Con
     key_file.touch(mode=0o600)
     key_file.write_text(key)
     for show in shows:
-        for folder in _FOLDERS:
+        for folder in show.folders.values():
             (root / show.service / folder).mkdir(parents=True)
     (root / "state").mkdir()
     config = root / "config.yaml"
@@ -120,11 +120,9 @@ def _configuration(root: Path, shows: tuple[Show, ...], url: str, key_file: Path
     yield line(2, "listen", f"127.0.0.1:{_free_port()}")
     yield line(0, "inboxes")
     for show in shows:
-        inbox, outbox, quarantine, originals = (str(root / show.service / folder) for folder in _FOLDERS)
-        yield line(2, show.service)
-        yield from (line(4, "path", inbox), line(4, "outbox", outbox), line(4, "quarantine", quarantine))
-        yield from (line(4, "originals", originals), line(4, "settle_seconds", 1))
-        yield from (line(4, key, value) for key, value in show.settings.items())
+        yield from (line(2, show.service), line(4, "service", show.service))
+        yield from (line(4, key, str(root / show.service / folder)) for key, folder in show.folders.items())
+        yield line(4, "settle_seconds", 1)
 
 
 def _free_port() -> int:
@@ -154,14 +152,16 @@ class _Programme:
         self._root = root
         self._shows = shows
         self._has_person = has_person
-        self._samples = 0
+        self._awaited: set[str] = set()  # what the samples will be called, in their outboxes
         self._told: set[str] = set()
         self._is_over = False
 
     def follow(self, config: "Config") -> None:
-        if self._samples:
+        if self._awaited:
             return
-        self._samples = sum(len(show.write_samples(self._root / show.service / "inbox")) for show in self._shows)
+        for show in self._shows:
+            samples = show.write_samples(self._root / show.service / show.folders["path"])
+            self._awaited |= {f"{show.service}/{sample.name}" for sample in samples}
         typer.echo(f"The status page, as long as this runs: http://{config.http.listen}/")
 
     def see(self, _snapshot: "Snapshot") -> None:
@@ -170,22 +170,25 @@ class _Programme:
     def tell(self) -> None:
         for show in self._shows:
             self._tell_deliveries(show)
-        if not self._is_over and len(self._told) >= self._samples:
+        come = {f"{path.split('/', 1)[0]}/{os.path.basename(path)}" for path in self._told}
+        if self._awaited and not self._is_over and come >= self._awaited:
             self._is_over = True
             self._tell_the_end()
 
     def _tell_deliveries(self, show: Show) -> None:
-        names = sorted(name for name in os.listdir(self._root / show.service / "protected") if name[0] != ".")
-        paths = [str(self._root / show.service / "protected" / name) for name in names]
-        fresh = [path for path in paths if path not in self._told]
-        if fresh and self._told.isdisjoint(paths):
+        outbox = self._root / show.service / show.folders["outbox"]
+        there = {
+            os.path.relpath(os.path.join(at, name), self._root) for at, _, names in os.walk(outbox) for name in names
+        }
+        there = {path for path in there if not any(part.startswith(".") for part in path.split("/"))}
+        if there and self._told.isdisjoint(there):
             typer.echo(f"{show.service}: {show.effect}")
-        for path in fresh:
-            typer.echo(f"  {path}")
-        self._told.update(fresh)
+        for path in sorted(there - self._told):
+            typer.echo(f"  {self._root}/{path}")
+        self._told |= there
 
     def _tell_the_end(self) -> None:
-        typer.echo("The mark on them is the sandbox's; the real service leaves none.")
+        typer.echo("The mark is the sandbox's; the real service leaves none.")
         typer.echo(f"The originals lie beside them, the configuration is {self._root}/config.yaml.")
         if self._has_person:
             typer.echo(f"Drop a picture of your own: {self._root}/{self._shows[0].service}/inbox")
