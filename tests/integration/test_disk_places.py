@@ -397,3 +397,17 @@ def test_a_share_that_says_try_again_is_a_folder_fault_and_no_answer() -> None:
     with pytest.raises(FolderFault) as caught, disk.translated("/mnt/nas/inbox"):
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")  # seen at SMB: a withdrawn share
     assert caught.value.code == "EAGAIN"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_an_empty_folder_of_ours_is_given_to_another_user_and_a_used_one_is_not(tmp_path: Path) -> None:
+    used, empty = tmp_path / "used", tmp_path / "empty"
+    for folder in (used, empty):
+        folder.mkdir(mode=0o755)
+    (used / "somebody's").touch()
+    assert not disk.give_empty_folder(str(used), 1234, 1234)
+    assert disk.give_empty_folder(str(empty), 1234, 1234)
+    assert not disk.give_empty_folder(str(empty), 1234, 1234)
+    there = empty.stat()
+    assert (there.st_uid, there.st_gid, stat.S_IMODE(there.st_mode)) == (1234, 1234, 0o750)
+    assert used.stat().st_uid == 0
