@@ -66,8 +66,10 @@ class Folders:
         is_new = path not in self._known  # asked before the look: another inbox may meet it meanwhile
         try:
             found = read_token(path)  # first, and without the lock: a dead share must not hold up the others
-        except FolderFault:
+        except FolderFault as fault:
             self.require_mounted(path)
+            if fault.code in {"EACCES", "EPERM"}:
+                raise closed(path, "we may not look into it") from fault
             raise
         if found is None:
             self.require_mounted(path)
@@ -77,11 +79,11 @@ class Folders:
             with self._meeting:  # a person may have accepted it meanwhile, in another process
                 self._known = {**self._known, **self._remembered()}
         if found is None:
-            way_out = f"if this is the right folder after all, run: watchfolder check --accept {path}"
+            way_out = f"if this is the right folder after all, run: watchfolder check --accept {shlex.quote(path)}"
             raise FolderFault(f"{path}: {NOT_KNOWN} ({way_out})", code="NO_TOKEN")
         if found != self._known[path].token:
             self.require_mounted(path)
-            way_out = f"if it may be used, run: watchfolder check --accept {path}"
+            way_out = f"if it may be used, run: watchfolder check --accept {shlex.quote(path)}"
             raise FolderFault(f"{path}: another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
     def accept(self, path: str) -> None:
@@ -229,8 +231,16 @@ def _require_writable(path: str) -> None:
         return
     if disk.is_read_only(path):
         raise FolderFault(f"{path}: {disk.READ_ONLY}", code="EROFS")
-    rights = disk.describe_rights(Place(*os.path.split(path)))
-    raise FolderFault(f"{path}: we may not write there ({rights})", code="EACCES")
+    raise closed(path, "we may not write there")
+
+
+def closed(path: str, effect: str) -> FolderFault:
+    """Name the folder that is in the way, its rights, and what root types to change them."""
+    above = disk.closed_above(path)
+    command = f"chmod o+x {shlex.quote(above)}" if above else disk.command_to_open(path, "")
+    rights = disk.describe_rights(Place(*os.path.split(above or path)))
+    where = f"{above} has " if above else ""
+    return FolderFault(f"{path}: {effect} ({where}{rights}; as root, run: {command})", code="EACCES")
 
 
 def read_token(path: str) -> str | None:

@@ -440,7 +440,8 @@ def test_a_destination_that_we_may_not_write_to_is_named_with_its_rights(
 ) -> None:
     folders(top).require(inbox)
     monkeypatch.setattr(disk, "is_writable", lambda path: path != inbox.quarantine)  # root may write anywhere
-    with pytest.raises(FolderFault, match=r"/quarantine: we may not write there \(owner .*, mode 0\d{3}\)"):
+    told = r"/quarantine: we may not write there \(owner .*, mode 0\d{3}; as root, run: .*\)"
+    with pytest.raises(FolderFault, match=told):
         folders(top).require_room(inbox, 1)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import re
+import shlex
 import stat
 from collections.abc import Mapping
 from typing import Final
@@ -46,7 +47,7 @@ def refuse_public(key_file: object) -> None:
     path = _path(key_file)
     with contextlib.suppress(OSError):
         if path and not path.startswith(_ENGINES_SECRETS) and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXO:
-            raise ConfigError(f"api.key_file: others can read {path}: run chmod o= {path}")
+            raise ConfigError(f"api.key_file: others can read {path}: run chmod o= {shlex.quote(path)}")
 
 
 def find_password(password_file: object) -> str:
@@ -93,7 +94,7 @@ def _own_secret(path: str, origin: str) -> str:
     with contextlib.suppress(OSError):
         shared = stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
         if shared and not path.startswith(_ENGINES_SECRETS):
-            raise ConfigError(f"{origin}: others can read {path}: run chmod 600 {path}")
+            raise ConfigError(f"{origin}: others can read {path}: run chmod 600 {shlex.quote(path)}")
     return secret
 
 
@@ -117,7 +118,8 @@ def _secret(path: str, origin: str) -> str:
         with open(descriptor, "rb") as file:
             return (file.read(_MAX_BYTES) or b"").decode("ascii", errors="replace").strip()
     except OSError as error:
-        own = f"; where it is the daemon's: chown {_user()} {path}" if isinstance(error, PermissionError) else ""
+        is_closed = isinstance(error, PermissionError)
+        own = f"; where it is the daemon's: chown {_user()} {shlex.quote(path)}" if is_closed else ""
         raise ConfigError(f"{origin}: {path} cannot be read: {why_unreadable(error)}{own}") from error
 
 

@@ -28,6 +28,7 @@ from watchfolder.disk.holes import find_hole
 from watchfolder.disk.limits import (
     describe_rights,
     free_bytes,
+    group_name,
     is_pinned,
     is_read_only,
     is_writable,
@@ -64,6 +65,7 @@ from watchfolder.disk.places import (
     translated,
 )
 from watchfolder.disk.sharing import (
+    closed_above,
     command_to_open,
     command_to_unpin,
     give_empty_folder,
@@ -91,6 +93,7 @@ __all__ = [
     "UnfitName",
     "answer_of",
     "append_line",
+    "closed_above",
     "command_to_open",
     "command_to_unpin",
     "create_new",
@@ -100,6 +103,7 @@ __all__ = [
     "folders_kept_open",
     "free_bytes",
     "give_empty_folder",
+    "group_name",
     "hand_over",
     "has_writer",
     "heard_by",

@@ -132,6 +132,13 @@ def command_to_open(root: str, name: str, *, is_for_all: bool = False, is_sticky
     return " && ".join(steps)
 
 
+def closed_above(path: str) -> str | None:
+    """Return the first folder on the way to `path` that we may not pass."""
+    parts = os.path.dirname(os.path.abspath(path)).split("/")
+    above = ("/".join(parts[:depth]) or "/" for depth in range(1, len(parts) + 1))
+    return next((folder for folder in above if not os.access(folder, os.X_OK)), None)
+
+
 def command_to_unpin(root: str, name: str, *, is_for_all: bool = False) -> str:
     """Return what root types to let us move what `chattr` has marked."""
     target, recursively = _target(root, name, is_for_all=is_for_all)

@@ -20,7 +20,7 @@ from watchfolder.console.commands.check_secrets import unreadable
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
-from watchfolder.folders import TOKEN, Folders
+from watchfolder.folders import TOKEN, Folders, closed
 from watchfolder.report.phrases import NOT_REGISTERED
 
 _OWNER: Final = "check"  # signs our probes
@@ -117,7 +117,8 @@ def _alarm(config: Config) -> Iterator[CheckResult]:
         if not faults:
             yield CheckResult("notify: the addresses can be used (watchfolder notify test sends a message to each)")
     if (config.notify or config.heartbeat_url) and _is_public(config.source):
-        remedy = f"give it to the daemon's group (chgrp), then run chmod 640 {config.source}"
+        source = shlex.quote(config.source)
+        remedy = f"chgrp {disk.group_name(os.getegid())} {source} && chmod 640 {source}"
         yield CheckResult(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
 
 
@@ -127,10 +128,13 @@ def _is_public(source: str) -> bool:
 
 def _state_dir(path: str, user: str | None) -> CheckResult:
     try:
-        _write_and_remove(path)
+        with _probe(path) as place:
+            _write(place)
     except FolderFault as fault:
-        remedy = f"install -d -m 750 -o {user or 'watchfolder'} {path}" if fault.code == "ENOENT" else ""
-        return CheckResult(f"state_dir: {_with_remedy(fault, remedy)}", exit_codes.CONFIG)
+        quoted = shlex.quote(path)
+        whose = f"{user or 'watchfolder'} {quoted}"
+        remedies = {"ENOENT": f"install -d -m 750 -o {whose}", "EACCES": f"chown -R {whose} && chmod 750 {quoted}"}
+        return CheckResult(f"state_dir: {_with_remedy(fault, remedies.get(fault.code, ''))}", exit_codes.CONFIG)
     if user is not None:
         return CheckResult(f"state_dir: {path}: writable for {user}, as whom this check acts")
     is_roots = os.geteuid() == 0
@@ -358,9 +362,7 @@ def _rights_told(folder: str) -> Iterator[None]:
     except FolderFault as fault:
         if fault.code not in {"EACCES", "EPERM"}:
             raise
-        rights = disk.describe_rights(Place(*os.path.split(folder)))
-        reason = f"{fault.reason} for {_user()} ({rights}): change that with chown, chgrp or chmod"
-        raise FolderFault(reason, code=fault.code) from fault
+        raise closed(folder, f"{_user()} may not write there") from fault
 
 
 def _user() -> str:

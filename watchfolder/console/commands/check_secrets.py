@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator
 
+from watchfolder import disk
 from watchfolder.config import Config
 from watchfolder.console.installed_unit import installed_unit
 
@@ -11,7 +12,7 @@ from watchfolder.console.installed_unit import installed_unit
 def unreadable(config: Config, user: str) -> Iterator[str]:
     """Say which files `user`, as whom we act, cannot read, and the command that changes it."""
     for field, path in _files(config):
-        if not os.path.lexists(path) and _closed_above(path) is None:
+        if not os.path.lexists(path) and disk.closed_above(path) is None:
             continue  # missing files are told when the configuration is read
         if not os.access(path, os.R_OK):
             yield f"{field}: {path} cannot be read by {user}, as whom the daemon runs: {_remedy(path, field, user)}"
@@ -31,15 +32,8 @@ def _files(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _remedy(path: str, field: str, user: str) -> str:
-    if closed := _closed_above(path):
+    if closed := disk.closed_above(path):
         return f"chmod o+x {shlex.quote(closed)}"
     if field in {"configuration", "api.ca_file"}:  # no secret of the daemon's own
         return f"chgrp {user} {shlex.quote(path)} && chmod g+r {shlex.quote(path)}"
     return f"chown {user} {shlex.quote(path)} && chmod 600 {shlex.quote(path)}"
-
-
-def _closed_above(path: str) -> str | None:
-    """Return the first folder on the way that we may not pass."""
-    parts = os.path.dirname(os.path.abspath(path)).split("/")
-    above = ("/".join(parts[:depth]) or "/" for depth in range(1, len(parts) + 1))
-    return next((folder for folder in above if not os.access(folder, os.X_OK)), None)
