@@ -217,7 +217,7 @@ class Order(Record):
     state: State = State.CLAIMING
     times: dict[State, Moment] = {}  # when each state was last reached, the first one first
     order_id: str | None = None
-    fingerprint: str = ""  # of the API key by which the service last knew the order
+    fingerprint: str = ""  # of the API key by which the service last knew the order, or with which it was begun
     refused_by: str = ""  # of the one by which it does not: the order waits for another
     source: Key | None = None  # the superseded order whose work folder holds the files
     reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought

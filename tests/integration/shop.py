@@ -89,7 +89,7 @@ class Shop:
         rooms = {}
         for name, inbox in self.config.inboxes.items():
             publisher = Publisher(inbox, self.journal, self.folders)
-            claims = Claims(inbox, self.config.api.kind, self.journal, self.folders, publisher, scope)
+            claims = Claims(inbox, self.config.api, self.journal, self.folders, publisher, scope)
             capacity = self.pipeline.capacity
             desk = Desk(capacity.orders, capacity.resumable, capacity.files, lambda _order: None)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)

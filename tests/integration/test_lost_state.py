@@ -89,3 +89,30 @@ def test_an_order_that_the_service_never_saw_goes_on_with_what_is_left_of_it(tmp
     claimed.rename(tmp_path / "inbox/0.jpg")  # a person takes one back
     adopt(tmp_path, sandbox)
     assert_all_came_once(tmp_path, sandbox)
+
+
+@pytest.mark.parametrize("has_another_key", [False, True])
+def test_a_paid_order_that_only_another_account_knows_is_not_bought_again(
+    tmp_path: Path, sandbox: Sandbox, *, has_another_key: bool
+) -> None:
+    sandbox.faults.add("status", "answer", times=None, status=503)
+    with opened(Shop(tmp_path, sandbox, api={"reads": "v3"})) as shop:
+        shop.ahead = FRESH
+        drop_all(shop)
+        shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
+    shutil.rmtree(tmp_path / "state")
+    sandbox.faults.clear()
+    key = {"key": "sk_other_0123456789"} if has_another_key else {}
+    with opened(Shop(tmp_path, sandbox, api={"reads": "v3"} | key)) as shop:
+        shop.ahead = FRESH
+        shop.folders.adopt(next(iter(shop.config.inboxes.values())))
+        shop.to_the_end()
+        kept = [name for name in shop.files("quarantine") if not name.endswith(".why.txt")]
+        assert kept == (sorted(PICTURES) if has_another_key else [])
+        assert shop.files("outbox") == ([] if has_another_key else sorted(PICTURES))
+        assert set(sandbox.paid_files.values()) == {1}
+        assert len(sandbox.orders) == 1
+        for name in kept:  # whoever says so pays again
+            os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
+        shop.to_the_end()
+        assert shop.files("outbox") == sorted(PICTURES)

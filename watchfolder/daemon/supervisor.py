@@ -75,7 +75,7 @@ class Supervisor:
         rooms = {}
         for name, inbox in self._config.inboxes.items():
             publisher = Publisher(inbox, self._journal, folders)
-            claims = Claims(inbox, self._config.api.kind, self._journal, folders, publisher, scope)
+            claims = Claims(inbox, self._config.api, self._journal, folders, publisher, scope)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
             desk = Desk(

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from watchfolder import disk, names
-from watchfolder.config import Inbox
+from watchfolder.config import ApiSection, Inbox
 from watchfolder.disk import Held, NotAFolder, NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
@@ -18,7 +18,7 @@ from watchfolder.intake.dedup import DedupScope, Twins
 from watchfolder.intake.look import may_not_move, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal, read_order
-from watchfolder.order import Kind, Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, State
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.services import FLOWS, Flow, flow_of
 
@@ -32,15 +32,17 @@ class Claims:
     """Turns files of one inbox into orders."""
 
     def __init__(
-        self, inbox: Inbox, kind: Kind, journal: Journal, folders: Folders, publisher: Publisher, scope: DedupScope
+        self, inbox: Inbox, api: ApiSection, journal: Journal, folders: Folders, publisher: Publisher, scope: DedupScope
     ) -> None:
         self._inbox = inbox
         self._flow = flow_of(inbox)
-        self._kind = kind
+        self._api = api
         self._journal = journal
         self._folders = folders
         self._publisher = publisher
-        self.twins = Twins(inbox, kind, journal, publisher, scope)  # files that are left there for now, among others
+        self.twins = Twins(
+            inbox, api.kind, journal, publisher, scope
+        )  # files that are left there for now, among others
         self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
 
@@ -103,7 +105,8 @@ class Claims:
             key=key,
             confirm_key=str(uuid.uuid4()),
             inbox=self._inbox.name,
-            kind=self._kind,
+            kind=self._api.kind,
+            fingerprint=self._api.fingerprint,
             service=self._flow.name,
             options=options,
             body=self._flow.body(key, [file.sent_name for file in files], options),
@@ -231,9 +234,9 @@ class Claims:
         is_ours &= all(map(_is_sendable, copy.files)) and (copy.reused_from is None or len(copy.files) == 1)
         is_ours &= len({file.name for file in copy.files}) == len(copy.files)
         is_ours &= any(file.name in found for file in copy.files)
-        if not is_ours or copy.kind != self._kind or copy.why is not None:
+        if not is_ours or copy.kind != self._api.kind or copy.why is not None:
             return None
-        kept = ("key", "confirm_key", "service", "options", "body", "kind", "reused_from")
+        kept = ("key", "confirm_key", "service", "options", "body", "kind", "fingerprint", "reused_from")
         plain = {name: getattr(copy, name) for name in kept}
         facts = {"name", "sent_name", "media_type", "size", "mtime_ns"}
         facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used

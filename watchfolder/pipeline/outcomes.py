@@ -29,7 +29,7 @@ from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.steps import UPLOAD_LOST, relocate
+from watchfolder.pipeline.steps import OTHER_KEY, UPLOAD_LOST, relocate
 from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.pipeline.visits import age_seconds
@@ -361,7 +361,7 @@ def _jitter() -> float:
 
 def _may_begin_anew(order: Order, error: Reject) -> bool:
     """Is nothing lost with the order as it is? What is paid and still there is not bought again."""
-    if error.code == TEST_KEY:
+    if error.code in {TEST_KEY, OTHER_KEY}:
         return False
     has_failed = isinstance(error, FailedAtService)
     return has_failed or not order.charged or (error.code == UPLOAD_LOST and len(order.files) > 1)

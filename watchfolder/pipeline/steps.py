@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from watchfolder import disk
-from watchfolder.api import MovedOn, OrderView, Slot, Status, failed_at_service
+from watchfolder.api import Found, MovedOn, OrderView, Slot, Status, failed_at_service
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
@@ -32,6 +32,7 @@ from watchfolder.services import Stage, flow_of
 
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
+OTHER_KEY = "OTHER_KEY"
 _LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
 _STALE_CREATE_SECONDS = 3600.0
 _S = State
@@ -47,7 +48,7 @@ def create(context: StepContext, order: Order) -> Order:
         return _adopt(context, order, order.order_id)
     claimed = order.times[_S.CLAIMED]
     if order.was_rebuilt or context.journal.clock.may_be_older(claimed, _STALE_CREATE_SECONDS):
-        found = context.service.find(order.name)
+        found = _look_by_name(context, order)
         if found is not None:
             return _adopt(context, order, found.order_id)
         if any(file.is_placed for file in order.files):
@@ -205,6 +206,19 @@ def park(context: StepContext, order: Order) -> None:
             if context.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
                 context.journal.note(alone, was_recorded=True)
         context.journal.forget(order)
+
+
+def _look_by_name(context: StepContext, order: Order) -> Found | None:
+    """Find the order at the service. Raises Reject for one that may have been paid for by another account."""
+    found = context.service.find(order.name)
+    if found is None and order.was_rebuilt and order.fingerprint not in {"", context.service.fingerprint}:
+        raise Reject(
+            "It may have been paid for: its order was begun with another API key, what was known of it is lost, and "
+            "the account of this key has no such order.",
+            code=OTHER_KEY,
+            advice="Look for it in the other key's account. To have it made here, move this file back into the inbox.",
+        )
+    return found
 
 
 Step = Callable[[StepContext, Order], Order | None]

@@ -23,6 +23,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         confirm_key=str(uuid.uuid4()),
         inbox=order.inbox,
         kind=order.kind,
+        fingerprint=order.fingerprint,
         service=order.service,
         options=order.options,
         body=flow_of(order).body(key, [file.sent_name for file in files], order.options),
