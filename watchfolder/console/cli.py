@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from watchfolder import __version__, config
-from watchfolder.console import errand, exit_codes, settings
+from watchfolder.console import container, errand, exit_codes, settings
 from watchfolder.console.commands import notify, receipts, webhook
 from watchfolder.console.commands.demo import demo
 from watchfolder.console.commands.init import init
@@ -99,6 +99,8 @@ def check(
             settings.read_for_work(path, os.environ)
             raise typer.Exit
         found = settings.read(path, os.environ)
+        if container.is_here(os.environ):
+            container.refuse_unmounted(found)
         user = act_as_daemon(found.source, found.state_dir)
         if accept is not None:
             for path in checks.accept(found, accept):

@@ -68,9 +68,12 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
     with _gathering(faults):
         for path, holds in _make_files(environ):
             event("container.made", file=path, holds=holds)
+        for path in filter(None, (environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE))):
+            if _is_in(path, environ[FOLDER]):  # many a NAS lets all read what a person puts there
+                disk.keep_private(Place(*os.path.split(path)))
     with _gathering(faults):
         found = settings.read(config.find(explicit, environ), environ, needs_key=False)
-        _refuse_unmounted(found)
+        refuse_unmounted(found)
         _make_folders(found)
     with _gathering(faults):
         found = settings.read_for_work(config.find(explicit, environ), environ)
@@ -81,8 +84,9 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
 
 def _make_files(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Make configuration, key file and password where they are missing; yield each with what it holds."""
-    folder = os.path.normpath(environ[FOLDER])
-    config_file, key_file, password_file = f"{folder}/config.yaml", environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE)
+    folder = environ[FOLDER]
+    config_file = os.path.join(folder, "config.yaml")
+    key_file, password_file = environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE)
     if not config.names_inbox(environ) and _is_missing(config_file, folder):
         values = {key: value for key, variable in _SET_BY_IMAGE.items() if (value := environ.get(variable))}
         _write(config_file, _NOTE + init_setup.example(_PHOTOS, values))
@@ -97,15 +101,19 @@ def _make_files(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _is_missing(path: str, folder: str) -> bool:
     """Is it ours to make? What lies elsewhere somebody else mounts there, such as the engine its secrets."""
-    return os.path.dirname(path) == folder and not os.path.lexists(path)
+    return _is_in(path, folder) and not os.path.lexists(path)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return os.path.dirname(path) == os.path.normpath(folder)
 
 
 def _write(path: str, text: str) -> None:
     disk.write_atomically(Place(*os.path.split(path)), text.encode(), mode=0o600)
 
 
-def _refuse_unmounted(found: Config) -> None:
-    """Let nothing lie in the container's own layer, which goes when the image is updated."""
+def refuse_unmounted(found: Config) -> None:
+    """Let nothing lie in the container's own layer, which goes when the image is updated. Raises ConfigError."""
     paths = {"state_dir": found.state_dir}
     for name, inbox in found.inboxes.items():
         roles = {"path": inbox.path, "outbox": inbox.outbox, "quarantine": inbox.quarantine}

@@ -3,6 +3,7 @@
 The rights come from a default ACL (acl(5)), as `setfacl -d` writes it; the kernel then leaves the umask out of account.
 """
 
+import contextlib
 import errno
 import os
 import shlex
@@ -77,6 +78,19 @@ def hand_over(root: str, user: int, group: int) -> None:
                 is_only_here = stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)
                 if is_only_here and found.st_dev == device and (found.st_uid, found.st_gid) != (user, group):
                     os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
+
+
+def keep_private(place: Place) -> None:
+    """Take from others what they may do with a file, if it is ours. Raises FolderFault."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.suppress(FileNotFoundError), translated(place.path):
+        descriptor = os.open(place.path, flags)
+        try:
+            found = os.fstat(descriptor)
+            if found.st_uid == os.geteuid() and stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) & 0o77:
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
 
 
 def pass_on_rights(root: str) -> bool:

@@ -13,14 +13,16 @@ from typing import Self
 
 import pytest
 import requests
+import yaml
 from debian_root import eventually, first_process, spawned
-from oci_image import Image
+from oci_image import PROJECT, Image
 
 from watchfolder.sandbox.pictures import sample
 
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
-_RIGHTS = "-all,+chown,+dac_override,+fowner,+setgid,+setuid"  # compose.yaml's cap_add
+_COMPOSE = yaml.safe_load((PROJECT / "compose.yaml").read_text())["services"]["watchfolder"]
+_RIGHTS = ",".join(["-all", *(f"+{right.lower()}" for right in _COMPOSE["cap_add"])])
 _numbers = itertools.count()
 
 
@@ -109,13 +111,16 @@ class Container:
     def log(self) -> str:
         return self._file_named("stdout").read_text()
 
+    def stderr(self) -> str:
+        return self._file_named("stderr").read_text()
+
     def says(self, word: str) -> None:
         """Wait until it says so in its log."""
         try:
             eventually(lambda: word in self.log() or self._nspawn.poll() is not None, START_SECONDS, word)
             assert word in self.log(), "it has ended"
         except AssertionError as missing:
-            raise AssertionError(f"{missing}\n{self.log()}\n{self._file_named('stderr').read_text()}") from missing
+            raise AssertionError(f"{missing}\n{self.log()}\n{self.stderr()}") from missing
 
     def drop(self, name: str, content: bytes) -> None:
         """Put a picture into the inbox as a careful program does: whole, by rename."""
@@ -144,7 +149,7 @@ class Container:
 
     def _become(self) -> list[str]:
         uid, _, gid = self._user.partition(":")
-        who = [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"] if self._user else ["--clear-groups"]
+        who = [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"] if self._user else ["--groups=0,1234"]
         rights = "-all" if self._user else _RIGHTS
         return ["/usr/bin/setpriv", *who, f"--bounding-set={rights}", "--inh-caps=-all", "--no-new-privs"]
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from debian_root import eventually
 from free_ports import free_port
-from oci_image import Image, image
+from oci_image import PROJECT, Image, image
 from running import START_SECONDS, Container, mounts, picture
 
 from watchfolder.sandbox import Sandbox
@@ -50,18 +51,29 @@ def test_a_picture_is_protected_from_nothing_but_two_folders_and_a_key(
         page = container.asked("/", password=(config / "page-password").read_text().strip())
         assert "api.key_file" in page
         assert container.asked("/healthz") == "not configured\n"
-        (config / "api-key").write_text(f"{sandbox.key}\n")  # as a person does, into the file that is there
+        key_file = config / "api-key"
+        key_file.unlink()
+        key_file.write_text(f"{sandbox.key}\n")  # as a NAS's file manager puts it there
+        key_file.chmod(0o777)
+        os.chown(key_file, 1026, 100)
         container.says("daemon.ready")
         eventually(container.is_healthy, START_SECONDS, "it is healthy")
+        assert container.asked("/healthz") == "ok\n"
         container.drop("a.jpg", picture(1))
         delivered = container.await_delivery("a.jpg").stat()
         assert (delivered.st_uid, delivered.st_gid, delivered.st_mode & 0o777) == (1026, 100, 0o660)
         assert container.facts()["Uid"].split() == ["1026"] * 4
-        assert container.facts()["Groups"].strip() == ""
+        assert container.facts()["Groups"].split() == ["1234"], "one that --group-add gave, and none of root's"
         assert int(container.facts()["CapEff"], 16) == 0
         assert "+09:00 INFO daemon.ready" in container.log()
+        checked = container.run("watchfolder", "check")
+        assert checked.returncode == 0, checked.stdout
+        assert "FAIL" not in checked.stdout
+        assert container.run("watchfolder", "status").returncode == 0
         assert container.stop() == 0
-        assert sandbox.key not in container.log()
+        assert sandbox.key not in container.log() + page + checked.stdout
+        assert container.stderr() == "", "all is said on stdout"
+        assert key_file.stat().st_mode & 0o777 == 0o600
     assert (photos / "originals" / "a.jpg").read_bytes() == picture(1)
     assert {path.stat().st_uid for path in (config, *config.rglob("*"))} == {1026}
     assert sandbox.sins == []
@@ -126,6 +138,15 @@ def test_a_wrong_variable_is_named(image: Image, mounts: dict[str, Path], enviro
     with Container(image, mounts, environment=environment | {"PUID": "admin"}) as container:
         assert container.ended() == 78
         assert "$PUID: must be a number" in container.log()
+
+
+def test_compose_yaml_starts_what_the_image_expects(image: Image) -> None:
+    service = yaml.safe_load((PROJECT / "compose.yaml").read_text())["services"]["watchfolder"]
+    assert [volume.split(":")[1] for volume in service["volumes"]] == ["/config", "/photos"]
+    assert {f"{port.split(':')[-1]}/tcp" for port in service["ports"]} == set(image.config["ExposedPorts"])
+    assert image.environment["WATCHFOLDER__HTTP__LISTEN"].endswith(":8686")
+    assert service["read_only"]
+    assert service["build"]["dockerfile"] == "Containerfile"
 
 
 def test_the_image_holds_no_key_and_no_password(image: Image) -> None:

@@ -5,16 +5,14 @@ It needs neither KVM nor a disk: all of it is one initramfs, built once and cach
 
 import contextlib
 import hashlib
-import importlib.metadata
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from machine_cache import CACHE, alone
-from packaging.requirements import Requirement
+from requirements_of import requirements
 
 import watchfolder
 
@@ -62,7 +60,7 @@ def built() -> Path:
 def lay_program(overlay: Path) -> None:
     """Put watchfolder and all that it imports into the overlay, as /opt/site-packages."""
     site = overlay / SITE
-    for package in _closure("watchfolder"):
+    for package in requirements("watchfolder"):
         for file in package.files or ():
             source = Path(str(package.locate_file(file)))
             if ".." not in file.parts and source.is_file():
@@ -95,21 +93,6 @@ def _append(overlay: Path, target: int) -> None:
     found = subprocess.run(["find", ".", "-mindepth", "1", "-print0"], cwd=overlay, capture_output=True, check=True)
     pack = ["cpio", "--null", "--create", "--format=newc", "--owner=0:0", "--quiet"]
     subprocess.run(pack, cwd=overlay, input=found.stdout, stdout=target, timeout=120, check=True)
-
-
-def _closure(name: str) -> Iterable[importlib.metadata.Distribution]:
-    """Return the package and all that it requires, each once."""
-    found: dict[str, importlib.metadata.Distribution] = {}
-    wanted = [Requirement(name)]
-    while wanted:
-        each = wanted.pop()
-        if each.marker is not None and not each.marker.evaluate({"extra": ""}):
-            continue
-        package = importlib.metadata.distribution(each.name)
-        if package.metadata["Name"] not in found:
-            found[package.metadata["Name"]] = package
-            wanted += [Requirement(text) for text in package.requires or ()]
-    return found.values()
 
 
 def _copy(source: Path, target: Path) -> None:
