@@ -1,12 +1,16 @@
 """One option for all tests: a short choice of the long campaigns (`make test`), or all of them (`make torture`)."""
 
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # A shell that runs us in the background has us ignore it, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+sys.path.append(str(Path(__file__).parent / "acceptance"))  # the studio, for the folders below it
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

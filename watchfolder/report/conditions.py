@@ -10,6 +10,7 @@ from typing import Final
 
 from watchfolder.config import ApiSection, Config
 from watchfolder.events import printable
+from watchfolder.order import Order
 from watchfolder.report.phrases import files, not_running, size
 from watchfolder.snapshot import NO_ANSWER, Disk, InboxSnapshot, Snapshot
 
@@ -76,6 +77,9 @@ _HOLDING: Final = frozenset(
 )
 
 
+_OF_PURCHASES: Final = frozenset({ConditionKind.SERVICE_REFUSES, ConditionKind.SERVICE_FAILS_ALL})
+
+
 @dataclass(frozen=True)
 class Condition:
     """One thing that is so. `subject` is the inbox or the folder that it is about, if it is about one.
@@ -138,9 +142,11 @@ def sentences(found: Iterable[Condition], least: Severity) -> list[str]:
     return [told(each for each in severe if each.kind is kind) for kind in dict.fromkeys(each.kind for each in severe)]
 
 
-def holding(found: Iterable[Condition], inbox: str) -> list[str]:
-    """Say what keeps the files of an inbox from being sent."""
-    return [told([each]) for each in found if each.kind in _HOLDING and each.subject in {"", inbox}]
+def holding(found: Iterable[Condition], inbox: str, order: Order | None = None) -> list[str]:
+    """Say what keeps the files of an inbox from going on: those that lie there, or those of an order."""
+    spared = set() if order is None else {ConditionKind.HELD} | (_OF_PURCHASES if order.charged else set())
+    kinds = _HOLDING - spared
+    return [told([each]) for each in found if each.kind in kinds and each.subject in {"", inbox}]
 
 
 def troubles(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[str]:

@@ -1,5 +1,6 @@
 """The status page: it is told by the daemon what is so, and shows it in a browser while the daemon works on."""
 
+import codecs
 import logging
 import time
 from typing import TYPE_CHECKING, Self
@@ -89,6 +90,7 @@ class Page:
 
 def _load() -> "tuple[Callable[[Config], PageCache], Callable[[PageCache, HttpSection, Pushes], Server]]":
     """Import what only a served page needs: flask takes its time and its memory."""
+    codecs.lookup("unicode-escape")  # jinja asks for it at the first page
     from watchfolder.web.app import make_app  # noqa: PLC0415 - see above
     from watchfolder.web.cache import PageCache  # noqa: PLC0415
     from watchfolder.web.security import WrongPasswords  # noqa: PLC0415

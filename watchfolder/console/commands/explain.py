@@ -173,10 +173,12 @@ def _verdict(decision: Decision) -> str:
     return f"{_VERDICTS[decision.answer]}: {printable(decision.reason).rstrip('.')}{again}."
 
 
-def _hindrances(inbox: Inbox, config: Config) -> Iterator[str]:
-    """Tell what keeps the whole inbox from being worked on."""
+def _hindrances(inbox: Inbox, config: Config, order: Order | None = None) -> Iterator[str]:
+    """Tell what keeps the whole inbox, or an order of it that is under way, from being worked on."""
+    if order is not None and not order.is_live:
+        return
     is_running, snapshot = running(config.state_dir)
-    for each in holding(conditions(snapshot, config, is_running=is_running), inbox.name):
+    for each in holding(conditions(snapshot, config, is_running=is_running), inbox.name, order):
         yield f"But: {each}."
 
 
@@ -189,6 +191,7 @@ def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
         yield "It is not there, and no file of this name has been taken from this inbox."
     for order in mine:
         yield from _of_order(order)
+        yield from _hindrances(spot.inbox, config, order)
     if ended is not None and ended.key not in {order.key for order in mine}:
         yield from _of_end(ended, spot.inbox)
 
@@ -202,6 +205,7 @@ def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
     order = next((order for order in _orders(config) if key in {order.key, order.source}), None)
     if order is not None:
         yield from _of_order(order, has_been_delivered=name in {file.name for file in order.files if file.is_delivered})
+        yield from _hindrances(spot.inbox, config, order)
         return
     ended = next((ended for ended in history.newest_first(config.state_dir) if ended.key == key), None)
     if ended is not None:

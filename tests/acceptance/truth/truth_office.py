@@ -1,0 +1,273 @@
+"""One daemon in an office, all that tells how it goes, and a person who types what is said, as it stands."""
+
+import contextlib
+import html
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cli_studio import KEY, Daemon, Studio, files_in, wait_until
+from free_ports import free_port
+from notify_socket import Notified
+from receiver import Receiver, receiving
+from typing_extensions import override
+
+from watchfolder.report.conditions import Condition, ConditionKind, told
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+WELL = "All done, nothing waits"
+SOMEBODY = 54_321  # a person of the office: neither the daemon's user nor in a group of that
+_DAEMON = 65_534  # nobody: as root, the tests let the daemon be another user
+_HASTY = """
+import sys
+from datetime import timedelta
+from watchfolder.console import cli
+from watchfolder.intake import look
+from watchfolder.notify import decide, heartbeat
+from watchfolder.pipeline import tempo
+decide.LASTS_SECONDS = dict.fromkeys(decide.LASTS_SECONDS, 1.0)
+decide.QUIET_SECONDS = 1.0
+decide._HOLD_DOWN = timedelta()
+decide._MOST_AN_HOUR = 10_000
+decide._FIRST_LOOK = timedelta(seconds=1)
+heartbeat.EVERY_SECONDS = heartbeat.AGAIN_SECONDS = heartbeat.LOOK_SECONDS = 0.2
+look._RIGHTS_SECONDS = 1.0
+tempo.FIRST_BACKOFF_SECONDS, tempo.LONGEST_BACKOFF_SECONDS = 0.2, 1.0
+sys.argv = ["watchfolder", *sys.argv[1:]]
+cli.main()
+"""
+"""The program with its waits made short."""
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """What each of them said, blanks made one."""
+
+    status: str
+    errors: str  # of the command `status`
+    conditions: list[Condition]
+    counts: Mapping[str, int]  # of status --json
+    health: tuple[int, str]
+    page: str
+    alarms: list[str]
+    systemd: str
+    log: str
+    beats: bool  # the heartbeat
+
+    def sentence(self, kind: ConditionKind) -> str:
+        return told(each for each in self.conditions if each.kind is kind)
+
+    def command(self, kind: ConditionKind) -> str:
+        return next(each.command for each in self.conditions if each.kind is kind)
+
+
+@dataclass
+class Office(Studio):
+    """Folders of the daemon's user, one inbox called photos, and the daemon."""
+
+    receiver: Receiver = field(default_factory=Receiver)
+    notified: Notified = field(default_factory=Notified)
+    port: int = 0
+    daemon_now: Daemon | None = None
+    life: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @override
+    def __post_init__(self) -> None:
+        self.root.chmod(0o755)
+        super().__post_init__()
+        self.key_file.write_text(KEY, encoding="ascii")
+        self.key_file.chmod(0o600)
+        self.environment |= {"NOTIFY_SOCKET": self.notified.address, "COLUMNS": "10000"}
+        self.environment["PATH"] = f"{self.root}/bin:{os.environ['PATH']}"
+        del self.environment["BIZMORI_API_KEY"]
+        self.say_how_to_call()
+        self.configure()
+        self.give_to_daemon()
+
+    @property
+    def key_file(self) -> Path:
+        return self.root / "api-key"
+
+    def give_to_daemon(self) -> None:
+        """Let all that is there be the daemon's own."""
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", f"{_DAEMON}:{_DAEMON}", str(self.root)], check=True, timeout=30)
+
+    def arrange(
+        self, *, inboxes: Mapping[str, Any] | None = None, photos: Mapping[str, Any] | None = None, **top: object
+    ) -> None:
+        """Write the configuration, with changes."""
+        self.configure(
+            api={"key_file": str(self.key_file), "blocked_probe_seconds": 1}, inboxes=inboxes, **(photos or {})
+        )
+        tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        tree |= {"http": {"listen": f"127.0.0.1:{self.port}"}, "notify": [f"json://127.0.0.1:{self.receiver.port}/"]}
+        tree |= {"heartbeat_url": f"http://127.0.0.1:{self.receiver.port}/beat"} | top
+        self.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        self.config.chmod(0o644)
+
+    @override
+    def command(self, *arguments: str) -> list[str]:
+        command, *rest = arguments
+        return [sys.executable, "-c", _HASTY, command, "-c", str(self.config), *rest]
+
+    # --- the daemon
+
+    def start(self) -> None:
+        self.daemon_now = self.life.enter_context(self.daemon())
+
+    def stop(self) -> None:
+        self.life.close()
+        self.daemon_now = None
+
+    def reload(self) -> None:
+        assert self.daemon_now is not None
+        before = len(self.notified.messages)
+        self.daemon_now.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "READY=1" in self.notified.messages[before:])
+
+    # --- the person
+
+    def say_how_to_call(self) -> None:
+        """Put `watchfolder` and `systemctl` where a shell finds them; the second notes what it is told."""
+        (self.root / "bin").mkdir()
+        program = f'exec {shlex.quote(sys.executable)} -m watchfolder "$@"'
+        for name, line in {"watchfolder": program, "systemctl": f'echo "$1" >> {self.root}/systemctl'}.items():
+            script = self.root / "bin" / name
+            script.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+            script.chmod(0o755)
+
+    def type_in(self, command: str) -> None:
+        """Do in a shell what was said, and in systemd's place what that asks of it."""
+        asked = self.root / "systemctl"
+        asked.unlink(missing_ok=True)
+        environ = self.environ() | {"WATCHFOLDER_CONFIG": str(self.config)}
+        done = subprocess.run(
+            ["sh", "-c", command], env=environ, cwd="/", timeout=60, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        for verb in asked.read_text(encoding="ascii").split() if asked.exists() else ():
+            {"start": self.start, "reload": self.reload, "restart": self.restart}[verb]()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def press(self, address: str, near: str) -> None:
+        """Press the button on the page whose entry holds `near`."""
+        page = self._fetched("/main")[1]
+        form = next(
+            each for each in re.findall(r"<(?:li|article)\b.*?</(?:li|article)>", page, re.DOTALL) if near in each
+        )
+        fields = dict(re.findall(r'name="(\w+)" value="(\w+)"', form))
+        assert f'action="{address}"' in form, form
+        data = urllib.parse.urlencode(fields).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{address}", data, timeout=30) as answer:
+            assert answer.status == 200
+
+    def drop_pictures(self, number: int, folder: str = "", seed: int = 0) -> list[Path]:
+        """Put pictures into the inbox, as a person does whose files the daemon may move."""
+        paths = []
+        for each in range(seed, seed + number):
+            picture = sample("jpeg", width=64, height=48, seed=each)
+            path = self.drop(f"{folder}{each}.jpg", picture)
+            if os.geteuid() == 0:
+                os.chown(path, _DAEMON, _DAEMON)
+            paths.append(path)
+        return paths
+
+    # --- the surfaces
+
+    def explained(self, path: Path) -> str:
+        done = self.run("explain", str(path))
+        return flat(done.stdout + done.stderr)
+
+    def surfaces(self) -> Surfaces:
+        assert self.daemon_now is None or self.daemon_now.process.poll() is None, "the daemon has died"
+        status, found = self.run("status"), self.run("status", "--json")
+        told_json: dict[str, Any] = json.loads(found.stdout) if found.returncode == 0 else {}
+        is_there = self.daemon_now is not None
+        health, page = (self._fetched("/healthz"), self._fetched("/main")[1]) if is_there else ((0, ""), "")
+        inbox = told_json.get("inboxes", {}).get("photos", {})
+        beats = len(self._beats())
+        return Surfaces(
+            status=flat(status.stdout),
+            errors=flat(status.stderr),
+            conditions=[_condition(each) for each in told_json.get("conditions", ())],
+            counts={name: inbox.get(name) or 0 for name in ("waiting", "in_progress", "deferred", "quarantined")},
+            health=(health[0], flat(health[1])),
+            page=flat(html.unescape(re.sub(r"<[^>]+>", " ", page))),
+            alarms=[flat(call.message) for call in self.receiver.calls if call.method == "POST"],
+            systemd=self.notified.status,
+            log=self.daemon_now.log() if self.daemon_now else "",
+            beats=beats > 0,
+        )
+
+    def _beats(self) -> list[object]:
+        return [call for call in self.receiver.calls if call.method == "GET"]
+
+    def _fetched(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+                return int(answer.status), str(answer.read().decode())
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, refusal.read().decode()
+
+    def wait_until_well(self, seconds: float = 90) -> None:
+        try:
+            wait_until(self.is_well, seconds)
+        except AssertionError:
+            said = self.surfaces()
+            raise AssertionError(f"not well again: {said.status}\n{said.health}\n{said.log[-3000:]}") from None
+
+    def is_well(self) -> bool:
+        """Does everything say that all is well?"""
+        if self.daemon_now is None or self._fetched("/healthz") != (200, "ok\n"):
+            return False
+        return WELL in self._fetched("/main")[1] and flat(self.run("status").stdout).startswith(WELL)
+
+
+def _condition(facts: Mapping[str, Any]) -> Condition:
+    return Condition(ConditionKind(facts["kind"]), **{name: each for name, each in facts.items() if name != "kind"})
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@contextlib.contextmanager
+def open_office(sandbox: Sandbox) -> Iterator[Office]:
+    """Give an office whose daemon runs, and in which all is well."""
+    root = tempfile.mkdtemp(prefix="watchfolder-truth-")
+    notified = Notified()
+    try:
+        with receiving() as receiver, notified.listening():
+            office = Office(Path(root), sandbox.url, receiver=receiver, notified=notified, port=free_port())
+            office.arrange()
+            office.start()
+            try:
+                office.wait_until_well()
+                yield office
+            finally:
+                office.stop()
+    finally:
+        shutil.rmtree(root)
+
+
+__all__ = ["SOMEBODY", "WELL", "Office", "Surfaces", "files_in", "flat", "open_office"]
