@@ -83,6 +83,19 @@ def headings(document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in found}
 
 
+@pytest.mark.parametrize("page", ["synology", "qnap", "truenas"])
+def test_each_nas_is_told_what_compose_yaml_says(page: str) -> None:
+    text = (ROOT / f"docs/install/{page}.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    service = yaml.safe_load(told)["services"]["watchfolder"]
+    ours = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["watchfolder"]
+    only_here, bound_elsewhere = {"pull_policy"}, {"volumes", "environment"}
+    same = service.keys() - only_here - bound_elsewhere
+    assert {key: service[key] for key in same} == {key: ours[key] for key in same}
+    assert service["environment"].keys() <= ours["environment"].keys()
+    assert [each.split(":")[1] for each in service["volumes"]] == [each.split(":")[1] for each in ours["volumes"]]
+
+
 _SECTIONS = {"api", "inboxes", "http", "webhook"}
 FIELDS = {
     **{f"api.{name}": ApiSection.model_fields[name] for name in ApiSection.known_keys()},
