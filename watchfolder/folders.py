@@ -53,6 +53,7 @@ class Folders:
         Raises FolderFault with what a person can do. Cheap enough to ask before each piece of work: one small read
         per folder.
         """
+        require_room_to_note(self._memory.root)
         self.require_folder(inbox.path)
         self.require_folder(inbox.outbox)
         self.require_folder(inbox.quarantine)
@@ -96,17 +97,12 @@ class Folders:
     def require_room(self, inbox: Inbox, size: int) -> None:
         """Check that we may write everywhere and that there is room.
 
-        Each destination must take twice an order of `size` bytes, and the journal must be able to note it. Raises
-        FolderFault.
+        Each destination must take twice an order of `size` bytes. Raises FolderFault.
         """
         for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
             _require_writable(path)
-        needs = dict.fromkeys(filter(None, (inbox.outbox, inbox.originals, inbox.quarantine)), 2 * size)
-        for path, needed in {**needs, self._memory.root: _STATE_BYTES}.items():
-            free = disk.free_bytes(path)
-            if free < needed:
-                room = f"{_megabytes(free)} are free, {_megabytes(needed)} are needed"
-                raise FolderFault(f"{path}: {room}", code="ENOSPC")
+        for path in filter(None, (inbox.outbox, inbox.originals, inbox.quarantine)):
+            _require_room(path, 2 * size)
 
     def largest_order(self, inbox: Inbox) -> int:
         """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""
@@ -215,6 +211,18 @@ class Folders:
     def _remembered(self) -> dict[str, _Known]:
         found = state_file.read(self._memory, _Memory, "the folders are taken as they are")
         return found.root if found else {}
+
+
+def require_room_to_note(state_dir: str) -> None:
+    """Check that the journal can be written: without it nothing may be done. Raises FolderFault."""
+    _require_room(state_dir, _STATE_BYTES)
+
+
+def _require_room(path: str, needed: int) -> None:
+    free = disk.free_bytes(path)
+    if free < needed:
+        room = f"{_megabytes(free)} are free, {_megabytes(needed)} are needed"
+        raise FolderFault(f"{path}: {room}", code="ENOSPC")
 
 
 def not_mounted(point: str) -> FolderFault:

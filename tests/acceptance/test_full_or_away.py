@@ -9,6 +9,7 @@ import pytest
 from cli_studio import PICTURE, Studio, files_in, sandbox, studio, wait_until
 from share_studio import skip_unless_possible
 
+from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
 __all__ = ["sandbox", "studio"]
@@ -47,6 +48,24 @@ def test_a_full_disk_says_how_much_is_needed_and_goes_on_when_there_is_room(stud
         assert headline(studio).endswith("It goes on by itself when there is room")
         filler.unlink()
         wait_until(lambda: files_in(outbox) == ["large.bmp"])
+        wait_until(lambda: headline(studio) == "All done, nothing waits")
+
+
+def test_a_full_state_directory_stops_all_says_so_and_goes_on_by_itself(studio: Studio, sandbox: Sandbox) -> None:
+    state = studio.folder("state")
+    with tmpfs(state, "3m"), studio.daemon() as daemon:
+        wait_until((studio.folder("outbox") / ".watchfolder-id").exists)
+        filler = state / "core.dump"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(1 << 12)):
+                pass
+        studio.drop("a.jpg")
+        told = f"photos ({state}: 0.0 MB are free, 1.0 MB are needed). It goes on by itself when there is room"
+        assert headline(studio) == f"Not available: {told}"
+        wait_until(lambda: "1.0 MB are needed" in daemon.log())
+        assert sandbox.paid == 0
+        filler.unlink()
+        wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
         wait_until(lambda: headline(studio) == "All done, nothing waits")
 
 

@@ -10,20 +10,19 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from watchfolder import __version__, history, quarantine, state_file
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
 from watchfolder.events import printable
+from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State
 from watchfolder.report.conditions import Condition, conditions, headline
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
-
-if TYPE_CHECKING:
-    from watchfolder.errors import FolderFault
 
 MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
 
@@ -208,7 +207,18 @@ def running(state_dir: str) -> tuple[bool, Snapshot | None]:
     """Return whether a daemon runs, and its last word. What a dead one said is no longer true."""
     if not is_locked(Place(state_dir, "lock")):
         return False, None
-    return True, state_file.read(Place(state_dir, FILE), Snapshot, "the daemon's own view is not shown")
+    snapshot = state_file.read(Place(state_dir, FILE), Snapshot, "the daemon's own view is not shown")
+    try:
+        require_room_to_note(state_dir)
+    except FolderFault as fault:  # then its last word is not its latest: it could not write that down
+        return True, snapshot and _stopped_by(fault, snapshot)
+    return True, snapshot
+
+
+def _stopped_by(fault: FolderFault, snapshot: Snapshot) -> Snapshot:
+    facts = {"is_open": False, "fault": fault.reason, "fault_code": fault.code}
+    inboxes = {name: inbox.model_copy(update=facts) for name, inbox in snapshot.inboxes.items()}
+    return snapshot.model_copy(update={"inboxes": inboxes})
 
 
 def _service(snapshot: Snapshot | None) -> ServiceStatus:
