@@ -148,6 +148,15 @@ def test_a_purge_keeps_the_journal_unless_somebody_says_otherwise(watchfolder: I
     assert names(watchfolder.photos / "protected") == names(watchfolder.photos / "originals") == {"meadow.jpg"}
 
 
+def test_a_purge_at_a_terminal_asks_before_the_journal_goes(on_debian_12: Machine) -> None:
+    on_debian_12.run("sh", "-ec", "dpkg --install /packages/now/*.deb", seconds=120)
+    on_debian_12.run("sh", "-ec", f"mkdir -p {STATE}/journal; touch {STATE}/journal/1.json {STATE}/journal/2.json")
+    at_terminal = "DEBIAN_FRONTEND=teletype dpkg --purge watchfolder"
+    said = on_debian_12.run("script", "--quiet", "--return", "--command", at_terminal, "/dev/null", text="yes\n")
+    assert "Orders in its journal now: 2" in " ".join(said.split())
+    assert not on_debian_12.path(STATE).exists()
+
+
 def test_an_upgrade_starts_only_what_ran_also_without_being_enabled(on_debian_12: Machine, sandbox: Sandbox) -> None:
     watchfolder = running(on_debian_12, sandbox)
     on_debian_12.run("systemctl", "disable", "watchfolder")
