@@ -84,20 +84,22 @@ def test_the_unit_of_a_configuration_says_who_the_daemon_is(tmp_path: Path, monk
     assert installed_unit.installed_unit("/etc/watchfolder/config.yaml") is None
     (tmp_path / "watchfolder.service").write_text(UNIT.format(source="/etc/watchfolder/config.yaml"))
     found = installed_unit.installed_unit("/etc/watchfolder/config.yaml")
-    assert found == installed_unit.InstalledUnit("watchfolder", "watchfolder", reads_key=True)
+    assert found == installed_unit.InstalledUnit("watchfolder", "watchfolder", "/var/lib/watchfolder", reads_key=True)
     assert installed_unit.installed_unit("/home/anna/config.yaml") is None
     (tmp_path / "watchfolder.service.d").mkdir()
     (tmp_path / "watchfolder.service.d/user.conf").write_text("[Service]\n# ours\nUser=photos\n")
     found = installed_unit.installed_unit("/etc/watchfolder/config.yaml")
-    assert found == installed_unit.InstalledUnit("watchfolder", "photos", reads_key=True)
+    assert found == installed_unit.InstalledUnit("watchfolder", "photos", "/var/lib/watchfolder", reads_key=True)
 
 
 def test_an_instance_of_the_template_has_the_configuration_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(installed_unit, "PLACES", (str(tmp_path),))
-    unit = "ExecStart=/opt/watchfolder run -c /etc/watchfolder/%i.yaml\nUser=watchfolder\n"
+    unit = "ExecStart=/opt/watchfolder run -c /etc/watchfolder/%i.yaml\nUser=watchfolder\nStateDirectory=wf-%i\n"
     (tmp_path / "watchfolder@.service").write_text(unit)
     found = installed_unit.installed_unit("/etc/watchfolder/studio.yaml")
-    assert found == installed_unit.InstalledUnit("watchfolder@studio", "watchfolder", reads_key=False)
+    assert found == installed_unit.InstalledUnit(
+        "watchfolder@studio", "watchfolder", "/var/lib/wf-studio", reads_key=False
+    )
     assert installed_unit.installed_unit("/home/anna/studio.yaml") is None

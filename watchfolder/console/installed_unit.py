@@ -25,6 +25,7 @@ class InstalledUnit:
 
     name: str
     user: str
+    state_dir: str
     reads_key: bool
 
 
@@ -38,10 +39,11 @@ def installed_unit(source: str) -> InstalledUnit | None:
     for unit in (UNIT, TEMPLATE):
         settings = [(key, value.replace("%i", instance)) for key, value in _settings(unit)]
         if source and any(key == "ExecStart" and source in _words(value) for key, value in settings):
-            user = next((value for key, value in reversed(settings) if key == "User"), "")
+            last = dict(settings)
             reads_key = any(key == "LoadCredential" and value.startswith(f"{CREDENTIAL}:") for key, value in settings)
             name = unit.removesuffix(".service").replace("@", f"@{instance}")
-            return InstalledUnit(name, user or "root", reads_key)
+            state_dir = f"/var/lib/{last.get('StateDirectory', 'watchfolder')}"
+            return InstalledUnit(name, last.get("User") or "root", state_dir, reads_key)
     return None
 
 

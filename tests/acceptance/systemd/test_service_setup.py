@@ -55,7 +55,10 @@ def test_a_root_who_hides_what_it_makes_locks_out_neither_people_nor_daemon(mach
     expect_it_works(init(machine, sandbox))
 
 
-def test_the_daemon_runs_as_the_user_that_was_named(machine: Machine, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("is_packaged", [False, True])
+def test_the_daemon_runs_as_the_user_that_was_named(machine: Machine, sandbox: Sandbox, *, is_packaged: bool) -> None:
+    if is_packaged:
+        machine.run("cp", f"/opt/watchfolder/share/watchfolder/systemd/{UNIT}", "/usr/lib/systemd/system/")
     machine.run("useradd", "--system", "--no-user-group", "--gid=daemon", "pictures")
     installation = init(machine, sandbox, "--user=pictures")
     expect_it_works(installation)

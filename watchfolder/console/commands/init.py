@@ -60,11 +60,12 @@ def init(
     path = os.path.abspath(config_file or os.path.join(home, "config.yaml"))
     is_new, wants_key = not os.path.lexists(path), not os.path.lexists(os.path.join(home, "api-key"))
     default = "/srv/photos" if is_root else "photos"
+    unit = installed_unit(path)
     with in_words():
         wishes = init_setup.Wishes(
             config=path,
             folder=os.path.abspath(_asked("Folder for the pictures", folder, default, is_wanted=is_new)),
-            state_dir=_state_of_instance(path) if is_root else os.path.abspath("state"),
+            state_dir=(unit.state_dir if unit else "/var/lib/watchfolder") if is_root else os.path.abspath("state"),
             key_file=os.path.join(home, "api-key"),
             key=_key(key_file) if wants_key else "",
             requests_per_minute=init_setup.PLANS[_asked("Your plan", plan, Plan.FREE, is_wanted=is_new)],
@@ -86,12 +87,6 @@ def init(
         start = f"systemctl enable --now {unit.name}" if unit else f"watchfolder run -c {path}"
         typer.echo(f"To start it: {start}")
     raise typer.Exit(code)
-
-
-def _state_of_instance(config: str) -> str:
-    """Return the state directory of the daemon that has this configuration: no two may have the same."""
-    name = os.path.splitext(os.path.basename(config))[0]
-    return "/var/lib/watchfolder" if name == "config" else f"/var/lib/watchfolder-{name}"
 
 
 def _asked(question: str, said: str | None, default: str, *, is_wanted: bool) -> str:

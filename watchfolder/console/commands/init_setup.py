@@ -22,7 +22,6 @@ from watchfolder.folders import not_mounted
 
 PLANS: Final = {"free": 60, "pro": 300, "enterprise": 1000}  # requests a minute
 _SHIPPED_PROGRAM, _SHIPPED_CONFIG = "/opt/watchfolder/bin/watchfolder", "/etc/watchfolder/config.yaml"  # in the unit
-_SHIPPED_USER = "User=watchfolder\nGroup=watchfolder\n"
 _EXAMPLE = "config.example.yaml"
 _UNITS = installed_unit.PLACES[0]
 _HOMES = ("/home/", "/root/", "/run/user/")
@@ -124,6 +123,10 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
     if not os.path.isdir(_UNITS):
         yield "no systemd here: start it with your own means: watchfolder run"
         return
+    ours = installed_unit.installed_unit(found.source)
+    if ours and ours.name != installed_unit.UNIT.removesuffix(".service"):
+        yield f"{ours.name} is there, and so are the drop-ins of its template, as they are"
+        return
     there = installed_unit.path_of()
     program = this_program()
     hidden = [path for path in (program, os.path.realpath(sys.executable)) if path.startswith(_HOMES)]
@@ -135,18 +138,16 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
             "every user can read them, such as /opt/watchfolder, then run init there again"
         )
     else:
-        group = grp.getgrgid(pwd.getpwnam(wishes.user).pw_gid).gr_name
         text = _shipped(f"systemd/{installed_unit.UNIT}").replace(_SHIPPED_PROGRAM, program)
         text = text.replace(_SHIPPED_CONFIG, found.source)
-        text = text.replace(_SHIPPED_USER, f"User={wishes.user}\nGroup={group}\n")
         _write(os.path.join(_UNITS, installed_unit.UNIT), text, 0o644)
         yield f"wrote {_UNITS}/{installed_unit.UNIT}"
-    yield from _dropin(found)
+    yield from _dropin(found, wishes.user)
     if os.path.isdir("/run/systemd/system"):
         _call("systemctl", "daemon-reload")
 
 
-def _dropin(found: Config) -> Iterator[str]:
+def _dropin(found: Config, user: str) -> Iterator[str]:
     path = os.path.join(_UNITS, f"{installed_unit.UNIT}.d", "folders.conf")
     if os.path.lexists(path):
         yield f"{path} is there, and stays as it is"
@@ -158,6 +159,9 @@ def _dropin(found: Config) -> Iterator[str]:
             f"{_data(f'systemd/{installed_unit.UNIT}.d/folders.conf.example')}"
         )
     text = f"# Written by watchfolder init: the folders above those of {found.source}.\n[Service]\n"
+    ours = installed_unit.installed_unit(found.source)
+    if ours and ours.user != user:
+        text += f"User={user}\nGroup={grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name}\n"
     text += "".join(dict.fromkeys(_opened(folder) for folder in above))
     _write(path, text, 0o644)
     yield f"wrote {path}"
