@@ -64,6 +64,15 @@ def test_the_manual_page_is_set_without_a_warning() -> None:
     assert "Watch the inboxes, in the foreground" in done.stdout
 
 
+def test_the_readme_starts_the_container_as_the_page_about_it_does() -> None:
+    readme, page = (shell_blocks(ROOT / name) for name in ("README.md", "docs/install/docker.md"))
+    assert page[0] in readme
+
+
+def shell_blocks(document: Path) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def test_every_link_leads_to_a_file_and_its_heading() -> None:
     documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     assert [str(document) + ": " + link for document in documents for link in dead_links(document)] == []
