@@ -30,6 +30,12 @@ def is_held(studio: Studio) -> bool:
     return bool(json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]["held"])
 
 
+def waiting(studio: Studio) -> tuple[int, int]:
+    """Return how many files wait, and how many are left alone."""
+    told = json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]
+    return told["waiting"], told["staying"]
+
+
 def test_an_archive_moved_in_is_held_until_a_person_releases_it(studio: Studio, sandbox: Sandbox) -> None:
     studio.configure(budget=BURST, scan_seconds=3600)  # only a signal makes it look in time
     with studio.daemon():
@@ -166,8 +172,10 @@ def test_a_rehearsal_of_a_held_inbox_says_what_a_release_would_cost(studio: Stud
     with studio.daemon():
         copy_an_archive(studio)
         studio.drop("notes.txt", b"no picture at all, but words")
-        wait_until(lambda: is_held(studio))
+        wait_until(lambda: waiting(studio) == (5, 1))
+        assert is_held(studio)
         said = studio.run("run", "--once", "--dry-run").stdout
+        assert "photos: 0 of 5 files would be sent" in said
         assert "All together: 0 files, up to 0 credits" in said
         assert "With what is held let go: 5 files, up to 5 credits, about 5 requests" in said
         studio.run("release", "photos")

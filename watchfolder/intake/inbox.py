@@ -308,6 +308,8 @@ class Intake:
 
     def _work(self, now: float) -> None:
         """Claim what has settled: one file while they trickle, many in one order when they pour."""
+        if self.held:
+            self._look_at_held(now)
         if not self._may_claim():
             self._resume(now)
             return
@@ -321,6 +323,18 @@ class Intake:
             self._quiet = {file.name: now for file in ready} | self._quiet
         elif ready:
             self._claim(ready, now)
+
+    def _look_at_held(self, now: float) -> None:
+        """Decide about what is held, and take none of it: what is no picture does not wait to be let go.
+
+        What cannot be taken yet does: it must not be forgotten before it can.
+        """
+        unread = ((name, seen) for name in self._quiet if (seen := self._sightings.get(name)) and seen.verdict is None)
+        for name, sighting in list(itertools.islice(unread, _MOST_DECISIONS)):
+            decision = decide(self.inbox, name, sighting, now)
+            if decision.answer is Action.STAY and not decision.is_warning:
+                del self._quiet[name]
+                self._put_off(name, decision)
 
     def _resume(self, now: float) -> None:
         """Take what is paid for already, though nothing may be bought."""
