@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from played_clock import GoingClock, PlayedClock
 
+from watchfolder import disk
 from watchfolder.api import Service
 from watchfolder.api.transport import Pace
 from watchfolder.config import Config, Inbox
 from watchfolder.delivery_index import DeliveryIndex
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
 from watchfolder.folders import Folders
 from watchfolder.intake import Claims, DedupScope, Desk, Intake
 from watchfolder.journal import Journal
@@ -194,6 +198,20 @@ def files_in(folder: Path) -> list[str]:
         found += [os.path.relpath(os.path.join(top, name), folder) for name in (*files, *links) if name[0] != "."]
         folders[:] = [name for name in folders if name[0] != "."]
     return sorted(found)
+
+
+def closing_a_sub_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], None]:
+    """Have the outbox's sub-folder take nothing, as one of somebody else's on a share; return what opens it."""
+    publish, is_closed = disk.publish_new, threading.Event()
+    is_closed.set()
+
+    def publish_new(part: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if is_closed.is_set() and target.folder == name:
+            raise FolderFault(f"{target.path}: permission denied", code="EACCES")
+        publish(part, target, **rest)
+
+    monkeypatch.setattr(disk, "publish_new", publish_new)
+    return is_closed.clear
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import Open, Shop, files_in, opening
+from shop import Open, Shop, closing_a_sub_folder, files_in, opening
 
 from watchfolder import disk
 from watchfolder.images import Format
@@ -738,3 +738,24 @@ def test_results_are_matched_after_a_restart_without_another_look(begin: Open) -
     assert shop.files("outbox") == good
     assert calls(service, "status") == 1
     assert service.sins == []
+
+
+def test_a_sub_folder_that_takes_nothing_keeps_back_its_own_pictures_only(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    opens = closing_a_sub_folder(monkeypatch, "client")
+    names = ["client/a.jpg", *(f"{number}.jpg" for number in range(6)), "client/b.jpg"]
+    for number, name in enumerate(names):
+        shop.drop(name, CONTENT + bytes([number]))
+    shop.work(lambda: shop.orders() and shop.order().failures)
+    rest = [name for name in names if not name.startswith("client/")]
+    assert shop.files("outbox") == shop.files("originals") == rest
+    assert sum(file.is_delivered for file in shop.order().files) == len(rest)
+    assert shop.intake.is_open
+    opens()
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == shop.files("originals") == sorted(names)
+    assert calls(service, "fetch") == len(names)
+    assert service.paid == len(names)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, files_in, opening
+from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, closing_a_sub_folder, files_in, opening
 
 from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
@@ -881,20 +881,6 @@ def test_what_another_program_cleans_away_is_fetched_again(begin: Open, monkeypa
     assert left == []
     assert shop.files("outbox") == shop.files("originals") == sorted(originals)
     assert service.paid == len(originals)
-
-
-def closing_a_sub_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], None]:
-    """Have the outbox's sub-folder take nothing, as one of somebody else's on a share; return what opens it."""
-    publish, is_closed = disk.publish_new, threading.Event()
-    is_closed.set()
-
-    def publish_new(part: disk.Place, target: disk.Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
-        if is_closed.is_set() and target.folder == name:
-            raise FolderFault(f"{target.path}: permission denied", code="EACCES")
-        publish(part, target, **rest)
-
-    monkeypatch.setattr(disk, "publish_new", publish_new)
-    return is_closed.clear
 
 
 def test_a_sub_folder_that_takes_nothing_holds_up_its_own_pictures_only(

@@ -8,7 +8,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from watchfolder.api import FailedAtService
-from watchfolder.disk import Held, NotAFolder, NotRegular
 from watchfolder.errors import (
     Blocked,
     FolderFault,
@@ -33,10 +32,6 @@ from watchfolder.pipeline.steps import OTHER_KEY, UPLOAD_LOST, relocate
 from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.pipeline.visits import age_seconds
-
-_RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
-_BAD_SECTOR = "EIO"  # in a step that only reads
-_OBSTACLES = (NotAFolder, NotRegular)  # a link or the like lies in the place of one order's file or folder
 
 _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
@@ -329,25 +324,6 @@ class Outcomes:
             until=now.after(wait).at.isoformat(timespec="seconds"),
         )
         return None
-
-
-def is_of_the_inbox(context: StepContext, order: Order, fault: FolderFault) -> bool:
-    """Is a folder at fault that others of the inbox need? Else it is one file, or a sub-folder, and the inbox is well.
-
-    What our own state directory refused is tried again as it is: a note of it could undo what a torn write has done.
-    """
-    if isinstance(fault, _OBSTACLES):
-        return False
-    is_perhaps_one_files = isinstance(fault, Held) or fault.code in _RIGHTS
-    is_perhaps_one_files |= fault.code == _BAD_SECTOR and order.state is State.CREATED
-    if not is_perhaps_one_files or fault.reason.startswith(f"{context.journal.state_dir}/"):
-        return True
-    try:
-        context.folders.require(context.inbox)
-        context.folders.require_room(context.inbox, order.size)
-    except FolderFault:
-        return True
-    return False
 
 
 def _backoff(order: Order) -> float:

@@ -17,10 +17,11 @@ from watchfolder.pipeline.capacity import Capacity
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
 from watchfolder.pipeline.doubt import Doubt
+from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.headway import Headway
 from watchfolder.pipeline.list_look import ListLook
-from watchfolder.pipeline.outcomes import Outcomes, Wait, is_of_the_inbox
+from watchfolder.pipeline.outcomes import Outcomes, Wait
 from watchfolder.pipeline.room import Door, InboxRuntime
 from watchfolder.pipeline.steps import STEPS, look_on_a_push
 from watchfolder.pipeline.successors import part_with

@@ -3,17 +3,18 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
 from watchfolder import disk
 from watchfolder.api import Found, MovedOn, OrderView, Slot, Status, failed_at_service
-from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync
+from watchfolder.errors import FolderFault, OrderMissing, OrderRetry, Reject, Resync
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import charging
 from watchfolder.pipeline.context import StepContext, id_of
+from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.side_by_side import side_by_side
@@ -138,12 +139,12 @@ def deliver(context: StepContext, order: Order) -> Order:
     def fetch(index: int) -> Received:
         return context.publisher.receive(order.files[index], fetching.of(index))
 
-    order = context.publisher.bring_home(
-        order, [index for index, file in enumerate(order.files) if file.part is not None]
+    round_ = Round(context.failed.setdefault(order.key, []))
+    order = _bring_home(
+        context, order, [index for index, file in enumerate(order.files) if file.part is not None], round_
     )
     if held := context.take_unaccepted(order):
-        order = context.publisher.bring_home(context.accept(order, held), list(held))
-    round_ = Round(context.failed.setdefault(order.key, []))
+        order = _bring_home(context, context.accept(order, held), list(held), round_)
     arrivals = side_by_side(
         round_.counting(fetch),
         round_.in_turn(index for index, file in enumerate(order.files) if file.part is None and not file.is_placed),
@@ -156,7 +157,7 @@ def deliver(context: StepContext, order: Order) -> Order:
         for group in arrivals:
             good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
             if good:
-                order = context.publisher.bring_home(context.accept(order, good), list(good))
+                order = _bring_home(context, context.accept(order, good), list(good), round_)
     if fetching.is_known:
         order = _is_there(context, order)
     if fetching.has_missed:
@@ -166,6 +167,31 @@ def deliver(context: StepContext, order: Order) -> Order:
     if any(file.is_under_way for file in order.files):
         raise part_gone(context.inbox.outbox)
     return context.journal.advance(order, _S.DELIVERED)
+
+
+def _bring_home(context: StepContext, order: Order, indexes: Sequence[int], round_: Round) -> Order:
+    """Bring home what has been received; a sub-folder that takes nothing keeps back its own pictures only."""
+    try:
+        return context.publisher.bring_home(order, indexes)
+    except FolderFault as fault:
+        if is_of_the_inbox(context, order, fault):
+            raise
+    order = _as_journalled(context, order, indexes)
+    for index in indexes:  # each by itself: what was done before is found done
+        try:
+            order = context.publisher.bring_home(order, [index])
+        except FolderFault as fault:
+            if is_of_the_inbox(context, order, fault):
+                raise
+            order = _as_journalled(context, order, [index])
+            round_.failures[index] = fault
+    return order
+
+
+def _as_journalled(context: StepContext, order: Order, indexes: Sequence[int]) -> Order:
+    """Return the order with what is written down of these files: a step that failed may have come further than that."""
+    known = context.journal.get(order.key) or order
+    return known.having(files=tuple((known if i in indexes else order).files[i] for i in range(len(order.files))))
 
 
 def record(context: StepContext, order: Order) -> None:
