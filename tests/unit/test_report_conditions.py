@@ -84,6 +84,15 @@ def test_a_refused_key_is_replaced_where_it_came_from(origin: str, remedy: str) 
     assert said == f"Blocked: no. Nothing is lost. {remedy}"
 
 
+def test_in_a_container_it_is_the_engine_that_starts_and_stops() -> None:
+    inside = CONFIG.model_copy(update={"in_container": True})
+    many = conditions(None, inside, is_running=False) + conditions(seen(), inside, silent_seconds=500)
+    many += conditions(seen(refused="x", blocked="no"), inside)
+    commands = {each.command for each in many if each.command}
+    assert commands == {"docker start watchfolder", "docker restart watchfolder", "docker kill -s HUP watchfolder"}
+    assert all(each.command in headline([each]) for each in many)
+
+
 def test_used_up_credits_ask_for_no_other_key() -> None:
     assert headline(found(blocked="no")).endswith("within 300 s, or at once after systemctl reload watchfolder")
 

@@ -1,6 +1,6 @@
 """The configuration: one YAML file becomes one frozen Config, or every fault at once, each with its path in it."""
 
-from watchfolder.config.environment import names_inbox
+from watchfolder.config.environment import CONTAINER, is_container, names_inbox
 from watchfolder.config.key import CREDENTIAL, checked_key
 from watchfolder.config.loading import find, http_in, load, state_dir_in
 from watchfolder.config.sections import (
@@ -16,6 +16,7 @@ from watchfolder.config.sections import (
 )
 
 __all__ = [
+    "CONTAINER",
     "CREDENTIAL",
     "WEBHOOK_PATH",
     "ApiSection",
@@ -29,6 +30,7 @@ __all__ = [
     "checked_key",
     "find",
     "http_in",
+    "is_container",
     "load",
     "names_inbox",
     "state_dir_in",

@@ -16,6 +16,9 @@ from watchfolder.config.sections import Config, Inbox, Section
 from watchfolder.errors import ConfigError
 
 PREFIX: Final = "WATCHFOLDER__"
+CONTAINER: Final = "WATCHFOLDER_CONTAINER"
+"""The image's word that this is its container; it names the mount for configuration, key, password and state."""
+
 _FILE = "_file"
 _MAX_BYTES = 64 * 1024
 
@@ -23,6 +26,10 @@ _MAX_BYTES = 64 * 1024
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that are settings; an empty one counts as left out."""
     return {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text.strip()}
+
+
+def is_container(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get(CONTAINER))
 
 
 def names_inbox(environ: Mapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import SecretStr, ValidationError
 
 from watchfolder.config import environment
+from watchfolder.config.environment import is_container
 from watchfolder.config.faults import take_unknown_keys, validated
 from watchfolder.config.folders import overlaps
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
@@ -69,7 +70,8 @@ def load(
             with _gathering(faults):
                 tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"))
         faults += [*_originals_at_risk(tree), *overlaps(tree, silent_seconds)]
-        config = validated(tree | {"source": source, "from_environment": origins})
+        beside = {"source": source, "from_environment": origins, "in_container": is_container(environ)}
+        config = validated(tree | beside)
         if not faults:
             return config
     raise ConfigError(*dict.fromkeys(_safe(_with_origin(fault, origins)) for fault in faults))

@@ -335,7 +335,7 @@ class Inbox(Section):
 
 
 class Config(Section):
-    not_in_file = frozenset({"source", "from_environment"})
+    not_in_file = frozenset({"source", "from_environment", "in_container"})
 
     api: ApiSection
     state_dir: AbsolutePath = "/var/lib/watchfolder"
@@ -349,6 +349,7 @@ class Config(Section):
     notify: Annotated[tuple[Annotated[SecretStr, AfterValidator(_service_url)], ...], BeforeValidator(_tuple)] = ()
     alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     heartbeat_url: Annotated[SecretStr, AfterValidator(_heartbeat_url)] | None = None
+    in_container: bool = False
     source: str = ""  # the file it came from; none where the environment has it all
     from_environment: Mapping[str, str] = Field(default={}, repr=False)  # path of a setting → the variable that gave it
 

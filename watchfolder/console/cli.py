@@ -99,7 +99,7 @@ def check(
             settings.read_for_work(path, os.environ)
             raise typer.Exit
         found = settings.read(path, os.environ)
-        if container.is_here(os.environ):
+        if config.is_container(os.environ):
             container.refuse_unmounted(found)
         user = act_as_daemon(found.source, found.state_dir)
         if accept is not None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from watchfolder.config import ApiSection, Config
+from watchfolder.config import Config
 from watchfolder.events import printable
 from watchfolder.order import Order
-from watchfolder.report.phrases import files, not_running, size
+from watchfolder.report.phrases import files, not_running, size, to_control
 from watchfolder.snapshot import NO_ANSWER, Disk, InboxSnapshot, Snapshot
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
@@ -120,9 +120,9 @@ def conditions(
     """
     found = [*_of_process(snapshot, config, silent_seconds, is_running=is_running)]
     if snapshot is not None:
-        found += _of_service(snapshot, config.api)
+        found += _of_service(snapshot, config)
         found += _of_inboxes(snapshot)
-        found += _of_configuration(snapshot)
+        found += _of_configuration(snapshot, config)
         found += _of_disks(snapshot)
         found += [_stalled(snapshot, stalled_hours)] if stalled_hours is not None else []
     found += [_quarantined(quarantined, retryable)] if quarantined else []
@@ -208,9 +208,9 @@ def has_work(snapshot: Snapshot) -> bool | None:
 def _of_process(
     snapshot: Snapshot | None, config: Config, silent_seconds: float, *, is_running: bool
 ) -> Iterator[Condition]:
-    restart = "systemctl restart watchfolder"
+    restart = to_control("restart", in_container=config.in_container)
     if not is_running:
-        start = "systemctl start watchfolder"
+        start = to_control("start", in_container=config.in_container)
         yield Condition(ConditionKind.NOT_RUNNING, not_running(config.state_dir), f"Start it: {start}", start)
     elif silent_seconds > _SILENT_SECONDS:
         words = f"Stuck: the main loop has not turned for {silent_seconds:.0f} s"
@@ -223,9 +223,9 @@ def _of_process(
         yield Condition(ConditionKind.STARTING, "Starting: the first look into the folders is under way")
 
 
-def _of_service(snapshot: Snapshot, api: ApiSection) -> Iterator[Condition]:
+def _of_service(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     if snapshot.blocked:
-        yield _blocked(snapshot, api)
+        yield _blocked(snapshot, config)
     elif snapshot.is_down:
         words = NO_ANSWER.capitalize()
         yield Condition(
@@ -233,16 +233,16 @@ def _of_service(snapshot: Snapshot, api: ApiSection) -> Iterator[Condition]:
         )
 
 
-def _blocked(snapshot: Snapshot, api: ApiSection) -> Condition:
+def _blocked(snapshot: Snapshot, config: Config) -> Condition:
     words = f"Blocked: {snapshot.blocked}"
     if snapshot.is_key_refused:
-        place = "$BIZMORI_API_KEY" if snapshot.key_origin == "environment" else api.key_file
-        verb = "reload" if snapshot.key_origin == "file" else "restart"  # what was given at the start is read there
-        command = f"systemctl {verb} watchfolder"
+        place = "$BIZMORI_API_KEY" if snapshot.key_origin == "environment" else config.api.key_file
+        is_read_anew = snapshot.key_origin == "file"  # what was given at the start is read there alone
+        command = to_control("reload" if is_read_anew else "restart", in_container=config.in_container)
         advice = f"Nothing is lost. Write the right key into {place}, then {command}"
         return Condition(ConditionKind.KEY_REFUSED, words, advice, command)
-    command = "systemctl reload watchfolder"
-    wait = f"{api.blocked_probe_seconds:g} s, or at once after {command}"
+    command = to_control("reload", in_container=config.in_container)
+    wait = f"{config.api.blocked_probe_seconds:g} s, or at once after {command}"
     advice = f"Nothing is lost. When that is mended it goes on within {wait}"
     kind = ConditionKind.SERVICE_FAILS_ALL if snapshot.is_failing_all else ConditionKind.SERVICE_REFUSES
     return Condition(kind, words, advice, command)
@@ -283,9 +283,9 @@ def _out_of_reach(name: str, inbox: InboxSnapshot) -> Condition:
     return Condition(ConditionKind.OUT_OF_REACH, words, advice, command, subject=name)
 
 
-def _of_configuration(snapshot: Snapshot) -> Iterator[Condition]:
+def _of_configuration(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     if snapshot.refused:
-        command = "systemctl reload watchfolder"
+        command = to_control("reload", in_container=config.in_container)
         words = (
             f"The configuration is wrong, so the one before it still runs, until the next restart: {snapshot.refused}"
         )

@@ -1,6 +1,6 @@
 """How things read in a sentence, wherever they are said: in the terminal, on the page, in a message."""
 
-from typing import Final
+from typing import Final, Literal
 
 NOT_REGISTERED: Final = (
     "pushes are off until watchfolder webhook register has been run; until then the service is asked by time"
@@ -23,6 +23,13 @@ def size(number: int) -> str:
         if number >= bytes_:
             return f"{number / bytes_:.1f} {unit}"
     return f"{number} bytes"
+
+
+def to_control(verb: Literal["start", "restart", "reload"], *, in_container: bool) -> str:
+    """Return what to type on the machine to start, restart or reload the daemon."""
+    if in_container:
+        return {"reload": "docker kill -s HUP watchfolder"}.get(verb, f"docker {verb} watchfolder")
+    return f"systemctl {verb} watchfolder"
 
 
 def not_running(state_dir: str) -> str:

@@ -81,7 +81,7 @@ def run(  # noqa: PLR0913 - each is an option
     counters, pushes = Counters(State), Pushes()
     bar = _bar() if has_bar else nullcontext()
     with in_words():
-        if container.is_here(os.environ):
+        if config.is_container(os.environ):
             container.begin(os.environ)
         found = _waited_for(config_file) if waits else _read(config_file)
         page, alarms = Page(found.http, pushes), Alarms(counters)
@@ -120,7 +120,7 @@ def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
 
 
 def _read(config_file: str | None) -> "Config":
-    if container.is_here(os.environ):
+    if config.is_container(os.environ):
         return container.read(config_file, os.environ)
     return settings.read_for_work(config.find(config_file, os.environ), os.environ)
 
