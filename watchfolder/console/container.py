@@ -4,11 +4,11 @@ The image says by environment variables where everything lies, as they do for an
 """
 
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from watchfolder import config, disk
 from watchfolder.config import Config
@@ -18,9 +18,6 @@ from watchfolder.console.privileges import become
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
-
-FOLDER: Final = "WATCHFOLDER_CONTAINER"
-"""The variable that says that this is a container, and names the mount for configuration, key, password and state."""
 
 _PHOTOS = "/photos"
 _USER, _UMASK = 1000, 0o002
@@ -40,22 +37,19 @@ _OCTAL = 8
 _PASSWORD_BYTES = 12  # of chance
 
 
-def is_here(environ: Mapping[str, str]) -> bool:
-    return bool(environ.get(FOLDER))
-
-
 def begin(environ: Mapping[str, str]) -> None:
     """Become $PUID and $PGID, where root may, with $UMASK. From then on all is said on stdout, where engines look.
 
     Raises ConfigError.
     """
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    _check_zone(environ.get("TZ", ""))
     os.umask(_number(environ, "UMASK", _UMASK, base=_OCTAL))
     user = _number(environ, "PUID", _USER)
     group = _number(environ, "PGID", user)
     if os.geteuid() == 0:
         with suppress(FolderFault):  # what its user may not read is said when it is read
-            disk.hand_over(environ[FOLDER], user, group)
+            disk.hand_over(environ[config.CONTAINER], user, group)
         become(user, group, [each for each in os.getgroups() if each])
 
 
@@ -69,7 +63,7 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
         for path, holds in _make_files(environ):
             event("container.made", file=path, holds=holds)
         for path in filter(None, (environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE))):
-            if _is_in(path, environ[FOLDER]):  # many a NAS lets all read what a person puts there
+            if _is_in(path, environ[config.CONTAINER]):  # many a NAS lets all read what a person puts there
                 disk.keep_private(Place(*os.path.split(path)))
     with _gathering(faults):
         found = settings.read(config.find(explicit, environ), environ, needs_key=False)
@@ -84,7 +78,7 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
 
 def _make_files(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Make configuration, key file and password where they are missing; yield each with what it holds."""
-    folder = environ[FOLDER]
+    folder = environ[config.CONTAINER]
     config_file = os.path.join(folder, "config.yaml")
     key_file, password_file = environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE)
     if not config.names_inbox(environ) and _is_missing(config_file, folder):
@@ -145,6 +139,12 @@ def _gathering(faults: list[str]) -> Iterator[None]:
         faults.extend(error.faults)
     except FolderFault as fault:
         faults.append(f"{fault.reason} (for user {os.geteuid()} and group {os.getegid()}: PUID, PGID or --user)")
+
+
+def _check_zone(name: str) -> None:
+    """Refuse a name that the C library would take for UTC without a word. (A rule such as CET-1CEST is no name.)"""
+    if re.fullmatch(r"[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+", name) and not os.path.exists(f"/usr/share/zoneinfo/{name}"):
+        raise ConfigError(f"$TZ: there is no time zone {name}: write it as in Europe/Berlin, or leave it out for UTC")
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, *, base: int = 10) -> int:

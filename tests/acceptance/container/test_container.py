@@ -134,10 +134,17 @@ def test_what_is_not_mounted_is_refused_before_a_picture_is_in_it(
     assert list(only_inbox.iterdir()) == []
 
 
-def test_a_wrong_variable_is_named(image: Image, mounts: dict[str, Path], environment: dict[str, str]) -> None:
-    with Container(image, mounts, environment=environment | {"PUID": "admin"}) as container:
+@pytest.mark.parametrize(
+    ("variable", "value", "fault"),
+    [("PUID", "admin", "must be a number"), ("UMASK", "8", "must be a number"), ("TZ", "Europe/Berln", "no time zone")],
+)
+def test_a_wrong_variable_is_named(
+    image: Image, mounts: dict[str, Path], environment: dict[str, str], variable: str, value: str, fault: str
+) -> None:
+    with Container(image, mounts, environment=environment | {variable: value}) as container:
         assert container.ended() == 78
-        assert "$PUID: must be a number" in container.log()
+        assert f"${variable}: " in container.log()
+        assert fault in container.log()
 
 
 def test_compose_yaml_starts_what_the_image_expects(image: Image) -> None:
