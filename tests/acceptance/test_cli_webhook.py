@@ -193,6 +193,20 @@ def test_what_is_registered_is_registered_again_only_on_request(studio: Pushed, 
     assert sandbox.sins == []
 
 
+def test_a_damaged_secret_is_mended_as_the_message_says(studio: Pushed, sandbox: Sandbox) -> None:
+    assert studio.webhook("register")[0] == DONE
+    studio.secret_file.write_text("half a\n")
+    told = studio.run("check").stdout + studio.run("check").stderr
+    assert "remove the file, then run watchfolder webhook register\n" in told
+    studio.secret_file.unlink()
+    code, said = studio.webhook("register")
+    assert code == DONE, said
+    assert "removed: the one before it" in said
+    assert len(sandbox.webhooks) == 1
+    with studio.daemon():
+        assert studio.webhook("test")[0] == DONE
+
+
 @pytest.mark.parametrize(("before", "after"), [(25, 25), (0, 120), (120, 0)])
 def test_among_many_webhooks_ours_is_found_replaced_and_removed(
     studio: Pushed, sandbox: Sandbox, others: Callable[[int], None], before: int, after: int

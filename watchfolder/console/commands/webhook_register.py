@@ -24,16 +24,17 @@ def ours(registered: list[Webhook], config: Config) -> list[Webhook]:
 def register(config: Config, webhooks: Webhooks, *, replace: bool) -> Iterator[str]:
     """Register and store the secret; yield what was done.
 
-    The new one is there before an old one goes; what may be this daemon's under an address that it had before is named.
+    The new one is there before an old one goes, as one does whose secret is lost; what may be this daemon's under an
+    address that it had before is named.
     Raises AlreadyRegistered; and FolderFault when the secret could not be stored: then the registration, which nobody
     could use, has been removed again.
     """
     before = webhooks.registered()
     old = ours(before, config)
-    if old and not replace:
+    has_secret = os.path.lexists(config.webhook.secret_file or "")
+    if old and has_secret and not replace:
         raise AlreadyRegistered
-    path = config.webhook.secret_file or ""
-    elsewhere = [webhook for webhook in before if webhook.name == _NAME] if not old and os.path.lexists(path) else []
+    elsewhere = [webhook for webhook in before if webhook.name == _NAME] if not old and has_secret else []
     made = _made(config, webhooks, {webhook.id for webhook in before})
     try:
         _store(config, made.secret or "")
