@@ -1069,3 +1069,43 @@ def test_an_emptied_folder_stays_for_as_long_as_somebody_works_in_it(
     assert folder.exists()
     shop.look(215.0)
     assert not folder.exists()
+
+
+# --- a share that hangs while it is listed
+
+
+def test_after_a_scan_that_hung_the_next_one_comes_soon(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = build(scan_seconds=30.0)
+    real, scan, hung = time.monotonic, disk.scan, [0.0]
+
+    def hanging(*place: Any, **ways: Any) -> Iterator[disk.Entry]:  # noqa: ANN401 - whatever it takes
+        hung[0] += 3600.0
+        yield from scan(*place, **ways)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: real() + hung[0])
+        patch.setattr(disk, "scan", hanging)
+        assert shop.look(0.0) <= 30.0
+    shop.drop("a.jpg")
+    shop.look(30.0)
+    shop.look(36.0)
+    assert names(shop) == ["a.jpg"]
+
+
+def test_scans_of_a_slow_share_take_a_tenth_of_the_time(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = build(scan_seconds=1.0)
+    real, scan, slow = time.monotonic, disk.scan, [0.0]
+    for number in range(20):
+        shop.drop(f"sub {number}/notes.txt", b"no picture")
+
+    def slowly(*place: Any, **ways: Any) -> Iterator[disk.Entry]:  # noqa: ANN401 - whatever it takes
+        for entry in scan(*place, **ways):
+            slow[0] += 1.0
+            yield entry
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: real() + slow[0])
+        patch.setattr(disk, "scan", slowly)
+        shop.look(0.0)
+    assert slow[0] >= 20.0
+    assert shop.intake._scan_at >= 190.0

@@ -90,3 +90,17 @@ def test_what_lies_in_a_folder_that_hangs_is_not_asked_either() -> None:
 def test_links_are_resolved_where_the_folder_answers(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     assert real_paths([str(tmp_path / "link")]) == {str(tmp_path / "link"): str(tmp_path / "target")}
+
+
+def test_who_listens_within_another_takes_nothing_from_it(tmp_path: Path) -> None:
+    heard = list[str]()
+    with disk.heard_by(lambda: heard.append("outer")):
+        with disk.heard_by(lambda: heard.append("inner")):
+            list(disk.scan(str(tmp_path)))
+        assert set(heard) == {"inner", "outer"}
+        heard.clear()
+        list(disk.scan(str(tmp_path)))
+    assert set(heard) == {"outer"}
+    heard.clear()
+    list(disk.scan(str(tmp_path)))
+    assert heard == []

@@ -13,7 +13,7 @@ The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kil
 FileNotFoundError and FileExistsError are answers and pass; every other OSError leaves as errors.FolderFault.
 """
 
-from watchfolder.disk.answers import heard_by
+from watchfolder.disk.answers import ANSWER_SECONDS, heard_by, time_at_work
 from watchfolder.disk.durable import (
     append_line,
     hold_lock,
@@ -76,7 +76,7 @@ from watchfolder.disk.sharing import (
     pass_on_rights,
     passes_on_rights,
 )
-from watchfolder.disk.timeouts import ANSWER_SECONDS, Question, answer_of, is_hung, real_paths
+from watchfolder.disk.timeouts import Question, answer_of, is_hung, real_paths
 
 __all__ = [
     "ANSWER_SECONDS",
@@ -143,6 +143,7 @@ __all__ = [
     "space_of",
     "stat_of",
     "sweep",
+    "time_at_work",
     "touch_marker",
     "translated",
     "write_atomically",

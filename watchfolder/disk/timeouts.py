@@ -5,12 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from watchfolder.disk.answers import heard_by
+from watchfolder.disk.answers import ANSWER_SECONDS, heard_by
 from watchfolder.errors import FolderFault
-
-ANSWER_SECONDS: Final = 1.5  # a share that is there answers each call within milliseconds
 
 _T = TypeVar("_T")
 _hung: dict[str, threading.Thread] = {}  # folder → who still waits for it: one is enough

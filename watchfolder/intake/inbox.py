@@ -10,7 +10,6 @@ import itertools
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watchfolder import disk
@@ -183,9 +182,9 @@ class Intake:
         for name, was_worked_on in self._nudges.take().items():
             if was_worked_on and name in self._sightings:  # what came new before this scan is seen by it
                 self._disturb(name, now)
-        began = time.monotonic()
-        seen = self._look_through("", now)
-        took = time.monotonic() - began
+        with disk.time_at_work() as seconds:  # a share that hung for an hour is looked at again at once
+            seen = self._look_through("", now)
+            took = seconds()
         for name in (self._sightings.keys() | self._decisions.keys()) - seen:
             self._drop(name)
         self._scan_at = now + max(self.inbox.scan_seconds, took / _SCANS_AT_MOST)
