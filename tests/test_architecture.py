@@ -19,7 +19,7 @@ PACKAGE = Path(watchfolder.__file__).parent
 
 LAYERS = (
     {"errors", "events", "clock", "timers"},
-    {"order", "images", "disk", "names", "snapshot"},
+    {"order", "images", "disk", "names", "snapshot", "spreadsheet"},
     {"config", "counters", "state_file"},
     {"services"},
     {"folders", "pushes"},

@@ -137,8 +137,11 @@ class Journal:
         with self._guard:
             self._orders.pop(order.key, None)
 
-    def record(self, order: Order) -> None:
-        """Append the order's line to the history, once per key and end."""
+    def record(self, order: Order, enter: Callable[[bool], None] = lambda _perhaps_there: None) -> None:
+        """Append the order's line to the history, once per key and end; `enter` first does the like elsewhere.
+
+        It is told whether that was tried before, and its line is perhaps there.
+        """
         if not self.needs_record(order):  # the step that follows failed, and this one is repeated
             return
         if not order.was_recorded:
@@ -146,6 +149,7 @@ class Journal:
             history = Place(self.state_dir, f"history/{reached:%Y-%m}.jsonl")
             was_tried = order.key in self._unsure
             self._unsure.add(order.key)  # an append can fail when the line is there
+            enter(was_tried)
             disk.append_line(history, _history_line(order), perhaps_there=was_tried)
         self._unsure.discard(order.key)
         self._unrecorded.discard(order.key)

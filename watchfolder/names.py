@@ -29,6 +29,8 @@ BUILT_IN_FILES: Final = (
     "*@SynoEAStream",
     "SYNOPHOTO_THUMB_*",
     "SYNOFILE_THUMB_*",
+    "*.ai.json",  # our own: what is told of a picture, so that an outbox can be the next inbox
+    "verdicts.csv",
 )
 BUILT_IN_FOLDERS: Final = (
     "@eaDir",

@@ -156,8 +156,10 @@ Fact = str | float | bool | None
 class Finding(Record):
     """What the service says of a picture, where it makes none: a verdict, one of few words, and what else it tells."""
 
-    verdict: Annotated[str, Field(pattern=r"[a-z_]{1,64}")]
+    verdict: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
     facts: dict[str, Fact] = {}
+    order_id: str = ""  # the order in which it was said
+    checked_at: AwareDatetime | None = None  # when we were told
 
 
 class OrderFile(Record):

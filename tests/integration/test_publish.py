@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from file_systems import tmpfs
@@ -658,13 +657,13 @@ def test_a_picture_that_vanishes_on_its_way_leaves_no_reason(
     studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     order = studio.failed("a.jpg")
-    write = notes.write
+    write = notes.QuarantineNote.write
 
-    def and_then_it_vanishes(*about: Any) -> None:  # noqa: ANN401 - whatever it takes
-        write(*about)
+    def and_then_it_vanishes(note: notes.QuarantineNote, picture: disk.Place, about: Order) -> None:
+        write(note, picture, about)
         studio.original(order).unlink()
 
-    monkeypatch.setattr(notes, "write", and_then_it_vanishes)
+    monkeypatch.setattr(notes.QuarantineNote, "write", and_then_it_vanishes)
     studio.finish()
     assert studio.files("quarantine") == {}
     assert "file.quarantined" not in [record.msg for record in caplog.records]
@@ -735,7 +734,8 @@ def test_a_reason_whose_picture_came_while_the_sweep_was_looking_stays(
 
 def test_a_reason_whose_picture_comes_amid_the_sweep_stays(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     order = studio.journal.note(studio.failed("a.jpg").with_file(0, destination="a.jpg"))
-    notes.write(disk.Place(str(studio.top / "quarantine"), "a.jpg"), order, str(studio.top / "inbox"), "0e5f1a2b")
+    note = notes.QuarantineNote(str(studio.top / "inbox"), "0e5f1a2b")
+    note.write(disk.Place(str(studio.top / "quarantine"), "a.jpg"), order)
     get = studio.journal.get
 
     def quarantined_meanwhile(key: str) -> Order | None:

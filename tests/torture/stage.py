@@ -46,6 +46,8 @@ class Picture:
     delivered_as: str = ""  # another name in the outbox, where its own was taken
     moved_as: str = ""  # the same for its original
     keeps_original: bool = True
+    is_gone: bool = False  # the bytes are nowhere any more, but what was paid for them is told
+    verdict: str = ""  # the service finds this of it, and it comes out as it is
     earlier: tuple[Fate, ...] = ()  # what the history tells of it besides
 
     @property
@@ -192,7 +194,8 @@ class Stage:
 
     def _configured(self) -> Path:
         path = self.aside / "config.yaml"
-        folders = {name: str(self.folder(name)) for name in ("outbox", "quarantine", "originals")}
+        names = ("outbox", "quarantine") if self.settings.get("service") else ("outbox", "quarantine", "originals")
+        folders = {name: str(self.folder(name)) for name in names}
         inbox = {"path": f"{self.root}/inbox", **folders, "settle_seconds": 0, **self.settings}
         path.write_text(
             f"api: {{base_url: '{self.sandbox.url}', requests_per_minute: 0, reads: v3}}\n"

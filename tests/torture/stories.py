@@ -207,6 +207,58 @@ def _twins(stage: Stage) -> Outcome:
     return _drop_all(stage, [first, replace(first, name="sub folder/b.jpg", paid=0)])
 
 
+def _detection(stage: Stage, *pictures: Picture, **settings: object) -> Outcome:
+    stage.settings |= {"service": "ai-detection"} | settings
+    return _drop_all(stage, [replace(each, verdict="likely_real", keeps_original=False) for each in pictures])
+
+
+def _is_detected(stage: Stage) -> Outcome:
+    return _detection(stage, picture("a.jpg", 1))
+
+
+def _are_detected(stage: Stage) -> Outcome:
+    return _detection(stage, picture("a.jpg", 1), picture("sub folder/ü 100%.png", 2))
+
+
+def _detected_elsewhere(stage: Stage) -> Outcome:
+    """The outbox is on another file system: the picture is copied there, compared, and only then removed."""
+    stage.put_elsewhere("outbox")
+    return _is_detected(stage)
+
+
+def _detected_name_is_taken(stage: Stage) -> Outcome:
+    """A foreign file has the name of the picture, and another one that of the sidecar beside the next name."""
+    stage.foreign = {"outbox/a.jpg": b"somebody else's", "outbox/a (2).jpg.ai.json": b"somebody else's"}
+    for name, content in stage.foreign.items():
+        (stage.root / name).write_bytes(content)
+    return _detection(stage, replace(picture("a.jpg", 1), delivered_as="a (3).jpg"))
+
+
+def _is_detected_again(stage: Stage) -> Outcome:
+    """The same bytes once more: answered from the history, without a request."""
+    stage.settings |= {"service": "ai-detection", "duplicates": "reuse"}
+    first = replace(picture("a.jpg", 1), verdict="likely_real", keeps_original=False)
+    stage.drop(first)
+    ending = stage.run()
+    assert ending.word == "done", ending
+    again = replace(first, name="sub folder/b.jpg", paid=0)
+    stage.drop(again)
+    return lambda: [first, again]
+
+
+def _changes_after_its_start(stage: Stage) -> Outcome:
+    """What was found is of bytes that are nowhere any more: it is remembered, and the changed file is a new one."""
+    stage.settings |= {"service": "ai-detection"}
+    one = replace(picture("a.jpg", 5), verdict="likely_real", keeps_original=False)
+    _give_accomplice(stage, one)
+
+    def outcome() -> Sequence[Picture]:
+        now = stage.accomplice.read_bytes()
+        return [one] if now == one.content else [replace(one, is_gone=True), replace(one, content=now)]
+
+    return outcome
+
+
 def _where(lacking: Trait, story: Story, share: str) -> Story:
     """Let the story happen on a file system without these calls."""
 
@@ -242,6 +294,12 @@ _ANYWHERE = {
         Story("reuse: delivery changed", _is_no_longer_there),
         Story("reuse: quarantine", _is_quarantined_as_duplicate),
         Story("twins", _twins),
+        Story("detection", _is_detected),
+        Story("detection: two", _are_detected),
+        Story("detection: outbox elsewhere", _detected_elsewhere),
+        Story("detection: name taken", _detected_name_is_taken),
+        Story("detection: again", _is_detected_again),
+        Story("detection: changed after its start", _changes_after_its_start, "change after confirm"),
     )
 }
 _PLAIN = (  # every way that a file moves: claim, outbox, originals, quarantine, back to the inbox
@@ -252,6 +310,7 @@ _PLAIN = (  # every way that a file moves: claim, outbox, originals, quarantine,
     "retry: the command, from elsewhere",
     "release: changed",
     "originals elsewhere",
+    "detection",
 )
 STORIES = {
     **_ANYWHERE,

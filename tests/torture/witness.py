@@ -1,5 +1,6 @@
 """Looks at what a life has left behind, and says what should not be so."""
 
+import csv
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from stage import Fate, Picture, Stage
 
 _MARK = ".watchfolder-id"
 _HIDDEN = ".watchfolder"
+_SIDECAR, _LEDGER = ".ai.json", "verdicts.csv"
 _RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\.wf-\w+(-[0-9a-f]+)+")
 _OF_STATE = {"lock", "instance", "folders.json", "status.json"}
 _OF_STATE |= {f"delivery_index.sqlite{suffix}" for suffix in ("", "-wal", "-journal")}
@@ -21,6 +23,7 @@ def complaints(stage: Stage, pictures: Sequence[Picture]) -> list[str]:
     """Return each breach of the promises, in words; none is as it should be."""
     return [
         *_of_places(stage, pictures),
+        *_of_findings(stage, pictures),
         *_of_strays(stage),
         *_of_history(stage, pictures),
         *_of_service(stage, pictures),
@@ -31,12 +34,16 @@ def _of_places(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
     """Each picture lies where its fate says, byte for byte, and nothing else lies in a person's folders."""
     for folder, files in _expected(stage, pictures).items():
         found = {name: path for name, path in _files(stage.folder(folder)) if not _is_ours(name)}
+        if stage.settings.get("service") and folder == "outbox":
+            found.pop(_LEDGER, None)
         for name, content in files.items():
             path = found.pop(name, None)
             if path is None:
                 yield f"{folder}: {name} is not there"
             elif path.read_bytes() != content:
                 yield f"{folder}: {name} is not what it should be ({path.stat().st_size} of {len(content)} bytes)"
+            if folder == "outbox" and (stage.settings.get("service") and f"{name}{_SIDECAR}" not in files):
+                found.pop(f"{name}{_SIDECAR}", None)
             if folder == "quarantine" and found.pop(f"{name}.why.txt", None) is None:
                 yield f"quarantine: {name} has no reason beside it"
         yield from (f"{folder}: {name} should not be there" for name in found)
@@ -46,6 +53,10 @@ def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, 
     expected: dict[str, dict[str, bytes]] = {"inbox": {}, "outbox": {}, "originals": {}, "quarantine": {}}
     for picture in pictures:
         match picture.fate:
+            case Fate.DELIVERED if picture.is_gone:
+                pass
+            case Fate.DELIVERED if picture.verdict:
+                expected["outbox"][picture.result] = picture.content
             case Fate.DELIVERED:
                 expected["outbox"][picture.result] = stage.expected(picture)
                 if picture.keeps_original:
@@ -58,6 +69,36 @@ def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, 
         folder, _, base = name.partition("/")
         expected[folder][base] = content
     return expected
+
+
+def _of_findings(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
+    """Each picture that was judged has its sidecar, and its line in the ledger once."""
+    lines = _lines_of_ledger(stage)
+    for picture in pictures:
+        if not picture.verdict or picture.fate is not Fate.DELIVERED:
+            continue
+        if lines.pop((picture.sha256, picture.verdict, picture.name if picture.is_gone else picture.result), 0) != 1:
+            yield f"ledger: {picture.name} is not there once"
+        sidecar = stage.folder("outbox") / f"{picture.result}{_SIDECAR}"
+        if picture.is_gone:
+            continue
+        try:
+            told = json.loads(sidecar.read_bytes())
+        except (FileNotFoundError, ValueError) as error:
+            yield f"sidecar of {picture.name}: {type(error).__name__}"
+            continue
+        if (told["verdict"], told["sha256"]) != (picture.verdict, picture.sha256):
+            yield f"sidecar of {picture.name}: {told}"
+    yield from (f"ledger: {count} × {line}" for line, count in lines.items())
+
+
+def _lines_of_ledger(stage: Stage) -> Counter[tuple[str, str, str]]:
+    ledger = stage.folder("outbox") / _LEDGER
+    if not ledger.exists():
+        return Counter()
+    with ledger.open(encoding="utf-8", newline="") as table:
+        whole = (line for line in csv.DictReader(table) if line["sha256"])  # a cut may cost a line, written again
+        return Counter((line["sha256"], line["verdict"], line["file"]) for line in whole)
 
 
 def _is_ours(name: str) -> bool:

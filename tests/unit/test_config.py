@@ -54,6 +54,19 @@ def inbox(**settings: object) -> str:
     return f"inboxes:\n  photos:{lines}\n"
 
 
+def test_a_key_of_another_service_than_the_inboxs_is_a_fault(write: Write) -> None:
+    other = inbox(service="ai-detection", strength="low", originals="delete", max_files_per_order=1)
+    assert sorted(faults(write(other))) == [
+        f"inboxes.photos.{key}: belongs to anti-ai; leave it out of ai-detection"
+        for key in ("max_files_per_order", "originals", "strength")
+    ]
+
+
+def test_detection_needs_no_folder_for_originals(write: Write) -> None:
+    photos = load(write(inbox(service="ai-detection")), KEY).inboxes["photos"]
+    assert (photos.service, photos.originals, photos.work) == ("ai-detection", None, "/srv/in/.watchfolder")
+
+
 # What is enough, and what it means
 
 
@@ -207,7 +220,7 @@ def test_all_faults_are_told_at_once_each_with_its_path(write: Write) -> None:
             "anti_ai",
             "must be 'anti-ai', 'watermark-embed', 'watermark-extract' or 'ai-detection'",
         ),
-        ("service", "watermark-embed", "watermark-embed is not part of this version, which has: anti-ai"),
+        ("service", "watermark-embed", "watermark-embed is not part of this version, which has: anti-ai, ai-detection"),
         ("duplicates", "never", "must be 'again', 'reuse' or 'quarantine'"),
         ("watch", "off", "must be 'auto', 'events' or 'polling'"),
         ("path", "2024", "must be text (in quotes, where YAML takes it for something else)"),

@@ -1,11 +1,14 @@
 """What each service is asked for, and what its answer means: from a value alone."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
 from watchfolder.config.sections import BUILT_SERVICES
-from watchfolder.services import FLOWS, Flow
+from watchfolder.order import Finding
+from watchfolder.services import FLOWS, Flow, Stage
+from watchfolder.services.ai_detection import AI_DETECTION, VERDICTS, read_finding
 from watchfolder.services.anti_ai import ANTI_AI
 
 
@@ -33,3 +36,46 @@ def test_an_order_with_options_that_no_inbox_has_is_not_ours() -> None:
     assert not ANTI_AI.allows({"strength": "lowest"})
     assert not ANTI_AI.allows({})
     assert not ANTI_AI.allows({"strength": "low", "more": "low"})
+
+
+def test_a_detection_is_of_one_picture_and_asks_for_nothing_besides() -> None:
+    body = json.loads(AI_DETECTION.body("k", ["a.jpg"], {}))
+    assert body == {"idempotencyKey": "k", "fileName": "a.jpg", "orderName": "wf-k"}
+    assert (len(AI_DETECTION.files), AI_DETECTION.charged_at) == (1, Stage.START)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"status": "complete", "result": {"verdict": "likely_ai", "probability": 0.98, "heatmapUrl": None}},
+        {"status": "complete", "statusCode": "likely_ai", "probability": 0.98},
+        {"status": "complete", "statusCode": "4", "probability": 0.98},
+        {"status": "complete", "statusCode": None, "probability": 0.98},
+    ],
+    ids=["v3 read", "v2 read and list", "numbers of old", "probability alone"],
+)
+def test_a_verdict_is_read_wherever_it_stands(shown: dict[str, object]) -> None:
+    assert read_finding(shown) == Finding(verdict="likely_ai", facts={"probability": 0.98})
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {},
+        {"result": None},
+        {"result": {"verdict": None, "probability": None}},
+        {"result": {"verdict": "../../etc", "probability": "0.9"}},
+        {"statusCode": "likely_ai/..", "probability": True},
+        {"statusCode": "new_word", "probability": 1.5},
+        {"statusCode": 4, "probability": float("nan")},
+    ],
+)
+def test_what_is_no_verdict_is_none(shown: dict[str, object]) -> None:
+    assert read_finding(shown) is None
+
+
+def test_a_probability_without_its_word_is_told_by_the_documented_bounds() -> None:
+    words = [read_finding({"probability": number / 100}) for number in range(101)]
+    found = [word.verdict for word in words if word]
+    assert [found.index(verdict) for verdict in VERDICTS] == [0, 25, 50, 75]
+    assert all(VERDICTS.index(before) <= VERDICTS.index(after) for before, after in pairwise(found))

@@ -94,6 +94,7 @@ class Listed(_Read):
 
     order_id: Id
     order_name: Text = None
+    type: Text = None  # of its service
     status: Annotated[Status, BeforeValidator(_status)]
     created_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
 

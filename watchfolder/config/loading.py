@@ -15,7 +15,10 @@ from watchfolder.config.folders import overlaps
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
 from watchfolder.config.reading import inbox_sections, read
 from watchfolder.config.sections import (
+    BUILT_SERVICES,
+    DEFAULT_SERVICE,
     DELETE,
+    OF_SERVICES,
     ApiSection,
     Config,
     HttpSection,
@@ -69,7 +72,7 @@ def load(
         if isinstance(tree["webhook"], dict) and needs_key:
             with _gathering(faults):
                 tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"))
-        faults += [*_originals_at_risk(tree), *overlaps(tree, silent_seconds)]
+        faults += [*_originals_at_risk(tree), *_of_other_services(tree), *overlaps(tree, silent_seconds)]
         beside = {"source": source, "from_environment": origins, "in_container": is_container(environ)}
         config = validated(tree | beside)
         if not faults:
@@ -129,6 +132,14 @@ def _with_origin(fault: str, origins: Mapping[str, str]) -> str:
 
 def _safe(fault: str) -> str:
     return _KEY_IN_TEXT.sub("sk_…", printable(fault))
+
+
+def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
+    for name, section in inbox_sections(tree):
+        service = section.get("service") or DEFAULT_SERVICE
+        for key, services in OF_SERVICES.items():
+            if service in BUILT_SERVICES and service not in services and section.get(key) is not None:
+                yield f"inboxes.{name}.{key}: belongs to {' and '.join(sorted(services))}; leave it out of {service}"
 
 
 def _originals_at_risk(tree: Mapping[str, Any]) -> Iterator[str]:

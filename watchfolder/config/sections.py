@@ -149,7 +149,16 @@ def _tuple(value: object) -> object:
 
 OnFailure = Literal["split", "single"]
 ServiceName = Literal["anti-ai", "watermark-embed", "watermark-extract", "ai-detection"]
-BUILT_SERVICES: Final = ("anti-ai",)
+DEFAULT_SERVICE: Final = "anti-ai"
+BUILT_SERVICES: Final = ("anti-ai", "ai-detection")
+OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
+    "strength": frozenset({"anti-ai"}),
+    "originals": frozenset({"anti-ai"}),  # detection gives back the picture itself, to the outbox
+    "max_files_per_order": frozenset({"anti-ai"}),
+    "on_failure": frozenset({"anti-ai"}),
+    "delivered_time": frozenset({"anti-ai"}),
+}
+"""The keys of an inbox that not every service has."""
 
 
 def _is_built(value: str) -> str:
@@ -286,7 +295,7 @@ class Inbox(Section):
     outbox: AbsolutePath
     quarantine: AbsolutePath
     originals: AbsolutePath | None = None  # None: deleted after delivery; left out: a folder beside the inbox
-    service: Annotated[ServiceName, AfterValidator(_is_built)] = "anti-ai"
+    service: Annotated[ServiceName, AfterValidator(_is_built)] = DEFAULT_SERVICE
     strength: Literal["low", "standard", "high"] = "high"
     recursive: bool = True
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
@@ -363,11 +372,12 @@ class Config(Section):
 
 
 def with_default_folders(inbox: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in `originals` beside the inbox and `work` in it, unless its path is wrong."""
+    """Fill in `originals` beside the inbox, for a service that has them, and `work` in it, unless its path is wrong."""
     values = _without_blanks(inbox)
     with contextlib.suppress(KeyError, AttributeError, TypeError, ValueError):
         path = absolute(values["path"])
-        values.setdefault("originals", os.path.join(os.path.dirname(path), "originals"))
+        if values.get("service", DEFAULT_SERVICE) in OF_SERVICES["originals"]:
+            values.setdefault("originals", os.path.join(os.path.dirname(path), "originals"))
         values.setdefault("work", os.path.join(path, WORK_FOLDER))
     return values
 

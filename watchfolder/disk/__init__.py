@@ -16,6 +16,7 @@ FileNotFoundError and FileExistsError are answers and pass; every other OSError 
 from watchfolder.disk.answers import ANSWER_SECONDS, heard_by, time_at_work
 from watchfolder.disk.durable import (
     append_line,
+    append_to_table,
     hold_lock,
     new_file,
     remove,
@@ -94,6 +95,7 @@ __all__ = [
     "UnfitName",
     "answer_of",
     "append_line",
+    "append_to_table",
     "closed_above",
     "command_to_open",
     "command_to_unpin",

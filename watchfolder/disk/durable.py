@@ -8,11 +8,15 @@ from collections.abc import Callable, Collection, Iterator
 from watchfolder.disk import placeholders
 from watchfolder.disk.moves import publish_new, set_times
 from watchfolder.disk.places import (
+    NO_PLAIN_FILE,
+    NOT_PLAIN,
+    NotRegular,
     Place,
     create_in,
     create_new,
     hidden_part,
     is_leftover,
+    is_regular,
     open_folder,
     share_group,
     sync_folder,
@@ -23,6 +27,7 @@ from watchfolder.disk.places import (
 from watchfolder.errors import FolderFault
 
 _KEPT_BY_OTHERS = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # it is somebody else's, or held
+_APPENDING = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_TRIES = 3  # to replace a file whose temporary one is removed
 
 
@@ -121,28 +126,52 @@ def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> No
 
     With `perhaps_there`, a line that is there already is only synced: its writer may not have come so far.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
-        descriptor = os.open(place.base, flags, 0o640, dir_fd=folder)
+        descriptor = os.open(place.base, _APPENDING, 0o640, dir_fd=folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # what a failed append cuts off must be its own line
-            size = os.fstat(descriptor).st_size
-            if perhaps_there and line in _lines_of(descriptor, size):
-                os.fsync(descriptor)
-                sync_folder(folder)
-                return
-            is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            try:
-                write_all(descriptor, b"\n" * is_torn + line + b"\n")
-                os.fsync(descriptor)
-                if size == 0:
-                    sync_folder(folder)
-            except OSError:
-                with contextlib.suppress(OSError):  # else the next try finds a torn tail, or a line never synced
-                    os.ftruncate(descriptor, size)
-                raise
+            _append(descriptor, folder, line, perhaps_there=perhaps_there)
         finally:
             os.close(descriptor)
+
+
+def append_to_table(place: Place, line: bytes, *, perhaps_there: bool = False) -> None:
+    """Append one line to a table on a share, as `append_line` does.
+
+    No lock is held, for not every share has them: the caller sees to it that nobody of ours does so at once. Raises
+    FileNotFoundError when there is no table, NotRegular when something else has its name.
+    """
+    try:
+        with open_folder(place.root, place.folder) as folder, translated(place.path):
+            descriptor = os.open(place.base, (_APPENDING | os.O_NONBLOCK) & ~os.O_CREAT, dir_fd=folder)
+            try:
+                if not is_regular(os.fstat(descriptor)):
+                    raise NotRegular(f"{place.path}: {NOT_PLAIN}")
+                _append(descriptor, folder, line, perhaps_there=perhaps_there)
+            finally:
+                os.close(descriptor)
+    except FolderFault as fault:
+        if fault.code in NO_PLAIN_FILE:
+            raise NotRegular(f"{place.path}: {NOT_PLAIN}", code=fault.code) from None
+        raise
+
+
+def _append(descriptor: int, folder: int, line: bytes, *, perhaps_there: bool) -> None:
+    size = os.fstat(descriptor).st_size
+    if perhaps_there and line in _lines_of(descriptor, size):
+        os.fsync(descriptor)
+        sync_folder(folder)
+        return
+    is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    try:
+        write_all(descriptor, b"\n" * is_torn + line + b"\n")
+        os.fsync(descriptor)
+        if size == 0:
+            sync_folder(folder)
+    except OSError:
+        with contextlib.suppress(OSError):  # else the next try finds a torn tail, or a line never synced
+            os.ftruncate(descriptor, size)
+        raise
 
 
 def _lines_of(descriptor: int, size: int) -> set[bytes]:

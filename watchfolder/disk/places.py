@@ -28,6 +28,7 @@ _HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two are a
 READ_ONLY = "it is read-only"
 HELD = "another program holds it"
 NOT_PLAIN = "it is no plain file (a link, a pipe or a device)"
+NO_PLAIN_FILE = frozenset({"ELOOP", "ENXIO", "EISDIR"})  # what the kernel calls an attempt to open one of those
 _PLAIN_WORDS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -285,7 +286,7 @@ def open_regular(place: Place) -> int:
             with translated(place.path):
                 descriptor = os.open(place.base, _FILE, dir_fd=parent)
         except FolderFault as fault:
-            if fault.code in {"ELOOP", "ENXIO", "EISDIR"}:
+            if fault.code in NO_PLAIN_FILE:
                 raise NotRegular(f"{place.path}: {NOT_PLAIN}", code=fault.code) from fault
             if fault.code in _HELD:
                 raise Held(f"{place.path}: {HELD}", code=fault.code) from fault

@@ -15,6 +15,7 @@ from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.room import InboxRuntime
 from watchfolder.pipeline.visits import age_seconds
+from watchfolder.services import flow_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -96,7 +97,9 @@ class Capacity:
             return 1
         if room.context.service.known_reads is None and self._is_asking(room):
             return 0
-        return room.context.inbox.max_files_per_order if room.context.service.known_reads == "v3" else 1
+        settings = room.context.inbox
+        most = min(settings.max_files_per_order, flow_of(settings).most_files)
+        return most if room.context.service.known_reads == "v3" else 1
 
     def outbox_of(self, inbox: str) -> str | None:
         """Return where another inbox delivers to, while that can be read."""

@@ -15,7 +15,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.lanes import Lanes
-from watchfolder.publish import Publisher, Received
+from watchfolder.publish import FindingPublisher, Publisher, Received
 
 
 @dataclass
@@ -37,9 +37,18 @@ class StepContext:
     looked_at: dict[str, float] = field(default_factory=dict)  # key → when; instants are seconds since the boot
     failed: dict[str, list[int]] = field(default_factory=dict)  # key → files whose transfer failed, longest ago first
     unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
+    listed: dict[str, OrderView] = field(default_factory=dict)  # key → what the list has just told of it, unread yet
+
+    def __post_init__(self) -> None:
+        self.findings = FindingPublisher(self.publisher, self.journal)
 
     def look(self, order: Order) -> OrderView:
-        """Look at the order at the service. Raises Throttled when that was done a moment ago, whatever for."""
+        """Look at the order at the service, unless the list has just told all of it.
+
+        Raises Throttled when that was done a moment ago, whatever for.
+        """
+        if (seen := self.listed.pop(order.key, None)) is not None:
+            return seen
         elapsed = self.journal.clock.elapsed
         wait = self.looked_at.get(order.key, float("-inf")) + tempo.LEAST_BETWEEN_LOOKS_SECONDS - elapsed()
         if wait > 0:
@@ -71,6 +80,7 @@ class StepContext:
             self.looked_at.pop(key, None)
             self.failed.pop(key, None)
             self.puzzled.discard(key)
+            self.listed.pop(key, None)
             with suppress(FolderFault):  # then the next start sweeps it away
                 for result in self.unaccepted.pop(key, {}).values():
                     result.discard()

@@ -19,6 +19,7 @@ from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline.context import StepContext
 from watchfolder.publish import Received, holds, is_unchanged, part_gone
+from watchfolder.services import flow_of
 
 _BLOCK_BYTES = 1 << 20
 _MOST_WAITS = 3  # for who looks at a delivered picture just now: some four minutes
@@ -31,6 +32,8 @@ class _NotThatError(Retry):
 def reuse(context: StepContext, order: Order) -> Order:
     """Deliver the result of an earlier drop under this one's name; the order is returned as it was to wait a moment."""
     context.folders.require(context.inbox)
+    if flow_of(order).findings is not None:
+        return _say_again(context, order)
     if order.files[0].part is None:
         order = _find(context, order)
         if order.files[0].part is None:
@@ -43,14 +46,10 @@ def reuse(context: StepContext, order: Order) -> Order:
 
 def _find(context: StepContext, order: Order) -> Order:
     """Look for a result that is still what it was, and take that; else give the file back."""
-    file = order.files[0]
-    place = context.publisher.work_place(order, file)
-    is_as_matched = is_unchanged(place, file) and holds(place, file.size, file.sha256)
-    if not is_as_matched or context.inbox.duplicates == "again":
-        event("order.files_changed", order=order.key, inbox=order.inbox, kept=int(is_as_matched), of=1)
+    if not _is_as_matched(context, order):
         return context.journal.advance(order, State.RELEASED)
     context.folders.require_room(context.inbox, order.size)
-    for delivery in context.delivery_index.find(Original(file.size, order.kind, order.product, file.sha256 or "")):
+    for delivery in context.delivery_index.find(_original(order)):
         if delivery.inbox == context.inbox.name:
             after = _take(context, order, delivery, context.inbox.outbox)
         else:
@@ -58,6 +57,37 @@ def _find(context: StepContext, order: Order) -> Order:
         if after is not None:
             return after
     return context.journal.advance(order, State.RELEASED)
+
+
+def _say_again(context: StepContext, order: Order) -> Order:
+    """Deliver with what was found for these bytes before; where nobody remembers that, give the file back."""
+    if order.files[0].finding is None:
+        known = (each for each in context.delivery_index.find(_original(order)) if each.finding is not None)
+        delivery = next(known, None) if _is_as_matched(context, order) else None
+        if delivery is None:
+            return context.journal.advance(order, State.RELEASED)
+        if context.inbox.duplicates == "quarantine":
+            where = f"was found {delivery.finding.verdict if delivery.finding else 'before'}"
+            return context.journal.advance(order, State.QUARANTINING, why=_duplicate(order, delivery, where))
+        order = order.with_file(0, finding=delivery.finding).having(reused_from=delivery.key)
+        event("file.reused", order=order.key, inbox=order.inbox, file=order.files[0].name, first=delivery.key)
+        order = context.journal.note(order)
+    return context.journal.advance(context.findings.deliver(order), State.DELIVERED)
+
+
+def _is_as_matched(context: StepContext, order: Order) -> bool:
+    """Are these still the bytes that are known, and shall they be answered from there?"""
+    file = order.files[0]
+    place = context.publisher.work_place(order, file)
+    is_same = is_unchanged(place, file) and holds(place, file.size, file.sha256)
+    if is_same and context.inbox.duplicates != "again":
+        return True
+    event("order.files_changed", order=order.key, inbox=order.inbox, kept=int(is_same), of=1)
+    return False
+
+
+def _original(order: Order) -> Original:
+    return Original(order.files[0].size, order.kind, order.product, order.files[0].sha256 or "")
 
 
 def _take_from_abroad(context: StepContext, order: Order, delivery: EarlierDelivery) -> Order | None:
@@ -88,8 +118,7 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
         if isinstance(error, Held) and order.failures < _MOST_WAITS:
             raise
         if _is_there(context, outbox):
-            file = order.files[0]
-            context.delivery_index.forget(Original(file.size, order.kind, order.product, file.sha256 or ""), delivery)
+            context.delivery_index.forget(_original(order), delivery)
         facts: dict[str, Any] = {"file": order.files[0].name, "from": earlier.path, "reason": error.reason}
         event("file.not_reused", logging.WARNING, order=order.key, inbox=order.inbox, **facts)
         return None
@@ -121,14 +150,19 @@ def _received(context: StepContext, order: Order, delivery: EarlierDelivery, ear
 def _set_aside(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Order:
     for _ in _verified(earlier, delivery):
         pass
-    when = datetime.fromisoformat(delivery.at).astimezone()
-    why = Why(
-        reason=f"The same picture was protected on {when:%Y-%m-%d} and lies at {printable(earlier.path)}.",
-        advice="To protect it once more, say duplicates: again for this inbox, or remove the delivered picture; "
-        "then move this file back into the inbox.",
+    why = _duplicate(order, delivery, f"lies at {printable(earlier.path)}")
+    return context.journal.advance(order, State.QUARANTINING, why=why)
+
+
+def _duplicate(order: Order, delivery: EarlierDelivery, outcome: str) -> Why:
+    when, flow = datetime.fromisoformat(delivery.at).astimezone(), flow_of(order)
+    is_there = " or remove the delivered picture;" if flow.findings is None else ""
+    return Why(
+        reason=f"The same picture was {flow.done} on {when:%Y-%m-%d} and {outcome}.",
+        advice=f"To have it {flow.done} once more, say duplicates: again for this inbox,{is_there} then move this file "
+        "back into the inbox.",
         code="DUPLICATE",
     )
-    return context.journal.advance(order, State.QUARANTINING, why=why)
 
 
 def _streaming(earlier: Place, delivery: EarlierDelivery) -> Callable[[Callable[[bytes], object]], int]:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from watchfolder.api import Service
+from watchfolder.api import OrderView, Service
 from watchfolder.config import Config
 from watchfolder.errors import FolderFault, OrderRetry, SlowDown, WatchfolderError
 from watchfolder.events import event, printable
@@ -55,7 +55,7 @@ class Pipeline:
         self._turn: str | None = None  # the order that may show, while the service is doubted, whether it succeeds
         self._visits, self._headway = Visits(), Headway(journal, self.gate)
         self._calls = Calls(pushes or Pushes(), self._visits, journal)
-        self._list_look = ListLook(self._visits, self._at_work, self._clock)
+        self._list_look = ListLook(self._visits, self._at_work, self._keep_view, self._clock)
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
         self._suspects = Suspects(journal, self.capacity)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
@@ -145,6 +145,7 @@ class Pipeline:
         at = visit.at if visit else self._first_visit.get(order.state, now)
         if visit and order.state is State.CONFIRMED and self._visits.is_called_for(order.key):
             at = now
+        at = max(at, self._list_look.not_before(order))
         if is_suspect(order):
             at = max(at, self._started + tempo.SUSPECT_SECONDS)
         if order.not_before is not None and not self._is_past_outage(order, now):
@@ -241,6 +242,9 @@ class Pipeline:
                 for order in orders:
                     self._running.pop(order.key, None)
             self._wake()
+
+    def _keep_view(self, order: Order, seen: OrderView) -> None:
+        self.rooms[order.inbox].context.listed[order.key] = seen
 
     def _start(self, order: Order, now: float) -> None:
         room = self.rooms[order.inbox]

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 from watchfolder import disk
 from watchfolder.api import Found, MovedOn, OrderView, Slot, Status, failed_at_service
@@ -122,7 +123,8 @@ def look_on_a_push(context: StepContext, order: Order) -> Order:
 
     That is tried once. Where there is none, or several files must be told apart, a look it is.
     """
-    if len(order.files) > 1 or order.missing_since is not None or order.key in context.looked_at:
+    is_fetched = flow_of(order).findings is None
+    if not is_fetched or len(order.files) > 1 or order.missing_since is not None or order.key in context.looked_at:
         return look(context, order)
     try:
         ask_links(context, order)
@@ -134,6 +136,8 @@ def look_on_a_push(context: StepContext, order: Order) -> Order:
 def deliver(context: StepContext, order: Order) -> Order:
     """Fetch the results, several side by side; each goes to the outbox as it arrives, and its original to its place."""
     context.folders.require(context.inbox)
+    if flow_of(order).findings is not None:
+        return context.journal.advance(context.findings.deliver(order), _S.DELIVERED)
     fetching = Fetching(context, order)
 
     def fetch(index: int) -> Received:
@@ -197,7 +201,7 @@ def _as_journalled(context: StepContext, order: Order, indexes: Sequence[int]) -
 def record(context: StepContext, order: Order) -> None:
     """Write the order's line into the history; then it leaves the journal."""
     context.publisher.clear_work(order)
-    context.journal.record(order)
+    context.journal.record(order, partial(context.findings.enter, order))
     context.delivery_index.catch_up()  # first: until then its twins wait for the order
     context.journal.forget(order)
 
@@ -305,6 +309,12 @@ def _adopt(context: StepContext, order: Order, order_id: str) -> Order:
 def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
     made = {output.input_file_id: output.file_id for output in seen.outputs}
     files = tuple(file.having(result_id=made.get(file.file_id)) for file in _with_ids(order, seen.inputs))
+    if findings := flow_of(order).findings:
+        finding = findings.read(seen.shown)
+        if finding is None:
+            raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
+        finding = finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
+        files = tuple(file.having(finding=finding) for file in files)
     return context.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
 
 

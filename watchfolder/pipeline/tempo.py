@@ -7,6 +7,7 @@ LEAST_BETWEEN_LOOKS_SECONDS = 1.0  # at one order, whatever the occasion
 LINKS_SECONDS = 60.0  # in one round of transfers links that are refused are renewed once in this time
 PUSHES_PROVE = 3  # so many in a row that came before their looks, or with them: the next ones are waited for
 PUSH_GRACE_SECONDS = 15.0  # for how long a push may come after the time when its order is usually, or was found, done
+LIST_SECONDS = 5.0  # the list is asked no more often for orders of which it tells all: one call for several of them
 LIST_PAYS = 3  # orders that are asked for again: one call to the list is cheaper than so many looks
 ASK_READS_AGAIN_SECONDS = 60.0
 LIMIT_SECONDS = 5.0  # for how long whatever made somebody wait is called the limit

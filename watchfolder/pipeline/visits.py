@@ -165,6 +165,11 @@ class Visits:
             found = [(order, self._visits.get(order.key)) for order in orders if not self._pushed.get(order.key)]
         return [order for order, visit in found if visit is not None and visit.looks > 0 and not visit.is_alone]
 
+    def is_alone(self, key: str) -> bool:
+        """Can the list tell nothing more about this order?"""
+        with self._guard:
+            return key in self._visits and self._visits[key].is_alone
+
     def look_alone(self, key: str, now: float) -> None:
         """Plan a look at this very order: the list says that it is worth it, or could not tell."""
         with self._guard:

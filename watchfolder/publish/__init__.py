@@ -1,6 +1,7 @@
 """The way out: protected pictures to the outbox, originals to their place, failures to quarantine with their reason."""
 
 from watchfolder.publish.archive import Archive
+from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.pictures import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, holds, part_gone, receive
@@ -11,6 +12,7 @@ __all__ = [
     "TEST_MARK",
     "Archive",
     "Fetch",
+    "FindingPublisher",
     "Publisher",
     "Received",
     "free_name",

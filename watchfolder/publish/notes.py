@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -10,6 +11,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.order import Order, State, is_base_name
+from watchfolder.services import flow_of
 
 SUFFIX = ".why.txt"
 _MARK = "watchfolder: "
@@ -29,21 +31,27 @@ def place_of(picture: Place) -> Place:
     return picture.beside(names.appended(picture.base, SUFFIX, disk.longest_name(picture.root)))
 
 
-def write(picture: Place, order: Order, inbox_path: str, owner: str) -> None:
-    """Put the reason where the picture will lie. Raises FileExistsError when another file holds that name."""
-    place = place_of(picture)
-    try:
-        disk.write_new(place, _text(picture, order, inbox_path).encode("utf-8", "backslashreplace"), owner=owner)
-    except FileExistsError:
-        if mark_of(place) != Mark(order.key, picture.base):
-            raise
+@dataclass(frozen=True)
+class QuarantineNote:
+    """The reason, where the picture will lie. `owner` signs what a crash can leave."""
 
+    inbox_path: str
+    owner: str
+    suffix: str = SUFFIX
 
-def remove(picture: Place, order: Order) -> None:
-    """Take the reason away again when it is this order's: the picture got another name."""
-    place = place_of(picture)
-    if mark_of(place) == Mark(order.key, picture.base):
-        disk.remove(place)
+    def write(self, picture: Place, order: Order) -> None:
+        """Raises FileExistsError when another file holds that name."""
+        place, text = place_of(picture), _text(picture, order, self.inbox_path)
+        try:
+            disk.write_new(place, text.encode("utf-8", "backslashreplace"), owner=self.owner)
+        except FileExistsError:
+            if mark_of(place) != Mark(order.key, picture.base):
+                raise
+
+    def remove(self, picture: Place, order: Order) -> None:
+        place = place_of(picture)
+        if mark_of(place) == Mark(order.key, picture.base):
+            disk.remove(place)
 
 
 def picture_of(why: Place) -> str | None:
@@ -72,7 +80,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
     why = order.why
     when = order.times[State.QUARANTINING].at.astimezone()
     lines = [
-        f"{printable(picture.base)} could not be protected.",
+        f"{printable(picture.base)} could not be {flow_of(order).done}.",
         "",
         f"What happened: {printable(why.reason) if why else 'unknown'}",
         f"When:          {when:%Y-%m-%d %H:%M:%S %Z}",

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Literal, Protocol
 
 from watchfolder import disk, names
 from watchfolder.config import Inbox
@@ -29,7 +30,21 @@ from watchfolder.publish.results import (
 
 ORDER_COPY = ".order.json"
 
+PlaceFact = Literal["destination", "delivery"]
 _OBSTACLES = (FileExistsError, NotAFolder, UnfitName)  # another name may do
+
+
+class PictureNote(Protocol):
+    """What is told of a picture, in a file beside it whose name ends in `suffix`."""
+
+    @property
+    def suffix(self) -> str: ...
+
+    def write(self, picture: Place, order: Order) -> None:
+        """Write it for where the picture will lie. Raises FileExistsError when another file holds that name."""
+
+    def remove(self, picture: Place, order: Order) -> None:
+        """Take it away again, if it is this order's: the picture gets another name."""
 
 
 class Publisher:
@@ -150,9 +165,9 @@ class Publisher:
             if file.destination is None and found is None:
                 self._vanished(order, index)
             elif found is not None and not disk.is_regular(found):  # somebody's link or pipe in the picture's place
-                order = self._give_back(order, [index])
+                order = self.give_back(order, [index])
             else:
-                order = self._set_aside(order, index, source)
+                order = self._set_aside(order, index)
         self.clear_work(order)
         return order
 
@@ -163,7 +178,7 @@ class Publisher:
         """
         back = [index for index, file in enumerate(order.files) if self._goes_back(order, file, keep)]
         if back:
-            order = self._give_back(order, back)
+            order = self.give_back(order, back)
         if keep:
             self._clear_folders(order, [file for file in order.files if file.name not in keep])
         else:
@@ -201,31 +216,43 @@ class Publisher:
             disk.remove(why)
             event("quarantine.reason_removed", inbox=self.inbox.name, file=why.name)
 
-    def _set_aside(self, order: Order, index: int, source: Place) -> Order:
+    def _set_aside(self, order: Order, index: int) -> Order:
         root = self.inbox.quarantine
         if order.files[index].destination is None:
             name = order.files[index].name
             self._drop_orphan(notes.place_of(Place(root, name)))  # its picture was moved back a moment ago
-            wanted = free_name(root, name, notes.SUFFIX)
-            order = self._journal.note(order.with_file(index, destination=wanted))
+        note = notes.QuarantineNote(self.inbox.path, self._journal.instance)
+        order, is_there = self.move_with_note(order, index, root, "destination", order.files[index].name, note)
+        if is_there:
+            placed = order.files[index].destination
+            why = order.why.reason if order.why else ""
+            event("file.quarantined", order=order.key, inbox=order.inbox, file=placed, reason=why)
+        return order.with_file(index, is_placed=True)
+
+    def move_with_note(
+        self, order: Order, index: int, root: str, fact: PlaceFact, wanted: str, note: PictureNote
+    ) -> tuple[Order, bool]:
+        """Move a claimed file to a last place below `root`, whose name is journalled as `fact`; the note comes first.
+
+        Return whether it is there: somebody may have taken it away. Raises FolderFault.
+        """
+        if getattr(order.files[index], fact) is None:
+            order = self._journal.note(order.with_file(index, **{fact: free_name(root, wanted, note.suffix)}))
+        source = self.work_place(order, order.files[index])
         while True:
-            file = order.files[index]
-            assert file.destination is not None  # noqa: S101 - journalled above
-            target = Place(root, file.destination)
+            target = Place(root, getattr(order.files[index], fact))
             try:
-                notes.write(target, order, self.inbox.path, self._journal.instance)
+                note.write(target, order)
                 disk.move(source, target, owner=self._journal.instance)
             except _OBSTACLES as obstacle:
-                notes.remove(target, order)
-                order = self._rename(order, index, "destination", target, file.name, obstacle, notes.SUFFIX)
-                continue
+                note.remove(target, order)
+                order = self._rename(order, index, fact, target, wanted, obstacle, note.suffix)
             except FileNotFoundError:
                 self._vanished(order, index)
-                notes.remove(target, order)
+                note.remove(target, order)
+                return order, False
             else:
-                why = order.why.reason if order.why else ""
-                event("file.quarantined", order=order.key, inbox=order.inbox, file=target.name, reason=why)
-            return order.with_file(index, is_placed=True)
+                return order, True
 
     def _name(self, order: Order, index: int, batch: disk.FsyncBatch) -> Order:
         """Link the accepted picture to its name, looking for another one when somebody was quicker."""
@@ -266,7 +293,7 @@ class Publisher:
         return None if self.inbox.originals is None else (self.inbox.originals, file.name)
 
     @disk.folders_kept_open()
-    def _give_back(self, order: Order, indexes: Sequence[int]) -> Order:
+    def give_back(self, order: Order, indexes: Sequence[int]) -> Order:
         goals = {index: (self.inbox.path, order.files[index].name) for index in indexes}
         order = self._journal.note(self._destined(order, goals))
         batch = disk.FsyncBatch()

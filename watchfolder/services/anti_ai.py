@@ -21,6 +21,7 @@ ANTI_AI = Flow(
     done="protected",
     charged_at=Stage.START,
     files=range(1, 101),
+    requests=5,  # create, start, two looks, the links
     create_path="/api/v2/orders/anti-ai",
     start_path="/api/v2/orders/anti-ai/confirm",
     body=_body,

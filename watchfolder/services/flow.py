@@ -30,6 +30,8 @@ class Findings:
     sidecar: str  # appended to the picture's name
     ledger: str  # the table in the outbox that gets a line for each finding
     facts: tuple[str, ...]  # of a finding, besides its verdict: columns of the ledger
+    say: Callable[[Finding], str]  # what it means, for a person
+    caution: str  # and what it does not mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class Flow:
     done: str  # what has been done to a picture, as a participle
     charged_at: Stage
     files: range  # how many an order may hold
+    requests: int  # that an order costs of the plan, about
     create_path: str
     start_path: str
     body: Callable[[Key, Sequence[str], Mapping[str, str]], str]  # of the create: key, names that are sent, options

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from watchfolder.order import Finding
+from watchfolder.services.ai_detection import AI_DETECTION
 from watchfolder.services.anti_ai import ANTI_AI
 from watchfolder.services.flow import Flow
 
-FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (ANTI_AI,)}
+FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (ANTI_AI, AI_DETECTION)}
 
 
 class _Bought(Protocol):
@@ -18,3 +20,9 @@ class _Bought(Protocol):
 
 def flow_of(bought: _Bought) -> Flow:
     return FLOWS[bought.service]
+
+
+def said_of(service: str, finding: Finding | None) -> str:
+    """Return what a finding means, for a person; "" where there is none, or its service is no longer known."""
+    findings = FLOWS[service].findings if service in FLOWS else None
+    return findings.say(finding) if findings and finding else ""

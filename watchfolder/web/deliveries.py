@@ -8,6 +8,7 @@ from watchfolder import history, names
 from watchfolder.config import Config
 from watchfolder.disk import Place
 from watchfolder.events import printable
+from watchfolder.services import said_of
 from watchfolder.web.ids import Ids
 
 MOST_SHOWN = 12
@@ -33,6 +34,7 @@ class ShownDelivery:
     size: int
     before: ThumbnailSource | None
     after: ThumbnailSource | None
+    finding: str = ""  # what the service says of it
 
 
 @dataclass(frozen=True)
@@ -68,5 +70,5 @@ def _shown(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:
         id_ = ids.of("after", ended.key, file.delivered)
         place = Place(inbox.outbox, file.delivered)
         after = ThumbnailSource(id_, (place,), file.delivered_size, file.delivered_sha256)
-    name = printable(file.delivered or file.name)
-    return ShownDelivery(each.at, ended.inbox, name, file.delivered_size or file.size, before, after)
+    name, finding = printable(file.delivered or file.name), printable(said_of(ended.service, file.finding))
+    return ShownDelivery(each.at, ended.inbox, name, file.delivered_size or file.size, before, after, finding)

@@ -22,8 +22,8 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline.successors import bought_again
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.report.phrases import files, in_credits
+from watchfolder.services import flow_of
 
-_REQUESTS_PER_ORDER = 5  # create, confirm, two looks, the links; uploads and downloads go elsewhere and count not
 _MOST_NAMED = 20
 
 
@@ -38,6 +38,7 @@ class InboxPlan:
     size: int = 0
     sent: int = 0  # of those that could be taken, as many as nothing holds
     orders: int = 0
+    requests: int = 0  # uploads and downloads go elsewhere and count not
     released: int = 0  # how many more `watchfolder release` would let go
     again: int = 0  # files that one bad picture among the others would have bought once more
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
@@ -53,9 +54,11 @@ def rehearse(config: Config) -> Iterator[InboxPlan]:
     for name, plan in plans.items():
         plan.held, plan.sent, plan.released = told[name]
         inbox = config.inboxes[name]
-        per_order = 1 if config.api.reads == "v2" else inbox.max_files_per_order
+        most = min(inbox.max_files_per_order, flow_of(inbox).most_files)
+        per_order = 1 if config.api.reads == "v2" else most
         going = plan.sent or plan.released
         plan.orders = math.ceil(going / per_order)
+        plan.requests = plan.orders * flow_of(inbox).requests
         plan.again = bought_again(min(going, per_order), inbox.on_failure) if going else 0
         yield plan
 
@@ -109,17 +112,16 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     if taken:
         yield f"Already taken and not yet paid: {files(taken)}."
     sent = sum(plan.sent for plan in plans) + taken
-    orders = sum(plan.orders for plan in plans if plan.sent) + len(begun)
-    yield f"All together: {_cost(sent, orders, config)}."
+    requests = sum(plan.requests for plan in plans if plan.sent) + sum(flow_of(order).requests for order in begun)
+    yield f"All together: {_cost(sent, requests, config)}."
     if any(plan.released for plan in plans):
         sent += sum(plan.released for plan in plans)
-        orders += sum(plan.orders for plan in plans if not plan.sent)
-        yield f"With what is held let go: {_cost(sent, orders, config)}."
+        requests += sum(plan.requests for plan in plans if not plan.sent)
+        yield f"With what is held let go: {_cost(sent, requests, config)}."
     yield "This was a rehearsal: nothing was sent, moved or paid."
 
 
-def _cost(sent: int, orders: int, config: Config) -> str:
-    requests = _REQUESTS_PER_ORDER * orders
+def _cost(sent: int, requests: int, config: Config) -> str:
     paid = f"up to {in_credits(sent)}" if config.api.kind == "live" else "no credits (test key)"
     return f"{files(sent)}, {paid}, about {requests} requests{_duration(requests, config)}"
 

@@ -8,7 +8,7 @@ import shlex
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -22,11 +22,11 @@ from watchfolder.errors import FolderFault, UnknownName
 from watchfolder.events import printable
 from watchfolder.intake import Action, Decision
 from watchfolder.journal import read_orders
-from watchfolder.order import Order, State
+from watchfolder.order import Finding, Order, State
 from watchfolder.publish import notes
 from watchfolder.report.conditions import conditions, holding
 from watchfolder.report.status import running
-from watchfolder.services import flow_of
+from watchfolder.services import FLOWS, flow_of
 
 _VERDICTS = {
     Action.TAKE: "It will be taken at the next look",
@@ -42,7 +42,7 @@ _STATES = {
     State.CREATED: "is being uploaded",
     State.UPLOADED: "has been uploaded, the order is about to be confirmed",
     State.CONFIRMED: "is at the service, which works on it",
-    State.COMPLETED: "is protected and about to be delivered",
+    State.COMPLETED: "has its result, which is about to be delivered",
     State.DELIVERED: "has been delivered",
     State.RELEASED: "is on its way back to the inbox",
     State.SUPERSEDING: "is being moved to a new order",
@@ -96,7 +96,9 @@ def _lines(spot: _Spot, config: Config) -> Iterator[str]:
             return _of_quarantine(spot, config)
         case "outbox" | "originals" if is_folder:
             return explain_folder.of_ends(spot.place, config, is_outbox=spot.role == "outbox")
-        case "outbox" | "originals":
+        case "outbox":
+            return _of_outbox(spot, config)
+        case "originals":
             return _of_ended(spot, config)
         case _ if is_folder:
             return _of_inbox_folder(spot, config)
@@ -244,6 +246,19 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
         yield f"To move it back into the inbox: watchfolder retry {shlex.quote(printable(picture.place.path))}"
 
 
+def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
+    """Tell of what was delivered; a sidecar tells of the picture that it lies beside."""
+    for findings in (flow.findings for flow in FLOWS.values() if flow.findings is not None):
+        if spot.name == findings.ledger:
+            yield "This is our table of what the service says of the pictures here: a line is added for each."
+            return
+        if spot.name.endswith(findings.sidecar):
+            yield "This is our note of what the service says of the picture beside it."
+            picture = spot.place.beside(spot.place.base.removesuffix(findings.sidecar))
+            spot = replace(spot, place=picture)
+    yield from _of_ended(spot, config)
+
+
 def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
     def is_named(file: history.EndedFile) -> bool:
         return spot.name in ({file.delivered} if spot.role == "outbox" else {file.name})
@@ -271,9 +286,17 @@ def _of_end(ended: history.EndedOrder, inbox: Inbox) -> Iterator[str]:
             yield f"  {came} → {went} ({file.delivered_size} bytes)"
         else:
             yield f"  {came}"
+        yield from _of_finding(ended.service, file.finding)
     if ended.reason:
         yield f"Because: {printable(ended.reason)}"
     yield f"Order: wf-{ended.key}" + (f", at the service {ended.order_id}" if ended.order_id else "")
+
+
+def _of_finding(service: str, finding: Finding | None) -> Iterator[str]:
+    """Tell what the service says of a picture, and how much that is worth."""
+    findings = FLOWS[service].findings if service in FLOWS else None
+    if findings is not None and finding is not None:
+        yield f"  The service says: {printable(findings.say(finding))}. {findings.caution}"
 
 
 def _orders(config: Config) -> list[Order]:

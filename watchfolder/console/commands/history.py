@@ -1,18 +1,14 @@
 """The receipts: every delivered file, as lines for a person, as JSON or as a table for a spreadsheet."""
 
-import csv
-import io
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
-from watchfolder import history
+from watchfolder import history, spreadsheet
 from watchfolder.events import printable
 from watchfolder.history import Delivery
-
-_FORMULA = re.compile(r"\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20]")  # how a spreadsheet knows one, full-width forms as well
+from watchfolder.services import said_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +26,9 @@ class Receipt:
     order: str
     order_id: str
     reused_from: str  # the order that was paid for this result, where this one was not
+    service: str
+    verdict: str  # where the result is a finding
+    finding: str  # the same for a person
 
 
 def receipts(
@@ -53,6 +52,9 @@ def _receipt(delivery: Delivery) -> Receipt:
         order=printable(f"wf-{ended.key}"),
         order_id=printable(ended.order_id or ""),
         reused_from=printable(f"wf-{ended.reused_from}" if ended.reused_from else ""),
+        service=printable(ended.service),
+        verdict=file.finding.verdict if file.finding else "",
+        finding=printable(said_of(ended.service, file.finding)),
     )
 
 
@@ -63,8 +65,9 @@ def as_lines(found: Iterator[Receipt]) -> Iterator[str]:
 def _line(receipt: Receipt) -> str:
     when = datetime.fromisoformat(receipt.at).astimezone()
     free = f", free: the same picture as {receipt.reused_from}" if receipt.reused_from else ""
+    found = f": {receipt.finding}" if receipt.finding else ""
     arrow = f"{receipt.name} → {receipt.delivered}" if receipt.delivered != receipt.name else receipt.name
-    return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free})"
+    return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free}){found}"
 
 
 def as_json(found: Iterator[Receipt]) -> Iterator[str]:
@@ -78,18 +81,6 @@ def as_json(found: Iterator[Receipt]) -> Iterator[str]:
 
 def as_csv(found: Iterator[Receipt]) -> Iterator[str]:
     names = [field.name for field in fields(Receipt)]
-    yield _row(names)
+    yield spreadsheet.row(names)
     for receipt in found:
-        values = (getattr(receipt, name) for name in names)
-        yield _row([_no_formula(value) if isinstance(value, str) else value for value in values])
-
-
-def _row(values: list[str] | list[str | int]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(values)
-    return line.getvalue()
-
-
-def _no_formula(text: str) -> str:
-    """Keep a spreadsheet from reckoning with a file's name: it takes what follows an apostrophe as text."""
-    return f"'{text}" if _FORMULA.match(text) else text
+        yield spreadsheet.row([getattr(receipt, name) for name in names])

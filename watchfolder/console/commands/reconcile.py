@@ -19,11 +19,12 @@ from watchfolder.events import printable
 from watchfolder.history import EndedFile, EndedOrder
 from watchfolder.journal import kept_until, read_orders
 from watchfolder.order import Order, OrderFile, State
-from watchfolder.services import flow_of
+from watchfolder.services import FLOWS, flow_of
 
 _NAME = "wf-"  # with which our orders' names begin
 _PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
 _FETCH = "fetch it free of charge, while the service keeps it: watchfolder reconcile --fetch FOLDER"
+_TYPES_OF_FINDINGS = {flow.type for flow in FLOWS.values() if flow.findings is not None}
 _MOST_PAGES = 1000  # of a hundred orders
 _SHARE = 4  # we take this part of the plan's requests, for the daemon needs the others
 _REFUSALS = 5  # in a row: then the service is too busy for us
@@ -64,7 +65,8 @@ class KnownOrder:
 
     def missing(self) -> list[str]:
         """Return the names of the files that were never delivered; a picture may have come back under another name."""
-        here = {mark for end in self.ended for file in end.deliveries for mark in (file.name, file.sha256) if mark}
+        brought = [file for end in self.ended for file in end.files if file.delivered_at or file.finding]
+        here = {mark for file in brought for mark in (file.name, file.sha256) if mark}
         files: list[EndedFile | OrderFile] = [file for order in self.orders for file in order.files]
         files += [file for end in self.ended for file in end.files]
         return list(dict.fromkeys(file.name for file in files if not {file.name, file.sha256} & here))
@@ -161,7 +163,10 @@ def _undelivered(key: str, entry: Listed, known: KnownOrder, missing: list[str],
     else:
         reason = "nothing is known of it here; it may be another watchfolder's that uses the same account"
         advice = _FETCH
-    is_kept = entry.status is Status.COMPLETE
+    is_finding = entry.type in _TYPES_OF_FINDINGS
+    if is_finding and advice == _FETCH:
+        advice = "what was found stands in the service's list of orders; nothing is there to be fetched"
+    is_kept = entry.status is Status.COMPLETE and not is_finding
     if entry.status is Status.EXPIRED:
         reason += "; the service no longer keeps the result"
         advice = "nothing can be fetched any more; if you need it, ask the service's support"

@@ -1,0 +1,66 @@
+"""AI detection by the command line: what people see of a verdict, and of what it costs."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from cli_studio import PICTURE, Studio
+
+from watchfolder.sandbox import Sandbox
+
+NAME = "Büro/Plakat ü.jpg"
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """Give a studio in which one picture was found to be made by AI."""
+    probabilities: dict[str, float | None] = {hashlib.sha256(PICTURE).hexdigest(): 0.98}
+    with Sandbox(processing_seconds=0.1, probabilities=probabilities) as sandbox:
+        studio = Studio(tmp_path_factory.mktemp("studio"), sandbox.url)
+        studio.configure(service="ai-detection", originals=None, duplicates="reuse")
+        studio.drop(NAME)
+        done = studio.run("run", "--once")
+        assert done.returncode == 0, done.stderr
+        assert sandbox.sins == []
+        yield studio
+
+
+def test_the_picture_lies_in_the_outbox_and_nothing_anywhere_else(studio: Studio) -> None:
+    assert (studio.folder("outbox") / NAME).read_bytes() == PICTURE
+    told = json.loads((studio.folder("outbox") / f"{NAME}.ai.json").read_text("utf-8"))
+    assert (told["verdict"], told["probability"]) == ("likely_ai", 0.98)
+    assert [path.name for path in studio.folder("originals").iterdir()] == []
+
+
+@pytest.mark.parametrize("name", [NAME, f"{NAME}.ai.json"])
+def test_explain_says_what_was_found_and_that_it_is_no_proof(studio: Studio, name: str) -> None:
+    told = studio.run("explain", str(studio.folder("outbox") / name)).stdout
+    assert "The service says: likely made by AI (probability 98%). A probability is no proof" in told
+
+
+def test_explain_knows_the_table_of_verdicts(studio: Studio) -> None:
+    assert "our table" in studio.run("explain", str(studio.folder("outbox") / "verdicts.csv")).stdout
+
+
+def test_the_history_tells_the_verdict(studio: Studio) -> None:
+    assert "likely made by AI" in studio.run("history").stdout
+    (row,) = csv.DictReader(io.StringIO(studio.run("history", "--csv").stdout))
+    assert (row["service"], row["verdict"]) == ("ai-detection", "likely_ai")
+
+
+def test_what_was_delivered_is_verified_and_the_books_agree(studio: Studio) -> None:
+    assert studio.run("verify").returncode == 0
+    told = studio.run("reconcile").stdout
+    assert "delivered 1" in told
+    assert "paid and not delivered 0" in told
+
+
+def test_the_dry_run_counts_the_requests_of_orders_of_one(studio: Studio) -> None:
+    for number in range(20):
+        studio.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    told = studio.run("run", "--once", "--dry-run").stdout
+    assert "orders: 20" in told
+    assert "about 60 requests" in told

@@ -1,0 +1,290 @@
+"""AI detection from a folder: the picture comes out untouched, with what the service says of it beside it."""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import OTHER, PICTURE, Open, Shop, opening
+
+from watchfolder import history, intake
+from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
+from watchfolder.publish import FindingPublisher
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+SHA256 = hashlib.sha256(PICTURE).hexdigest()
+SIDECAR = ".ai.json"
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with opening(tmp_path, service="ai-detection", duplicates="reuse") as build:
+        yield build
+
+
+def said(shop: Shop, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((shop.folder("outbox") / f"{name}{SIDECAR}").read_text("utf-8"))
+    return found
+
+
+def ledger(shop: Shop) -> list[dict[str, str]]:
+    with (shop.folder("outbox") / "verdicts.csv").open(encoding="utf-8", newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def assert_told_once(shop: Shop, service: Sandbox, name: str, verdict: str = "likely_real") -> None:
+    assert (shop.folder("outbox") / name).read_bytes() == PICTURE
+    assert said(shop, name)["verdict"] == verdict
+    assert [line["file"] for line in ledger(shop)] == [name]
+    assert [end.outcome for end in history.newest_first(shop.config.state_dir)] == [State.DELIVERED]
+    assert service.paid_files == {SHA256: 1}
+    assert service.sins == []
+    assert shop.files("inbox") == shop.files("quarantine") == []
+
+
+def test_a_picture_comes_out_bit_for_bit_with_its_verdict_beside_it(begin: Open) -> None:
+    shop, service = begin({"probabilities": {SHA256: 0.98}})
+    dropped = shop.drop("Ferien/Füße am Strand.jpg")
+    inode = os.stat(dropped).st_ino
+    shop.to_the_end()
+
+    name = "Ferien/Füße am Strand.jpg"
+    assert_told_once(shop, service, name, "likely_ai")
+    assert (shop.folder("outbox") / name).stat().st_ino == inode
+    assert shop.files("outbox") == [name, f"{name}{SIDECAR}", "verdicts.csv"]
+    (order_id,) = service.orders
+    told = said(shop, name)
+    assert told.pop("checkedAt").endswith("+00:00")
+    assert told == {
+        "service": "ai-detection",
+        "verdict": "likely_ai",
+        "probability": 0.98,
+        "orderId": order_id,
+        "sha256": SHA256,
+    }
+    (line,) = ledger(shop)
+    assert (line["verdict"], line["probability"], line["sha256"]) == ("likely_ai", "0.98", SHA256)
+    (end,) = history.newest_first(shop.config.state_dir)
+    assert end.files[0].finding is not None
+    assert (end.service, end.files[0].finding.verdict) == ("ai-detection", "likely_ai")
+
+
+def test_a_tiff_is_sent_under_the_extension_that_the_service_lists(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("scan.tif", sample("tiff", width=32, height=24, seed=4))
+    shop.to_the_end()
+    assert shop.files("outbox") == ["scan.tif", f"scan.tif{SIDECAR}", "verdicts.csv"]
+    assert service.sins == []
+
+
+def test_the_same_bytes_again_are_answered_from_the_history(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    (shop.folder("outbox") / "a.jpg").unlink()  # what was found stands in the history all the same
+    before = len(service.requests)
+    shop.drop("b.jpg")
+    shop.to_the_end()
+
+    assert len(service.requests) == before
+    assert (shop.folder("outbox") / "b.jpg").read_bytes() == PICTURE
+    assert said(shop, "b.jpg") == said(shop, "a.jpg")
+    assert [line["file"] for line in ledger(shop)] == ["a.jpg", "b.jpg"]
+    assert service.paid == 1
+
+
+def test_with_duplicates_quarantine_the_note_says_what_was_found(begin: Open) -> None:
+    shop, service = begin({"probabilities": {SHA256: 0.6}}, duplicates="quarantine")
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    shop.drop("b.jpg")
+    shop.to_the_end()
+    assert shop.files("quarantine") == ["b.jpg", "b.jpg.why.txt"]
+    assert "was found uncertain_ai" in (shop.folder("quarantine") / "b.jpg.why.txt").read_text()
+    assert service.paid == 1
+
+
+def test_a_picture_and_its_sidecar_take_nobody_elses_name(begin: Open) -> None:
+    shop, _ = begin()
+    (shop.folder("outbox") / "a.jpg").write_bytes(b"somebody else's")
+    (shop.folder("outbox") / f"a (2).jpg{SIDECAR}").write_bytes(b"somebody's note")
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert (shop.folder("outbox") / "a (3).jpg").read_bytes() == PICTURE
+    assert said(shop, "a (3).jpg")["sha256"] == SHA256
+    assert (shop.folder("outbox") / "a.jpg").read_bytes() == b"somebody else's"
+    assert (shop.folder("outbox") / f"a (2).jpg{SIDECAR}").read_bytes() == b"somebody's note"
+
+
+def test_a_picture_that_changed_after_its_start_goes_back_and_is_looked_at_anew(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    order = shop.order()
+    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / "a.jpg"
+    work.write_bytes(OTHER)
+    for each in service._state.orders.values():
+        each.processing_seconds = 0.0
+    service.processing_seconds = 0.0
+    shop.to_the_end()
+
+    assert (shop.folder("outbox") / "a.jpg").read_bytes() == OTHER
+    assert said(shop, "a.jpg")["sha256"] == hashlib.sha256(OTHER).hexdigest()
+    assert service.paid_files == {SHA256: 1, hashlib.sha256(OTHER).hexdigest(): 1}
+    shop.drop("b.jpg")  # and what was said of the old bytes was paid for: it is remembered
+    shop.to_the_end()
+    assert service.paid == 2
+
+
+def test_a_start_whose_answer_is_lost_is_paid_once(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("confirm", "reset_after")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
+    assert shop.order().charged
+    shop.live_again()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_told_once(shop, service, "a.jpg")
+
+
+def test_an_order_that_does_not_say_what_it_found_is_asked_again(begin: Open) -> None:
+    shop, service = begin({"probabilities": {SHA256: None}})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
+    assert "does not say" in shop.order().trouble
+    service.probabilities = {SHA256: 0.3}
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_told_once(shop, service, "a.jpg", "uncertain_real")
+
+
+def test_a_picture_that_the_service_cannot_judge_goes_to_quarantine(begin: Open) -> None:
+    shop, _ = begin()
+    shop.drop("bad_fail.jpg")
+    shop.to_the_end()
+    note = (shop.folder("quarantine") / "bad_fail.jpg.why.txt").read_text()
+    assert note.startswith("bad_fail.jpg could not be checked.")
+
+
+@pytest.mark.parametrize("reads", ["v2", "v3"])
+def test_many_pictures_cost_little_more_than_two_requests_each(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, reads: str
+) -> None:
+    monkeypatch.setattr(tempo, "LIST_SECONDS", 0.5)
+    shop, service = begin({"processing_seconds": 0.3}, api={"reads": reads})
+    shop.ahead = 0.0
+    for number in range(24):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    shop.to_the_end(seconds=120)
+
+    asked = service.requests_by_operation()
+    counted = {name: asked.get(name, 0) for name in ("create", "confirm", "list", "status", "link", "refresh")}
+    assert counted["status"] <= 1  # which reads the service has
+    assert sum(counted.values()) <= 3.1 * 24, counted
+    assert len(ledger(shop)) == service.paid == 24
+    assert service.sins == []
+
+
+def test_without_a_list_each_is_looked_at_by_itself(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("list", "answer", times=None, status=500)
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert_told_once(shop, service, "a.jpg")
+
+
+class _Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("moment", ["before the move", "after the move", "before the ledger", "after the ledger"])
+def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    shop, service = begin()
+    deliver, enter = FindingPublisher.deliver, FindingPublisher.enter
+
+    def dying_deliver(self: FindingPublisher, order: Order, index: int = 0) -> Order:
+        if moment == "before the move":
+            raise _Killed
+        after = deliver(self, order, index)
+        if moment == "after the move":
+            raise _Killed
+        return after
+
+    def dying_enter(self: FindingPublisher, order: Order, perhaps_there: bool) -> None:
+        if moment == "after the ledger":
+            enter(self, order, perhaps_there)
+        raise _Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(FindingPublisher, "deliver", dying_deliver)
+        dying.setattr(FindingPublisher, "enter", dying_enter)
+        shop.drop("a.jpg")
+        shop.work(lambda: any(order.files[0].finding for order in shop.orders()))
+        shop.rest()
+    shop.live_again()
+    shop.to_the_end()
+    assert_told_once(shop, service, "a.jpg")
+
+
+def test_a_ledger_that_cannot_be_written_is_named_and_keeps_only_its_order(begin: Open) -> None:
+    shop, service = begin()
+    (shop.folder("outbox") / "verdicts.csv").mkdir()
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.DELIVERED) and shop.order().trouble)
+    assert "verdicts.csv" in shop.order().trouble
+    shop.drop("b.jpg", OTHER)
+    shop.work((shop.folder("outbox") / "b.jpg").exists)
+    (shop.folder("outbox") / "verdicts.csv").rmdir()
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert sorted(line["file"] for line in ledger(shop)) == ["a.jpg", "b.jpg"]
+    assert service.paid == 2
+
+
+def test_a_file_name_is_no_formula_in_the_ledger(begin: Open) -> None:
+    shop, _ = begin()
+    shop.drop('=HYPERLINK("x").jpg')
+    shop.to_the_end()
+    assert [line["file"] for line in ledger(shop)] == ['\'=HYPERLINK("x").jpg']
+
+
+def test_an_order_rebuilt_from_its_work_folder_is_paid_once(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    key = shop.order().key
+    shop.close()
+    (shop.top / "state" / "journal" / f"{key}.json").unlink()
+    for each in service._state.orders.values():
+        each.processing_seconds = 0.0
+    shop.open()
+    shop.to_the_end()
+    assert_told_once(shop, service, "a.jpg")
+
+
+def test_an_outbox_of_findings_can_be_the_next_inbox(begin: Open, tmp_path: Path) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    outbox, top = shop.folder("outbox"), tmp_path / "next"
+    top.mkdir()
+    with opening(top) as build:
+        following, _ = build()
+        for name in os.listdir(outbox):
+            if name[0] != ".":
+                (following.folder("inbox") / name).write_bytes((outbox / name).read_bytes())
+        following.to_the_end()
+        assert following.files("outbox") == ["a.jpg"]
+        inbox = following.config.inboxes["photos"]
+        left_alone = [intake.explain(inbox, name, 0.0, 0.0) for name in (f"a.jpg{SIDECAR}", "verdicts.csv")]
+        assert all(isinstance(reason, str) for reason in left_alone)
+    assert service.paid == 1

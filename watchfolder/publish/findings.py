@@ -1,0 +1,130 @@
+"""What the service says of a picture: a sidecar beside the picture in the outbox, and a line in the ledger there.
+
+The picture itself is what is delivered: it moves from the work folder to its name in the outbox, bit for bit.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Mapping
+
+from watchfolder import disk, names, spreadsheet
+from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.events import event, printable
+from watchfolder.journal import Journal
+from watchfolder.order import Finding, Order, OrderFile, State
+from watchfolder.publish.pictures import Publisher, is_unchanged
+from watchfolder.publish.results import TEST_MARK
+from watchfolder.services import Findings, Flow, flow_of
+
+_LIMIT = 1 << 16  # bytes of a sidecar
+
+
+class FindingPublisher:
+    """Delivers the findings of one inbox's orders, each of one picture. Every step may have happened before."""
+
+    def __init__(self, publisher: Publisher, journal: Journal) -> None:
+        self._publisher = publisher
+        self._outbox = publisher.inbox.outbox
+        self._journal = journal
+        self._ledger = threading.Lock()
+
+    @disk.folders_kept_open()
+    def deliver(self, order: Order, index: int = 0) -> Order:
+        """Move the picture to the outbox, what is said of it first; what is no longer that picture goes back.
+
+        Raises FolderFault.
+        """
+        file = order.files[index]
+        if file.is_placed:
+            return order
+        sidecar = _Sidecar(flow_of(order), self._journal.instance)
+        source = self._publisher.work_place(order, file)
+        if disk.stat_of(source) is not None and not is_unchanged(source, file):
+            if file.delivery is not None:
+                sidecar.remove(Place(self._outbox, file.delivery), order)
+            event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
+            return self._publisher.give_back(order, [index])
+        wanted = names.marked(file.name, TEST_MARK) if order.kind == "test" else file.name
+        order, is_there = self._publisher.move_with_note(order, index, self._outbox, "delivery", wanted, sidecar)
+        if not is_there:
+            return order.with_file(index, is_placed=True, delivery=None)
+        now, facts = self._journal.clock.now(), {"delivered_sha256": file.sha256, "delivered_size": file.size}
+        order = order.with_file(index, **facts, delivered_at=now, is_placed=True)
+        name, verdict = order.files[index].delivery, file.finding.verdict if file.finding else ""
+        event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=file.size, verdict=verdict)
+        return order
+
+    def enter(self, order: Order, perhaps_there: bool) -> None:  # noqa: FBT001 - as the journal asks
+        """Write the order's line into the ledger of the outbox. Raises FolderFault."""
+        findings = flow_of(order).findings
+        if findings is None:
+            return
+        for file in order.files:
+            if file.finding is not None:
+                line = spreadsheet.row(_entry(order, file, file.finding, findings)).encode()
+                with self._ledger:
+                    self._append(findings, line, perhaps_there=perhaps_there)
+
+    def _append(self, findings: Findings, line: bytes, *, perhaps_there: bool) -> None:
+        ledger = Place(self._outbox, findings.ledger)
+        try:
+            disk.append_to_table(ledger, line, perhaps_there=perhaps_there)
+        except FileNotFoundError:
+            head = spreadsheet.row(["time", "file", "verdict", *findings.facts, "order", "sha256"]).encode()
+            with contextlib.suppress(FileExistsError):  # another inbox with this outbox was quicker
+                disk.write_new(ledger, head + b"\n", owner=self._journal.instance)
+            disk.append_to_table(ledger, line, perhaps_there=perhaps_there)
+
+
+def _entry(order: Order, file: OrderFile, finding: Finding, findings: Findings) -> list[str | float | None]:
+    name = printable(file.delivery or file.name)
+    facts = [finding.facts.get(fact) for fact in findings.facts]
+    return [_checked_at(order, finding), name, finding.verdict, *facts, f"wf-{order.key}", file.sha256]
+
+
+def _checked_at(order: Order, finding: Finding) -> str:
+    return (finding.checked_at or order.times[State.DELIVERED].at).isoformat(timespec="seconds")
+
+
+class _Sidecar:
+    """What is said of a picture, as JSON beside it."""
+
+    def __init__(self, flow: Flow, owner: str) -> None:
+        self._flow = flow
+        self._owner = owner
+        self.suffix = flow.findings.sidecar if flow.findings else ""
+
+    def write(self, picture: Place, order: Order) -> None:
+        """Raises FileExistsError when another file holds that name."""
+        place, content = self._place(picture), self._content(order)
+        try:
+            disk.write_new(place, content, owner=self._owner)
+        except FileExistsError:
+            if not _holds(place, content):
+                raise
+
+    def remove(self, picture: Place, order: Order) -> None:
+        place = self._place(picture)
+        if _holds(place, self._content(order)):
+            disk.remove(place)
+
+    def _place(self, picture: Place) -> Place:
+        return picture.beside(names.appended(picture.base, self.suffix, disk.longest_name(picture.root)))
+
+    def _content(self, order: Order) -> bytes:
+        (file,) = order.files
+        return json.dumps(self._said(file), ensure_ascii=False, indent=2).encode() + b"\n"
+
+    def _said(self, file: OrderFile) -> Mapping[str, object]:
+        finding = file.finding
+        assert finding is not None  # noqa: S101 - the state before says so
+        said = {"service": self._flow.name, "verdict": finding.verdict, **finding.facts, "orderId": finding.order_id}
+        checked_at = finding.checked_at.isoformat(timespec="seconds") if finding.checked_at else None
+        return said | {"sha256": file.sha256, "checkedAt": checked_at}
+
+
+def _holds(place: Place, content: bytes) -> bool:
+    with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
+        return disk.read_bytes(place, _LIMIT) == content
+    return False

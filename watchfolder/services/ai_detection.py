@@ -1,0 +1,83 @@
+"""AI detection: how likely is it that a picture was made by a machine? The picture itself comes out untouched.
+
+Source: the vendor's API description as of 2026-10-09. One picture an order, with a start of its own that may be
+repeated. The verdict stands in the order's read and in its entry in the list as well, so that one call to the list
+tells those of a hundred orders; nothing is ever fetched.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+from watchfolder.images import Format
+from watchfolder.order import Finding, Key
+from watchfolder.services.flow import Findings, Flow, Stage
+
+LIKELY_REAL, UNCERTAIN_REAL, UNCERTAIN_AI, LIKELY_AI = VERDICTS = (
+    "likely_real",
+    "uncertain_real",
+    "uncertain_ai",
+    "likely_ai",
+)
+_WORDS = {
+    LIKELY_REAL: "likely not made by AI",
+    UNCERTAIN_REAL: "uncertain, rather not made by AI",
+    UNCERTAIN_AI: "uncertain, rather made by AI",
+    LIKELY_AI: "likely made by AI",
+}
+_BELOW = ((0.25, LIKELY_REAL), (0.5, UNCERTAIN_REAL), (0.75, UNCERTAIN_AI))  # the probability, and what it then is
+
+
+def _body(key: Key, sent_names: Sequence[str], _options: Mapping[str, str]) -> str:
+    (name,) = sent_names
+    return json.dumps({"idempotencyKey": key, "fileName": name, "orderName": f"wf-{key}"})
+
+
+def read_finding(shown: Mapping[str, object]) -> Finding | None:
+    """Return what an order that is complete says; None where it tells neither a verdict nor a probability."""
+    result = shown.get("result")
+    told = result if isinstance(result, dict) else shown
+    probability = _probability(told.get("probability"))
+    word = told.get("verdict") or told.get("statusCode")
+    if word not in VERDICTS and probability is None:
+        return None
+    verdict = str(word) if word in VERDICTS else _verdict_of(probability or 0.0)
+    return Finding(verdict=verdict, facts={"probability": probability})
+
+
+def _say(finding: Finding) -> str:
+    probability = finding.facts.get("probability")
+    how_sure = f" (probability {probability:.0%})" if isinstance(probability, float) else ""
+    return f"{_WORDS[finding.verdict]}{how_sure}" if finding.verdict in _WORDS else finding.verdict
+
+
+def _verdict_of(probability: float) -> str:
+    return next((verdict for bound, verdict in _BELOW if probability < bound), LIKELY_AI)
+
+
+def _probability(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and 0 <= value <= 1 else None
+
+
+AI_DETECTION = Flow(
+    name="ai-detection",
+    type="aiDetection",
+    done="checked",
+    charged_at=Stage.START,
+    files=range(1, 2),
+    requests=3,  # create, start, its share of the list
+    create_path="/api/v2/orders/ai-detection",
+    start_path="/api/v2/orders/ai-detection/confirm",
+    body=_body,
+    extensions={Format.TIFF: ".tiff"},
+    findings=Findings(
+        read=read_finding,
+        sidecar=".ai.json",
+        ledger="verdicts.csv",
+        facts=("probability",),
+        say=_say,
+        caution="A probability is no proof: ask where the picture comes from before you act on it.",
+    ),
+)
