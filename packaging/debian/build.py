@@ -123,7 +123,7 @@ def make_places(root: Path) -> None:
     for place, text in texts.items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         (root / place).write_text(text, encoding="utf-8")
-    packed = {"doc/watchfolder/changelog.gz": "CHANGELOG.md", "man/man1/watchfolder.1.gz": "docs/watchfolder.1"}
+    packed = {"doc/watchfolder/CHANGELOG.md.gz": "CHANGELOG.md", "man/man1/watchfolder.1.gz": "docs/watchfolder.1"}
     for place, source in packed.items():
         (root / "usr/share" / place).parent.mkdir(parents=True, exist_ok=True)
         (root / "usr/share" / place).write_bytes(gzip.compress((PROJECT / source).read_bytes(), mtime=0))
