@@ -83,6 +83,16 @@ def test_a_tiff_is_sent_under_the_extension_that_the_service_lists(begin: Open) 
     assert service.sins == []
 
 
+def test_sorted_each_verdict_has_a_folder_of_its_own(begin: Open) -> None:
+    shop, _ = begin({"probabilities": {SHA256: 0.98}}, sort=True)
+    shop.drop("in/a.jpg")
+    shop.drop("in/b.jpg", OTHER)
+    shop.to_the_end()
+    found = ["likely_ai/in/a.jpg", f"likely_ai/in/a.jpg{SIDECAR}", "likely_real/in/b.jpg"]
+    assert shop.files("outbox") == [*found, f"likely_real/in/b.jpg{SIDECAR}", "verdicts.csv"]
+    assert sorted(line["file"] for line in ledger(shop)) == ["likely_ai/in/a.jpg", "likely_real/in/b.jpg"]
+
+
 def test_the_same_bytes_again_are_answered_from_the_history(begin: Open) -> None:
     shop, service = begin()
     shop.drop("a.jpg")

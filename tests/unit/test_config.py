@@ -62,6 +62,12 @@ def test_a_key_of_another_service_than_the_inboxs_is_a_fault(write: Write) -> No
     ]
 
 
+def test_only_what_is_asked_for_can_belong_to_another_service(write: Write) -> None:
+    assert load(write(inbox(sort="false")), KEY).inboxes["photos"].service == "anti-ai"
+    asked = fault(write(inbox(sort="true")))
+    assert asked == "inboxes.photos.sort: belongs to ai-detection; leave it out of anti-ai"
+
+
 def test_detection_needs_no_folder_for_originals(write: Write) -> None:
     photos = load(write(inbox(service="ai-detection")), KEY).inboxes["photos"]
     assert (photos.service, photos.originals, photos.work) == ("ai-detection", None, "/srv/in/.watchfolder")

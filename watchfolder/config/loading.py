@@ -138,7 +138,7 @@ def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
     for name, section in inbox_sections(tree):
         service = section.get("service") or DEFAULT_SERVICE
         for key, services in OF_SERVICES.items():
-            if service in BUILT_SERVICES and service not in services and section.get(key) is not None:
+            if service in BUILT_SERVICES and service not in services and section.get(key) not in (None, False):
                 yield f"inboxes.{name}.{key}: belongs to {' and '.join(sorted(services))}; leave it out of {service}"
 
 

@@ -157,6 +157,7 @@ OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
     "max_files_per_order": frozenset({"anti-ai"}),
     "on_failure": frozenset({"anti-ai"}),
     "delivered_time": frozenset({"anti-ai"}),
+    "sort": frozenset({"ai-detection"}),
 }
 """The keys of an inbox that not every service has."""
 
@@ -297,6 +298,7 @@ class Inbox(Section):
     originals: AbsolutePath | None = None  # None: deleted after delivery; left out: a folder beside the inbox
     service: Annotated[ServiceName, AfterValidator(_is_built)] = DEFAULT_SERVICE
     strength: Literal["low", "standard", "high"] = "high"
+    sort: bool = False  # a folder of the outbox for each verdict
     recursive: bool = True
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
     incomplete_seconds: float = Field(default=600.0, ge=0, le=30 * 86_400)

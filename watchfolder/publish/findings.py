@@ -45,7 +45,7 @@ class FindingPublisher:
                 sidecar.remove(Place(self._outbox, file.delivery), order)
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self._publisher.give_back(order, [index])
-        wanted = names.marked(file.name, TEST_MARK) if order.kind == "test" else file.name
+        wanted = self._wanted(order, file)
         order, is_there = self._publisher.move_with_note(order, index, self._outbox, "delivery", wanted, sidecar)
         if not is_there:
             return order.with_file(index, is_placed=True, delivery=None)
@@ -54,6 +54,10 @@ class FindingPublisher:
         name, verdict = order.files[index].delivery, file.finding.verdict if file.finding else ""
         event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=file.size, verdict=verdict)
         return order
+
+    def _wanted(self, order: Order, file: OrderFile) -> str:
+        name = names.marked(file.name, TEST_MARK) if order.kind == "test" else file.name
+        return f"{file.finding.verdict}/{name}" if self._publisher.inbox.sort and file.finding else name
 
     def enter(self, order: Order, perhaps_there: bool) -> None:  # noqa: FBT001 - as the journal asks
         """Write the order's line into the ledger of the outbox. Raises FolderFault."""
