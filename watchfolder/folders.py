@@ -71,6 +71,8 @@ class Folders:
             self.require_mounted(path)
             if fault.code in {"EACCES", "EPERM"}:
                 raise closed(path, "we may not look into it") from fault
+            if fault.code == "ENOENT":
+                raise self._missing(path, fault) from fault
             raise
         if found is None:
             self.require_mounted(path)
@@ -86,6 +88,14 @@ class Folders:
             self.require_mounted(path)
             way_out = f"if it may be used, run: watchfolder check --accept {shlex.quote(path)}"
             raise FolderFault(f"{path}: another folder lies in its place ({way_out})", code="OTHER_TOKEN")
+
+    def _missing(self, path: str, fault: FolderFault) -> FolderFault:
+        """Say what makes the folder: one that we know must be accepted then, for a new one is not the same."""
+        quoted = shlex.quote(path)
+        if path not in self._known:
+            return FolderFault(f"{fault.reason}: mount its share, or run: mkdir {quoted}", code=fault.code)
+        command = f"mkdir {quoted} && watchfolder check --accept {quoted}"
+        return FolderFault(f"{fault.reason}: mount its share; if it was removed, run: {command}", code=fault.code)
 
     def accept(self, path: str) -> None:
         """Take the folder as it now is, on a person's word; no bare mount point. Raises FolderFault."""

@@ -28,7 +28,8 @@ def headline(studio: Studio) -> str:
 
 def type_it(studio: Studio, command: str) -> str:
     """Do as a person would: in a shell, with the configuration that the shell names."""
-    spoken = re.sub("^watchfolder ", f"{shlex.quote(sys.executable)} -m watchfolder ", command)
+    program = f"{shlex.quote(sys.executable)} -m watchfolder "
+    spoken = re.sub("(^|&& )watchfolder ", lambda found: f"{found[1]}{program}", command)
     environment = studio.environ() | {"WATCHFOLDER_CONFIG": str(studio.config)}
     done = subprocess.run(
         ["sh", "-c", spoken], env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False
@@ -103,6 +104,17 @@ def test_another_disk_in_a_folder_s_place_is_accepted_by_the_command(sandbox: Sa
         studio.drop("a.jpg")
         wait_until(lambda: "run: watchfolder check --accept" in headline(studio))
         type_it(studio, re.findall(r"run: (watchfolder .*?)\)", headline(studio))[0])
+        wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
+
+
+@pytest.mark.parametrize("role", ["inbox", "outbox", "quarantine"])
+def test_a_folder_that_was_removed_is_made_anew_by_the_command(studio: Studio, role: str) -> None:
+    with studio.daemon():
+        wait_until((studio.folder("outbox") / ".watchfolder-id").exists)
+        shutil.rmtree(studio.folder(role))
+        wait_until(lambda: "if it was removed, run: " in headline(studio))
+        type_it(studio, re.findall(r"if it was removed, run: (.*?)\)\.", headline(studio))[0])
+        studio.drop("a.jpg")
         wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg"])
 
 

@@ -29,7 +29,6 @@ _SILENT_SECONDS = 10.0  # of a folder that has answered: a busy disk may take it
 _PACE = Pace(connect_seconds=5.0, read_seconds=10.0, total_seconds=20.0, attempts=2)
 _RELEASED = 2026  # no clock that is right shows an earlier year
 _REMEDIES = {
-    "ENOENT": "create it, or mount its share",
     "EROFS": "mount it for writing; under systemd, add it to ReadWritePaths= in a drop-in",
     "ENOSPC": "make room there",
     "EDQUOT": "make room there",

@@ -131,7 +131,7 @@ def _of_inbox(plan: InboxPlan) -> Iterator[str]:
     some = "" if plan.sent == answers[Action.TAKE] else f"{plan.sent} of "
     yield (
         f"{plan.name}: {some}{files(answers[Action.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, "
-        f"orders: {plan.orders}), "
+        f"orders: {plan.orders if plan.sent else 0}), "
         f"{answers[Action.REFUSE]} quarantined; {answers[Action.WAIT]} not complete or still being written, "
         f"{answers[Action.STAY]} left alone."
     )
