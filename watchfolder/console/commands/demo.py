@@ -93,8 +93,12 @@ def _play(root: Path, *, has_person: bool) -> "Outcome":
 def _shows() -> tuple[Show, ...]:
     from watchfolder.sandbox.pictures import write_samples
 
-    folders = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
-    return (Show("anti-ai", "protected against AI training", folders, write_samples),)
+    protected = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
+    judged = {"path": "inbox", "outbox": "judged", "quarantine": "quarantine"}  # as they were: there is no original
+    return (
+        Show("anti-ai", "protected against AI training", protected, write_samples),
+        Show("ai-detection", "made by AI or not: the verdict lies beside each", judged, write_samples),
+    )
 
 
 def _configured(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Config":
@@ -188,7 +192,7 @@ class _Programme:
         self._told |= there
 
     def _tell_the_end(self) -> None:
-        typer.echo("The mark is the sandbox's; the real service leaves none.")
+        typer.echo("The mark and the verdicts are the sandbox's, and mean nothing.")
         typer.echo(f"The originals lie beside them, the configuration is {self._root}/config.yaml.")
         if self._has_person:
             typer.echo(f"Drop a picture of your own: {self._root}/{self._shows[0].service}/inbox")
