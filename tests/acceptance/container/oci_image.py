@@ -24,7 +24,8 @@ _STORE = (
     *("buildah", "--storage-driver", "overlay"),
     *("--root", str(CACHE / "oci"), "--runroot", str(CACHE / "oci-run")),
 )
-_BASE, _TAG = "localhost/watchfolder-base", "localhost/watchfolder"
+_SUITE = "trixie"  # its Python is the one of the Containerfile's own base, 3.13
+_BASE, _TAG = f"localhost/watchfolder-base:{_SUITE}", "localhost/watchfolder"
 _BUILD_SECONDS = 540.0
 _FORGOTTEN_SECONDS = 3600.0
 _INTO_THE_BUILD = ("/etc/pip.conf", "/etc/xdg/pip", "/etc/ssl/certs", "/usr/local/share/ca-certificates")
@@ -76,7 +77,7 @@ def _obstacle() -> str:
 
 def _built() -> Image:
     """Return the image; the first call after a change of what goes into it builds it, in half a minute."""
-    base = debian()
+    base = debian(_SUITE)
     made = CACHE / f"image-{_digest(base)}"
     with alone(CACHE / "image.lock"):
         if not made.exists():
