@@ -61,7 +61,7 @@ def test_a_folder_that_is_not_there_is_named_and_the_others_are_still_checked(st
     studio.folder("outbox").rmdir()
     (fault,) = failures(studio, code=78)
     assert str(studio.folder("outbox")) in fault
-    assert "create it" in fault
+    assert f"mount its share, or run: mkdir {studio.folder('outbox')}" in fault
 
 
 def test_the_default_originals_are_left_to_the_first_run(studio: Studio) -> None:
