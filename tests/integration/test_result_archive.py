@@ -117,6 +117,13 @@ def with_a_long_table() -> bytes:
     return struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 300_000_000, 0, 0)
 
 
+def ending(**instead: int) -> bytes:
+    """Say something else of the table of contents: how long it is, or where it begins."""
+    archive = packed(("a.jpg", RESULT))
+    length, begin = struct.unpack("<2L", archive[-10:-2])
+    return archive[:-10] + struct.pack("<2L", instead.get("length", length), instead.get("begin", begin)) + archive[-2:]
+
+
 UNREADABLE: dict[str, Callable[[], bytes]] = {
     "no archive": lambda: RESULT,
     "nothing": lambda: b"",
@@ -130,6 +137,8 @@ UNREADABLE: dict[str, Callable[[], bytes]] = {
     "packed by LZMA": lambda: packed(("a.jpg", RESULT), coding=zipfile.ZIP_LZMA),
     "other bytes": lambda: altered(packed(("a.jpg", RESULT), coding=zipfile.ZIP_STORED), RESULT, RESULT[::-1]),
     "cut in the middle": lambda: packed(("a.jpg", RESULT))[:200],
+    "a table that begins before it": lambda: ending(length=100_000),
+    "a result that begins before it": lambda: ending(begin=100_000),
 }
 
 

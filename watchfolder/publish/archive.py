@@ -71,15 +71,25 @@ class Archive:
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which nobody reads much at once: an archive says how long its table of contents is."""
+    """A file of which nobody reads much at once, and nothing outside of it: an archive says what is read, and where."""
 
     @override
     def read(self, size: int | None = -1) -> bytes:
         if size is None or size < 0:
-            size = os.fstat(self.fileno()).st_size - self.tell()
+            size = self._size() - self.tell()
         if size > _LONGEST_READ:
             raise zipfile.BadZipFile
         return super().read(size)
+
+    @override
+    def seek(self, target: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size()}[whence]
+        if not 0 <= begin + target <= self._size():
+            raise zipfile.BadZipFile
+        return super().seek(begin + target)
+
+    def _size(self) -> int:
+        return os.fstat(self.fileno()).st_size
 
 
 def _entry_of(archive: zipfile.ZipFile, sent_name: str) -> zipfile.ZipInfo:
