@@ -8,16 +8,13 @@ from collections.abc import Callable, Collection, Iterator
 from watchfolder.disk import placeholders
 from watchfolder.disk.moves import publish_new, set_times
 from watchfolder.disk.places import (
-    NO_PLAIN_FILE,
-    NOT_PLAIN,
-    NotRegular,
     Place,
     create_in,
     create_new,
     hidden_part,
     is_leftover,
-    is_regular,
     open_folder,
+    open_regular_in,
     share_group,
     sync_folder,
     temporary_name,
@@ -139,21 +136,16 @@ def append_to_table(place: Place, line: bytes, *, perhaps_there: bool = False) -
     """Append one line to a table on a share, as `append_line` does.
 
     No lock is held, for not every share has them: the caller sees to it that nobody of ours does so at once. Raises
-    FileNotFoundError when there is no table, NotRegular when something else has its name.
+    FileNotFoundError when there is no table, NotRegular when something else has its name, Held while another program
+    keeps it to itself, FolderFault.
     """
-    try:
-        with open_folder(place.root, place.folder) as folder, translated(place.path):
-            descriptor = os.open(place.base, (_APPENDING | os.O_NONBLOCK) & ~os.O_CREAT, dir_fd=folder)
-            try:
-                if not is_regular(os.fstat(descriptor)):
-                    raise NotRegular(f"{place.path}: {NOT_PLAIN}")
+    with open_folder(place.root, place.folder) as folder:
+        descriptor = open_regular_in(folder, place, (_APPENDING | os.O_NONBLOCK) & ~os.O_CREAT)
+        try:
+            with translated(place.path):
                 _append(descriptor, folder, line, perhaps_there=perhaps_there)
-            finally:
-                os.close(descriptor)
-    except FolderFault as fault:
-        if fault.code in NO_PLAIN_FILE:
-            raise NotRegular(f"{place.path}: {NOT_PLAIN}", code=fault.code) from None
-        raise
+        finally:
+            os.close(descriptor)
 
 
 def _append(descriptor: int, folder: int, line: bytes, *, perhaps_there: bool) -> None:

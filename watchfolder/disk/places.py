@@ -28,7 +28,7 @@ _HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two are a
 READ_ONLY = "it is read-only"
 HELD = "another program holds it"
 NOT_PLAIN = "it is no plain file (a link, a pipe or a device)"
-NO_PLAIN_FILE = frozenset({"ELOOP", "ENXIO", "EISDIR"})  # what the kernel calls an attempt to open one of those
+_NO_PLAIN_FILE = frozenset({"ELOOP", "ENXIO", "EISDIR"})  # what the kernel calls an attempt to open one of those
 _PLAIN_WORDS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -282,15 +282,20 @@ def open_regular(place: Place) -> int:
     Raises FileNotFoundError, NotRegular, Held, FolderFault.
     """
     with open_folder(place.root, place.folder) as parent:
-        try:
-            with translated(place.path):
-                descriptor = os.open(place.base, _FILE, dir_fd=parent)
-        except FolderFault as fault:
-            if fault.code in NO_PLAIN_FILE:
-                raise NotRegular(f"{place.path}: {NOT_PLAIN}", code=fault.code) from fault
-            if fault.code in _HELD:
-                raise Held(f"{place.path}: {HELD}", code=fault.code) from fault
-            raise
+        return open_regular_in(parent, place, _FILE)
+
+
+def open_regular_in(parent: int, place: Place, flags: int) -> int:
+    """Open the plain file in its folder, which is open, with flags that neither wait nor follow a link."""
+    try:
+        with translated(place.path):
+            descriptor = os.open(place.base, flags, dir_fd=parent)
+    except FolderFault as fault:
+        if fault.code in _NO_PLAIN_FILE:
+            raise NotRegular(f"{place.path}: {NOT_PLAIN}", code=fault.code) from fault
+        if fault.code in _HELD:
+            raise Held(f"{place.path}: {HELD}", code=fault.code) from fault
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotRegular(f"{place.path}: {NOT_PLAIN}", code="EINVAL")
