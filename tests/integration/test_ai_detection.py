@@ -4,17 +4,21 @@ import csv
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from holding import leased
 from shop import OTHER, PICTURE, Open, Shop, opening
 
-from watchfolder import history, intake
+from watchfolder import disk, history, intake
+from watchfolder.disk import Place
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.publish import FindingPublisher
+from watchfolder.publish import FindingPublisher, pictures
+from watchfolder.publish.free_names import free_name
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -258,6 +262,67 @@ def test_a_ledger_that_cannot_be_written_is_named_and_keeps_only_its_order(begin
     shop.to_the_end()
     assert sorted(line["file"] for line in ledger(shop)) == ["a.jpg", "b.jpg"]
     assert service.paid == 2
+
+
+def test_a_ledger_that_somebody_has_open_keeps_only_its_order(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    with leased(shop.folder("outbox") / "verdicts.csv"):
+        shop.drop("b.jpg", OTHER)
+        shop.work(lambda: any(order.trouble for order in shop.orders()) or not shop.intake.is_open)
+        assert shop.intake.is_open
+        assert "verdicts.csv: another program holds it" in shop.order().trouble
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert [line["file"] for line in ledger(shop)] == ["a.jpg", "b.jpg"]
+    assert service.paid == 2
+
+
+def test_two_inboxes_write_the_ledger_of_their_one_outbox_in_turn(
+    begin: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, writing, crowd = disk.append_to_table, threading.Semaphore(1), threading.Event()
+
+    def alone(place: Place, line: bytes, *, perhaps_there: bool = False) -> None:
+        if not writing.acquire(blocking=False):
+            crowd.set()
+            return append(place, line, perhaps_there=perhaps_there)
+        try:
+            crowd.wait(1.0)  # long enough for the other one to come
+            return append(place, line, perhaps_there=perhaps_there)
+        finally:
+            writing.release()
+
+    monkeypatch.setattr(disk, "append_to_table", alone)
+    (tmp_path / "outbox").mkdir()
+    shop, _ = begin(inboxes=("one", "two"), outbox=str(tmp_path / "outbox"))
+    shop.drop("a.jpg", inbox="one/inbox")
+    shop.drop("b.jpg", OTHER, inbox="two/inbox")
+    shop.to_the_end()
+    assert not crowd.is_set()
+    assert sorted(line["file"] for line in ledger(shop)) == ["a.jpg", "b.jpg"]
+
+
+def test_a_name_that_is_taken_in_between_takes_no_sidecar_from_the_same_bytes(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    shop.drop("in/b.jpg")
+    shop.to_the_end()
+    early = ["in/b.jpg"]  # it was free when that was asked
+
+    def asked_too_early(root: str, wanted: str, *also: str) -> str:
+        return early.pop() if early else free_name(root, wanted, *also)
+
+    monkeypatch.setattr(pictures, "free_name", asked_too_early)
+    shop.drop("in/b.jpg")
+    shop.to_the_end()
+    names = ["a.jpg", "in/b (2).jpg", "in/b.jpg"]
+    assert shop.files("outbox") == sorted([*names, *(name + SIDECAR for name in names), "verdicts.csv"])
+    assert service.paid == 1
 
 
 def test_a_file_name_is_no_formula_in_the_ledger(begin: Open) -> None:

@@ -6,6 +6,7 @@ The picture itself is what is delivered: it moves from the work folder to its na
 import contextlib
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Mapping
 
 from watchfolder import disk, names, spreadsheet
@@ -14,10 +15,11 @@ from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import Finding, Order, OrderFile, State
 from watchfolder.publish.pictures import Publisher, is_unchanged
-from watchfolder.publish.results import TEST_MARK
+from watchfolder.publish.results import TEST_MARK, holds
 from watchfolder.services import Findings, Flow, flow_of
 
 _LIMIT = 1 << 16  # bytes of a sidecar
+_writing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by the outbox: several inboxes may share one
 
 
 class FindingPublisher:
@@ -27,7 +29,6 @@ class FindingPublisher:
         self._publisher = publisher
         self._outbox = publisher.inbox.outbox
         self._journal = journal
-        self._ledger = threading.Lock()
 
     @disk.folders_kept_open()
     def deliver(self, order: Order, index: int = 0) -> Order:
@@ -67,7 +68,7 @@ class FindingPublisher:
         for file in order.files:
             if file.finding is not None:
                 line = spreadsheet.row(_entry(order, file, file.finding, findings)).encode()
-                with self._ledger:
+                with _writing[self._outbox]:
                     self._append(findings, line, perhaps_there=perhaps_there)
 
     def _append(self, findings: Findings, line: bytes, *, perhaps_there: bool) -> None:
@@ -76,7 +77,7 @@ class FindingPublisher:
             disk.append_to_table(ledger, line, perhaps_there=perhaps_there)
         except FileNotFoundError:
             head = spreadsheet.row(["time", "file", "verdict", *findings.facts, "order", "sha256"]).encode()
-            with contextlib.suppress(FileExistsError):  # another inbox with this outbox was quicker
+            with contextlib.suppress(FileExistsError):  # somebody was quicker
                 disk.write_new(ledger, head + b"\n", owner=self._journal.instance)
             disk.append_to_table(ledger, line, perhaps_there=perhaps_there)
 
@@ -109,8 +110,9 @@ class _Sidecar:
                 raise
 
     def remove(self, picture: Place, order: Order) -> None:
-        place = self._place(picture)
-        if _holds(place, self._content(order)):
+        """Leave it where the same bytes came by another order: it may be that one's, and is true of them."""
+        place, (file,) = self._place(picture), order.files
+        if _holds(place, self._content(order)) and not holds(picture, file.size, file.sha256):
             disk.remove(place)
 
     def _place(self, picture: Place) -> Place:
