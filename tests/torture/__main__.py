@@ -53,6 +53,8 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "NFS: quarantine: failed",
     "reuse",
     "twins",
+    "detection",
+    "detection: again",
 )
 _INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share: one file")
 _SHORT = {  # one case in so many
