@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+import requests
 import yaml
 from free_ports import free_port
 from PIL import Image
@@ -30,7 +31,7 @@ from watchfolder.pushes import Pushes
 from watchfolder.report import status as states
 from watchfolder.sandbox.pictures import sample
 from watchfolder.snapshot import InboxSnapshot, Snapshot
-from watchfolder.web import Page
+from watchfolder.web import Page, WaitingPage
 
 KEY = "sk_live_never_to_be_shown"
 PASSWORD = "correct horse battery"  # noqa: S105 - of these tests
@@ -453,13 +454,25 @@ def test_a_reload_moves_the_page_and_takes_it_away(served: House) -> None:
 
 
 def test_an_address_that_is_taken_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watchfolder.web.page._AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("watchfolder.web.page.AGAIN_SECONDS", 0.0)
     with serve(tmp_path) as house:
         with socket.create_server(("127.0.0.1", house.port)):
             house.page.follow(house.config())
         house.page.see(WELL)
         house.page.see(WELL)
         assert house.ask("/").status == 200
+
+
+def test_the_page_of_what_is_missing_waits_for_its_address_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchfolder.web.waiting.AGAIN_SECONDS", 0.0, raising=False)
+    port = free_port()
+    http = config.HttpSection(listen=f"127.0.0.1:{port}")
+    with WaitingPage() as page:
+        with socket.create_server(("127.0.0.1", port)):
+            page.show(["a fault"], http)
+        page.show(["a fault"], http)
+        page.show(["a fault"], http)
+        assert "a fault" in requests.get(f"http://127.0.0.1:{port}/", timeout=30).text
 
 
 def is_refused(port: int) -> bool:

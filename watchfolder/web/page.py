@@ -3,7 +3,7 @@
 import codecs
 import logging
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from watchfolder.config import WEBHOOK_PATH, Config, HttpSection
 from watchfolder.events import event
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from watchfolder.web.cache import PageCache
     from watchfolder.web.server import Server
 
-_AGAIN_SECONDS = 30.0  # after an address could not be had
+AGAIN_SECONDS: Final = 30.0  # after an address could not be had
 
 
 class Page:
@@ -61,7 +61,7 @@ class Page:
         if self._server is not None or config is None or not config.http.listen or time.monotonic() < self._try_at:
             return
         listen = config.http.listen
-        self._try_at = time.monotonic() + _AGAIN_SECONDS
+        self._try_at = time.monotonic() + AGAIN_SECONDS
         try:
             make_book, make_server = _load()
             book = self._book = self._book or make_book(config)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from watchfolder.config import HttpSection
 from watchfolder.events import event
+from watchfolder.web.page import AGAIN_SECONDS
 
 if TYPE_CHECKING:
     from watchfolder.web.server import Server
@@ -19,6 +20,8 @@ class WaitingPage:
         self._faults: Sequence[str] = ()
         self._http = HttpSection()
         self._server: Server | None = None
+        self._try_at = float("-inf")
+        self._reason: str | None = ""
 
     def __enter__(self) -> Self:
         return self
@@ -29,18 +32,20 @@ class WaitingPage:
     def show(self, faults: Sequence[str], http: HttpSection) -> None:
         """Show these faults from now on, there. No failure of its own is anybody else's."""
         self._faults = faults
-        if http == self._http:
+        if http != self._http:
+            self._stop()
+            self._http = http
+        if self._server is not None or not http.listen or time.monotonic() < self._try_at:
             return
-        self._stop()
-        self._http = http
-        if not http.listen:
-            return
+        self._try_at = time.monotonic() + AGAIN_SECONDS
         try:
             self._server = self._serve(http)
-        except OSError as error:
-            event("page.not_served", logging.ERROR, listen=http.listen, reason=error.strerror)
-        else:
             event("page.served", url=f"http://{http.listen}/", shows="what is missing")
+            self._reason = ""
+        except OSError as error:
+            if error.strerror != self._reason:
+                event("page.not_served", logging.ERROR, listen=http.listen, reason=error.strerror, effect="tried again")
+            self._reason = error.strerror
 
     def _serve(self, http: HttpSection) -> "Server":
         from watchfolder.web.app import make_waiting_app  # noqa: PLC0415 - it takes flask, which a start may not need
@@ -56,6 +61,7 @@ class WaitingPage:
         return Server(app, http.address, Traffic(("/healthz",), "/thumbnails/", hold_back, lambda _path: None))
 
     def _stop(self) -> None:
+        self._try_at = float("-inf")
         if self._server is not None:
             self._server.stop()
             self._server = None
