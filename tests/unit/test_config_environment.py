@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from watchfolder.config import Config, find, load
+from watchfolder.config import Config, HttpSection, find, http_in, load
 from watchfolder.errors import ConfigError
 
 KEY = {"BIZMORI_API_KEY": "sk_live_0123456789"}
@@ -127,3 +127,9 @@ def test_the_faults_of_file_and_environment_come_together(tmp_path: Path) -> Non
 def test_a_wrong_value_names_its_variable_also_beside_one_that_is_no_setting(file: str) -> None:
     found = faults(file, {"TRANSFERS": "many", "TRANSFRES": "4"})
     assert "transfers ($WATCHFOLDER__TRANSFERS): must be a whole number" in found
+
+
+@pytest.mark.parametrize("section", ["on, please", "[listen]", "[1]", "5", "{listen: 1}"])
+def test_a_section_that_is_none_serves_no_page_and_is_no_crash(file: str, section: str) -> None:
+    Path(file).write_text(f"http: {section}\n{FILE}")
+    assert http_in(file, {"WATCHFOLDER__HTTP__LISTEN": "127.0.0.1:8686"} if section[0] != "{" else {}) == HttpSection()

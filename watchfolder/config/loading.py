@@ -96,10 +96,10 @@ def http_in(path: str, environ: Mapping[str, str]) -> HttpSection:
     with contextlib.suppress(ConfigError):
         tree, _ = read(path)
     environment.overlay(tree, environ)
-    with contextlib.suppress(ConfigError, ValidationError, TypeError):
-        http = tree.get("http") or {}
-        known = {key: http[key] for key in HttpSection.known_keys() if key in http}
-        return HttpSection(**known, password=SecretStr(find_password(http.get("password_file"))))
+    http = tree.get("http")
+    known = {key: http[key] for key in HttpSection.known_keys() & http.keys()} if isinstance(http, dict) else {}
+    with contextlib.suppress(ConfigError, ValidationError):
+        return HttpSection(**known, password=SecretStr(find_password(known.get("password_file"))))
     return HttpSection()
 
 
