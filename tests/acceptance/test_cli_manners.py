@@ -101,6 +101,26 @@ def test_who_may_not_read_the_state_is_told_what_they_can_do(shared: Studio, wor
     assert "Traceback" not in done.stderr
 
 
+def test_who_may_not_move_a_file_back_is_told_for_each_what_they_can_do(shared: Studio) -> None:
+    shared.set_aside("a.jpg")
+    shared.folder("state").chmod(0o755)
+    done = as_nobody(shared, "retry", "a.jpg")
+    assert done.returncode == 75
+    assert done.stderr.startswith("not moved: ")
+    assert "sudo -u" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--configuration",)], ids=["all", "configuration"])
+def test_what_a_check_finds_wrong_with_the_configuration_is_a_result(
+    shared: Studio, arguments: tuple[str, ...]
+) -> None:
+    shared.config.write_text("inboxes: {photos: {path: relative}}\n")
+    done = shared.run("check", *arguments)
+    assert (done.returncode, done.stderr) == (78, "")
+    assert all(line.startswith("FAIL ") for line in done.stdout.splitlines())
+    assert "inboxes.photos.path: " in done.stdout
+
+
 @pytest.mark.parametrize("words", [("status",), ("explain", "/srv/a.jpg"), ("history",), ("check",)], ids=" ".join)
 def test_who_may_not_read_the_configuration_is_told_so_and_no_other_thing(
     shared: Studio, words: tuple[str, ...]
@@ -108,9 +128,10 @@ def test_who_may_not_read_the_configuration_is_told_so_and_no_other_thing(
     shared.config.chmod(0o600)
     done = as_nobody(shared, *words)
     assert done.returncode == 78
-    assert f"{shared.config}: cannot be read" in done.stderr
-    assert "run this as root (sudo)" in done.stderr
-    assert "is not there" not in done.stderr
+    said = done.stdout + done.stderr
+    assert f"{shared.config}: cannot be read" in said
+    assert "run this as root (sudo)" in said
+    assert "is not there" not in said
 
 
 def test_a_check_by_somebody_else_says_that_it_is_not_the_daemon_s(shared: Studio) -> None:

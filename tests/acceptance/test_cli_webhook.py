@@ -342,4 +342,4 @@ def test_check_says_whether_pushes_can_come(studio: Pushed) -> None:
     studio.webhook("register")
     assert f"pushes are taken from http://{studio.listener}/webhooks/bizmori" in studio.run("check").stdout
     studio.secret_file.chmod(0o640)
-    assert "webhook.secret_file: others can read" in studio.run("check").stderr
+    assert "webhook.secret_file: others can read" in studio.run("check").stdout

@@ -18,7 +18,18 @@ from watchfolder.console.commands.demo import demo
 from watchfolder.console.commands.init import init
 from watchfolder.console.commands.run import run
 from watchfolder.console.privileges import act_as_daemon, act_as_owner_of, is_of_another
-from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare, tell_finding, tell_findings, warn
+from watchfolder.console.shell import (
+    ConfigFile,
+    Quiet,
+    advised,
+    fail,
+    in_words,
+    prepare,
+    tell_failure,
+    tell_finding,
+    tell_findings,
+    warn,
+)
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.report.phrases import files
@@ -93,7 +104,7 @@ def check(
     prepare()
     if only_configuration and accept is not None:
         fail("say --accept or --configuration, not both", exit_codes.USAGE)
-    with in_words("FAIL"):
+    with in_words(tell_failure):
         path = config.find(config_file, os.environ)
         if only_configuration:
             settings.read_for_work(path, os.environ)
@@ -178,6 +189,7 @@ def retry(
     prepare()
     if every == bool(names):
         fail("name the files to move back, or say --all", exit_codes.USAGE)
+    is_root = os.geteuid() == 0
     with in_words():
         found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         act_as_owner_of(found.state_dir)
@@ -186,7 +198,7 @@ def retry(
         moved = 0
         for outcome in chain(retrying.move_back(pictures, found), faults):
             if isinstance(outcome, FolderFault):
-                typer.echo(f"not moved: {outcome.reason}", err=True)
+                warn(f"not moved: {advised(outcome, is_root=is_root)}")
                 continue
             moved += 1
             if not quiet:

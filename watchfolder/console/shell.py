@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -44,33 +44,43 @@ def prepare() -> None:
     signal.signal(signal.SIGIO, signal.SIG_IGN)
 
 
+def warn(text: str) -> None:
+    for line in text.split("\n"):
+        typer.echo(redacted(printable(line)), err=True)
+
+
 @contextmanager
-def in_words(prefix: str = "") -> Iterator[None]:
-    """Turn our errors into lines on stderr and an exit code; tell people without rights what they can do."""
+def in_words(tell: Callable[[str], None] = warn) -> Iterator[None]:
+    """Turn our errors into lines on stderr, or for `tell`, and an exit code; say what people without rights can do."""
     is_root = os.geteuid() == 0  # as which it begins: it acts as the daemon's user soon
     try:
         yield
     except ConfigError as error:
-        fail("\n".join(error.faults), exit_codes.CONFIG, prefix)
+        fail("\n".join(error.faults), exit_codes.CONFIG, tell)
     except UnknownName as error:
-        fail("\n".join(error.lines), exit_codes.USAGE, prefix)
+        fail("\n".join(error.lines), exit_codes.USAGE, tell)
     except InstanceLocked as error:
-        fail(error.reason, exit_codes.LOCKED, prefix)
+        fail(error.reason, exit_codes.LOCKED, tell)
     except FolderFault as fault:
-        advice = f": {_ASK_OTHERWISE}" if fault.code in NOT_ALLOWED and not is_root else ""
-        fail(f"{fault.reason}{advice}", exit_codes.UNFINISHED, prefix)
+        fail(advised(fault, is_root=is_root), exit_codes.UNFINISHED, tell)
     except WatchfolderError as error:
-        fail(error.reason, exit_codes.UNFINISHED, prefix)
+        fail(error.reason, exit_codes.UNFINISHED, tell)
 
 
-def fail(text: str, code: int, prefix: str = "") -> NoReturn:
-    warn(text, prefix)
+def advised(fault: FolderFault, *, is_root: bool) -> str:
+    """Add to a lack of rights what somebody can do about it who did not begin as root."""
+    return f"{fault.reason}: {_ASK_OTHERWISE}" if fault.code in NOT_ALLOWED and not is_root else fault.reason
+
+
+def fail(text: str, code: int, tell: Callable[[str], None] = warn) -> NoReturn:
+    tell(text)
     raise typer.Exit(code)
 
 
-def warn(text: str, prefix: str = "") -> None:
+def tell_failure(text: str) -> None:
+    """Say what is wrong where the other findings are."""
     for line in text.split("\n"):
-        typer.echo(f"{prefix} {redacted(printable(line))}".lstrip(), err=True)
+        tell_finding(printable(line), is_ok=False)
 
 
 def tell_findings(findings: "Iterable[CheckResult]", *, quiet: bool) -> int:

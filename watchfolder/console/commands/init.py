@@ -14,7 +14,7 @@ from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
 from watchfolder.console.installed_unit import installed_unit
 from watchfolder.console.privileges import act_as_daemon
-from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_findings
+from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_failure, tell_findings
 from watchfolder.errors import ConfigError
 
 
@@ -78,7 +78,7 @@ def init(
         found = settings.read(path, os.environ, needs_key=False)
         for step in (init_setup.folders(found, wishes), *([init_setup.unit(found, wishes)] if is_root else [])):
             _tell(step, quiet=quiet)
-    with in_words("FAIL"):
+    with in_words(tell_failure):
         found = settings.read(path, os.environ)
         acting = act_as_daemon(found.source, found.state_dir)
         code = tell_findings(check.findings(found, acting), quiet=quiet)
