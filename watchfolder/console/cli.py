@@ -112,6 +112,7 @@ def check(
         found = settings.read(path, os.environ)
         if config.is_container(os.environ):
             container.refuse_unmounted(found)
+        settings.notify_faults(found)  # now: whom we act as may not be able to read the code that this needs
         user = act_as_daemon(found.source, found.state_dir)
         if accept is not None:
             for path in checks.accept(found, accept):

@@ -190,12 +190,13 @@ def _caught_up(snapshot: Snapshot, live: list[Order], config: Config, now: datet
         claims = (order for order in live if order.inbox == name and order.source is None)
         taken = _files(order for order in claims if (at := order.times.get(State.CLAIMING)) and at.at > snapshot.at)
         inboxes[name] = inbox.model_copy(update={"waiting": max(0, inbox.waiting - taken)})
-    deferred = _files(order for order in live if _due(order, now) > now)
+    ours = [order for order in live if order.inbox in config.inboxes]
+    deferred = _files(order for order in ours if _due(order, now) > now)
     lost = Counter({order.inbox: 0 for order in live if order.inbox not in config.inboxes})
     for order in live:
         if order.inbox in lost:
             lost[order.inbox] += _files([order])
-    counts = {"in_progress": _files(live) - deferred, "deferred": deferred, "not_configured": dict(lost)}
+    counts = {"in_progress": _files(ours) - deferred, "deferred": deferred, "not_configured": dict(lost)}
     return snapshot.model_copy(update={**counts, "inboxes": inboxes})
 
 

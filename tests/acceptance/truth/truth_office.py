@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cli_studio import KEY, Daemon, Studio, files_in, wait_until
+from cli_studio import KEY, PICTURE, Daemon, Studio, files_in, wait_until
 from free_ports import free_port
 from notify_socket import Notified
 from receiver import Receiver, receiving
@@ -61,13 +61,17 @@ class Surfaces:
     status: str
     errors: str  # of the command `status`
     conditions: list[Condition]
-    counts: Mapping[str, int]  # of status --json
+    waiting: int  # of status --json, as the next one
+    under_way: int
     health: tuple[int, str]
     page: str
     alarms: list[str]
     systemd: str
     log: str
     beats: bool  # the heartbeat
+
+    def counted(self) -> tuple[object, ...]:
+        return self.waiting, self.under_way, self.conditions, re.findall(r"\d+ waiting", self.systemd)
 
     def sentence(self, kind: ConditionKind) -> str:
         return told(each for each in self.conditions if each.kind is kind)
@@ -119,7 +123,8 @@ class Office(Studio):
         tree |= {"http": {"listen": f"127.0.0.1:{self.port}"}, "notify": [f"json://127.0.0.1:{self.receiver.port}/"]}
         tree |= {"heartbeat_url": f"http://127.0.0.1:{self.receiver.port}/beat"} | top
         self.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
-        self.config.chmod(0o644)
+        self.config.chmod(0o640)
+        self.give_to_daemon()
 
     @override
     def command(self, *arguments: str) -> list[str]:
@@ -191,17 +196,46 @@ class Office(Studio):
             paths.append(path)
         return paths
 
+    def drop_cut(self, name: str) -> None:
+        """Put the beginning of a picture into the inbox, as a copy does that is under way."""
+        self.drop(name, PICTURE[:-30])
+        self.give_to_daemon()
+
+    def another_inbox(self, name: str) -> dict[str, object]:
+        """Make the folders of one more inbox, if they are not there, and return its settings."""
+        paths = {role: self.root / name / role for role in ("path", "outbox", "quarantine", "originals")}
+        for path in paths.values():
+            path.mkdir(parents=True, exist_ok=True)
+        self.give_to_daemon()
+        folders: dict[str, object] = {role: str(path) for role, path in paths.items()}
+        return folders | {"settle_seconds": 0.2, "scan_seconds": 1}
+
     # --- the surfaces
+
+    def log_since(self, place: int) -> str:
+        return self.daemon_now.log()[place:] if self.daemon_now else ""
+
+    def alarms_since(self, number: int) -> list[str]:
+        return [flat(call.message) for call in self.receiver.calls[number:] if call.method == "POST"]
+
+    def page(self) -> str:
+        return self._fetched("/main")[1]
+
+    def kinds(self) -> list[str]:
+        """Return what the page's JSON has, which costs no process."""
+        status, text = self._fetched("/api/status")
+        return [each["kind"] for each in json.loads(text)["conditions"]] if status == 200 else []
 
     def explained(self, path: Path) -> str:
         done = self.run("explain", str(path))
         return flat(done.stdout + done.stderr)
 
-    def surfaces(self) -> Surfaces:
+    def surfaces(self, since: int = 0) -> Surfaces:
         assert self.daemon_now is None or self.daemon_now.process.poll() is None, "the daemon has died"
         status, found = self.run("status"), self.run("status", "--json")
-        told_json: dict[str, Any] = json.loads(found.stdout) if found.returncode == 0 else {}
         is_there = self.daemon_now is not None
+        text = found.stdout if found.returncode == 0 else self._fetched("/api/status")[1]
+        told_json: dict[str, Any] = json.loads(text)
         health, page = (self._fetched("/healthz"), self._fetched("/main")[1]) if is_there else ((0, ""), "")
         inbox = told_json.get("inboxes", {}).get("photos", {})
         beats = len(self._beats())
@@ -209,10 +243,11 @@ class Office(Studio):
             status=flat(status.stdout),
             errors=flat(status.stderr),
             conditions=[_condition(each) for each in told_json.get("conditions", ())],
-            counts={name: inbox.get(name) or 0 for name in ("waiting", "in_progress", "deferred", "quarantined")},
+            waiting=inbox.get("waiting") or 0,
+            under_way=inbox.get("in_progress", 0) + inbox.get("deferred", 0),
             health=(health[0], flat(health[1])),
             page=flat(html.unescape(re.sub(r"<[^>]+>", " ", page))),
-            alarms=[flat(call.message) for call in self.receiver.calls if call.method == "POST"],
+            alarms=self.alarms_since(since),
             systemd=self.notified.status,
             log=self.daemon_now.log() if self.daemon_now else "",
             beats=beats > 0,
@@ -228,6 +263,8 @@ class Office(Studio):
         except urllib.error.HTTPError as refusal:
             with refusal:
                 return refusal.code, refusal.read().decode()
+        except urllib.error.URLError:  # it does not listen yet
+            return 0, ""
 
     def wait_until_well(self, seconds: float = 90) -> None:
         try:
@@ -240,7 +277,7 @@ class Office(Studio):
         """Does everything say that all is well?"""
         if self.daemon_now is None or self._fetched("/healthz") != (200, "ok\n"):
             return False
-        return WELL in self._fetched("/main")[1] and flat(self.run("status").stdout).startswith(WELL)
+        return WELL in self.page() and flat(self.run("status").stdout).startswith(WELL)
 
 
 def _condition(facts: Mapping[str, Any]) -> Condition:

@@ -1,11 +1,13 @@
 """The table: what can be so, how it is brought about, what is true then, and how a person mends it by what was said."""
 
 import os
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli_studio import KEY
+from cli_studio import KEY, wait_until
 from truth_office import SOMEBODY, Office, Surfaces
 
 from watchfolder.report.conditions import ConditionKind
@@ -81,6 +83,185 @@ def _write_the_right_key(scene: Scene, said: Surfaces) -> None:
     scene.sandbox.keys = KEYS
 
 
+# --- the service
+
+
+def _no_credits(scene: Scene) -> Path:
+    scene.sandbox.credits_left = 0
+    return scene.office.drop_pictures(2, seed=300)[1]
+
+
+def _buy_credits(scene: Scene, said: Surfaces) -> None:
+    scene.sandbox.credits_left = None
+    _type_command(scene, said, ConditionKind.SERVICE_REFUSES)
+
+
+def _an_outage(scene: Scene) -> Path:
+    scene.sandbox.faults.add("any", "answer", times=None, status=503)
+    return scene.office.drop_pictures(6, seed=400)[5]
+
+
+def _the_outage_ends(scene: Scene, said: Surfaces) -> None:
+    assert "it goes on by itself" in said.sentence(ConditionKind.NO_ANSWER)
+    scene.sandbox.faults.clear()
+
+
+def _all_fail(scene: Scene) -> Path:
+    scene.sandbox.faults.add("confirm", "fail", times=None, code="PROCESSING_ERROR")
+    scene.office.arrange(photos={"max_files_per_order": 1})
+    scene.office.reload()
+    return scene.office.drop_pictures(16, seed=500)[15]
+
+
+def _the_service_succeeds_again(scene: Scene, said: Surfaces) -> None:
+    scene.sandbox.faults.clear()
+    _type_command(scene, said, ConditionKind.SERVICE_FAILS_ALL)
+    wait_until(lambda: scene.office.kinds()[:1] in (["quarantined"], ["idle"]))
+    if scene.office.kinds() == ["quarantined"]:  # those that failed before all did
+        _type_command(scene, scene.office.surfaces(), ConditionKind.QUARANTINED)
+
+
+# --- folders
+
+
+def _another_folder_lies_there(scene: Scene) -> Path:
+    outbox = scene.office.folder("outbox")
+    outbox.rename(outbox.with_name("elsewhere"))
+    outbox.mkdir()
+    scene.office.give_to_daemon()
+    return scene.office.drop_pictures(1, seed=600)[0]
+
+
+def _another_token(scene: Scene) -> Path:
+    token = scene.office.folder("outbox") / ".watchfolder-id"
+    token.write_text(f"{0:032x}\n", encoding="ascii")
+    return scene.office.drop_pictures(1, seed=610)[0]
+
+
+def _the_outbox_is_closed(scene: Scene) -> Path:
+    outbox = scene.office.folder("outbox")
+    os.chown(outbox, 0, SOMEBODY)
+    outbox.chmod(0o755)
+    return scene.office.drop_pictures(1, seed=630)[0]
+
+
+def _open_the_outbox(scene: Scene, said: Surfaces) -> None:
+    found = re.search(r"as root, run: (ch[^)]+)\)", said.sentence(ConditionKind.FOLDER_AWAY))
+    assert found
+    scene.office.type_in(found[1])
+
+
+def _accept_it(scene: Scene, said: Surfaces) -> None:
+    found = re.search(r"run: (watchfolder check --accept [^\s)]+)", said.sentence(ConditionKind.FOLDER_AWAY))
+    assert found
+    scene.office.type_in(found[1])
+
+
+def _state_is_lost(scene: Scene) -> Path:
+    office = scene.office
+    office.stop()
+    shutil.rmtree(office.folder("state"))
+    office.folder("state").mkdir()
+    office.give_to_daemon()
+    office.start()
+    return office.drop_pictures(1, seed=620)[0]
+
+
+def _adopt(scene: Scene, said: Surfaces) -> None:
+    sentence = said.sentence(ConditionKind.FOLDER_AWAY)
+    assert "stop this one and run: watchfolder run --once --adopt" in sentence
+    scene.office.stop()
+    scene.office.type_in("watchfolder run --once --adopt")
+    scene.office.start()
+
+
+# --- what waits for a word
+
+
+def _too_many_at_once(scene: Scene) -> Path:
+    scene.office.arrange(photos={"budget": {"burst": {"files": 3, "minutes": 10}}})
+    scene.office.reload()
+    return scene.office.drop_pictures(9, seed=700)[8]
+
+
+def _release(scene: Scene, said: Surfaces) -> None:
+    _type_command(scene, said, ConditionKind.HELD)
+
+
+def _press_release(scene: Scene, _said: Surfaces) -> None:
+    scene.office.press("/release", "Let them through")
+
+
+def _a_photoshop_file(scene: Scene) -> Path:
+    scene.office.drop("poster.psd", b"8BPS\0\1" + bytes(4000))
+    scene.office.give_to_daemon()
+    return scene.office.folder("quarantine") / "poster.psd"
+
+
+def _export_it(scene: Scene, said: Surfaces) -> None:
+    picture = scene.office.folder("quarantine") / "poster.psd"
+    note = picture.with_name("poster.psd.why.txt").read_text(encoding="utf-8")
+    assert "Photoshop" in note
+    for told in (note, said.sentence(ConditionKind.QUARANTINED), scene.office.explained(picture)):
+        assert "watchfolder retry" not in told
+    assert "ry again</button>" not in scene.office.page()
+    picture.unlink()
+    scene.office.drop_pictures(1, seed=720)
+
+
+def _cut_pictures(scene: Scene) -> Path:
+    for name in ("cut 1.jpg", "cut 2.jpg"):
+        scene.office.drop_cut(name)
+    return scene.office.folder("inbox") / "cut 1.jpg"
+
+
+def _copy_the_rest(scene: Scene, _said: Surfaces) -> None:
+    for name in ("cut 1.jpg", "cut 2.jpg"):
+        scene.office.drop(name)
+    scene.office.give_to_daemon()
+
+
+# --- the daemon and its configuration
+
+
+def _it_is_stopped(scene: Scene) -> Path:
+    scene.office.stop()
+    return scene.office.drop_pictures(1, seed=800)[0]
+
+
+def _start_it(scene: Scene, said: Surfaces) -> None:
+    _type_command(scene, said, ConditionKind.NOT_RUNNING)
+
+
+def _a_slip_of_the_pen(scene: Scene) -> None:
+    scene.office.config.write_text(scene.office.config.read_text().replace("settle_seconds: 0.2", "settle_seconds: x"))
+    scene.office.reload()
+
+
+def _mend_the_slip(scene: Scene, said: Surfaces) -> None:
+    scene.office.arrange()
+    _type_command(scene, said, ConditionKind.CONFIGURATION_REFUSED)
+
+
+def _an_inbox_leaves_the_configuration(scene: Scene) -> None:
+    office = scene.office
+    office.arrange(inboxes={"scans": office.another_inbox("scans")})
+    office.reload()
+    before = len(office.log_since(0))
+    scene.sandbox.faults.add("fetch", "answer", times=None, status=500)
+    office.drop_pictures(1, "../scans/path/", seed=810)
+    wait_until(lambda: '"order.completed"' in office.log_since(before))
+    office.arrange()
+    office.reload()
+
+
+def _put_it_back(scene: Scene, said: Surfaces) -> None:
+    assert "Put them back" in said.sentence(ConditionKind.NOT_CONFIGURED)
+    scene.sandbox.faults.clear()
+    scene.office.arrange(inboxes={"scans": scene.office.another_inbox("scans")})
+    scene.office.reload()
+
+
 SITUATIONS = (
     Situation(
         "a folder of umask 022",
@@ -100,5 +281,134 @@ SITUATIONS = (
         ("the service refuses the API key", "Nothing is lost"),
         _write_the_right_key,
         event="service.blocked",
+    ),
+    Situation(
+        "no credits",
+        ConditionKind.SERVICE_REFUSES,
+        4,
+        _no_credits,
+        ("credits are used up", "within 1 s", "Nothing is lost"),
+        _buy_credits,
+        event="service.blocked",
+    ),
+    Situation(
+        "an outage",
+        ConditionKind.NO_ANSWER,
+        5,
+        _an_outage,
+        ("The service does not answer", "Nothing is lost"),
+        _the_outage_ends,
+        event="order.deferred",
+    ),
+    Situation(
+        "the service fails every picture",
+        ConditionKind.SERVICE_FAILS_ALL,
+        2,
+        _all_fail,
+        ("the service fails every picture",),
+        _the_service_succeeds_again,
+        event="service.fails_all",
+    ),
+    Situation(
+        "an outbox without its token",
+        ConditionKind.FOLDER_AWAY,
+        6,
+        _another_folder_lies_there,
+        ("Not available: photos", "outbox", "is the share mounted?"),
+        _accept_it,
+        event="inbox.waits",
+    ),
+    Situation(
+        "an outbox with another token",
+        ConditionKind.FOLDER_AWAY,
+        6,
+        _another_token,
+        ("Not available: photos", "another folder lies in its place"),
+        _accept_it,
+        event="inbox.waits",
+    ),
+    Situation(
+        "an outbox that is closed to the daemon",
+        ConditionKind.FOLDER_AWAY,
+        7,
+        _the_outbox_is_closed,
+        ("Not available: photos", "we may not write there", "mode 0755", "when we may"),
+        _open_the_outbox,
+        event="inbox.waits",
+    ),
+    Situation(
+        "a lost state",
+        ConditionKind.FOLDER_AWAY,
+        10,
+        _state_is_lost,
+        ("another watchfolder works here",),
+        _adopt,
+        event="inbox.waits",
+    ),
+    Situation(
+        "held, and released by a command",
+        ConditionKind.HELD,
+        8,
+        _too_many_at_once,
+        ("photos: held: 9 new files in 1 minute",),
+        _release,
+        event="inbox.held",
+    ),
+    Situation(
+        "held, and released by the button",
+        ConditionKind.HELD,
+        8,
+        _too_many_at_once,
+        ("photos: held: 9 new files in 1 minute",),
+        _press_release,
+        event="inbox.held",
+    ),
+    Situation(
+        "a Photoshop file",
+        ConditionKind.QUARANTINED,
+        2,
+        _a_photoshop_file,
+        ("1 file needs you",),
+        _export_it,
+        event="order.quarantined",
+        explained="Photoshop",
+        unless={"systemd": "it counts what went there since the start"},
+    ),
+    Situation(
+        "cut pictures",
+        ConditionKind.WORKING,
+        1,
+        _cut_pictures,
+        ("Working: 2 files under way",),
+        _copy_the_rest,
+        explained="It waits: it is not complete",
+        unless={"systemd": "it has the counts alone while nothing is wrong"},
+    ),
+    Situation(
+        "it does not run",
+        ConditionKind.NOT_RUNNING,
+        9,
+        _it_is_stopped,
+        ("watchfolder is not running", "systemctl start watchfolder"),
+        _start_it,
+    ),
+    Situation(
+        "a refused configuration",
+        ConditionKind.CONFIGURATION_REFUSED,
+        11,
+        _a_slip_of_the_pen,
+        ("The configuration is wrong", "settle_seconds", "still runs"),
+        _mend_the_slip,
+        event="config.refused",
+        unless={"status": "it names the faults of the file, and that the daemon runs on"},
+    ),
+    Situation(
+        "an inbox that left the configuration",
+        ConditionKind.NOT_CONFIGURED,
+        11,
+        _an_inbox_leaves_the_configuration,
+        ("1 file belongs to inboxes that left the configuration (scans)",),
+        _put_it_back,
+        event="inbox.not_configured",
     ),
 )
