@@ -91,6 +91,18 @@ def test_an_order_that_the_service_never_saw_goes_on_with_what_is_left_of_it(tmp
     assert_all_came_once(tmp_path, sandbox)
 
 
+def test_a_paid_order_is_not_bought_again_because_a_picture_changed(tmp_path: Path, sandbox: Sandbox) -> None:
+    with opened(begin(tmp_path, sandbox)) as shop:
+        drop_all(shop)
+        shop.work(lambda: shop.has(State.CONFIRMED))
+    (claimed,) = (tmp_path / "inbox/.watchfolder").glob("*/*/0.jpg")
+    claimed.write_bytes(sample("jpeg", width=48, height=36, seed=9))
+    adopt(tmp_path, sandbox)
+    assert set(sandbox.paid_files.values()) == {1}
+    outbox = sorted(name for name in os.listdir(tmp_path / "outbox") if name[0] != ".")
+    assert outbox == sorted([*PICTURES, "0 (2).jpg"])
+
+
 @pytest.mark.parametrize("has_another_key", [False, True])
 def test_a_paid_order_that_only_another_account_knows_is_not_bought_again(
     tmp_path: Path, sandbox: Sandbox, *, has_another_key: bool

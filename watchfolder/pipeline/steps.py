@@ -29,7 +29,7 @@ from watchfolder.pipeline.successors import (
     supersede,
 )
 from watchfolder.pipeline.transfer import Fetching, Sending, ask_links, remember_urls, send_unchanged
-from watchfolder.publish import Received, part_gone
+from watchfolder.publish import Received, is_unchanged, part_gone
 from watchfolder.services import Stage, flow_of
 
 MOST_REDOS = 5
@@ -43,18 +43,18 @@ _S = State
 def create(context: StepContext, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
     context.folders.require(context.inbox)
-    if not is_as_claimed(context, order):
-        return release_changed(context, order)
     context.folders.require_room(context.inbox, order.size)
-    if order.order_id is not None:  # resumed from quarantine
-        return _adopt(context, order, order.order_id)
-    claimed = order.times[_S.CLAIMED]
-    if order.was_rebuilt or context.journal.clock.may_be_older(claimed, _STALE_CREATE_SECONDS):
+    is_perhaps_there = order.was_rebuilt or context.journal.clock.may_be_older(
+        order.times[_S.CLAIMED], _STALE_CREATE_SECONDS
+    )
+    if order.order_id is None and is_perhaps_there:  # first: what is paid is not bought again because a file changed
         found = _look_by_name(context, order)
         if found is not None:
             return _adopt(context, order, found.order_id)
-        if any(file.is_placed for file in order.files):
-            return release_changed(context, order)
+    if not is_as_claimed(context, order) or any(file.is_placed for file in order.files):
+        return release_changed(context, order)
+    if order.order_id is not None:  # resumed from quarantine
+        return _adopt(context, order, order.order_id)
     try:
         with charging(context, order, Stage.CREATE) as order:  # noqa: PLR1704 - what follows is about the charged one
             path, sent_names = flow_of(order).create_path, [file.sent_name for file in order.files]
@@ -418,7 +418,7 @@ def _with_hashes(context: StepContext, order: Order) -> tuple[OrderFile, ...]:
     def known(file: OrderFile) -> OrderFile:
         place = context.publisher.work_place(order, file)
         found = disk.stat_of(place)
-        if file.sha256 is None and found is not None:
+        if file.sha256 is None and found is not None and is_unchanged(place, file):  # else other bytes were sent
             file = file.having(sha256=disk.sha256_of(place), ctime_ns=found.st_ctime_ns)
         return file.having(is_uploaded=True)
 
