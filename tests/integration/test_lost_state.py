@@ -103,6 +103,18 @@ def test_a_paid_order_is_not_bought_again_because_a_picture_changed(tmp_path: Pa
     assert outbox == sorted([*PICTURES, "0 (2).jpg"])
 
 
+def test_a_paid_order_is_not_parted_while_the_service_is_doubted(tmp_path: Path, sandbox: Sandbox) -> None:
+    with opened(begin(tmp_path, sandbox)) as shop:
+        drop_all(shop)
+        shop.work(lambda: shop.has(State.CONFIRMED))
+    (entry,) = (tmp_path / "state/journal").glob("*.json")
+    entry.unlink()
+    with opened(begin(tmp_path, sandbox)) as shop:
+        shop.pipeline.doubt.resume(shop.clock.elapsed())
+        shop.to_the_end()
+    assert_all_came_once(tmp_path, sandbox)
+
+
 @pytest.mark.parametrize("has_another_key", [False, True])
 def test_a_paid_order_that_only_another_account_knows_is_not_bought_again(
     tmp_path: Path, sandbox: Sandbox, *, has_another_key: bool
