@@ -29,7 +29,13 @@ def test_without_a_terminal_the_demo_ends_with_the_paths_of_the_delivered(tmp_pa
         command("demo"), env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    delivered = [Path(line.strip()) for line in done.stdout.splitlines() if line.startswith("  ")]
+    heading, delivered = "", []
+    for line in done.stdout.splitlines():
+        if line.startswith("  "):
+            delivered.append(Path(line.strip()))
+            assert delivered[-1].parts[-3] == heading, "below the name of its service"
+        else:
+            heading = line.partition(":")[0]
     assert all(path.is_file() for path in delivered)
     for service in BUILT_SERVICES:
         suffixes = {path.suffix for path in delivered if path.parts[-3] == service}

@@ -158,6 +158,7 @@ class _Programme:
         self._has_person = has_person
         self._awaited: set[str] = set()  # what the samples will be called, in their outboxes
         self._told: set[str] = set()
+        self._told_last: Show | None = None
         self._is_over = False
 
     def follow(self, config: "Config") -> None:
@@ -185,7 +186,8 @@ class _Programme:
             os.path.relpath(os.path.join(at, name), self._root) for at, _, names in os.walk(outbox) for name in names
         }
         there = {path for path in there if not any(part.startswith(".") for part in path.split("/"))}
-        if there and self._told.isdisjoint(there):
+        if there - self._told and self._told_last is not show:
+            self._told_last = show
             typer.echo(f"{show.service}: {show.effect}")
         for path in sorted(there - self._told):
             typer.echo(f"  {self._root}/{path}")
