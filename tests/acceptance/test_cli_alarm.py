@@ -109,7 +109,7 @@ def test_a_burst_of_bad_pictures_is_one_message(studio: Program, receiver: Recei
         wait_until(lambda: files_in(studio.folder("outbox")) == ["good.jpg"])
         time.sleep(3)
     (text,) = receiver.messages
-    assert "30 files could not be protected" in text
+    assert "30 files went to quarantine" in text
     assert "photos: bad\\n" in text
     assert " and 29 more: " in text
     assert str(studio.folder("quarantine")) in text

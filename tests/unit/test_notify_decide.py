@@ -259,7 +259,7 @@ def test_a_burst_of_bad_pictures_is_one_message(life: Life) -> None:
         life.lasts(10 if number % 10 == 0 else 0, quarantined=number, last_quarantined=bad(f"{number}.jpg", number))
     life.lasts(HOUR)
     (told,) = life.texts
-    assert "100 files could not be protected" in told
+    assert "100 files went to quarantine" in told
     assert "photos: 100.jpg and 99 more: It is cut short" in told
     assert told.count("It is cut short") == 1
     assert "/srv/photos/quarantine" in told
@@ -271,7 +271,7 @@ def test_each_reason_is_said_once_with_its_number_and_only_what_is_new(life: Lif
     life.lasts(HOUR, quarantined=5, last_quarantined=(*bad("c.jpg", 3), no_raw)).lasts(HOUR)
     assert "c.jpg and 2 more: It is cut short" in life.texts[0]
     assert "watchfolder retry" in life.texts[0]
-    assert "2 files could not be protected:\n  photos: x.psd and 1 more: This is a Photoshop file" in life.texts[1]
+    assert "2 files went to quarantine:\n  photos: x.psd and 1 more: This is a Photoshop file" in life.texts[1]
     assert "cut short" not in life.texts[1]
     assert "watchfolder retry" not in life.texts[1]
 
@@ -288,14 +288,14 @@ def test_a_trickle_of_bad_pictures_is_a_message_an_hour_with_all_of_them(life: L
 def test_a_burst_that_a_restart_interrupts_is_told_after_it(life: Life) -> None:
     life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3))
     life = life.after_a_restart().lasts(5 * MINUTE)
-    assert "3 files could not be protected" in life.texts[0]
+    assert "3 files went to quarantine" in life.texts[0]
 
 
 def test_a_reload_counts_nothing_twice(life: Life) -> None:
     life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3))
     life.lasts(10, configured=START + timedelta(hours=1))
     life.lasts(10, quarantined=4, last_quarantined=bad("d.jpg", 4)).lasts(5 * MINUTE)
-    assert "4 files could not be protected" in life.texts[0]
+    assert "4 files went to quarantine" in life.texts[0]
 
 
 # All together
@@ -344,7 +344,7 @@ def test_what_went_to_quarantine_under_a_clock_that_was_wrong_is_told(life: Life
     life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3))
     earlier = Life(Decisions(life.watch.memory), START - timedelta(days=20_000), life.facts | {"quarantined": 0})
     earlier.lasts(10 * MINUTE)
-    assert "3 files could not be protected" in earlier.texts[0]
+    assert "3 files went to quarantine" in earlier.texts[0]
 
 
 def test_what_is_said_holds_no_secret_and_no_character_that_plays_tricks(life: Life) -> None:

@@ -61,7 +61,7 @@ def _picture(label: str, advice: str = "Save it as JPEG, PNG or TIFF, and drop t
 
 
 def _other(label: str) -> Foreign:
-    return Foreign(label, is_picture=False, advice="Only JPEG, PNG, WebP, TIFF and BMP pictures can be protected.")
+    return Foreign(label, is_picture=False, advice="Only JPEG, PNG, WebP, TIFF and BMP pictures can be sent.")
 
 
 def _raw(kind: str) -> Foreign:

@@ -175,7 +175,7 @@ def _judge_foreign(inbox: Inbox, verdict: images.Verdict) -> Decision:
         case Kind.FOREIGN_PICTURE if foreign is not None and foreign.is_raw and inbox.raw == "leave":
             return Decision(Action.STAY, f"it is {foreign.label}, which stays here (raw: leave)", is_raw=True)
         case Kind.FOREIGN_PICTURE if foreign is not None:
-            return _refuse(f"This is {foreign.label}, which cannot be protected directly.", foreign.advice, "FORMAT")
+            return _refuse(f"This is {foreign.label}, which the service does not take.", foreign.advice, "FORMAT")
         case Kind.NOT_A_PICTURE_BUT_NAMED_SO if foreign is not None:
             return _refuse(
                 f"Its name says picture, but what is inside is {foreign.label}.",

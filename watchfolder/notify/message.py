@@ -39,7 +39,7 @@ def quarantine(count: int, some: Sequence[Quarantined], inboxes: Mapping[str, In
     where = f" They lie in {', '.join(folders)}, each beside" if folders else " Each lies beside"
     listed = "".join(f"\n  {line}" for line in named)
     again = "; then watchfolder retry NAME" if any(each.retry_helps for each in some) else ""
-    return f"{files(count)} could not be protected:{listed}\n{where[1:]} a note that says what to do{again}"
+    return f"{files(count)} went to quarantine:{listed}\n{where[1:]} a note that says what to do{again}"
 
 
 def _line(group: Quarantined) -> str:
