@@ -10,6 +10,7 @@ from shop import FRESH, Shop, opened
 
 from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
 from watchfolder.publish import Publisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -113,6 +114,26 @@ def test_a_paid_order_is_not_parted_while_the_service_is_doubted(tmp_path: Path,
         shop.pipeline.doubt.resume(shop.clock.elapsed())
         shop.to_the_end()
     assert_all_came_once(tmp_path, sandbox)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_paid_order_that_has_expired_since_is_named_and_not_bought_again(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
+) -> None:
+    monkeypatch.setattr(tempo, "FORGOTTEN_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(tempo, "LEAST_BETWEEN_LOOKS_SECONDS", 0.1)
+    with opened(begin(tmp_path, sandbox)) as shop:
+        drop_all(shop)
+        shop.work(lambda: shop.has(State.CONFIRMED))
+    (entry,) = (tmp_path / "state/journal").glob("*.json")
+    if is_lost:
+        entry.unlink()
+    for order in sandbox.orders.values():
+        sandbox._state.orders[order.order_id].retention_days = 0.0
+    with opened(begin(tmp_path, sandbox)) as shop:
+        shop.work(lambda: shop.files("quarantine"))
+        assert "was paid for" in (shop.folder("quarantine") / "0.jpg.why.txt").read_text()
+    assert set(sandbox.paid_files.values()) == {1}
 
 
 @pytest.mark.parametrize("has_another_key", [False, True])

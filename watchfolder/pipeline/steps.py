@@ -104,8 +104,7 @@ def confirm(context: StepContext, order: Order) -> Order:
 def look(context: StepContext, order: Order) -> Order:
     """Ask how far the service is; the order is returned as it was while the service is at work."""
     seen = context.look(order)
-    order = _is_there(context, order)
-    _require_alive(seen)
+    order = _alive(context, order, seen)
     match seen.status:
         case Status.COMPLETE:
             return _completed(context, order, seen)
@@ -281,8 +280,7 @@ def relocate(context: StepContext, order: Order, refusal: Resync | None = None) 
 
 
 def _go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
-    order = _is_there(context, order)
-    _require_alive(seen)
+    order = _alive(context, order, seen)
     if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
         raise OrderRetry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     if seen.status is Status.PENDING:
@@ -303,7 +301,8 @@ def _is_there(context: StepContext, order: Order) -> Order:
 
 def _adopt(context: StepContext, order: Order, order_id: str) -> Order:
     event("order.adopted", order=order.key, inbox=order.inbox, order_id=order_id)
-    return relocate(context, context.journal.advance(order, _S.CREATED, order_id=order_id))
+    is_charged = order.charged or order.was_rebuilt  # what was known of it is lost: it may have been paid for
+    return relocate(context, context.journal.advance(order, _S.CREATED, order_id=order_id, charged=is_charged))
 
 
 def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
@@ -321,8 +320,9 @@ def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
 def _go_back(context: StepContext, order: Order) -> Order:
     """Take up a pending order: its uploads are wanted (again)."""
     context.forget(order.key)
+    stays_charged = order.charged and flow_of(order).charged_at is not Stage.START  # pending: its start was not heard
     if order.state is _S.CREATED:
-        return order
+        return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)
     if order.redos >= MOST_REDOS and order.state is _S.CONFIRMED:
         reason = f"the service took the confirmation {MOST_REDOS} times, and calls the order pending all the same"
         raise OrderRetry(reason, code="STILL_PENDING")
@@ -330,17 +330,18 @@ def _go_back(context: StepContext, order: Order) -> Order:
         reason = f"The service lost the uploaded picture {MOST_REDOS} times."
         raise Reject(reason, code=UPLOAD_LOST)
     files = tuple(file.having(is_uploaded=False) for file in order.files)
-    stays_charged = order.charged and flow_of(order).charged_at is not Stage.START  # pending: its start was not heard
     facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "charged": stays_charged}
     return context.journal.advance(order, _S.CREATED, **facts)
 
 
-def _require_alive(seen: OrderView) -> None:
+def _alive(context: StepContext, order: Order, seen: OrderView) -> Order:
     """Raise for an order that has come to its end there without a result, or whose result is gone."""
-    if seen.status is Status.EXPIRED:
+    if seen.status is Status.EXPIRED:  # said twice, this is believed: it is no news of an order that is there
         raise OrderMissing("the order has expired at the service", code="ORDER_EXPIRED")
+    order = _is_there(context, order)
     if seen.status is Status.FAILED:
         raise failed_at_service(seen.failure)
+    return order
 
 
 def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order, bool]:
