@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_studio import Studio, as_nobody, sandbox, studio
+from cli_studio import Studio, as_nobody, files_in, sandbox, studio
 
 from watchfolder.sandbox import Sandbox
 
@@ -37,6 +37,19 @@ def test_quiet_still_says_what_is_wrong(studio: Studio) -> None:
     said = studio.run("check", "--quiet").stdout
     assert "FAIL" in said
     assert "ok " not in said
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", [("status",), ("run", "--once")], ids=" ".join)
+def test_a_stream_that_the_caller_has_closed_is_no_crash(studio: Studio, words: tuple[str, ...], closed: str) -> None:
+    studio.drop("a.jpg")
+    command = ["/bin/sh", "-c", f'"$@" {closed}', "sh", *studio.command(*words)]
+    done = subprocess.run(
+        command, env=studio.environ(), cwd=studio.root, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert bool(files_in(studio.folder("outbox"))) == (words[0] == "run")
 
 
 def test_what_a_run_says_meanwhile_is_on_stderr_and_what_came_of_it_on_stdout(studio: Studio) -> None:
