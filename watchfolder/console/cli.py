@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from watchfolder import __version__, config
+from watchfolder import __version__, config, disk
 from watchfolder.console import container, errand, exit_codes, settings
 from watchfolder.console.commands import notify, receipts, webhook
 from watchfolder.console.commands.demo import demo
@@ -47,7 +47,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    _open_closed_streams()
+    disk.open_closed_streams()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the key is in our memory, and a core dump is a file of that
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -58,15 +58,6 @@ def main() -> None:
         if isinstance(ending.code, int):
             errand.end(ending.code)
         raise
-
-
-def _open_closed_streams() -> None:
-    """Let no file of ours get the number of a standard stream that the caller has closed."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-            os.set_inheritable(descriptor, True)  # noqa: FBT003 - os's own
-            setattr(sys, name, open(descriptor, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value

@@ -77,6 +77,7 @@ from watchfolder.disk.sharing import (
     pass_on_rights,
     passes_on_rights,
 )
+from watchfolder.disk.standard_streams import open_closed_streams
 from watchfolder.disk.timeouts import Question, answer_of, is_hung, real_paths
 
 __all__ = [
@@ -129,6 +130,7 @@ __all__ = [
     "mount_point_of",
     "move",
     "new_file",
+    "open_closed_streams",
     "open_folder",
     "open_regular",
     "pass_on_rights",
