@@ -36,7 +36,7 @@ from watchfolder.report.phrases import files
 
 app = typer.Typer(
     name="watchfolder",
-    help="Drop a picture into a folder, get it back protected against AI training.",
+    help="Drop a picture into a folder, get it back protected against AI training, or judged.",
     epilog="Exit codes: 0 done; 1 done, some files were quarantined; 2 wrong arguments; 3 a difference was found; "
     "69 another instance runs; 75 stopped before the end, trying again may help; 78 the configuration is wrong.",
     no_args_is_help=True,
