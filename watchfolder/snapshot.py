@@ -2,10 +2,13 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, field_serializer
 
 FILE = "status.json"
 NO_ANSWER = "the service does not answer"  # what `is_down` means
+_LOW_BYTES = 10 * 1024**3  # what an order of a hundred pictures of 50 MiB needs: twice its size
+_LOW_SHARE = 0.05  # of a small disk, where that would be always
+_ROOM_AGAIN = 1.5  # times that: what is written and moved away meanwhile changes no verdict
 
 
 class Part(BaseModel):
@@ -58,6 +61,23 @@ class Disk(Part):
     free_bytes: int
     total_bytes: int
 
+    @property
+    def is_low(self) -> bool:
+        return self.free_bytes < self._little
+
+    @property
+    def has_room_again(self) -> bool:
+        return self.free_bytes >= _ROOM_AGAIN * self._little
+
+    @property
+    def told_bytes(self) -> int:
+        """Return how much is free in two figures (9.7 GB), for the rest always moves."""
+        return int(float(f"{self.free_bytes:.2g}"))
+
+    @property
+    def _little(self) -> float:
+        return min(_LOW_BYTES, _LOW_SHARE * self.total_bytes)
+
 
 class Quarantined(Part):
     """What went to quarantine for one reason; the name is that of the latest file, escaped."""
@@ -99,7 +119,19 @@ class Snapshot(Part):
     not_configured: dict[str, int] = {}  # inbox that left the configuration → files of its orders, which wait
     is_stuck: bool = False  # work stands still although its folders answer
     counts: Counts = Counts()
-    disks: dict[str, Disk] = Field(default={}, exclude=True)  # folder → its own; not in the file, for it always moves
+    disks: dict[str, Disk] = {}  # folder → its own; in the file are those alone that are nearly full
 
     def is_same_but_for_time(self, other: "Snapshot | None") -> bool:
-        return other is not None and self.model_copy(update={"at": other.at, "disks": other.disks}) == other
+        """Compare what the file says of it, but for what always moves."""
+        if other is None or self.low_disks != other.low_disks:
+            return False
+        return self.model_copy(update={"at": other.at, "disks": other.disks}) == other
+
+    @property
+    def low_disks(self) -> dict[str, int]:
+        """Return how much is told to be free on those that are nearly full."""
+        return {folder: disk.told_bytes for folder, disk in self.disks.items() if disk.is_low}
+
+    @field_serializer("disks")
+    def _those_that_are_low(self, disks: dict[str, Disk]) -> dict[str, Disk]:
+        return {folder: disk for folder, disk in disks.items() if disk.is_low}

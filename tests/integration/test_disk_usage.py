@@ -32,8 +32,28 @@ def test_what_lies_in_the_place_of_a_share_that_is_away_is_not_its_disk(tmp_path
     assert list(disk_usage.disks) == [str(tmp_path)]
 
 
-def test_free_space_that_changes_is_no_reason_to_write_the_status() -> None:
-    before = Snapshot(at=NOW, pid=1, version="1", started=NOW)
-    disk = Disk(device=1, free_bytes=1, total_bytes=2)
-    assert before.model_copy(update={"disks": {"/srv": disk}, "at": NOW + timedelta(1)}).is_same_but_for_time(before)
-    assert "disks" not in before.model_copy(update={"disks": {"/srv": disk}}).model_dump_json()
+GB = 10**9
+
+
+def snapshot(**free_bytes: int) -> Snapshot:
+    disks = {folder: Disk(device=1, free_bytes=free, total_bytes=1000 * GB) for folder, free in free_bytes.items()}
+    return Snapshot(at=NOW + timedelta(sum(free_bytes.values()) % 7), pid=1, version="1", started=NOW, disks=disks)
+
+
+def test_free_space_that_changes_on_a_healthy_disk_writes_no_status() -> None:
+    assert snapshot(srv=700 * GB).is_same_but_for_time(snapshot(srv=300 * GB))
+    assert snapshot(srv=700 * GB).is_same_but_for_time(snapshot())
+
+
+def test_a_nearly_full_disk_writes_the_status_when_its_number_changes() -> None:
+    low = snapshot(srv=9_700_000_001)
+    assert not low.is_same_but_for_time(snapshot(srv=700 * GB))
+    assert not snapshot(srv=700 * GB).is_same_but_for_time(low)
+    assert not low.is_same_but_for_time(snapshot(srv=9_700_000_001, state=9 * GB))
+    assert not low.is_same_but_for_time(snapshot(srv=9_600_000_000))
+    assert low.is_same_but_for_time(snapshot(srv=9_680_000_000))
+
+
+def test_the_status_file_holds_the_nearly_full_disks_alone() -> None:
+    written = Snapshot.model_validate_json(snapshot(srv=700 * GB, state=9 * GB).model_dump_json())
+    assert written.disks == {"state": Disk(device=1, free_bytes=9 * GB, total_bytes=1000 * GB)}

@@ -14,7 +14,7 @@ from watchfolder.counters import added
 from watchfolder.notify import message
 from watchfolder.notify.message import Message
 from watchfolder.notify.state import NotifyState, Told, Topic, UntoldQuarantine
-from watchfolder.report.conditions import Condition, ConditionKind, conditions, has_room_again, has_work, over, told
+from watchfolder.report.conditions import Condition, ConditionKind, conditions, has_work, over, told
 from watchfolder.snapshot import Quarantined, Snapshot
 
 _SERVICE = (
@@ -151,7 +151,7 @@ class Decisions:
                 return inbox is not None and inbox.is_open
             case ConditionKind.DISK_LOW:
                 disks = {self._names.get(disk.device, folder): disk for folder, disk in snapshot.disks.items()}
-                return topic.subject in disks and has_room_again(disks[topic.subject])
+                return topic.subject in disks and disks[topic.subject].has_room_again
             case _:
                 return True
 

@@ -12,12 +12,9 @@ from watchfolder.config import Config
 from watchfolder.events import printable
 from watchfolder.order import Order
 from watchfolder.report.phrases import files, not_running, size, to_control
-from watchfolder.snapshot import NO_ANSWER, Disk, InboxSnapshot, Snapshot
+from watchfolder.snapshot import NO_ANSWER, InboxSnapshot, Snapshot
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
-_LOW_BYTES = 10 * 1024**3  # what an order of a hundred pictures of 50 MiB needs: twice its size
-_LOW_SHARE = 0.05  # of a small disk, where that would be always
-_ROOM_AGAIN = 1.5  # times that: what is written and moved away meanwhile changes no verdict
 
 
 class ConditionKind(StrEnum):
@@ -191,10 +188,6 @@ def over(kind: ConditionKind, subject: str) -> str:
             return "Unblocked: the service takes the work again"
 
 
-def has_room_again(disk: Disk) -> bool:
-    return disk.free_bytes >= _ROOM_AGAIN * _little(disk)
-
-
 def has_work(snapshot: Snapshot) -> bool | None:
     """Do files wait or move? None while not every inbox can be looked into."""
     if snapshot.in_progress or snapshot.deferred or any(inbox.waiting for inbox in snapshot.inboxes.values()):
@@ -302,13 +295,9 @@ def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
     firsts = {disk.device: folder for folder, disk in sorted(snapshot.disks.items(), reverse=True)}
     for folder in sorted(firsts.values()):
         disk = snapshot.disks[folder]
-        if disk.free_bytes < _little(disk):
-            words = f"The disk of {folder} is nearly full: {size(disk.free_bytes)} are free"
+        if disk.is_low:
+            words = f"The disk of {folder} is nearly full: {size(disk.told_bytes)} are free"
             yield Condition(ConditionKind.DISK_LOW, words, "Make room there, before it stops", subject=folder)
-
-
-def _little(disk: Disk) -> float:
-    return min(_LOW_BYTES, _LOW_SHARE * disk.total_bytes)
 
 
 def _stalled(snapshot: Snapshot, hours: float) -> Condition:
