@@ -26,7 +26,6 @@ NOT_BROUGHT_ABOUT = {
 }
 ELSEWHERE = {  # brought about by other tests, without all surfaces
     ConditionKind.STALLED: "test_cli_alarm.py: it is told by a message alone, after hours",
-    ConditionKind.DISK_LOW: "test_cli_alarm.py",
 }
 
 

@@ -24,6 +24,7 @@ from cli_studio import KEY, PICTURE, Daemon, Studio, files_in, wait_until
 from free_ports import free_port
 from notify_socket import Notified
 from receiver import Receiver, receiving
+from share_studio import skip_unless_possible
 from typing_extensions import override
 
 from watchfolder.report.conditions import Condition, ConditionKind, told
@@ -37,6 +38,7 @@ _HASTY = """
 import sys
 from datetime import timedelta
 from watchfolder.console import cli
+from watchfolder.daemon import disk_usage
 from watchfolder.intake import look
 from watchfolder.notify import decide, heartbeat
 from watchfolder.pipeline import tempo
@@ -46,7 +48,7 @@ decide._HOLD_DOWN = timedelta()
 decide._MOST_AN_HOUR = 10_000
 decide._FIRST_LOOK = timedelta(seconds=1)
 heartbeat.EVERY_SECONDS = heartbeat.AGAIN_SECONDS = heartbeat.LOOK_SECONDS = 0.2
-look._RIGHTS_SECONDS = 1.0
+look._RIGHTS_SECONDS = disk_usage._AGAIN_SECONDS = 1.0
 tempo.FIRST_BACKOFF_SECONDS, tempo.LONGEST_BACKOFF_SECONDS = 0.2, 1.0
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
@@ -74,7 +76,9 @@ class Surfaces:
         return self.waiting, self.under_way, self.conditions, re.findall(r"\d+ waiting", self.systemd)
 
     def sentence(self, kind: ConditionKind) -> str:
-        return told(each for each in self.conditions if each.kind is kind)
+        """Say it as the condition does, or, where none is known but to the message, as that."""
+        same = [each for each in self.conditions if each.kind is kind]
+        return told(same) if same else self.alarms[0].removesuffix(".")
 
     def command(self, kind: ConditionKind) -> str:
         return next(each.command for each in self.conditions if each.kind is kind)
@@ -107,6 +111,14 @@ class Office(Studio):
     def key_file(self) -> Path:
         return self.root / "api-key"
 
+    @property
+    def nas(self) -> Path:
+        return self.root / "nas"
+
+    @property
+    def fstab(self) -> Path:
+        return self.root / "fstab"
+
     def give_to_daemon(self) -> None:
         """Let all that is there be the daemon's own."""
         if os.geteuid() == 0:
@@ -129,7 +141,8 @@ class Office(Studio):
     @override
     def command(self, *arguments: str) -> list[str]:
         command, *rest = arguments
-        return [sys.executable, "-c", _HASTY, command, "-c", str(self.config), *rest]
+        table = f"from watchfolder.disk import mounts; mounts.FSTAB = {str(self.fstab)!r}"
+        return [sys.executable, "-c", table + _HASTY, command, "-c", str(self.config), *rest]
 
     # --- the daemon
 
@@ -149,10 +162,14 @@ class Office(Studio):
     # --- the person
 
     def say_how_to_call(self) -> None:
-        """Put `watchfolder` and `systemctl` where a shell finds them; the second notes what it is told."""
+        """Put what is typed where a shell finds it; `systemctl` notes what it is told, `mount` reads our own table."""
         (self.root / "bin").mkdir()
-        program = f'exec {shlex.quote(sys.executable)} -m watchfolder "$@"'
-        for name, line in {"watchfolder": program, "systemctl": f'echo "$1" >> {self.root}/systemctl'}.items():
+        lines = {
+            "watchfolder": f'exec {shlex.quote(sys.executable)} -m watchfolder "$@"',
+            "systemctl": f'echo "$1" >> {self.root}/systemctl',
+            "mount": f'exec {shutil.which("mount")} --fstab {self.fstab} "$@"',
+        }
+        for name, line in lines.items():
             script = self.root / "bin" / name
             script.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
             script.chmod(0o755)
@@ -200,6 +217,36 @@ class Office(Studio):
         """Put the beginning of a picture into the inbox, as a copy does that is under way."""
         self.drop(name, PICTURE[:-30])
         self.give_to_daemon()
+
+    def deliver_to_nas(self) -> None:
+        """Let the outbox lie on a share of 32 MiB, which fstab names."""
+        skip_unless_possible(is_network=False)
+        server = self.root / "server"
+        if not self.nas.is_mount():
+            for folder in (server, self.nas):
+                folder.mkdir(exist_ok=True)
+            self.fstab.write_text(f"{server} {self.nas} none bind 0 0\n", encoding="ascii")
+            for how in (f"-t tmpfs -o size=32m none {server}", f"--bind {server} {self.nas}"):
+                subprocess.run(["mount", *how.split()], check=True, timeout=30)
+        outbox = self.nas / "outbox"
+        outbox.mkdir(exist_ok=True)
+        self.arrange(photos={"outbox": str(outbox)})
+        self.reload()
+        wait_until((outbox / ".watchfolder-id").exists)
+
+    def unmount(self, folder: str) -> None:
+        subprocess.run(["umount", "--lazy", str(self.root / folder)], check=False, capture_output=True, timeout=30)
+
+    def fill_nas(self, free_bytes: int) -> None:
+        """Leave so much room there, and up to a block less."""
+        room = os.statvfs(self.nas)
+        with self.film.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - free_bytes)
+
+    @property
+    def film(self) -> Path:
+        """What fills the share."""
+        return self.nas / "holiday.mp4"
 
     def another_inbox(self, name: str) -> dict[str, object]:
         """Make the folders of one more inbox, if they are not there, and return its settings."""
@@ -303,6 +350,8 @@ def open_office(sandbox: Sandbox) -> Iterator[Office]:
                 yield office
             finally:
                 office.stop()
+                for folder in ("nas", "server"):
+                    office.unmount(folder)
     finally:
         shutil.rmtree(root)
 

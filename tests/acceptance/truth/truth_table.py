@@ -12,6 +12,7 @@ from truth_office import SOMEBODY, Office, Surfaces
 
 from watchfolder.report.conditions import ConditionKind
 from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
 
 NEW_KEY = "sk_new_0123456789"
 KEYS = (KEY, NEW_KEY)  # of one account
@@ -154,6 +155,38 @@ def _open_the_outbox(scene: Scene, said: Surfaces) -> None:
 def _accept_it(scene: Scene, said: Surfaces) -> None:
     found = re.search(r"run: (watchfolder check --accept [^\s)]+)", said.sentence(ConditionKind.FOLDER_AWAY))
     assert found
+    scene.office.type_in(found[1])
+
+
+def _the_nas_is_nearly_full(scene: Scene) -> None:
+    scene.office.deliver_to_nas()
+    scene.office.fill_nas(free_bytes=1_200_000)
+    (picture,) = scene.office.drop_pictures(1, seed=640)  # it still goes on
+    wait_until((scene.office.nas / "outbox" / picture.name).exists)
+
+
+def _the_nas_is_full(scene: Scene) -> Path:
+    scene.office.deliver_to_nas()
+    scene.office.fill_nas(free_bytes=3_100_000)
+    large = scene.office.drop("large.bmp", sample("bmp", width=1000, height=1000, seed=641))  # 3 MB
+    scene.office.give_to_daemon()
+    return large
+
+
+def _delete_the_film(scene: Scene, _said: Surfaces) -> None:
+    scene.office.film.unlink()
+
+
+def _the_nas_is_not_mounted(scene: Scene) -> Path:
+    scene.office.deliver_to_nas()
+    scene.office.unmount("nas")
+    return scene.office.drop_pictures(1, seed=650)[0]
+
+
+def _mount_it(scene: Scene, said: Surfaces) -> None:
+    found = re.search(r"as root, run: (mount [^)]+)", said.sentence(ConditionKind.FOLDER_AWAY))
+    assert found
+    assert list(scene.office.nas.iterdir()) == []
     scene.office.type_in(found[1])
 
 
@@ -335,6 +368,32 @@ SITUATIONS = (
         ("Not available: photos", "we may not write there", "mode 0755", "when we may"),
         _open_the_outbox,
         event="inbox.waits",
+    ),
+    Situation(
+        "a share that is not mounted",
+        ConditionKind.FOLDER_AWAY,
+        6,
+        _the_nas_is_not_mounted,
+        ("Not available: photos (", "nas is not mounted (as root, run: mount ", "by itself when it is mounted"),
+        _mount_it,
+        event="inbox.waits",
+    ),
+    Situation(
+        "a full disk",
+        ConditionKind.FOLDER_AWAY,
+        7,
+        _the_nas_is_full,
+        ("Not available: photos (", "3.1 MB are free, 6.0 MB are needed", "by itself when there is room"),
+        _delete_the_film,
+        event="inbox.waits",
+    ),
+    Situation(
+        "a disk that is nearly full",
+        ConditionKind.DISK_LOW,
+        7,
+        _the_nas_is_nearly_full,
+        ("nas/outbox is nearly full: 1.2 MB are free", "Make room there"),
+        _delete_the_film,
     ),
     Situation(
         "a lost state",
