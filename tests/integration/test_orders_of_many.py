@@ -1,6 +1,7 @@
 """Many pictures in one order: one at fault hurts no other, and a service at fault condemns none."""
 
 import dataclasses
+import logging
 import math
 import os
 import threading
@@ -14,6 +15,8 @@ import pytest
 from shop import Open, Shop, closing_a_sub_folder, files_in, opening
 
 from watchfolder import disk
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
 from watchfolder.images import Format
 from watchfolder.intake import Ready
 from watchfolder.order import State
@@ -738,6 +741,30 @@ def test_results_are_matched_after_a_restart_without_another_look(begin: Open) -
     assert shop.files("outbox") == good
     assert calls(service, "status") == 1
     assert service.sins == []
+
+
+@pytest.mark.parametrize("names", [["client/a.jpg"], ["client/a.jpg", "b.jpg", "c.jpg"]])
+def test_a_sub_folder_that_refused_once_is_told(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, names: list[str]
+) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    publish, refusals = disk.publish_new, [FolderFault("/outbox/client: permission denied", code="EACCES")]
+
+    def publish_new(part: Place, target: Place, **rest: Any) -> None:  # noqa: ANN401 - whatever it takes
+        if refusals and target.folder == "client":
+            raise refusals.pop()
+        publish(part, target, **rest)
+
+    monkeypatch.setattr(disk, "publish_new", publish_new)
+    for number, name in enumerate(names):
+        shop.drop(name, CONTENT + bytes([number]))
+    shop.work(lambda: not refusals and (not shop.orders() or shop.order().failures))
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == sorted(names)
+    assert service.paid == len(names)
+    warnings = [str(record.__dict__) for record in caplog.records if record.levelno == logging.WARNING]
+    assert any("/outbox/client: permission denied" in words for words in warnings)
 
 
 def test_a_sub_folder_that_takes_nothing_keeps_back_its_own_pictures_only(

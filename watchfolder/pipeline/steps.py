@@ -179,7 +179,11 @@ def _bring_home(context: StepContext, order: Order, indexes: Sequence[int], roun
     except FolderFault as fault:
         if is_of_the_inbox(context, order, fault):
             raise
-    order = _as_journalled(context, order, indexes)
+        order = _as_journalled(context, order, indexes)
+        if len(indexes) == 1:
+            round_.failures[indexes[0]] = fault
+            return order
+        event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=fault.reason)
     for index in indexes:  # each by itself: what was done before is found done
         try:
             order = context.publisher.bring_home(order, [index])
