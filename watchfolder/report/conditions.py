@@ -316,7 +316,7 @@ def _stalled(snapshot: Snapshot, hours: float) -> Condition:
     elif snapshot.is_down:
         advice = "The service does not answer: is this machine's network up? Nothing is lost"
     else:
-        advice = "watchfolder status says what they wait for"
+        advice = "watchfolder status and, of one file, watchfolder explain PATH say what they wait for"
     return Condition(ConditionKind.STALLED, words, advice)
 
 

@@ -81,7 +81,7 @@ class Surfaces:
         return told(same) if same else self.alarms[0].removesuffix(".")
 
     def command(self, kind: ConditionKind) -> str:
-        return next(each.command for each in self.conditions if each.kind is kind)
+        return next((each.command for each in self.conditions if each.kind is kind), "")
 
 
 @dataclass

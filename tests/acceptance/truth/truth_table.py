@@ -44,6 +44,10 @@ class Situation:
     explained: str = ""  # what explain says, where that is not the sentence itself
     unless: Mapping[str, str] | None = None
 
+    @property
+    def is_told_by_message_alone(self) -> bool:
+        return {"status", "page", "systemd"} <= (self.unless or {}).keys()
+
 
 def _type_command(scene: Scene, said: Surfaces, kind: ConditionKind) -> None:
     command = said.command(kind)
@@ -254,6 +258,20 @@ def _copy_the_rest(scene: Scene, _said: Surfaces) -> None:
     scene.office.give_to_daemon()
 
 
+def _nothing_is_delivered(scene: Scene) -> Path:
+    scene.office.arrange(alarm_after_hours=1 / 3600)
+    scene.office.reload()
+    return _cut_pictures(scene)
+
+
+def _ask_and_copy_the_rest(scene: Scene, said: Surfaces) -> None:
+    sentence = said.sentence(ConditionKind.STALLED)
+    assert "watchfolder status and, of one file, watchfolder explain PATH say what they wait for" in sentence
+    scene.office.type_in("watchfolder status")
+    assert "Working: 2 files under way" in said.status
+    _copy_the_rest(scene, said)
+
+
 # --- the daemon and its configuration
 
 
@@ -442,6 +460,16 @@ SITUATIONS = (
         _copy_the_rest,
         explained="It waits: it is not complete",
         unless={"systemd": "it has the counts alone while nothing is wrong"},
+    ),
+    Situation(
+        "nothing is delivered for long",
+        ConditionKind.STALLED,
+        1,
+        _nothing_is_delivered,
+        ("Nothing is delivered, though there is work: 2 files in the inboxes, 0 files under way",),
+        _ask_and_copy_the_rest,
+        explained="It waits: it is not complete",
+        unless=dict.fromkeys(("status", "page", "systemd"), "the hours are counted by what sends the messages"),
     ),
     Situation(
         "it does not run",
