@@ -231,7 +231,7 @@ class Order(Record):
     last_success: Key | None = None  # the order that had succeeded last when its pictures first failed
     reordered: int = 0  # how often its files were ordered again since the service failed them by what may pass
     children: tuple["Order", ...] = ()  # of a superseded order
-    was_rebuilt: bool = False  # the entry was lost; look for the order by name before creating it
+    was_rebuilt: bool = False  # the entry was lost, and the order has not been looked for by name in vain
     charged: bool = False  # it may have cost money, whatever state it goes back to
     redos: int = 0
     deaths: int = 0  # of the process, in a row, while a step of this order was under way
@@ -268,6 +268,11 @@ class Order(Record):
     def is_paid(self) -> bool:
         """Money may have been taken for it. A test key costs none."""
         return self.charged and self.kind == "live"
+
+    @property
+    def is_perhaps_there(self) -> bool:
+        """Was it rebuilt, and not looked for yet? Then the service may have it, and it may have cost money."""
+        return self.was_rebuilt and self.order_id is None
 
     @property
     def is_to_be_paid(self) -> bool:

@@ -116,6 +116,29 @@ def test_a_paid_order_is_not_parted_while_the_service_is_doubted(tmp_path: Path,
     assert_all_came_once(tmp_path, sandbox)
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_paid_order_given_up_before_it_was_looked_for_is_not_bought_again(
+    tmp_path: Path, sandbox: Sandbox, count: int
+) -> None:
+    with opened(begin(tmp_path, sandbox)) as shop:
+        for name, content in list(PICTURES.items())[:count]:
+            shop.drop(name, content)
+        shop.work(lambda: shop.has(State.CONFIRMED))
+    (entry,) = (tmp_path / "state/journal").glob("*.json")
+    entry.unlink()
+    sandbox.faults.add("list", "answer", times=None, status=500)
+    with opened(begin(tmp_path, sandbox)) as shop:
+        shop.work(lambda: shop.orders() and shop.order().failures)
+        shop.journal.note(shop.order(), deaths=3, not_before=None)
+        shop.live_again()
+        shop.work(lambda: len(shop.files("quarantine")) == 2 * count)
+        note = (shop.folder("quarantine") / "0.jpg.why.txt").read_text()
+        assert "died 3 times" in note
+        assert "may have been paid for" in note
+        assert "none was made" not in note
+    assert set(sandbox.paid_files.values()) == {1}
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_a_paid_order_that_has_expired_since_is_named_and_not_bought_again(
     tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool

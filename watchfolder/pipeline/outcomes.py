@@ -36,6 +36,8 @@ from watchfolder.pipeline.visits import age_seconds
 _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
 _CRASHED = "CRASHED"
+_UNSOUGHT = "It may have been paid for: what was known of its order is lost, and it could not be looked for."
+_LOOK_FIRST = "Look for {name} in the list of the service. To have it made anew, move this file back into the inbox."
 _NO_SAMPLE = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND"})  # there is nothing to take up again
 
 
@@ -100,7 +102,7 @@ class Outcomes:
         return order.deaths >= _GUILTY_DEATHS and order.asks_service
 
     def convict(self, context: StepContext, order: Order) -> Order:
-        if len(order.files) > 1 and not order.charged:
+        if len(order.files) > 1 and not order.charged and not order.is_perhaps_there:
             return self._split(context, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
@@ -285,7 +287,10 @@ class Outcomes:
         said = failure.said if failure is not None else ""
         retry_helps = failure is None or not failure.is_of_the_file
         facts = {"advice": error.advice, "code": error.code, "said": said, "retry_helps": retry_helps}
-        why = Why(reason=_sentence(error.reason), **facts)
+        reason = _sentence(error.reason)
+        if order.is_perhaps_there and order.kind == "live" and not error.advice:
+            reason, facts["advice"] = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(name=order.name)
+        why = Why(reason=reason, **facts)
         given_up = self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
         if not any(map(is_kept, self._journal.orders())):
             with self._guard:
@@ -340,7 +345,8 @@ def _may_begin_anew(order: Order, error: Reject) -> bool:
     if error.code in {TEST_KEY, OTHER_KEY}:
         return False
     has_failed = isinstance(error, FailedAtService)
-    return has_failed or not order.charged or (error.code == UPLOAD_LOST and len(order.files) > 1)
+    is_unpaid = not order.charged and not order.is_perhaps_there
+    return has_failed or is_unpaid or (error.code == UPLOAD_LOST and len(order.files) > 1)
 
 
 def _sentence(text: str) -> str:

@@ -184,8 +184,8 @@ class Pipeline:
 
     def _is_doubted(self, order: Order) -> bool:
         """Is it to show whether the service succeeds again? What is there already, or may be, can not."""
-        is_perhaps_there = order.order_id is not None or order.was_rebuilt
-        return order.state is State.CLAIMED and not is_perhaps_there and self.doubt.fault is not None
+        is_there = order.order_id is not None or order.is_perhaps_there
+        return order.state is State.CLAIMED and not is_there and self.doubt.fault is not None
 
     def _whose_turn(self, due: Iterable[Order]) -> str | None:
         """No file has its second turn before every other one has had its first; else they go as they were claimed."""

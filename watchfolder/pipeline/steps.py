@@ -44,19 +44,19 @@ def create(context: StepContext, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
     context.folders.require(context.inbox)
     context.folders.require_room(context.inbox, order.size)
-    is_perhaps_there = order.was_rebuilt or context.journal.clock.may_be_older(
-        order.times[_S.CLAIMED], _STALE_CREATE_SECONDS
-    )
-    if order.order_id is None and is_perhaps_there:  # first: what is paid is not bought again because a file changed
+    is_stale = context.journal.clock.may_be_older(order.times[_S.CLAIMED], _STALE_CREATE_SECONDS)
+    if order.order_id is None and (order.was_rebuilt or is_stale):  # first: what is paid is not bought again
         found = _look_by_name(context, order)
         if found is not None:
             return _adopt(context, order, found.order_id)
+        if order.was_rebuilt:
+            order = context.journal.note(order, was_rebuilt=False)
     if not is_as_claimed(context, order) or any(file.is_placed for file in order.files):
         return release_changed(context, order)
     if order.order_id is not None:  # resumed from quarantine
         return _adopt(context, order, order.order_id)
     try:
-        with charging(context, order, Stage.CREATE) as order:  # noqa: PLR1704 - what follows is about the charged one
+        with charging(context, order, Stage.CREATE) as order:
             path, sent_names = flow_of(order).create_path, [file.sent_name for file in order.files]
             created = context.service.create(path, order.body, sent_names)
     except Resync as redo:  # the key was used with another body: find that order, or begin afresh

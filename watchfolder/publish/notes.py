@@ -91,7 +91,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
     lines += [
         "",
         "For support:",
-        f"  order at the service: {order.order_id or 'none was made'}",
+        f"  order at the service: {order.order_id or ('unknown' if order.was_rebuilt else 'none was made')}",
         f"  our name for it:      {order.name}",
         f"  code:                 {printable(why.code) if why and why.code else 'none'}",
         *([f"  the service says:     {printable(why.said)}"] if why and why.said else []),
