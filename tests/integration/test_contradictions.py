@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from shop import OTHER, Open, Shop, opening
 
 from watchfolder.order import State
+from watchfolder.pipeline import tempo
 from watchfolder.report import status
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -187,6 +188,23 @@ def test_no_step_is_repeated_without_a_pause_that_grows(begin: Open, operation: 
     waited = pauses(shop, 8)[1:]
     assert all(after > before for before, after in pairwise(waited)), waited
     assert waited[-1] > 60
+
+
+def test_an_order_called_pending_by_a_stale_read_is_not_bought_again(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempo, "LEAST_BETWEEN_LOOKS_SECONDS", 0.1)
+    shop, service = begin(api={"reads": "v3"})
+    stale = service.faults.add("status", "answer", status=200, body='{"data": {"status": "pending"}}')
+    names = drop(shop, 4)
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    (claimed,) = (shop.folder("inbox") / ".watchfolder").glob("*/*/0.jpg")
+    claimed.write_bytes(OTHER)
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert stale.befallen
+    assert set(service.paid_files.values()) == {1}
+    assert shop.files("outbox") == sorted([*names, "0 (2).jpg"])
 
 
 # --- whose is the order?

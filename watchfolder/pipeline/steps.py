@@ -84,6 +84,10 @@ def upload(context: StepContext, order: Order) -> Order:
             return order
     round_ = Round(context.failed.setdefault(order.key, []))
     order, has_changed = _send_all(context, order, round_)
+    if (has_changed or round_.failures) and order.charged:  # its start was answered yes: "pending" may be an old word
+        order = relocate(context, context.journal.note(order))
+        if order.state is not _S.CREATED:
+            return order
     if has_changed:
         return release_changed(context, order)
     if round_.failures:
@@ -322,9 +326,13 @@ def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
 
 
 def _go_back(context: StepContext, order: Order) -> Order:
-    """Take up a pending order: its uploads are wanted (again)."""
+    """Take up a pending order: its uploads are wanted (again). Its start was not heard, or was answered yes after all.
+
+    Then one word against another says nothing of the money; said again, it counts.
+    """
     context.forget(order.key)
-    stays_charged = order.charged and flow_of(order).charged_at is not Stage.START  # pending: its start was not heard
+    is_unheard = flow_of(order).charged_at is Stage.START and order.state is not _S.CONFIRMED
+    stays_charged = order.charged and not is_unheard
     if order.state is _S.CREATED:
         return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)
     if order.redos >= MOST_REDOS and order.state is _S.CONFIRMED:
