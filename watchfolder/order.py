@@ -1,7 +1,9 @@
 """The nouns: an Order, its files, its states, and which state may follow which. Pure: no disk, no network, no clock."""
 
+import hashlib
 import os
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -120,6 +122,12 @@ def _is_uuid4(value: str) -> str:
     return value
 
 
+def key_of_one(many: str, index: int) -> str:
+    """Return the key of one picture of an order of many that is parked by itself: the same each time."""
+    digest = hashlib.sha256(f"{many}/{index}".encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
 RelativeName = Annotated[
     str,
     BeforeValidator(_read_name),
@@ -222,6 +230,7 @@ class Order(Record):
     fingerprint: str = ""  # of the API key by which the service last knew the order, or with which it was begun
     refused_by: str = ""  # of the one by which it does not: the order waits for another
     source: Key | None = None  # the superseded order whose work folder holds the files
+    of_many: Key | None = None  # the order of many, at the service, of which this is one picture, parked by itself
     reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought
     split_from: Key | None = None  # the order that failed and was split, this being a part of it
     doubted_seconds: LostSeconds | None = (
@@ -253,7 +262,7 @@ class Order(Record):
     @property
     def name(self) -> str:
         """Under which the order can be found in the service's list."""
-        return f"wf-{self.key}"
+        return f"wf-{self.of_many or self.key}"
 
     @property
     def product(self) -> str:

@@ -942,7 +942,9 @@ def hostile(order: Order, **changes: object) -> str:
     return json.dumps(json.loads(order.model_dump_json()) | changes)
 
 
-@pytest.mark.parametrize("kind", ["body", "media type", "sent name", "twice", "escape", "key", "garbage", "huge"])
+@pytest.mark.parametrize(
+    "kind", ["body", "media type", "sent name", "twice", "escape", "key", "of many", "garbage", "huge"]
+)
 def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Build, kind: str) -> None:
     shop = build()
     order = claimed(shop)
@@ -960,6 +962,11 @@ def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Buil
         ),
         "escape": hostile(order, files=[file | {"name": "../../../outbox/x.jpg"}]),
         "key": hostile(order, key=str(uuid.uuid4())),
+        "of many": hostile(
+            order,
+            of_many=(many := str(uuid.uuid4())),
+            body=ANTI_AI.body(many, [file["sent_name"], "b.jpg"], {"strength": "high"}),
+        ),
         "garbage": "[" * 100_000,
         "huge": " " * (17 << 20),
     }[kind]

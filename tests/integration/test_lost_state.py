@@ -116,6 +116,39 @@ def test_a_paid_order_is_not_parted_while_the_service_is_doubted(tmp_path: Path,
     assert_all_came_once(tmp_path, sandbox)
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_one_picture_of_many_taken_up_again_by_itself_is_not_bought_again(
+    tmp_path: Path, sandbox: Sandbox, *, is_known: bool
+) -> None:
+    truncated = sandbox.faults.add("fetch", "truncated", times=None)
+    with opened(begin(tmp_path, sandbox)) as shop:
+        drop_all(shop)
+        shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+        shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+        shop.work(lambda: len(shop.files("quarantine")) == 2 * len(PICTURES))
+        shop.to_the_end()
+        before = truncated.befallen
+        for name in ("1.jpg", "2.jpg"):
+            os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
+        shop.pass_time(120)
+        shop.work(lambda: truncated.befallen >= before + 2)
+        back = [order.key for order in shop.orders() if order.state is State.COMPLETED]
+    assert len(back) == 2
+    for key in back:
+        (tmp_path / f"state/journal/{key}.json").unlink()
+    sandbox.faults.clear()
+    if not is_known:
+        sandbox.faults.add("list", "answer", times=None, status=200, body='{"data": {"orders": [], "total": 0}}')
+    with opened(begin(tmp_path, sandbox)) as shop:
+        shop.to_the_end()
+        assert shop.files("outbox") == (["1.jpg", "2.jpg"] if is_known else [])
+        assert is_known or "may have been paid" in (shop.folder("quarantine") / "1.jpg.why.txt").read_text()
+    for name in shop.files("outbox"):
+        assert (tmp_path / "originals" / name).read_bytes() == PICTURES[name]
+    assert set(sandbox.paid_files.values()) == {1}
+    assert len(sandbox.orders) == 1
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_paid_order_given_up_before_it_was_looked_for_is_not_bought_again(
     tmp_path: Path, sandbox: Sandbox, count: int

@@ -1,5 +1,6 @@
 """Taking files out of the inbox by rename, and finding them again after a crash."""
 
+import json
 import logging
 import os
 import re
@@ -18,7 +19,7 @@ from watchfolder.intake.dedup import DedupScope, Twins
 from watchfolder.intake.look import may_not_move, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal, read_order
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, State, key_of_one
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.services import FLOWS, Flow, flow_of
 
@@ -230,16 +231,17 @@ class Claims:
         flow = FLOWS.get(copy.service)
         if flow is None or not flow.allows(copy.options) or len(copy.files) not in flow.files:
             return None
-        is_ours = copy.body == flow.body(key, [file.sent_name for file in copy.files], copy.options)
-        is_ours &= all(map(_is_sendable, copy.files)) and (copy.reused_from is None or len(copy.files) == 1)
+        is_ours = _is_body_ours(copy, flow) and all(map(_is_sendable, copy.files))
+        is_ours &= copy.reused_from is None or len(copy.files) == 1
         is_ours &= len({file.name for file in copy.files}) == len(copy.files)
         is_ours &= any(file.name in found for file in copy.files)
         if not is_ours or copy.kind != self._api.kind or copy.why is not None:
             return None
-        kept = ("key", "confirm_key", "service", "options", "body", "kind", "fingerprint", "reused_from")
+        kept = ("key", "confirm_key", "service", "options", "body", "kind", "fingerprint", "of_many", "reused_from")
         plain = {name: getattr(copy, name) for name in kept}
         facts = {"name", "sent_name", "media_type", "size", "mtime_ns"}
         facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
+        facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
         claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
         files = tuple(file.having(is_placed=file.name not in found) for file in claimed)
         state = State.CLAIMED if copy.reused_from is None else State.MATCHED
@@ -283,6 +285,20 @@ def _order_file(file: Ready, flow: Flow) -> OrderFile:
         mtime_ns=file.mtime_ns,
         sha256=file.sha256,
     )
+
+
+def _is_body_ours(copy: Order, flow: Flow) -> bool:
+    """Is it what we send for this key and these files, or, for one parked by itself, what its order of many sent?"""
+    names = [file.sent_name for file in copy.files]
+    if copy.of_many is None:
+        return copy.body == flow.body(copy.key, names, copy.options)
+    try:
+        of_all = [str(file["fileName"]) for file in json.loads(copy.body)["files"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    keys = {key_of_one(copy.of_many, index) for index, name in enumerate(of_all) if [name] == names}
+    is_one = copy.key in keys and len(of_all) > 1 and len(of_all) in flow.files
+    return is_one and copy.body == flow.body(copy.of_many, of_all, copy.options)
 
 
 def _is_sendable(file: OrderFile) -> bool:

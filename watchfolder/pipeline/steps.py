@@ -35,6 +35,7 @@ from watchfolder.services import Stage, flow_of
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
 OTHER_KEY = "OTHER_KEY"
+NOT_LISTED = "NOT_LISTED"
 _LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
 _STALE_CREATE_SECONDS = 3600.0
 _S = State
@@ -246,7 +247,7 @@ def park(context: StepContext, order: Order) -> None:
 
 
 def _look_by_name(context: StepContext, order: Order) -> Found | None:
-    """Find the order at the service. Raises Reject for one that may have been paid for by another account."""
+    """Find the order at the service. Raises Reject for one that may be paid for and cannot be begun here."""
     found = context.service.find(order.name)
     if found is None and order.was_rebuilt and order.fingerprint not in {"", context.service.fingerprint}:
         raise Reject(
@@ -254,6 +255,12 @@ def _look_by_name(context: StepContext, order: Order) -> Found | None:
             "the account of this key has no such order.",
             code=OTHER_KEY,
             advice="Look for it in the other key's account. To have it made here, move this file back into the inbox.",
+        )
+    if found is None and order.of_many is not None:  # its body is that of all of them: it is never created
+        raise Reject(
+            f"It may have been paid for: what was known of its order is lost, and the service lists no {order.name}.",
+            code=NOT_LISTED,
+            advice="Ask the service's support for it. To have it made anew, move this file back into the inbox.",
         )
     return found
 

@@ -1,6 +1,5 @@
 """Orders that take the place of another one: under a new key, in parts, or with one file alone."""
 
-import hashlib
 import math
 import uuid
 from collections.abc import Collection, Sequence
@@ -8,7 +7,7 @@ from collections.abc import Collection, Sequence
 from watchfolder import disk
 from watchfolder.config import OnFailure
 from watchfolder.events import event
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, State, key_of_one
 from watchfolder.pipeline.context import StepContext
 from watchfolder.publish import is_unchanged
 from watchfolder.services import flow_of
@@ -79,10 +78,8 @@ def part_from(context: StepContext, order: Order, slow: Collection[int]) -> Orde
 
 
 def parked_alone(order: Order, index: int) -> Order:
-    """Return the entry of one file: under a key that is the same whenever this is repeated."""
-    digest = hashlib.sha256(f"{order.key}/{index}".encode()).digest()
-    key = str(uuid.UUID(bytes=digest[:16], version=4))
-    return order.having(key=key, files=(order.files[index],))
+    """Return the entry of one file of an order of many."""
+    return order.having(key=key_of_one(order.key, index), files=(order.files[index],), of_many=order.key)
 
 
 def release_changed(context: StepContext, order: Order) -> Order:
