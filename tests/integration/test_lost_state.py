@@ -217,3 +217,28 @@ def test_a_paid_order_that_only_another_account_knows_is_not_bought_again(
             os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
         shop.to_the_end()
         assert shop.files("outbox") == sorted(PICTURES)
+
+
+def test_an_order_made_with_a_key_that_came_and_went_is_not_bought_again(tmp_path: Path, sandbox: Sandbox) -> None:
+    first, second = {"key": "sk_first_0123456789"}, {"key": "sk_second_0123456789"}
+    sandbox.keys = {first["key"]: "me", second["key"]: "somebody else"}
+    sandbox.faults.add("create", "answer", times=None, status=503)
+    with opened(Shop(tmp_path, sandbox, api={"reads": "v3"} | first)) as shop:
+        shop.ahead = FRESH
+        drop_all(shop)
+        shop.work(lambda: shop.orders() and shop.order().failures)
+    sandbox.faults.clear()
+    sandbox.faults.add("status", "answer", times=None, status=503)
+    with opened(Shop(tmp_path, sandbox, api={"reads": "v3"} | second)) as shop:
+        shop.ahead = 3600.0
+        shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
+    shutil.rmtree(tmp_path / "state")
+    sandbox.faults.clear()
+    with opened(Shop(tmp_path, sandbox, api={"reads": "v3"} | first)) as shop:
+        shop.ahead = FRESH
+        shop.folders.adopt(next(iter(shop.config.inboxes.values())))
+        shop.to_the_end()
+        assert set(sandbox.paid_files.values()) == {1}
+        assert [name for name in shop.files("quarantine") if not name.endswith(".why.txt")] == sorted(PICTURES)
+        assert "another API key" in (shop.folder("quarantine") / "0.jpg.why.txt").read_text()
+    assert len(sandbox.orders) == 1

@@ -56,6 +56,7 @@ def create(context: StepContext, order: Order) -> Order:
         return release_changed(context, order)
     if order.order_id is not None:  # resumed from quarantine
         return _adopt(context, order, order.order_id)
+    order = _begun_with_this_key(context, order)
     try:
         with charging(context, order, Stage.CREATE) as order:
             path, sent_names = flow_of(order).create_path, [file.sent_name for file in order.files]
@@ -244,6 +245,15 @@ def park(context: StepContext, order: Order) -> None:
             if context.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
                 context.journal.note(alone, was_recorded=True)
         context.journal.forget(order)
+
+
+def _begun_with_this_key(context: StepContext, order: Order) -> Order:
+    """Say so in its entry and its copy: if the entry is lost, another account that has no such order proves nothing."""
+    if order.fingerprint == context.service.fingerprint:
+        return order
+    order = context.journal.note(order, fingerprint=context.service.fingerprint)
+    context.publisher.open_work(order)
+    return order
 
 
 def _look_by_name(context: StepContext, order: Order) -> Found | None:
