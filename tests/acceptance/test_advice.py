@@ -64,7 +64,7 @@ def test_a_folder_closed_to_us_opens_by_the_command(anybody: Studio, role: str, 
         commands = re.findall(r"^FAIL photos: .*as root, run: (.*)\)$", told, re.MULTILINE)
         assert commands, told
         type_it(anybody, commands[0])
-        wait_until(lambda: files_in(anybody.folder("outbox")) == ["a.jpg"])
+        wait_until(lambda: files_in(anybody.folder("outbox")) == ["a.jpg"], seconds=120)  # "within a minute"
         wait_until(lambda: headline(anybody) == "All done, nothing waits")
 
 

@@ -86,7 +86,7 @@ def test_a_demo_that_is_cut_short_leaves_nothing(tmp_path: Path, ending: signal.
 def test_make_demo_says_what_it_does_and_installs_the_program_alone(tmp_path: Path) -> None:
     makefile = Path(__file__).parents[2] / "Makefile"
     done = subprocess.run(
-        ["make", "--dry-run", "--file", makefile, f"VENV={tmp_path}/venv", "demo"],
+        ["make", "--dry-run", "--no-print-directory", "--file", makefile, f"VENV={tmp_path}/venv", "demo"],
         cwd=makefile.parent,
         capture_output=True,
         text=True,

@@ -27,8 +27,8 @@ NEW_THREADS = 4  # workers of the inbox that goes on
 PROGRAM = f"""
 import sys
 from watchfolder.console import cli
-from watchfolder.daemon import house
-house._SILENT_SECONDS, house._STUCK_SECONDS = {SILENT_SECONDS}, {STUCK_SECONDS}
+from watchfolder.daemon import supervisor
+supervisor._SILENT_SECONDS, supervisor._STUCK_SECONDS = {SILENT_SECONDS}, {STUCK_SECONDS}
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """

@@ -667,7 +667,7 @@ def test_bad_pictures_that_are_left_alone_are_judged_by_a_success_long_before(be
     shop.to_the_end(seconds=60)
     assert shop.files("outbox") == good
     assert len(shop.files("quarantine")) == 2 * 11
-    assert len(service.orders) <= 1 + 4 + 2 * 12
+    assert len(service.orders) <= 1 + 4 + 3 * 12  # some thrice, where the machine is slower than a probe's second
 
 
 @pytest.mark.parametrize(("how", "orders", "failed"), [("split", 21, 111), ("single", 101, 101)])

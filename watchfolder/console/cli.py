@@ -169,8 +169,7 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
     with in_words():
         found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         path = os.path.abspath(path)
-        act_as_owner_of(found.state_dir)  # what root may do says nothing of the daemon
-        for line in explaining.explain(path, found):
+        for line in explaining.explain(path, found, lambda: act_as_owner_of(found.state_dir)):
             typer.echo(line)
 
 

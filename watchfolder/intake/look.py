@@ -21,6 +21,8 @@ _RIGHTS = frozenset({"EACCES", "EPERM"})
 _HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # by another program: the last two are a Windows share's words
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
+STILL_WRITTEN = "another program is still writing it"
+
 
 class Action(StrEnum):
     """What to do with a file."""
@@ -120,7 +122,7 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     if decision.answer not in {Action.TAKE, Action.REFUSE}:
         return decision
     if disk.has_writer(descriptor):
-        return Decision(Action.WAIT, "another program is still writing it", now + _ask_again(inbox))
+        return Decision(Action.WAIT, STILL_WRITTEN, now + _ask_again(inbox))
     if obstacle := obstacles.to_move(inbox, name, descriptor):
         return out_of_reach(may_not_move(obstacle), now + _RIGHTS_SECONDS, obstacle)
     if decision.answer is Action.TAKE and (obstacle := obstacles.on_the_way(inbox, name)):

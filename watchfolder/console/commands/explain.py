@@ -3,6 +3,7 @@
 A folder is answered by a summary of what lies in it.
 """
 
+import contextlib
 import os
 import shlex
 import stat
@@ -17,7 +18,7 @@ from watchfolder import disk, history, intake, quarantine
 from watchfolder.config import Config, Inbox
 from watchfolder.console.commands import explain_folder
 from watchfolder.console.shell import NOT_ALLOWED
-from watchfolder.disk import Place
+from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault, UnknownName
 from watchfolder.events import printable
 from watchfolder.intake import Action, Decision
@@ -60,15 +61,22 @@ class _Spot:
     inbox: Inbox
     role: str
     place: Place
+    has_writer: bool = False
 
     @property
     def name(self) -> str:
         return self.place.name
 
 
-def explain(path: str, config: Config) -> Iterator[str]:
-    """Give lines for a person. Raises UnknownName for a path in none of our folders, FolderFault."""
+def explain(path: str, config: Config, act_as_daemon: Callable[[], object]) -> Iterator[str]:
+    """Give lines for a person. Raises UnknownName for a path in none of our folders, FolderFault.
+
+    What root may do says nothing of the daemon, so all but one question is asked as its user: the service lets the
+    daemon see who writes somebody else's file, and its user alone may not.
+    """
     spot = _locate(path, config)
+    spot = replace(spot, has_writer=_has_writer(spot.place))
+    act_as_daemon()
     yield from disk.answer_of(partial(list, _as_far_as_allowed(spot, config)), spot.place.root)
 
 
@@ -105,6 +113,22 @@ def _lines(spot: _Spot, config: Config) -> Iterator[str]:
     return _of_inbox(spot, config)
 
 
+def _has_writer(place: Place) -> bool:
+    def ask() -> bool:
+        with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
+            descriptor = disk.open_regular(place)
+            try:
+                return bool(disk.has_writer(descriptor))
+            finally:
+                os.close(descriptor)
+        return False
+
+    try:
+        return bool(place.name) and disk.answer_of(ask, place.root)
+    except FolderFault:  # what is wrong there is told where it is looked at as the daemon
+        return False
+
+
 def _is_folder(place: Place) -> bool:
     if not place.name:
         return True
@@ -137,7 +161,7 @@ def _locate(path: str, config: Config) -> _Spot:
 
 
 def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
-    decision = intake.explain(spot.inbox, spot.name, time.monotonic(), time.time())
+    decision = intake.explain(spot.inbox, spot.name, time.monotonic(), time.time(), has_writer=spot.has_writer)
     if isinstance(decision, str):
         yield f"It is left alone: {printable(decision)}."
     elif decision.answer is Action.GONE:
