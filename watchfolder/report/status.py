@@ -138,9 +138,51 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     groups = quarantine.grouped(pictures, config.state_dir)
     if snapshot is not None:
         snapshot = _caught_up(snapshot, live, config, now)
+    held = [order for order in live if order.inbox not in config.inboxes]
+    deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
+    moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
+    retryable = sum(len(each.pictures) for each in groups if each.note.retry_helps)
+    found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures), retryable=retryable)
+    return StatusReport(
+        at=now,
+        headline=headline(found),
+        is_running=is_running,
+        state_dir=config.state_dir,
+        service=_service(snapshot),
+        conditions=found,
+        inboxes=_inboxes(config, snapshot, live, groups, now),
+        orders=[_order(order) for order in moving[:MOST_LISTED]],
+        deferred=[_order(order) for order in sorted(deferred, key=lambda order: _due(order, now))[:MOST_LISTED]],
+        held=[_order(order) for order in held[:MOST_LISTED]],
+        held_files=_files(held),
+        quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
+        faults=[printable(fault.reason) for fault in faults],
+        broken_entries=len(broken),
+        **_of_daemon(snapshot),
+    )
+
+
+def _of_daemon(snapshot: Snapshot | None) -> dict[str, Any]:
+    """Return the fields that are the daemon's own word, or what they are without one."""
+    if snapshot is None:
+        nothing = dict.fromkeys(("delivered", "reused", "delivered_bytes"), 0)
+        no_word = {"pid": None, "version": __version__, "started": None, "refused": "", "limit": ""}
+        return nothing | no_word | {"counts": Counts().model_dump()}
+    names = ("pid", "version", "started", "limit", "delivered", "reused", "delivered_bytes")
+    words = {name: getattr(snapshot, name) for name in names}
+    return words | {"refused": printable(snapshot.refused), "counts": snapshot.counts.model_dump()}
+
+
+def _inboxes(
+    config: Config,
+    snapshot: Snapshot | None,
+    live: list[Order],
+    groups: list[quarantine.QuarantineGroup],
+    now: datetime,
+) -> dict[str, InboxStatus]:
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     delivered = list(history.deliveries(config.state_dir, midnight))
-    inboxes = {
+    return {
         name: _inbox(
             inbox,
             snapshot.inboxes.get(name) if snapshot else None,
@@ -151,36 +193,6 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         )
         for name, inbox in config.inboxes.items()
     }
-    held = [order for order in live if order.inbox not in config.inboxes]
-    deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
-    moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
-    retryable = sum(len(each.pictures) for each in groups if each.note.retry_helps)
-    found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures), retryable=retryable)
-    return StatusReport(
-        at=now,
-        headline=headline(found),
-        is_running=is_running,
-        pid=snapshot.pid if snapshot else None,
-        version=snapshot.version if snapshot else __version__,
-        started=snapshot.started if snapshot else None,
-        state_dir=config.state_dir,
-        refused=printable(snapshot.refused) if snapshot else "",
-        service=_service(snapshot),
-        conditions=found,
-        limit=snapshot.limit if snapshot else "",
-        inboxes=inboxes,
-        orders=[_order(order) for order in moving[:MOST_LISTED]],
-        deferred=[_order(order) for order in sorted(deferred, key=lambda order: _due(order, now))[:MOST_LISTED]],
-        held=[_order(order) for order in held[:MOST_LISTED]],
-        held_files=_files(held),
-        quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
-        faults=[printable(fault.reason) for fault in faults],
-        broken_entries=len(broken),
-        delivered=snapshot.delivered if snapshot else 0,
-        reused=snapshot.reused if snapshot else 0,
-        delivered_bytes=snapshot.delivered_bytes if snapshot else 0,
-        counts=(snapshot.counts if snapshot else Counts()).model_dump(),
-    )
 
 
 def _caught_up(snapshot: Snapshot, live: list[Order], config: Config, now: datetime) -> Snapshot:
