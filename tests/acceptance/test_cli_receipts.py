@@ -39,7 +39,7 @@ def park(studio: Studio, line: Mapping[str, Any]) -> None:
     order = quarantined_order("one.jpg", key=line["key"], order_id=line["order_id"], is_resumable=True)
     file = order.files[0].having(sha256=line["files"][0]["sha256"], destination="one.jpg")
     why = Why(reason="It failed for 120 hours.")
-    body = ANTI_AI.body(order.key, [file.sent_name], order.options)
+    body = ANTI_AI.body(order.key, [file], order.options)
     with Journal(str(studio.folder("state"))) as journal:
         journal.adopt(order.having(files=(file,), state=State.QUARANTINED, why=why, body=body, was_recorded=True))
 

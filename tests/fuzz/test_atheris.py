@@ -16,6 +16,7 @@ import pytest
 from watchfolder.clock import Moment
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.sandbox.pictures import FORMATS, sample
+from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
 
 SECONDS = 60
@@ -39,7 +40,7 @@ def answers() -> list[bytes]:
 def entries() -> list[bytes]:
     key = "00000000-0000-4000-8000-000000000001"
     file = OrderFile(name="a/b \udcff.jpg", sent_name="b.jpg", media_type="image/jpeg", size=9, mtime_ns=1)
-    body = ANTI_AI.body(key, ["b.jpg"], {"strength": "high"})
+    body = ANTI_AI.body(key, [named("b.jpg")], {"strength": "high"})
     times = {State.CLAIMING: Moment(at=datetime(2026, 1, 1, tzinfo=UTC))}
     order = Order(
         key=key,

@@ -17,6 +17,7 @@ from watchfolder.config import ApiSection
 from watchfolder.errors import Blocked, OrderMissing, Reject, Resync, Retry, Scope, SlowDown
 from watchfolder.sandbox import Fault, Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
 
 PICTURE = sample("jpeg", width=64, height=48, seed=3)
@@ -56,7 +57,7 @@ def open_service(sandbox: Sandbox, stop: threading.Event) -> Iterator[Open]:
 
 def created_by(service: Service, name: str = "a.jpg") -> tuple[str, Created]:
     key = str(uuid.uuid4())
-    return key, service.create(ANTI_AI.create_path, ANTI_AI.body(key, [name], {"strength": "high"}), [name])
+    return key, service.create(ANTI_AI.create_path, ANTI_AI.body(key, [named(name)], {"strength": "high"}), [name])
 
 
 def upload(service: Service, created: Created, picture: bytes = PICTURE, md5: bytes | None = None) -> None:
@@ -208,7 +209,7 @@ def test_a_forced_dialect_stays(sandbox: Sandbox, open_service: Open) -> None:
 
 def test_the_same_key_and_body_give_the_same_order(sandbox: Sandbox, open_service: Open) -> None:
     service, key = open_service(), str(uuid.uuid4())
-    body = ANTI_AI.body(key, ["a.jpg"], {"strength": "high"})
+    body = ANTI_AI.body(key, [named("a.jpg")], {"strength": "high"})
 
     first, again = (service.create(ANTI_AI.create_path, body, ["a.jpg"]) for _ in range(2))
 

@@ -30,6 +30,7 @@ from watchfolder.intake.settle import Sighting
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
 
 NOBODY = 65534
@@ -955,17 +956,19 @@ def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Buil
         "sent name": hostile(
             order,
             files=[file | {"sent_name": "../x.jpg"}],
-            body=ANTI_AI.body(order.key, ["../x.jpg"], {"strength": "high"}),
+            body=ANTI_AI.body(order.key, [named("x.jpg", sent_name="../x.jpg")], {"strength": "high"}),
         ),
         "twice": hostile(
-            order, files=[file, file], body=ANTI_AI.body(order.key, [file["sent_name"]] * 2, {"strength": "high"})
+            order,
+            files=[file, file],
+            body=ANTI_AI.body(order.key, [named(file["sent_name"])] * 2, {"strength": "high"}),
         ),
         "escape": hostile(order, files=[file | {"name": "../../../outbox/x.jpg"}]),
         "key": hostile(order, key=str(uuid.uuid4())),
         "of many": hostile(
             order,
             of_many=(many := str(uuid.uuid4())),
-            body=ANTI_AI.body(many, [file["sent_name"], "b.jpg"], {"strength": "high"}),
+            body=ANTI_AI.body(many, [named(file["sent_name"]), named("b.jpg")], {"strength": "high"}),
         ),
         "garbage": "[" * 100_000,
         "huge": " " * (17 << 20),

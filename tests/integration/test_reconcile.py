@@ -21,6 +21,7 @@ from watchfolder.order import State
 from watchfolder.report import status
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
@@ -43,8 +44,10 @@ def orders(tmp_path: Path, sandbox: Sandbox) -> int:
     """Make more orders than a page of the list holds, and one that is another program's; return how many are ours."""
     service = Service(config(tmp_path, sandbox).api, transfers=1, stop=threading.Event(), pace=QUICK)
     for _ in range(104):
-        service.create(ANTI_AI.create_path, ANTI_AI.body(str(uuid.uuid4()), ["a.jpg"], {"strength": "high"}), ["a.jpg"])
-    foreign = ANTI_AI.body(str(uuid.uuid4()), ["a.jpg"], {"strength": "high"}).replace('"wf-', '"web-wf-')
+        service.create(
+            ANTI_AI.create_path, ANTI_AI.body(str(uuid.uuid4()), [named("a.jpg")], {"strength": "high"}), ["a.jpg"]
+        )
+    foreign = ANTI_AI.body(str(uuid.uuid4()), [named("a.jpg")], {"strength": "high"}).replace('"wf-', '"web-wf-')
     service.create(ANTI_AI.create_path, foreign, ["a.jpg"])
     service.close()
     return 104

@@ -9,6 +9,7 @@ import pytest
 from watchfolder.clock import Moment
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline.doubt import Doubt, Fault
+from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
 
 KEY = "00000000-0000-4000-8000-000000000001"
@@ -20,7 +21,7 @@ NOW = Moment(at=datetime(2026, 11, 3, 12, tzinfo=UTC))
 def order(files: int = 1, **facts: object) -> Order:
     """Return another order each time."""
     file = OrderFile(name="a.jpg", sent_name="a.jpg", media_type="image/jpeg", size=1, mtime_ns=1)
-    body = ANTI_AI.body(KEY, ["a.jpg"], {"strength": "high"})
+    body = ANTI_AI.body(KEY, [named("a.jpg")], {"strength": "high"})
     key = f"00000000-0000-4000-8000-{next(NUMBERS):012}"
     usual = {
         "key": key,

@@ -7,7 +7,7 @@ import pytest
 
 from watchfolder.config.sections import BUILT_SERVICES
 from watchfolder.order import Finding
-from watchfolder.services import FLOWS, Flow, Stage
+from watchfolder.services import FLOWS, Flow, Stage, named
 from watchfolder.services.ai_detection import AI_DETECTION, VERDICTS, read_finding
 from watchfolder.services.anti_ai import ANTI_AI
 
@@ -19,11 +19,29 @@ def test_the_configuration_has_the_services_that_there_are() -> None:
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_the_same_order_is_always_asked_for_in_the_same_bytes(flow: Flow) -> None:
     options = {name: min(words) for name, words in flow.options.items()}
-    assert flow.body("k", ["a.jpg"], options) == flow.body("k", ["a.jpg"], dict(options))
+    assert flow.body("k", [named("a.jpg")], options) == flow.body("k", [named("a.jpg")], dict(options))
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_a_body_tells_the_files_again_and_a_foreign_one_is_not_ours(flow: Flow) -> None:
+    options = {name: min(words) for name, words in flow.options.items()}
+    body = flow.body("k", [named("a.jpg")], options)
+    assert [file.sent_name for file in flow.read_body(body)] == ["a.jpg"]
+    assert flow.files_in(body) == 1
+    assert flow.has_made(body, "k", options)
+    foreign = [
+        body.replace('"k"', '"j"'),
+        body.replace("a.jpg", "../a.jpg"),
+        '{"files": [{}]}',
+        "[]",
+        "[" * 100_000,
+        "",
+    ]
+    assert not any(flow.has_made(text, "k", options) for text in foreign)
 
 
 def test_anti_ai_asks_for_what_the_contract_has_and_nothing_else() -> None:
-    assert json.loads(ANTI_AI.body("k", ["a.jpg", "b.png"], {"strength": "high"})) == {
+    assert json.loads(ANTI_AI.body("k", [named("a.jpg"), named("b.png")], {"strength": "high"})) == {
         "idempotencyKey": "k",
         "files": [{"fileName": "a.jpg"}, {"fileName": "b.png"}],
         "options": {"strength": "high"},
@@ -39,7 +57,7 @@ def test_an_order_with_options_that_no_inbox_has_is_not_ours() -> None:
 
 
 def test_a_detection_is_of_one_picture_and_asks_for_nothing_besides() -> None:
-    body = json.loads(AI_DETECTION.body("k", ["a.jpg"], {}))
+    body = json.loads(AI_DETECTION.body("k", [named("a.jpg")], {}))
     assert body == {"idempotencyKey": "k", "fileName": "a.jpg", "orderName": "wf-k"}
     assert (len(AI_DETECTION.files), AI_DETECTION.charged_at) == (1, Stage.START)
 

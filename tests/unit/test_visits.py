@@ -12,6 +12,7 @@ from watchfolder.services.anti_ai import ANTI_AI
 def order(files: int = 1, number: int = 1) -> Order:
     key = f"00000000-0000-4000-8000-{number:012}"
     names = [f"{index}.jpg" for index in range(files)]
+    pictures = [OrderFile(name=name, sent_name=name, media_type="image/jpeg", size=1, mtime_ns=1) for name in names]
     return Order(
         key=key,
         confirm_key=key,
@@ -19,8 +20,8 @@ def order(files: int = 1, number: int = 1) -> Order:
         kind="live",
         service="anti-ai",
         options={"strength": "high"},
-        body=ANTI_AI.body(key, names, {"strength": "high"}),
-        files=tuple(OrderFile(name=n, sent_name=n, media_type="image/jpeg", size=1, mtime_ns=1) for n in names),
+        body=ANTI_AI.body(key, pictures, {"strength": "high"}),
+        files=tuple(pictures),
     )
 
 

@@ -13,7 +13,6 @@ from watchfolder.api.answers import (
     Slot,
     Status,
     Webhook,
-    files_in,
 )
 from watchfolder.api.failures import FailedAtService, failed_at_service
 from watchfolder.api.pulse import Pulse
@@ -44,5 +43,4 @@ __all__ = [
     "Webhook",
     "Webhooks",
     "failed_at_service",
-    "files_in",
 ]

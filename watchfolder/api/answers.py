@@ -178,11 +178,6 @@ class Envelope:
 _Model = TypeVar("_Model", bound=_Read)
 
 
-def files_in(body: str) -> int:
-    """Return how many files an order was created for."""
-    return len(json.loads(body)["files"])
-
-
 def start_body(start_key: str, order_id: str) -> str:
     return json.dumps({"idempotencyKey": start_key, "orderId": order_id})
 

@@ -1,6 +1,5 @@
 """Taking files out of the inbox by rename, and finding them again after a crash."""
 
-import json
 import logging
 import os
 import re
@@ -110,7 +109,7 @@ class Claims:
             fingerprint=self._api.fingerprint,
             service=self._flow.name,
             options=options,
-            body=self._flow.body(key, [file.sent_name for file in files], options),
+            body=self._flow.body(key, files, options),
             files=files,
             why=ready[0].why,
         )
@@ -162,7 +161,7 @@ class Claims:
             return self._journal.advance(order, State.RELEASED)
         if len(taken) < len(order.files):
             self._publisher.put_back(order, keep={file.name for file in taken})
-            body = flow_of(order).body(order.key, [file.sent_name for file in taken], order.options)
+            body = flow_of(order).body(order.key, taken, order.options)
             order = self._journal.note(order, files=tuple(taken), body=body)
             self._publisher.open_work(order)
         if order.why is not None:
@@ -289,16 +288,13 @@ def _order_file(file: Ready, flow: Flow) -> OrderFile:
 
 def _is_body_ours(copy: Order, flow: Flow) -> bool:
     """Is it what we send for this key and these files, or, for one parked by itself, what its order of many sent?"""
-    names = [file.sent_name for file in copy.files]
     if copy.of_many is None:
-        return copy.body == flow.body(copy.key, names, copy.options)
-    try:
-        of_all = [str(file["fileName"]) for file in json.loads(copy.body)["files"]]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return copy.body == flow.body(copy.key, copy.files, copy.options)
+    if not flow.has_made(copy.body, copy.of_many, copy.options):
         return False
-    keys = {key_of_one(copy.of_many, index) for index, name in enumerate(of_all) if [name] == names}
-    is_one = copy.key in keys and len(of_all) > 1 and len(of_all) in flow.files
-    return is_one and copy.body == flow.body(copy.of_many, of_all, copy.options)
+    names, of_all = [file.sent_name for file in copy.files], flow.read_body(copy.body)
+    keys = {key_of_one(copy.of_many, index) for index, file in enumerate(of_all) if [file.sent_name] == names}
+    return copy.key in keys and len(of_all) > 1 and len(of_all) in flow.files
 
 
 def _is_sendable(file: OrderFile) -> bool:

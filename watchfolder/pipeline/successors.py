@@ -25,7 +25,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         fingerprint=order.fingerprint,
         service=order.service,
         options=order.options,
-        body=flow_of(order).body(key, [file.sent_name for file in files], order.options),
+        body=flow_of(order).body(key, files, order.options),
         files=tuple(file.having(file_id=None, is_uploaded=False, ctime_ns=None) for file in files),
         split_from=order.split_from,
         doubted_seconds=order.doubted_seconds,

@@ -12,12 +12,13 @@ from functools import partial
 from typing import BinaryIO, Self
 
 from watchfolder import disk
-from watchfolder.api import Link, Links, Output, Slot, files_in
+from watchfolder.api import Link, Links, Output, Slot
 from watchfolder.errors import FolderFault, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.order import Order, OrderFile
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.publish import RESULT_LIMIT_BYTES, Archive, Fetch, is_unchanged
+from watchfolder.services import flow_of
 
 TEST_KEY = "TEST_KEY"
 _FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
@@ -214,7 +215,7 @@ class Fetching:
         """Has the service nothing but one link for several files? That is a ZIP."""
         with self._renewing:
             (link, *others) = self._links()
-        return link.file_id is None and not others and files_in(self._order.body) > 1
+        return link.file_id is None and not others and flow_of(self._order).files_in(self._order.body) > 1
 
     def _links(self) -> Sequence[Link]:
         context, order = self._context, self._order
@@ -229,7 +230,7 @@ class Fetching:
     def _find(self, index: int) -> str:
         """Return the link of one file's result, matched by the input's id, or of what holds it."""
         order, links = self._order, self._links()
-        if len(links) == 1 and (links[0].file_id is None or files_in(order.body) == 1):
+        if len(links) == 1 and (links[0].file_id is None or flow_of(order).files_in(order.body) == 1):
             return links[0].url
         result_id = order.files[index].result_id or self._result_id(index)
         for link in links:

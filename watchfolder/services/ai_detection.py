@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from watchfolder.images import Format
-from watchfolder.order import Finding, Key
-from watchfolder.services.flow import Findings, Flow, Stage
+from watchfolder.order import Finding, Key, OrderFile
+from watchfolder.services.flow import Findings, Flow, Stage, named
 
 LIKELY_REAL, UNCERTAIN_REAL, UNCERTAIN_AI, LIKELY_AI = VERDICTS = (
     "likely_real",
@@ -28,9 +28,13 @@ _WORDS = {
 _BELOW = ((0.25, LIKELY_REAL), (0.5, UNCERTAIN_REAL), (0.75, UNCERTAIN_AI))  # the probability, and what it then is
 
 
-def _body(key: Key, sent_names: Sequence[str], _options: Mapping[str, str]) -> str:
-    (name,) = sent_names
-    return json.dumps({"idempotencyKey": key, "fileName": name, "orderName": f"wf-{key}"})
+def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
+    (file,) = files
+    return json.dumps({"idempotencyKey": key, "fileName": file.sent_name, "orderName": f"wf-{key}"})
+
+
+def _read_body(body: str) -> Sequence[OrderFile]:
+    return [named(json.loads(body)["fileName"])]
 
 
 def read_finding(shown: Mapping[str, object]) -> Finding | None:
@@ -71,6 +75,7 @@ AI_DETECTION = Flow(
     create_path="/api/v2/orders/ai-detection",
     start_path="/api/v2/orders/ai-detection/confirm",
     body=_body,
+    read_body=_read_body,
     extensions={Format.TIFF: ".tiff"},
     findings=Findings(
         read=read_finding,

@@ -6,13 +6,17 @@ Source: the vendor's API description as of 2026-10-09. When a credit is taken is
 import json
 from collections.abc import Mapping, Sequence
 
-from watchfolder.order import Key
-from watchfolder.services.flow import Flow, Stage
+from watchfolder.order import Key, OrderFile
+from watchfolder.services.flow import Flow, Stage, named
 
 
-def _body(key: Key, sent_names: Sequence[str], options: Mapping[str, str]) -> str:
-    files = [{"fileName": name} for name in sent_names]
-    return json.dumps({"idempotencyKey": key, "files": files, "options": options, "orderName": f"wf-{key}"})
+def _body(key: Key, files: Sequence[OrderFile], options: Mapping[str, str]) -> str:
+    asked = [{"fileName": file.sent_name} for file in files]
+    return json.dumps({"idempotencyKey": key, "files": asked, "options": options, "orderName": f"wf-{key}"})
+
+
+def _read_body(body: str) -> Sequence[OrderFile]:
+    return [named(asked["fileName"]) for asked in json.loads(body)["files"]]
 
 
 ANTI_AI = Flow(
@@ -25,5 +29,6 @@ ANTI_AI = Flow(
     create_path="/api/v2/orders/anti-ai",
     start_path="/api/v2/orders/anti-ai/confirm",
     body=_body,
+    read_body=_read_body,
     options={"strength": frozenset({"low", "standard", "high"})},
 )

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from watchfolder.config import Inbox
 from watchfolder.images import Format
-from watchfolder.order import Finding, Key, product
+from watchfolder.order import Finding, Key, OrderFile, product
 
 
 class Stage(StrEnum):
@@ -17,6 +17,12 @@ class Stage(StrEnum):
     START = "start"
     POLL = "poll"
     FETCH = "fetch"
+
+
+def named(name: str, **facts: object) -> OrderFile:
+    """Return a file of which no more is known than what was asked for."""
+    unknown = {"media_type": "", "size": 0, "mtime_ns": 0}
+    return OrderFile.model_validate({"name": name, "sent_name": name, **unknown, **facts})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,8 @@ class Flow:
     requests: int  # that an order costs of the plan, about
     create_path: str
     start_path: str
-    body: Callable[[Key, Sequence[str], Mapping[str, str]], str]  # of the create: key, names that are sent, options
+    body: Callable[[Key, Sequence[OrderFile], Mapping[str, str]], str]  # of the create: key, files, options
+    read_body: Callable[[str], Sequence[OrderFile]]  # back to the files, with what the body says of each
     options: Mapping[str, frozenset[str]] = field(default_factory=dict)
     extensions: Mapping[Format, str] = field(default_factory=dict)  # that it wants in place of the usual ones
     findings: Findings | None = None  # None: the results are pictures, which are fetched
@@ -73,6 +80,17 @@ class Flow:
         """Could an order of ours have these options?"""
         known = options.keys() == self.options.keys()
         return known and all(value in self.options[name] for name, value in options.items())
+
+    def files_in(self, body: str) -> int:
+        """Return how many files an order was created for."""
+        return len(self.read_body(body))
+
+    def has_made(self, body: str, key: Key, options: Mapping[str, str]) -> bool:
+        """Is this text, which anybody may have written, the body that is sent for this key and the files it names?"""
+        try:
+            return body == self.body(key, self.read_body(body), options)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return False
 
     def extension_of(self, format_: Format) -> str:
         return self.extensions.get(format_, format_.extension)
