@@ -178,6 +178,7 @@ class OrderFile(Record):
     media_type: str
     size: int = Field(ge=0)  # bytes
     mtime_ns: int
+    address: str = Field(default="", repr=False)  # that the service fetches the picture from: a secret, for its query
     sha256: str | None = None  # hex, of the bytes that were uploaded
     ctime_ns: int | None = None  # when that hash was taken: while it stays, nobody has touched the file
     file_id: str | None = None  # the service's name for the input

@@ -49,6 +49,15 @@ def test_anti_ai_asks_for_what_the_contract_has_and_nothing_else() -> None:
     }
 
 
+def test_a_picture_with_an_address_is_asked_for_by_that_and_read_back_with_it() -> None:
+    address = "https://img.example.com/b.jpg?token=s3cret"
+    body = ANTI_AI.body("k", [named("a.jpg"), named("b.jpg", address=address)], {"strength": "high"})
+    assert json.loads(body)["files"] == [{"fileName": "a.jpg"}, {"fileName": "b.jpg", "originalFileUrl": address}]
+    assert [file.address for file in ANTI_AI.read_body(body)] == ["", address]
+    assert ANTI_AI.has_made(body, "k", {"strength": "high"})
+    assert "s3cret" not in repr(named("b.jpg", address=address))
+
+
 def test_an_order_with_options_that_no_inbox_has_is_not_ours() -> None:
     assert ANTI_AI.allows({"strength": "low"})
     assert not ANTI_AI.allows({"strength": "lowest"})

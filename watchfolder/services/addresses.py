@@ -1,0 +1,109 @@
+"""Which addresses of pictures the service may be told to fetch: public ones, by https, with nobody's log-in in them.
+
+We make no request to an address ourselves. It may carry a signature: no answer here quotes it.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterator
+from enum import StrEnum
+from urllib.parse import SplitResult, unquote, urlsplit
+
+
+class AddressFault(StrEnum):
+    """Why an address is not taken."""
+
+    NOT_AN_ADDRESS = "not_an_address"
+    NOT_HTTPS = "not_https"
+    HAS_LOGIN = "has_login"
+    HAS_FRAGMENT = "has_fragment"
+    NOT_PUBLIC = "not_public"
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    AddressFault.NOT_AN_ADDRESS: "It is no address of a picture: copy one from the browser, it begins with https://.",
+    AddressFault.NOT_HTTPS: "It does not begin with https://: the service fetches nothing over an open connection.",
+    AddressFault.HAS_LOGIN: "It has a user name in it: give the picture an address that needs no log-in.",
+    AddressFault.HAS_FRAGMENT: "It names a part of a page (#): give the address of the picture itself.",
+    AddressFault.NOT_PUBLIC: "Its host cannot be reached from the internet: the service could not fetch the picture.",
+}
+
+_CHARACTERS_AT_MOST = 2048
+_PLAIN = re.compile(r"[!-\[\]-~]+")  # printable ASCII without the backslash, which some readers take for a slash
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_INSIDE = frozenset(  # last parts of names that no public network knows
+    {"alt", "arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost"}
+    | {"mail", "onion", "private", "test"}
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+_Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def fault_of(address: str) -> AddressFault | None:
+    """Return why `address` is not taken, or None if it is."""
+    if len(address) > _CHARACTERS_AT_MOST or not _PLAIN.fullmatch(address):
+        return AddressFault.NOT_AN_ADDRESS
+    try:
+        parts = urlsplit(address)
+        is_port_there, ips = parts.port != 0, list(_ips_of(_host(parts)))
+    except ValueError:
+        return AddressFault.NOT_AN_ADDRESS
+    if not parts.scheme or not parts.hostname or not is_port_there:
+        return AddressFault.NOT_AN_ADDRESS
+    if parts.scheme != "https":
+        return AddressFault.NOT_HTTPS
+    if "@" in parts.netloc:
+        return AddressFault.HAS_LOGIN
+    if "#" in address:
+        return AddressFault.HAS_FRAGMENT
+    is_public = all(map(_is_public, ips)) if ips else _is_public_name(_host(parts))
+    return None if is_public else AddressFault.NOT_PUBLIC
+
+
+def name_in(address: str) -> str:
+    """Return the last part of the path, as people read it; the host's name where there is none. Never the query."""
+    parts = urlsplit(address)
+    last = unquote(parts.path.rstrip("/").rpartition("/")[2], errors="replace")
+    name = "".join("_" if not char.isprintable() or char in "/\\" else char for char in last).strip()
+    return name.lstrip(".") or _host(parts)
+
+
+def _host(parts: SplitResult) -> str:
+    return (parts.hostname or "").removesuffix(".")
+
+
+def _is_public_name(host: str) -> bool:
+    labels = host.split(".")
+    is_name = len(labels) > 1 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+    return is_name and labels[-1] not in _INSIDE
+
+
+def _is_public(ip: _Ip) -> bool:
+    return ip.is_global and not ip.is_multicast
+
+
+def _ips_of(host: str) -> Iterator[_Ip]:
+    """Read the IP address that `host` is in any spelling that a fetcher may know, and those within it; else nothing.
+
+    127.0.0.1 is also 127.1, 0x7f.1, 0177.0.0.1, 2130706433 and ::ffff:7f00:1. ValueError if it is none but says so.
+    """
+    if ":" not in host:
+        try:
+            yield ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return
+        return
+    ip = ipaddress.IPv6Address(host)
+    if ip.ipv4_mapped is not None:
+        yield ip.ipv4_mapped
+        return
+    yield ip
+    yield from filter(None, (ip.sixtofour, *(ip.teredo or ())))
+    if ip in _NAT64:
+        yield ipaddress.IPv4Address(ip.packed[-4:])

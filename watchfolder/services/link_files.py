@@ -1,0 +1,139 @@
+"""Files that hold addresses: .url, .webloc and .desktop hold one, .urls one a line. Read as hostile input.
+
+The query part of an address is a secret: no fault quotes it.
+"""
+
+import configparser
+import plistlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watchfolder.services.addresses import AddressFault, fault_of
+
+BYTES_AT_MOST = 1 << 20
+"""A file that is longer is no list of addresses: give `read` one byte more, and it says so."""
+
+LINES_AT_MOST = 10_000
+
+
+class LinkFault(StrEnum):
+    """Why a file, or a line of it, holds no address."""
+
+    TOO_LONG = "too_long"
+    NOT_READABLE = "not_readable"
+    NO_ADDRESS = "no_address"
+    REPEATED = "repeated"
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    LinkFault.TOO_LONG: f"It is too long: a list has at most {LINES_AT_MOST} lines and 1 MiB. Split it into several.",
+    LinkFault.NOT_READABLE: "It cannot be read: save the link again from the browser, or the list as UTF-8 text.",
+    LinkFault.NO_ADDRESS: "There is no address in it: save the link again from the browser.",
+    LinkFault.REPEATED: "This address stands further up already: each is fetched, and paid for, once.",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One address, or why there is none. `number` counts from 1; files of one address have one line."""
+
+    number: int
+    address: str
+    fault: AddressFault | LinkFault | None
+
+
+def is_link_file(name: str) -> bool:
+    return _extension(name) in _READERS
+
+
+def read(name: str, content: bytes) -> tuple[Line, ...]:
+    """Return every address in a file of this name, good or not, in its order; never raises."""
+    if len(content) > BYTES_AT_MOST:
+        return (Line(1, "", LinkFault.TOO_LONG),)
+    return tuple(_judged(_READERS[_extension(name)](content)))
+
+
+def _extension(name: str) -> str:
+    return name.rpartition(".")[2].lower() if "." in name[1:] else ""
+
+
+_Read = Iterator[tuple[int, str | LinkFault]]
+
+
+def _judged(found: _Read) -> Iterator[Line]:
+    seen: set[str] = set()
+    for number, address in found:
+        if isinstance(address, LinkFault):
+            yield Line(number, "", address)
+            continue
+        fault = LinkFault.REPEATED if address in seen else fault_of(address)
+        seen.add(address)
+        yield Line(number, address, fault)
+
+
+def _list(content: bytes) -> _Read:
+    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    if len(lines) > LINES_AT_MOST:
+        yield 1, LinkFault.TOO_LONG
+        return
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode().strip()
+        except UnicodeDecodeError:
+            yield number, LinkFault.NOT_READABLE
+            continue
+        if text and not text.startswith("#"):
+            yield number, text
+
+
+def _internet_shortcut(content: bytes) -> _Read:
+    yield 1, _entry(content, "internetshortcut", {})
+
+
+def _desktop_entry(content: bytes) -> _Read:
+    yield 1, _entry(content, "desktop entry", {"type": "link"})
+
+
+def _entry(content: bytes, section: str, demands: Mapping[str, str]) -> str | LinkFault:
+    """Return `URL` of a section of an INI file in which these keys have these words."""
+    ini = configparser.RawConfigParser(
+        strict=False, allow_no_value=True, delimiters=("=",), comment_prefixes=("#", ";"), default_section="\n"
+    )
+    try:
+        ini.read_string(_decoded(content))
+    except (UnicodeDecodeError, configparser.Error):
+        return LinkFault.NOT_READABLE
+    named = next((ini[name] for name in ini.sections() if name.strip().lower() == section), None)
+    if named is None or any((named.get(key) or "").lower() != word for key, word in demands.items()):
+        return LinkFault.NO_ADDRESS
+    return (named.get("url") or named.get("url[$e]") or "").strip() or LinkFault.NO_ADDRESS
+
+
+def _decoded(content: bytes) -> str:
+    """Read what Windows writes: UTF-16, or the code page of the country, in which ASCII is ASCII."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    return content.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+
+
+def _webloc(content: bytes) -> _Read:
+    try:
+        found = plistlib.loads(content)
+    except Exception:  # noqa: BLE001 - plistlib and expat raise whatever strange bytes lead them to
+        yield 1, LinkFault.NOT_READABLE
+        return
+    address = found.get("URL") if isinstance(found, dict) else None
+    yield 1, address.strip() if isinstance(address, str) and address.strip() else LinkFault.NO_ADDRESS
+
+
+_READERS: Mapping[str, Callable[[bytes], _Read]] = {
+    "url": _internet_shortcut,
+    "desktop": _desktop_entry,
+    "webloc": _webloc,
+    "urls": _list,
+}
