@@ -21,7 +21,7 @@ _SECONDS = 19  # characters of an instant down to its seconds; all are UTC, so t
 
 @dataclass(frozen=True, slots=True)
 class EndedFile:
-    """Names as os.fsdecode gives them, below the inbox and below the outbox."""
+    """A file with one of its results. Names as os.fsdecode gives them, below the inbox and below the outbox."""
 
     name: str
     size: int
@@ -31,6 +31,8 @@ class EndedFile:
     delivered_sha256: str | None
     delivered_at: datetime | None
     finding: Finding | None = None  # what the service said of it
+    recipient: str = ""  # whose copy it is
+    text: str = ""  # the watermark in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class EndedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivered file, and the order that brought it."""
+    """One delivered result, and the order that brought it."""
 
     at: datetime
     order: EndedOrder
@@ -71,16 +73,16 @@ class Delivery:
 def deliveries(
     state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
 ) -> Iterator[Delivery]:
-    """Give every delivered file, from `since` on, the latest first; also while others of its order are under way.
+    """Give every delivered result, from `since` on, the latest first; also while others of its order are under way.
 
     The journal is read before the history: an order moves the other way, and is in one of them at least.
     """
     begun = so_far(state_dir)
     twice = {end.key for end in begun}
-    told: set[tuple[str, str]] = set()
+    told: set[tuple[str, str, str | None]] = set()
     ends = heapq.merge(begun, newest_first(state_dir, since, on_broken), key=attrgetter("at"), reverse=True)
     for delivery in _latest_first(ends):
-        name = (delivery.order.key, delivery.file.name)
+        name = (delivery.order.key, delivery.file.name, delivery.file.delivered)
         if (since is None or delivery.at >= since) and name not in told:
             yield delivery
         if delivery.order.key in twice:
@@ -90,7 +92,7 @@ def deliveries(
 def so_far(state_dir: str) -> list[EndedOrder]:
     """Return what orders under way have delivered, each as if it had ended with that; the latest first."""
     orders = read_orders(state_dir, lambda _place, _reason: None)
-    begun = [_so_far(order) for order in orders if any(file.is_delivered for file in order.files)]
+    begun = [_so_far(order) for order in orders if any(result.is_delivered for _, result in order.results)]
     return sorted(begun, key=lambda end: end.at, reverse=True)
 
 
@@ -162,17 +164,19 @@ def _ended(line: bytes) -> EndedOrder | None:
 def _so_far(order: Order) -> EndedOrder:
     files = tuple(
         EndedFile(
-            name=file.name,
-            size=file.size,
-            sha256=file.sha256,
-            delivered=file.delivery,
-            delivered_size=file.delivered_size,
-            delivered_sha256=file.delivered_sha256,
-            delivered_at=file.delivered_at,
-            finding=file.finding,
+            name=order.files[index].name,
+            size=order.files[index].size,
+            sha256=order.files[index].sha256,
+            delivered=result.delivery,
+            delivered_size=result.size,
+            delivered_sha256=result.sha256,
+            delivered_at=result.delivered_at,
+            finding=order.files[index].finding,
+            recipient=result.recipient,
+            text=result.text,
         )
-        for file in order.files
-        if file.is_delivered
+        for index, result in order.results
+        if result.is_delivered
     )
     return EndedOrder(
         at=max(file.delivered_at for file in files if file.delivered_at is not None),
@@ -203,6 +207,8 @@ def _file(facts: dict[str, Any]) -> EndedFile:
         delivered_sha256=_text(facts["delivered_sha256"]),
         delivered_at=None if facts["delivered_at"] is None else _instant(facts["delivered_at"]),
         finding=Finding.model_validate(facts["finding"]) if facts.get("finding") else None,
+        recipient=str(facts.get("recipient", "")),
+        text=str(facts.get("text", "")),
     )
 
 

@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -192,10 +192,10 @@ class Journal:
         return order
 
     def _count_deliveries(self, before: Order, after: Order) -> None:
-        """Count what is delivered when that is durable, file by file: others of the order may take long."""
-        for old, new in zip(before.files, after.files, strict=False):
+        """Count what is delivered when that is durable, result by result: others of the order may take long."""
+        for (_, old), (_, new) in zip(before.results, after.results, strict=False):
             if new.is_delivered and not old.is_delivered:
-                self.counters.delivered(new.delivered_size or 0, is_reused=after.reused_from is not None)
+                self.counters.delivered(new.size or 0, is_reused=after.reused_from is not None)
 
     def _entry(self, key: str) -> Place:
         return self._place(f"journal/{key}.json")
@@ -294,19 +294,7 @@ def kept_until(parked: Order) -> datetime:
 
 
 def _history_line(order: Order) -> bytes:
-    files = [
-        {
-            "name": file["name"],
-            "size": file["size"],
-            "sha256": file["sha256"],
-            "delivered": file["delivery"] if file["delivered_at"] else None,
-            "delivered_at": file["delivered_at"],
-            "delivered_size": file["delivered_size"],
-            "delivered_sha256": file["delivered_sha256"],
-        }
-        | ({"finding": file["finding"]} if file["finding"] else {})
-        for file in order.model_dump(mode="json")["files"]
-    ]
+    files = [entry for file in order.model_dump(mode="json")["files"] for entry in _history_entries(file)]
     line = {
         "at": order.times[order.state].at.isoformat(),
         "outcome": str(order.state),
@@ -324,3 +312,22 @@ def _history_line(order: Order) -> bytes:
     if order.reused_from is not None:  # it cost nothing, and no order at the service belongs to it
         line["reused_from"] = order.reused_from
     return json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def _history_entries(file: dict[str, Any]) -> Iterator[dict[str, object]]:
+    """Give an entry for each result that was delivered, and one for those that were not, if there are any."""
+    delivered = [result for result in file["results"] if result["delivered_at"]]
+    missing = [result for result in file["results"] if not result["delivered_at"]][:1]
+    for result in (*delivered, *missing):
+        entry = {
+            "name": file["name"],
+            "size": file["size"],
+            "sha256": file["sha256"],
+            "delivered": result["delivery"] if result["delivered_at"] else None,
+            "delivered_at": result["delivered_at"],
+            "delivered_size": result["size"],
+            "delivered_sha256": result["sha256"],
+        }
+        entry |= {"finding": file["finding"]} if file["finding"] else {}
+        issue = {name: result[name] for name in ("recipient", "text") if result["delivered_at"] and result[name]}
+        yield entry | issue

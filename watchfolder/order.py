@@ -170,6 +170,29 @@ class Finding(Record):
     checked_at: AwareDatetime | None = None  # when we were told
 
 
+class Result(Record):
+    """What the service makes of a file: one, or one for each recipient. Each is received and delivered by itself."""
+
+    recipient: str = ""  # whose copy it is
+    folder: RelativeName | None = None  # below the outbox: the recipient's own, where all have one
+    text: str = ""  # the watermark in it; with the file's id it tells the result among the order's
+    result_id: str | None = None  # the service's name for it, where it tells
+    part: RelativeName | None = None  # below the outbox: the verified download, waiting for its name
+    delivery: RelativeName | None = None  # below the outbox: the final name, journalled before the link
+    sha256: str | None = None
+    size: int | None = None
+    delivered_at: AwareDatetime | None = None  # when it got its name in the outbox
+
+    @property
+    def is_delivered(self) -> bool:
+        return self.delivered_at is not None
+
+    @property
+    def as_ordered(self) -> "Result":
+        """Return what was known of it when the order was made."""
+        return Result(recipient=self.recipient, folder=self.folder, text=self.text)
+
+
 class OrderFile(Record):
     """One picture of an order. The first five fields are known at the claim, the others come as they become facts."""
 
@@ -182,24 +205,26 @@ class OrderFile(Record):
     sha256: str | None = None  # hex, of the bytes that were uploaded
     ctime_ns: int | None = None  # when that hash was taken: while it stays, nobody has touched the file
     file_id: str | None = None  # the service's name for the input
-    result_id: str | None = None  # and for what it made of it, where it tells
     finding: Finding | None = None  # what it says of it, where it makes nothing
     is_uploaded: bool = False
-    part: RelativeName | None = None  # below the outbox: the verified download, waiting for its name
-    delivery: RelativeName | None = None  # below the outbox: the final name, journalled before the link
-    delivered_sha256: str | None = None
-    delivered_size: int | None = None
-    delivered_at: AwareDatetime | None = None  # when its result got its name in the outbox
+    results: tuple[Result, ...] = Field(default=(Result(),), min_length=1)
     destination: RelativeName | None = None  # below originals or quarantine, or the inbox on the way back
     is_placed: bool = False  # the original has reached its destination, or was deleted as configured
 
     @property
+    def result(self) -> Result:
+        """Its only result, of a service that makes one of each file."""
+        (result,) = self.results
+        return result
+
+    @property
     def is_delivered(self) -> bool:
-        return self.delivered_at is not None
+        """Are all its results?"""
+        return all(result.is_delivered for result in self.results)
 
     @property
     def is_under_way(self) -> bool:
-        """Neither its result nor the picture itself is where a person looks for it."""
+        """Neither all its results nor the picture itself are where a person looks for them."""
         return not self.is_delivered and not self.is_placed
 
 
@@ -317,6 +342,18 @@ class Order(Record):
 
     def may_become(self, state: State) -> bool:
         return state in TRANSITIONS[self.state]
+
+    @property
+    def results(self) -> tuple[tuple[int, Result], ...]:
+        """All results, file by file, each with the index of its file. The place of a result here is its number."""
+        return tuple((index, result) for index, file in enumerate(self.files) for result in file.results)
+
+    def with_result(self, number: int, **facts: object) -> Self:
+        """Return a copy whose result of this number has `facts`."""
+        index, result = self.results[number]
+        place = number - sum(len(file.results) for file in self.files[:index])
+        results = self.files[index].results
+        return self.with_file(index, results=(*results[:place], result.having(**facts), *results[place + 1 :]))
 
     def with_file(self, index: int, **facts: object) -> Self:
         """Return a copy whose file number `index` has `facts`."""

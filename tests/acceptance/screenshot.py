@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from watchfolder.journal import Journal
-from watchfolder.order import State
+from watchfolder.order import Result, State
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -58,8 +58,8 @@ def live_through_a_day(state_dir: str) -> None:
             continue
         order = quarantined_order("a.jpg", why=None, key=str(uuid.uuid4()), state=State.COMPLETED)
         (file,) = order.files
-        delivered = {"delivery": "a.jpg", "delivered_at": at, "delivered_size": file.size, "delivered_sha256": "0" * 64}
-        files = (file.having(**delivered),) * chance.randint(1, 40)
+        result = Result(delivery="a.jpg", delivered_at=at, size=file.size, sha256="0" * 64)
+        files = (file.having(results=(result,)),) * chance.randint(1, 40)
         journal = Journal(state_dir, PlayedClock(at))
         order = journal.advance(journal.adopt(order.having(files=files)), State.DELIVERED)
         journal.record(order)

@@ -95,7 +95,12 @@ def edits(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield entry | facts | {"state": state, "times": entry["times"] | {state: "9999-12-31T23:59:59Z"}}
     yield entry | {"times": {entry["state"]: "0001-01-01T00:00:00+23:59"}}
     yield entry | {"files": entry["files"] * 2}
-    yield entry | {"files": [file | {"part": "sub/a.jpg", "delivery": "sub/a.jpg", "destination": "b.jpg"}]}
+    result = file["results"][0] | {"part": "sub/a.jpg", "delivery": "sub/a.jpg"}
+    yield entry | {"files": [file | {"results": [result], "destination": "b.jpg"}]}
+    yield entry | {"files": [file | {"results": [result, result]}]}
+    for name in result:
+        for value in WEIRD:
+            yield entry | {"files": [file | {"results": [result | {name: value}]}]}
 
 
 def test_an_entry_edited_by_hand_stops_nothing_and_loses_nothing(shelf: Path, is_thorough: bool) -> None:

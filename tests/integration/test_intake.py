@@ -984,7 +984,8 @@ def test_a_forged_entry_copy_is_not_believed_and_the_file_comes_back(build: Buil
 def test_a_copy_cannot_claim_that_anything_was_paid_or_where_files_should_go(build: Build) -> None:
     shop = build()
     order = claimed(shop)
-    forged = {"delivery": "x", "delivered_at": "2026-11-01T00:00:00Z", "sha256": "00"}
+    result = {"delivery": "x", "delivered_at": "2026-11-01T00:00:00Z", "recipient": "x", "folder": "x", "text": "x"}
+    forged = {"results": [result, result], "sha256": "00"}
     file = json.loads(order.model_dump_json())["files"][0] | forged
     lose_entry(shop, order)
     copy = hostile(order, files=[file], order_id="1", charged=True, state="claiming", inbox="other")

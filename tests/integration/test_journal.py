@@ -343,9 +343,9 @@ def test_a_marker_of_an_order_that_has_left_goes(tmp_path: Path, opened: Callabl
 
 def test_a_delivery_is_one_line_with_everything_to_find_it_by(tmp_path: Path, journal: Journal) -> None:
     order = brought_to(journal, *STRAIGHT[:-1])
-    facts = {"sha256": "a1", "delivery": "sub/ä.jpg", "delivered_sha256": "b2", "delivered_size": 4}
-    facts["delivered_at"] = datetime(2026, 11, 30, 12, tzinfo=UTC)
-    order = journal.advance(order.with_file(0, **facts), S.DELIVERED, order_id="12345678901234567890")
+    facts = {"delivery": "sub/ä.jpg", "sha256": "b2", "size": 4, "delivered_at": datetime(2026, 11, 30, 12, tzinfo=UTC)}
+    order = order.with_file(0, sha256="a1").with_result(0, **facts)
+    order = journal.advance(order, S.DELIVERED, order_id="12345678901234567890")
     journal.record(order)
     [line] = history(tmp_path)
     told = json.loads(line)

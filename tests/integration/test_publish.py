@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import json
 import os
 import time
 import uuid
@@ -19,7 +20,7 @@ from watchfolder.disk import moves
 from watchfolder.errors import FolderFault, OrderRetry, Retry
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, State, Why
+from watchfolder.order import Order, OrderFile, Result, State, Why
 from watchfolder.publish import ORDER_COPY, Fetch, Publisher, is_unchanged, notes
 from watchfolder.sandbox.pictures import sample
 
@@ -89,6 +90,11 @@ class Studio:
             order = self.journal.advance(order, state, charged=True, order_id="77")
         return order
 
+    def completed_for(self, *recipients: str, name: str = "sub/a.jpg") -> Order:
+        order = self.completed(name)
+        results = tuple(Result(recipient=each, folder=each, text=f"for {each}") for each in recipients)
+        return self.journal.note(order.with_file(0, results=results))
+
     def failed(self, *names: str, **facts: object) -> Order:
         return self.journal.advance(self.claimed(*names), State.QUARANTINING, **({"why": WHY} | facts))
 
@@ -106,13 +112,16 @@ class Studio:
                     self._leave(order)
 
     def deliver(self, order: Order, picture: bytes = PROTECTED) -> Order:
-        order = self.publisher.bring_home(order, [i for i, file in enumerate(order.files) if file.part is not None])
-        for index in [i for i, file in enumerate(order.files) if file.part is None]:
-            order = self.received(order, pouring(picture), index)
-        return self.publisher.bring_home(order, range(len(order.files)))
+        received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
+        order = self.publisher.bring_home(order, received)
+        for number in range(len(order.results)):
+            if number not in received:
+                order = self.received(order, pouring(picture), number)
+        return self.publisher.bring_home(order, range(len(order.results)))
 
-    def received(self, order: Order, fetch: Fetch, index: int = 0) -> Order:
-        return self.publisher.accept(order, {index: self.publisher.receive(order.files[index], fetch)})
+    def received(self, order: Order, fetch: Fetch, number: int = 0) -> Order:
+        file = order.files[order.results[number][0]]
+        return self.publisher.accept(order, {number: self.publisher.receive(file, fetch)})
 
     def _leave(self, order: Order) -> None:
         self.publisher.clear_work(order)
@@ -221,7 +230,7 @@ def test_a_name_that_is_taken_at_the_last_moment_gets_a_number(studio: Studio) -
     (studio.top / "outbox/a.jpg").write_bytes(b"somebody's")
     studio.live_again()
     studio.finish()
-    assert order.files[0].delivery == "a.jpg"
+    assert order.files[0].result.delivery == "a.jpg"
     assert studio.files("outbox") == {"a.jpg": b"somebody's", "a (2).jpg": PROTECTED}
     assert studio.hidden("outbox") == []
 
@@ -313,7 +322,7 @@ def test_what_is_delivered_keeps_the_originals_time_unless_told_otherwise(open_s
 def test_a_time_that_no_file_can_have_keeps_no_picture_from_its_outbox(studio: Studio) -> None:
     order = studio.completed("a.jpg")
     order = studio.journal.note(order.with_file(0, mtime_ns=2**63))
-    part = studio.received(order, pouring(PROTECTED)).files[0].part
+    part = studio.received(order, pouring(PROTECTED)).files[0].result.part
     assert part is not None
     assert (studio.top / "outbox" / part).read_bytes() == PROTECTED
 
@@ -471,6 +480,39 @@ def test_what_a_person_has_taken_out_is_not_delivered_again(studio: Studio) -> N
     assert studio.files("originals") == {"a.jpg": ORIGINAL}
 
 
+def test_an_original_stays_until_each_copy_is_out(studio: Studio) -> None:
+    order = studio.completed_for("dpa", "afp")
+    order = studio.publisher.bring_home(studio.received(order, pouring(PROTECTED), 1), [1])
+    assert studio.files("outbox") == {"afp/sub/a.jpg": PROTECTED}
+    assert studio.original(order).exists()
+    order = studio.publisher.bring_home(studio.received(order, pouring(PROTECTED), 0), [0])
+    assert not studio.original(order).exists()
+    assert studio.files("originals") == {"sub/a.jpg": ORIGINAL}
+
+
+def test_a_copy_that_was_taken_out_while_others_came_is_not_delivered_again(studio: Studio) -> None:
+    order = studio.completed_for("dpa", "afp")
+    studio.publisher.bring_home(studio.received(order, pouring(PROTECTED), 0), [0])
+    (studio.top / "outbox/dpa/sub/a.jpg").unlink()
+    studio.live_again()
+    studio.finish()
+    assert studio.files("outbox") == {"afp/sub/a.jpg": PROTECTED}
+    assert studio.files("originals") == {"sub/a.jpg": ORIGINAL}
+    assert studio.journal.counters.delivered_files == 1
+
+
+def test_of_a_file_that_is_given_up_the_history_tells_the_copies_that_are_out(studio: Studio) -> None:
+    order = studio.completed_for("dpa", "afp")
+    order = studio.publisher.bring_home(studio.received(order, pouring(PROTECTED), 0), [0])
+    studio.journal.advance(order, State.QUARANTINING, why=WHY)
+    studio.finish()
+    studio.finish()
+    assert studio.files("quarantine").keys() == {"sub/a.jpg", "sub/a.jpg.why.txt"}
+    (line,) = studio.history()
+    told = [(file.get("recipient"), file["delivered"]) for file in json.loads(line)["files"]]
+    assert told == [("dpa", "dpa/sub/a.jpg"), (None, None)]
+
+
 def test_what_was_linked_before_a_death_is_delivered(studio: Studio) -> None:
     order = studio.received(studio.completed("a.jpg"), pouring(PROTECTED))
     studio.publisher.deliver(order, [0])
@@ -485,7 +527,7 @@ def test_a_delivery_that_was_found_there_is_durable_before_it_is_called_done(
     studio: Studio, monkeypatch: pytest.MonkeyPatch, put_there_by: str
 ) -> None:
     order = studio.received(studio.completed("a.jpg"), pouring(PROTECTED))
-    part, there = studio.top / "outbox" / str(order.files[0].part), studio.top / "outbox/a.jpg"
+    part, there = studio.top / "outbox" / str(order.files[0].result.part), studio.top / "outbox/a.jpg"
     if put_there_by == "a person":
         there.write_bytes(PROTECTED)
     else:
@@ -505,11 +547,11 @@ def test_a_delivery_that_was_found_there_is_durable_before_it_is_called_done(
 @pytest.mark.parametrize("stands_there", [None, b"somebody's own"])
 def test_a_hidden_part_that_is_gone_is_no_delivery(studio: Studio, stands_there: bytes | None) -> None:
     order = studio.received(studio.completed("a.jpg", "b.jpg"), pouring(PROTECTED))
-    (studio.top / "outbox" / str(order.files[0].part)).unlink()
+    (studio.top / "outbox" / str(order.files[0].result.part)).unlink()
     if stands_there is not None:
         (studio.top / "outbox/a.jpg").write_bytes(stands_there)
     after = studio.publisher.bring_home(order, [0])
-    assert (after.files[0].is_delivered, after.files[0].part, after.files[0].is_placed) == (False, None, False)
+    assert (after.files[0].is_delivered, after.files[0].result.part, after.files[0].is_placed) == (False, None, False)
     studio.finish()
     arrived = "a.jpg" if stands_there is None else "a (2).jpg"
     assert studio.files("outbox")[arrived] == PROTECTED
@@ -864,6 +906,17 @@ def test_a_delivery_survives_a_death_between_any_two_gestures(any_studio: Studio
         assert len(any_studio.history()) == 1
 
     survives_every_death(any_studio, lambda: any_studio.completed("sub/a.jpg"), check)
+
+
+def test_every_copy_survives_a_death_between_any_two_gestures(studio: Studio) -> None:
+    def check() -> None:
+        assert studio.files("outbox") == {"dpa/sub/a.jpg": PROTECTED, "afp/sub/a.jpg": PROTECTED}
+        assert studio.files("originals") == {"sub/a.jpg": ORIGINAL}
+        (line,) = studio.history()
+        told = [(file["recipient"], file["text"], file["delivered"]) for file in json.loads(line)["files"]]
+        assert told == [("dpa", "for dpa", "dpa/sub/a.jpg"), ("afp", "for afp", "afp/sub/a.jpg")]
+
+    survives_every_death(studio, lambda: studio.completed_for("dpa", "afp"), check)
 
 
 def test_a_deletion_survives_a_death_between_any_two_gestures(open_studio: Open) -> None:

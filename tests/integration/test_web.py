@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from watchfolder import config
 from watchfolder.config import Config
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, Result, State
 from watchfolder.pushes import Pushes
 from watchfolder.report import status as states
 from watchfolder.sandbox.pictures import sample
@@ -104,10 +104,7 @@ class House:
             size=len(before),
             mtime_ns=1,
             sha256=hashlib.sha256(before).hexdigest(),
-            delivery=name,
-            delivered_at=datetime.now(UTC),
-            delivered_sha256=digest,
-            delivered_size=len(after),
+            results=(Result(delivery=name, delivered_at=datetime.now(UTC), sha256=digest, size=len(after)),),
         )
         key = f"00000000-0000-4000-8000-{digest[:12]}"
         order = Order(

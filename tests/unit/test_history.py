@@ -8,7 +8,7 @@ from played_clock import PlayedClock
 
 from watchfolder import history
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, Result, State
 
 KEYS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -20,9 +20,8 @@ def deliver(state_dir: str, key: str, at: datetime, name: str = "a.jpg") -> None
 
 
 def completed(key: str, name: str) -> Order:
-    file = OrderFile(
-        name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1, delivery=name, delivered_at=MIDNIGHT
-    )
+    results = (Result(delivery=name, delivered_at=MIDNIGHT),)
+    file = OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=3, mtime_ns=1, results=results)
     return Order(
         key=key,
         confirm_key=key,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from watchfolder.clock import Moment
-from watchfolder.order import STATES, TRANSITIONS, Order, OrderFile, RelativeName, State
+from watchfolder.order import STATES, TRANSITIONS, Order, OrderFile, RelativeName, Result, State
 
 NOW = Moment(at=datetime(2026, 11, 24, 12, tzinfo=UTC))
 NAMES = TypeAdapter(RelativeName)
@@ -183,6 +183,21 @@ def test_a_fact_about_one_file_leaves_the_others_alone() -> None:
     assert [file.is_uploaded for file in changed.files] == [False, True, False]
     assert [file.name for file in changed.files] == ["a.jpg", "b.jpg", "c.jpg"]
     assert not order.files[1].is_uploaded
+
+
+def test_a_fact_about_one_result_leaves_the_others_alone() -> None:
+    three = a_file("b.jpg").having(results=(Result(text="x"), Result(text="y"), Result(text="z")))
+    order = an_order(files=(a_file("a.jpg"), three, a_file("c.jpg")))
+    assert [(index, result.text) for index, result in order.results] == [(0, ""), (1, "x"), (1, "y"), (1, "z"), (2, "")]
+    changed = order.with_result(2, text="changed")
+    assert [result.text for _, result in changed.results] == ["", "x", "changed", "z", ""]
+    assert [len(file.results) for file in changed.files] == [1, 3, 1]
+
+
+def test_a_file_is_delivered_when_all_its_results_are() -> None:
+    out = Result(delivered_at=NOW.at)
+    assert not a_file("a.jpg").having(results=(out, Result())).is_delivered
+    assert a_file("a.jpg").having(results=(out, out)).is_delivered
 
 
 def test_the_service_knows_an_order_by_its_key() -> None:

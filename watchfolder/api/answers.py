@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,6 +51,10 @@ def _text(value: object) -> str | None:
     return _sentence(value) if isinstance(value, str) else None
 
 
+def _watermark(value: object) -> str:
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else ""
+
+
 def _instant(value: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -79,8 +84,11 @@ class Slot(_Read):
 
 
 class Output(_Read):
+    """What was made of an input: several may be, each with a watermark's text of its own."""
+
     file_id: Id
     input_file_id: Id | None = None
+    text: Annotated[str, BeforeValidator(_watermark)] = Field(default="", alias="watermarkText")
 
 
 class Created(_Read):

@@ -125,6 +125,7 @@ class Claims:
             mtime_ns=back.mtime_ns,
             sha256=old.sha256,
             file_id=old.file_id,
+            results=tuple(result.as_ordered for result in old.results if not result.is_delivered),
         )
         event("order.resumed", order=parked.key, inbox=self._inbox.name, file=back.name, order_id=parked.order_id)
         fresh: dict[str, object] = {"inbox": self._inbox.name, "files": (file,), "source": None, "redos": 0}
@@ -262,9 +263,8 @@ class Claims:
     def _sweep(self) -> None:
         work = self._folders.work(self._inbox)
         disk.sweep(work.root, work.name)
-        keep = {
-            file.part for order in self._journal.orders() for file in order.files if file.part and not file.is_delivered
-        }
+        results = [result for order in self._journal.orders() for _, result in order.results]
+        keep = {result.part for result in results if result.part and not result.is_delivered}
         for root in {self._inbox.outbox, self._inbox.quarantine, self._inbox.originals, self._inbox.path} - {None}:
             assert root is not None  # noqa: S101 - taken out one line above
             swept = sum(disk.sweep(root, folder, self._journal.instance, keep=keep) for folder in ("", disk.HIDDEN))

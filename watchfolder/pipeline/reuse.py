@@ -34,9 +34,9 @@ def reuse(context: StepContext, order: Order) -> Order:
     context.folders.require(context.inbox)
     if flow_of(order).findings is not None:
         return _say_again(context, order)
-    if order.files[0].part is None:
+    if order.files[0].result.part is None:
         order = _find(context, order)
-        if order.files[0].part is None:
+        if order.files[0].result.part is None:
             return order
     order = context.publisher.bring_home(order, [0])
     if not order.files[0].is_delivered:
@@ -127,7 +127,7 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
 def _copy(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Order:
     received = context.take_unaccepted(order).get(0) or _received(context, order, delivery, earlier)
     order = context.accept(order.having(reused_from=delivery.key), {0: received})
-    facts: dict[str, Any] = {"file": order.files[0].delivery, "from": earlier.path, "first": delivery.key}
+    facts: dict[str, Any] = {"file": order.files[0].result.delivery, "from": earlier.path, "first": delivery.key}
     event("file.reused", order=order.key, inbox=order.inbox, **facts)
     return order
 

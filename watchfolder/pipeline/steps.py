@@ -124,12 +124,12 @@ def look(context: StepContext, order: Order) -> Order:
 
 
 def look_on_a_push(context: StepContext, order: Order) -> Order:
-    """Ask at once for the result of an order of one file: a link to it says as much as a look, and is wanted anyway.
+    """Ask at once for the only result of an order: a link to it says as much as a look, and is wanted anyway.
 
-    That is tried once. Where there is none, or several files must be told apart, a look it is.
+    That is tried once. Where there is none, or several results must be told apart, a look it is.
     """
     is_fetched = flow_of(order).findings is None
-    if not is_fetched or len(order.files) > 1 or order.missing_since is not None or order.key in context.looked_at:
+    if not is_fetched or len(order.results) > 1 or order.missing_since is not None or order.key in context.looked_at:
         return look(context, order)
     try:
         ask_links(context, order)
@@ -145,18 +145,17 @@ def deliver(context: StepContext, order: Order) -> Order:
         return context.journal.advance(context.findings.deliver(order), _S.DELIVERED)
     fetching = Fetching(context, order)
 
-    def fetch(index: int) -> Received:
-        return context.publisher.receive(order.files[index], fetching.of(index))
+    def fetch(number: int) -> Received:
+        return context.publisher.receive(order.files[order.results[number][0]], fetching.of(number))
 
     round_ = Round(context.failed.setdefault(order.key, []))
-    order = _bring_home(
-        context, order, [index for index, file in enumerate(order.files) if file.part is not None], round_
-    )
+    received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
+    order = _bring_home(context, order, received, round_)
     if held := context.take_unaccepted(order):
         order = _bring_home(context, context.accept(order, held), list(held), round_)
     arrivals = side_by_side(
         round_.counting(fetch),
-        round_.in_turn(index for index, file in enumerate(order.files) if file.part is None and not file.is_placed),
+        round_.in_turn(_unreceived(order)),
         most=context.lanes.most,
         gather_seconds=tempo.GATHER_SECONDS,
         enough=round_.enough,
@@ -164,7 +163,7 @@ def deliver(context: StepContext, order: Order) -> Order:
     )
     with fetching, closing(arrivals):
         for group in arrivals:
-            good = {index: outcome for index, outcome in group if not isinstance(outcome, Exception)}
+            good = {number: outcome for number, outcome in group if not isinstance(outcome, Exception)}
             if good:
                 order = _bring_home(context, context.accept(order, good), list(good), round_)
     if fetching.is_known:
@@ -178,32 +177,39 @@ def deliver(context: StepContext, order: Order) -> Order:
     return context.journal.advance(order, _S.DELIVERED)
 
 
-def _bring_home(context: StepContext, order: Order, indexes: Sequence[int], round_: Round) -> Order:
+def _unreceived(order: Order) -> list[int]:
+    """Return the numbers of the results that are to be fetched."""
+    results = enumerate(order.results)
+    return [number for number, (index, result) in results if result.part is None and not order.files[index].is_placed]
+
+
+def _bring_home(context: StepContext, order: Order, numbers: Sequence[int], round_: Round) -> Order:
     """Bring home what has been received; a sub-folder that takes nothing keeps back its own pictures only."""
     try:
-        return context.publisher.bring_home(order, indexes)
+        return context.publisher.bring_home(order, numbers)
     except FolderFault as fault:
         if is_of_the_inbox(context, order, fault):
             raise
-        order = _as_journalled(context, order, indexes)
-        if len(indexes) == 1:
-            round_.failures[indexes[0]] = fault
+        order = _as_journalled(context, order, numbers)
+        if len(numbers) == 1:
+            round_.failures[numbers[0]] = fault
             return order
         event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=fault.reason)
-    for index in indexes:  # each by itself: what was done before is found done
+    for number in numbers:  # each by itself: what was done before is found done
         try:
-            order = context.publisher.bring_home(order, [index])
+            order = context.publisher.bring_home(order, [number])
         except FolderFault as fault:
             if is_of_the_inbox(context, order, fault):
                 raise
-            order = _as_journalled(context, order, [index])
-            round_.failures[index] = fault
+            order = _as_journalled(context, order, [number])
+            round_.failures[number] = fault
     return order
 
 
-def _as_journalled(context: StepContext, order: Order, indexes: Sequence[int]) -> Order:
+def _as_journalled(context: StepContext, order: Order, numbers: Sequence[int]) -> Order:
     """Return the order with what is written down of these files: a step that failed may have come further than that."""
     known = context.journal.get(order.key) or order
+    indexes = {order.results[number][0] for number in numbers}
     return known.having(files=tuple((known if i in indexes else order).files[i] for i in range(len(order.files))))
 
 
@@ -331,8 +337,8 @@ def _adopt(context: StepContext, order: Order, order_id: str) -> Order:
 
 
 def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
-    made = {output.input_file_id: output.file_id for output in seen.outputs}
-    files = tuple(file.having(result_id=made.get(file.file_id)) for file in _with_ids(order, seen.inputs))
+    made = {(output.input_file_id, output.text): output.file_id for output in seen.outputs}
+    files = tuple(_with_result_ids(file, made) for file in _with_ids(order, seen.inputs))
     if findings := flow_of(order).findings:
         finding = findings.read(seen.shown)
         if finding is None:
@@ -340,6 +346,11 @@ def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
         finding = finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
         files = tuple(file.having(finding=finding) for file in files)
     return context.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
+
+
+def _with_result_ids(file: OrderFile, made: Mapping[tuple[str | None, str], str]) -> OrderFile:
+    results = (result.having(result_id=made.get((file.file_id, result.text))) for result in file.results)
+    return file.having(results=tuple(results))
 
 
 def _go_back(context: StepContext, order: Order) -> Order:

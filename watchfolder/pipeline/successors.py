@@ -26,7 +26,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         service=order.service,
         options=order.options,
         body=flow_of(order).body(key, files, order.options),
-        files=tuple(file.having(file_id=None, is_uploaded=False, ctime_ns=None) for file in files),
+        files=tuple(map(_as_ordered, files)),
         split_from=order.split_from,
         doubted_seconds=order.doubted_seconds,
         failed_alone=order.failed_alone,
@@ -34,6 +34,11 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         reordered=order.reordered,
         source=order.key,
     )
+
+
+def _as_ordered(file: OrderFile) -> OrderFile:
+    results = tuple(result if result.is_delivered else result.as_ordered for result in file.results)
+    return file.having(file_id=None, is_uploaded=False, ctime_ns=None, results=results)
 
 
 def split(order: Order, how: OnFailure) -> tuple[Order, ...]:

@@ -165,47 +165,50 @@ class Fetching:
             with suppress(FolderFault):  # then the next start sweeps it away
                 self._archive.discard()
 
-    def of(self, index: int) -> Fetch:
+    def of(self, number: int) -> Fetch:
         """Return how one result is streamed, with a fresh link when the one at hand has run out."""
 
         def fetch(sink: Callable[[bytes], object]) -> int:
             if self._is_in_archive():
-                return self._unpack(index, sink)
-            return self._stream(index, sink, RESULT_LIMIT_BYTES)
+                return self._unpack(number, sink)
+            return self._stream(number, sink, RESULT_LIMIT_BYTES)
 
         return fetch
 
-    def _stream(self, index: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
+    def _stream(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         refusal, url = "", ""
         for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
             with self._context.lanes.one(self._context.inbox.name):
-                url = self._link(index, refused=url)  # outside: the service's word is not the storage's refusal
+                url = self._link(number, refused=url)  # outside: the service's word is not the storage's refusal
                 try:
                     return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
                 except Resync as redo:
                     refusal = redo.code
         raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
 
-    def _unpack(self, index: int, sink: Callable[[bytes], object]) -> int:
+    def _unpack(self, number: int, sink: Callable[[bytes], object]) -> int:
         """Take one result out of the archive, which is fetched once for all of them."""
         with self._unpacking:
             if self._archive is None:
                 limit_bytes = max(RESULT_LIMIT_BYTES, _ARCHIVE_GROWTH * self._order.size)
-                download = partial(self._stream, index, limit_bytes=limit_bytes)
+                download = partial(self._stream, number, limit_bytes=limit_bytes)
                 self._archive = Archive.receive(self._context.publisher.hidden_part(), download)
             try:
-                return self._archive.pour(self._order.files[index].sent_name, sink)
+                return self._archive.pour(self._file(number).sent_name, sink)
             except OrderRetry:
                 self.has_missed = True
                 raise
 
-    def _link(self, index: int, *, refused: str) -> str:
+    def _link(self, number: int, *, refused: str) -> str:
         with self._renewing:
-            found = self._find(index)
+            found = self._find(number)
             if found == refused:
                 self._renew()
-                found = self._find(index)
+                found = self._find(number)
             return found
+
+    def _file(self, number: int) -> OrderFile:
+        return self._order.files[self._order.results[number][0]]
 
     def _ask(self) -> None:
         ask_links(self._context, self._order)
@@ -227,12 +230,13 @@ class Fetching:
             raise _no_sample()  # the archive is the service's own, whatever was sent
         return links.files
 
-    def _find(self, index: int) -> str:
-        """Return the link of one file's result, matched by the input's id, or of what holds it."""
-        order, links = self._order, self._links()
-        if len(links) == 1 and (links[0].file_id is None or flow_of(order).files_in(order.body) == 1):
+    def _find(self, number: int) -> str:
+        """Return the link of one result, matched by the input's id and its text, or of what holds it."""
+        (_, result), order, links = self._order.results[number], self._order, self._links()
+        is_lone = len(links) == 1 and not result.text
+        if is_lone and (links[0].file_id is None or flow_of(order).files_in(order.body) == 1):
             return links[0].url
-        result_id = order.files[index].result_id or self._result_id(index)
+        result_id = result.result_id or self._result_id(number)
         for link in links:
             if link.file_id is not None and link.file_id == result_id:
                 return link.url
@@ -241,10 +245,11 @@ class Fetching:
             raise _no_sample()
         raise OrderRetry("the service calls the order complete but names no result for a file", code="NO_RESULT")
 
-    def _result_id(self, index: int) -> str | None:
+    def _result_id(self, number: int) -> str | None:
         """Look once more: the order was called complete before it named this result."""
-        wanted = self._order.files[index].file_id
-        return next((output.file_id for output in self._outputs() if output.input_file_id == wanted), None)
+        wanted = (self._file(number).file_id, self._order.results[number][1].text)
+        made = {(output.input_file_id, output.text): output.file_id for output in self._outputs()}
+        return made.get(wanted)
 
     def _outputs(self) -> Sequence[Output]:
         """Look at most once for all files; what comes of that, also an error, holds for all of them."""

@@ -42,17 +42,18 @@ class FindingPublisher:
         sidecar = _Sidecar(flow_of(order), self._journal.instance)
         source = self._publisher.work_place(order, file)
         if disk.stat_of(source) is not None and not is_unchanged(source, file):
-            if file.delivery is not None:
-                sidecar.remove(Place(self._outbox, file.delivery), order)
+            if file.result.delivery is not None:
+                sidecar.remove(Place(self._outbox, file.result.delivery), order)
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self._publisher.give_back(order, [index])
         wanted = self._wanted(order, file)
         order, is_there = self._publisher.move_with_note(order, index, self._outbox, "delivery", wanted, sidecar)
         if not is_there:
-            return order.with_file(index, is_placed=True, delivery=None)
-        now, facts = self._journal.clock.now(), {"delivered_sha256": file.sha256, "delivered_size": file.size}
-        order = order.with_file(index, **facts, delivered_at=now, is_placed=True)
-        name, verdict = order.files[index].delivery, file.finding.verdict if file.finding else ""
+            return order.with_file(index, is_placed=True, results=(file.result.as_ordered,))
+        facts = {"sha256": file.sha256, "size": file.size, "delivered_at": self._journal.clock.now()}
+        result = order.files[index].result.having(**facts)
+        order = order.with_file(index, results=(result,), is_placed=True)
+        name, verdict = result.delivery, file.finding.verdict if file.finding else ""
         event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=file.size, verdict=verdict)
         return order
 
@@ -83,7 +84,7 @@ class FindingPublisher:
 
 
 def _entry(order: Order, file: OrderFile, finding: Finding, findings: Findings) -> list[str | float | None]:
-    name = printable(file.delivery or file.name)
+    name = printable(file.result.delivery or file.name)
     facts = [finding.facts.get(fact) for fact in findings.facts]
     return [_checked_at(order, finding), name, finding.verdict, *facts, f"wf-{order.key}", file.sha256]
 

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from watchfolder import disk, names
 from watchfolder.config import Inbox
@@ -99,33 +99,34 @@ class Publisher:
 
     @disk.folders_kept_open()
     def accept(self, order: Order, received: Mapping[int, Received]) -> Order:
-        """Journal the results of these files, each with the name that it shall get."""
-        taken = {file.delivery for file in order.files}
-        for index, result in received.items():
-            wanted = delivered_name(order, order.files[index], result.format)
-            is_ours = partial(holds, size=result.size, sha256=result.sha256)
+        """Journal the results of these numbers, each with the name that it shall get."""
+        taken = {result.delivery for _, result in order.results}
+        for number, came in received.items():
+            index, result = order.results[number]
+            wanted = delivered_name(order, order.files[index], result, came.format)
+            is_ours = partial(holds, size=came.size, sha256=came.sha256)
             delivery = free_name(self.inbox.outbox, wanted, taken=taken, is_ours=is_ours)
             taken.add(delivery)
-            facts = {"delivered_sha256": result.sha256, "delivered_size": result.size}
-            order = order.with_file(index, part=result.part.name, delivery=delivery, **facts)
+            facts = {"sha256": came.sha256, "size": came.size}
+            order = order.with_result(number, part=came.part.name, delivery=delivery, **facts)
         return self._journal.note(order)
 
     @disk.folders_kept_open()
-    def deliver(self, order: Order, indexes: Sequence[int]) -> Order:
-        """Give the accepted pictures their names in the outbox. Raises FolderFault.
+    def deliver(self, order: Order, numbers: Sequence[int]) -> Order:
+        """Give the accepted results their names in the outbox. Raises FolderFault.
 
         One whose hidden part is gone, and that does not lie there either, is as if it had never been received.
         """
         batch = disk.FsyncBatch()
-        for index in indexes:
-            order = self._name(order, index, batch)
+        for number in numbers:
+            order = self._name(order, number, batch)
         batch.sync()
         now = self._journal.clock.now()
-        received = [index for index in indexes if order.files[index].part is not None]
-        for index in received:  # durable with the originals' destinations, next
-            order = order.with_file(index, delivered_at=now)
-            name, size = order.files[index].delivery, order.files[index].delivered_size
-            event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=size)
+        for number in numbers:  # durable with the originals' destinations, next
+            _, result = order.results[number]
+            if result.part is not None:
+                order = order.with_result(number, delivered_at=now)
+                event("file.delivered", order=order.key, inbox=order.inbox, file=result.delivery, size=result.size)
         return order
 
     @disk.folders_kept_open()
@@ -145,11 +146,18 @@ class Publisher:
         batch.sync()
         return _placed(order, indexes)
 
-    def bring_home(self, order: Order, indexes: Sequence[int]) -> Order:
-        """Deliver what was received, then put the originals where they belong. Raises FolderFault."""
-        order = self.deliver(order, [index for index in indexes if not order.files[index].is_delivered])
-        files = enumerate(order.files)
-        unplaced = [index for index, file in files if index in indexes and file.is_delivered and not file.is_placed]
+    def bring_home(self, order: Order, numbers: Sequence[int]) -> Order:
+        """Deliver what was received, then put the originals where they belong whose results are all there.
+
+        Raises FolderFault.
+        """
+        results = order.results
+        order = self.deliver(order, [number for number in numbers if not results[number][1].is_delivered])
+        indexes = sorted({results[number][0] for number in numbers})
+        home = [index for index in indexes if order.files[index].is_delivered]
+        if len(home) < len(indexes):  # that which is there is not told as delivered again, whatever comes
+            order = self._journal.note(order)
+        unplaced = [index for index in home if not order.files[index].is_placed]
         return self.place_originals(order, unplaced) if unplaced else order
 
     def set_aside(self, order: Order) -> Order:
@@ -236,17 +244,18 @@ class Publisher:
 
         Return whether it is there: somebody may have taken it away. Raises FolderFault.
         """
-        if getattr(order.files[index], fact) is None:
-            order = self._journal.note(order.with_file(index, **{fact: free_name(root, wanted, note.suffix)}))
+        if _name_of(order, index, fact) is None:
+            order = self._journal.note(_with_name(order, index, fact, free_name(root, wanted, note.suffix)))
         source = self.work_place(order, order.files[index])
         while True:
-            target = Place(root, getattr(order.files[index], fact))
+            target = Place(root, _name_of(order, index, fact) or "")
             try:
                 note.write(target, order)
                 disk.move(source, target, owner=self._journal.instance)
             except _OBSTACLES as obstacle:
                 note.remove(target, order)
-                order = self._rename(order, index, fact, target, wanted, obstacle, note.suffix)
+                other = self._other_name(target, wanted, obstacle, note.suffix)
+                order = self._journal.note(_with_name(order, index, fact, other))
             except FileNotFoundError:
                 self._vanished(order, index)
                 note.remove(target, order)
@@ -254,32 +263,33 @@ class Publisher:
             else:
                 return order, True
 
-    def _name(self, order: Order, index: int, batch: disk.FsyncBatch) -> Order:
-        """Link the accepted picture to its name, looking for another one when somebody was quicker."""
+    def _name(self, order: Order, number: int, batch: disk.FsyncBatch) -> Order:
+        """Link the accepted result to its name, looking for another one when somebody was quicker."""
         while True:
-            file = order.files[index]
-            assert file.part is not None  # noqa: S101 - accepted first
-            assert file.delivery is not None  # noqa: S101
-            part, target = Place(self.inbox.outbox, file.part), Place(self.inbox.outbox, file.delivery)
+            _, result = order.results[number]
+            assert result.part is not None  # noqa: S101 - accepted first
+            assert result.delivery is not None  # noqa: S101
+            part, target = Place(self.inbox.outbox, result.part), Place(self.inbox.outbox, result.delivery)
             try:
                 disk.publish_new(part, target, owner=self._journal.instance, batch=batch)
             except FileNotFoundError:  # linked before a crash, or removed by another program
                 self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
-                if not holds(target, file.delivered_size, file.delivered_sha256):
-                    return self._unreceived(order, index)
+                if not holds(target, result.size, result.sha256):
+                    return self._unreceived(order, number)
                 batch.found(target)
             except _OBSTACLES as obstacle:
-                if isinstance(obstacle, UnfitName) or not holds(target, file.delivered_size, file.delivered_sha256):
-                    order = self._rename(order, index, "delivery", target, file.delivery, obstacle)
+                if isinstance(obstacle, UnfitName) or not holds(target, result.size, result.sha256):
+                    other = self._other_name(target, result.delivery, obstacle)
+                    order = self._journal.note(order.with_result(number, delivery=other))
                     continue
                 batch.found(target)
                 disk.remove(part, durable=False)
             return order
 
-    def _unreceived(self, order: Order, index: int) -> Order:
-        name = order.files[index].delivery
+    def _unreceived(self, order: Order, number: int) -> Order:
+        name = order.results[number][1].delivery
         event("file.part_gone", logging.WARNING, order=order.key, inbox=order.inbox, file=name)
-        return order.with_file(index, part=None, delivery=None, delivered_sha256=None, delivered_size=None)
+        return order.with_result(number, part=None, delivery=None, sha256=None, size=None)
 
     def _goal(self, order: Order, index: int) -> tuple[str, str] | None:
         """Say where the original of a delivered file goes: a root and a name below it. None: it is deleted."""
@@ -327,7 +337,8 @@ class Publisher:
             try:
                 disk.move(source, target, owner=self._journal.instance, batch=batch)
             except _OBSTACLES as obstacle:
-                order = self._rename(order, index, "destination", target, wanted, obstacle)
+                other = self._other_name(target, wanted, obstacle)
+                order = self._journal.note(order.with_file(index, destination=other))
             except FileNotFoundError:
                 self._vanished(order, index)
                 return order
@@ -338,28 +349,18 @@ class Publisher:
         self._folders.require_folder(self.inbox.path)  # else the share has gone, with the file on it
         event("file.vanished", order=order.key, inbox=order.inbox, file=order.files[index].name)
 
-    def _rename(
-        self,
-        order: Order,
-        index: int,
-        fact: str,
-        place: Place,
-        wanted: str,
-        obstacle: BaseException,
-        *also: str,
-    ) -> Order:
-        """Journal another name for the file, whose own is no longer free, or more than the file system can hold."""
+    def _other_name(self, place: Place, wanted: str, obstacle: BaseException, *also: str) -> str:
+        """Find another name for a file whose own is no longer free, or more than the file system can hold."""
         if isinstance(obstacle, UnfitName):
             wanted = names.plainer(place.name)
             if wanted == place.name:
                 raise obstacle
-            event(
-                "file.renamed", logging.WARNING, inbox=order.inbox, file=place.path, to=wanted, reason=obstacle.reason
-            )
+            facts: dict[str, Any] = {"file": place.path, "to": wanted, "reason": obstacle.reason}
+            event("file.renamed", logging.WARNING, inbox=self.inbox.name, **facts)
         free = free_name(place.root, wanted, *also)
         if free == place.name and isinstance(obstacle, NotAFolder):
             raise obstacle  # it stands where the file comes from
-        return self._journal.note(order.with_file(index, **{fact: free}))
+        return free
 
     def _in_work(self, key: str, file: OrderFile) -> Place:
         work = self._folders.work(self.inbox)
@@ -378,6 +379,17 @@ def is_unchanged(place: Place, file: OrderFile) -> bool:
     if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
         return False
     return file.ctime_ns in {None, found.st_ctime_ns} or holds(place, file.size, file.sha256)
+
+
+def _name_of(order: Order, index: int, fact: PlaceFact) -> str | None:
+    file = order.files[index]
+    return file.destination if fact == "destination" else file.result.delivery
+
+
+def _with_name(order: Order, index: int, fact: PlaceFact, name: str) -> Order:
+    if fact == "destination":
+        return order.with_file(index, destination=name)
+    return order.with_file(index, results=(order.files[index].result.having(delivery=name),))
 
 
 def _placed(order: Order, indexes: Sequence[int]) -> Order:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from watchfolder import disk, images, names
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import OrderRetry
-from watchfolder.order import Order, OrderFile
+from watchfolder.order import Order, OrderFile, Result
 
 RESULT_LIMIT_BYTES = 2 << 30  # far over anything sent
 TEST_MARK = " (TEST)"
@@ -64,8 +64,8 @@ def part_gone(outbox: str) -> OrderRetry:
     return OrderRetry(reason, code="PART_GONE")
 
 
-def delivered_name(order: Order, file: OrderFile, format_: images.Format) -> str:
-    folder, base = os.path.split(file.name)
+def delivered_name(order: Order, file: OrderFile, result: Result, format_: images.Format) -> str:
+    folder, base = os.path.split(os.path.join(result.folder or "", file.name))
     if os.path.splitext(base)[1].lower() not in format_.extensions:
         base = names.with_extension(base, format_.extension)
     if order.kind == "test":

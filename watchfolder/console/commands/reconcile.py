@@ -202,7 +202,7 @@ def lines(books: Books) -> Iterator[str]:
         yield f"paid, not delivered: order {lost.order_id}: {files}"
         yield f"  {lost.reason.rstrip('.')}. What to do: {lost.advice}"
     for end in books.unknown_there:
-        files = ", ".join(printable(file.name) for file in end.files)
+        files = ", ".join(dict.fromkeys(printable(file.name) for file in end.files))
         yield f"delivered, unknown to the service: order {printable(end.order_id or '?')}: {files}"
     if books.unknown_there:
         yield "  Is the API key another account's than it was? Your pictures are delivered and safe all the same."
