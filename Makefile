@@ -5,9 +5,10 @@ VENV := .venv
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
+PYTEST := $(VENV)/bin/pytest -q -n 4 --dist=worksteal
 SOURCES := watchfolder tests docs packaging
 
-.PHONY: demo deb test nas torture bench check fix man sandbox
+.PHONY: demo deb test test-lab nas torture bench check fix man sandbox
 
 demo: $(PRODUCT)
 	@$(VENV)/bin/watchfolder demo
@@ -16,10 +17,15 @@ demo: $(PRODUCT)
 deb: $(PRODUCT)
 	@$(VENV)/bin/python packaging/debian/build.py $(if $(ARCH),--architecture $(ARCH))
 
+# More workers than cores, for the tests wait as much as they compute.
 test: $(READY)
-	@$(VENV)/bin/pytest -q -n 4 --dist=worksteal
+	@$(PYTEST) -m 'not lab'
 
-# The part of the tests that boots a machine with real NFS and SMB mounts: docs/reliability.md, section 9. As root.
+# All other tests: what takes minutes, wants root or starts programs that `.ci/run` installs.
+test-lab: $(READY)
+	@$(PYTEST) -m lab
+
+# The part of test-lab that boots a machine with real NFS and SMB mounts: docs/reliability.md, section 9. As root.
 nas: $(READY)
 	@$(VENV)/bin/pytest -q tests/acceptance/nas
 

@@ -1,4 +1,4 @@
-"""One option for all tests: a short choice of the long campaigns (`make test`), or all of them (`make torture`)."""
+"""One option for all tests: a short choice of the long campaigns (`make test-lab`), or all of them (`make torture`)."""
 
 import signal
 import sys

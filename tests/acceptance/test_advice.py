@@ -18,7 +18,7 @@ from watchfolder.sandbox import Sandbox
 
 __all__ = ["sandbox", "studio"]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 

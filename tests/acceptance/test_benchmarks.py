@@ -9,7 +9,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")

@@ -19,7 +19,7 @@ from watchfolder.sandbox import Sandbox
 
 __all__ = ["sandbox"]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 TOKEN = "c4n4ry0f7h3n07ify"  # noqa: S105 - to be searched for
 HASTY = """

@@ -152,7 +152,7 @@ def test_a_second_watchfolder_on_the_inbox_is_found(studio: Studio) -> None:
     assert "stop this one and run: watchfolder run --once --adopt" in fault
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 def test_checks_beside_a_first_start_find_no_fault_and_disturb_it_not(tmp_path: Path, sandbox: Sandbox) -> None:
     for number in range(5):
         (tmp_path / str(number)).mkdir()

@@ -40,7 +40,7 @@ def test_a_signal_of_the_first_second_does_not_end_the_start(studio: Studio, num
         assert process.wait(30) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 def test_two_inboxes_share_one_plan(studio: Studio, sandbox: Sandbox) -> None:
     folders = {name: str(studio.root / f"other-{name}") for name in ("path", "outbox", "quarantine", "originals")}
     for folder in folders.values():

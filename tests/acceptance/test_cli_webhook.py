@@ -101,7 +101,7 @@ def deliver(studio: Studio, *names: str) -> None:
     wait_until(lambda: set(names) <= set(files_in(studio.folder("outbox"))))
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -> None:
     with studio.daemon() as daemon:
         wait_until(lambda: "webhook.not_registered" in daemon.log())
@@ -140,7 +140,7 @@ def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -
     assert [link for link in sandbox.links if link in daemon.log()] == []
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 def test_pushes_that_come_twice_forged_or_late_are_counted_and_cost_no_picture(
     studio: Pushed, sandbox: Sandbox
 ) -> None:

@@ -14,7 +14,7 @@ from watchfolder.sandbox.pictures import sample
 
 __all__ = ["sandbox", "studio"]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 
 @contextlib.contextmanager

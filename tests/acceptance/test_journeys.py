@@ -24,7 +24,7 @@ from watchfolder.sandbox.pictures import sample
 FOLDERS = ("", "Hochzeit Müller", "Hochzeit Müller/Kirche 🎉", "2026 – Ürün/raw auswahl", "日本/東京")
 JPEGS, OTHERS = 300, 60
 DEATHS = 20
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 
 @cache

@@ -12,7 +12,7 @@ from misbehaviours import OUTCOMES, Case, cases
 from watchfolder.api.table import TABLE
 from watchfolder.sandbox import Sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")

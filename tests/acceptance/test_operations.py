@@ -27,7 +27,7 @@ BOX = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PHOTOSHOP = b"8BPS\0\1" + bytes(4000)
 
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 
 def said(number: int) -> list[str]:

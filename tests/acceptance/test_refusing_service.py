@@ -16,7 +16,7 @@ from watchfolder.sandbox import Sandbox
 
 __all__ = ["notified", "sandbox"]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
 PROBE_SECONDS = 1.0
 

@@ -22,7 +22,7 @@ from watchfolder.pipeline.transfer import _IN_MEMORY_BYTES
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.orders import InputFile, Output, SandboxOrder
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 LONG_AGO = timedelta(hours=2)
 SIZES = {"nothing": 0, "one byte": 1, "a picture": len(PICTURE), "60 MiB": 60 << 20}
 

@@ -26,7 +26,7 @@ from typing_extensions import override
 from watchfolder.sandbox import Options, Sandbox
 from watchfolder.sandbox.pictures import sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 KEYS = {"live": "sk_live_c4n4ry0f7h3k3y", "test": "sk_test_c4n4ry0f7h3k3y"}
 ECHO = "5ec4e7519na7u4e0f7h3m3ss4ge"  # a signature that the service quotes in its messages

@@ -11,7 +11,7 @@ import pytest
 from cli_studio import Daemon, wait_until
 from share_studio import LOCAL, ROLES, Share, ShareStudio, share_studio, told
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 WAITS, BACK = "inbox.waits", "inbox.back"
 SILENT, ANSWERS = "inbox.silent", "inbox.answers"

@@ -12,7 +12,7 @@ from cli_studio import Daemon, Studio, files_in, wait_until
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 PICTURES = {f"{number}.jpg": sample("jpeg", width=64, height=48, seed=number) for number in range(5)}
 

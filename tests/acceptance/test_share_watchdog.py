@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from watchfolder.sandbox import Sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 SILENT_SECONDS = 1.0
 STUCK_SECONDS = 5.0

@@ -26,7 +26,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 if TYPE_CHECKING:
     import subprocess
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 HOSTILE = "<img src=x onerror=document.title='pwned'>\n\u202egpj.jpg"
 ESCAPED = "<img src=x onerror=document.title='pwned'>\\n\\u202egpj.jpg"

@@ -12,7 +12,7 @@ TORTURE = Path(__file__).parents[1] / "torture"
 REPORT = re.compile(r"^(\d+) cases, (\d+) violations, \d+ s$", re.MULTILINE)
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("campaign", "at_least"),
     [

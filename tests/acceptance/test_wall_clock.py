@@ -15,7 +15,7 @@ from set_clocks import SetClocks
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 DAY, YEAR = 24 * 3600.0, 365 * 24 * 3600.0
 OTHER = sample("jpeg", width=160, height=120, seed=2)
 

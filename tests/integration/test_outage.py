@@ -11,7 +11,7 @@ from watchfolder.api import Pace
 from watchfolder.order import State
 from watchfolder.sandbox import Sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 HOUR = 3600.0
 DAY = 24 * HOUR
 PERSISTENT = Pace(first_wait_seconds=0.001, max_wait_seconds=0.002)  # tries as often as in real life

@@ -229,7 +229,7 @@ def _small_disks(kind: str, group: str) -> tuple[int, Cases]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="campaigns that have this in their names")
-    parser.add_argument("--short", action="store_true", help="the choice that is part of make test")
+    parser.add_argument("--short", action="store_true", help="the choice that is part of make test-lab")
     parser.add_argument("--share", type=int, default=1, help="one case in so many")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
     return parser.parse_args()

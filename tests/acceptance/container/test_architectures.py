@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from requirements_of import requirements
 
-pytestmark = pytest.mark.slow  # it asks pip's index
+pytestmark = pytest.mark.lab  # it asks pip's index
 
 PYTHON = "3.13"  # the Containerfile's
 GLIBC = ("manylinux2014", "manylinux_2_28")  # what Debian 12 and later run

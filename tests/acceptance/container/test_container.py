@@ -16,7 +16,7 @@ from watchfolder.sandbox import Sandbox
 
 __all__ = ["image", "mounts"]
 
-pytestmark = pytest.mark.slow  # the image is built first
+pytestmark = pytest.mark.lab  # the image is built first
 
 FOLDERS = {"PATH": "inbox", "OUTBOX": "protected", "QUARANTINE": "quarantine", "ORIGINALS": "originals"}
 HURRY = "WATCHFOLDER__INBOXES__PHOTOS__SETTLE_SECONDS"

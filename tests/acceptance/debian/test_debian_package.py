@@ -15,7 +15,7 @@ from watchfolder.sandbox import Sandbox
 
 __all__ = ["sandbox"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
 
 SUITES = ["bookworm", "trixie"]
 BUILD_SECONDS = 500.0

@@ -14,7 +14,7 @@ from drop_servers import Server, servers
 from drop_studio import GRACE_SECONDS, SETTLE_SECONDS, Studio, large, slow, small, studio, wait_until
 from dropping import APPENDIX_BYTES, DROPPERS, TWO_SITTINGS, WITH_A_BRAKE, Drop, dropping, finish, missing, mounted
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 SCAN_SECONDS = 2.0
 KILL_SECONDS = 1.5
 STALL_SECONDS = SETTLE_SECONDS + 1.5

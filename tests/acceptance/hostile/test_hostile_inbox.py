@@ -21,7 +21,7 @@ from watchfolder.sandbox.pictures import sample
 INCOMPLETE_SECONDS = 2.0
 GIB = 1 << 30
 IS_ROOT = os.geteuid() == 0
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 
 class Case(NamedTuple):

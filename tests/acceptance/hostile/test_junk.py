@@ -10,7 +10,7 @@ from hostile_studio import Studio, daemon, make_folders, picture, studio, wait_u
 
 FILES, FILES_WHEN_THOROUGH, PICTURES = 10_000, 100_000, 20
 PER_FOLDER = 5000
-pytestmark = [pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.thorough, pytest.mark.timeout(1200)]
 
 
 def _written(content: bytes) -> Callable[[bytes], None]:

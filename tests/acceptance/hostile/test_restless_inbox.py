@@ -9,7 +9,7 @@ import pytest
 from hostile_studio import Studio, daemon, digest, picture, studio, wait_until
 
 SECONDS, SECONDS_WHEN_THOROUGH, NAMES = 6.0, 60.0, 12
-pytestmark = [pytest.mark.slow, pytest.mark.thorough]
+pytestmark = [pytest.mark.lab, pytest.mark.thorough]
 
 
 class Vandal:

@@ -68,7 +68,7 @@ def _play(folder: Path, plays: list[str]) -> None:
     shutil.rmtree(overlay)
 
 
-@pytest.mark.slow
+@pytest.mark.lab
 @pytest.mark.timeout(MACHINE_SECONDS + nas_machine.BUILD_SECONDS)
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("play", PLAYS)

@@ -12,7 +12,7 @@ from watchfolder.clock import BOOT_ID_FILE, BOOT_ID_VARIABLE
 
 __all__ = ["disks", "program", "sandbox", "watchfolder"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
 
 KEY_FILE = "/etc/watchfolder/api-key"
 CREDENTIAL = f"/run/credentials/{UNIT}/bizmori-api-key"

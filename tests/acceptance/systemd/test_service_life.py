@@ -29,7 +29,7 @@ from watchfolder.sandbox import Sandbox
 
 __all__ = ["disks", "program", "sandbox", "watchfolder"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
 
 PICTURE = picture(1)
 PICTURES = {f"p{number:02}.jpg": picture(number) for number in range(40)}

@@ -15,7 +15,7 @@ from watchfolder.sandbox import Sandbox
 
 __all__ = ["program", "sandbox"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
 
 PICTURE = picture(1)
 OFTEN = "WATCHFOLDER__INBOXES__PHOTOS__SCAN_SECONDS=1"

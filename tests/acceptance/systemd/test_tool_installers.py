@@ -13,7 +13,7 @@ from watchfolder.sandbox import Sandbox
 
 __all__ = ["program", "sandbox"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # the first one may wait for debootstrap
 
 TOOLS = ("pipx", "uv")
 INSTALL_SECONDS = 300.0  # beside the other tests

@@ -15,7 +15,7 @@ from watchfolder.notify.decide import LASTS_SECONDS
 from watchfolder.report.conditions import Condition, ConditionKind, Severity, over
 from watchfolder.sandbox import Sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.lab
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "operations.md"
 
