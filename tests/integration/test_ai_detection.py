@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from watchfolder import disk, history, intake
 from watchfolder.disk import Place
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.publish import FindingPublisher, pictures
+from watchfolder.publish import FindingPublisher, LedgerWriter, pictures
 from watchfolder.publish.free_names import free_name
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -223,7 +223,7 @@ def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
     begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     shop, service = begin()
-    deliver, enter = FindingPublisher.deliver, FindingPublisher.enter
+    deliver, enter = FindingPublisher.deliver, LedgerWriter.enter
 
     def dying_deliver(self: FindingPublisher, order: Order, index: int = 0) -> Order:
         if moment == "before the move":
@@ -233,14 +233,14 @@ def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
             raise _Killed
         return after
 
-    def dying_enter(self: FindingPublisher, order: Order, perhaps_there: bool) -> None:
+    def dying_enter(self: LedgerWriter, order: Order, perhaps_there: bool) -> None:
         if moment == "after the ledger":
             enter(self, order, perhaps_there)
         raise _Killed
 
     with monkeypatch.context() as dying:
         dying.setattr(FindingPublisher, "deliver", dying_deliver)
-        dying.setattr(FindingPublisher, "enter", dying_enter)
+        dying.setattr(LedgerWriter, "enter", dying_enter)
         shop.drop("a.jpg")
         shop.work(lambda: any(order.files[0].finding for order in shop.orders()))
         shop.rest()
@@ -284,13 +284,13 @@ def test_two_inboxes_write_the_ledger_of_their_one_outbox_in_turn(
 ) -> None:
     append, writing, crowd = disk.append_to_table, threading.Semaphore(1), threading.Event()
 
-    def alone(place: Place, line: bytes, *, perhaps_there: bool = False) -> None:
+    def alone(place: Place, lines: Sequence[bytes], *, perhaps_there: bool = False) -> None:
         if not writing.acquire(blocking=False):
             crowd.set()
-            return append(place, line, perhaps_there=perhaps_there)
+            return append(place, lines, perhaps_there=perhaps_there)
         try:
             crowd.wait(1.0)  # long enough for the other one to come
-            return append(place, line, perhaps_there=perhaps_there)
+            return append(place, lines, perhaps_there=perhaps_there)
         finally:
             writing.release()
 

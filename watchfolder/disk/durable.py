@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from watchfolder.disk import placeholders
 from watchfolder.disk.moves import publish_new, set_times
@@ -127,13 +127,13 @@ def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> No
         descriptor = os.open(place.base, _APPENDING, 0o640, dir_fd=folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # what a failed append cuts off must be its own line
-            _append(descriptor, folder, line, perhaps_there=perhaps_there)
+            _append(descriptor, folder, [line], perhaps_there=perhaps_there)
         finally:
             os.close(descriptor)
 
 
-def append_to_table(place: Place, line: bytes, *, perhaps_there: bool = False) -> None:
-    """Append one line to a table on a share, as `append_line` does.
+def append_to_table(place: Place, lines: Sequence[bytes], *, perhaps_there: bool = False) -> None:
+    """Append lines to a table on a share, as `append_line` does.
 
     No lock is held, for not every share has them: the caller sees to it that nobody of ours does so at once. Raises
     FileNotFoundError when there is no table, NotRegular when something else has its name, Held while another program
@@ -143,20 +143,22 @@ def append_to_table(place: Place, line: bytes, *, perhaps_there: bool = False) -
         descriptor = open_regular_in(folder, place, (_APPENDING | os.O_NONBLOCK) & ~os.O_CREAT)
         try:
             with translated(place.path):
-                _append(descriptor, folder, line, perhaps_there=perhaps_there)
+                _append(descriptor, folder, lines, perhaps_there=perhaps_there)
         finally:
             os.close(descriptor)
 
 
-def _append(descriptor: int, folder: int, line: bytes, *, perhaps_there: bool) -> None:
+def _append(descriptor: int, folder: int, lines: Sequence[bytes], *, perhaps_there: bool) -> None:
     size = os.fstat(descriptor).st_size
-    if perhaps_there and line in _lines_of(descriptor, size):
+    there = _lines_of(descriptor, size) if perhaps_there else set()
+    missing = [line for line in lines if line not in there]
+    if not missing:
         os.fsync(descriptor)
         sync_folder(folder)
         return
     is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
     try:
-        write_all(descriptor, b"\n" * is_torn + line + b"\n")
+        write_all(descriptor, b"\n" * is_torn + b"\n".join(missing) + b"\n")
         os.fsync(descriptor)
         if size == 0:
             sync_folder(folder)

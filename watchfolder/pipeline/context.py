@@ -15,7 +15,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.lanes import Lanes
-from watchfolder.publish import FindingPublisher, Publisher, Received
+from watchfolder.publish import FindingPublisher, LedgerWriter, Publisher, Received
 
 
 @dataclass
@@ -41,6 +41,7 @@ class StepContext:
 
     def __post_init__(self) -> None:
         self.findings = FindingPublisher(self.publisher, self.journal)
+        self.ledger = LedgerWriter(self.inbox.outbox, self.journal.instance)
 
     def look(self, order: Order) -> OrderView:
         """Look at the order at the service, unless the list has just told all of it.

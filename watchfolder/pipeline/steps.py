@@ -216,7 +216,7 @@ def _as_journalled(context: StepContext, order: Order, numbers: Sequence[int]) -
 def record(context: StepContext, order: Order) -> None:
     """Write the order's line into the history; then it leaves the journal."""
     context.publisher.clear_work(order)
-    context.journal.record(order, partial(context.findings.enter, order))
+    context.journal.record(order, partial(context.ledger.enter, order))
     context.delivery_index.catch_up()  # first: until then its twins wait for the order
     context.journal.forget(order)
 
@@ -242,7 +242,7 @@ def park(context: StepContext, order: Order) -> None:
 
     Of an order of many each file is parked by itself, for each may come back by itself.
     """
-    context.journal.record(order)
+    context.journal.record(order, partial(context.ledger.enter, order))
     context.delivery_index.catch_up()  # what was delivered of it serves the twins that have waited for that
     if not order.is_resumable:
         context.journal.forget(order)

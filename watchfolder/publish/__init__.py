@@ -3,6 +3,7 @@
 from watchfolder.publish.archive import Archive
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
+from watchfolder.publish.ledger_writer import LedgerWriter
 from watchfolder.publish.pictures import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, holds, part_gone, receive
 
@@ -13,6 +14,7 @@ __all__ = [
     "Archive",
     "Fetch",
     "FindingPublisher",
+    "LedgerWriter",
     "Publisher",
     "Received",
     "free_name",

@@ -1,25 +1,22 @@
-"""What the service says of a picture: a sidecar beside the picture in the outbox, and a line in the ledger there.
+"""What the service says of a picture: a sidecar beside the picture in the outbox.
 
 The picture itself is what is delivered: it moves from the work folder to its name in the outbox, bit for bit.
 """
 
 import contextlib
 import json
-import threading
-from collections import defaultdict
 from collections.abc import Mapping
 
-from watchfolder import disk, names, spreadsheet
+from watchfolder import disk, names
 from watchfolder.disk import NotAFolder, NotRegular, Place
-from watchfolder.events import event, printable
+from watchfolder.events import event
 from watchfolder.journal import Journal
-from watchfolder.order import Finding, Order, OrderFile, State
+from watchfolder.order import Order, OrderFile
 from watchfolder.publish.pictures import Publisher, is_unchanged
 from watchfolder.publish.results import TEST_MARK, holds
-from watchfolder.services import Findings, Flow, flow_of
+from watchfolder.services import Flow, flow_of
 
 _LIMIT = 1 << 16  # bytes of a sidecar
-_writing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by the outbox: several inboxes may share one
 
 
 class FindingPublisher:
@@ -60,37 +57,6 @@ class FindingPublisher:
     def _wanted(self, order: Order, file: OrderFile) -> str:
         name = names.marked(file.name, TEST_MARK) if order.kind == "test" else file.name
         return f"{file.finding.verdict}/{name}" if self._publisher.inbox.sort and file.finding else name
-
-    def enter(self, order: Order, perhaps_there: bool) -> None:  # noqa: FBT001 - as the journal asks
-        """Write the order's line into the ledger of the outbox. Raises FolderFault."""
-        findings = flow_of(order).findings
-        if findings is None:
-            return
-        for file in order.files:
-            if file.finding is not None:
-                line = spreadsheet.row(_entry(order, file, file.finding, findings)).encode()
-                with _writing[self._outbox]:
-                    self._append(findings, line, perhaps_there=perhaps_there)
-
-    def _append(self, findings: Findings, line: bytes, *, perhaps_there: bool) -> None:
-        ledger = Place(self._outbox, findings.ledger)
-        try:
-            disk.append_to_table(ledger, line, perhaps_there=perhaps_there)
-        except FileNotFoundError:
-            head = spreadsheet.row(["time", "file", "verdict", *findings.facts, "order", "sha256"]).encode()
-            with contextlib.suppress(FileExistsError):  # somebody was quicker
-                disk.write_new(ledger, head + b"\n", owner=self._journal.instance)
-            disk.append_to_table(ledger, line, perhaps_there=perhaps_there)
-
-
-def _entry(order: Order, file: OrderFile, finding: Finding, findings: Findings) -> list[str | float | None]:
-    name = printable(file.result.delivery or file.name)
-    facts = [finding.facts.get(fact) for fact in findings.facts]
-    return [_checked_at(order, finding), name, finding.verdict, *facts, f"wf-{order.key}", file.sha256]
-
-
-def _checked_at(order: Order, finding: Finding) -> str:
-    return (finding.checked_at or order.times[State.DELIVERED].at).isoformat(timespec="seconds")
 
 
 class _Sidecar:

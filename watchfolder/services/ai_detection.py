@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from watchfolder.images import Format
 from watchfolder.order import Finding, Key, OrderFile
 from watchfolder.services.flow import Findings, Flow, Stage, named
+from watchfolder.services.ledgers import of_findings
 
 LIKELY_REAL, UNCERTAIN_REAL, UNCERTAIN_AI, LIKELY_AI = VERDICTS = (
     "likely_real",
@@ -80,9 +81,8 @@ AI_DETECTION = Flow(
     findings=Findings(
         read=read_finding,
         sidecar=".ai.json",
-        ledger="verdicts.csv",
-        facts=("probability",),
         say=_say,
         caution="A probability is no proof: ask where the picture comes from before you act on it.",
     ),
+    ledger=of_findings("verdicts.csv", ("probability",)),
 )

@@ -7,6 +7,7 @@ from enum import StrEnum
 from watchfolder.config import Inbox
 from watchfolder.images import Format
 from watchfolder.order import Finding, Key, OrderFile, product
+from watchfolder.services.ledgers import Ledger
 
 
 class Stage(StrEnum):
@@ -34,8 +35,6 @@ class Findings:
 
     read: Callable[[Mapping[str, object]], Finding | None]
     sidecar: str  # appended to the picture's name
-    ledger: str  # the table in the outbox that gets a line for each finding
-    facts: tuple[str, ...]  # of a finding, besides its verdict: columns of the ledger
     say: Callable[[Finding], str]  # what it means, for a person
     caution: str  # and what it does not mean
 
@@ -61,6 +60,7 @@ class Flow:
     options: Mapping[str, frozenset[str]] = field(default_factory=dict)
     extensions: Mapping[Format, str] = field(default_factory=dict)  # that it wants in place of the usual ones
     findings: Findings | None = None  # None: the results are pictures, which are fetched
+    ledger: Ledger | None = None
 
     @property
     def most_files(self) -> int:

@@ -272,10 +272,11 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell of what was delivered; a sidecar tells of the picture that it lies beside."""
-    for findings in (flow.findings for flow in FLOWS.values() if flow.findings is not None):
-        if spot.name == findings.ledger:
-            yield "This is our table of what the service says of the pictures here: a line is added for each."
+    for ledger in (flow.ledger for flow in FLOWS.values() if flow.ledger is not None):
+        if spot.name == ledger.name:
+            yield f"This is our table of {ledger.says}: a line is added for each."
             return
+    for findings in (flow.findings for flow in FLOWS.values() if flow.findings is not None):
         if spot.name.endswith(findings.sidecar):
             yield "This is our note of what the service says of the picture beside it."
             picture = spot.place.beside(spot.place.base.removesuffix(findings.sidecar))

@@ -1,0 +1,36 @@
+"""The tables in the outboxes: a line for each result, written when its order has come to its end."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from watchfolder.events import printable
+from watchfolder.order import Order
+
+Cell = str | float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What stands in the lines of an order depends on its journal entry alone: they are the same whenever asked for."""
+
+    name: str  # of the file
+    says: str  # what it holds, for a person
+    columns: tuple[str, ...]
+    lines: Callable[[Order], Iterable[Sequence[Cell]]]
+
+
+def of_findings(name: str, facts: tuple[str, ...]) -> Ledger:
+    """Return the table of what the service says of pictures; `facts` of a finding have columns of their own."""
+
+    def lines(order: Order) -> Iterable[Sequence[Cell]]:
+        for index, result in order.results:
+            file = order.files[index]
+            if file.finding is None or result.delivered_at is None:
+                continue
+            when = (file.finding.checked_at or result.delivered_at).isoformat(timespec="seconds")
+            told = [file.finding.facts.get(fact) for fact in facts]
+            where = printable(result.delivery or file.name)
+            yield [when, where, file.finding.verdict, *told, f"wf-{order.key}", file.sha256]
+
+    says = "what the service says of the pictures here"
+    return Ledger(name=name, says=says, columns=("time", "file", "verdict", *facts, "order", "sha256"), lines=lines)
