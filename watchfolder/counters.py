@@ -9,7 +9,7 @@ from watchfolder.errors import WatchfolderError
 from watchfolder.snapshot import Counts, Quarantined
 
 DONE = "done"
-OPERATIONS = ("create", "confirm", "look", "order", "list", "upload", "fetch")
+OPERATIONS = ("create", "confirm", "look", "order", "report", "list", "upload", "fetch")
 NOTIFIED = ("sent", "dropped")
 OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", "broken")
 

@@ -92,7 +92,8 @@ def deliveries(
 def so_far(state_dir: str) -> list[EndedOrder]:
     """Return what orders under way have delivered, each as if it had ended with that; the latest first."""
     orders = read_orders(state_dir, lambda _place, _reason: None)
-    begun = [_so_far(order) for order in orders if any(result.is_delivered for _, result in order.results)]
+    unrecorded = (order for order in orders if order.state is not State.RECORDED)
+    begun = [_so_far(order) for order in unrecorded if any(result.is_delivered for _, result in order.results)]
     return sorted(begun, key=lambda end: end.at, reverse=True)
 
 

@@ -31,6 +31,13 @@ BUILT_IN_FILES: Final = (
     "SYNOFILE_THUMB_*",
     "*.ai.json",  # our own: what is told of a picture, so that an outbox can be the next inbox
     "verdicts.csv",
+    "*.heatmap.webp",
+    "*.heatmap.png",
+    "*.heatmap ([0-9]*).webp",  # where another file had that name
+    "*.heatmap ([0-9]*).png",
+    "*.report.??-??.pdf",
+    "*.report.??-?? ([0-9]*).pdf",
+    "*.xmp",
 )
 BUILT_IN_FOLDERS: Final = (
     "@eaDir",

@@ -39,6 +39,7 @@ class State(StrEnum):
     CONFIRMED = "confirmed"
     COMPLETED = "completed"
     DELIVERED = "delivered"
+    RECORDED = "recorded"
     RELEASED = "released"
     SUPERSEDING = "superseding"
     QUARANTINING = "quarantining"
@@ -54,7 +55,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     _S.UPLOADED: frozenset({_S.CONFIRMED, _S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.CONFIRMED: frozenset({_S.COMPLETED, _S.CREATED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.COMPLETED: frozenset({_S.DELIVERED, _S.SUPERSEDING, _S.QUARANTINING}),
-    _S.DELIVERED: frozenset(),
+    _S.DELIVERED: frozenset({_S.RECORDED}),
+    _S.RECORDED: frozenset(),
     _S.RELEASED: frozenset({_S.QUARANTINED}),
     _S.SUPERSEDING: frozenset(),
     _S.QUARANTINING: frozenset({_S.QUARANTINED}),
@@ -88,6 +90,7 @@ STATES: Mapping[State, Traits] = {
     _S.CONFIRMED: Traits(asks_service=True, is_at_service=True, hears_pushes=True, leads_home=True),
     _S.COMPLETED: Traits(asks_service=True, leads_home=True, brings_home=True),
     _S.DELIVERED: Traits(is_end=True),
+    _S.RECORDED: Traits(holds_slot=False),
     _S.RELEASED: Traits(gives_back=True),
     _S.SUPERSEDING: Traits(gives_back=True),
     _S.QUARANTINING: Traits(),
@@ -193,6 +196,26 @@ class Result(Record):
         return Result(recipient=self.recipient, folder=self.folder, text=self.text)
 
 
+class EnclosureKind(StrEnum):
+    """What can lie beside a picture, besides what is said of it."""
+
+    KEYWORDS = "keywords"
+    HEATMAP = "heatmap"
+    REPORT = "report"
+
+
+class Enclosure(Record):
+    """One of them that is still to come. Its name is journalled, with what it holds, before the link."""
+
+    kind: EnclosureKind
+    locale: str = ""  # of a report
+    is_asked_for: bool = False  # the service makes the report, or has made it
+    attempts: int = 0  # of the service at it, so far
+    name: RelativeName | None = None  # below the outbox
+    size: int | None = None
+    sha256: str | None = None
+
+
 class OrderFile(Record):
     """One picture of an order. The first five fields are known at the claim, the others come as they become facts."""
 
@@ -279,6 +302,7 @@ class Order(Record):
     expires_at: AwareDatetime | None = (
         None  # until when the service says that it keeps the results; told, never acted on
     )
+    enclosures: tuple[Enclosure, ...] = ()  # that are still to come; the history tells of the order already
     why: Why | None = None
     was_recorded: bool = False  # a line of the history tells of its quarantine
     is_resumable: bool = False  # quarantined, yet alive and not failed at the service: the same bytes take it up again
@@ -316,7 +340,14 @@ class Order(Record):
     @property
     def is_live(self) -> bool:
         """Work remains: neither at its end nor parked in quarantine. One of many leaves the journal, or parts first."""
+        if self.state is State.RECORDED:
+            return False
         return self.state is not State.QUARANTINED or len(self.files) > 1
+
+    @property
+    def told(self) -> OrderFile | None:
+        """The delivered picture of which the service says something."""
+        return next((file for file in self.files if file.finding is not None and file.is_delivered), None)
 
     @property
     def has_failed(self) -> bool:
@@ -354,6 +385,17 @@ class Order(Record):
         place = number - sum(len(file.results) for file in self.files[:index])
         results = self.files[index].results
         return self.with_file(index, results=(*results[:place], result.having(**facts), *results[place + 1 :]))
+
+    def enclosure(self, kind: EnclosureKind) -> Enclosure:
+        return next(each for each in self.enclosures if each.kind is kind)
+
+    def with_enclosure(self, enclosure: Enclosure) -> Self:
+        """Return a copy that has it in place of the one of its kind."""
+        changed = (enclosure if each.kind is enclosure.kind else each for each in self.enclosures)
+        return self.having(enclosures=tuple(changed))
+
+    def without_enclosure(self, kind: EnclosureKind) -> Self:
+        return self.having(enclosures=tuple(each for each in self.enclosures if each.kind is not kind))
 
     def with_file(self, index: int, **facts: object) -> Self:
         """Return a copy whose file number `index` has `facts`."""

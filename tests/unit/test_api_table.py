@@ -81,6 +81,11 @@ REFUSED = [
     "ORDER_TYPE_NOT_MATCH",
     "ORDER_TYPE_CANT_DOWNLOAD",
 ]
+OF_A_REPORT: list[tuple[int, str, type[WatchfolderError]]] = [
+    (400, "REPORT_LOCALE_UNSUPPORTED", Reject),
+    (409, "REPORT_NOT_AVAILABLE", Reject),
+    (404, "REPORT_NOT_FOUND", Resync),
+]
 BY_STATUS: list[tuple[int, type[WatchfolderError]]] = [
     (300, Retry),
     (301, Retry),
@@ -126,6 +131,17 @@ def test_only_an_orders_own_read_says_that_it_is_gone(status: int, code: str) ->
     assert {type(said(call, status, code)) for call in (Call.CONFIRM, Call.ORDER)} == {Ended}
     assert isinstance(said(Call.CREATE, status, code), Retry)
     assert isinstance(said(Call.LIST, status, code), Retry)
+
+
+@pytest.mark.parametrize(("status", "code", "kind"), OF_A_REPORT)
+def test_what_is_said_of_a_report_means_nothing_elsewhere(status: int, code: str, kind: type[WatchfolderError]) -> None:
+    assert type(said(Call.REPORT, status, code)) is kind
+    assert not any(isinstance(said(call, status, code), kind) for call in QUESTIONS)
+
+
+def test_a_report_on_an_order_that_is_gone_is_none() -> None:
+    assert {type(said(Call.REPORT, status, code)) for status, code in GONE} == {OrderMissing}
+    assert type(said(Call.REPORT, 400, "ORDER_TYPE_NOT_MATCH")) is Reject
 
 
 @pytest.mark.parametrize("code", [*REFUSED, "PROCESSING_ERROR"])
@@ -175,6 +191,7 @@ def test_the_status_decides_where_no_known_code_does(
 
 def test_the_whole_table_is_walked_above() -> None:
     codes = {code for _, code, _ in EVERYWHERE} | {code for _, code in GONE} | {*REFUSED, *FAILED, NO_RESULT}
+    codes |= {code for _, code, _ in OF_A_REPORT}
     assert codes | {status for status, _ in BY_STATUS} | {403, 409} == set(TABLE)
 
 

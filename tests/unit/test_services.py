@@ -65,8 +65,9 @@ def test_an_order_with_options_that_no_inbox_has_is_not_ours() -> None:
     assert not ANTI_AI.allows({"strength": "low", "more": "low"})
 
 
-def test_a_detection_is_of_one_picture_and_asks_for_nothing_besides() -> None:
+def test_a_detection_is_of_one_picture_and_has_a_heatmap_made_for_later() -> None:
     body = json.loads(AI_DETECTION.body("k", [named("a.jpg")], {}))
+    assert body.pop("options") == {"generateHeatmap": True}
     assert body == {"idempotencyKey": "k", "fileName": "a.jpg", "orderName": "wf-k"}
     assert (len(AI_DETECTION.files), AI_DETECTION.charged_at) == (1, Stage.START)
 

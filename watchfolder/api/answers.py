@@ -37,6 +37,14 @@ class Status(StrEnum):
     UNKNOWN = "unknown"  # a word that contract.md does not have; see `raw_status`
 
 
+class ReportStatus(StrEnum):
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
 def _id(value: object) -> str:
     """Keep an id as text. A float has already lost digits of it, and a bool was never one."""
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -61,6 +69,10 @@ def _instant(value: object) -> datetime | None:
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
+
+def _report_status(value: object) -> ReportStatus:
+    return ReportStatus(value) if isinstance(value, str) and value in set(ReportStatus) else ReportStatus.UNKNOWN
 
 
 def _status(value: object) -> Status:
@@ -132,6 +144,23 @@ class Link(_Read):
     url: str = Field(alias="downloadUrl", min_length=1, repr=False)
 
 
+class _ReportLink(_Read):
+    url: str = Field(min_length=1, repr=False)
+
+
+class ReportFailure(_Read):
+    code: Text = None
+    retryable: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
+
+
+class ReportView(_Read):
+    """A report on an order, in one language. Its link lives for five minutes, and there is a new one with each look."""
+
+    status: Annotated[ReportStatus, BeforeValidator(_report_status)]
+    download: _ReportLink | None = Field(default=None, repr=False)
+    failure: ReportFailure | None = None
+
+
 @dataclass(frozen=True)
 class Links:
     files: tuple[Link, ...]
@@ -188,6 +217,10 @@ _Model = TypeVar("_Model", bound=_Read)
 
 def start_body(start_key: str, order_id: str) -> str:
     return json.dumps({"idempotencyKey": start_key, "orderId": order_id})
+
+
+def report_body(locale: str) -> str:
+    return json.dumps({"locale": locale})
 
 
 def webhook_body(url: str, name: str, *, is_test: bool) -> str:
@@ -280,6 +313,10 @@ def read_listed(data: object) -> tuple[list[Listed], int]:
     """Return what one page of the list says, and how many pages there are; unreadable entries are left out."""
     page = _object(data)
     return _readable(Listed, _list(page.get("orders"), "orders")), _pages_of(page)
+
+
+def read_report(data: object) -> ReportView:
+    return _read(ReportView, data)
 
 
 def read_webhook(data: object) -> Webhook:

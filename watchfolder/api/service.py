@@ -20,6 +20,7 @@ from watchfolder.api.answers import (
     Links,
     Listed,
     OrderView,
+    ReportView,
     Slot,
     faulty,
     read_created,
@@ -29,7 +30,9 @@ from watchfolder.api.answers import (
     read_listed,
     read_look,
     read_looks,
+    read_report,
     read_slots,
+    report_body,
     start_body,
 )
 from watchfolder.api.rate_limiter import Priority, RateLimiter
@@ -148,6 +151,17 @@ class Service:
             with suppress(NoRoute, Retired):  # a server without them
                 return self._ask(Call.ORDER, "GET", f"/api/v2{path}", read_links)
             raise
+
+    def ask_for_report(self, order_id: str, locale: str) -> ReportView:
+        """Have a report made; repeated, it is the same one, and one that failed is begun again."""
+        return self._ask(
+            Call.REPORT, "POST", f"/api/v3{_path_of(order_id)}/reports", read_report, body=report_body(locale)
+        )
+
+    def report(self, order_id: str, locale: str) -> ReportView:
+        """Raises Resync for one that nobody has asked for."""
+        path = f"/api/v3{_path_of(order_id)}/reports/{quote(locale, safe='')}"
+        return self._ask(Call.REPORT, "GET", path, read_report)
 
     def find(self, order_name: str) -> Found | None:
         for page in range(1, _PAGES + 1):

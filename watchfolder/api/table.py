@@ -37,10 +37,12 @@ class Call(StrEnum):
     CONFIRM = auto()
     LOOK = auto()  # how an order is: /orders/{orderId}, whose word alone ends it
     ORDER = auto()  # something of an order: /orders/{orderId}/…
+    REPORT = auto()  # a PDF about what was found, which is no part of the order
     LIST = auto()
     WEBHOOK = auto()
 
 
+_REPORT = frozenset({Call.REPORT})
 _PURCHASE = frozenset({Call.CREATE, Call.CONFIRM})  # what these send can be refused; a question condemns nothing
 
 
@@ -81,7 +83,7 @@ _UNHEARD = ErrorRow(Retry, "the service refuses to answer this question")
 _GONE = ErrorRow(
     OrderMissing,
     "the service does not know this order",
-    frozenset({Call.LOOK}),
+    frozenset({Call.LOOK, Call.REPORT}),
     looked_at_after=frozenset({Call.CONFIRM, Call.ORDER}),
 )
 _EXPIRED = replace(_GONE, reason="the service keeps this order no longer")
@@ -98,7 +100,10 @@ _FAILED_BEFORE = replace(
     _FAILED, only_for=frozenset({Call.CREATE}), looked_at_after=frozenset({Call.CONFIRM, Call.ORDER})
 )
 _WRONG_KIND = ErrorRow(
-    Reject, "the service says this order is of another kind", _PURCHASE, advice="Ask the service's support."
+    Reject,
+    "the service says this order is of another kind",
+    _PURCHASE | {Call.REPORT},
+    advice="Ask the service's support.",
 )
 _SENT_BEFORE = ErrorRow(Resync, "the service has seen this key with other words", _PURCHASE)
 _FORBIDDEN = ErrorRow(
@@ -139,7 +144,10 @@ TABLE: Mapping[str | int, ErrorRow] = {
     "ORDER_NOT_PENDING": _MOVED_ON,
     "ORDER_NOT_COMPLETED": _GO_BACK,
     "ORDER_FILE_NOT_UPLOADED": ErrorRow(Resync, "the service has not got the file's bytes"),
+    "REPORT_NOT_FOUND": ErrorRow(Resync, "the service has not been asked for this report", _REPORT),
     # for good
+    "REPORT_LOCALE_UNSUPPORTED": ErrorRow(Reject, "the service writes no report in this language here", _REPORT),
+    "REPORT_NOT_AVAILABLE": ErrorRow(Reject, "the service has no report on this result", _REPORT),
     "VALIDATION_FAILED": _INVALID,
     "VALIDATION_IDEMPOTENCY_KEY_INVALID": _INVALID,
     "INVALID_PARAMETER": _INVALID,

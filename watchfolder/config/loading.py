@@ -19,15 +19,20 @@ from watchfolder.config.sections import (
     DEFAULT_SERVICE,
     DELETE,
     OF_SERVICES,
+    WORDS_OF_SERVICES,
     ApiSection,
     Config,
     HttpSection,
+    Inbox,
 )
 from watchfolder.errors import ConfigError
 from watchfolder.events import printable
 
 PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
 _SILENT_SECONDS = 5.0  # a disk that sleeps wakes in that time; a dead network mount never answers
+
+_IDLE = {key: Inbox.model_fields[key].default for key in ("sort", "heatmaps", "xmp", "report", "report_locale")}
+"""What asks for nothing may stand with any service."""
 
 _KEY_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])sk_[!-~]{6,}")
 
@@ -137,9 +142,14 @@ def _safe(fault: str) -> str:
 def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
     for name, section in inbox_sections(tree):
         service = section.get("service") or DEFAULT_SERVICE
+        if service not in BUILT_SERVICES:
+            continue
         for key, services in OF_SERVICES.items():
-            if service in BUILT_SERVICES and service not in services and section.get(key) not in (None, False):
+            if service not in services and section.get(key) not in (None, _IDLE.get(key)):
                 yield f"inboxes.{name}.{key}: belongs to {' and '.join(sorted(services))}; leave it out of {service}"
+        for (key, word), services in WORDS_OF_SERVICES.items():
+            if service in OF_SERVICES[key] - services and section.get(key) == word:
+                yield f"inboxes.{name}.{key}: {word} belongs to {' and '.join(sorted(services))}, not to {service}"
 
 
 def _originals_at_risk(tree: Mapping[str, Any]) -> Iterator[str]:

@@ -149,6 +149,7 @@ def _tuple(value: object) -> object:
 
 OnFailure = Literal["split", "single"]
 ServiceName = Literal["anti-ai", "watermark-embed", "watermark-extract", "ai-detection"]
+ReportLocale = Literal["en-US", "ja-JP", "ko-KR"]
 DEFAULT_SERVICE: Final = "anti-ai"
 BUILT_SERVICES: Final = ("anti-ai", "ai-detection")
 OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
@@ -158,8 +159,16 @@ OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
     "on_failure": frozenset({"anti-ai"}),
     "delivered_time": frozenset({"anti-ai"}),
     "sort": frozenset({"ai-detection"}),
+    "heatmaps": frozenset({"ai-detection"}),
+    "xmp": frozenset({"ai-detection"}),
+    "report": frozenset({"ai-detection", "watermark-extract"}),
+    "report_locale": frozenset({"ai-detection", "watermark-extract"}),
 }
 """The keys of an inbox that not every service has."""
+WORDS_OF_SERVICES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
+    ("report", "detected"): frozenset({"watermark-extract"}),
+}
+"""The same for a word that only some of them know."""
 
 
 def _is_built(value: str) -> str:
@@ -299,6 +308,10 @@ class Inbox(Section):
     service: Annotated[ServiceName, AfterValidator(_is_built)] = DEFAULT_SERVICE
     strength: Literal["low", "standard", "high"] = "high"
     sort: bool = False  # a folder of the outbox for each verdict
+    heatmaps: bool = False
+    xmp: bool = False
+    report: Literal["never", "detected", "always"] = "never"
+    report_locale: ReportLocale = "en-US"
     recursive: bool = True
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
     incomplete_seconds: float = Field(default=600.0, ge=0, le=30 * 86_400)

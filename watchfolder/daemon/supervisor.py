@@ -254,8 +254,9 @@ class Supervisor:
                 continue
             due = order.not_before and self._clock.kept(order.not_before).at.astimezone()
             until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
-            why = order.trouble or f"it is {order.state}"
-            waiting = [file for file in order.files if file.is_under_way]
+            missing = " and ".join(each.kind for each in order.enclosures)
+            why = order.trouble or (f"its {missing} is still to come" if missing else f"it is {order.state}")
+            waiting = [file for file in order.files if file.is_under_way or order.state is State.RECORDED]
             lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in waiting]
         return lines
 
@@ -264,7 +265,7 @@ class Supervisor:
         usages = [self._disk_usage, *(worker.disk_usage for worker in self._workers.values())]
         gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
         since = gate.since if gate.fault else self._pipeline.doubt.since
-        live = [order for order in self._journal.orders() if order.state is not State.QUARANTINED]
+        live = [order for order in self._journal.orders() if order.is_live]
         orders = self._orders(live)
         counters = self._journal.counters
         return Snapshot(

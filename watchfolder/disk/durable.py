@@ -84,6 +84,27 @@ def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> 
         raise
 
 
+def replace(place: Place, data: bytes, *, owner: str) -> None:
+    """Put a small file on a share in another one's place, whole and durable; its temporary file lies hidden."""
+    part = hidden_part(place.root, owner)
+    try:
+        with new_file(part) as write:
+            write(data)
+        with (
+            open_folder(part.root, part.folder) as parts,
+            open_folder(place.root, place.folder) as folder,
+            translated(place.path),
+        ):
+            os.rename(part.base, place.base, src_dir_fd=parts, dst_dir_fd=folder)
+            sync_folder(parts)
+            sync_folder(folder)
+    except FileNotFoundError as error:
+        raise _removed(place) from error
+    except BaseException:
+        remove(part, durable=False)
+        raise
+
+
 def _removed(place: Place) -> FolderFault:
     reason = "another program has removed our temporary file"
     return FolderFault(f"{place.path}: it could not be written, {reason}", code="EAGAIN")

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from watchfolder import disk
 from watchfolder.api import Links, OrderView, Service
@@ -15,7 +16,9 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.lanes import Lanes
-from watchfolder.publish import FindingPublisher, LedgerWriter, Publisher, Received
+from watchfolder.publish import EnclosurePublisher, FindingPublisher, LedgerWriter, Publisher, Received
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -34,14 +37,19 @@ class StepContext:
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (expiry, links)
-    looked_at: dict[str, float] = field(default_factory=dict)  # key → when; instants are seconds since the boot
+    looked_at: set[str] = field(default_factory=set)  # keys of orders
+    looks: dict[str, float] = field(default_factory=dict)  # what at the service → when, the last second's alone
     failed: dict[str, list[int]] = field(default_factory=dict)  # key → files whose transfer failed, longest ago first
     unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
+    heatmaps: dict[str, str] = field(
+        default_factory=dict
+    )  # key → a link that the look has given which found it complete
     listed: dict[str, OrderView] = field(default_factory=dict)  # key → what the list has just told of it, unread yet
 
     def __post_init__(self) -> None:
         self.findings = FindingPublisher(self.publisher, self.journal)
         self.ledger = LedgerWriter(self.inbox.outbox, self.journal.instance)
+        self.enclosures = EnclosurePublisher(self.publisher, self.journal)
 
     def look(self, order: Order) -> OrderView:
         """Look at the order at the service, unless the list has just told all of it.
@@ -50,14 +58,23 @@ class StepContext:
         """
         if (seen := self.listed.pop(order.key, None)) is not None:
             return seen
-        elapsed = self.journal.clock.elapsed
-        wait = self.looked_at.get(order.key, float("-inf")) + tempo.LEAST_BETWEEN_LOOKS_SECONDS - elapsed()
-        if wait > 0:
-            raise Throttled("the order was looked at a moment ago", retry_after_seconds=wait)
+        order_id = id_of(order)
         try:
-            return self.service.look(id_of(order))
+            return self.look_at(order_id, lambda: self.service.look(order_id))
         finally:
-            self.looked_at[order.key] = elapsed()
+            self.looked_at.add(order.key)
+
+    def look_at(self, what: str, ask: Callable[[], _T]) -> _T:
+        """Ask how something is at the service. Raises Throttled when that was done a moment ago."""
+        elapsed = self.journal.clock.elapsed
+        since = elapsed() - tempo.LEAST_BETWEEN_LOOKS_SECONDS
+        wait = self.looks.get(what, since) - since
+        if wait > 0:
+            raise Throttled("it was looked at a moment ago", retry_after_seconds=wait)
+        try:
+            return ask()
+        finally:
+            self.looks = {each: at for each, at in self.looks.copy().items() if at > since} | {what: elapsed()}
 
     def accept(self, order: Order, good: Mapping[int, Received]) -> Order:
         """Journal results. An entry that could not be made safe may be on the disk all the same: they are kept."""
@@ -78,7 +95,7 @@ class StepContext:
         """Drop what is remembered of an order that has left the journal."""
         if order is None:
             self.forget(key)
-            self.looked_at.pop(key, None)
+            self.looked_at.discard(key)
             self.failed.pop(key, None)
             self.puzzled.discard(key)
             self.listed.pop(key, None)
@@ -87,7 +104,7 @@ class StepContext:
                     result.discard()
 
     def forget(self, key: str) -> None:
-        for memory in (self.urls, self.links):
+        for memory in (self.urls, self.links, self.heatmaps):
             memory.pop(key, None)
 
 

@@ -17,6 +17,7 @@ from watchfolder.pipeline.capacity import Capacity
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
 from watchfolder.pipeline.doubt import Doubt
+from watchfolder.pipeline.enclosures import pause_before_report
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.headway import Headway
@@ -60,7 +61,7 @@ class Pipeline:
         self._suspects = Suspects(journal, self.capacity)
         # An earlier life, or the configuration before this one, may have looked a moment ago.
         look_at = self._clock.elapsed() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
-        self._first_visit = {State.CREATED: look_at, State.CONFIRMED: look_at}
+        self._first_visit = dict.fromkeys((State.CREATED, State.CONFIRMED, State.RECORDED), look_at)
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
         self._outcomes.try_by_key(config.api.fingerprint)
 
@@ -345,6 +346,8 @@ class Pipeline:
         pause = self._headway.pause(before)
         if after is not None and after.state is before.state is State.MATCHED:  # it waits for another's copy
             pause = tempo.FIRST_LOOK_SECONDS
+        if after is not None and after.state is before.state is State.RECORDED:
+            pause = pause_before_report(self._clock.since(after.times[State.RECORDED]))
         if after is not None and after.state is State.CONFIRMED:
             self._visits.confirmed(after, self._clock.elapsed())
             return None
@@ -382,7 +385,9 @@ _LAST = list(STEPS)[::-1]
 
 
 def _urgency(order: Order) -> int:
-    """Sort what brings a paid picture home before what begins a new one."""
+    """Sort what brings a paid picture home before what begins a new one, and last what only lies beside it."""
+    if order.state is State.RECORDED:
+        return len(_LAST)
     return _LAST.index(order.state) if order.state in STEPS else len(_LAST)
 
 

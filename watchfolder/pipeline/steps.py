@@ -15,6 +15,7 @@ from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import charging
 from watchfolder.pipeline.context import StepContext, id_of
+from watchfolder.pipeline.enclosures import enclose, wanted
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
@@ -213,12 +214,15 @@ def _as_journalled(context: StepContext, order: Order, numbers: Sequence[int]) -
     return known.having(files=tuple((known if i in indexes else order).files[i] for i in range(len(order.files))))
 
 
-def record(context: StepContext, order: Order) -> None:
-    """Write the order's line into the history; then it leaves the journal."""
+def record(context: StepContext, order: Order) -> Order | None:
+    """Write the order's line into the history; then it leaves the journal, unless something is to lie beside it yet."""
     context.publisher.clear_work(order)
     context.journal.record(order, partial(context.ledger.enter, order))
     context.delivery_index.catch_up()  # first: until then its twins wait for the order
+    if enclosures := wanted(context, order):
+        return context.journal.advance(order, _S.RECORDED, enclosures=enclosures)
     context.journal.forget(order)
+    return None
 
 
 def put_back(context: StepContext, order: Order) -> Order | None:
@@ -291,6 +295,7 @@ STEPS: Mapping[State, Step] = {
     _S.COMPLETED: deliver,
     _S.MATCHED: reuse,
     _S.DELIVERED: record,
+    _S.RECORDED: enclose,
     _S.RELEASED: put_back,
     _S.SUPERSEDING: supersede,
     _S.QUARANTINING: set_aside,
@@ -345,6 +350,8 @@ def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
             raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
         finding = finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
         files = tuple(file.having(finding=finding) for file in files)
+        if context.inbox.heatmaps and (link := findings.heatmap(seen.shown)):
+            context.heatmaps[order.key] = link
     return context.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
 
 

@@ -1,22 +1,26 @@
 """The way out: protected pictures to the outbox, originals to their place, failures to quarantine with their reason."""
 
 from watchfolder.publish.archive import Archive
+from watchfolder.publish.enclosures import EnclosurePublisher
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.ledger_writer import LedgerWriter
 from watchfolder.publish.pictures import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, holds, part_gone, receive
+from watchfolder.publish.xmp import UnfitSidecar
 
 __all__ = [
     "ORDER_COPY",
     "RESULT_LIMIT_BYTES",
     "TEST_MARK",
     "Archive",
+    "EnclosurePublisher",
     "Fetch",
     "FindingPublisher",
     "LedgerWriter",
     "Publisher",
     "Received",
+    "UnfitSidecar",
     "free_name",
     "holds",
     "is_unchanged",

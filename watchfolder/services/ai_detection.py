@@ -31,7 +31,8 @@ _BELOW = ((0.25, LIKELY_REAL), (0.5, UNCERTAIN_REAL), (0.75, UNCERTAIN_AI))  # t
 
 def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
     (file,) = files
-    return json.dumps({"idempotencyKey": key, "fileName": file.sent_name, "orderName": f"wf-{key}"})
+    body = {"idempotencyKey": key, "fileName": file.sent_name, "orderName": f"wf-{key}"}
+    return json.dumps(body | {"options": {"generateHeatmap": True}})  # it costs nothing: who wants it later can have it
 
 
 def _read_body(body: str) -> Sequence[OrderFile]:
@@ -48,6 +49,12 @@ def read_finding(shown: Mapping[str, object]) -> Finding | None:
         return None
     verdict = str(word) if word in VERDICTS else _verdict_of(probability or 0.0)
     return Finding(verdict=verdict, facts={"probability": probability})
+
+
+def _heatmap(shown: Mapping[str, object]) -> str | None:
+    result = shown.get("result")
+    address = result.get("heatmapUrl") if isinstance(result, dict) else None
+    return address if isinstance(address, str) and address else None
 
 
 def _say(finding: Finding) -> str:
@@ -83,6 +90,7 @@ AI_DETECTION = Flow(
         sidecar=".ai.json",
         say=_say,
         caution="A probability is no proof: ask where the picture comes from before you act on it.",
+        heatmap=_heatmap,
     ),
     ledger=of_findings("verdicts.csv", ("probability",)),
 )

@@ -37,6 +37,8 @@ class Findings:
     sidecar: str  # appended to the picture's name
     say: Callable[[Finding], str]  # what it means, for a person
     caution: str  # and what it does not mean
+    heatmap: Callable[[Mapping[str, object]], str | None] = lambda _shown: None  # where it lies, as the order shows it
+    worth_report: frozenset[str] = frozenset()  # the verdicts of which `report: detected` wants one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

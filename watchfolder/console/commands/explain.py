@@ -45,6 +45,7 @@ _STATES = {
     State.CONFIRMED: "is at the service, which works on it",
     State.COMPLETED: "has its result, which is about to be delivered",
     State.DELIVERED: "has been delivered",
+    State.RECORDED: "has been delivered",
     State.RELEASED: "is on its way back to the inbox",
     State.SUPERSEDING: "is being moved to a new order",
     State.QUARANTINING: "is being moved to quarantine",

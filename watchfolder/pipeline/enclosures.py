@@ -1,0 +1,189 @@
+"""What comes to lie beside a finding: keywords, a heatmap, a report. The finding is delivered and recorded before that.
+
+So nothing here keeps it back, and nothing here says anything of the service: what fails is tried again ever more
+rarely, for as long as the service keeps the result, and is then given up with a word in the log.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from watchfolder.api import ReportStatus, ReportView, Status
+from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, Retry, WatchfolderError
+from watchfolder.events import event
+from watchfolder.order import Enclosure, EnclosureKind, Order, OrderFile, State
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.context import StepContext
+from watchfolder.publish import UnfitSidecar
+from watchfolder.services import flow_of
+
+_LIMIT_BYTES = 256 << 20  # far over any heatmap in full size
+_MOST_ATTEMPTS = 3  # of the service at a report
+_MOST_DEATHS = 3
+_EXPIRED = "ORDER_EXPIRED"
+_K = EnclosureKind
+
+
+class _IsMade(Exception):
+    """The report is being made."""
+
+
+def wanted(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
+    """Return what the inbox wants beside the picture of a recorded order."""
+    inbox, findings, file = context.inbox, flow_of(order).findings, order.told
+    if findings is None or file is None or file.finding is None:
+        return ()
+    is_worth_report = inbox.report == "detected" and file.finding.verdict in findings.worth_report
+    switches = {_K.KEYWORDS: inbox.xmp, _K.HEATMAP: inbox.heatmaps}
+    kinds = [Enclosure(kind=kind) for kind, is_wanted in switches.items() if is_wanted]
+    if inbox.report == "always" or is_worth_report:
+        kinds.append(Enclosure(kind=_K.REPORT, locale=inbox.report_locale))
+    return tuple(kinds)
+
+
+def enclose(context: StepContext, order: Order) -> Order | None:
+    """Put beside the picture what is still to come. The order is returned while a report is being made."""
+    context.folders.require(context.inbox)
+    if order.deaths >= _MOST_DEATHS:
+        for enclosure in order.enclosures:
+            order = _give_up(context, order, enclosure.kind, f"watchfolder died {_MOST_DEATHS} times over it")
+    trouble: WatchfolderError | None = None
+    for enclosure in order.enclosures:
+        order, failure = _tried(context, order, enclosure)
+        trouble = trouble or failure
+    if trouble is not None:
+        raise trouble if isinstance(trouble, Retry) else OrderRetry(trouble.reason, code=trouble.code)
+    if order.enclosures:
+        return order
+    context.journal.forget(order)
+    return None
+
+
+def _tried(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, WatchfolderError | None]:
+    """Try to put one of them where it belongs; return the order, and why it is to be tried again."""
+    kind = enclosure.kind
+    try:
+        if not context.enclosures.is_there(enclosure):
+            order = _PUTTING[kind](context, order, enclosure)
+    except _IsMade:
+        return _known(context, order), None
+    except (Reject, UnfitSidecar) as refusal:
+        return _give_up(context, _known(context, order), kind, refusal.reason), None
+    except WatchfolderError as error:
+        order = _known(context, order)
+        if _is_final(context, order, error):
+            return _give_up(context, order, kind, error.reason), None
+        return order, error
+    return context.journal.note(order.without_enclosure(kind)), None
+
+
+def pause_before_report(seconds: float) -> float:
+    """Return for how long a report that has been made for so long is let alone: each wait is half as long again."""
+    return min(tempo.LONGEST_REPORT_LOOK_SECONDS, tempo.FIRST_REPORT_LOOK_SECONDS + seconds / 2)
+
+
+def _known(context: StepContext, order: Order) -> Order:
+    return context.journal.get(order.key) or order
+
+
+def _is_final(context: StepContext, order: Order, error: WatchfolderError) -> bool:
+    """Is it over, because the service keeps the result no longer, or may be taken not to?"""
+    is_gone = isinstance(error, OrderMissing) and error.code == _EXPIRED
+    return is_gone or context.journal.clock.since(order.times[State.RECORDED]) > tempo.ENCLOSE_SECONDS
+
+
+def _give_up(context: StepContext, order: Order, kind: EnclosureKind, reason: str) -> Order:
+    name = order.told.result.delivery if order.told else ""
+    facts: dict[str, Any] = {"file": name, "what": str(kind), "reason": reason}
+    event("file.not_enclosed", logging.WARNING, order=order.key, inbox=order.inbox, **facts)
+    return context.journal.note(order.without_enclosure(kind))
+
+
+def _put_keywords(context: StepContext, order: Order, _enclosure: Enclosure) -> Order:
+    verdict = order.told.finding.verdict if order.told and order.told.finding else ""
+    context.enclosures.add_keyword(order, f"{order.service}: {verdict}")
+    return order
+
+
+def _put_heatmap(context: StepContext, order: Order, enclosure: Enclosure) -> Order:
+    fetch = partial(_fetch, context, _heatmap_links(context, order))
+    return context.enclosures.put_picture(order, enclosure, fetch, ".heatmap")
+
+
+def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
+    """Give the link at hand, if there is one, then one that is made now."""
+    if (at_hand := context.heatmaps.pop(order.key, None)) is not None:
+        yield at_hand
+    order_id, findings = _order_id(order), flow_of(order).findings
+    seen = context.look_at(order_id, lambda: context.service.look(order_id))
+    if seen.status is Status.EXPIRED:
+        raise OrderMissing("the service keeps the heatmap no longer", code=_EXPIRED)
+    link = findings.heatmap(seen.shown) if findings else None
+    if link is None:
+        raise OrderRetry("the service shows no heatmap", code="NO_HEATMAP")
+    yield link
+
+
+def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> Order:
+    order, report = _asked_for(context, order, enclosure)
+    enclosure = order.enclosure(enclosure.kind)
+    if report.status is ReportStatus.FAILED:
+        _judge_failure(context, order, enclosure, report)
+    if report.status is not ReportStatus.COMPLETED:
+        raise _IsMade
+    if report.download is None:
+        raise OrderRetry("the service calls the report completed but gives no link", code="NO_REPORT_LINK")
+    fetch = partial(_fetch, context, iter([report.download.url]))
+    return context.enclosures.put_report(order, enclosure, fetch)
+
+
+def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, ReportView]:
+    """Ask how far the report is, or for it, if nobody has; it is the same one however often that is done."""
+    if enclosure.is_asked_for:
+        try:
+            return order, _look_at_report(context, order, enclosure)
+        except Resync:  # it was lost there
+            pass
+    report = context.service.ask_for_report(_order_id(order), enclosure.locale)
+    asked = enclosure.having(is_asked_for=True, attempts=enclosure.attempts + 1)
+    return context.journal.note(order.with_enclosure(asked)), report
+
+
+def _look_at_report(context: StepContext, order: Order, enclosure: Enclosure) -> ReportView:
+    order_id, locale = _order_id(order), enclosure.locale
+    return context.look_at(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
+
+
+def _judge_failure(context: StepContext, order: Order, enclosure: Enclosure, report: ReportView) -> None:
+    """Raise Reject for a report that will not be, and OrderRetry for one that is to be asked for again."""
+    code = (report.failure.code if report.failure else None) or "REPORT_FAILED"
+    if report.failure is None or not report.failure.retryable or enclosure.attempts >= _MOST_ATTEMPTS:
+        raise Reject("the service could not make the report", code=code)
+    context.journal.note(order.with_enclosure(enclosure.having(is_asked_for=False)))
+    raise OrderRetry("the service could not make the report, and may be asked again", code=code)
+
+
+def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], object]) -> int:
+    """Stream what lies behind the first link that is not refused; a refusal has poured nothing."""
+    refusal = ""
+    for url in links:
+        with context.lanes.one(context.inbox.name):
+            try:
+                return context.service.fetch(url, sink, limit_bytes=_LIMIT_BYTES)
+            except Resync as redo:
+                refusal = redo.code
+    raise OrderRetry(f"the storage refused the download: {refusal}", code=refusal)
+
+
+def _order_id(order: Order) -> str:
+    """Return the order in which it was said: another one's, where the same bytes were known."""
+    file: OrderFile | None = order.told
+    return file.finding.order_id if file and file.finding else ""
+
+
+_PUTTING: Mapping[EnclosureKind, Callable[[StepContext, Order, Enclosure], Order]] = {
+    _K.KEYWORDS: _put_keywords,
+    _K.HEATMAP: _put_heatmap,
+    _K.REPORT: _put_report,
+}

@@ -1,0 +1,144 @@
+"""What comes to lie beside a picture that has been delivered: heatmaps and reports, received as results are."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import partial
+
+from watchfolder import disk, names
+from watchfolder.disk import NotAFolder, Place
+from watchfolder.errors import OrderRetry
+from watchfolder.events import event
+from watchfolder.journal import Journal
+from watchfolder.order import Enclosure, Order
+from watchfolder.publish import xmp
+from watchfolder.publish.free_names import free_name
+from watchfolder.publish.pictures import Publisher
+from watchfolder.publish.results import Fetch, holds, part_gone
+
+XMP_SUFFIX = ".xmp"
+_PDF_BEGINS, _PDF_ENDS = b"%PDF-", b"%%EOF"
+_PDF_TAIL_BYTES = 1024
+_XMP_LIMIT = 16 << 20  # bytes of a sidecar: an editor's holds its whole history
+_MOST_TRIES = 3  # to add a keyword while somebody else writes that sidecar
+
+
+def report_suffix(locale: str) -> str:
+    return f".report.{locale}.pdf"
+
+
+class ReportReceiver:
+    """Takes a PDF in, block by block, and knows at its end whether that was a whole one."""
+
+    def __init__(self, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+        self._digest = hashlib.sha256()
+        self._head = self._tail = b""
+
+    def __call__(self, block: bytes) -> None:
+        self._head = (self._head + block)[: len(_PDF_BEGINS)]
+        self._tail = (self._tail + block)[-_PDF_TAIL_BYTES:]
+        self._digest.update(block)
+        self._sink(block)
+
+    def sha256(self) -> str:
+        """Raises OrderRetry for what is no whole PDF."""
+        if self._head != _PDF_BEGINS or _PDF_ENDS not in self._tail:
+            raise OrderRetry("the service delivered something that is no whole report", code="REPORT_NOT_WHOLE")
+        return self._digest.hexdigest()
+
+
+class EnclosurePublisher:
+    """Puts files beside the delivered pictures of one inbox. Every step may have happened before."""
+
+    def __init__(self, publisher: Publisher, journal: Journal) -> None:
+        self._publisher = publisher
+        self._outbox = publisher.inbox.outbox
+        self._journal = journal
+
+    def is_there(self, enclosure: Enclosure) -> bool:
+        """Did it get its name before the process died, or before its step failed?"""
+        place = Place(self._outbox, enclosure.name) if enclosure.name else None
+        return place is not None and holds(place, enclosure.size, enclosure.sha256)
+
+    @disk.folders_kept_open()
+    def put_picture(self, order: Order, enclosure: Enclosure, fetch: Fetch, suffix: str) -> Order:
+        """Receive a picture and name it as the order's one, with `suffix` and its own extension behind that."""
+        received = self._publisher.receive(order.told or order.files[0], fetch)
+        enclosure = enclosure.having(size=received.size, sha256=received.sha256)
+        return self._name(order, enclosure, received.part, suffix + received.format.extension)
+
+    @disk.folders_kept_open()
+    def put_report(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
+        part = self._publisher.hidden_part()
+        try:
+            with disk.new_file(part) as sink:
+                receiver = ReportReceiver(sink)
+                size = fetch(receiver)
+            enclosure = enclosure.having(size=size, sha256=receiver.sha256())
+        except BaseException:
+            disk.remove(part, durable=False)
+            raise
+        return self._name(order, enclosure, part, report_suffix(enclosure.locale))
+
+    def _name(self, order: Order, enclosure: Enclosure, part: Place, suffix: str) -> Order:
+        wanted = self._beside(order, suffix).name
+        is_ours = partial(holds, size=enclosure.size, sha256=enclosure.sha256)
+        while True:
+            target = Place(self._outbox, free_name(self._outbox, wanted, is_ours=is_ours))
+            order = self._journal.note(order.with_enclosure(enclosure.having(name=target.name)))
+            try:
+                disk.publish_new(part, target, owner=self._journal.instance)
+            except FileNotFoundError:
+                raise part_gone(self._outbox) from None
+            except (FileExistsError, NotAFolder):
+                if not is_ours(target):
+                    continue
+                disk.remove(part, durable=False)
+            event("file.enclosed", order=order.key, inbox=order.inbox, file=target.name, size=enclosure.size)
+            return order
+
+    @disk.folders_kept_open()
+    def add_keyword(self, order: Order, keyword: str) -> None:
+        """Say it in the XMP sidecar as well, a fresh one or somebody's. Raises UnfitSidecar for one to leave alone."""
+        place = self._beside(order, XMP_SUFFIX)
+        for _ in range(_MOST_TRIES):
+            try:
+                if self._has_added(place, keyword):
+                    return
+            except FileExistsError:  # somebody has just written one
+                continue
+        raise OrderRetry(f"{place.path}: another program is writing it", code="EBUSY")
+
+    def _has_added(self, place: Place, keyword: str) -> bool:
+        before = disk.stat_of(place)
+        if before is None:
+            disk.write_new(place, xmp.fresh(keyword), owner=self._journal.instance)
+            return True
+        if not disk.is_regular(before) or before.st_size > _XMP_LIMIT:
+            raise xmp.UnfitSidecar("it is no sidecar, by its kind or size")
+        content = xmp.with_keyword(disk.read_bytes(place, _XMP_LIMIT), keyword)
+        if content is None:
+            return True
+        now = disk.stat_of(place)
+        if now is None or _mark(now) != _mark(before) or _has_writer(place):
+            return False
+        disk.replace(place, content, owner=self._journal.instance)
+        return True
+
+    def _beside(self, order: Order, suffix: str) -> Place:
+        file = order.told
+        picture = Place(self._outbox, (file.result.delivery if file else None) or "")
+        return picture.beside(names.appended(picture.base, suffix, disk.longest_name(picture.root)))
+
+
+def _mark(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _has_writer(place: Place) -> bool:
+    descriptor = disk.open_regular(place)
+    try:
+        return disk.has_writer(descriptor) is True
+    finally:
+        os.close(descriptor)
