@@ -28,7 +28,7 @@ from watchfolder.errors import FolderFault, Reject, Resync, Retry, WatchfolderEr
 KEY = "sk_0123456789abcdef"
 SECRET = "X-Amz-Signature=0123456789"  # noqa: S105 (what must not show)
 ONCE = Pace(connect_seconds=2, read_seconds=3, total_seconds=5, transfer_seconds=5, attempts=1)
-HASTY = Pace(connect_seconds=1, read_seconds=0.8, total_seconds=0.6, transfer_seconds=0.6, attempts=1)
+HASTY = Pace(connect_seconds=1, read_seconds=0.4, total_seconds=0.3, transfer_seconds=0.3, attempts=1)
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"data": 1}'
 
 OPENED: list[Service] = []

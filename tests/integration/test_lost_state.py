@@ -164,6 +164,7 @@ def test_a_paid_order_given_up_before_it_was_looked_for_is_not_bought_again(
         shop.work(lambda: shop.orders() and shop.order().failures)
         shop.journal.note(shop.order(), deaths=3, not_before=None)
         shop.live_again()
+        shop.pass_time(tempo.SUSPECT_SECONDS)
         shop.work(lambda: len(shop.files("quarantine")) == 2 * count)
         note = (shop.folder("quarantine") / "0.jpg.why.txt").read_text()
         assert "died 3 times" in note
