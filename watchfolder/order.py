@@ -51,7 +51,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     _S.CLAIMING: frozenset({_S.MATCHED, _S.CLAIMED, _S.RELEASED, _S.QUARANTINING}),
     _S.MATCHED: frozenset({_S.DELIVERED, _S.RELEASED, _S.QUARANTINING}),
     _S.CLAIMED: frozenset({_S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
-    _S.CREATED: frozenset({_S.UPLOADED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
+    _S.CREATED: frozenset({_S.UPLOADED, _S.CONFIRMED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.UPLOADED: frozenset({_S.CONFIRMED, _S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.CONFIRMED: frozenset({_S.COMPLETED, _S.CREATED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.COMPLETED: frozenset({_S.DELIVERED, _S.SUPERSEDING, _S.QUARANTINING}),
@@ -72,7 +72,7 @@ class Traits:
     asks_service: bool = False  # its step makes requests for the order
     buys: bool = False  # among them the one that creates or starts it: refused while there are no credits
     is_at_service: bool = False  # the service has the order, and has not brought it to an end
-    hears_pushes: bool = False  # a push may tell of its end; it can be quicker than the answer that starts it
+    hears_pushes: bool = False  # a push may tell of its end; it can be quicker than the answer to what starts it
     holds_slot: bool = True  # of `orders_in_flight`, unless it waits
     is_unread: bool = False  # its uploads will tell what its bytes are
     leads_home: bool = False  # a result is still to come
@@ -85,7 +85,7 @@ STATES: Mapping[State, Traits] = {
     _S.CLAIMING: Traits(holds_slot=False, is_unread=True, leads_home=True),
     _S.MATCHED: Traits(holds_slot=False, leads_home=True, brings_home=True),
     _S.CLAIMED: Traits(asks_service=True, buys=True, is_unread=True, leads_home=True),
-    _S.CREATED: Traits(asks_service=True, is_at_service=True, is_unread=True, leads_home=True),
+    _S.CREATED: Traits(asks_service=True, is_at_service=True, hears_pushes=True, is_unread=True, leads_home=True),
     _S.UPLOADED: Traits(asks_service=True, buys=True, is_at_service=True, hears_pushes=True, leads_home=True),
     _S.CONFIRMED: Traits(asks_service=True, is_at_service=True, hears_pushes=True, leads_home=True),
     _S.COMPLETED: Traits(asks_service=True, leads_home=True, brings_home=True),
@@ -327,6 +327,11 @@ class Order(Record):
     def is_paid(self) -> bool:
         """Money may have been taken for it. A test key costs none."""
         return self.charged and self.kind == "live"
+
+    @property
+    def may_be_given_back(self) -> bool:
+        """Can it have cost nothing? Then it may be released, parted, split or begun anew: nothing is paid twice."""
+        return not self.charged and not self.is_perhaps_there
 
     @property
     def is_perhaps_there(self) -> bool:

@@ -275,3 +275,14 @@ def test_any_json_is_read_or_faulty_and_can_be_written_down(data: object) -> Non
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_envelope(body: bytes) -> None:
     assert isinstance(read_envelope(body), Envelope)
+
+
+def test_an_order_lacks_uploads_while_a_read_gives_a_link_for_one() -> None:
+    there, wanted = {"fileId": "1"}, {"fileId": "2", "uploadUrl": "https://storage.example/2"}
+    assert read_look({"status": "pending", "inputFiles": [there, wanted]}).lacks_uploads
+    assert not read_look({"status": "pending", "inputFiles": [there, there]}).lacks_uploads
+
+
+@pytest.mark.parametrize(("word", "is_delayed"), [(True, True), (False, False), ("yes", False), (None, False)])
+def test_only_a_plain_yes_says_that_people_must_see_to_an_order(word: object, *, is_delayed: bool) -> None:
+    assert read_look({"status": "inProgress", "processingDelayed": word}).is_delayed is is_delayed

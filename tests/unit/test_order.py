@@ -18,6 +18,7 @@ NAMES = TypeAdapter(RelativeName)
 
 DIAGRAM = """
 claiming → claimed → created → uploaded → confirmed → completed → delivered → recorded
+created → confirmed
 uploaded → created
 confirmed → created
 claiming → matched → delivered
@@ -42,7 +43,8 @@ quarantining → quarantined
 quarantined → claiming
 released → quarantined
 """
-"""design.md's, written out, with `matched`; the last two are how a paid order waits for its bytes to come back."""
+"""design.md's, written out, with `matched` and the way of what starts by itself; the last two are how a paid order
+waits for its bytes to come back."""
 
 
 def drawn() -> set[tuple[str, str]]:
@@ -204,3 +206,18 @@ def test_a_file_is_delivered_when_all_its_results_are() -> None:
 def test_the_service_knows_an_order_by_its_key() -> None:
     assert an_order().name == "wf-6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11"
     assert len(an_order().name) <= 64
+
+
+@pytest.mark.parametrize(
+    ("facts", "may"),
+    [
+        ({}, True),
+        ({"charged": True}, False),
+        ({"charged": True, "kind": "test"}, False),
+        ({"was_rebuilt": True}, False),
+        ({"was_rebuilt": True, "order_id": "1"}, True),
+    ],
+    ids=["plain", "charged", "of a test key", "rebuilt, not looked for", "rebuilt and found unpaid"],
+)
+def test_only_what_can_have_cost_nothing_may_be_given_back(facts: dict[str, object], *, may: bool) -> None:
+    assert an_order(**facts).may_be_given_back is may

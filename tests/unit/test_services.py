@@ -6,10 +6,12 @@ from itertools import pairwise
 import pytest
 
 from watchfolder.config.sections import BUILT_SERVICES
-from watchfolder.order import Finding
+from watchfolder.order import Finding, Order
 from watchfolder.services import FLOWS, Flow, Stage, named
 from watchfolder.services.ai_detection import AI_DETECTION, VERDICTS, read_finding
 from watchfolder.services.anti_ai import ANTI_AI
+
+KEY = "6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11"
 
 
 def test_the_configuration_has_the_services_that_there_are() -> None:
@@ -107,3 +109,12 @@ def test_a_probability_without_its_word_is_told_by_the_documented_bounds() -> No
     found = [word.verdict for word in words if word]
     assert [found.index(verdict) for verdict in VERDICTS] == [0, 25, 50, 75]
     assert all(VERDICTS.index(before) <= VERDICTS.index(after) for before, after in pairwise(found))
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_what_has_only_addresses_is_charged_with_its_create(flow: Flow) -> None:
+    sent, fetched = named("a.jpg"), named("b.jpg", address="https://example.com/b.jpg")
+    facts = {"key": KEY, "confirm_key": KEY, "inbox": "photos", "kind": "live", "service": flow.name, "options": {}}
+    order = Order.model_validate({**facts, "body": "{}", "files": (fetched,)})
+    assert flow.charges_at(order) is Stage.CREATE
+    assert flow.charges_at(order.having(files=(fetched, sent))) is flow.charged_at

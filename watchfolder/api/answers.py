@@ -189,6 +189,12 @@ class OrderView:
     expires_at: datetime | None
     raw_status: str
     shown: Mapping[str, object] = field(repr=False)
+    is_delayed: bool = False  # people at the service have to see to it
+
+    @property
+    def lacks_uploads(self) -> bool:
+        """Does it still wait for the bytes of a file?"""
+        return any(slot.upload_url for slot in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -274,6 +280,7 @@ def read_look(data: object) -> OrderView:
         expires_at=_instant(order.get("expiresAt")),
         raw_status=_sentence(raw_status if isinstance(raw_status, str) else json.dumps(raw_status)),
         shown=order,
+        is_delayed=order.get("processingDelayed") is True,
     )
 
 

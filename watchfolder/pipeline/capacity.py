@@ -99,7 +99,9 @@ class Capacity:
             return 0
         settings = room.context.inbox
         most = min(settings.max_files_per_order, flow_of(settings).most_files)
-        return most if room.context.service.known_reads == "v3" else 1
+        if room.context.service.known_reads == "v3":
+            return most
+        return 0 if flow_of(settings).needs_v3 else 1
 
     def outbox_of(self, inbox: str) -> str | None:
         """Return where another inbox delivers to, while that can be read."""

@@ -1,30 +1,68 @@
-"""From when on an order may have cost money: the one place that says so, and that takes it back."""
+"""From when on an order may have cost money, and what takes that back: the one place that decides it.
+
+Everything else asks the order itself (`Order.may_be_given_back`).
+"""
 
 import contextlib
 from collections.abc import Iterator
 
-from watchfolder.api import Ended
-from watchfolder.errors import Blocked, Reject, SlowDown
-from watchfolder.order import Order
+from watchfolder.api import Ended, OrderView
+from watchfolder.errors import Blocked, Reject, SlowDown, WatchfolderError
+from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext
 from watchfolder.services import Stage, flow_of
 
 _CLEAR_NO = (Blocked, Reject, Ended, SlowDown)
 
 
+def is_charged_at(order: Order, stage: Stage) -> bool:
+    return stage is flow_of(order).charges_at(order)
+
+
+def charge(context: StepContext, order: Order, stage: Stage) -> Order:
+    """Return the order as it may be sent the first request of this stage: `charged`, if that can cost money.
+
+    Uploads run side by side, and which will be the last one missing is known only afterwards: the first one counts.
+    """
+    if order.charged or not is_charged_at(order, stage):
+        return order
+    return context.journal.note(order, charged=True)
+
+
 @contextlib.contextmanager
 def charging(context: StepContext, order: Order, stage: Stage) -> Iterator[Order]:
-    """Give the order for the one request of this stage, `charged` before it leaves if it is the one that costs.
+    """Give the order for the one request of this stage.
 
-    Only a clear no to the very first try takes that back. After an answer that was lost (`was_repeated`) a no clears
-    nothing: the earlier try may have been heard.
+    Only a clear no to the very first try takes the charge back. After an answer that was lost (`was_repeated`) a no
+    clears nothing: the earlier try may have been heard.
     """
-    is_first = stage is flow_of(order).charged_at and not order.charged
-    if is_first:
-        order = context.journal.note(order, charged=True)
+    charged = charge(context, order, stage)
     try:
-        yield order
-    except _CLEAR_NO as refusal:
-        if is_first and not refusal.was_repeated:
-            context.journal.note(order, charged=False)
+        yield charged
+    except WatchfolderError as refusal:
+        if not order.charged and charged.charged and is_clear_no(refusal):
+            context.journal.note(charged, charged=False)
         raise
+
+
+def is_clear_no(failure: Exception) -> bool:
+    """Was this answered to every try of the call? Then none of them came to anything."""
+    return isinstance(failure, _CLEAR_NO) and not failure.was_repeated
+
+
+def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
+    """Does the service, which calls the order pending, clearly not know of what costs money?
+
+    Right after a start that was answered yes it may be an old word, so then it counts when it is said again. An upload
+    may still be on its way, or not be looked through yet: it counts when none has been tried for a while.
+    """
+    if order.state is State.CONFIRMED:
+        return False
+    match flow_of(order).charges_at(order):
+        case Stage.START:
+            return True
+        case Stage.UPLOAD:
+            return seen.lacks_uploads and context.seconds_since_upload(order.key) >= tempo.UPLOAD_ARRIVES_SECONDS
+        case _:
+            return False

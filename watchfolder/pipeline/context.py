@@ -39,6 +39,7 @@ class StepContext:
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (expiry, links)
     looked_at: set[str] = field(default_factory=set)  # keys of orders
     looks: dict[str, float] = field(default_factory=dict)  # what at the service → when, the last second's alone
+    uploaded_at: dict[str, float] = field(default_factory=dict)  # key → when an upload last ended, or this life began
     failed: dict[str, list[int]] = field(default_factory=dict)  # key → files whose transfer failed, longest ago first
     unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
     heatmaps: dict[str, str] = field(
@@ -76,6 +77,11 @@ class StepContext:
         finally:
             self.looks = {each: at for each, at in self.looks.copy().items() if at > since} | {what: elapsed()}
 
+    def seconds_since_upload(self, key: str) -> float:
+        """Return how long ago an upload of the order ended, as far as this life knows: an earlier one may just have."""
+        elapsed = self.journal.clock.elapsed()
+        return elapsed - self.uploaded_at.setdefault(key, elapsed)
+
     def accept(self, order: Order, good: Mapping[int, Received]) -> Order:
         """Journal results. An entry that could not be made safe may be on the disk all the same: they are kept."""
         try:
@@ -96,6 +102,7 @@ class StepContext:
         if order is None:
             self.forget(key)
             self.looked_at.discard(key)
+            self.uploaded_at.pop(key, None)
             self.failed.pop(key, None)
             self.puzzled.discard(key)
             self.listed.pop(key, None)

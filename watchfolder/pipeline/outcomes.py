@@ -102,7 +102,7 @@ class Outcomes:
         return order.deaths >= _GUILTY_DEATHS and order.asks_service
 
     def convict(self, context: StepContext, order: Order) -> Order:
-        if len(order.files) > 1 and not order.charged and not order.is_perhaps_there:
+        if len(order.files) > 1 and order.may_be_given_back:
             return self._split(context, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
@@ -204,10 +204,10 @@ class Outcomes:
 
     def _refuse(self, context: StepContext, order: Order, error: Reject) -> Follows:
         """Find out who is at fault: the service, one picture of many, or this one."""
-        is_of_the_storage = order.state is State.CREATED and len(order.files) == 1  # which looks at each file by itself
-        if is_of_the_storage or not _may_begin_anew(order, error):
-            return self._quarantine(order, error)
         failure = error if isinstance(error, FailedAtService) else None
+        is_sent = order.state is State.CREATED and failure is None  # to the storage, which looks at each file by itself
+        if (is_sent and len(order.files) == 1) or not _may_begin_anew(order, error):
+            return self._quarantine(order, error)
         if failure is not None and failure.is_of_the_file:
             return (
                 self._quarantine(order, error) if len(order.files) == 1 else self._split(context, order, error.reason)
@@ -283,7 +283,8 @@ class Outcomes:
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
         """Give the order up; where that was the last one that a doubt has kept, nothing is doubted any more."""
         failure = error if isinstance(error, FailedAtService) else None
-        failed = failure is not None or order.order_id is None or is_gone or error.code in _NO_SAMPLE
+        is_unknown = order.order_id is None and not order.charged  # else its key may have bought something
+        failed = failure is not None or is_unknown or is_gone or error.code in _NO_SAMPLE
         said = failure.said if failure is not None else ""
         retry_helps = failure is None or not failure.is_of_the_file
         facts = {"advice": error.advice, "code": error.code, "said": said, "retry_helps": retry_helps}
@@ -345,8 +346,7 @@ def _may_begin_anew(order: Order, error: Reject) -> bool:
     if error.code in {TEST_KEY, OTHER_KEY}:
         return False
     has_failed = isinstance(error, FailedAtService)
-    is_unpaid = not order.charged and not order.is_perhaps_there
-    return has_failed or is_unpaid or (error.code == UPLOAD_LOST and len(order.files) > 1)
+    return has_failed or order.may_be_given_back or (error.code == UPLOAD_LOST and len(order.files) > 1)
 
 
 def _sentence(text: str) -> str:

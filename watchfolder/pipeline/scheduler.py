@@ -185,7 +185,7 @@ class Pipeline:
 
     def _is_doubted(self, order: Order) -> bool:
         """Is it to show whether the service succeeds again? What is there already, or may be, can not."""
-        is_there = order.order_id is not None or order.is_perhaps_there
+        is_there = order.order_id is not None or not order.may_be_given_back
         return order.state is State.CLAIMED and not is_there and self.doubt.fault is not None
 
     def _whose_turn(self, due: Iterable[Order]) -> str | None:

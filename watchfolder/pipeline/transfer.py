@@ -12,13 +12,14 @@ from functools import partial
 from typing import BinaryIO, Self
 
 from watchfolder import disk
-from watchfolder.api import Link, Links, Output, Slot
+from watchfolder.api import Link, Links, MovedOn, Output, Slot, Status
 from watchfolder.errors import FolderFault, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.order import Order, OrderFile
 from watchfolder.pipeline import tempo
+from watchfolder.pipeline.charging import is_charged_at
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.publish import RESULT_LIMIT_BYTES, Archive, Fetch, is_unchanged
-from watchfolder.services import flow_of
+from watchfolder.services import Stage, flow_of
 
 TEST_KEY = "TEST_KEY"
 _FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
@@ -64,12 +65,16 @@ class _Asking:
 
 
 class Sending:
-    """The uploads of one order. Several threads may send its files side by side; a link is renewed once for all."""
+    """The uploads of one order. Several threads may send its files side by side; a link is renewed once for all.
+
+    A file to which the service gives no link any more has arrived: an earlier answer was lost.
+    """
 
     def __init__(self, context: StepContext, order: Order) -> None:
         self._context = context
         self._order = order
         self._renewing = threading.Lock()
+        self._is_renewed_by_read = flow_of(order).needs_v3
         self._slots: tuple[Slot, ...] = ()
         self._renew = _Asking(self._refresh)
 
@@ -77,16 +82,20 @@ class Sending:
         """Upload one file; return the SHA-256 of what was sent.
 
         A refused link is replaced once; refused again, the upload goes without Content-MD5 (some stores refuse to sign
-        it); then it is a matter for later. Raises FileNotFoundError when the file has vanished.
+        it); then it is a matter for later. Raises FileNotFoundError when the file has vanished, or changed before that.
         """
         context, file = self._context, self._order.files[index]
         place = context.publisher.work_place(self._order, file)
         with os.fdopen(disk.open_regular(place), "rb") as opened:
             with disk.translated(place.path):
                 source, sha256, md5 = _digested(opened, file.size)
+            if not is_unchanged(place, file):
+                raise FileNotFoundError
             refusal, url = "", ""
             for checksum in (md5, md5, None):
                 url = self._url(index, refused=url)  # outside: the service's word is not the storage's refusal
+                if not url:
+                    return sha256
                 try:
                     source.seek(0)
                     context.service.upload(url, source, file.size, file.media_type, checksum)
@@ -104,19 +113,29 @@ class Sending:
                 self._renew()
                 if order.files[index].file_id is None and len(self._slots) == len(order.files):
                     file_id = self._slots[index].file_id
-            try:
-                return context.urls[order.key][file_id]
-            except KeyError:
-                raise OrderRetry("the service gave no upload link for a file", code="NO_UPLOAD_LINK") from None
+            url = context.urls.get(order.key, {}).get(file_id, "")
+            has_arrived = self._is_renewed_by_read and file_id in {slot.file_id for slot in self._slots}
+            if not url and not has_arrived:
+                raise OrderRetry("the service gave no upload link for a file", code="NO_UPLOAD_LINK")
+            return url
 
     def _refresh(self) -> None:
-        self._slots = self._context.service.refresh(id_of(self._order))
+        if self._is_renewed_by_read:
+            seen = self._context.look(self._order)
+            if seen.status is not Status.PENDING:
+                raise MovedOn(f"the service waits for no upload any more: it calls the order {seen.raw_status}")
+            self._slots = seen.inputs
+        else:
+            self._slots = self._context.service.refresh(id_of(self._order))
         remember_urls(self._context, self._order, self._slots)
 
 
 @disk.folders_kept_open()
 def send_unchanged(context: StepContext, order: Order, index: int, sending: Sending) -> OrderFile | None:
-    """Return the file with what is known of it since it was sent; None if it is no longer what was claimed."""
+    """Return the file with what is known of it since it was sent; None if it is no longer what was claimed.
+
+    Where an upload is what costs money, one that changes after it was sent counts as sent.
+    """
     file = order.files[index]
     place = context.publisher.work_place(order, file)
     before = disk.stat_of(place)
@@ -127,7 +146,7 @@ def send_unchanged(context: StepContext, order: Order, index: int, sending: Send
     except FileNotFoundError:
         return None
     sent = file.having(sha256=digest, ctime_ns=before.st_ctime_ns)
-    return sent if is_unchanged(place, sent) else None
+    return sent if is_charged_at(order, Stage.UPLOAD) or is_unchanged(place, sent) else None
 
 
 def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:

@@ -92,7 +92,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
         "",
         "For support:",
         f"  order at the service: {order.order_id or ('unknown' if order.was_rebuilt else 'none was made')}",
-        f"  our name for it:      {order.name}",
+        f"  our name for it:      {order.name if flow_of(order).is_listed else 'none; its key is ' + order.key}",
         f"  code:                 {printable(why.code) if why and why.code else 'none'}",
         *([f"  the service says:     {printable(why.said)}"] if why and why.said else []),
         "",

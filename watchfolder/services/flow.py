@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from watchfolder.config import Inbox
 from watchfolder.images import Format
-from watchfolder.order import Finding, Key, OrderFile, product
+from watchfolder.order import Finding, Key, Order, OrderFile, product
 from watchfolder.services.ledgers import Ledger
 
 
@@ -52,17 +52,27 @@ class Flow:
     name: str
     type: str  # the service's own word: in its reads, its list and its pushes
     done: str  # what has been done to a picture, as a participle
-    charged_at: Stage
+    charged_at: Stage  # for what has an address it is CREATE: see `charges_at`
     files: range  # how many an order may hold
     requests: int  # that an order costs of the plan, about
     create_path: str
-    start_path: str
+    start_path: str = ""  # "": it starts by itself as soon as it has every file
     body: Callable[[Key, Sequence[OrderFile], Mapping[str, str]], str]  # of the create: key, files, options
     read_body: Callable[[str], Sequence[OrderFile]]  # back to the files, with what the body says of each
     options: Mapping[str, frozenset[str]] = field(default_factory=dict)
     extensions: Mapping[Format, str] = field(default_factory=dict)  # that it wants in place of the usual ones
+    is_listed: bool = True  # under the name that we give; else its key alone finds an order again
+    needs_v3: bool = False  # its orders are read by v3 alone, which also gives new upload links
     findings: Findings | None = None  # None: the results are pictures, which are fetched
     ledger: Ledger | None = None
+
+    def charges_at(self, order: Order) -> Stage:
+        """Return the stage whose requests may cost money: where nothing is to be sent, the create starts the work."""
+        return self.charged_at if any(not file.address for file in order.files) else Stage.CREATE
+
+    @property
+    def starts_by_itself(self) -> bool:
+        return not self.start_path
 
     @property
     def most_files(self) -> int:
