@@ -5,7 +5,8 @@ VENV := .venv
 PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
-PYTEST := $(VENV)/bin/pytest -q -n 4 --dist=worksteal
+WORKERS ?= 6
+PYTEST := $(VENV)/bin/pytest -q -n $(WORKERS) --dist=worksteal
 SOURCES := watchfolder tests docs packaging
 
 .PHONY: demo deb test test-lab nas torture bench check fix man sandbox
@@ -17,7 +18,7 @@ demo: $(PRODUCT)
 deb: $(PRODUCT)
 	@$(VENV)/bin/python packaging/debian/build.py $(if $(ARCH),--architecture $(ARCH))
 
-# More workers than cores, for the tests wait as much as they compute.
+# Three workers a core of two, for the tests wait more than they compute.
 test: $(READY)
 	@$(PYTEST) -m 'not lab'
 

@@ -31,6 +31,8 @@ ONCE = Pace(connect_seconds=2, read_seconds=3, total_seconds=5, transfer_seconds
 HASTY = Pace(connect_seconds=1, read_seconds=0.4, total_seconds=0.3, transfer_seconds=0.3, attempts=1)
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"data": 1}'
 
+HANGS_SECONDS = 60.0  # what it takes to wait for a server; by half of that nobody has waited, on a slow machine too
+
 OPENED: list[Service] = []
 Talk = Callable[[socket.socket], None]
 
@@ -124,7 +126,7 @@ def dripping(beginning: bytes, drop: bytes) -> Talk:
     def talk(line: socket.socket) -> None:
         request_of(line)
         line.sendall(beginning)
-        until = time.monotonic() + 10
+        until = time.monotonic() + HANGS_SECONDS
         while time.monotonic() < until:
             line.sendall(drop)
             threading.Event().wait(0.05)
@@ -134,7 +136,7 @@ def dripping(beginning: bytes, drop: bytes) -> Talk:
 
 def silent(line: socket.socket) -> None:
     line.recv(1)
-    threading.Event().wait(5)
+    threading.Event().wait(HANGS_SECONDS)
 
 
 def service_at(base_url: str, pace: Pace = ONCE, **settings: object) -> Service:
@@ -346,7 +348,7 @@ def test_a_drip_feed_holds_no_worker(where: str) -> None:
         with pytest.raises(Retry):
             service.upload(url, io.BytesIO(b"abc"), 3, "image/png", None)
 
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < HANGS_SECONDS / 2
 
 
 def test_a_call_that_was_cut_says_how_long_it_took() -> None:
@@ -376,7 +378,7 @@ def test_an_upload_that_nobody_reads_ends() -> None:
         with pytest.raises(Retry, match="longer"):
             service.upload(url, io.BytesIO(content), len(content), "image/png", None)
 
-        assert time.monotonic() - begin < 4
+        assert time.monotonic() - begin < HANGS_SECONDS / 2
 
 
 def test_a_large_transfer_may_take_its_time() -> None:
@@ -430,7 +432,7 @@ def test_closing_the_service_cuts_what_is_under_way() -> None:
         with pytest.raises(Retry, match="stopping"):
             service.ping()
 
-        assert time.monotonic() - begin < 4
+        assert time.monotonic() - begin < HANGS_SECONDS / 2
 
 
 def test_an_endless_answer_is_not_kept() -> None:
@@ -548,7 +550,7 @@ def test_a_proxy_that_drips_holds_no_worker() -> None:
         with pytest.raises(Retry):
             service.ping()
 
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < HANGS_SECONDS / 2
 
 
 def test_a_closed_port_and_an_unknown_host_are_passing() -> None:
@@ -650,7 +652,7 @@ def test_a_drip_feed_over_tls_holds_no_worker_either(certificate: tuple[str, ssl
         with pytest.raises(Retry):
             service.ping()
 
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < HANGS_SECONDS / 2
 
 
 def test_a_handshake_that_never_comes_holds_no_worker() -> None:
@@ -662,4 +664,4 @@ def test_a_handshake_that_never_comes_holds_no_worker() -> None:
         with pytest.raises(Retry, match="longer"):
             service.ping()
 
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < HANGS_SECONDS / 2

@@ -284,14 +284,15 @@ def test_a_test_keys_order_is_shown_to_no_other_key(tester: Client, sandbox: San
 
 
 def test_more_requests_than_the_plan_allows_in_any_minute_are_refused(client: Client, sandbox: Sandbox) -> None:
-    sandbox.requests_per_minute, sandbox.minute_seconds = 3, 1.5
+    sandbox.requests_per_minute = 3
     began = time.monotonic()
     answers = [client.call("GET", "/api/v2/orders") for _ in range(4)]
     assert [response.status_code for response in answers] == [200, 200, 200, 429]
     assert answer(answers[3]) == (429, "RATE_LIMIT_EXCEEDED")
 
+    sandbox.minute_seconds = 1.5
     while not client.call("GET", "/api/v2/orders").ok:
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
     assert time.monotonic() - began >= 1.5
 
 
