@@ -7,6 +7,7 @@ import stat
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,10 @@ def reload(daemon: Daemon) -> None:
     wait_until(lambda: daemon.log().count("config.reloaded") > before)
 
 
+def has_paid(sandbox: Sandbox, pictures: int) -> bool:
+    return sandbox.paid == pictures
+
+
 def deliver(studio: Studio, *names: str) -> None:
     for name in names:
         studio.drop(name, sample("jpeg", width=64, height=48, seed=sum(name.encode())))
@@ -131,11 +136,13 @@ def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -
         assert set(studio.pushes()) >= {"duplicate", "oversized", "unknown_order", "wrong_signature"}
 
         sandbox.faults.add("push", "never", times=None)
-        deliver(studio, "not pushed.jpg")
+        for number in range(3):
+            studio.drop(f"not pushed {number}.jpg", sample("jpeg", width=64, height=48, seed=number))
+            wait_until(partial(has_paid, sandbox, 12 + number))  # else they would share an order, and its push
         wait_until(lambda: "pushes.stopped" in daemon.log())
         deliver(studio, "asked for.jpg")
     assert sandbox.sins == []
-    assert sandbox.paid == 13
+    assert sandbox.paid == 15
     assert studio.secret_file.read_text(encoding="ascii").strip() not in daemon.log()
     assert [link for link in sandbox.links if link in daemon.log()] == []
 
@@ -153,7 +160,7 @@ def test_pushes_that_come_twice_forged_or_late_are_counted_and_cost_no_picture(
         sandbox.faults.add("push", "wrong_signature")
         deliver(studio, "forged.jpg")
         wait_until(lambda: studio.pushes()["wrong_signature"] == 3)  # each retry as well
-        sandbox.faults.add("push", "late", seconds=10.0)
+        sandbox.faults.add("push", "late", seconds=25.0)
         deliver(studio, "late.jpg")
         wait_until(lambda: studio.pushes()["late"] == 1)
     assert sandbox.requests_by_operation()["status"] <= 12

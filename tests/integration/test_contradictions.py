@@ -47,8 +47,7 @@ def pauses(shop: Shop, tries: int) -> list[float]:
 def pause(shop: Shop) -> float:
     shop.rest()
     order = shop.order()
-    visit = shop.pipeline._visits.get(order.key)
-    dues = [visit.at if visit else 0.0, order.not_before.elapsed if order.not_before else 0.0]
+    dues = [shop.pipeline._polls.due_at(order), order.not_before.elapsed if order.not_before else 0.0]
     return max(dues) - shop.clock.elapsed()
 
 

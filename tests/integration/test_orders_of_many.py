@@ -219,8 +219,8 @@ def test_workers_that_hang_on_one_share_hold_up_no_look_for_another(begin: Open,
     shop.work(lambda: calls(service, "confirm") == 1)
     for number in range(3):
         shop.drop(f"{number}.jpg", CONTENT + bytes([number]), inbox="well/inbox")
-    asked_before = shop.pipeline._visits.asked_before
-    shop.work(lambda: len(asked_before(shop.orders())) == 4)  # too early: from now on one list tells of all
+    for_list = shop.pipeline._polls.for_list
+    shop.work(lambda: len(for_list(shop.orders(), shop.orders())) == 4)  # too early: from now on one list tells of all
     room = shop.pipeline.rooms["dead"]
     answers = threading.Event()
     for _ in range(room.most_steps):

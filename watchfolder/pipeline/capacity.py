@@ -13,8 +13,8 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
+from watchfolder.pipeline.polling import age_seconds
 from watchfolder.pipeline.room import InboxRuntime
-from watchfolder.pipeline.visits import age_seconds
 from watchfolder.services import flow_of
 
 if TYPE_CHECKING:

@@ -28,10 +28,10 @@ from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.gate import Gate
+from watchfolder.pipeline.polling import age_seconds
 from watchfolder.pipeline.steps import OTHER_KEY, UPLOAD_LOST, relocate
 from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.pipeline.transfer import TEST_KEY
-from watchfolder.pipeline.visits import age_seconds
 
 _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"

@@ -5,14 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from watchfolder.api import OrderView, Service
+from watchfolder.api import Service
 from watchfolder.config import Config
 from watchfolder.errors import FolderFault, OrderRetry, SlowDown, WatchfolderError
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import STATES, Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.calls import Calls
 from watchfolder.pipeline.capacity import Capacity
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
@@ -21,12 +20,11 @@ from watchfolder.pipeline.enclosures import pause_before_report
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.headway import Headway
-from watchfolder.pipeline.list_look import ListLook
 from watchfolder.pipeline.outcomes import Outcomes, Wait
+from watchfolder.pipeline.polling import PollSchedule
 from watchfolder.pipeline.room import Door, InboxRuntime
 from watchfolder.pipeline.steps import STEPS, look_on_a_push
 from watchfolder.pipeline.successors import part_with
-from watchfolder.pipeline.visits import Visits, age_seconds
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Quarantined
 
@@ -54,14 +52,11 @@ class Pipeline:
             event("service.fails_all", logging.ERROR, reason=fault.reason)
         self._running: dict[str, float] = {}  # key → when its last step began, by the clock of the time awake
         self._turn: str | None = None  # the order that may show, while the service is doubted, whether it succeeds
-        self._visits, self._headway = Visits(), Headway(journal, self.gate)
-        self._calls = Calls(pushes or Pushes(), self._visits, journal)
-        self._list_look = ListLook(self._visits, self._at_work, self._keep_view, self._clock)
+        self._headway = Headway(journal, self.gate)
+        self._pushes = pushes or Pushes()
+        self._polls = PollSchedule(self._clock, is_pushed_to=bool(config.webhook.secret.get_secret_value()))
         self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
         self._suspects = Suspects(journal, self.capacity)
-        # An earlier life, or the configuration before this one, may have looked a moment ago.
-        look_at = self._clock.elapsed() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
-        self._first_visit = dict.fromkeys((State.CREATED, State.CONFIRMED, State.RECORDED), look_at)
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
         self._outcomes.try_by_key(config.api.fingerprint)
 
@@ -97,14 +92,14 @@ class Pipeline:
     def beat(self, now: float) -> float:
         """Start every step that is due; return when the next one will be. Instants are seconds since the boot."""
         due = now + 3600.0
-        self._calls.take(now)
+        self._take_pushes()
         planned = ((order, self._due_at(order, now)) for order in self._journal.orders())
         times = [(order, at) for order, at in planned if at is not None]
         ready = [order for order, at in times if at <= now]
         self._turn = self._whose_turn(ready)
         is_trial = self._is_trial(ready, now)
         self._choose_probe(map(_asks_as, ready))
-        asked = self._ask_list(ready, [order for order, _ in times], now)
+        asked = self._ask_list(ready, [order for order, _ in times])
         places = self.capacity.places()
         for order, at in sorted(times, key=lambda each: _urgency(each[0])):
             if order.key in asked:
@@ -138,22 +133,28 @@ class Pipeline:
 
     # --- when
 
+    def _take_pushes(self) -> None:
+        """Let each order that the service has spoken of be polled.
+
+        The journal knows an order's id before its confirm is sent, so a push that is quicker than the confirm's answer
+        finds its order all the same.
+        """
+        spoken_of = self._pushes.take()
+        orders = {order.order_id: order for order in self._journal.orders()} if spoken_of else {}
+        for order_id in spoken_of:
+            self._pushes.count(self._polls.pushed(order_id, orders.get(order_id)))
+
     def _due_at(self, order: Order, now: float) -> float | None:
         room = self.rooms.get(order.inbox)
         if room is None or order.state not in STEPS or not room.intake.is_open or order.key in self._running:
             return None
-        visit = self._visits.get(order.key)
-        at = visit.at if visit else self._first_visit.get(order.state, now)
-        if visit and order.state is State.CONFIRMED and self._visits.is_called_for(order.key):
-            at = now
-        at = max(at, self._list_look.not_before(order))
+        at = self._polls.due_at(order)
         if is_suspect(order):
             at = max(at, self._started + tempo.SUSPECT_SECONDS)
         if order.not_before is not None and not self._is_past_outage(order, now):
             at = max(at, order.not_before.elapsed)
-        if order.state is State.QUARANTINED and visit is None and not self._journal.needs_record(order):
-            return None
-        return at
+        is_parked = order.state is State.QUARANTINED and not self._polls.is_planned(order.key)
+        return None if is_parked and not self._journal.needs_record(order) else at
 
     def _is_past_outage(self, order: Order, now: float) -> bool:
         """Has an outage ended since this order failed? Then it need not wait out its whole backoff."""
@@ -223,30 +224,32 @@ class Pipeline:
 
     # --- running
 
-    def _ask_list(self, due: Sequence[Order], waiting: Sequence[Order], now: float) -> set[str]:
+    def _ask_list(self, due: Sequence[Order], waiting: Sequence[Order]) -> set[str]:
         """Ask one list for several orders, if that is cheaper; return their keys."""
         if self._stop.is_set() or self.gate.bars(State.CONFIRMED):
             return set()
-        orders = self._list_look.worth_it(due, waiting, now)
+        orders = self._polls.for_list(due, waiting)
         keys = {order.key for order in orders}
         if orders:
             with self._guard:
                 self._running.update(dict.fromkeys(keys, self._clock.awake()))
             service = self.rooms[orders[0].inbox].context.service  # the same for all; but the worker is no inbox's own
-            threading.Thread(target=self._look_at_list, args=(service, orders), name="list", daemon=True).start()
+            threading.Thread(target=self._poll_list, args=(service, orders), name="list", daemon=True).start()
         return keys
 
-    def _look_at_list(self, service: Service, orders: Sequence[Order]) -> None:
+    def _poll_list(self, service: Service, orders: Sequence[Order]) -> None:
         try:
-            self._list_look.look(service, orders)
+            at_work, told = self._polls.ask_list(service, orders)
+            for order in at_work:
+                self._at_work(order)
+            for order in orders:
+                if order.key in told:
+                    self.rooms[order.inbox].context.listed[order.key] = told[order.key]
         finally:
             with self._guard:
                 for order in orders:
                     self._running.pop(order.key, None)
             self._wake()
-
-    def _keep_view(self, order: Order, seen: OrderView) -> None:
-        self.rooms[order.inbox].context.listed[order.key] = seen
 
     def _start(self, order: Order, now: float) -> None:
         room = self.rooms[order.inbox]
@@ -268,10 +271,10 @@ class Pipeline:
                 room.context.forget_unless(self._journal.get(key), key)
         except FolderFault as fault:  # the state directory itself
             room.intake.report(fault, order.size)
-            self._visit_later(key, tempo.FOLDER_BACKOFF_SECONDS)
+            self._polls.pause(key, tempo.FOLDER_BACKOFF_SECONDS)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
             event("order.step_broke", logging.ERROR, trace=True, order=key, inbox=order.inbox)
-            self._visit_later(key, tempo.FIRST_BACKOFF_SECONDS)
+            self._polls.pause(key, tempo.FIRST_BACKOFF_SECONDS)
         finally:
             self._rest(room, key)
 
@@ -298,7 +301,7 @@ class Pipeline:
             return self._outcomes.convict(room.context, order)
         with self._guard:
             self._running[order.key] = self._clock.awake()
-        is_called_for = order.state is State.CONFIRMED and self._visits.looking(order.key)
+        is_called_for = order.state is State.CONFIRMED and self._polls.begin(order)
         try:
             after = self._do(room.context, order, is_called_for=is_called_for)
         except WatchfolderError as error:
@@ -325,12 +328,12 @@ class Pipeline:
         """Record a failed step; return the order when it goes on at once."""
         if isinstance(error, FolderFault) and is_of_the_inbox(room.context, order, error):
             room.intake.report(error, order.size)
-            self._visit_later(order.key, tempo.FOLDER_BACKOFF_SECONDS)
+            self._polls.pause(order.key, tempo.FOLDER_BACKOFF_SECONDS)
             return None
         follows = self._outcomes.handle(room.context, self._journal.get(order.key) or order, error)
         if isinstance(follows, Wait):
             pause = 0.0 if isinstance(error, SlowDown) else self._headway.pause(order)
-            self._visit_later(order.key, max(follows.seconds, pause))
+            self._polls.pause(order.key, max(follows.seconds, pause))
             return None
         return self._go_on(order, follows)
 
@@ -342,22 +345,22 @@ class Pipeline:
         if after is not None and after.state is State.COMPLETED:
             if before.state is not State.CLAIMED:  # else it was found there, and may have been so for long
                 self._outcomes.complete(after)
-            self._visits.done(after, self._clock.elapsed(), age_seconds(after, self._clock))
+            self._polls.done(after)
         pause = self._headway.pause(before)
         if after is not None and after.state is before.state is State.MATCHED:  # it waits for another's copy
             pause = tempo.FIRST_LOOK_SECONDS
         if after is not None and after.state is before.state is State.RECORDED:
             pause = pause_before_report(self._clock.since(after.times[State.RECORDED]))
         if after is not None and after.state is State.CONFIRMED:
-            self._visits.confirmed(after, self._clock.elapsed())
+            self._polls.confirmed(after)
             return None
-        self._visits.forget(before.key, has_left=self._journal.get(before.key) is None)
+        self._polls.forget(before.key, has_left=self._journal.get(before.key) is None)
         if pause:
-            self._visit_later(before.key, pause)
+            self._polls.pause(before.key, pause)
         return after if after is not None and not pause and self._follows_at_once(after) else None
 
     def _at_work(self, order: Order) -> None:
-        self._visits.at_work(order.key, self._clock.elapsed(), age_seconds(order, self._clock))
+        self._polls.at_work(order)
         self._outcomes.at_work(order)
 
     def _follows_at_once(self, order: Order) -> bool:
@@ -371,9 +374,6 @@ class Pipeline:
             self._journal.counters.quarantined(list(_set_aside(after)))
         if before.asks_service:
             self._outcomes.succeed(_asks_as(before))
-
-    def _visit_later(self, key: str, seconds: float) -> None:
-        self._visits.later(key, self._clock.elapsed(), seconds)
 
 
 def _asks_as(order: Order) -> State:

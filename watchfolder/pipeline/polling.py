@@ -1,0 +1,242 @@
+"""When an order's next step is due, and whether one call to the order list then serves several. In memory only.
+
+How long the service takes is learned from the orders before. After a restart every order is polled at once. Instants
+are seconds since the boot.
+
+A push makes its order due at once. Where the service is to push, the first poll leaves time for that: a push that is
+lost costs that time, and no request.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from watchfolder.api import OrderView, Service, Status
+from watchfolder.clock import Clock
+from watchfolder.errors import SlowDown, WatchfolderError
+from watchfolder.events import event
+from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
+from watchfolder.pushes import PushResult
+from watchfolder.services import flow_of
+
+_SOONER = 0.97  # of the time learned, after a first poll that came late enough: most do, and few come much too late
+_GROWTH = 2.0  # of the time learned, at most, by one order: an outage is no lesson
+_OF_AGE = 1 / 20  # of an order's age passes between two polls, once that is longer than the longest wait
+_ENDED = 1000  # orders of which a push may still come
+_LOST = 3  # orders in a row that were found done without their push: pushes come no more
+_NEVER, _AT_ONCE = float("inf"), float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """`polls` counts those that found the service still at work."""
+
+    at: float
+    wait_seconds: float = 0.0
+    polls: int = 0
+    is_alone: bool = False  # the list cannot tell more about it
+
+
+class PollSchedule:
+    """Any thread may ask. `is_pushed_to`: the service has an address of ours to push to."""
+
+    def __init__(self, clock: Clock, *, is_pushed_to: bool) -> None:
+        self._clock = clock
+        self._is_pushed_to = is_pushed_to
+        self._guard = threading.Lock()
+        self._due: dict[str, Due] = {}
+        self._usual: dict[int, float] = {}  # the size of an order, as a power of two → seconds from confirm to complete
+        self._pushed: dict[str, bool] = {}  # key of an order that a push has come for → has nobody polled since?
+        self._ended: deque[str] = deque(maxlen=_ENDED)  # ids of orders that were found done
+        self._lost = _LOST  # orders in a row that were found done without their push
+        self._list_asked_at = _AT_ONCE
+        self._no_list_before = _AT_ONCE
+        # An earlier life, or the configuration before this one, may have polled a moment ago.
+        self._first_at = clock.elapsed() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
+
+    # --- one order
+
+    def is_planned(self, key: str) -> bool:
+        with self._guard:
+            return key in self._due
+
+    def due_at(self, order: Order) -> float:
+        """Return when the order's next step is due, as far as polls, pushes and pauses tell."""
+        with self._guard:
+            due = self._due.get(order.key)
+            if due is None:
+                at = self._first_at if order.traits.asks_service and order.order_id is not None else _AT_ONCE
+            else:
+                at = _AT_ONCE if order.state is State.CONFIRMED and self._pushed.get(order.key) else due.at
+            if self._is_told_by_list(order):  # others may join it until then
+                at = max(at, self._list_asked_at + tempo.LIST_SECONDS)
+            return at
+
+    def pause(self, key: str, seconds: float) -> None:
+        """Let the order's next step wait for so long, whatever it is."""
+        with self._guard:
+            before = self._due.get(key)
+            self._due[key] = Due(self._clock.elapsed() + seconds, polls=before.polls if before else 0)
+
+    def forget(self, key: str, *, has_left: bool) -> None:
+        """Drop the plan. A push is remembered until the order has left: the confirm that it ran ahead of may fail."""
+        with self._guard:
+            self._due.pop(key, None)
+            if has_left:
+                self._pushed.pop(key, None)
+
+    def confirmed(self, order: Order) -> None:
+        """Plan the first poll for when the order is likely to be done."""
+        with self._guard:
+            seconds = self._first_poll(len(order.files))
+            grace = tempo.PUSH_GRACE_SECONDS if self._is_pushed_to else 0.0
+            self._due[order.key] = Due(self._clock.elapsed() + seconds + grace, wait_seconds=seconds)
+
+    def at_work(self, order: Order) -> None:
+        """Plan the next poll of an order that is not done, further away each time."""
+        with self._guard:
+            before, age = self._due.get(order.key), age_seconds(order, self._clock)
+            if before is None or before.polls == 0:
+                wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, age / 4)
+            else:
+                wait = before.wait_seconds * tempo.LOOK_WIDENING
+            wait = min(max(tempo.LONGEST_LOOK_SECONDS, age * _OF_AGE), wait)
+            self._due[order.key] = Due(self._clock.elapsed() + wait, wait, polls=before.polls + 1 if before else 1)
+
+    def done(self, order: Order) -> None:
+        """Learn from an order that was found complete."""
+        with self._guard:
+            due, was_pushed = self._due.pop(order.key, None), self._pushed.pop(order.key, None) is not None
+            self._ended.append(order.order_id or "")
+            if due is not None:  # else it is from an earlier life: nobody polled when it was due
+                self._learn(due, len(order.files), age_seconds(order, self._clock), was_pushed=was_pushed)
+            if self._is_pushed_to and not was_pushed:
+                self._lost += 1
+                if self._lost == _LOST:
+                    event("pushes.stopped", effect="orders are looked at by time alone, and a little later")
+
+    # --- pushes
+
+    def pushed(self, order_id: str, order: Order | None) -> PushResult:
+        """Record that the service has spoken of an order, and return what that changes."""
+        with self._guard:
+            if order is None:
+                result = PushResult.LATE if order_id in self._ended else PushResult.UNKNOWN_ORDER
+            elif order.traits.hears_pushes:
+                result = PushResult.NUDGED
+                self._pushed[order.key] = True
+            else:
+                result = PushResult.LATE
+            if result is not PushResult.UNKNOWN_ORDER:
+                if self._lost >= _LOST:
+                    event("pushes.arrive", effect="orders are looked at when the service says so")
+                self._lost = 0
+            return result
+
+    def begin(self, order: Order) -> bool:
+        """Poll now: what is pushed from here on calls for the next poll. Return whether a push called for this one."""
+        with self._guard:
+            is_called_for = self._pushed.get(order.key, False)
+            if is_called_for:
+                self._pushed[order.key] = False
+            return is_called_for
+
+    # --- the list
+
+    def for_list(self, due: Iterable[Order], waiting: Iterable[Order]) -> Sequence[Order]:
+        """Return the orders that the list is to be asked about now, if one of them is due; else none.
+
+        These are orders that were polled too early, if they are enough, and those of which the list tells all.
+        """
+        with self._guard:
+            confirmed = [order for order in waiting if order.state is State.CONFIRMED]
+            again = {order.key: order for order in confirmed if self._is_polled_again(order)}
+            asked = {order.key: order for order in confirmed if self._is_told_by_list(order)}
+            if len(again) >= tempo.LIST_PAYS:
+                asked |= again
+            is_due = any(order.key in asked for order in due)
+            return list(asked.values()) if is_due and self._clock.elapsed() >= self._no_list_before else []
+
+    def ask_list(self, service: Service, orders: Sequence[Order]) -> tuple[list[Order], dict[str, OrderView]]:
+        """Ask the list about orders; return those that are due and at work, and what it tells all of, by key.
+
+        What the list does not call under way is polled by itself; of an order that is complete, and of which the list
+        tells all, that needs no request.
+        """
+        self._list_asked_at = self._clock.elapsed()
+        views: Mapping[str, OrderView] = {}
+        try:
+            views = service.newest()
+        except SlowDown:  # so would many polls be: the list is asked again
+            for order in orders:
+                self.at_work(order)
+            return [], {}
+        except WatchfolderError as error:  # each is polled by itself, which tells more
+            self._no_list_before = self._clock.elapsed() + tempo.NO_LIST_SECONDS
+            event("service.no_list", orders=len(orders), reason=error.reason, code=error.code)
+        except Exception:  # noqa: BLE001 - nothing may end a worker silently
+            self._no_list_before = _NEVER
+            event("service.list_broke", logging.ERROR, trace=True)
+        with self._guard:
+            return self._sort_out(orders, views)
+
+    def _sort_out(
+        self, orders: Sequence[Order], views: Mapping[str, OrderView]
+    ) -> tuple[list[Order], dict[str, OrderView]]:
+        now, at_work, told = self._clock.elapsed(), list[Order](), dict[str, OrderView]()
+        for order in orders:
+            seen, due = views.get(order.order_id or ""), self._due.get(order.key)
+            if seen is not None and seen.status is Status.IN_PROGRESS:
+                if due is None or due.at <= now or not _is_finding(order):  # else it was only asked about beside others
+                    at_work.append(order)
+                continue
+            if seen is not None and seen.status is Status.COMPLETE and _tells_all(order, seen):
+                told[order.key] = seen
+            self._due[order.key] = Due(now, polls=due.polls if due else 0, is_alone=True)
+        return at_work, told
+
+    def _is_polled_again(self, order: Order) -> bool:
+        due = self._due.get(order.key)
+        return due is not None and due.polls > 0 and not due.is_alone and not self._pushed.get(order.key)
+
+    def _is_told_by_list(self, order: Order) -> bool:
+        if order.state is not State.CONFIRMED or not _is_finding(order):
+            return False
+        due = self._due.get(order.key)
+        return self._clock.elapsed() >= self._no_list_before and not (due is not None and due.is_alone)
+
+    # --- learning
+
+    def _learn(self, due: Due, files: int, age_seconds: float, *, was_pushed: bool) -> None:
+        usual, size = self._first_poll(files), files.bit_length()
+        most = usual * _GROWTH if size in self._usual else age_seconds
+        if was_pushed and age_seconds < usual:
+            learned = max(age_seconds, usual * _SOONER)
+        elif was_pushed or due.polls > 0:
+            learned = min(age_seconds, most)
+        else:
+            learned = usual * _SOONER
+        self._usual[size] = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, learned)
+
+    def _first_poll(self, files: int) -> float:
+        """Return the time learned for orders of this size, or the nearest smaller one."""
+        known = [size for size in self._usual if size <= files.bit_length()]
+        return self._usual[max(known)] if known else tempo.FIRST_LOOK_SECONDS
+
+
+def age_seconds(order: Order, clock: Clock) -> float:
+    """Return for how long the service has had the order, at least."""
+    since = order.times.get(State.CONFIRMED)
+    return clock.since(since) if since else 0.0
+
+
+def _is_finding(order: Order) -> bool:
+    return flow_of(order).findings is not None
+
+
+def _tells_all(order: Order, seen: OrderView) -> bool:
+    findings = flow_of(order).findings
+    return findings is not None and findings.read(seen.shown) is not None
