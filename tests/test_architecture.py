@@ -13,13 +13,14 @@ from typing import get_args
 import pytest
 
 import watchfolder
+from watchfolder.command_line import Advised
 from watchfolder.config.sections import ServiceName
 
 PACKAGE = Path(watchfolder.__file__).parent
 
 LAYERS = (
     {"errors", "events", "clock", "timers"},
-    {"order", "images", "disk", "names", "snapshot", "spreadsheet"},
+    {"command_line", "order", "images", "disk", "names", "snapshot", "spreadsheet"},
     {"config", "counters", "state_file"},
     {"services"},
     {"folders", "pushes"},
@@ -94,6 +95,8 @@ NEVER_AT_IMPORT = {"os.environ", "os.getenv", "threading.Thread", "threading.Tim
 DRAWERS = {"util", "utils", "common", "helper", "helpers", "core", "manager", "misc"}
 WORDS_OF_A_SENTENCE = 5
 LONGEST_TEST_NAME = 75
+OURS = "|".join(sorted({each.split()[0] for each in Advised}))
+COMMAND = re.compile(rf"\bwatchfolder ({OURS})\b|\b(systemctl|journalctl|docker) [a-z]")
 NAMES_OF_SERVICES = set(get_args(ServiceName))
 
 
@@ -277,6 +280,12 @@ def names_of_services(module: Module) -> Iterator[str]:
         yield from (f"says {text}" for text in texts_of(module) if text in NAMES_OF_SERVICES)
 
 
+def commands_in_words(module: Module) -> Iterator[str]:
+    """Find who says what to type without the one room that knows how it is typed here."""
+    if module.room != "command_line":
+        yield from (f"says {text}" for text in texts_of(module) if COMMAND.search(text))
+
+
 RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     imports_that_do_not_point_down,
     rooms_that_are_on_no_plan,
@@ -288,6 +297,7 @@ RULES: tuple[Callable[[Module], Iterator[str]], ...] = (
     no_sentence_first,
     sets_of_states,
     names_of_services,
+    commands_in_words,
 )
 
 MODULES = [Module.read(path) for path in sorted(PACKAGE.rglob("*.py"))]
@@ -411,6 +421,8 @@ def room_of(name: str, rooms: set[str]) -> str:
         (writing_elsewhere, "journal", "path().write_text('a')", "line 1: path().write_text"),
         (writing_elsewhere, "journal", "from pathlib import Path\nPath('a').unlink()", "line 2: Path('a').unlink"),
         (writing_elsewhere, "journal", "import tempfile", "tempfile"),
+        (commands_in_words, "report", "x = f'{y}: watchfolder retry NAME'", "says : watchfolder retry NAME"),
+        (commands_in_words, "report", "x = 'then systemctl reload it'", "says then systemctl reload it"),
         (acts_at_import, "config", "import os\nHOME = os.environ['HOME']", "os.environ"),
         (acts_at_import, "config", "from os import getenv\ndef f(home=getenv('HOME')): ...", "os.getenv"),
         (acts_at_import, "config", "import threading\nclass A:\n  t = threading.Thread()", "threading.Thread"),

@@ -7,7 +7,6 @@ or another one: the share is gone, and nothing is written there.
 
 import json
 import os
-import shlex
 import socket
 import threading
 import uuid
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, RootModel
 
 from watchfolder import disk, state_file
+from watchfolder.command_line import Advised, CommandLine, quoted
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
@@ -41,9 +41,10 @@ class _Memory(RootModel[dict[str, _Known]]):
 class Folders:
     """Answers for all folders of one state directory; any thread may ask."""
 
-    def __init__(self, state_dir: str, instance: str) -> None:
+    def __init__(self, state_dir: str, instance: str, commands: CommandLine) -> None:
         self._memory = Place(state_dir, "folders.json")
         self._instance = instance
+        self.commands = commands
         self._meeting = threading.Lock()
         self._known = self._remembered()
 
@@ -70,7 +71,7 @@ class Folders:
         except FolderFault as fault:
             self.require_mounted(path)
             if fault.code in {"EACCES", "EPERM"}:
-                raise closed(path, "we may not look into it") from fault
+                raise self.closed(path, "we may not look into it") from fault
             if fault.code == "ENOENT":
                 raise self._missing(path, fault) from fault
             raise
@@ -82,19 +83,19 @@ class Folders:
             with self._meeting:  # a person may have accepted it meanwhile, in another process
                 self._known = {**self._known, **self._remembered()}
         if found is None:
-            way_out = f"if this is the right folder after all, run: watchfolder check --accept {shlex.quote(path)}"
+            way_out = f"if this is the right folder after all, {self.commands.run(Advised.ACCEPT, path)}"
             raise FolderFault(f"{path}: {NOT_KNOWN} ({way_out})", code="NO_TOKEN")
         if found != self._known[path].token:
             self.require_mounted(path)
-            way_out = f"if it may be used, run: watchfolder check --accept {shlex.quote(path)}"
+            way_out = f"if it may be used, {self.commands.run(Advised.ACCEPT, path)}"
             raise FolderFault(f"{path}: another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
     def _missing(self, path: str, fault: FolderFault) -> FolderFault:
         """Say what makes the folder: one that we know must be accepted then, for a new one is not the same."""
-        quoted = shlex.quote(path)
+        command = self.commands.as_root(f"mkdir {quoted(path)}")
         if path not in self._known:
-            return FolderFault(f"{fault.reason}: mount its share, or run: mkdir {quoted}", code=fault.code)
-        command = f"mkdir {quoted} && watchfolder check --accept {quoted}"
+            return FolderFault(f"{fault.reason}: mount its share, or run: {command}", code=fault.code)
+        command += f" && {self.commands.to(Advised.ACCEPT, path)}"
         return FolderFault(f"{fault.reason}: mount its share; if it was removed, run: {command}", code=fault.code)
 
     def accept(self, path: str) -> None:
@@ -110,13 +111,28 @@ class Folders:
         Each destination must take twice an order of `size` bytes. Raises FolderFault.
         """
         for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
-            _require_writable(path)
+            self._require_writable(path)
         for path in filter(None, (inbox.outbox, inbox.originals, inbox.quarantine)):
             _require_room(path, 2 * size)
 
     def largest_order(self, inbox: Inbox) -> int:
         """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""
         return min(disk.free_bytes(path) for path in (inbox.outbox, inbox.originals, inbox.quarantine) if path) // 2
+
+    def _require_writable(self, path: str) -> None:
+        if disk.is_writable(path):
+            return
+        if disk.is_read_only(path):
+            raise FolderFault(f"{path}: {disk.READ_ONLY}", code="EROFS")
+        raise self.closed(path, "we may not write there")
+
+    def closed(self, path: str, effect: str) -> FolderFault:
+        """Name the folder that is in the way, its rights, and what root types to change them."""
+        above = disk.closed_above(path)
+        command = self.commands.as_root(f"chmod o+x {quoted(above)}" if above else disk.command_to_open(path, ""))
+        rights = disk.describe_rights(Place(*os.path.split(above or path)))
+        where = f"{above} has " if above else ""
+        return FolderFault(f"{path}: {effect} ({where}{rights}; as root, run: {command})", code="EACCES")
 
     def work(self, inbox: Inbox) -> Place:
         """Return our work folder in the inbox's file system."""
@@ -131,7 +147,12 @@ class Folders:
         found = _instances_in(works)
         others = set(found) - {instance()} if found else set()
         if others:
-            raise FolderFault(f"{inbox.path}: {_describe_owner(works, min(others))}", code="OTHER_INSTANCE")
+            raise self._taken(inbox, min(others))
+
+    def _taken(self, inbox: Inbox, instance: str) -> FolderFault:
+        way_out = f"if it is gone for good, {self.commands.run_adopting()}"
+        who = _describe_owner(_works(inbox), instance)
+        return FolderFault(f"{inbox.path}: another watchfolder works here ({who}); {way_out}", code="OTHER_INSTANCE")
 
     def adopt(self, inbox: Inbox) -> int:
         """Take over the orders of a watchfolder whose state directory was lost. Returns how many.
@@ -179,7 +200,7 @@ class Folders:
         elif min(others) < self._instance or not all(_is_empty(_within(works, name)) for name in others):
             disk.remove_empty_folders(mine.root, mine.name)
         if others:
-            raise FolderFault(f"{inbox.path}: {_describe_owner(works, others[0])}", code="OTHER_INSTANCE")
+            raise self._taken(inbox, others[0])
 
     def _move_in(self, mine: Place) -> None:
         disk.sweep(mine.root, mine.name)
@@ -236,29 +257,12 @@ def _require_room(path: str, needed: int) -> None:
 
 
 def not_mounted(point: str) -> FolderFault:
-    how = f" (as root, run: mount {shlex.quote(point)})" if disk.is_in_fstab(point) else ""
+    how = f" (as root, run: mount {quoted(point)})" if disk.is_in_fstab(point) else ""
     return FolderFault(f"{point} is not mounted{how}", code="NOT_MOUNTED")
 
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
-
-
-def _require_writable(path: str) -> None:
-    if disk.is_writable(path):
-        return
-    if disk.is_read_only(path):
-        raise FolderFault(f"{path}: {disk.READ_ONLY}", code="EROFS")
-    raise closed(path, "we may not write there")
-
-
-def closed(path: str, effect: str) -> FolderFault:
-    """Name the folder that is in the way, its rights, and what root types to change them."""
-    above = disk.closed_above(path)
-    command = f"chmod o+x {shlex.quote(above)}" if above else disk.command_to_open(path, "")
-    rights = disk.describe_rights(Place(*os.path.split(above or path)))
-    where = f"{above} has " if above else ""
-    return FolderFault(f"{path}: {effect} ({where}{rights}; as root, run: {command})", code="EACCES")
 
 
 def read_token(path: str) -> str | None:
@@ -318,8 +322,6 @@ def _within(folder: Place, name: str) -> Place:
 def _describe_owner(works: Place, instance: str) -> str:
     try:
         owner = json.loads(disk.read_bytes(_within(_within(works, instance), OWNER), _LIMIT))
-        who = f"host {owner['host']}, since {owner['since']}"
+        return f"host {owner['host']}, since {owner['since']}"
     except (OSError, FolderFault, ValueError, KeyError, TypeError, RecursionError):
-        who = f"instance {instance}"
-    way_out = "if it is gone for good, stop this one and run: watchfolder run --once --adopt"
-    return f"another watchfolder works here ({who}); {way_out}"
+        return f"instance {instance}"

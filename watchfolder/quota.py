@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from watchfolder import disk, state_file
 from watchfolder.clock import Clock, Moment
+from watchfolder.command_line import Advised
 from watchfolder.config import BudgetSection, Config
 from watchfolder.disk import Place
 from watchfolder.events import event
@@ -96,6 +97,7 @@ class Quota:
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._state_dir = config.state_dir
+        self._commands = config.commands
         self._whole = config.budget or _NO_BUDGET
         self._own = {name: inbox.budget or _NO_BUDGET for name, inbox in config.inboxes.items()}
         self._clock = clock
@@ -128,7 +130,7 @@ class Quota:
         reason, left = self.why(inbox), self.left(inbox)
         is_let = inbox in self._memory.released or self._is_word_given(inbox)
         if not reason and self._would_be_flooded(inbox, new):
-            reason = f"{new[inbox]} new files are more than may come at once; run watchfolder release {inbox}"
+            reason = f"{new[inbox]} new files are more than may come at once; {self._how_to_release(inbox)}"
         if reason and not is_let:
             return Foretold(reason, 0, min(wanted, left or wanted))
         if is_let and not left:
@@ -203,10 +205,13 @@ class Quota:
     def _reason(self, inbox: str) -> str:
         held = self._memory.held.get(inbox)
         if held:
-            return f"{held}; run watchfolder release {inbox}"
+            return f"{held}; {self._how_to_release(inbox)}"
         if not self._left(inbox):
-            return f"today's budget is used up; it goes on tomorrow, or run watchfolder release {inbox}"
+            return f"today's budget is used up; it goes on tomorrow, or {self._how_to_release(inbox)}"
         return ""
+
+    def _how_to_release(self, inbox: str) -> str:
+        return self._commands.run(Advised.RELEASE, inbox)
 
     def _is_flooded(self, inbox: str, now: float) -> bool:
         own, whole = self._own[inbox].burst, self._whole.burst
@@ -221,7 +226,13 @@ class Quota:
         words = str(self._arrivals[inbox])
         held = self._memory.held
         if inbox not in held:
-            event("inbox.held", logging.WARNING, inbox=inbox, reason=words, release=f"watchfolder release {inbox}")
+            event(
+                "inbox.held",
+                logging.WARNING,
+                inbox=inbox,
+                reason=words,
+                release=self._commands.to(Advised.RELEASE, inbox),
+            )
             self._remember(held={**held, inbox: words})
         elif held[inbox] != words:  # more came; not worth a write of its own
             self._memory = self._memory.model_copy(update={"held": {**held, inbox: words}})

@@ -48,14 +48,19 @@ def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
     return list(found.values())
 
 
-def everything(config: Config, on_fault: list[FolderFault]) -> list[Picture]:
-    """Return all that failed, the longest-waiting first. A folder that fails is told in `on_fault`."""
-    return [picture for picture in reversed(quarantine.list_pictures(config, on_fault)) if picture.has_failed]
+def everything(config: Config, on_fault: list[FolderFault]) -> tuple[list[Picture], int]:
+    """Return all that another try may help, the longest-waiting first, and how many others failed.
+
+    A folder that fails is told in `on_fault`.
+    """
+    failed = [each for each in reversed(quarantine.list_pictures(config, on_fault)) if each.has_failed]
+    hopeful = [each for each in failed if quarantine.note_of(each).retry_helps]
+    return hopeful, len(failed) - len(hopeful)
 
 
 def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | FolderFault]:
     """Move each picture to its place below its inbox, or say why not; its note goes after it has gone."""
-    folders = Folders(config.state_dir, _OWNER)
+    folders = Folders(config.state_dir, _OWNER, config.commands)
     for picture in pictures:
         inbox = quarantine.inbox_of(picture, config.state_dir)
         try:

@@ -95,6 +95,7 @@ class Quarantined(Part):
 class Snapshot(Part):
     at: AwareDatetime
     pid: int
+    unit: str = ""  # systemd's name of it, if that has started it
     version: str
     started: AwareDatetime
     configured: AwareDatetime | None = None  # since when it works by this configuration

@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from watchfolder.clock import Clock
+from watchfolder.command_line import CommandLine
+from watchfolder.config.invocation import command_line
 from watchfolder.disk import Place
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.publish import notes
@@ -74,6 +76,11 @@ class Studio:
     def command(self, *arguments: str) -> list[str]:
         command, *rest = arguments
         return [sys.executable, "-m", "watchfolder", command, "-c", str(self.config), *rest]
+
+    @property
+    def typed(self) -> CommandLine:
+        """Return what people type to it."""
+        return command_line(str(self.config), {}, is_found=False)
 
     def environ(self) -> dict[str, str]:
         plain = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cli_studio import KEY, Studio, files_in, wait_until
 
+from watchfolder.command_line import Advised
 from watchfolder.sandbox import Sandbox
 
 SHM = Path("/dev/shm")  # noqa: S108 - another file system, as most machines have one
@@ -74,7 +75,7 @@ def test_a_folder_that_lost_its_token_is_refused_until_it_is_accepted(studio: St
     (studio.folder("outbox") / ".watchfolder-id").unlink()
     (fault,) = failures(studio, code=78)
     outbox = str(studio.folder("outbox"))
-    assert f"watchfolder check --accept {outbox}" in fault
+    assert studio.typed.run(Advised.ACCEPT, outbox) in fault
     assert not (studio.folder("outbox") / ".watchfolder-id").exists()
     assert failures(studio, "--accept", outbox, code=0) == []
     assert failures(studio, code=0) == []
@@ -149,7 +150,7 @@ def test_a_work_folder_on_another_file_system_is_refused(studio: Studio) -> None
 def test_a_second_watchfolder_on_the_inbox_is_found(studio: Studio) -> None:
     (studio.folder("inbox") / ".watchfolder/22bcca8b-98bf-49eb-bed7-e9cd69c3893b").mkdir(parents=True)
     (fault,) = failures(studio, code=78)
-    assert "stop this one and run: watchfolder run --once --adopt" in fault
+    assert studio.typed.run_adopting() in fault
 
 
 @pytest.mark.lab

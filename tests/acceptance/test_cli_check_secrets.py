@@ -12,7 +12,7 @@ import pytest
 import yaml
 from cli_studio import KEY, Studio, as_nobody, sandbox
 
-from watchfolder.console import installed_unit
+from watchfolder.config import installed_unit
 from watchfolder.sandbox import Sandbox
 
 __all__ = ["sandbox"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cli_studio import PICTURE, Studio, quarantined_order
 
+from watchfolder.command_line import Advised
 from watchfolder.disk import Place, write_atomically
 from watchfolder.order import State
 from watchfolder.sandbox import Sandbox
@@ -164,7 +165,7 @@ def test_the_quarantine_is_summed_up_by_its_reasons(studio: Studio) -> None:
         studio.set_aside(f"summed up/{number}.jpg")
     told = explained(studio, studio.folder("quarantine") / "summed up")
     assert "4 The service could not process it: " in told
-    assert f"watchfolder retry '{studio.folder('quarantine')}/summed up'" in told
+    assert studio.typed.to(Advised.RETRY, f"{studio.folder('quarantine')}/summed up") in told
 
 
 @pytest.mark.parametrize("role", ["outbox", "originals"])

@@ -78,7 +78,7 @@ def everything(home: Path) -> dict[str, tuple[int, int, int]]:
 def test_one_line_makes_all_that_a_run_needs_and_says_how_to_start_it(home: Path, sandbox: Sandbox) -> None:
     done = init(home, sandbox, "--plan", "pro", "--key-file", "-", text=f"{KEY}\n")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith(f"To start it: watchfolder run -c {home}/config.yaml\n")
+    assert done.stdout.endswith(f"bin/watchfolder run -c {home}/config.yaml\n")
     written = yaml.safe_load((home / "config.yaml").read_text())
     assert written["api"]["requests_per_minute"] == 300
     assert written["inboxes"]["photos"]["outbox"] == f"{home}/photos/protected"

@@ -265,7 +265,7 @@ def test_a_paid_picture_in_quarantine_can_be_fetched_for_free(studio: Studio, sa
     done = studio.run("reconcile")
     assert done.returncode == 3
     assert "It failed for 120 hours. What to do: fetch it free of charge" in done.stdout
-    assert done.stdout.splitlines()[1].endswith("watchfolder retry one.jpg")
+    assert done.stdout.splitlines()[1].endswith(f" {studio.folder('quarantine') / 'one.jpg'}")
     assert studio.run("retry", "one.jpg").returncode == 0
     assert studio.run("run", "--once").returncode == 0
     assert (studio.folder("outbox") / "one.jpg").exists()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from cli_studio import PICTURE, Studio, files_in, sandbox, studio, wait_until
 
+from watchfolder.command_line import Advised
 from watchfolder.sandbox import Sandbox
 
 __all__ = ["sandbox", "studio"]
@@ -30,6 +31,10 @@ def is_held(studio: Studio) -> bool:
     return bool(json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]["held"])
 
 
+def to_release(studio: Studio) -> str:
+    return studio.typed.run(Advised.RELEASE, "photos")
+
+
 def waiting(studio: Studio) -> tuple[int, int]:
     """Return how many files wait, and how many are left alone."""
     told = json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]
@@ -42,7 +47,7 @@ def test_an_archive_moved_in_is_held_until_a_person_releases_it(studio: Studio, 
         copy_an_archive(studio)
         wait_until(lambda: is_held(studio))
         said = studio.run("status").stdout
-        assert "held: 5 new files in 1 minute; run watchfolder release photos" in said.splitlines()[0]
+        assert f"held: 5 new files in 1 minute; {to_release(studio)}" in said.splitlines()[0]
         assert len(files_in(studio.folder("inbox"))) == 5
         assert sandbox.requests_by_operation().get("create", 0) == 0
         done = studio.run("release", "photos")
@@ -97,7 +102,7 @@ def test_a_single_run_leaves_what_is_held_names_it_and_ends_with_75(studio: Stud
     copy_an_archive(studio)
     done = studio.run("run", "--once")
     assert done.returncode == 75
-    assert "photos: held: 5 new files in 1 minute; run watchfolder release photos" in done.stdout
+    assert f"photos: held: 5 new files in 1 minute; {to_release(studio)}" in done.stdout
     assert sandbox.paid == 0
     let_go = studio.run("release", "--all")
     assert let_go.returncode == 0
@@ -162,7 +167,7 @@ def test_a_rehearsal_tells_that_the_brake_would_hold(studio: Studio) -> None:
     said = studio.run("run", "--once", "--dry-run").stdout
     assert "photos: 0 of 5 files would be sent (" in said
     assert "But held: 5 new files are more than may come at once" in said
-    assert "run watchfolder release photos; that lets 5 files go" in said
+    assert f"{to_release(studio)}; that lets 5 files go" in said
     assert "All together: 0 files, up to 0 credits, about 0 requests" in said
     assert "With what is held let go: 5 files, up to 5 credits, about 5 requests" in said
 

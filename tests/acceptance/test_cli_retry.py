@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cli_studio import PICTURE, Studio, files_in
 
+from watchfolder.command_line import CommandLine
 from watchfolder.disk import Place
 from watchfolder.folders import Folders
 from watchfolder.sandbox import Sandbox
@@ -56,6 +57,17 @@ def test_all_takes_everything_that_failed_but_not_a_test_keys_originals(studio: 
     assert done.returncode == 0, done.stderr
     assert files_in(studio.folder("inbox")) == ["a.jpg", "below/b.jpg"]
     assert original.exists()
+
+
+def test_all_leaves_what_no_other_try_can_help(studio: Studio) -> None:
+    studio.set_aside("slow.jpg")
+    studio.set_aside("poster.psd", retry_helps=False)
+    done = studio.run("retry", "--all")
+    assert done.returncode == 0, done.stderr
+    assert files_in(studio.folder("inbox")) == ["slow.jpg"]
+    assert "1 file left there, since another try does not help: " in done.stdout
+    assert studio.run("retry", "poster.psd").returncode == 0
+    assert files_in(studio.folder("inbox")) == ["poster.psd", "slow.jpg"]
 
 
 def test_an_unknown_name_moves_nothing_and_tells_what_lies_near(studio: Studio) -> None:
@@ -110,7 +122,7 @@ def test_it_works_from_one_file_system_to_another(studio: Studio) -> None:
 
 
 def test_nothing_is_moved_onto_the_mount_point_of_a_share_that_is_gone(studio: Studio) -> None:
-    Folders(str(studio.folder("state")), "").require_folder(str(studio.folder("inbox")))
+    Folders(str(studio.folder("state")), "", CommandLine()).require_folder(str(studio.folder("inbox")))
     (studio.folder("inbox") / ".watchfolder-id").unlink()
     studio.set_aside("a.jpg")
     done = studio.run("retry", "--all")

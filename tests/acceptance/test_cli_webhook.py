@@ -17,6 +17,7 @@ from cli_studio import Daemon, Studio, files_in, wait_until
 from free_ports import free_port
 from typing_extensions import override
 
+from watchfolder.command_line import Advised
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -119,7 +120,7 @@ def test_from_the_first_push_to_the_last_one(studio: Pushed, sandbox: Sandbox) -
         assert code == DONE, said
         code, said = studio.webhook("test")
         assert code == UNFINISHED
-        assert "systemctl reload watchfolder" in said
+        assert f"kill -HUP {daemon.process.pid}" in said
         reload(daemon)
         code, said = studio.webhook("test")
         assert code == DONE, said
@@ -204,7 +205,7 @@ def test_a_damaged_secret_is_mended_as_the_message_says(studio: Pushed, sandbox:
     assert studio.webhook("register")[0] == DONE
     studio.secret_file.write_text("half a\n")
     told = studio.run("check").stdout + studio.run("check").stderr
-    assert "remove the file, then run watchfolder webhook register\n" in told
+    assert f"remove the file, then {studio.typed.run(Advised.REGISTER)}\n" in told
     studio.secret_file.unlink()
     code, said = studio.webhook("register")
     assert code == DONE, said
@@ -269,7 +270,7 @@ def test_what_is_left_under_the_address_before_is_named_with_its_way_out(studio:
     studio.listen(public_url="http://127.0.0.1:9")
     code, said = studio.webhook("register")
     assert code == DONE
-    assert f"watchfolder webhook remove {old}" in said
+    assert studio.typed.to(Advised.REMOVE_WEBHOOK, str(old)) in said
     assert studio.webhook("remove", str(old))[0] == DONE
     assert list(sandbox.webhooks.values()) == ["http://127.0.0.1:9/webhooks/bizmori"]
 
@@ -345,7 +346,7 @@ def test_a_way_that_leads_elsewhere_is_told_from_a_daemon_that_is_down(studio: P
 
 
 def test_check_says_whether_pushes_can_come(studio: Pushed) -> None:
-    assert "pushes are off until watchfolder webhook register has been run" in studio.run("check").stdout
+    assert f"pushes are off until {studio.typed.to(Advised.REGISTER)} has been run" in studio.run("check").stdout
     studio.webhook("register")
     assert f"pushes are taken from http://{studio.listener}/webhooks/bizmori" in studio.run("check").stdout
     studio.secret_file.chmod(0o640)

@@ -15,6 +15,7 @@ from played_clock import GoingClock, PlayedClock
 from watchfolder import disk
 from watchfolder.api import Service
 from watchfolder.api.transport import Pace
+from watchfolder.command_line import CommandLine
 from watchfolder.config import Config, Inbox
 from watchfolder.delivery_index import DeliveryIndex
 from watchfolder.disk import Place
@@ -78,7 +79,7 @@ class Shop:
         """Begin a life."""
         self.stop = threading.Event()
         self.journal.open()
-        self.folders = Folders(self.config.state_dir, self.journal.instance)
+        self.folders = Folders(self.config.state_dir, self.journal.instance, CommandLine())
         self.service = Service(self.config.api, transfers=4, stop=self.stop, pace=self.pace)
         self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None, self.pushes)
         self.delivery_index = DeliveryIndex(self.config.state_dir)

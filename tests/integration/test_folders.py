@@ -14,6 +14,7 @@ import pytest
 from file_systems import tmpfs
 
 from watchfolder import disk
+from watchfolder.command_line import CommandLine
 from watchfolder.config import Inbox
 from watchfolder.errors import FolderFault
 from watchfolder.folders import OWNER, TOKEN, Folders, read_token
@@ -42,7 +43,7 @@ def an_inbox(top: Path, **settings: object) -> Inbox:
 
 
 def folders(top: Path, instance: str = MINE) -> Folders:
-    return Folders(str(top / "state"), instance)
+    return Folders(str(top / "state"), instance, CommandLine())
 
 
 def fault_of(act: Callable[[], object]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from file_systems import mounted, tmpfs
 
 from watchfolder import config, disk
+from watchfolder.command_line import CommandLine
 from watchfolder.console.commands import init_setup
 from watchfolder.disk import mounts
 from watchfolder.errors import FolderFault
@@ -24,7 +25,11 @@ def fstab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     (tmp_path / "state").mkdir()
-    return Folders(str(tmp_path / "state"), "f" * 32)
+    return folders_in(tmp_path)
+
+
+def folders_in(top: Path) -> Folders:
+    return Folders(str(top / "state"), "f" * 32, CommandLine())
 
 
 def fault_of(folders: Folders, path: Path) -> FolderFault:
@@ -64,9 +69,9 @@ def test_a_mount_that_fstab_does_not_know_is_remembered(tmp_path: Path, folders:
         folders.require_folder(str(point / "inbox"))
         folders.require_folder(str(point))
     for path in (point, point / "inbox"):
-        assert fault_of(Folders(str(tmp_path / "state"), "f" * 32), path).reason == f"{point} is not mounted"
+        assert fault_of(folders_in(tmp_path), path).reason == f"{point} is not mounted"
     assert os.listdir(point) == []
-    Folders(str(tmp_path / "state"), "f" * 32).accept(str(point))  # a person's word that it is a local folder now
+    folders_in(tmp_path).accept(str(point))  # a person's word that it is a local folder now
     folders.require_folder(str(point))
 
 

@@ -15,6 +15,7 @@ import pytest
 from file_systems import tmpfs
 
 from watchfolder import disk
+from watchfolder.command_line import CommandLine
 from watchfolder.config import Inbox
 from watchfolder.disk import moves
 from watchfolder.errors import FolderFault, OrderRetry, Retry
@@ -52,7 +53,7 @@ class Studio:
         self.journal.close()
         self.journal = Journal(str(self.top / "state"))
         self.journal.open()
-        self.folders = Folders(str(self.top / "state"), self.journal.instance)
+        self.folders = Folders(str(self.top / "state"), self.journal.instance, CommandLine())
         self.publisher = Publisher(self.inbox, self.journal, self.folders)
 
     def claimed(self, *names: str, kind: str = "live", content: bytes = ORIGINAL) -> Order:

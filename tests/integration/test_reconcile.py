@@ -117,9 +117,8 @@ def test_an_order_of_many_that_was_given_up_can_still_be_fetched(shop: Shop, san
     give_up(shop, sandbox, *names)
     (lost,) = books_of(shop).undelivered
     assert sorted(lost.files) == names
-    command = lost.advice.partition(": watchfolder ")[2]
-    assert shlex.split(command)[:2] == ["retry", "--"]
-    assert sorted(shlex.split(command)[2:]) == names
+    command = lost.advice.partition(": watchfolder retry ")[2]
+    assert sorted(shlex.split(command)) == [str(shop.folder("quarantine") / name) for name in names]
     for name in names:
         os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
     shop.pass_time(120)
@@ -130,9 +129,9 @@ def test_an_order_of_many_that_was_given_up_can_still_be_fetched(shop: Shop, san
     assert (books.listed, books.delivered, books.undelivered, books.unknown_there) == (1, 1, [], [])
 
 
-def test_a_name_that_cannot_be_typed_is_offered_without_it(shop: Shop, sandbox: Sandbox) -> None:
+def test_a_name_that_cannot_be_shown_is_offered_as_a_pattern(shop: Shop, sandbox: Sandbox) -> None:
     give_up(shop, sandbox, "two\nlines.jpg")
-    assert books_of(shop).undelivered[0].advice.endswith("watchfolder retry --all")
+    assert books_of(shop).undelivered[0].advice.endswith("/quarantine/two?lines.jpg")
     assert not any("\n" in line for line in lines(books_of(shop)))
 
 
@@ -140,7 +139,7 @@ def test_a_retry_is_offered_for_as_long_as_the_service_has_the_result(shop: Shop
     give_up(shop, sandbox, "one.jpg")
     shop.journal.note(shop.order(), expires_at=datetime.now(UTC) - timedelta(minutes=1))
     advice = books_of(shop).undelivered[0].advice
-    assert advice.endswith("while the service keeps it: watchfolder retry one.jpg")
+    assert advice.endswith(f"while the service keeps it: watchfolder retry {shop.folder('quarantine') / 'one.jpg'}")
 
 
 def test_a_retry_that_would_pay_again_is_not_offered_but_the_result_itself_is(shop: Shop, sandbox: Sandbox) -> None:

@@ -147,7 +147,7 @@ def test_the_example_names_every_field_and_shows_the_defaults(monkeypatch: pytes
     defaults = Inbox(name="photos", path=photos.path, outbox=photos.outbox, quarantine=photos.quarantine)
     assert photos == defaults
     api = ApiSection(key=shown.api.key, key_origin="environment")
-    assert shown == Config(api=api, inboxes={"photos": defaults}, source=shown.source)
+    assert shown == Config(api=api, inboxes={"photos": defaults}, source=shown.source, commands=shown.commands)
     tree, _ = read(str(EXAMPLE))
     _in_tree(tree, Config)
     _in_tree(tree["api"], ApiSection)

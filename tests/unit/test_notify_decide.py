@@ -228,7 +228,7 @@ def test_a_service_that_is_down_is_told_when_it_has_been_for_a_day(life: Life) -
 
 
 def test_files_that_the_brake_holds_are_told_as_held(life: Life) -> None:
-    held = InboxSnapshot(is_open=True, waiting=812, held="812 new files in 2 minutes; run watchfolder release photos")
+    held = InboxSnapshot(is_open=True, waiting=812, held="812 new files in 2 minutes; run: watchfolder release photos")
     life.lasts(25 * HOUR, inboxes={"photos": held})
     assert "The brake holds 812 files" in life.texts[0]
     assert "watchfolder release photos" in life.texts[0]

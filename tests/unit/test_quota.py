@@ -51,7 +51,7 @@ def test_as_many_as_may_come_go_and_one_more_holds_all(tmp_path: Path, clocks: P
     braked = quota(tmp_path, clocks, BURST)
     assert braked.meet("photos", 10, something) == ""
     clocks.pass_time(90)
-    assert braked.meet("photos", 1, something) == "11 new files in 2 minutes; run watchfolder release photos"
+    assert braked.meet("photos", 1, something) == "11 new files in 2 minutes; run: watchfolder release photos"
     assert braked.meet("scans", 1, something) == ""
 
 
@@ -167,7 +167,7 @@ def test_a_days_files_are_counted_and_the_next_day_begins_anew(tmp_path: Path, c
     braked.take("photos", 3)
     assert quota(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 2
     braked.take("photos", 2)
-    assert "run watchfolder release photos" in braked.meet("photos", 1, something)
+    assert "run: watchfolder release photos" in braked.meet("photos", 1, something)
     clocks.pass_time(DAY)
     assert braked.meet("photos", 0, something) == ""
     assert braked.left("photos") == 5

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from watchfolder.command_line import CommandLine
 from watchfolder.config import ApiSection, Config, Inbox
 from watchfolder.report.conditions import (
     Condition,
@@ -21,7 +22,7 @@ from watchfolder.snapshot import Disk, InboxSnapshot, OutOfReach, Snapshot
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 OPEN = InboxSnapshot(is_open=True)
 AWAY = InboxSnapshot(fault="/srv/in: is the share mounted?")
-HELD = InboxSnapshot(is_open=True, held="9 new files in 1 minute; run watchfolder release b", waiting=9)
+HELD = InboxSnapshot(is_open=True, held="9 new files in 1 minute; run: watchfolder release b", waiting=9)
 CONFIG = Config(
     api=ApiSection.model_validate({"key": "sk_live_0123456789", "key_file": "/keys/bizmori"}),
     inboxes={"a": Inbox(name="a", path="/srv/in", outbox="/srv/out", quarantine="/srv/quarantine")},
@@ -29,7 +30,7 @@ CONFIG = Config(
 
 
 def seen(**facts: object) -> Snapshot:
-    return Snapshot.model_validate({"at": NOW, "pid": 1, "version": "1", "started": NOW, **facts})
+    return Snapshot.model_validate({"at": NOW, "pid": 17, "unit": "photos", "version": "1", "started": NOW, **facts})
 
 
 def found(**facts: object) -> list[Condition]:
@@ -74,9 +75,9 @@ def test_every_advice_to_type_something_stands_in_the_sentence() -> None:
 @pytest.mark.parametrize(
     ("origin", "remedy"),
     [
-        ("file", "Write the right key into /keys/bizmori, then systemctl reload watchfolder"),
-        ("credential", "Write the right key into /keys/bizmori, then systemctl restart watchfolder"),
-        ("environment", "Write the right key into $BIZMORI_API_KEY, then systemctl restart watchfolder"),
+        ("file", "Write the right key into /keys/bizmori, then systemctl reload photos (as root)"),
+        ("credential", "Write the right key into /keys/bizmori, then systemctl restart photos (as root)"),
+        ("environment", "Write the right key into $BIZMORI_API_KEY, then systemctl restart photos (as root)"),
     ],
 )
 def test_a_refused_key_is_replaced_where_it_came_from(origin: str, remedy: str) -> None:
@@ -85,7 +86,7 @@ def test_a_refused_key_is_replaced_where_it_came_from(origin: str, remedy: str) 
 
 
 def test_in_a_container_it_is_the_engine_that_starts_and_stops() -> None:
-    inside = CONFIG.model_copy(update={"in_container": True})
+    inside = CONFIG.model_copy(update={"commands": CommandLine(in_container=True)})
     many = conditions(None, inside, is_running=False) + conditions(seen(), inside, silent_seconds=500)
     many += conditions(seen(refused="x", blocked="no"), inside)
     commands = {each.command for each in many if each.command}
@@ -93,8 +94,18 @@ def test_in_a_container_it_is_the_engine_that_starts_and_stops() -> None:
     assert all(each.command in headline([each]) for each in many)
 
 
+def test_started_by_hand_it_is_told_by_signals() -> None:
+    commands = CommandLine("/opt/w/watchfolder", "/home/anna/config.yaml")
+    by_hand = CONFIG.model_copy(update={"commands": commands})
+    stuck = headline(conditions(seen(unit=""), by_hand, silent_seconds=500))
+    assert stuck.endswith("Restart it: kill 17, and start it again as before")
+    assert headline(conditions(seen(unit="", refused="x"), by_hand)).endswith("Mend it, then kill -HUP 17")
+    started = headline(conditions(None, by_hand, is_running=False))
+    assert started.endswith("Start it: /opt/w/watchfolder run -c /home/anna/config.yaml")
+
+
 def test_used_up_credits_ask_for_no_other_key() -> None:
-    assert headline(found(blocked="no")).endswith("within 300 s, or at once after systemctl reload watchfolder")
+    assert headline(found(blocked="no")).endswith("within 300 s, or at once after systemctl reload photos (as root)")
 
 
 def test_without_a_word_of_the_daemon_nothing_is_called_well() -> None:

@@ -4,11 +4,11 @@ import contextlib
 import os
 import pwd
 import re
-import shlex
 import stat
 from collections.abc import Mapping
 from typing import Final
 
+from watchfolder.command_line import Advised, CommandLine, quoted
 from watchfolder.config.reading import why_unreadable
 from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin, absolute
 from watchfolder.errors import ConfigError
@@ -22,24 +22,24 @@ _SHORTEST_PASSWORD = 12
 _ENGINES_SECRETS = "/run/secrets/"
 
 
-def find_key(environ: Mapping[str, str], key_file: object) -> tuple[str, KeyOrigin]:
+def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine) -> tuple[str, KeyOrigin]:
     """Return the key, and where it came from. `key_file` is the configured value, still unchecked, or None."""
     if credential := _credential(environ):
         origin = f"the systemd credential {CREDENTIAL}"
-        return checked_key(_secret(credential, origin), origin), "credential"
+        return checked_key(_secret(credential, origin, commands), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
         return checked_key(variable, f"${VARIABLE}"), "environment"
     path = _path(key_file)
     if key_file is None and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
-    key = _secret(path, "api.key_file") if path else ""
+    key = _secret(path, "api.key_file", commands) if path else ""
     if path and not key:
         raise ConfigError(f"api.key_file: {path} is empty: put your API key into it")
     return checked_key(key, "api.key_file") if path else "", "file"
 
 
-def refuse_public(key_file: object) -> None:
+def refuse_public(key_file: object, commands: CommandLine) -> None:
     """Complain of a key file that others can read, even where the key comes from elsewhere today.
 
     The secrets that an engine lays into a container are for all in there, and nobody else is.
@@ -47,15 +47,16 @@ def refuse_public(key_file: object) -> None:
     path = _path(key_file)
     with contextlib.suppress(OSError):
         if path and not path.startswith(_ENGINES_SECRETS) and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXO:
-            raise ConfigError(f"api.key_file: others can read {path}: run chmod o= {shlex.quote(path)}")
+            command = commands.as_root(f"chmod o= {quoted(path)}")
+            raise ConfigError(f"api.key_file: others can read {path}: run {command}")
 
 
-def find_password(password_file: object) -> str:
+def find_password(password_file: object, commands: CommandLine) -> str:
     """Return the status page's password, which its owner alone can read. The configured value is still unchecked."""
     path = _path(password_file) if password_file is not None else ""
     if not path:
         return ""
-    password = _own_secret(path, "http.password_file")
+    password = _own_secret(path, "http.password_file", commands)
     if len(password) < _SHORTEST_PASSWORD or not password.isprintable() or not password.isascii():
         raise ConfigError(
             f"http.password_file: must hold the password alone: one line of at least {_SHORTEST_PASSWORD} "
@@ -64,16 +65,16 @@ def find_password(password_file: object) -> str:
     return password
 
 
-def find_webhook_secret(secret_file: object) -> str:
+def find_webhook_secret(secret_file: object, commands: CommandLine) -> str:
     """Return what the service signs its pushes with, "" while there is no such file: nothing was registered yet."""
     path = _path(secret_file) if secret_file is not None else ""
     if not path or _is_missing(path):
         return ""
-    secret = _own_secret(path, "webhook.secret_file")
+    secret = _own_secret(path, "webhook.secret_file", commands)
     if not re.fullmatch("[!-~]{8,}", secret):
         raise ConfigError(
             "webhook.secret_file: must hold the webhook's secret alone (it is not shown here): remove the file, then "
-            "run watchfolder webhook register"
+            + commands.run(Advised.REGISTER)
         )
     return secret
 
@@ -88,13 +89,14 @@ def _is_missing(path: str) -> bool:
     return False
 
 
-def _own_secret(path: str, origin: str) -> str:
+def _own_secret(path: str, origin: str, commands: CommandLine) -> str:
     """Read a secret that its owner alone may read."""
-    secret = _secret(path, origin)
+    secret = _secret(path, origin, commands)
     with contextlib.suppress(OSError):
         shared = stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
         if shared and not path.startswith(_ENGINES_SECRETS):
-            raise ConfigError(f"{origin}: others can read {path}: run chmod 600 {shlex.quote(path)}")
+            command = commands.as_root(f"chmod 600 {quoted(path)}")
+            raise ConfigError(f"{origin}: others can read {path}: run {command}")
     return secret
 
 
@@ -112,14 +114,14 @@ def _credential(environ: Mapping[str, str]) -> str | None:
     return path if os.path.lexists(path) else None
 
 
-def _secret(path: str, origin: str) -> str:
+def _secret(path: str, origin: str, commands: CommandLine) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
         with open(descriptor, "rb") as file:
             return (file.read(_MAX_BYTES) or b"").decode("ascii", errors="replace").strip()
     except OSError as error:
-        is_closed = isinstance(error, PermissionError)
-        own = f"; where it is the daemon's: chown {_user()} {shlex.quote(path)}" if is_closed else ""
+        command = commands.as_root(f"chown {_user()} {quoted(path)}")
+        own = f"; where it is the daemon's, as root: {command}" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"{origin}: {path} cannot be read: {why_unreadable(error)}{own}") from error
 
 

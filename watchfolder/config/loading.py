@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from pydantic import SecretStr, ValidationError
 
+from watchfolder.command_line import CommandLine
 from watchfolder.config import environment
-from watchfolder.config.environment import is_container
 from watchfolder.config.faults import take_unknown_keys, validated
 from watchfolder.config.folders import overlaps
+from watchfolder.config.invocation import command_line
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
 from watchfolder.config.reading import inbox_sections, read
 from watchfolder.config.sections import (
@@ -64,25 +65,34 @@ def load(
     source = os.path.abspath(path) if path else ""
     faults: list[str] = []
     origins: dict[str, str] = {}
+    commands = command_line(source, environ, is_found=_is_found(source, environ))
     with _gathering(faults):
         tree, doubled_keys = read(source)
         origins, no_settings = environment.overlay(tree, environ)
         faults += no_settings + doubled_keys + take_unknown_keys(tree)
         if isinstance(tree["api"], dict):
             tree["api"]["key"] = ""
-            faults += _prepare_service(tree["api"], environ) if needs_key else []
+            faults += _prepare_service(tree["api"], environ, commands) if needs_key else []
         if isinstance(tree["http"], dict) and needs_key:
             with _gathering(faults):
-                tree["http"]["password"] = find_password(tree["http"].get("password_file"))
+                tree["http"]["password"] = find_password(tree["http"].get("password_file"), commands)
         if isinstance(tree["webhook"], dict) and needs_key:
             with _gathering(faults):
-                tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"))
+                tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"), commands)
         faults += [*_originals_at_risk(tree), *_of_other_services(tree), *overlaps(tree, silent_seconds)]
-        beside = {"source": source, "from_environment": origins, "in_container": is_container(environ)}
+        beside = {"source": source, "from_environment": origins, "commands": commands}
         config = validated(tree | beside)
         if not faults:
             return config
     raise ConfigError(*dict.fromkeys(_safe(_with_origin(fault, origins)) for fault in faults))
+
+
+def _is_found(source: str, environ: Mapping[str, str]) -> bool:
+    """Do people who name no file mean this one, whatever folder they are in? In a container that is always the same."""
+    if environment.is_container(environ):
+        with contextlib.suppress(ConfigError):
+            return source == find(None, environ)
+    return source in {"", PLACES[-1]}
 
 
 def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
@@ -104,17 +114,17 @@ def http_in(path: str, environ: Mapping[str, str]) -> HttpSection:
     http = tree.get("http")
     known = {key: http[key] for key in HttpSection.known_keys() & http.keys()} if isinstance(http, dict) else {}
     with contextlib.suppress(ConfigError, ValidationError):
-        return HttpSection(**known, password=SecretStr(find_password(known.get("password_file"))))
+        return HttpSection(**known, password=SecretStr(find_password(known.get("password_file"), CommandLine())))
     return HttpSection()
 
 
-def _prepare_service(api: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+def _prepare_service(api: dict[str, Any], environ: Mapping[str, str], commands: CommandLine) -> list[str]:
     """Put the key into `api`; return what is wrong with the files that it names."""
     faults: list[str] = []
     with _gathering(faults):
-        refuse_public(api.get("key_file"))
+        refuse_public(api.get("key_file"), commands)
     with _gathering(faults):
-        api["key"], api["key_origin"] = find_key(environ, api.get("key_file"))
+        api["key"], api["key_origin"] = find_key(environ, api.get("key_file"), commands)
     ca_file = api.get("ca_file")
     if isinstance(ca_file, str) and ca_file.startswith("/") and not os.access(ca_file, os.R_OK):
         faults.append("api.ca_file: there is no such file, or it cannot be read")

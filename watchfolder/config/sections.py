@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from watchfolder.command_line import CommandLine
 from watchfolder.names import Ignored
 from watchfolder.order import Kind
 
@@ -359,7 +360,7 @@ class Inbox(Section):
 
 
 class Config(Section):
-    not_in_file = frozenset({"source", "from_environment", "in_container"})
+    not_in_file = frozenset({"source", "from_environment", "commands"})
 
     api: ApiSection
     state_dir: AbsolutePath = "/var/lib/watchfolder"
@@ -373,7 +374,7 @@ class Config(Section):
     notify: Annotated[tuple[Annotated[SecretStr, AfterValidator(_service_url)], ...], BeforeValidator(_tuple)] = ()
     alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     heartbeat_url: Annotated[SecretStr, AfterValidator(_heartbeat_url)] | None = None
-    in_container: bool = False
+    commands: CommandLine = CommandLine()  # to this watchfolder, as people type them
     source: str = ""  # the file it came from; none where the environment has it all
     from_environment: Mapping[str, str] = Field(default={}, repr=False)  # path of a setting → the variable that gave it
 

@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from watchfolder import __version__, config, disk
+from watchfolder.command_line import Advised
+from watchfolder.config.invocation import command_line
 from watchfolder.console import container, errand, exit_codes, settings
 from watchfolder.console.commands import notify, receipts, webhook
 from watchfolder.console.commands.demo import demo
@@ -151,7 +153,7 @@ def status(
         from watchfolder.console.commands import status
 
         has_width = sys.stdout.isatty() or "COLUMNS" in os.environ  # which rich finds by itself
-        status.show(state, Console(width=None if has_width else _COLUMNS))
+        status.show(state, found.commands, Console(width=None if has_width else _COLUMNS))
 
 
 _COLUMNS = 80  # for a pipe, whatever the terminal that it began in
@@ -177,7 +179,7 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
 def retry(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Everything that was quarantined.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Everything that another try may help.")] = False,
     config_file: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
@@ -195,7 +197,7 @@ def retry(
         found = settings.read_beside(config.find(config_file, os.environ), os.environ)
         act_as_owner_of(found.state_dir)
         faults: list[FolderFault] = []
-        pictures = retrying.everything(found, faults) if every else retrying.chosen(found, names or [])
+        pictures, left = retrying.everything(found, faults) if every else (retrying.chosen(found, names or []), 0)
         moved = 0
         for outcome in chain(retrying.move_back(pictures, found), faults):
             if isinstance(outcome, FolderFault):
@@ -205,7 +207,9 @@ def retry(
             if not quiet:
                 typer.echo(f"{printable(outcome.source)} → {printable(outcome.target)}")
     if not quiet:
-        typer.echo(f"{files(moved)} moved back." if pictures or faults else "Nothing is in quarantine.")
+        typer.echo(f"{files(moved)} moved back." if pictures or faults or left else "Nothing is in quarantine.")
+        if left:
+            typer.echo(f"{files(left)} left there, since another try does not help: name what shall go all the same.")
     raise typer.Exit(exit_codes.UNFINISHED if faults or moved < len(pictures) else exit_codes.DONE)
 
 
@@ -249,7 +253,8 @@ def sandbox(*, port: Annotated[int, typer.Option(min=0, max=65535, help="0: a fr
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Sandbox(port=port) as served:
-            typer.echo(_SANDBOX_HELP.format(url=served.url, key=served.key))
+            run = command_line("config.yaml", os.environ, is_found=False).to(Advised.RUN)
+            typer.echo(_SANDBOX_HELP.format(url=served.url, key=served.key, run=run))
             signal.pause()
     except KeyboardInterrupt:
         typer.echo("The sandbox has ended.")
@@ -268,7 +273,7 @@ In your config.yaml:
 
 and then, with a key that it takes:
 
-  BIZMORI_API_KEY={key} watchfolder run -c config.yaml
+  BIZMORI_API_KEY={key} {run}
 """
 
 

@@ -4,7 +4,7 @@ import os
 import pwd
 from collections.abc import Iterable
 
-from watchfolder.console.installed_unit import installed_unit
+from watchfolder.config.installed_unit import installed_unit
 
 
 def act_as_daemon(source: str, state_dir: str) -> str | None:

@@ -15,6 +15,7 @@ from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.daemon.inbox_worker import InboxWorker
 from watchfolder.daemon.liveness import Liveness
 from watchfolder.daemon.outcome import Ending, Outcome
+from watchfolder.daemon.systemd import started_as
 from watchfolder.daemon.wakeup import Wakeup
 from watchfolder.delivery_index import DeliveryIndex
 from watchfolder.disk import Place
@@ -69,7 +70,7 @@ class Supervisor:
         self.refused = ""  # why the configuration that was read last is not the one that is served
 
     def open(self) -> None:
-        folders = Folders(self._config.state_dir, self._journal.instance)
+        folders = Folders(self._config.state_dir, self._journal.instance, self._config.commands)
         outbox_of = self._pipeline.capacity.outbox_of
         scope = DedupScope(self._delivery_index, outbox_of)
         rooms = {}
@@ -271,6 +272,7 @@ class Supervisor:
         return Snapshot(
             at=self._clock.now(),
             pid=os.getpid(),
+            unit=started_as(os.environ, self._config.commands.unit),
             version=__version__,
             started=self._started,
             configured=self._configured,

@@ -1,16 +1,34 @@
 """What systemd is told: ready, alive, how it goes. Without systemd nothing is sent."""
 
+import re
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from sdnotify import SystemdNotifier
+
+_SOCKET: Final = "NOTIFY_SOCKET"
+
+
+def started_as(environ: Mapping[str, str], installed: str) -> str:
+    """Return the unit that systemd has started this process as, "" where something else did.
+
+    `installed` is the one of its configuration; one that cannot be found so is named by the kernel's control group.
+    """
+    if _SOCKET not in environ:
+        return ""
+    if installed:
+        return installed
+    with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
+        found = re.search(r"(/user@.*)?/([^/\n]+)\.service$", file.read(), re.MULTILINE)
+    return f"{'--user ' if found[1] else ''}{found[2]}" if found else ""
 
 
 class Systemd:
     """The notify socket. sdnotify swallows every error, and encodes STATUS as latin-1: what we send is ASCII."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._is_there = "NOTIFY_SOCKET" in environ
+        self._is_there = _SOCKET in environ
         self._notifier = SystemdNotifier() if self._is_there else None
         watchdog_microseconds = int(environ.get("WATCHDOG_USEC") or 0)
         self.interval_seconds = watchdog_microseconds / 3e6 if watchdog_microseconds else 3600.0

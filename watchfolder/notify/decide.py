@@ -82,7 +82,7 @@ class Decisions:
         sentences = list(self._sentences(news, config, with_burst=burst >= _GOES_ALONG))
         self._believe(news, now, with_burst=burst >= _GOES_ALONG)
         is_good = burst < _GOES_ALONG and not any(each.is_on for each in news.values())
-        return message.told(sentences, is_good=is_good) if sentences else None
+        return message.told(sentences, config.commands, is_good=is_good) if sentences else None
 
     # --- what is so
 
@@ -184,7 +184,7 @@ class Decisions:
         yield from (each.words for each in sorted(news.values(), key=lambda each: not each.is_on))
         burst = self.memory.burst
         if with_burst:
-            yield message.quarantine(burst.count, burst.some, config.inboxes)
+            yield message.quarantine(burst.count, burst.some, config)
 
     def _believe(self, news: dict[str, Turn], now: datetime, *, with_burst: bool) -> None:
         fresh = {topic: Told(is_on=bool(each.is_on), at=now) for topic, each in news.items()}

@@ -1,10 +1,11 @@
 """What a person gets to read: a subject and a few sentences, with nothing secret and no character that plays tricks."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from watchfolder.config import Inbox
+from watchfolder.command_line import Advised, CommandLine
+from watchfolder.config import Config
 from watchfolder.events import printable, redacted
 from watchfolder.report.phrases import files
 from watchfolder.snapshot import Quarantined
@@ -19,10 +20,10 @@ class Message:
     is_good: bool = False
 
 
-def told(sentences: Sequence[str], *, is_good: bool) -> Message:
+def told(sentences: Sequence[str], commands: CommandLine, *, is_good: bool) -> Message:
     lines = [f"{redacted(sentence)}." for sentence in sentences[:_MOST_LINES]]
     if len(sentences) > _MOST_LINES:
-        lines.append(f"And {len(sentences) - _MOST_LINES} more: watchfolder status has them all.")
+        lines.append(f"And {len(sentences) - _MOST_LINES} more: {commands.to(Advised.STATUS)} has them all.")
     return Message(_subject("well again" if is_good else "needs you"), "\n\n".join(lines), is_good)
 
 
@@ -30,15 +31,17 @@ def trial() -> Message:
     return Message(_subject("a test"), "This is a test. When something needs you, it is said here.", is_good=True)
 
 
-def quarantine(count: int, some: Sequence[Quarantined], inboxes: Mapping[str, Inbox]) -> str:
+def quarantine(count: int, some: Sequence[Quarantined], config: Config) -> str:
     """Bundle what went to quarantine: how many for each reason, and where they lie."""
+    inboxes = config.inboxes
     named = [_line(each) for each in reversed(some)]
     if rest := count - sum(each.files for each in some):
         named.append(f"and {rest} more")
     folders = {printable(inboxes[each.inbox].quarantine): None for each in some if each.inbox in inboxes}
     where = f" They lie in {', '.join(folders)}, each beside" if folders else " Each lies beside"
     listed = "".join(f"\n  {line}" for line in named)
-    again = "; then watchfolder retry NAME" if any(each.retry_helps for each in some) else ""
+    can_retry = any(each.retry_helps for each in some)
+    again = f"; then: {config.commands.to(Advised.RETRY_ALL)}" if can_retry else ""
     return f"{files(count)} went to quarantine:{listed}\n{where[1:]} a note that says what to do{again}"
 
 

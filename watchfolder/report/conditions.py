@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
+from watchfolder.command_line import Advised, Control, ToControl
 from watchfolder.config import Config
 from watchfolder.events import printable
 from watchfolder.order import Order
-from watchfolder.report.phrases import files, not_running, size, to_control
+from watchfolder.report.phrases import files, not_running, size
 from watchfolder.snapshot import NO_ANSWER, InboxSnapshot, Snapshot
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
@@ -106,23 +107,23 @@ def conditions(
     is_running: bool = True,
     silent_seconds: float = 0.0,
     quarantined: int = 0,
-    retryable: int = 0,
+    can_retry: bool = False,
     stalled_hours: float | None = None,
 ) -> list[Condition]:
     """Return what is so, the worst first; never nothing.
 
     `silent_seconds` is how long the daemon's word has been the last, `quarantined` how many files lie there,
-    `retryable` for how many of them trying again may help, and
+    `can_retry` whether trying again may help any of them, and
     `stalled_hours` how long nothing has been delivered though there is work.
     """
     found = [*_of_process(snapshot, config, silent_seconds, is_running=is_running)]
     if snapshot is not None:
         found += _of_service(snapshot, config)
-        found += _of_inboxes(snapshot)
+        found += _of_inboxes(snapshot, config)
         found += _of_configuration(snapshot, config)
         found += _of_disks(snapshot)
-        found += [_stalled(snapshot, stalled_hours)] if stalled_hours is not None else []
-    found += [_quarantined(quarantined, retryable)] if quarantined else []
+        found += [_stalled(snapshot, config, stalled_hours)] if stalled_hours is not None else []
+    found += [_quarantined(quarantined, config, can_retry=can_retry)] if quarantined else []
     if snapshot is not None and not found:
         found = [_pace(snapshot)]
     return sorted(found, key=lambda condition: _WORST_FIRST[condition.kind])
@@ -188,6 +189,12 @@ def over(kind: ConditionKind, subject: str) -> str:
             return "Unblocked: the service takes the work again"
 
 
+def control(verb: Control, snapshot: Snapshot | None, config: Config) -> ToControl:
+    """Return how to control the daemon: one that runs says how it was started."""
+    unit, process = (snapshot.unit, snapshot.pid) if snapshot is not None else (config.commands.unit, None)
+    return config.commands.control(verb, unit=unit, process=process)
+
+
 def has_work(snapshot: Snapshot) -> bool | None:
     """Do files wait or move? None while not every inbox can be looked into."""
     if snapshot.in_progress or snapshot.deferred or any(inbox.waiting for inbox in snapshot.inboxes.values()):
@@ -201,16 +208,17 @@ def has_work(snapshot: Snapshot) -> bool | None:
 def _of_process(
     snapshot: Snapshot | None, config: Config, silent_seconds: float, *, is_running: bool
 ) -> Iterator[Condition]:
-    restart = to_control("restart", in_container=config.in_container)
+    restart = control(Control.RESTART, snapshot, config)
     if not is_running:
-        start = to_control("start", in_container=config.in_container)
-        yield Condition(ConditionKind.NOT_RUNNING, not_running(config.state_dir), f"Start it: {start}", start)
+        start = control(Control.START, None, config)
+        words = not_running(config.state_dir)
+        yield Condition(ConditionKind.NOT_RUNNING, words, f"Start it: {start.words}", start.command)
     elif silent_seconds > _SILENT_SECONDS:
         words = f"Stuck: the main loop has not turned for {silent_seconds:.0f} s"
-        yield Condition(ConditionKind.STUCK, words, f"Restart it: {restart}", restart)
+        yield Condition(ConditionKind.STUCK, words, f"Restart it: {restart.words}", restart.command)
     elif snapshot is not None and snapshot.is_stuck:
         words = "Stuck: work stands still although its folders answer"
-        yield Condition(ConditionKind.STUCK, words, f"Restart it: {restart}", restart)
+        yield Condition(ConditionKind.STUCK, words, f"Restart it: {restart.words}", restart.command)
     is_looking = snapshot is None or any(not each.is_open and not each.fault for each in snapshot.inboxes.values())
     if is_running and is_looking:
         yield Condition(ConditionKind.STARTING, "Starting: the first look into the folders is under way")
@@ -231,14 +239,14 @@ def _blocked(snapshot: Snapshot, config: Config) -> Condition:
     if snapshot.is_key_refused:
         place = "$BIZMORI_API_KEY" if snapshot.key_origin == "environment" else config.api.key_file
         is_read_anew = snapshot.key_origin == "file"  # what was given at the start is read there alone
-        command = to_control("reload" if is_read_anew else "restart", in_container=config.in_container)
-        advice = f"Nothing is lost. Write the right key into {place}, then {command}"
-        return Condition(ConditionKind.KEY_REFUSED, words, advice, command)
-    command = to_control("reload", in_container=config.in_container)
-    wait = f"{config.api.blocked_probe_seconds:g} s, or at once after {command}"
+        then = control(Control.RELOAD if is_read_anew else Control.RESTART, snapshot, config)
+        advice = f"Nothing is lost. Write the right key into {place}, then {then.words}"
+        return Condition(ConditionKind.KEY_REFUSED, words, advice, then.command)
+    reload = control(Control.RELOAD, snapshot, config)
+    wait = f"{config.api.blocked_probe_seconds:g} s, or at once after {reload.words}"
     advice = f"Nothing is lost. When that is mended it goes on within {wait}"
     kind = ConditionKind.SERVICE_FAILS_ALL if snapshot.is_failing_all else ConditionKind.SERVICE_REFUSES
-    return Condition(kind, words, advice, command)
+    return Condition(kind, words, advice, reload.command)
 
 
 _BACK: Final = {
@@ -250,7 +258,7 @@ _BACK: Final = {
 }
 
 
-def _of_inboxes(snapshot: Snapshot) -> Iterator[Condition]:
+def _of_inboxes(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     for name, inbox in snapshot.inboxes.items():
         if inbox.fault:
             advice = f"It goes on by itself when {_BACK.get(inbox.fault_code, 'the folders are back')}"
@@ -258,31 +266,32 @@ def _of_inboxes(snapshot: Snapshot) -> Iterator[Condition]:
                 ConditionKind.FOLDER_AWAY, f"{name} ({inbox.fault})", advice, subject=name, lead="Not available: "
             )
         if inbox.closed:
-            yield _out_of_reach(name, inbox)
+            yield _out_of_reach(name, inbox, config)
         if inbox.held:
-            command = f"watchfolder release {name}"
+            command = config.commands.to(Advised.RELEASE, name)
             words = f"{name}: held: {inbox.held}"
             yield Condition(ConditionKind.HELD, words, "What is under way goes on", command, subject=name)
 
 
-def _out_of_reach(name: str, inbox: InboxSnapshot) -> Condition:
+def _out_of_reach(name: str, inbox: InboxSnapshot, config: Config) -> Condition:
     where = "; ".join(f"{each.folder}: {each.reason}" for each in inbox.closed)
     what = files(inbox.out_of_reach) if inbox.out_of_reach else "what is in a folder"
     words = f"{name}: {what} cannot be taken ({where})"
     command = " && ".join(dict.fromkeys(each.command for each in inbox.closed if each.command))
     if not command:
         return Condition(ConditionKind.OUT_OF_REACH, words, "Copy them there again", subject=name)
+    command = config.commands.as_root(command)
     advice = f"To let them be taken within a minute, type as root: {command}"
     return Condition(ConditionKind.OUT_OF_REACH, words, advice, command, subject=name)
 
 
 def _of_configuration(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     if snapshot.refused:
-        command = to_control("reload", in_container=config.in_container)
+        reload = control(Control.RELOAD, snapshot, config)
         words = (
             f"The configuration is wrong, so the one before it still runs, until the next restart: {snapshot.refused}"
         )
-        yield Condition(ConditionKind.CONFIGURATION_REFUSED, words, f"Mend it, then {command}", command)
+        yield Condition(ConditionKind.CONFIGURATION_REFUSED, words, f"Mend it, then {reload.words}", reload.command)
     if snapshot.not_configured:
         belonging = files(sum(snapshot.not_configured.values()), verb="belong")
         names = ", ".join(sorted(snapshot.not_configured))
@@ -300,7 +309,7 @@ def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
             yield Condition(ConditionKind.DISK_LOW, words, "Make room there, before it stops", subject=folder)
 
 
-def _stalled(snapshot: Snapshot, hours: float) -> Condition:
+def _stalled(snapshot: Snapshot, config: Config, hours: float) -> Condition:
     """Say that nothing was delivered for so long, and what holds it."""
     waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
     held = {name: inbox for name, inbox in snapshot.inboxes.items() if inbox.held and inbox.waiting}
@@ -316,17 +325,17 @@ def _stalled(snapshot: Snapshot, hours: float) -> Condition:
     elif snapshot.is_down:
         advice = "The service does not answer: is this machine's network up? Nothing is lost"
     else:
-        advice = "watchfolder status and, of one file, watchfolder explain PATH say what they wait for"
+        explain = config.commands.to(Advised.EXPLAIN, "PATH")
+        advice = f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
     return Condition(ConditionKind.STALLED, words, advice)
 
 
-def _quarantined(number: int, retryable: int) -> Condition:
+def _quarantined(number: int, config: Config, *, can_retry: bool) -> Condition:
     words = f"{files(number, verb='need')} you: in quarantine, each with its note"
-    if not retryable:
+    if not can_retry:
         return Condition(ConditionKind.QUARANTINED, words, "Do what it says")
-    command = "watchfolder retry --all" if retryable == number else ""
-    advice = f"Do what it says, then: {command or 'watchfolder retry NAME'}"
-    return Condition(ConditionKind.QUARANTINED, words, advice, command)
+    command = config.commands.to(Advised.RETRY_ALL)
+    return Condition(ConditionKind.QUARANTINED, words, f"Do what it says, then: {command}", command)
 
 
 def _pace(snapshot: Snapshot) -> Condition:

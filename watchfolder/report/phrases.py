@@ -1,10 +1,13 @@
 """How things read in a sentence, wherever they are said: in the terminal, on the page, in a message."""
 
-from typing import Final, Literal
+from typing import Final
 
-NOT_REGISTERED: Final = (
-    "pushes are off until watchfolder webhook register has been run; until then the service is asked by time"
-)
+from watchfolder.command_line import Advised, CommandLine
+
+
+def not_registered(commands: CommandLine) -> str:
+    register = commands.to(Advised.REGISTER)
+    return f"pushes are off until {register} has been run; until then the service is asked by time"
 
 
 def files(number: int, *, verb: str = "") -> str:
@@ -23,13 +26,6 @@ def size(number: int) -> str:
         if number >= bytes_:
             return f"{number / bytes_:.1f} {unit}"
     return f"{number} bytes"
-
-
-def to_control(verb: Literal["start", "restart", "reload"], *, in_container: bool) -> str:
-    """Return what to type on the machine to start, restart or reload the daemon."""
-    if in_container:
-        return {"reload": "docker kill -s HUP watchfolder"}.get(verb, f"docker {verb} watchfolder")
-    return f"systemctl {verb} watchfolder"
 
 
 def not_running(state_dir: str) -> str:

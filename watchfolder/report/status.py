@@ -141,8 +141,8 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     held = [order for order in live if order.inbox not in config.inboxes]
     deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
     moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
-    retryable = sum(len(each.pictures) for each in groups if each.note.retry_helps)
-    found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures), retryable=retryable)
+    can_retry = any(each.note.retry_helps for each in groups)
+    found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures), can_retry=can_retry)
     return StatusReport(
         at=now,
         headline=headline(found),

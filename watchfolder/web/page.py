@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 from watchfolder.config import WEBHOOK_PATH, Config, HttpSection
 from watchfolder.events import event
 from watchfolder.pushes import Pushes, PushResult
-from watchfolder.report.phrases import NOT_REGISTERED
+from watchfolder.report.phrases import not_registered
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Page:
         if self._config is not None and self._config.http != config.http:
             self._stop()
         if config.webhook.public_url and not config.webhook.secret.get_secret_value():
-            event("webhook.not_registered", logging.WARNING, effect=NOT_REGISTERED)
+            event("webhook.not_registered", logging.WARNING, effect=not_registered(config.commands))
         self._config = config
         if self._book is not None:
             self._book.config = config

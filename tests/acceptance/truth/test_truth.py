@@ -82,7 +82,7 @@ def _play(scene: Scene, situation: Situation) -> None:
     assert situation.event in said.log
     situation.mend(scene, said)
     office.wait_until_well()
-    wait_until(lambda: office.notified.status.startswith("0 waiting, 0 in progress"))
+    wait_until(lambda: not office.unit or office.notified.status.startswith("0 waiting, 0 in progress"))
     if _is_told(kind):
         subject = next((each.subject for each in said.conditions if each.kind is kind), "")
         wait_until(lambda: any(over(kind, subject) in each for each in office.alarms_since(alarms)))
@@ -149,10 +149,12 @@ def _explained(office: Office, said: Surfaces, situation: Situation, path: Path 
 
 def _counts_agree(said: Surfaces) -> bool:
     """Page, status and systemd's line count the same files; between moving and deferred they may go to and fro."""
+    is_told_alike = f"waiting {said.waiting} under way {said.under_way} " in said.page
+    if not said.systemd:
+        return is_told_alike
     found = re.search(r"(\d+) waiting, (\d+) in progress, (\d+) deferred", said.systemd)
     assert found
     waiting, moving, deferred = map(int, found.groups())
-    is_told_alike = f"waiting {said.waiting} under way {said.under_way} " in said.page
     return is_told_alike and (waiting, moving + deferred) == (said.waiting, said.under_way)
 
 

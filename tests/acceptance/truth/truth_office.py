@@ -5,7 +5,6 @@ import html
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -54,6 +53,12 @@ sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """
 """The program with its waits made short."""
+_STOP = """
+[ "$1" = stop ] || exit 0
+read -r process <daemon.pid
+kill "$process"
+while [ -n "$(tr -d '\\0' <"/proc/$process/cmdline")" ]; do sleep 0.1; done
+"""
 
 
 @dataclass(frozen=True)
@@ -100,12 +105,30 @@ class Office(Studio):
         super().__post_init__()
         self.key_file.write_text(KEY, encoding="ascii")
         self.key_file.chmod(0o600)
-        self.environment |= {"NOTIFY_SOCKET": self.notified.address, "COLUMNS": "10000"}
+        self.environment |= {"COLUMNS": "10000"}
         self.environment["PATH"] = f"{self.root}/bin:{os.environ['PATH']}"
         del self.environment["BIZMORI_API_KEY"]
         self.say_how_to_call()
+        (self.root / "units").mkdir()
+        self.install_unit()
         self.configure()
         self.give_to_daemon()
+
+    def install_unit(self, name: str = "watchfolder.service") -> None:
+        """Let systemd know the daemon by this name alone; "" for one that is started by hand."""
+        for unit in (self.root / "units").iterdir():
+            unit.unlink()
+        self.environment.pop("NOTIFY_SOCKET", None)
+        if name:
+            line = f"ExecStart=watchfolder run -c {self.root}/{'%i' if '@' in name else 'config'}.yaml\n"
+            (self.root / "units" / name).write_text(line, encoding="utf-8")
+            self.environment["NOTIFY_SOCKET"] = self.notified.address
+
+    @property
+    def unit(self) -> str:
+        """Return what systemd calls the daemon, if it has started it."""
+        names = [unit.name for unit in (self.root / "units").iterdir()]
+        return names[0].removesuffix(".service").replace("@", "@config") if names else ""
 
     @property
     def key_file(self) -> Path:
@@ -141,13 +164,15 @@ class Office(Studio):
     @override
     def command(self, *arguments: str) -> list[str]:
         command, *rest = arguments
-        table = f"from watchfolder.disk import mounts; mounts.FSTAB = {str(self.fstab)!r}"
+        table = f"from watchfolder.disk import mounts; mounts.FSTAB = {str(self.fstab)!r}\n"
+        table += f"from watchfolder.config import installed_unit; installed_unit.PLACES = ({f'{self.root}/units'!r},)"
         return [sys.executable, "-c", table + _HASTY, command, "-c", str(self.config), *rest]
 
     # --- the daemon
 
     def start(self) -> None:
         self.daemon_now = self.life.enter_context(self.daemon())
+        (self.root / "daemon.pid").write_text(f"{self.daemon_now.process.pid}\n", encoding="ascii")
 
     def stop(self) -> None:
         self.life.close()
@@ -155,18 +180,23 @@ class Office(Studio):
 
     def reload(self) -> None:
         assert self.daemon_now is not None
-        before = len(self.notified.messages)
+        said, logged = len(self.notified.messages), len(self.daemon_now.log())
         self.daemon_now.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "READY=1" in self.notified.messages[before:])
+        if self.unit:
+            wait_until(lambda: "READY=1" in self.notified.messages[said:])
+        else:
+            wait_until(lambda: '"config.re' in self.log_since(logged))
 
     # --- the person
 
     def say_how_to_call(self) -> None:
-        """Put what is typed where a shell finds it; `systemctl` notes what it is told, `mount` reads our own table."""
+        """Put what a machine has where a shell finds it: `mount` reads our table, `systemctl` notes what it is told.
+
+        What it stops has ended when it comes back.
+        """
         (self.root / "bin").mkdir()
         lines = {
-            "watchfolder": f'exec {shlex.quote(sys.executable)} -m watchfolder "$@"',
-            "systemctl": f'echo "$1" >> {self.root}/systemctl',
+            "systemctl": f'cd {self.root} && echo "$@" >>systemctl\n{_STOP}',
             "mount": f'exec {shutil.which("mount")} --fstab {self.fstab} "$@"',
         }
         for name, line in lines.items():
@@ -178,13 +208,14 @@ class Office(Studio):
         """Do in a shell what was said, and in systemd's place what that asks of it."""
         asked = self.root / "systemctl"
         asked.unlink(missing_ok=True)
-        environ = self.environ() | {"WATCHFOLDER_CONFIG": str(self.config)}
         done = subprocess.run(
-            ["sh", "-c", command], env=environ, cwd="/", timeout=60, check=False, capture_output=True, text=True
+            ["sh", "-c", command], env=self.environ(), cwd="/", timeout=60, check=False, capture_output=True, text=True
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
-        for verb in asked.read_text(encoding="ascii").split() if asked.exists() else ():
-            {"start": self.start, "reload": self.reload, "restart": self.restart}[verb]()
+        for line in asked.read_text(encoding="ascii").splitlines() if asked.exists() else ():
+            verb, unit = line.split()
+            assert unit == self.unit
+            {"start": self.start, "stop": self.stop, "reload": self.reload, "restart": self.restart}[verb]()
 
     def restart(self) -> None:
         self.stop()
@@ -295,7 +326,7 @@ class Office(Studio):
             health=(health[0], flat(health[1])),
             page=flat(html.unescape(re.sub(r"<[^>]+>", " ", page))),
             alarms=self.alarms_since(since),
-            systemd=self.notified.status,
+            systemd=self.notified.status if self.unit else "",
             log=self.daemon_now.log() if self.daemon_now else "",
             beats=beats > 0,
         )

@@ -157,7 +157,7 @@ def _open_the_outbox(scene: Scene, said: Surfaces) -> None:
 
 
 def _accept_it(scene: Scene, said: Surfaces) -> None:
-    found = re.search(r"run: (watchfolder check --accept [^\s)]+)", said.sentence(ConditionKind.FOLDER_AWAY))
+    found = re.search(r"as root, run: ([^()]+ --accept [^\s()]+)", said.sentence(ConditionKind.FOLDER_AWAY))
     assert found
     scene.office.type_in(found[1])
 
@@ -205,11 +205,9 @@ def _state_is_lost(scene: Scene) -> Path:
 
 
 def _adopt(scene: Scene, said: Surfaces) -> None:
-    sentence = said.sentence(ConditionKind.FOLDER_AWAY)
-    assert "stop this one and run: watchfolder run --once --adopt" in sentence
-    scene.office.stop()
-    scene.office.type_in("watchfolder run --once --adopt")
-    scene.office.start()
+    found = re.search(r"as root, run: (systemctl stop [^()]+)\)", said.sentence(ConditionKind.FOLDER_AWAY))
+    assert found
+    scene.office.type_in(found[1])
 
 
 # --- what waits for a word
@@ -266,8 +264,10 @@ def _nothing_is_delivered(scene: Scene) -> Path:
 
 def _ask_and_copy_the_rest(scene: Scene, said: Surfaces) -> None:
     sentence = said.sentence(ConditionKind.STALLED)
-    assert "watchfolder status and, of one file, watchfolder explain PATH say what they wait for" in sentence
-    scene.office.type_in("watchfolder status")
+    found = re.search(r"[.] (\S+ status .*) and, of one file, (.* PATH) say what they wait for", sentence)
+    assert found
+    scene.office.type_in(found[1])
+    scene.office.type_in(found[2].replace("PATH", f"'{scene.office.folder('inbox')}/cut 1.jpg'"))
     assert "Working: 2 files under way" in said.status
     _copy_the_rest(scene, said)
 

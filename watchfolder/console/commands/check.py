@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pwd
-import shlex
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -14,14 +13,15 @@ from typing import Final
 
 from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
+from watchfolder.command_line import Advised, CommandLine, quoted
 from watchfolder.config import Config, Inbox, WebhookSection
 from watchfolder.console import exit_codes
 from watchfolder.console.commands.check_secrets import unreadable
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
-from watchfolder.folders import TOKEN, Folders, closed
-from watchfolder.report.phrases import NOT_REGISTERED
+from watchfolder.folders import TOKEN, Folders
+from watchfolder.report.phrases import not_registered
 
 _OWNER: Final = "check"  # signs our probes
 _EVENT_SECONDS = 3.0
@@ -56,13 +56,13 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
         through = f", and {config.http.public_url}/ through a proxy" if config.http.public_url else ""
         yield CheckResult(f"status page: http://{config.http.listen}/{through}")
     if config.webhook.public_url:
-        yield _webhook(config.webhook)
+        yield _webhook(config.webhook, config.commands)
     if user is not None:
         yield from (CheckResult(fault, exit_codes.CONFIG) for fault in unreadable(config, user))
-    state = _state_dir(config.state_dir, user)
+    state = _state_dir(config, user)
     yield state
     if state.is_ok:
-        yield from _inboxes(config, Folders(config.state_dir, _OWNER))
+        yield from _inboxes(config, Folders(config.state_dir, _OWNER, config.commands))
     yield _clock(datetime.now().astimezone())
     yield _service(config)
 
@@ -78,7 +78,7 @@ def accept(config: Config, name: str) -> Iterator[str]:
     if name not in known and path not in places:
         names = ", ".join([*known, *places])
         raise UnknownName([f"{name} is no inbox, and {path} none of the configured folders: {names}"])
-    folders = Folders(config.state_dir, _OWNER)
+    folders = Folders(config.state_dir, _OWNER, config.commands)
     for place in known.get(name, [path]):
         folders.accept(place)
         yield place
@@ -100,24 +100,24 @@ def _key(config: Config) -> CheckResult:
     return CheckResult(f"key: a {config.api.kind} key, and no file of it that others can read")
 
 
-def _webhook(webhook: WebhookSection) -> CheckResult:
+def _webhook(webhook: WebhookSection, commands: CommandLine) -> CheckResult:
     if not webhook.secret.get_secret_value():
-        return CheckResult(f"webhook: {NOT_REGISTERED}")
-    return CheckResult(
-        f"webhook: pushes are taken from {webhook.public_url}: watchfolder webhook test says if they arrive"
-    )
+        return CheckResult(f"webhook: {not_registered(commands)}")
+    says_so = f"{commands.to(Advised.TRY_WEBHOOK)} says if they arrive"
+    return CheckResult(f"webhook: pushes are taken from {webhook.public_url}: {says_so}")
 
 
 def _alarm(config: Config) -> Iterator[CheckResult]:
-    """Nothing is sent here: watchfolder notify test does that."""
+    """Nothing is sent here: the command notify test does that."""
     if config.notify:
         faults = notify_faults(config)
         yield from (CheckResult(fault, exit_codes.CONFIG) for fault in faults)
         if not faults:
-            yield CheckResult("notify: the addresses can be used (watchfolder notify test sends a message to each)")
+            trial = config.commands.to(Advised.TRY_NOTIFY)
+            yield CheckResult(f"notify: the addresses can be used ({trial} sends a message to each)")
     if (config.notify or config.heartbeat_url) and _is_public(config.source):
-        source = shlex.quote(config.source)
-        remedy = f"chgrp {disk.group_name(os.getegid())} {source} && chmod 640 {source}"
+        source = quoted(config.source)
+        remedy = config.commands.as_root(f"chgrp {disk.group_name(os.getegid())} {source} && chmod 640 {source}")
         yield CheckResult(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
 
 
@@ -125,15 +125,19 @@ def _is_public(source: str) -> bool:
     return bool(source) and bool(stat.S_IMODE(os.stat(source).st_mode) & stat.S_IRWXO)
 
 
-def _state_dir(path: str, user: str | None) -> CheckResult:
+def _state_dir(config: Config, user: str | None) -> CheckResult:
+    path = config.state_dir
     try:
         with _probe(path) as place:
             _write(place)
     except FolderFault as fault:
-        quoted = shlex.quote(path)
-        whose = f"{user or 'watchfolder'} {quoted}"
-        remedies = {"ENOENT": f"install -d -m 750 -o {whose}", "EACCES": f"chown -R {whose} && chmod 750 {quoted}"}
-        return CheckResult(f"state_dir: {_with_remedy(fault, remedies.get(fault.code, ''))}", exit_codes.CONFIG)
+        whose = f"{user or 'watchfolder'} {quoted(path)}"
+        commands = {
+            "ENOENT": f"install -d -m 750 -o {whose}",
+            "EACCES": f"chown -R {whose} && chmod 750 {quoted(path)}",
+        }
+        remedy = config.commands.as_root(commands[fault.code]) if fault.code in commands else ""
+        return CheckResult(f"state_dir: {_with_remedy(fault, remedy)}", exit_codes.CONFIG)
     if user is not None:
         return CheckResult(f"state_dir: {path}: writable for {user}, as whom this check acts")
     is_roots = os.geteuid() == 0
@@ -185,7 +189,7 @@ def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResu
         yield _tried(inbox.name, lambda: _sole_use(inbox, folders, state_dir))
         yield _tried(inbox.name, lambda: _writers(inbox))
         yield _tried(inbox.name, lambda: _events(inbox))
-        yield _tried(inbox.name, lambda: _folders_of_people(inbox))
+        yield _tried(inbox.name, lambda: _folders_of_people(inbox, folders.commands))
 
 
 def _places(inbox: Inbox) -> Iterator[tuple[str, str]]:
@@ -206,12 +210,12 @@ def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult
 def _to_be_made(path: str, folders: Folders) -> str:
     """Answer for the one folder that a run makes itself."""
     folders.require_mounted(path)
-    _write_and_remove(os.path.dirname(path))
+    _write_and_remove(os.path.dirname(path), folders)
     return f"{path}: the first run makes it"
 
 
 def _is_usable(path: str, folders: Folders) -> str:
-    with _rights_told(path), _probe(path) as one, _probe(path) as other:
+    with _rights_told(path, folders), _probe(path) as one, _probe(path) as other:
         folders.require_folder(path)
         disk.sweep(path, "", _OWNER)  # what an interrupted check left
         _write(one)
@@ -283,14 +287,14 @@ def _writers(inbox: Inbox) -> str:
     return "programs that still write cannot be seen on this file system: size, time and the picture's end decide"
 
 
-def _folders_of_people(inbox: Inbox) -> str:
+def _folders_of_people(inbox: Inbox, commands: CommandLine) -> str:
     """Say whether we could take a picture from a folder that somebody of the group makes in the inbox."""
     match disk.passes_on_rights(inbox.path):
         case True:
             return "what is in a folder that people make here can be taken, whatever their umask"
         case False:
-            path = shlex.quote(inbox.path)
-            command = f"chmod g+s {path} && setfacl -d -m u::rwx,g::rwx,o::rx {path}"
+            path = quoted(inbox.path)
+            command = commands.as_root(f"chmod g+s {path} && setfacl -d -m u::rwx,g::rwx,o::rx {path}")
             return f"what is in a folder that others make here with umask 022 cannot be taken; to let it: {command}"
         case None:
             return "whether folders that people make here are ours to take from is for the share's server to say"
@@ -344,8 +348,8 @@ def _with_remedy(fault: FolderFault, remedy: str = "") -> str:
     return f"{fault.reason}: {remedy}" if remedy else fault.reason
 
 
-def _write_and_remove(folder: str) -> None:
-    with _rights_told(folder), _probe(folder) as place:
+def _write_and_remove(folder: str, folders: Folders) -> None:
+    with _rights_told(folder, folders), _probe(folder) as place:
         _write(place)
 
 
@@ -355,13 +359,13 @@ def _write(place: Place) -> None:
 
 
 @contextlib.contextmanager
-def _rights_told(folder: str) -> Iterator[None]:
+def _rights_told(folder: str, folders: Folders) -> Iterator[None]:
     try:
         yield
     except FolderFault as fault:
         if fault.code not in {"EACCES", "EPERM"}:
             raise
-        raise closed(folder, f"{_user()} may not write there") from fault
+        raise folders.closed(folder, f"{_user()} may not write there") from fault
 
 
 def _user() -> str:

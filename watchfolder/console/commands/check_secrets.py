@@ -1,12 +1,12 @@
 """Can the daemon read the files that the configuration names? Asked of the kernel, as the daemon's user."""
 
 import os
-import shlex
 from collections.abc import Iterator
 
 from watchfolder import disk
+from watchfolder.command_line import quoted
 from watchfolder.config import Config
-from watchfolder.console.installed_unit import installed_unit
+from watchfolder.config.installed_unit import installed_unit
 
 
 def unreadable(config: Config, user: str) -> Iterator[str]:
@@ -15,7 +15,8 @@ def unreadable(config: Config, user: str) -> Iterator[str]:
         if not os.path.lexists(path) and disk.closed_above(path) is None:
             continue  # missing files are told when the configuration is read
         if not os.access(path, os.R_OK):
-            yield f"{field}: {path} cannot be read by {user}, as whom the daemon runs: {_remedy(path, field, user)}"
+            command = config.commands.as_root(_remedy(path, field, user))
+            yield f"{field}: {path} cannot be read by {user}, as whom the daemon runs: {command}"
 
 
 def _files(config: Config) -> Iterator[tuple[str, str]]:
@@ -33,7 +34,7 @@ def _files(config: Config) -> Iterator[tuple[str, str]]:
 
 def _remedy(path: str, field: str, user: str) -> str:
     if closed := disk.closed_above(path):
-        return f"chmod o+x {shlex.quote(closed)}"
+        return f"chmod o+x {quoted(closed)}"
     if field in {"configuration", "api.ca_file"}:  # no secret of the daemon's own
-        return f"chgrp {user} {shlex.quote(path)} && chmod g+r {shlex.quote(path)}"
-    return f"chown {user} {shlex.quote(path)} && chmod 600 {shlex.quote(path)}"
+        return f"chgrp {user} {quoted(path)} && chmod g+r {quoted(path)}"
+    return f"chown {user} {quoted(path)} && chmod 600 {quoted(path)}"

@@ -46,7 +46,7 @@ class InboxPlan:
 
 def rehearse(config: Config) -> Iterator[InboxPlan]:
     """Give a plan for each inbox. Raises FolderFault for a state directory that we may not read."""
-    plans = {name: _plan(name, inbox, config.state_dir) for name, inbox in config.inboxes.items()}
+    plans = {name: _plan(name, inbox, config) for name, inbox in config.inboxes.items()}
     is_met = is_locked(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
     new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}
     wanted = {name: 0 if plan.fault else plan.answers[Action.TAKE] for name, plan in plans.items()}
@@ -63,12 +63,12 @@ def rehearse(config: Config) -> Iterator[InboxPlan]:
         yield plan
 
 
-def _plan(name: str, inbox: Inbox, state_dir: str) -> InboxPlan:
-    plan = InboxPlan(name)
+def _plan(name: str, inbox: Inbox, config: Config) -> InboxPlan:
+    plan, state_dir = InboxPlan(name), config.state_dir
     try:
         if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
             plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
-            Folders(state_dir, "").require_mounted(inbox.path)
+            Folders(state_dir, "", config.commands).require_mounted(inbox.path)
         _look_through(plan, inbox, _being_taken(name, state_dir))
     except FolderFault as fault:
         plan.fault = fault.reason

@@ -5,7 +5,6 @@ A folder is answered by a summary of what lies in it.
 
 import contextlib
 import os
-import shlex
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from functools import partial
 from itertools import chain
 
 from watchfolder import disk, history, intake, quarantine
+from watchfolder.command_line import Advised
 from watchfolder.config import Config, Inbox
 from watchfolder.console.commands import explain_folder
 from watchfolder.console.shell import NOT_ALLOWED
@@ -139,7 +139,7 @@ def _is_folder(place: Place) -> bool:
 
 def _of_inbox_folder(spot: _Spot, config: Config) -> Iterator[str]:
     yield from explain_folder.of_inbox(spot.inbox, spot.name)
-    yield from explain_folder.under_way(_orders(config), spot.inbox, spot.name)
+    yield from explain_folder.under_way(_orders(config), spot.inbox, spot.name, config)
     yield from _hindrances(spot.inbox, config)
 
 
@@ -170,7 +170,7 @@ def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
     else:
         yield _verdict(decision)
         if decision.obstacle is not None and decision.obstacle.command:
-            yield f"What to do, as root: {decision.obstacle.command}"
+            yield f"What to do, as root: {config.commands.as_root(decision.obstacle.command)}"
         if decision.why is not None:
             yield f"What to do: {decision.why.advice}"
         if decision.answer is Action.TAKE:
@@ -227,7 +227,7 @@ def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
     _, key, name, *_ = [*spot.name.split("/", 2), "", ""]
     if not key:
         yield "This is the work folder: pictures lie here while they are worked on."
-        yield from explain_folder.under_way(_orders(config), spot.inbox, "")
+        yield from explain_folder.under_way(_orders(config), spot.inbox, "", config)
         return
     order = next((order for order in _orders(config) if key in {order.key, order.source}), None)
     if order is not None:
@@ -268,7 +268,7 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
     if note.advice:
         yield f"What to do: {printable(note.advice)}"
     if note.retry_helps:
-        yield f"To move it back into the inbox: watchfolder retry {shlex.quote(printable(picture.place.path))}"
+        yield f"To move it back into the inbox: {config.commands.to(Advised.RETRY, picture.place.path)}"
 
 
 def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """What is in a folder of ours, and why is it there? What is so of many files is said once."""
 
 import os
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from watchfolder import disk, history, intake, quarantine
+from watchfolder.command_line import Advised
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.events import printable
@@ -65,7 +65,7 @@ def _what_is_so(decision: Decision | str) -> str:
     return f"{_SAID[decision.answer]}: {printable(decision.reason).rstrip('.')}"
 
 
-def under_way(orders: Iterable[Order], inbox: Inbox, folder: str) -> Iterator[str]:
+def under_way(orders: Iterable[Order], inbox: Inbox, folder: str, config: Config) -> Iterator[str]:
     """Tell how many files of that folder are being worked on, and what keeps them."""
     failed: dict[str, _Alike] = {}
     number = 0
@@ -77,7 +77,7 @@ def under_way(orders: Iterable[Order], inbox: Inbox, folder: str) -> Iterator[st
         for name in names if order.trouble else ():
             failed.setdefault(printable(order.trouble).rstrip("."), _Alike()).add(_below(name, folder))
     if number:
-        yield f"{files(number)} of this folder under way; watchfolder status says how it goes."
+        yield f"{files(number)} of this folder under way; {config.commands.to(Advised.STATUS)} says how it goes."
     yield from (f"  {each.number}: the last try failed: {why}: {each.some_names}" for why, each in failed.items())
 
 
@@ -97,7 +97,8 @@ def of_quarantine(place: Place, config: Config) -> Iterator[str]:
         raise faults[0]
     yield from _told(alike, place)
     if alike:
-        back = f" To move them back: watchfolder retry {shlex.quote(_path(place))}" if can_retry else ""
+        command = config.commands.to(Advised.RETRY, place.path.rstrip("/"))
+        back = f" To move them back: {command}" if can_retry else ""
         yield f"What to do stands in the note beside each.{back}"
 
 

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from watchfolder.command_line import Control
 from watchfolder.config import checked_key
+from watchfolder.config.installed_unit import installed_unit
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
-from watchfolder.console.installed_unit import installed_unit
 from watchfolder.console.privileges import act_as_daemon
 from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_failure, tell_findings
 from watchfolder.errors import ConfigError
@@ -84,8 +85,8 @@ def init(
         code = tell_findings(check.findings(found, acting), quiet=quiet)
     if code == exit_codes.DONE and not quiet:
         unit = installed_unit(found.source) if is_root else None
-        start = f"systemctl enable --now {unit.name}" if unit else f"watchfolder run -c {path}"
-        typer.echo(f"To start it: {start}")
+        start = found.commands.control(Control.ENABLE, unit=unit.name if unit else "", process=None)
+        typer.echo(f"To start it: {start.command}")
     raise typer.Exit(code)
 
 

@@ -14,8 +14,9 @@ from functools import partial
 from typing import Final
 
 from watchfolder import disk
-from watchfolder.config import Config, Inbox
-from watchfolder.console import installed_unit
+from watchfolder.command_line import Advised
+from watchfolder.config import Config, Inbox, installed_unit
+from watchfolder.config.invocation import this_program
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.folders import not_mounted
@@ -121,7 +122,7 @@ def _folders_of(inbox: Inbox) -> list[str]:
 def unit(found: Config, wishes: Wishes) -> Iterator[str]:
     """Write the unit, for this program and its user, and a drop-in with the folders that the daemon may write to."""
     if not os.path.isdir(_UNITS):
-        yield "no systemd here: start it with your own means: watchfolder run"
+        yield f"no systemd here: start it with your own means: {found.commands.to(Advised.RUN)}"
         return
     ours = installed_unit.installed_unit(found.source)
     if ours and ours.name != installed_unit.UNIT.removesuffix(".service"):
@@ -195,12 +196,6 @@ def with_values(example: str, values: Mapping[str, str]) -> str:
 
 def _indented(line: str, match: re.Match[str]) -> str:
     return match[1] + line
-
-
-def this_program() -> str:
-    """Return the path under which this very installation can be started."""
-    script = os.path.join(os.path.dirname(sys.executable), "watchfolder")
-    return script if os.path.exists(script) else f"{sys.executable} -m watchfolder"
 
 
 def _shipped(name: str) -> str:

@@ -4,7 +4,7 @@ The service's list is read first, then the journal, then the history: an order m
 under way now is never taken for a lost one.
 """
 
-import shlex
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from watchfolder import history
 from watchfolder.api import Listed, Service, Status
+from watchfolder.command_line import Advised
 from watchfolder.config import Config
 from watchfolder.errors import Retry, SlowDown
 from watchfolder.events import printable
@@ -23,7 +24,6 @@ from watchfolder.services import FLOWS, flow_of
 
 _NAME = "wf-"  # with which our orders' names begin
 _PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
-_FETCH = "fetch it free of charge, while the service keeps it: watchfolder reconcile --fetch FOLDER"
 _TYPES_OF_FINDINGS = {flow.type for flow in FLOWS.values() if flow.findings is not None}
 _MOST_PAGES = 1000  # of a hundred orders
 _SHARE = 4  # we take this part of the plan's requests, for the daemon needs the others
@@ -159,12 +159,12 @@ def _enter(books: Books, key: str, entry: Listed, known: KnownOrder, config: Con
 def _undelivered(key: str, entry: Listed, known: KnownOrder, missing: list[str], config: Config) -> Undelivered:
     if known.ended or known.orders:
         reason = printable(known.reason())
-        advice = _advice([order for order in known.orders if _is_free(order, config)])
+        advice = _advice([order for order in known.orders if _is_free(order, config)], config)
     else:
         reason = "nothing is known of it here; it may be another watchfolder's that uses the same account"
-        advice = _FETCH
+        advice = _advice([], config)
     is_finding = entry.type in _TYPES_OF_FINDINGS
-    if is_finding and advice == _FETCH:
+    if is_finding and advice == _advice([], config):
         advice = "what was found stands in the service's list of orders; nothing is there to be fetched"
     is_kept = entry.status is Status.COMPLETE and not is_finding
     if entry.status is Status.EXPIRED:
@@ -181,18 +181,16 @@ def _is_free(order: Order, config: Config) -> bool:
     return (order.kind, order.product) == (config.api.kind, flow_of(inbox).product_of(inbox))
 
 
-def _advice(parked: Sequence[Order]) -> str:
+def _advice(parked: Sequence[Order], config: Config) -> str:
     """Say how to fetch them without paying again: what comes back under the same bytes takes its order up."""
     if not parked:
-        return _FETCH
-    names = [order.files[0].destination or order.files[0].name for order in parked]
+        return f"fetch it free of charge, while the service keeps it: {config.commands.to(Advised.FETCH, 'FOLDER')}"
     until = min(kept_until(order) for order in parked).astimezone()
     how_long = f"until {until:%Y-%m-%d %H:%M}" if until > datetime.now(UTC) else "while the service keeps it"
-    if any(printable(name) != name for name in names):
-        words = "--all"  # they cannot be typed
-    else:
-        words = ("-- " if any(name.startswith("-") for name in names) else "") + shlex.join(names)
-    return f"fetch it free of charge, {how_long}: watchfolder retry {words}"
+    roots = [config.inboxes[order.inbox].quarantine for order in parked]
+    names = [order.files[0].destination or order.files[0].name for order in parked]
+    command = config.commands.to(Advised.RETRY, *map(os.path.join, roots, names))
+    return f"fetch it free of charge, {how_long}: {command}"
 
 
 def lines(books: Books) -> Iterator[str]:

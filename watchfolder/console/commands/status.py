@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from watchfolder.command_line import Advised, CommandLine
 from watchfolder.report.conditions import Severity, sentences
 from watchfolder.report.phrases import files
 from watchfolder.report.status import InboxStatus, OrderStatus, QuarantinedFile, StatusReport
@@ -15,20 +16,21 @@ from watchfolder.report.status import InboxStatus, OrderStatus, QuarantinedFile,
 _COLUMNS = ("inbox", "state", "waiting", "in progress", "deferred", "delivered today", "in quarantine")
 
 
-def show(status: StatusReport, console: Console) -> None:
+def show(status: StatusReport, commands: CommandLine, console: Console) -> None:
     """Print to `console`; names were escaped when the status was read, and nothing here is taken for markup."""
-    console.print(Group(*_parts(status)), highlight=False)
+    console.print(Group(*_parts(status, commands)), highlight=False)
 
 
-def _parts(status: StatusReport) -> Iterator[RenderableType]:
+def _parts(status: StatusReport, commands: CommandLine) -> Iterator[RenderableType]:
     is_alarm = status.conditions[0].severity is Severity.ALARM
     yield Text(status.headline, style="bold red" if is_alarm else "bold")
     yield from (Text(each) for each in sentences(status.conditions, Severity.NEEDS_PERSON) if each != status.headline)
     if status.is_running and status.started is not None:
         yield Text(f"running since {_when(status.started, status.at)}, process {status.pid}", style="dim")
     yield Padding(_table(status), (1, 0, 0, 0), expand=False)
+    explain = commands.to(Advised.EXPLAIN, "PATH")
     for name, inbox in status.inboxes.items():
-        yield from _about(name, inbox)
+        yield from _about(name, inbox, explain)
     unusual = [_deferred(order, status.at) for order in status.orders if order.reason]
     yield from _section("Under way, though not as usual:", unusual)
     yield from _section("Deferred, tried again by itself:", [_deferred(order, status.at) for order in status.deferred])
@@ -60,12 +62,12 @@ def _table(status: StatusReport) -> Table:
     return table
 
 
-def _about(name: str, inbox: InboxStatus) -> Iterator[RenderableType]:
+def _about(name: str, inbox: InboxStatus, explain: str) -> Iterator[RenderableType]:
     lines = []
     if inbox.raw:
         lines.append(f"camera RAW: {files(inbox.raw)} left beside the pictures (raw: leave)")
     if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
-        lines.append(f"{files(others)} left alone (no pictures): watchfolder explain PATH")
+        lines.append(f"{files(others)} left alone (no pictures): {explain}")
     lines += [f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10]]
     yield from _section(f"{name}:", lines)
 

@@ -54,7 +54,7 @@ def deliveries(
 
 def verify(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
     """Look at each; the files of a folder that is not there, or not the one we know, are not looked at."""
-    folders = Folders(config.state_dir, "")
+    folders = Folders(config.state_dir, "", config.commands)
     roots = {delivery.place.root for delivery in wanted}
     tokens = {root: disk.Question(partial(read_token, root), root) for root in roots}
     faults = {root: _fault_of(root, token, folders) for root, token in tokens.items()}

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchfolder import config
+from watchfolder.command_line import Advised, Control
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.privileges import act_as_owner_of
 from watchfolder.console.shell import ConfigFile, fail, in_words, prepare
 from watchfolder.events import printable, redacted
+from watchfolder.report.conditions import control
+from watchfolder.report.status import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +46,9 @@ def register(
         except AlreadyRegistered:
             reason = "is registered already, and its secret is not shown again: say --replace for a new one"
             fail(f"{found.webhook.public_url} {reason}", exit_codes.USAGE)
-        _say("If watchfolder is running: systemctl reload watchfolder; then: watchfolder webhook test")
+        _, snapshot = running(found.state_dir)
+        reload = control(Control.RELOAD, snapshot, found)
+        _say(f"If watchfolder is running: {reload.words}; then: {found.commands.to(Advised.TRY_WEBHOOK)}")
 
 
 @commands.command(name="list")
@@ -75,7 +80,7 @@ def remove(
         for line in lines:
             _say(line)
         if not lines and id_ is not None:
-            fail(f"there is no webhook {id_}: see watchfolder webhook list", exit_codes.USAGE)
+            fail(f"there is no webhook {id_}: see {found.commands.to(Advised.WEBHOOKS)}", exit_codes.USAGE)
         if not lines:
             _say("Nothing is registered for this daemon.")
 
@@ -87,7 +92,7 @@ def try_out(*, config_file: ConfigFile = None) -> None:
 
     with _speaking(config_file) as (found, webhooks):
         if not found.webhook.secret.get_secret_value():
-            fail("nothing is registered yet: run watchfolder webhook register", exit_codes.CONFIG)
+            fail(f"nothing is registered yet: {found.commands.run(Advised.REGISTER)}", exit_codes.CONFIG)
         are_well = []
         for line, is_well in webhook_test.findings(found, webhooks):
             _say(line[:1].upper() + line[1:] + ".")

@@ -6,6 +6,7 @@ from typing import Final
 
 from watchfolder import disk
 from watchfolder.api import Webhook, Webhooks
+from watchfolder.command_line import Advised
 from watchfolder.config import Config
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, Reject, WatchfolderError
@@ -39,13 +40,13 @@ def register(config: Config, webhooks: Webhooks, *, replace: bool) -> Iterator[s
     try:
         _store(config, made.secret or "")
     except FolderFault as fault:
-        raise FolderFault(f"{fault.reason}: {_undone(made, webhooks)}", code=fault.code) from fault
+        raise FolderFault(f"{fault.reason}: {_undone(made, webhooks, config)}", code=fault.code) from fault
     yield f"registered: {config.webhook.public_url} (webhook {made.id}); its secret is in {config.webhook.secret_file}"
     for webhook in old:
         webhooks.remove(webhook.id)
         yield f"removed: the one before it (webhook {webhook.id})"
     for webhook in elsewhere:
-        if_ours = f"if that was this daemon's address: watchfolder webhook remove {webhook.id}"
+        if_ours = f"if that was this daemon's address: {config.commands.to(Advised.REMOVE_WEBHOOK, webhook.id)}"
         yield f"still registered: {webhook.url or 'an unknown address'} (webhook {webhook.id}); {if_ours}"
 
 
@@ -77,7 +78,7 @@ def _made(config: Config, webhooks: Webhooks, before: set[str]) -> Webhook:
             if webhook.id not in before:
                 webhooks.remove(webhook.id)
     except WatchfolderError:
-        effect = "it may be registered, with a secret that nobody knows: see watchfolder webhook list"
+        effect = f"it may be registered, with a secret that nobody knows: see {config.commands.to(Advised.WEBHOOKS)}"
     else:
         effect = "nothing was registered"
     raise WatchfolderError(f"{reason}: {effect}")
@@ -88,12 +89,12 @@ def _store(config: Config, secret: str) -> None:
     disk.write_atomically(place, f"{secret}\n".encode(), mode=0o600)
 
 
-def _undone(made: Webhook, webhooks: Webhooks) -> str:
+def _undone(made: Webhook, webhooks: Webhooks, config: Config) -> str:
     try:
         webhooks.remove(made.id)
     except WatchfolderError as error:
         return (
             "the secret could not be stored, and the registration could not be removed again "
-            f"({error.reason}): watchfolder webhook remove {made.id}"
+            f"({error.reason}): {config.commands.to(Advised.REMOVE_WEBHOOK, made.id)}"
         )
     return "the secret could not be stored, so the registration was removed again"

@@ -6,38 +6,39 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
 
 from watchfolder.api import Webhooks
+from watchfolder.command_line import Advised, Control
 from watchfolder.config import WEBHOOK_PATH, Config
 from watchfolder.console.commands.webhook_register import ours
 from watchfolder.errors import WatchfolderError
 from watchfolder.pushes import SIGNATURE_HEADER, signature
+from watchfolder.report.conditions import control
+from watchfolder.report.status import running
 
-_AGAIN: Final = "run watchfolder webhook register --replace"
-_RELOAD: Final = "systemctl reload watchfolder"
 _ANSWERS: Mapping[int, str] = {
-    HTTPStatus.UNAUTHORIZED: f"the program that answers does not know this secret: {_RELOAD}",
-    HTTPStatus.SERVICE_UNAVAILABLE: f"nobody there knows a secret, or the proxy finds nobody behind it: {_RELOAD}",
-    HTTPStatus.NOT_FOUND: f"nothing takes pushes there: {_RELOAD}, and see that the proxy passes the path on",
+    HTTPStatus.UNAUTHORIZED: "the program that answers does not know this secret: {reload}",
+    HTTPStatus.SERVICE_UNAVAILABLE: "nobody there knows a secret, or the proxy finds nobody behind it: {reload}",
+    HTTPStatus.NOT_FOUND: "nothing takes pushes there: {reload}, and see that the proxy passes the path on",
     HTTPStatus.BAD_GATEWAY: "the proxy finds nobody behind it: is watchfolder running, and does it listen there?",
 }
 
 
 def findings(config: Config, webhooks: Webhooks) -> Iterator[tuple[str, bool]]:
     """Yield sentences, each with whether what it says is well."""
-    url, secret = config.webhook.public_url or "", config.webhook.secret.get_secret_value()
-    trouble = _trouble(webhooks, url, secret)
+    url = config.webhook.public_url or ""
+    trouble = _trouble(webhooks, url, config)
     if trouble:
         yield f"pushes do not reach this daemon: {url}: {trouble}", False
-        yield _beside_the_proxy(config, webhooks, secret), False
+        yield _beside_the_proxy(config, webhooks), False
     else:
         yield f"pushes reach this daemon: {url} took a signed one and refused a forged one", True
     yield _service_side(config, webhooks)
 
 
-def _trouble(webhooks: Webhooks, url: str, secret: str) -> str:
+def _trouble(webhooks: Webhooks, url: str, config: Config) -> str:
     """Say why what answers at `url` is not this daemon, or nothing."""
+    secret = config.webhook.secret.get_secret_value()
     body = json.dumps(
         {
             "eventId": str(uuid.uuid4()),
@@ -49,7 +50,9 @@ def _trouble(webhooks: Webhooks, url: str, secret: str) -> str:
     try:
         answer = webhooks.deliver(url, {SIGNATURE_HEADER: signature(secret, body)}, body)
         if not _is_success(answer):
-            return _ANSWERS.get(answer, f"it answers {answer}, where the service wants a 2xx")
+            _, snapshot = running(config.state_dir)
+            reload = control(Control.RELOAD, snapshot, config).words
+            return _ANSWERS.get(answer, f"it answers {answer}, where the service wants a 2xx").format(reload=reload)
         if _is_success(webhooks.deliver(url, {SIGNATURE_HEADER: signature("forged", body)}, body)):
             return "the program that answers takes forged ones as well: that is not watchfolder"
     except WatchfolderError as error:
@@ -61,25 +64,26 @@ def _is_success(status: int) -> bool:
     return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
 
 
-def _beside_the_proxy(config: Config, webhooks: Webhooks, secret: str) -> str:
+def _beside_the_proxy(config: Config, webhooks: Webhooks) -> str:
     listener = f"http://{config.http.listen}{WEBHOOK_PATH}"
-    trouble = _trouble(webhooks, listener, secret)
+    trouble = _trouble(webhooks, listener, config)
     if trouble:
         return f"nor at its own address, {listener}: {trouble}"
     return f"at its own address, {listener}, all is well: what is between (name, TLS, firewall, proxy) is at fault"
 
 
 def _service_side(config: Config, webhooks: Webhooks) -> tuple[str, bool]:
+    again = config.commands.run(Advised.REGISTER_AGAIN)
     try:
         here = ours(webhooks.registered(), config)
         if not here:
-            return "the service has no webhook for this address: run watchfolder webhook register", False
+            return f"the service has no webhook for this address: {config.commands.run(Advised.REGISTER)}", False
         if len(here) > 1:
             ids = ", ".join(webhook.id for webhook in here)
             reason = f"the service has {len(here)} webhooks for this address ({ids}), each with a secret of its own"
-            return f"{reason}: {_AGAIN}", False
+            return f"{reason}: {again}", False
         if not here[0].is_active:
-            return f"the service has switched this webhook off ({here[0].id}): {_AGAIN}", False
+            return f"the service has switched this webhook off ({here[0].id}): {again}", False
         events = webhooks.events(here[0].id)
     except WatchfolderError as error:
         return f"what the service pushed could not be asked: {error.reason}", False

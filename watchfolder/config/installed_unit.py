@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from watchfolder.config import CREDENTIAL
+from watchfolder.config.key import CREDENTIAL
 
 UNIT: Final = "watchfolder.service"
 TEMPLATE: Final = "watchfolder@.service"  # its instances have a configuration each, of their own name

@@ -1,0 +1,84 @@
+"""What people are told to type works as it stands: wherever they are, and whatever their files are called."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from watchfolder.command_line import Advised, CommandLine, Control, quoted
+
+NAMES = [
+    "a.jpg",
+    'my wedding/it\'s "us".jpg',
+    "Müller – Straße.jpg",
+    "-rf.jpg",
+    "$HOME `id` *.jpg",
+    "two\nlines.jpg",
+    "back\\slash\ttab.jpg",
+    "turned\u202eround.jpg",
+    "no\udce4utf8.jpg",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shell_is_told_of_any_name_in_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    told = quoted(str(path))
+    assert "\n" not in told
+    assert "\\" not in told
+    done = subprocess.run(["sh", "-c", f"rm {told}"], check=False, timeout=30)
+    assert done.returncode == 0
+    assert not path.exists()
+
+
+def test_the_configuration_is_named_unless_it_is_found_by_itself() -> None:
+    assert CommandLine().to(Advised.RELEASE, "photos") == "watchfolder release photos"
+    named = CommandLine("'/opt/our tools/watchfolder'", "/srv/Anna's/config.yaml")
+    said = named.to(Advised.ACCEPT, "/srv/in")
+    assert said == "'/opt/our tools/watchfolder' check -c '/srv/Anna'\"'\"'s/config.yaml' --accept /srv/in"
+    assert named.to(Advised.REGISTER_AGAIN).endswith(
+        "watchfolder' webhook register -c '/srv/Anna'\"'\"'s/config.yaml' --replace"
+    )
+
+
+def test_what_takes_root_says_so_where_the_daemon_is_another_user() -> None:
+    assert CommandLine(unit="watchfolder").run(Advised.RELEASE, "a") == "as root, run: watchfolder release a"
+    assert CommandLine().run(Advised.RELEASE, "a") == "run: watchfolder release a"
+
+
+def test_inside_a_container_each_command_goes_through_the_engine() -> None:
+    inside = CommandLine(in_container=True)
+    assert inside.run(Advised.RELEASE, "a") == "run: docker exec watchfolder watchfolder release a"
+    assert inside.as_root("chgrp 1 'a b' && chmod g+w 'a b'") == (
+        "docker exec -u 0 watchfolder sh -c 'chgrp 1 '\"'\"'a b'\"'\"' && chmod g+w '\"'\"'a b'\"'\"''"
+    )
+    assert inside.to(Advised.RETRY, "/q/a\n.jpg") == "docker exec watchfolder sh -c 'watchfolder retry /q/a?.jpg'"
+    assert inside.run_adopting().startswith(
+        "run: docker stop watchfolder && docker run --rm --volumes-from watchfolder"
+    )
+    assert inside.run_adopting().endswith(" watchfolder run --once --adopt; docker start watchfolder")
+
+
+@pytest.mark.parametrize(
+    ("verb", "by_unit", "by_hand"),
+    [
+        (Control.START, "systemctl start w@a (as root)", "watchfolder run"),
+        (Control.RESTART, "systemctl restart w@a (as root)", "kill 7, and start it again as before"),
+        (Control.RELOAD, "systemctl reload w@a (as root)", "kill -HUP 7"),
+    ],
+)
+def test_the_daemon_is_controlled_by_what_started_it(verb: Control, by_unit: str, by_hand: str) -> None:
+    commands = CommandLine()
+    assert commands.control(verb, unit="w@a", process=7).words == by_unit
+    assert commands.control(verb, unit="", process=7).words == by_hand
+    of_a_user = commands.control(verb, unit="--user w", process=7)
+    assert of_a_user.words == of_a_user.command == f"systemctl {verb} --user w"
+
+
+def test_adopting_stops_what_runs_and_starts_it_again() -> None:
+    assert CommandLine(unit="w@a").run_adopting() == (
+        "as root, run: systemctl stop w@a && watchfolder run --once --adopt; systemctl start w@a"
+    )
+    assert CommandLine().run_adopting() == "stop this one and run: watchfolder run --once --adopt"

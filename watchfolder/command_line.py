@@ -1,0 +1,121 @@
+"""What a person types to reach this watchfolder, as it stands: whatever their folder and PATH, and on the host."""
+
+import itertools
+import os
+import shlex
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from watchfolder.events import printable
+
+_CONTAINER: Final = "watchfolder"  # as compose.yaml and the install pages call it, and the image
+
+
+class Advised(StrEnum):
+    """Every command of ours that is said to people."""
+
+    RUN = "run"
+    ADOPT = "run --once --adopt"
+    ACCEPT = "check --accept"
+    STATUS = "status"
+    EXPLAIN = "explain"
+    RETRY = "retry"
+    RETRY_ALL = "retry --all"
+    RELEASE = "release"
+    FETCH = "reconcile --fetch"
+    REGISTER = "webhook register"
+    REGISTER_AGAIN = "webhook register --replace"
+    WEBHOOKS = "webhook list"
+    REMOVE_WEBHOOK = "webhook remove"
+    TRY_WEBHOOK = "webhook test"
+    TRY_NOTIFY = "notify test"
+
+
+class Control(StrEnum):
+    """What is done to the daemon itself."""
+
+    ENABLE = "enable --now"
+    START = "start"
+    RESTART = "restart"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True)
+class ToControl:
+    """`command` as it stands, `words` with what has to be said besides."""
+
+    command: str
+    words: str
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """`config_file` is "" where it is found without being named; `unit` is the installed one of this configuration."""
+
+    program: str = "watchfolder"
+    config_file: str = ""
+    unit: str = ""
+    in_container: bool = False
+
+    def to(self, advised: Advised, *arguments: str) -> str:
+        """Return the command. Arguments in capitals are for the person to fill in."""
+        verb, dashes, options = advised.partition(" --")
+        named = f" -c {quoted(self.config_file)}" if self.config_file else ""
+        command = " ".join([f"{self.program} {verb}{named}{dashes}{options}", *map(quoted, arguments)])
+        is_pattern = not all(map(_is_printable, arguments))  # which is for a shell in there to match
+        return self._inside(command, in_shell=is_pattern) if self.in_container else command
+
+    def run(self, advised: Advised, *arguments: str) -> str:
+        """Say to run it, and as whom: one who may not change what the daemon keeps has to be root."""
+        return f"{self._whose}run: {self.to(advised, *arguments)}"
+
+    def run_adopting(self) -> str:
+        """Say to run it once while the daemon does not."""
+        if self.in_container:  # one of its own, with the mounts and the user of ours
+            user = f"--env PUID={os.geteuid()} --env PGID={os.getegid()}"
+            begin = f"docker stop {_CONTAINER} && docker run --rm --volumes-from {_CONTAINER} {user} {_CONTAINER} "
+            return f"run: {begin}{Advised.ADOPT}; docker start {_CONTAINER}"
+        if self.unit:
+            begin = f"{self._whose}run: systemctl stop {self.unit} && {self.to(Advised.ADOPT)}"
+            return f"{begin}; systemctl start {self.unit}"
+        return f"stop this one and {self.run(Advised.ADOPT)}"
+
+    def as_root(self, command: str) -> str:
+        """Return what root types, on the machine, to change files where the daemon sees them."""
+        return self._inside(command, "-u 0 ", in_shell=True) if self.in_container else command
+
+    def control(self, verb: Control, *, unit: str, process: int | None) -> ToControl:
+        """Return how to control the daemon: it runs as this process, and as this unit where systemd started it."""
+        if self.in_container:
+            command = f"docker kill -s HUP {_CONTAINER}" if verb is Control.RELOAD else f"docker {verb} {_CONTAINER}"
+            return ToControl(command, command)
+        if unit:
+            command = f"systemctl {verb} {unit}"
+            return ToControl(command, command if unit.startswith("--user ") else f"{command} (as root)")
+        if verb in {Control.START, Control.ENABLE}:
+            return ToControl(self.to(Advised.RUN), self.to(Advised.RUN))
+        command = f"kill {'-HUP ' * (verb is Control.RELOAD)}{process}" if process else ""
+        words = {Control.RELOAD: command, Control.RESTART: f"{command}, and start it again as before"}
+        return ToControl(command, words[verb] if command else f"{verb} it")
+
+    @property
+    def _whose(self) -> str:
+        return "as root, " if self.unit and not self.in_container else ""
+
+    @staticmethod
+    def _inside(command: str, user: str = "", *, in_shell: bool) -> str:
+        return f"docker exec {user}{_CONTAINER} {f'sh -c {shlex.quote(command)}' if in_shell else command}"
+
+
+def quoted(word: str) -> str:
+    """Return how a shell is told of it, in one line. What cannot be shown is matched: control characters, no UTF-8."""
+    pieces = []
+    for is_plain, characters in itertools.groupby(word, _is_printable):
+        text = "".join(characters)
+        pieces.append(shlex.quote(text) if is_plain else "".join("?" if each.isascii() else "*" for each in text))
+    return "".join(pieces) or "''"
+
+
+def _is_printable(text: str) -> bool:
+    return printable(text) == text
