@@ -4,24 +4,26 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from machine_cache import CACHE, alone
 
 SUITE, ITS_PYTHON = "bookworm", (3, 11)
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "procps", "python3-venv")
+SLIM = ("ca-certificates", "netbase", "tzdata", "python3-venv")
+"""What python:3.13-slim adds to a Debian of required packages and apt, and Python (which that one builds itself)."""
 
 
-def debian(suite: str = SUITE) -> Path:
-    """Return the file system that every machine starts from; the first call makes it, which takes a minute."""
+def debian(suite: str = SUITE, packages: Sequence[str] = PACKAGES) -> Path:
+    """Return a file system that machines start from; the first call makes it, which takes a minute."""
     CACHE.mkdir(mode=0o700, exist_ok=True)
-    made = CACHE / "+".join((suite, *PACKAGES))
+    made = CACHE / "+".join((suite, *packages))
     with alone(CACHE / f"{suite}.lock"):
         if not made.exists():
             half = CACHE / f"{suite}.half"
             shutil.rmtree(half, ignore_errors=True)
-            command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(half)]
+            command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, str(half)]
             made_it = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
             assert made_it.returncode == 0, made_it.stdout[-2000:]
             half.rename(made)

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ DROPINS = f"/etc/systemd/system/{UNIT}.d"
 # What a test cannot wait for.
 WATCHDOG_SECONDS = 6.0
 INSTALL_SECONDS = 300.0  # beside the other tests
+WITHIN_SECONDS = 300.0  # from nothing to the first protected picture, as is promised
 RESTART_SECONDS = 0.3
 SETTLE_SECONDS = 0.3
 IN_A_HURRY = f"[Service]\nWatchdogSec={WATCHDOG_SECONDS}\nRestartSec={RESTART_SECONDS}\n"
@@ -108,6 +110,17 @@ class Installation:
             return eventually(lambda: self.delivered() >= set(expected), seconds, f"{expected} delivered")
         except AssertionError as late:
             raise AssertionError(f"{late}; there are {self.delivered()}\n{self.log()}") from late
+
+
+@contextlib.contextmanager
+def stopwatch(page: str, lines: str) -> Iterator[None]:
+    """Time the lines of a page, up to the first protected picture; docs/install/README.md has a table of that."""
+    started = time.monotonic()
+    yield
+    seconds = time.monotonic() - started
+    count = len(lines.replace("\\\n", "").splitlines())
+    print(f"{page}: lines {count}, seconds {seconds:.0f}")  # noqa: T201 - for the report
+    assert seconds < WITHIN_SECONDS
 
 
 def steps(document: str, heading: str = "Install") -> list[str]:

@@ -141,6 +141,7 @@ def make_control(root: Path, version: str, architecture: str) -> None:
         "kibibytes": sum(file.stat().st_size for file in there) // 1024,
         "python": f"python3 (>= {PYTHONS[0]}), python3 (<< {major}.{int(minor) + 1})",
         "glibc": GLIBC,
+        "maintainer": maintainer(),
     }
     control = root / "DEBIAN"
     control.mkdir()
@@ -152,6 +153,15 @@ def make_control(root: Path, version: str, architecture: str) -> None:
     for script in ("preinst", "postinst", "prerm", "postrm"):
         shutil.copyfile(HERE / script, control / script)
         (control / script).chmod(0o755)
+
+
+def maintainer() -> str:
+    """Return who answers for the package: the one who builds it, by the variables of Debian's own tools (debchange(1)).
+
+    Without them there is nobody to write to, and the address says so: .invalid never leads anywhere (RFC 6761).
+    """
+    name = os.environ.get("DEBFULLNAME", "The watchfolder authors")
+    return f"{name} <{os.environ.get('DEBEMAIL', 'nobody@watchfolder.invalid')}>"
 
 
 def files(folder: Path) -> Iterator[Path]:

@@ -405,9 +405,9 @@ def test_an_empty_folder_of_ours_is_given_to_another_user_and_a_used_one_is_not(
     for folder in (used, empty):
         folder.mkdir(mode=0o755)
     (used / "somebody's").touch()
-    assert not disk.give_empty_folder(str(used), 1234, 1234)
-    assert disk.give_empty_folder(str(empty), 1234, 1234)
-    assert not disk.give_empty_folder(str(empty), 1234, 1234)
+    assert not disk.give_empty_folder(str(used), 1234, 1234, is_private=True)
+    assert disk.give_empty_folder(str(empty), 1234, 1234, is_private=True)
+    assert not disk.give_empty_folder(str(empty), 1234, 1234, is_private=True)
     there = empty.stat()
     assert (there.st_uid, there.st_gid, stat.S_IMODE(there.st_mode)) == (1234, 1234, 0o750)
     assert used.stat().st_uid == 0

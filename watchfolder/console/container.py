@@ -50,6 +50,8 @@ def begin(environ: Mapping[str, str]) -> None:
     if os.geteuid() == 0:
         with suppress(FolderFault):  # what its user may not read is said when it is read
             disk.hand_over(environ[config.CONTAINER], user, group)
+        with suppress(FolderFault):
+            disk.give_empty_folder(_PHOTOS, user, group, is_private=False)  # made by root, or by the engine, for this
         become(user, group, [each for each in os.getgroups() if each])
 
 

@@ -38,17 +38,18 @@ def make_private_folder(path: str, user: int, group: int) -> None:
     _make(path, user, group, _PRIVATE_MODE)
 
 
-def give_empty_folder(path: str, user: int, group: int) -> bool:
-    """Give an empty folder of our own to another user, as `make_private_folder` would have made it; tell if it was one.
+def give_empty_folder(path: str, user: int, group: int, *, is_private: bool) -> bool:
+    """Give an empty folder of our own to another user; tell if it was one.
 
-    Raises FolderFault.
+    With `is_private` it then is as `make_private_folder` makes it; else its rights stay. Raises FolderFault.
     """
     with open_folder(path) as folder, translated(path):
         owner = os.fstat(folder).st_uid
         if owner == user or owner != os.geteuid() or os.listdir(folder):
             return False
         os.fchown(folder, user, group)
-        os.fchmod(folder, _PRIVATE_MODE)
+        if is_private:
+            os.fchmod(folder, _PRIVATE_MODE)
     return True
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from debian_root import debian
+from debian_root import SLIM, debian
 from machine_cache import CACHE, alone
 
 PROJECT = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ _STORE = (
     *("--root", str(CACHE / "oci"), "--runroot", str(CACHE / "oci-run")),
 )
 _SUITE = "trixie"  # its Python is the one of the Containerfile's own base, 3.13
-_BASE, _TAG = f"localhost/watchfolder-base:{_SUITE}", "localhost/watchfolder"
+_BASE, _TAG = f"localhost/watchfolder-slim:{_SUITE}", "localhost/watchfolder"
 _BUILD_SECONDS = 540.0
 _FORGOTTEN_SECONDS = 3600.0
 _INTO_THE_BUILD = ("/etc/pip.conf", "/etc/xdg/pip", "/etc/ssl/certs", "/usr/local/share/ca-certificates")
@@ -77,7 +77,7 @@ def _obstacle() -> str:
 
 def _built() -> Image:
     """Return the image; the first call after a change of what goes into it builds it, in half a minute."""
-    base = debian(_SUITE)
+    base = debian(_SUITE, SLIM)
     made = CACHE / f"image-{_digest(base)}"
     with alone(CACHE / "image.lock"):
         if not made.exists():
@@ -98,7 +98,7 @@ def _built() -> Image:
 def _build(base: Path, target: Path) -> None:
     if not _run(*_STORE, "images", "--noheading", "--quiet", "--filter", f"reference={_BASE}"):
         _import(base)
-    mounts = [argument for path in _settings_of_pip() for argument in ("--volume", f"{path}:{path}:ro")]
+    mounts = [argument for path in settings_of_pip() for argument in ("--volume", f"{path}:{path}:ro")]
     _run(
         *(*_STORE, "build", "--isolation", "chroot", "--network", "host", "--format", "docker"),
         *("--build-arg", f"BASE={_BASE}", *mounts, "--output", f"type=local,dest={target / 'root'}"),
@@ -117,7 +117,7 @@ def _import(base: Path) -> None:
     _run(*_STORE, "commit", "--quiet", "--rm", container, _BASE)
 
 
-def _settings_of_pip() -> Sequence[str]:
+def settings_of_pip() -> Sequence[str]:
     """Return what the build needs to reach pip's indexes as we do; it is laid into the build, not into the image."""
     settings = _run("pip", "config", "list")
     named = (part.removeprefix("file://").removesuffix("/simple") for part in settings.replace("'", " ").split())

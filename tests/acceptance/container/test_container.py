@@ -104,6 +104,7 @@ def test_the_engine_s_signals_reach_the_daemon_at_any_time(
     image: Image, mounts: dict[str, Path], environment: dict[str, str], sandbox: Sandbox
 ) -> None:
     key = environment | {"BIZMORI_API_KEY": sandbox.key}
+    (mounts["/photos"] / "somebody's").touch()
     with Container(image, mounts, environment=key) as container:
         container.says("/photos/inbox: permission denied (for user 1000 and group 1000")
         os.chown(mounts["/photos"], 1000, 1000)

@@ -1,5 +1,6 @@
 """The package on Debian 12 and 13, each with its own Python: installed, upgraded, removed, purged, as people do it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,18 @@ from pathlib import Path
 
 import pytest
 from debian_root import eventually
-from installation import CONFIG, PROJECT, Installation, made_once, names, need_machine, picture, sandbox, steps
+from installation import (
+    CONFIG,
+    PROJECT,
+    Installation,
+    made_once,
+    names,
+    need_machine,
+    picture,
+    sandbox,
+    steps,
+    stopwatch,
+)
 from machine import Machine
 
 from watchfolder.sandbox import Sandbox
@@ -19,6 +31,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # the first one may wa
 
 SUITES = ["bookworm", "trixie"]
 BUILD_SECONDS = 500.0
+BUILDER = {"DEBFULLNAME": "Studio Berg", "DEBEMAIL": "it@studio-berg.example"}
 PICTURE = picture(1)
 STATE = "/var/lib/watchfolder"
 OF_THIS_TEST = {"shares.conf", "in-a-hurry.conf"}  # drop-ins that Installation adds, as an administrator might
@@ -45,7 +58,8 @@ def build(made: Path) -> None:
 
 
 def call(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+    environment = os.environ | BUILDER
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -74,6 +88,13 @@ def running(machine: Machine, sandbox: Sandbox) -> Installation:
     there.init(init)
     machine.run("sh", "-ec", start)
     return there
+
+
+def test_three_lines_protect_a_picture_within_five_minutes(machine: Machine, sandbox: Sandbox) -> None:
+    with stopwatch("Debian package", steps("README.md", "Install on a server")[0]):
+        watchfolder = running(machine, sandbox)
+        watchfolder.drop("first.jpg", PICTURE)
+        watchfolder.await_delivery("first.jpg")
 
 
 def upgrade(machine: Machine) -> None:
@@ -116,6 +137,9 @@ def test_an_upgrade_keeps_the_configuration_and_what_is_under_way(watchfolder: I
 def test_what_is_installed_is_the_package_s_to_the_byte_and_fits_this_debian(machine: Machine) -> None:
     machine.run("sh", "-ec", "dpkg --install /packages/now/*.deb", seconds=120)
     assert machine.run("dpkg", "--verify", "watchfolder") == ""
+    assert machine.run("dpkg-query", "--show", "--showformat=${Maintainer}", "watchfolder") == (
+        "Studio Berg <it@studio-berg.example>"
+    )
     python = machine.run("python3", "-c", "import sys; print(sys.implementation.cache_tag, end='')")
     compiled = f"find /opt/watchfolder -name '*.{python}-*.so' -o -name '*.so.*'"
     needs = machine.run("sh", "-ec", f"{compiled} | xargs ldd")

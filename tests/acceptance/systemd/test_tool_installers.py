@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installation import PROJECT, Installation, made_once, picture, program, sandbox, steps
+from installation import PROJECT, Installation, made_once, picture, program, sandbox, steps, stopwatch
 from machine import Machine
 
 from watchfolder.sandbox import Sandbox
@@ -54,15 +54,29 @@ def machine(program: Path, tools: Path, wheels: Path) -> Iterator[Machine]:
 @pytest.mark.parametrize("tool", TOOLS)
 def test_the_unit_starts_the_program_that_made_it(machine: Machine, sandbox: Sandbox, tool: str) -> None:
     (line,) = (block for block in steps("docs/install/source.md", "With pipx or uv") if f"{tool} " in block)
-    machine.run("bash", "-ec", SHELL + line, seconds=INSTALL_SECONDS)
-    installation = Installation(machine, sandbox, machine.path("/srv/photos"))
-    installation.init("watchfolder init")
-    installation.start()
+    _, init, start = steps("docs/install/source.md")
+    with stopwatch(tool, line + init + start):
+        machine.run("bash", "-ec", SHELL + line, seconds=INSTALL_SECONDS)
+        installation = Installation(machine, sandbox, machine.path("/srv/photos"))
+        installation.init(init)
+        machine.run("sh", "-ec", start)
+        installation.drop("meadow.jpg", picture(1))
+        installation.await_delivery("meadow.jpg")
     installed = machine.run("readlink", "--canonicalize", "/usr/local/bin/watchfolder").strip()
     assert installed.startswith(f"/opt/{tool}/")
     assert f"path={installed} ;" in installation.facts()["ExecStart"]
-    installation.drop("meadow.jpg", picture(1))
-    installation.await_delivery("meadow.jpg")
+
+
+def test_the_lines_for_pip_protect_a_picture(tools: Path, wheels: Path, sandbox: Sandbox) -> None:
+    lines = steps("docs/install/source.md")
+    there = {"/tools": tools, "/wheels": wheels, "/src": PROJECT}
+    with Machine({}, read_only_folders=there) as machine, stopwatch("pip", "".join(lines)):
+        machine.run("bash", "-ec", SHELL + lines[0], seconds=INSTALL_SECONDS)
+        installation = Installation(machine, sandbox, machine.path("/srv/photos"))
+        installation.init(lines[1])
+        machine.run("sh", "-ec", lines[2])
+        installation.drop("meadow.jpg", picture(1))
+        installation.await_delivery("meadow.jpg")
 
 
 def test_a_program_in_somebodys_home_is_refused_by_init(machine: Machine) -> None:

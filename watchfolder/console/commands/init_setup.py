@@ -95,7 +95,7 @@ def folders(found: Config, wishes: Wishes) -> Iterator[str]:
     if not os.path.lexists(found.state_dir):
         disk.make_private_folder(found.state_dir, user, user_group)
         yield f"made {found.state_dir}"
-    elif disk.give_empty_folder(found.state_dir, user, user_group):
+    elif disk.give_empty_folder(found.state_dir, user, user_group, is_private=True):
         yield f"gave {found.state_dir}, which was empty, to {user_name}"
 
 
