@@ -6,6 +6,7 @@ nobody asks what happened, only what to do. `reason` is a sentence that a person
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Self
 
 
 class WatchfolderError(Exception):
@@ -32,6 +33,14 @@ class OrderRetry(Retry):
 
 class FolderFault(Retry):
     """A configured folder is full, read-only, gone or not ours to write: its inbox waits, the others go on."""
+
+    def __init__(self, reason: str, *, code: str = "", path: str = "") -> None:
+        super().__init__(reason, code=code)
+        self.path = path  # what it is about
+
+    @classmethod
+    def at(cls, path: str, words: str, *, code: str = "") -> Self:
+        return cls(f"{path}: {words}", code=code, path=path)
 
 
 class SlowDown(Retry):

@@ -84,19 +84,21 @@ class Folders:
                 self._known = {**self._known, **self._remembered()}
         if found is None:
             way_out = f"if this is the right folder after all, {self.commands.run(Advised.ACCEPT, path)}"
-            raise FolderFault(f"{path}: {NOT_KNOWN} ({way_out})", code="NO_TOKEN")
+            raise FolderFault.at(path, f"{NOT_KNOWN} ({way_out})", code="NO_TOKEN")
         if found != self._known[path].token:
             self.require_mounted(path)
             way_out = f"if it may be used, {self.commands.run(Advised.ACCEPT, path)}"
-            raise FolderFault(f"{path}: another folder lies in its place ({way_out})", code="OTHER_TOKEN")
+            raise FolderFault.at(path, f"another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
     def _missing(self, path: str, fault: FolderFault) -> FolderFault:
         """Say what makes the folder: one that we know must be accepted then, for a new one is not the same."""
         command = self.commands.as_root(f"mkdir {quoted(path)}")
         if path not in self._known:
-            return FolderFault(f"{fault.reason}: mount its share, or run: {command}", code=fault.code)
+            return FolderFault(f"{fault.reason}: mount its share, or run: {command}", code=fault.code, path=fault.path)
         command += f" && {self.commands.to(Advised.ACCEPT, path)}"
-        return FolderFault(f"{fault.reason}: mount its share; if it was removed, run: {command}", code=fault.code)
+        return FolderFault(
+            f"{fault.reason}: mount its share; if it was removed, run: {command}", code=fault.code, path=fault.path
+        )
 
     def accept(self, path: str) -> None:
         """Take the folder as it now is, on a person's word; no bare mount point. Raises FolderFault."""
@@ -123,7 +125,7 @@ class Folders:
         if disk.is_writable(path):
             return
         if disk.is_read_only(path):
-            raise FolderFault(f"{path}: {disk.READ_ONLY}", code="EROFS")
+            raise FolderFault.at(path, disk.READ_ONLY, code="EROFS")
         raise self.closed(path, "we may not write there")
 
     def closed(self, path: str, effect: str) -> FolderFault:
@@ -132,7 +134,7 @@ class Folders:
         command = self.commands.as_root(f"chmod o+x {quoted(above)}" if above else disk.command_to_open(path, ""))
         rights = disk.describe_rights(Place(*os.path.split(above or path)))
         where = f"{above} has " if above else ""
-        return FolderFault(f"{path}: {effect} ({where}{rights}; as root, run: {command})", code="EACCES")
+        return FolderFault.at(path, f"{effect} ({where}{rights}; as root, run: {command})", code="EACCES")
 
     def work(self, inbox: Inbox) -> Place:
         """Return our work folder in the inbox's file system."""
@@ -152,7 +154,7 @@ class Folders:
     def _taken(self, inbox: Inbox, instance: str) -> FolderFault:
         way_out = f"if it is gone for good, {self.commands.run_adopting()}"
         who = _describe_owner(_works(inbox), instance)
-        return FolderFault(f"{inbox.path}: another watchfolder works here ({who}); {way_out}", code="OTHER_INSTANCE")
+        return FolderFault.at(inbox.path, f"another watchfolder works here ({who}); {way_out}", code="OTHER_INSTANCE")
 
     def adopt(self, inbox: Inbox) -> int:
         """Take over the orders of a watchfolder whose state directory was lost. Returns how many.
@@ -253,7 +255,7 @@ def _require_room(path: str, needed: int) -> None:
     free = disk.free_bytes(path)
     if free < needed:
         room = f"{_megabytes(free)} are free, {_megabytes(needed)} are needed"
-        raise FolderFault(f"{path}: {room}", code="ENOSPC")
+        raise FolderFault.at(path, room, code="ENOSPC")
 
 
 def not_mounted(point: str) -> FolderFault:

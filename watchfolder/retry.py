@@ -70,7 +70,7 @@ def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | F
             disk.answer_of(partial(folders.require_folder, inbox.path), inbox.path)
             yield _move_back(picture, inbox)
         except FileNotFoundError:
-            yield FolderFault(f"{printable(picture.place.path)}: it is gone")
+            yield FolderFault.at(printable(picture.place.path), "it is gone")
         except FolderFault as fault:
             yield fault
 
@@ -87,7 +87,7 @@ def _move_back(picture: Picture, inbox: Inbox) -> Moved:
         if picture.why is not None:
             disk.remove(picture.why)
         return Moved(picture.place.path, target.path)
-    raise FolderFault(f"{inbox.path}: too many files are called {printable(picture.place.base)} already")
+    raise FolderFault.at(inbox.path, f"too many files are called {printable(picture.place.base)} already")
 
 
 def _fits(picture: Picture, name: str, real: Mapping[str, str]) -> bool:

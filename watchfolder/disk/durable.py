@@ -107,7 +107,7 @@ def replace(place: Place, data: bytes, *, owner: str) -> None:
 
 def _removed(place: Place) -> FolderFault:
     reason = "another program has removed our temporary file"
-    return FolderFault(f"{place.path}: it could not be written, {reason}", code="EAGAIN")
+    return FolderFault.at(place.path, f"it could not be written, {reason}", code="EAGAIN")
 
 
 @contextlib.contextmanager

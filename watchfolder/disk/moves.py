@@ -134,7 +134,7 @@ def _require_gone(source: Place) -> None:
     except NotAFolder:
         return
     if is_there:
-        raise FolderFault(f"{source.path}: the folder that it goes to has just vanished", code="EAGAIN")
+        raise FolderFault.at(source.path, "the folder that it goes to has just vanished", code="EAGAIN")
 
 
 def publish_new(part: Place, target: Place, *, owner: str, batch: FsyncBatch | None = None) -> None:
@@ -281,13 +281,13 @@ def _copy_across(source: Place, from_folder: int, target: Place, to_folder: int,
             raise
     after = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
     if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
-        raise FolderFault(f"{source.path}: it changed while it was moved", code="EAGAIN")
+        raise FolderFault.at(source.path, "it changed while it was moved", code="EAGAIN")
     os.unlink(source.base, dir_fd=from_folder)
 
 
 def _compare(source: Place, part: Place) -> None:
     if sha256_of(part) != sha256_of(source):
-        raise FolderFault(f"{part.path}: the copy differs from its original", code="EIO")
+        raise FolderFault.at(part.path, "the copy differs from its original", code="EIO")
 
 
 def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:

@@ -105,7 +105,7 @@ def translated(path: str) -> Iterator[None]:
         if error.errno == errno.EILSEQ:
             raise _unfit(path, error) from error
         words = _PLAIN_WORDS.get(error.errno or 0, os.strerror(error.errno or 0))
-        raise FolderFault(f"{path}: {words}", code=errno.errorcode.get(error.errno or 0, "EUNKNOWN")) from error
+        raise FolderFault.at(path, words, code=errno.errorcode.get(error.errno or 0, "EUNKNOWN")) from error
     finally:
         answered()
 
@@ -123,7 +123,7 @@ def _making(parent: int, name: str) -> Iterator[None]:
 
 
 def _unfit(path: str, error: OSError) -> UnfitName:
-    return UnfitName(f"{path}: this file system cannot hold such a name", code=errno.errorcode[error.errno or 0])
+    return UnfitName.at(path, "this file system cannot hold such a name", code=errno.errorcode[error.errno or 0])
 
 
 @contextlib.contextmanager
@@ -182,7 +182,7 @@ def _descend(root: str, relative: str, *, create: bool) -> int:
             os.close(descriptor)
             if error.errno in {errno.ENOTDIR, errno.ELOOP}:
                 code = errno.errorcode[error.errno]
-                raise NotAFolder(f"{path}: a file or a link is in the way of a folder", code=code) from error
+                raise NotAFolder.at(path, "a file or a link is in the way of a folder", code=code) from error
             raise
     return descriptor
 
@@ -192,7 +192,7 @@ def _open_root(root: str) -> int:
         with translated(root):
             return os.open(root, _FOLDER)
     except FileNotFoundError as error:
-        raise FolderFault(f"{root}: the folder is not there", code="ENOENT") from error
+        raise FolderFault.at(root, "the folder is not there", code="ENOENT") from error
 
 
 def _step_into(parent: int, part: str, *, create: bool) -> int:
@@ -292,13 +292,13 @@ def open_regular_in(parent: int, place: Place, flags: int) -> int:
             descriptor = os.open(place.base, flags, dir_fd=parent)
     except FolderFault as fault:
         if fault.code in _NO_PLAIN_FILE:
-            raise NotRegular(f"{place.path}: {NOT_PLAIN}", code=fault.code) from fault
+            raise NotRegular.at(place.path, NOT_PLAIN, code=fault.code) from fault
         if fault.code in _HELD:
-            raise Held(f"{place.path}: {HELD}", code=fault.code) from fault
+            raise Held.at(place.path, HELD, code=fault.code) from fault
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise NotRegular(f"{place.path}: {NOT_PLAIN}", code="EINVAL")
+        raise NotRegular.at(place.path, NOT_PLAIN, code="EINVAL")
     return descriptor
 
 
@@ -334,7 +334,7 @@ def read_bytes(place: Place, limit: int) -> bytes:
     with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise FolderFault(f"{place.path}: longer than {limit} bytes", code="EFBIG")
+        raise FolderFault.at(place.path, f"longer than {limit} bytes", code="EFBIG")
     return content
 
 

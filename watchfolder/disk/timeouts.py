@@ -38,7 +38,7 @@ class Question(Generic[_T]):
             if left <= 0:
                 _hung[self._folder] = self._thread
                 break
-        raise FolderFault(f"{self._folder}: it does not answer: is the share's server there?", code="ETIMEDOUT")
+        raise FolderFault.at(self._folder, "it does not answer: is the share's server there?", code="ETIMEDOUT")
 
     def _ask(self) -> None:
         try:

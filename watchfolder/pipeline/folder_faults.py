@@ -19,7 +19,7 @@ def is_of_the_inbox(context: StepContext, order: Order, fault: FolderFault) -> b
         return False
     is_perhaps_one_files = isinstance(fault, Held) or fault.code in _RIGHTS
     is_perhaps_one_files |= fault.code == _BAD_SECTOR and order.state is State.CREATED
-    if not is_perhaps_one_files or fault.reason.startswith(f"{context.journal.state_dir}/"):
+    if not is_perhaps_one_files or fault.path.startswith(f"{context.journal.state_dir}/"):
         return True
     try:
         context.folders.require(context.inbox)

@@ -48,7 +48,7 @@ def _first(root: str, wanted: str, is_free: Callable[[Place, int], bool]) -> str
                 if is_free(place, limit):
                     return place.name
             break
-    raise FolderFault(f"{root}: {_MOST_NUMBERS} files are called {base} already: make room there", code="EEXIST")
+    raise FolderFault.at(root, f"{_MOST_NUMBERS} files are called {base} already: make room there", code="EEXIST")
 
 
 def _candidates(base: str, limit_bytes: int) -> Iterator[str]:

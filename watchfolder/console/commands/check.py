@@ -231,7 +231,7 @@ def _refuses_to_replace(one: Place, other: Place) -> None:
             put(one, other, owner=_OWNER)
         except FileExistsError:
             continue
-        raise FolderFault(f"{one.root}: a {name} replaced a file there: this file system is not safe", code="EEXIST")
+        raise FolderFault.at(one.root, f"a {name} replaced a file there: this file system is not safe", code="EEXIST")
 
 
 def _sole_use(inbox: Inbox, folders: Folders, state_dir: str) -> str:
@@ -307,7 +307,7 @@ def _events(inbox: Inbox) -> str:
     with _probe(inbox.path) as place:
         if watcher.events_arrive(inbox.path, lambda: _write(place), _EVENT_SECONDS):
             return f"changes are told at once ({reason})"
-    raise FolderFault(f"{inbox.path}: changes are not told: set watch: polling for this inbox")
+    raise FolderFault.at(inbox.path, "changes are not told: set watch: polling for this inbox")
 
 
 def _clock(now: datetime) -> CheckResult:
