@@ -30,6 +30,7 @@ BUILT_IN_FILES: Final = (
     "SYNOPHOTO_THUMB_*",
     "SYNOFILE_THUMB_*",
     "*.ai.json",  # our own: what is told of a picture, so that an outbox can be the next inbox
+    "*.watermark.json",
     "verdicts.csv",
     "*.heatmap.webp",
     "*.heatmap.png",

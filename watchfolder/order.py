@@ -216,8 +216,16 @@ class Enclosure(Record):
     sha256: str | None = None
 
 
+class Role(StrEnum):
+    """What a file is in its order."""
+
+    PICTURE = "picture"  # what the order is made for
+    ORIGINAL = "original"  # the user's own, with which that picture is compared
+    COPY = "copy"  # of an original that lies elsewhere: it goes when the order is done with it
+
+
 class OrderFile(Record):
-    """One picture of an order. The first five fields are known at the claim, the others come as they become facts."""
+    """One file of an order. The first five fields are known at the claim, the others come as they become facts."""
 
     name: RelativeName  # below the inbox, the user's own
     sent_name: str  # what the service is told: harmless, with the extension of the bytes' format
@@ -225,6 +233,7 @@ class OrderFile(Record):
     size: int = Field(ge=0)  # bytes
     mtime_ns: int
     address: str = Field(default="", repr=False)  # that the service fetches the picture from: a secret, for its query
+    role: Role = Role.PICTURE
     sha256: str | None = None  # hex, of the bytes that were uploaded
     ctime_ns: int | None = None  # when that hash was taken: while it stays, nobody has touched the file
     file_id: str | None = None  # the service's name for the input
@@ -248,7 +257,7 @@ class OrderFile(Record):
     @property
     def is_under_way(self) -> bool:
         """Neither all its results nor the picture itself are where a person looks for them."""
-        return not self.is_delivered and not self.is_placed
+        return not self.is_delivered and not self.is_placed and self.role is not Role.COPY
 
 
 class Why(Record):
@@ -321,7 +330,7 @@ class Order(Record):
     @property
     def asks_service(self) -> bool:
         """Does its step make requests? Not where the service has said all that it is to say."""
-        return self.traits.asks_service and not all(file.finding is not None for file in self.files)
+        return self.traits.asks_service and not all(file.finding is not None for file in self.pictures)
 
     @property
     def is_paid(self) -> bool:
@@ -343,11 +352,20 @@ class Order(Record):
         return self.traits.leads_home and not self.charged and self.reused_from is None
 
     @property
+    def pictures(self) -> tuple[OrderFile, ...]:
+        return tuple(file for file in self.files if file.role is Role.PICTURE)
+
+    @property
+    def is_of_many(self) -> bool:
+        """Does it hold pictures that can do without one another? One and its original can not."""
+        return len(self.pictures) > 1
+
+    @property
     def is_live(self) -> bool:
         """Work remains: neither at its end nor parked in quarantine. One of many leaves the journal, or parts first."""
         if self.state is State.RECORDED:
             return False
-        return self.state is not State.QUARANTINED or len(self.files) > 1
+        return self.state is not State.QUARANTINED or self.is_of_many
 
     @property
     def told(self) -> OrderFile | None:

@@ -37,6 +37,7 @@ class InboxSnapshot(Part):
     staying: int = 0
     raw: int = 0  # of those that stay: camera RAW files, left beside the pictures
     out_of_reach: int = 0  # of those that stay: pictures, as far as we can tell, that cannot be taken
+    single: int = 0  # of those that wait: what belongs to them, a picture or its original, is not there
     closed: tuple[OutOfReach, ...] = ()  # where these are: a few folders, those with the most of them
     oldest_waiting_since: AwareDatetime | None = None
     remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason

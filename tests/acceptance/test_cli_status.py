@@ -54,6 +54,7 @@ KEYS = {
             "staying",
             "raw",
             "out_of_reach",
+            "single",
             "oldest_waiting_since",
         ),
         *("in_progress", "deferred", "next_try", "deferred_reason", "delivered_today", "delivered_today_bytes"),

@@ -85,10 +85,10 @@ class Shop:
         self.delivery_index = DeliveryIndex(self.config.state_dir)
         if any(inbox.duplicates != "again" for inbox in self.config.inboxes.values()):
             self.delivery_index.begin()
-        outbox_of = self.pipeline.capacity.outbox_of
+        inbox_of = self.pipeline.capacity.inbox_of
         scope, shared = (
-            DedupScope(self.delivery_index, outbox_of),
-            (self.service, Lanes(4), self.delivery_index, outbox_of),
+            DedupScope(self.delivery_index, inbox_of),
+            (self.service, Lanes(4), self.delivery_index, inbox_of),
         )
         self.intakes: dict[str, Intake] = {}
         rooms = {}

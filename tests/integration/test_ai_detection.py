@@ -229,10 +229,10 @@ def test_whenever_it_dies_the_picture_is_there_once_and_told_once(
     shop, service = begin()
     deliver, enter = FindingPublisher.deliver, LedgerWriter.enter
 
-    def dying_deliver(self: FindingPublisher, order: Order, index: int = 0) -> Order:
+    def dying_deliver(self: FindingPublisher, order: Order) -> Order:
         if moment == "before the move":
             raise _Killed
-        after = deliver(self, order, index)
+        after = deliver(self, order)
         if moment == "after the move":
             raise _Killed
         return after

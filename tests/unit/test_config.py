@@ -57,15 +57,37 @@ def inbox(**settings: object) -> str:
 def test_a_key_of_another_service_than_the_inboxs_is_a_fault(write: Write) -> None:
     other = inbox(service="ai-detection", strength="low", originals="delete", max_files_per_order=1)
     assert sorted(faults(write(other))) == [
-        f"inboxes.photos.{key}: belongs to anti-ai; leave it out of ai-detection"
-        for key in ("max_files_per_order", "originals", "strength")
+        "inboxes.photos.max_files_per_order: belongs to anti-ai; leave it out of ai-detection",
+        "inboxes.photos.originals: belongs to anti-ai and watermark-extract; leave it out of ai-detection",
+        "inboxes.photos.strength: belongs to anti-ai; leave it out of ai-detection",
     ]
 
 
 def test_only_what_is_asked_for_can_belong_to_another_service(write: Write) -> None:
     assert load(write(inbox(sort="false")), KEY).inboxes["photos"].service == "anti-ai"
     asked = fault(write(inbox(sort="true")))
-    assert asked == "inboxes.photos.sort: belongs to ai-detection; leave it out of anti-ai"
+    assert asked == "inboxes.photos.sort: belongs to ai-detection and watermark-extract; leave it out of anti-ai"
+
+
+def test_what_is_extracted_is_sorted_and_its_originals_are_kept_unless_told(write: Write) -> None:
+    photos = load(write(inbox(service="watermark-extract")), KEY).inboxes["photos"]
+    assert (photos.sort, photos.originals) == (True, "/srv/originals")
+    photos = load(write(inbox(service="watermark-extract", sort="false")), KEY).inboxes["photos"]
+    assert not photos.sort
+    assert not load(write(inbox(service="ai-detection")), KEY).inboxes["photos"].sort
+
+
+@pytest.mark.parametrize(
+    ("lender", "why"),
+    [
+        ("elsewhere", "elsewhere is no inbox: name"),
+        ("photos", "photos is no inbox of watermark-embed: name"),
+        ("7", "must be text"),
+    ],
+)
+def test_originals_are_lent_by_an_inbox_that_keeps_them(write: Write, lender: str, why: str) -> None:
+    told = fault(write(inbox(service="watermark-extract", originals_from=lender)))
+    assert told.startswith(f"inboxes.photos.originals_from: {why}")
 
 
 def test_detection_needs_no_folder_for_originals(write: Write) -> None:
@@ -226,7 +248,11 @@ def test_all_faults_are_told_at_once_each_with_its_path(write: Write) -> None:
             "anti_ai",
             "must be 'anti-ai', 'watermark-embed', 'watermark-extract' or 'ai-detection'",
         ),
-        ("service", "watermark-embed", "watermark-embed is not part of this version, which has: anti-ai, ai-detection"),
+        (
+            "service",
+            "watermark-embed",
+            "watermark-embed is not part of this version, which has: anti-ai, watermark-extract, ai-detection",
+        ),
         ("duplicates", "never", "must be 'again', 'reuse' or 'quarantine'"),
         ("watch", "off", "must be 'auto', 'events' or 'polling'"),
         ("path", "2024", "must be text (in quotes, where YAML takes it for something else)"),

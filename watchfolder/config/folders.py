@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from watchfolder import disk
 from watchfolder.config.reading import inbox_sections
-from watchfolder.config.sections import Config, absolute, with_default_folders
+from watchfolder.config.sections import Config, absolute, with_defaults
 
 _SHAREABLE = {"outbox", "quarantine", "originals"}  # several inboxes may use one
 
@@ -34,7 +34,7 @@ def _named_folders(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]
     state_dir = tree.get("state_dir")
     yield "state_dir", "state_dir", Config.model_fields["state_dir"].default if state_dir is None else state_dir
     for name, section in inbox_sections(tree):
-        values = with_default_folders(section)
+        values = with_defaults(section)
         for role in ("path", "outbox", "quarantine", "originals", "work"):
             yield f"inboxes.{name}.{role}", role, values.get(role)
 

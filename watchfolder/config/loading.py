@@ -19,6 +19,7 @@ from watchfolder.config.sections import (
     BUILT_SERVICES,
     DEFAULT_SERVICE,
     DELETE,
+    KEEPS_ORIGINALS,
     OF_SERVICES,
     WORDS_OF_SERVICES,
     ApiSection,
@@ -79,7 +80,8 @@ def load(
         if isinstance(tree["webhook"], dict) and needs_key:
             with _gathering(faults):
                 tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"), commands)
-        faults += [*_originals_at_risk(tree), *_of_other_services(tree), *overlaps(tree, silent_seconds)]
+        faults += [*_originals_at_risk(tree), *_of_other_services(tree), *_not_lent(tree)]
+        faults += overlaps(tree, silent_seconds)
         beside = {"source": source, "from_environment": origins, "commands": commands}
         config = validated(tree | beside)
         if not faults:
@@ -160,6 +162,16 @@ def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
         for (key, word), services in WORDS_OF_SERVICES.items():
             if service in OF_SERVICES[key] - services and section.get(key) == word:
                 yield f"inboxes.{name}.{key}: {word} belongs to {' and '.join(sorted(services))}, not to {service}"
+
+
+def _not_lent(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Find originals that are looked for where there are none."""
+    services = {name: section.get("service") or DEFAULT_SERVICE for name, section in inbox_sections(tree)}
+    for name, section in inbox_sections(tree):
+        wanted = section.get("originals_from")
+        if isinstance(wanted, str) and services.get(wanted) != KEEPS_ORIGINALS:
+            why = f"is no inbox of {KEEPS_ORIGINALS}" if wanted in services else "is no inbox"
+            yield f"inboxes.{name}.originals_from: {wanted} {why}: name the one whose originals are to be compared with"
 
 
 def _originals_at_risk(tree: Mapping[str, Any]) -> Iterator[str]:

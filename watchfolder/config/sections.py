@@ -152,18 +152,22 @@ OnFailure = Literal["split", "single"]
 ServiceName = Literal["anti-ai", "watermark-embed", "watermark-extract", "ai-detection"]
 ReportLocale = Literal["en-US", "ja-JP", "ko-KR"]
 DEFAULT_SERVICE: Final = "anti-ai"
-BUILT_SERVICES: Final = ("anti-ai", "ai-detection")
+BUILT_SERVICES: Final = ("anti-ai", "watermark-extract", "ai-detection")
+KEEPS_ORIGINALS: Final = "watermark-embed"
+"""The service of an inbox whose originals another one may borrow."""
 OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
     "strength": frozenset({"anti-ai"}),
-    "originals": frozenset({"anti-ai"}),  # detection gives back the picture itself, to the outbox
+    "originals": frozenset({"anti-ai", "watermark-extract"}),  # detection gives back the picture itself, to the outbox
     "max_files_per_order": frozenset({"anti-ai"}),
     "on_failure": frozenset({"anti-ai"}),
     "delivered_time": frozenset({"anti-ai"}),
-    "sort": frozenset({"ai-detection"}),
+    "originals_from": frozenset({"watermark-extract"}),
+    "sort": frozenset({"ai-detection", "watermark-extract"}),
     "heatmaps": frozenset({"ai-detection"}),
     "xmp": frozenset({"ai-detection"}),
     "report": frozenset({"ai-detection", "watermark-extract"}),
     "report_locale": frozenset({"ai-detection", "watermark-extract"}),
+    "duplicates": frozenset({"anti-ai", "ai-detection"}),  # what was found of a picture holds for one original only
 }
 """The keys of an inbox that not every service has."""
 WORDS_OF_SERVICES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
@@ -308,7 +312,8 @@ class Inbox(Section):
     originals: AbsolutePath | None = None  # None: deleted after delivery; left out: a folder beside the inbox
     service: Annotated[ServiceName, AfterValidator(_is_built)] = DEFAULT_SERVICE
     strength: Literal["low", "standard", "high"] = "high"
-    sort: bool = False  # a folder of the outbox for each verdict
+    originals_from: str | None = None  # the inbox whose originals these pictures are compared with
+    sort: bool = False  # a folder of the outbox for each verdict; watermark-extract: true
     heatmaps: bool = False
     xmp: bool = False
     report: Literal["never", "detected", "always"] = "never"
@@ -336,7 +341,7 @@ class Inbox(Section):
     @model_validator(mode="before")
     @classmethod
     def _folders_have_defaults(cls, values: object) -> object:
-        return with_default_folders(values) if isinstance(values, dict) else values
+        return with_defaults(values) if isinstance(values, dict) else values
 
     @field_validator("name")
     @classmethod
@@ -387,7 +392,7 @@ class Config(Section):
         return value
 
 
-def with_default_folders(inbox: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(inbox: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in `originals` beside the inbox, for a service that has them, and `work` in it, unless its path is wrong."""
     values = _without_blanks(inbox)
     with contextlib.suppress(KeyError, AttributeError, TypeError, ValueError):
@@ -395,6 +400,7 @@ def with_default_folders(inbox: Mapping[str, Any]) -> dict[str, Any]:
         if values.get("service", DEFAULT_SERVICE) in OF_SERVICES["originals"]:
             values.setdefault("originals", os.path.join(os.path.dirname(path), "originals"))
         values.setdefault("work", os.path.join(path, WORK_FOLDER))
+    values.setdefault("sort", values.get("service") == "watermark-extract")
     return values
 
 

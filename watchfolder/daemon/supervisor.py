@@ -25,7 +25,7 @@ from watchfolder.folders import Folders
 from watchfolder.intake import Claims, DedupScope, Desk, Intake, UnderWay
 from watchfolder.journal import Journal
 from watchfolder.names import Ignored
-from watchfolder.order import Order, State
+from watchfolder.order import Order, Role, State
 from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
@@ -71,8 +71,8 @@ class Supervisor:
 
     def open(self) -> None:
         folders = Folders(self._config.state_dir, self._journal.instance, self._config.commands)
-        outbox_of = self._pipeline.capacity.outbox_of
-        scope = DedupScope(self._delivery_index, outbox_of)
+        inbox_of = self._pipeline.capacity.inbox_of
+        scope = DedupScope(self._delivery_index, inbox_of)
         rooms = {}
         for name, inbox in self._config.inboxes.items():
             publisher = Publisher(inbox, self._journal, folders)
@@ -84,7 +84,7 @@ class Supervisor:
             )
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             worker = self._workers[name] = self._worker(inbox, intake)
-            shared = (self._service, self._lanes, self._delivery_index, outbox_of)
+            shared = (self._service, self._lanes, self._delivery_index, inbox_of)
             context = StepContext(inbox, self._journal, folders, publisher, *shared)
             rooms[name] = InboxRuntime(context, intake, worker.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
@@ -207,7 +207,7 @@ class Supervisor:
     def _admit(self, order: Order) -> None:
         self._wakeup.ring()
         if order.why is None and order.reused_from is None and order.state is not State.RELEASED:
-            self._quota.take(order.inbox, len(order.files))
+            self._quota.take(order.inbox, sum(file.role is not Role.COPY for file in order.files))
 
     def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:
         try:
@@ -326,6 +326,7 @@ class Supervisor:
             waiting=counts.get("wait", 0),
             staying=counts.get("stay", 0),
             raw=counts["raw"],
+            single=counts["single"],
             out_of_reach=sum(each.files for each in closed),
             closed=tuple(_printable(each) for each in closed[:_MOST_CLOSED]),
             oldest_waiting_since=self._date(oldest, self._clock.awake) if oldest is not None else None,

@@ -39,7 +39,7 @@ from watchfolder.disk.limits import (
 )
 from watchfolder.disk.listing import folders_in, remove_empty_folders, scan
 from watchfolder.disk.mounts import is_in_fstab, missing_mount, mount_of, mount_point_of, read_mounts
-from watchfolder.disk.moves import FsyncBatch, move, publish_new
+from watchfolder.disk.moves import FsyncBatch, copy, move, publish_new
 from watchfolder.disk.places import (
     HELD,
     HIDDEN,
@@ -101,6 +101,7 @@ __all__ = [
     "closed_above",
     "command_to_open",
     "command_to_unpin",
+    "copy",
     "create_new",
     "describe_rights",
     "find_hole",

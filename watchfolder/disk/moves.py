@@ -271,18 +271,26 @@ def _copy_across(source: Place, from_folder: int, target: Place, to_folder: int,
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
         sync_folder(to_folder)  # the death may have come before that
     else:
-        part = hidden_part(target.root, owner)
-        try:
-            _copy(source, part)
-            _compare(source, part)
-            publish_new(part, target, owner=owner)
-        except BaseException:
-            unlink(part)
-            raise
+        copy(source, target, owner=owner)
     after = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
     if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
         raise FolderFault.at(source.path, "it changed while it was moved", code="EAGAIN")
     os.unlink(source.base, dir_fd=from_folder)
+
+
+def copy(source: Place, target: Place, *, owner: str) -> None:
+    """Copy a file, which is only read; `target` gets its name when it is whole and durable.
+
+    Raises FileExistsError when a file holds that name, FileNotFoundError, NotRegular, FolderFault.
+    """
+    part = hidden_part(target.root, owner)
+    try:
+        _copy(source, part)
+        _compare(source, part)
+        publish_new(part, target, owner=owner)
+    except BaseException:
+        unlink(part)
+        raise
 
 
 def _compare(source: Place, part: Place) -> None:

@@ -3,7 +3,7 @@
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.dedup import DedupScope
 from watchfolder.intake.desk import Desk
-from watchfolder.intake.explained import explain
+from watchfolder.intake.explained import Beside, explain
 from watchfolder.intake.inbox import Intake
 from watchfolder.intake.look import Action, Decision
 from watchfolder.intake.ready import Ready
@@ -11,6 +11,7 @@ from watchfolder.intake.under_way import UnderWay
 
 __all__ = [
     "Action",
+    "Beside",
     "Claims",
     "Decision",
     "DedupScope",

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
@@ -16,9 +16,11 @@ from watchfolder.images import Format
 from watchfolder.intake import obstacles
 from watchfolder.intake.dedup import DedupScope, Twins
 from watchfolder.intake.look import may_not_move, why_unread
+from watchfolder.intake.originals import originals_of
+from watchfolder.intake.partners import Partners
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal, read_order
-from watchfolder.order import Order, OrderFile, State, key_of_one
+from watchfolder.order import Order, OrderFile, Role, State, key_of_one
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.services import FLOWS, Flow, flow_of
 
@@ -43,6 +45,7 @@ class Claims:
         self.twins = Twins(
             inbox, api.kind, journal, publisher, scope
         )  # files that are left there for now, among others
+        self.partners = Partners(self._flow.pairs, originals_of(inbox, scope.inbox_of))
         self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
 
@@ -57,22 +60,24 @@ class Claims:
         """
         for file in ready:
             self.twins.waiting.pop(file.name, None)
-        with self.twins.sorted(ready) as found:
+        is_pair = self._flow.pairs is not None and len(ready) > 1  # what is refused goes alone
+        with (self.twins.sorted_pair if is_pair else self.twins.sorted)(ready) as found:
             parts = found if may_buy else found.without_purchases(ready)
-            orders = [self._taken_up(parked, file) for file, parked in parts.resumed]
+            orders = [self._taken_up(parked, files) for files, parked in parts.resumed]
             orders += [self._new_order([file]).having(reused_from=first) for file, first in parts.known]
             orders += [self._new_order(parts.fresh)] if parts.fresh else []
             scope = [self._journal.begin(order) for order in orders]
         self.twins.wait(parts.twins, scope[-1].key if scope else "")
         self.later = {file.name: file.sha256 for file in parts.later}
         self.hindrances |= parts.unread
-        return [self._claim(order) for order in scope]
+        lent = {file.name: file.lies_at for file in ready if file.lies_at is not None}
+        return [self._claim(order, lent) for order in scope]
 
-    def _claim(self, order: Order) -> Order:
+    def _claim(self, order: Order, lent: Mapping[str, Place]) -> Order:
         self._publisher.open_work(order)
         with disk.folders_kept_open():
             batch = disk.FsyncBatch()
-            moved = [file for file in order.files if self._move(order, file, batch)]
+            moved = [file for file in order.files if self._take(order, file, lent.get(file.name), batch)]
             batch.sync()
             taken = [file for file in moved if self._is_as_seen(order, file)]
         return self._keep(order, taken)
@@ -109,29 +114,41 @@ class Claims:
             fingerprint=self._api.fingerprint,
             service=self._flow.name,
             options=options,
-            body=self._flow.body(key, files, options),
+            body="" if ready[0].why else self._flow.body(key, files, options),  # what is refused is never sent
             files=files,
             why=ready[0].why,
         )
 
-    def _taken_up(self, parked: Order, back: Ready) -> Order:
+    def _taken_up(self, parked: Order, back: Sequence[Ready]) -> Order:
         """Go on with a parked order whose bytes have come back: what was paid is not paid again."""
-        old = parked.files[0]
-        file = OrderFile(
-            name=back.name,
-            sent_name=old.sent_name,
-            media_type=old.media_type,
-            size=back.size,
-            mtime_ns=back.mtime_ns,
-            sha256=old.sha256,
-            file_id=old.file_id,
-            results=tuple(result.as_ordered for result in old.results if not result.is_delivered),
+        files = tuple(
+            OrderFile(
+                name=file.name,
+                sent_name=old.sent_name,
+                media_type=old.media_type,
+                size=file.size,
+                mtime_ns=file.mtime_ns,
+                role=file.role,
+                sha256=old.sha256,
+                file_id=old.file_id,
+                results=tuple(result.as_ordered for result in old.results if not result.is_delivered),
+            )
+            for old, file in zip(parked.files, back, strict=True)
         )
-        event("order.resumed", order=parked.key, inbox=self._inbox.name, file=back.name, order_id=parked.order_id)
-        fresh: dict[str, object] = {"inbox": self._inbox.name, "files": (file,), "source": None, "redos": 0}
+        event("order.resumed", order=parked.key, inbox=self._inbox.name, file=files[-1].name, order_id=parked.order_id)
+        fresh: dict[str, object] = {"inbox": self._inbox.name, "files": files, "source": None, "redos": 0}
         fresh |= {"why": None, "is_resumable": False, "was_recorded": False, "deaths": 0, "failures": 0}
         fresh |= {"failing_seconds": 0.0, "failed_at": None, "not_before": None, "trouble": "", "missing_since": None}
         return parked.having(**fresh)
+
+    def _take(self, order: Order, file: OrderFile, lent: Place | None, batch: disk.FsyncBatch) -> bool:
+        if lent is None:
+            return self._move(order, file, batch)
+        try:
+            disk.copy(lent, self._publisher.work_place(order, file), owner=self._journal.instance)
+        except (FileNotFoundError, NotAFolder, NotRegular):
+            return False
+        return True
 
     def _move(self, order: Order, file: OrderFile, batch: disk.FsyncBatch) -> bool:
         """Move one file into the work folder."""
@@ -158,7 +175,7 @@ class Claims:
 
     def _keep(self, order: Order, taken: Sequence[OrderFile]) -> Order:
         """Go on with the files that were taken; the others go back. No request has been made under this key yet."""
-        if not taken:
+        if not taken or (len(taken) < len(order.files) and not order.is_of_many):
             return self._journal.advance(order, State.RELEASED)
         if len(taken) < len(order.files):
             self._publisher.put_back(order, keep={file.name for file in taken})
@@ -179,6 +196,8 @@ class Claims:
         source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
         if disk.stat_of(target) is None:
             return False
+        if file.role is Role.COPY:
+            return True
         try:
             disk.move(source, target, owner=self._journal.instance, private=True)  # a cut can keep both names
         except FileExistsError:  # the name in the inbox is a new file's
@@ -231,19 +250,19 @@ class Claims:
         flow = FLOWS.get(copy.service)
         if flow is None or not flow.allows(copy.options) or len(copy.files) not in flow.files:
             return None
-        is_ours = _is_body_ours(copy, flow) and all(map(_is_sendable, copy.files))
-        is_ours &= copy.reused_from is None or len(copy.files) == 1
+        is_ours = _is_body_ours(copy, flow) and all(map(_is_sendable, copy.files)) and _has_roles(copy, flow)
+        is_ours &= copy.reused_from is None or not copy.is_of_many
         is_ours &= len({file.name for file in copy.files}) == len(copy.files)
         is_ours &= any(file.name in found for file in copy.files)
         if not is_ours or copy.kind != self._api.kind or copy.why is not None:
             return None
         kept = ("key", "confirm_key", "service", "options", "body", "kind", "fingerprint", "of_many", "reused_from")
         plain = {name: getattr(copy, name) for name in kept}
-        facts = {"name", "sent_name", "media_type", "size", "mtime_ns"}
+        facts = {"name", "sent_name", "media_type", "size", "mtime_ns", "role"}
         facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
         facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
         claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
-        files = tuple(file.having(is_placed=file.name not in found) for file in claimed)
+        files = tuple(_kept(file).having(is_placed=file.name not in found) for file in claimed)
         state = State.CLAIMED if copy.reused_from is None else State.MATCHED
         times = {state: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]}
         return Order(**plain, inbox=self._inbox.name, files=files, state=state, times=times, was_rebuilt=True)
@@ -265,7 +284,8 @@ class Claims:
         disk.sweep(work.root, work.name)
         results = [result for order in self._journal.orders() for _, result in order.results]
         keep = {result.part for result in results if result.part and not result.is_delivered}
-        for root in {self._inbox.outbox, self._inbox.quarantine, self._inbox.originals, self._inbox.path} - {None}:
+        inbox = self._inbox
+        for root in {inbox.outbox, inbox.quarantine, inbox.originals, inbox.path, work.root} - {None}:
             assert root is not None  # noqa: S101 - taken out one line above
             swept = sum(disk.sweep(root, folder, self._journal.instance, keep=keep) for folder in ("", disk.HIDDEN))
             if swept:
@@ -282,6 +302,7 @@ def _order_file(file: Ready, flow: Flow) -> OrderFile:
         media_type=file.format.media_type,
         size=file.size,
         mtime_ns=file.mtime_ns,
+        role=file.role,
         sha256=file.sha256,
     )
 
@@ -295,6 +316,18 @@ def _is_body_ours(copy: Order, flow: Flow) -> bool:
     names, of_all = [file.sent_name for file in copy.files], flow.read_body(copy.body)
     keys = {key_of_one(copy.of_many, index) for index, file in enumerate(of_all) if [file.sent_name] == names}
     return copy.key in keys and len(of_all) > 1 and len(of_all) in flow.files
+
+
+def _has_roles(copy: Order, flow: Flow) -> bool:
+    """Has each file the role that it has in such an order?"""
+    of_pair = [{Role.ORIGINAL, Role.COPY}, {Role.PICTURE}]
+    roles = [{Role.PICTURE}] * len(copy.files) if flow.pairs is None else of_pair
+    return all(file.role in fitting for file, fitting in zip(copy.files, roles, strict=False))
+
+
+def _kept(file: OrderFile) -> OrderFile:
+    """Return it as the user's own: that it is a copy, which is removed in the end, is not believed."""
+    return file.having(role=Role.ORIGINAL) if file.role is Role.COPY else file
 
 
 def _is_sendable(file: OrderFile) -> bool:

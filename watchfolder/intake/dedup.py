@@ -42,7 +42,7 @@ class Twin:
 @dataclass
 class Sorted:
     fresh: list[Ready] = field(default_factory=list)  # to be bought
-    resumed: list[tuple[Ready, Order]] = field(default_factory=list)  # and the parked order that waits for its bytes
+    resumed: list[tuple[Sequence[Ready], Order]] = field(default_factory=list)  # and the parked order that waits for it
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
     twins: dict[str, Twin] = field(default_factory=dict)
     later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
@@ -58,11 +58,11 @@ class Sorted:
 
 
 class DedupScope:
-    """What all inboxes share: whose outbox can be read now, and one claim at a time for the same bytes."""
+    """What all inboxes share: whose folders can be read now, and one claim at a time for the same bytes."""
 
-    def __init__(self, delivery_index: DeliveryIndex, outbox_of: Callable[[str], str | None]) -> None:
+    def __init__(self, delivery_index: DeliveryIndex, inbox_of: Callable[[str], Inbox | None]) -> None:
         self.delivery_index = delivery_index
-        self.outbox_of = outbox_of  # None: that inbox is not configured, not open, or does not answer
+        self.inbox_of = inbox_of  # None: it is not configured, not open, or does not answer
         self.guard = threading.Lock()
 
 
@@ -78,6 +78,7 @@ class Twins:
         self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
         self._inbox = inbox
         self._product = flow_of(inbox).product_of(inbox)
+        self._goes_by_pairs = flow_of(inbox).pairs is not None
         self._kind = kind
         self._journal = journal
         self._publisher = publisher
@@ -90,7 +91,7 @@ class Twins:
 
     @property
     def _reuses(self) -> bool:
-        return self._inbox.duplicates != "again"
+        return self._inbox.duplicates != "again" and not self._goes_by_pairs
 
     @contextlib.contextmanager
     def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
@@ -112,6 +113,31 @@ class Twins:
                     return
             ready = read
 
+    @contextlib.contextmanager
+    def sorted_pair(self, pair: Sequence[Ready]) -> Iterator[Sorted]:
+        """As `sorted`, of two files that belong together: of their bytes only one thing counts, are they paid for?"""
+        parts = Sorted()
+        read = list(pair)
+        if self._given_up(pair):
+            read = [file for each in pair if (file := self._read(each, parts, is_alone=False)) is not None]
+        with self._begun.guard:
+            known = [file.sha256 for file in read]
+            perhaps = self._given_up(read)
+            same = [order for order in perhaps if [file.sha256 for file in order.files] == known]
+            if parts.unread or (perhaps and None in known) or any(order.is_live for order in same):
+                parts.later = read
+            elif same:
+                parts.resumed = [(read, same[0])]
+            else:
+                parts.fresh = read
+            yield parts
+
+    def _given_up(self, pair: Sequence[Ready]) -> list[Order]:
+        """Return the orders that files of these sizes may take up again, now or when they have been parked."""
+        sizes = [file.size for file in pair]
+        orders = (order for order in self._journal.orders() if order.is_resumable and self._is_alike(order))
+        return [order for order in orders if [file.size for file in order.files] == sizes]
+
     def wait(self, twins: Mapping[str, Twin], key: str) -> None:
         """Let them wait; `key` is the order that was begun with the first of those whose twin was beside them."""
         self.waiting |= {name: replace(twin, key=twin.key or key) for name, twin in twins.items()}
@@ -120,8 +146,9 @@ class Twins:
         """Return the hashes of the bytes, by their number, that would take up an order which is paid for."""
         awaited: dict[int, set[str]] = {}
         for order in self._parked():
-            if order.charged and order.files[0].sha256 is not None:
-                awaited.setdefault(order.files[0].size, set()).add(order.files[0].sha256)
+            for file in order.files if order.charged else ():
+                if file.sha256 is not None:
+                    awaited.setdefault(file.size, set()).add(file.sha256)
         return awaited
 
     def has_ended(self) -> bool:
@@ -144,7 +171,7 @@ class Twins:
 
     def _is_near(self, order: Order) -> bool:
         """Will its result be in reach? An inbox whose share is away may stay so for days."""
-        return order.inbox == self._inbox.name or self._begun.outbox_of(order.inbox) is not None
+        return order.inbox == self._inbox.name or self._begun.inbox_of(order.inbox) is not None
 
     def _under_way(self, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
         sizes = {file.size for file in ready if file.why is None}
@@ -157,9 +184,9 @@ class Twins:
         ]
 
     def _parked(self) -> list[Order]:
-        return [order for order in self._journal.parked() if len(order.files) == 1 and self._is_alike(order)]
+        return [order for order in self._journal.parked() if not order.is_of_many and self._is_alike(order)]
 
-    def _are_parked(self, resumed: Sequence[tuple[Ready, Order]]) -> bool:
+    def _are_parked(self, resumed: Sequence[tuple[Sequence[Ready], Order]]) -> bool:
         """Has none been taken up by another inbox, or expired?"""
         found = [self._journal.get(order.key) for _, order in resumed]
         return all(order is not None and not order.is_live for order in found)
@@ -203,7 +230,7 @@ class Twins:
             parts.fresh.append(file)
         elif paid is not None:
             parked.remove(paid)
-            parts.resumed.append((file, paid))
+            parts.resumed.append(([file], paid))
             scope[sha256] = paid.key
         elif first := self._brought(file):
             parts.known.append((file, first))
@@ -221,7 +248,7 @@ class Twins:
             return file
         if is_alone and not (self._reuses and self._has_size(file)):
             return file
-        place = Place(self._inbox.path, file.name)
+        place = file.lies_at or Place(self._inbox.path, file.name)
         try:
             return replace(file, sha256=_hash(place))
         except FolderFault as fault:  # a damaged file must not keep its neighbours
@@ -242,7 +269,7 @@ class Twins:
             if delivery.finding is not None:  # all that it takes stands there
                 return delivery.key
             if delivery.inbox != self._inbox.name:
-                if self._begun.outbox_of(delivery.inbox) is not None:
+                if self._begun.inbox_of(delivery.inbox) is not None:
                     return delivery.key  # looked at when it is copied: a share of its own must not hold us up here
                 continue
             place = Place(self._inbox.outbox, delivery.name)

@@ -1,16 +1,57 @@
 """What the daemon thinks of one file, asked beside it."""
 
 import os
+from collections.abc import Callable, Hashable
 
 from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.intake.look import STILL_WRITTEN, Action, Decision, decide
+from watchfolder.intake.originals import originals_of
+from watchfolder.intake.partners import Partners
+from watchfolder.intake.ready import Ready
 from watchfolder.intake.settle import Sighting
 from watchfolder.names import Ignored
+from watchfolder.services import Pairs, flow_of
 
 
-def explain(inbox: Inbox, name: str, now: float, wall: float, *, has_writer: bool = False) -> Decision | str:
+class Beside:
+    """What lies beside the files of an inbox, and may go with them; each folder is listed once."""
+
+    def __init__(self, inbox: Inbox, inbox_of: Callable[[str], Inbox | None] = lambda _name: None) -> None:
+        self._inbox = inbox
+        self._pairs = flow_of(inbox).pairs
+        self._originals = originals_of(inbox, inbox_of)
+        self._ignored = Ignored(inbox.ignore)
+        self._listed: dict[str, dict[Hashable, list[str]]] = {}
+
+    def meet(self, ready: Ready, now: float, wall: float) -> Decision | None:
+        """Say why a file that goes with another one has to wait for that; None where it has not."""
+        if self._pairs is None:
+            return None
+        partners = Partners(self._pairs, self._originals)
+        for name in self._alike(self._pairs, ready.name):
+            other = _decided(self._inbox, name, now, wall)
+            if other.answer in {Action.TAKE, Action.WAIT}:
+                partners.see(name)
+            if other.answer is Action.TAKE and name != ready.name:
+                partners.meet(Ready(name, 0, 0, other.format), now)
+        found = partners.meet(ready, now)
+        return found if isinstance(found, Decision) else None
+
+    def _alike(self, pairs: Pairs, name: str) -> list[str]:
+        folder = os.path.dirname(name)
+        if folder not in self._listed:
+            self._listed[folder] = {}
+            for entry in disk.scan(self._inbox.path, folder, recursive=False):
+                if entry.is_regular and not self._ignored.file(os.path.basename(entry.name)):
+                    self._listed[folder].setdefault(pairs.shared(entry.name), []).append(entry.name)
+        return self._listed[folder].get(pairs.shared(name), [])
+
+
+def explain(
+    inbox: Inbox, name: str, now: float, wall: float, *, has_writer: bool = False, beside: Beside | None = None
+) -> Decision | str:
     """Say what the daemon thinks of `name` in the inbox: a Decision, or the pattern that leaves it alone.
 
     `now` is monotonic, `wall` the clock's seconds; without the daemon's memory, age counts from the last change of
@@ -24,13 +65,20 @@ def explain(inbox: Inbox, name: str, now: float, wall: float, *, has_writer: boo
     for pattern in [*map(ignored.folder, parts), ignored.file(base)]:
         if pattern is not None:
             return f"names like {pattern} are left alone (lift it with '!{pattern}' under ignore)"
+    decision = _decided(inbox, name, now, wall)
+    is_done = decision.answer in {Action.TAKE, Action.REFUSE} or decision.obstacle is not None
+    if has_writer and is_done:
+        return Decision(Action.WAIT, STILL_WRITTEN)
+    if decision.answer is not Action.TAKE:
+        return decision
+    return (beside or Beside(inbox)).meet(Ready(name, 0, 0, decision.format), now, wall) or decision
+
+
+def _decided(inbox: Inbox, name: str, now: float, wall: float) -> Decision:
     found = disk.stat_of(Place(inbox.path, name))
     if found is None:
         return Decision(Action.GONE, "there is no such file in the inbox")
     if not disk.is_regular(found):
         return Decision(Action.STAY, "it is no plain file (a folder, a link, a pipe or a device)")
     seen = now - max(0.0, wall - found.st_ctime)
-    sighting = Sighting(found.st_size, found.st_mtime_ns, first_seen=seen, since=seen)
-    decision = decide(inbox, name, sighting, now)
-    is_done = decision.answer in {Action.TAKE, Action.REFUSE} or decision.obstacle is not None
-    return Decision(Action.WAIT, STILL_WRITTEN) if has_writer and is_done else decision
+    return decide(inbox, name, Sighting(found.st_size, found.st_mtime_ns, first_seen=seen, since=seen), now)

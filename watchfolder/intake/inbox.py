@@ -186,7 +186,7 @@ class Intake:
             seen = self._look_through("", now)
             took = seconds()
         for name in (self._sightings.keys() | self._decisions.keys()) - seen:
-            self._drop(name)
+            self._drop(name, now)
         self._scan_at = now + max(self.inbox.scan_seconds, took / _SCANS_AT_MOST)
         self.has_scanned = True
         self._emptied.remove(now)
@@ -262,7 +262,7 @@ class Intake:
 
     def _see(self, entry: disk.Entry, now: float) -> None:
         if not entry.is_regular:
-            self._sightings.pop(entry.name, None)  # what may lie there later begins anew, whatever it looks like
+            self._drop(entry.name, now)  # what may lie there later begins anew, whatever it looks like
             self._remember(entry.name, Decision(Action.STAY, disk.NOT_PLAIN))
             return
         sighting = self._sightings.get(entry.name)
@@ -279,6 +279,7 @@ class Intake:
     def _wait(self, name: str, due: float) -> None:
         self._decisions.pop(name, None)
         self._quiet.pop(name, None)
+        self._claims.partners.see(name)
         heapq.heappush(self._timers, (due, name))
 
     def _wake_timers(self, now: float) -> None:
@@ -346,6 +347,7 @@ class Intake:
     def _decide(self, settled: Iterable[str], most: int, now: float) -> list[Ready]:
         """Decide about what has settled, oldest first; return up to `most` files that one order may take."""
         ready: list[Ready] = []
+        most = 1 if self._claims.partners.go_by_pairs else most
         bytes_left = self._folders.largest_order(self.inbox)
         for name in list(itertools.islice(settled, _MOST_DECISIONS)):
             sighting = self._sightings.get(name)
@@ -353,29 +355,34 @@ class Intake:
                 break
             del self._quiet[name]
             try:
-                taken = self._act(name, sighting, now) if sighting is not None else None
+                taken = self._act(name, sighting, now) if sighting is not None else ()
             except FolderFault:  # has decided nothing about these files: their turn comes again, after the others'
                 self._quiet.update(dict.fromkeys([*(file.name for file in ready), name], now))
                 raise
-            if taken is not None:
-                ready.append(taken)
-                bytes_left -= taken.size
+            ready += taken
+            bytes_left -= sum(file.size for file in taken)
         return ready
 
-    def _act(self, name: str, sighting: Sighting, now: float) -> Ready | None:
-        """Do with a settled file what is to be done, or return it as ready to be claimed."""
+    def _act(self, name: str, sighting: Sighting, now: float) -> Sequence[Ready]:
+        """Do with a settled file what is to be done, or return it as ready to be claimed, with what goes with it."""
         decision = decide(self.inbox, name, sighting, now)
         ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why, sighting.sha256)
         match decision.answer:
             case Action.TAKE:
-                return ready
+                together = self._claims.partners.meet(ready, now)
+                if not isinstance(together, Decision):
+                    return together
+                self._put_off(name, together)
             case Action.REFUSE:
                 self._claim([ready], now)
             case Action.GONE:
-                self._drop(name)
-            case _:
+                self._drop(name, now)
+            case Action.STAY:
+                self._wake(self._claims.partners.drop(name), now)
                 self._put_off(name, decision)
-        return None
+            case Action.WAIT:
+                self._put_off(name, decision)
+        return ()
 
     def _put_off(self, name: str, decision: Decision) -> None:
         self._remember(name, decision)
@@ -384,46 +391,53 @@ class Intake:
 
     def _claim(self, ready: Sequence[Ready], now: float, *, may_buy: bool = True) -> None:
         sent = sum(file.size for file in ready if file.why is None)  # a refused file is not sent
+        own = [file for file in ready if file.lies_at is None]
         try:
             self._folders.require(self.inbox)
             self._folders.require_room(self.inbox, sent)
         except FolderFault:
             self._needs = min(sent, ready[0].size)
-            self._quiet.update((file.name, now) for file in ready)
+            self._quiet.update((file.name, now) for file in own)
             raise
-        self._taking = frozenset(file.name for file in ready)
+        self._taking = frozenset(file.name for file in own)
         try:
             orders = self._claims.claim(ready, may_buy=may_buy)
         except Exception:
             self._taking = frozenset()
-            for file in ready:  # what still lies here is no new file, but settles anew
+            for file in own:  # what still lies here is no new file, but settles anew
                 self._disturb(file.name, now)
             raise
-        for file in ready:
+        for file in own:
             sighting, before = self._sightings[file.name], self._decisions.get(file.name)
-            hindrance = self._claims.hindrances.pop(file.name, None)
-            twin = self._claims.twins.waiting.get(file.name)
-            self._drop(file.name)  # if it is still there, the next scan sees it afresh
-            if file.name in self._claims.later:
-                self._sightings[file.name], self._quiet[file.name] = sighting, now
-                sighting.sha256 = self._claims.later[file.name]
-            elif twin is not None:
-                self._sightings[file.name], sighting.sha256 = sighting, twin.sha256
-                self._remember(file.name, twin.decision)
-            elif hindrance:
-                self._sightings[file.name] = sighting
-                self._decisions |= {file.name: before} if before else {}  # so that it is told once
-                due = sighting.hinder(now)
-                obstacle = obstacles.to_read(self.inbox, file.name, hindrance, is_of_rights=False)
-                self._put_off(file.name, out_of_reach(hindrance, due, obstacle))
+            self._drop(file.name, now)  # if it is still there, the next scan sees it afresh
+            self._go_on_with_untaken(file.name, sighting, before, now)
         self._taking = frozenset()
-        self._emptied.note({os.path.dirname(file.name) for file in ready} - {""}, now)
+        self._emptied.note({os.path.dirname(file.name) for file in own} - {""}, now)
         self._emptied.remove(now)
         for order in orders:
             self._desk.admit(order)
         moved = {file.name for order in orders for file in order.files}
-        if not moved.issuperset(file.name for file in ready if file.name not in self._sightings):
+        if not moved.issuperset(file.name for file in own if file.name not in self._sightings):
             self.nudge(None)  # some changed during the claim, and lie here again, perhaps under other names
+
+    def _go_on_with_untaken(self, name: str, sighting: Sighting, before: Decision | None, now: float) -> None:
+        """Keep a file in sight that the claim has left there for a reason."""
+        hindrance = self._claims.hindrances.pop(name, None)
+        twin = self._claims.twins.waiting.get(name)
+        if name in self._claims.later:
+            self._quiet[name] = now
+            sighting.sha256 = self._claims.later[name]
+        elif twin is not None:
+            sighting.sha256 = twin.sha256
+            self._remember(name, twin.decision)
+        elif hindrance:
+            self._decisions |= {name: before} if before else {}  # so that it is told once
+            obstacle = obstacles.to_read(self.inbox, name, hindrance, is_of_rights=False)
+            self._put_off(name, out_of_reach(hindrance, sighting.hinder(now), obstacle))
+        else:
+            return
+        self._sightings[name] = sighting
+        self._claims.partners.see(name)
 
     def _remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)
@@ -431,10 +445,14 @@ class Intake:
         if decision.is_warning and (before is None or before.reason != decision.reason):
             event("file.stays", logging.WARNING, inbox=self.inbox.name, file=name, reason=decision.reason)
 
-    def _drop(self, name: str) -> None:
+    def _drop(self, name: str, now: float) -> None:
         self._sightings.pop(name, None)
         self._decisions.pop(name, None)
         self._quiet.pop(name, None)
+        self._wake(self._claims.partners.drop(name), now)
+
+    def _wake(self, names: Iterable[str], now: float) -> None:
+        self._quiet |= {name: now for name in names if name not in self._quiet}
 
 
 def _is_in(awaited: Mapping[int, Collection[str]], sighting: Sighting) -> bool:

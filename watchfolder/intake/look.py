@@ -46,6 +46,7 @@ class Decision:
     is_warning: bool = False
     obstacle: Obstacle | None = None  # it is a picture as far as we can tell, and cannot be taken
     is_raw: bool = False  # a camera RAW file, left beside the pictures as configured
+    lacks_partner: bool = False  # it could be taken, if there were what belongs to it
     is_passing: bool = False  # it will end by itself within the settle time: `run --once` waits for it
 
 
@@ -79,6 +80,10 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
 
 def out_of_reach(reason: str, due: float | None, obstacle: Obstacle) -> Decision:
     return Decision(Action.STAY, reason, due, is_warning=True, obstacle=obstacle)
+
+
+def without_partner(reason: str, due: float | None = None, *, is_passing: bool = False) -> Decision:
+    return Decision(Action.WAIT, reason, due, lacks_partner=True, is_passing=is_passing)
 
 
 def why_unread(place: Place, fault: FolderFault) -> str:

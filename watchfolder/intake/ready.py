@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from watchfolder.disk import Place
 from watchfolder.images import Format
-from watchfolder.order import Why
+from watchfolder.order import Role, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,5 @@ class Ready:
     format: Format | None = None
     why: Why | None = None
     sha256: str | None = None  # where it had to be read for that
+    role: Role = Role.PICTURE
+    lies_at: Place | None = None  # where that is not the inbox: it is copied from there

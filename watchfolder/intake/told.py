@@ -21,11 +21,14 @@ Sightings = Mapping[str, Sighting]
 def counts(sightings: Sightings, decisions: Decisions, taken: frozenset[str]) -> dict[str, int]:
     """Return how many files there are by answer; those not decided yet wait; `raw` of those that stay are RAW.
 
-    What was `taken` is an order's, though it may still be seen here.
+    `single` of those that wait lack their partner. What was `taken` is an order's, though it may still be seen here.
     """
     found = Counter(str(decision.answer) for name, decision in decisions.items() if name not in taken)
     found[str(Action.WAIT)] += sum(name not in decisions and name not in taken for name in sightings)
-    return dict(found) | {"raw": sum(decision.is_raw for decision in decisions.values())}
+    return dict(found) | {
+        "raw": sum(decision.is_raw for decision in decisions.values()),
+        "single": sum(decision.lacks_partner for decision in decisions.values()),
+    }
 
 
 def out_of_reach(decisions: Decisions) -> list[OutOfReach]:
@@ -47,7 +50,7 @@ def out_of_reach(decisions: Decisions) -> list[OutOfReach]:
 
 def remarks(decisions: Decisions) -> dict[str, str]:
     """Return the files that a person should know of, with the reason."""
-    told = ((name, each.reason) for name, each in decisions.items() if each.is_warning)
+    told = ((name, each.reason) for name, each in decisions.items() if each.is_warning or each.lacks_partner)
     return dict(itertools.islice(told, _MAX_TOLD))
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from watchfolder.config import Inbox
 from watchfolder.errors import Blocked, Scope, WatchfolderError
 from watchfolder.events import event
 from watchfolder.journal import Journal
@@ -103,9 +104,9 @@ class Capacity:
             return most
         return 0 if flow_of(settings).needs_v3 else 1
 
-    def outbox_of(self, inbox: str) -> str | None:
-        """Return where another inbox delivers to, while that can be read."""
-        return self.rooms[inbox].context.inbox.outbox if self.is_within_reach(inbox) else None
+    def inbox_of(self, name: str) -> Inbox | None:
+        """Return another inbox, while its folders can be read."""
+        return self.rooms[name].context.inbox if self.is_within_reach(name) else None
 
     def is_within_reach(self, inbox: str) -> bool:
         """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""

@@ -32,7 +32,7 @@ class StepContext:
     service: Service
     lanes: Lanes
     delivery_index: DeliveryIndex
-    outbox_of: Callable[[str], str | None]  # of another inbox, while that is there
+    inbox_of: Callable[[str], Inbox | None]  # another one, while that is there
     abroad: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows

@@ -43,7 +43,7 @@ class Doubt:
 
     def judge(self, order: Order, code: str, at_work: Collection[str], now: float, *, may_pass: bool = False) -> Fault:
         """Record that an order failed; `at_work` are the other parts of the order that it was split from."""
-        is_lone = len(order.files) == 1
+        is_lone = not order.is_of_many
         has_proof = order.has_failed and order.last_success != self.last_success
         if is_lone and has_proof and order.failed_alone and not may_pass:
             return Fault.PICTURE  # for the second time: that says no more about the service

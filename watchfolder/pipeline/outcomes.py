@@ -102,7 +102,7 @@ class Outcomes:
         return order.deaths >= _GUILTY_DEATHS and order.asks_service
 
     def convict(self, context: StepContext, order: Order) -> Order:
-        if len(order.files) > 1 and order.may_be_given_back:
+        if order.is_of_many and order.may_be_given_back:
             return self._split(context, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
@@ -206,12 +206,10 @@ class Outcomes:
         """Find out who is at fault: the service, one picture of many, or this one."""
         failure = error if isinstance(error, FailedAtService) else None
         is_sent = order.state is State.CREATED and failure is None  # to the storage, which looks at each file by itself
-        if (is_sent and len(order.files) == 1) or not _may_begin_anew(order, error):
+        if (is_sent and not order.is_of_many) or not _may_begin_anew(order, error):
             return self._quarantine(order, error)
         if failure is not None and failure.is_of_the_file:
-            return (
-                self._quarantine(order, error) if len(order.files) == 1 else self._split(context, order, error.reason)
-            )
+            return self._split(context, order, error.reason) if order.is_of_many else self._quarantine(order, error)
         may_pass = failure is not None and order.reordered < failure.tries
         at_work = self._parts_beside(order)
         with self._guard:
@@ -277,7 +275,7 @@ class Outcomes:
     def _failing(self, order: Order) -> Order:
         """Return the order with what is to be remembered of its failure by those that take its place."""
         last_success = order.last_success if order.has_failed else self._doubt.last_success
-        failed_alone = order.failed_alone + 1 if len(order.files) == 1 else 0
+        failed_alone = 0 if order.is_of_many else order.failed_alone + 1
         return order.having(last_success=last_success, failed_alone=failed_alone)
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
@@ -346,7 +344,7 @@ def _may_begin_anew(order: Order, error: Reject) -> bool:
     if error.code in {TEST_KEY, OTHER_KEY}:
         return False
     has_failed = isinstance(error, FailedAtService)
-    return has_failed or order.may_be_given_back or (error.code == UPLOAD_LOST and len(order.files) > 1)
+    return has_failed or order.may_be_given_back or (error.code == UPLOAD_LOST and order.is_of_many)
 
 
 def _sentence(text: str) -> str:

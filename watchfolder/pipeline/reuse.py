@@ -96,13 +96,13 @@ def _take_from_abroad(context: StepContext, order: Order, delivery: EarlierDeliv
     Where that share dies just now, one step of this inbox hangs with it, and no more: the others wait until that inbox
     is called silent, and then are bought.
     """
-    outbox = context.outbox_of(delivery.inbox)
-    if outbox is None:
+    other = context.inbox_of(delivery.inbox)
+    if other is None:
         return None
     if not context.abroad.acquire(blocking=False):
         return order
     try:
-        return _take(context, order, delivery, outbox)
+        return _take(context, order, delivery, other.outbox)
     finally:
         context.abroad.release()
 

@@ -195,7 +195,7 @@ class Pipeline:
         return min(waiting, key=lambda order: order.failed_alone).key if waiting else None
 
     def _is_split_for_a_try(self, order: Order) -> bool:
-        return self._is_doubted(order) and len(order.files) > 1
+        return self._is_doubted(order) and order.is_of_many
 
     def _choose_probe(self, due: Iterable[State]) -> None:
         """Let another purchase find out whether the gate opens when no order is left where the refusal was."""

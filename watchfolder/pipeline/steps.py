@@ -20,7 +20,7 @@ from watchfolder.errors import (
     Throttled,
 )
 from watchfolder.events import event
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import charge, charging, is_charged_at, is_clear_no, is_unheard
 from watchfolder.pipeline.context import StepContext, id_of
@@ -318,7 +318,7 @@ def park(context: StepContext, order: Order) -> None:
     context.delivery_index.catch_up()  # what was delivered of it serves the twins that have waited for that
     if not order.is_resumable:
         context.journal.forget(order)
-    elif len(order.files) > 1:
+    elif order.is_of_many:
         for alone in (parked_alone(order, index) for index, file in enumerate(order.files) if not file.is_delivered):
             if context.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
                 context.journal.note(alone, was_recorded=True)
@@ -425,8 +425,9 @@ def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
         finding = findings.read(seen.shown)
         if finding is None:
             raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
+        finding = findings.about(finding, order)
         finding = finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
-        files = tuple(file.having(finding=finding) for file in files)
+        files = tuple(file.having(finding=finding) if file.role is Role.PICTURE else file for file in files)
         if context.inbox.heatmaps and (link := findings.heatmap(seen.shown)):
             context.heatmaps[order.key] = link
     return context.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
@@ -541,11 +542,11 @@ def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
     if not order.may_be_given_back:
         raise round_.worst()
     rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
-    if len(order.files) > 1 and len(rejected) == len(round_.failures):
+    if order.is_of_many and len(rejected) == len(round_.failures):
         return part_with(context, order, rejected)
     unsent = {index for index, file in enumerate(order.files) if not file.is_uploaded}
     is_lasting = order.failures + 1 >= _LASTING_FAILURES and round_.failures.keys() == unsent
-    if is_lasting and len(unsent) < len(order.files):
+    if is_lasting and order.is_of_many and len(unsent) < len(order.files):
         return part_from(context, order, unsent)
     raise round_.worst()
 

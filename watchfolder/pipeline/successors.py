@@ -90,13 +90,13 @@ def parked_alone(order: Order, index: int) -> Order:
 def release_changed(context: StepContext, order: Order) -> Order:
     """Give the files back: what is there is no longer what was claimed, and nothing has been paid.
 
-    Of an order of many, the files that are as they were go on under a new key.
+    Of an order of many, the files that are as they were go on under a new key; a pair is not parted.
     """
     context.folders.require(context.inbox)  # else it is the whole share that is not there
     context.forget(order.key)
     kept = tuple(file for file in order.files if is_unchanged(context.publisher.work_place(order, file), file))
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
-    if not kept:
+    if not kept or (len(kept) < len(order.files) and not order.is_of_many):
         return context.journal.advance(order, State.RELEASED)
     return context.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, kept),))
 

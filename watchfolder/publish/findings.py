@@ -11,7 +11,7 @@ from watchfolder import disk, names
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.events import event
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile
+from watchfolder.order import Order, OrderFile, Role
 from watchfolder.publish.pictures import Publisher, is_unchanged
 from watchfolder.publish.results import TEST_MARK, holds
 from watchfolder.services import Flow, flow_of
@@ -20,7 +20,10 @@ _LIMIT = 1 << 16  # bytes of a sidecar
 
 
 class FindingPublisher:
-    """Delivers the findings of one inbox's orders, each of one picture. Every step may have happened before."""
+    """Delivers the findings of one inbox's orders, each of one picture, perhaps with its original.
+
+    Every step may have happened before.
+    """
 
     def __init__(self, publisher: Publisher, journal: Journal) -> None:
         self._publisher = publisher
@@ -28,21 +31,28 @@ class FindingPublisher:
         self._journal = journal
 
     @disk.folders_kept_open()
-    def deliver(self, order: Order, index: int = 0) -> Order:
+    def deliver(self, order: Order) -> Order:
         """Move the picture to the outbox, what is said of it first; what is no longer that picture goes back.
 
-        Raises FolderFault.
+        Its original follows, or goes back with it. Raises FolderFault.
         """
+        (index,) = (index for index, file in enumerate(order.files) if file.role is Role.PICTURE)
+        if not order.files[index].is_placed:
+            order = self._deliver(order, index)
+        return self._publisher.place_companions(order)
+
+    def _deliver(self, order: Order, index: int) -> Order:
         file = order.files[index]
-        if file.is_placed:
-            return order
         sidecar = _Sidecar(flow_of(order), self._journal.instance)
         source = self._publisher.work_place(order, file)
         if disk.stat_of(source) is not None and not is_unchanged(source, file):
             if file.result.delivery is not None:
                 sidecar.remove(Place(self._outbox, file.result.delivery), order)
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
-            return self._publisher.give_back(order, [index])
+            own = [
+                number for number, each in enumerate(order.files) if each.role is not Role.COPY and not each.is_placed
+            ]
+            return self._publisher.give_back(order, own)
         wanted = self._wanted(order, file)
         order, is_there = self._publisher.move_with_note(order, index, self._outbox, "delivery", wanted, sidecar)
         if not is_there:
@@ -78,7 +88,7 @@ class _Sidecar:
 
     def remove(self, picture: Place, order: Order) -> None:
         """Leave it where the same bytes came by another order: it may be that one's, and is true of them."""
-        place, (file,) = self._place(picture), order.files
+        place, (file,) = self._place(picture), order.pictures
         if _holds(place, self._content(order)) and not holds(picture, file.size, file.sha256):
             disk.remove(place)
 
@@ -86,7 +96,7 @@ class _Sidecar:
         return picture.beside(names.appended(picture.base, self.suffix, disk.longest_name(picture.root)))
 
     def _content(self, order: Order) -> bytes:
-        (file,) = order.files
+        (file,) = order.pictures
         return json.dumps(self._said(file), ensure_ascii=False, indent=2).encode() + b"\n"
 
     def _said(self, file: OrderFile) -> Mapping[str, object]:

@@ -16,7 +16,7 @@ from watchfolder.disk import NotAFolder, Place, UnfitName
 from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.publish import notes
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.results import (
@@ -164,7 +164,7 @@ class Publisher:
         """Move the order's files to quarantine: the reason first, then the picture. Raises FolderFault."""
         for index, file in enumerate(order.files):
             source = self.work_place(order, file)
-            if file.is_placed:
+            if file.is_placed or file.role is Role.COPY:
                 continue
             if file.is_delivered:
                 order = self.place_originals(order, [index])
@@ -194,8 +194,11 @@ class Publisher:
         return order
 
     def clear_work(self, order: Order) -> None:
-        """Remove the order's work folder, which must hold no picture any more."""
+        """Remove the order's work folder, which must hold no picture any more but copies of what lies elsewhere."""
         work = self._folders.work(self.inbox)
+        for file in order.files:
+            if file.role is Role.COPY:
+                disk.remove(self._in_work(order.key, file), durable=False)
         disk.sweep(work.root, f"{work.name}/{order.key}")  # of a copy that was being written when we died
         disk.remove(Place(work.root, f"{work.name}/{order.key}/{ORDER_COPY}"), durable=False)
         self._clear_folders(order, order.files)
@@ -302,6 +305,12 @@ class Publisher:
             return self.inbox.quarantine, f"test/{file.name}"
         return None if self.inbox.originals is None else (self.inbox.originals, file.name)
 
+    def place_companions(self, order: Order) -> Order:
+        """Put the original of a pair where it belongs, as that of a delivered picture. Raises FolderFault."""
+        files = enumerate(order.files)
+        own = [index for index, file in files if file.role is Role.ORIGINAL and not file.is_placed]
+        return self.place_originals(order, own) if own else order
+
     @disk.folders_kept_open()
     def give_back(self, order: Order, indexes: Sequence[int]) -> Order:
         goals = {index: (self.inbox.path, order.files[index].name) for index in indexes}
@@ -313,7 +322,7 @@ class Publisher:
         return _placed(order, indexes)
 
     def _goes_back(self, order: Order, file: OrderFile, keep: Collection[str]) -> bool:
-        if file.is_placed or file.name in keep:
+        if file.is_placed or file.name in keep or file.role is Role.COPY:
             return False
         return file.destination is not None or disk.stat_of(self.work_place(order, file)) is not None
 

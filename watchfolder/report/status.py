@@ -80,6 +80,7 @@ class InboxStatus:
     staying: int | None = None  # no pictures, or out of reach
     raw: int | None = None  # of those that stay: camera RAW files
     out_of_reach: int | None = None  # of those that stay: pictures that cannot be taken
+    single: int | None = None  # of those that wait: what belongs to them is not there
     oldest_waiting_since: datetime | None = None
     in_progress: int = 0
     deferred: int = 0
@@ -269,6 +270,7 @@ def _inbox(
                 "staying",
                 "raw",
                 "out_of_reach",
+                "single",
                 "oldest_waiting_since",
                 "remarks",
             )

@@ -1,8 +1,9 @@
 """The shape of a service: what it is asked, when it may have cost money, and what comes of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from watchfolder.config import Inbox
 from watchfolder.images import Format
@@ -39,6 +40,34 @@ class Findings:
     caution: str  # and what it does not mean
     heatmap: Callable[[Mapping[str, object]], str | None] = lambda _shown: None  # where it lies, as the order shows it
     worth_report: frozenset[str] = frozenset()  # the verdicts of which `report: detected` wants one
+    about: Callable[[Finding, Order], Finding] = lambda finding, _order: finding  # with what else is known of it
+
+
+class Pair(NamedTuple):
+    """The names of two files that belong together, in the order in which the service is told of them."""
+
+    original: str
+    picture: str
+
+
+class Alone(NamedTuple):
+    """Why a file has no partner."""
+
+    reason: str
+    lacks_original: bool = False  # it is a picture, and its original is not among those beside it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """An order is of two files: a picture, and the original with which it is compared.
+
+    `find` is given a name and all of those beside it, itself among them, that share the same. `mark` is at the end of
+    an original's stem.
+    """
+
+    mark: str
+    shared: Callable[[str], Hashable]
+    find: Callable[[str, Collection[str]], Pair | Alone]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +92,7 @@ class Flow:
     extensions: Mapping[Format, str] = field(default_factory=dict)  # that it wants in place of the usual ones
     is_listed: bool = True  # under the name that we give; else its key alone finds an order again
     needs_v3: bool = False  # its orders are read by v3 alone, which also gives new upload links
+    pairs: Pairs | None = None  # None: each file goes by itself
     findings: Findings | None = None  # None: the results are pictures, which are fetched
     ledger: Ledger | None = None
 

@@ -14,6 +14,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.folders import Folders, read_token
+from watchfolder.intake import Beside, Ready
 from watchfolder.intake.look import Action, decide
 from watchfolder.intake.settle import Sighting
 from watchfolder.journal import read_orders
@@ -69,7 +70,7 @@ def _plan(name: str, inbox: Inbox, config: Config) -> InboxPlan:
         if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
             plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
             Folders(state_dir, "", config.commands).require_mounted(inbox.path)
-        _look_through(plan, inbox, _being_taken(name, state_dir))
+        _look_through(plan, Beside(inbox, config.inboxes.get), inbox, _being_taken(name, state_dir))
     except FolderFault as fault:
         plan.fault = fault.reason
     return plan
@@ -85,7 +86,7 @@ def _orders(state_dir: str) -> Iterator[Order]:
     return read_orders(state_dir, lambda _place, _reason: None)
 
 
-def _look_through(plan: InboxPlan, inbox: Inbox, being_taken: set[str]) -> None:
+def _look_through(plan: InboxPlan, beside: Beside, inbox: Inbox, being_taken: set[str]) -> None:
     ignored, now = Ignored(inbox.ignore), time.monotonic()
     found = disk.scan(inbox.path, skip_folder=lambda base: ignored.folder(base) is not None, recursive=inbox.recursive)
     for entry in found:
@@ -93,9 +94,12 @@ def _look_through(plan: InboxPlan, inbox: Inbox, being_taken: set[str]) -> None:
             continue
         since = now - inbox.settle_seconds  # by the time of a run it is quiet
         sighting = Sighting(entry.size, entry.mtime_ns, first_seen=since, since=since)
-        answer = decide(inbox, entry.name, sighting, now).answer
-        plan.answers[answer] += 1
-        if answer is Action.TAKE:
+        decision = decide(inbox, entry.name, sighting, now)
+        if decision.answer is Action.TAKE:
+            ready = Ready(entry.name, entry.size, entry.mtime_ns, decision.format)
+            decision = beside.meet(ready, now, time.time() + inbox.settle_seconds) or decision
+        plan.answers[decision.answer] += 1
+        if decision.answer is Action.TAKE:
             plan.size += entry.size
             plan.names += [printable(entry.name)] if len(plan.names) < _MOST_NAMED else []
 

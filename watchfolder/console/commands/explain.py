@@ -138,7 +138,7 @@ def _is_folder(place: Place) -> bool:
 
 
 def _of_inbox_folder(spot: _Spot, config: Config) -> Iterator[str]:
-    yield from explain_folder.of_inbox(spot.inbox, spot.name)
+    yield from explain_folder.of_inbox(spot.inbox, spot.name, config)
     yield from explain_folder.under_way(_orders(config), spot.inbox, spot.name, config)
     yield from _hindrances(spot.inbox, config)
 
@@ -162,7 +162,9 @@ def _locate(path: str, config: Config) -> _Spot:
 
 
 def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
-    decision = intake.explain(spot.inbox, spot.name, time.monotonic(), time.time(), has_writer=spot.has_writer)
+    beside = intake.Beside(spot.inbox, config.inboxes.get)
+    now, wall = time.monotonic(), time.time()
+    decision = intake.explain(spot.inbox, spot.name, now, wall, has_writer=spot.has_writer, beside=beside)
     if isinstance(decision, str):
         yield f"It is left alone: {printable(decision)}."
     elif decision.answer is Action.GONE:

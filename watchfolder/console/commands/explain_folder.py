@@ -47,12 +47,13 @@ class _Alike:
         return ", ".join(self.names) + (f" and {more} more" if more else "")
 
 
-def of_inbox(inbox: Inbox, folder: str) -> Iterator[str]:
+def of_inbox(inbox: Inbox, folder: str, config: Config) -> Iterator[str]:
     """Tell of the files that lie below `folder` in the inbox, "" being all of it. Raises FolderFault."""
     alike: dict[str, _Alike] = {}
+    beside = intake.Beside(inbox, config.inboxes.get)
     entries = disk.scan(inbox.path, folder, skip_folder=lambda base: base.startswith("."))
     for entry in islice(entries, _MOST_FILES):
-        decision = intake.explain(inbox, entry.name, time.monotonic(), time.time())
+        decision = intake.explain(inbox, entry.name, time.monotonic(), time.time(), beside=beside)
         if isinstance(decision, str) or decision.answer is not Action.GONE:
             alike.setdefault(_what_is_so(decision), _Alike()).add(_below(entry.name, folder))
     more = sum(1 for _ in entries)

@@ -25,6 +25,7 @@ from watchfolder.services import FLOWS, flow_of
 _NAME = "wf-"  # with which our orders' names begin
 _PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
 _TYPES_OF_FINDINGS = {flow.type for flow in FLOWS.values() if flow.findings is not None}
+_LISTED = {name for name, flow in FLOWS.items() if flow.is_listed}  # others' orders bear no name of ours there
 _MOST_PAGES = 1000  # of a hundred orders
 _SHARE = 4  # we take this part of the plan's requests, for the daemon needs the others
 _REFUSALS = 5  # in a row: then the service is too busy for us
@@ -99,7 +100,7 @@ def reconcile(
         if key := keys.get(end.order_id or "", end.key if end.key in listed else ""):
             known[key].ended.append(end)
         elif end.is_delivered and end.created is not None and since <= end.created < asked_at:
-            books.unknown_there.append(end)
+            books.unknown_there += [end] if end.service in _LISTED else []
     for key, entry in listed.items():
         _enter(books, key, entry, known[key], config)
     return books
@@ -176,7 +177,7 @@ def _undelivered(key: str, entry: Listed, known: KnownOrder, missing: list[str],
 def _is_free(order: Order, config: Config) -> bool:
     """Does the order go on, unpaid, when its picture comes back? As `intake` will judge it."""
     inbox = config.inboxes.get(order.inbox)
-    if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or len(order.files) > 1:
+    if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or order.is_of_many:
         return False
     return (order.kind, order.product) == (config.api.kind, flow_of(inbox).product_of(inbox))
 

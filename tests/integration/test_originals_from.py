@@ -1,0 +1,207 @@
+"""Originals that another inbox keeps: found by name, copied for the order, and never touched."""
+
+import json
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shop import OTHER, PICTURE, Open, Shop, opening
+
+from watchfolder import disk, intake
+from watchfolder.disk import Place
+from watchfolder.intake import Decision
+from watchfolder.order import Role, State
+from watchfolder.sandbox.pictures import sample
+
+ORIGINAL = sample("jpeg", width=64, height=48, seed=9)
+SIDECAR = ".watermark.json"
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    inboxes = ("found", "press")
+    with opening(tmp_path, service="watermark-extract", inboxes=inboxes, originals_from="press") as build:
+        yield build
+
+
+def keep(shop: Shop, name: str, content: bytes = ORIGINAL) -> Path:
+    path = shop.folder("press/originals") / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def find(shop: Shop, name: str, content: bytes = PICTURE) -> None:
+    shop.drop(name, content, inbox="found/inbox")
+
+
+def assert_lent(shop: Shop, name: str, *kept: str) -> None:
+    outbox = shop.folder("found/outbox") / "undetected"
+    assert (outbox / name).read_bytes() == PICTURE
+    assert json.loads((outbox / f"{name}{SIDECAR}").read_text())["verdict"] == "undetected"
+    assert shop.files("press/originals") == sorted(kept)
+    assert shop.files("found/originals") == shop.files("found/inbox") == shop.files("found/quarantine") == []
+    assert shop.orders() == ()
+    work = shop.folder("found/inbox/.watchfolder") / shop.journal.instance
+    assert [path.name for path in work.rglob("*") if path.is_file()] == ["owner.json"]
+
+
+def waits_for(shop: Shop, name: str) -> str:
+    shop.to_the_end()
+    assert shop.files("found/inbox") == [name]
+    return shop.intakes["found"].remarks()[name]
+
+
+def test_the_original_is_copied_and_stays_what_and_where_it_was(begin: Open) -> None:
+    shop, service = begin()
+    kept = keep(shop, "Berg/Füße.jpg")
+    os.utime(kept, ns=(10**18, 10**18 + 7))
+    before = kept.stat()
+    find(shop, "Berg/Füße.jpg")
+    shop.to_the_end()
+    assert_lent(shop, "Berg/Füße.jpg", "Berg/Füße.jpg")
+    after = kept.stat()
+    assert (after.st_ino, after.st_mtime_ns, after.st_nlink) == (before.st_ino, before.st_mtime_ns, 1)
+    assert kept.read_bytes() == ORIGINAL
+    assert service.paid == 1
+    assert service.sins == []
+
+
+def test_it_is_found_whatever_its_kind_its_case_and_its_sub_folder(begin: Open) -> None:
+    shop, _ = begin()
+    keep(shop, f"2026/{unicodedata.normalize('NFD', 'FÜHRUNG')}.PNG", sample("png", width=32, height=24, seed=3))
+    find(shop, "evening edition/Führung.jpg")
+    shop.to_the_end()
+    assert_lent(shop, "evening edition/Führung.jpg", f"2026/{unicodedata.normalize('NFD', 'FÜHRUNG')}.PNG")
+
+
+def test_of_several_the_one_in_the_same_sub_folder_is_meant(begin: Open) -> None:
+    shop, _ = begin()
+    keep(shop, "a.jpg", OTHER)
+    keep(shop, "in/a.jpg")
+    find(shop, "in/a.jpg")
+    shop.work(lambda: any(order.files[0].sha256 for order in shop.orders()))
+    original = shop.orders()[0].files[0]
+    assert (original.role, original.name, original.size) == (Role.COPY, "in/a.original.jpg", len(ORIGINAL))
+    shop.to_the_end()
+    assert_lent(shop, "in/a.jpg", "a.jpg", "in/a.jpg")
+
+
+@pytest.mark.parametrize("kept", [("x/a.jpg", "y/a.png"), ("a.jpg", "a.png")])
+def test_where_several_may_be_meant_it_waits_and_is_told_so(begin: Open, kept: tuple[str, str]) -> None:
+    shop, service = begin()
+    for name in kept:
+        keep(shop, name)
+    find(shop, "a.jpg")
+    reason = waits_for(shop, "a.jpg")
+    assert reason.startswith(f"the inbox press has 2 originals of this name ({kept[0]}, {kept[1]}): put the right one")
+    found, press = shop.config.inboxes["found"], shop.config.inboxes["press"]
+    beside = intake.Beside(found, {"press": press}.get)
+    decision = intake.explain(found, "a.jpg", 1e9, 2e9, beside=beside)
+    assert isinstance(decision, Decision)
+    assert decision.reason == reason
+    assert service.paid == 0
+
+
+def test_an_original_that_comes_later_is_found_then(begin: Open) -> None:
+    shop, _ = begin()
+    find(shop, "a.jpg")
+    said = "the inbox press has no original of this name: put it beside it, as a.original.jpg"
+    assert waits_for(shop, "a.jpg") == said
+    keep(shop, "a.jpg")
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "a.jpg")
+
+
+def test_what_lies_beside_it_goes_before_what_is_kept(begin: Open) -> None:
+    shop, _ = begin()
+    keep(shop, "a.jpg", OTHER)
+    find(shop, "a.original.jpg", ORIGINAL)
+    find(shop, "a.jpg")
+    shop.to_the_end()
+    assert shop.files("found/originals") == ["a.original.jpg"]
+    assert shop.files("press/originals") == ["a.jpg"]
+
+
+def test_an_original_that_is_no_whole_picture_is_not_sent(begin: Open) -> None:
+    shop, service = begin()
+    kept = keep(shop, "a.jpg", ORIGINAL[:-40])
+    find(shop, "a.jpg")
+    assert waits_for(shop, "a.jpg") == f"its original, {kept}, is no whole picture"
+    assert service.paid == 0
+
+
+def test_originals_whose_inbox_is_away_are_waited_for(begin: Open) -> None:
+    shop, _ = begin()
+    keep(shop, "a.jpg")
+    (shop.folder("press/outbox")).rename(shop.folder("press/gone"))
+    find(shop, "a.jpg")
+    shop.work(shop.intakes["found"].remarks)
+    assert shop.intakes["found"].remarks()["a.jpg"] == "the inbox press, which keeps its original, is away"
+    shop.folder("press/gone").rename(shop.folder("press/outbox"))
+    shop.pass_time(60)
+    shop.work((shop.folder("found/outbox") / "undetected/a.jpg").exists)
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "a.jpg")
+
+
+class _Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("moment", ["before the copy", "after the copy", "before the upload"])
+def test_whenever_it_dies_the_copy_is_made_once_and_goes_in_the_end(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    shop, service = begin()
+    keep(shop, "a.jpg")
+    copy = disk.copy
+
+    def dying_copy(source: Place, target: Place, *, owner: str) -> None:
+        if moment == "after the copy":
+            copy(source, target, owner=owner)
+        raise _Killed
+
+    find(shop, "a.jpg")
+    if moment == "before the upload":
+        service.faults.add("create", "answer", times=1, status=500)
+        shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
+        keep(shop, "a.jpg", OTHER)  # what the order holds is its own by now
+    else:
+        monkeypatch.setattr(disk, "copy", dying_copy)
+        with pytest.raises(_Killed):
+            shop.work(shop.is_done)
+        monkeypatch.undo()
+    shop.live_again()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "a.jpg")
+    assert service.paid == 1
+    assert service.sins == []
+
+
+def test_a_copy_whose_order_is_given_up_is_not_quarantined(begin: Open) -> None:
+    shop, _ = begin()
+    keep(shop, "a_fail.jpg")
+    find(shop, "a_fail.jpg")
+    shop.to_the_end()
+    assert shop.files("found/quarantine") == ["a_fail.jpg", "a_fail.jpg.why.txt"]
+    assert shop.files("press/originals") == ["a_fail.jpg"]
+    assert shop.orders() == ()
+
+
+def test_a_copy_goes_when_its_order_goes_back(begin: Open) -> None:
+    shop, service = begin()
+    keep(shop, "a.jpg")
+    service.faults.add("create", "answer", times=1, status=500)
+    find(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
+    work = shop.folder("found/inbox/.watchfolder") / shop.journal.instance / shop.order().key / "a.jpg"
+    work.write_bytes(PICTURE)
+    os.utime(work, ns=(1, 1))
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "a.jpg")

@@ -1,0 +1,432 @@
+"""Watermark extract from a folder: a picture and its original go in, what was found comes out beside the picture."""
+
+import contextlib
+import hashlib
+import json
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sandbox_client import Client, data
+from shop import OTHER, PICTURE, Open, Shop, opening
+
+from watchfolder import disk, history, intake
+from watchfolder.intake import Claims, Decision
+from watchfolder.order import Order, OrderFile, Role, State
+from watchfolder.pipeline import tempo
+from watchfolder.publish import FindingPublisher, Publisher
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+ORIGINAL = sample("jpeg", width=64, height=48, seed=9)
+SIDECAR = ".watermark.json"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with opening(tmp_path, service="watermark-extract") as build:
+        yield build
+
+
+def said(shop: Shop, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((shop.folder("outbox") / f"{name}{SIDECAR}").read_text("utf-8"))
+    return found
+
+
+def leaked(service: Sandbox, text: str, content: bytes = ORIGINAL) -> bytes:
+    """Return the copy that was given out with this text."""
+    client, seconds = Client(service), service.processing_seconds
+    service.processing_seconds = 0.0
+    try:
+        order_id = client.sent(data(client.embed(texts=[text])), (content, "image/jpeg"))
+        (file,) = data(client.link(order_id, "v3"))["files"]
+        return client.get(file["downloadUrl"]).content
+    finally:
+        client.close()
+        service.paid_files.clear()
+        service.processing_seconds = seconds
+
+
+def drop_pair(shop: Shop, name: str, content: bytes = PICTURE, original: bytes = ORIGINAL) -> None:
+    stem, extension = os.path.splitext(name)
+    shop.drop(name, content)
+    shop.drop(f"{stem}.original{extension}", original)
+
+
+def waiting(shop: Shop) -> dict[str, str]:
+    shop.to_the_end()
+    assert shop.orders() == ()
+    return shop.intake.remarks()
+
+
+# --- what goes together
+
+
+def test_a_picture_and_its_original_are_one_order(begin: Open) -> None:
+    shop, _ = begin()
+    drop_pair(shop, "a.jpg")
+    shop.work(shop.orders, seconds=30)
+    (order,) = shop.orders()
+    assert [(file.name, file.role) for file in order.files] == [
+        ("a.original.jpg", Role.ORIGINAL),
+        ("a.jpg", Role.PICTURE),
+    ]
+
+
+def test_what_was_found_lies_beside_the_picture_which_comes_out_bit_for_bit(begin: Open) -> None:
+    shop, service = begin()
+    copy, name = leaked(service, "2026-17 dpa"), "Ferien/Füße am Strand.jpg"
+    drop_pair(shop, name, copy)
+    inode = os.stat(shop.folder("inbox") / name).st_ino
+    shop.to_the_end()
+
+    delivered = shop.folder("outbox") / "detected" / name
+    assert delivered.read_bytes() == copy
+    assert delivered.stat().st_ino == inode
+    assert shop.files("outbox") == [f"detected/{name}", f"detected/{name}{SIDECAR}"]
+    assert shop.files("originals") == ["Ferien/Füße am Strand.original.jpg"]
+    assert shop.files("inbox") == shop.files("quarantine") == []
+    told = said(shop, f"detected/{name}")
+    assert told.pop("checkedAt").endswith("+00:00")
+    assert told == {
+        "service": "watermark-extract",
+        "verdict": "detected",
+        "watermarkText": "2026-17 dpa",
+        "recipient": None,
+        "originalSha256": sha256(ORIGINAL),
+        "orderId": max(service.orders, key=int),
+        "sha256": sha256(copy),
+    }
+    (end,) = history.newest_first(shop.config.state_dir)
+    assert [file.name for file in end.deliveries] == [name]
+    assert service.credits["watermarkExtract"] == 1
+    assert service.sins == []
+
+
+@pytest.mark.parametrize("verdict", ["undetected", "inconclusive", "unsupported", "error"])
+def test_every_verdict_has_a_folder_and_none_is_quarantined(begin: Open, verdict: str) -> None:
+    shop, service = begin({"detections": {sha256(PICTURE): verdict}})
+    drop_pair(shop, "a.jpg")
+    shop.to_the_end()
+    assert shop.files("outbox") == [f"{verdict}/a.jpg", f"{verdict}/a.jpg{SIDECAR}"]
+    assert said(shop, f"{verdict}/a.jpg")["verdict"] == verdict
+    assert shop.files("quarantine") == []
+    assert service.sins == []
+
+
+def test_the_service_is_told_the_original_first_and_both_are_sent_once(begin: Open) -> None:
+    shop, service = begin()
+    drop_pair(shop, "a.jpg")
+    shop.to_the_end()
+    asked = service.requests_by_operation()
+    assert (asked["create"], asked["upload"]) == (1, 2)
+    assert "confirm" not in asked
+    assert service.sins == []  # the wrong way round would be one
+
+
+def test_unsorted_it_keeps_its_sub_folder(begin: Open) -> None:
+    shop, _ = begin(sort=False)
+    drop_pair(shop, "in/a.jpg")
+    shop.to_the_end()
+    assert shop.files("outbox") == ["in/a.jpg", f"in/a.jpg{SIDECAR}"]
+
+
+# --- what waits
+
+
+def test_a_picture_without_its_original_waits_and_is_explained(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    shop.drop("b.original.jpg", OTHER)
+    assert waiting(shop) == {
+        "a.jpg": "its original is not there yet: a.original.jpg, beside it",
+        "b.original.jpg": "the picture that it is the original of is not there yet: b.jpg, beside it",
+    }
+    for name, reason in shop.intake.remarks().items():
+        decision = intake.explain(shop.intake.inbox, name, 1e9, 2e9)
+        assert isinstance(decision, Decision)
+        assert (decision.answer, decision.reason) == (intake.Action.WAIT, reason)
+    assert service.requests_by_operation().get("create") is None
+    assert shop.files("inbox") == ["a.jpg", "b.original.jpg"]
+
+
+def test_an_original_that_comes_later_is_all_that_was_missing(begin: Open) -> None:
+    shop, _ = begin()
+    shop.drop("a.jpg")
+    waiting(shop)
+    shop.live_again()
+    waiting(shop)
+    shop.drop("a.original.jpg", ORIGINAL)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
+
+
+def test_names_that_macos_writes_otherwise_belong_together(begin: Open) -> None:
+    shop, _ = begin()
+    shop.drop("in/Füße.jpg")
+    shop.drop(f"in/{unicodedata.normalize('NFD', 'FÜSSE'.replace('SS', 'ß'))}.Original.JPG", ORIGINAL)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/in/Füße.jpg", f"undetected/in/Füße.jpg{SIDECAR}"]
+
+
+def test_where_it_is_not_clear_what_belongs_together_all_wait(begin: Open) -> None:
+    shop, _ = begin()
+    for name in ("a.jpg", "a.original.png", "a.original.webp"):
+        shop.drop(name, ORIGINAL)
+    remarks = waiting(shop)
+    assert remarks.keys() == {"a.jpg", "a.original.png", "a.original.webp"}
+    assert all(reason.startswith("which belongs to which?") for reason in remarks.values())
+    (shop.folder("inbox") / "a.original.webp").unlink()
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
+
+
+def test_what_is_no_picture_makes_nothing_unclear(begin: Open) -> None:
+    shop, _ = begin()
+    drop_pair(shop, "a.jpg")
+    shop.drop("a.original.xmp", b"<x:xmpmeta/>")
+    shop.drop("a.txt", b"found in the evening edition")
+    (shop.folder("inbox") / "a.original.jpg").rename(shop.folder("inbox") / "a.original.png")
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
+    assert shop.files("inbox") == ["a.original.xmp", "a.txt"]
+
+
+def test_a_second_picture_of_one_original_waits_for_it_to_come_again(begin: Open) -> None:
+    shop, service = begin()
+    drop_pair(shop, "a.jpg")
+    shop.drop("a.png", sample("png", width=32, height=24, seed=3))
+    shop.to_the_end()
+    assert shop.intake.remarks() == {"a.png": "its original is not there yet: a.original.png, beside it"}
+    (shop.folder("originals") / "a.original.jpg").rename(shop.folder("inbox") / "a.original.jpg")
+    shop.to_the_end()
+    assert sorted(shop.files("outbox"))[::2] == ["undetected/a.jpg", "undetected/a.png"]
+    assert service.credits["watermarkExtract"] == 2
+    assert service.sins == []
+
+
+# --- never by halves
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.original.jpg"])
+def test_a_file_that_changes_before_it_is_sent_takes_its_partner_back_with_it(begin: Open, name: str) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", times=1, status=500)
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
+    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / name
+    work.write_bytes(OTHER)
+    shop.pass_time(60)
+    shop.to_the_end()
+    found, before = (OTHER, ORIGINAL) if name == "a.jpg" else (PICTURE, OTHER)
+    assert service.paid_files == {sha256(found): 1}
+    assert said(shop, "undetected/a.jpg")["originalSha256"] == sha256(before)
+    assert (shop.folder("outbox") / "undetected" / "a.jpg").read_bytes() == found
+    assert service.sins == []
+
+
+def test_a_pair_of_which_one_vanishes_goes_back(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", times=1, status=500)
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
+    (shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.original.jpg").unlink()
+    shop.pass_time(60)
+    assert waiting(shop) == {"a.jpg": "its original is not there yet: a.original.jpg, beside it"}
+    assert service.paid == 0
+
+
+def test_a_picture_that_changes_after_it_was_sent_goes_back_with_its_original(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.jpg"
+    work.write_bytes(OTHER)
+    service.processing_seconds = 0.0
+    for each in service._state.orders.values():
+        each.processing_seconds = 0.0
+    shop.to_the_end()
+    assert service.paid_files == {sha256(PICTURE): 1, sha256(OTHER): 1}
+    assert (shop.folder("outbox") / "undetected" / "a.jpg").read_bytes() == OTHER
+    assert said(shop, "undetected/a.jpg")["sha256"] == sha256(OTHER)
+
+
+def test_a_pair_that_the_service_fails_goes_to_quarantine_as_a_whole(begin: Open) -> None:
+    shop, service = begin()
+    drop_pair(shop, "in/a_fail.jpg")
+    shop.to_the_end()
+    names = ["in/a_fail.jpg", "in/a_fail.original.jpg"]
+    assert shop.files("quarantine") == [name + end for name in names for end in ("", ".why.txt")]
+    assert (
+        (shop.folder("quarantine") / "in/a_fail.jpg.why.txt").read_text().startswith("a_fail.jpg could not be checked")
+    )
+    assert shop.orders() == ()
+    assert service.sins == []
+
+
+def test_a_picture_that_is_cut_off_goes_to_quarantine_and_its_original_waits(begin: Open) -> None:
+    shop, service = begin(incomplete_seconds=0.0)
+    drop_pair(shop, "a.jpg", PICTURE[:-40])
+    shop.to_the_end()
+    assert shop.files("quarantine") == ["a.jpg", "a.jpg.why.txt"]
+    assert shop.intake.remarks().keys() == {"a.original.jpg"}
+    assert service.requests_by_operation().get("create") is None
+
+
+def test_a_pair_that_was_given_up_is_taken_up_again_and_not_paid_twice(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    never = service.faults.add("status", "answer", status=500, times=None)
+    service.faults.add("list", "answer", status=500, times=None)
+    shop.journal.note(shop.order(), failing_seconds=1e9)
+    shop.pass_time(600)
+    shop.to_the_end()
+    assert shop.files("quarantine") == [
+        *("a.jpg", "a.jpg.why.txt"),
+        *("a.original.jpg", "a.original.jpg.why.txt"),
+    ]
+    (parked,) = shop.orders()
+    assert (parked.is_live, parked.is_resumable) == (False, True)
+    never.times = 0
+    for each in service._state.orders.values():
+        each.processing_seconds = 0.0
+    for name in ("a.jpg", "a.original.jpg"):  # under another name, and their notes stay
+        (shop.folder("quarantine") / name).rename(shop.folder("inbox") / name.replace("a", "b", 1))
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/b.jpg", f"undetected/b.jpg{SIDECAR}"]
+    assert shop.files("originals") == ["b.original.jpg"]
+    assert service.paid == 1
+    assert shop.orders() == ()
+    assert service.sins == []
+
+
+@pytest.mark.parametrize("half", ["a.jpg", "a.original.jpg"])
+def test_half_of_a_pair_that_was_given_up_waits_for_the_other(begin: Open, half: str) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    service.faults.add("status", "answer", status=500, times=None)
+    service.faults.add("list", "answer", status=500, times=None)
+    shop.journal.note(shop.order(), failing_seconds=1e9)
+    shop.pass_time(600)
+    shop.to_the_end()
+    (shop.folder("quarantine") / half).rename(shop.folder("inbox") / half)
+    shop.to_the_end()
+    assert shop.files("inbox") == [half]
+    assert len(shop.orders()) == 1
+    assert service.paid == 1
+
+
+# --- money and requests
+
+
+def test_a_last_upload_whose_answer_is_lost_is_paid_once(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "reset_after", times=None)
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: service.paid)
+    service.faults.clear()
+    shop.live_again()
+    shop.pass_time(120)
+    shop.to_the_end(seconds=60)
+    assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
+    assert service.paid_files == {sha256(PICTURE): 1}
+    assert service.sins == []
+
+
+def test_an_order_rebuilt_from_its_work_folder_is_paid_once(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3600.0})
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    key = shop.order().key
+    shop.close()
+    (shop.top / "state" / "journal" / f"{key}.json").unlink()
+    for each in service._state.orders.values():
+        each.processing_seconds = 0.0
+    shop.open()
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
+    assert shop.files("originals") == ["a.original.jpg"]
+    assert service.paid_files == {sha256(PICTURE): 1}
+
+
+def test_many_pairs_cost_little_more_than_two_requests_each(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempo, "LIST_SECONDS", 0.5)
+    shop, service = begin({"processing_seconds": 0.3})
+    shop.ahead = 0.0
+    copy = leaked(service, "2026-17 dpa")
+    before = service.requests_by_operation()
+    for number in range(12):
+        drop_pair(shop, f"{number}.jpg", copy + bytes([number]))
+    shop.to_the_end(seconds=120)
+
+    after = service.requests_by_operation()
+    asked = {name: after[name] - before.get(name, 0) for name in after}
+    counted = {name: asked.get(name, 0) for name in ("create", "list", "status")}
+    assert counted["create"] == 12
+    assert counted["status"] <= 12 + 1  # the text stands in the order's read alone; and which reads the service has
+    assert sum(counted.values()) <= 2.9 * 12, counted
+    assert all(said(shop, f"detected/{number}.jpg")["watermarkText"] == "2026-17 dpa" for number in range(12))
+    assert service.credits["watermarkExtract"] == 12
+    assert service.sins == []
+
+
+# --- whenever it dies
+
+
+class _Killed(BaseException):
+    """The process ends here."""
+
+
+_MOMENTS = ("between the renames", "before the move", "between picture and original", "after both")
+
+
+@pytest.mark.parametrize("moment", _MOMENTS)
+def test_whenever_it_dies_each_of_a_pair_is_there_once(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    shop, service = begin()
+    deliver, companions, move = FindingPublisher.deliver, Publisher.place_companions, Claims._move
+
+    def dying_deliver(self: FindingPublisher, order: Order) -> Order:
+        if moment == "before the move":
+            raise _Killed
+        after = deliver(self, order)
+        if moment == "after both":
+            raise _Killed
+        return after
+
+    def dying_companions(self: Publisher, order: Order) -> Order:
+        if moment == "between picture and original":
+            raise _Killed
+        return companions(self, order)
+
+    def dying_move(self: Claims, order: Order, file: OrderFile, batch: disk.FsyncBatch) -> bool:
+        if moment == "between the renames" and file.role is Role.PICTURE:
+            raise _Killed
+        return move(self, order, file, batch)
+
+    drop_pair(shop, "in/a.jpg")
+    with monkeypatch.context() as dying, contextlib.suppress(_Killed):
+        dying.setattr(FindingPublisher, "deliver", dying_deliver)
+        dying.setattr(Publisher, "place_companions", dying_companions)
+        dying.setattr(Claims, "_move", dying_move)
+        shop.work(lambda: any(order.state is State.COMPLETED for order in shop.orders()))
+        shop.rest()
+    shop.live_again()
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/in/a.jpg", f"undetected/in/a.jpg{SIDECAR}"]
+    assert (shop.folder("outbox") / "undetected/in/a.jpg").read_bytes() == PICTURE
+    assert shop.files("originals") == ["in/a.original.jpg"]
+    assert shop.files("inbox") == shop.files("quarantine") == []
+    assert service.paid_files == {sha256(PICTURE): 1}
+    assert [end.outcome for end in history.newest_first(shop.config.state_dir)] == [State.DELIVERED]
+    assert service.sins == []

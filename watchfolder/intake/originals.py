@@ -1,0 +1,105 @@
+"""The originals that another inbox keeps: found by name, where that is clear, copied, and never touched."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+
+from watchfolder import disk, images, names
+from watchfolder.config import Inbox
+from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import printable
+from watchfolder.images import Kind
+from watchfolder.intake.look import Decision, without_partner
+from watchfolder.intake.ready import Ready
+from watchfolder.order import Role
+from watchfolder.services import Pairs, flow_of
+
+_LOOKS_AT_MOST = 0.1  # of the time
+_AGAIN_SECONDS = 1.0  # how soon, at least, it is asked again
+_SLOW_SECONDS = 10.0  # after a start its inbox may open later than ours
+_MOST_NAMED = 3
+
+
+class Originals:
+    """Asked by one thread. Of the lender's folder it remembers the names until it is time to look again."""
+
+    def __init__(self, lender: str, pairs: Pairs, scan_seconds: float, inbox_of: Callable[[str], Inbox | None]) -> None:
+        self._lender = lender
+        self._pairs = pairs
+        self._scan_seconds = scan_seconds
+        self._inbox_of = inbox_of
+        self._names: dict[Hashable, list[str]] = {}
+        self._due = float("-inf")  # when (monotonic seconds) it looks again
+        self._away_since: float | None = None
+
+    def lend(self, picture: Ready, now: float) -> Ready | Decision:
+        """Return the original of a picture, as what is to be copied; or that there is none, and why."""
+        lender = self._inbox_of(self._lender)
+        if lender is None or lender.originals is None:
+            return self._away(now)
+        self._away_since = None
+        try:
+            if now >= self._due:
+                self._look(lender.originals, now)
+            found = self._candidates(picture.name)
+            if len(found) == 1:
+                return self._lent(picture, Place(lender.originals, found[0]))
+            reason = self._unclear(picture.name, found)
+        except (FileNotFoundError, NotAFolder, NotRegular):
+            reason = f"its original has just left the inbox {self._lender}"
+        except FolderFault as fault:
+            reason = f"its original cannot be read: {fault.reason}"
+        return without_partner(reason, max(self._due, now + _AGAIN_SECONDS))
+
+    def _away(self, now: float) -> Decision:
+        """Wait for the lender; at a start, when it is only slower than we, so does a single run."""
+        self._away_since = now if self._away_since is None else self._away_since
+        reason = f"the inbox {self._lender}, which keeps its original, is away"
+        is_passing = now < self._away_since + _SLOW_SECONDS
+        return without_partner(reason, now + _AGAIN_SECONDS, is_passing=is_passing)
+
+    def _look(self, root: str, now: float) -> None:
+        found: defaultdict[Hashable, list[str]] = defaultdict(list)
+        with disk.time_at_work() as seconds:
+            for entry in disk.scan(root, skip_folder=lambda base: base.startswith(".")):
+                base = os.path.basename(entry.name)
+                if entry.is_regular and not base.startswith("."):
+                    found[self._pairs.shared(base)].append(entry.name)
+            took = seconds()
+        self._names = dict(found)
+        self._due = now + max(self._scan_seconds, took / _LOOKS_AT_MOST)
+
+    def _candidates(self, name: str) -> list[str]:
+        """Return those of the same name in the same sub-folder, or else anywhere."""
+        folder, base = os.path.split(name)
+        anywhere = self._names.get(self._pairs.shared(base), [])
+        return [each for each in anywhere if os.path.dirname(each) == folder] or anywhere
+
+    def _unclear(self, name: str, found: list[str]) -> str:
+        beside = names.marked(os.path.basename(name), self._pairs.mark)
+        if not found:
+            return f"the inbox {self._lender} has no original of this name: put it beside it, as {beside}"
+        some = ", ".join(map(printable, sorted(found)[:_MOST_NAMED]))
+        count = f"{len(found)} originals of this name ({some})"
+        return f"the inbox {self._lender} has {count}: put the right one beside it, as {beside}"
+
+    def _lent(self, picture: Ready, place: Place) -> Ready | Decision:
+        found = disk.stat_of(place)
+        if found is None or not disk.is_regular(found):
+            raise FileNotFoundError(place.path)
+        with disk.reading(place) as read_at:
+            verdict = images.inspect(read_at, found.st_size, place.base)
+        if verdict.format is None or verdict.kind not in {Kind.WHOLE, Kind.SUSPECT}:
+            return without_partner(f"its original, {printable(place.path)}, is no whole picture", self._due)
+        marked = names.marked(picture.name, self._pairs.mark)
+        name = names.with_extension(marked, names.split(place.base)[1] or verdict.format.extension)
+        return Ready(name, found.st_size, found.st_mtime_ns, verdict.format, role=Role.COPY, lies_at=place)
+
+
+def originals_of(inbox: Inbox, inbox_of: Callable[[str], Inbox | None]) -> Originals | None:
+    """Return where the inbox looks for originals that do not lie beside its pictures, if it may."""
+    pairs = flow_of(inbox).pairs
+    if pairs is None or inbox.originals_from is None:
+        return None
+    return Originals(inbox.originals_from, pairs, inbox.scan_seconds, inbox_of)

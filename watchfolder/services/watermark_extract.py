@@ -1,0 +1,122 @@
+"""Watermark extract: who was a picture marked for? It is compared with its original, and comes out untouched.
+
+Source: the vendor's API description as of 2026-10-09. Each order is of a pair, which starts by itself with the last
+upload. The list tells all verdicts but the text of what was found: for that the order itself is read.
+"""
+
+import json
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from os.path import dirname
+
+from watchfolder.names import split
+from watchfolder.order import Finding, Key, Order, OrderFile, Role
+from watchfolder.services.flow import Alone, Findings, Flow, Pair, Pairs, Stage, named
+
+_MARK = ".original"  # at the end of an original's stem
+_WORDS = {
+    "detected": "a watermark is there",
+    "undetected": "no watermark was found",
+    "inconclusive": "a trace of a watermark, too weak to tell",
+    "unsupported": "the service cannot check this file (it cost nothing)",
+    "error": "the check itself failed, which says nothing of the picture (it cost nothing): drop it again",
+}
+_OTHER_WORDS = {"not_detected": "undetected"}  # older answers, and test keys
+_WHOSE = "whose it is the service does not say: another account set it, or the same text was given out more than once"
+
+
+def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
+    original, picture = files
+    file = {"fileName": picture.sent_name, "originalFile": {"fileName": original.sent_name}}
+    return json.dumps({"idempotencyKey": key, "file": file})
+
+
+def _read_body(body: str) -> Sequence[OrderFile]:
+    file = json.loads(body)["file"]
+    return [named(file["originalFile"]["fileName"], role=Role.ORIGINAL), named(file["fileName"])]
+
+
+def read_finding(shown: Mapping[str, object]) -> Finding | None:
+    """Return what an order that is complete says; None where it tells no verdict, or not the text that goes with it."""
+    result = shown.get("result")
+    told = result if isinstance(result, dict) else shown
+    word = str(told.get("detectionStatus") or told.get("statusCode"))
+    verdict = _OTHER_WORDS.get(word, word)
+    if verdict not in _WORDS or (verdict == "detected" and "watermarkText" not in told):
+        return None
+    text = told.get("watermarkText")
+    return Finding(verdict=verdict, facts={"watermarkText": text if isinstance(text, str) else None})
+
+
+def _about(finding: Finding, order: Order) -> Finding:
+    original = next((file.sha256 for file in order.files if file.role is not Role.PICTURE), None)
+    return finding.having(facts={**finding.facts, "recipient": None, "originalSha256": original})
+
+
+def _say(finding: Finding) -> str:
+    words, text = _WORDS.get(finding.verdict, finding.verdict), finding.facts.get("watermarkText")
+    if finding.verdict != "detected":
+        return words
+    recipient = f", given to {finding.facts['recipient']}" if finding.facts.get("recipient") else ""
+    return f'{words}: "{text}"{recipient}' if text else f"{words}; {_WHOSE}"
+
+
+def _shared(name: str) -> tuple[str, str]:
+    stem, _ = _parted(name)
+    return dirname(name), unicodedata.normalize("NFC", stem).casefold()  # macOS sends NFD
+
+
+def _parted(name: str) -> tuple[str, bool]:
+    """Return the stem without the mark, and whether it had that."""
+    stem = split(name.rpartition("/")[2])[0]
+    is_original = len(stem) > len(_MARK) and stem.casefold().endswith(_MARK)
+    return (stem[: -len(_MARK)] if is_original else stem), is_original
+
+
+def _pair(name: str, beside: Collection[str]) -> Pair | Alone:
+    """Of those that have a partner of the same extension, that one; the others have each other, if they are but two."""
+    originals = {each for each in beside if _parted(each)[1]}
+    both = {_extension(each) for each in originals} & {_extension(each) for each in beside if each not in originals}
+
+    def is_alike(each: str) -> bool:
+        return _extension(each) == _extension(name) if _extension(name) in both else _extension(each) not in both
+
+    alike = set(filter(is_alike, beside))
+    before, after = sorted(alike & originals), sorted(alike - originals)
+    if len(before) == len(after) == 1:
+        return Pair(before[0], after[0])
+    if before and after:
+        return Alone(f"which belongs to which? Give each pair a name of its own: {', '.join(sorted(alike))}")
+    stem, is_original = _parted(name)
+    if is_original:
+        return Alone(f"the picture that it is the original of is not there yet: {stem}{_extension(name)}, beside it")
+    reason = f"its original is not there yet: {stem}{_MARK}{_extension(name)}, beside it"
+    return Alone(reason, lacks_original=not before)
+
+
+def _extension(name: str) -> str:
+    return split(name)[1].casefold()
+
+
+WATERMARK_EXTRACT = Flow(
+    name="watermark-extract",
+    type="watermarkExtract",
+    done="checked",
+    charged_at=Stage.UPLOAD,
+    files=range(2, 3),
+    requests=3,  # create, its share of the list, and the read that tells the text
+    create_path="/api/v3/orders/wtr-extract",
+    body=_body,
+    read_body=_read_body,
+    is_listed=False,
+    needs_v3=True,
+    pairs=Pairs(mark=_MARK, shared=_shared, find=_pair),
+    findings=Findings(
+        read=read_finding,
+        about=_about,
+        sidecar=".watermark.json",
+        say=_say,
+        caution="It holds for the very original that it was compared with.",
+        worth_report=frozenset({"detected"}),
+    ),
+)
