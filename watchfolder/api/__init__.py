@@ -16,7 +16,7 @@ from watchfolder.api.answers import (
     Status,
     Webhook,
 )
-from watchfolder.api.failures import FailedAtService, failed_at_service
+from watchfolder.api.failures import FailedAtService, failed_at_service, failed_report
 from watchfolder.api.pulse import Pulse
 from watchfolder.api.service import Reads, Service
 from watchfolder.api.table import Ended, MovedOn
@@ -47,4 +47,5 @@ __all__ = [
     "Webhook",
     "Webhooks",
     "failed_at_service",
+    "failed_report",
 ]

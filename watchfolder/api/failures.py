@@ -7,11 +7,12 @@ people get our own, and that one for support.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from watchfolder.api.answers import Failure
-from watchfolder.errors import Reject
+from watchfolder.api.answers import Failure, ReportView
+from watchfolder.errors import OrderRetry, Reject
 from watchfolder.events import printable
 
 _TRIES = 3
+_MOST_REPORT_ATTEMPTS = 3  # of the service at one report, all together
 _ANEW = "Moving it back into the inbox tries again. If that fails as well, save it anew in a picture editor first."
 _LATER = "Nothing is known to be wrong with this file. Move it back into the inbox later to try again."
 _CONVERT = "Export it as an ordinary JPEG or PNG and move that into the inbox."
@@ -98,3 +99,12 @@ def failed_at_service(failure: Failure | None) -> FailedAtService:
     code = failure.code if failure else ""
     said = printable(failure.message) if failure else ""
     return FailedAtService(FAILURES.get(code, _UNKNOWN), code=code or "FAILED", said=said)
+
+
+def failed_report(report: ReportView, attempts: int) -> Reject | OrderRetry:
+    """Return what it means that a report failed: it may be asked for again, three times in all, or not."""
+    code = (report.failure.code if report.failure else None) or "REPORT_FAILED"
+    reason = "the service could not make the report"
+    if report.failure is None or not report.failure.retryable or attempts >= _MOST_REPORT_ATTEMPTS:
+        return Reject(reason, code=code)
+    return OrderRetry(reason, code=code)

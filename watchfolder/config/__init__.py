@@ -11,6 +11,7 @@ from watchfolder.config.sections import (
     HttpSection,
     Inbox,
     OnFailure,
+    ReportLocale,
     Section,
     WebhookSection,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "HttpSection",
     "Inbox",
     "OnFailure",
+    "ReportLocale",
     "Section",
     "WebhookSection",
     "checked_key",

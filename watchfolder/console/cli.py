@@ -241,6 +241,53 @@ def release(
 for look_back in (receipts.history, receipts.verify, receipts.reconcile):
     app.command()(look_back)
 
+
+@app.command()
+def report(
+    path: Annotated[str, typer.Argument(metavar="FILE")],
+    *,
+    config_file: ConfigFile = None,
+    locale: Annotated[
+        str | None,
+        typer.Option(metavar="LOCALE", help="en-US, ja-JP or ko-KR; else the inbox's report_locale."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="PATH", help="Write it there; - is the standard output.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch the service's report on a picture that was checked.
+
+    FILE is the picture, or its sidecar, which must lie beside it. The report is written beside it, too. While the
+    service keeps the order, and with the key of its account; a report on a found watermark costs a credit.
+    """
+    from watchfolder.console.commands import report as reports
+
+    prepare()
+    if locale is not None and locale not in reports.LOCALES:
+        fail(f"--locale must be {', '.join(reports.LOCALES[:-1])} or {reports.LOCALES[-1]}", exit_codes.USAGE)
+    with in_words():
+        found = settings.read(config.find(config_file, os.environ), os.environ)
+        path, output = os.path.abspath(path), output if output in {None, "-"} else os.path.abspath(str(output))
+        act_as_owner_of(found.state_dir)
+        picture = reports.checked(path)
+        if picture.has_changed():
+            fail(
+                f"{printable(picture.place.path)}: it is not the picture any more that was checked", exit_codes.DIFFERS
+            )
+        locale = locale or reports.usual_locale(picture, found)
+        place = picture.report(locale) if output in {None, "-"} else reports.named(str(output))
+        if output != "-" and disk.stat_of(place) is not None:
+            fail(f"{printable(place.path)}: it is there already", exit_codes.USAGE)
+        content = reports.fetched(picture, locale, found)
+        if output == "-":
+            sys.stdout.buffer.write(content)
+            return
+        reports.write(place, content)
+    if not quiet:
+        typer.echo(f"fetched: {printable(place.path)}")
+
+
 app.add_typer(webhook.commands, name="webhook")
 app.add_typer(notify.commands, name="notify")
 

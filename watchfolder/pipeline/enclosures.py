@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from watchfolder.api import ReportStatus, ReportView, Status
+from watchfolder.api import ReportStatus, ReportView, Status, failed_report
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Enclosure, EnclosureKind, Order, OrderFile, State
@@ -19,7 +19,6 @@ from watchfolder.publish import UnfitSidecar
 from watchfolder.services import flow_of
 
 _LIMIT_BYTES = 256 << 20  # far over any heatmap in full size
-_MOST_ATTEMPTS = 3  # of the service at a report
 _MOST_DEATHS = 3
 _EXPIRED = "ORDER_EXPIRED"
 _K = EnclosureKind
@@ -157,11 +156,10 @@ def _look_at_report(context: StepContext, order: Order, enclosure: Enclosure) ->
 
 def _judge_failure(context: StepContext, order: Order, enclosure: Enclosure, report: ReportView) -> None:
     """Raise Reject for a report that will not be, and OrderRetry for one that is to be asked for again."""
-    code = (report.failure.code if report.failure else None) or "REPORT_FAILED"
-    if report.failure is None or not report.failure.retryable or enclosure.attempts >= _MOST_ATTEMPTS:
-        raise Reject("the service could not make the report", code=code)
-    context.journal.note(order.with_enclosure(enclosure.having(is_asked_for=False)))
-    raise OrderRetry("the service could not make the report, and may be asked again", code=code)
+    failure = failed_report(report, enclosure.attempts)
+    if isinstance(failure, OrderRetry):
+        context.journal.note(order.with_enclosure(enclosure.having(is_asked_for=False)))
+    raise failure
 
 
 def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], object]) -> int:

@@ -1,7 +1,7 @@
 """The way out: protected pictures to the outbox, originals to their place, failures to quarantine with their reason."""
 
 from watchfolder.publish.archive import Archive
-from watchfolder.publish.enclosures import EnclosurePublisher
+from watchfolder.publish.enclosures import EnclosurePublisher, ReportReceiver, report_suffix
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.ledger_writer import LedgerWriter
@@ -20,10 +20,12 @@ __all__ = [
     "LedgerWriter",
     "Publisher",
     "Received",
+    "ReportReceiver",
     "UnfitSidecar",
     "free_name",
     "holds",
     "is_unchanged",
     "part_gone",
     "receive",
+    "report_suffix",
 ]
