@@ -177,7 +177,7 @@ class Journal:
             order=order.key,
             inbox=order.inbox,
             files=len(order.files),
-            file=order.files[0].name,
+            file=order.pictures[0].name,
             order_id=order.order_id,
         )
         return order

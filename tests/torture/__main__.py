@@ -55,6 +55,7 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "twins",
     "detection",
     "detection: again",
+    "extract",
 )
 _INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share: one file")
 _SHORT = {  # one case in so many
@@ -73,6 +74,9 @@ _SHORT = {  # one case in so many
     "death: plain share: retry: the command": 10,
     "death: plain share: release: changed": 40,
     "death: NFS: one file": 40,
+    "death: extract": 12,
+    "death: extract: failed": 30,
+    "power cut, the worst disk: extract": 30,
     "two deaths: one file": 8,
     "an error, then death: one file": 40,
     "an error once: one file": 40,

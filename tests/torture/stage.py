@@ -48,6 +48,7 @@ class Picture:
     keeps_original: bool = True
     is_gone: bool = False  # the bytes are nowhere any more, but what was paid for them is told
     verdict: str = ""  # the service finds this of it, and it comes out as it is
+    is_compared: bool = False  # it is the original of another one, and costs nothing of its own
     earlier: tuple[Fate, ...] = ()  # what the history tells of it besides
 
     @property

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 from faults import Trait
 from stage import Fate, Picture, Stage, picture
@@ -259,6 +260,49 @@ def _changes_after_its_start(stage: Stage) -> Outcome:
     return outcome
 
 
+def _extraction(stage: Stage, name: str, seed: int = 1, **facts: Any) -> list[Picture]:  # noqa: ANN401 - of a Picture
+    """Choose the service; return a picture and its original."""
+    stage.settings = {"service": "watermark-extract"}
+    stem, extension = os.path.splitext(name)
+    found = picture(name, seed, facts.get("fate", Fate.DELIVERED))
+    found = replace(found, **({"delivered_as": f"undetected/{name}", "verdict": "undetected"} | facts))
+    original = picture(f"{stem}.original{extension}", seed + 50, found.fate)
+    return [found, replace(original, paid=0, is_compared=True)]
+
+
+def _is_extracted(stage: Stage) -> Outcome:
+    return _drop_all(stage, _extraction(stage, "a.jpg"))
+
+
+def _are_extracted(stage: Stage) -> Outcome:
+    return _drop_all(stage, [*_extraction(stage, "a.jpg"), *_extraction(stage, "sub folder/ü 100%.png", 2)])
+
+
+def _extracted_elsewhere(stage: Stage) -> Outcome:
+    """Outbox and originals are on other file systems: both are copied there, compared, and only then removed."""
+    stage.put_elsewhere("outbox")
+    stage.put_elsewhere("originals")
+    return _is_extracted(stage)
+
+
+def _extraction_fails(stage: Stage) -> Outcome:
+    return _drop_all(stage, _extraction(stage, "x_fail.jpg", fate=Fate.QUARANTINED, paid=0))
+
+
+def _extraction_upload_is_lost(stage: Stage) -> Outcome:
+    """The last upload, which is the purchase, comes to nothing, and its answer said so of neither."""
+    stage.sandbox.faults.add("upload", "lose")
+    return _is_extracted(stage)
+
+
+def _extraction_pair_changes(stage: Stage) -> Outcome:
+    """The picture changes before it is sent: both go back, and are taken again as what they now are."""
+    one, original = _extraction(stage, "a.jpg", 4)
+    stage.drop(original)
+    _give_accomplice(stage, one)
+    return lambda: [replace(one, content=stage.accomplice.read_bytes()), original]
+
+
 def _where(lacking: Trait, story: Story, share: str) -> Story:
     """Let the story happen on a file system without these calls."""
 
@@ -300,6 +344,12 @@ _ANYWHERE = {
         Story("detection: name taken", _detected_name_is_taken),
         Story("detection: again", _is_detected_again),
         Story("detection: changed after its start", _changes_after_its_start, "change after confirm"),
+        Story("extract", _is_extracted),
+        Story("extract: two", _are_extracted),
+        Story("extract: elsewhere", _extracted_elsewhere),
+        Story("extract: failed", _extraction_fails),
+        Story("extract: upload lost", _extraction_upload_is_lost),
+        Story("extract: changed", _extraction_pair_changes, "change before upload"),
     )
 }
 _PLAIN = (  # every way that a file moves: claim, outbox, originals, quarantine, back to the inbox
@@ -311,6 +361,7 @@ _PLAIN = (  # every way that a file moves: claim, outbox, originals, quarantine,
     "release: changed",
     "originals elsewhere",
     "detection",
+    "extract",
 )
 STORIES = {
     **_ANYWHERE,

@@ -13,7 +13,8 @@ from stage import Fate, Picture, Stage
 
 _MARK = ".watchfolder-id"
 _HIDDEN = ".watchfolder"
-_SIDECAR, _LEDGER = ".ai.json", "verdicts.csv"
+_SIDECARS = {"ai-detection": ".ai.json", "watermark-extract": ".watermark.json"}
+_LEDGER = "verdicts.csv"
 _RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\.wf-\w+(-[0-9a-f]+)+")
 _OF_STATE = {"lock", "instance", "folders.json", "status.json"}
 _OF_STATE |= {f"delivery_index.sqlite{suffix}" for suffix in ("", "-wal", "-journal")}
@@ -42,8 +43,8 @@ def _of_places(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
                 yield f"{folder}: {name} is not there"
             elif path.read_bytes() != content:
                 yield f"{folder}: {name} is not what it should be ({path.stat().st_size} of {len(content)} bytes)"
-            if folder == "outbox" and (stage.settings.get("service") and f"{name}{_SIDECAR}" not in files):
-                found.pop(f"{name}{_SIDECAR}", None)
+            if folder == "outbox" and (sidecar := _sidecar(stage, name)) not in files:
+                found.pop(sidecar, None)
             if folder == "quarantine" and found.pop(f"{name}.why.txt", None) is None:
                 yield f"quarantine: {name} has no reason beside it"
         yield from (f"{folder}: {name} should not be there" for name in found)
@@ -55,6 +56,8 @@ def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, 
         match picture.fate:
             case Fate.DELIVERED if picture.is_gone:
                 pass
+            case Fate.DELIVERED if picture.is_compared:
+                expected["originals"][picture.moved_as or picture.name] = picture.content
             case Fate.DELIVERED if picture.verdict:
                 expected["outbox"][picture.result] = picture.content
             case Fate.DELIVERED:
@@ -73,13 +76,17 @@ def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, 
 
 def _of_findings(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
     """Each picture that was judged has its sidecar, and its line in the ledger once."""
-    lines = _lines_of_ledger(stage)
+    lines, has_ledger = _lines_of_ledger(stage), stage.settings.get("service") == "ai-detection"
     for picture in pictures:
         if not picture.verdict or picture.fate is not Fate.DELIVERED:
             continue
-        if lines.pop((picture.sha256, picture.verdict, picture.name if picture.is_gone else picture.result), 0) != 1:
+        if (
+            has_ledger
+            and lines.pop((picture.sha256, picture.verdict, picture.name if picture.is_gone else picture.result), 0)
+            != 1
+        ):
             yield f"ledger: {picture.name} is not there once"
-        sidecar = stage.folder("outbox") / f"{picture.result}{_SIDECAR}"
+        sidecar = stage.folder("outbox") / _sidecar(stage, picture.result)
         if picture.is_gone:
             continue
         try:
@@ -90,6 +97,11 @@ def _of_findings(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
         if (told["verdict"], told["sha256"]) != (picture.verdict, picture.sha256):
             yield f"sidecar of {picture.name}: {told}"
     yield from (f"ledger: {count} × {line}" for line, count in lines.items())
+
+
+def _sidecar(stage: Stage, name: str) -> str:
+    """Return the name of what is said of a picture; of a service that says nothing, that of the picture itself."""
+    return f"{name}{_SIDECARS.get(str(stage.settings.get('service')), '')}"
 
 
 def _lines_of_ledger(stage: Stage) -> Counter[tuple[str, str, str]]:
