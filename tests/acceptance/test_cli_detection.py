@@ -58,9 +58,12 @@ def test_what_was_delivered_is_verified_and_the_books_agree(studio: Studio) -> N
     assert "paid and not delivered 0" in told
 
 
-def test_the_dry_run_counts_the_requests_of_orders_of_one(studio: Studio) -> None:
-    for number in range(20):
+def test_the_dry_run_says_of_each_inbox_what_it_costs_and_how_long_the_plan_makes_it(studio: Studio) -> None:
+    for number in range(50):
         studio.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    studio.environment["WATCHFOLDER__API__REQUESTS_PER_MINUTE"] = "1"
     told = studio.run("run", "--once", "--dry-run").stdout
-    assert "orders: 20" in told
-    assert "about 60 requests" in told
+    assert "orders: 50" in told
+    cost = "50 files, up to 50 credits, about 150 requests, about 2.5 hours by your plan (1 requests a minute)."
+    assert f"  Cost: {cost}\n" in told
+    assert f"All together: {cost}\n" in told

@@ -150,7 +150,7 @@ def test_a_rehearsal_says_what_would_be_sent_and_touches_nothing(studio: Studio,
     assert first.startswith("photos: 5 files would be sent (")
     assert "orders: 3), 0 quarantined; 1 not complete or still being written, 1 left alone." in first
     assert "  An order with a bad picture in it: up to 2 credits more (on_failure: split)." in done.stdout
-    assert total.startswith("All together: 5 files, up to 5 credits, about 15 requests, at least 3 minutes by")
+    assert total.startswith("All together: 5 files, up to 5 credits, about 15 requests, about 3 minutes by")
     assert last == "This was a rehearsal: nothing was sent, moved or paid."
     assert everything_below(studio.root) == before
     assert sum(sandbox.requests_by_operation().values()) == 0

@@ -108,6 +108,8 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     """Give the plans for a person, and what they come to."""
     for plan in plans:
         yield from _of_inbox(plan)
+        if plan.sent:
+            yield f"  Cost: {_cost(plan.sent, plan.requests, config)}."
         if plan.again and config.api.kind == "live":
             how = config.inboxes[plan.name].on_failure
             yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
@@ -153,5 +155,13 @@ def _duration(requests: int, config: Config) -> str:
     rate = config.api.requests_per_minute
     if not rate:
         return ""
-    minutes = math.ceil(requests / rate)
-    return f", at least {minutes} minute{'s' * (minutes != 1)} by your plan ({rate} requests a minute)"
+    return f", {_time(requests / rate)} by your plan ({rate} requests a minute)"
+
+
+def _time(minutes: float) -> str:
+    """Say a time in the largest unit of which it has some: the number of requests is no more exact than that."""
+    for unit, length in (("day", 1440), ("hour", 60)):
+        if minutes >= 2 * length:
+            return f"about {minutes / length:.1f} {unit}s"
+    whole = max(1, math.ceil(minutes))
+    return f"about {whole} minute{'s' * (whole != 1)}"
