@@ -58,7 +58,7 @@ def test_what_was_delivered_is_verified_and_the_books_agree(studio: Studio) -> N
     assert "paid and not delivered 0" in told
 
 
-def test_the_dry_run_says_of_each_inbox_what_it_costs_and_how_long_the_plan_makes_it(studio: Studio) -> None:
+def test_the_dry_run_says_of_each_inbox_what_it_costs_and_how_long_it_takes(studio: Studio) -> None:
     for number in range(50):
         studio.drop(f"{number}.jpg", PICTURE + bytes([number]))
     studio.environment["WATCHFOLDER__API__REQUESTS_PER_MINUTE"] = "1"
