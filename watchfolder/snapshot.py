@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, field_serializer
 
 FILE = "status.json"
+NO_V3 = "NO_V3"  # a fault's code: it is the service that lacks what the inbox needs
 NO_ANSWER = "the service does not answer"  # what `is_down` means
 _LOW_BYTES = 10 * 1024**3  # what an order of a hundred pictures of 50 MiB needs: twice its size
 _LOW_SHARE = 0.05  # of a small disk, where that would be always

@@ -58,6 +58,7 @@ EVERYWHERE: list[tuple[int, str, type[WatchfolderError]]] = [
     (408, "ORDER_TIMEOUT", Retry),
     (500, "SERVER_INTERNAL_ERROR", Retry),
     (503, "SERVICE_UNAVAILABLE", Retry),
+    (503, "WATERMARK_V2_UNAVAILABLE", Retry),
     (409, "FILE_RETENTION_UNKNOWN", OrderRetry),
     (400, "ORDER_ALREADY_CONFIRMED", MovedOn),
     (400, "ORDER_ALREADY_COMPLETED", MovedOn),
@@ -66,6 +67,7 @@ EVERYWHERE: list[tuple[int, str, type[WatchfolderError]]] = [
     (400, "ORDER_FILE_NOT_UPLOADED", Resync),
     (410, "WATERMARK_V2_API_SUNSET", Retired),
 ]
+KEY_USED = "WATERMARK_V2_CONFLICT"
 NO_RESULT = "PROCESSED_FILE_NOT_FOUND"
 GONE = [
     (404, "ORDER_NOT_FOUND"),
@@ -191,7 +193,7 @@ def test_the_status_decides_where_no_known_code_does(
 
 def test_the_whole_table_is_walked_above() -> None:
     codes = {code for _, code, _ in EVERYWHERE} | {code for _, code in GONE} | {*REFUSED, *FAILED, NO_RESULT}
-    codes |= {code for _, code, _ in OF_A_REPORT}
+    codes |= {code for _, code, _ in OF_A_REPORT} | {KEY_USED}
     assert codes | {status for status, _ in BY_STATUS} | {403, 409} == set(TABLE)
 
 
@@ -227,6 +229,8 @@ def test_a_429_is_a_rate_limit_if_its_code_says_so_or_it_has_none() -> None:
 def test_a_409_sends_create_and_confirm_back_to_look_and_is_passing_elsewhere() -> None:
     assert type(said(Call.CREATE, 409, "IDEMPOTENCY_KEY_CONFLICT")) is Resync
     assert said(Call.CREATE, 409, "IDEMPOTENCY_KEY_CONFLICT").code == "IDEMPOTENCY_KEY_CONFLICT"
+    assert type(said(Call.CREATE, 409, KEY_USED)) is Resync
+    assert said(Call.CREATE, 409, KEY_USED).code == KEY_USED
     assert type(said(Call.CONFIRM, 409)) is Resync
     assert type(said(Call.ORDER, 409)) is Retry
 

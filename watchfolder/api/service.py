@@ -111,6 +111,11 @@ class Service:
         """Which reads the server knows, as far as that has shown."""
         return self._reads
 
+    def doubt_reads(self) -> None:
+        """Find out anew which reads the server knows, unless the configuration says it."""
+        if self._is_auto:
+            self._reads = None
+
     @property
     def waited_at(self) -> float:
         """When (monotonic seconds) a request last had to wait for the budget."""

@@ -130,6 +130,7 @@ TABLE: Mapping[str | int, ErrorRow] = {
     "RATE_LIMIT_EXCEEDED": ErrorRow(SlowDown, "the service asks for fewer requests a minute"),
     # passing
     "ORDER_TIMEOUT": _PASSING,
+    "WATERMARK_V2_UNAVAILABLE": ErrorRow(Retry, "the service's watermark engine is away for now"),
     "SERVER_INTERNAL_ERROR": _PASSING,
     "SERVICE_UNAVAILABLE": _PASSING,
     "FILE_RETENTION_UNKNOWN": ErrorRow(OrderRetry, "the service is still working out how long it keeps the file"),
@@ -161,6 +162,8 @@ TABLE: Mapping[str | int, ErrorRow] = {
         frozenset({Call.LOOK, Call.ORDER}),
         advice="Use a live key, or a server with the v3 reads.",
     ),
+    # used before
+    "WATERMARK_V2_CONFLICT": _SENT_BEFORE,
     # retired
     "WATERMARK_V2_API_SUNSET": _RETIRED,
     # no code, or one that is not known here

@@ -30,7 +30,7 @@ from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
 from watchfolder.quota import Quota
-from watchfolder.snapshot import FILE, InboxSnapshot, OutOfReach, Snapshot
+from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapshot
 from watchfolder.watcher import Watcher
 
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
@@ -316,10 +316,11 @@ class Supervisor:
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, counts = worker.intake, worker.intake.counts(orders)
         oldest, closed = intake.oldest_waiting(), intake.out_of_reach()
+        lack = self._pipeline.capacity.lack(intake.inbox.name)
         return InboxSnapshot(
-            is_open=intake.is_open and not worker.is_silent,
-            fault=_fault_of(worker),
-            fault_code=intake.fault.code if intake.fault else "",
+            is_open=intake.is_open and not worker.is_silent and not lack,
+            fault=_fault_of(worker) or lack,
+            fault_code=intake.fault.code if intake.fault else NO_V3 if lack else "",
             held=intake.held,
             watch=worker.watcher.kind,
             watch_reason=worker.watcher.reason,

@@ -96,6 +96,8 @@ class Capacity:
         room = self.rooms[inbox]
         if self.is_barred:
             return 1
+        if self.lack(inbox) and self._asked_at < self._journal.clock.awake() - tempo.ASK_FOR_V3_SECONDS:
+            room.context.service.doubt_reads()
         if room.context.service.known_reads is None and self._is_asking(room):
             return 0
         settings = room.context.inbox
@@ -107,6 +109,12 @@ class Capacity:
     def inbox_of(self, name: str) -> Inbox | None:
         """Return another inbox, while its folders can be read."""
         return self.rooms[name].context.inbox if self.is_within_reach(name) else None
+
+    def lack(self, inbox: str) -> str:
+        """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
+        context = self.rooms[inbox].context
+        flow, is_v2 = flow_of(context.inbox), context.service.known_reads == "v2"
+        return f"the service has no v3 reads, without which there is no {flow.name}" if flow.needs_v3 and is_v2 else ""
 
     def is_within_reach(self, inbox: str) -> bool:
         """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""

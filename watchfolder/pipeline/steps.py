@@ -527,13 +527,14 @@ def _release_changed_unsent(context: StepContext, order: Order) -> Order:
     if order.may_be_given_back:
         return release_changed(context, order)
     left = tempo.UPLOAD_ARRIVES_SECONDS - context.seconds_since_upload(order.key)
-    raise Throttled("an upload of this order may still be on its way", retry_after_seconds=max(1.0, left))
+    wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, left)
+    raise Throttled("an upload of this order may still be on its way", retry_after_seconds=wait)
 
 
 def _parted_from_slow(context: StepContext, order: Order) -> Order:
     """Let what has been sent go on by itself, when the rest has not got there for long, and nothing was begun."""
     unsent = {index for index, file in enumerate(order.files) if not file.is_uploaded}
-    is_lasting = order.failures >= _LASTING_FAILURES and order.may_be_given_back
+    is_lasting = order.failures >= _LASTING_FAILURES and order.may_be_given_back and order.is_of_many
     return part_from(context, order, unsent) if is_lasting and 0 < len(unsent) < len(order.files) else order
 
 

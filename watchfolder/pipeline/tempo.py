@@ -9,6 +9,7 @@ PUSH_GRACE_SECONDS = 15.0  # the first poll leaves so much time for a push, wher
 LIST_SECONDS = 5.0  # the list is asked no more often for orders of which it tells all: one call for several of them
 LIST_PAYS = 3  # orders that are asked for again: one call to the list is cheaper than so many looks
 ASK_READS_AGAIN_SECONDS = 60.0
+ASK_FOR_V3_SECONDS = 3600.0  # a service that lacks what an inbox waits for is asked again
 LIMIT_SECONDS = 5.0  # for how long whatever made somebody wait is called the limit
 DELAYED_LOOK_SECONDS = 1800.0  # at an order that people at the service see to
 OVERDUE_SECONDS = 3600.0  # an order that the service is still at work on after this time is told, and may make room

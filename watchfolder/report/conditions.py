@@ -13,7 +13,7 @@ from watchfolder.config import Config
 from watchfolder.events import printable
 from watchfolder.order import Order
 from watchfolder.report.phrases import files, not_running, size
-from watchfolder.snapshot import NO_ANSWER, InboxSnapshot, Snapshot
+from watchfolder.snapshot import NO_ANSWER, NO_V3, InboxSnapshot, Snapshot
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
 
@@ -255,6 +255,7 @@ _BACK: Final = {
     "NOT_MOUNTED": "it is mounted",
     "EACCES": "we may",
     "EPERM": "we may",
+    NO_V3: "it has them",
 }
 
 

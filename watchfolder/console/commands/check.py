@@ -22,6 +22,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
 from watchfolder.folders import TOKEN, Folders
 from watchfolder.report.phrases import not_registered
+from watchfolder.services import flow_of
 
 _OWNER: Final = "check"  # signs our probes
 _EVENT_SECONDS = 3.0
@@ -320,8 +321,12 @@ def _clock(now: datetime) -> CheckResult:
 
 def _service(config: Config) -> CheckResult:
     service = Service(config.api, transfers=1, stop=threading.Event(), pace=_PACE)
+    in_need = [f"{name} ({inbox.service})" for name, inbox in config.inboxes.items() if flow_of(inbox).needs_v3]
     try:
         service.ping()
+        if in_need and service.reads != "v3":
+            reason = f"it has no v3 reads, which these inboxes need; their pictures wait: {', '.join(in_need)}"
+            return CheckResult(f"service: {config.api.base_url}: {reason}", exit_codes.UNFINISHED)
     except Blocked as error:
         return CheckResult(f"service: {config.api.base_url}: {error.reason} ({error.code})", exit_codes.UNFINISHED)
     except WatchfolderError as error:
