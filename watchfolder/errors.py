@@ -83,6 +83,10 @@ class OrderMissing(WatchfolderError):
     """The service says it does not have this order. Believed only when said twice, ten minutes apart."""
 
 
+class OrderAgain(WatchfolderError):
+    """The service took nothing for an order, and says nothing of its files: order them again, under a new key."""
+
+
 class Reject(WatchfolderError):
     """This file will never pass: quarantine it with the reason. `advice` is the next step for its owner."""
 

@@ -6,6 +6,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,36 @@ def test_what_was_found_lies_beside_the_picture_which_comes_out_bit_for_bit(begi
     assert service.sins == []
 
 
-@pytest.mark.parametrize("verdict", ["undetected", "inconclusive", "unsupported", "error"])
+def is_repeated(shop: Shop, times: int) -> bool:
+    return any(order.reordered == times for order in shop.orders())
+
+
+def test_a_check_that_failed_by_itself_is_repeated_before_that_is_its_verdict(begin: Open) -> None:
+    shop, service = begin({"detections": {sha256(PICTURE): "error"}})
+    drop_pair(shop, "a.jpg")
+    for times in range(1, 4):
+        shop.work(partial(is_repeated, shop, times))
+        assert shop.files("outbox") == []
+        shop.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["error/a.jpg", f"error/a.jpg{SIDECAR}"]
+    assert shop.files("originals") == ["a.original.jpg"]
+    assert (service.requests_by_operation()["create"], service.paid) == (4, 0)
+    assert service.sins == []
+
+
+def test_a_check_that_is_repeated_may_succeed(begin: Open) -> None:
+    shop, service = begin({"detections": {sha256(PICTURE): "error"}})
+    drop_pair(shop, "a.jpg")
+    shop.work(partial(is_repeated, shop, 1))
+    service.detections.clear()
+    shop.pass_time(3600)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
+    assert service.paid_files == {sha256(PICTURE): 1}
+
+
+@pytest.mark.parametrize("verdict", ["undetected", "inconclusive", "unsupported"])
 def test_every_verdict_has_a_folder_and_none_is_quarantined(begin: Open, verdict: str) -> None:
     shop, service = begin({"detections": {sha256(PICTURE): verdict}})
     drop_pair(shop, "a.jpg")

@@ -195,7 +195,7 @@ class Stage:
 
     def _configured(self) -> Path:
         path = self.aside / "config.yaml"
-        names = ("outbox", "quarantine") if self.settings.get("service") else ("outbox", "quarantine", "originals")
+        names = ["outbox", "quarantine", *(() if self.settings.get("service") == "ai-detection" else ["originals"])]
         folders = {name: str(self.folder(name)) for name in names}
         inbox = {"path": f"{self.root}/inbox", **folders, "settle_seconds": 0, **self.settings}
         path.write_text(

@@ -11,6 +11,7 @@ from watchfolder.api import FailedAtService
 from watchfolder.errors import (
     Blocked,
     FolderFault,
+    OrderAgain,
     OrderMissing,
     OrderRetry,
     Reject,
@@ -107,7 +108,7 @@ class Outcomes:
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
 
-    def handle(self, context: StepContext, order: Order, error: WatchfolderError) -> Follows:
+    def handle(self, context: StepContext, order: Order, error: WatchfolderError) -> Follows:  # noqa: PLR0911 - one each
         """Decide what follows from a failed step: the order in another state, a wait, or what the journal now says."""
         if self._stop.is_set() and isinstance(error, Retry):
             return None
@@ -126,6 +127,8 @@ class Outcomes:
                 return self._redo(context, order, error)
             case OrderMissing():
                 return self._forgotten(context, order, error)
+            case OrderAgain():
+                return self._order_again(order, error)
             case Reject():
                 return self._refuse(context, order, error)
             case _:
@@ -245,7 +248,7 @@ class Outcomes:
         children = split(self._failing(order), context.inbox.on_failure)
         return self._journal.advance(order, State.SUPERSEDING, children=children)
 
-    def _order_again(self, order: Order, error: Reject) -> Order:
+    def _order_again(self, order: Order, error: WatchfolderError) -> Order:
         """Order the same files under a new key, after a pause that grows."""
         wait = tempo.FIRST_ORDER_AGAIN_SECONDS * tempo.ORDER_AGAIN_GROWTH**order.reordered * _jitter()
         until = self._clock.moment().after(wait)

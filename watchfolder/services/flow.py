@@ -39,6 +39,7 @@ class Findings:
     say: Callable[[Finding], str]  # what it means, for a person
     caution: str  # and what it does not mean
     heatmap: Callable[[Mapping[str, object]], str | None] = lambda _shown: None  # where it lies, as the order shows it
+    passing: frozenset[str] = frozenset()  # verdicts that say nothing and cost nothing: asked for again, a few times
     worth_report: frozenset[str] = frozenset()  # the verdicts of which `report: detected` wants one
     about: Callable[[Finding, Order], Finding] = lambda finding, _order: finding  # with what else is known of it
 

@@ -19,7 +19,7 @@ _WORDS = {
     "undetected": "no watermark was found",
     "inconclusive": "a trace of a watermark, too weak to tell",
     "unsupported": "the service cannot check this file (it cost nothing)",
-    "error": "the check itself failed, which says nothing of the picture (it cost nothing): drop it again",
+    "error": "the check itself failed, also when it was repeated, which says nothing of the picture (it cost nothing)",
 }
 _OTHER_WORDS = {"not_detected": "undetected"}  # older answers, and test keys
 _WHOSE = "whose it is the service does not say: another account set it, or the same text was given out more than once"
@@ -117,6 +117,7 @@ WATERMARK_EXTRACT = Flow(
         sidecar=".watermark.json",
         say=_say,
         caution="It holds for the very original that it was compared with.",
+        passing=frozenset({"error"}),
         worth_report=frozenset({"detected"}),
     ),
 )
