@@ -20,10 +20,10 @@ PACKAGE = Path(watchfolder.__file__).parent
 
 LAYERS = (
     {"errors", "events", "clock", "timers"},
-    {"command_line", "order", "images", "disk", "names", "snapshot", "spreadsheet"},
+    {"command_line", "order", "images", "disk", "names", "snapshot", "spreadsheet", "watermark_text"},
     {"config", "counters", "state_file"},
     {"services"},
-    {"folders", "pushes"},
+    {"folders", "pushes", "serials"},
     {"delivery_index", "watcher", "journal", "api", "publish", "quota"},
     {"intake", "pipeline", "history"},
     {"daemon", "quarantine"},
@@ -67,6 +67,7 @@ DOORS: Mapping[str, set[str]] = {
         "quota",
         "notify",
         "state_file",
+        "serials",
         "folders",
     },
     "pydantic_core": {"config"},

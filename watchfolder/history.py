@@ -31,7 +31,7 @@ class EndedFile:
     delivered_sha256: str | None
     delivered_at: datetime | None
     finding: Finding | None = None  # what the service said of it
-    recipient: str = ""  # whose copy it is
+    recipient: str | None = None  # whose copy it is
     text: str = ""  # the watermark in it
 
 
@@ -93,7 +93,7 @@ def so_far(state_dir: str) -> list[EndedOrder]:
     """Return what orders under way have delivered, each as if it had ended with that; the latest first."""
     orders = read_orders(state_dir, lambda _place, _reason: None)
     unrecorded = (order for order in orders if order.state is not State.RECORDED)
-    begun = [_so_far(order) for order in unrecorded if any(result.is_delivered for _, result in order.results)]
+    begun = [_so_far(order) for order in unrecorded if any(result.is_news for _, result in order.results)]
     return sorted(begun, key=lambda end: end.at, reverse=True)
 
 
@@ -177,7 +177,7 @@ def _so_far(order: Order) -> EndedOrder:
             text=result.text,
         )
         for index, result in order.results
-        if result.is_delivered
+        if result.is_news
     )
     return EndedOrder(
         at=max(file.delivered_at for file in files if file.delivered_at is not None),
@@ -208,7 +208,7 @@ def _file(facts: dict[str, Any]) -> EndedFile:
         delivered_sha256=_text(facts["delivered_sha256"]),
         delivered_at=None if facts["delivered_at"] is None else _instant(facts["delivered_at"]),
         finding=Finding.model_validate(facts["finding"]) if facts.get("finding") else None,
-        recipient=str(facts.get("recipient", "")),
+        recipient=_name(facts["recipient"]) if facts.get("recipient") else None,
         text=str(facts.get("text", "")),
     )
 

@@ -1,7 +1,8 @@
 """One JSON file per order, durable before anything acts on it; `advance` is the only way a state changes.
 
 Layout of the state directory: `lock`, `instance` (a UUID, the name of our work folders), `journal/<key>.json`,
-`journal/broken/` (what could not be read), `running/<key>` (a step is under way now), `history/YYYY-MM.jsonl`.
+`journal/broken/` (what could not be read), `serials.json`, `running/<key>` (a step is under way now),
+`history/YYYY-MM.jsonl`.
 """
 
 import json
@@ -22,6 +23,7 @@ from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import STATES, Order, State
+from watchfolder.serials import Serials
 
 SCHEMA = 1
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
@@ -40,6 +42,7 @@ class Journal:
         self.clock = clock or Clock()
         self.instance = ""
         self.suspects: frozenset[str] = frozenset()  # orders whose step was under way when the process died
+        self.serials = Serials(state_dir)
         self.counters = counters or Counters(State)
         self._orders: dict[str, Order] = {}
         self._guard = threading.Lock()
@@ -316,7 +319,7 @@ def _history_line(order: Order) -> bytes:
 
 def _history_entries(file: dict[str, Any]) -> Iterator[dict[str, object]]:
     """Give an entry for each result that was delivered, and one for those that were not, if there are any."""
-    delivered = [result for result in file["results"] if result["delivered_at"]]
+    delivered = [result for result in file["results"] if result["delivered_at"] and not result["was_told"]]
     missing = [result for result in file["results"] if not result["delivered_at"]][:1]
     for result in (*delivered, *missing):
         entry = {

@@ -39,6 +39,7 @@ BUILT_IN_FILES: Final = (
     "*.report.??-??.pdf",
     "*.report.??-?? ([0-9]*).pdf",
     "*.xmp",
+    "watermarks.csv",
 )
 BUILT_IN_FOLDERS: Final = (
     "@eaDir",
@@ -141,6 +142,11 @@ def plainer(path: str) -> str:
     """Return a form of `path` that more file systems can hold; from that, one in plain ASCII; at last `path` itself."""
     portable = "/".join(map(_portable, path.split("/")))
     return portable if portable != path else "/".join(map(_ascii, path.split("/")))
+
+
+def is_portable(part: str) -> bool:
+    """Can the folders of every system have something of this name?"""
+    return _portable(part) == part
 
 
 def _portable(part: str) -> str:

@@ -176,7 +176,7 @@ class Finding(Record):
 class Result(Record):
     """What the service makes of a file: one, or one for each recipient. Each is received and delivered by itself."""
 
-    recipient: str = ""  # whose copy it is
+    recipient: RelativeName | None = None  # whose copy it is
     folder: RelativeName | None = None  # below the outbox: the recipient's own, where all have one
     text: str = ""  # the watermark in it; with the file's id it tells the result among the order's
     result_id: str | None = None  # the service's name for it, where it tells
@@ -185,10 +185,16 @@ class Result(Record):
     sha256: str | None = None
     size: int | None = None
     delivered_at: AwareDatetime | None = None  # when it got its name in the outbox
+    was_told: bool = False  # a line of the history tells of it: its file was parked in between
 
     @property
     def is_delivered(self) -> bool:
         return self.delivered_at is not None
+
+    @property
+    def is_news(self) -> bool:
+        """Is it delivered, and to be told at its order's end?"""
+        return self.is_delivered and not self.was_told
 
     @property
     def as_ordered(self) -> "Result":

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 import watchfolder
-from watchfolder.config.sections import BUILT_SERVICES
+from watchfolder.config.sections import SERVICES
 
 
 def command(*arguments: str) -> list[str]:
@@ -37,7 +37,7 @@ def test_without_a_terminal_the_demo_ends_with_the_paths_of_the_delivered(tmp_pa
         else:
             heading = line.partition(":")[0]
     assert all(path.is_file() for path in delivered)
-    for service in BUILT_SERVICES:
+    for service in SERVICES:
         suffixes = {path.suffix for path in delivered if path.parts[-3] == service}
         assert suffixes >= {".jpg", ".png", ".webp", ".tif", ".bmp"}, service
     (root,) = tmp_path.glob("watchfolder-demo-*")

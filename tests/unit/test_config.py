@@ -56,9 +56,10 @@ def inbox(**settings: object) -> str:
 
 def test_a_key_of_another_service_than_the_inboxs_is_a_fault(write: Write) -> None:
     other = inbox(service="ai-detection", strength="low", originals="delete", max_files_per_order=1)
+    of_originals = "anti-ai and watermark-embed and watermark-extract"
     assert sorted(faults(write(other))) == [
-        "inboxes.photos.max_files_per_order: belongs to anti-ai; leave it out of ai-detection",
-        "inboxes.photos.originals: belongs to anti-ai and watermark-extract; leave it out of ai-detection",
+        "inboxes.photos.max_files_per_order: belongs to anti-ai and watermark-embed; leave it out of ai-detection",
+        f"inboxes.photos.originals: belongs to {of_originals}; leave it out of ai-detection",
         "inboxes.photos.strength: belongs to anti-ai; leave it out of ai-detection",
     ]
 
@@ -88,6 +89,45 @@ def test_what_is_extracted_is_sorted_and_its_originals_are_kept_unless_told(writ
 def test_originals_are_lent_by_an_inbox_that_keeps_them(write: Write, lender: str, why: str) -> None:
     told = fault(write(inbox(service="watermark-extract", originals_from=lender)))
     assert told.startswith(f"inboxes.photos.originals_from: {why}")
+
+
+EMBED = {"service": "watermark-embed"}
+
+
+@pytest.mark.parametrize(
+    ("watermark", "place", "says"),
+    [
+        ("{text: '{serial} {seriall}'}", "text", "{seriall} is no field"),
+        ("{text: '{serial'}", "text", "a brace without its partner"),
+        (f"{{text: '{'x' * 1001}'}}", "text", "more than 500 characters"),
+        ("{recipients: dpa}", "recipients", "must be a list of names, or the word: folder"),
+        ("{recipients: [dpa, a/b]}", "recipients", "'a/b' cannot be the name of a folder"),
+        ("{recipients: ['..']}", "recipients", "'..' cannot be the name of a folder"),
+        ("{recipients: ['.dpa']}", "recipients", "'.dpa' cannot be the name of a folder"),
+        ("{recipients: ['a:b']}", "recipients", "'a:b' cannot be the name of a folder"),
+        ("{recipients: ['#recycle']}", "recipients", "'#recycle' cannot be the name of a folder"),
+        ("{recipients: ['dpa ']}", "recipients", "'dpa ' cannot be the name of a folder"),
+        ("{recipients: [dpa, DPA]}", "recipients", "names a recipient twice"),
+        (f"{{recipients: [{', '.join(f'r{n}' for n in range(11))}]}}", "recipients", "names 11 recipients"),
+    ],
+)
+def test_what_cannot_be_written_into_a_picture_is_a_fault(write: Write, watermark: str, place: str, says: str) -> None:
+    told = fault(write(inbox(**EMBED, watermark=watermark)))
+    assert told.startswith(f"inboxes.photos.watermark.{place}: ")
+    assert says in told
+
+
+def test_who_gets_a_copy_can_be_names_or_the_first_folder(write: Write) -> None:
+    named = load(write(inbox(**EMBED, watermark="{recipients: [dpa, Süddeutsche Zeitung]}")), KEY).inboxes["photos"]
+    assert named.watermark.recipients == ("dpa", "Süddeutsche Zeitung")
+    assert load(write(inbox(**EMBED, watermark="{recipients: folder}")), KEY).inboxes["photos"].watermark.recipients
+    assert load(write(inbox(**EMBED)), KEY).inboxes["photos"].watermark.recipients == ()
+
+
+def test_a_watermark_keeps_its_originals_and_belongs_to_its_service(write: Write) -> None:
+    assert fault(write(inbox(**EMBED, originals="delete"))).startswith("inboxes.photos.originals: delete belongs to")
+    asked = fault(write(inbox(watermark="{text: x}")))
+    assert asked == "inboxes.photos.watermark: belongs to watermark-embed; leave it out of anti-ai"
 
 
 def test_detection_needs_no_folder_for_originals(write: Write) -> None:
@@ -247,11 +287,6 @@ def test_all_faults_are_told_at_once_each_with_its_path(write: Write) -> None:
             "service",
             "anti_ai",
             "must be 'anti-ai', 'watermark-embed', 'watermark-extract' or 'ai-detection'",
-        ),
-        (
-            "service",
-            "watermark-embed",
-            "watermark-embed is not part of this version, which has: anti-ai, watermark-extract, ai-detection",
         ),
         ("duplicates", "never", "must be 'again', 'reuse' or 'quarantine'"),
         ("watch", "off", "must be 'auto', 'events' or 'polling'"),

@@ -45,7 +45,7 @@ def test_what_is_signed_well_waits_for_the_pipeline_and_rings() -> None:
     assert pushes.take() == []
 
 
-@pytest.mark.parametrize("kind", ["order.antiAi.completed", "order.antiAi.failed", "order.aiDetection.completed"])
+@pytest.mark.parametrize("kind", ["order.antiAi.completed", "order.antiAi.failed", "order.watermarkEmbed.completed"])
 def test_both_ends_of_an_order_are_news(kind: str) -> None:
     assert received(Pushes(), delivery(eventType=kind)) is None
 
@@ -53,7 +53,7 @@ def test_both_ends_of_an_order_are_news(kind: str) -> None:
 @pytest.mark.parametrize(
     ("body", "fate"),
     [
-        (delivery(eventType="order.watermarkEmbed.completed"), PushResult.OTHER_TYPE),
+        (delivery(eventType="order.somethingElse.completed"), PushResult.OTHER_TYPE),
         (delivery(eventType=None), PushResult.OTHER_TYPE),
         (delivery(eventType=["order.antiAi.completed"]), PushResult.OTHER_TYPE),
         (delivery(order_id=None), PushResult.UNREADABLE),

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from watchfolder.config.sections import BUILT_SERVICES
+from watchfolder.config.sections import SERVICES
 from watchfolder.order import Finding, Order, OrderFile
 from watchfolder.services import FLOWS, Flow, Stage, named
 from watchfolder.services.ai_detection import AI_DETECTION, VERDICTS, read_finding
@@ -15,7 +15,7 @@ KEY = "6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11"
 
 
 def test_the_configuration_has_the_services_that_there_are() -> None:
-    assert set(FLOWS) == set(BUILT_SERVICES)
+    assert set(FLOWS) == set(SERVICES)
 
 
 def fewest_files(flow: Flow) -> list[OrderFile]:

@@ -4,6 +4,7 @@ from watchfolder.config.environment import CONTAINER, is_container, names_inbox
 from watchfolder.config.key import CREDENTIAL, checked_key
 from watchfolder.config.loading import find, http_in, load, state_dir_in
 from watchfolder.config.sections import (
+    FIRST_FOLDER,
     WEBHOOK_PATH,
     ApiSection,
     BudgetSection,
@@ -19,6 +20,7 @@ from watchfolder.config.sections import (
 __all__ = [
     "CONTAINER",
     "CREDENTIAL",
+    "FIRST_FOLDER",
     "WEBHOOK_PATH",
     "ApiSection",
     "BudgetSection",

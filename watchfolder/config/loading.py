@@ -16,11 +16,11 @@ from watchfolder.config.invocation import command_line
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
 from watchfolder.config.reading import inbox_sections, read
 from watchfolder.config.sections import (
-    BUILT_SERVICES,
     DEFAULT_SERVICE,
     DELETE,
     KEEPS_ORIGINALS,
     OF_SERVICES,
+    SERVICES,
     WORDS_OF_SERVICES,
     ApiSection,
     Config,
@@ -154,7 +154,7 @@ def _safe(fault: str) -> str:
 def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
     for name, section in inbox_sections(tree):
         service = section.get("service") or DEFAULT_SERVICE
-        if service not in BUILT_SERVICES:
+        if service not in SERVICES:
             continue
         for key, services in OF_SERVICES.items():
             if service not in services and section.get(key) not in (None, _IDLE.get(key)):

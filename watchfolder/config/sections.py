@@ -5,8 +5,9 @@ import hashlib
 import ipaddress
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -22,9 +23,13 @@ from pydantic import (
 )
 
 from watchfolder.command_line import CommandLine
-from watchfolder.names import Ignored
-from watchfolder.order import Kind
+from watchfolder.names import Ignored, is_portable
+from watchfolder.order import Kind, is_base_name
+from watchfolder.watermark_text import Template
 
+FIRST_FOLDER: Final = "folder"
+_MOST_RECIPIENTS = 10
+_LONGEST_FOLDER = 200  # bytes
 DEFAULT_KEY_FILE: Final = "/etc/watchfolder/api-key"
 DELETE: Final = "delete"
 KeyOrigin = Literal["credential", "environment", "file"]
@@ -148,19 +153,46 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _template(value: str) -> str:
+    Template.parse(value)
+    return value
+
+
+def _recipients(value: object) -> object:
+    """Return the names: of each a folder is made in the outbox."""
+    if value == FIRST_FOLDER:
+        return value
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"must be a list of names, or the word: {FIRST_FOLDER}")
+    if len(value) > _MOST_RECIPIENTS:
+        raise ValueError(f"names {len(value)} recipients; {_MOST_RECIPIENTS} is the most that one order takes")
+    for name in value:
+        _be_folder(name)
+    if len({unicodedata.normalize("NFKC", name).casefold() for name in value}) < len(value):
+        raise ValueError("names a recipient twice (capitals do not count: not every share tells them apart)")
+    return tuple(value)
+
+
+def _be_folder(name: str) -> None:
+    is_base = is_base_name(name) and name == name.strip() and is_portable(name) and not name.startswith((".", "~"))
+    if not is_base or len(name.encode()) > _LONGEST_FOLDER or Ignored().folder(name):
+        raise ValueError(f"{name!r} cannot be the name of a folder on every share; use letters, digits, - and spaces")
+
+
 OnFailure = Literal["split", "single"]
 ServiceName = Literal["anti-ai", "watermark-embed", "watermark-extract", "ai-detection"]
 ReportLocale = Literal["en-US", "ja-JP", "ko-KR"]
+SERVICES: Final = get_args(ServiceName)
 DEFAULT_SERVICE: Final = "anti-ai"
-BUILT_SERVICES: Final = ("anti-ai", "watermark-extract", "ai-detection")
 KEEPS_ORIGINALS: Final = "watermark-embed"
 """The service of an inbox whose originals another one may borrow."""
 OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
     "strength": frozenset({"anti-ai"}),
-    "originals": frozenset({"anti-ai", "watermark-extract"}),  # detection gives back the picture itself, to the outbox
-    "max_files_per_order": frozenset({"anti-ai"}),
-    "on_failure": frozenset({"anti-ai"}),
-    "delivered_time": frozenset({"anti-ai"}),
+    "watermark": frozenset({"watermark-embed"}),
+    "originals": frozenset({"anti-ai", "watermark-embed", "watermark-extract"}),  # detection gives back the picture
+    "max_files_per_order": frozenset({"anti-ai", "watermark-embed"}),
+    "on_failure": frozenset({"anti-ai", "watermark-embed"}),
+    "delivered_time": frozenset({"anti-ai", "watermark-embed"}),
     "originals_from": frozenset({"watermark-extract"}),
     "sort": frozenset({"ai-detection", "watermark-extract"}),
     "heatmaps": frozenset({"ai-detection"}),
@@ -171,15 +203,12 @@ OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
 }
 """The keys of an inbox that not every service has."""
 WORDS_OF_SERVICES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
+    ("originals", DELETE): frozenset(
+        {"anti-ai", "watermark-extract"}
+    ),  # a watermark is found by comparing a copy with its original
     ("report", "detected"): frozenset({"watermark-extract"}),
 }
 """The same for a word that only some of them know."""
-
-
-def _is_built(value: str) -> str:
-    if value not in BUILT_SERVICES:
-        raise ValueError(f"{value} is not part of this version, which has: {', '.join(BUILT_SERVICES)}")
-    return value
 
 
 AbsolutePath = Annotated[str, AfterValidator(absolute)]
@@ -302,6 +331,13 @@ class BudgetSection(Section):
     burst: BurstSection | None = None
 
 
+class WatermarkSection(Section):
+    """What is written into a picture, and for whom a copy is made."""
+
+    text: Annotated[str, AfterValidator(_template)] = "{recipient} {serial}"
+    recipients: Annotated[tuple[str, ...] | Literal["folder"], BeforeValidator(_recipients)] = ()
+
+
 class Inbox(Section):
     not_in_file = frozenset({"name"})
 
@@ -310,8 +346,9 @@ class Inbox(Section):
     outbox: AbsolutePath
     quarantine: AbsolutePath
     originals: AbsolutePath | None = None  # None: deleted after delivery; left out: a folder beside the inbox
-    service: Annotated[ServiceName, AfterValidator(_is_built)] = DEFAULT_SERVICE
+    service: ServiceName = DEFAULT_SERVICE
     strength: Literal["low", "standard", "high"] = "high"
+    watermark: WatermarkSection = Field(default_factory=WatermarkSection)
     originals_from: str | None = None  # the inbox whose originals these pictures are compared with
     sort: bool = False  # a folder of the outbox for each verdict; watermark-extract: true
     heatmaps: bool = False

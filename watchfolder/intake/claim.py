@@ -4,7 +4,8 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, repeat
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
@@ -20,7 +21,7 @@ from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal, read_order
-from watchfolder.order import Order, OrderFile, Role, State, key_of_one
+from watchfolder.order import Order, OrderFile, Result, Role, State, key_of_one
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.services import FLOWS, Flow, flow_of
 
@@ -102,7 +103,8 @@ class Claims:
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())
-        files = tuple(_order_file(file, self._flow) for file in ready)
+        results = self._results(ready)
+        files = tuple(_order_file(file, self._flow).having(results=next(results)) for file in ready)
         told = names.told_apart(file.sent_name for file in files)
         files = tuple(file.having(sent_name=name) for file, name in zip(files, told, strict=True))
         options = self._flow.options_of(self._inbox)
@@ -119,6 +121,18 @@ class Claims:
             why=ready[0].why,
         )
 
+    def _results(self, ready: Sequence[Ready]) -> Iterator[tuple[Result, ...]]:
+        """Say what is to be made of each file. A text is that of its body for ever, also if the order is rebuilt."""
+        issues = self._flow.issues if ready[0].why is None else None
+        if issues is None:
+            yield from repeat((Result(),), len(ready))
+            return
+        today = self._journal.clock.now().astimezone().date()
+        counts = [len(issues.recipients(self._inbox, file.name)) for file in ready]
+        serials = iter(self._journal.serials.take(sum(counts)))
+        for file, count in zip(ready, counts, strict=True):
+            yield issues.results(self._inbox, file.name, list(islice(serials, count)), today)
+
     def _taken_up(self, parked: Order, back: Sequence[Ready]) -> Order:
         """Go on with a parked order whose bytes have come back: what was paid is not paid again."""
         files = tuple(
@@ -131,7 +145,7 @@ class Claims:
                 role=file.role,
                 sha256=old.sha256,
                 file_id=old.file_id,
-                results=tuple(result.as_ordered for result in old.results if not result.is_delivered),
+                results=tuple(map(_taken_up, old.results)),
             )
             for old, file in zip(parked.files, back, strict=True)
         )
@@ -262,7 +276,10 @@ class Claims:
         facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
         facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
         claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
-        files = tuple(_kept(file).having(is_placed=file.name not in found) for file in claimed)
+        files = tuple(
+            _kept(file).having(is_placed=file.name not in found, results=made)
+            for file, made in zip(claimed, _results_in(copy, flow), strict=True)
+        )
         state = State.CLAIMED if copy.reused_from is None else State.MATCHED
         times = {state: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]}
         return Order(**plain, inbox=self._inbox.name, files=files, state=state, times=times, was_rebuilt=True)
@@ -313,8 +330,8 @@ def _is_body_ours(copy: Order, flow: Flow) -> bool:
         return copy.body == flow.body(copy.key, copy.files, copy.options)
     if not flow.has_made(copy.body, copy.of_many, copy.options):
         return False
-    names, of_all = [file.sent_name for file in copy.files], flow.read_body(copy.body)
-    keys = {key_of_one(copy.of_many, index) for index, file in enumerate(of_all) if [file.sent_name] == names}
+    asked, of_all = [_asked(file) for file in copy.files], flow.read_body(copy.body)
+    keys = {key_of_one(copy.of_many, index) for index, file in enumerate(of_all) if [_asked(file)] == asked}
     return copy.key in keys and len(of_all) > 1 and len(of_all) in flow.files
 
 
@@ -328,6 +345,22 @@ def _has_roles(copy: Order, flow: Flow) -> bool:
 def _kept(file: OrderFile) -> OrderFile:
     """Return it as the user's own: that it is a copy, which is removed in the end, is not believed."""
     return file.having(role=Role.ORIGINAL) if file.role is Role.COPY else file
+
+
+def _results_in(copy: Order, flow: Flow) -> Iterator[tuple[Result, ...]]:
+    """Give what was ordered of each file; what the copy says of deliveries is not believed."""
+    for file in copy.files:
+        yield tuple(result.as_ordered for result in file.results) if flow.issues else (Result(),)
+
+
+def _asked(file: OrderFile) -> tuple[str, list[str]]:
+    """Return what tells a file from the others in the body of an order."""
+    return file.sent_name, [result.text for result in file.results]
+
+
+def _taken_up(result: Result) -> Result:
+    """Return what is still to come of a parked order, and what is delivered and told."""
+    return result.having(was_told=True) if result.is_delivered else result.as_ordered
 
 
 def _is_sendable(file: OrderFile) -> bool:

@@ -77,8 +77,8 @@ class Twins:
     def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, scope: DedupScope) -> None:
         self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
         self._inbox = inbox
-        self._product = flow_of(inbox).product_of(inbox)
-        self._goes_by_pairs = flow_of(inbox).pairs is not None
+        self._flow = flow_of(inbox)
+        self._product = self._flow.product_of(inbox)
         self._kind = kind
         self._journal = journal
         self._publisher = publisher
@@ -91,7 +91,7 @@ class Twins:
 
     @property
     def _reuses(self) -> bool:
-        return self._inbox.duplicates != "again" and not self._goes_by_pairs
+        return self._inbox.duplicates != "again" and self._flow.pairs is None and self._flow.issues is None
 
     @contextlib.contextmanager
     def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
@@ -225,7 +225,7 @@ class Twins:
         scope: dict[str, str],  # bytes of this claim → the order that is taken up with them; "": the new one
     ) -> None:
         sha256 = file.sha256
-        paid = next((order for order in parked if order.files[0].sha256 == sha256), None) if sha256 else None
+        paid = next((order for order in parked if self._waits_for(order, file)), None) if sha256 else None
         if sha256 is None:
             parts.fresh.append(file)
         elif paid is not None:
@@ -241,6 +241,12 @@ class Twins:
         else:
             parts.fresh.append(file)
             scope[sha256] = ""
+
+    def _waits_for(self, parked: Order, file: Ready) -> bool:
+        """Is it the same picture, for the same recipients?"""
+        (known,) = parked.files
+        recipients = tuple(result.recipient for result in known.results)
+        return known.sha256 == file.sha256 and recipients == self._flow.recipients_of(self._inbox, file.name)
 
     def _read(self, file: Ready, parts: Sorted, *, is_alone: bool) -> Ready | None:
         """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""

@@ -13,6 +13,7 @@ from watchfolder.intake import obstacles
 from watchfolder.intake.obstacles import Obstacle
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Why
+from watchfolder.services import flow_of
 
 _RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
 # Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
@@ -21,6 +22,7 @@ _RIGHTS = frozenset({"EACCES", "EPERM"})
 _HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # by another program: the last two are a Windows share's words
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
+NO_RECIPIENT = "nobody is named as its recipient: move it into a sub-folder that is called as the recipient is"
 STILL_WRITTEN = "another program is still writing it"
 
 
@@ -124,6 +126,8 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
         if sighting.verdict is None:
             sighting.verdict = _inspect(descriptor, found.st_size, name)
         decision = _judge(inbox, sighting, now)
+    if decision.answer is Action.TAKE and not flow_of(inbox).recipients_of(inbox, name):
+        return Decision(Action.STAY, NO_RECIPIENT, is_warning=True)
     if decision.answer not in {Action.TAKE, Action.REFUSE}:
         return decision
     if disk.has_writer(descriptor):

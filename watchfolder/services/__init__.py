@@ -1,6 +1,6 @@
 """What the vendor sells: one module a service, one value (`Flow`) in it; what all services share knows none of them."""
 
-from watchfolder.services.flow import Alone, Findings, Flow, Pair, Pairs, Stage, named
+from watchfolder.services.flow import Alone, Findings, Flow, Issues, Pair, Pairs, Stage, named
 from watchfolder.services.offer import FLOWS, flow_of, said_of
 
-__all__ = ["FLOWS", "Alone", "Findings", "Flow", "Pair", "Pairs", "Stage", "flow_of", "named", "said_of"]
+__all__ = ["FLOWS", "Alone", "Findings", "Flow", "Issues", "Pair", "Pairs", "Stage", "flow_of", "named", "said_of"]

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
 from watchfolder.config import Inbox
 from watchfolder.images import Format
-from watchfolder.order import Finding, Key, Order, OrderFile, product
+from watchfolder.order import Finding, Key, Order, OrderFile, Result, product
 from watchfolder.services.ledgers import Ledger
 
 
@@ -72,6 +73,17 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Issues:
+    """Each result is an issue of its own, with a text that no other one has: none serves for another drop.
+
+    `recipients` says for whom copies of a file are made, `results` what they are; it is given a serial for each.
+    """
+
+    recipients: Callable[[Inbox, str], tuple[str | None, ...]]
+    results: Callable[[Inbox, str, Sequence[str], date], tuple[Result, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """All that is known of one service.
 
@@ -95,6 +107,7 @@ class Flow:
     needs_v3: bool = False  # its orders are read by v3 alone, which also gives new upload links
     pairs: Pairs | None = None  # None: each file goes by itself
     findings: Findings | None = None  # None: the results are pictures, which are fetched
+    issues: Issues | None = None
     ledger: Ledger | None = None
 
     def charges_at(self, order: Order) -> Stage:
@@ -108,6 +121,10 @@ class Flow:
     @property
     def most_files(self) -> int:
         return self.files[-1]
+
+    def recipients_of(self, inbox: Inbox, name: str) -> tuple[str | None, ...]:
+        """Say for whom a copy of the file is made: there are as many results, and as many are paid."""
+        return self.issues.recipients(inbox, name) if self.issues else (None,)
 
     @property
     def push_types(self) -> frozenset[str]:

@@ -25,7 +25,7 @@ def of_findings(name: str, facts: tuple[str, ...]) -> Ledger:
     def lines(order: Order) -> Iterable[Sequence[Cell]]:
         for index, result in order.results:
             file = order.files[index]
-            if file.finding is None or result.delivered_at is None:
+            if file.finding is None or result.delivered_at is None or not result.is_news:
                 continue
             when = (file.finding.checked_at or result.delivered_at).isoformat(timespec="seconds")
             told = [file.finding.facts.get(fact) for fact in facts]
@@ -34,3 +34,17 @@ def of_findings(name: str, facts: tuple[str, ...]) -> Ledger:
 
     says = "what the service says of the pictures here"
     return Ledger(name=name, says=says, columns=("time", "file", "verdict", *facts, "order", "sha256"), lines=lines)
+
+
+def of_issues(name: str) -> Ledger:
+    """Return the table of who got which text: with it, a text that was found in a leaked copy says whose that was."""
+
+    def lines(order: Order) -> Iterable[Sequence[Cell]]:
+        for index, result in order.results:
+            if result.delivered_at is not None and result.is_news:
+                when, where = result.delivered_at.isoformat(timespec="seconds"), printable(result.delivery or "")
+                sources = (f"wf-{order.key}", order.files[index].sha256, result.sha256)
+                yield [when, where, printable(result.recipient or ""), result.text, *sources]
+
+    columns = ("time", "file", "recipient", "text", "order", "sha256_source", "sha256_result")
+    return Ledger(name=name, says="the watermarks that were given out here", columns=columns, lines=lines)

@@ -7,9 +7,11 @@ from watchfolder.order import Finding
 from watchfolder.services.ai_detection import AI_DETECTION
 from watchfolder.services.anti_ai import ANTI_AI
 from watchfolder.services.flow import Flow
+from watchfolder.services.watermark_embed import WATERMARK_EMBED
 from watchfolder.services.watermark_extract import WATERMARK_EXTRACT
 
-FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (ANTI_AI, WATERMARK_EXTRACT, AI_DETECTION)}
+_ALL = (ANTI_AI, WATERMARK_EMBED, WATERMARK_EXTRACT, AI_DETECTION)
+FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in _ALL}
 
 
 class _Bought(Protocol):

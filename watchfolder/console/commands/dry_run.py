@@ -41,7 +41,8 @@ class InboxPlan:
     orders: int = 0
     requests: int = 0  # uploads and downloads go elsewhere and count not
     released: int = 0  # how many more `watchfolder release` would let go
-    again: int = 0  # files that one bad picture among the others would have bought once more
+    copies: int = 1  # of each file, which cost as many credits
+    again: int = 0  # of them, that one bad picture among the others would have bought once more
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
 
 
@@ -60,7 +61,7 @@ def rehearse(config: Config) -> Iterator[InboxPlan]:
         going = plan.sent or plan.released
         plan.orders = math.ceil(going / per_order)
         plan.requests = plan.orders * flow_of(inbox).requests
-        plan.again = bought_again(min(going, per_order), inbox.on_failure) if going else 0
+        plan.again = plan.copies * bought_again(min(going, per_order), inbox.on_failure) if going else 0
         yield plan
 
 
@@ -100,6 +101,7 @@ def _look_through(plan: InboxPlan, beside: Beside, inbox: Inbox, being_taken: se
             decision = beside.meet(ready, now, time.time() + inbox.settle_seconds) or decision
         plan.answers[decision.answer] += 1
         if decision.answer is Action.TAKE:
+            plan.copies = len(flow_of(inbox).recipients_of(inbox, entry.name))
             plan.size += entry.size
             plan.names += [printable(entry.name)] if len(plan.names) < _MOST_NAMED else []
 
@@ -115,20 +117,23 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
             yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
     begun = [order for order in _orders(config.state_dir) if order.is_to_be_paid and order.why is None]
     taken = sum(file.is_under_way for order in begun for file in order.files)
+    bought = sum(not result.is_delivered for order in begun for _, result in order.results)
     if taken:
         yield f"Already taken and not yet paid: {files(taken)}."
     sent = sum(plan.sent for plan in plans) + taken
+    bought += sum(plan.sent * plan.copies for plan in plans)
     requests = sum(plan.requests for plan in plans if plan.sent) + sum(flow_of(order).requests for order in begun)
-    yield f"All together: {_cost(sent, requests, config)}."
+    yield f"All together: {_cost(sent, bought, requests, config)}."
     if any(plan.released for plan in plans):
         sent += sum(plan.released for plan in plans)
+        bought += sum(plan.released * plan.copies for plan in plans)
         requests += sum(plan.requests for plan in plans if not plan.sent)
-        yield f"With what is held let go: {_cost(sent, requests, config)}."
+        yield f"With what is held let go: {_cost(sent, bought, requests, config)}."
     yield "This was a rehearsal: nothing was sent, moved or paid."
 
 
-def _cost(sent: int, requests: int, config: Config) -> str:
-    paid = f"up to {in_credits(sent)}" if config.api.kind == "live" else "no credits (test key)"
+def _cost(sent: int, bought: int, requests: int, config: Config) -> str:
+    paid = f"up to {in_credits(bought)}" if config.api.kind == "live" else "no credits (test key)"
     return f"{files(sent)}, {paid}, about {requests} requests{_duration(requests, config)}"
 
 
@@ -136,7 +141,7 @@ def _of_inbox(plan: InboxPlan) -> Iterator[str]:
     answers = plan.answers
     some = "" if plan.sent == answers[Action.TAKE] else f"{plan.sent} of "
     yield (
-        f"{plan.name}: {some}{files(answers[Action.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, "
+        f"{plan.name}: {some}{files(answers[Action.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, {_copies(plan)}"
         f"orders: {plan.orders if plan.sent else 0}), "
         f"{answers[Action.REFUSE]} quarantined; {answers[Action.WAIT]} not complete or still being written, "
         f"{answers[Action.STAY]} left alone."
@@ -149,6 +154,10 @@ def _of_inbox(plan: InboxPlan) -> Iterator[str]:
     yield from (f"  {name}" for name in plan.names)
     if answers[Action.TAKE] > len(plan.names):
         yield f"  and {answers[Action.TAKE] - len(plan.names)} more"
+
+
+def _copies(plan: InboxPlan) -> str:
+    return f"{plan.copies} copies of each, " if plan.copies > 1 else ""
 
 
 def _duration(requests: int, config: Config) -> str:

@@ -314,6 +314,9 @@ def _of_end(ended: history.EndedOrder, inbox: Inbox) -> Iterator[str]:
             yield f"  {came} → {went} ({file.delivered_size} bytes)"
         else:
             yield f"  {came}"
+        if file.text:
+            whose = f", which is {printable(file.recipient)}'s" if file.recipient else ""
+            yield f"  In it is the watermark: {printable(file.text)}{whose}"
         yield from _of_finding(ended.service, file.finding)
     if ended.reason:
         yield f"Because: {printable(ended.reason)}"

@@ -13,7 +13,7 @@ from watchfolder.services import said_of
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One delivered file; the fields are the columns. Names are escaped as in the log, sizes are bytes."""
+    """One delivered result; the fields are the columns. Names are escaped as in the log, sizes are bytes."""
 
     at: str
     inbox: str
@@ -29,12 +29,14 @@ class Receipt:
     service: str
     verdict: str  # where the result is a finding
     finding: str  # the same for a person
+    recipient: str  # whose copy it is
+    text: str  # the watermark in it
 
 
 def receipts(
     state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
 ) -> Iterator[Receipt]:
-    """Give the deliveries from `since` on, the latest first: an order of many has one receipt for each file."""
+    """Give the deliveries from `since` on, the latest first: an order of many has one receipt for each result."""
     return map(_receipt, history.deliveries(state_dir, since, on_broken))
 
 
@@ -55,6 +57,8 @@ def _receipt(delivery: Delivery) -> Receipt:
         service=printable(ended.service),
         verdict=file.finding.verdict if file.finding else "",
         finding=printable(said_of(ended.service, file.finding)),
+        recipient=printable(file.recipient or ""),
+        text=printable(file.text),
     )
 
 
@@ -66,6 +70,7 @@ def _line(receipt: Receipt) -> str:
     when = datetime.fromisoformat(receipt.at).astimezone()
     free = f", free: the same picture as {receipt.reused_from}" if receipt.reused_from else ""
     found = f": {receipt.finding}" if receipt.finding else ""
+    found += f": for {receipt.recipient or 'no recipient'}, text {receipt.text}" if receipt.text else ""
     arrow = f"{receipt.name} → {receipt.delivered}" if receipt.delivered != receipt.name else receipt.name
     return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free}){found}"
 

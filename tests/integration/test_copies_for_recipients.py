@@ -1,0 +1,214 @@
+"""Watermark embed from a folder: a copy for each recipient, each with a text that says whose it is."""
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sandbox_client import Client, data
+from shop import OTHER, PICTURE, Open, Shop, closing_a_sub_folder, opening
+
+from watchfolder import history
+from watchfolder.order import Order, State
+from watchfolder.publish import LedgerWriter, Publisher
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+NAME = "Ferien/Füße am Strand.jpg"
+FIVE = ["dpa", "afp", "Reuters", "Süddeutsche Zeitung", "Ärzteblatt"]
+TWO = {"text": "© Berg {year} {serial}", "recipients": ["dpa", "afp"]}
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with opening(tmp_path, service="watermark-embed") as build:
+        yield build
+
+
+def ledger(shop: Shop) -> list[dict[str, str]]:
+    with (shop.folder("outbox") / "watermarks.csv").open(encoding="utf-8", newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def found_in(service: Sandbox, leaked: Path, original: Path) -> str:
+    """Ask the service, by itself, which text is in a copy."""
+    client = Client(service)
+    order = data(client.extract("found.jpg", original="a.jpg"))
+    files = [(original.read_bytes(), "image/jpeg"), (leaked.read_bytes(), "image/jpeg")]
+    told = client.status(client.sent(order, *files), "v3")["result"]
+    client.close()
+    return str(told["watermarkText"])
+
+
+def assert_issued_once(shop: Shop, service: Sandbox, name: str, *recipients: str, orders: int = 1) -> None:
+    """Each copy is there once, was paid once, is told once, and holds the text of its line."""
+    assert shop.files("outbox") == sorted(["watermarks.csv", *(f"{each}/{name}" for each in recipients)])
+    assert shop.files("originals") == [name]
+    assert shop.files("inbox") == shop.files("quarantine") == []
+    assert sorted(line["recipient"] for line in ledger(shop)) == sorted(recipients)
+    for line in ledger(shop):
+        copy = shop.folder("outbox") / line["file"]
+        assert line["file"] == f"{line['recipient']}/{name}"
+        assert line["sha256_source"] == hashlib.sha256(PICTURE).hexdigest()
+        assert line["sha256_result"] == hashlib.sha256(copy.read_bytes()).hexdigest()
+        assert found_in(service, copy, shop.folder("originals") / name) == line["text"]
+    told = [(each.file.recipient, each.file.text) for each in history.deliveries(shop.config.state_dir)]
+    assert sorted(told) == sorted((line["recipient"], line["text"]) for line in ledger(shop))
+    embedded = [order for order in service.orders.values() if order.watermarks]
+    assert len(embedded) == orders
+    assert service.credits["watermarkEmbed"] == len(recipients)
+    assert service.sins == []
+
+
+def test_of_five_copies_each_says_whose_it_is(begin: Open) -> None:
+    shop, service = begin(watermark={"text": "© Berg {year} {serial}", "recipients": FIVE})
+    shop.drop(NAME)
+    shop.to_the_end()
+    assert_issued_once(shop, service, NAME, *FIVE)
+    assert (shop.folder("originals") / NAME).read_bytes() == PICTURE
+
+
+def test_without_recipients_the_one_copy_has_its_own_name(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop(NAME)
+    shop.to_the_end()
+    assert shop.files("outbox") == [NAME, "watermarks.csv"]
+    (line,) = ledger(shop)
+    assert line["recipient"] == ""
+    assert found_in(service, shop.folder("outbox") / NAME, shop.folder("originals") / NAME) == line["text"]
+
+
+def test_where_the_first_folder_is_the_recipient_it_gets_the_one_copy(begin: Open) -> None:
+    shop, service = begin(watermark={"text": "{recipient} {serial}", "recipients": "folder"})
+    shop.drop("Ärzteblatt/Mai/a.jpg")
+    shop.drop("dpa/b.jpg", OTHER)
+    shop.drop("c.jpg", sample("jpeg", width=30, height=30, seed=9))
+    shop.to_the_end()
+    assert shop.files("outbox") == ["dpa/b.jpg", "watermarks.csv", "Ärzteblatt/Mai/a.jpg"]
+    assert shop.files("inbox") == ["c.jpg"]
+    assert {line["recipient"]: line["text"].partition(" ")[0] for line in ledger(shop)} == {
+        "Ärzteblatt": "Ärzteblatt",
+        "dpa": "dpa",
+    }
+    assert service.sins == []
+
+
+def test_a_hundred_pictures_for_two_are_one_order_of_few_requests(begin: Open) -> None:
+    shop, service = begin(watermark=TWO, orders_in_flight=1)
+    for number in range(100):
+        shop.drop(f"{number:03}.png", sample("png", width=16, height=12, seed=number))
+    shop.to_the_end(seconds=120.0)
+    assert len(shop.files("outbox")) == 201
+    assert len({line["text"] for line in ledger(shop)}) == len(ledger(shop)) == 200
+    assert service.credits["watermarkEmbed"] == 200
+    asked = service.requests_by_operation()
+    assert len(service.orders) == 1
+    assert sum(asked.get(name, 0) for name in ("create", "status", "list", "link", "refresh")) / 100 <= 0.05, asked
+    assert service.sins == []
+
+
+def test_the_same_picture_again_is_a_new_issue(begin: Open) -> None:
+    shop, service = begin(watermark=TWO)
+    for name in ("a.jpg", "b.jpg"):
+        shop.drop(name)
+    shop.to_the_end()
+    shop.drop("c.jpg")
+    shop.to_the_end()
+    assert len({line["text"] for line in ledger(shop)}) == len(ledger(shop)) == 6
+    assert service.credits["watermarkEmbed"] == 6
+
+
+class _Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["before the first name", "after the first name", "after the originals", "before the ledger", "after the ledger"],
+)
+def test_whenever_it_dies_each_copy_is_there_once_and_told_once(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    shop, service = begin(watermark=TWO)
+    deliver, place, enter = Publisher.deliver, Publisher.place_originals, LedgerWriter.enter
+
+    def dying_deliver(self: Publisher, order: Order, numbers: Any) -> Order:  # noqa: ANN401 - a sequence
+        if moment == "before the first name":
+            raise _Killed
+        if moment == "after the first name":
+            deliver(self, order, list(numbers)[:1])
+            raise _Killed
+        return deliver(self, order, numbers)
+
+    def dying_place(self: Publisher, order: Order, indexes: Any) -> Order:  # noqa: ANN401 - a sequence
+        place(self, order, indexes)
+        if moment == "after the originals":
+            raise _Killed
+        return order
+
+    def dying_enter(self: LedgerWriter, order: Order, perhaps_there: bool) -> None:
+        if moment == "after the ledger":
+            enter(self, order, perhaps_there)
+        raise _Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Publisher, "deliver", dying_deliver)
+        if moment == "after the originals":
+            dying.setattr(Publisher, "place_originals", dying_place)
+        dying.setattr(LedgerWriter, "enter", dying_enter)
+        shop.drop(NAME)
+        shop.work(lambda: shop.has(State.COMPLETED) or shop.has(State.DELIVERED))
+        for _ in range(50):
+            shop.beat()
+            shop.rest()
+    shop.live_again()
+    shop.to_the_end()
+    assert_issued_once(shop, service, NAME, "dpa", "afp")
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [(State.CLAIMED, "create"), (State.CREATED, "upload"), (State.CONFIRMED, "status"), (State.COMPLETED, "link")],
+)
+def test_an_order_whose_entry_is_lost_keeps_its_texts_and_is_paid_once(begin: Open, state: State, step: str) -> None:
+    shop, service = begin(watermark=TWO)
+    service.faults.add(step, "answer", status=503)
+    shop.drop(NAME)
+    shop.work(lambda: shop.has(state) and shop.order().failures)
+    before = [result.text for _, result in shop.order().results]
+    service.look_seconds = 0
+    shop.close()
+    (shop.folder("state") / "journal" / f"{shop.order().key}.json").unlink()
+    shop.open()
+    shop.to_the_end()
+    assert_issued_once(shop, service, NAME, "dpa", "afp")
+    assert sorted(line["text"] for line in ledger(shop)) == sorted(before)
+
+
+def test_a_folder_that_takes_nothing_keeps_back_its_own_copies_only(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin(watermark=TWO)
+    let_in = closing_a_sub_folder(monkeypatch, "dpa/Ferien")
+    shop.drop(NAME)
+    shop.work(lambda: shop.files("outbox") and shop.order().trouble)
+    assert shop.files("outbox") == [f"afp/{NAME}"]
+    assert shop.files("originals") == []
+    assert [each.file.recipient for each in history.deliveries(shop.config.state_dir)] == ["afp"]
+    let_in()
+    shop.pass_time(3600.0)
+    shop.to_the_end()
+    assert_issued_once(shop, service, NAME, "dpa", "afp")
+
+
+def test_a_restart_between_two_drops_repeats_no_serial(begin: Open) -> None:
+    shop, _ = begin()
+    for number in range(3):
+        shop.drop(f"{number}.jpg")
+        shop.to_the_end()
+        shop.live_again()
+    texts = [line["text"] for line in ledger(shop)]
+    assert len(set(texts)) == 3
+    assert len({text.partition("-")[0] for text in texts}) == 1

@@ -1,0 +1,74 @@
+"""A serial is given once: across threads, lives, kills, and the loss of what was known."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from watchfolder.errors import FolderFault
+from watchfolder.serials import FILE, Serials
+
+TAKE_FOR_EVER = """
+import sys
+from watchfolder.serials import Serials
+serials = Serials(sys.argv[1])
+while True:
+    print(*serials.take(3), sep="\\n", flush=True)
+"""
+
+
+def test_serials_count_on_in_the_next_life(tmp_path: Path) -> None:
+    first = Serials(str(tmp_path)).take(2)
+    second = Serials(str(tmp_path)).take(1)
+    (series,) = {serial.partition("-")[0] for serial in first + second}
+    assert first + second == [f"{series}-1", f"{series}-2", f"{series}-3"]
+
+
+def test_no_serial_is_given_twice_side_by_side(tmp_path: Path) -> None:
+    serials = Serials(str(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        taken = [serial for given in pool.map(serials.take, [3] * 40) for serial in given]
+    assert len(set(taken)) == len(taken) == 120
+
+
+def test_no_serial_is_given_twice_whenever_the_process_is_killed(tmp_path: Path) -> None:
+    seen: list[str] = []
+    for lines in (1, 4, 11, 2, 7):
+        with subprocess.Popen(
+            [sys.executable, "-c", TAKE_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        ) as taking:
+            assert taking.stdout is not None
+            seen += [taking.stdout.readline() for _ in range(lines)]
+            taking.send_signal(signal.SIGKILL)
+            seen += [line for line in taking.stdout if line.endswith("\n")]
+    assert len(set(seen)) == len(seen) > 20
+    assert len({serial.partition("-")[0] for serial in seen}) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 40, b'{"series": "ABC', b'{"series": "abcde", "last": -1}'])
+def test_where_the_count_is_lost_another_series_begins(tmp_path: Path, content: bytes | None) -> None:
+    before = Serials(str(tmp_path)).take(5)
+    if content is None:
+        (tmp_path / FILE).unlink()
+    else:
+        (tmp_path / FILE).write_bytes(content)
+    after = Serials(str(tmp_path)).take(5)
+    assert not {serial.partition("-")[0] for serial in before} & {serial.partition("-")[0] for serial in after}
+
+
+def test_what_could_not_be_written_down_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serials = Serials(str(tmp_path))
+    before = serials.take(1)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fail)
+        with pytest.raises(FolderFault):
+            serials.take(1)
+    assert not set(before) & set(serials.take(1))

@@ -1,0 +1,78 @@
+"""Watermark embed: a copy of each file for each recipient, with an invisible text in it that no other copy has.
+
+Source: the vendor's API description as of 2026-10-09. It starts by itself when it has the last file, so the last upload
+is the purchase. Its orders have no name of ours: the key alone, with the very same body, finds one again. Outputs are
+told apart by the input's id and the text, since all of one input have the same name.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from watchfolder.config import FIRST_FOLDER, Inbox
+from watchfolder.events import printable
+from watchfolder.order import Key, OrderFile, Result
+from watchfolder.services.flow import Flow, Issues, Stage, named
+from watchfolder.services.ledgers import of_issues
+from watchfolder.watermark_text import Field, Template
+
+
+def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
+    return json.dumps({"idempotencyKey": key, "files": [_asked(file) for file in files]})
+
+
+def _asked(file: OrderFile) -> dict[str, object]:
+    asked: dict[str, object] = {"fileName": file.sent_name}
+    return asked | {"watermarks": [{"text": result.text} for result in file.results]}
+
+
+def _read_body(body: str) -> Sequence[OrderFile]:
+    return [
+        named(asked["fileName"], results=tuple(Result(text=mark["text"]) for mark in asked["watermarks"]))
+        for asked in json.loads(body)["files"]
+    ]
+
+
+def _recipients(inbox: Inbox, name: str) -> tuple[str | None, ...]:
+    """Say for whom a copy of the file is made: None for nobody in particular; nobody at all where that is not known."""
+    wanted = inbox.watermark.recipients
+    if wanted != FIRST_FOLDER:
+        return wanted or (None,)
+    first, slash, _ = name.partition("/")
+    return (first,) if slash else ()
+
+
+def _results(inbox: Inbox, name: str, serials: Sequence[str], today: date) -> tuple[Result, ...]:
+    template = Template.parse(inbox.watermark.text)
+    folder, base = os.path.split(name)
+    is_sorted = inbox.watermark.recipients == FIRST_FOLDER
+    facts = {
+        Field.NAME: printable(base),
+        Field.STEM: printable(os.path.splitext(base)[0]),
+        Field.FOLDER: printable(folder.partition("/")[2] if is_sorted else folder),
+        Field.YEAR: f"{today:%Y}",
+        Field.DATE: today.isoformat(),
+    }
+    results = []
+    for recipient, serial in zip(_recipients(inbox, name), serials, strict=True):
+        text = template.fill(facts | {Field.RECIPIENT: printable(recipient or ""), Field.SERIAL: serial})
+        results.append(Result(recipient=recipient, folder=None if is_sorted else recipient, text=text))
+    return tuple(results)
+
+
+WATERMARK_EMBED = Flow(
+    name="watermark-embed",
+    type="watermarkEmbed",
+    done="marked",
+    charged_at=Stage.UPLOAD,
+    files=range(1, 101),
+    requests=4,  # create, two looks, the links
+    create_path="/api/v3/orders/wtr-embed",
+    body=_body,
+    read_body=_read_body,
+    is_listed=False,
+    needs_v3=True,
+    issues=Issues(recipients=_recipients, results=_results),
+    ledger=of_issues("watermarks.csv"),
+)
