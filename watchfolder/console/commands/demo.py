@@ -95,8 +95,10 @@ def _shows() -> tuple[Show, ...]:
 
     protected = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
     judged = {"path": "inbox", "outbox": "judged", "quarantine": "quarantine"}  # as they were: there is no original
+    marked = protected | {"outbox": "marked"}
     return (
         Show("anti-ai", "protected against AI training", protected, write_samples),
+        Show("watermark-embed", "an invisible text in each, of its own: watermarks.csv has it", marked, write_samples),
         Show("ai-detection", "made by AI or not: the verdict lies beside each", judged, write_samples),
     )
 
@@ -194,7 +196,7 @@ class _Programme:
         self._told |= there
 
     def _tell_the_end(self) -> None:
-        typer.echo("The mark and the verdicts are the sandbox's, and mean nothing.")
+        typer.echo("The marks and the verdicts are the sandbox's, and mean nothing.")
         typer.echo(f"The originals lie beside them, the configuration is {self._root}/config.yaml.")
         if self._has_person:
             typer.echo(f"Drop a picture of your own: {self._root}/{self._shows[0].service}/inbox")
