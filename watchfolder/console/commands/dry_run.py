@@ -111,7 +111,7 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     for plan in plans:
         yield from _of_inbox(plan)
         if plan.sent:
-            yield f"  Cost: {_cost(plan.sent, plan.requests, config)}."
+            yield f"  Cost: {_cost(plan.sent, plan.sent * plan.copies, plan.requests, config)}."
         if plan.again and config.api.kind == "live":
             how = config.inboxes[plan.name].on_failure
             yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
