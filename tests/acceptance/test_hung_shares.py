@@ -15,6 +15,7 @@ from hung_shares import hung, skip_unless_mountable
 
 __all__ = ["sandbox", "studio"]
 
+pytestmark = pytest.mark.lab
 SECONDS = 3.0
 SHARES = ("a", "b", "c")
 

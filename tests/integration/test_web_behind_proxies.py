@@ -18,6 +18,7 @@ import pytest
 from free_ports import free_port
 from test_web import PASSWORD, WELL, Answer, House, basic, serve
 
+pytestmark = pytest.mark.lab
 NAME = "photos.example.com"
 DOCUMENT = Path(__file__).parents[2] / "docs/page.md"
 
