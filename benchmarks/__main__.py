@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import archive
 import bursts
 import connections
 import huge
@@ -28,7 +29,7 @@ import waiting
 from figures import Burst, Figure, Row
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-MACHINE = (latency, connections, idle, loading, waiting, huge, pushed)
+MACHINE = (latency, connections, idle, loading, waiting, archive, huge, pushed)
 PARTS = ("targets", "bursts", *(module.__name__ for module in MACHINE))
 
 _Found = TypeVar("_Found")
