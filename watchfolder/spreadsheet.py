@@ -17,6 +17,11 @@ def row(values: Sequence[str | float | None]) -> str:
     return line.getvalue()
 
 
+def text_of(cell: str) -> str:
+    """Return the text of which `row` has made a cell."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
 def _no_formula(text: str) -> str:
     """Keep a spreadsheet from reckoning with a file's name: it takes what follows an apostrophe as text."""
     return f"'{text}" if _FORMULA.match(text) else text

@@ -1,7 +1,7 @@
-"""The originals that another inbox keeps: found by name, where that is clear, copied, and never touched."""
+"""The originals that another inbox keeps: found by name or by what it gave out, copied, and never touched."""
 
 import os
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 
 from watchfolder import disk, images, names
@@ -13,22 +13,27 @@ from watchfolder.images import Kind
 from watchfolder.intake.look import Decision, without_partner
 from watchfolder.intake.ready import Ready
 from watchfolder.order import Role
+from watchfolder.publish import issues_of
 from watchfolder.services import Pairs, flow_of
 
 _LOOKS_AT_MOST = 0.1  # of the time
 _AGAIN_SECONDS = 1.0  # how soon, at least, it is asked again
 _SLOW_SECONDS = 10.0  # after a start its inbox may open later than ours
 _MOST_NAMED = 3
+_MOST_DIGESTS = 1000  # of pictures that wait, remembered
+_MOST_ISSUES = 100_000  # the newest of the table
 
 
 class Originals:
     """Asked by one thread. Of the lender's folder it remembers the names until it is time to look again."""
 
-    def __init__(self, lender: str, pairs: Pairs, scan_seconds: float, inbox_of: Callable[[str], Inbox | None]) -> None:
+    def __init__(self, inbox: Inbox, lender: str, pairs: Pairs, inbox_of: Callable[[str], Inbox | None]) -> None:
+        self._inbox = inbox
         self._lender = lender
         self._pairs = pairs
-        self._scan_seconds = scan_seconds
         self._inbox_of = inbox_of
+        self._issued: dict[str, tuple[str, str]] | None = None  # hash of a copy → its name, hash of its original
+        self._digests: dict[tuple[str, int, int], str] = {}
         self._names: dict[Hashable, list[str]] = {}
         self._due = float("-inf")  # when (monotonic seconds) it looks again
         self._away_since: float | None = None
@@ -43,6 +48,7 @@ class Originals:
             if now >= self._due:
                 self._look(lender.originals, now)
             found = self._candidates(picture.name)
+            found = found if len(found) == 1 else self._by_ledger(picture, lender, lender.originals) or found
             if len(found) == 1:
                 return self._lent(picture, Place(lender.originals, found[0]))
             reason = self._unclear(picture.name, found)
@@ -67,14 +73,31 @@ class Originals:
                 if entry.is_regular and not base.startswith("."):
                     found[self._pairs.shared(base)].append(entry.name)
             took = seconds()
-        self._names = dict(found)
-        self._due = now + max(self._scan_seconds, took / _LOOKS_AT_MOST)
+        self._names, self._issued = dict(found), None
+        self._due = now + max(self._inbox.scan_seconds, took / _LOOKS_AT_MOST)
 
     def _candidates(self, name: str) -> list[str]:
         """Return those of the same name in the same sub-folder, or else anywhere."""
         folder, base = os.path.split(name)
         anywhere = self._names.get(self._pairs.shared(base), [])
         return [each for each in anywhere if os.path.dirname(each) == folder] or anywhere
+
+    def _by_ledger(self, picture: Ready, lender: Inbox, root: str) -> list[str]:
+        """Return the originals of which the very copy was given out that this picture is."""
+        if self._issued is None:
+            newest = deque(issues_of(lender), maxlen=_MOST_ISSUES)
+            self._issued = {issue.sha256_result: (issue.file, issue.sha256_source) for issue in newest}
+        name, source = self._issued.get(self._digest_of(picture), ("", ""))
+        there = self._names.get(self._pairs.shared(os.path.basename(name)), []) if name else []
+        return [name for name in there if disk.sha256_of(Place(root, name)) == source]
+
+    def _digest_of(self, picture: Ready) -> str:
+        """Read the picture once for its hash, as long as it waits as it is."""
+        known = (picture.name, picture.size, picture.mtime_ns)
+        if known not in self._digests:
+            self._digests = dict([*self._digests.items()][-_MOST_DIGESTS:])
+            self._digests[known] = disk.sha256_of(Place(self._inbox.path, picture.name))
+        return self._digests[known]
 
     def _unclear(self, name: str, found: list[str]) -> str:
         beside = names.marked(os.path.basename(name), self._pairs.mark)
@@ -102,4 +125,4 @@ def originals_of(inbox: Inbox, inbox_of: Callable[[str], Inbox | None]) -> Origi
     pairs = flow_of(inbox).pairs
     if pairs is None or inbox.originals_from is None:
         return None
-    return Originals(inbox.originals_from, pairs, inbox.scan_seconds, inbox_of)
+    return Originals(inbox, inbox.originals_from, pairs, inbox_of)

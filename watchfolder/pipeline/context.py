@@ -1,9 +1,11 @@
 """What the steps of one inbox work with."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from watchfolder import disk
@@ -11,12 +13,20 @@ from watchfolder.api import Links, OrderView, Service
 from watchfolder.config import Inbox
 from watchfolder.delivery_index import DeliveryIndex
 from watchfolder.errors import FolderFault, Throttled
+from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.lanes import Lanes
-from watchfolder.publish import EnclosurePublisher, FindingPublisher, LedgerWriter, Publisher, Received
+from watchfolder.publish import (
+    EnclosurePublisher,
+    FindingPublisher,
+    LedgerWriter,
+    Publisher,
+    Received,
+    recipient_of,
+)
 
 _T = TypeVar("_T")
 
@@ -76,6 +86,17 @@ class StepContext:
             return ask()
         finally:
             self.looks = {each: at for each, at in self.looks.copy().items() if at > since} | {what: elapsed()}
+
+    def recipient_of(self, text: str) -> str | None:
+        """Say to whom the copy with this text was given, as far as the inbox that lends its originals can tell."""
+        lender = self.inbox_of(self.inbox.originals_from) if self.inbox.originals_from else None
+        if lender is None:
+            return None
+        try:
+            return disk.answer_of(partial(recipient_of, text, lender), lender.outbox, tempo.TABLE_SECONDS)
+        except FolderFault as fault:
+            event("ledger.unread", logging.WARNING, inbox=self.inbox.name, reason=fault.reason)
+            return None
 
     def seconds_since_upload(self, key: str) -> float:
         """Return how long ago an upload of the order ended, as far as this life knows: an earlier one may just have."""

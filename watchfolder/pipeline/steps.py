@@ -428,7 +428,7 @@ def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
             raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
         if finding.verdict in findings.passing and order.reordered < tempo.MOST_ORDERED_AGAIN:
             raise OrderAgain(f"the service says no more than: {findings.say(finding)}", code=finding.verdict.upper())
-        finding = findings.about(finding, order)
+        finding = findings.about(finding, order, context.recipient_of)
         finding = finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
         files = tuple(file.having(finding=finding) if file.role is Role.PICTURE else file for file in files)
         if context.inbox.heatmaps and (link := findings.heatmap(seen.shown)):

@@ -24,6 +24,7 @@ ENCLOSE_SECONDS = 7 * 86400.0  # for so long what is to lie beside a finding is 
 FIRST_REPORT_LOOK_SECONDS = 2.0  # at a report that is being made; each wait is half as long again, up to …
 LONGEST_REPORT_LOOK_SECONDS = 15.0
 FIRST_ORDER_AGAIN_SECONDS = 300.0  # after the service failed an order by what may pass: 5, 15 and 45 minutes
+TABLE_SECONDS = 30.0  # what reading the table of another inbox may take: it may have hundreds of thousands of lines
 MOST_ORDERED_AGAIN = 3  # times, for a verdict that says nothing
 ORDER_AGAIN_GROWTH = 3.0
 FOLDER_BACKOFF_SECONDS = 10.0

@@ -4,6 +4,7 @@ from watchfolder.publish.archive import Archive
 from watchfolder.publish.enclosures import EnclosurePublisher, ReportReceiver, report_suffix
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
+from watchfolder.publish.ledger_reader import issues_of, recipient_of
 from watchfolder.publish.ledger_writer import LedgerWriter
 from watchfolder.publish.pictures import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, holds, part_gone, receive
@@ -25,7 +26,9 @@ __all__ = [
     "free_name",
     "holds",
     "is_unchanged",
+    "issues_of",
     "part_gone",
     "receive",
+    "recipient_of",
     "report_suffix",
 ]

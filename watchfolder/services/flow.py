@@ -28,11 +28,16 @@ def named(name: str, **facts: object) -> OrderFile:
     return OrderFile.model_validate({"name": name, "sent_name": name, **unknown, **facts})
 
 
+RecipientOf = Callable[[str], str | None]
+"""Say to whom the copy was given in which a text is; None where that is not known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """The result is a statement, no picture: the picture that was sent comes out untouched, with a sidecar.
 
-    `read` takes an order as the service shows it, by itself or in its list, and returns None while it does not tell.
+    `read` takes an order as the service shows it, by itself or in its list, and returns None while it does not tell;
+    `about` adds what else is known of what it said.
     """
 
     read: Callable[[Mapping[str, object]], Finding | None]
@@ -42,7 +47,7 @@ class Findings:
     heatmap: Callable[[Mapping[str, object]], str | None] = lambda _shown: None  # where it lies, as the order shows it
     passing: frozenset[str] = frozenset()  # verdicts that say nothing and cost nothing: asked for again, a few times
     worth_report: frozenset[str] = frozenset()  # the verdicts of which `report: detected` wants one
-    about: Callable[[Finding, Order], Finding] = lambda finding, _order: finding  # with what else is known of it
+    about: Callable[[Finding, Order, RecipientOf], Finding] = lambda finding, _order, _recipient_of: finding
 
 
 class Pair(NamedTuple):

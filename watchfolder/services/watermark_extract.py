@@ -11,7 +11,7 @@ from os.path import dirname
 
 from watchfolder.names import split
 from watchfolder.order import Finding, Key, Order, OrderFile, Role
-from watchfolder.services.flow import Alone, Findings, Flow, Pair, Pairs, Stage, named
+from watchfolder.services.flow import Alone, Findings, Flow, Pair, Pairs, RecipientOf, Stage, named
 
 _MARK = ".original"  # at the end of an original's stem
 _WORDS = {
@@ -48,9 +48,11 @@ def read_finding(shown: Mapping[str, object]) -> Finding | None:
     return Finding(verdict=verdict, facts={"watermarkText": text if isinstance(text, str) else None})
 
 
-def _about(finding: Finding, order: Order) -> Finding:
+def _about(finding: Finding, order: Order, recipient_of: RecipientOf) -> Finding:
     original = next((file.sha256 for file in order.files if file.role is not Role.PICTURE), None)
-    return finding.having(facts={**finding.facts, "recipient": None, "originalSha256": original})
+    text = finding.facts.get("watermarkText")
+    recipient = recipient_of(text) if isinstance(text, str) else None
+    return finding.having(facts={**finding.facts, "recipient": recipient, "originalSha256": original})
 
 
 def _say(finding: Finding) -> str:
