@@ -69,6 +69,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
 }
 
 
+@pytest.mark.lab
 @pytest.mark.thorough
 @pytest.mark.timeout(SECONDS + 120)
 @pytest.mark.parametrize("target", SEEDS)

@@ -68,6 +68,7 @@ def told_by(operation: Callable[[], object]) -> str:
     return ""
 
 
+@pytest.mark.lab
 @pytest.mark.thorough
 def test_any_answer_is_read_or_one_of_our_errors_without_a_secret(is_thorough: bool) -> None:
     said = [b""]

@@ -30,8 +30,8 @@ WEIRD: tuple[object, ...] = (
     [[]],
     {"a": 1},
 )
-STRIDE = 9  # of the choice in make test
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
+STRIDE = 9  # of the choice in make test-lab
+pytestmark = [pytest.mark.lab, pytest.mark.thorough, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

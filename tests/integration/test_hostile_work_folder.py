@@ -179,6 +179,7 @@ CASES = [
 ]
 
 
+@pytest.mark.lab
 @pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.state}, {case.deed}{', dies' * case.dies}")
 def test_a_hand_in_the_work_folder(

@@ -91,6 +91,7 @@ def swapping(one: Path, other: Path) -> Iterator[Callable[[], int]]:
     ],
     ids=["a picture and a link", "a folder and a link", "a folder above and a link", "and a pipe", "and a folder"],
 )
+@pytest.mark.lab
 @pytest.mark.thorough
 def test_a_swap_between_look_and_claim_leads_nobody_outside(
     top: Path, swapped: str, name: str, lure: Lure, is_thorough: bool
