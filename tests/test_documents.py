@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic.fields import FieldInfo
 
 from watchfolder.config import ApiSection, Config, HttpSection, Inbox, WebhookSection
+from watchfolder.config.sections import WatermarkSection
 from watchfolder.order import TRANSITIONS, State
 
 ROOT = Path(__file__).parents[1]
@@ -106,12 +108,22 @@ def test_each_nas_is_told_what_compose_yaml_says(page: str) -> None:
 
 
 _SECTIONS = {"api", "inboxes", "http", "webhook"}
+
+
+def fields_of_inbox() -> Iterator[tuple[str, FieldInfo]]:
+    for name in Inbox.known_keys():
+        if name == "watermark":
+            yield from ((f"{name}.{key}", WatermarkSection.model_fields[key]) for key in WatermarkSection.known_keys())
+        else:
+            yield name, Inbox.model_fields[name]
+
+
 FIELDS = {
     **{f"api.{name}": ApiSection.model_fields[name] for name in ApiSection.known_keys()},
     **{name: Config.model_fields[name] for name in Config.known_keys() if name not in _SECTIONS},
     **{f"http.{name}": HttpSection.model_fields[name] for name in HttpSection.known_keys()},
     **{f"webhook.{name}": WebhookSection.model_fields[name] for name in WebhookSection.known_keys()},
-    **{f"inboxes.NAME.{name}": Inbox.model_fields[name] for name in Inbox.known_keys()},
+    **{f"inboxes.NAME.{name}": field for name, field in fields_of_inbox()},
 }
 
 
