@@ -14,6 +14,7 @@ from watchfolder import history
 from watchfolder.order import Order, State
 from watchfolder.publish import LedgerWriter, Publisher
 from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.pictures import sample
 
 NAME = "Ferien/Füße am Strand.jpg"
@@ -34,9 +35,9 @@ def ledger(shop: Shop) -> list[dict[str, str]]:
 
 def found_in(service: Sandbox, leaked: Path, original: Path) -> str:
     """Ask the service, by itself, which text is in a copy."""
-    client = Client(service)
-    order = data(client.extract("found.jpg", original="a.jpg"))
-    files = [(original.read_bytes(), "image/jpeg"), (leaked.read_bytes(), "image/jpeg")]
+    client, kind = Client(service), "application/pdf" if leaked.suffix == ".pdf" else "image/jpeg"
+    order = data(client.extract(f"found{leaked.suffix}", original=f"a{original.suffix}"))
+    files = [(original.read_bytes(), kind), (leaked.read_bytes(), kind)]
     told = client.status(client.sent(order, *files), "v3")["result"]
     client.close()
     return str(told["watermarkText"])
@@ -92,6 +93,21 @@ def test_where_the_first_folder_is_the_recipient_it_gets_the_one_copy(begin: Ope
         "Ärzteblatt": "Ärzteblatt",
         "dpa": "dpa",
     }
+    assert service.sins == []
+
+
+def test_a_pdf_is_marked_as_a_picture_is_and_a_locked_one_is_not_sent(begin: Open) -> None:
+    shop, service = begin(watermark=TWO)
+    brochure = sample_pdf("a brochure")
+    shop.drop("Prospekt ü.pdf", brochure)
+    shop.drop("locked.pdf", brochure.replace(b"/Root", b"/Encrypt 9 0 R /Root"))
+    shop.to_the_end()
+    assert shop.files("outbox") == ["afp/Prospekt ü.pdf", "dpa/Prospekt ü.pdf", "watermarks.csv"]
+    assert shop.files("quarantine") == ["locked.pdf", "locked.pdf.why.txt"]
+    assert "a PDF that is locked" in (shop.folder("quarantine") / "locked.pdf.why.txt").read_text("utf-8")
+    original = shop.folder("originals") / "Prospekt ü.pdf"
+    for line in ledger(shop):
+        assert found_in(service, shop.folder("outbox") / line["file"], original) == line["text"]
     assert service.sins == []
 
 

@@ -21,6 +21,7 @@ from watchfolder.images import (
     is_whole,
     wholeness,
 )
+from watchfolder.sandbox.pdf import sample_pdf
 
 GIB = 1 << 30
 PAGE = 4096
@@ -544,10 +545,21 @@ def test_formats_know_how_the_world_calls_them() -> None:
         "webp": ("image/webp", ".webp"),
         "tiff": ("image/tiff", ".tif"),
         "bmp": ("image/bmp", ".bmp"),
+        "pdf": ("application/pdf", ".pdf"),
     }
     assert {extension for form in Format for extension in form.extensions} == {
-        *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+        *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".pdf")
     }
+
+
+def test_a_pdf_is_a_foreign_document_where_it_is_not_taken() -> None:
+    whole, locked = sample_pdf("a brochure"), sample_pdf("a brochure").replace(b"/Root", b"/Encrypt 9 0 R /Root")
+    assert inspect(reader(whole), len(whole), "a.pdf").kind is Kind.OTHER
+    assert inspect(reader(whole), len(whole), "a.jpg").kind is Kind.NOT_A_PICTURE_BUT_NAMED_SO
+    taken = inspect(reader(whole), len(whole), "a.pdf", takes_pdf=True)
+    assert (taken.kind, taken.format) == (Kind.WHOLE, Format.PDF)
+    assert inspect(reader(whole[:-9]), len(whole) - 9, "a.pdf", takes_pdf=True).kind is Kind.PARTIAL
+    assert inspect(reader(locked), len(locked), "a.pdf", takes_pdf=True).kind is Kind.FOREIGN_PICTURE
 
 
 # Made to hold us up

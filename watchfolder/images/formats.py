@@ -15,6 +15,7 @@ class Format(StrEnum):
     WEBP = "webp"
     TIFF = "tiff"
     BMP = "bmp"
+    PDF = "pdf"  # no picture, but some services take it
 
     @property
     def label(self) -> str:
@@ -22,7 +23,11 @@ class Format(StrEnum):
 
     @property
     def media_type(self) -> str:
-        return f"image/{self.value}"
+        return "application/pdf" if self is Format.PDF else f"image/{self.value}"
+
+    @property
+    def noun(self) -> str:
+        return "PDF" if self is Format.PDF else "picture"
 
     @property
     def extension(self) -> str:
@@ -41,9 +46,10 @@ _EXTENSIONS = {
     Format.WEBP: (".webp",),
     Format.TIFF: (".tif", ".tiff"),
     Format.BMP: (".bmp",),
+    Format.PDF: (".pdf",),
 }
 _ALIASES = frozenset({".jpe", ".jfif", ".apng", ".dib", ".btf"})  # not taken by the service under these names
-_PICTURE_EXTENSIONS = _ALIASES.union(*_EXTENSIONS.values())
+_PICTURE_EXTENSIONS = _ALIASES.union(*(_EXTENSIONS[form] for form in Format if form is not Format.PDF))
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ _BARE_BITMAP = _picture("a bitmap without its file header, as the clipboard hold
 _BITMAP_ARRAY = _picture("an OS/2 bitmap array", _BITMAP_ADVICE)
 _OTHER_BITMAP = _picture("a rare kind of BMP", _BITMAP_ADVICE)
 _PDF = _other("a PDF document")
+LOCKED_PDF = _picture("a PDF that is locked", "Save it without its password, and drop that file instead.")
 _VIDEO = _other("a video")
 _SOUND = _other("a sound recording")
 _ARCHIVE = _other("an archive")
@@ -182,7 +189,7 @@ _TEXT_BYTES = 16  # no supported format begins with so many printable bytes
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
-def identify(head: bytes, name: str) -> Format | Foreign | None:
+def identify(head: bytes, name: str, *, takes_pdf: bool = False) -> Format | Foreign | None:
     """Tell what begins with `head` (a few KiB), or None where that cannot be told (yet). Bytes go before the name."""
     found = _identify_bytes(head)
     by_name = calls_itself_foreign(name)
@@ -190,7 +197,9 @@ def identify(head: bytes, name: str) -> Format | Foreign | None:
         return _BARE_BITMAP
     if found is Format.TIFF and by_name in _RAW_BY_EXTENSION.values():
         return by_name  # most cameras' RAW formats, and DNG, are TIFFs
-    return by_name if found is _PDF and by_name is _ILLUSTRATOR else found
+    if found is not _PDF:
+        return found
+    return by_name if by_name is _ILLUSTRATOR else Format.PDF if takes_pdf else _PDF
 
 
 def calls_itself_picture(name: str) -> bool:

@@ -4,8 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from watchfolder.images import bmp, jpeg, png, tiff, webp
-from watchfolder.images.formats import Foreign, Format, calls_itself_foreign, calls_itself_picture, identify
+from watchfolder.images import bmp, jpeg, pdf, png, tiff, webp
+from watchfolder.images.formats import (
+    LOCKED_PDF,
+    Foreign,
+    Format,
+    calls_itself_foreign,
+    calls_itself_picture,
+    identify,
+)
 from watchfolder.images.source import (
     BYTES_AT_MOST,
     SEARCHED_AT_MOST,
@@ -24,6 +31,7 @@ _EXAMINERS: dict[Format, tuple[Callable[[Source], None], int]] = {
     Format.WEBP: (webp.examine, SEARCHED_AT_MOST),
     Format.TIFF: (tiff.examine, BYTES_AT_MOST),
     Format.BMP: (bmp.examine, BYTES_AT_MOST),
+    Format.PDF: (pdf.examine, BYTES_AT_MOST),
 }
 
 
@@ -65,14 +73,18 @@ def is_whole(form: Format, read_at: ReadAt, size: int) -> bool:
     return wholeness(form, read_at, size) is Wholeness.WHOLE
 
 
-def inspect(read_at: ReadAt, size: int, name: str, find_hole: FindHole = _tells_nothing) -> Verdict:
+def inspect(
+    read_at: ReadAt, size: int, name: str, find_hole: FindHole = _tells_nothing, *, takes_pdf: bool = False
+) -> Verdict:
     """Judge a file of `size` bytes. Bytes decide; the name is asked only where they do not."""
     if size <= 0:
         return Verdict(Kind.EMPTY)
     head = read_at(0, min(size, HEAD_BYTES))
-    what = identify(head, name)
+    what = identify(head, name, takes_pdf=takes_pdf)
     if isinstance(what, Format):
         found, detail = _examine(what, read_at, size, find_hole)
+        if what is Format.PDF and found is Wholeness.WHOLE and _is_locked(read_at, size):
+            return Verdict(Kind.FOREIGN_PICTURE, foreign=LOCKED_PDF)
         return Verdict(Kind(found.value), format=what, detail=detail)
     if what is None:
         return _judge_by_name(head, name)
@@ -90,6 +102,10 @@ def _judge_by_name(head: bytes, name: str) -> Verdict:
     if calls_itself_picture(name):
         return Verdict(Kind.PARTIAL, detail="it does not begin like a JPEG, PNG, WebP, TIFF or BMP picture")
     return Verdict(Kind.OTHER)
+
+
+def _is_locked(read_at: ReadAt, size: int) -> bool:
+    return pdf.is_encrypted(Source(read_at, size, Format.PDF.label, _tells_nothing, BYTES_AT_MOST))
 
 
 def _examine(form: Format, read_at: ReadAt, size: int, find_hole: FindHole) -> tuple[Wholeness, str]:

@@ -120,11 +120,13 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
         sighting.see(found.st_size, found.st_mtime_ns, now)
         return Decision(Action.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
     sighting.look(found.st_ctime_ns)
-    if sighting.size > inbox.max_file_bytes and _is_supported(descriptor, name):  # not sent: its end does not matter
+    if sighting.size > inbox.max_file_bytes and _is_supported(
+        inbox, descriptor, name
+    ):  # not sent: its end does not matter
         decision = _too_large(inbox)
     else:
         if sighting.verdict is None:
-            sighting.verdict = _inspect(descriptor, found.st_size, name)
+            sighting.verdict = _inspect(inbox, descriptor, found.st_size, name)
         decision = _judge(inbox, sighting, now)
     if decision.answer is Action.TAKE and not flow_of(inbox).recipients_of(inbox, name):
         return Decision(Action.STAY, NO_RECIPIENT, is_warning=True)
@@ -143,9 +145,9 @@ def may_not_move(obstacle: Obstacle) -> str:
     return f"we may not move it: {obstacle.folder}: {obstacle.reason}"
 
 
-def _is_supported(descriptor: int, name: str) -> bool:
-    head = os.pread(descriptor, images.HEAD_BYTES, 0)
-    return isinstance(images.identify(head, os.path.basename(name)), Format)
+def _is_supported(inbox: Inbox, descriptor: int, name: str) -> bool:
+    head, takes_pdf = os.pread(descriptor, images.HEAD_BYTES, 0), flow_of(inbox).takes_pdf
+    return isinstance(images.identify(head, os.path.basename(name), takes_pdf=takes_pdf), Format)
 
 
 def _too_large(inbox: Inbox) -> Decision:
@@ -162,7 +164,8 @@ def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
     late = sighting.since + inbox.incomplete_seconds
     match verdict.kind:
         case Kind.WHOLE:
-            return Decision(Action.TAKE, "it is a whole picture and nobody works on it", format=verdict.format)
+            reason = f"it is a whole {verdict.format.noun if verdict.format else 'picture'} and nobody works on it"
+            return Decision(Action.TAKE, reason, format=verdict.format)
         case Kind.SUSPECT if now >= late:
             return Decision(Action.TAKE, "it has stayed as it is for long", format=verdict.format)
         case Kind.SUSPECT:
@@ -206,14 +209,15 @@ def _ask_again(inbox: Inbox) -> float:
     return max(inbox.settle_seconds, _ASK_AGAIN_SECONDS)
 
 
-def _inspect(descriptor: int, size: int, name: str) -> Verdict:
+def _inspect(inbox: Inbox, descriptor: int, size: int, name: str) -> Verdict:
     def read_at(offset: int, length: int) -> bytes:
         return os.pread(descriptor, length, offset)
 
     def find_hole(offset: int) -> int | None:
         return disk.find_hole(descriptor, offset)
 
-    return images.inspect(read_at, size, os.path.basename(name), find_hole)
+    takes_pdf = flow_of(inbox).takes_pdf
+    return images.inspect(read_at, size, os.path.basename(name), find_hole, takes_pdf=takes_pdf)
 
 
 class _opened:  # noqa: N801 - reads as the verb it is

@@ -15,6 +15,7 @@ from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, Place, UnfitName
 from watchfolder.events import event
 from watchfolder.folders import Folders
+from watchfolder.images import Format
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.publish import notes
@@ -89,7 +90,8 @@ class Publisher:
         """
         part = self.hidden_part()
         try:
-            return receive(file.sha256, part, fetch, file.mtime_ns if self.inbox.delivered_time == "original" else None)
+            mtime_ns = file.mtime_ns if self.inbox.delivered_time == "original" else None
+            return receive(file.sha256, part, fetch, mtime_ns, takes_pdf=file.media_type == Format.PDF.media_type)
         except FileNotFoundError as error:
             self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
             raise part_gone(self.inbox.outbox) from error

@@ -31,12 +31,14 @@ class Received:
         disk.remove(self.part, durable=False)
 
 
-def receive(sent_sha256: str | None, part: Place, fetch: Fetch, mtime_ns: int | None = None) -> Received:
+def receive(
+    sent_sha256: str | None, part: Place, fetch: Fetch, mtime_ns: int | None = None, *, takes_pdf: bool = False
+) -> Received:
     """Download one result into `part`. Raises OrderRetry when what came is not the whole protected picture."""
     size, digest = _download(part, fetch, mtime_ns)
     if digest == sent_sha256:
         raise OrderRetry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
-    return Received(part, size, digest, _format_of(part, size))
+    return Received(part, size, digest, _format_of(part, size, takes_pdf=takes_pdf))
 
 
 def _download(part: Place, fetch: Fetch, mtime_ns: int | None) -> tuple[int, str]:
@@ -51,9 +53,9 @@ def _download(part: Place, fetch: Fetch, mtime_ns: int | None) -> tuple[int, str
     return size, digest.hexdigest()
 
 
-def _format_of(part: Place, size: int) -> images.Format:
+def _format_of(part: Place, size: int, *, takes_pdf: bool) -> images.Format:
     with disk.reading(part) as read_at:
-        verdict = images.inspect(read_at, size, "")
+        verdict = images.inspect(read_at, size, "", takes_pdf=takes_pdf)
     if verdict.format is None or verdict.kind not in {images.Kind.WHOLE, images.Kind.SUSPECT}:
         raise OrderRetry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
     return verdict.format

@@ -108,6 +108,7 @@ class Flow:
     read_body: Callable[[str], Sequence[OrderFile]]  # back to the files, with what the body says of each
     options: Mapping[str, frozenset[str]] = field(default_factory=dict)
     extensions: Mapping[Format, str] = field(default_factory=dict)  # that it wants in place of the usual ones
+    takes_pdf: bool = False  # as well as pictures
     is_listed: bool = True  # under the name that we give; else its key alone finds an order again
     needs_v3: bool = False  # its orders are read by v3 alone, which also gives new upload links
     pairs: Pairs | None = None  # None: each file goes by itself

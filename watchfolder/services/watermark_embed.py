@@ -71,6 +71,7 @@ WATERMARK_EMBED = Flow(
     create_path="/api/v3/orders/wtr-embed",
     body=_body,
     read_body=_read_body,
+    takes_pdf=True,
     is_listed=False,
     needs_v3=True,
     issues=Issues(recipients=_recipients, results=_results),

@@ -63,7 +63,7 @@ def _fetch(service: Service, link: Link, folder: str, stem: Callable[[str], str]
     disk.sweep(folder, disk.HIDDEN, _OWNER)  # what an interrupted one left
     part = disk.hidden_part(folder, _OWNER)
     try:
-        received = receive(None, part, partial(service.fetch, link.url, limit_bytes=RESULT_LIMIT_BYTES))
+        received = receive(None, part, partial(service.fetch, link.url, limit_bytes=RESULT_LIMIT_BYTES), takes_pdf=True)
         is_ours = partial(holds, size=received.size, sha256=received.sha256)
         place = Place(folder, free_name(folder, stem(received.format.extension), is_ours=is_ours))
         if disk.stat_of(place) is None:
