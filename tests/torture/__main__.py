@@ -56,6 +56,9 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "detection",
     "detection: again",
     "extract",
+    "embed",
+    "embed: three",
+    "embed: answer lost",
 )
 _INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share: one file")
 _SHORT = {  # one case in so many
@@ -77,6 +80,11 @@ _SHORT = {  # one case in so many
     "death: extract": 12,
     "death: extract: failed": 30,
     "power cut, the worst disk: extract": 30,
+    "death: embed": 20,
+    "death: embed: three": 60,
+    "death: embed: answer lost": 60,
+    "death: embed: link run out": 60,
+    "death: embed: key taken": 30,
     "two deaths: one file": 8,
     "an error, then death: one file": 40,
     "an error once: one file": 40,
@@ -101,6 +109,7 @@ _RECOVERED_FROM = {  # of the thousands of pairs of deaths, one in so many
     "split": 28,
     "reuse": 28,
     "twins": 28,
+    "embed": 28,
 }
 
 

@@ -49,6 +49,8 @@ class Picture:
     is_gone: bool = False  # the bytes are nowhere any more, but what was paid for them is told
     verdict: str = ""  # the service finds this of it, and it comes out as it is
     is_compared: bool = False  # it is the original of another one, and costs nothing of its own
+    is_marked: bool = False  # it comes out with a watermark that no other one has
+    is_parked: bool = False  # its order is kept, for it may have been paid for
     earlier: tuple[Fate, ...] = ()  # what the history tells of it besides
 
     @property

@@ -303,6 +303,72 @@ def _extraction_pair_changes(stage: Stage) -> Outcome:
     return lambda: [replace(one, content=stage.accomplice.read_bytes()), original]
 
 
+def _embed(stage: Stage, *pictures: Picture) -> Outcome:
+    stage.settings = {"service": "watermark-embed", "watermark": {"text": "© Berg {serial}"}}
+    return _drop_all(stage, [replace(each, is_marked=each.fate is Fate.DELIVERED) for each in pictures])
+
+
+def _is_marked(stage: Stage) -> Outcome:
+    return _embed(stage, picture("a.jpg", 1))
+
+
+def _are_marked(stage: Stage) -> Outcome:
+    """Which upload is the last one, and so the purchase, nobody knows beforehand."""
+    return _embed(stage, *(picture(name, seed) for seed, name in enumerate(["a.jpg", "sub/b.png", "sub/ü 100%.webp"])))
+
+
+def _upload_link_runs_out(stage: Stage) -> Outcome:
+    """It is renewed by the v3 read, which also tells what is there."""
+    stage.sandbox.faults.add("upload", "answer", status=403)
+    return _are_marked(stage)
+
+
+def _upload_answer_is_lost(stage: Stage) -> Outcome:
+    """The work may have begun: the service is asked before anything is sent again."""
+    stage.sandbox.faults.add("upload", "reset_after", nth=3)
+    return _are_marked(stage)
+
+
+def _upload_to_mark_is_lost(stage: Stage) -> Outcome:
+    stage.sandbox.faults.add("upload", "lose")
+    return _is_marked(stage)
+
+
+def _marking_times_out(stage: Stage) -> Outcome:
+    """What the service calls failed, and gives back, is ordered again under another key."""
+    stage.sandbox.faults.add("upload", "fail", code="ORDER_TIMEOUT")
+    return _is_marked(stage)
+
+
+def _one_cannot_be_marked(stage: Stage) -> Outcome:
+    """One bad picture in an order of two: what failed is given back."""
+    return _embed(stage, picture("a.jpg", 1), replace(picture("x_fail.jpg", 2, Fate.QUARANTINED), paid=0))
+
+
+def _key_to_mark_is_taken(stage: Stage) -> Outcome:
+    """There is no name to look for: it may have been paid for, so it is parked, and never bought again."""
+    stage.sandbox.faults.add("create", "answer", times=None, status=409, code="WATERMARK_V2_CONFLICT")
+    return _embed(stage, replace(picture("a.jpg", 1, Fate.QUARANTINED), paid=0, is_parked=True))
+
+
+def _is_moved_back_to_be_marked(stage: Stage) -> Outcome:
+    """The same bytes ask for the same order again."""
+    stage.sandbox.faults.add("create", "answer", status=409, code="WATERMARK_V2_CONFLICT")
+    outcome = _embed(stage, replace(picture("a.jpg", 1), earlier=(Fate.QUARANTINED,)))
+    ending = stage.run()
+    assert ending.word == "quarantined", ending
+    (stage.folder("quarantine") / "a.jpg").rename(stage.root / "inbox" / "a.jpg")
+    return outcome
+
+
+def _changes_before_it_is_sent(stage: Stage) -> Outcome:
+    """Nothing was begun without it: it is taken again as what it now is."""
+    _embed(stage)
+    one = replace(picture("a.jpg", 4), is_marked=True)
+    _give_accomplice(stage, one)
+    return lambda: [replace(one, content=stage.accomplice.read_bytes())]
+
+
 def _where(lacking: Trait, story: Story, share: str) -> Story:
     """Let the story happen on a file system without these calls."""
 
@@ -350,6 +416,16 @@ _ANYWHERE = {
         Story("extract: failed", _extraction_fails),
         Story("extract: upload lost", _extraction_upload_is_lost),
         Story("extract: changed", _extraction_pair_changes, "change before upload"),
+        Story("embed", _is_marked),
+        Story("embed: three", _are_marked),
+        Story("embed: link run out", _upload_link_runs_out),
+        Story("embed: answer lost", _upload_answer_is_lost),
+        Story("embed: upload lost", _upload_to_mark_is_lost),
+        Story("embed: times out", _marking_times_out),
+        Story("embed: split", _one_cannot_be_marked),
+        Story("embed: key taken", _key_to_mark_is_taken),
+        Story("embed: moved back", _is_moved_back_to_be_marked),
+        Story("embed: changed before it is sent", _changes_before_it_is_sent, "change before upload"),
     )
 }
 _PLAIN = (  # every way that a file moves: claim, outbox, originals, quarantine, back to the inbox

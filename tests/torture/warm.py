@@ -32,6 +32,8 @@ _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for pe
         "FIRST_BACKOFF_SECONDS": 0.03,
         "LONGEST_BACKOFF_SECONDS": 0.06,
         "FORGOTTEN_AGAIN_SECONDS": 0.0,
+        "FIRST_ORDER_AGAIN_SECONDS": 0.0,
+        "UPLOAD_ARRIVES_SECONDS": 0.05,
         "RECOVERY_SPREAD_SECONDS": 0.05,
         "SUSPECT_SECONDS": 0.05,
     },

@@ -14,9 +14,10 @@ from stage import Fate, Picture, Stage
 _MARK = ".watchfolder-id"
 _HIDDEN = ".watchfolder"
 _SIDECARS = {"ai-detection": ".ai.json", "watermark-extract": ".watermark.json"}
-_LEDGER = "verdicts.csv"
+_LEDGER, _ISSUES = "verdicts.csv", "watermarks.csv"
+_WATERMARK = re.compile(rb"\n%MORI-SANDBOX-MARK [0-9a-f]{32}\n\Z")
 _RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\.wf-\w+(-[0-9a-f]+)+")
-_OF_STATE = {"lock", "instance", "folders.json", "status.json"}
+_OF_STATE = {"lock", "instance", "folders.json", "status.json", "serials.json"}
 _OF_STATE |= {f"delivery_index.sqlite{suffix}" for suffix in ("", "-wal", "-journal")}
 
 
@@ -25,7 +26,8 @@ def complaints(stage: Stage, pictures: Sequence[Picture]) -> list[str]:
     return [
         *_of_places(stage, pictures),
         *_of_findings(stage, pictures),
-        *_of_strays(stage),
+        *_of_issues(stage, pictures),
+        *_of_strays(stage, parked=sum(picture.is_parked for picture in pictures)),
         *_of_history(stage, pictures),
         *_of_service(stage, pictures),
     ]
@@ -33,15 +35,17 @@ def complaints(stage: Stage, pictures: Sequence[Picture]) -> list[str]:
 
 def _of_places(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
     """Each picture lies where its fate says, byte for byte, and nothing else lies in a person's folders."""
+    marked = {picture.result for picture in pictures if picture.is_marked}
     for folder, files in _expected(stage, pictures).items():
         found = {name: path for name, path in _files(stage.folder(folder)) if not _is_ours(name)}
         if stage.settings.get("service") and folder == "outbox":
             found.pop(_LEDGER, None)
+            found.pop(_ISSUES, None)
         for name, content in files.items():
             path = found.pop(name, None)
             if path is None:
                 yield f"{folder}: {name} is not there"
-            elif path.read_bytes() != content:
+            elif _unmarked(path.read_bytes(), is_marked=name in marked and folder == "outbox") != content:
                 yield f"{folder}: {name} is not what it should be ({path.stat().st_size} of {len(content)} bytes)"
             if folder == "outbox" and (sidecar := _sidecar(stage, name)) not in files:
                 found.pop(sidecar, None)
@@ -72,6 +76,27 @@ def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, 
         folder, _, base = name.partition("/")
         expected[folder][base] = content
     return expected
+
+
+def _unmarked(content: bytes, *, is_marked: bool) -> bytes:
+    """Return the picture without its one watermark; nothing, where it should have one and has not."""
+    if not is_marked:
+        return content
+    return _WATERMARK.sub(b"", content) if _WATERMARK.search(content) else b""
+
+
+def _of_issues(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
+    """Each picture that was marked has its line in the table once, with a text of its own."""
+    lines = _lines_of(stage, _ISSUES, "sha256_result")
+    for text, count in Counter(line["text"] for line in lines).items():
+        if count > 1:
+            yield f"issues: {count} × {text}"
+    told = Counter((line["sha256_source"], line["file"]) for line in lines)
+    issued = [picture for picture in pictures if picture.is_marked and picture.fate is Fate.DELIVERED]
+    for picture in issued:
+        if told.pop((picture.sha256, picture.result), 0) != 1:
+            yield f"issues: {picture.name} is not there once"
+    yield from (f"issues: {count} × {line}" for line, count in told.items())
 
 
 def _of_findings(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
@@ -105,19 +130,24 @@ def _sidecar(stage: Stage, name: str) -> str:
 
 
 def _lines_of_ledger(stage: Stage) -> Counter[tuple[str, str, str]]:
-    ledger = stage.folder("outbox") / _LEDGER
-    if not ledger.exists():
-        return Counter()
-    with ledger.open(encoding="utf-8", newline="") as table:
-        whole = (line for line in csv.DictReader(table) if line["sha256"])  # a cut may cost a line, written again
-        return Counter((line["sha256"], line["verdict"], line["file"]) for line in whole)
+    lines = _lines_of(stage, _LEDGER, "sha256")
+    return Counter((line["sha256"], line["verdict"], line["file"]) for line in lines)
+
+
+def _lines_of(stage: Stage, ledger: str, last: str) -> list[dict[str, str]]:
+    """Return the lines that have their last column: a cut may cost a line, which is written again."""
+    place = stage.folder("outbox") / ledger
+    if not place.exists():
+        return []
+    with place.open(encoding="utf-8", newline="") as table:
+        return [line for line in csv.DictReader(table) if line[last]]
 
 
 def _is_ours(name: str) -> bool:
     return name == _MARK or name.startswith(f"{_HIDDEN}/") or os.path.basename(name).startswith(".wf-")
 
 
-def _of_strays(stage: Stage) -> Iterator[str]:
+def _of_strays(stage: Stage, *, parked: int) -> Iterator[str]:
     """No temporary file, no orphaned work folder, no entry of an order that is at its end."""
     for folder in ("inbox", "outbox", "originals", "quarantine"):
         root = stage.folder(folder)
@@ -133,6 +163,9 @@ def _of_strays(stage: Stage) -> Iterator[str]:
         if name in _OF_STATE or name.startswith("history/"):
             continue
         what = _state_of(path) if name.startswith("journal/") and name.endswith(".json") else ""
+        if parked and what.startswith("(quarantined"):
+            parked -= 1
+            continue
         yield f"state: left over: {plain(name)} {what}".rstrip()
 
 

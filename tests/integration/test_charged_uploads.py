@@ -1,0 +1,317 @@
+"""A service whose work starts with the last upload: that is the purchase, and nothing is bought twice."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import OTHER, PICTURE, Open, Shop, opening
+
+from watchfolder.api.transport import Pace
+from watchfolder.order import Order, State
+from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pictures import sample
+
+PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02, connect_seconds=5, read_seconds=5)
+UNSURE_SECONDS = 70.0  # longer than an upload may take to become known
+TO_STORAGE = {"upload", "fetch"}
+LATER = 3600.0  # longer than any backoff
+
+
+def hash_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    facts = {"api": {"reads": "v3"}, "originals": str(tmp_path / "originals")}
+    with opening(tmp_path, service="watermark-embed", kept={"look_seconds": 0}, **facts) as build:
+        yield build
+
+
+def pour(shop: Shop, count: int = 4) -> dict[str, bytes]:
+    """Drop pictures that go into one order."""
+    pictures = {f"{number}.jpg": sample("jpeg", width=64, height=48, seed=number) for number in range(count)}
+    for name, content in pictures.items():
+        shop.drop(name, content)
+    return pictures
+
+
+def calls(service: Sandbox, operation: str) -> int:
+    return service.requests_by_operation().get(operation, 0)
+
+
+def work_place(shop: Shop, order: Order, name: str) -> Path:
+    return shop.folder("inbox") / ".watchfolder" / shop.journal.instance / order.key / name
+
+
+def has_failed_once(shop: Shop) -> bool:
+    return bool(shop.orders()) and shop.orders()[0].failures > 0 and not shop.pipeline.running()
+
+
+def move_back(shop: Shop) -> None:
+    """Do what a person does who tries again."""
+    for name in shop.files("quarantine"):
+        if name.endswith(".why.txt"):
+            os.unlink(shop.folder("quarantine") / name)
+        else:
+            os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
+
+
+def results(shop: Shop) -> list[str]:
+    return [name for name in shop.files("outbox") if not name.endswith(".csv")]
+
+
+def notes(shop: Shop) -> list[str]:
+    return [name for name in shop.files("quarantine") if name.endswith(".why.txt")]
+
+
+def assert_bought_once(shop: Shop, service: Sandbox, pictures: Mapping[str, bytes]) -> None:
+    assert results(shop) == sorted(pictures)
+    assert shop.files("inbox") == shop.files("quarantine") == []
+    assert shop.orders() == ()
+    assert service.paid_files == {hash_of(content): 1 for content in pictures.values()}
+    assert service.paid == len(pictures)
+    assert service.sins == []
+
+
+def test_pictures_go_the_whole_way_in_one_order_without_a_start(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert len(service.orders) == calls(service, "create") == 1
+    assert service.requests_by_operation().keys() == {"create", "upload", "status", "link", "fetch"}
+
+
+@pytest.mark.parametrize("has_restarted", [False, True])
+@pytest.mark.parametrize("count", [1, 4])
+def test_an_upload_whose_answer_is_lost_is_not_bought_again(begin: Open, count: int, *, has_restarted: bool) -> None:
+    shop, service = begin()
+    pictures = pour(shop, count)
+    service.faults.add("upload", "reset_after", nth=count)
+    shop.work(lambda: has_failed_once(shop))
+    assert shop.order().charged
+    if has_restarted:
+        shop.live_again()
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert (len(service.orders), calls(service, "upload")) == (1, count)
+
+
+def test_an_upload_that_is_repeated_at_once_after_a_lost_answer_is_bought_once(begin: Open) -> None:
+    shop, service = begin(pace=PERSISTENT)
+    service.faults.add("upload", "reset_after")
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert_bought_once(shop, service, {"a.jpg": PICTURE})
+    assert len(service.orders) == 1
+
+
+def test_the_disk_says_that_it_may_be_paid_before_the_first_byte_leaves(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    pictures = pour(shop)
+    upload, told = shop.service.upload, list[bool]()
+
+    def watched(*arguments: Any) -> None:  # noqa: ANN401 - whatever it takes
+        (entry,) = (shop.folder("state") / "journal").glob("*.json")
+        told.append(json.loads(entry.read_bytes())["charged"])
+        upload(*arguments)
+
+    monkeypatch.setattr(shop.service, "upload", watched)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert told == [True] * len(pictures)
+
+
+def test_an_outage_of_the_storage_leaves_the_order_as_one_that_may_be_paid(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop)
+    service.faults.add("upload", "reset_before", times=None)
+    shop.work(lambda: has_failed_once(shop))
+    shop.live_again()
+    assert [order.charged for order in shop.orders()] == [True]
+    service.faults.clear()
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+
+
+def test_a_picture_that_changed_before_its_upload_comes_back_and_others_go_on(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop)
+    service.faults.add("upload", "reset_before", times=None)
+    shop.work(lambda: has_failed_once(shop))
+    service.faults.clear()
+    work_place(shop, shop.order(), "2.jpg").write_bytes(OTHER)
+    shop.pass_time(LATER)
+    shop.work(lambda: calls(service, "upload") >= 7)
+    assert [order.state for order in shop.orders()] == [State.CREATED]  # an upload may still be on its way
+    shop.clock.pass_time(UNSURE_SECONDS)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures | {"2.jpg": OTHER})
+    assert [sorted(order.files) for order in service.orders.values() if order.is_confirmed] == [
+        ["0.jpg", "1.jpg", "3.jpg"],
+        ["2.jpg"],
+    ]
+
+
+def test_a_picture_that_changes_after_its_upload_comes_back_beside_its_result(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "reset_after")
+    shop.drop("a.jpg")
+    shop.work(lambda: has_failed_once(shop))
+    work_place(shop, shop.order(), "a.jpg").write_bytes(OTHER)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert results(shop) == ["a (2).jpg", "a.jpg"]
+    assert service.paid_files == {hash_of(PICTURE): 1, hash_of(OTHER): 1}
+    assert (shop.folder("originals") / "a.jpg").read_bytes() == OTHER
+    assert service.sins == []
+
+
+def test_a_picture_that_the_storage_refuses_is_parted_with_and_paid_once(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop)
+    service.faults.add("upload", "answer", status=413)
+    shop.work(lambda: len(service.orders) > 1)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert sum(service.paid_files.values()) == service.paid == 4
+    assert set(service.paid_files) == {hash_of(content) for content in pictures.values()}
+    assert service.sins == []
+
+
+@pytest.mark.parametrize("step", ["create", "upload", "status", "link"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_order_whose_entry_is_lost_is_asked_for_by_its_key(begin: Open, step: str, count: int) -> None:
+    shop, service = begin()
+    pictures = pour(shop, count)
+    service.faults.add(step, "reset_after", nth=count if step == "upload" else 1)
+    shop.work(lambda: has_failed_once(shop))
+    order = shop.order()
+    shop.close()
+    (shop.folder("state") / "journal" / f"{order.key}.json").unlink()
+    shop.open()
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert len(service.orders) == 1
+    assert (calls(service, "create"), calls(service, "list")) == (2, 0)
+
+
+def test_links_that_have_run_out_are_renewed_by_a_read(begin: Open) -> None:
+    shop, service = begin({"watermark_link_seconds": -1.0})
+    pictures = pour(shop)
+    shop.work(lambda: calls(service, "upload") >= 1)
+    service.watermark_link_seconds = 900.0
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert calls(service, "refresh") == 0
+    assert len(service.orders) == 1
+
+
+def test_an_upload_that_the_storage_lost_is_sent_again_to_the_same_order(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop)
+    service.faults.add("upload", "lose", nth=2)
+    shop.work(lambda: calls(service, "upload") >= 5)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert (len(service.orders), calls(service, "upload")) == (1, 5)
+
+
+def test_uploads_that_were_not_there_in_time_are_ordered_again_under_a_new_key(begin: Open) -> None:
+    shop, service = begin({"watermark_upload_seconds": 0.0})
+    pictures = pour(shop)
+    shop.work(lambda: shop.orders() and shop.orders()[0].reordered == 1)
+    service.watermark_upload_seconds = 43200.0
+    shop.clock.pass_time(LATER)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert [order.is_confirmed for order in service.orders.values()] == [False, True]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_key_that_was_used_before_is_parked_and_nothing_is_bought(begin: Open, count: int) -> None:
+    shop, service = begin()
+    pour(shop, count)
+    service.faults.add("create", "answer", times=None, status=409, code="WATERMARK_V2_CONFLICT")
+    shop.to_the_end()
+    assert len(notes(shop)) == count
+    said = (shop.folder("quarantine") / notes(shop)[0]).read_text()
+    assert "WATERMARK_V2_CONFLICT" in said
+    assert "may have been paid" in said
+    assert calls(service, "create") == 1
+    service.faults.clear()
+    move_back(shop)
+    shop.to_the_end()
+    assert len(notes(shop)) == (0 if count == 1 else count)  # one alone has the body that asks for it again
+    assert (service.paid, len(service.orders)) == ((1, 1) if count == 1 else (0, 0))
+
+
+def test_a_conflict_that_passes_lets_the_same_order_go_on(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    service.faults.add("create", "answer", status=409, code="WATERMARK_V2_CONFLICT")
+    shop.to_the_end()
+    key = shop.order().key
+    move_back(shop)
+    shop.to_the_end()
+    (order,) = service.orders.values()
+    assert order.idempotency_key == key
+    assert_bought_once(shop, service, {"a.jpg": PICTURE})
+
+
+def test_an_outage_of_the_watermark_service_passes(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    service.faults.add("create", "answer", status=503, code="WATERMARK_V2_UNAVAILABLE")
+    shop.work(lambda: has_failed_once(shop))
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, {"a.jpg": PICTURE})
+
+
+def test_an_order_that_people_must_see_to_is_told_once_and_asked_for_rarely(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 3600.0, "processing_delayed": True})
+    shop.drop("a.jpg")
+    shop.work(lambda: calls(service, "status") >= 1)
+    assert "people there see to it" in shop.order().trouble
+    for _ in range(10):
+        shop.pass_time(60)
+        shop.beat()
+        shop.rest()
+    assert calls(service, "status") == 1
+    shop.pass_time(1800)
+    shop.work(lambda: calls(service, "status") == 2)
+
+
+def test_a_server_without_v3_reads_makes_the_inbox_wait(begin: Open) -> None:
+    shop, service = begin({"dialect": "v2"}, api={"reads": "auto"})
+    shop.drop("a.jpg")
+    for _ in range(5):
+        shop.beat()
+        shop.rest()
+    assert shop.pipeline.capacity.files("photos") == 0
+    assert service.orders == {}
+
+
+def test_a_hundred_pictures_cost_at_most_five_requests_of_the_plan(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 1.0})
+    pictures = pour(shop, 100)
+    shop.to_the_end(seconds=60.0)
+    assert_bought_once(shop, service, pictures)
+    assert len(service.orders) == 1
+    of_the_plan = {name: count for name, count in service.requests_by_operation().items() if name not in TO_STORAGE}
+    assert sum(of_the_plan.values()) <= 5, of_the_plan
