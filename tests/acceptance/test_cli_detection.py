@@ -67,3 +67,8 @@ def test_the_dry_run_says_of_each_inbox_what_it_costs_and_how_long_it_takes(stud
     cost = "50 files, up to 50 credits, about 150 requests, about 2.5 hours by your plan (1 requests a minute)."
     assert f"  Cost: {cost}\n" in told
     assert f"All together: {cost}\n" in told
+
+
+def test_the_dry_run_counts_what_is_asked_for_beside_a_finding(studio: Studio) -> None:
+    studio.configure(service="ai-detection", originals=None, duplicates="reuse", heatmaps=True, report="always")
+    assert "about 300 requests" in studio.run("run", "--once", "--dry-run").stdout

@@ -16,7 +16,7 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
 from watchfolder.intake import Claims, Decision
-from watchfolder.order import Order, OrderFile, Role, State
+from watchfolder.order import Enclosure, Order, OrderFile, Role, State
 from watchfolder.pipeline import tempo
 from watchfolder.publish import FindingPublisher, Publisher
 from watchfolder.sandbox import Sandbox
@@ -460,3 +460,38 @@ def test_whenever_it_dies_each_of_a_pair_is_there_once(
     assert service.paid_files == {sha256(PICTURE): 1}
     assert [end.outcome for end in history.newest_first(shop.config.state_dir)] == [State.DELIVERED]
     assert service.sins == []
+
+
+# --- reports
+
+
+@pytest.mark.parametrize(("report", "reported"), [("detected", ["a"]), ("always", ["a"]), ("never", [])])
+def test_a_report_lies_beside_what_has_one(
+    begin: Open, report: str, reported: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    shop, service = begin({"report_seconds": 0.0}, report=report)
+    drop_pair(shop, "a.jpg", leaked(service, "2026-17 dpa"))
+    drop_pair(shop, "b.jpg")
+    shop.to_the_end(seconds=60)
+    found = [name for name in shop.files("outbox") if name.endswith(".pdf")]
+    assert found == [f"detected/{name}.jpg.report.en-US.pdf" for name in reported]
+    assert service.credits.get("watermarkReport", 0) == len(reported)
+    assert caplog.text.count("file.not_enclosed") == (report == "always")
+    assert service.sins == []
+
+
+def test_a_report_that_the_service_fails_costs_nothing_and_the_finding_is_there(begin: Open) -> None:
+    shop, service = begin({"report_seconds": 0.0}, report="detected")
+    service.faults.add("report", "fail", times=None)
+    drop_pair(shop, "a.jpg", leaked(service, "2026-17 dpa"))
+    shop.work(lambda: any(order.attempts for order in enclosures(shop)), seconds=60)
+    assert said(shop, "detected/a.jpg")["verdict"] == "detected"
+    service.faults.clear()
+    shop.pass_time(60)
+    shop.to_the_end(seconds=60)
+    assert (shop.folder("outbox") / "detected/a.jpg.report.en-US.pdf").exists()
+    assert service.credits["watermarkReport"] == 1
+
+
+def enclosures(shop: Shop) -> list[Enclosure]:
+    return [each for order in shop.orders() for each in order.enclosures]

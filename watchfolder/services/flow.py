@@ -22,6 +22,9 @@ class Stage(StrEnum):
     FETCH = "fetch"
 
 
+_REPORT_REQUESTS = 2  # ask for it, and how far it is
+
+
 def named(name: str, **facts: object) -> OrderFile:
     """Return a file of which no more is known than what was asked for."""
     unknown = {"media_type": "", "size": 0, "mtime_ns": 0}
@@ -135,6 +138,10 @@ class Flow:
     @property
     def push_types(self) -> frozenset[str]:
         return frozenset({f"order.{self.type}.completed", f"order.{self.type}.failed"})
+
+    def requests_of(self, inbox: Inbox) -> int:
+        """Return what one order costs of the plan with all that the inbox wants beside it, about."""
+        return self.requests + inbox.heatmaps + (_REPORT_REQUESTS if inbox.report != "never" else 0)
 
     def options_of(self, inbox: Inbox) -> dict[str, str]:
         return {name: getattr(inbox, name) for name in self.options}

@@ -60,7 +60,7 @@ def rehearse(config: Config) -> Iterator[InboxPlan]:
         per_order = 1 if config.api.reads == "v2" else most
         going = plan.sent or plan.released
         plan.orders = math.ceil(going / per_order)
-        plan.requests = plan.orders * flow_of(inbox).requests
+        plan.requests = plan.orders * flow_of(inbox).requests_of(inbox)
         plan.again = plan.copies * bought_again(min(going, per_order), inbox.on_failure) if going else 0
         yield plan
 
