@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from watchfolder.errors import WatchfolderError
-from watchfolder.snapshot import Counts, Quarantined
+from watchfolder.snapshot import Counts, FileGroup, Quarantined, VerdictCount
 
 DONE = "done"
 OPERATIONS = ("create", "confirm", "look", "order", "report", "list", "upload", "fetch")
 NOTIFIED = ("sent", "dropped")
 OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", "broken")
 
-_MOST_REASONS = 20  # for which something went to quarantine last
+_MOST_REASONS = 20  # for which something went to quarantine last, or is told of
 _T = TypeVar("_T")
+_Group = TypeVar("_Group", bound=FileGroup)
 
 
 class Counters:
@@ -27,6 +28,8 @@ class Counters:
         self._notifications = Counter(dict.fromkeys(NOTIFIED, 0))
         self.delivered_files = self.reused_files = self.delivered_bytes = self.quarantined_files = 0
         self.last_quarantined: tuple[Quarantined, ...] = ()
+        self.found_files = 0
+        self.last_found: tuple[VerdictCount, ...] = ()
         self._changes: Counter[str] = Counter(dict.fromkeys(states, 0))
         self._seconds: dict[str, float] = dict.fromkeys(self._changes, 0.0)
 
@@ -61,6 +64,11 @@ class Counters:
             for file in files:
                 self.last_quarantined = added(self.last_quarantined, file)[-_MOST_REASONS:]
 
+    def found(self, file: VerdictCount) -> None:
+        with self._guard:
+            self.found_files += 1
+            self.last_found = added(self.last_found, file)[-_MOST_REASONS:]
+
     def notified(self, outcome: str) -> None:
         with self._guard:
             self._notifications[outcome] += 1
@@ -85,8 +93,8 @@ class Counters:
             )
 
 
-def added(groups: Sequence[Quarantined], more: Quarantined) -> tuple[Quarantined, ...]:
-    """Return the groups with what was quarantined besides, as the latest."""
+def added(groups: Sequence[_Group], more: _Group) -> tuple[_Group, ...]:
+    """Return the groups with what came besides, as the latest."""
     number = more.files + sum(each.files for each in groups if each.is_like(more))
     return (*(each for each in groups if not each.is_like(more)), more.model_copy(update={"files": number}))
 

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, field_serializer
+from typing_extensions import override
 
 FILE = "status.json"
 NO_V3 = "NO_V3"  # a fault's code: it is the service that lacks what the inbox needs
@@ -81,17 +82,42 @@ class Disk(Part):
         return min(_LOW_BYTES, _LOW_SHARE * self.total_bytes)
 
 
-class Quarantined(Part):
-    """What went to quarantine for one reason; the name is that of the latest file, escaped."""
+class FileGroup(Part):
+    """Files of one inbox that have something in common; the name is that of the latest, escaped."""
 
     inbox: str
     name: str
-    reason: str
-    retry_helps: bool = True
     files: int = 1
 
-    def is_like(self, other: "Quarantined") -> bool:
-        return (self.inbox, self.reason) == (other.inbox, other.reason)
+    @property
+    def common(self) -> str:
+        raise NotImplementedError
+
+    def is_like(self, other: "FileGroup") -> bool:
+        return (self.inbox, self.common) == (other.inbox, other.common)
+
+
+class Quarantined(FileGroup):
+    """What went to quarantine for one reason."""
+
+    reason: str
+    retry_helps: bool = True
+
+    @property
+    @override
+    def common(self) -> str:
+        return self.reason
+
+
+class VerdictCount(FileGroup):
+    """What came out with one verdict that a person wants to be told of."""
+
+    verdict: str
+
+    @property
+    @override
+    def common(self) -> str:
+        return self.verdict
 
 
 class Snapshot(Part):
@@ -117,6 +143,8 @@ class Snapshot(Part):
     reused: int = 0  # of these, copied from an earlier delivery and not paid for
     quarantined: int = 0  # files since the start
     last_quarantined: tuple[Quarantined, ...] = ()  # since the start; of a few reasons, the latest at the end
+    found: int = 0  # files since the start with a verdict that a person wants to be told of
+    last_found: tuple[VerdictCount, ...] = ()  # as above
     delivered_bytes: int = 0
     refused: str = ""  # what is wrong with the configuration that was read last: the one before it still runs
     not_configured: dict[str, int] = {}  # inbox that left the configuration → files of its orders, which wait

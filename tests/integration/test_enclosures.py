@@ -325,6 +325,19 @@ SIDECAR = """\
 """.encode()
 
 
+# Messages
+
+
+def test_a_verdict_that_a_person_wants_to_be_told_of_is_counted(begin: Open) -> None:
+    shop, _ = begin({"probabilities": {SHA256: 0.98}}, notify_verdicts=["likely_ai"], sort=True)
+    shop.drop("a.jpg")
+    shop.drop("b.jpg", OTHER)
+    shop.to_the_end()
+    assert shop.journal.counters.found_files == 1
+    (told,) = shop.journal.counters.last_found
+    assert (told.inbox, told.name, told.verdict) == ("photos", "likely_ai/a.jpg", "likely_ai")
+
+
 # Deaths
 
 

@@ -130,6 +130,32 @@ def test_a_watermark_keeps_its_originals_and_belongs_to_its_service(write: Write
     assert asked == "inboxes.photos.watermark: belongs to watermark-embed; leave it out of anti-ai"
 
 
+@pytest.mark.parametrize(
+    ("key", "idle", "asked"),
+    [
+        ("heatmaps", "false", "true"),
+        ("xmp", "false", "true"),
+        ("report", "never", "always"),
+        ("report_locale", "en-US", "ja-JP"),
+        ("notify_verdicts", "[]", "[likely_ai]"),
+    ],
+)
+def test_what_comes_beside_a_finding_is_no_key_of_another_service(
+    write: Write, key: str, idle: str, asked: str
+) -> None:
+    load(write(inbox(**{key: idle})), KEY)
+    assert fault(write(inbox(**{key: asked}))).startswith(f"inboxes.photos.{key}: belongs to ai-detection")
+    load(write(inbox(service="ai-detection", **{key: asked})), KEY)
+
+
+def test_a_word_that_only_another_service_knows_is_a_fault(write: Write) -> None:
+    told = fault(write(inbox(service="ai-detection", report="detected")))
+    assert told == "inboxes.photos.report: detected belongs to watermark-extract, not to ai-detection"
+    told = fault(write(inbox(service="ai-detection", notify_verdicts="[likely_ai, detected]")))
+    assert told.startswith("inboxes.photos.notify_verdicts: detected is none; ai-detection has likely_real")
+    assert "must be a list" in fault(write(inbox(service="ai-detection", notify_verdicts="likely_ai")))
+
+
 def test_detection_needs_no_folder_for_originals(write: Write) -> None:
     photos = load(write(inbox(service="ai-detection")), KEY).inboxes["photos"]
     assert (photos.service, photos.originals, photos.work) == ("ai-detection", None, "/srv/in/.watchfolder")

@@ -10,7 +10,7 @@ from watchfolder.config import ApiSection, Config, Inbox
 from watchfolder.notify.decide import Decisions
 from watchfolder.notify.message import Message
 from watchfolder.notify.state import NotifyState
-from watchfolder.snapshot import Counts, Disk, InboxSnapshot, Quarantined, Snapshot
+from watchfolder.snapshot import Counts, Disk, InboxSnapshot, Quarantined, Snapshot, VerdictCount
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 GIB = 1024**3
@@ -20,8 +20,11 @@ GONE = InboxSnapshot(fault="/srv/photos: not the folder we know: is the share mo
 CONFIG = Config(
     api=ApiSection(key="sk_live_0123456789"),  # type: ignore[arg-type]  # pydantic makes a secret of it
     inboxes={
-        name: Inbox(name=name, path=f"/srv/{name}/in", outbox=f"/srv/{name}/out", quarantine=f"/srv/{name}/quarantine")
-        for name in ("photos", "scans")
+        name: Inbox.model_validate(
+            {"name": name, "path": f"/srv/{name}/in", "outbox": f"/srv/{name}/out", "service": service}
+            | {"quarantine": f"/srv/{name}/quarantine"}
+        )
+        for name, service in (("photos", "anti-ai"), ("scans", "anti-ai"), ("seen", "ai-detection"))
     },
 )
 
@@ -283,6 +286,40 @@ def test_a_trickle_of_bad_pictures_is_a_message_an_hour_with_all_of_them(life: L
     life.lasts(2 * HOUR)
     counts = [int(text.split()[0]) for text in life.texts]
     assert sum(counts) == 24 * 20 - 1
+
+
+def found(name: str, files: int, verdict: str = "likely_ai", inbox: str = "seen") -> tuple[VerdictCount, ...]:
+    return (VerdictCount(inbox=inbox, name=name, verdict=verdict, files=files),)
+
+
+def test_a_hundred_findings_are_one_message_with_their_number(life: Life) -> None:
+    for number in range(1, 101):
+        life.lasts(10 if number % 10 == 0 else 0, found=number, last_found=found(f"{number}.jpg", number))
+    life.lasts(HOUR)
+    (told,) = life.messages
+    assert told.subject.endswith("has found something")
+    assert "100 files" in told.text
+    assert "seen: 100.jpg and 99 more: likely_ai" in told.text
+    assert "A probability is no proof" in told.text
+    assert not told.is_good
+
+
+def test_findings_and_a_quarantine_are_told_side_by_side_and_each_once(life: Life) -> None:
+    facts = {"found": 2, "last_found": found("b.jpg", 2), "quarantined": 1, "last_quarantined": bad("c.jpg", 1)}
+    life.lasts(10, **facts).lasts(3 * HOUR)
+    (told,) = life.messages
+    assert "needs you" in told.subject
+    assert "2 files came out" in told.text
+    assert "1 file went to quarantine" in told.text
+
+
+def test_findings_go_on_to_be_told_an_hour_later_and_over_a_restart(life: Life) -> None:
+    life.lasts(10, found=2, last_found=found("b.jpg", 2)).lasts(5 * MINUTE)
+    life = life.after_a_restart().lasts(10, found=1, last_found=found("c.jpg", 1)).lasts(5 * MINUTE)
+    assert life.messages == []
+    life.lasts(HOUR)
+    (told,) = life.messages
+    assert "seen: c.jpg: likely_ai" in told.text
 
 
 def test_a_burst_that_a_restart_interrupts_is_told_after_it(life: Life) -> None:

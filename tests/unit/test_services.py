@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from watchfolder.config.sections import SERVICES
+from watchfolder.config.sections import SERVICES, VERDICTS_OF_SERVICES
 from watchfolder.order import Finding, Order, OrderFile
-from watchfolder.services import FLOWS, Flow, Stage, named
+from watchfolder.services import FLOWS, Flow, Stage, named, watermark_extract
 from watchfolder.services.ai_detection import AI_DETECTION, VERDICTS, read_finding
 from watchfolder.services.anti_ai import ANTI_AI
 
@@ -122,3 +122,7 @@ def test_what_has_only_addresses_is_charged_with_its_create(flow: Flow) -> None:
     order = Order.model_validate({**facts, "body": "{}", "files": (fetched,)})
     assert flow.charges_at(order) is Stage.CREATE
     assert flow.charges_at(order.having(files=(fetched, sent))) is flow.charged_at
+
+
+def test_the_configuration_has_the_verdicts_that_there_are() -> None:
+    assert VERDICTS_OF_SERVICES == {"ai-detection": VERDICTS, "watermark-extract": watermark_extract.VERDICTS}

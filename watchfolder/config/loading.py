@@ -21,6 +21,7 @@ from watchfolder.config.sections import (
     KEEPS_ORIGINALS,
     OF_SERVICES,
     SERVICES,
+    VERDICTS_OF_SERVICES,
     WORDS_OF_SERVICES,
     ApiSection,
     Config,
@@ -157,8 +158,12 @@ def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
         if service not in SERVICES:
             continue
         for key, services in OF_SERVICES.items():
-            if service not in services and section.get(key) not in (None, _IDLE.get(key)):
+            if service not in services and section.get(key) not in (None, [], _IDLE.get(key)):
                 yield f"inboxes.{name}.{key}: belongs to {' and '.join(sorted(services))}; leave it out of {service}"
+        verdicts, wanted = VERDICTS_OF_SERVICES.get(service, ()), section.get("notify_verdicts")
+        for verdict in wanted if verdicts and isinstance(wanted, list) else ():
+            if verdict not in verdicts:
+                yield f"inboxes.{name}.notify_verdicts: {verdict} is none; {service} has {', '.join(verdicts)}"
         for (key, word), services in WORDS_OF_SERVICES.items():
             if service in OF_SERVICES[key] - services and section.get(key) == word:
                 yield f"inboxes.{name}.{key}: {word} belongs to {' and '.join(sorted(services))}, not to {service}"

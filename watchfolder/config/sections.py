@@ -199,9 +199,15 @@ OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
     "xmp": frozenset({"ai-detection"}),
     "report": frozenset({"ai-detection", "watermark-extract"}),
     "report_locale": frozenset({"ai-detection", "watermark-extract"}),
+    "notify_verdicts": frozenset({"ai-detection", "watermark-extract"}),
     "duplicates": frozenset({"anti-ai", "ai-detection"}),  # what was found of a picture holds for one original only
 }
 """The keys of an inbox that not every service has."""
+VERDICTS_OF_SERVICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "ai-detection": ("likely_real", "uncertain_real", "uncertain_ai", "likely_ai"),
+    "watermark-extract": ("detected", "undetected", "inconclusive", "unsupported", "error"),
+}
+"""What the service can say of a picture, where it makes none."""
 WORDS_OF_SERVICES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("originals", DELETE): frozenset(
         {"anti-ai", "watermark-extract"}
@@ -355,6 +361,7 @@ class Inbox(Section):
     xmp: bool = False
     report: Literal["never", "detected", "always"] = "never"
     report_locale: ReportLocale = "en-US"
+    notify_verdicts: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()  # of which a person is told
     recursive: bool = True
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
     incomplete_seconds: float = Field(default=600.0, ge=0, le=30 * 86_400)

@@ -292,6 +292,8 @@ class Supervisor:
             reused=counters.reused_files,
             quarantined=counters.quarantined_files,
             last_quarantined=counters.last_quarantined,
+            found=counters.found_files,
+            last_found=counters.last_found,
             delivered_bytes=counters.delivered_bytes,
             refused=self.refused,
             not_configured=self._not_configured(live),

@@ -5,17 +5,18 @@ told again when that has been wrong for `LASTS_SECONDS`, in one message for all 
 lost: it is said later, if it still holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from watchfolder.config import Config
 from watchfolder.counters import added
 from watchfolder.notify import message
 from watchfolder.notify.message import Message
-from watchfolder.notify.state import NotifyState, Told, Topic, UntoldQuarantine
+from watchfolder.notify.state import NotifyState, Told, Topic, Untold
 from watchfolder.report.conditions import Condition, ConditionKind, conditions, has_work, over, told
-from watchfolder.snapshot import Quarantined, Snapshot
+from watchfolder.snapshot import FileGroup, Snapshot
 
 _SERVICE = (
     ConditionKind.KEY_REFUSED,
@@ -43,6 +44,8 @@ _FIRST_LOOK = timedelta(minutes=5)  # a folder that was opened just now seems em
 _GOES_ALONG = 0.5  # of the time that a thing must last: ten inboxes on one NAS are one message
 _MOST_REASONS = 20
 _PURCHASES = ("create", "confirm")
+_BURSTS = (_QUARANTINED, _FOUND) = ("quarantined", "found")  # in the snapshot and in the memory: told by their number
+_Group = TypeVar("_Group", bound=FileGroup)
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,16 @@ class Decisions:
         turns = dict(self._turns(snapshot, config, now))
         self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in turns}
         ripeness = {topic: ripe for topic, each in turns.items() if (ripe := self._ripeness(topic, each, now))}
-        burst = self._ripeness_of_burst(now)
-        if max([*ripeness.values(), burst]) < 1 or not self._may_speak(now):
+        bursts = {name: _ripeness_of_burst(getattr(self.memory, name), now) for name in _BURSTS}
+        if max([*ripeness.values(), *bursts.values()]) < 1 or not self._may_speak(now):
             return None
         news = {topic: turns[topic] for topic, ripe in ripeness.items() if ripe >= _GOES_ALONG}
-        sentences = list(self._sentences(news, config, with_burst=burst >= _GOES_ALONG))
-        self._believe(news, now, with_burst=burst >= _GOES_ALONG)
-        is_good = burst < _GOES_ALONG and not any(each.is_on for each in news.values())
-        return message.told(sentences, config.commands, is_good=is_good) if sentences else None
+        told = [name for name, ripe in bursts.items() if ripe >= _GOES_ALONG]
+        sentences = list(self._sentences(news, config, told))
+        self._believe(news, now, told)
+        moods = {"is_good": not told and not any(each.is_on for each in news.values())}
+        moods["is_finding"] = not news and told == [_FOUND]
+        return message.told(sentences, config.commands, **moods) if sentences else None
 
     # --- what is so
 
@@ -92,17 +97,16 @@ class Decisions:
         if before is None or before.configured != snapshot.configured:  # no purchase was tried since the reload
             self._is_sure, self._purchases = False, purchases if before else 0
         delivered = snapshot.delivered - (before.delivered if before else 0)
-        quarantined = snapshot.quarantined - (before.quarantined if before else 0)
         self._is_sure = self._is_sure or bool(snapshot.blocked) or purchases > self._purchases
         self._seen = snapshot
         self._note_flow(snapshot, delivered, now)
-        if quarantined:
-            burst = self.memory.burst
-            some = burst.some
-            for each in _new_groups(snapshot, before):
-                some = added(some, each)[-_MOST_REASONS:]
-            grown = UntoldQuarantine(count=burst.count + quarantined, first=burst.first or now, last=now, some=some)
-            self._remember(burst=grown)
+        is_same_life = before is not None and before.started == snapshot.started
+        for name in _BURSTS:
+            number = getattr(snapshot, name) - (getattr(before, name) if before else 0)
+            known = getattr(before, f"last_{name}") if is_same_life else ()
+            if number:
+                grown = _grown(getattr(self.memory, name), number, getattr(snapshot, f"last_{name}"), known, now)
+                self._remember(**{name: grown})
 
     def _note_flow(self, snapshot: Snapshot, delivered: int, now: datetime) -> None:
         work, since = has_work(snapshot), self._stalled_since
@@ -168,31 +172,25 @@ class Decisions:
             return 0.0
         return (now - since).total_seconds() / LASTS_SECONDS[Topic.of(topic).kind]
 
-    def _ripeness_of_burst(self, now: datetime) -> float:
-        burst, told = self.memory.burst, self.memory.burst_told
-        if burst.first is None or burst.last is None or (told is not None and now < told + _HOLD_DOWN):
-            return 0.0
-        quiet = (now - burst.last).total_seconds() / QUIET_SECONDS
-        return max(quiet, (now - burst.first).total_seconds() / LONGEST_BURST_SECONDS)
-
     def _may_speak(self, now: datetime) -> bool:
         return sum(at > now - _HOUR for at in self.memory.sent) < _MOST_AN_HOUR
 
     # --- telling
 
-    def _sentences(self, news: dict[str, Turn], config: Config, *, with_burst: bool) -> Iterator[str]:
+    def _sentences(self, news: dict[str, Turn], config: Config, bursts: Collection[str]) -> Iterator[str]:
         yield from (each.words for each in sorted(news.values(), key=lambda each: not each.is_on))
-        burst = self.memory.burst
-        if with_burst:
-            yield message.quarantine(burst.count, burst.some, config)
+        if _QUARANTINED in bursts:
+            yield message.quarantine(self.memory.quarantined.count, self.memory.quarantined.some, config)
+        if _FOUND in bursts:
+            yield message.findings(self.memory.found.count, self.memory.found.some, config)
 
-    def _believe(self, news: dict[str, Turn], now: datetime, *, with_burst: bool) -> None:
+    def _believe(self, news: dict[str, Turn], now: datetime, bursts: Collection[str]) -> None:
         fresh = {topic: Told(is_on=bool(each.is_on), at=now) for topic, each in news.items()}
         old = {topic: told for topic, told in self.memory.told.items() if told.is_on or now < told.at + _HOLD_DOWN}
         sent = (*(at for at in self.memory.sent if at > now - _HOUR), now)
         self._remember(told=old | fresh, sent=sent)
-        if with_burst:
-            self._remember(burst=UntoldQuarantine(), burst_told=now)
+        for name in bursts:
+            self._remember(**{name: type(getattr(self.memory, name))(told=now)})
         for topic in news:
             self._wrong_since.pop(topic, None)
 
@@ -200,10 +198,21 @@ class Decisions:
         self.memory = self.memory.model_copy(update=facts)
 
 
-def _new_groups(snapshot: Snapshot, before: Snapshot | None) -> Iterator[Quarantined]:
-    """Give what went to quarantine since `before`, by reason."""
-    known = before.last_quarantined if before and before.started == snapshot.started else ()
-    for each in snapshot.last_quarantined:
-        number = each.files - sum(other.files for other in known if other.is_like(each))
-        if number > 0:
-            yield each.model_copy(update={"files": number})
+def _grown(
+    untold: Untold[_Group], number: int, groups: Sequence[_Group], known: Sequence[_Group], now: datetime
+) -> Untold[_Group]:
+    """Return what is untold with so many files more; `groups` is what they belong to, of which some was `known`."""
+    some = untold.some
+    for each in groups:
+        new = each.files - sum(other.files for other in known if other.is_like(each))
+        if new > 0:
+            some = added(some, each.model_copy(update={"files": new}))[-_MOST_REASONS:]
+    facts = {"count": untold.count + number, "first": untold.first or now, "last": now, "some": some}
+    return untold.model_copy(update=facts)
+
+
+def _ripeness_of_burst(untold: Untold[_Group], now: datetime) -> float:
+    if untold.first is None or untold.last is None or (untold.told is not None and now < untold.told + _HOLD_DOWN):
+        return 0.0
+    quiet = (now - untold.last).total_seconds() / QUIET_SECONDS
+    return max(quiet, (now - untold.first).total_seconds() / LONGEST_BURST_SECONDS)

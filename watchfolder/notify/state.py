@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from typing_extensions import override
@@ -13,9 +13,10 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.report.conditions import ConditionKind
-from watchfolder.snapshot import Quarantined
+from watchfolder.snapshot import FileGroup, Quarantined, VerdictCount
 
 FILE = "notify.json"
+_Group = TypeVar("_Group", bound=FileGroup)
 _EFFECT = "what was told before may be told once more"
 
 
@@ -52,21 +53,26 @@ class Told(StatePart):
     at: AwareDatetime
 
 
-class UntoldQuarantine(StatePart):
-    """What went to quarantine and was not told yet."""
+class Untold(StatePart, Generic[_Group]):
+    """What has come since it was told last: so many files, and what they have in common, group by group."""
 
     count: int = 0
     first: AwareDatetime | None = None
     last: AwareDatetime | None = None
-    some: tuple[Quarantined, ...] = ()
+    some: tuple[_Group, ...] = ()
+    told: AwareDatetime | None = None
+
+    def not_after(self, now: datetime) -> Self:
+        facts = {name: at and min(at, now) for name, at in vars(self).items() if name in {"first", "last", "told"}}
+        return self.model_copy(update=facts)
 
 
 class NotifyState(StatePart):
     told: dict[Annotated[str, AfterValidator(_is_topic)], Told] = {}  # topic → the last word about it
     sent: tuple[AwareDatetime, ...] = ()  # messages of the last hour
     stalled_since: AwareDatetime | None = None  # files wait and none is delivered, for some time already
-    burst: UntoldQuarantine = UntoldQuarantine()
-    burst_told: AwareDatetime | None = None
+    quarantined: Untold[Quarantined] = Untold()
+    found: Untold[VerdictCount] = Untold()
 
     @classmethod
     def read(cls, state_dir: str) -> Self:
@@ -84,9 +90,9 @@ class NotifyState(StatePart):
             return at and min(at, now)
 
         told = {topic: Told(is_on=each.is_on, at=min(each.at, now)) for topic, each in self.told.items()}
-        burst = self.burst.model_copy(update={"first": past(self.burst.first), "last": past(self.burst.last)})
-        facts: dict[str, object] = {"told": told, "sent": tuple(map(past, self.sent)), "burst": burst}
-        facts |= {"burst_told": past(self.burst_told), "stalled_since": past(self.stalled_since)}
+        facts: dict[str, object] = {"told": told, "sent": tuple(map(past, self.sent))}
+        facts |= {"quarantined": self.quarantined.not_after(now), "found": self.found.not_after(now)}
+        facts |= {"stalled_since": past(self.stalled_since)}
         return self.model_copy(update=facts)
 
     def write(self, state_dir: str) -> None:

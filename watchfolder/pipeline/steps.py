@@ -20,7 +20,7 @@ from watchfolder.errors import (
     Scope,
     Throttled,
 )
-from watchfolder.events import event
+from watchfolder.events import event, printable
 from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import charge, charging, is_charged_at, is_clear_no, is_unheard
@@ -42,6 +42,7 @@ from watchfolder.pipeline.successors import (
 from watchfolder.pipeline.transfer import Fetching, Sending, ask_links, remember_urls, send_unchanged
 from watchfolder.publish import Received, is_unchanged, part_gone
 from watchfolder.services import Stage, flow_of
+from watchfolder.snapshot import VerdictCount
 
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
@@ -284,12 +285,23 @@ def _as_journalled(context: StepContext, order: Order, numbers: Sequence[int]) -
 def record(context: StepContext, order: Order) -> Order | None:
     """Write the order's line into the history; then it leaves the journal, unless something is to lie beside it yet."""
     context.publisher.clear_work(order)
+    is_news = context.journal.needs_record(order)
     context.journal.record(order, partial(context.ledger.enter, order))
+    if is_news:
+        _count_finding(context, order)
     context.delivery_index.catch_up()  # first: until then its twins wait for the order
     if enclosures := wanted(context, order):
         return context.journal.advance(order, _S.RECORDED, enclosures=enclosures)
     context.journal.forget(order)
     return None
+
+
+def _count_finding(context: StepContext, order: Order) -> None:
+    """Count a verdict of which a person wants to be told."""
+    file = order.told
+    if file is not None and file.finding is not None and file.finding.verdict in context.inbox.notify_verdicts:
+        name = printable(file.result.delivery or file.name)
+        context.journal.counters.found(VerdictCount(inbox=order.inbox, name=name, verdict=file.finding.verdict))
 
 
 def put_back(context: StepContext, order: Order) -> Order | None:

@@ -21,6 +21,7 @@ _WORDS = {
     "unsupported": "the service cannot check this file (it cost nothing)",
     "error": "the check itself failed, also when it was repeated, which says nothing of the picture (it cost nothing)",
 }
+VERDICTS = tuple(_WORDS)
 _OTHER_WORDS = {"not_detected": "undetected"}  # older answers, and test keys
 _WHOSE = "whose it is the service does not say: another account set it, or the same text was given out more than once"
 
@@ -42,7 +43,7 @@ def read_finding(shown: Mapping[str, object]) -> Finding | None:
     told = result if isinstance(result, dict) else shown
     word = str(told.get("detectionStatus") or told.get("statusCode"))
     verdict = _OTHER_WORDS.get(word, word)
-    if verdict not in _WORDS or (verdict == "detected" and "watermarkText" not in told):
+    if verdict not in VERDICTS or (verdict == "detected" and "watermarkText" not in told):
         return None
     text = told.get("watermarkText")
     return Finding(verdict=verdict, facts={"watermarkText": text if isinstance(text, str) else None})
