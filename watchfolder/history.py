@@ -33,6 +33,7 @@ class EndedFile:
     finding: Finding | None = None  # what the service said of it
     recipient: str | None = None  # whose copy it is
     text: str = ""  # the watermark in it
+    line: int | None = None  # of the list that its address stood in
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class EndedOrder:
     reason: str
     service: str
     kind: str = "live"  # of the API key
+    of_list: str | None = None  # the key of the list that its addresses stood in
     reused_from: str | None = None  # the key of the order that was paid for this result
     created: datetime | None = None  # at the service
 
@@ -134,6 +136,15 @@ def newest_first(
                 on_broken(month.path)
 
 
+def of_list(state_dir: str, key: str) -> Iterator[EndedOrder]:
+    """Give every order that ended whose addresses stood in this list, the last line first; no date is relied on."""
+    for month in _months(state_dir):
+        for line in reversed(disk.read_bytes(month, _LIMIT).splitlines()):
+            ended = _ended(line) if key.encode() in line else None
+            if ended is not None and ended.of_list == key:
+                yield ended
+
+
 def _months(state_dir: str) -> list[Place]:
     try:
         entries = disk.scan(state_dir, "history", recursive=False)
@@ -155,6 +166,7 @@ def _ended(line: bytes) -> EndedOrder | None:
             reason=str(facts["reason"] or ""),
             service=str(facts["service"]),
             kind=str(facts.get("kind", "live")),
+            of_list=_text(facts.get("of_list")),
             reused_from=_text(facts.get("reused_from")),
             created=_instant(facts["times"][State.CREATED]) if State.CREATED in facts.get("times", {}) else None,
         )
@@ -210,6 +222,7 @@ def _file(facts: dict[str, Any]) -> EndedFile:
         finding=Finding.model_validate(facts["finding"]) if facts.get("finding") else None,
         recipient=_name(facts["recipient"]) if facts.get("recipient") else None,
         text=str(facts.get("text", "")),
+        line=None if facts.get("line") is None else int(facts["line"]),
     )
 
 

@@ -119,10 +119,10 @@ class Journal:
         calm |= {"not_before": None, "trouble": "", "missing_since": None}
         now = self.clock.moment()
         times = {**order.times, state: now}
+        if STATES[state].is_end:  # first: nobody may see it there and take its line for written
+            self._unrecorded.add(order.key)
         after = self._tell(order.having(**{**calm, **facts}, state=state, times=times))
         self.counters.lasted(stored.state, self.clock.since(stored.times.get(stored.state, now)))
-        if STATES[state].is_end:
-            self._unrecorded.add(order.key)
         return after
 
     def note(self, order: Order, **facts: object) -> Order:
@@ -312,6 +312,8 @@ def _history_line(order: Order) -> bytes:
         "reason": order.why.reason if order.why else None,
         "code": order.why.code if order.why else None,
     }
+    if order.of_list is not None:
+        line["of_list"] = order.of_list
     if order.reused_from is not None:  # it cost nothing, and no order at the service belongs to it
         line["reused_from"] = order.reused_from
     return json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode()
@@ -331,6 +333,6 @@ def _history_entries(file: dict[str, Any]) -> Iterator[dict[str, object]]:
             "delivered_size": result["size"],
             "delivered_sha256": result["sha256"],
         }
-        entry |= {"finding": file["finding"]} if file["finding"] else {}
+        entry |= {name: file[name] for name in ("finding", "line") if file[name]}
         issue = {name: result[name] for name in ("recipient", "text") if result["delivered_at"] and result[name]}
         yield entry | issue

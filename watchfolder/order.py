@@ -33,6 +33,7 @@ class State(StrEnum):
 
     CLAIMING = "claiming"
     MATCHED = "matched"
+    LISTED = "listed"
     CLAIMED = "claimed"
     CREATED = "created"
     UPLOADED = "uploaded"
@@ -48,8 +49,9 @@ class State(StrEnum):
 
 _S = State
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    _S.CLAIMING: frozenset({_S.MATCHED, _S.CLAIMED, _S.RELEASED, _S.QUARANTINING}),
+    _S.CLAIMING: frozenset({_S.MATCHED, _S.LISTED, _S.CLAIMED, _S.RELEASED, _S.QUARANTINING}),
     _S.MATCHED: frozenset({_S.DELIVERED, _S.RELEASED, _S.QUARANTINING}),
+    _S.LISTED: frozenset({_S.DELIVERED, _S.QUARANTINING}),
     _S.CLAIMED: frozenset({_S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.CREATED: frozenset({_S.UPLOADED, _S.CONFIRMED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
     _S.UPLOADED: frozenset({_S.CONFIRMED, _S.CREATED, _S.RELEASED, _S.SUPERSEDING, _S.QUARANTINING}),
@@ -77,13 +79,15 @@ class Traits:
     is_unread: bool = False  # its uploads will tell what its bytes are
     leads_home: bool = False  # a result is still to come
     brings_home: bool = False  # its step delivers, and gives back an original that has changed since it was sent
+    waits_for_others: bool = False  # its step may find that another order has to go on first
     gives_back: bool = False  # its step returns files to the inbox, and says nothing of the service
     is_end: bool = False  # a line of the history tells of it
 
 
 STATES: Mapping[State, Traits] = {
     _S.CLAIMING: Traits(holds_slot=False, is_unread=True, leads_home=True),
-    _S.MATCHED: Traits(holds_slot=False, leads_home=True, brings_home=True),
+    _S.MATCHED: Traits(holds_slot=False, leads_home=True, brings_home=True, waits_for_others=True),
+    _S.LISTED: Traits(holds_slot=False, leads_home=True, waits_for_others=True),
     _S.CLAIMED: Traits(asks_service=True, buys=True, is_unread=True, leads_home=True),
     _S.CREATED: Traits(asks_service=True, is_at_service=True, hears_pushes=True, is_unread=True, leads_home=True),
     _S.UPLOADED: Traits(asks_service=True, buys=True, is_at_service=True, hears_pushes=True, leads_home=True),
@@ -201,6 +205,11 @@ class Result(Record):
         """Return what was known of it when the order was made."""
         return Result(recipient=self.recipient, folder=self.folder, text=self.text)
 
+    @property
+    def taken_up(self) -> "Result":
+        """Return what is still to come of a parked order, or what is delivered and told."""
+        return self.having(was_told=True) if self.is_delivered else self.as_ordered
+
 
 class EnclosureKind(StrEnum):
     """What can lie beside a picture, besides what is said of it."""
@@ -240,6 +249,7 @@ class OrderFile(Record):
     mtime_ns: int
     address: str = Field(default="", repr=False)  # that the service fetches the picture from: a secret, for its query
     role: Role = Role.PICTURE
+    line: int | None = None  # of the list that the address stands in; the first is 1
     sha256: str | None = None  # hex, of the bytes that were uploaded
     ctime_ns: int | None = None  # when that hash was taken: while it stays, nobody has touched the file
     file_id: str | None = None  # the service's name for the input
@@ -254,6 +264,17 @@ class OrderFile(Record):
         """Its only result, of a service that makes one of each file."""
         (result,) = self.results
         return result
+
+    def come_back(self, name: str, size: int, mtime_ns: int, line: int | None = None) -> Self:
+        """Return this file of a parked order as the one whose bytes, or address, have come back."""
+        kept = self.model_dump(include={"sent_name", "media_type", "role", "address", "sha256", "file_id"})
+        results = tuple(result.taken_up for result in self.results)
+        return type(self)(name=name, size=size, mtime_ns=mtime_ns, line=line, results=results, **kept)
+
+    @property
+    def is_to_be_sent(self) -> bool:
+        """Does the service wait for its bytes? It fetches by itself what has an address."""
+        return not self.is_uploaded and not self.address
 
     @property
     def is_delivered(self) -> bool:
@@ -295,6 +316,8 @@ class Order(Record):
     refused_by: str = ""  # of the one by which it does not: the order waits for another
     source: Key | None = None  # the superseded order whose work folder holds the files
     of_many: Key | None = None  # the order of many, at the service, of which this is one picture, parked by itself
+    is_list: bool = False  # its file holds addresses, for which orders of their own are begun
+    of_list: Key | None = None  # the list in which the addresses of its files stand
     reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought
     split_from: Key | None = None  # the order that failed and was split, this being a part of it
     doubted_seconds: LostSeconds | None = (
@@ -323,6 +346,13 @@ class Order(Record):
     is_resumable: bool = False  # quarantined, yet alive and not failed at the service: the same bytes take it up again
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    def taken_up(self, inbox: str, files: tuple[OrderFile, ...]) -> Self:
+        """Return this parked order as it begins anew, with the files that have come back."""
+        fresh: dict[str, object] = {"inbox": inbox, "files": files, "source": None, "of_list": None, "redos": 0}
+        fresh |= {"why": None, "is_resumable": False, "was_recorded": False, "deaths": 0, "failures": 0}
+        fresh |= {"failing_seconds": 0.0, "failed_at": None, "not_before": None, "trouble": "", "missing_since": None}
+        return self.having(**fresh)
 
     @property
     def name(self) -> str:
@@ -355,7 +385,7 @@ class Order(Record):
 
     @property
     def is_to_be_paid(self) -> bool:
-        return self.traits.leads_home and not self.charged and self.reused_from is None
+        return self.traits.leads_home and not self.charged and self.reused_from is None and not self.is_list
 
     @property
     def pictures(self) -> tuple[OrderFile, ...]:

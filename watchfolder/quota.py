@@ -144,10 +144,11 @@ class Quota:
         own, whole = self._own[inbox].burst, self._whole.burst
         return bool((own and new[inbox] > own.files) or (whole and new[inbox] and sum(new.values()) > whole.files))
 
-    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool]) -> str:
+    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str:
         """Record that `new` files were seen; return why none of those that wait may be taken, if so.
 
-        What waits when a life begins counts as new, unless a person had let it through. Raises FolderFault.
+        What waits when a life begins counts as new, unless a person had let it through; so do `found` that were there
+        then, and show only now. Raises FolderFault.
         """
         with self._guard:
             self._begin_day()
@@ -157,8 +158,9 @@ class Quota:
             self._met.add(inbox)
             if inbox not in self._memory.held:
                 arrivals.forget_old(now)
-            if new and not (is_first and inbox in self._memory.released):
-                arrivals.add(new, now)
+            is_let = inbox in self._memory.released
+            if came := (0 if is_first and is_let else new) + (0 if is_let else found):
+                arrivals.add(came, now)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
                 self._let_go_of_nothing(inbox)
             if self._is_flooded(inbox, now) and has_waiting():

@@ -18,10 +18,11 @@ from watchfolder.api.transport import Pace
 from watchfolder.command_line import CommandLine
 from watchfolder.config import Config, Inbox
 from watchfolder.delivery_index import DeliveryIndex
+from watchfolder.desk import Desk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.folders import Folders
-from watchfolder.intake import Claims, DedupScope, Desk, Intake
+from watchfolder.intake import Claims, DedupScope, Intake
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
@@ -98,7 +99,7 @@ class Shop:
             capacity = self.pipeline.capacity
             desk = Desk(capacity.orders, capacity.resumable, capacity.files, lambda _order: None)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
-            context = StepContext(inbox, self.journal, self.folders, publisher, *shared)
+            context = StepContext(inbox, self.journal, self.folders, publisher, *shared, desk)
             rooms[name] = InboxRuntime(context, intake, lambda: None, 8)
         self.pipeline.rooms = rooms
 

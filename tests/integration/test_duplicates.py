@@ -226,7 +226,7 @@ def test_a_twin_whose_wait_is_over_may_be_held(begin: Open) -> None:
     shop.drop("b.jpg")
     shop.work(lambda: "b.jpg" in shop.intake.unfinished())
     shop.intake._desk = replace(
-        shop.intake._desk, room=lambda _: 0, meet=lambda _, __, has_waiting: "the brake" if has_waiting() else ""
+        shop.intake._desk, room=lambda _: 0, meet=lambda _, __, has_waiting, ___: "the brake" if has_waiting() else ""
     )
     shop.work(lambda: not shop.orders())
     shop.work(lambda: shop.intake.held == "the brake")

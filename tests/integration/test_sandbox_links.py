@@ -2,11 +2,12 @@
 
 import hashlib
 import uuid
+from pathlib import Path
 
 import pytest
 from sandbox_client import PICTURE, Client, Json, answer, client, data, sandbox, tester
 
-from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox import ORIGIN, Sandbox
 from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.pictures import sample
 
@@ -226,3 +227,19 @@ def test_the_deprecated_endpoint_and_zero_copy_are_sins(client: Client, sandbox:
     assert client.call("POST", "/api/v2/orders/anti-ai/with-urls", {}).status_code == 404
     assert client.create(files=[link(ADDRESS)], mode={"zeroCopy": True}).status_code == 400
     assert len(sandbox.sins) == 2
+
+
+def test_a_folder_can_lie_at_an_address(client: Client, sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "Füße").mkdir()
+    (tmp_path / "Füße/a b.jpg").write_bytes(PICTURE)
+    sandbox.origins_folder = str(tmp_path)
+    order = client.created(files=[link(f"{ORIGIN}/F%C3%BC%C3%9Fe/a%20b.jpg?token=1")])
+    assert client.status(order["orderId"], "v3")["status"] == "complete"
+    for address in (
+        f"{ORIGIN}/gone.jpg",
+        f"{ORIGIN}/../{tmp_path.name}x",
+        f"{ORIGIN}/",
+        "https://example.com/a%20b.jpg",
+    ):
+        order = client.created(files=[link(address)])
+        assert client.status(order["orderId"], "v3")["status"] == "failed"

@@ -22,6 +22,8 @@ created → confirmed
 uploaded → created
 confirmed → created
 claiming → matched → delivered
+claiming → listed → delivered
+listed → quarantining
 matched → released
 matched → quarantining
 claiming → released
@@ -43,8 +45,8 @@ quarantining → quarantined
 quarantined → claiming
 released → quarantined
 """
-"""design.md's, written out, with `matched` and the way of what starts by itself; the last two are how a paid order
-waits for its bytes to come back."""
+"""design.md's, written out, with `matched`, `listed` and the way of what starts by itself; the last two are how a paid
+order waits for its bytes to come back."""
 
 
 def drawn() -> set[tuple[str, str]]:

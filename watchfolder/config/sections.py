@@ -193,6 +193,7 @@ OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
     "max_files_per_order": frozenset({"anti-ai", "watermark-embed"}),
     "on_failure": frozenset({"anti-ai", "watermark-embed"}),
     "delivered_time": frozenset({"anti-ai", "watermark-embed"}),
+    "links": frozenset({"anti-ai"}),
     "originals_from": frozenset({"watermark-extract"}),
     "sort": frozenset({"ai-detection", "watermark-extract"}),
     "heatmaps": frozenset({"ai-detection"}),
@@ -354,6 +355,7 @@ class Inbox(Section):
     originals: AbsolutePath | None = None  # None: deleted after delivery; left out: a folder beside the inbox
     service: ServiceName = DEFAULT_SERVICE
     strength: Literal["low", "standard", "high"] = "high"
+    links: bool = False  # take files with addresses of pictures, which the service fetches
     watermark: WatermarkSection = Field(default_factory=WatermarkSection)
     originals_from: str | None = None  # the inbox whose originals these pictures are compared with
     sort: bool = False  # a folder of the outbox for each verdict; watermark-extract: true

@@ -293,13 +293,19 @@ app.add_typer(notify.commands, name="notify")
 
 
 @app.command()
-def sandbox(*, port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8642) -> None:
+def sandbox(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8642,
+    origins: Annotated[
+        str, typer.Option(metavar="DIR", help="A folder whose pictures lie at https://pictures.example.com/.")
+    ] = "",
+) -> None:
     """Serve a stand-in for the service on this machine, until Ctrl-C."""
     from watchfolder.sandbox import Sandbox
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Sandbox(port=port) as served:
+        with Sandbox(port=port, origins_folder=origins) as served:
             run = command_line("config.yaml", os.environ, is_found=False).to(Advised.RUN)
             typer.echo(_SANDBOX_HELP.format(url=served.url, key=served.key, run=run))
             signal.pause()

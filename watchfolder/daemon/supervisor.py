@@ -18,11 +18,12 @@ from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.systemd import started_as
 from watchfolder.daemon.wakeup import Wakeup
 from watchfolder.delivery_index import DeliveryIndex
+from watchfolder.desk import Desk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
 from watchfolder.folders import Folders
-from watchfolder.intake import Claims, DedupScope, Desk, Intake, UnderWay
+from watchfolder.intake import Claims, DedupScope, Intake, UnderWay
 from watchfolder.journal import Journal
 from watchfolder.names import Ignored
 from watchfolder.order import Order, Role, State
@@ -79,12 +80,10 @@ class Supervisor:
             claims = Claims(inbox, self._config.api, self._journal, folders, publisher, scope)
             if self._adopt:
                 self._adopt_orders(inbox, folders)
-            desk = Desk(
-                self._room, self._pipeline.capacity.resumable, self._largest_order, self._admit, self._quota.meet
-            )
+            desk = Desk(self._room, self._pipeline.capacity.resumable, self._largest_order, self._admit, self._meet)
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             worker = self._workers[name] = self._worker(inbox, intake)
-            shared = (self._service, self._lanes, self._delivery_index, inbox_of)
+            shared = (self._service, self._lanes, self._delivery_index, inbox_of, desk)
             context = StepContext(inbox, self._journal, folders, publisher, *shared)
             rooms[name] = InboxRuntime(context, intake, worker.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
@@ -204,9 +203,16 @@ class Supervisor:
         """Return how many more orders it may begin: none while others are about to take the last files of the day."""
         return self._pipeline.capacity.orders(inbox) if self._quota.reserve(inbox, 1) else 0
 
+    def _meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int) -> str:
+        def waits() -> bool:
+            return has_waiting() or any(order.is_list for order in self._journal.orders(inbox))
+
+        return self._quota.meet(inbox, new, waits, found)
+
     def _admit(self, order: Order) -> None:
         self._wakeup.ring()
-        if order.why is None and order.reused_from is None and order.state is not State.RELEASED:
+        is_bought = order.why is None and order.reused_from is None and not order.is_list
+        if is_bought and order.state is not State.RELEASED:
             self._quota.take(order.inbox, sum(file.role is not Role.COPY for file in order.files))
 
     def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:

@@ -29,21 +29,29 @@ _MOST_TRIES = 3  # to replace a file whose temporary one is removed
 
 
 def write_atomically(
-    place: Place, data: bytes, *, mode: int = 0o666, durable: bool = True, owner: str = "state"
+    place: Place,
+    data: bytes,
+    *,
+    mode: int = 0o666,
+    durable: bool = True,
+    owner: str = "state",
+    mtime_ns: int | None = None,
 ) -> None:
     """Replace or create the file in one step: its readers see the old content or the new one, whole.
+
+    `mtime_ns` is as for `new_file`.
 
     `owner` signs the temporary file beside it, for the sweep of that folder's writer. Where another process sweeps
     that away meanwhile (a daemon that starts), it is written again.
     With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
     """
     for _ in range(_MOST_TRIES):
-        if _replace(place, data, mode, owner, durable=durable):
+        if _replace(place, data, mode, owner, mtime_ns, durable=durable):
             return
     raise _removed(place)
 
 
-def _replace(place: Place, data: bytes, mode: int, owner: str, *, durable: bool) -> bool:
+def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | None, *, durable: bool) -> bool:
     """Return False when somebody has removed the temporary file."""
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
         temporary = temporary_name(owner)
@@ -51,6 +59,8 @@ def _replace(place: Place, data: bytes, mode: int, owner: str, *, durable: bool)
         try:
             try:
                 write_all(descriptor, data)
+                if mtime_ns is not None:
+                    set_times(descriptor, mtime_ns, mtime_ns)
                 if durable:
                     os.fsync(descriptor)
             finally:

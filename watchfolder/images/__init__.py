@@ -4,7 +4,14 @@
 nothing of its own: an answer is always a verdict. What `read_at` raises goes through to its owner.
 """
 
-from watchfolder.images.formats import Foreign, Format, calls_itself_foreign, calls_itself_picture, identify
+from watchfolder.images.formats import (
+    Foreign,
+    Format,
+    calls_itself_foreign,
+    calls_itself_picture,
+    format_named,
+    identify,
+)
 from watchfolder.images.source import FindHole, ReadAt, Wholeness
 from watchfolder.images.verdict import HEAD_BYTES, Kind, Verdict, inspect, is_whole, wholeness
 
@@ -19,6 +26,7 @@ __all__ = [
     "Wholeness",
     "calls_itself_foreign",
     "calls_itself_picture",
+    "format_named",
     "identify",
     "inspect",
     "is_whole",

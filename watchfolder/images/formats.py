@@ -207,6 +207,12 @@ def calls_itself_picture(name: str) -> bool:
     return _extension(name) in _PICTURE_EXTENSIONS
 
 
+def format_named(name: str) -> Format:
+    """Return the picture's format whose extension a name has; the most frequent one where it has none of these."""
+    found = next((each for each in Format if _extension(name) in each.extensions), Format.JPEG)
+    return found if found is not Format.PDF else Format.JPEG
+
+
 def calls_itself_foreign(name: str) -> Foreign | None:
     return _FOREIGN_BY_EXTENSION.get(_extension(name))
 

@@ -2,7 +2,6 @@
 
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.dedup import DedupScope
-from watchfolder.intake.desk import Desk
 from watchfolder.intake.explained import Beside, explain
 from watchfolder.intake.inbox import Intake
 from watchfolder.intake.look import Action, Decision
@@ -15,7 +14,6 @@ __all__ = [
     "Claims",
     "Decision",
     "DedupScope",
-    "Desk",
     "Intake",
     "Ready",
     "UnderWay",

@@ -24,6 +24,7 @@ from watchfolder.journal import Journal, read_order
 from watchfolder.order import Order, OrderFile, Result, Role, State, key_of_one
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.services import FLOWS, Flow, flow_of
+from watchfolder.services.addresses import is_public, name_in
 
 _COPY_LIMIT = 16 << 20  # bytes
 _EXTENSIONS = {format_.media_type: format_.extensions for format_ in Format}
@@ -108,6 +109,7 @@ class Claims:
         told = names.told_apart(file.sent_name for file in files)
         files = tuple(file.having(sent_name=name) for file, name in zip(files, told, strict=True))
         options = self._flow.options_of(self._inbox)
+        is_sent = ready[0].why is None and not ready[0].is_list
         return Order(
             key=key,
             confirm_key=str(uuid.uuid4()),
@@ -116,8 +118,9 @@ class Claims:
             fingerprint=self._api.fingerprint,
             service=self._flow.name,
             options=options,
-            body="" if ready[0].why else self._flow.body(key, files, options),  # what is refused is never sent
+            body=self._flow.body(key, files, options) if is_sent else "",
             files=files,
+            is_list=ready[0].is_list,
             why=ready[0].why,
         )
 
@@ -135,25 +138,10 @@ class Claims:
 
     def _taken_up(self, parked: Order, back: Sequence[Ready]) -> Order:
         """Go on with a parked order whose bytes have come back: what was paid is not paid again."""
-        files = tuple(
-            OrderFile(
-                name=file.name,
-                sent_name=old.sent_name,
-                media_type=old.media_type,
-                size=file.size,
-                mtime_ns=file.mtime_ns,
-                role=file.role,
-                sha256=old.sha256,
-                file_id=old.file_id,
-                results=tuple(map(_taken_up, old.results)),
-            )
-            for old, file in zip(parked.files, back, strict=True)
-        )
-        event("order.resumed", order=parked.key, inbox=self._inbox.name, file=files[-1].name, order_id=parked.order_id)
-        fresh: dict[str, object] = {"inbox": self._inbox.name, "files": files, "source": None, "redos": 0}
-        fresh |= {"why": None, "is_resumable": False, "was_recorded": False, "deaths": 0, "failures": 0}
-        fresh |= {"failing_seconds": 0.0, "failed_at": None, "not_before": None, "trouble": "", "missing_since": None}
-        return parked.having(**fresh)
+        event("order.resumed", order=parked.key, inbox=self._inbox.name, file=back[-1].name, order_id=parked.order_id)
+        both = zip(parked.files, back, strict=True)
+        files = tuple(old.come_back(each.name, each.size, each.mtime_ns) for old, each in both)
+        return parked.taken_up(self._inbox.name, files)
 
     def _take(self, order: Order, file: OrderFile, lent: Place | None, batch: disk.FsyncBatch) -> bool:
         if lent is None:
@@ -198,7 +186,7 @@ class Claims:
             self._publisher.open_work(order)
         if order.why is not None:
             return self._journal.advance(order, State.QUARANTINING)
-        return self._journal.advance(order, State.CLAIMED if order.reused_from is None else State.MATCHED)
+        return self._journal.advance(order, _begins_as(order))
 
     def _finish(self, order: Order) -> None:
         """Go on after a crash between the renames: keep the files that are in the work folder."""
@@ -264,15 +252,17 @@ class Claims:
         flow = FLOWS.get(copy.service)
         if flow is None or not flow.allows(copy.options) or len(copy.files) not in flow.files:
             return None
-        is_ours = _is_body_ours(copy, flow) and all(map(_is_sendable, copy.files)) and _has_roles(copy, flow)
+        is_ours = self._is_list_ours(copy) if copy.is_list else _is_asked_as_ours(copy, flow)
         is_ours &= copy.reused_from is None or not copy.is_of_many
         is_ours &= len({file.name for file in copy.files}) == len(copy.files)
         is_ours &= any(file.name in found for file in copy.files)
+        is_ours &= all(not file.address or (self._inbox.links and is_public(file.address)) for file in copy.files)
         if not is_ours or copy.kind != self._api.kind or copy.why is not None:
             return None
         kept = ("key", "confirm_key", "service", "options", "body", "kind", "fingerprint", "of_many", "reused_from")
-        plain = {name: getattr(copy, name) for name in kept}
-        facts = {"name", "sent_name", "media_type", "size", "mtime_ns", "role"}
+        plain = {name: getattr(copy, name) for name in (*kept, "is_list")}
+        plain["of_list"] = copy.of_list if self._has_list(copy.of_list) else None  # else nobody tells of its failures
+        facts = {"name", "sent_name", "media_type", "size", "mtime_ns", "role", "address", "line"}
         facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
         facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
         claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
@@ -280,9 +270,19 @@ class Claims:
             _kept(file).having(is_placed=file.name not in found, results=made)
             for file, made in zip(claimed, _results_in(copy, flow), strict=True)
         )
-        state = State.CLAIMED if copy.reused_from is None else State.MATCHED
+        state = _begins_as(copy)
         times = {state: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]}
         return Order(**plain, inbox=self._inbox.name, files=files, state=state, times=times, was_rebuilt=True)
+
+    def _is_list_ours(self, copy: Order) -> bool:
+        return self._inbox.links and len(copy.files) == 1 and not copy.body and copy.reused_from is None
+
+    def _has_list(self, key: str | None) -> bool:
+        """Is the list there, or will it be in a moment?"""
+        if key is None:
+            return False
+        work = self._folders.work(self._inbox)
+        return self._journal.get(key) is not None or disk.stat_of(Place(work.root, f"{work.name}/{key}")) is not None
 
     def _return_stray(self, place: Place, name: str) -> None:
         folder, base = os.path.split(name)
@@ -309,8 +309,14 @@ class Claims:
                 event("disk.swept", folder=root, files=swept)
 
 
+def _begins_as(order: Order) -> State:
+    if order.is_list:
+        return State.LISTED
+    return State.CLAIMED if order.reused_from is None else State.MATCHED
+
+
 def _order_file(file: Ready, flow: Flow) -> OrderFile:
-    base = os.path.basename(file.name)
+    base = name_in(file.address) if file.address else os.path.basename(file.name)
     if file.format is None:  # refused: it is never sent
         return OrderFile(name=file.name, sent_name="", media_type="", size=file.size, mtime_ns=file.mtime_ns)
     return OrderFile(
@@ -320,8 +326,13 @@ def _order_file(file: Ready, flow: Flow) -> OrderFile:
         size=file.size,
         mtime_ns=file.mtime_ns,
         role=file.role,
+        address=file.address,
         sha256=file.sha256,
     )
+
+
+def _is_asked_as_ours(copy: Order, flow: Flow) -> bool:
+    return _is_body_ours(copy, flow) and all(map(_is_sendable, copy.files)) and _has_roles(copy, flow)
 
 
 def _is_body_ours(copy: Order, flow: Flow) -> bool:
@@ -356,11 +367,6 @@ def _results_in(copy: Order, flow: Flow) -> Iterator[tuple[Result, ...]]:
 def _asked(file: OrderFile) -> tuple[str, list[str]]:
     """Return what tells a file from the others in the body of an order."""
     return file.sent_name, [result.text for result in file.results]
-
-
-def _taken_up(result: Result) -> Result:
-    """Return what is still to come of a parked order, and what is delivered and told."""
-    return result.having(was_told=True) if result.is_delivered else result.as_ordered
 
 
 def _is_sendable(file: OrderFile) -> bool:

@@ -174,13 +174,14 @@ class Twins:
         return order.inbox == self._inbox.name or self._begun.inbox_of(order.inbox) is not None
 
     def _under_way(self, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
-        sizes = {file.size for file in ready if file.why is None}
+        sizes = {file.size for file in ready if file.why is None and not file.address}
+        addresses = {file.address for file in ready} - {""}
         return [
             (order, file)
             for order in self._journal.orders()
             if order.is_live and self._is_alike(order) and (self._reuses or order.is_resumable)
             for file in order.files
-            if file.size in sizes and self._is_near(order)
+            if (file.address in addresses if file.address else file.size in sizes) and self._is_near(order)
         ]
 
     def _parked(self) -> list[Order]:
@@ -197,10 +198,10 @@ class Twins:
     def _sort(
         self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]], parked: list[Order]
     ) -> tuple[list[Ready], Sorted]:
-        own = [file.size for file in ready if file.why is None]
+        own = [file.size for file in ready if file.why is None and not file.address]
         sizes = Counter(own if self._reuses else set(own))
-        sizes.update(file.size for _, file in rivals)
-        sizes.update(order.files[0].size for order in parked)
+        sizes.update(file.size for _, file in rivals if not file.address)
+        sizes.update(order.files[0].size for order in parked if not order.files[0].address)
         self._hashes = {known: sha256 for known, sha256 in self._hashes.items() if self._journal.get(known[0])}
         read: list[Ready] = []
         parts = Sorted()
@@ -225,6 +226,9 @@ class Twins:
         scope: dict[str, str],  # bytes of this claim → the order that is taken up with them; "": the new one
     ) -> None:
         sha256 = file.sha256
+        if file.address:
+            self._part_by_address(file, parts, rivals, parked, scope)
+            return
         paid = next((order for order in parked if self._waits_for(order, file)), None) if sha256 else None
         if sha256 is None:
             parts.fresh.append(file)
@@ -248,9 +252,32 @@ class Twins:
         recipients = tuple(result.recipient for result in known.results)
         return known.sha256 == file.sha256 and recipients == self._flow.recipients_of(self._inbox, file.name)
 
+    def _part_by_address(
+        self,
+        file: Ready,
+        parts: Sorted,
+        rivals: Sequence[tuple[Order, OrderFile]],
+        parked: list[Order],
+        scope: dict[str, str],
+    ) -> None:
+        """Buy it, unless the same address is under way or paid for; what lies there later may be another picture."""
+        paid = next((order for order in parked if order.files[0].address == file.address), None)
+        rival = next((order for order, other in rivals if other.address == file.address), None)
+        if paid is not None:
+            parked.remove(paid)
+            parts.resumed.append(([file], paid))
+            scope[file.address] = paid.key
+        elif rival is not None:
+            parts.twins[file.name] = Twin(rival.key, None)
+        elif self._reuses and file.address in scope:
+            parts.twins[file.name] = Twin(scope[file.address], None)
+        else:
+            parts.fresh.append(file)
+            scope[file.address] = ""
+
     def _read(self, file: Ready, parts: Sorted, *, is_alone: bool) -> Ready | None:
         """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""
-        if file.why is not None or file.sha256 is not None:
+        if file.why is not None or file.sha256 is not None or file.address:
             return file
         if is_alone and not (self._reuses and self._has_size(file)):
             return file

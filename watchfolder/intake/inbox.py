@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watchfolder import disk
 from watchfolder.config import Inbox
+from watchfolder.desk import Desk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
@@ -21,7 +22,6 @@ from watchfolder.folders import Folders
 from watchfolder.intake import obstacles, told
 from watchfolder.intake.absence import Absence
 from watchfolder.intake.claim import Claims
-from watchfolder.intake.desk import Desk
 from watchfolder.intake.emptied import Emptied
 from watchfolder.intake.look import Action, Decision, decide, out_of_reach
 from watchfolder.intake.nudges import Nudges
@@ -66,6 +66,7 @@ class Intake:
         self._quiet: dict[str, float] = {}  # names whose time has come, oldest first, and when that was
         self._taking: frozenset[str] = frozenset()  # by the claim under way
         self._new = 0  # files that the quota has not been told of
+        self._found = 0  # addresses in lists that were here when this life began, of which it has not been told either
         self._must_wait = False  # for the pipeline, which will wake us: what is settled cannot be taken yet
         self._emptied = Emptied(inbox.path, inbox.empty_folder_seconds)
         self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
@@ -145,8 +146,8 @@ class Intake:
             else:
                 self._follow_nudges(now)
             self._wake_timers(now)
-            self.held = self._desk.meet(self.inbox.name, self._new, self._has_waiting)
-            self._new = 0
+            self.held = self._desk.meet(self.inbox.name, self._new, self._has_waiting, self._found)
+            self._new = self._found = 0
             self._work(now)
         except FolderFault as fault:
             self.report(fault, self._needs)
@@ -268,7 +269,8 @@ class Intake:
         sighting = self._sightings.get(entry.name)
         if sighting is None:
             self._new += 1
-            self._sightings[entry.name] = Sighting(entry.size, entry.mtime_ns, first_seen=now, since=now)
+            shape = (entry.size, entry.mtime_ns)
+            self._sightings[entry.name] = Sighting(*shape, first_seen=now, since=now, was_found=not self.has_scanned)
         else:
             before = sighting.since
             sighting.see(entry.size, entry.mtime_ns, now)
@@ -329,7 +331,7 @@ class Intake:
 
         What cannot be taken yet does: it must not be forgotten before it can.
         """
-        unread = ((name, seen) for name in self._quiet if (seen := self._sightings.get(name)) and seen.verdict is None)
+        unread = ((name, seen) for name in self._quiet if (seen := self._sightings.get(name)) and not seen.is_read)
         for name, sighting in list(itertools.islice(unread, _MOST_DECISIONS)):
             decision = decide(self.inbox, name, sighting, now)
             if decision.answer is Action.STAY and not decision.is_warning:
@@ -359,6 +361,9 @@ class Intake:
             except FolderFault:  # has decided nothing about these files: their turn comes again, after the others'
                 self._quiet.update(dict.fromkeys([*(file.name for file in ready), name], now))
                 raise
+            if ready and taken and not _go_together(ready[0], taken[0]):
+                self._quiet |= {file.name: now for file in taken}
+                break
             ready += taken
             bytes_left -= sum(file.size for file in taken)
         return ready
@@ -366,8 +371,12 @@ class Intake:
     def _act(self, name: str, sighting: Sighting, now: float) -> Sequence[Ready]:
         """Do with a settled file what is to be done, or return it as ready to be claimed, with what goes with it."""
         decision = decide(self.inbox, name, sighting, now)
-        ready = Ready(name, sighting.size, sighting.mtime_ns, decision.format, decision.why, sighting.sha256)
+        shape = (name, sighting.size, sighting.mtime_ns)
+        is_list = decision.listed is not None
+        ready = Ready(*shape, decision.format, decision.why, decision.address, is_list, sighting.sha256)
         match decision.answer:
+            case Action.TAKE if decision.listed and sighting.listed != decision.listed:
+                self._count(name, sighting, decision.listed, now)
             case Action.TAKE:
                 together = self._claims.partners.meet(ready, now)
                 if not isinstance(together, Decision):
@@ -383,6 +392,15 @@ class Intake:
             case Action.WAIT:
                 self._put_off(name, decision)
         return ()
+
+    def _count(self, name: str, sighting: Sighting, listed: int, now: float) -> None:
+        """Let the quota know of what a list holds before it is taken."""
+        more, sighting.listed = listed - sighting.listed, listed
+        if sighting.was_found:
+            self._found += more
+        else:
+            self._new += more
+        self._quiet[name] = now
 
     def _put_off(self, name: str, decision: Decision) -> None:
         self._remember(name, decision)
@@ -453,6 +471,11 @@ class Intake:
 
     def _wake(self, names: Iterable[str], now: float) -> None:
         self._quiet |= {name: now for name in names if name not in self._quiet}
+
+
+def _go_together(one: Ready, other: Ready) -> bool:
+    """May they share an order? What the service fetches is not mixed with uploads, and a list is one by itself."""
+    return bool(one.address) is bool(other.address) and not one.is_list and not other.is_list
 
 
 def _is_in(awaited: Mapping[int, Collection[str]], sighting: Sighting) -> bool:

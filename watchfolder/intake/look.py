@@ -1,7 +1,8 @@
 """What shall become of this file now, and why? One decision, asked by the daemon and by `explain` alike."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from watchfolder import disk, images
@@ -13,7 +14,9 @@ from watchfolder.intake import obstacles
 from watchfolder.intake.obstacles import Obstacle
 from watchfolder.intake.settle import Sighting
 from watchfolder.order import Why
-from watchfolder.services import flow_of
+from watchfolder.services import flow_of, link_files
+from watchfolder.services.addresses import name_in
+from watchfolder.services.link_files import Line
 
 _RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
 # Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
@@ -44,6 +47,8 @@ class Decision:
     reason: str
     due: float | None = None
     format: Format | None = None
+    address: str = field(default="", repr=False)  # of the picture, where the file is none
+    listed: int | None = None  # how many addresses of pictures, where the file is a list of them
     why: Why | None = None
     is_warning: bool = False
     obstacle: Obstacle | None = None  # it is a picture as far as we can tell, and cannot be taken
@@ -120,9 +125,9 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
         sighting.see(found.st_size, found.st_mtime_ns, now)
         return Decision(Action.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
     sighting.look(found.st_ctime_ns)
-    if sighting.size > inbox.max_file_bytes and _is_supported(
-        inbox, descriptor, name
-    ):  # not sent: its end does not matter
+    if _is_link(inbox, name, descriptor):
+        decision = _judge_link(inbox, name, sighting, descriptor)
+    elif sighting.size > inbox.max_file_bytes and _is_supported(inbox, descriptor, name):  # its end does not matter
         decision = _too_large(inbox)
     else:
         if sighting.verdict is None:
@@ -148,6 +153,37 @@ def may_not_move(obstacle: Obstacle) -> str:
 def _is_supported(inbox: Inbox, descriptor: int, name: str) -> bool:
     head, takes_pdf = os.pread(descriptor, images.HEAD_BYTES, 0), flow_of(inbox).takes_pdf
     return isinstance(images.identify(head, os.path.basename(name), takes_pdf=takes_pdf), Format)
+
+
+def _is_link(inbox: Inbox, name: str, descriptor: int) -> bool:
+    is_named_so = flow_of(inbox).takes_addresses and link_files.is_link_file(os.path.basename(name))
+    return is_named_so and not _is_supported(inbox, descriptor, name)
+
+
+def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) -> Decision:
+    if not inbox.links:
+        return Decision(Action.STAY, "it holds the address of a picture, which is fetched with links: true alone")
+    if sighting.lines is None:
+        sighting.lines = link_files.read(os.path.basename(name), _beginning(descriptor, link_files.BYTES_AT_MOST + 1))
+    if link_files.is_list(name) and not _is_no_list(sighting.lines):
+        listed = sum(line.fault is None for line in sighting.lines)
+        return Decision(Action.TAKE, "it is a list of addresses and nobody works on it", listed=listed)
+    line = next(iter(sighting.lines), link_files.NO_LINE)
+    if line.fault is not None:
+        advice = "Correct it, or leave it out, and drop the file again."
+        return _refuse(f"The address in it is not taken. {line.fault.sentence}", advice, "ADDRESS")
+    reason = "it holds the address of a picture and nobody works on it"
+    return Decision(Action.TAKE, reason, format=images.format_named(name_in(line.address)), address=line.address)
+
+
+def _is_no_list(lines: Sequence[Line]) -> bool:
+    return not any(line.address for line in lines)
+
+
+def _beginning(descriptor: int, length: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as file:
+        file.seek(0)
+        return file.read(length)
 
 
 def _too_large(inbox: Inbox) -> Decision:

@@ -1,6 +1,6 @@
 """What the look hands over to the claim."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from watchfolder.disk import Place
 from watchfolder.images import Format
@@ -16,6 +16,8 @@ class Ready:
     mtime_ns: int
     format: Format | None = None
     why: Why | None = None
+    address: str = field(default="", repr=False)  # that it holds, in place of a picture
+    is_list: bool = False  # of addresses
     sha256: str | None = None  # where it had to be read for that
     role: Role = Role.PICTURE
     lies_at: Place | None = None  # where that is not the inbox: it is copied from there

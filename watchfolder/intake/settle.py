@@ -1,8 +1,9 @@
 """Has a file settled? A small question about time, with `now` as an argument: nothing here sleeps or looks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from watchfolder.images import Verdict
+from watchfolder.services.link_files import Line
 
 _HINDERED_SECONDS = (60.0, 3600.0)  # how soon a file that refused to be moved is tried again: doubles, up to
 
@@ -15,10 +16,13 @@ class Sighting:
     mtime_ns: int
     first_seen: float
     since: float  # the shape is unchanged and no event came since then
+    was_found: bool = False  # it was there when this life began
+    listed: int = 1  # as how many files it counts
     hindered: int = 0  # how often it could not be moved
     sha256: str | None = None  # the same, where it had to be read for that
     verdict: Verdict | None = None  # of the bytes in this shape; what they say does not change while they do not
-    ctime_ns: int | None = None  # when verdict and hash were taken
+    lines: tuple[Line, ...] | None = field(default=None, repr=False)  # the addresses in them
+    ctime_ns: int | None = None  # when verdict, hash and addresses were taken
 
     def see(self, size: int, mtime_ns: int, now: float) -> None:
         """Record a look at the directory: another shape starts the clock again."""
@@ -29,7 +33,7 @@ class Sighting:
     def disturb(self, now: float) -> None:
         """Record an event: somebody worked on the file, so what was read of it counts no more."""
         self.since = now
-        self.verdict, self.sha256 = None, None
+        self._unread()
 
     def look(self, ctime_ns: int) -> None:
         """Record a look at the file itself: what was read of it counts no more if somebody has touched it since.
@@ -38,8 +42,15 @@ class Sighting:
         somebody sets again and again (NAS software, a chmod by cron) move it as well.
         """
         if ctime_ns != self.ctime_ns:
-            self.verdict, self.sha256 = None, None
+            self._unread()
         self.ctime_ns = ctime_ns
+
+    @property
+    def is_read(self) -> bool:
+        return self.verdict is not None or self.lines is not None
+
+    def _unread(self) -> None:
+        self.verdict, self.sha256, self.lines = None, None, None
 
     def hinder(self, now: float) -> float:
         """Record that it could not be moved; return when to try again: ever more rarely."""

@@ -12,6 +12,7 @@ from watchfolder import disk
 from watchfolder.api import Links, OrderView, Service
 from watchfolder.config import Inbox
 from watchfolder.delivery_index import DeliveryIndex
+from watchfolder.desk import Desk
 from watchfolder.errors import FolderFault, Throttled
 from watchfolder.events import event
 from watchfolder.folders import Folders
@@ -23,10 +24,12 @@ from watchfolder.publish import (
     EnclosurePublisher,
     FindingPublisher,
     LedgerWriter,
+    ListPublisher,
     Publisher,
     Received,
     recipient_of,
 )
+from watchfolder.services.link_files import Line
 
 _T = TypeVar("_T")
 
@@ -43,6 +46,7 @@ class StepContext:
     lanes: Lanes
     delivery_index: DeliveryIndex
     inbox_of: Callable[[str], Inbox | None]  # another one, while that is there
+    desk: Desk
     abroad: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
@@ -55,12 +59,15 @@ class StepContext:
     heatmaps: dict[str, str] = field(
         default_factory=dict
     )  # key → a link that the look has given which found it complete
+    unfolding: dict[str, list[Line]] = field(default_factory=dict)  # key of a list → lines that have no order yet
+    unclaimed: dict[str, str] = field(default_factory=dict)  # key of a list → of its order whose links are laid out
     listed: dict[str, OrderView] = field(default_factory=dict)  # key → what the list has just told of it, unread yet
 
     def __post_init__(self) -> None:
         self.findings = FindingPublisher(self.publisher, self.journal)
         self.ledger = LedgerWriter(self.inbox.outbox, self.journal.instance)
         self.enclosures = EnclosurePublisher(self.publisher, self.journal)
+        self.lists = ListPublisher(self.publisher, self.journal)
 
     def look(self, order: Order) -> OrderView:
         """Look at the order at the service, unless the list has just told all of it.
@@ -127,6 +134,7 @@ class StepContext:
             self.failed.pop(key, None)
             self.puzzled.discard(key)
             self.listed.pop(key, None)
+            self.unfolding.pop(key, None)
             with suppress(FolderFault):  # then the next start sweeps it away
                 for result in self.unaccepted.pop(key, {}).values():
                     result.discard()

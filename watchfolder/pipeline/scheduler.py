@@ -214,6 +214,8 @@ class Pipeline:
             return False
         if order.state is State.QUARANTINED:
             return self._journal.needs_record(order)
+        if order.state is State.LISTED:
+            return not any(each.of_list == order.key and each.is_live for each in self._journal.orders(order.inbox))
         if self._is_doubted(order) and not self.doubt.may_probe(now):
             return False
         return not self.gate.bars(_asks_as(order))
@@ -347,7 +349,7 @@ class Pipeline:
                 self._outcomes.complete(after)
             self._polls.done(after)
         pause = self._headway.pause(before)
-        if after is not None and after.state is before.state is State.MATCHED:  # it waits for another's copy
+        if after is not None and after.state is before.state and after.traits.waits_for_others:
             pause = tempo.FIRST_LOOK_SECONDS
         if after is not None and after.state is before.state is State.RECORDED:
             pause = pause_before_report(self._clock.since(after.times[State.RECORDED]))
@@ -371,7 +373,7 @@ class Pipeline:
     def _note_success(self, before: Order, after: Order | None) -> None:
         state = before.state
         if state is State.QUARANTINING and after is not None:
-            self._journal.counters.quarantined(list(_set_aside(after)))
+            self._journal.counters.quarantined(list(_set_aside(before, after)))
         if before.asks_service:
             self._outcomes.succeed(_asks_as(before))
 
@@ -391,11 +393,11 @@ def _urgency(order: Order) -> int:
     return _LAST.index(order.state) if order.state in STEPS else len(_LAST)
 
 
-def _set_aside(order: Order) -> Iterator[Quarantined]:
+def _set_aside(before: Order, order: Order) -> Iterator[Quarantined]:
     reason = printable(order.why.reason) if order.why else ""
     retry_helps = order.why is None or order.why.retry_helps
-    for file in order.files:
-        if file.is_placed and not file.is_delivered:
+    for old, file in zip(before.files, order.files, strict=True):
+        if file.is_placed and not old.is_placed and not file.is_delivered and order.of_list is None:
             yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason, retry_helps=retry_helps)
 
 

@@ -27,6 +27,7 @@ from watchfolder.pipeline.charging import charge, charging, is_charged_at, is_cl
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.enclosures import enclose, wanted
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
+from watchfolder.pipeline.lists import unfold
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.side_by_side import side_by_side
@@ -379,6 +380,7 @@ def _look_by_name(context: StepContext, order: Order) -> Found | None:
 Step = Callable[[StepContext, Order], Order | None]
 
 STEPS: Mapping[State, Step] = {
+    _S.LISTED: unfold,
     _S.CLAIMED: create,
     _S.CREATED: upload,
     _S.UPLOADED: confirm,
@@ -497,7 +499,7 @@ def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order,
         with context.lanes.one(context.inbox.name):
             return send_unchanged(context, order, index, sending)
 
-    waiting = round_.in_turn(index for index, file in enumerate(order.files) if not file.is_uploaded)
+    waiting = round_.in_turn(index for index, file in enumerate(order.files) if file.is_to_be_sent)
     found = side_by_side(round_.counting(send), waiting, most=context.lanes.most, enough=round_.enough)
     with closing(found) as arrivals:
         for group in arrivals:
@@ -560,7 +562,7 @@ def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
     rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
     if order.is_of_many and len(rejected) == len(round_.failures):
         return part_with(context, order, rejected)
-    unsent = {index for index, file in enumerate(order.files) if not file.is_uploaded}
+    unsent = {index for index, file in enumerate(order.files) if file.is_to_be_sent}
     is_lasting = order.failures + 1 >= _LASTING_FAILURES and round_.failures.keys() == unsent
     if is_lasting and order.is_of_many and len(unsent) < len(order.files):
         return part_from(context, order, unsent)
@@ -580,6 +582,8 @@ def _with_hashes(context: StepContext, order: Order) -> tuple[OrderFile, ...]:
 
 
 def _hashed(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
+    if file.address:  # its picture was never here
+        return file
     place = context.publisher.work_place(order, file)
     found = disk.stat_of(place)
     if file.sha256 is not None or found is None or not is_unchanged(place, file):  # other bytes were claimed

@@ -27,6 +27,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         options=order.options,
         body=flow_of(order).body(key, files, order.options),
         files=tuple(map(_as_ordered, files)),
+        of_list=order.of_list,
         split_from=order.split_from,
         doubted_seconds=order.doubted_seconds,
         failed_alone=order.failed_alone,

@@ -6,6 +6,7 @@ from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.ledger_reader import issues_of, recipient_of
 from watchfolder.publish.ledger_writer import LedgerWriter
+from watchfolder.publish.lists import ListPublisher
 from watchfolder.publish.pictures import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, holds, part_gone, receive
 from watchfolder.publish.xmp import UnfitSidecar
@@ -19,6 +20,7 @@ __all__ = [
     "Fetch",
     "FindingPublisher",
     "LedgerWriter",
+    "ListPublisher",
     "Publisher",
     "Received",
     "ReportReceiver",

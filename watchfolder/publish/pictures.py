@@ -89,8 +89,9 @@ class Publisher:
         Raises Retry when what came is not the whole protected picture.
         """
         part = self.hidden_part()
+        is_of_the_original = self.inbox.delivered_time == "original" and not file.address
         try:
-            mtime_ns = file.mtime_ns if self.inbox.delivered_time == "original" else None
+            mtime_ns = file.mtime_ns if is_of_the_original else None
             return receive(file.sha256, part, fetch, mtime_ns, takes_pdf=file.media_type == Format.PDF.media_type)
         except FileNotFoundError as error:
             self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
@@ -135,7 +136,7 @@ class Publisher:
     def place_originals(self, order: Order, indexes: Sequence[int]) -> Order:
         """Move the originals of delivered files to their place, or delete them as configured. Raises FolderFault."""
         self._folders.require(self.inbox)  # a share can have gone while the results came
-        goals = {index: goal for index in indexes if (goal := self._goal(order, index)) is not None}
+        goals = {index: goal for index in indexes if (goal := self.goal(order, index)) is not None}
         order = self._journal.note(self._destined(order, goals))  # delivered must be durable before an original goes
         batch = disk.FsyncBatch()
         for index in indexes:
@@ -168,6 +169,9 @@ class Publisher:
             source = self.work_place(order, file)
             if file.is_placed or file.role is Role.COPY:
                 continue
+            if self._is_of_list(order):
+                order = self._drop_line(order, index)
+                continue
             if file.is_delivered:
                 order = self.place_originals(order, [index])
                 continue
@@ -187,13 +191,24 @@ class Publisher:
         Each gets its own name where that is free.
         """
         back = [index for index, file in enumerate(order.files) if self._goes_back(order, file, keep)]
-        if back:
+        if self._is_of_list(order):
+            for index in back:
+                order = self._drop_line(order, index)
+        elif back:
             order = self.give_back(order, back)
         if keep:
             self._clear_folders(order, [file for file in order.files if file.name not in keep])
         else:
             self.clear_work(order)
         return order
+
+    def _is_of_list(self, order: Order) -> bool:
+        """Do its addresses stand in a list that is there? Then the list tells what became of them."""
+        return order.of_list is not None and self._journal.get(order.of_list) is not None
+
+    def _drop_line(self, order: Order, index: int) -> Order:
+        disk.remove(self.work_place(order, order.files[index]), durable=False)
+        return order.with_file(index, is_placed=True)
 
     def clear_work(self, order: Order) -> None:
         """Remove the order's work folder, which must hold no picture any more but copies of what lies elsewhere."""
@@ -296,10 +311,12 @@ class Publisher:
         event("file.part_gone", logging.WARNING, order=order.key, inbox=order.inbox, file=name)
         return order.with_result(number, part=None, delivery=None, sha256=None, size=None)
 
-    def _goal(self, order: Order, index: int) -> tuple[str, str] | None:
+    def goal(self, order: Order, index: int) -> tuple[str, str] | None:
         """Say where the original of a delivered file goes: a root and a name below it. None: it is deleted."""
         file = order.files[index]
         source = self.work_place(order, file)
+        if self._is_of_list(order):
+            return None
         if not is_unchanged(source, file) and disk.stat_of(source) is not None:
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self.inbox.path, file.name

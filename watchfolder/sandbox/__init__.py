@@ -2,10 +2,12 @@
 
 from watchfolder.sandbox.faults import Fault, Faults
 from watchfolder.sandbox.options import Dialect, Options
+from watchfolder.sandbox.origins import ORIGIN
 from watchfolder.sandbox.stand_in import OrderRecord, PushRecord, Sandbox, serve
 from watchfolder.sandbox.state import RequestRecord
 
 __all__ = [
+    "ORIGIN",
     "Dialect",
     "Fault",
     "Faults",

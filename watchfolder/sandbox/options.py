@@ -41,6 +41,8 @@ class Options:
     credits_left: int | None = None  # files that may still be confirmed with live keys; None = any number
     # What lies at the addresses that a service is told to fetch; at all others, and where None is said, nothing.
     origins: dict[str, bytes | None] = field(default_factory=dict, repr=False)
+    # A folder that lies at https://pictures.example.com/: what a service is told to fetch there is read from it.
+    origins_folder: str = ""
     report_seconds: float = 1.0  # from asking for a report to its end
     report_link_seconds: float = 300.0
     # AI detection: what a picture is worth, by its SHA-256; the others by their names' suffixes.

@@ -66,6 +66,15 @@ def fault_of(address: str) -> AddressFault | None:
     return None if is_public else AddressFault.NOT_PUBLIC
 
 
+def is_public(address: str) -> bool:
+    return fault_of(address) is None
+
+
+def without_query(address: str) -> str:
+    """Return what may be shown of an address."""
+    return address.partition("?")[0].partition("#")[0]
+
+
 def name_in(address: str) -> str:
     """Return the last part of the path, as people read it; the host's name where there is none. Never the query."""
     parts = urlsplit(address)

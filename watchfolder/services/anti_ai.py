@@ -35,5 +35,6 @@ ANTI_AI = Flow(
     start_path="/api/v2/orders/anti-ai/confirm",
     body=_body,
     read_body=_read_body,
+    takes_addresses=True,
     options={"strength": frozenset({"low", "standard", "high"})},
 )

@@ -115,6 +115,7 @@ class Flow:
     is_listed: bool = True  # under the name that we give; else its key alone finds an order again
     needs_v3: bool = False  # its orders are read by v3 alone, which also gives new upload links
     pairs: Pairs | None = None  # None: each file goes by itself
+    takes_addresses: bool = False  # of pictures, which it fetches by itself: in the key `links` of the inbox
     findings: Findings | None = None  # None: the results are pictures, which are fetched
     issues: Issues | None = None
     ledger: Ledger | None = None

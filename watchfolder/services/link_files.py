@@ -47,8 +47,21 @@ class Line:
     fault: AddressFault | LinkFault | None
 
 
+NO_LINE = Line(1, "", LinkFault.NO_ADDRESS)
+
+
 def is_link_file(name: str) -> bool:
     return _extension(name) in _READERS
+
+
+def is_list(name: str) -> bool:
+    """Is it a file of many addresses, by its name?"""
+    return _extension(name) == "urls"
+
+
+def shortcut(address: str) -> bytes:
+    """Return the content of a .url file."""
+    return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
 
 
 def read(name: str, content: bytes) -> tuple[Line, ...]:

@@ -99,7 +99,7 @@ def _look_through(plan: InboxPlan, beside: Beside, inbox: Inbox, being_taken: se
         if decision.answer is Action.TAKE:
             ready = Ready(entry.name, entry.size, entry.mtime_ns, decision.format)
             decision = beside.meet(ready, now, time.time() + inbox.settle_seconds) or decision
-        plan.answers[decision.answer] += 1
+        plan.answers[decision.answer] += 1 if decision.listed is None else decision.listed
         if decision.answer is Action.TAKE:
             plan.copies = len(flow_of(inbox).recipients_of(inbox, entry.name))
             plan.size += entry.size

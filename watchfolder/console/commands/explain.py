@@ -38,6 +38,7 @@ _VERDICTS = {
 }
 _STATES = {
     State.CLAIMING: "is being taken from the inbox",
+    State.LISTED: "is a list of addresses, for which orders of their own are under way",
     State.MATCHED: "is the same picture as one that was delivered, whose result is about to be copied",
     State.CLAIMED: "has been taken, the order is about to be made",
     State.CREATED: "is being uploaded",

@@ -1,0 +1,285 @@
+"""Files that hold addresses of pictures: the service fetches them, and each result is named after its address."""
+
+import csv
+import hashlib
+import logging
+import plistlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shop import OTHER, PICTURE, Open, Shop, files_in, opening
+
+from watchfolder import history, intake
+from watchfolder.intake import UnderWay
+from watchfolder.order import State
+from watchfolder.sandbox.pictures import sample
+
+ADDRESS = "https://img.example.com/a/gr%C3%B6%C3%9Fe%20eins.jpg?token=s3cret"
+SECOND = "https://img.example.com/zwei.png"
+THIRD = "https://img.example.com/drei?size=large"
+NOTHING = UnderWay(0, 0, frozenset(), frozenset())
+GONE = "https://img.example.com/gone.jpg"
+SHORTCUT = f"[InternetShortcut]\r\nURL={ADDRESS}\r\n".encode()
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    with opening(tmp_path, kept={"processing_seconds": 0.2}, links=True, duplicates="reuse") as build:
+        yield build
+
+
+ORIGINS = {"origins": {ADDRESS: PICTURE, SECOND: OTHER, THIRD: OTHER}}
+
+
+def to_the_end_of_a_doubt(shop: Shop) -> None:
+    """Work to the end, and let time pass: what fails alone too soon after it failed among others is tried later."""
+    deadline = time.monotonic() + 60
+    shop.intake.nudge(None)
+    while not shop.is_done():
+        assert time.monotonic() < deadline, [str(order.state) for order in shop.orders()]
+        shop.beat()
+        shop.rest()
+        shop.pass_time(1.0)
+
+
+def test_the_result_is_named_after_the_address_and_the_link_is_its_original(begin: Open) -> None:
+    shop, service = begin(ORIGINS)
+    shop.drop("Presse/Strand.url", SHORTCUT)
+    shop.to_the_end()
+
+    assert shop.files("outbox") == ["Presse/größe eins.jpg"]
+    assert (shop.folder("originals") / "Presse/Strand.url").read_bytes() == SHORTCUT
+    assert shop.files("inbox") == shop.files("quarantine") == []
+    assert service.paid_files == {hashlib.sha256(PICTURE).hexdigest(): 1}
+    assert service.sins == []
+    (end,) = history.newest_first(shop.config.state_dir)
+    assert [(file.name, file.delivered) for file in end.files] == [("Presse/Strand.url", "Presse/größe eins.jpg")]
+
+
+def test_links_of_every_kind_travel_in_one_order_apart_from_pictures(begin: Open) -> None:
+    shop, service = begin(ORIGINS)
+    shop.drop("eins.url", SHORTCUT)
+    shop.drop("zwei.webloc", plistlib.dumps({"URL": SECOND}, fmt=plistlib.FMT_BINARY))
+    shop.drop("drei.desktop", f"[Desktop Entry]\nType=Link\nURL={THIRD}\n".encode())
+    shop.drop("mine.jpg")
+    shop.to_the_end()
+
+    assert shop.files("outbox") == ["drei.jpg", "größe eins.jpg", "mine.jpg", "zwei.jpg"]
+    assert sorted(len(order.files) for order in service.orders.values()) == [1, 3]
+    assert service.sins == []
+
+
+def test_the_address_that_is_gone_comes_back_alone(begin: Open) -> None:
+    shop, service = begin(ORIGINS)
+    for number, address in enumerate([ADDRESS, GONE, SECOND, THIRD]):
+        shop.drop(f"{number}.url", f"[InternetShortcut]\nURL={address}".encode())
+    to_the_end_of_a_doubt(shop)
+
+    assert shop.files("outbox") == ["drei.jpg", "größe eins.jpg", "zwei.jpg"]
+    assert shop.files("quarantine") == ["1.url", "1.url.why.txt"]
+    assert service.sins == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (SHORTCUT.replace(b"https", b"http"), "https://"),
+        (b"[InternetShortcut]\nURL=https://192.168.1.1/a.jpg?token=s3cret", "internet"),
+        (b"[InternetShortcut]\nURL=https://me:s3cret@example.com/a.jpg", "user name"),
+        (b"\xff\x00junk" * 100, "cannot be read"),
+        (SHORTCUT * 100_000, "too long"),
+    ],
+)
+def test_an_address_that_is_not_taken_is_refused_with_its_reason(begin: Open, content: bytes, reason: str) -> None:
+    shop, service = begin()
+    shop.drop("bad.url", content)
+    shop.to_the_end()
+
+    assert shop.files("quarantine") == ["bad.url", "bad.url.why.txt"]
+    told = (shop.folder("quarantine") / "bad.url.why.txt").read_text("utf-8")
+    assert reason in told
+    assert "s3cret" not in told
+    assert service.orders == {}
+
+
+def test_without_links_such_a_file_stays_and_is_explained(begin: Open) -> None:
+    shop, service = begin(links=False)
+    shop.drop("Strand.url", SHORTCUT)
+    shop.to_the_end()
+
+    assert shop.files("inbox") == ["Strand.url"]
+    explained = intake.explain(shop.intake.inbox, "Strand.url", time.monotonic(), time.time() + 60)
+    assert not isinstance(explained, str)
+    assert "links: true" in explained.reason
+    assert shop.intake.counts(NOTHING)["stay"] == 1
+    assert service.orders == {}
+
+
+def test_the_same_address_is_not_bought_twice_at_one_time_but_later_is_new(begin: Open) -> None:
+    shop, service = begin(ORIGINS | {"processing_seconds": 2.0})
+    shop.drop("eins.url", SHORTCUT)
+    shop.drop("noch einmal.webloc", plistlib.dumps({"URL": ADDRESS}))
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    assert (len(shop.files("inbox")), service.paid) == (1, 1)
+
+    service.origins[ADDRESS] = OTHER  # what lies there later is another picture
+    shop.to_the_end()
+    assert shop.files("outbox") == ["größe eins (2).jpg", "größe eins.jpg"]
+    assert service.paid == 2
+
+
+def test_no_query_of_an_address_is_told(begin: Open, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    shop, _ = begin({"origins": {SECOND: OTHER}})
+    shop.drop("eins.url", SHORTCUT)
+    shop.drop("zwei.url", SHORTCUT.replace(ADDRESS.encode(), SECOND.encode()))
+    to_the_end_of_a_doubt(shop)
+
+    told = caplog.text + "".join(map(str, [record.__dict__ for record in caplog.records]))
+    told += "".join(file.read_text("utf-8") for file in shop.folder("state").rglob("history/*"))
+    told += (shop.folder("quarantine") / "eins.url.why.txt").read_text("utf-8")
+    assert "zwei.jpg" in told
+    assert "s3cret" not in told
+
+
+LIST = f"""# press pictures
+{ADDRESS}
+http://img.example.com/open.jpg?token=s3cret
+
+{GONE}?token=s3cret
+{SECOND}
+{THIRD}
+{SECOND}
+"""
+
+
+def done(shop: Shop, name: str) -> list[dict[str, str]]:
+    with (shop.folder("originals") / name).open(encoding="utf-8", newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def test_each_address_of_a_list_is_delivered_or_comes_back_with_its_reason(begin: Open) -> None:
+    shop, service = begin(ORIGINS)
+    shop.drop("Presse/Bilder.urls", LIST.encode())
+    to_the_end_of_a_doubt(shop)
+
+    assert shop.files("outbox") == ["Presse/drei.jpg", "Presse/größe eins.jpg", "Presse/zwei.jpg"]
+    assert shop.files("originals") == ["Presse/Bilder.done.csv", "Presse/Bilder.urls"]
+    assert shop.files("quarantine") == ["Presse/Bilder.failed.urls", "Presse/Bilder.failed.urls.why.txt"]
+    assert shop.files("inbox") == []
+    assert [(line["line"], line["result"]) for line in done(shop, "Presse/Bilder.done.csv")] == [
+        ("2", "Presse/größe eins.jpg"),
+        ("3", ""),
+        ("5", ""),
+        ("6", "Presse/zwei.jpg"),
+        ("7", "Presse/drei.jpg"),
+        ("8", ""),
+    ]
+    failed = (shop.folder("quarantine") / "Presse/Bilder.failed.urls").read_text("utf-8")
+    lines = [line for line in failed.splitlines() if not line.startswith("#")]
+    assert lines == ["http://img.example.com/open.jpg?token=s3cret", f"{GONE}?token=s3cret"]
+    assert service.sins == []
+
+
+def a_list(*addresses: str) -> bytes:
+    return "".join(f"{address}\n" for address in addresses).encode()
+
+
+def numbered(count: int) -> dict[str, bytes | None]:
+    """Return so many addresses, each with a picture of its own."""
+    return {
+        f"https://img.example.com/{number}.jpg": sample("jpeg", width=32, height=24, seed=number)
+        for number in range(count)
+    }
+
+
+def test_a_long_list_becomes_several_orders_and_each_address_is_bought_once(begin: Open) -> None:
+    origins = numbered(7)
+    shop, service = begin({"origins": origins}, max_files_per_order=3)
+    shop.drop("many.urls", a_list(*origins))
+    shop.to_the_end(seconds=60)
+
+    assert shop.files("outbox") == [f"{number}.jpg" for number in range(7)]
+    assert sorted(len(order.files) for order in service.orders.values()) == [1, 3, 3]
+    assert set(service.paid_files.values()) == {1}
+    assert shop.files("quarantine") == shop.files("inbox") == []
+    assert shop.files("originals") == ["many.done.csv", "many.urls"]
+    assert [name for name in files_in(shop.folder("inbox") / ".watchfolder") if name.endswith(".url")] == []
+
+
+def test_a_list_goes_on_after_a_stop_where_it_was(begin: Open) -> None:
+    origins = numbered(5)
+    shop, service = begin({"origins": origins, "processing_seconds": 0.5}, max_files_per_order=2)
+    shop.drop("many.urls", a_list(*origins))
+    shop.work(lambda: service.paid >= 2)
+    shop.live_again()
+    shop.to_the_end(seconds=60)
+
+    assert shop.files("outbox") == [f"{number}.jpg" for number in range(5)]
+    assert set(service.paid_files.values()) == {1}
+    assert [line["result"] for line in done(shop, "many.done.csv")] == [f"{number}.jpg" for number in range(5)]
+
+
+def test_of_a_list_whose_entry_is_lost_nothing_is_bought_again(begin: Open) -> None:
+    origins = numbered(3)
+    shop, service = begin({"origins": origins, "processing_seconds": 0.5}, max_files_per_order=2, orders_in_flight=1)
+    shop.drop("many.urls", a_list(*origins))
+    shop.work(lambda: service.paid == 2)
+    (lost,) = (order.key for order in shop.orders() if order.is_list)
+    shop.close()
+    (shop.folder("state") / "journal" / f"{lost}.json").unlink()
+    shop.open()
+    shop.to_the_end(seconds=60)
+
+    assert service.paid == 2
+    assert shop.files("outbox") == ["0.jpg", "1.jpg"]
+    assert shop.files("quarantine") == ["many.failed.urls", "many.failed.urls.why.txt"]
+    failed = (shop.folder("quarantine") / "many.failed.urls").read_text("utf-8")
+    assert "may have been fetched and paid for" in failed
+    assert failed.splitlines()[-1] == "https://img.example.com/2.jpg"
+
+
+def test_a_link_that_vanishes_from_the_work_folder_is_laid_out_again(begin: Open) -> None:
+    origins = numbered(2)
+    shop, service = begin({"origins": origins})
+    shop.drop("many.urls", a_list(*origins))
+    shop.work(lambda: any(order.of_list and order.state is State.CLAIMING for order in shop.orders()))
+    for link in (shop.folder("inbox") / ".watchfolder").rglob("many.1.url"):
+        link.unlink()
+    shop.to_the_end(seconds=60)
+
+    assert shop.files("outbox") == ["0.jpg", "1.jpg"]
+    assert set(service.paid_files.values()) == {1}
+    assert shop.files("quarantine") == []
+
+
+def test_a_line_that_is_paid_and_parked_is_taken_up_again_and_not_bought_anew(begin: Open) -> None:
+    origins = numbered(1)
+    shop, service = begin({"origins": origins, "look_seconds": 0})
+    service.faults.add("fetch", "truncated", times=None)
+    shop.drop("one.urls", a_list(*origins))
+    shop.work(lambda: any(order.state is State.COMPLETED and order.failures for order in shop.orders()))
+    (failing,) = (order for order in shop.orders() if order.of_list)
+    shop.journal.note(failing, failing_seconds=1e9, not_before=None)
+    shop.to_the_end()
+    assert shop.files("quarantine") == ["one.failed.urls", "one.failed.urls.why.txt"]
+
+    service.faults.clear()
+    shop.live_again()
+    (shop.folder("quarantine") / "one.failed.urls").rename(shop.folder("inbox") / "one.failed.urls")
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["0.jpg"]
+    assert (service.paid, len(service.orders)) == (1, 1)
+
+
+def test_a_list_in_which_nothing_is_an_address_goes_to_quarantine_as_it_is(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("empty.urls", b"# nothing yet\n\n")
+    shop.drop("junk.urls", b"\xff\xfe\x00\x80\n" * 9)
+    shop.to_the_end()
+
+    assert shop.files("quarantine") == ["empty.urls", "empty.urls.why.txt", "junk.urls", "junk.urls.why.txt"]
+    assert service.orders == {}

@@ -1,0 +1,161 @@
+"""A list of addresses: orders are begun for its lines as there is room, and it ends when every line has.
+
+What has become of a line stands nowhere but where it stands anyway: in the journal while its order is under way, in the
+history from then on, which has it before the journal forgets it. So no crash can make a line lost, or bought twice.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from watchfolder import history
+from watchfolder.errors import OrderRetry
+from watchfolder.events import event
+from watchfolder.images import format_named
+from watchfolder.names import harmless, told_apart
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.pipeline.context import StepContext
+from watchfolder.publish.lists import line_name
+from watchfolder.services import flow_of
+from watchfolder.services.addresses import name_in
+from watchfolder.services.link_files import Line, shortcut
+
+_HELD_SECONDS = 60.0  # how soon a list that is held is looked at again
+_UNKNOWN = "What was known of the list is lost: this address may have been fetched and paid for."
+
+
+def unfold(context: StepContext, order: Order) -> Order:
+    """Begin an order for some of its lines, or end it; the order is returned as it was while there is nothing to do."""
+    under_way = _under_way(context, order)  # before the history: an order moves the other way
+    _finish_claim(context, order)
+    waiting = context.unfolding.get(order.key)
+    if waiting is None:
+        waiting = context.unfolding[order.key] = _without_order(context, order, under_way)
+    if waiting:
+        return _begin_next(context, order, waiting)
+    if under_way:
+        return order
+    lines, told = context.lists.read(order), _told(context, order)
+    if missed := _without_order(context, order, ()):  # given back before they were bought
+        context.unfolding[order.key] = missed
+        return order
+    if order.files[0].destination is None and not lines:
+        raise OrderRetry("the list has vanished from the work folder", code="LIST_GONE")
+    order = context.lists.finish(order, lines, {line.number: _end_of(line, told) for line in lines})
+    context.unfolding.pop(order.key, None)
+    return context.journal.advance(order, State.QUARANTINING if len(order.files) > 1 else State.DELIVERED)
+
+
+def _under_way(context: StepContext, order: Order) -> list[Order]:
+    """Return the orders of its lines whose end the history does not have yet."""
+    mine = (each for each in context.journal.orders(order.inbox) if each.of_list == order.key)
+    return [each for each in mine if each.is_live or context.journal.needs_record(each)]
+
+
+def _without_order(context: StepContext, order: Order, under_way: Sequence[Order]) -> list[Line]:
+    """Return the good lines for which no order is under way or has ended. Of a rebuilt list nobody knows that."""
+    if order.was_rebuilt:
+        return []
+    begun = {file.line for each in under_way for file in each.files}
+    begun |= set(_told(context, order))
+    return [line for line in context.lists.read(order) if line.fault is None and line.number not in begun]
+
+
+def _told(context: StepContext, order: Order) -> dict[int, tuple[str, str]]:
+    """Return the result's name, or why there is none, of each line whose order has ended."""
+    told: dict[int, tuple[str, str]] = {}
+    for ended in history.of_list(context.journal.state_dir, order.key):
+        for file in ended.files:
+            if file.line is not None and file.delivered:
+                told[file.line] = (file.delivered, "")
+            elif file.line is not None:
+                told.setdefault(file.line, ("", ended.reason or _UNKNOWN))
+    return told
+
+
+def _end_of(line: Line, told: Mapping[int, tuple[str, str]]) -> tuple[str, str]:
+    if line.fault is not None:
+        return "", line.fault.sentence
+    return told.get(line.number, ("", _UNKNOWN))
+
+
+def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
+    if held := context.desk.meet(order.inbox, 0, lambda: True, 0):
+        return context.journal.defer(order, _HELD_SECONDS, trouble=held)
+    most = context.desk.largest_order(order.inbox) if context.desk.room(order.inbox) > 0 else 0
+    busy = _addresses_under_way(context, order)
+    lines = list(islice((line for line in waiting if line.address not in busy), most))
+    if not lines:
+        return order
+    child = _taken_up(context, order, lines[0]) or _new_order(order, lines)
+    begun = {file.line for file in child.files}
+    context.unfolding[order.key] = [line for line in waiting if line.number not in begun]
+    context.unclaimed[order.key] = child.key
+    context.journal.begin(child)
+    _finish_claim(context, order)
+    return order
+
+
+def _finish_claim(context: StepContext, order: Order) -> None:
+    """Lay out the links of the order that was begun last, unless the inbox's recovery was quicker."""
+    child = context.journal.get(context.unclaimed.get(order.key, ""))
+    if child is not None and child.state is State.CLAIMING:
+        context.lists.write_links(child)
+        context.desk.admit(context.journal.advance(child, State.CLAIMED))
+    context.unclaimed.pop(order.key, None)
+
+
+def _addresses_under_way(context: StepContext, order: Order) -> set[str]:
+    if context.inbox.duplicates == "again":
+        return set()
+    alike = (each for each in context.journal.orders() if each.is_live and _is_alike(each, order))
+    return {file.address for each in alike for file in each.files}
+
+
+def _is_alike(one: Order, other: Order) -> bool:
+    return (one.kind, one.product) == (other.kind, other.product)
+
+
+def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
+    """Return the parked order that is paid for and waits for this address, as it begins anew."""
+    for parked in context.journal.parked():
+        if len(parked.files) == 1 and parked.files[0].address == line.address and _is_alike(parked, order):
+            name, size = line_name(order.files[0].name, line.number), len(shortcut(line.address))
+            event("order.resumed", order=parked.key, inbox=order.inbox, file=name, order_id=parked.order_id)
+            file = parked.files[0].come_back(name, size, order.files[0].mtime_ns, line.number)
+            return parked.taken_up(order.inbox, (file,)).having(of_list=order.key)
+    return None
+
+
+def _new_order(order: Order, lines: Sequence[Line]) -> Order:
+    key, flow = str(uuid.uuid4()), flow_of(order)
+    files = [_file(order, line) for line in lines]
+    told = told_apart(file.sent_name for file in files)
+    files = [file.having(sent_name=name) for file, name in zip(files, told, strict=True)]
+    return Order(
+        key=key,
+        confirm_key=str(uuid.uuid4()),
+        inbox=order.inbox,
+        kind=order.kind,
+        fingerprint=order.fingerprint,
+        service=order.service,
+        options=order.options,
+        body=flow.body(key, files, order.options),
+        files=tuple(files),
+        of_list=order.key,
+    )
+
+
+def _file(order: Order, line: Line) -> OrderFile:
+    """Return one line as the file that it becomes in the work folder."""
+    base = name_in(line.address)
+    format_ = format_named(base)
+    return OrderFile(
+        name=line_name(order.files[0].name, line.number),
+        sent_name=harmless(base, flow_of(order).extension_of(format_)),
+        media_type=format_.media_type,
+        size=len(shortcut(line.address)),
+        mtime_ns=order.files[0].mtime_ns,
+        address=line.address,
+        line=line.number,
+    )

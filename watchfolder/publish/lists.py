@@ -1,0 +1,135 @@
+"""A list of addresses: a link in the work folder for each line, and at its end what has become of every line."""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+
+from watchfolder import disk, names, spreadsheet
+from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.events import event
+from watchfolder.journal import Journal
+from watchfolder.order import Order, OrderFile, Why
+from watchfolder.publish.pictures import Publisher
+from watchfolder.services.addresses import without_query
+from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, read, shortcut
+
+_REPORT_LIMIT = 1 << 24  # bytes
+_MOST_REASONS = 5  # in the note
+_FAILED = ".failed"
+
+
+def line_name(name: str, number: int) -> str:
+    """Return how a line of the list `name` is called where a name of its own is needed."""
+    return names.with_extension(name, f"{number}.url")
+
+
+class ListPublisher:
+    """Deals with the lists of one inbox. Every step may have happened before."""
+
+    def __init__(self, publisher: Publisher, journal: Journal) -> None:
+        self._publisher = publisher
+        self._inbox = publisher.inbox
+        self._journal = journal
+
+    def read(self, order: Order) -> tuple[Line, ...]:
+        """Return the lines of a list, wherever it lies by now; none if somebody has taken it away."""
+        file = order.files[0]
+        goal = self._publisher.goal(order, 0)
+        places = [self._publisher.work_place(order, file)]
+        places += [Place(goal[0], file.destination)] if goal and file.destination else []
+        for place in places:
+            with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
+                return read(os.path.basename(file.name), disk.read_bytes(place, BYTES_AT_MOST + 1))
+        return ()
+
+    def write_links(self, order: Order) -> None:
+        """Lay a link for each file of an order into its work folder. Raises FolderFault."""
+        self._publisher.open_work(order)
+        for file in order.files:
+            place = self._publisher.work_place(order, file)
+            disk.write_atomically(place, shortcut(file.address), mode=0o600, mtime_ns=file.mtime_ns)
+
+    def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, tuple[str, str]]) -> Order:
+        """Put the list where originals go, with what has become of each line beside it.
+
+        `told` has for each line the name of its result, or why there is none. The lines that failed are added to the
+        order as a file of their own, which is to be set aside. Raises FolderFault.
+        """
+        failed = [line for line in lines if not told[line.number][0] and line.fault is not LinkFault.REPEATED]
+        if failed and len(order.files) == 1:
+            order = self._with_failed(order, failed, len(lines), told)
+        return order if order.files[0].is_placed else self._place(order, _report(lines, told))
+
+    def _with_failed(
+        self, order: Order, failed: Sequence[Line], count: int, told: Mapping[int, tuple[str, str]]
+    ) -> Order:
+        mine = order.files[0]
+        name = names.with_extension(_without_mark(mine.name), f"{_FAILED}.urls")
+        content = "".join(f"# {told[line.number][1]}\n{line.address}\n" for line in failed).encode()
+        file = OrderFile(name=name, sent_name="", media_type="", size=len(content), mtime_ns=mine.mtime_ns)
+        place = self._publisher.work_place(order, file)
+        disk.write_atomically(place, content, mode=0o600, mtime_ns=mine.mtime_ns)
+        return self._journal.note(order, files=(mine, file), why=_why(failed, count, told))
+
+    def _place(self, order: Order, report: bytes) -> Order:
+        goal = self._publisher.goal(order, 0)
+        if goal is None:
+            disk.remove(self._publisher.work_place(order, order.files[0]), durable=False)
+        else:
+            note = _Report(report, self._journal.instance)
+            order, _ = self._publisher.move_with_note(order, 0, goal[0], "destination", goal[1], note)
+        event("list.done", order=order.key, inbox=order.inbox, file=order.files[0].name, failed=len(order.files) > 1)
+        return self._journal.note(order.with_file(0, is_placed=True))
+
+
+def _without_mark(name: str) -> str:
+    """A list of failed lines that fails again is called as it was."""
+    stem, _ = names.split(name)
+    return f"{stem.removesuffix(_FAILED)}.urls"
+
+
+def _why(failed: Sequence[Line], count: int, told: Mapping[int, tuple[str, str]]) -> Why:
+    reasons = [f"Line {line.number}: {told[line.number][1]}" for line in failed[:_MOST_REASONS]]
+    more = [f"And {len(failed) - _MOST_REASONS} more."] if len(failed) > _MOST_REASONS else []
+    return Why(
+        reason=" ".join([f"{len(failed)} of the {count} addresses in the list failed.", *reasons, *more]),
+        advice="This file has them all. Correct or leave out what cannot be fetched, then move it back into the inbox.",
+        code="ADDRESSES",
+    )
+
+
+def _report(lines: Sequence[Line], told: Mapping[int, tuple[str, str]]) -> bytes:
+    rows = [["line", "address", "result", "reason"]]
+    rows += [[str(line.number), without_query(line.address), *told[line.number]] for line in lines]
+    return "".join(f"{spreadsheet.row(row)}\n" for row in rows).encode("utf-8", "backslashreplace")
+
+
+class _Report:
+    """The table beside a list."""
+
+    suffix = ".done.csv"
+
+    def __init__(self, content: bytes, owner: str) -> None:
+        self._content = content
+        self._owner = owner
+
+    def write(self, picture: Place, order: Order) -> None:  # noqa: ARG002 - as every note
+        """Raises FileExistsError when another file holds that name."""
+        place = self._place(picture)
+        try:
+            disk.write_new(place, self._content, owner=self._owner)
+        except FileExistsError:
+            if not self._is_there(place):
+                raise
+
+    def remove(self, picture: Place, order: Order) -> None:  # noqa: ARG002 - as every note
+        if self._is_there(self._place(picture)):
+            disk.remove(self._place(picture))
+
+    def _place(self, list_: Place) -> Place:
+        return list_.beside(names.with_extension(list_.base, self.suffix, disk.longest_name(list_.root)))
+
+    def _is_there(self, place: Place) -> bool:
+        with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
+            return disk.read_bytes(place, _REPORT_LIMIT) == self._content
+        return False
