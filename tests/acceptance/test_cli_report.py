@@ -119,3 +119,33 @@ def test_a_key_of_another_account_is_told_from_an_order_that_is_gone(studio: Stu
 
 def test_an_output_folder_that_is_not_there_is_said_to_be_missing(studio: Studio, tmp_path: Path) -> None:
     assert "is no folder" in refused(studio, picture(studio), "-o", tmp_path / "none" / "r.pdf")
+
+
+@pytest.mark.parametrize(
+    ("beside", "what"),
+    [
+        (".heatmap.webp", "the service's heatmap of"),
+        (".report.ja-JP.pdf", "the service's report on"),
+        (".xmp", "a sidecar with keywords, ours or somebody's, of"),
+    ],
+)
+def test_explain_knows_what_lies_beside_a_picture(studio: Studio, beside: str, what: str) -> None:
+    told = studio.run("explain", f"{picture(studio)}{beside}").stdout
+    assert told.startswith(f"This is {what} the picture beside it.\nDelivered ")
+    stranger = studio.folder("outbox") / f"b.jpg{beside}"
+    stranger.write_bytes(b"somebody's")
+    assert "watchfolder did not put this file here" in studio.run("explain", str(stranger)).stdout
+
+
+def test_what_is_still_to_come_is_told_by_a_run_and_by_explain(studio: Studio, sandbox: Sandbox) -> None:
+    studio.configure(service="ai-detection", originals=None, heatmaps=True)
+    sandbox.faults.add("fetch", "answer", times=None, status=500)
+    studio.drop("b.jpg")
+    ended = studio.run("run", "--once")
+    assert ended.returncode == 75
+    assert "b.jpg: the storage did not take or give the file" in ended.stdout + ended.stderr
+    assert (studio.folder("outbox") / "b.jpg.ai.json").exists()
+    told = studio.run("explain", str(studio.folder("outbox") / "b.jpg")).stdout
+    assert "Still to come beside it: heatmap.\nThe last try failed: the storage did not take or give the file" in told
+    assert studio.run("status").returncode == 0
+    assert "A probability is no proof" in told

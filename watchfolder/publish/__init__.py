@@ -1,7 +1,7 @@
 """The way out: protected pictures to the outbox, originals to their place, failures to quarantine with their reason."""
 
 from watchfolder.publish.archive import Archive
-from watchfolder.publish.enclosures import EnclosurePublisher, ReportReceiver, report_suffix
+from watchfolder.publish.enclosures import EnclosurePublisher, ReportReceiver, picture_beside, report_suffix
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.ledger_reader import issues_of, recipient_of
@@ -30,6 +30,7 @@ __all__ = [
     "is_unchanged",
     "issues_of",
     "part_gone",
+    "picture_beside",
     "receive",
     "recipient_of",
     "report_suffix",

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -10,7 +11,7 @@ from watchfolder.disk import NotAFolder, Place
 from watchfolder.errors import OrderRetry
 from watchfolder.events import event
 from watchfolder.journal import Journal
-from watchfolder.order import Enclosure, Order
+from watchfolder.order import Enclosure, EnclosureKind, Order
 from watchfolder.publish import xmp
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.pictures import Publisher
@@ -21,6 +22,18 @@ _PDF_BEGINS, _PDF_ENDS = b"%PDF-", b"%%EOF"
 _PDF_TAIL_BYTES = 1024
 _XMP_LIMIT = 16 << 20  # bytes of a sidecar: an editor's holds its whole history
 _MOST_TRIES = 3  # to add a keyword while somebody else writes that sidecar
+
+
+_ENCLOSED = re.compile(r"(.+)\.(heatmap|report\.[a-z]{2}-[A-Z]{2}|xmp)(?: \([0-9]+\))?(\.webp|\.png|\.pdf)?")
+
+
+def picture_beside(base: str) -> tuple[str, EnclosureKind] | None:
+    """Return the name of the picture that a file of this name would lie beside, and as what."""
+    found = _ENCLOSED.fullmatch(base)
+    if found is None or (found[2] == "xmp") == bool(found[3]):
+        return None
+    word = found[2].split(".")[0]
+    return found[1], EnclosureKind.KEYWORDS if word == "xmp" else EnclosureKind(word)
 
 
 def report_suffix(locale: str) -> str:

@@ -23,8 +23,8 @@ from watchfolder.errors import FolderFault, UnknownName
 from watchfolder.events import printable
 from watchfolder.intake import Action, Decision
 from watchfolder.journal import read_orders
-from watchfolder.order import Finding, Order, State
-from watchfolder.publish import notes
+from watchfolder.order import EnclosureKind, Finding, Order, State
+from watchfolder.publish import notes, picture_beside
 from watchfolder.report.conditions import conditions, holding
 from watchfolder.report.status import running
 from watchfolder.services import FLOWS, flow_of
@@ -51,6 +51,12 @@ _STATES = {
     State.SUPERSEDING: "is being moved to a new order",
     State.QUARANTINING: "is being moved to quarantine",
     State.QUARANTINED: "is in quarantine",
+}
+
+_BESIDE = {
+    EnclosureKind.KEYWORDS: "a sidecar with keywords, ours or somebody's, of",
+    EnclosureKind.HEATMAP: "the service's heatmap of",
+    EnclosureKind.REPORT: "the service's report on",
 }
 
 _ROLES = ("work", "quarantine", "outbox", "originals", "path")  # work first: it lies in the inbox
@@ -250,10 +256,15 @@ def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str
         yield f"It {_STATES[State.DELIVERED]}, and its original is on the way to its place."
     else:
         yield f"It {_STATES[order.state]}" + (f", since {_when(since.at)}." if since else ".")
-    if order.trouble and not has_been_delivered:
+    if not has_been_delivered:
+        yield from _of_trouble(order)
+    yield f"Order: {order.name}" + (f", at the service {order.order_id}" if order.order_id else "")
+
+
+def _of_trouble(order: Order) -> Iterator[str]:
+    if order.trouble:
         until = f"; next try {_when(order.not_before.at)}" if order.not_before else ""
         yield f"The last try failed: {printable(order.trouble).rstrip('.')}{until}."
-    yield f"Order: {order.name}" + (f", at the service {order.order_id}" if order.order_id else "")
 
 
 def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
@@ -285,7 +296,17 @@ def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
             yield "This is our note of what the service says of the picture beside it."
             picture = spot.place.beside(spot.place.base.removesuffix(findings.sidecar))
             spot = replace(spot, place=picture)
+    beside = picture_beside(spot.place.base)
+    if beside is not None and _delivered_at(spot, config) is None:
+        told = replace(spot, place=spot.place.beside(beside[0]))
+        if _delivered_at(told, config) is not None:
+            yield f"This is {_BESIDE[beside[1]]} the picture beside it."
+            spot = told
     yield from _of_ended(spot, config)
+
+
+def _delivered_at(spot: _Spot, config: Config) -> history.EndedOrder | None:
+    return _ended(config, lambda file: spot.name == file.delivered, spot.inbox)
 
 
 def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
@@ -304,6 +325,9 @@ def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
         yield "The history knows neither this name nor these bytes: watchfolder did not put this file here."
     else:
         yield from _of_end(ended, config.inboxes.get(ended.inbox, spot.inbox))
+        for order in (order for order in _orders(config) if order.key == ended.key and order.enclosures):
+            yield f"Still to come beside it: {', '.join(each.kind for each in order.enclosures)}."
+            yield from _of_trouble(order)
 
 
 def _of_end(ended: history.EndedOrder, inbox: Inbox) -> Iterator[str]:
