@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from debian_root import ITS_PYTHON, SUITE, eventually
+from documents import blocks, section
 from machine import Machine, obstacle
 from machine_cache import alone
 
@@ -125,9 +125,7 @@ def stopwatch(page: str, lines: str) -> Iterator[None]:
 
 def steps(document: str, heading: str = "Install") -> list[str]:
     """Return the commands that a document tells people to type below a heading, block by block."""
-    text = (PROJECT / document).read_text(encoding="utf-8")
-    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return blocks(section(document, heading), "sh")
 
 
 def picture(seed: int, width: int = 640) -> bytes:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
-from watchfolder.config import ApiSection, Config, HttpSection, Inbox, WebhookSection
+from watchfolder.config import ApiSection, Config, HttpSection, Inbox, WebhookSection, load
 from watchfolder.config.sections import WatermarkSection
+from watchfolder.errors import ConfigError
 from watchfolder.order import TRANSITIONS, State
 
 ROOT = Path(__file__).parents[1]
+EXAMPLE = yaml.safe_load((ROOT / "config.example.yaml").read_text(encoding="utf-8"))
 
 
 def diagram() -> str:
@@ -105,6 +108,23 @@ def test_each_nas_is_told_what_compose_yaml_says(page: str) -> None:
     assert {key: service[key] for key in same} == {key: ours[key] for key in same}
     assert service["environment"].keys() <= ours["environment"].keys()
     assert [each.split(":")[1] for each in service["volumes"]] == [each.split(":")[1] for each in ours["volumes"]]
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+)
+def test_every_configuration_that_is_shown_is_one(document: str, tmp_path: Path) -> None:
+    shown = re.findall(r"^ *```yaml\n(.*?)^ *```", (ROOT / document).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    faults = []
+    for number, text in enumerate(shown):
+        tree = {"inboxes": EXAMPLE["inboxes"]} | yaml.safe_load(textwrap.dedent(text))
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        try:
+            load(str(path), {"BIZMORI_API_KEY": "sk_live_0123456789"})
+        except ConfigError as error:
+            faults += [fault for fault in error.faults if "_file: " not in fault]  # which is not there
+    assert faults == []
 
 
 _SECTIONS = {"api", "inboxes", "http", "webhook"}

@@ -664,6 +664,28 @@ def test_a_state_directory_in_a_watched_tree_is_refused(write: Write) -> None:
     assert fault(write("state_dir: /srv/in/state\n" + inbox())).startswith("state_dir: /srv/in/state lies inside")
 
 
+def in_a_row(*folders: str) -> str:
+    """Return inboxes a, b, c of which each has the next folder as its outbox."""
+    rows = zip("abc", *zip(*pairwise(folders), strict=True), strict=False)
+    return "inboxes:\n" + "".join(
+        f"  {name}: {{path: {path}, outbox: {outbox}, quarantine: /srv/quarantine, originals: /srv/o}}\n"
+        for name, path, outbox in rows
+    )
+
+
+def test_the_outbox_of_one_inbox_may_be_the_next_one_s_path(write: Write) -> None:
+    found = load(write(in_a_row("/srv/1", "/srv/2", "/srv/3", "/srv/4")), KEY)
+    assert [inbox.outbox for inbox in found.inboxes.values()] == ["/srv/2", "/srv/3", "/srv/4"]
+
+
+@pytest.mark.parametrize("ends", [2, 3])
+def test_pictures_that_would_go_round_are_refused(write: Write, ends: int) -> None:
+    folders = [f"/srv/{number}" for number in range(ends)]
+    said = faults(write(in_a_row(*folders, folders[0])))
+    way = " → ".join([*"abc"[:ends], "a"])
+    assert said[0] == f"inboxes.a.outbox: /srv/1: its pictures would go round ({way}), and be paid for without end"
+
+
 def two(**second: str) -> str:
     values = {"path": "/b/in", "outbox": "/srv/out", "quarantine": "/srv/quarantine", "originals": "/srv/originals"}
     lines = "".join(f"\n    {key}: {value}" for key, value in (values | second).items())

@@ -1,7 +1,7 @@
 """Folders that must not meet: a delivery would be taken again and paid twice, or one file claimed by two inboxes."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ _SHAREABLE = {"outbox", "quarantine", "originals"}  # several inboxes may use on
 
 class _Folder(NamedTuple):
     where: str
+    inbox: str  # "" for the state directory
     role: str
     path: str
     real: str
@@ -24,19 +25,21 @@ def overlaps(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
 
     A folder that does not answer for `silent_seconds` counts as where it is written.
     """
-    named = [(where, role, path) for where, role, value in _named_folders(tree) if (path := _path_or_none(value))]
-    real = disk.real_paths({path for _, _, path in named}, silent_seconds)
-    folders = [_Folder(where, role, path, real[path]) for where, role, path in named]
-    return [fault for one, other in combinations(folders, 2) if (fault := _clash(one, other))]
+    named = [(where, name, role, _path_or_none(value)) for where, name, role, value in _named_folders(tree)]
+    real = disk.real_paths({path for *_, path in named if path}, silent_seconds)
+    folders = [_Folder(where, name, role, path, real[path]) for where, name, role, path in named if path]
+    faults = [fault for one, other in combinations(folders, 2) if (fault := _clash(one, other))]
+    return [*faults, *_rounds(folders)]
 
 
-def _named_folders(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
+def _named_folders(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, str, object]]:
+    """Yield where it is named, the inbox that it is of, its role, and the value."""
     state_dir = tree.get("state_dir")
-    yield "state_dir", "state_dir", Config.model_fields["state_dir"].default if state_dir is None else state_dir
+    yield "state_dir", "", "state_dir", Config.model_fields["state_dir"].default if state_dir is None else state_dir
     for name, section in inbox_sections(tree):
         values = with_defaults(section)
         for role in ("path", "outbox", "quarantine", "originals", "work"):
-            yield f"inboxes.{name}.{role}", role, values.get(role)
+            yield f"inboxes.{name}.{role}", name, role, values.get(role)
 
 
 def _path_or_none(value: object) -> str | None:
@@ -56,9 +59,26 @@ def _clash(one: _Folder, other: _Folder) -> str | None:
 
 
 def _may_meet(inner: _Folder, outer: _Folder) -> bool:
-    if inner.role == "work" and outer.role == "path":
+    is_of_two = inner.inbox != outer.inbox
+    if inner.role == "work" and (outer.role == "path" or (outer.role == "outbox" and is_of_two)):
         return any(part.startswith(".") for part in inner.real[len(outer.real) :].split("/"))
+    if inner.real == outer.real and is_of_two and {inner.role, outer.role} == {"path", "outbox"}:
+        return True  # what one gives the next one takes
     return inner.role == outer.role and inner.role in _SHAREABLE
+
+
+def _rounds(folders: Sequence[_Folder]) -> Iterator[str]:
+    """Yield a fault for each inbox whose pictures would come back to it, to be paid for without end."""
+    takers = {folder.real: folder.inbox for folder in folders if folder.role == "path"}
+    after = {folder.inbox: takers.get(folder.real, "") for folder in folders if folder.role == "outbox"}
+    for folder in folders:
+        on_the_way, at = [folder.inbox], after.get(folder.inbox, "")
+        while at and at not in on_the_way:
+            on_the_way.append(at)
+            at = after.get(at, "")
+        if folder.role == "outbox" and at == folder.inbox and len(on_the_way) > 1:
+            way = " → ".join([*on_the_way, at])
+            yield f"{folder.where}: {folder.path}: its pictures would go round ({way}), and be paid for without end"
 
 
 def _consequence(inner: str, outer: str) -> str:

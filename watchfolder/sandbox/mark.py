@@ -70,9 +70,11 @@ def write_marked(source: Path, target: Path) -> None:
         marked, facts = Image.new("RGB", _NOBODYS_SIZE, "gray"), {}
         _draw(marked)
         _save(marked, target, kind, facts)
+    tokens = [token.encode("ascii") for token in marks_in(source)]  # protecting leaves a watermark in
+    _append(target, tokens)
     if filecmp.cmp(source, target, shallow=False):  # it bore this very mark already
         _save(_inverted(marked), target, kind, facts)
-    _append(target, [token.encode("ascii") for token in marks_in(source)])  # protecting leaves a watermark in
+        _append(target, tokens)
 
 
 def write_watermarked(source: Path, target: Path, token: str) -> None:
