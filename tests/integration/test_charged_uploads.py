@@ -1,6 +1,7 @@
 """A service whose work starts with the last upload: that is the purchase, and nothing is bought twice."""
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder.api.transport import Pace
@@ -38,6 +40,12 @@ def pour(shop: Shop, count: int = 4) -> dict[str, bytes]:
     for name, content in pictures.items():
         shop.drop(name, content)
     return pictures
+
+
+def cmyk() -> bytes:
+    content = io.BytesIO()
+    Image.new("CMYK", (64, 48), (10, 20, 30, 0)).save(content, "JPEG")
+    return content.getvalue()
 
 
 def calls(service: Sandbox, operation: str) -> int:
@@ -281,6 +289,28 @@ def test_an_outage_of_the_watermark_service_passes(begin: Open) -> None:
     shop.pass_time(LATER)
     shop.to_the_end()
     assert_bought_once(shop, service, {"a.jpg": PICTURE})
+
+
+def test_pictures_of_every_format_are_sent_as_what_their_links_were_signed_for(begin: Open) -> None:
+    shop, service = begin()
+    kinds = {"a.jpg": "jpeg", "b.png": "png", "c.webp": "webp", "d.bmp": "bmp", "e.tif": "tiff", "f.TIFF": "tiff"}
+    pictures = {name: sample(kind, width=64, height=48, seed=seed) for seed, (name, kind) in enumerate(kinds.items())}
+    for name, content in pictures.items():
+        shop.drop(name, content)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+
+
+def test_a_picture_that_the_service_can_not_mark_is_told_why_and_costs_nothing(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop, 3)
+    shop.drop("cmyk.jpg", cmyk())
+    shop.to_the_end(seconds=60.0)
+    assert results(shop) == sorted(pictures)
+    assert shop.files("quarantine") == ["cmyk.jpg", "cmyk.jpg.why.txt"]
+    assert "Convert it to RGB" in (shop.folder("quarantine") / "cmyk.jpg.why.txt").read_text()
+    assert service.paid_files == {hash_of(content): 1 for content in pictures.values()}
+    assert service.sins == []
 
 
 def test_an_order_that_people_must_see_to_is_told_once_and_asked_for_rarely(begin: Open) -> None:

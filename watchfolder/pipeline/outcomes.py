@@ -33,12 +33,13 @@ from watchfolder.pipeline.polling import age_seconds
 from watchfolder.pipeline.steps import OTHER_KEY, UPLOAD_LOST, relocate
 from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.pipeline.transfer import TEST_KEY
+from watchfolder.services import flow_of
 
 _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
 _CRASHED = "CRASHED"
 _UNSOUGHT = "It may have been paid for: what was known of its order is lost, and it could not be looked for."
-_LOOK_FIRST = "Look for {name} in the list of the service. To have it made anew, move this file back into the inbox."
+_LOOK_FIRST = "Look for {what}. To have it made anew, move this file back into the inbox."
 _NO_SAMPLE = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND"})  # there is nothing to take up again
 
 
@@ -291,7 +292,8 @@ class Outcomes:
         facts = {"advice": error.advice, "code": error.code, "said": said, "retry_helps": retry_helps}
         reason = _sentence(error.reason)
         if order.is_perhaps_there and order.kind == "live" and not error.advice:
-            reason, facts["advice"] = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(name=order.name)
+            where = f"{order.name} in the list of the service" if flow_of(order).is_listed else f"the order {order.key}"
+            reason, facts["advice"] = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(what=where)
         why = Why(reason=reason, **facts)
         given_up = self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
         if not any(map(is_kept, self._journal.orders())):

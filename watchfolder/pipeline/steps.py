@@ -50,12 +50,11 @@ UPLOAD_LOST = "UPLOAD_LOST"
 OTHER_KEY = "OTHER_KEY"
 NOT_LISTED = "NOT_LISTED"
 _MAY_BE_PAID = (
-    "The service has had this order before, in other words, and does not say what became of it: it may have been paid "
-    "for."
+    "The service says that it has had this order before, in other words, and what became of it cannot be found out."
 )
 _ASK_FOR_IT = (
-    "Ask the service's support for the order with the key below. Moving this file back into the inbox asks for the "
-    "same order again, which costs nothing; to buy it anew, save it anew in a picture editor first."
+    "Ask the service's support for the order with the key below. To buy it anew, save it anew in a picture editor, and "
+    "move that into the inbox."
 )
 _LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
 _STALE_CREATE_SECONDS = 3600.0

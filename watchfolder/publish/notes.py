@@ -18,6 +18,7 @@ _MARK = "watchfolder: "
 _LIMIT = 1 << 16
 _TRY_AGAIN = "Move this file back into the inbox to try again: {inbox}"
 _ALREADY_PAID = "It was already paid for. Moving it back resumes the same order; it is not paid again."
+_PERHAPS_PAID = "It may have been paid for. Moving it back asks for the same order again; it is not paid twice."
 
 
 class Mark(NamedTuple):
@@ -79,6 +80,7 @@ def _mark(picture: Place, order: Order) -> dict[str, object]:
 def _text(picture: Place, order: Order, inbox_path: str) -> str:
     why = order.why
     when = order.times[State.QUARANTINING].at.astimezone()
+    is_perhaps_there = order.was_rebuilt or order.charged
     lines = [
         f"{printable(picture.base)} could not be {flow_of(order).done}.",
         "",
@@ -87,11 +89,11 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
         f"What to do:    {(why and why.advice) or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
     ]
     if order.is_paid and order.is_resumable:
-        lines.append(f"               {_ALREADY_PAID}")
+        lines.append(f"               {_ALREADY_PAID if order.order_id else _PERHAPS_PAID}")
     lines += [
         "",
         "For support:",
-        f"  order at the service: {order.order_id or ('unknown' if order.was_rebuilt else 'none was made')}",
+        f"  order at the service: {order.order_id or ('unknown' if is_perhaps_there else 'none was made')}",
         f"  our name for it:      {order.name if flow_of(order).is_listed else 'none; its key is ' + order.key}",
         f"  code:                 {printable(why.code) if why and why.code else 'none'}",
         *([f"  the service says:     {printable(why.said)}"] if why and why.said else []),
