@@ -610,14 +610,14 @@ def test_what_cannot_be_protected_goes_to_quarantine_with_advice(
     assert (shop.folder("quarantine") / name).read_bytes() == content
 
 
-@pytest.mark.parametrize("name", ["contract.pdf", "a.xmp", "notes.txt"])
+@pytest.mark.parametrize("name", ["contract.pdf", "a.cos", "notes.txt"])
 def test_what_is_none_of_our_business_stays_and_is_explained(build: Build, name: str) -> None:
     shop = build()
     shop.drop(name, b"%PDF-1.7\n" + bytes(100))
     shop.look(0.0)
     shop.look(5.0)
     assert names(shop) == []
-    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 0, "raw": 0}
+    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 0, "raw": 0, "single": 0}
     assert decision(shop, name).reason.startswith("it is no picture")
 
 
@@ -630,7 +630,7 @@ def test_camera_raw_stays_beside_its_pictures_and_is_counted(build: Build, caplo
     shop.look(10.0)
     shop.look(15.0)
     assert names(shop) == ["card/a.jpg"]
-    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 0, "raw": 1}
+    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 0, "raw": 1, "single": 0}
     assert decision(shop, "card/a.cr2").reason == "it is a camera RAW picture (CR2), which stays here (raw: leave)"
     assert told(caplog, "file.stays") == []
 
