@@ -1,5 +1,6 @@
 """Settings from environment variables, as an owner of a container writes them."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,13 @@ def test_a_name_that_ends_in_file_gives_the_file_with_the_value(file: str, tmp_p
     config = with_variables(file, HEARTBEAT_URL_FILE=str(tmp_path / "heartbeat"))
     assert config.heartbeat_url is not None
     assert config.heartbeat_url.get_secret_value() == "https://hc.example/secret"
+
+
+@pytest.mark.parametrize("variable", ["API__REQUESTS_PER_MINUTE_FILE", "API__CA_FILE"])
+def test_a_fifo_where_a_file_should_be_holds_nobody_up(file: str, tmp_path: Path, variable: str) -> None:
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    with pytest.raises(ConfigError, match=r"no regular file|no such file"):
+        load(file, KEY | {f"WATCHFOLDER__{variable}": str(tmp_path / "fifo")})
 
 
 def test_a_setting_that_is_itself_a_file_keeps_its_meaning(file: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from watchfolder.config.faults import advice
-from watchfolder.config.reading import scalar
+from watchfolder.config.reading import beginning_of, scalar
 from watchfolder.config.sections import Config, Inbox, Section
 from watchfolder.errors import ConfigError
 
@@ -107,8 +107,7 @@ def _value(field: FieldInfo, text: str) -> object:
 
 def _content(variable: str, path: str) -> str:
     try:
-        with open(path.strip(), encoding="utf-8") as file:
-            return file.read(_MAX_BYTES).strip()
+        return beginning_of(path.strip(), _MAX_BYTES).decode("utf-8").strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it holds no text"
         raise ConfigError(f"${variable}: {path.strip()} cannot be read: {reason}") from None

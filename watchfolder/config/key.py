@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from watchfolder.command_line import Advised, CommandLine, quoted
-from watchfolder.config.reading import why_unreadable
+from watchfolder.config.reading import beginning_of, why_unreadable
 from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin, absolute
 from watchfolder.errors import ConfigError
 
@@ -116,9 +116,7 @@ def _credential(environ: Mapping[str, str]) -> str | None:
 
 def _secret(path: str, origin: str, commands: CommandLine) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
-        with open(descriptor, "rb") as file:
-            return (file.read(_MAX_BYTES) or b"").decode("ascii", errors="replace").strip()
+        return beginning_of(path, _MAX_BYTES).decode("ascii", errors="replace").strip()
     except OSError as error:
         command = commands.as_root(f"chown {_user()} {quoted(path)}")
         own = f"; where it is the daemon's, as root: {command}" if isinstance(error, PermissionError) else ""

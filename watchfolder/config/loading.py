@@ -129,9 +129,13 @@ def _prepare_service(api: dict[str, Any], environ: Mapping[str, str], commands: 
     with _gathering(faults):
         api["key"], api["key_origin"] = find_key(environ, api.get("key_file"), commands)
     ca_file = api.get("ca_file")
-    if isinstance(ca_file, str) and ca_file.startswith("/") and not os.access(ca_file, os.R_OK):
+    if isinstance(ca_file, str) and ca_file.startswith("/") and not _can_hold_certificates(ca_file):
         faults.append("api.ca_file: there is no such file, or it cannot be read")
     return faults
+
+
+def _can_hold_certificates(path: str) -> bool:
+    return os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))
 
 
 @contextlib.contextmanager

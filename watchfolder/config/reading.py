@@ -1,5 +1,8 @@
 """From a YAML file to a tree of plain values; faults carry line and column."""
 
+import errno
+import os
+import stat
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
@@ -66,6 +69,15 @@ def why_unreadable(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return f"{error.strerror}: run this as root (sudo), or let this user read it"
     return error.strerror or type(error).__name__
+
+
+def beginning_of(path: str, most_bytes: int) -> bytes:
+    """Return what a file begins with. Raises OSError, also for a pipe, which nobody may ever write to."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file")
+        return file.read(most_bytes)
 
 
 def _text_of(path: str) -> str:
