@@ -40,13 +40,12 @@ _PASSWORD_BYTES = 12  # of chance
 def begin(environ: Mapping[str, str]) -> None:
     """Become $PUID and $PGID, where root may, with $UMASK. From then on all is said on stdout, where engines look.
 
-    Raises ConfigError.
+    For what is wrong in them stands what holds without them: `read` tells it, also on the page.
     """
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
-    _check_zone(environ.get("TZ", ""))
-    os.umask(_number(environ, "UMASK", _UMASK, base=_OCTAL))
-    user = _number(environ, "PUID", _USER)
-    group = _number(environ, "PGID", user)
+    numbers, _ = _numbers(environ)
+    os.umask(numbers["UMASK"])
+    user, group = numbers["PUID"], numbers["PGID"]
     if os.geteuid() == 0:
         with suppress(FolderFault):  # what its user may not read is said when it is read
             disk.hand_over(environ[config.CONTAINER], user, group)
@@ -60,7 +59,8 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
 
     Raises ConfigError with all that is missing and only a person can give.
     """
-    faults: list[str] = []
+    _, wrong = _numbers(environ)
+    faults = wrong + _faults_of_zone(environ.get("TZ", ""))
     with _gathering(faults):
         for path, holds in _make_files(environ):
             event("container.made", file=path, holds=holds)
@@ -70,7 +70,8 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
     with _gathering(faults):
         found = settings.read(config.find(explicit, environ), environ, needs_key=False)
         refuse_unmounted(found)
-        _make_folders(found)
+        if not wrong:  # they would belong to another user
+            _make_folders(found)
     with _gathering(faults):
         found = settings.read_for_work(config.find(explicit, environ), environ)
     if faults:
@@ -143,13 +144,25 @@ def _gathering(faults: list[str]) -> Iterator[None]:
         faults.append(f"{fault.reason} (for user {os.geteuid()} and group {os.getegid()}: PUID, PGID or --user)")
 
 
-def _check_zone(name: str) -> None:
+def _faults_of_zone(name: str) -> list[str]:
     """Refuse a name that the C library would take for UTC without a word. (A rule such as CET-1CEST is no name.)"""
     if re.fullmatch(r"[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+", name) and not os.path.exists(f"/usr/share/zoneinfo/{name}"):
-        raise ConfigError(f"$TZ: there is no time zone {name}: write it as in Europe/Berlin, or leave it out for UTC")
+        return [f"$TZ: there is no time zone {name}: write it as in Europe/Berlin, or leave it out for UTC"]
+    return []
 
 
-def _number(environ: Mapping[str, str], name: str, default: int, *, base: int = 10) -> int:
+def _numbers(environ: Mapping[str, str]) -> tuple[dict[str, int], list[str]]:
+    """Return whom to be and with which umask, and what is wrong with the variables that say it."""
+    faults: list[str] = []
+    numbers: dict[str, int] = {}
+    for name, default, base in (("UMASK", _UMASK, _OCTAL), ("PUID", _USER, 10), ("PGID", None, 10)):
+        numbers[name] = numbers["PUID"] if default is None else default
+        with _gathering(faults):
+            numbers[name] = _number(environ, name, numbers[name], base=base)
+    return numbers, faults
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, *, base: int) -> int:
     text = environ.get(name, "").strip()
     try:
         number = int(text, base) if text else default

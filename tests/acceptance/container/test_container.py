@@ -143,9 +143,11 @@ def test_a_wrong_variable_is_named(
     image: Image, mounts: dict[str, Path], environment: dict[str, str], variable: str, value: str, fault: str
 ) -> None:
     with Container(image, mounts, environment=environment | {variable: value}) as container:
-        assert container.ended() == 78
-        assert f"${variable}: " in container.log()
+        container.says(f"${variable}: ")
         assert fault in container.log()
+        password = (mounts["/config"] / "page-password").read_text().strip()
+        assert f"${variable}: " in container.asked("/", password=password)
+        assert container.stop() == 0
 
 
 def test_compose_yaml_starts_what_the_image_expects(image: Image) -> None:
