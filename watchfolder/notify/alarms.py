@@ -70,6 +70,7 @@ class Alarms:
                 event("alarm.broke", logging.ERROR, trace=True)
             self._has_broken = True
             return
+        self._has_broken = False
         if message is not None:
             self._send(message)
 
