@@ -10,14 +10,15 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import ValidationError
 
 from watchfolder import disk
 from watchfolder.clock import Clock
+from watchfolder.config import Config
 from watchfolder.counters import Counters
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
@@ -28,6 +29,9 @@ from watchfolder.serials import Serials
 SCHEMA = 1
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
 _DEFAULT_RETENTION = timedelta(days=7)
+
+
+STATE_MOVED: Final = "state_dir: to move it, stop watchfolder, move the folder, start it again"
 
 
 class ForbiddenTransitionError(WatchfolderError):
@@ -266,6 +270,21 @@ def read_orders(state_dir: str, on_broken: Callable[[Place, str], None], clock: 
                 raise
             on_broken(place, fault.reason)
     yield from sorted(found, key=lambda order: min(moment.at for moment in order.times.values()))
+
+
+def refuse_mixed_keys(orders: Iterable[Order], config: Config) -> None:
+    """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one.
+
+    One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.
+    Raises ConfigError.
+    """
+    others = [order for order in orders if order.is_live and order.kind != config.api.kind]
+    if others:
+        kind = others[0].kind
+        raise ConfigError(
+            f"api.key: the journal holds {len(others)} orders that were begun with a {kind} key, and this is a "
+            f"{config.api.kind} key: finish them with a {kind} key first, or use another state_dir"
+        )
 
 
 def read_order(content: bytes, key: str) -> Order:

@@ -52,6 +52,39 @@ def test_a_stream_that_the_caller_has_closed_is_no_crash(studio: Studio, words: 
     assert bool(files_in(studio.folder("outbox"))) == (words[0] == "run")
 
 
+@pytest.mark.parametrize(
+    "words", [("status",), ("status", "--json"), ("check",), ("run", "--once"), ("status", "--help")]
+)
+def test_a_full_disk_behind_stdout_is_said_and_no_crash(studio: Studio, words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run(
+            studio.command(*words),
+            env=studio.environ(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 75
+    assert done.stderr.splitlines()[-1] == "the answer cannot be written: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["status", "status --json", "check", "retry --all", "status --help"])
+def test_a_reader_that_has_gone_ends_a_command_quietly(studio: Studio, words: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = studio.command(*words.split())
+        done = subprocess.run(
+            command, env=studio.environ(), stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (75, "")
+
+
 def test_what_a_run_says_meanwhile_is_on_stderr_and_what_came_of_it_on_stdout(studio: Studio) -> None:
     studio.drop("a.jpg")
     done = studio.run("run", "--once")

@@ -2,14 +2,22 @@
 
 import json
 import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from cli_studio import PICTURE, Studio, files_in, sandbox, studio, wait_until
+from cli_studio import KEY, PICTURE, Studio, files_in, sandbox, studio, wait_until
 from notify_socket import Notified, notified
+from typing_extensions import override
+
+from watchfolder.report.phrases import STILL_RUNS
+from watchfolder.sandbox import Sandbox
 
 __all__ = ["notified", "sandbox", "studio"]
 
 PHOTOSHOP = b"8BPS\0\1" + bytes(4000)
+TEST_KEY = "sk_test_studio_0123456789"
 COUNTED = "0 waiting, 0 in progress, 0 deferred; since the start 1 delivered, 1 quarantined"
 
 
@@ -33,6 +41,56 @@ def test_systemd_s_line_is_the_truth_again_after_a_reload(studio: Studio, notifi
         wait_until(lambda: files_in(studio.folder("outbox")) == ["a.jpg", "b.jpg"])
         wait_until(lambda: "2 delivered, 1 quarantined" in notified.status)
     assert notified.status == "stopping"
+
+
+@dataclass
+class Installed(Studio):
+    """A studio whose daemon a unit starts, as far as our program can see."""
+
+    @override
+    def command(self, *arguments: str) -> list[str]:
+        command, *rest = arguments
+        places = f"from watchfolder.config import installed_unit; installed_unit.PLACES = ({str(self.root)!r},)"
+        run = "import sys; sys.argv[0] = 'watchfolder'; from watchfolder.console import cli; cli.main()"
+        return [sys.executable, "-c", f"{places}; {run}", command, "-c", str(self.config), *rest]
+
+    def install(self) -> None:
+        lines = f"ExecStart=watchfolder run -c {self.config}\nStateDirectory=../..{self.folder('state')}\n"
+        (self.root / "watchfolder.service").write_text(lines)
+
+
+def test_a_reload_refuses_a_moved_state_and_every_command_says_so(tmp_path: Path, sandbox: Sandbox) -> None:
+    studio = Installed(tmp_path, sandbox.url)
+    studio.install()
+    refusal = "state_dir: to move it, stop watchfolder, move the folder, start it again"
+    with studio.daemon() as daemon:
+        studio.config.write_text(studio.config.read_text().replace(f"{tmp_path}/state", f"{tmp_path}/elsewhere"))
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: '"config.refused"' in daemon.log())
+        reloaded = studio.run("check", "--configuration")
+        assert (reloaded.returncode, refusal in reloaded.stdout) == (78, True)
+        told = studio.run("status")
+        assert told.returncode == 78
+        assert told.stderr.splitlines() == [refusal, STILL_RUNS]
+
+
+def test_a_reload_refuses_a_key_of_another_kind_and_fails(studio: Studio, sandbox: Sandbox) -> None:
+    sandbox.processing_seconds = 1000.0
+    studio.configure(api={"allow_test_key": True})
+    studio.environment = {"WATCHFOLDER__API__KEY_FILE": str(studio.root / "key")}
+    key = studio.root / "key"
+    key.touch(0o600)
+    key.write_text(TEST_KEY)
+    studio.drop("a.jpg")
+    with studio.daemon() as daemon:
+        wait_until(lambda: '"order.confirmed"' in daemon.log())
+        assert studio.run("check", "--configuration").returncode == 0
+        key.write_text(KEY)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: '"config.refused"' in daemon.log())
+        reloaded = studio.run("check", "--configuration")
+        assert (reloaded.returncode, "begun with a test key" in reloaded.stdout) == (78, True)
+        wait_until(lambda: "so the one before it still runs" in studio.run("status").stdout)
 
 
 def test_a_reload_is_no_start(studio: Studio) -> None:

@@ -54,12 +54,20 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show … is no reason to fail
+    stdout = sys.stdout
     try:
         app(prog_name="watchfolder")
     except SystemExit as ending:
-        if isinstance(ending.code, int):
-            errand.end(ending.code)
-        raise
+        has_reader_gone = sys.stdout is not stdout  # typer has put another one in its place
+        code: object = exit_codes.UNFINISHED if has_reader_gone else ending.code
+    except OSError as error:
+        if not disk.is_stdout_broken():
+            raise
+        warn(f"the answer cannot be written: {error.strerror}")
+        code = exit_codes.UNFINISHED
+    if isinstance(code, int):
+        errand.end(code)
+    sys.exit(code)  # type: ignore[arg-type] # as it came
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
@@ -110,7 +118,7 @@ def check(
     with in_words(tell_failure):
         path = config.find(config_file, os.environ)
         if only_configuration:
-            settings.read_for_work(path, os.environ)
+            settings.read_for_reload(path, os.environ)
             raise typer.Exit
         found = settings.read(path, os.environ)
         if config.is_container(os.environ):
@@ -153,7 +161,10 @@ def status(
         from watchfolder.console.commands import status
 
         has_width = sys.stdout.isatty() or "COLUMNS" in os.environ  # which rich finds by itself
-        status.show(state, found.commands, Console(width=None if has_width else _COLUMNS))
+        console = Console(width=None if has_width else _COLUMNS)
+        with console.capture() as captured:
+            status.show(state, found.commands, console)
+        typer.echo(captured.get(), nl=False)
 
 
 _COLUMNS = 80  # for a pipe, whatever the terminal that it began in

@@ -6,9 +6,11 @@ from contextlib import suppress
 
 from watchfolder import config, disk
 from watchfolder.config import Config
+from watchfolder.config.installed_unit import installed_unit
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
+from watchfolder.journal import STATE_MOVED, read_orders, refuse_mixed_keys
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.report.phrases import STILL_RUNS
 
@@ -33,12 +35,32 @@ def _secretive(found: Config) -> Config:
 def read_beside(path: str, environ: Mapping[str, str]) -> Config:
     """Return the configuration for a command that looks on. Raises ConfigError, which says if the daemon runs on."""
     try:
-        return read(path, environ, needs_key=False)
+        found = read(path, environ, needs_key=False)
     except ConfigError as error:
         with suppress(FolderFault):  # we may not look there
             if is_locked(Place(config.state_dir_in(path, environ), "lock")):
                 raise ConfigError(*error.faults, STILL_RUNS) from None
         raise
+    if _has_moved_its_state(found):
+        raise ConfigError(STATE_MOVED, STILL_RUNS)
+    return found
+
+
+def read_for_reload(path: str, environ: Mapping[str, str]) -> Config:
+    """Return the configuration. Raises ConfigError for whatever the daemon that runs refuses it."""
+    found = read_for_work(path, environ)
+    if _has_moved_its_state(found):
+        raise ConfigError(STATE_MOVED)
+    refuse_mixed_keys(read_orders(found.state_dir, lambda _place, _reason: None), found)
+    return found
+
+
+def _has_moved_its_state(found: Config) -> bool:
+    """Does the daemon that systemd has started run with another state directory than this?"""
+    unit = installed_unit(found.source)
+    with suppress(FolderFault):  # we may not look there
+        return unit is not None and unit.state_dir != found.state_dir and is_locked(Place(unit.state_dir, "lock"))
+    return False
 
 
 def read_for_work(path: str, environ: Mapping[str, str]) -> Config:

@@ -17,7 +17,7 @@ from watchfolder.daemon.systemd import Systemd
 from watchfolder.daemon.wakeup import Wakeup
 from watchfolder.errors import ConfigError
 from watchfolder.events import event
-from watchfolder.journal import Journal
+from watchfolder.journal import STATE_MOVED, Journal, refuse_mixed_keys
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Snapshot
 
@@ -102,7 +102,7 @@ class Daemon:
         adopt: bool,
         onlookers: Sequence[Onlooker],
     ) -> Outcome:
-        refuse_mixed_keys(self._journal, self._config)
+        refuse_mixed_keys(self._journal.orders(), self._config)
         event("daemon.started", version=__version__, instance=self._journal.instance, config=self._config.source)
         while True:
             for onlooker in onlookers:
@@ -172,8 +172,8 @@ class Daemon:
         try:
             config = reread()
             if config.state_dir != self._config.state_dir:
-                raise ConfigError("state_dir: to move it, stop watchfolder, move the folder, start it again")  # noqa: TRY301
-            refuse_mixed_keys(self._journal, config)
+                raise ConfigError(STATE_MOVED)  # noqa: TRY301
+            refuse_mixed_keys(self._journal.orders(), config)
         except ConfigError as error:
             for fault in error.faults:
                 event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")
@@ -188,17 +188,3 @@ class Daemon:
             supervisor.lift_blockade()
             self._systemd.ready()
         return is_new
-
-
-def refuse_mixed_keys(journal: Journal, config: Config) -> None:
-    """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one.
-
-    One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.
-    """
-    others = [order for order in journal.orders() if order.is_live and order.kind != config.api.kind]
-    if others:
-        kind = others[0].kind
-        raise ConfigError(
-            f"api.key: the journal holds {len(others)} orders that were begun with a {kind} key, and this is a "
-            f"{config.api.kind} key: finish them with a {kind} key first, or use another state_dir"
-        )

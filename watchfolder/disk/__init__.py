@@ -78,7 +78,7 @@ from watchfolder.disk.sharing import (
     pass_on_rights,
     passes_on_rights,
 )
-from watchfolder.disk.standard_streams import open_closed_streams
+from watchfolder.disk.standard_streams import is_stdout_broken, open_closed_streams
 from watchfolder.disk.timeouts import Question, answer_of, is_hung, real_paths
 
 __all__ = [
@@ -121,6 +121,7 @@ __all__ = [
     "is_pinned",
     "is_read_only",
     "is_regular",
+    "is_stdout_broken",
     "is_writable",
     "keep_private",
     "longest_name",
