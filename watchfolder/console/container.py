@@ -43,14 +43,15 @@ def begin(environ: Mapping[str, str]) -> None:
     For what is wrong in them stands what holds without them: `read` tells it, also on the page.
     """
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
-    numbers, _ = _numbers(environ)
+    numbers, wrong = _numbers(environ)
     os.umask(numbers["UMASK"])
     user, group = numbers["PUID"], numbers["PGID"]
     if os.geteuid() == 0:
         with suppress(FolderFault):  # what its user may not read is said when it is read
             disk.hand_over(environ[config.CONTAINER], user, group)
-        with suppress(FolderFault):
-            disk.give_empty_folder(_PHOTOS, user, group, is_private=False)  # made by root, or by the engine, for this
+        if not wrong:  # nobody could take it back from another user
+            with suppress(FolderFault):
+                disk.give_empty_folder(_PHOTOS, user, group, is_private=False)  # made by root, or by the engine
         become(user, group, [each for each in os.getgroups() if each])
 
 

@@ -143,7 +143,8 @@ def test_a_wrong_variable_is_named(
     image: Image, mounts: dict[str, Path], environment: dict[str, str], variable: str, value: str, fault: str
 ) -> None:
     with Container(image, mounts, environment=environment | {variable: value}) as container:
-        container.says(f"${variable}: ")
+        container.says("page.served")
+        assert f"${variable}: " in container.log()
         assert fault in container.log()
         password = (mounts["/config"] / "page-password").read_text().strip()
         assert f"${variable}: " in container.asked("/", password=password)
