@@ -230,10 +230,19 @@ def test_a_service_that_is_down_is_told_when_it_has_been_for_a_day(life: Life) -
     assert "The service does not answer" in life.texts[0]
 
 
+def test_what_waits_for_a_word_is_told_though_the_rest_goes_on(life: Life) -> None:
+    held = InboxSnapshot(is_open=True, waiting=9, held="9 new files in 2 minutes; run: watchfolder release photos")
+    life.lasts(2 * 60, inboxes={"photos": held}, not_configured={"scans": 3})
+    assert len(life.texts) == 1
+    assert "photos: held: 9 new files" in life.texts[0]
+    assert "3 files belong to inboxes that left the configuration (scans)" in life.texts[0]
+
+
 def test_files_that_the_brake_holds_are_told_as_held(life: Life) -> None:
     held = InboxSnapshot(is_open=True, waiting=812, held="812 new files in 2 minutes; run: watchfolder release photos")
     life.lasts(25 * HOUR, inboxes={"photos": held})
-    assert "The brake holds 812 files" in life.texts[0]
+    assert life.texts[0].startswith("photos: held: 812 new files")
+    assert "The brake holds 812 files" in life.texts[1]
     assert "watchfolder release photos" in life.texts[0]
 
 

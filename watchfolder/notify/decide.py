@@ -25,13 +25,18 @@ _SERVICE = (
 )  # one topic, whichever it is
 LASTS_SECONDS = {
     ConditionKind.SERVICE_REFUSES: 60.0,
+    ConditionKind.HELD: 60.0,
     ConditionKind.CONFIGURATION_REFUSED: 60.0,
+    ConditionKind.NOT_CONFIGURED: 60.0,
     ConditionKind.FOLDER_AWAY: 120.0,
     ConditionKind.OUT_OF_REACH: 120.0,
     ConditionKind.DISK_LOW: 120.0,
     ConditionKind.STALLED: 300.0,
 }
-"""How long a thing must last to be told: a router that restarts is no news, and a NAS takes two minutes."""
+"""How long a thing must last to be told: a router that restarts is no news, and a NAS takes two minutes.
+
+What is not here needs nobody: a service that does not answer is told, as all that stands still, by STALLED.
+"""
 
 QUIET_SECONDS = 60.0  # a burst of bad pictures is over when none came for so long …
 LONGEST_BURST_SECONDS = 600.0  # … or is told of anyhow
@@ -150,7 +155,7 @@ class Decisions:
         match topic.kind:
             case ConditionKind.SERVICE_REFUSES:
                 return self._is_sure
-            case ConditionKind.FOLDER_AWAY | ConditionKind.OUT_OF_REACH:
+            case ConditionKind.FOLDER_AWAY | ConditionKind.OUT_OF_REACH | ConditionKind.HELD:
                 inbox = snapshot.inboxes.get(topic.subject)
                 return inbox is not None and inbox.is_open
             case ConditionKind.DISK_LOW:

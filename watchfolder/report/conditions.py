@@ -179,6 +179,10 @@ def over(kind: ConditionKind, subject: str) -> str:
             return f"{subject} is back: it goes on"
         case ConditionKind.OUT_OF_REACH:
             return f"{subject}: all pictures can be taken again"
+        case ConditionKind.HELD:
+            return f"{subject}: nothing is held any more"
+        case ConditionKind.NOT_CONFIGURED:
+            return "No file belongs to an inbox that left the configuration any more"
         case ConditionKind.DISK_LOW:
             return f"The disk of {subject} has room again"
         case ConditionKind.CONFIGURATION_REFUSED:
