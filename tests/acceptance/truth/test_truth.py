@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cli_studio import wait_until
 from truth_office import WELL, Office, Surfaces, flat, open_office
 from truth_table import KEYS, SITUATIONS, Scene, Situation
 
+from watchfolder.command_line import Advised, Control
 from watchfolder.notify.decide import LASTS_SECONDS
 from watchfolder.report.conditions import Condition, ConditionKind, Severity, over
 from watchfolder.sandbox import Sandbox
@@ -22,7 +24,20 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "operations.md"
 NOT_BROUGHT_ABOUT = {
     ConditionKind.STUCK: "two hours without an answer; tests/acceptance/test_share_watchdog.py plays it with less",
     ConditionKind.STARTING: "over within the second",
-    ConditionKind.IDLE: "the end of every row",
+}
+
+
+NOT_TYPED_HERE = {
+    Advised.RETRY: "by explain: tests/acceptance/test_advice.py",
+    Advised.FETCH: "tests/acceptance/test_cli_receipts.py",
+    Advised.REGISTER: "tests/acceptance/test_cli_webhook.py, as the next four",
+    Advised.REGISTER_AGAIN: "",
+    Advised.WEBHOOKS: "",
+    Advised.REMOVE_WEBHOOK: "",
+    Advised.TRY_WEBHOOK: "",
+    Advised.TRY_NOTIFY: "tests/acceptance/test_cli_alarm.py",
+    Control.ENABLE: "tests/acceptance/debian",
+    Control.RESTART: "of a key that systemd hands over: tests/acceptance/systemd",
 }
 
 
@@ -80,8 +95,14 @@ def _play(scene: Scene, situation: Situation) -> None:
         _all_tell(said, situation)
     _explained(office, said, situation, path)
     assert situation.event in said.log
+    typed = len(office.typed_in)
+    mended = time.monotonic()
     situation.mend(scene, said)
     office.wait_until_well()
+    if "within a minute" in sentence:
+        assert time.monotonic() - mended < 60
+    for each in situation.types:
+        assert any(_is_typed(each, command) for command in office.typed_in[typed:])
     wait_until(lambda: not office.unit or office.notified.status.startswith("0 waiting, 0 in progress"))
     if _is_told(kind):
         subject = next((each.subject for each in said.conditions if each.kind is kind), "")
@@ -89,6 +110,11 @@ def _play(scene: Scene, situation: Situation) -> None:
     if office.config.read_text(encoding="utf-8") != settings:
         office.config.write_text(settings, encoding="utf-8")
         office.reload()
+
+
+def _is_typed(what: Advised | Control, command: str) -> bool:
+    """Is it this command? A program's path may hold any word, so a blank is before it, and one or nothing behind."""
+    return all(f" {word} " in f"{command} " for word in what.split())
 
 
 def _said(office: Office, situation: Situation, alarms: int) -> Surfaces:
@@ -140,6 +166,9 @@ def _explained(office: Office, said: Surfaces, situation: Situation, path: Path 
         assert any(said.sentence(situation.kind) in office.explained(path.with_name(name)) for name in names)
         return
     explained = office.explained(path)
+    if situation.kind is ConditionKind.QUARANTINED:
+        reason = flat(office.note_of(path))
+        assert all(reason in text for text in (explained, said.status, said.page))
     if not situation.explained:
         assert said.sentence(situation.kind) in explained
         return
@@ -162,6 +191,12 @@ def test_every_condition_has_a_row_or_a_reason_why_not() -> None:
     rows = {situation.kind for situation in SITUATIONS}
     assert rows | NOT_BROUGHT_ABOUT.keys() == set(ConditionKind)
     assert not rows & NOT_BROUGHT_ABOUT.keys()
+
+
+def test_every_command_that_is_said_is_typed_in_a_row_or_elsewhere() -> None:
+    typed = {each for situation in SITUATIONS for each in situation.types}
+    assert typed | NOT_TYPED_HERE.keys() == {*Advised, *Control}
+    assert not typed & NOT_TYPED_HERE.keys()
 
 
 def test_every_section_of_the_operator_s_document_has_a_row() -> None:

@@ -98,6 +98,7 @@ class Office(Studio):
     port: int = 0
     daemon_now: Daemon | None = None
     life: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    typed_in: list[str] = field(default_factory=list)  # all commands
 
     @override
     def __post_init__(self) -> None:
@@ -206,6 +207,7 @@ class Office(Studio):
 
     def type_in(self, command: str) -> None:
         """Do in a shell what was said, and in systemd's place what that asks of it."""
+        self.typed_in.append(command)
         asked = self.root / "systemctl"
         asked.unlink(missing_ok=True)
         done = subprocess.run(
@@ -216,6 +218,19 @@ class Office(Studio):
             verb, unit = line.split()
             assert unit == self.unit
             {"start": self.start, "stop": self.stop, "reload": self.reload, "restart": self.restart}[verb]()
+
+    def start_as_told(self, command: str) -> None:
+        """Type what starts it, in a terminal of its own, see that it runs, and go on with our hasty one."""
+        self.typed_in.append(command)
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"], env=self.environ(), cwd="/", stderr=subprocess.DEVNULL
+        )
+        try:
+            wait_until(lambda: self._fetched("/healthz")[0] == 200)
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+        self.start()
 
     def restart(self) -> None:
         self.stop()
@@ -350,6 +365,11 @@ class Office(Studio):
         except AssertionError:
             said = self.surfaces()
             raise AssertionError(f"not well again: {said.status}\n{said.health}\n{said.log[-3000:]}") from None
+
+    def note_of(self, path: Path) -> str:
+        """Return the reason that stands beside a picture in quarantine."""
+        note = path.with_name(f"{path.name}.why.txt").read_text(encoding="utf-8")
+        return next(line for line in note.splitlines() if line.startswith("What happened: ")).split(": ", 1)[1].strip()
 
     def is_well(self) -> bool:
         """Does everything say that all is well?"""

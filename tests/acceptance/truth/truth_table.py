@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli_studio import KEY, wait_until
+import yaml
+from cli_studio import KEY, files_in, wait_until
 from truth_office import SOMEBODY, Office, Surfaces
 
+from watchfolder.command_line import Advised, Control
 from watchfolder.report.conditions import ConditionKind
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -43,6 +45,7 @@ class Situation:
     event: str = ""  # that the log has of it
     explained: str = ""  # what explain says, where that is not the sentence itself
     unless: Mapping[str, str] | None = None
+    types: tuple[Advised | Control, ...] = ()  # what `mend` types as it was told
 
     @property
     def is_told_by_message_alone(self) -> bool:
@@ -313,6 +316,132 @@ def _put_it_back(scene: Scene, said: Surfaces) -> None:
     scene.office.reload()
 
 
+# --- started otherwise
+
+
+def _by_hand(begin: Callable[[Scene], Path | None]) -> Callable[[Scene], Path | None]:
+    """Begin it with a daemon that no unit starts."""
+    return lambda scene: _started_as("", begin, scene)
+
+
+def _as_instance(begin: Callable[[Scene], Path | None]) -> Callable[[Scene], Path | None]:
+    """Begin it with a daemon that an instance of a template unit starts."""
+    return lambda scene: _started_as("watchfolder@.service", begin, scene)
+
+
+def _started_as(unit: str, begin: Callable[[Scene], Path | None], scene: Scene) -> Path | None:
+    scene.office.install_unit(unit)
+    scene.office.restart()
+    scene.office.wait_until_well()
+    return begin(scene)
+
+
+def _as_installed(mend: Callable[[Scene, Surfaces], None]) -> Callable[[Scene, Surfaces], None]:
+    """Mend it, and let it be the daemon of the installed unit again."""
+
+    def mend_and_install(scene: Scene, said: Surfaces) -> None:
+        mend(scene, said)
+        scene.office.wait_until_well()
+        scene.office.install_unit()
+        scene.office.restart()
+
+    return mend_and_install
+
+
+def _start_by_hand(scene: Scene, said: Surfaces) -> None:
+    command = said.command(ConditionKind.NOT_RUNNING)
+    assert command in said.sentence(ConditionKind.NOT_RUNNING)
+    scene.office.start_as_told(command)
+
+
+def _write_the_key_and_start_again(scene: Scene, said: Surfaces) -> None:
+    assert "$BIZMORI_API_KEY, then kill" in said.sentence(ConditionKind.KEY_REFUSED)
+    _type_command(scene, said, ConditionKind.KEY_REFUSED)
+    scene.office.stop()
+    scene.office.environment["BIZMORI_API_KEY"] = NEW_KEY
+    scene.office.start()
+    scene.office.wait_until_well()
+    del scene.office.environment["BIZMORI_API_KEY"]
+    scene.sandbox.keys = KEYS
+    scene.office.restart()
+
+
+def _another_key_than_that_of_the_environment(scene: Scene) -> Path:
+    scene.office.environment["BIZMORI_API_KEY"] = KEY
+    scene.office.restart()
+    return _the_service_takes_another_key(scene)
+
+
+# --- secrets that the daemon's user may not read
+
+
+def _closed_secret(section: str, settings: Mapping[str, str], key: str, content: str) -> Callable[[Scene], None]:
+    def begin(scene: Scene) -> None:
+        path = scene.office.root / f"{section} secret"
+        path.touch(mode=0o600)
+        path.write_text(content, encoding="ascii")
+        tree = yaml.safe_load(scene.office.config.read_text(encoding="utf-8"))
+        tree[section] = tree.get(section, {}) | settings | {key: str(path)}
+        scene.office.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        scene.office.reload()
+
+    return begin
+
+
+def _open_the_secret(scene: Scene, said: Surfaces) -> None:
+    sentence = said.sentence(ConditionKind.CONFIGURATION_REFUSED)
+    found = re.search(r"where it is the daemon's, as root: (chown .+?')[.]", sentence)
+    assert found
+    scene.office.type_in(found[1])
+    before = len(scene.office.log_since(0))
+    _type_command(scene, said, ConditionKind.CONFIGURATION_REFUSED)
+    assert '"config.reloaded"' in scene.office.log_since(before)
+    scene.office.arrange()  # a page without a password, for what reads it
+    scene.office.reload()
+
+
+# --- camera RAW
+
+
+def _a_raw_beside_its_jpeg(raw: str) -> Callable[[Scene], Path]:
+    def begin(scene: Scene) -> Path:
+        scene.office.arrange(photos={"raw": raw})
+        scene.office.reload()
+        before = set(files_in(scene.office.folder("outbox")))
+        scene.office.drop("day.cr2", b"II*\0\x10\0\0\0CR\x02\0" + bytes(4000))
+        scene.office.drop("day.jpg", sample("jpeg", width=64, height=48, seed=900 + len(raw)))
+        scene.office.give_to_daemon()
+        wait_until(lambda: set(files_in(scene.office.folder("outbox"))) - before)
+        folder = "inbox" if raw == "leave" else "quarantine"
+        wait_until((scene.office.folder(folder) / "day.cr2").exists)
+        return scene.office.folder(folder) / "day.cr2"
+
+    return begin
+
+
+def _take_the_raw_away(scene: Scene, said: Surfaces) -> None:
+    assert "camera RAW: 1 file left beside the pictures (raw: leave)" in said.status
+    (scene.office.folder("inbox") / "day.cr2").unlink()
+
+
+def _export_the_raw(scene: Scene, _said: Surfaces) -> None:
+    (scene.office.folder("quarantine") / "day.cr2").unlink()
+
+
+def _some_cut_and_one_that_no_try_helps(scene: Scene) -> Path:
+    office = scene.office
+    office.set_aside("ein Bär -\n.jpg", reason="It took too long.")
+    office.set_aside("poster 2.psd", reason="It is a Photoshop document.", retry_helps=False)
+    office.give_to_daemon()
+    return office.folder("quarantine") / "ein Bär -\n.jpg"
+
+
+def _retry_what_may_pass(scene: Scene, said: Surfaces) -> None:
+    _type_command(scene, said, ConditionKind.QUARANTINED)
+    assert "ein" not in " ".join(files_in(scene.office.folder("quarantine")))
+    (scene.office.folder("quarantine") / "poster 2.psd").unlink()
+
+
 SITUATIONS = (
     Situation(
         "a folder of umask 022",
@@ -332,6 +461,7 @@ SITUATIONS = (
         ("the service refuses the API key", "Nothing is lost"),
         _write_the_right_key,
         event="service.blocked",
+        types=(Control.RELOAD,),
     ),
     Situation(
         "no credits",
@@ -341,6 +471,7 @@ SITUATIONS = (
         ("credits are used up", "within 1 s", "Nothing is lost"),
         _buy_credits,
         event="service.blocked",
+        types=(Control.RELOAD,),
     ),
     Situation(
         "an outage",
@@ -368,6 +499,7 @@ SITUATIONS = (
         ("Not available: photos", "outbox", "is the share mounted?"),
         _accept_it,
         event="inbox.waits",
+        types=(Advised.ACCEPT,),
     ),
     Situation(
         "an outbox with another token",
@@ -421,6 +553,7 @@ SITUATIONS = (
         ("another watchfolder works here",),
         _adopt,
         event="inbox.waits",
+        types=(Advised.ADOPT,),
     ),
     Situation(
         "held, and released by a command",
@@ -430,6 +563,7 @@ SITUATIONS = (
         ("photos: held: 9 new files in 1 minute",),
         _release,
         event="inbox.held",
+        types=(Advised.RELEASE,),
     ),
     Situation(
         "held, and released by the button",
@@ -470,6 +604,7 @@ SITUATIONS = (
         _ask_and_copy_the_rest,
         explained="It waits: it is not complete",
         unless=dict.fromkeys(("status", "page", "systemd"), "the hours are counted by what sends the messages"),
+        types=(Advised.STATUS, Advised.EXPLAIN),
     ),
     Situation(
         "it does not run",
@@ -478,6 +613,7 @@ SITUATIONS = (
         _it_is_stopped,
         ("watchfolder is not running", "systemctl start watchfolder"),
         _start_it,
+        types=(Control.START,),
     ),
     Situation(
         "a refused configuration",
@@ -488,6 +624,7 @@ SITUATIONS = (
         _mend_the_slip,
         event="config.refused",
         unless={"status": "it names the faults of the file, and that the daemon runs on"},
+        types=(Control.RELOAD,),
     ),
     Situation(
         "an inbox that left the configuration",
@@ -497,5 +634,94 @@ SITUATIONS = (
         ("1 file belongs to inboxes that left the configuration (scans)",),
         _put_it_back,
         event="inbox.not_configured",
+    ),
+    Situation(
+        "by hand: it does not run",
+        ConditionKind.NOT_RUNNING,
+        9,
+        _by_hand(_it_is_stopped),
+        ("watchfolder is not running", " run -c "),
+        _as_installed(_start_by_hand),
+        types=(Advised.RUN,),
+    ),
+    Situation(
+        "by hand: no credits",
+        ConditionKind.SERVICE_REFUSES,
+        4,
+        _by_hand(_no_credits),
+        ("credits are used up", "after kill -HUP "),
+        _as_installed(_buy_credits),
+        event="service.blocked",
+        unless={"systemd": "it has not started it"},
+    ),
+    Situation(
+        "by hand: the key of the environment is refused",
+        ConditionKind.KEY_REFUSED,
+        3,
+        _by_hand(_another_key_than_that_of_the_environment),
+        ("the service refuses the API key", "and start it again as before"),
+        _as_installed(_write_the_key_and_start_again),
+        event="service.blocked",
+        unless={"systemd": "it has not started it"},
+    ),
+    Situation(
+        "an instance of a template: a refused configuration",
+        ConditionKind.CONFIGURATION_REFUSED,
+        11,
+        _as_instance(_a_slip_of_the_pen),
+        ("The configuration is wrong", "systemctl reload watchfolder@config (as root)"),
+        _as_installed(_mend_the_slip),
+        event="config.refused",
+        unless={"status": "it names the faults of the file, and that the daemon runs on"},
+        types=(Control.RELOAD,),
+    ),
+    *(
+        Situation(
+            f"the {section} secret is closed to the daemon",
+            ConditionKind.CONFIGURATION_REFUSED,
+            11,
+            _closed_secret(section, settings, key, content),
+            (f"{section}.{key}: ", "secret cannot be read", "still runs"),
+            _open_the_secret,
+            event="config.refused",
+            types=(Control.RELOAD,),
+        )
+        for section, settings, key, content in (
+            ("api", {}, "key_file", KEY),
+            ("http", {}, "password_file", "twelve letters"),
+            ("webhook", {"public_url": "https://hooks.example.test"}, "secret_file", "12345678"),
+        )
+    ),
+    Situation(
+        "a RAW file left beside its JPEG",
+        ConditionKind.IDLE,
+        1,
+        _a_raw_beside_its_jpeg("leave"),
+        ("All done, nothing waits",),
+        _take_the_raw_away,
+        explained="RAW",
+        unless={"systemd": "it has the counts alone while nothing is wrong"},
+    ),
+    Situation(
+        "a RAW file set aside",
+        ConditionKind.QUARANTINED,
+        2,
+        _a_raw_beside_its_jpeg("quarantine"),
+        ("1 file needs you",),
+        _export_the_raw,
+        event="order.quarantined",
+        explained="RAW",
+        unless={"systemd": "it counts what went there since the start"},
+    ),
+    Situation(
+        "a quarantine in which another try helps but one",
+        ConditionKind.QUARANTINED,
+        2,
+        _some_cut_and_one_that_no_try_helps,
+        ("2 files need you", " --all"),
+        _retry_what_may_pass,
+        explained="It took too long",
+        unless={"systemd": "it counts what went there since the start"},
+        types=(Advised.RETRY_ALL,),
     ),
 )
