@@ -23,7 +23,7 @@ from watchfolder.counters import Counters
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
-from watchfolder.order import STATES, Order, State
+from watchfolder.order import STATES, Order, Role, State
 from watchfolder.serials import Serials
 
 SCHEMA = 1
@@ -316,7 +316,8 @@ def kept_until(parked: Order) -> datetime:
 
 
 def _history_line(order: Order) -> bytes:
-    files = [entry for file in order.model_dump(mode="json")["files"] for entry in _history_entries(file)]
+    told = [file for file in order.model_dump(mode="json")["files"] if file["role"] != Role.COPY]  # nobody dropped that
+    files = [entry for file in told for entry in _history_entries(file)]
     line = {
         "at": order.times[order.state].at.isoformat(),
         "outcome": str(order.state),

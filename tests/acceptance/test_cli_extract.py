@@ -81,4 +81,5 @@ def test_the_dry_run_leaves_out_what_waits_for_its_partner(studio: Studio) -> No
         studio.drop(name)
     told = studio.run("run", "--once", "--dry-run").stdout
     assert "2 files would be sent" in told
-    assert "orders: 1" in told
+    assert "orders: 1)" in told
+    assert "Cost: 2 files, up to 1 credit, about 3 requests" in told

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from shop import OTHER, PICTURE, Open, Shop, opening
 
-from watchfolder import disk, intake
+from watchfolder import disk, history, intake
 from watchfolder.disk import Place
 from watchfolder.intake import Decision
 from watchfolder.order import Role, State
@@ -67,6 +67,8 @@ def test_the_original_is_copied_and_stays_what_and_where_it_was(begin: Open) -> 
     assert kept.read_bytes() == ORIGINAL
     assert service.paid == 1
     assert service.sins == []
+    (end,) = history.newest_first(shop.config.state_dir)
+    assert [file.name for file in end.files] == ["Berg/Füße.jpg"]
 
 
 def test_it_is_found_whatever_its_kind_its_case_and_its_sub_folder(begin: Open) -> None:

@@ -79,6 +79,7 @@ _SHORT = {  # one case in so many
     "death: NFS: one file": 40,
     "death: extract": 12,
     "death: extract: failed": 30,
+    "death: extract: lent": 20,
     "power cut, the worst disk: extract": 30,
     "death: embed": 20,
     "death: embed: three": 60,

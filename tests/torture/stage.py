@@ -105,13 +105,14 @@ class Stage:
     def folder(self, name: str) -> Path:
         return self.elsewhere.get(name, self.root / name)
 
-    def add_inbox(self, name: str) -> Path:
+    def add_inbox(self, name: str, **settings: object) -> Path:
         """Configure one more inbox; return the folder that holds all of its own."""
         own = self.root / name
         folders = {folder: str(own / folder) for folder in ("outbox", "quarantine", "originals")}
         for path in (own / "inbox", *map(Path, folders.values())):
             path.mkdir(parents=True, exist_ok=True)
-        self.more_inboxes = f"  {name}: {json.dumps({'path': f'{own}/inbox', **folders, 'settle_seconds': 0})}\n"
+        inbox = {"path": f"{own}/inbox", **folders, "settle_seconds": 0, **settings}
+        self.more_inboxes = f"  {name}: {json.dumps(inbox)}\n"
         return own
 
     @property

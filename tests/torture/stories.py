@@ -285,6 +285,21 @@ def _extracted_elsewhere(stage: Stage) -> Outcome:
     return _is_extracted(stage)
 
 
+def _original_is_lent(stage: Stage) -> Outcome:
+    """The original is copied from where another inbox keeps it, and stays there."""
+    found, original = _extraction(stage, "sub folder/a.jpg")
+    stage.settings["originals_from"] = "press"
+    kept = stage.add_inbox("press", service="watermark-embed") / "originals" / "a.jpg"
+    kept.write_bytes(original.content)
+    stage.drop(found)
+
+    def outcome() -> Sequence[Picture]:
+        assert kept.read_bytes() == original.content
+        return [found]
+
+    return outcome
+
+
 def _extraction_fails(stage: Stage) -> Outcome:
     return _drop_all(stage, _extraction(stage, "x_fail.jpg", fate=Fate.QUARANTINED, paid=0))
 
@@ -413,6 +428,7 @@ _ANYWHERE = {
         Story("extract", _is_extracted),
         Story("extract: two", _are_extracted),
         Story("extract: elsewhere", _extracted_elsewhere),
+        Story("extract: lent", _original_is_lent),
         Story("extract: failed", _extraction_fails),
         Story("extract: upload lost", _extraction_upload_is_lost),
         Story("extract: changed", _extraction_pair_changes, "change before upload"),

@@ -76,6 +76,7 @@ class Pairs:
     """
 
     mark: str
+    is_original: Callable[[str], bool]
     shared: Callable[[str], Hashable]
     find: Callable[[str, Collection[str]], Pair | Alone]
 
@@ -165,6 +166,10 @@ class Flow:
             return body == self.body(key, self.read_body(body), options)
         except (ValueError, TypeError, KeyError, RecursionError):
             return False
+
+    def is_original(self, name: str) -> bool:
+        """Does the name say that the file is the original of another one?"""
+        return self.pairs is not None and self.pairs.is_original(name)
 
     def extension_of(self, format_: Format) -> str:
         return self.extensions.get(format_, format_.extension)

@@ -78,7 +78,7 @@ def _parted(name: str) -> tuple[str, bool]:
 
 def _pair(name: str, beside: Collection[str]) -> Pair | Alone:
     """Of those that have a partner of the same extension, that one; the others have each other, if they are but two."""
-    originals = {each for each in beside if _parted(each)[1]}
+    originals = set(filter(_is_original, beside))
     both = {_extension(each) for each in originals} & {_extension(each) for each in beside if each not in originals}
 
     def is_alike(each: str) -> bool:
@@ -97,6 +97,10 @@ def _pair(name: str, beside: Collection[str]) -> Pair | Alone:
     return Alone(reason, lacks_original=not before)
 
 
+def _is_original(name: str) -> bool:
+    return _parted(name)[1]
+
+
 def _extension(name: str) -> str:
     return split(name)[1].casefold()
 
@@ -113,7 +117,7 @@ WATERMARK_EXTRACT = Flow(
     read_body=_read_body,
     is_listed=False,
     needs_v3=True,
-    pairs=Pairs(mark=_MARK, shared=_shared, find=_pair),
+    pairs=Pairs(mark=_MARK, is_original=_is_original, shared=_shared, find=_pair),
     findings=Findings(
         read=read_finding,
         about=_about,

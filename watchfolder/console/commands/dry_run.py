@@ -42,8 +42,13 @@ class InboxPlan:
     requests: int = 0  # uploads and downloads go elsewhere and count not
     released: int = 0  # how many more `watchfolder release` would let go
     copies: int = 1  # of each file, which cost as many credits
+    free: int = 0  # of those that could be taken: originals, which are sent beside what is bought
     again: int = 0  # of them, that one bad picture among the others would have bought once more
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
+
+    def bought(self, sent: int) -> int:
+        """Return how many credits so many of its files cost."""
+        return max(0, sent - self.free) * self.copies
 
 
 def rehearse(config: Config) -> Iterator[InboxPlan]:
@@ -59,7 +64,7 @@ def rehearse(config: Config) -> Iterator[InboxPlan]:
         most = min(inbox.max_files_per_order, flow_of(inbox).most_files)
         per_order = 1 if config.api.reads == "v2" else most
         going = plan.sent or plan.released
-        plan.orders = math.ceil(going / per_order)
+        plan.orders = plan.bought(going) if flow_of(inbox).pairs else math.ceil(going / per_order)
         plan.requests = plan.orders * flow_of(inbox).requests_of(inbox)
         plan.again = plan.copies * bought_again(min(going, per_order), inbox.on_failure) if going else 0
         yield plan
@@ -102,6 +107,7 @@ def _look_through(plan: InboxPlan, beside: Beside, inbox: Inbox, being_taken: se
         plan.answers[decision.answer] += 1 if decision.listed is None else decision.listed
         if decision.answer is Action.TAKE:
             plan.copies = len(flow_of(inbox).recipients_of(inbox, entry.name))
+            plan.free += flow_of(inbox).is_original(entry.name)
             plan.size += entry.size
             plan.names += [printable(entry.name)] if len(plan.names) < _MOST_NAMED else []
 
@@ -111,22 +117,23 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     for plan in plans:
         yield from _of_inbox(plan)
         if plan.sent:
-            yield f"  Cost: {_cost(plan.sent, plan.sent * plan.copies, plan.requests, config)}."
+            yield f"  Cost: {_cost(plan.sent, plan.bought(plan.sent), plan.requests, config)}."
         if plan.again and config.api.kind == "live":
             how = config.inboxes[plan.name].on_failure
             yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
     begun = [order for order in _orders(config.state_dir) if order.is_to_be_paid and order.why is None]
     taken = sum(file.is_under_way for order in begun for file in order.files)
-    bought = sum(not result.is_delivered for order in begun for _, result in order.results)
+    made = (result for order in begun for file in order.pictures for result in file.results)
+    bought = sum(not result.is_delivered for result in made)
     if taken:
         yield f"Already taken and not yet paid: {files(taken)}."
     sent = sum(plan.sent for plan in plans) + taken
-    bought += sum(plan.sent * plan.copies for plan in plans)
+    bought += sum(plan.bought(plan.sent) for plan in plans)
     requests = sum(plan.requests for plan in plans if plan.sent) + sum(flow_of(order).requests for order in begun)
     yield f"All together: {_cost(sent, bought, requests, config)}."
     if any(plan.released for plan in plans):
         sent += sum(plan.released for plan in plans)
-        bought += sum(plan.released * plan.copies for plan in plans)
+        bought += sum(plan.bought(plan.released) for plan in plans)
         requests += sum(plan.requests for plan in plans if not plan.sent)
         yield f"With what is held let go: {_cost(sent, bought, requests, config)}."
     yield "This was a rehearsal: nothing was sent, moved or paid."
