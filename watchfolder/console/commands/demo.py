@@ -34,6 +34,7 @@ class Show(NamedTuple):
     effect: str  # what becomes of its pictures, in a few words
     folders: Mapping[str, str]  # by the key of each in the configuration
     write_samples: Callable[[Path], list[Path]]
+    more: Mapping[str, object] = {}  # of the configuration
 
 
 def demo() -> None:
@@ -96,11 +97,23 @@ def _shows() -> tuple[Show, ...]:
     protected = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
     judged = {"path": "inbox", "outbox": "judged", "quarantine": "quarantine"}  # as they were: there is no original
     marked = protected | {"outbox": "marked"}
+    checked = protected | {"outbox": "checked"}
     return (
         Show("anti-ai", "protected against AI training", protected, write_samples),
         Show("watermark-embed", "an invisible text in each, of its own: watermarks.csv has it", marked, write_samples),
+        Show("watermark-extract", "who was it given to? nobody, say these", checked, _write_pairs, {"sort": False}),
         Show("ai-detection", "made by AI or not: the verdict lies beside each", judged, write_samples),
     )
+
+
+def _write_pairs(folder: Path) -> list[Path]:
+    """Write each picture with its original beside it, which bears no mark either."""
+    from watchfolder.sandbox.pictures import write_samples
+
+    samples = write_samples(folder)
+    for sample in samples:
+        shutil.copyfile(sample, sample.with_name(f"{sample.stem}.original{sample.suffix}"))
+    return samples
 
 
 def _configured(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Config":
@@ -128,6 +141,7 @@ def _configuration(root: Path, shows: tuple[Show, ...], url: str, key_file: Path
     for show in shows:
         yield from (line(2, show.service), line(4, "service", show.service))
         yield from (line(4, key, str(root / show.service / folder)) for key, folder in show.folders.items())
+        yield from (line(4, key, value) for key, value in show.more.items())
         yield line(4, "settle_seconds", 1)
 
 
