@@ -2,11 +2,13 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from sandbox_client import Client, data
 from shop import OTHER, PICTURE, Open, Shop, closing_a_sub_folder, opening
 
@@ -109,6 +111,27 @@ def test_a_pdf_is_marked_as_a_picture_is_and_a_locked_one_is_not_sent(begin: Ope
     for line in ledger(shop):
         assert found_in(service, shop.folder("outbox") / line["file"], original) == line["text"]
     assert service.sins == []
+
+
+def test_what_the_service_would_refuse_by_its_pixels_is_not_sent(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("print.jpg", saved("jpeg", "CMYK"))
+    shop.drop("web.png", saved("png", "P"))
+    shop.drop("fine.png", saved("png", "RGBA"))
+    shop.to_the_end()
+    assert shop.files("outbox") == ["fine.png", "watermarks.csv"]
+    why = (shop.folder("quarantine") / "print.jpg.why.txt").read_text("utf-8")
+    assert "This picture is in CMYK, which the service does not take." in why
+    assert "Save it in RGB" in why
+    assert shop.files("quarantine") == ["print.jpg", "print.jpg.why.txt", "web.png", "web.png.why.txt"]
+    assert service.paid == 1
+    assert service.sins == []
+
+
+def saved(form: str, mode: str) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, (32, 24)).save(out, form)
+    return out.getvalue()
 
 
 def test_a_hundred_pictures_for_two_are_one_order_of_few_requests(begin: Open) -> None:

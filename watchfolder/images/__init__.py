@@ -12,6 +12,7 @@ from watchfolder.images.formats import (
     format_named,
     identify,
 )
+from watchfolder.images.modes import Mode, mode_of
 from watchfolder.images.source import FindHole, ReadAt, Wholeness
 from watchfolder.images.verdict import HEAD_BYTES, Kind, Verdict, inspect, is_whole, wholeness
 
@@ -21,6 +22,7 @@ __all__ = [
     "Foreign",
     "Format",
     "Kind",
+    "Mode",
     "ReadAt",
     "Verdict",
     "Wholeness",
@@ -30,5 +32,6 @@ __all__ = [
     "identify",
     "inspect",
     "is_whole",
+    "mode_of",
     "wholeness",
 ]

@@ -1,7 +1,7 @@
 """What shall become of this file now, and why? One decision, asked by the daemon and by `explain` alike."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from watchfolder import disk, images
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
-from watchfolder.images import Format, Kind, Verdict
+from watchfolder.images import Format, Kind, Mode, Verdict
 from watchfolder.intake import obstacles
 from watchfolder.intake.obstacles import Obstacle
 from watchfolder.intake.settle import Sighting
@@ -132,7 +132,7 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     else:
         if sighting.verdict is None:
             sighting.verdict = _inspect(inbox, descriptor, found.st_size, name)
-        decision = _judge(inbox, sighting, now)
+        decision = _refused_mode(inbox, descriptor, sighting) or _judge(inbox, sighting, now)
     if decision.answer is Action.TAKE and not flow_of(inbox).recipients_of(inbox, name):
         return Decision(Action.STAY, NO_RECIPIENT, is_warning=True)
     if decision.answer not in {Action.TAKE, Action.REFUSE}:
@@ -194,6 +194,20 @@ def _too_large(inbox: Inbox) -> Decision:
     )
 
 
+def _refused_mode(inbox: Inbox, descriptor: int, sighting: Sighting) -> Decision | None:
+    """Refuse a whole picture whose pixels are kept in a way that the service does not take."""
+    refuses, verdict = flow_of(inbox).refuses, sighting.verdict
+    if not refuses or verdict is None or verdict.format is None or verdict.kind is not Kind.WHOLE:
+        return None
+    mode = images.mode_of(verdict.format, _reading(descriptor), sighting.size)
+    if mode not in refuses:
+        return None
+    advice = "Save it in RGB, of 8 bits a channel, and drop that file instead."
+    if mode is Mode.ANIMATED:
+        advice = "Save one of its pictures as JPEG or PNG, and drop that file instead."
+    return _refuse(f"This picture is {mode}, which the service does not take.", advice, "FORMAT")
+
+
 def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
     verdict = sighting.verdict
     assert verdict is not None  # noqa: S101 - the caller has just read it
@@ -246,14 +260,18 @@ def _ask_again(inbox: Inbox) -> float:
 
 
 def _inspect(inbox: Inbox, descriptor: int, size: int, name: str) -> Verdict:
-    def read_at(offset: int, length: int) -> bytes:
-        return os.pread(descriptor, length, offset)
-
     def find_hole(offset: int) -> int | None:
         return disk.find_hole(descriptor, offset)
 
     takes_pdf = flow_of(inbox).takes_pdf
-    return images.inspect(read_at, size, os.path.basename(name), find_hole, takes_pdf=takes_pdf)
+    return images.inspect(_reading(descriptor), size, os.path.basename(name), find_hole, takes_pdf=takes_pdf)
+
+
+def _reading(descriptor: int) -> Callable[[int, int], bytes]:
+    def read_at(offset: int, length: int) -> bytes:
+        return os.pread(descriptor, length, offset)
+
+    return read_at
 
 
 class _opened:  # noqa: N801 - reads as the verb it is

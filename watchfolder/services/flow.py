@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from watchfolder.config import Inbox
-from watchfolder.images import Format
+from watchfolder.images import Format, Mode
 from watchfolder.order import Finding, Key, Order, OrderFile, Result, product
 from watchfolder.services.ledgers import Ledger
 
@@ -113,6 +113,7 @@ class Flow:
     options: Mapping[str, frozenset[str]] = field(default_factory=dict)
     extensions: Mapping[Format, str] = field(default_factory=dict)  # that it wants in place of the usual ones
     takes_pdf: bool = False  # as well as pictures
+    refuses: frozenset[Mode] = frozenset()  # pictures of these kinds
     is_listed: bool = True  # under the name that we give; else its key alone finds an order again
     needs_v3: bool = False  # its orders are read by v3 alone, which also gives new upload links
     pairs: Pairs | None = None  # None: each file goes by itself

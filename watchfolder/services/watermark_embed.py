@@ -12,6 +12,7 @@ from datetime import date
 
 from watchfolder.config import FIRST_FOLDER, Inbox
 from watchfolder.events import printable
+from watchfolder.images import Mode
 from watchfolder.order import Key, OrderFile, Result
 from watchfolder.services.flow import Flow, Issues, Stage, named
 from watchfolder.services.ledgers import of_issues
@@ -72,6 +73,7 @@ WATERMARK_EMBED = Flow(
     body=_body,
     read_body=_read_body,
     takes_pdf=True,
+    refuses=frozenset(Mode),
     is_listed=False,
     needs_v3=True,
     issues=Issues(recipients=_recipients, results=_results),

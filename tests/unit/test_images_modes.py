@@ -1,0 +1,80 @@
+"""What is out of the ordinary in a picture is read from its head, and an ordinary one has nothing of that."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from watchfolder.images import Format, Mode, mode_of
+from watchfolder.sandbox.pictures import sample
+
+
+def saved(form: str, mode: str, **how: object) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, (32, 24)).save(out, form, **how)
+    return out.getvalue()
+
+
+def read(form: Format, content: bytes) -> Mode | None:
+    return mode_of(form, lambda offset, length: content[offset : offset + length], len(content))
+
+
+TWO = [Image.new("RGB", (32, 24), colour) for colour in ("red", "blue")]
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "found"),
+    [
+        ("png", "RGB", None),
+        ("png", "RGBA", None),
+        ("png", "L", None),
+        ("png", "1", None),
+        ("png", "P", Mode.PALETTE),
+        ("png", "LA", Mode.GREY_ALPHA),
+        ("png", "I;16", Mode.DEEP),
+        ("jpeg", "RGB", None),
+        ("jpeg", "L", None),
+        ("jpeg", "CMYK", Mode.CMYK),
+        ("webp", "RGB", None),
+        ("webp", "RGBA", None),
+        ("tiff", "RGB", None),
+        ("tiff", "L", None),
+        ("tiff", "1", None),
+        ("tiff", "P", Mode.PALETTE),
+        ("tiff", "CMYK", Mode.CMYK),
+        ("tiff", "I;16", Mode.DEEP),
+        ("tiff", "RGBA", Mode.ALPHA),
+        ("bmp", "RGB", None),
+        ("bmp", "L", None),
+        ("bmp", "1", None),
+        ("bmp", "RGBA", Mode.PACKED),
+    ],
+)
+def test_what_the_head_says_of_the_pixels(form: str, mode: str, found: Mode | None) -> None:
+    assert read(Format(form), saved(form, mode)) is found
+
+
+@pytest.mark.parametrize("form", ["png", "webp"])
+def test_a_picture_that_moves_is_animated(form: str) -> None:
+    out = io.BytesIO()
+    TWO[0].save(out, form, save_all=True, append_images=TWO[1:])
+    assert read(Format(form), out.getvalue()) is Mode.ANIMATED
+
+
+def test_a_jpeg_is_read_behind_all_that_stands_before_its_pixels() -> None:
+    content = saved("jpeg", "CMYK", exif=b"Exif\0\0" + bytes(60_000))
+    assert read(Format.JPEG, content) is Mode.CMYK
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png", "webp", "tiff", "bmp"])
+def test_every_sample_is_ordinary(form: str) -> None:
+    assert read(Format(form), sample(form, width=40, height=30, seed=1)) is None
+
+
+@given(st.sampled_from(list(Format)), st.binary(max_size=200), st.integers(0, 300))
+def test_any_bytes_are_answered(form: Format, data: bytes, at: int) -> None:
+    whole = saved(form.value, "RGB") if form is not Format.PDF else b"%PDF-1.4"
+    for content in (data, whole[:at] + data + whole[at + len(data) :]):
+        read(form, content)

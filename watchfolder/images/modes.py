@@ -1,0 +1,112 @@
+"""How are the pixels of a picture kept? Read from its head, for services that do not take every way. Pure.
+
+What cannot be read is left to the service to judge: an answer is never a guess.
+"""
+
+import struct
+from collections.abc import Callable
+from enum import StrEnum
+
+from watchfolder.images.formats import Format
+from watchfolder.images.source import BYTES_AT_MOST, Incomplete, ReadAt, Source
+
+_MOST_PARTS = 500  # of a file, before its pixels
+_LONGEST_TIFF_TABLE = 4096  # entries
+_BMP_HEADER_BYTES = 34
+_PLAIN_BITMAPS = frozenset({1, 8, 24})  # bits a pixel
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _EXTRA_SAMPLES = 258, 262, 338  # tags of TIFF
+_TIFF_PALETTE, _TIFF_CMYK = 3, 5
+
+
+class Mode(StrEnum):
+    """What is out of the ordinary; the value completes "this picture is …"."""
+
+    ANIMATED = "animated"
+    PALETTE = "in the colours of a palette"
+    CMYK = "in CMYK"
+    DEEP = "of more than 8 bits a channel"
+    GREY_ALPHA = "grey with transparency"
+    ALPHA = "transparent, in a format that has that seldom"
+    PACKED = "a BMP of a rare kind"
+
+
+def mode_of(form: Format, read_at: ReadAt, size: int) -> Mode | None:
+    """Tell what is out of the ordinary in a whole picture; None: nothing is, or it cannot be told."""
+    read = _READERS.get(form)
+    if read is None:
+        return None
+    try:
+        return read(Source(read_at, size, form.label, lambda _offset: None, BYTES_AT_MOST))
+    except (Incomplete, struct.error, IndexError):
+        return None
+
+
+def _of_png(source: Source) -> Mode | None:
+    depth, colour = source.read(24, 2)
+    found = {3: Mode.PALETTE, 4: Mode.GREY_ALPHA}.get(colour) or (Mode.DEEP if depth > 8 else None)  # noqa: PLR2004 - bits
+    at = 8
+    for _ in range(_MOST_PARTS):
+        length, kind = struct.unpack(">I4s", source.read(at, 8))
+        if kind == b"acTL":
+            return Mode.ANIMATED
+        if kind == b"IDAT":
+            break
+        at += 12 + length
+    return found
+
+
+def _of_jpeg(source: Source) -> Mode | None:
+    at = 2
+    for _ in range(_MOST_PARTS):
+        start, marker, length = struct.unpack(">BBH", source.read(at, 4))
+        if start != 0xFF:  # noqa: PLR2004 - what every marker begins with
+            return None
+        if marker == 0xFF:  # noqa: PLR2004 - filled up
+            at += 1
+        elif marker in _START_OF_FRAME:
+            depth, components = source.read(at + 4, 1)[0], source.read(at + 9, 1)[0]
+            return Mode.DEEP if depth > 8 else Mode.CMYK if components == 4 else None  # noqa: PLR2004 - bits, channels
+        else:
+            at += 2 + length
+    return None
+
+
+def _of_webp(source: Source) -> Mode | None:
+    head = source.read(12, 9)
+    return Mode.ANIMATED if head[:4] == b"VP8X" and head[8] & 2 else None
+
+
+def _of_bmp(source: Source) -> Mode | None:
+    header, depth, packing = struct.unpack_from("<I10xHI", source.read(0, _BMP_HEADER_BYTES), 14)
+    if header < 40:  # noqa: PLR2004 - bytes: of OS/2, which knows no packing
+        return None
+    return None if depth in _PLAIN_BITMAPS and packing == 0 else Mode.PACKED
+
+
+def _of_tiff(source: Source) -> Mode | None:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(source.read(0, 4))
+    if order is None:  # BigTIFF
+        return None
+    (table,) = struct.unpack(f"{order}I", source.read(4, 4))
+    (entries,) = struct.unpack(f"{order}H", source.read(table, 2))
+    tags = {}
+    for number in range(min(entries, _LONGEST_TIFF_TABLE)):
+        entry = source.read(table + 2 + 12 * number, 12)
+        tag, kind, count = struct.unpack_from(f"{order}HHI", entry)
+        if kind == 3:  # noqa: PLR2004 - 16 bits; two of them have room in the entry
+            (value,) = struct.unpack_from(f"{order}H", entry, 8)
+            (place,) = struct.unpack_from(f"{order}I", entry, 8)
+            tags[tag] = value if count <= 2 else struct.unpack(f"{order}H", source.read(place, 2))[0]  # noqa: PLR2004
+    by_colour = {_TIFF_PALETTE: Mode.PALETTE, _TIFF_CMYK: Mode.CMYK}.get(tags.get(_PHOTOMETRIC, -1))
+    is_deep = tags.get(_BITS_PER_SAMPLE, 1) > 8  # noqa: PLR2004 - bits
+    return by_colour or (Mode.DEEP if is_deep else Mode.ALPHA if _EXTRA_SAMPLES in tags else None)
+
+
+_READERS: dict[Format, Callable[[Source], Mode | None]] = {
+    Format.PNG: _of_png,
+    Format.JPEG: _of_jpeg,
+    Format.WEBP: _of_webp,
+    Format.BMP: _of_bmp,
+    Format.TIFF: _of_tiff,
+}
