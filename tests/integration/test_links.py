@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import logging
 import plistlib
 import time
@@ -14,6 +15,7 @@ from shop import OTHER, PICTURE, Open, Shop, files_in, opening
 from watchfolder import history, intake
 from watchfolder.intake import UnderWay
 from watchfolder.order import State
+from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
 ADDRESS = "https://img.example.com/a/gr%C3%B6%C3%9Fe%20eins.jpg?token=s3cret"
@@ -283,3 +285,140 @@ def test_a_list_in_which_nothing_is_an_address_goes_to_quarantine_as_it_is(begin
 
     assert shop.files("quarantine") == ["empty.urls", "empty.urls.why.txt", "junk.urls", "junk.urls.why.txt"]
     assert service.orders == {}
+
+
+# --- the create is what is paid for
+
+
+def drop_both(shop: Shop) -> None:
+    for number, address in enumerate([ADDRESS, SECOND]):
+        shop.drop(f"{number}.url", f"[InternetShortcut]\nURL={address}".encode())
+
+
+def assert_bought_once(shop: Shop, service: Sandbox) -> None:
+    assert shop.files("outbox") == ["größe eins.jpg", "zwei.jpg"]
+    assert (service.paid, len(service.orders)) == (2, 1)
+    assert shop.files("inbox") == shop.files("quarantine") == []
+    assert service.sins == []
+
+
+def test_an_order_of_addresses_is_charged_before_its_create_leaves(begin: Open) -> None:
+    shop, service = begin(ORIGINS)
+    service.faults.add("create", "hang", seconds=1.0)
+    drop_both(shop)
+    while not any(request.operation == "create" for request in service.requests):
+        shop.beat()
+        time.sleep(0.005)
+    (entry,) = (shop.folder("state") / "journal").glob("*.json")
+    assert json.loads(entry.read_text("utf-8"))["charged"] is True
+    shop.to_the_end()
+    assert_bought_once(shop, service)
+
+
+@pytest.mark.parametrize("does", ["reset_after", "truncated_json", "answer_after"])
+@pytest.mark.parametrize("has_restarted", [False, True], ids=["same life", "next life"])
+def test_a_create_whose_answer_is_lost_is_repeated_in_the_same_bytes(
+    begin: Open,
+    does: str,
+    has_restarted: bool,
+) -> None:
+    shop, service = begin(ORIGINS)
+    service.faults.add("create", does, status=502)
+    drop_both(shop)
+    shop.work(lambda: any(order.failures for order in shop.orders()))
+    body = shop.order().body
+    assert (shop.order().charged, service.paid) == (True, 2)
+    if has_restarted:
+        shop.live_again()
+    shop.pass_time(60)
+    shop.work(lambda: not shop.orders() or shop.order().state is not State.CLAIMED)
+    assert all(order.body == body for order in shop.orders())
+    shop.to_the_end()
+    assert_bought_once(shop, service)
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "USAGE_NOT_ENOUGH"), (429, "RATE_LIMIT_EXCEEDED")])
+def test_a_clear_no_to_the_first_create_takes_the_charge_back(begin: Open, status: int, code: str) -> None:
+    shop, service = begin(ORIGINS)
+    service.faults.add("create", "answer", times=None, status=status, code=code)
+    drop_both(shop)
+    shop.work(lambda: service.requests_by_operation().get("create"))
+    assert [order.charged for order in shop.orders()] == [False]
+    service.faults.clear()
+    shop.pipeline.lift_blockade()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_bought_once(shop, service)
+
+
+def test_a_no_after_a_lost_answer_takes_nothing_back(begin: Open) -> None:
+    shop, service = begin(ORIGINS)
+    service.faults.add("create", "reset_after")
+    drop_both(shop)
+    shop.work(lambda: any(order.failures for order in shop.orders()))
+    service.faults.add("create", "answer", status=400, code="USAGE_NOT_ENOUGH")
+    shop.pass_time(60)
+    shop.work(lambda: service.requests_by_operation()["create"] == 2)
+    assert shop.order().charged
+    shop.pipeline.lift_blockade()
+    shop.to_the_end()
+    assert_bought_once(shop, service)
+
+
+def test_a_charged_order_whose_links_change_is_not_given_back_and_bought_anew(begin: Open) -> None:
+    shop, service = begin(ORIGINS)
+    service.faults.add("create", "reset_after")
+    drop_both(shop)
+    shop.work(lambda: any(order.failures for order in shop.orders()))
+    for link in (shop.folder("inbox") / ".watchfolder").rglob("*.url"):
+        link.write_bytes(b"somebody was here")
+    shop.pass_time(60)
+    shop.work(lambda: shop.files("outbox") == ["größe eins.jpg", "zwei.jpg"])
+    assert (service.paid, len(service.orders)) == (2, 1)
+
+
+def test_an_order_of_addresses_whose_entry_is_lost_is_found_by_its_name(begin: Open) -> None:
+    shop, service = begin(ORIGINS | {"processing_seconds": 1.0})
+    drop_both(shop)
+    shop.work(lambda: service.paid == 2)
+    shop.close()
+    for entry in (shop.folder("state") / "journal").glob("*.json"):
+        entry.unlink()
+    shop.open()
+    shop.to_the_end()
+    assert_bought_once(shop, service)
+
+
+def test_a_copy_with_an_address_that_is_not_public_is_not_believed(begin: Open) -> None:
+    shop, service = begin(ORIGINS | {"processing_seconds": 1.0})
+    drop_both(shop)
+    shop.work(lambda: service.paid == 2)
+    shop.close()
+    for entry in (shop.folder("state") / "journal").glob("*.json"):
+        entry.unlink()
+    (copy,) = (shop.folder("inbox") / ".watchfolder").rglob(".order.json")
+    copy.write_text(copy.read_text("utf-8").replace("https://img.example.com/zwei", "https://127.0.0.1/zwei"), "utf-8")
+    before = len(service.orders)
+    shop.open()
+    shop.look(time.monotonic() + shop.ahead)
+    assert all(file.address.startswith("https://img") for order in shop.orders() for file in order.files)
+    assert len(service.orders) == before
+
+
+def test_an_order_of_addresses_is_never_confirmed_whatever_was_written_down(begin: Open) -> None:
+    shop, service = begin(ORIGINS | {"processing_seconds": 1.0})
+    shop.drop("one.url", SHORTCUT)
+    shop.work(lambda: service.paid == 1)
+    order = shop.order()
+    shop.close()
+    entry = shop.folder("state") / "journal" / f"{order.key}.json"
+    told = json.loads(entry.read_text("utf-8"))
+    created = {state: told["times"][state] for state in ("claiming", "claimed", "created")}
+    entry.write_text(
+        json.dumps(told | {"state": "created", "times": created}), "utf-8"
+    )  # the death came before the rest
+    shop.open()
+    shop.to_the_end()
+    assert shop.files("outbox") == ["größe eins.jpg"]
+    assert "confirm" not in service.requests_by_operation()
+    assert service.sins == []

@@ -52,6 +52,8 @@ class Picture:
     is_marked: bool = False  # it comes out with a watermark that no other one has
     is_parked: bool = False  # its order is kept, for it may have been paid for
     earlier: tuple[Fate, ...] = ()  # what the history tells of it besides
+    link: bytes = field(default=b"", repr=False)  # what is dropped in its place
+    is_list: bool = False  # of addresses: no picture, and `content` is the file of its lines that fail
 
     @property
     def result(self) -> str:
@@ -94,6 +96,7 @@ class Stage:
             (self.aside / name).unlink(missing_ok=True)
         self.sandbox.reset()
         self.sandbox.credits_left = None
+        self.sandbox.origins = {}
         self.sandbox.processing_seconds = 0.01
 
     def put_elsewhere(self, name: str) -> None:
@@ -124,7 +127,7 @@ class Stage:
         """Put the picture into the inbox; no daemon is at work yet."""
         place = self.root / "inbox" / picture.name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(picture.content)
+        place.write_bytes(picture.link or picture.content)
         return place
 
     def expected(self, picture: Picture) -> bytes:

@@ -10,6 +10,7 @@ from faults import Trait
 from stage import Fate, Picture, Stage, picture
 
 from watchfolder.journal import Journal
+from watchfolder.services.addresses import AddressFault
 
 Outcome = Callable[[], Sequence[Picture]]
 """Asked at the end: what must have become of everything."""
@@ -384,6 +385,53 @@ def _changes_before_it_is_sent(stage: Stage) -> Outcome:
     return lambda: [replace(one, content=stage.accomplice.read_bytes())]
 
 
+def _address(number: int) -> str:
+    return f"https://img.example.com/%C3%BC%20{number}.jpg?token=s3cret"
+
+
+def _lie_at_addresses(stage: Stage, count: int) -> list[Picture]:
+    """Let so many pictures lie at addresses; return each as what a link to it becomes."""
+    stage.settings |= {"links": True}
+    pictures = [
+        replace(
+            picture(f"{number}.url.jpg", number), name=f"{number}.url", delivered_as=f"ü {number}.jpg", link=shortcut
+        )
+        for number in range(1, count + 1)
+        for shortcut in [f"[InternetShortcut]\nURL={_address(number)}\n".encode()]
+    ]
+    stage.sandbox.origins = {_address(number): each.content for number, each in enumerate(pictures, start=1)}
+    return pictures
+
+
+def _is_fetched(stage: Stage) -> Outcome:
+    return _drop_all(stage, _lie_at_addresses(stage, 1))
+
+
+def _are_fetched(stage: Stage) -> Outcome:
+    return _drop_all(stage, _lie_at_addresses(stage, 3))
+
+
+def _create_answer_is_lost(stage: Stage) -> Outcome:
+    """The create is what is paid for: it is repeated under the same key, in the same bytes."""
+    stage.sandbox.faults.add("create", "reset_after")
+    return _are_fetched(stage)
+
+
+def _are_listed(stage: Stage) -> Outcome:
+    """Each good line of a list is an order; the one that is refused comes back."""
+    stage.settings["max_files_per_order"] = 1
+    lines = [
+        replace(each, name=f"press.{number}.url", link=b"", keeps_original=False)
+        for number, each in enumerate(_lie_at_addresses(stage, 2), start=1)
+    ]
+    refused = "http://img.example.com/3.jpg"
+    content = "".join(f"{address}\n" for address in [_address(1), _address(2), refused])
+    failed = f"# {AddressFault.NOT_HTTPS.sentence}\n{refused}\n"
+    list_ = Picture("press.urls", failed.encode(), Fate.QUARANTINED, paid=0, link=content.encode(), is_list=True)
+    stage.drop(list_)
+    return lambda: [list_, *lines]
+
+
 def _where(lacking: Trait, story: Story, share: str) -> Story:
     """Let the story happen on a file system without these calls."""
 
@@ -432,6 +480,10 @@ _ANYWHERE = {
         Story("extract: failed", _extraction_fails),
         Story("extract: upload lost", _extraction_upload_is_lost),
         Story("extract: changed", _extraction_pair_changes, "change before upload"),
+        Story("links", _is_fetched),
+        Story("links: three", _are_fetched),
+        Story("links: answer lost", _create_answer_is_lost),
+        Story("links: list", _are_listed),
         Story("embed", _is_marked),
         Story("embed: three", _are_marked),
         Story("embed: link run out", _upload_link_runs_out),

@@ -45,6 +45,8 @@ def _of_places(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
             path = found.pop(name, None)
             if path is None:
                 yield f"{folder}: {name} is not there"
+            elif content is None:  # whatever it holds
+                continue
             elif _unmarked(path.read_bytes(), is_marked=name in marked and folder == "outbox") != content:
                 yield f"{folder}: {name} is not what it should be ({path.stat().st_size} of {len(content)} bytes)"
             if folder == "outbox" and (sidecar := _sidecar(stage, name)) not in files:
@@ -54,10 +56,12 @@ def _of_places(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
         yield from (f"{folder}: {name} should not be there" for name in found)
 
 
-def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, bytes]]:
-    expected: dict[str, dict[str, bytes]] = {"inbox": {}, "outbox": {}, "originals": {}, "quarantine": {}}
+def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, bytes | None]]:
+    expected: dict[str, dict[str, bytes | None]] = {"inbox": {}, "outbox": {}, "originals": {}, "quarantine": {}}
     for picture in pictures:
         match picture.fate:
+            case _ if picture.is_list:
+                _expect_list(expected, picture)
             case Fate.DELIVERED if picture.is_gone:
                 pass
             case Fate.DELIVERED if picture.is_compared:
@@ -67,15 +71,21 @@ def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, 
             case Fate.DELIVERED:
                 expected["outbox"][picture.result] = stage.expected(picture)
                 if picture.keeps_original:
-                    expected["originals"][picture.moved_as or picture.name] = picture.content
-            case Fate.QUARANTINED:
-                expected["quarantine"][picture.name] = picture.content
-            case Fate.STAYS:
-                expected["inbox"][picture.name] = picture.content
+                    expected["originals"][picture.moved_as or picture.name] = picture.link or picture.content
+            case fate:
+                folder = "quarantine" if fate is Fate.QUARANTINED else "inbox"
+                expected[folder][picture.name] = picture.link or picture.content
     for name, content in stage.foreign.items():
         folder, _, base = name.partition("/")
         expected[folder][base] = content
     return expected
+
+
+def _expect_list(expected: dict[str, dict[str, bytes | None]], list_: Picture) -> None:
+    """It lies in the originals with its table, what failed of it in quarantine."""
+    stem, _ = os.path.splitext(list_.name)
+    expected["originals"] |= {list_.name: list_.link, f"{stem}.done.csv": None}
+    expected["quarantine"] |= {f"{stem}.failed.urls": list_.content} if list_.content else {}
 
 
 def _unmarked(content: bytes, *, is_marked: bool) -> bytes:
@@ -210,6 +220,8 @@ def _of_history(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
         for fate in (picture.fate, *picture.earlier)
         if fate is not Fate.STAYS
     )
+    failed = (os.path.splitext(picture.name)[0] for picture in pictures if picture.is_list and picture.content)
+    expected.update((str(Fate.QUARANTINED), f"{stem}.failed.urls") for stem in failed)
     for outcome, name in sorted(expected.keys() | found.keys()):
         if found[outcome, name] != expected[outcome, name]:
             told = f"{found[outcome, name]} lines, not {expected[outcome, name]}"

@@ -129,6 +129,8 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
 
 def upload(context: StepContext, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
+    if is_charged_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
+        return relocate(context, order)
     is_the_purchase = is_charged_at(order, Stage.UPLOAD)
     if order.key not in context.urls and (is_the_purchase or (len(order.files) > 1 and order.redos == 0)):
         order = _sent_before(context, order)
