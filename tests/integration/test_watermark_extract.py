@@ -20,6 +20,7 @@ from watchfolder.order import Enclosure, Order, OrderFile, Role, State
 from watchfolder.pipeline import tempo
 from watchfolder.publish import FindingPublisher, Publisher
 from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.pictures import sample
 
 ORIGINAL = sample("jpeg", width=64, height=48, seed=9)
@@ -159,6 +160,29 @@ def test_the_service_is_told_the_original_first_and_both_are_sent_once(begin: Op
     assert (asked["create"], asked["upload"]) == (1, 2)
     assert "confirm" not in asked
     assert service.sins == []  # the wrong way round would be one
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a.png", "a.jpg"])
+def test_a_pdf_is_compared_with_a_pdf_or_the_capture_of_a_page(begin: Open, name: str) -> None:
+    shop, service = begin()
+    kind = {".png": "png", ".jpg": "jpeg"}.get(Path(name).suffix)
+    found = sample(kind, width=64, height=48, seed=5) if kind else sample_pdf("a page of it, printed anew")
+    shop.drop(name, found)
+    shop.drop("a.original.pdf", sample_pdf("a brochure"))
+    shop.to_the_end()
+    assert (shop.folder("outbox") / "undetected" / name).read_bytes() == found
+    assert said(shop, f"undetected/{name}")["originalSha256"] == sha256(sample_pdf("a brochure"))
+    assert service.sins == []
+
+
+@pytest.mark.parametrize(("name", "original"), [("a.pdf", "a.original.jpg"), ("a.webp", "a.original.pdf")])
+def test_what_the_service_does_not_compare_waits(begin: Open, name: str, original: str) -> None:
+    shop, service = begin()
+    content = {"pdf": sample_pdf("a page"), "jpg": ORIGINAL, "webp": sample("webp", width=64, height=48, seed=5)}
+    for each in (name, original):
+        shop.drop(each, content[each.rpartition(".")[2]])
+    assert any("is not compared with a" in reason for reason in waiting(shop).values())
+    assert service.requests_by_operation().get("create") is None
 
 
 def test_unsorted_it_keeps_its_sub_folder(begin: Open) -> None:

@@ -112,7 +112,8 @@ class Originals:
         if found is None or not disk.is_regular(found):
             raise FileNotFoundError(place.path)
         with disk.reading(place) as read_at:
-            verdict = images.inspect(read_at, found.st_size, place.base)
+            takes_pdf = flow_of(self._inbox).takes_pdf
+            verdict = images.inspect(read_at, found.st_size, place.base, takes_pdf=takes_pdf)
         if verdict.format is None or verdict.kind not in {Kind.WHOLE, Kind.SUSPECT}:
             return without_partner(f"its original, {printable(place.path)}, is no whole picture", self._due)
         marked = names.marked(picture.name, self._pairs.mark)

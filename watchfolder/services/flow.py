@@ -71,11 +71,12 @@ class Alone(NamedTuple):
 class Pairs:
     """An order is of two files: a picture, and the original with which it is compared.
 
-    `find` is given a name and all of those beside it, itself among them, that share the same. `mark` is at the end of
-    an original's stem.
+    `find` is given a name and all of those beside it, itself among them, that share the same; `fits` says whether the
+    service compares an original with a picture. `mark` is at the end of an original's stem.
     """
 
     mark: str
+    fits: Callable[[Format, Format], bool]
     is_original: Callable[[str], bool]
     shared: Callable[[str], Hashable]
     find: Callable[[str, Collection[str]], Pair | Alone]

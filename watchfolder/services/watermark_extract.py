@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from os.path import dirname
 
+from watchfolder.images import Format
 from watchfolder.names import split
 from watchfolder.order import Finding, Key, Order, OrderFile, Role
 from watchfolder.services.flow import Alone, Findings, Flow, Pair, Pairs, RecipientOf, Stage, named
@@ -22,6 +23,7 @@ _WORDS = {
     "error": "the check itself failed, also when it was repeated, which says nothing of the picture (it cost nothing)",
 }
 VERDICTS = tuple(_WORDS)
+_CAPTURES = frozenset({Format.PDF, Format.PNG, Format.JPEG})  # of a page, what is compared with a PDF
 _OTHER_WORDS = {"not_detected": "undetected"}  # older answers, and test keys
 _WHOSE = "whose it is the service does not say: another account set it, or the same text was given out more than once"
 
@@ -97,6 +99,10 @@ def _pair(name: str, beside: Collection[str]) -> Pair | Alone:
     return Alone(reason, lacks_original=not before)
 
 
+def _fits(original: Format, picture: Format) -> bool:
+    return picture in _CAPTURES if original is Format.PDF else picture is not Format.PDF
+
+
 def _is_original(name: str) -> bool:
     return _parted(name)[1]
 
@@ -117,7 +123,8 @@ WATERMARK_EXTRACT = Flow(
     read_body=_read_body,
     is_listed=False,
     needs_v3=True,
-    pairs=Pairs(mark=_MARK, is_original=_is_original, shared=_shared, find=_pair),
+    takes_pdf=True,
+    pairs=Pairs(mark=_MARK, fits=_fits, is_original=_is_original, shared=_shared, find=_pair),
     findings=Findings(
         read=read_finding,
         about=_about,
