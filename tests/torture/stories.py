@@ -222,6 +222,11 @@ def _are_detected(stage: Stage) -> Outcome:
     return _detection(stage, picture("a.jpg", 1), picture("sub folder/ü 100%.png", 2))
 
 
+def _detected_with_all_beside(stage: Stage) -> Outcome:
+    """A heatmap, a report and keywords come to lie beside the picture, once it is delivered and told."""
+    return _detection(stage, picture("a.jpg", 1), heatmaps=True, report="always", xmp=True)
+
+
 def _detected_elsewhere(stage: Stage) -> Outcome:
     """The outbox is on another file system: the picture is copied there, compared, and only then removed."""
     stage.put_elsewhere("outbox")
@@ -469,6 +474,7 @@ _ANYWHERE = {
         Story("twins", _twins),
         Story("detection", _is_detected),
         Story("detection: two", _are_detected),
+        Story("detection: all beside", _detected_with_all_beside),
         Story("detection: outbox elsewhere", _detected_elsewhere),
         Story("detection: name taken", _detected_name_is_taken),
         Story("detection: again", _is_detected_again),

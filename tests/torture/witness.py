@@ -51,6 +51,9 @@ def _of_places(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
                 yield f"{folder}: {name} is not what it should be ({path.stat().st_size} of {len(content)} bytes)"
             if folder == "outbox" and (sidecar := _sidecar(stage, name)) not in files:
                 found.pop(sidecar, None)
+            if folder == "outbox":
+                missing = [suffix for suffix in _beside(stage) if found.pop(f"{name}{suffix}", None) is None]
+                yield from (f"outbox: {name} has no {suffix} beside it" for suffix in missing)
             if folder == "quarantine" and found.pop(f"{name}.why.txt", None) is None:
                 yield f"quarantine: {name} has no reason beside it"
         yield from (f"{folder}: {name} should not be there" for name in found)
@@ -132,6 +135,17 @@ def _of_findings(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
         if (told["verdict"], told["sha256"]) != (picture.verdict, picture.sha256):
             yield f"sidecar of {picture.name}: {told}"
     yield from (f"ledger: {count} × {line}" for line, count in lines.items())
+
+
+def _beside(stage: Stage) -> Sequence[str]:
+    """Return what comes to lie beside each picture."""
+    wanted = stage.settings
+    suffixes = {
+        ".heatmap.webp": wanted.get("heatmaps"),
+        ".report.en-US.pdf": wanted.get("report"),
+        ".xmp": wanted.get("xmp"),
+    }
+    return [suffix for suffix, is_wanted in suffixes.items() if is_wanted]
 
 
 def _sidecar(stage: Stage, name: str) -> str:
