@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from watchfolder.config.sections import OF_SERVICES, SERVICES
 from watchfolder.sandbox import Sandbox
 
 KEY = "sk_init_0123456789"
@@ -128,7 +129,8 @@ def test_on_a_terminal_it_asks_and_does_not_show_the_key(home: Path, sandbox: Sa
     os.close(theirs)
     shown = b""
     keys = [("later): ", "no key"), ("later): ", KEY)]  # the prompt whole: what was typed before it is thrown away
-    for question, answer in [("Folder", "pictures"), *keys, ("Your plan", "yearly"), ("Your plan", "pro")]:
+    plans = [("Your plan", "yearly"), ("Your plan", "pro")]
+    for question, answer in [("Folder", "pictures"), ("Service", "ai-detection"), *keys, *plans]:
         asked = b""
         while question.encode() not in asked and (block := _read(ours)):
             asked += block
@@ -143,7 +145,21 @@ def test_on_a_terminal_it_asks_and_does_not_show_the_key(home: Path, sandbox: Sa
     assert b"Your plan" not in said
     written = yaml.safe_load((home / "config.yaml").read_text())
     assert written["inboxes"]["photos"]["path"] == f"{home}/pictures/inbox"
+    assert written["inboxes"]["photos"]["service"] == "ai-detection"
     assert written["api"]["requests_per_minute"] == 300
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_configuration_for_each_service_is_explained_and_passes_the_check(
+    home: Path, sandbox: Sandbox, service: str
+) -> None:
+    done = init(home, sandbox, "--service", service, "--key-file", "-", text=f"{KEY}\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (home / "config.yaml").read_text()
+    inbox = yaml.safe_load(text)["inboxes"]["photos"]
+    assert inbox["service"] == service
+    assert {key for key, services in OF_SERVICES.items() if service in services} == OF_SERVICES.keys() & inbox.keys()
+    assert text.count("#") > len(inbox)
 
 
 def _read(terminal: int) -> bytes:

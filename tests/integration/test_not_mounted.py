@@ -89,7 +89,7 @@ def test_init_makes_no_folders_on_a_bare_mount_point(tmp_path: Path, fstab: Path
     paths = "\n".join(f"    {role}: {point}/{role}" for role in ("path", "outbox", "quarantine"))
     (tmp_path / "config.yaml").write_text(f"state_dir: {tmp_path}/state\ninboxes:\n  photos:\n{paths}\n")
     found = config.load(str(tmp_path / "config.yaml"), {}, needs_key=False)
-    wishes = init_setup.Wishes(found.source, str(point), found.state_dir, "", "", 60, "", "")
+    wishes = init_setup.Wishes(found.source, str(point), found.state_dir, "", "", "anti-ai", 60, "", "")
     with pytest.raises(FolderFault, match="nas is not mounted"):
         list(init_setup.folders(found, wishes))
     assert os.listdir(point) == []

@@ -27,7 +27,16 @@ class Plan(StrEnum):
     ENTERPRISE = "enterprise"
 
 
-def init(
+class Offer(StrEnum):
+    """What can be bought, as services.FLOWS has it."""
+
+    ANTI_AI = "anti-ai"
+    WATERMARK_EMBED = "watermark-embed"
+    WATERMARK_EXTRACT = "watermark-extract"
+    AI_DETECTION = "ai-detection"
+
+
+def init(  # noqa: PLR0913 - each is an option
     *,
     config_file: Annotated[
         str | None, typer.Option("-c", "--config", metavar="FILE", help="Where the configuration goes.")
@@ -35,6 +44,7 @@ def init(
     folder: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="The folder above inbox, protected, quarantine and originals.")
     ] = None,
+    service: Annotated[Offer | None, typer.Option(help="What to buy for the pictures: docs/services.md.")] = None,
     plan: Annotated[Plan | None, typer.Option(help="Yours at the service: it sets the pace.")] = None,
     key_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="Read the API key from this file; from stdin where it is -.")
@@ -66,6 +76,7 @@ def init(
         wishes = init_setup.Wishes(
             config=path,
             folder=os.path.abspath(_asked("Folder for the pictures", folder, default, is_wanted=is_new)),
+            service=_asked("Service", service, Offer.ANTI_AI, is_wanted=is_new),
             state_dir=(unit.state_dir if unit else "/var/lib/watchfolder") if is_root else os.path.abspath("state"),
             key_file=os.path.join(home, "api-key"),
             key=_key(key_file) if wants_key else "",

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,9 +17,11 @@ from watchfolder import disk
 from watchfolder.command_line import Advised
 from watchfolder.config import Config, Inbox, installed_unit
 from watchfolder.config.invocation import this_program
+from watchfolder.config.sections import DEFAULT_SERVICE, OF_SERVICES, with_defaults
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.folders import not_mounted
+from watchfolder.services import FLOWS
 
 PLANS: Final = {"free": 60, "pro": 300, "enterprise": 1000}  # requests a minute
 _SHIPPED_PROGRAM, _SHIPPED_CONFIG = "/opt/watchfolder/bin/watchfolder", "/etc/watchfolder/config.yaml"  # in the unit
@@ -39,6 +41,7 @@ class Wishes:
     state_dir: str
     key_file: str
     key: str  # empty: they will put it there themselves
+    service: str  # what is bought for the pictures
     requests_per_minute: int
     user: str  # whom the daemon runs as; empty: the caller
     group: str  # of the people who share the pictures; empty: the caller's own
@@ -68,7 +71,7 @@ def configuration(wishes: Wishes) -> Iterator[str]:
     else:
         values = {"key_file": wishes.key_file, "state_dir": wishes.state_dir}
         values["requests_per_minute"] = str(wishes.requests_per_minute)
-        _write(wishes.config, example(wishes.folder, values), 0o644)
+        _write(wishes.config, example(wishes.folder, values, wishes.service), 0o644)
         yield f"wrote {wishes.config}"
     if os.path.lexists(wishes.key_file):
         yield f"{wishes.key_file} is there, and stays as it is"
@@ -79,11 +82,31 @@ def configuration(wishes: Wishes) -> Iterator[str]:
         yield f"no key was given: put it into {wishes.key_file} (chmod 600)"
 
 
-def example(folder: str, values: Mapping[str, str]) -> str:
-    """Return the example configuration with other values, its inbox and the other three folders below `folder`."""
-    bases = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
+def example(folder: str, values: Mapping[str, str], service: str = DEFAULT_SERVICE) -> str:
+    """Return the example configuration with other values, for a service; its folders lie below `folder`.
+
+    What other services alone have is left out.
+    """
+    outbox = FLOWS[service].done
+    bases = {"path": "inbox", "outbox": outbox, "quarantine": "quarantine", "originals": "originals"}
     folders = {key: os.path.join(folder, base) for key, base in bases.items()}
-    return with_values(_shipped(_EXAMPLE), folders | dict(values))
+    bought = {"service": service, "sort": json.dumps(with_defaults({"service": service})["sort"])}
+    written = with_values(_shipped(_EXAMPLE), folders | bought | dict(values))
+    others = {key for key, services in OF_SERVICES.items() if service not in services}
+    return "".join(_without(others, written.splitlines(keepends=True)))
+
+
+def _without(keys: Collection[str], lines: Iterable[str]) -> Iterator[str]:
+    """Leave out the lines of these keys of an inbox, and the comments that go before them."""
+    comments: list[str] = []
+    for line in lines:
+        if line.startswith("    #"):
+            comments.append(line)
+            continue
+        found = re.match(" {4}([a-z_]+):", line)
+        if not found or found[1] not in keys:
+            yield from (*comments, line)
+        comments = []
 
 
 def folders(found: Config, wishes: Wishes) -> Iterator[str]:
