@@ -1,4 +1,4 @@
-"""One option for all tests: a short choice of the long campaigns (`make test-lab`), or all of them (`make torture`)."""
+"""The order of the tests, and an option for the long campaigns: a choice (`make test-lab`), or all (`make torture`)."""
 
 import signal
 import sys
@@ -23,6 +23,11 @@ def pytest_configure(config: pytest.Config) -> None:
     patience = [HealthCheck.too_slow]
     settings.register_profile("suite", deadline=None, derandomize=not is_random, suppress_health_check=patience)
     settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, the one boot of the machine with real shares: the others go on beside it."""
+    items.sort(key=lambda item: "acceptance/nas/" not in item.nodeid)
 
 
 @pytest.fixture(scope="session")
