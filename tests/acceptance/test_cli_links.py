@@ -108,7 +108,7 @@ def test_a_budget_counts_the_addresses_of_a_list(tmp_path: Path, budget: dict[st
         held = studio.run("run", "--once")
         assert held.returncode == 75, held.stderr
         assert sandbox.paid == budget.get("files_per_day", 0)
-        assert "watchfolder release photos" in held.stdout + held.stderr
+        assert "watchfolder release" in held.stdout + held.stderr
 
         assert studio.run("release", "photos").returncode == 0
         wait_until(lambda: studio.run("run", "--once").returncode == 0, 120)

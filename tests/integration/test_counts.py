@@ -54,5 +54,5 @@ def test_what_cannot_be_looked_into_takes_nothing_from_what_waits(tmp_path: Path
     (tmp_path / "inbox" / "link.jpg").symlink_to("/nowhere")
     (tmp_path / "inbox" / "a.jpg").write_bytes(sample("jpeg", width=64, height=48, seed=1))
     shop.look(100.0)
-    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 1, "raw": 0}
+    assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 1, "raw": 0, "single": 0}
     shop.close()

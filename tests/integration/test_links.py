@@ -81,6 +81,7 @@ def test_the_address_that_is_gone_comes_back_alone(begin: Open) -> None:
 
     assert shop.files("outbox") == ["drei.jpg", "größe eins.jpg", "zwei.jpg"]
     assert shop.files("quarantine") == ["1.url", "1.url.why.txt"]
+    assert "fetched from its address" in (shop.folder("quarantine") / "1.url.why.txt").read_text("utf-8")
     assert service.sins == []
 
 

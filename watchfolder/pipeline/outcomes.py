@@ -39,6 +39,7 @@ _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
 _CRASHED = "CRASHED"
 _UNSOUGHT = "It may have been paid for: what was known of its order is lost, and it could not be looked for."
+_PERHAPS_NOT_FETCHED = "It may be that nothing could be fetched from its address: the service does not say which."
 _LOOK_FIRST = "Look for {what}. To have it made anew, move this file back into the inbox."
 _NO_SAMPLE = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND"})  # there is nothing to take up again
 
@@ -291,6 +292,8 @@ class Outcomes:
         retry_helps = failure is None or not failure.is_of_the_file
         facts = {"advice": error.advice, "code": error.code, "said": said, "retry_helps": retry_helps}
         reason = _sentence(error.reason)
+        if failure is not None and order.files[0].address:
+            reason = f"{reason} {_PERHAPS_NOT_FETCHED}"
         if order.is_perhaps_there and order.kind == "live" and not error.advice:
             where = f"{order.name} in the list of the service" if flow_of(order).is_listed else f"the order {order.key}"
             reason, facts["advice"] = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(what=where)
