@@ -242,6 +242,55 @@ def test_a_folder_that_takes_nothing_keeps_back_its_own_copies_only(
     assert_issued_once(shop, service, NAME, "dpa", "afp")
 
 
+def half_given_up(begin: Open, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
+    """Return a shop in which one of two copies was delivered, and the other one never came."""
+    shop, service = begin(give_up_after_hours=1, **settings)
+    service.faults.add("fetch", "answer", nth=2, times=None, status=500)
+    shop.drop(NAME)
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    shop.journal.note(shop.order(), failing_seconds=3601.0)
+    shop.clock.pass_time(3601)
+    shop.to_the_end()
+    service.faults.clear()
+    service.look_seconds = 0
+    assert len(shop.files("outbox")) == 2
+    assert len(ledger(shop)) == 1
+    return shop, service
+
+
+def drop_again(shop: Shop) -> None:
+    (shop.folder("quarantine") / f"{NAME}.why.txt").unlink()
+    (shop.folder("inbox") / NAME).parent.mkdir(exist_ok=True)
+    (shop.folder("quarantine") / NAME).rename(shop.folder("inbox") / NAME)
+    shop.to_the_end()
+
+
+@pytest.mark.parametrize("is_taken_out", [False, True])
+def test_a_copy_that_was_missing_comes_when_the_picture_does(begin: Open, is_taken_out: bool) -> None:
+    shop, service = half_given_up(begin, watermark=TWO)
+    (first,) = (name for name in shop.files("outbox") if name != "watermarks.csv")
+    taken_out = (shop.folder("outbox") / first).read_bytes()
+    if is_taken_out:
+        (shop.folder("outbox") / first).unlink()
+    drop_again(shop)
+    if is_taken_out:
+        assert first not in shop.files("outbox")
+        (shop.folder("outbox") / first).write_bytes(taken_out)
+    assert_issued_once(shop, service, NAME, "dpa", "afp")
+
+
+def test_for_other_recipients_the_same_picture_is_another_order(begin: Open) -> None:
+    shop, service = half_given_up(begin, watermark=TWO)
+    others = shop.config.inboxes["photos"].watermark.model_copy(update={"recipients": ("Reuters",)})
+    inbox = shop.config.inboxes["photos"].model_copy(update={"watermark": others})
+    shop.config = shop.config.model_copy(update={"inboxes": {"photos": inbox}})
+    shop.live_again()
+    drop_again(shop)
+    assert f"Reuters/{NAME}" in shop.files("outbox")
+    assert len({line["text"] for line in ledger(shop)}) == len(ledger(shop)) == 2
+    assert service.credits["watermarkEmbed"] == 3
+
+
 def test_a_restart_between_two_drops_repeats_no_serial(begin: Open) -> None:
     shop, _ = begin()
     for number in range(3):
