@@ -83,3 +83,10 @@ def test_the_dry_run_leaves_out_what_waits_for_its_partner(studio: Studio) -> No
     assert "2 files would be sent" in told
     assert "orders: 1)" in told
     assert "Cost: 2 files, up to 1 credit, about 3 requests" in told
+
+
+def test_the_dry_run_counts_the_reports_that_may_come_of_it(studio: Studio) -> None:
+    for name in ("a.jpg", "a.original.jpg"):
+        studio.drop(name)
+    studio.configure(service="watermark-extract", duplicates=None, report="detected")
+    assert "Cost: 2 files, up to 2 credits, about 5 requests" in studio.run("run", "--once", "--dry-run").stdout

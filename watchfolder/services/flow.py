@@ -50,6 +50,7 @@ class Findings:
     heatmap: Callable[[Mapping[str, object]], str | None] = lambda _shown: None  # where it lies, as the order shows it
     passing: frozenset[str] = frozenset()  # verdicts that say nothing and cost nothing: asked for again, a few times
     worth_report: frozenset[str] = frozenset()  # the verdicts of which `report: detected` wants one
+    report_credits: int = 0  # that a report costs, where that is documented
     about: Callable[[Finding, Order, RecipientOf], Finding] = lambda finding, _order, _recipient_of: finding
 
 
@@ -146,6 +147,10 @@ class Flow:
     def requests_of(self, inbox: Inbox) -> int:
         """Return what one order costs of the plan with all that the inbox wants beside it, about."""
         return self.requests + inbox.heatmaps + (_REPORT_REQUESTS if inbox.report != "never" else 0)
+
+    def report_credits_of(self, inbox: Inbox) -> int:
+        """Return what the report on each picture costs, if the inbox wants one."""
+        return self.findings.report_credits if self.findings is not None and inbox.report != "never" else 0
 
     def options_of(self, inbox: Inbox) -> dict[str, str]:
         return {name: getattr(inbox, name) for name in self.options}

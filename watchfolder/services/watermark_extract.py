@@ -133,5 +133,6 @@ WATERMARK_EXTRACT = Flow(
         caution="It holds for the very original that it was compared with.",
         passing=frozenset({"error"}),
         worth_report=frozenset({"detected"}),
+        report_credits=1,
     ),
 )

@@ -42,13 +42,18 @@ class InboxPlan:
     requests: int = 0  # uploads and downloads go elsewhere and count not
     released: int = 0  # how many more `watchfolder release` would let go
     copies: int = 1  # of each file, which cost as many credits
+    reports: int = 0  # on each file: credits, at most
     free: int = 0  # of those that could be taken: originals, which are sent beside what is bought
     again: int = 0  # of them, that one bad picture among the others would have bought once more
     names: list[str] = field(default_factory=list)  # of those that would be sent, the first few
 
     def bought(self, sent: int) -> int:
-        """Return how many credits so many of its files cost."""
+        """Return how many results are bought for so many of its files."""
         return max(0, sent - self.free) * self.copies
+
+    def credits(self, sent: int) -> int:
+        """Return how many credits so many of its files cost, at most."""
+        return max(0, sent - self.free) * (self.copies + self.reports)
 
 
 def rehearse(config: Config) -> Iterator[InboxPlan]:
@@ -65,6 +70,7 @@ def rehearse(config: Config) -> Iterator[InboxPlan]:
         per_order = 1 if config.api.reads == "v2" else most
         going = plan.sent or plan.released
         plan.orders = plan.bought(going) if flow_of(inbox).pairs else math.ceil(going / per_order)
+        plan.reports = flow_of(inbox).report_credits_of(inbox)
         plan.requests = plan.orders * flow_of(inbox).requests_of(inbox)
         plan.again = plan.copies * bought_again(min(going, per_order), inbox.on_failure) if going else 0
         yield plan
@@ -117,7 +123,7 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     for plan in plans:
         yield from _of_inbox(plan)
         if plan.sent:
-            yield f"  Cost: {_cost(plan.sent, plan.bought(plan.sent), plan.requests, config)}."
+            yield f"  Cost: {_cost(plan.sent, plan.credits(plan.sent), plan.requests, config)}."
         if plan.again and config.api.kind == "live":
             how = config.inboxes[plan.name].on_failure
             yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
@@ -128,12 +134,12 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     if taken:
         yield f"Already taken and not yet paid: {files(taken)}."
     sent = sum(plan.sent for plan in plans) + taken
-    bought += sum(plan.bought(plan.sent) for plan in plans)
+    bought += sum(plan.credits(plan.sent) for plan in plans)
     requests = sum(plan.requests for plan in plans if plan.sent) + sum(flow_of(order).requests for order in begun)
     yield f"All together: {_cost(sent, bought, requests, config)}."
     if any(plan.released for plan in plans):
         sent += sum(plan.released for plan in plans)
-        bought += sum(plan.bought(plan.released) for plan in plans)
+        bought += sum(plan.credits(plan.released) for plan in plans)
         requests += sum(plan.requests for plan in plans if not plan.sent)
         yield f"With what is held let go: {_cost(sent, bought, requests, config)}."
     yield "This was a rehearsal: nothing was sent, moved or paid."
