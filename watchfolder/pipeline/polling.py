@@ -68,7 +68,7 @@ class PollSchedule:
         with self._guard:
             due = self._due.get(order.key)
             if due is None:
-                at = self._first_at if order.traits.asks_service and order.order_id is not None else _AT_ONCE
+                at = self._first_at if _may_have_been_polled(order) else _AT_ONCE
             else:
                 at = _AT_ONCE if order.state is State.CONFIRMED and self._pushed.get(order.key) else due.at
             if self._is_told_by_list(order):  # others may join it until then
@@ -240,3 +240,8 @@ def _is_finding(order: Order) -> bool:
 def _tells_all(order: Order, seen: OrderView) -> bool:
     findings = flow_of(order).findings
     return findings is not None and findings.read(seen.shown) is not None
+
+
+def _may_have_been_polled(order: Order) -> bool:
+    is_at_service = order.traits.asks_service and order.order_id is not None
+    return is_at_service or bool(order.enclosures)
