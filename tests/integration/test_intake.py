@@ -725,6 +725,24 @@ def test_a_file_that_cannot_be_delivered_stays_and_costs_nothing(
         assert names(shop) == ["client/2026/a.jpg"]
 
 
+def test_a_copy_that_cannot_be_delivered_keeps_its_picture_and_costs_nothing(as_nobody: Path) -> None:
+    watermark = {"recipients": ["dpa", "afp"]}
+    with opened(Shop(as_nobody, settle_seconds=5.0, service="watermark-embed", watermark=watermark)) as shop:
+        folder = shop.folder("outbox") / "afp"
+        folder.mkdir()
+        with as_root():
+            os.chown(folder, 0, 0)
+        shop.drop("client/a.jpg")
+        for now in range(0, 50, 5):
+            shop.look(float(now))
+        assert names(shop) == []
+        assert decision(shop, "client/a.jpg").reason.startswith(f"we may not deliver it: {folder} has owner root")
+        with as_root():
+            os.chown(folder, NOBODY, NOBODY)
+        shop.look(120.0)
+        assert names(shop) == ["client/a.jpg"]
+
+
 def test_a_folder_that_somebody_closes_after_our_claim_closes_no_inbox(as_nobody: Path) -> None:
     with opened(Shop(as_nobody, settle_seconds=5.0, empty_folder_seconds=100.0)) as shop:
         shop.drop("client/2026/a.jpg")

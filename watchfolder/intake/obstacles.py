@@ -8,6 +8,7 @@ from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
+from watchfolder.services import flow_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,10 @@ def closed(inbox: Inbox, folder: str) -> Obstacle:
 
 def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
     """Return the sub-folder, of those that it will go to, in which we may make nothing: before it is paid for."""
-    for root in filter(None, (inbox.outbox, inbox.originals)):
-        folder = os.path.dirname(name)
+    places = [(inbox.outbox, folder) for folder in flow_of(inbox).folders_of(inbox, name)]
+    places += [(inbox.originals, os.path.dirname(name))] if inbox.originals else []
+    for root, wanted in places:
+        folder = wanted
         while folder:
             try:
                 if disk.is_writable(root, folder):

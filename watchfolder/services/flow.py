@@ -1,5 +1,6 @@
 """The shape of a service: what it is asked, when it may have cost money, and what comes of it."""
 
+import os
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -139,6 +140,12 @@ class Flow:
     def recipients_of(self, inbox: Inbox, name: str) -> tuple[str | None, ...]:
         """Say for whom a copy of the file is made: there are as many results, and as many are paid."""
         return self.issues.recipients(inbox, name) if self.issues else (None,)
+
+    def folders_of(self, inbox: Inbox, name: str) -> tuple[str, ...]:
+        """Say in which folders of the outbox the results of the file will lie; "" is the outbox itself."""
+        serials = [""] * len(self.recipients_of(inbox, name))
+        results = self.issues.results(inbox, name, serials, date.min) if self.issues else (Result(),)
+        return tuple(os.path.dirname(os.path.join(result.folder or "", name)) for result in results)
 
     @property
     def push_types(self) -> frozenset[str]:
