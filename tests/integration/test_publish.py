@@ -613,7 +613,7 @@ def test_the_reason_is_there_before_the_picture(studio: Studio, monkeypatch: pyt
 
 
 def test_the_owner_of_a_paid_picture_is_told_that_it_is_not_paid_again(studio: Studio) -> None:
-    studio.failed("a.jpg", charged=True, is_resumable=True)
+    studio.failed("a.jpg", order_id="7", charged=True, is_resumable=True)
     studio.finish()
     assert b"not paid again" in studio.files("quarantine")["a.jpg.why.txt"]
 

@@ -94,7 +94,7 @@ def test_a_signed_push_needs_no_password_of_the_page(house: House) -> None:
 @pytest.mark.parametrize(
     ("body", "fate"),
     [
-        (delivery(eventType="order.watermarkEmbed.completed"), PushResult.OTHER_TYPE),
+        (delivery(eventType="order.somethingElse.completed"), PushResult.OTHER_TYPE),
         (b"no JSON", PushResult.UNREADABLE),
         (b"", PushResult.UNREADABLE),
     ],
