@@ -1,5 +1,6 @@
 """What a newcomer starts with: `sandbox`, `demo`, `--version`, and what they say when something is not installed."""
 
+import json
 import os
 import re
 import signal
@@ -42,6 +43,10 @@ def test_without_a_terminal_the_demo_ends_with_the_paths_of_the_delivered(tmp_pa
         assert suffixes >= {".jpg", ".png", ".webp", ".tif", ".bmp"}, service
     (root,) = tmp_path.glob("watchfolder-demo-*")
     assert (root / "config.yaml").is_file()
+    assert (root / "anti-ai/protected/from an address.jpg").is_file()
+    told = json.loads((root / "watermark-extract/checked/landscape 1.jpg.watermark.json").read_text("utf-8"))
+    assert told["verdict"] == "detected", "of the very picture that was marked"
+    assert told["watermarkText"].startswith("for dpa ")
     assert f"rm -r {root}" in done.stdout
     assert list(tmp_path.glob("watchfolder-sandbox-*")) == []
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from watchfolder.daemon import Outcome
     from watchfolder.snapshot import Snapshot
 
+_ADDRESS: Final = "https://images.example.com/from%20an%20address.jpg"
 _PAGE_PORT: Final = 8686  # the one of the documents; another one where it is taken
 
 
@@ -35,6 +36,7 @@ class Show(NamedTuple):
     folders: Mapping[str, str]  # by the key of each in the configuration
     write_samples: Callable[[Path], list[Path]]
     more: Mapping[str, object] = {}  # of the configuration
+    leaks_to: str = ""  # the service that is shown with what comes out here
 
 
 def demo() -> None:
@@ -73,19 +75,23 @@ def _play(root: Path, *, has_person: bool) -> "Outcome":
     from watchfolder import daemon
     from watchfolder.pushes import Pushes
     from watchfolder.sandbox import Sandbox
+    from watchfolder.sandbox.pictures import sample
     from watchfolder.web import Page
 
     shows = _shows()
-    with Sandbox() as sandbox:
+    with Sandbox(origins={_ADDRESS: sample("jpeg", width=640, height=480, seed=6)}) as sandbox:
         found = _configured(root, shows, sandbox.url, sandbox.key)
         programme = _Programme(root, shows, has_person=has_person)
         pushes = Pushes()
         with Page(found.http, pushes) as page:
             onlookers = (page, programme)
-            outcome = daemon.run(
-                found, _ended_by_hangup(found), once=not has_person, onlookers=onlookers, pushes=pushes
-            )
-        programme.tell()
+            for _ in range(1 if has_person else 2):  # the second run sees to what came out of the first
+                outcome = daemon.run(
+                    found, _ended_by_hangup(found), once=not has_person, onlookers=onlookers, pushes=pushes
+                )
+                programme.tell()
+                if programme.is_over or outcome.ending is daemon.Ending.STOPPED:
+                    break
     if outcome.ending is daemon.Ending.STOPPED:
         raise KeyboardInterrupt
     return outcome
@@ -99,21 +105,27 @@ def _shows() -> tuple[Show, ...]:
     marked = protected | {"outbox": "marked"}
     checked = protected | {"outbox": "checked"}
     return (
-        Show("anti-ai", "protected against AI training", protected, write_samples),
-        Show("watermark-embed", "an invisible text in each, of its own: watermarks.csv has it", marked, write_samples),
-        Show("watermark-extract", "who was it given to? nobody, say these", checked, _write_pairs, {"sort": False}),
+        Show("anti-ai", "protected against AI training", protected, _write_with_link, {"links": True}),
+        Show(
+            *("watermark-embed", "an invisible text in each, of its own: watermarks.csv has it", marked, write_samples),
+            more={"watermark": {"text": "for dpa {serial}"}},
+            leaks_to="watermark-extract",
+        ),
+        Show(
+            *("watermark-extract", "whose was it? What was marked says so, beside each", checked, lambda _: []),
+            more={"sort": False, "originals_from": "watermark-embed", "scan_seconds": 1},
+        ),
         Show("ai-detection", "made by AI or not: the verdict lies beside each", judged, write_samples),
     )
 
 
-def _write_pairs(folder: Path) -> list[Path]:
-    """Write each picture with its original beside it, which bears no mark either."""
+def _write_with_link(folder: Path) -> list[Path]:
+    """Write the samples, and the address of a picture, as a browser saves it."""
     from watchfolder.sandbox.pictures import write_samples
 
     samples = write_samples(folder)
-    for sample in samples:
-        shutil.copyfile(sample, sample.with_name(f"{sample.stem}.original{sample.suffix}"))
-    return samples
+    (folder / "some page.url").write_text(f"[InternetShortcut]\nURL={_ADDRESS}\n", encoding="utf-8")
+    return [*samples, folder / "from an address.jpg"]
 
 
 def _configured(root: Path, shows: tuple[Show, ...], url: str, key: str) -> "Config":
@@ -175,14 +187,15 @@ class _Programme:
         self._awaited: set[str] = set()  # what the samples will be called, in their outboxes
         self._told: set[str] = set()
         self._told_last: Show | None = None
-        self._is_over = False
+        self.is_over = False
 
     def follow(self, config: "Config") -> None:
         if self._awaited:
             return
         for show in self._shows:
             samples = show.write_samples(self._root / show.service / show.folders["path"])
-            self._awaited |= {f"{show.service}/{sample.name}" for sample in samples}
+            services = filter(None, (show.service, show.leaks_to))
+            self._awaited |= {f"{service}/{sample.name}" for service in services for sample in samples}
         typer.echo(f"The status page, as long as this runs: http://{config.http.listen}/")
 
     def see(self, _snapshot: "Snapshot") -> None:
@@ -192,8 +205,8 @@ class _Programme:
         for show in self._shows:
             self._tell_deliveries(show)
         come = {f"{path.split('/', 1)[0]}/{os.path.basename(path)}" for path in self._told}
-        if self._awaited and not self._is_over and come >= self._awaited:
-            self._is_over = True
+        if self._awaited and not self.is_over and come >= self._awaited:
+            self.is_over = True
             self._tell_the_end()
 
     def _tell_deliveries(self, show: Show) -> None:
@@ -207,6 +220,8 @@ class _Programme:
             typer.echo(f"{show.service}: {show.effect}")
         for path in sorted(there - self._told):
             typer.echo(f"  {self._root}/{path}")
+            if show.leaks_to and f"{show.service}/{os.path.basename(path)}" in self._awaited:
+                shutil.copy(self._root / path, self._root / show.leaks_to / "inbox")
         self._told |= there
 
     def _tell_the_end(self) -> None:
