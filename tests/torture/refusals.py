@@ -154,9 +154,16 @@ def _could_not_start(stage: Stage, ending: Ending) -> bool:
 
 
 def _is_finished(stage: Stage, files: int) -> bool:
-    if any((stage.root / "state" / "journal").glob("*.json")):
+    if not all(map(_is_parked, (stage.root / "state" / "journal").glob("*.json"))):
         return False
     return sum(len(names_in(line)) for line in history(stage)[0]) >= max(1, files)
+
+
+def _is_parked(entry: Path) -> bool:
+    try:
+        return bool(json.loads(entry.read_bytes())["state"] == "quarantined")
+    except (FileNotFoundError, ValueError):  # it is just being written, or gone
+        return False
 
 
 def _told_files(pictures: Sequence[Picture]) -> int:
