@@ -1,0 +1,145 @@
+"""Orders of nothing but addresses: the create is the purchase. It is repeated until it is heard, and buys once."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shop import OTHER, PICTURE, QUICK, Open, Shop, opening
+
+from watchfolder.api.transport import Pace
+from watchfolder.order import State
+from watchfolder.sandbox import Sandbox
+
+FIRST, SECOND = "https://img.example.com/one.jpg", "https://img.example.com/two.jpg"
+LATER = 3600.0  # longer than any backoff
+PERSISTENT = Pace(attempts=3, first_wait_seconds=0.01, max_wait_seconds=0.02, connect_seconds=5, read_seconds=5)
+
+
+def link(address: str) -> bytes:
+    return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Open]:
+    kept = {"look_seconds": 0, "origins": {FIRST: PICTURE, SECOND: OTHER}}
+    facts = {"api": {"reads": "v3"}, "originals": str(tmp_path / "originals"), "links": True}
+    with opening(tmp_path, kept=kept, **facts) as build:
+        yield build
+
+
+def calls(service: Sandbox, operation: str) -> int:
+    return service.requests_by_operation().get(operation, 0)
+
+
+def has_failed_once(shop: Shop) -> bool:
+    return bool(shop.orders()) and shop.orders()[0].failures > 0 and not shop.pipeline.running()
+
+
+def paid_once(*contents: bytes) -> dict[str, int]:
+    return {hashlib.sha256(content).hexdigest(): 1 for content in contents}
+
+
+def test_an_order_of_addresses_needs_no_start_and_no_look_after_its_create(begin: Open) -> None:
+    shop, service = begin({"processing_seconds": 0.2})
+    shop.ahead = 0.0
+    shop.drop("a.url", link(FIRST))
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    assert calls(service, "status") == 0
+    shop.to_the_end()
+    assert shop.files("outbox") == ["one.jpg"]
+    assert service.requests_by_operation().keys() == {"create", "status", "link", "fetch"}
+    assert service.paid_files == paid_once(PICTURE)
+    assert service.sins == []
+
+
+@pytest.mark.parametrize("pace", [QUICK, PERSISTENT], ids=["later", "at once"])
+@pytest.mark.parametrize("has_restarted", [False, True])
+def test_a_create_whose_answer_is_lost_buys_once(begin: Open, pace: Pace, *, has_restarted: bool) -> None:
+    shop, service = begin(pace=pace)
+    service.faults.add("create", "reset_after")
+    shop.drop("a.url", link(FIRST))
+    shop.work(lambda: shop.is_done() or has_failed_once(shop))
+    assert all(order.charged for order in shop.orders())
+    if has_restarted:
+        shop.live_again()
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["one.jpg"]
+    assert (len(service.orders), calls(service, "create")) == (1, 2)
+    assert service.paid_files == paid_once(PICTURE)
+    assert service.sins == []
+
+
+def test_what_was_ordered_is_delivered_though_its_file_has_changed(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "reset_after")
+    shop.drop("a.url", link(FIRST))
+    shop.work(lambda: has_failed_once(shop))
+    work = shop.folder("inbox") / ".watchfolder" / shop.journal.instance / shop.order().key / "a.url"
+    work.write_bytes(link(SECOND) + b"\r\n")
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["one.jpg", "two.jpg"]
+    assert service.paid_files == paid_once(PICTURE, OTHER)
+    assert service.sins == []
+
+
+def test_a_clear_no_to_the_first_create_charges_nothing(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", status=429, code="RATE_LIMIT_EXCEEDED")
+    shop.drop("a.url", link(FIRST))
+    shop.work(lambda: calls(service, "create") == 1)
+    assert (shop.order().state, shop.order().charged) == (State.CLAIMED, False)
+
+
+def test_a_no_after_a_lost_answer_clears_nothing(begin: Open) -> None:
+    shop, service = begin(pace=PERSISTENT)
+    service.faults.add("create", "reset_after")
+    service.faults.add("create", "answer", status=429, code="USAGE_NOT_ENOUGH")
+    shop.drop("a.url", link(FIRST))
+    shop.work(lambda: calls(service, "create") == 2)
+    assert (shop.order().state, shop.order().charged) == (State.CLAIMED, True)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert service.paid_files == paid_once(PICTURE)
+    assert len(service.orders) == 1
+
+
+def test_a_key_that_was_used_before_leads_to_its_order_by_name(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer_after", status=409, code="IDEMPOTENCY_KEY_CONFLICT")
+    shop.drop("a.url", link(FIRST))
+    shop.to_the_end()
+    assert shop.files("outbox") == ["one.jpg"]
+    assert (len(service.orders), calls(service, "create")) == (1, 1)
+    assert service.paid_files == paid_once(PICTURE)
+
+
+def test_one_that_may_have_been_bought_is_not_bought_again_under_another_key(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "reset_before")
+    service.faults.add("create", "answer", status=409, code="IDEMPOTENCY_KEY_CONFLICT")
+    shop.drop("a.url", link(FIRST))
+    shop.work(lambda: has_failed_once(shop))
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert shop.files("quarantine") == ["a.url", "a.url.why.txt"]
+    assert "may have been paid" in (shop.folder("quarantine") / "a.url.why.txt").read_text()
+    assert service.orders == {}
+    (order,) = shop.orders()
+    assert order.is_resumable
+
+
+def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "reset_after")
+    shop.drop("a.url", link(FIRST))
+    shop.work(lambda: has_failed_once(shop))
+    shop.journal.note(shop.order(), fingerprint="0" * 12)
+    service.forget(next(iter(service.orders)))  # this account has no such order
+    shop.live_again()
+    shop.pass_time(LATER)
+    shop.work(lambda: shop.order().refused_by)
+    assert "known only by the API key" in shop.order().trouble
+    assert (calls(service, "create"), service.orders) == (1, {})
