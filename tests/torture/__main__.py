@@ -60,7 +60,7 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "links: list",
     "embed",
     "embed: three",
-    "embed: answer lost",
+    "embed: moved back",
 )
 _INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share: one file")
 _SHORT = {  # one case in so many
