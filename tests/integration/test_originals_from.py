@@ -1,5 +1,6 @@
 """Originals that another inbox keeps: found by name, copied for the order, and never touched."""
 
+import errno
 import json
 import os
 import unicodedata
@@ -10,7 +11,8 @@ import pytest
 from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
-from watchfolder.disk import Place
+from watchfolder.disk import Place, moves
+from watchfolder.errors import FolderFault
 from watchfolder.intake import Decision
 from watchfolder.order import Role, State
 from watchfolder.sandbox.pictures import sample
@@ -183,6 +185,46 @@ def test_whenever_it_dies_the_copy_is_made_once_and_goes_in_the_end(
     assert_lent(shop, "a.jpg", "a.jpg")
     assert service.paid == 1
     assert service.sins == []
+
+
+def test_a_disk_that_fails_during_the_copy_is_outlasted(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin()
+    keep(shop, "a.jpg")
+    fails, set_times = [OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))], moves.set_times
+
+    def failing_once(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
+        if fails:
+            raise fails.pop()
+        set_times(descriptor, atime_ns, mtime_ns)
+
+    monkeypatch.setattr(moves, "set_times", failing_once)
+    find(shop, "a.jpg")
+    shop.work(lambda: not fails)
+    shop.work((shop.folder("found/outbox") / "undetected/a.jpg").exists)
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "a.jpg")
+    assert service.paid == 1
+
+
+def test_an_original_that_cannot_be_read_keeps_no_other_picture(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin()
+    keep(shop, "bad.jpg", OTHER)
+    keep(shop, "a.jpg")
+    copy = disk.copy
+
+    def copy_of_readable(source: Place, target: Place, *, owner: str) -> None:
+        if source.base == "bad.jpg":
+            raise FolderFault.at(source.path, "input/output error", code="EIO")
+        copy(source, target, owner=owner)
+
+    monkeypatch.setattr(disk, "copy", copy_of_readable)
+    find(shop, "bad.jpg")
+    find(shop, "a.jpg")
+    shop.work((shop.folder("found/outbox") / "undetected/a.jpg").exists)
+    shop.to_the_end()
+    assert shop.files("found/inbox") == ["bad.jpg"]
+    assert "press/originals/bad.jpg: it cannot be read" in shop.intakes["found"].remarks()["bad.jpg"]
+    assert service.paid == 1
 
 
 def test_a_copy_whose_order_is_given_up_is_not_quarantined(begin: Open) -> None:

@@ -62,7 +62,7 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "embed: three",
     "embed: moved back",
 )
-_INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "plain share: one file")
+_INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "extract: lent", "plain share: one file")
 _SHORT = {  # one case in so many
     "death: one file": 10,
     "death: three files": 60,

@@ -284,13 +284,14 @@ def copy(source: Place, target: Place, *, owner: str) -> None:
     Raises FileExistsError when a file holds that name, FileNotFoundError, NotRegular, FolderFault.
     """
     part = hidden_part(target.root, owner)
-    try:
-        _copy(source, part)
-        _compare(source, part)
-        publish_new(part, target, owner=owner)
-    except BaseException:
-        unlink(part)
-        raise
+    with translated(target.path):
+        try:
+            _copy(source, part)
+            _compare(source, part)
+            publish_new(part, target, owner=owner)
+        except BaseException:
+            unlink(part)
+            raise
 
 
 def _compare(source: Place, part: Place) -> None:

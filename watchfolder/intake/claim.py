@@ -79,7 +79,7 @@ class Claims:
         self._publisher.open_work(order)
         with disk.folders_kept_open():
             batch = disk.FsyncBatch()
-            moved = [file for file in order.files if self._take(order, file, lent.get(file.name), batch)]
+            moved = self._taken(order, lent, batch)
             batch.sync()
             taken = [file for file in moved if self._is_as_seen(order, file)]
         return self._keep(order, taken)
@@ -143,12 +143,26 @@ class Claims:
         files = tuple(old.come_back(each.name, each.size, each.mtime_ns) for old, each in both)
         return parked.taken_up(self._inbox.name, files)
 
+    def _taken(self, order: Order, lent: Mapping[str, Place], batch: disk.FsyncBatch) -> list[OrderFile]:
+        taken = []
+        for file in order.files:
+            if self._take(order, file, lent.get(file.name), batch):
+                taken.append(file)
+            elif not order.is_of_many:  # neither goes without the other
+                break
+        return taken
+
     def _take(self, order: Order, file: OrderFile, lent: Place | None, batch: disk.FsyncBatch) -> bool:
         if lent is None:
             return self._move(order, file, batch)
         try:
             disk.copy(lent, self._publisher.work_place(order, file), owner=self._journal.instance)
         except (FileNotFoundError, NotAFolder, NotRegular):
+            return False
+        except FolderFault as fault:
+            if not (reason := why_unread(lent, fault)):
+                raise
+            self.hindrances |= {picture.name: f"its original, {lent.path}: {reason}" for picture in order.pictures}
             return False
         return True
 
