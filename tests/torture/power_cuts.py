@@ -29,6 +29,7 @@ class Service:
 
     known: dict[str, object] = field(repr=False)
     uploads: dict[str, bytes] = field(repr=False)
+    origins: dict[str, bytes | None] = field(repr=False)  # what lies at addresses
 
     @classmethod
     def of(cls, sandbox: Sandbox) -> "Service":
@@ -36,10 +37,12 @@ class Service:
         with state.lock:
             known = copy.deepcopy({name: getattr(state, name) for name in _KNOWN})
             files = [file for order in state.orders.values() for file in order.files]
-            return cls(known, {str(file.path): file.path.read_bytes() for file in files if file.path})
+            uploads = {str(file.path): file.path.read_bytes() for file in files if file.path}
+            return cls(known, uploads, dict(sandbox.origins))
 
     def restore(self, sandbox: Sandbox) -> None:
         state = sandbox._state
+        sandbox.origins = dict(self.origins)
         with state.lock:
             for name, value in copy.deepcopy(self.known).items():
                 setattr(state, name, value)
