@@ -15,7 +15,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from watchfolder.config import ApiSection, Config, HttpSection, Inbox, WebhookSection, load
-from watchfolder.config.sections import WatermarkSection
+from watchfolder.config.sections import OF_SERVICES, WatermarkSection
 from watchfolder.errors import ConfigError
 from watchfolder.order import TRANSITIONS, State
 
@@ -163,6 +163,17 @@ def configuration_table() -> list[tuple[str, str]]:
     """Return name and default of each row of the table in docs/configuration.md."""
     text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
     return re.findall(r"^\| `([\w.]+)` \| (.*?) \|", text, re.MULTILINE)
+
+
+def test_the_table_of_the_services_says_which_settings_each_has() -> None:
+    text = (ROOT / "docs/services.md").read_text(encoding="utf-8")
+    head, *rows = re.findall(r"^\| (?:setting|`\w+`) \|.*\|$", text, re.MULTILINE)
+    services = re.findall("`([a-z-]+)`", head)
+    shown = {}
+    for row in rows:
+        key, *marks = (cell.strip(" `") for cell in row.strip("|").split("|"))
+        shown[key] = {service for service, mark in zip(services, marks, strict=True) if mark}
+    assert shown == OF_SERVICES
 
 
 def block_after(command: str) -> list[str]:
