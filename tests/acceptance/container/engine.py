@@ -34,6 +34,7 @@ TYPED_SECONDS = 400.0  # the image is built in it
 _START = """
 umount /sys/fs/cgroup/unified 2>/dev/null || true  # crun refuses it beside the older cgroups
 mount --bind "$1" /mnt
+for kept in /var/lib/cni /run/netns; do mkdir -p "$kept"; mount -t tmpfs tmpfs "$kept"; done
 ip link set lo up
 echo ready
 exec cat >/dev/null  # until its stdin is closed, also by a death
