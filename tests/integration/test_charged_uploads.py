@@ -308,7 +308,7 @@ def test_a_picture_that_the_service_can_not_mark_is_told_why_and_costs_nothing(b
     shop.to_the_end(seconds=60.0)
     assert results(shop) == sorted(pictures)
     assert shop.files("quarantine") == ["cmyk.jpg", "cmyk.jpg.why.txt"]
-    assert "Convert it to RGB" in (shop.folder("quarantine") / "cmyk.jpg.why.txt").read_text()
+    assert "Save it in RGB" in (shop.folder("quarantine") / "cmyk.jpg.why.txt").read_text()
     assert service.paid_files == {hash_of(content): 1 for content in pictures.values()}
     assert service.sins == []
 
@@ -345,3 +345,32 @@ def test_a_hundred_pictures_cost_at_most_five_requests_of_the_plan(begin: Open) 
     assert len(service.orders) == 1
     of_the_plan = {name: count for name, count in service.requests_by_operation().items() if name not in TO_STORAGE}
     assert sum(of_the_plan.values()) <= 5, of_the_plan
+
+
+@pytest.mark.parametrize("status", [403, 413])
+def test_a_refusal_right_after_a_lost_answer_takes_no_charge_back(begin: Open, status: int) -> None:
+    shop, service = begin(pace=PERSISTENT)
+    pictures = pour(shop, 2)
+    service.faults.add("upload", "reset_after", nth=2)
+    service.faults.add("upload", "answer", nth=3, status=status)
+    service.faults.add("status", "answer", status=429, code="RATE_LIMIT_EXCEEDED")
+    shop.work(lambda: calls(service, "upload") >= 3)
+    assert [(order.state, order.charged) for order in shop.orders()] == [(State.CREATED, True)]
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert len(service.orders) == 1
+
+
+def test_one_that_is_refused_amid_doubt_keeps_no_other_from_its_result(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop)
+    service.faults.add("upload", "reset_before", times=4)
+    shop.work(lambda: has_failed_once(shop))
+    service.faults.add("upload", "answer", status=413)
+    shop.pass_time(LATER)
+    shop.work(lambda: calls(service, "upload") >= 8)
+    assert shop.files("quarantine") == []
+    shop.clock.pass_time(UNSURE_SECONDS)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)

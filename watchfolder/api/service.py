@@ -207,7 +207,7 @@ class Service:
             self._tally.count("upload", send)
 
         if body.is_repeatable:
-            self._persist(send_once)
+            self._repeat(send_once)
         else:
             send_once()
         self._tally.moved("sent", size)
@@ -280,18 +280,25 @@ class Service:
         if turn is None:
             turn = Priority.PURCHASE if call in {Call.CREATE, Call.LIST} else Priority.DELIVERY
 
+        def ask_once() -> _T:
+            self._budget.take(turn)
+            return self._tally.count(call, lambda: self._ask_once(call, method, path, read, body))
+
+        return self._repeat(ask_once)
+
+    def _repeat(self, once: Callable[[], _T]) -> _T:
+        """Try it again while that may help. What is raised says whether an earlier try may have been heard."""
         tries = itertools.count()
 
-        def ask_once() -> _T:
+        def try_once() -> _T:
             was_repeated = next(tries) > 0
             try:
-                self._budget.take(turn)
-                return self._tally.count(call, lambda: self._ask_once(call, method, path, read, body))
+                return once()
             except WatchfolderError as error:
                 error.was_repeated = was_repeated
                 raise
 
-        answer: _T = self._persist(ask_once)
+        answer: _T = self._persist(try_once)
         return answer
 
     def _ask_once(self, call: Call, method: str, path: str, read: Callable[[object], _T], body: str | None) -> _T:

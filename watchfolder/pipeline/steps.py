@@ -557,9 +557,15 @@ def _parted_from_slow(context: StepContext, order: Order) -> Order:
 
 
 def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
-    """Part with the files that the storage will never take; anything else is tried again, but not for ever together."""
+    """Part with the files that the storage will never take; anything else is tried again, but not for ever together.
+
+    Nobody parts from what may have been bought: first it is to be seen what has arrived.
+    """
+    worst = round_.worst()
+    if not order.may_be_given_back and isinstance(worst, Reject):
+        raise OrderRetry(worst.reason, code=worst.code)
     if not order.may_be_given_back:
-        raise round_.worst()
+        raise worst
     rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
     if order.is_of_many and len(rejected) == len(round_.failures):
         return part_with(context, order, rejected)
@@ -567,7 +573,7 @@ def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
     is_lasting = order.failures + 1 >= _LASTING_FAILURES and round_.failures.keys() == unsent
     if is_lasting and order.is_of_many and len(unsent) < len(order.files):
         return part_from(context, order, unsent)
-    raise round_.worst()
+    raise worst
 
 
 def _with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:

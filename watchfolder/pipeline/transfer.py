@@ -101,6 +101,9 @@ class Sending:
                     context.service.upload(url, source, file.size, file.media_type, checksum)
                 except Resync as redo:
                     refusal = redo.code
+                    if redo.was_repeated and is_charged_at(self._order, Stage.UPLOAD):
+                        reason = "the storage refused an upload that may have arrived when it was first tried"
+                        raise Retry(reason, code=refusal) from None
                 else:
                     return sha256
         raise Retry(f"the storage refused the upload three times: {refusal}", code=refusal)
