@@ -113,8 +113,9 @@ def _play(scene: Scene, situation: Situation) -> None:
 
 
 def _is_typed(what: Advised | Control, command: str) -> bool:
-    """Is it this command? A program's path may hold any word, so a blank is before it, and one or nothing behind."""
-    return all(f" {word} " in f"{command} " for word in what.split())
+    """Is it this command? A program's path may hold any word of it, but not with a blank on either side."""
+    words = command.replace(";", " ; ").split()
+    return all(word in words for word in what.split())
 
 
 def _said(office: Office, situation: Situation, alarms: int) -> Surfaces:
