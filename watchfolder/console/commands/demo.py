@@ -149,6 +149,7 @@ def _configuration(root: Path, shows: tuple[Show, ...], url: str, key_file: Path
     yield line(2, "requests_per_minute", 0)
     yield from (line(0, "state_dir", str(root / "state")), line(0, "http"))
     yield line(2, "listen", f"127.0.0.1:{_free_port()}")
+    yield line(0, "orders_in_flight", 30)  # of one picture each, for two of the services: none waits for another
     yield line(0, "inboxes")
     for show in shows:
         yield from (line(2, show.service), line(4, "service", show.service))
