@@ -12,17 +12,20 @@ from pathlib import Path
 import pytest
 from shop import OTHER, PICTURE, Open, Shop, files_in, opening
 
-from watchfolder import history, intake
+from watchfolder import disk, history, intake
+from watchfolder.disk import Place
 from watchfolder.intake import UnderWay
 from watchfolder.order import State
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services.link_files import read
 
 ADDRESS = "https://img.example.com/a/gr%C3%B6%C3%9Fe%20eins.jpg?token=s3cret"
 SECOND = "https://img.example.com/zwei.png"
 THIRD = "https://img.example.com/drei?size=large"
 NOTHING = UnderWay(0, 0, frozenset(), frozenset())
 GONE = "https://img.example.com/gone.jpg"
+OPEN = "http://img.example.com/open.jpg"
 SHORTCUT = f"[InternetShortcut]\r\nURL={ADDRESS}\r\n".encode()
 
 
@@ -184,6 +187,55 @@ def test_each_address_of_a_list_is_delivered_or_comes_back_with_its_reason(begin
     lines = [line for line in failed.splitlines() if not line.startswith("#")]
     assert lines == ["http://img.example.com/open.jpg?token=s3cret", f"{GONE}?token=s3cret"]
     assert service.sins == []
+
+
+@pytest.mark.parametrize("name", ["Bilder.failed.urls", "Bilder.failed (2).urls", "Bilder.failed.URLS"])
+def test_a_list_of_failed_addresses_that_fails_again_is_not_written_over(begin: Open, name: str) -> None:
+    shop, _ = begin(ORIGINS)
+    content = a_list(SECOND, OPEN, THIRD)
+    shop.drop(name, content)
+    to_the_end_of_a_doubt(shop)
+
+    assert shop.files("outbox") == ["drei.jpg", "zwei.jpg"]
+    assert (shop.folder("originals") / name).read_bytes() == content
+    failed, _why = shop.files("quarantine")
+    assert failed.startswith("Bilder.failed")
+    assert failed.endswith(".urls")
+    assert (shop.folder("quarantine") / failed).read_text("utf-8").splitlines()[1:] == [OPEN]
+
+
+def test_a_list_that_is_deleted_may_die_at_that_and_its_failures_are_there(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin(ORIGINS, originals="delete")
+    remove, dead = disk.remove, list[str]()
+
+    def dying(place: Place, **rest: bool) -> None:
+        remove(place, **rest)
+        if place.base == "Bilder.urls" and not dead:
+            dead.append(place.name)
+            raise RuntimeError
+
+    monkeypatch.setattr(disk, "remove", dying)
+    shop.drop("Bilder.urls", a_list(SECOND, OPEN))
+    shop.work(lambda: dead)
+    shop.live_again()
+    shop.pass_time(3600.0)
+    shop.to_the_end()
+
+    assert shop.files("quarantine") == ["Bilder.failed.urls", "Bilder.failed.urls.why.txt"]
+    assert [name for name in files_in(shop.folder("inbox") / ".watchfolder") if name.endswith("urls")] == []
+    assert service.paid == 1
+
+
+def test_a_long_list_of_which_all_failed_can_be_dropped_again(begin: Open) -> None:
+    shop, _ = begin()
+    addresses = [f"http://img.example.com/{number}.jpg" for number in range(6000)]
+    shop.drop("many.urls", "# Füße\n".encode("latin-1") + a_list(SECOND, *addresses))
+    to_the_end_of_a_doubt(shop)
+
+    failed = (shop.folder("quarantine") / "many.failed.urls").read_bytes()
+    assert [line.address for line in read("many.failed.urls", failed) if line.address != SECOND] == addresses
 
 
 def a_list(*addresses: str) -> bytes:

@@ -39,7 +39,7 @@ def unfold(context: StepContext, order: Order) -> Order:
     if missed := _without_order(context, order, ()):  # given back before they were bought
         context.unfolding[order.key] = missed
         return order
-    if order.files[0].destination is None and not lines:
+    if not lines and order.files[0].destination is None and not order.files[0].is_placed:
         raise OrderRetry("the list has vanished from the work folder", code="LIST_GONE")
     order = context.lists.finish(order, lines, {line.number: _end_of(line, told) for line in lines})
     context.unfolding.pop(order.key, None)

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 from watchfolder import disk, names, spreadsheet
 from watchfolder.disk import NotAFolder, NotRegular, Place
-from watchfolder.events import event
+from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Why
 from watchfolder.publish.pictures import Publisher
@@ -16,6 +17,7 @@ from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, read
 _REPORT_LIMIT = 1 << 24  # bytes
 _MOST_REASONS = 5  # in the note
 _FAILED = ".failed"
+_MARKED = re.compile(r"\.failed( \([0-9]+\))?$")
 
 
 def line_name(name: str, number: int) -> str:
@@ -58,14 +60,17 @@ class ListPublisher:
         failed = [line for line in lines if not told[line.number][0] and line.fault is not LinkFault.REPEATED]
         if failed and len(order.files) == 1:
             order = self._with_failed(order, failed, len(lines), told)
-        return order if order.files[0].is_placed else self._place(order, _report(lines, told))
+        if not order.files[0].is_placed:
+            order = self._place(order, _report(lines, told))
+        if self._publisher.goal(order, 0) is None:  # only now: without it nobody could tell what became of its lines
+            disk.remove(self._publisher.work_place(order, order.files[0]), durable=False)
+        return order
 
     def _with_failed(
         self, order: Order, failed: Sequence[Line], count: int, told: Mapping[int, tuple[str, str]]
     ) -> Order:
         mine = order.files[0]
-        name = names.with_extension(_without_mark(mine.name), f"{_FAILED}.urls")
-        content = "".join(f"# {told[line.number][1]}\n{line.address}\n" for line in failed).encode()
+        name, content = _failed_name(mine.name), _by_reason(failed, told).encode()
         file = OrderFile(name=name, sent_name="", media_type="", size=len(content), mtime_ns=mine.mtime_ns)
         place = self._publisher.work_place(order, file)
         disk.write_atomically(place, content, mode=0o600, mtime_ns=mine.mtime_ns)
@@ -73,19 +78,25 @@ class ListPublisher:
 
     def _place(self, order: Order, report: bytes) -> Order:
         goal = self._publisher.goal(order, 0)
-        if goal is None:
-            disk.remove(self._publisher.work_place(order, order.files[0]), durable=False)
-        else:
+        if goal is not None:
             note = _Report(report, self._journal.instance)
             order, _ = self._publisher.move_with_note(order, 0, goal[0], "destination", goal[1], note)
         event("list.done", order=order.key, inbox=order.inbox, file=order.files[0].name, failed=len(order.files) > 1)
         return self._journal.note(order.with_file(0, is_placed=True))
 
 
-def _without_mark(name: str) -> str:
-    """A list of failed lines that fails again is called as it was."""
-    stem, _ = names.split(name)
-    return f"{stem.removesuffix(_FAILED)}.urls"
+def _failed_name(name: str) -> str:
+    """Return how the failed lines of a list are called: of a list of failed lines alike, but never as itself."""
+    failed = names.with_extension(f"{_MARKED.sub('', names.split(name)[0])}.urls", f"{_FAILED}.urls")
+    return names.numbered(failed, 2) if failed.casefold() == name.casefold() else failed
+
+
+def _by_reason(failed: Sequence[Line], told: Mapping[int, tuple[str, str]]) -> str:
+    """Return the failed lines below their reasons, each of which is said once: the list stays one that is taken."""
+    addresses: dict[str, list[str]] = {}
+    for line in failed:
+        addresses.setdefault(printable(told[line.number][1]), []).append(line.address)
+    return "".join(f"# {reason}\n" + "".join(f"{each}\n" for each in found) for reason, found in addresses.items())
 
 
 def _why(failed: Sequence[Line], count: int, told: Mapping[int, tuple[str, str]]) -> Why:

@@ -31,7 +31,7 @@ class LinkFault(StrEnum):
 
 
 _SENTENCES = {
-    LinkFault.TOO_LONG: f"It is too long: a list has at most {LINES_AT_MOST} lines and 1 MiB. Split it into several.",
+    LinkFault.TOO_LONG: f"It is too long: a list has at most {LINES_AT_MOST} addresses and 1 MiB. Split it.",
     LinkFault.NOT_READABLE: "It cannot be read: save the link again from the browser, or the list as UTF-8 text.",
     LinkFault.NO_ADDRESS: "There is no address in it: save the link again from the browser.",
     LinkFault.REPEATED: "This address stands further up already: each is fetched, and paid for, once.",
@@ -90,17 +90,18 @@ def _judged(found: _Read) -> Iterator[Line]:
 
 
 def _list(content: bytes) -> _Read:
-    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
-    if len(lines) > LINES_AT_MOST:
+    lines = enumerate(map(bytes.strip, content.removeprefix(b"\xef\xbb\xbf").splitlines()), start=1)
+    found = [(number, line) for number, line in lines if line and not line.startswith(b"#")]
+    if len(found) > LINES_AT_MOST:
         yield 1, LinkFault.TOO_LONG
         return
-    for number, line in enumerate(lines, start=1):
+    for number, line in found:
         try:
             text = line.decode().strip()
         except UnicodeDecodeError:
             yield number, LinkFault.NOT_READABLE
             continue
-        if text and not text.startswith("#"):
+        if text:
             yield number, text
 
 
