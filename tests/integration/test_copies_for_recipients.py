@@ -242,6 +242,27 @@ def test_a_folder_that_takes_nothing_keeps_back_its_own_copies_only(
     assert_issued_once(shop, service, NAME, "dpa", "afp")
 
 
+@pytest.mark.parametrize("comes_late", [False, True])
+def test_no_copy_comes_to_lie_in_another_recipients_folder(begin: Open, comes_late: bool) -> None:
+    shop, service = begin(watermark=TWO | {"recipients": ["dpa", "dpa (2)"]})
+    in_the_way = shop.folder("outbox") / "dpa"
+    if comes_late:
+        shop.drop(NAME)
+        shop.work(lambda: shop.has(State.CONFIRMED))
+    in_the_way.write_text("somebody's own")
+    if comes_late:
+        shop.work(lambda: shop.order().trouble)
+        assert shop.files("outbox") == ["dpa", f"dpa (2)/{NAME}"]
+    else:
+        shop.drop(NAME)
+        shop.to_the_end()
+        assert (shop.files("inbox"), service.orders) == ([NAME], {})
+    in_the_way.unlink()
+    shop.pass_time(3600.0)
+    shop.to_the_end()
+    assert_issued_once(shop, service, NAME, "dpa", "dpa (2)")
+
+
 def half_given_up(begin: Open, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
     """Return a shop in which one of two copies was delivered, and the other one never came."""
     shop, service = begin(give_up_after_hours=1, **settings)
@@ -276,6 +297,16 @@ def test_a_copy_that_was_missing_comes_when_the_picture_does(begin: Open, is_tak
     if is_taken_out:
         assert first not in shop.files("outbox")
         (shop.folder("outbox") / first).write_bytes(taken_out)
+    assert_issued_once(shop, service, NAME, "dpa", "afp")
+
+
+def test_in_another_order_they_are_the_same_recipients_and_pay_nothing(begin: Open) -> None:
+    shop, service = half_given_up(begin, watermark=TWO)
+    turned = shop.config.inboxes["photos"].watermark.model_copy(update={"recipients": ("afp", "dpa")})
+    inbox = shop.config.inboxes["photos"].model_copy(update={"watermark": turned})
+    shop.config = shop.config.model_copy(update={"inboxes": {"photos": inbox}})
+    shop.live_again()
+    drop_again(shop)
     assert_issued_once(shop, service, NAME, "dpa", "afp")
 
 

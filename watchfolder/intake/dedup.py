@@ -249,8 +249,8 @@ class Twins:
     def _waits_for(self, parked: Order, file: Ready) -> bool:
         """Is it the same picture, for the same recipients?"""
         (known,) = parked.files
-        recipients = tuple(result.recipient for result in known.results)
-        return known.sha256 == file.sha256 and recipients == self._flow.recipients_of(self._inbox, file.name)
+        recipients = {result.recipient for result in known.results}
+        return known.sha256 == file.sha256 and recipients == set(self._flow.recipients_of(self._inbox, file.name))
 
     def _part_by_address(
         self,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from watchfolder import disk
 from watchfolder.config import Inbox
-from watchfolder.disk import Place
+from watchfolder.disk import NotAFolder, Place
 from watchfolder.errors import FolderFault
 from watchfolder.services import flow_of
 
@@ -76,8 +76,13 @@ def closed(inbox: Inbox, folder: str) -> Obstacle:
 
 
 def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
-    """Return the sub-folder, of those that it will go to, in which we may make nothing: before it is paid for."""
-    places = [(inbox.outbox, folder) for folder in flow_of(inbox).folders_of(inbox, name)]
+    """Return the sub-folder, of those that it will go to, in which we may make nothing: before it is paid for.
+
+    What stands in a folder's place is passed by, but for a recipient's: no other folder will do for that.
+    """
+    flow = flow_of(inbox)
+    has_recipients = any(flow.recipients_of(inbox, name))
+    places = [(inbox.outbox, folder) for folder in flow.folders_of(inbox, name)]
     places += [(inbox.originals, os.path.dirname(name))] if inbox.originals else []
     for root, wanted in places:
         folder = wanted
@@ -88,7 +93,9 @@ def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
                 reason = f"{os.path.join(root, folder)} has {disk.describe_rights(Place(root, folder))}"
                 command = disk.command_to_open(root, folder)
                 return Obstacle(_path(inbox, os.path.dirname(name)), reason, command, command)
-            except (FileNotFoundError, FolderFault):  # not there yet, or not to be reached: what is above it tells
+            except (FileNotFoundError, FolderFault) as fault:  # not there, or not to be reached: what is above it tells
+                if isinstance(fault, NotAFolder) and has_recipients and root == inbox.outbox:
+                    return Obstacle(_path(inbox, os.path.dirname(name)), fault.reason)
                 folder = os.path.dirname(folder)
     return None
 

@@ -1,6 +1,5 @@
 """Names that nothing has yet, as near to the wanted one as the folder allows."""
 
-import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
 
@@ -17,10 +16,12 @@ def free_name(
     *also: str,
     taken: Collection[str | None] = (),
     is_ours: Callable[[Place], bool] = lambda _place: False,
+    is_folder_fixed: bool = False,
 ) -> str:
     """Return the first name like `wanted`, or a plainer one where that cannot be, that nothing has.
 
-    Nor may anything have its forms with the suffixes in `also`, nor may it be among those in `taken`.
+    Nor may anything have its forms with the suffixes in `also`, nor may it be among those in `taken`. Where the folder
+    is fixed, another one will not do: that something else has its name is found out by who makes the file.
     """
 
     def is_free(place: Place, limit: int) -> bool:
@@ -30,24 +31,27 @@ def free_name(
         return all(disk.stat_of(each) is None for each in wants) or is_ours(place)
 
     try:
-        return _first(root, wanted, is_free)
+        return _first(root, wanted, is_free, is_folder_fixed=is_folder_fixed)
     except UnfitName:
         plainer = names.plainer(wanted)
         if plainer == wanted:
             raise
-        return free_name(root, plainer, *also, taken=taken, is_ours=is_ours)
+        return free_name(root, plainer, *also, taken=taken, is_ours=is_ours, is_folder_fixed=is_folder_fixed)
 
 
-def _first(root: str, wanted: str, is_free: Callable[[Place, int], bool]) -> str:
+def _first(root: str, wanted: str, is_free: Callable[[Place, int], bool], *, is_folder_fixed: bool) -> str:
     folder, base = os.path.split(wanted)
     limit = disk.longest_name(root)
     for where in _folders(folder, limit):
-        with contextlib.suppress(NotAFolder):
+        try:
             for candidate in _candidates(base, limit):
                 place = Place(root, os.path.join(where, candidate))
                 if is_free(place, limit):
                     return place.name
             break
+        except NotAFolder:
+            if is_folder_fixed:
+                return os.path.join(where, names.appended(base, "", limit))
     raise FolderFault.at(root, f"{_MOST_NUMBERS} files are called {base} already: make room there", code="EEXIST")
 
 

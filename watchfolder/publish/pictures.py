@@ -108,7 +108,8 @@ class Publisher:
             index, result = order.results[number]
             wanted = delivered_name(order, order.files[index], result, came.format)
             is_ours = partial(holds, size=came.size, sha256=came.sha256)
-            delivery = free_name(self.inbox.outbox, wanted, taken=taken, is_ours=is_ours)
+            is_fixed = result.recipient is not None
+            delivery = free_name(self.inbox.outbox, wanted, taken=taken, is_ours=is_ours, is_folder_fixed=is_fixed)
             taken.add(delivery)
             facts = {"sha256": came.sha256, "size": came.size}
             order = order.with_result(number, part=came.part.name, delivery=delivery, **facts)
@@ -299,7 +300,8 @@ class Publisher:
                 batch.found(target)
             except _OBSTACLES as obstacle:
                 if isinstance(obstacle, UnfitName) or not holds(target, result.size, result.sha256):
-                    other = self._other_name(target, result.delivery, obstacle)
+                    is_fixed = result.recipient is not None  # else it could come to lie in another one's folder
+                    other = self._other_name(target, result.delivery, obstacle, is_folder_fixed=is_fixed)
                     order = self._journal.note(order.with_result(number, delivery=other))
                     continue
                 batch.found(target)
@@ -377,7 +379,9 @@ class Publisher:
         self._folders.require_folder(self.inbox.path)  # else the share has gone, with the file on it
         event("file.vanished", order=order.key, inbox=order.inbox, file=order.files[index].name)
 
-    def _other_name(self, place: Place, wanted: str, obstacle: BaseException, *also: str) -> str:
+    def _other_name(
+        self, place: Place, wanted: str, obstacle: BaseException, *also: str, is_folder_fixed: bool = False
+    ) -> str:
         """Find another name for a file whose own is no longer free, or more than the file system can hold."""
         if isinstance(obstacle, UnfitName):
             wanted = names.plainer(place.name)
@@ -385,7 +389,7 @@ class Publisher:
                 raise obstacle
             facts: dict[str, Any] = {"file": place.path, "to": wanted, "reason": obstacle.reason}
             event("file.renamed", logging.WARNING, inbox=self.inbox.name, **facts)
-        free = free_name(place.root, wanted, *also)
+        free = free_name(place.root, wanted, *also, is_folder_fixed=is_folder_fixed)
         if free == place.name and isinstance(obstacle, NotAFolder):
             raise obstacle  # it stands where the file comes from
         return free
