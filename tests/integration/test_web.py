@@ -92,7 +92,7 @@ class House:
         path.write_bytes(b"a picture")
         return path
 
-    def deliver(self, name: str, after: bytes, before: bytes = b"an original") -> None:
+    def deliver(self, name: str, after: bytes, before: bytes = b"an original", recipient: str | None = None) -> None:
         """Put a delivery into outbox, originals and history, as the daemon does."""
         (self.root / "outbox" / name).write_bytes(after)
         (self.root / "originals" / name).write_bytes(before)
@@ -104,7 +104,15 @@ class House:
             size=len(before),
             mtime_ns=1,
             sha256=hashlib.sha256(before).hexdigest(),
-            results=(Result(delivery=name, delivered_at=datetime.now(UTC), sha256=digest, size=len(after)),),
+            results=(
+                Result(
+                    recipient=recipient,
+                    delivery=name,
+                    delivered_at=datetime.now(UTC),
+                    sha256=digest,
+                    size=len(after),
+                ),
+            ),
         )
         key = f"00000000-0000-4000-8000-{digest[:12]}"
         order = Order(
@@ -408,6 +416,11 @@ def test_deliveries_are_shown_before_and_after_in_small(served: House) -> None:
         answer = served.ask(path)
         with Image.open(io.BytesIO(answer.body)) as small:
             assert (small.format, small.size) == ("JPEG", (320, 213))
+
+
+def test_a_copy_is_shown_with_whose_it_is(served: House) -> None:
+    served.deliver("a.jpg", sample("jpeg", width=90, height=60, seed=1), recipient="Ärzte & <b>")
+    assert '<p class="small">for <bdi>Ärzte &amp; &lt;b&gt;</bdi></p>' in served.ask("/").text
 
 
 def test_what_is_no_longer_what_was_delivered_is_not_shown(served: House) -> None:

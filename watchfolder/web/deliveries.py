@@ -35,6 +35,7 @@ class ShownDelivery:
     before: ThumbnailSource | None
     after: ThumbnailSource | None
     finding: str = ""  # what the service says of it
+    recipient: str = ""  # whose copy it is
 
 
 @dataclass(frozen=True)
@@ -70,5 +71,13 @@ def _shown(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:
         id_ = ids.of("after", ended.key, file.delivered)
         place = Place(inbox.outbox, file.delivered)
         after = ThumbnailSource(id_, (place,), file.delivered_size, file.delivered_sha256)
-    name, finding = printable(file.delivered or file.name), printable(said_of(ended.service, file.finding))
-    return ShownDelivery(each.at, ended.inbox, name, file.delivered_size or file.size, before, after, finding)
+    return ShownDelivery(
+        at=each.at,
+        inbox=ended.inbox,
+        name=printable(file.delivered or file.name),
+        size=file.delivered_size or file.size,
+        before=before,
+        after=after,
+        finding=printable(said_of(ended.service, file.finding)),
+        recipient=printable(file.recipient or ""),
+    )

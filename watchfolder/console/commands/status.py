@@ -65,7 +65,8 @@ def _table(status: StatusReport) -> Table:
 def _about(name: str, inbox: InboxStatus, explain: str) -> Iterator[RenderableType]:
     lines = []
     if inbox.single:
-        lines.append(f"{files(inbox.single)} waiting for what belongs to them: {explain}")
+        them = "it" if inbox.single == 1 else "them"
+        lines.append(f"{files(inbox.single)} waiting for what belongs to {them}: {explain}")
     if inbox.raw:
         lines.append(f"camera RAW: {files(inbox.raw)} left beside the pictures (raw: leave)")
     if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
