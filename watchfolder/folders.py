@@ -221,8 +221,7 @@ class Folders:
 
     def _make_default_originals(self, inbox: Inbox) -> None:
         path = inbox.originals
-        default = os.path.join(os.path.dirname(inbox.path), "originals")
-        if path is None or path != default or path in self._known or os.path.isdir(path):
+        if path is None or not has_default_originals(inbox) or path in self._known or os.path.isdir(path):
             return
         disk.make_folder(os.path.dirname(path), os.path.basename(path))
 
@@ -244,6 +243,11 @@ class Folders:
     def _remembered(self) -> dict[str, _Known]:
         found = state_file.read(self._memory, _Memory, "the folders are taken as they are")
         return found.root if found else {}
+
+
+def has_default_originals(inbox: Inbox) -> bool:
+    """Are its originals in the folder that a run makes itself? Any other is a person's to make."""
+    return inbox.originals == os.path.join(os.path.dirname(inbox.path), "originals")
 
 
 def require_room_to_note(state_dir: str) -> None:

@@ -70,6 +70,13 @@ def test_the_default_originals_are_left_to_the_first_run(studio: Studio) -> None
     assert failures(studio, code=0) == []
 
 
+def test_no_other_originals_are_made_by_a_run(studio: Studio) -> None:
+    named = studio.root / "kept"
+    studio.configure(originals=str(named))
+    (fault,) = failures(studio, code=78)
+    assert f"mount its share, or run: mkdir {named}" in fault
+
+
 def test_a_folder_that_lost_its_token_is_refused_until_it_is_accepted(studio: Studio) -> None:
     assert failures(studio, code=0) == []
     (studio.folder("outbox") / ".watchfolder-id").unlink()

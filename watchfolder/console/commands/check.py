@@ -20,7 +20,7 @@ from watchfolder.console.commands.check_secrets import unreadable
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
-from watchfolder.folders import TOKEN, Folders
+from watchfolder.folders import TOKEN, Folders, has_default_originals
 from watchfolder.report.phrases import not_registered
 from watchfolder.services import flow_of
 
@@ -203,7 +203,7 @@ def _places(inbox: Inbox) -> Iterator[tuple[str, str]]:
 
 def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
     where = f"{inbox.name}: {role}"
-    if role == "originals" and not os.path.lexists(path) and os.path.dirname(path) == os.path.dirname(inbox.path):
+    if role == "originals" and has_default_originals(inbox) and not os.path.lexists(path):
         return _tried(where, lambda: _to_be_made(path, folders))
     return _tried(where, lambda: _is_usable(path, folders))
 
