@@ -45,6 +45,12 @@ def test_explain_knows_the_table_of_verdicts(studio: Studio) -> None:
     assert "our table" in studio.run("explain", str(studio.folder("outbox") / "verdicts.csv")).stdout
 
 
+def test_explain_of_the_outbox_knows_what_lies_beside_the_pictures(studio: Studio) -> None:
+    told = studio.run("explain", str(studio.folder("outbox"))).stdout
+    assert "  2 tables of ours, and what lies beside what was delivered: " in told
+    assert "not known" not in told
+
+
 def test_the_history_tells_the_verdict(studio: Studio) -> None:
     assert "likely made by AI" in studio.run("history").stdout
     (row,) = csv.DictReader(io.StringIO(studio.run("history", "--csv").stdout))

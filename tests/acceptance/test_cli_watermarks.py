@@ -106,6 +106,20 @@ def test_explain_says_whose_a_copy_is_and_knows_the_table(studio: Studio) -> Non
     assert "our table of the watermarks" in told
 
 
+def test_explain_tells_of_the_file_that_was_asked_for_alone(studio: Studio) -> None:
+    told = studio.run("explain", str(studio.folder("outbox") / "dpa" / NAME)).stdout
+    assert told.count("In it is the watermark") == 1
+    assert "  and 4 other results of the same order" in told
+    original = studio.run("explain", str(studio.folder("originals") / NAME)).stdout
+    assert original.count("In it is the watermark") == len(FIVE)
+
+
+def test_explain_of_the_outbox_knows_the_table(studio: Studio) -> None:
+    told = studio.run("explain", str(studio.folder("outbox"))).stdout
+    assert "  1 tables of ours, and what lies beside what was delivered: watermarks.csv" in told
+    assert "not known" not in told
+
+
 def test_the_dry_run_counts_copies(studio: Studio) -> None:
     for number in range(3):
         studio.drop(f"{number}.jpg", PICTURE + bytes([number]))

@@ -222,14 +222,14 @@ def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell what became of a file that was in the inbox."""
     orders = [order for order in _orders(config) if order.inbox == spot.inbox.name]
     mine = [order for order in orders if spot.name in {file.name for file in order.files if not file.is_delivered}]
-    ended = _ended(config, lambda file: file.name == spot.name, spot.inbox)
+    ended = _ended(config, partial(_is_named, spot), spot.inbox)
     if not mine and ended is None:
         yield "It is not there, and no file of this name has been taken from this inbox."
     for order in mine:
         yield from _of_order(order)
         yield from _hindrances(spot.inbox, config, order)
     if ended is not None and ended.key not in {order.key for order in mine}:
-        yield from _of_end(ended, spot.inbox)
+        yield from _of_end(ended, spot.inbox, partial(_is_named, spot))
 
 
 def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
@@ -245,7 +245,7 @@ def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
         return
     ended = next((ended for ended in history.newest_first(config.state_dir) if ended.key == key), None)
     if ended is not None:
-        yield from _of_end(ended, spot.inbox)
+        yield from _of_end(ended, spot.inbox, lambda file: file.name == name)
     else:
         yield "This is the work folder, and the journal knows no such order: the next start takes care of what is here."
 
@@ -310,29 +310,37 @@ def _delivered_at(spot: _Spot, config: Config) -> history.EndedOrder | None:
 
 
 def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
-    def is_named(file: history.EndedFile) -> bool:
-        return spot.name in ({file.delivered} if spot.role == "outbox" else {file.name})
-
-    ended = _ended(config, is_named, spot.inbox)
+    fits: Callable[[history.EndedFile], bool] = partial(_is_named, spot)
+    ended = _ended(config, fits, spot.inbox)
     if ended is None:
         try:
             digest = disk.sha256_of(spot.place)
         except FileNotFoundError:
             yield f"There is no such file in {spot.role}, and the history knows none of this name."
             return
-        ended = _ended(config, lambda file: digest in {file.delivered_sha256, file.sha256}, None)
+        fits = partial(_has_digest, digest)
+        ended = _ended(config, fits, None)
     if ended is None:
         yield "The history knows neither this name nor these bytes: watchfolder did not put this file here."
     else:
-        yield from _of_end(ended, config.inboxes.get(ended.inbox, spot.inbox))
+        yield from _of_end(ended, config.inboxes.get(ended.inbox, spot.inbox), fits)
         for order in (order for order in _orders(config) if order.key == ended.key and order.enclosures):
             yield f"Still to come beside it: {', '.join(each.kind for each in order.enclosures)}."
             yield from _of_trouble(order)
 
 
-def _of_end(ended: history.EndedOrder, inbox: Inbox) -> Iterator[str]:
+def _is_named(spot: _Spot, file: history.EndedFile) -> bool:
+    return spot.name in ({file.delivered} if spot.role == "outbox" else {file.name})
+
+
+def _has_digest(digest: str, file: history.EndedFile) -> bool:
+    return digest in {file.delivered_sha256, file.sha256}
+
+
+def _of_end(ended: history.EndedOrder, inbox: Inbox, fits: Callable[[history.EndedFile], bool]) -> Iterator[str]:
     yield f"{ended.outcome.capitalize()} {_when(ended.at)} from the inbox {printable(ended.inbox)}."
-    for file in ended.files:
+    told = [file for file in ended.files if fits(file)] or ended.files
+    for file in told:
         came = f"{printable(file.name)} ({file.size} bytes)"
         if file.delivered:
             went = printable(os.path.join(inbox.outbox, file.delivered))
@@ -343,6 +351,8 @@ def _of_end(ended: history.EndedOrder, inbox: Inbox) -> Iterator[str]:
             whose = f", which is {printable(file.recipient)}'s" if file.recipient else ""
             yield f"  In it is the watermark: {printable(file.text)}{whose}"
         yield from _of_finding(ended.service, file.finding)
+    if others := len(ended.files) - len(told):
+        yield f"  and {others} other result{'s' if others > 1 else ''} of the same order"
     if ended.reason:
         yield f"Because: {printable(ended.reason)}"
     yield f"Order: wf-{ended.key}" + (f", at the service {ended.order_id}" if ended.order_id else "")

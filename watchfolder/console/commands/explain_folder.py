@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.intake import Action, Decision
 from watchfolder.order import Order
+from watchfolder.publish import picture_beside
 from watchfolder.report.phrases import files
+from watchfolder.services import FLOWS
 
 if TYPE_CHECKING:
     from watchfolder.errors import FolderFault
@@ -110,9 +112,21 @@ def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:
     alike: dict[str, _Alike] = {}
     for entry in disk.scan(place.root, place.name, skip_folder=lambda base: base.startswith(".")):
         if not os.path.basename(entry.name).startswith("."):
-            what = "put here by watchfolder" if entry.name in known else "not known by this name to the history"
-            alike.setdefault(what, _Alike()).add(_below(entry.name, place.name))
+            alike.setdefault(_whose(Place(place.root, entry.name), known), _Alike()).add(_below(entry.name, place.name))
     yield from _told(alike, place)
+
+
+def _whose(file: Place, known: Collection[str | None]) -> str:
+    if file.name in known:
+        return "put here by watchfolder"
+    flows = FLOWS.values()
+    suffixes = [flow.findings.sidecar for flow in flows if flow.findings and file.base.endswith(flow.findings.sidecar)]
+    pictures = {file.name.removesuffix(suffix) for suffix in suffixes}
+    if beside := picture_beside(file.base):
+        pictures.add(file.beside(beside[0]).name)
+    if not pictures.isdisjoint(known) or file.name in {flow.ledger.name for flow in flows if flow.ledger}:
+        return "tables of ours, and what lies beside what was delivered"
+    return "not known by this name to the history"
 
 
 def _told(alike: Mapping[str, _Alike], place: Place, more: int = 0) -> Iterator[str]:
