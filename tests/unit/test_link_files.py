@@ -73,7 +73,7 @@ def test_a_list_is_judged_line_by_line() -> None:
             LinkFault.NOT_READABLE,
         ),
         ("a.webloc", b"<plist>" + b"<array>" * 100_000, LinkFault.NOT_READABLE),
-        ("a.urls", b"\n" * 10_001, LinkFault.TOO_LONG),
+        ("a.urls", b"a\n" * 10_001, LinkFault.TOO_LONG),
         ("a.urls", b"#" * (BYTES_AT_MOST + 1), LinkFault.TOO_LONG),
     ],
 )
