@@ -1,6 +1,7 @@
 """Orders of nothing but addresses: the create is the purchase. It is repeated until it is heard, and buys once."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,3 +144,54 @@ def test_by_another_accounts_key_it_waits_and_is_not_bought_there(begin: Open) -
     shop.work(lambda: shop.order().refused_by)
     assert "known only by the API key" in shop.order().trouble
     assert (calls(service, "create"), service.orders) == (1, {})
+
+
+def move_back(shop: Shop) -> None:
+    """Do what a person does who tries again."""
+    for name in shop.files("quarantine"):
+        if name.endswith(".why.txt"):
+            os.unlink(shop.folder("quarantine") / name)
+        else:
+            os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
+
+
+def give_up_on_two(shop: Shop) -> None:
+    """Let an order of two addresses, whose create was never answered, fail for longer than it may."""
+    shop.drop("a.url", link(FIRST))
+    shop.drop("b.url", link(SECOND))
+    shop.work(lambda: has_failed_once(shop))
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    shop.pass_time(LATER)
+    shop.work(lambda: len(shop.files("quarantine")) == 4)
+    shop.to_the_end()
+
+
+def test_addresses_given_up_on_unanswered_are_looked_for_when_they_return(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "reset_after", times=2)
+    give_up_on_two(shop)
+    assert len(service.orders) == 1
+    move_back(shop)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["one.jpg", "two.jpg"]
+    assert service.paid_files == paid_once(PICTURE, OTHER)
+    assert service.sins == []
+
+
+def test_addresses_that_were_never_ordered_are_bought_when_they_return_twice(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("create", "reset_before", times=2)
+    give_up_on_two(shop)
+    assert service.orders == {}
+    move_back(shop)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert service.orders == {}
+    assert len(shop.files("quarantine")) == 4
+    assert "the service lists no wf-" in (shop.folder("quarantine") / "a.url.why.txt").read_text()
+    move_back(shop)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["one.jpg", "two.jpg"]
+    assert service.paid_files == paid_once(PICTURE, OTHER)

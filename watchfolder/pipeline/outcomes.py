@@ -30,7 +30,7 @@ from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.polling import age_seconds
-from watchfolder.pipeline.steps import OTHER_KEY, UPLOAD_LOST, relocate
+from watchfolder.pipeline.steps import NOT_LISTED, OTHER_KEY, UPLOAD_LOST, relocate
 from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.services import flow_of
@@ -41,7 +41,7 @@ _CRASHED = "CRASHED"
 _UNSOUGHT = "It may have been paid for: what was known of its order is lost, and it could not be looked for."
 _PERHAPS_NOT_FETCHED = "It may be that nothing could be fetched from its address: the service does not say which."
 _LOOK_FIRST = "Look for {what}. To have it made anew, move this file back into the inbox."
-_NO_SAMPLE = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND"})  # there is nothing to take up again
+_NOTHING_LEFT = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND", NOT_LISTED})  # that could be taken up again
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ class Outcomes:
         """Give the order up; where that was the last one that a doubt has kept, nothing is doubted any more."""
         failure = error if isinstance(error, FailedAtService) else None
         is_unknown = order.order_id is None and not order.charged  # else its key may have bought something
-        failed = failure is not None or is_unknown or is_gone or error.code in _NO_SAMPLE
+        failed = failure is not None or is_unknown or is_gone or error.code in _NOTHING_LEFT
         said = failure.said if failure is not None else ""
         retry_helps = failure is None or not failure.is_of_the_file
         facts = {"advice": error.advice, "code": error.code, "said": said, "retry_helps": retry_helps}

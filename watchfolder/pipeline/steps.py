@@ -21,7 +21,7 @@ from watchfolder.errors import (
     Throttled,
 )
 from watchfolder.events import event, printable
-from watchfolder.order import Order, OrderFile, Role, State
+from watchfolder.order import Order, OrderFile, Role, State, key_of_one
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import charge, charging, is_charged_at, is_clear_no, is_unheard
 from watchfolder.pipeline.context import StepContext, id_of
@@ -49,6 +49,7 @@ MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
 OTHER_KEY = "OTHER_KEY"
 NOT_LISTED = "NOT_LISTED"
+KEY_TAKEN = "KEY_TAKEN"
 _MAY_BE_PAID = (
     "The service says that it has had this order before, in other words, and what became of it cannot be found out."
 )
@@ -66,7 +67,8 @@ def create(context: StepContext, order: Order) -> Order:
     context.folders.require(context.inbox)
     context.folders.require_room(context.inbox, order.size)
     is_stale = context.journal.clock.may_be_older(order.times[_S.CLAIMED], _STALE_CREATE_SECONDS)
-    is_doubtful = order.was_rebuilt or is_stale or (order.charged and _is_of_another_key(context, order))
+    is_of_another_key = order.charged and _is_of_another_key(context, order)
+    is_doubtful = order.was_rebuilt or is_stale or order.of_many is not None or is_of_another_key
     if order.order_id is None and is_doubtful:  # first: what is paid is not bought again
         found = _look_by_name(context, order)
         if found is not None:
@@ -79,7 +81,7 @@ def create(context: StepContext, order: Order) -> Order:
     if order.order_id is not None:  # resumed from quarantine
         return _adopt(context, order, order.order_id)
     if order.of_many is not None:  # its body is that of all of them
-        raise Reject(_MAY_BE_PAID, code=NOT_LISTED, advice=_ASK_FOR_IT)
+        raise Reject(_MAY_BE_PAID, code=KEY_TAKEN, advice=_ASK_FOR_IT)
     order = _begun_with_this_key(context, order)
     try:
         with charging(context, order, Stage.CREATE) as asked:
@@ -369,9 +371,10 @@ def _look_by_name(context: StepContext, order: Order) -> Found | None:
             code=OTHER_KEY,
             advice="Look for it in the other key's account. To have it made here, move this file back into the inbox.",
         )
-    if found is None and order.of_many is not None and order.was_rebuilt:
+    if found is None and order.of_many is not None and (order.was_rebuilt or is_listed):
+        known = "what was known of its order is lost" if order.was_rebuilt else "its order was never answered"
         raise Reject(
-            f"It may have been paid for: what was known of its order is lost, and the service lists no {order.name}.",
+            f"It may have been paid for: {known}, and the service lists no {order.name}.",
             code=NOT_LISTED,
             advice="Ask the service's support for it. To have it made anew, move this file back into the inbox.",
         )
@@ -577,7 +580,12 @@ def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
 
 
 def _with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
-    """Note the service's ids, which come in the order of the request; some servers' reads leave them out."""
+    """Note the service's ids, which come in the order of the request; some servers' reads leave them out.
+
+    One of many is known by its place among all of them.
+    """
+    if (of_many := order.of_many) is not None:
+        slots = tuple(slot for index, slot in enumerate(slots) if key_of_one(of_many, index) == order.key)
     if len(slots) != len(order.files):
         return order.files
     return tuple(file.having(file_id=slot.file_id) for file, slot in zip(order.files, slots, strict=True))
