@@ -118,9 +118,12 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
     if found is not None:
         return _adopt(context, order, found.order_id)
     may_be_paid = not order.may_be_given_back or (redo.was_repeated and is_charged_at(order, Stage.CREATE))
-    if may_be_paid or not flow_of(order).is_listed:
+    if not flow_of(order).is_listed:
         context.journal.note(order, charged=True)  # the same bytes, and the same key, are all that leads to it
         raise Reject(_MAY_BE_PAID, code=redo.code, advice=_ASK_FOR_IT)
+    if may_be_paid:
+        context.journal.note(order, charged=True)
+        raise _not_listed(order, f"the service calls its key used before ({redo.code})")
     if order.redos:  # nor is this one's key the first that is taken
         context.journal.note(order)  # as it was before: nothing was made of it
         reason = "the service calls each key used before, and has no order of its name"
@@ -373,12 +376,17 @@ def _look_by_name(context: StepContext, order: Order) -> Found | None:
         )
     if found is None and order.of_many is not None and (order.was_rebuilt or is_listed):
         known = "what was known of its order is lost" if order.was_rebuilt else "its order was never answered"
-        raise Reject(
-            f"It may have been paid for: {known}, and the service lists no {order.name}.",
-            code=NOT_LISTED,
-            advice="Ask the service's support for it. To have it made anew, move this file back into the inbox.",
-        )
+        raise _not_listed(order, known)
     return found
+
+
+def _not_listed(order: Order, known: str) -> Reject:
+    """Return why one is given up that the service may have and does not show: a person decides whether to buy it."""
+    return Reject(
+        f"It may have been paid for: {known}, and the service lists no {order.name}.",
+        code=NOT_LISTED,
+        advice="Ask the service's support for it. To have it made anew, move this file back into the inbox.",
+    )
 
 
 Step = Callable[[StepContext, Order], Order | None]
