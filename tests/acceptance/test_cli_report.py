@@ -1,5 +1,6 @@
 """Reports by the command line: on what was checked before, beside it or elsewhere, and what is said without one."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,5 +148,7 @@ def test_what_is_still_to_come_is_told_by_a_run_and_by_explain(studio: Studio, s
     assert (studio.folder("outbox") / "b.jpg.ai.json").exists()
     told = studio.run("explain", str(studio.folder("outbox") / "b.jpg")).stdout
     assert "Still to come beside it: heatmap.\nThe last try failed: the storage did not take or give the file" in told
-    assert studio.run("status").returncode == 0
+    status = studio.run("status")
+    assert "1 file delivered, with something still to come beside it: " in status.stdout
+    assert json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]["to_come_beside"] == 1
     assert "A probability is no proof" in told

@@ -89,6 +89,7 @@ class InboxStatus:
     delivered_today: int = 0
     delivered_today_bytes: int = 0
     quarantined: int = 0
+    to_come_beside: int = 0  # delivered, and what is to lie beside them is still to come
     remarks: dict[str, str] = field(default_factory=dict)  # file → what a person should see to
 
 
@@ -151,7 +152,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         state_dir=config.state_dir,
         service=_service(snapshot),
         conditions=found,
-        inboxes=_inboxes(config, snapshot, live, groups, now),
+        inboxes=_inboxes(config, snapshot, orders, groups, now),
         orders=[_order(order) for order in moving[:MOST_LISTED]],
         deferred=[_order(order) for order in sorted(deferred, key=lambda order: _due(order, now))[:MOST_LISTED]],
         held=[_order(order) for order in held[:MOST_LISTED]],
@@ -177,7 +178,7 @@ def _of_daemon(snapshot: Snapshot | None) -> dict[str, Any]:
 def _inboxes(
     config: Config,
     snapshot: Snapshot | None,
-    live: list[Order],
+    orders: list[Order],
     groups: list[quarantine.QuarantineGroup],
     now: datetime,
 ) -> dict[str, InboxStatus]:
@@ -187,7 +188,7 @@ def _inboxes(
         name: _inbox(
             inbox,
             snapshot.inboxes.get(name) if snapshot else None,
-            [order for order in live if order.inbox == name],
+            [order for order in orders if order.inbox == name],
             [each for each in delivered if each.order.inbox == name],
             sum(len(each.pictures) for each in groups if each.inbox == name),
             now,
@@ -256,7 +257,8 @@ def _inbox(
     quarantined: int,
     now: datetime,
 ) -> InboxStatus:
-    deferred = sorted((order for order in orders if _due(order, now) > now), key=lambda order: _due(order, now))
+    live = [order for order in orders if order.is_live]
+    deferred = sorted((order for order in live if _due(order, now) > now), key=lambda order: _due(order, now))
     facts: dict[str, object] = {}
     if seen is not None:
         facts = {
@@ -278,13 +280,14 @@ def _inbox(
     return InboxStatus(
         path=printable(inbox.path),
         state=_state(seen),
-        in_progress=_files(orders) - _files(deferred),
+        in_progress=_files(live) - _files(deferred),
         deferred=_files(deferred),
         next_try=_due(deferred[0], now) if deferred else None,
         deferred_reason=deferred[0].trouble if deferred else "",
         delivered_today=len(delivered),
         delivered_today_bytes=sum(each.file.delivered_size or 0 for each in delivered),
         quarantined=quarantined,
+        to_come_beside=sum(bool(order.enclosures) for order in orders),
         **facts,  # type: ignore[arg-type] # fields of the same name and type in both
     )
 

@@ -67,6 +67,9 @@ def _about(name: str, inbox: InboxStatus, explain: str) -> Iterator[RenderableTy
     if inbox.single:
         them = "it" if inbox.single == 1 else "them"
         lines.append(f"{files(inbox.single)} waiting for what belongs to {them}: {explain}")
+    if inbox.to_come_beside:
+        them = "it" if inbox.to_come_beside == 1 else "them"
+        lines.append(f"{files(inbox.to_come_beside)} delivered, with something still to come beside {them}: {explain}")
     if inbox.raw:
         lines.append(f"camera RAW: {files(inbox.raw)} left beside the pictures (raw: leave)")
     if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
