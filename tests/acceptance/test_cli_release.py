@@ -148,7 +148,7 @@ def test_a_rehearsal_says_what_would_be_sent_and_touches_nothing(studio: Studio,
     assert done.returncode == 0, done.stderr
     first, *_, total, last = done.stdout.splitlines()
     assert first.startswith("photos: 5 files would be sent (")
-    assert "orders: 3), 0 quarantined; 1 not complete or still being written, 1 left alone." in first
+    assert "orders: 3), 0 quarantined; 1 waiting (not complete, still being written or without" in first
     assert "  An order with a bad picture in it: up to 2 credits more (on_failure: split)." in done.stdout
     assert total.startswith("All together: 5 files, up to 5 credits, about 15 requests, about 3 minutes by")
     assert last == "This was a rehearsal: nothing was sent, moved or paid."

@@ -156,8 +156,8 @@ def _of_inbox(plan: InboxPlan) -> Iterator[str]:
     yield (
         f"{plan.name}: {some}{files(answers[Action.TAKE])} would be sent ({plan.size / 1e6:.1f} MB, {_copies(plan)}"
         f"orders: {plan.orders if plan.sent else 0}), "
-        f"{answers[Action.REFUSE]} quarantined; {answers[Action.WAIT]} not complete or still being written, "
-        f"{answers[Action.STAY]} left alone."
+        f"{answers[Action.REFUSE]} quarantined; {answers[Action.WAIT]} waiting (not complete, still being written or "
+        f"without what belongs to it), {answers[Action.STAY]} left alone."
     )
     if plan.fault:
         yield f"  But: {printable(plan.fault)}"
