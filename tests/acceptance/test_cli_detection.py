@@ -47,7 +47,7 @@ def test_explain_knows_the_table_of_verdicts(studio: Studio) -> None:
 
 def test_explain_of_the_outbox_knows_what_lies_beside_the_pictures(studio: Studio) -> None:
     told = studio.run("explain", str(studio.folder("outbox"))).stdout
-    assert "  2 tables of ours, and what lies beside what was delivered: " in told
+    assert "  2 tables of ours, and what lies beside a picture: " in told
     assert "not known" not in told
 
 

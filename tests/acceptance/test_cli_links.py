@@ -67,6 +67,17 @@ def test_the_list_lies_in_the_originals_with_what_became_of_each_line(studio: St
     assert all(row["reason"] for row in rows[5:])
 
 
+def test_explain_knows_the_table_beside_a_list(studio: Studio) -> None:
+    told = studio.run("explain", str(studio.folder("originals") / "Büro/Flüsse.done.csv")).stdout
+    assert told.startswith("This is our table of what became of each line of Flüsse.urls, beside it.\n")
+    whole = studio.run("explain", str(studio.folder("originals"))).stdout
+    assert "not known" not in whole
+    somebodys = studio.folder("originals") / "a.done.csv"
+    somebodys.write_text("a,b")
+    assert "did not put this file here" in studio.run("explain", str(somebodys)).stdout
+    somebodys.unlink()
+
+
 def test_what_failed_can_be_dropped_again_and_says_why(studio: Studio) -> None:
     assert files_in(studio.folder("quarantine")) == ["Büro/Flüsse.failed.urls", "Büro/Flüsse.failed.urls.why.txt"]
     failed = (studio.folder("quarantine") / "Büro/Flüsse.failed.urls").read_text("utf-8")

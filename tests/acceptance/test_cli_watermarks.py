@@ -109,14 +109,14 @@ def test_explain_says_whose_a_copy_is_and_knows_the_table(studio: Studio) -> Non
 def test_explain_tells_of_the_file_that_was_asked_for_alone(studio: Studio) -> None:
     told = studio.run("explain", str(studio.folder("outbox") / "dpa" / NAME)).stdout
     assert told.count("In it is the watermark") == 1
-    assert "  and 4 other results of the same order" in told
+    assert "  and 4 more in the same order" in told
     original = studio.run("explain", str(studio.folder("originals") / NAME)).stdout
     assert original.count("In it is the watermark") == len(FIVE)
 
 
 def test_explain_of_the_outbox_knows_the_table(studio: Studio) -> None:
     told = studio.run("explain", str(studio.folder("outbox"))).stdout
-    assert "  1 tables of ours, and what lies beside what was delivered: watermarks.csv" in told
+    assert "  1 tables of ours, and what lies beside a picture: watermarks.csv" in told
     assert "not known" not in told
 
 

@@ -6,7 +6,7 @@ from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.ledger_reader import issues_of, recipient_of
 from watchfolder.publish.ledger_writer import LedgerWriter
-from watchfolder.publish.lists import ListPublisher
+from watchfolder.publish.lists import ListPublisher, list_beside
 from watchfolder.publish.pictures import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, holds, part_gone, receive
 from watchfolder.publish.xmp import UnfitSidecar
@@ -29,6 +29,7 @@ __all__ = [
     "holds",
     "is_unchanged",
     "issues_of",
+    "list_beside",
     "part_gone",
     "picture_beside",
     "receive",

@@ -17,12 +17,18 @@ from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, read
 _REPORT_LIMIT = 1 << 24  # bytes
 _MOST_REASONS = 5  # in the note
 _FAILED = ".failed"
+_TABLE = ".done.csv"
 _MARKED = re.compile(r"\.failed( \([0-9]+\))?$")
 
 
 def line_name(name: str, number: int) -> str:
     """Return how a line of the list `name` is called where a name of its own is needed."""
     return names.with_extension(name, f"{number}.url")
+
+
+def list_beside(base: str) -> str | None:
+    """Return the name of the list that a table of this name would lie beside."""
+    return f"{base.removesuffix(_TABLE)}.urls" if base.endswith(_TABLE) else None
 
 
 class ListPublisher:
@@ -118,7 +124,7 @@ def _report(lines: Sequence[Line], told: Mapping[int, tuple[str, str]]) -> bytes
 class _Report:
     """The table beside a list."""
 
-    suffix = ".done.csv"
+    suffix = _TABLE
 
     def __init__(self, content: bytes, owner: str) -> None:
         self._content = content

@@ -24,7 +24,7 @@ from watchfolder.events import printable
 from watchfolder.intake import Action, Decision
 from watchfolder.journal import read_orders
 from watchfolder.order import EnclosureKind, Finding, Order, State
-from watchfolder.publish import notes, picture_beside
+from watchfolder.publish import list_beside, notes, picture_beside
 from watchfolder.report.conditions import conditions, holding
 from watchfolder.report.status import running
 from watchfolder.services import FLOWS, flow_of
@@ -115,7 +115,7 @@ def _lines(spot: _Spot, config: Config) -> Iterator[str]:
         case "outbox":
             return _of_outbox(spot, config)
         case "originals":
-            return _of_ended(spot, config)
+            return _of_originals(spot, config)
         case _ if is_folder:
             return _of_inbox_folder(spot, config)
     return _of_inbox(spot, config)
@@ -305,6 +305,16 @@ def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
     yield from _of_ended(spot, config)
 
 
+def _of_originals(spot: _Spot, config: Config) -> Iterator[str]:
+    """Tell of what was sent; a table tells of the list that it lies beside."""
+    list_ = list_beside(spot.place.base)
+    told = replace(spot, place=spot.place.beside(list_)) if list_ else spot
+    if list_ and _ended(config, partial(_is_named, told), spot.inbox) is not None:
+        yield f"This is our table of what became of each line of {printable(list_)}, beside it."
+        spot = told
+    yield from _of_ended(spot, config)
+
+
 def _delivered_at(spot: _Spot, config: Config) -> history.EndedOrder | None:
     return _ended(config, lambda file: spot.name == file.delivered, spot.inbox)
 
@@ -352,7 +362,7 @@ def _of_end(ended: history.EndedOrder, inbox: Inbox, fits: Callable[[history.End
             yield f"  In it is the watermark: {printable(file.text)}{whose}"
         yield from _of_finding(ended.service, file.finding)
     if others := len(ended.files) - len(told):
-        yield f"  and {others} other result{'s' if others > 1 else ''} of the same order"
+        yield f"  and {others} more in the same order"
     if ended.reason:
         yield f"Because: {printable(ended.reason)}"
     yield f"Order: wf-{ended.key}" + (f", at the service {ended.order_id}" if ended.order_id else "")

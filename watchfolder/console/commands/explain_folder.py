@@ -14,7 +14,7 @@ from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.intake import Action, Decision
 from watchfolder.order import Order
-from watchfolder.publish import picture_beside
+from watchfolder.publish import list_beside, picture_beside
 from watchfolder.report.phrases import files
 from watchfolder.services import FLOWS
 
@@ -121,11 +121,13 @@ def _whose(file: Place, known: Collection[str | None]) -> str:
         return "put here by watchfolder"
     flows = FLOWS.values()
     suffixes = [flow.findings.sidecar for flow in flows if flow.findings and file.base.endswith(flow.findings.sidecar)]
-    pictures = {file.name.removesuffix(suffix) for suffix in suffixes}
+    told_of = {file.name.removesuffix(suffix) for suffix in suffixes}
     if beside := picture_beside(file.base):
-        pictures.add(file.beside(beside[0]).name)
-    if not pictures.isdisjoint(known) or file.name in {flow.ledger.name for flow in flows if flow.ledger}:
-        return "tables of ours, and what lies beside what was delivered"
+        told_of.add(file.beside(beside[0]).name)
+    if list_ := list_beside(file.base):
+        told_of.add(file.beside(list_).name)
+    if not told_of.isdisjoint(known) or file.name in {flow.ledger.name for flow in flows if flow.ledger}:
+        return "tables of ours, and what lies beside a picture"
     return "not known by this name to the history"
 
 
