@@ -318,8 +318,8 @@ def test_a_name_that_is_taken_in_between_takes_no_sidecar_from_the_same_bytes(
     shop.to_the_end()
     early = ["in/b.jpg"]  # it was free when that was asked
 
-    def asked_too_early(root: str, wanted: str, *also: str) -> str:
-        return early.pop() if early else free_name(root, wanted, *also)
+    def asked_too_early(root: str, wanted: str, *also: Any, **rest: Any) -> str:  # noqa: ANN401 - whatever it takes
+        return early.pop() if early else free_name(root, wanted, *also, **rest)
 
     monkeypatch.setattr(pictures, "free_name", asked_too_early)
     shop.drop("in/b.jpg")

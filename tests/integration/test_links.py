@@ -152,7 +152,7 @@ def test_no_query_of_an_address_is_told(begin: Open, caplog: pytest.LogCaptureFi
 
 LIST = f"""# press pictures
 {ADDRESS}
-http://img.example.com/open.jpg?token=s3cret
+http://me:s3cret@img.example.com/open.jpg?token=s3cret
 
 {GONE}?token=s3cret
 {SECOND}
@@ -185,7 +185,8 @@ def test_each_address_of_a_list_is_delivered_or_comes_back_with_its_reason(begin
     ]
     failed = (shop.folder("quarantine") / "Presse/Bilder.failed.urls").read_text("utf-8")
     lines = [line for line in failed.splitlines() if not line.startswith("#")]
-    assert lines == ["http://img.example.com/open.jpg?token=s3cret", f"{GONE}?token=s3cret"]
+    assert "s3cret" not in (shop.folder("originals") / "Presse/Bilder.done.csv").read_text("utf-8")
+    assert lines == ["http://me:s3cret@img.example.com/open.jpg?token=s3cret", f"{GONE}?token=s3cret"]
     assert service.sins == []
 
 
@@ -226,6 +227,19 @@ def test_a_list_that_is_deleted_may_die_at_that_and_its_failures_are_there(
     assert shop.files("quarantine") == ["Bilder.failed.urls", "Bilder.failed.urls.why.txt"]
     assert [name for name in files_in(shop.folder("inbox") / ".watchfolder") if name.endswith("urls")] == []
     assert service.paid == 1
+
+
+def test_a_list_that_is_taken_back_out_of_the_originals_gets_a_table_of_its_own(begin: Open) -> None:
+    shop, service = begin(ORIGINS)
+    shop.drop("Bilder.urls", a_list(SECOND))
+    shop.to_the_end()
+    service.origins[SECOND] = PICTURE
+    (shop.folder("originals") / "Bilder.urls").rename(shop.folder("inbox") / "Bilder.urls")
+    shop.to_the_end()
+
+    assert shop.files("originals") == ["Bilder (2).done.csv", "Bilder (2).urls", "Bilder.done.csv"]
+    assert shop.files("outbox") == ["zwei (2).jpg", "zwei.jpg"]
+    assert service.paid == 2
 
 
 def test_a_long_list_of_which_all_failed_can_be_dropped_again(begin: Open) -> None:

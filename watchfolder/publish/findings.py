@@ -75,11 +75,11 @@ class _Sidecar:
     def __init__(self, flow: Flow, owner: str) -> None:
         self._flow = flow
         self._owner = owner
-        self.suffix = flow.findings.sidecar if flow.findings else ""
+        self._suffix = flow.findings.sidecar if flow.findings else ""
 
     def write(self, picture: Place, order: Order) -> None:
         """Raises FileExistsError when another file holds that name."""
-        place, content = self._place(picture), self._content(order)
+        place, content = self.place(picture), self._content(order)
         try:
             disk.write_new(place, content, owner=self._owner)
         except FileExistsError:
@@ -88,12 +88,12 @@ class _Sidecar:
 
     def remove(self, picture: Place, order: Order) -> None:
         """Leave it where the same bytes came by another order: it may be that one's, and is true of them."""
-        place, (file,) = self._place(picture), order.pictures
+        place, (file,) = self.place(picture), order.pictures
         if _holds(place, self._content(order)) and not holds(picture, file.size, file.sha256):
             disk.remove(place)
 
-    def _place(self, picture: Place) -> Place:
-        return picture.beside(names.appended(picture.base, self.suffix, disk.longest_name(picture.root)))
+    def place(self, picture: Place) -> Place:
+        return picture.beside(names.appended(picture.base, self._suffix, disk.longest_name(picture.root)))
 
     def _content(self, order: Order) -> bytes:
         (file,) = order.pictures

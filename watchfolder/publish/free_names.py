@@ -13,21 +13,21 @@ _MOST_NUMBERS = 10_000
 def free_name(
     root: str,
     wanted: str,
-    *also: str,
+    *also: Callable[[Place], Place],
     taken: Collection[str | None] = (),
     is_ours: Callable[[Place], bool] = lambda _place: False,
     is_folder_fixed: bool = False,
 ) -> str:
     """Return the first name like `wanted`, or a plainer one where that cannot be, that nothing has.
 
-    Nor may anything have its forms with the suffixes in `also`, nor may it be among those in `taken`. Where the folder
-    is fixed, another one will not do: that something else has its name is found out by who makes the file.
+    Nor may anything have the place that one of `also` gives for it, nor may it be among those in `taken`. Where the
+    folder is fixed, another one will not do: that something else has its name is found out by who makes the file.
     """
 
-    def is_free(place: Place, limit: int) -> bool:
+    def is_free(place: Place) -> bool:
         if place.name in taken:
             return False
-        wants = [place, *(place.beside(names.appended(place.base, suffix, limit)) for suffix in also)]
+        wants = [place, *(beside(place) for beside in also)]
         return all(disk.stat_of(each) is None for each in wants) or is_ours(place)
 
     try:
@@ -39,14 +39,14 @@ def free_name(
         return free_name(root, plainer, *also, taken=taken, is_ours=is_ours, is_folder_fixed=is_folder_fixed)
 
 
-def _first(root: str, wanted: str, is_free: Callable[[Place, int], bool], *, is_folder_fixed: bool) -> str:
+def _first(root: str, wanted: str, is_free: Callable[[Place], bool], *, is_folder_fixed: bool) -> str:
     folder, base = os.path.split(wanted)
     limit = disk.longest_name(root)
     for where in _folders(folder, limit):
         try:
             for candidate in _candidates(base, limit):
                 place = Place(root, os.path.join(where, candidate))
-                if is_free(place, limit):
+                if is_free(place):
                     return place.name
             break
         except NotAFolder:

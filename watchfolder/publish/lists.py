@@ -124,15 +124,13 @@ def _report(lines: Sequence[Line], told: Mapping[int, tuple[str, str]]) -> bytes
 class _Report:
     """The table beside a list."""
 
-    suffix = _TABLE
-
     def __init__(self, content: bytes, owner: str) -> None:
         self._content = content
         self._owner = owner
 
     def write(self, picture: Place, order: Order) -> None:  # noqa: ARG002 - as every note
         """Raises FileExistsError when another file holds that name."""
-        place = self._place(picture)
+        place = self.place(picture)
         try:
             disk.write_new(place, self._content, owner=self._owner)
         except FileExistsError:
@@ -140,11 +138,11 @@ class _Report:
                 raise
 
     def remove(self, picture: Place, order: Order) -> None:  # noqa: ARG002 - as every note
-        if self._is_there(self._place(picture)):
-            disk.remove(self._place(picture))
+        if self._is_there(self.place(picture)):
+            disk.remove(self.place(picture))
 
-    def _place(self, list_: Place) -> Place:
-        return list_.beside(names.with_extension(list_.base, self.suffix, disk.longest_name(list_.root)))
+    def place(self, picture: Place) -> Place:
+        return picture.beside(names.with_extension(picture.base, _TABLE, disk.longest_name(picture.root)))
 
     def _is_there(self, place: Place) -> bool:
         with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):

@@ -38,7 +38,9 @@ class QuarantineNote:
 
     inbox_path: str
     owner: str
-    suffix: str = SUFFIX
+
+    def place(self, picture: Place) -> Place:
+        return place_of(picture)
 
     def write(self, picture: Place, order: Order) -> None:
         """Raises FileExistsError when another file holds that name."""

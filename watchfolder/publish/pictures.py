@@ -6,7 +6,7 @@ Every name is journalled before a file gets it, so each step here may find that 
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -36,10 +36,10 @@ _OBSTACLES = (FileExistsError, NotAFolder, UnfitName)  # another name may do
 
 
 class PictureNote(Protocol):
-    """What is told of a picture, in a file beside it whose name ends in `suffix`."""
+    """What is told of a picture, in a file beside it."""
 
-    @property
-    def suffix(self) -> str: ...
+    def place(self, picture: Place) -> Place:
+        """Return where it lies."""
 
     def write(self, picture: Place, order: Order) -> None:
         """Write it for where the picture will lie. Raises FileExistsError when another file holds that name."""
@@ -266,7 +266,7 @@ class Publisher:
         Return whether it is there: somebody may have taken it away. Raises FolderFault.
         """
         if _name_of(order, index, fact) is None:
-            order = self._journal.note(_with_name(order, index, fact, free_name(root, wanted, note.suffix)))
+            order = self._journal.note(_with_name(order, index, fact, free_name(root, wanted, note.place)))
         source = self.work_place(order, order.files[index])
         while True:
             target = Place(root, _name_of(order, index, fact) or "")
@@ -275,7 +275,7 @@ class Publisher:
                 disk.move(source, target, owner=self._journal.instance)
             except _OBSTACLES as obstacle:
                 note.remove(target, order)
-                other = self._other_name(target, wanted, obstacle, note.suffix)
+                other = self._other_name(target, wanted, obstacle, note.place)
                 order = self._journal.note(_with_name(order, index, fact, other))
             except FileNotFoundError:
                 self._vanished(order, index)
@@ -380,7 +380,12 @@ class Publisher:
         event("file.vanished", order=order.key, inbox=order.inbox, file=order.files[index].name)
 
     def _other_name(
-        self, place: Place, wanted: str, obstacle: BaseException, *also: str, is_folder_fixed: bool = False
+        self,
+        place: Place,
+        wanted: str,
+        obstacle: BaseException,
+        *also: Callable[[Place], Place],
+        is_folder_fixed: bool = False,
     ) -> str:
         """Find another name for a file whose own is no longer free, or more than the file system can hold."""
         if isinstance(obstacle, UnfitName):

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from watchfolder.events import without_queries
+
 
 class AddressFault(StrEnum):
     """Why an address is not taken."""
@@ -71,8 +73,8 @@ def is_public(address: str) -> bool:
 
 
 def without_query(address: str) -> str:
-    """Return what may be shown of an address."""
-    return address.partition("?")[0].partition("#")[0]
+    """Return what may be shown of an address, good or not: neither its query nor whose log-in is in it."""
+    return without_queries(address.partition("?")[0].partition("#")[0])
 
 
 def name_in(address: str) -> str:
