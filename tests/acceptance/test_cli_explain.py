@@ -176,6 +176,22 @@ def test_a_folder_of_deliveries_tells_which_are_ours(studio: Studio, role: str) 
     assert "1 not known by this name to the history: foreign.jpg" in told
 
 
+def test_an_outbox_that_is_the_next_inbox_tells_why_that_one_waits(tmp_path: Path) -> None:
+    studio = Studio(tmp_path)
+    folders = {"path": "outbox", "outbox": "last", "quarantine": "quarantine", "originals": "kept"}
+    studio.configure(inboxes={"next": {role: str(tmp_path / name) for role, name in folders.items()}})
+    for folder in ("last", "kept"):
+        studio.folder(folder).mkdir()
+    picture = studio.folder("outbox") / "a.jpg"
+    picture.write_bytes(PICTURE)
+    told = studio.run("explain", str(picture)).stdout
+    assert "In the inbox next: It " in told
+    assert "watchfolder is not running" in told
+    whole = studio.run("explain", str(studio.folder("outbox"))).stdout
+    assert "In the inbox next: 1 file in " in whole
+    assert "watchfolder is not running" in whole
+
+
 def test_a_name_that_nobody_knows(studio: Studio) -> None:
     assert "no file of this name" in explained(studio, "inbox/never.jpg")
 

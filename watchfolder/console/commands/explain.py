@@ -92,7 +92,7 @@ def _as_far_as_allowed(spot: _Spot, config: Config) -> Iterator[str]:
     """Give what can be told without the state, which people of the group may not read."""
     has_told = False
     try:
-        for line in _lines(spot, config):
+        for line in chain(_of_place(spot, config), _of_next(spot, config)):
             has_told = True
             yield line
     except FolderFault as fault:
@@ -101,7 +101,7 @@ def _as_far_as_allowed(spot: _Spot, config: Config) -> Iterator[str]:
         yield f"watchfolder knows more, which this user may not read ({fault.reason}): ask with sudo."
 
 
-def _lines(spot: _Spot, config: Config) -> Iterator[str]:
+def _of_place(spot: _Spot, config: Config) -> Iterator[str]:
     is_folder = _is_folder(spot.place)
     match spot.role:
         case "work":
@@ -303,6 +303,15 @@ def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
             yield f"This is {_BESIDE[beside[1]]} the picture beside it."
             spot = told
     yield from _of_ended(spot, config)
+
+
+def _of_next(spot: _Spot, config: Config) -> Iterator[str]:
+    """Tell what another inbox makes of it, whose path is this outbox."""
+    for inbox in config.inboxes.values():
+        if spot.role == "outbox" and inbox.path == spot.place.root:
+            first, *rest = _of_place(replace(spot, inbox=inbox, role="path"), config)
+            yield f"In the inbox {printable(inbox.name)}: {first}"
+            yield from rest
 
 
 def _of_originals(spot: _Spot, config: Config) -> Iterator[str]:
