@@ -2,15 +2,19 @@
 
 import logging
 import random
+import threading
 from dataclasses import dataclass, field
 
 import pytest
 from played_clock import PlayedClock
 
+from watchfolder.api import Service as Api
+from watchfolder.config import ApiSection
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.polling import PollSchedule
 from watchfolder.pushes import PushResult
+from watchfolder.sandbox import Sandbox
 from watchfolder.services.anti_ai import ANTI_AI
 
 
@@ -169,6 +173,28 @@ def test_the_list_is_asked_only_for_what_it_knows_better() -> None:
     service.polls.at_work(early[0])
     assert service.polls.for_list(everything, everything) == early
     assert service.polls.for_list([fresh], everything) == []  # none of them is due
+
+
+def service_at(sandbox: Sandbox) -> Api:
+    api = ApiSection.model_validate({"base_url": sandbox.url, "key": sandbox.key})
+    return Api(api, transfers=1, stop=threading.Event())
+
+
+@pytest.mark.parametrize("bought", ["anti-ai", "ai-detection"])
+def test_the_list_hastens_no_poll_of_an_order_that_it_does_not_show(bought: str) -> None:
+    service = Service()
+    orders = [service.confirmed().having(service=bought) for _ in range(5)]
+    early, late = orders[:3], orders[3:]
+    for order in early:
+        service.polls.at_work(order)
+    service.clock.pass_time(tempo.LONGEST_LOOK_SECONDS)
+    for order in late:
+        service.polls.at_work(order)
+    waits = [service.wait_seconds(order) for order in late]
+    with Sandbox() as elsewhere:  # none of the newest is ours
+        assert service.polls.ask_list(service_at(elsewhere), orders) == ([], {})
+    assert [service.wait_seconds(order) for order in early] == [0.0] * 3
+    assert all(after >= before > 0 for before, after in zip(waits, map(service.wait_seconds, late), strict=True))
 
 
 def test_an_order_that_a_push_calls_for_is_not_left_to_the_list() -> None:

@@ -189,9 +189,12 @@ class PollSchedule:
         now, at_work, told = self._clock.elapsed(), list[Order](), dict[str, OrderView]()
         for order in orders:
             seen, due = views.get(order.order_id or ""), self._due.get(order.key)
+            is_due = due is None or due.at <= now  # else it was only asked about beside others
             if seen is not None and seen.status is Status.IN_PROGRESS:
-                if due is None or due.at <= now or not _is_finding(order):  # else it was only asked about beside others
+                if is_due or not _is_finding(order):
                     at_work.append(order)
+                continue
+            if not is_due and (seen is None or seen.status is Status.PENDING):  # among older ones, or not heard of yet
                 continue
             if seen is not None and seen.status is Status.COMPLETE and _tells_all(order, seen):
                 told[order.key] = seen
