@@ -119,6 +119,24 @@ def test_a_journal_file_is_for_us_alone(tmp_path: Path, umask: None) -> None:  #
     assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize(("keeps_owner", "mode"), [(True, 0o600), (False, 0o660)])
+def test_what_replaces_somebodys_file_is_as_private_as_that_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, keeps_owner: bool, mode: int
+) -> None:
+    file = tmp_path / "a.jpg.xmp"
+    file.write_bytes(b"before")
+    file.chmod(0o600)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    if not keeps_owner:
+        monkeypatch.setattr("watchfolder.disk.durable.os.chown", refuse)
+    disk.replace(Place(str(tmp_path), file.name), b"after", owner="0e5f1a2b")
+    assert file.read_bytes() == b"after"
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
 def test_a_new_file_never_replaces_another(tmp_path: Path) -> None:
     (tmp_path / "note").write_bytes(b"somebody's")
     with pytest.raises(FileExistsError):

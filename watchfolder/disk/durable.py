@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from watchfolder.disk import placeholders
@@ -95,7 +96,7 @@ def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> 
 
 
 def replace(place: Place, data: bytes, *, owner: str) -> None:
-    """Put a small file on a share in another one's place, whole and durable; its temporary file lies hidden."""
+    """Put a small file on a share in another one's place, with its rights; its temporary file lies hidden."""
     part = hidden_part(place.root, owner)
     try:
         with new_file(part) as write:
@@ -105,6 +106,7 @@ def replace(place: Place, data: bytes, *, owner: str) -> None:
             open_folder(place.root, place.folder) as folder,
             translated(place.path),
         ):
+            _keep_rights(parts, part.base, folder, place.base)
             os.rename(part.base, place.base, src_dir_fd=parts, dst_dir_fd=folder)
             sync_folder(parts)
             sync_folder(folder)
@@ -113,6 +115,18 @@ def replace(place: Place, data: bytes, *, owner: str) -> None:
     except BaseException:
         remove(part, durable=False)
         raise
+
+
+def _keep_rights(parts: int, part: str, folder: int, base: str) -> None:
+    """Give what replaces a file its rights. Where its owner cannot be kept, the group may do what the owner might."""
+    with contextlib.suppress(OSError):  # not every share has rights
+        before = os.stat(base, dir_fd=folder, follow_symlinks=False)
+        mode = before.st_mode & 0o777
+        try:
+            os.chown(part, before.st_uid, before.st_gid, dir_fd=parts, follow_symlinks=False)
+        except OSError:
+            mode |= (mode & stat.S_IRWXU) >> 3
+        os.chmod(part, mode, dir_fd=parts)
 
 
 def _removed(place: Place) -> FolderFault:
