@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -496,11 +497,13 @@ def test_a_report_lies_beside_what_has_one(
     shop, service = begin({"report_seconds": 0.0}, report=report)
     drop_pair(shop, "a.jpg", leaked(service, "2026-17 dpa"))
     drop_pair(shop, "b.jpg")
-    shop.to_the_end(seconds=60)
+    with caplog.at_level(logging.INFO, "watchfolder"):
+        shop.to_the_end(seconds=60)
     found = [name for name in shop.files("outbox") if name.endswith(".pdf")]
     assert found == [f"detected/{name}.jpg.report.en-US.pdf" for name in reported]
     assert service.credits.get("watermarkReport", 0) == len(reported)
     assert caplog.text.count("file.not_enclosed") == (report == "always")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert service.sins == []
 
 

@@ -21,6 +21,7 @@ from watchfolder.services import flow_of
 _LIMIT_BYTES = 256 << 20  # far over any heatmap in full size
 _MOST_DEATHS = 3
 _EXPIRED = "ORDER_EXPIRED"
+_NONE_TO_BE_HAD = "REPORT_NOT_AVAILABLE"  # with this verdict there is none: nothing went wrong
 _K = EnclosureKind
 
 
@@ -67,7 +68,10 @@ def _tried(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Or
             order = _PUTTING[kind](context, order, enclosure)
     except _IsMade:
         return _known(context, order), None
-    except (Reject, UnfitSidecar) as refusal:
+    except Reject as refusal:
+        level = logging.INFO if refusal.code == _NONE_TO_BE_HAD else logging.WARNING
+        return _give_up(context, _known(context, order), kind, refusal.reason, level), None
+    except UnfitSidecar as refusal:
         return _give_up(context, _known(context, order), kind, refusal.reason), None
     except WatchfolderError as error:
         order = _known(context, order)
@@ -92,10 +96,12 @@ def _is_final(context: StepContext, order: Order, error: WatchfolderError) -> bo
     return is_gone or context.journal.clock.since(order.times[State.RECORDED]) > tempo.ENCLOSE_SECONDS
 
 
-def _give_up(context: StepContext, order: Order, kind: EnclosureKind, reason: str) -> Order:
+def _give_up(
+    context: StepContext, order: Order, kind: EnclosureKind, reason: str, level: int = logging.WARNING
+) -> Order:
     name = order.told.result.delivery if order.told else ""
     facts: dict[str, Any] = {"file": name, "what": str(kind), "reason": reason}
-    event("file.not_enclosed", logging.WARNING, order=order.key, inbox=order.inbox, **facts)
+    event("file.not_enclosed", level, order=order.key, inbox=order.inbox, **facts)
     return context.journal.note(order.without_enclosure(kind))
 
 
