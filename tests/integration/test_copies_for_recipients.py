@@ -263,6 +263,24 @@ def test_no_copy_comes_to_lie_in_another_recipients_folder(begin: Open, comes_la
     assert_issued_once(shop, service, NAME, "dpa", "dpa (2)")
 
 
+def test_a_picture_that_goes_back_does_not_become_another_recipients(begin: Open) -> None:
+    shop, service = begin(watermark={"text": "{recipient} {serial}", "recipients": "folder"})
+    service.faults.add("create", "answer", times=None, status=500)
+    shop.drop("dpa/a.jpg")
+    shop.work(lambda: shop.has(State.CLAIMED))
+    (shop.folder("inbox") / "dpa").rmdir()
+    (shop.folder("inbox") / "dpa").write_text("somebody's own")
+    shop.journal.advance(shop.order(), State.RELEASED)
+    service.faults.clear()
+    shop.work(lambda: shop.order().trouble)
+    assert shop.files("outbox") == []
+
+    (shop.folder("inbox") / "dpa").unlink()
+    shop.pass_time(3600.0)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["dpa/a.jpg", "watermarks.csv"]
+
+
 def half_given_up(begin: Open, **settings: Any) -> tuple[Shop, Sandbox]:  # noqa: ANN401 - a YAML's values
     """Return a shop in which one of two copies was delivered, and the other one never came."""
     shop, service = begin(give_up_after_hours=1, **settings)

@@ -353,7 +353,8 @@ class Publisher:
         for index, (root, wanted) in goals.items():
             if order.files[index].destination is None:
                 names_there = taken.setdefault(root, set())
-                free = free_name(root, wanted, taken=names_there)
+                is_fixed = self._says_for_whom(order, index, root)
+                free = free_name(root, wanted, taken=names_there, is_folder_fixed=is_fixed)
                 names_there.add(free)
                 order = order.with_file(index, destination=free)
         return order
@@ -367,13 +368,19 @@ class Publisher:
             try:
                 disk.move(source, target, owner=self._journal.instance, batch=batch)
             except _OBSTACLES as obstacle:
-                other = self._other_name(target, wanted, obstacle)
+                is_fixed = self._says_for_whom(order, index, root)
+                other = self._other_name(target, wanted, obstacle, is_folder_fixed=is_fixed)
                 order = self._journal.note(order.with_file(index, destination=other))
             except FileNotFoundError:
                 self._vanished(order, index)
                 return order
             else:
                 return order
+
+    def _says_for_whom(self, order: Order, index: int, root: str) -> bool:
+        """Would the file be another recipient's in another folder there?"""
+        results = order.files[index].results
+        return root == self.inbox.path and any(each.recipient and each.folder is None for each in results)
 
     def _vanished(self, order: Order, index: int) -> None:
         self._folders.require_folder(self.inbox.path)  # else the share has gone, with the file on it
