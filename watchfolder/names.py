@@ -32,10 +32,8 @@ BUILT_IN_FILES: Final = (
     "*.ai.json",  # our own: what is told of a picture, so that an outbox can be the next inbox
     "*.watermark.json",
     "verdicts.csv",
-    "*.heatmap.webp",
-    "*.heatmap.png",
-    "*.heatmap ([0-9]*).webp",  # where another file had that name
-    "*.heatmap ([0-9]*).png",
+    "*.heatmap.*",
+    "*.heatmap ([0-9]*).*",  # where another file had that name
     "*.report.??-??.pdf",
     "*.report.??-?? ([0-9]*).pdf",
     "*.xmp",
