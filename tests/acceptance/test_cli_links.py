@@ -125,3 +125,34 @@ def test_a_budget_counts_the_addresses_of_a_list(tmp_path: Path, budget: dict[st
         wait_until(lambda: studio.run("run", "--once").returncode == 0, 120)
         assert files_in(studio.folder("outbox")) == [f"{number}.jpg" for number in range(5)]
         assert sandbox.paid == 5
+
+
+def test_a_list_of_addresses_is_marked_for_each_recipient(tmp_path: Path) -> None:
+    web = tmp_path / "web"
+    web.mkdir()
+    for name in ("Fluß.jpg", "Berg.jpg"):
+        (web / name).write_bytes(sample("jpeg", width=64, height=48, seed=len(name)))
+    addresses = [f"{ORIGIN}/Flu%C3%9F.jpg{TOKEN}", f"{ORIGIN}/Berg.jpg", f"{ORIGIN}/gone.jpg"]
+    with Sandbox(processing_seconds=0.1, origins_folder=str(web)) as sandbox:
+        studio = Studio(tmp_path, sandbox.url)
+        watermark = {"text": "{stem} {folder} {recipient} {serial}", "recipients": ["dpa", "Ärzteblatt"]}
+        studio.configure(service="watermark-embed", watermark=watermark, links=True, duplicates=None)
+        studio.drop("Büro/Flüsse.urls", "\n".join(addresses).encode())
+        assert "up to 6 credits" in studio.run("run", "--once", "--dry-run").stdout
+        done = studio.run("run", "--once", timeout=120)
+        assert done.returncode == 1, done.stderr
+
+        copies = [f"{name}/Büro/{picture}.jpg" for name in ("dpa", "Ärzteblatt") for picture in ("Berg", "Fluß")]
+        assert files_in(studio.folder("outbox")) == sorted([*copies, "watermarks.csv"])
+        ledger = csv.DictReader(io.StringIO((studio.folder("outbox") / "watermarks.csv").read_text("utf-8")))
+        texts = {line["file"]: line["text"].rpartition(" ")[0] for line in ledger}
+        assert texts == {name: f"{Path(name).stem} Büro {name.partition('/')[0]}" for name in copies}
+        table = csv.DictReader(io.StringIO((studio.folder("originals") / "Büro/Flüsse.done.csv").read_text("utf-8")))
+        assert sorted(row["result"] for row in table) == sorted([*copies, ""])
+        failed = (studio.folder("quarantine") / "Büro/Flüsse.failed.urls").read_text("utf-8")
+        assert [line for line in failed.splitlines() if not line.startswith("#")] == [addresses[2]]
+        told = studio.run("history").stdout
+        assert "Ärzteblatt" in told
+        assert "s3cret" not in told + done.stdout + done.stderr
+        assert studio.run("verify").returncode == 0
+        assert (sandbox.credits["watermarkEmbed"], sandbox.sins) == (4, [])

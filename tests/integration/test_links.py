@@ -38,17 +38,6 @@ def begin(tmp_path: Path) -> Iterator[Open]:
 ORIGINS = {"origins": {ADDRESS: PICTURE, SECOND: OTHER, THIRD: OTHER}}
 
 
-def to_the_end_of_a_doubt(shop: Shop) -> None:
-    """Work to the end, and let time pass: what fails alone too soon after it failed among others is tried later."""
-    deadline = time.monotonic() + 60
-    shop.intake.nudge(None)
-    while not shop.is_done():
-        assert time.monotonic() < deadline, [str(order.state) for order in shop.orders()]
-        shop.beat()
-        shop.rest()
-        shop.pass_time(1.0)
-
-
 def test_the_result_is_named_after_the_address_and_the_link_is_its_original(begin: Open) -> None:
     shop, service = begin(ORIGINS)
     shop.drop("Presse/Strand.url", SHORTCUT)
@@ -80,7 +69,7 @@ def test_the_address_that_is_gone_comes_back_alone(begin: Open) -> None:
     shop, service = begin(ORIGINS)
     for number, address in enumerate([ADDRESS, GONE, SECOND, THIRD]):
         shop.drop(f"{number}.url", f"[InternetShortcut]\nURL={address}".encode())
-    to_the_end_of_a_doubt(shop)
+    shop.to_the_end_of_a_doubt()
 
     assert shop.files("outbox") == ["drei.jpg", "größe eins.jpg", "zwei.jpg"]
     assert shop.files("quarantine") == ["1.url", "1.url.why.txt"]
@@ -141,7 +130,7 @@ def test_no_query_of_an_address_is_told(begin: Open, caplog: pytest.LogCaptureFi
     shop, _ = begin({"origins": {SECOND: OTHER}})
     shop.drop("eins.url", SHORTCUT)
     shop.drop("zwei.url", SHORTCUT.replace(ADDRESS.encode(), SECOND.encode()))
-    to_the_end_of_a_doubt(shop)
+    shop.to_the_end_of_a_doubt()
 
     told = caplog.text + "".join(map(str, [record.__dict__ for record in caplog.records]))
     told += "".join(file.read_text("utf-8") for file in shop.folder("state").rglob("history/*"))
@@ -169,7 +158,7 @@ def done(shop: Shop, name: str) -> list[dict[str, str]]:
 def test_each_address_of_a_list_is_delivered_or_comes_back_with_its_reason(begin: Open) -> None:
     shop, service = begin(ORIGINS)
     shop.drop("Presse/Bilder.urls", LIST.encode())
-    to_the_end_of_a_doubt(shop)
+    shop.to_the_end_of_a_doubt()
 
     assert shop.files("outbox") == ["Presse/drei.jpg", "Presse/größe eins.jpg", "Presse/zwei.jpg"]
     assert shop.files("originals") == ["Presse/Bilder.done.csv", "Presse/Bilder.urls"]
@@ -195,7 +184,7 @@ def test_a_list_of_failed_addresses_that_fails_again_is_not_written_over(begin: 
     shop, _ = begin(ORIGINS)
     content = a_list(SECOND, OPEN, THIRD)
     shop.drop(name, content)
-    to_the_end_of_a_doubt(shop)
+    shop.to_the_end_of_a_doubt()
 
     assert shop.files("outbox") == ["drei.jpg", "zwei.jpg"]
     assert (shop.folder("originals") / name).read_bytes() == content
@@ -246,7 +235,7 @@ def test_a_long_list_of_which_all_failed_can_be_dropped_again(begin: Open) -> No
     shop, _ = begin()
     addresses = [f"http://img.example.com/{number}.jpg" for number in range(6000)]
     shop.drop("many.urls", "# Füße\n".encode("latin-1") + a_list(SECOND, *addresses))
-    to_the_end_of_a_doubt(shop)
+    shop.to_the_end_of_a_doubt()
 
     failed = (shop.folder("quarantine") / "many.failed.urls").read_bytes()
     assert [line.address for line in read("many.failed.urls", failed) if line.address != SECOND] == addresses

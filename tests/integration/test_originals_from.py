@@ -138,6 +138,20 @@ def test_an_original_that_is_no_whole_picture_is_not_sent(begin: Open) -> None:
     assert service.paid == 0
 
 
+def test_a_link_that_is_kept_is_no_original(begin: Open) -> None:
+    shop, service = begin()
+    keep(shop, "a.url", b"[InternetShortcut]\r\nURL=https://img.example.com/a.jpg\r\n")
+    find(shop, "a.jpg")
+    assert (
+        waits_for(shop, "a.jpg") == "the inbox press has no original of this name: put it beside it, as a.original.jpg"
+    )
+    keep(shop, "Mai/a.jpg")
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "Mai/a.jpg", "a.url")
+    assert service.paid == 1
+
+
 def test_originals_whose_inbox_is_away_are_waited_for(begin: Open) -> None:
     shop, _ = begin()
     keep(shop, "a.jpg")

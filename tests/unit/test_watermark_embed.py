@@ -44,6 +44,16 @@ def test_a_text_for_each_copy_is_asked_for_and_nothing_else() -> None:
     ]
 
 
+def test_what_has_an_address_is_fetched_from_there_and_is_bought_by_the_create() -> None:
+    address = "https://example.com/brochure.pdf?token=1"
+    file = named("brochure.pdf", address=address, results=(Result(text="x 1"),))
+    body = WATERMARK_EMBED.body(KEY, [file], {})
+    asked = {"fileName": "brochure.pdf", "originalFileUrl": address, "watermarks": [{"text": "x 1"}]}
+    assert json.loads(body) == {"idempotencyKey": KEY, "files": [asked]}
+    assert WATERMARK_EMBED.has_made(body, KEY, {})
+    assert WATERMARK_EMBED.read_body(body) == [file]
+
+
 def test_the_last_upload_is_the_purchase() -> None:
     assert (WATERMARK_EMBED.charged_at, WATERMARK_EMBED.start_path) == (Stage.UPLOAD, "")
 

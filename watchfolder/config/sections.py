@@ -193,7 +193,7 @@ OF_SERVICES: Final[Mapping[str, frozenset[str]]] = {
     "max_files_per_order": frozenset({"anti-ai", "watermark-embed"}),
     "on_failure": frozenset({"anti-ai", "watermark-embed"}),
     "delivered_time": frozenset({"anti-ai", "watermark-embed"}),
-    "links": frozenset({"anti-ai"}),
+    "links": frozenset({"anti-ai", "watermark-embed"}),
     "originals_from": frozenset({"watermark-extract"}),
     "sort": frozenset({"ai-detection", "watermark-extract"}),
     "heatmaps": frozenset({"ai-detection"}),

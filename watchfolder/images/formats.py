@@ -207,10 +207,10 @@ def calls_itself_picture(name: str) -> bool:
     return _extension(name) in _PICTURE_EXTENSIONS
 
 
-def format_named(name: str) -> Format:
-    """Return the picture's format whose extension a name has; the most frequent one where it has none of these."""
+def format_named(name: str, *, takes_pdf: bool = False) -> Format:
+    """Return the format whose extension a name has; the most frequent one where it has none of these."""
     found = next((each for each in Format if _extension(name) in each.extensions), Format.JPEG)
-    return found if found is not Format.PDF else Format.JPEG
+    return found if takes_pdf or found is not Format.PDF else Format.JPEG
 
 
 def calls_itself_foreign(name: str) -> Foreign | None:

@@ -5,7 +5,6 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, repeat
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
@@ -24,7 +23,7 @@ from watchfolder.journal import Journal, read_order
 from watchfolder.order import Order, OrderFile, Result, Role, State, key_of_one
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
 from watchfolder.services import FLOWS, Flow, flow_of
-from watchfolder.services.addresses import is_public, name_in
+from watchfolder.services.addresses import called, is_public
 
 _COPY_LIMIT = 16 << 20  # bytes
 _EXTENSIONS = {format_.media_type: format_.extensions for format_ in Format}
@@ -104,8 +103,8 @@ class Claims:
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())
-        results = self._results(ready)
-        files = tuple(_order_file(file, self._flow).having(results=next(results)) for file in ready)
+        both = zip(ready, self._results(ready), strict=True)
+        files = tuple(_order_file(file, self._flow).having(results=results) for file, results in both)
         told = names.told_apart(file.sent_name for file in files)
         files = tuple(file.having(sent_name=name) for file, name in zip(files, told, strict=True))
         options = self._flow.options_of(self._inbox)
@@ -124,17 +123,11 @@ class Claims:
             why=ready[0].why,
         )
 
-    def _results(self, ready: Sequence[Ready]) -> Iterator[tuple[Result, ...]]:
-        """Say what is to be made of each file. A text is that of its body for ever, also if the order is rebuilt."""
-        issues = self._flow.issues if ready[0].why is None else None
-        if issues is None:
-            yield from repeat((Result(),), len(ready))
-            return
-        today = self._journal.clock.now().astimezone().date()
-        counts = [len(issues.recipients(self._inbox, file.name)) for file in ready]
-        serials = iter(self._journal.serials.take(sum(counts)))
-        for file, count in zip(ready, counts, strict=True):
-            yield issues.results(self._inbox, file.name, list(islice(serials, count)), today)
+    def _results(self, ready: Sequence[Ready]) -> Sequence[tuple[Result, ...]]:
+        if ready[0].why is not None or ready[0].is_list:  # of neither is anything made
+            return [(Result(),)] * len(ready)
+        names = [called(file.name, file.address) for file in ready]
+        return self._flow.results_of(self._inbox, names, self._journal.serials.take, self._journal.clock.today())
 
     def _taken_up(self, parked: Order, back: Sequence[Ready]) -> Order:
         """Go on with a parked order whose bytes have come back: what was paid is not paid again."""
@@ -330,7 +323,7 @@ def _begins_as(order: Order) -> State:
 
 
 def _order_file(file: Ready, flow: Flow) -> OrderFile:
-    base = name_in(file.address) if file.address else os.path.basename(file.name)
+    base = os.path.basename(called(file.name, file.address))
     if file.format is None:  # refused: it is never sent
         return OrderFile(name=file.name, sent_name="", media_type="", size=file.size, mtime_ns=file.mtime_ns)
     return OrderFile(
@@ -378,9 +371,9 @@ def _results_in(copy: Order, flow: Flow) -> Iterator[tuple[Result, ...]]:
         yield tuple(result.as_ordered for result in file.results) if flow.issues else (Result(),)
 
 
-def _asked(file: OrderFile) -> tuple[str, list[str]]:
+def _asked(file: OrderFile) -> tuple[str, str, list[str]]:
     """Return what tells a file from the others in the body of an order."""
-    return file.sent_name, [result.text for result in file.results]
+    return file.sent_name, file.address, [result.text for result in file.results]
 
 
 def _is_sendable(file: OrderFile) -> bool:

@@ -91,7 +91,7 @@ class Twins:
 
     @property
     def _reuses(self) -> bool:
-        return self._inbox.duplicates != "again" and self._flow.pairs is None and self._flow.issues is None
+        return self._flow.reuses(self._inbox)
 
     @contextlib.contextmanager
     def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
@@ -247,10 +247,10 @@ class Twins:
             scope[sha256] = ""
 
     def _waits_for(self, parked: Order, file: Ready) -> bool:
-        """Is it the same picture, for the same recipients?"""
+        """Is it the same picture, or the same address of one, for the same recipients?"""
         (known,) = parked.files
-        recipients = {result.recipient for result in known.results}
-        return known.sha256 == file.sha256 and recipients == set(self._flow.recipients_of(self._inbox, file.name))
+        is_same = known.address == file.address if file.address else known.sha256 == file.sha256
+        return is_same and self._flow.is_for_the_same(known, self._inbox, file.name)
 
     def _part_by_address(
         self,
@@ -261,7 +261,7 @@ class Twins:
         scope: dict[str, str],
     ) -> None:
         """Buy it, unless the same address is under way or paid for; what lies there later may be another picture."""
-        paid = next((order for order in parked if order.files[0].address == file.address), None)
+        paid = next((order for order in parked if self._waits_for(order, file)), None)
         rival = next((order for order, other in rivals if other.address == file.address), None)
         if paid is not None:
             parked.remove(paid)

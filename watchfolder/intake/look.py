@@ -173,7 +173,8 @@ def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) ->
         advice = "Correct it, or leave it out, and drop the file again."
         return _refuse(f"The address in it is not taken. {line.fault.sentence}", advice, "ADDRESS")
     reason = "it holds the address of a picture and nobody works on it"
-    return Decision(Action.TAKE, reason, format=images.format_named(name_in(line.address)), address=line.address)
+    format_ = images.format_named(name_in(line.address), takes_pdf=flow_of(inbox).takes_pdf)
+    return Decision(Action.TAKE, reason, format=format_, address=line.address)
 
 
 def _is_no_list(lines: Sequence[Line]) -> bool:

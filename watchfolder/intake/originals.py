@@ -15,6 +15,7 @@ from watchfolder.intake.ready import Ready
 from watchfolder.order import Role
 from watchfolder.publish import issues_of
 from watchfolder.services import Pairs, flow_of
+from watchfolder.services.link_files import is_link_file
 
 _LOOKS_AT_MOST = 0.1  # of the time
 _AGAIN_SECONDS = 1.0  # how soon, at least, it is asked again
@@ -70,7 +71,7 @@ class Originals:
         with disk.time_at_work() as seconds:
             for entry in disk.scan(root, skip_folder=lambda base: base.startswith(".")):
                 base = os.path.basename(entry.name)
-                if entry.is_regular and not base.startswith("."):
+                if entry.is_regular and not base.startswith(".") and not is_link_file(base):
                     found[self._pairs.shared(base)].append(entry.name)
             took = seconds()
         self._names, self._issued = dict(found), None

@@ -15,12 +15,13 @@ from watchfolder.images import format_named
 from watchfolder.names import harmless, told_apart
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline.context import StepContext
-from watchfolder.publish.lists import line_name
+from watchfolder.publish.lists import LineEnd, line_name
 from watchfolder.services import flow_of
-from watchfolder.services.addresses import name_in
+from watchfolder.services.addresses import called, name_in
 from watchfolder.services.link_files import Line, shortcut
 
 _HELD_SECONDS = 60.0  # how soon a list that is held is looked at again
+_NO_RECIPIENT = "nobody is named as the recipient of what its addresses lead to"
 _UNKNOWN = "What was known of the list is lost: this address may have been fetched and paid for."
 
 
@@ -61,25 +62,37 @@ def _without_order(context: StepContext, order: Order, under_way: Sequence[Order
     return [line for line in context.lists.read(order) if line.fault is None and line.number not in begun]
 
 
-def _told(context: StepContext, order: Order) -> dict[int, tuple[str, str]]:
-    """Return the result's name, or why there is none, of each line whose order has ended."""
-    told: dict[int, tuple[str, str]] = {}
+def _told(context: StepContext, order: Order) -> dict[int, LineEnd]:
+    """Return what has become of each line whose order has ended."""
+    told: dict[int, LineEnd] = {}
     for ended in history.of_list(context.journal.state_dir, order.key):
-        for file in ended.files:
-            if file.line is not None and file.delivered:
-                told[file.line] = (file.delivered, "")
-            elif file.line is not None:
-                told.setdefault(file.line, ("", ended.reason or _UNKNOWN))
+        for number, end in _ends_in(ended).items():
+            if number not in told or (end.results and not told[number].results):
+                told[number] = end
     return told
 
 
-def _end_of(line: Line, told: Mapping[int, tuple[str, str]]) -> tuple[str, str]:
+def _ends_in(ended: history.EndedOrder) -> dict[int, LineEnd]:
+    ends: dict[int, LineEnd] = {}
+    for file in ended.files:
+        if file.line is not None:
+            results, reason = ends.get(file.line, LineEnd())
+            if file.delivered:
+                ends[file.line] = LineEnd((*results, file.delivered), reason)
+            else:
+                ends[file.line] = LineEnd(results, ended.reason or _UNKNOWN)
+    return ends
+
+
+def _end_of(line: Line, told: Mapping[int, LineEnd]) -> LineEnd:
     if line.fault is not None:
-        return "", line.fault.sentence
-    return told.get(line.number, ("", _UNKNOWN))
+        return LineEnd(reason=line.fault.sentence)
+    return told.get(line.number, LineEnd(reason=_UNKNOWN))
 
 
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
+    if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
+        return context.journal.defer(order, _HELD_SECONDS, trouble=_NO_RECIPIENT)
     if held := context.desk.meet(order.inbox, 0, lambda: True, 0):
         return context.journal.defer(order, _HELD_SECONDS, trouble=held)
     most = context.desk.largest_order(order.inbox) if context.desk.room(order.inbox) > 0 else 0
@@ -87,7 +100,7 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     lines = list(islice((line for line in waiting if line.address not in busy), most))
     if not lines:
         return order
-    child = _taken_up(context, order, lines[0]) or _new_order(order, lines)
+    child = _taken_up(context, order, lines[0]) or _new_order(context, order, lines)
     begun = {file.line for file in child.files}
     context.unfolding[order.key] = [line for line in waiting if line.number not in begun]
     context.unclaimed[order.key] = child.key
@@ -106,10 +119,9 @@ def _finish_claim(context: StepContext, order: Order) -> None:
 
 
 def _addresses_under_way(context: StepContext, order: Order) -> set[str]:
-    if context.inbox.duplicates == "again":
-        return set()
+    reuses = flow_of(order).reuses(context.inbox)
     alike = (each for each in context.journal.orders() if each.is_live and _is_alike(each, order))
-    return {file.address for each in alike for file in each.files}
+    return {file.address for each in alike if reuses or each.is_resumable for file in each.files}
 
 
 def _is_alike(one: Order, other: Order) -> bool:
@@ -118,20 +130,24 @@ def _is_alike(one: Order, other: Order) -> bool:
 
 def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
     """Return the parked order that is paid for and waits for this address, as it begins anew."""
+    name, size = line_name(order.files[0].name, line.number), len(shortcut(line.address))
     for parked in context.journal.parked():
-        if len(parked.files) == 1 and parked.files[0].address == line.address and _is_alike(parked, order):
-            name, size = line_name(order.files[0].name, line.number), len(shortcut(line.address))
+        is_same = len(parked.files) == 1 and parked.files[0].address == line.address and _is_alike(parked, order)
+        if is_same and flow_of(order).is_for_the_same(parked.files[0], context.inbox, name):
             event("order.resumed", order=parked.key, inbox=order.inbox, file=name, order_id=parked.order_id)
             file = parked.files[0].come_back(name, size, order.files[0].mtime_ns, line.number)
             return parked.taken_up(order.inbox, (file,)).having(of_list=order.key)
     return None
 
 
-def _new_order(order: Order, lines: Sequence[Line]) -> Order:
-    key, flow = str(uuid.uuid4()), flow_of(order)
+def _new_order(context: StepContext, order: Order, lines: Sequence[Line]) -> Order:
+    key, flow, journal = str(uuid.uuid4()), flow_of(order), context.journal
     files = [_file(order, line) for line in lines]
+    names = [called(file.name, file.address) for file in files]
+    results = flow.results_of(context.inbox, names, journal.serials.take, journal.clock.today())
     told = told_apart(file.sent_name for file in files)
-    files = [file.having(sent_name=name) for file, name in zip(files, told, strict=True)]
+    facts = zip(files, told, results, strict=True)
+    files = [file.having(sent_name=name, results=made) for file, name, made in facts]
     return Order(
         key=key,
         confirm_key=str(uuid.uuid4()),
@@ -149,7 +165,7 @@ def _new_order(order: Order, lines: Sequence[Line]) -> Order:
 def _file(order: Order, line: Line) -> OrderFile:
     """Return one line as the file that it becomes in the work folder."""
     base = name_in(line.address)
-    format_ = format_named(base)
+    format_ = format_named(base, takes_pdf=flow_of(order).takes_pdf)
     return OrderFile(
         name=line_name(order.files[0].name, line.number),
         sent_name=harmless(base, flow_of(order).extension_of(format_)),

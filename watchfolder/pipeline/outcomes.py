@@ -292,7 +292,7 @@ class Outcomes:
         retry_helps = failure is None or not failure.is_of_the_file
         facts = {"advice": error.advice, "code": error.code, "said": said, "retry_helps": retry_helps}
         reason = _sentence(error.reason)
-        if failure is not None and order.files[0].address:
+        if failure is not None and order.files[0].address and not failure.is_of_the_file:
             reason = f"{reason} {_PERHAPS_NOT_FETCHED}"
         if order.is_perhaps_there and order.kind == "live" and not error.advice:
             where = f"{order.name} in the list of the service" if flow_of(order).is_listed else f"the order {order.key}"

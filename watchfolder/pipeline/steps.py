@@ -54,8 +54,7 @@ _MAY_BE_PAID = (
     "The service says that it has had this order before, in other words, and what became of it cannot be found out."
 )
 _ASK_FOR_IT = (
-    "Ask the service's support for the order with the key below. To buy it anew, save it anew in a picture editor, and "
-    "move that into the inbox."
+    "Ask the service's support for the order with the key below. To buy it anew, {}, and move that into the inbox."
 )
 _LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
 _STALE_CREATE_SECONDS = 3600.0
@@ -81,7 +80,7 @@ def create(context: StepContext, order: Order) -> Order:
     if order.order_id is not None:  # resumed from quarantine
         return _adopt(context, order, order.order_id)
     if order.of_many is not None:  # its body is that of all of them
-        raise Reject(_MAY_BE_PAID, code=KEY_TAKEN, advice=_ASK_FOR_IT)
+        raise _perhaps_paid(order, KEY_TAKEN)
     order = _begun_with_this_key(context, order)
     try:
         with charging(context, order, Stage.CREATE) as asked:
@@ -120,7 +119,7 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
     may_be_paid = not order.may_be_given_back or (redo.was_repeated and is_charged_at(order, Stage.CREATE))
     if not flow_of(order).is_listed:
         context.journal.note(order, charged=True)  # the same bytes, and the same key, are all that leads to it
-        raise Reject(_MAY_BE_PAID, code=redo.code, advice=_ASK_FOR_IT)
+        raise _perhaps_paid(order, redo.code)
     if may_be_paid:
         context.journal.note(order, charged=True)
         raise _not_listed(order, f"the service calls its key used before ({redo.code})")
@@ -132,9 +131,17 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
     return context.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order).having(redos=1),))
 
 
+def _perhaps_paid(order: Order, code: str) -> Reject:
+    """Say what to do: what is the same leads to the same order, and nothing else does."""
+    anew = "download the picture" if order.files[0].address else "save it anew in a picture editor"
+    return Reject(_MAY_BE_PAID, code=code, advice=_ASK_FOR_IT.format(anew))
+
+
 def upload(context: StepContext, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
     if is_charged_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
+        if flow_of(order).starts_by_itself:
+            return context.journal.advance(order, _S.CONFIRMED, charged=True)
         return relocate(context, order)
     is_the_purchase = is_charged_at(order, Stage.UPLOAD)
     if order.key not in context.urls and (is_the_purchase or (len(order.files) > 1 and order.redos == 0)):
@@ -543,7 +550,7 @@ def _sent_before(context: StepContext, order: Order) -> Order:
     order = order.having(files=_with_ids(order, seen.inputs))
     remember_urls(context, order, seen.inputs)
     wanted = context.urls[order.key]
-    found = sum(file.file_id not in wanted and not file.is_uploaded for file in order.files)
+    found = sum(file.file_id not in wanted and file.is_to_be_sent for file in order.files)
     if found:
         event("order.uploads_found", order=order.key, inbox=order.inbox, files=found)
     there = order.having(files=tuple(file for file in order.files if file.file_id not in wanted))
@@ -562,7 +569,7 @@ def _release_changed_unsent(context: StepContext, order: Order) -> Order:
 
 def _parted_from_slow(context: StepContext, order: Order) -> Order:
     """Let what has been sent go on by itself, when the rest has not got there for long, and nothing was begun."""
-    unsent = {index for index, file in enumerate(order.files) if not file.is_uploaded}
+    unsent = {index for index, file in enumerate(order.files) if file.is_to_be_sent}
     is_lasting = order.failures >= _LASTING_FAILURES and order.may_be_given_back and order.is_of_many
     return part_from(context, order, unsent) if is_lasting and 0 < len(unsent) < len(order.files) else order
 

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from watchfolder import disk, names, spreadsheet
 from watchfolder.disk import NotAFolder, NotRegular, Place
@@ -19,6 +20,13 @@ _MOST_REASONS = 5  # in the note
 _FAILED = ".failed"
 _TABLE = ".done.csv"
 _MARKED = re.compile(r"\.failed( \([0-9]+\))?$")
+
+
+class LineEnd(NamedTuple):
+    """What has become of a line: the names of its results, and why there is none, or not every one."""
+
+    results: tuple[str, ...] = ()
+    reason: str = ""
 
 
 def line_name(name: str, number: int) -> str:
@@ -57,13 +65,13 @@ class ListPublisher:
             place = self._publisher.work_place(order, file)
             disk.write_atomically(place, shortcut(file.address), mode=0o600, mtime_ns=file.mtime_ns)
 
-    def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, tuple[str, str]]) -> Order:
+    def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
         """Put the list where originals go, with what has become of each line beside it.
 
-        `told` has for each line the name of its result, or why there is none. The lines that failed are added to the
-        order as a file of their own, which is to be set aside. Raises FolderFault.
+        The lines that failed are added to the order as a file of their own, which is to be set aside. Raises
+        FolderFault.
         """
-        failed = [line for line in lines if not told[line.number][0] and line.fault is not LinkFault.REPEATED]
+        failed = [line for line in lines if told[line.number].reason and line.fault is not LinkFault.REPEATED]
         if failed and len(order.files) == 1:
             order = self._with_failed(order, failed, len(lines), told)
         if not order.files[0].is_placed:
@@ -72,9 +80,7 @@ class ListPublisher:
             disk.remove(self._publisher.work_place(order, order.files[0]), durable=False)
         return order
 
-    def _with_failed(
-        self, order: Order, failed: Sequence[Line], count: int, told: Mapping[int, tuple[str, str]]
-    ) -> Order:
+    def _with_failed(self, order: Order, failed: Sequence[Line], count: int, told: Mapping[int, LineEnd]) -> Order:
         mine = order.files[0]
         name, content = _failed_name(mine.name), _by_reason(failed, told).encode()
         file = OrderFile(name=name, sent_name="", media_type="", size=len(content), mtime_ns=mine.mtime_ns)
@@ -97,16 +103,16 @@ def _failed_name(name: str) -> str:
     return names.numbered(failed, 2) if failed.casefold() == name.casefold() else failed
 
 
-def _by_reason(failed: Sequence[Line], told: Mapping[int, tuple[str, str]]) -> str:
+def _by_reason(failed: Sequence[Line], told: Mapping[int, LineEnd]) -> str:
     """Return the failed lines below their reasons, each of which is said once: the list stays one that is taken."""
     addresses: dict[str, list[str]] = {}
     for line in failed:
-        addresses.setdefault(printable(told[line.number][1]), []).append(line.address)
+        addresses.setdefault(printable(told[line.number].reason), []).append(line.address)
     return "".join(f"# {reason}\n" + "".join(f"{each}\n" for each in found) for reason, found in addresses.items())
 
 
-def _why(failed: Sequence[Line], count: int, told: Mapping[int, tuple[str, str]]) -> Why:
-    reasons = [f"Line {line.number}: {told[line.number][1]}" for line in failed[:_MOST_REASONS]]
+def _why(failed: Sequence[Line], count: int, told: Mapping[int, LineEnd]) -> Why:
+    reasons = [f"Line {line.number}: {told[line.number].reason}" for line in failed[:_MOST_REASONS]]
     more = [f"And {len(failed) - _MOST_REASONS} more."] if len(failed) > _MOST_REASONS else []
     return Why(
         reason=" ".join([f"{len(failed)} of the {count} addresses in the list failed.", *reasons, *more]),
@@ -115,10 +121,19 @@ def _why(failed: Sequence[Line], count: int, told: Mapping[int, tuple[str, str]]
     )
 
 
-def _report(lines: Sequence[Line], told: Mapping[int, tuple[str, str]]) -> bytes:
-    rows = [["line", "address", "result", "reason"]]
-    rows += [[str(line.number), without_query(line.address), *told[line.number]] for line in lines]
+def _report(lines: Sequence[Line], told: Mapping[int, LineEnd]) -> bytes:
+    rows = [("line", "address", "result", "reason")]
+    rows += [
+        (str(line.number), without_query(line.address), *end) for line in lines for end in _cells(told[line.number])
+    ]
     return "".join(f"{spreadsheet.row(row)}\n" for row in rows).encode("utf-8", "backslashreplace")
+
+
+def _cells(end: LineEnd) -> Iterator[tuple[str, str]]:
+    """Give a row for each result, and one for what there is not."""
+    yield from ((result, "") for result in end.results)
+    if end.reason:
+        yield "", end.reason
 
 
 class _Report:

@@ -28,6 +28,7 @@ from watchfolder.publish.results import (
     part_gone,
     receive,
 )
+from watchfolder.services import flow_of
 
 ORDER_COPY = ".order.json"
 
@@ -92,13 +93,17 @@ class Publisher:
         is_of_the_original = self.inbox.delivered_time == "original" and not file.address
         try:
             mtime_ns = file.mtime_ns if is_of_the_original else None
-            return receive(file.sha256, part, fetch, mtime_ns, takes_pdf=file.media_type == Format.PDF.media_type)
+            return receive(file.sha256, part, fetch, mtime_ns, takes_pdf=self._may_be_pdf(file))
         except FileNotFoundError as error:
             self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
             raise part_gone(self.inbox.outbox) from error
         except BaseException:
             disk.remove(part, durable=False)
             raise
+
+    def _may_be_pdf(self, file: OrderFile) -> bool:
+        """What lies at an address may be another kind of file than its name says."""
+        return flow_of(self.inbox).takes_pdf if file.address else file.media_type == Format.PDF.media_type
 
     @disk.folders_kept_open()
     def accept(self, order: Order, received: Mapping[int, Received]) -> Order:

@@ -10,7 +10,7 @@ from watchfolder import disk, images, names
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import OrderRetry
 from watchfolder.order import Order, OrderFile, Result
-from watchfolder.services.addresses import name_in
+from watchfolder.services.addresses import called
 
 RESULT_LIMIT_BYTES = 2 << 30  # far over anything sent
 TEST_MARK = " (TEST)"
@@ -68,8 +68,7 @@ def part_gone(outbox: str) -> OrderRetry:
 
 
 def delivered_name(order: Order, file: OrderFile, result: Result, format_: images.Format) -> str:
-    folder, base = os.path.split(os.path.join(result.folder or "", file.name))
-    base = name_in(file.address) if file.address else base
+    folder, base = os.path.split(os.path.join(result.folder or "", called(file.name, file.address)))
     if os.path.splitext(base)[1].lower() not in format_.extensions:
         base = names.with_extension(base, format_.extension)
     if order.kind == "test":

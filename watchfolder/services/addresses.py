@@ -4,6 +4,7 @@ We make no request to an address ourselves. It may carry a signature: no answer 
 """
 
 import ipaddress
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -83,6 +84,11 @@ def name_in(address: str) -> str:
     last = unquote(parts.path.rstrip("/").rpartition("/")[2], errors="replace")
     name = "".join("_" if not char.isprintable() or char in "/\\" else char for char in last).strip()
     return name.lstrip(".") or _host(parts)
+
+
+def called(name: str, address: str) -> str:
+    """Return what a file of an inbox is called: as its address, where it holds one, in its own sub-folder."""
+    return os.path.join(os.path.dirname(name), name_in(address)) if address else name
 
 
 def _host(parts: SplitResult) -> str:

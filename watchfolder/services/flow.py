@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from itertools import islice
 from typing import NamedTuple
 
 from watchfolder.config import Inbox
@@ -140,6 +141,25 @@ class Flow:
     def recipients_of(self, inbox: Inbox, name: str) -> tuple[str | None, ...]:
         """Say for whom a copy of the file is made: there are as many results, and as many are paid."""
         return self.issues.recipients(inbox, name) if self.issues else (None,)
+
+    def is_for_the_same(self, known: OrderFile, inbox: Inbox, name: str) -> bool:
+        """Are the results of a file of ours for those whom this file is for?"""
+        return {result.recipient for result in known.results} == set(self.recipients_of(inbox, name))
+
+    def results_of(
+        self, inbox: Inbox, names: Sequence[str], take_serials: Callable[[int], Sequence[str]], today: date
+    ) -> list[tuple[Result, ...]]:
+        """Say what is to be made of each of these files. A text is that of its body for ever, also if it is rebuilt."""
+        if self.issues is None:
+            return [(Result(),)] * len(names)
+        counts = [len(self.recipients_of(inbox, name)) for name in names]
+        serials = iter(take_serials(sum(counts)))
+        both = zip(names, counts, strict=True)
+        return [self.issues.results(inbox, name, list(islice(serials, count)), today) for name, count in both]
+
+    def reuses(self, inbox: Inbox) -> bool:
+        """May a result serve for another drop of the same?"""
+        return inbox.duplicates != "again" and self.pairs is None and self.issues is None
 
     def folders_of(self, inbox: Inbox, name: str) -> tuple[str, ...]:
         """Say in which folders of the outbox the results of the file will lie; "" is the outbox itself."""

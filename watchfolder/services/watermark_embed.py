@@ -1,14 +1,16 @@
 """Watermark embed: a copy of each file for each recipient, with an invisible text in it that no other copy has.
 
 Source: the vendor's API description as of 2026-10-09. It starts by itself when it has the last file, so the last upload
-is the purchase. Its orders have no name of ours: the key alone, with the very same body, finds one again. Outputs are
-told apart by the input's id and the text, since all of one input have the same name.
+is the purchase; where it fetches all files by their addresses, the create is. Its orders have no name of ours: the key
+alone, with the very same body, finds one again. Outputs are told apart by the input's id and the text, since all of one
+input have the same name.
 """
 
 import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from watchfolder.config import FIRST_FOLDER, Inbox
 from watchfolder.events import printable
@@ -25,14 +27,17 @@ def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> 
 
 def _asked(file: OrderFile) -> dict[str, object]:
     asked: dict[str, object] = {"fileName": file.sent_name}
+    asked |= {"originalFileUrl": file.address} if file.address else {}
     return asked | {"watermarks": [{"text": result.text} for result in file.results]}
 
 
 def _read_body(body: str) -> Sequence[OrderFile]:
-    return [
-        named(asked["fileName"], results=tuple(Result(text=mark["text"]) for mark in asked["watermarks"]))
-        for asked in json.loads(body)["files"]
-    ]
+    return list(map(_read_file, json.loads(body)["files"]))
+
+
+def _read_file(asked: Mapping[str, Any]) -> OrderFile:
+    results = tuple(Result(text=mark["text"]) for mark in asked["watermarks"])
+    return named(asked["fileName"], address=asked.get("originalFileUrl", ""), results=results)
 
 
 def _recipients(inbox: Inbox, name: str) -> tuple[str | None, ...]:
@@ -73,6 +78,7 @@ WATERMARK_EMBED = Flow(
     body=_body,
     read_body=_read_body,
     takes_pdf=True,
+    takes_addresses=True,
     refuses=frozenset(Mode),
     is_listed=False,
     needs_v3=True,
