@@ -15,7 +15,8 @@ from shop import OTHER, PICTURE, Open, Shop, files_in, opening
 from watchfolder import disk, history, intake
 from watchfolder.disk import Place
 from watchfolder.intake import UnderWay
-from watchfolder.order import State
+from watchfolder.order import Order, State
+from watchfolder.publish import ListPublisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.services.link_files import read
@@ -299,15 +300,24 @@ def test_of_a_list_whose_entry_is_lost_nothing_is_bought_again(begin: Open) -> N
     assert failed.splitlines()[-1] == "https://img.example.com/2.jpg"
 
 
-def test_a_link_that_vanishes_from_the_work_folder_is_laid_out_again(begin: Open) -> None:
+def test_a_link_that_vanishes_from_the_work_folder_is_laid_out_again(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     origins = numbered(2)
     shop, service = begin({"origins": origins})
+    write_links, laid = ListPublisher.write_links, list[str]()
+
+    def write_links_of_which_one_vanishes(self: ListPublisher, order: Order) -> None:
+        write_links(self, order)
+        if not laid:
+            next((shop.folder("inbox") / ".watchfolder").rglob("many.1.url")).unlink()
+        laid.extend(file.name for file in order.files)
+
+    monkeypatch.setattr(ListPublisher, "write_links", write_links_of_which_one_vanishes)
     shop.drop("many.urls", a_list(*origins))
-    shop.work(lambda: any(order.of_list and order.state is State.CLAIMING for order in shop.orders()))
-    for link in (shop.folder("inbox") / ".watchfolder").rglob("many.1.url"):
-        link.unlink()
     shop.to_the_end(seconds=60)
 
+    assert laid == ["many.1.url", "many.2.url", "many.1.url"]
     assert shop.files("outbox") == ["0.jpg", "1.jpg"]
     assert set(service.paid_files.values()) == {1}
     assert shop.files("quarantine") == []
