@@ -55,6 +55,7 @@ KEYS = {
             "raw",
             "out_of_reach",
             "single",
+            "to_come_beside",
             "oldest_waiting_since",
         ),
         *("in_progress", "deferred", "next_try", "deferred_reason", "delivered_today", "delivered_today_bytes"),
