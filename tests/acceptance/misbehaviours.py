@@ -39,6 +39,7 @@ slow drip | deferred 2 | = | = | = | = | = | deferred 1
 400 VALIDATION_IDEMPOTENCY_KEY_INVALID | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
 400 INVALID_PARAMETER | quarantined 1 | deferred 2 | = | quarantined 1 | deferred 2 | = | deferred 1
 400 PROCESSING_ERROR | quarantined 1 | deferred 2 | redo 1 | quarantined 1 | deferred 2 | redo 1 | deferred 1
+400 REPORT_LOCALE_UNSUPPORTED | deferred 2 | = | = | = | = | = | deferred 1
 400 UNHEARD_OF | deferred 2 | = | = | = | = | = | deferred 1
 400 | deferred 2 | = | = | = | = | = | deferred 1
 400 EntityTooLarge | deferred 2 | quarantined 1 | deferred 2 | = | = | = | deferred 1
@@ -58,10 +59,13 @@ slow drip | deferred 2 | = | = | = | = | = | deferred 1
 404 RESOURCE_NOT_FOUND | deferred 1 | deferred 3 | redo 1 | = | missing 2 | redo 1 | deferred 2
 404 WEBHOOK_NOT_FOUND | deferred 1 | deferred 3 | redo 1 | = | missing 2 | redo 1 | deferred 2
 404 PROCESSED_FILE_NOT_FOUND | deferred 2 | deferred 3 | deferred 2 | = | = | = | =
+404 REPORT_NOT_FOUND | deferred 1 | deferred 3 | deferred 1 | = | deferred 2 | deferred 1 | deferred 2
 408 | deferred 2 | = | = | = | = | = | deferred 1
 408 ORDER_TIMEOUT | deferred 2 | = | = | = | = | = | deferred 1
 409 | deferred 2 | = | = | = | = | = | deferred 1
 409 CONFLICT | key taken 1 | deferred 2 | = | redo 1 | deferred 2 | = | deferred 1
+409 WATERMARK_V2_CONFLICT | key taken 1 | deferred 2 | = | redo 1 | deferred 2 | = | deferred 1
+409 REPORT_NOT_AVAILABLE | key taken 1 | deferred 2 | = | redo 1 | deferred 2 | = | deferred 1
 409 FILE_RETENTION_UNKNOWN | deferred 2 | = | = | = | = | = | deferred 1
 410 | deferred 2 | deferred 3 | deferred 2 | = | = | = | =
 410 WATERMARK_V2_API_SUNSET | blocked 1 | deferred 3 | blocked 1 | = | = | = | deferred 2
@@ -75,6 +79,7 @@ slow drip | deferred 2 | = | = | = | = | = | deferred 1
 500 SERVER_INTERNAL_ERROR | deferred 2 | = | = | = | = | = | deferred 1
 502 | deferred 2 | = | = | = | = | = | deferred 1
 503 SERVICE_UNAVAILABLE | deferred 2 | = | = | = | = | = | deferred 1
+503 WATERMARK_V2_UNAVAILABLE | deferred 2 | = | = | = | = | = | deferred 1
 503 with HTML | deferred 2 | = | = | = | = | = | deferred 1
 200 with HTML | deferred 2 | = | = | = | = | = | deferred 1
 200 with truncated JSON | deferred 2 | delivered 1 | deferred 2 | = | = | = | deferred 1
