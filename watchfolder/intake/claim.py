@@ -2,32 +2,28 @@
 
 import logging
 import os
-import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
 from watchfolder.disk import Held, NotAFolder, NotRegular, Place
-from watchfolder.errors import ConfigError, FolderFault
+from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.folders import Folders
-from watchfolder.images import Format
 from watchfolder.intake import obstacles
 from watchfolder.intake.dedup import DedupScope, Twins
 from watchfolder.intake.look import may_not_move, why_unread
 from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.intake.ready import Ready
-from watchfolder.journal import Journal, read_order
-from watchfolder.order import Order, OrderFile, Result, Role, State, key_of_one
+from watchfolder.intake.rebuilding import begins_as, is_ours, read_copy, rebuilt
+from watchfolder.journal import Journal
+from watchfolder.order import Order, OrderFile, Result, Role, State
 from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
-from watchfolder.services import FLOWS, Flow, flow_of
-from watchfolder.services.addresses import called, is_public
+from watchfolder.services import Flow, flow_of
+from watchfolder.services.addresses import called
 
-_COPY_LIMIT = 16 << 20  # bytes
-_EXTENSIONS = {format_.media_type: format_.extensions for format_ in Format}
-_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
 
 
@@ -193,7 +189,7 @@ class Claims:
             self._publisher.open_work(order)
         if order.why is not None:
             return self._journal.advance(order, State.QUARANTINING)
-        return self._journal.advance(order, _begins_as(order))
+        return self._journal.advance(order, begins_as(order))
 
     def _finish(self, order: Order) -> None:
         """Go on after a crash between the renames: keep the files that are in the work folder."""
@@ -222,8 +218,10 @@ class Claims:
         disk.sweep(work.root, folder)
         found = {entry.name.removeprefix(f"{folder}/") for entry in disk.scan(work.root, folder) if entry.is_regular}
         found.discard(ORDER_COPY)
-        order = self._read_copy(key, folder, found)
-        if order is not None:
+        copy = read_copy(Place(work.root, f"{folder}/{ORDER_COPY}"), key)
+        order = None
+        if copy is not None and is_ours(copy, self._inbox, self._api.kind, found):
+            order = rebuilt(copy, self._inbox, found, of_list=copy.of_list if self._has_list(copy.of_list) else None)
             event("order.rebuilt", logging.WARNING, order=key, inbox=order.inbox, files=len(order.files))
             self._journal.adopt(order)
             found -= {file.name for file in order.files}
@@ -241,48 +239,6 @@ class Claims:
             found += [f"{folder}/{below}" for below in disk.folders_in(work.root, folder)]
         for folder in reversed(found):
             disk.remove_empty_folders(work.root, folder)
-
-    def _read_copy(self, key: str, folder: str, found: set[str]) -> Order | None:
-        """Read the copy as hostile input: anybody with access to the share can have written it.
-
-        A file that has left the work folder was delivered before: its original is the last to move.
-        """
-        place = Place(self._folders.work(self._inbox).root, f"{folder}/{ORDER_COPY}")
-        try:
-            copy = read_order(disk.read_bytes(place, _COPY_LIMIT), key)
-        except (FileNotFoundError, NotAFolder, NotRegular, ValueError, ConfigError):
-            return None
-        except FolderFault as fault:  # of the file, for good? else it may be read next time, and tell what was paid
-            if fault.code != "EFBIG" and why_unread(place, fault) in {"", disk.HELD}:
-                raise
-            return None
-        flow = FLOWS.get(copy.service)
-        if flow is None or not flow.allows(copy.options) or len(copy.files) not in flow.files:
-            return None
-        is_ours = self._is_list_ours(copy) if copy.is_list else _is_asked_as_ours(copy, flow)
-        is_ours &= copy.reused_from is None or not copy.is_of_many
-        is_ours &= len({file.name for file in copy.files}) == len(copy.files)
-        is_ours &= any(file.name in found for file in copy.files)
-        is_ours &= all(not file.address or (self._inbox.links and is_public(file.address)) for file in copy.files)
-        if not is_ours or copy.kind != self._api.kind or copy.why is not None:
-            return None
-        kept = ("key", "confirm_key", "service", "options", "body", "kind", "fingerprint", "of_many", "reused_from")
-        plain = {name: getattr(copy, name) for name in (*kept, "is_list")}
-        plain["of_list"] = copy.of_list if self._has_list(copy.of_list) else None  # else nobody tells of its failures
-        facts = {"name", "sent_name", "media_type", "size", "mtime_ns", "role", "address", "line"}
-        facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
-        facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
-        claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
-        files = tuple(
-            _kept(file).having(is_placed=file.name not in found, results=made)
-            for file, made in zip(claimed, _results_in(copy, flow), strict=True)
-        )
-        state = _begins_as(copy)
-        times = {state: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]}
-        return Order(**plain, inbox=self._inbox.name, files=files, state=state, times=times, was_rebuilt=True)
-
-    def _is_list_ours(self, copy: Order) -> bool:
-        return self._inbox.links and len(copy.files) == 1 and not copy.body and copy.reused_from is None
 
     def _has_list(self, key: str | None) -> bool:
         """Is the list there, or will it be in a moment?"""
@@ -316,12 +272,6 @@ class Claims:
                 event("disk.swept", folder=root, files=swept)
 
 
-def _begins_as(order: Order) -> State:
-    if order.is_list:
-        return State.LISTED
-    return State.CLAIMED if order.reused_from is None else State.MATCHED
-
-
 def _order_file(file: Ready, flow: Flow) -> OrderFile:
     base = os.path.basename(called(file.name, file.address))
     if file.format is None:  # refused: it is never sent
@@ -336,49 +286,6 @@ def _order_file(file: Ready, flow: Flow) -> OrderFile:
         address=file.address,
         sha256=file.sha256,
     )
-
-
-def _is_asked_as_ours(copy: Order, flow: Flow) -> bool:
-    return _is_body_ours(copy, flow) and all(map(_is_sendable, copy.files)) and _has_roles(copy, flow)
-
-
-def _is_body_ours(copy: Order, flow: Flow) -> bool:
-    """Is it what we send for this key and these files, or, for one parked by itself, what its order of many sent?"""
-    if copy.of_many is None:
-        return copy.body == flow.body(copy.key, copy.files, copy.options)
-    if not flow.has_made(copy.body, copy.of_many, copy.options):
-        return False
-    asked, of_all = [_asked(file) for file in copy.files], flow.read_body(copy.body)
-    keys = {key_of_one(copy.of_many, index) for index, file in enumerate(of_all) if [_asked(file)] == asked}
-    return copy.key in keys and len(of_all) > 1 and len(of_all) in flow.files
-
-
-def _has_roles(copy: Order, flow: Flow) -> bool:
-    """Has each file the role that it has in such an order?"""
-    of_pair = [{Role.ORIGINAL, Role.COPY}, {Role.PICTURE}]
-    roles = [{Role.PICTURE}] * len(copy.files) if flow.pairs is None else of_pair
-    return all(file.role in fitting for file, fitting in zip(copy.files, roles, strict=False))
-
-
-def _kept(file: OrderFile) -> OrderFile:
-    """Return it as the user's own: that it is a copy, which is removed in the end, is not believed."""
-    return file.having(role=Role.ORIGINAL) if file.role is Role.COPY else file
-
-
-def _results_in(copy: Order, flow: Flow) -> Iterator[tuple[Result, ...]]:
-    """Give what was ordered of each file; what the copy says of deliveries is not believed."""
-    for file in copy.files:
-        yield tuple(result.as_ordered for result in file.results) if flow.issues else (Result(),)
-
-
-def _asked(file: OrderFile) -> tuple[str, str, list[str]]:
-    """Return what tells a file from the others in the body of an order."""
-    return file.sent_name, file.address, [result.text for result in file.results]
-
-
-def _is_sendable(file: OrderFile) -> bool:
-    endings = _EXTENSIONS.get(file.media_type, ())
-    return bool(_HARMLESS.fullmatch(file.sent_name)) and file.sent_name.endswith(endings)
 
 
 def _has_writer(place: Place) -> bool:

@@ -141,8 +141,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     if snapshot is not None:
         snapshot = _caught_up(snapshot, live, config, now)
     held = [order for order in live if order.inbox not in config.inboxes]
-    deferred = [order for order in live if order.inbox in config.inboxes and _due(order, now) > now]
-    moving = [order for order in live if order.inbox in config.inboxes and _due(order, now) <= now]
+    moving, deferred = _parted(live, config, now)
     can_retry = any(each.note.retry_helps for each in groups)
     found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures), can_retry=can_retry)
     return StatusReport(
@@ -154,7 +153,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         conditions=found,
         inboxes=_inboxes(config, snapshot, orders, groups, now),
         orders=[_order(order) for order in moving[:MOST_LISTED]],
-        deferred=[_order(order) for order in sorted(deferred, key=lambda order: _due(order, now))[:MOST_LISTED]],
+        deferred=[_order(order) for order in deferred[:MOST_LISTED]],
         held=[_order(order) for order in held[:MOST_LISTED]],
         held_files=_files(held),
         quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
@@ -162,6 +161,12 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         broken_entries=len(broken),
         **_of_daemon(snapshot),
     )
+
+
+def _parted(live: list[Order], config: Config, now: datetime) -> tuple[list[Order], list[Order]]:
+    """Return the orders of configured inboxes that are due, and those that wait, the soonest first."""
+    ours = sorted((order for order in live if order.inbox in config.inboxes), key=lambda order: _due(order, now))
+    return [order for order in ours if _due(order, now) <= now], [order for order in ours if _due(order, now) > now]
 
 
 def _of_daemon(snapshot: Snapshot | None) -> dict[str, Any]:

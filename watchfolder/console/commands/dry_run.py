@@ -122,32 +122,55 @@ def lines(plans: list[InboxPlan], config: Config) -> Iterator[str]:
     """Give the plans for a person, and what they come to."""
     for plan in plans:
         yield from _of_inbox(plan)
+        yield from _costs_of_inbox(plan, config)
+    whole = _already_taken(config)
+    if whole.sent:
+        yield f"Already taken and not yet paid: {files(whole.sent)}."
+    for plan in plans:
         if plan.sent:
-            yield f"  Cost: {_cost(plan.sent, plan.credits(plan.sent), plan.requests, config)}."
-        if plan.again and config.api.kind == "live":
-            how = config.inboxes[plan.name].on_failure
-            yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
-    begun = [order for order in _orders(config.state_dir) if order.is_to_be_paid and order.why is None]
-    taken = sum(file.is_under_way for order in begun for file in order.files)
-    made = (result for order in begun for file in order.pictures for result in file.results)
-    bought = sum(not result.is_delivered for result in made)
-    if taken:
-        yield f"Already taken and not yet paid: {files(taken)}."
-    sent = sum(plan.sent for plan in plans) + taken
-    bought += sum(plan.credits(plan.sent) for plan in plans)
-    requests = sum(plan.requests for plan in plans if plan.sent) + sum(flow_of(order).requests for order in begun)
-    yield f"All together: {_cost(sent, bought, requests, config)}."
+            whole.add(plan.sent, plan.credits(plan.sent), plan.requests)
+    yield f"All together: {whole.said(config)}."
     if any(plan.released for plan in plans):
-        sent += sum(plan.released for plan in plans)
-        bought += sum(plan.credits(plan.released) for plan in plans)
-        requests += sum(plan.requests for plan in plans if not plan.sent)
-        yield f"With what is held let go: {_cost(sent, bought, requests, config)}."
+        for plan in plans:
+            whole.add(plan.released, plan.credits(plan.released), 0 if plan.sent else plan.requests)
+        yield f"With what is held let go: {whole.said(config)}."
     yield "This was a rehearsal: nothing was sent, moved or paid."
 
 
-def _cost(sent: int, bought: int, requests: int, config: Config) -> str:
-    paid = f"up to {in_credits(bought)}" if config.api.kind == "live" else "no credits (test key)"
-    return f"{files(sent)}, {paid}, about {requests} requests{_duration(requests, config)}"
+@dataclass
+class _Cost:
+    """What so many files cost: credits, at most, and requests."""
+
+    sent: int = 0
+    bought: int = 0
+    requests: int = 0
+
+    def add(self, sent: int, bought: int, requests: int) -> None:
+        self.sent += sent
+        self.bought += bought
+        self.requests += requests
+
+    def said(self, config: Config) -> str:
+        paid = f"up to {in_credits(self.bought)}" if config.api.kind == "live" else "no credits (test key)"
+        return f"{files(self.sent)}, {paid}, about {self.requests} requests{_duration(self.requests, config)}"
+
+
+def _already_taken(config: Config) -> _Cost:
+    cost = _Cost()
+    for order in _orders(config.state_dir):
+        if order.is_to_be_paid and order.why is None:
+            bought = sum(not result.is_delivered for file in order.pictures for result in file.results)
+            cost.add(sum(file.is_under_way for file in order.files), bought, flow_of(order).requests)
+    return cost
+
+
+def _costs_of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
+    if plan.sent:
+        cost = _Cost(plan.sent, plan.credits(plan.sent), plan.requests)
+        yield f"  Cost: {cost.said(config)}."
+    if plan.again and config.api.kind == "live":
+        how = config.inboxes[plan.name].on_failure
+        yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
 
 
 def _of_inbox(plan: InboxPlan) -> Iterator[str]:
