@@ -174,7 +174,7 @@ def _explained(office: Office, said: Surfaces, situation: Situation, path: Path 
         assert said.sentence(situation.kind) in explained
         return
     assert situation.explained in explained
-    assert said.command(situation.kind) in explained
+    assert said.command(situation.kind).removesuffix(" --all") in explained  # it says how to try this one file again
 
 
 def _counts_agree(said: Surfaces) -> bool:
