@@ -152,6 +152,7 @@ def test_a_picture_that_changed_after_its_start_goes_back_and_is_looked_at_anew(
     assert (shop.folder("outbox") / "a.jpg").read_bytes() == OTHER
     assert said(shop, "a.jpg")["sha256"] == hashlib.sha256(OTHER).hexdigest()
     assert service.paid_files == {SHA256: 1, hashlib.sha256(OTHER).hexdigest(): 1}
+    assert [line["sha256"] for line in ledger(shop)] == [hashlib.sha256(OTHER).hexdigest()]  # no old bytes lie here
     shop.drop("b.jpg")  # and what was said of the old bytes was paid for: it is remembered
     shop.to_the_end()
     assert service.paid == 2

@@ -24,7 +24,7 @@ import power_cuts
 import refusals
 import small_disks
 import strace_log
-from campaign import Play, Row, play_all
+from campaign import Play, Row, Verdict, play_all
 from faults import Action, fast_root
 from stage import Stage, keep_mounts_private, stage
 from stories import STORIES, Story
@@ -141,13 +141,25 @@ def _cases(stage: Stage, shelf: Path, rows: dict[str, Row], arguments: argparse.
         if reason:
             _say(f"SKIPPED {name}: {reason}")
             continue
-        points, cases = make(name)
-        everything = list(cases)
+        try:
+            points, cases = make(name)
+            everything = list(cases)
+        except AssertionError as error:
+            rows[name] = _unplayed(name, str(error))
+            continue
         rows[name] = Row(name, points or len(everything))
         share = _SHORT[name] if arguments.short else arguments.share
         chosen = list(islice(everything, len(rows) % share, None, share))
         rows[name].announced = len(chosen)
         yield from chosen
+
+
+def _unplayed(name: str, reason: str) -> Row:
+    """Return the row of a story that does not even go as it should when nothing befalls it, and tell it."""
+    row = Row(name)
+    row.take(Verdict(name, was_struck=False, faults=[reason], at="undisturbed"))
+    _say("\n".join(row.lines()))
+    return row
 
 
 def _campaigns(stage: Stage, shelf: Path, first_deaths: int) -> Iterator[tuple[str, str, Make]]:

@@ -46,7 +46,7 @@ class Picture:
     delivered_as: str = ""  # another name in the outbox, where its own was taken
     moved_as: str = ""  # the same for its original
     keeps_original: bool = True
-    is_gone: bool = False  # the bytes are nowhere any more, but what was paid for them is told
+    is_gone: bool = False  # the bytes are nowhere any more, but the history tells what was paid for them
     verdict: str = ""  # the service finds this of it, and it comes out as it is
     is_compared: bool = False  # it is the original of another one, and costs nothing of its own
     is_marked: bool = False  # it comes out with a watermark that no other one has

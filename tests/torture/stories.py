@@ -254,7 +254,7 @@ def _is_detected_again(stage: Stage) -> Outcome:
 
 
 def _changes_after_its_start(stage: Stage) -> Outcome:
-    """What was found is of bytes that are nowhere any more: it is remembered, and the changed file is a new one."""
+    """What was found is of bytes that are nowhere any more: the history has it, and the changed file is a new one."""
     stage.settings |= {"service": "ai-detection"}
     one = replace(picture("a.jpg", 5), verdict="likely_real", keeps_original=False)
     _give_accomplice(stage, one)

@@ -113,20 +113,14 @@ def _of_issues(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
 
 
 def _of_findings(stage: Stage, pictures: Sequence[Picture]) -> Iterator[str]:
-    """Each picture that was judged has its sidecar, and its line in the ledger once."""
+    """Each picture that was judged and lies in the outbox has its sidecar, and its line in the ledger once."""
     lines, has_ledger = _lines_of_ledger(stage), stage.settings.get("service") == "ai-detection"
     for picture in pictures:
-        if not picture.verdict or picture.fate is not Fate.DELIVERED:
+        if not picture.verdict or picture.fate is not Fate.DELIVERED or picture.is_gone:
             continue
-        if (
-            has_ledger
-            and lines.pop((picture.sha256, picture.verdict, picture.name if picture.is_gone else picture.result), 0)
-            != 1
-        ):
+        if has_ledger and lines.pop((picture.sha256, picture.verdict, picture.result), 0) != 1:
             yield f"ledger: {picture.name} is not there once"
         sidecar = stage.folder("outbox") / _sidecar(stage, picture.result)
-        if picture.is_gone:
-            continue
         try:
             told = json.loads(sidecar.read_bytes())
         except (FileNotFoundError, ValueError) as error:
