@@ -22,7 +22,7 @@ from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.order import Finding, Key, Kind, RelativeName, product
+from watchfolder.order import Finding, Key, KeyMode, RelativeName, product
 
 FILE = "delivery_index.sqlite"
 _SCHEMA = 1
@@ -30,10 +30,10 @@ _TABLES = f"""
 BEGIN;
 CREATE TABLE months (name TEXT PRIMARY KEY, bytes_read INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE deliveries (
-  size INTEGER NOT NULL, kind TEXT NOT NULL, product TEXT NOT NULL, sha256 TEXT NOT NULL,
+  size INTEGER NOT NULL, mode TEXT NOT NULL, product TEXT NOT NULL, sha256 TEXT NOT NULL,
   inbox TEXT NOT NULL, name BLOB NOT NULL, result_size INTEGER NOT NULL, result_sha256 TEXT NOT NULL,
   key TEXT NOT NULL, at TEXT NOT NULL, finding TEXT,
-  PRIMARY KEY (size, kind, product, sha256, inbox, name, result_sha256)
+  PRIMARY KEY (size, mode, product, sha256, inbox, name, result_sha256)
 ) WITHOUT ROWID;
 PRAGMA user_version = {_SCHEMA};
 COMMIT;
@@ -42,7 +42,7 @@ _ENTER = """
 INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET key = excluded.key, at = excluded.at, finding = excluded.finding WHERE excluded.at >= at
 """
-_SAME = "size = ? AND kind = ? AND product = ?"
+_SAME = "size = ? AND mode = ? AND product = ?"
 _PIECE_BYTES = 1 << 20  # of the history in one transaction
 _LONGEST_LINE = 64 << 20  # bytes; an order of a hundred files has some 60 KiB
 _MOST_FOUND = 16  # deliveries of the same bytes, the latest first
@@ -60,7 +60,7 @@ class Original:
     """Bytes that were dropped, and what was made of them: what two drops must share for one result to serve both."""
 
     size: int
-    kind: Kind
+    mode: KeyMode
     product: str  # the service and its options
     sha256: str
 
@@ -116,10 +116,10 @@ class DeliveryIndex:
         is_reading = self._reader is not None and self._reader.is_alive() and not self._is_complete
         return not is_reading or time.monotonic() > self._patient_until
 
-    def has_size(self, size: int, kind: Kind, product: str) -> bool:
+    def has_size(self, size: int, mode: KeyMode, product: str) -> bool:
         """Was anything of this size delivered? If not, there is no need to read the file for its hash."""
         query = f"SELECT 1 FROM deliveries WHERE {_SAME} LIMIT 1"  # noqa: S608 - all of it is ours
-        return self._ask(lambda tables: tables.execute(query, (size, kind, product)).fetchone() is not None, False)  # noqa: FBT003 - the answer without a delivery_index
+        return self._ask(lambda tables: tables.execute(query, (size, mode, product)).fetchone() is not None, False)  # noqa: FBT003 - the answer without a delivery_index
 
     def find(self, original: Original) -> list[EarlierDelivery]:
         """Return where results of these bytes were delivered, the latest first, as far as dates tell.
@@ -128,7 +128,7 @@ class DeliveryIndex:
         """
         columns = "inbox, name, result_size, result_sha256, key, at, finding"
         query = f"SELECT {columns} FROM deliveries WHERE {_SAME} AND sha256 = ? ORDER BY at DESC LIMIT {_MOST_FOUND}"  # noqa: S608
-        values = (original.size, original.kind, original.product, original.sha256)
+        values = (original.size, original.mode, original.product, original.sha256)
         nothing: list[tuple[Any, ...]] = []
         rows = self._ask(lambda tables: tables.execute(query, values).fetchall(), nothing)
         return [
@@ -139,7 +139,7 @@ class DeliveryIndex:
     def forget(self, original: Original, delivery: EarlierDelivery) -> None:
         """Drop a delivery that is no longer what it was."""
         query = f"DELETE FROM deliveries WHERE {_SAME} AND sha256 = ? AND inbox = ? AND name = ? AND result_sha256 = ?"  # noqa: S608
-        same = (original.size, original.kind, original.product, original.sha256)
+        same = (original.size, original.mode, original.product, original.sha256)
 
         def drop(tables: sqlite3.Connection) -> None:
             with tables:
@@ -308,7 +308,7 @@ class _Line(BaseModel):
     at: AwareDatetime
     key: Key
     inbox: str
-    kind: Kind
+    mode: KeyMode
     service: str
     options: dict[str, str]
     files: tuple[_File, ...]
@@ -324,7 +324,7 @@ def _rows(text: bytes) -> Iterator[tuple[object, ...]]:
     for file in line.files:
         if file.sha256 is None:
             continue
-        original = (file.size, line.kind, product(line.service, line.options), file.sha256)
+        original = (file.size, line.mode, product(line.service, line.options), file.sha256)
         first = (line.reused_from or line.key, line.at.isoformat())
         if file.finding is not None:
             delivery = (line.inbox, os.fsencode(file.delivered or ""), file.size, file.sha256)

@@ -48,7 +48,7 @@ class EndedOrder:
     files: tuple[EndedFile, ...]
     reason: str
     service: str
-    kind: str = "live"  # of the API key
+    mode: str = "live"  # of the API key
     of_list: str | None = None  # the key of the list that its addresses stood in
     reused_from: str | None = None  # the key of the order that was paid for this result
     created: datetime | None = None  # at the service
@@ -165,7 +165,7 @@ def _ended(line: bytes) -> EndedOrder | None:
             files=tuple(_file(file) for file in facts["files"]),
             reason=str(facts["reason"] or ""),
             service=str(facts["service"]),
-            kind=str(facts.get("kind", "live")),
+            mode=str(facts.get("mode", "live")),
             of_list=_text(facts.get("of_list")),
             reused_from=_text(facts.get("reused_from")),
             created=_instant(facts["times"][State.CREATED]) if State.CREATED in facts.get("times", {}) else None,
@@ -200,7 +200,7 @@ def _so_far(order: Order) -> EndedOrder:
         files=files,
         reason="",
         service=order.service,
-        kind=order.kind,
+        mode=order.mode,
         reused_from=order.reused_from,
     )
 

@@ -120,7 +120,7 @@ class Journal:
             known = "not in the journal" if stored is None else str(stored.state)
             raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
         calm: dict[str, object] = {"deaths": 0, "failures": 0, "failing_seconds": 0.0, "failed_at": None}
-        calm |= {"not_before": None, "trouble": "", "missing_since": None}
+        calm |= {"not_before": None, "last_error": "", "missing_since": None}
         now = self.clock.moment()
         times = {**order.times, state: now}
         if STATES[state].is_end:  # first: nobody may see it there and take its line for written
@@ -278,12 +278,12 @@ def refuse_mixed_keys(orders: Iterable[Order], config: Config) -> None:
     One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.
     Raises ConfigError.
     """
-    others = [order for order in orders if order.is_live and order.kind != config.api.kind]
+    others = [order for order in orders if order.is_live and order.mode != config.api.mode]
     if others:
-        kind = others[0].kind
+        mode = others[0].mode
         raise ConfigError(
-            f"api.key: the journal holds {len(others)} orders that were begun with a {kind} key, and this is a "
-            f"{config.api.kind} key: finish them with a {kind} key first, or use another state_dir"
+            f"api.key: the journal holds {len(others)} orders that were begun with a {mode} key, and this is a "
+            f"{config.api.mode} key: finish them with a {mode} key first, or use another state_dir"
         )
 
 
@@ -324,7 +324,7 @@ def _history_line(order: Order) -> bytes:
         "key": order.key,
         "order_id": order.order_id,
         "inbox": order.inbox,
-        "kind": order.kind,
+        "mode": order.mode,
         "service": order.service,
         "options": order.options,
         "files": files,

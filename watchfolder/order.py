@@ -147,7 +147,7 @@ Key = Annotated[str, AfterValidator(_is_uuid4)]
 LostSeconds = Annotated[float, Field(ge=0, le=1e9)]
 """Thirty years at most: far more than any configuration lets an order fail, and few enough to reckon with."""
 
-Kind = Literal["live", "test"]
+KeyMode = Literal["live", "test"]
 
 
 def product(service: str, options: Mapping[str, str]) -> str:
@@ -304,7 +304,7 @@ class Order(Record):
     key: Key  # journal file name, work folder name and idempotencyKey in one
     confirm_key: Key  # the start's own idempotencyKey; a new one after each redo
     inbox: str  # the inbox's name in the configuration
-    kind: Kind  # of the API key the order was begun with
+    mode: KeyMode  # of the API key the order was begun with
     service: str  # what is bought
     options: dict[str, str]  # of the service, on which the result depends
     body: str  # the exact JSON text of the create call; never changes for a key
@@ -314,7 +314,7 @@ class Order(Record):
     order_id: str | None = None
     fingerprint: str = ""  # of the API key by which the service last knew the order, or with which it was begun
     refused_by: str = ""  # of the one by which it does not: the order waits for another
-    source: Key | None = None  # the superseded order whose work folder holds the files
+    work_folder_of: Key | None = None  # the superseded order whose work folder holds the files
     of_many: Key | None = None  # the order of many, at the service, of which this is one picture, parked by itself
     is_list: bool = False  # its file holds addresses, for which orders of their own are begun
     of_list: Key | None = None  # the list in which the addresses of its files stand
@@ -335,7 +335,7 @@ class Order(Record):
     failing_seconds: LostSeconds = 0.0  # time lost to failures while service and folders were otherwise usable
     failed_at: Moment | None = None
     not_before: Moment | None = None
-    trouble: str = ""  # the last failure's reason
+    last_error: str = ""  # the last failure's reason
     missing_since: Moment | None = None  # the service said once that it does not know the order
     expires_at: AwareDatetime | None = (
         None  # until when the service says that it keeps the results; told, never acted on
@@ -349,9 +349,10 @@ class Order(Record):
 
     def taken_up(self, inbox: str, files: tuple[OrderFile, ...]) -> Self:
         """Return this parked order as it begins anew, with the files that have come back."""
-        fresh: dict[str, object] = {"inbox": inbox, "files": files, "source": None, "of_list": None, "redos": 0}
+        fresh: dict[str, object] = {"inbox": inbox, "files": files, "work_folder_of": None, "of_list": None, "redos": 0}
         fresh |= {"why": None, "is_resumable": False, "was_recorded": False, "deaths": 0, "failures": 0}
-        fresh |= {"failing_seconds": 0.0, "failed_at": None, "not_before": None, "trouble": "", "missing_since": None}
+        fresh |= {"failing_seconds": 0.0, "failed_at": None, "missing_since": None}
+        fresh |= {"not_before": None, "last_error": ""}
         return self.having(**fresh)
 
     @property
@@ -371,7 +372,7 @@ class Order(Record):
     @property
     def is_paid(self) -> bool:
         """Money may have been taken for it. A test key costs none."""
-        return self.charged and self.kind == "live"
+        return self.charged and self.mode == "live"
 
     @property
     def may_be_given_back(self) -> bool:

@@ -145,7 +145,7 @@ def test_the_inbox_itself_and_an_empty_folder_are_folders_as_well(studio: Studio
 
 
 def test_a_folder_tells_of_its_files_that_are_under_way_and_what_keeps_them(studio: Studio) -> None:
-    order = quarantined_order("trip/1.jpg", trouble="the service is tired")
+    order = quarantined_order("trip/1.jpg", last_error="the service is tired")
     order = order.having(state=State.CREATED, times={**order.times, State.CREATED: order.times[State.CLAIMING]})
     entry = Place(str(studio.folder("state")), f"journal/{order.key}.json")
     write_atomically(entry, order.model_dump_json().encode())

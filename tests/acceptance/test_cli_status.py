@@ -166,7 +166,7 @@ def test_a_refused_configuration_is_told_below_what_is_worse(studio: Studio) -> 
 
 def test_a_deferred_order_shows_its_reason_and_its_next_time(studio: Studio) -> None:
     later = Clock().moment().after(3600)
-    journal(studio, under_way("a.jpg", not_before=later, trouble="the service is tired"))
+    journal(studio, under_way("a.jpg", not_before=later, last_error="the service is tired"))
     told = status(studio)
     photos = told["inboxes"]["photos"]
     assert (photos["in_progress"], photos["deferred"]) == (0, 1)
@@ -176,7 +176,7 @@ def test_a_deferred_order_shows_its_reason_and_its_next_time(studio: Studio) -> 
 
 
 def test_an_order_under_way_that_takes_too_long_is_named_with_its_reason(studio: Studio) -> None:
-    journal(studio, under_way("a.jpg", trouble="the service takes long over it"))
+    journal(studio, under_way("a.jpg", last_error="the service takes long over it"))
     journal(studio, under_way("b.jpg"))
     said = studio.run("status").stdout.partition("Under way, though not as usual:\n")[2]
     assert "a.jpg" in said
@@ -251,7 +251,7 @@ def test_a_line_has_80_columns_at_most_and_nothing_of_a_long_name_is_lost(studio
     for path in paths.values():
         Path(path).mkdir()
     studio.configure(inboxes={long: paths})
-    journal(studio, under_way(f"{'order-' * 30}.jpg", inbox=long, trouble="the service takes very long over it " * 9))
+    journal(studio, under_way(f"{'order-' * 30}.jpg", inbox=long, last_error="the service takes long over it " * 8))
     studio.environment["COLUMNS"] = "80"
     told = studio.run("status").stdout
     assert max(map(cell_len, told.splitlines())) <= 80

@@ -46,7 +46,7 @@ def entries() -> list[bytes]:
         key=key,
         confirm_key=key,
         inbox="photos",
-        kind="live",
+        mode="live",
         service="anti-ai",
         options={"strength": "high"},
         body=body,

@@ -174,7 +174,7 @@ def test_an_order_that_does_not_say_what_it_found_is_asked_again(begin: Open) ->
     shop, service = begin({"probabilities": {SHA256: None}})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
-    assert "does not say" in shop.order().trouble
+    assert "does not say" in shop.order().last_error
     service.probabilities = {SHA256: 0.3}
     shop.pass_time(60)
     shop.to_the_end()
@@ -258,8 +258,8 @@ def test_a_ledger_that_cannot_be_written_is_named_and_keeps_only_its_order(begin
     shop, service = begin()
     (shop.folder("outbox") / "verdicts.csv").mkdir()
     shop.drop("a.jpg")
-    shop.work(lambda: shop.has(State.DELIVERED) and shop.order().trouble)
-    assert "verdicts.csv" in shop.order().trouble
+    shop.work(lambda: shop.has(State.DELIVERED) and shop.order().last_error)
+    assert "verdicts.csv" in shop.order().last_error
     shop.drop("b.jpg", OTHER)
     shop.work((shop.folder("outbox") / "b.jpg").exists)
     (shop.folder("outbox") / "verdicts.csv").rmdir()
@@ -275,9 +275,9 @@ def test_a_ledger_that_somebody_has_open_keeps_only_its_order(begin: Open) -> No
     shop.to_the_end()
     with leased(shop.folder("outbox") / "verdicts.csv"):
         shop.drop("b.jpg", OTHER)
-        shop.work(lambda: any(order.trouble for order in shop.orders()) or not shop.intake.is_open)
+        shop.work(lambda: any(order.last_error for order in shop.orders()) or not shop.intake.is_open)
         assert shop.intake.is_open
-        assert "verdicts.csv: another program holds it" in shop.order().trouble
+        assert "verdicts.csv: another program holds it" in shop.order().last_error
     shop.pass_time(120)
     shop.to_the_end()
     assert [line["file"] for line in ledger(shop)] == ["a.jpg", "b.jpg"]

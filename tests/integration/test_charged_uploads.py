@@ -317,7 +317,7 @@ def test_an_order_that_people_must_see_to_is_told_once_and_asked_for_rarely(begi
     shop, service = begin({"processing_seconds": 3600.0, "processing_delayed": True})
     shop.drop("a.jpg")
     shop.work(lambda: calls(service, "status") >= 1)
-    assert "people there see to it" in shop.order().trouble
+    assert "people there see to it" in shop.order().last_error
     for _ in range(10):
         shop.pass_time(60)
         shop.beat()

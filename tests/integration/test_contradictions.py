@@ -148,7 +148,7 @@ def test_a_complete_order_that_is_called_pending_waits_and_is_told(begin: Open) 
     shop.pass_time(60)
     shop.work(lambda: shop.order().failures == 2)
     assert shop.order().state is State.COMPLETED
-    assert "the service calls the order pending, which does not fit" in shop.order().trouble
+    assert "the service calls the order pending, which does not fit" in shop.order().last_error
     assert shop.pipeline.gate.failures == 0  # it is this order's trouble alone
 
 

@@ -232,7 +232,7 @@ def test_a_folder_that_takes_nothing_keeps_back_its_own_copies_only(
     shop, service = begin(watermark=TWO)
     let_in = closing_a_sub_folder(monkeypatch, "dpa/Ferien")
     shop.drop(NAME)
-    shop.work(lambda: shop.files("outbox") and shop.order().trouble)
+    shop.work(lambda: shop.files("outbox") and shop.order().last_error)
     assert shop.files("outbox") == [f"afp/{NAME}"]
     assert shop.files("originals") == []
     assert [each.file.recipient for each in history.deliveries(shop.config.state_dir)] == ["afp"]
@@ -251,7 +251,7 @@ def test_no_copy_comes_to_lie_in_another_recipients_folder(begin: Open, comes_la
         shop.work(lambda: shop.has(State.CONFIRMED))
     in_the_way.write_text("somebody's own")
     if comes_late:
-        shop.work(lambda: shop.order().trouble)
+        shop.work(lambda: shop.order().last_error)
         assert shop.files("outbox") == ["dpa", f"dpa (2)/{NAME}"]
     else:
         shop.drop(NAME)
@@ -272,7 +272,7 @@ def test_a_picture_that_goes_back_does_not_become_another_recipients(begin: Open
     (shop.folder("inbox") / "dpa").write_text("somebody's own")
     shop.journal.advance(shop.order(), State.RELEASED)
     service.faults.clear()
-    shop.work(lambda: shop.order().trouble)
+    shop.work(lambda: shop.order().last_error)
     assert shop.files("outbox") == []
 
     (shop.folder("inbox") / "dpa").unlink()

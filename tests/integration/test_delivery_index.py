@@ -42,7 +42,7 @@ def line(number: int, **facts: object) -> bytes:
     plain = {"at": "2026-03-01T12:00:00+00:00", "outcome": "delivered", "key": str(uuid.uuid4()), "inbox": "photos"}
     whole = (
         plain
-        | {"kind": "live", "service": "anti-ai", "options": {"strength": "high"}, "order_id": "1", "files": [file]}
+        | {"mode": "live", "service": "anti-ai", "options": {"strength": "high"}, "order_id": "1", "files": [file]}
         | facts
     )
     return json.dumps(whole).encode() + b"\n"

@@ -50,7 +50,7 @@ def test_what_may_pass_is_ordered_again_and_delivered(begin: Open, code: str) ->
     shop.drop("a.jpg")
     for number, pause in enumerate(PAUSES[:2], 1):
         wait_for_order(shop, service, number)
-        assert shop.order().trouble == FAILURES[code].reason
+        assert shop.order().last_error == FAILURES[code].reason
         shop.pass_time(pause * 1.26)
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg"]

@@ -47,7 +47,7 @@ def test_a_claimed_file_that_another_program_holds_is_waited_for(begin: Open, ca
     order = claimed(shop, service, "a.jpg")
     with leased(in_work(shop, order, "a.jpg")):
         shop.work(lambda: shop.has(State.CREATED) and shop.order().failures > order.failures)
-        assert disk.HELD in shop.order().trouble
+        assert disk.HELD in shop.order().last_error
         assert told(caplog, "order.step_broke") == told(caplog, "inbox.waits") == []
         assert shop.intake.is_open
         shop.drop("b.jpg", OTHER)
@@ -87,7 +87,7 @@ def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(
     monkeypatch.setattr(transfer, "_digested", unreadable)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
-    assert "a.jpg: the disk reports errors" in shop.order().trouble
+    assert "a.jpg: the disk reports errors" in shop.order().last_error
     assert told(caplog, "order.step_broke") == []
     assert shop.intake.is_open
 
@@ -124,7 +124,7 @@ def test_a_delivered_picture_that_somebody_looks_at_is_reused_later(begin: Open)
     with leased(delivered):
         shop.drop("b.jpg")
         shop.work(lambda: shop.has(State.MATCHED) and shop.order().failures)
-        assert disk.HELD in shop.order().trouble
+        assert disk.HELD in shop.order().last_error
     shop.pass_time(60)
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg", "b.jpg"]

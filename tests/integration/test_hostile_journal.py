@@ -91,7 +91,7 @@ def edits(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for value in WEIRD:
             yield entry | {"files": [file | {name: value}]}
     for state in State:
-        for facts in ({}, {"order_id": "7", "charged": True}, {"children": [entry]}, {"source": entry["key"]}):
+        for facts in ({}, {"order_id": "7", "charged": True}, {"children": [entry]}, {"work_folder_of": entry["key"]}):
             yield entry | facts | {"state": state, "times": entry["times"] | {state: "9999-12-31T23:59:59Z"}}
     yield entry | {"times": {entry["state"]: "0001-01-01T00:00:00+23:59"}}
     yield entry | {"files": entry["files"] * 2}
@@ -113,7 +113,7 @@ def test_an_entry_edited_by_hand_stops_nothing_and_loses_nothing(shelf: Path, is
         with opened(Shop(top)) as shop:
             shop.drop("b.jpg", PICTURE + b"2")
             deadline = time.monotonic() + 20
-            while not any(file.name == "b.jpg" and order.trouble for order in shop.orders() for file in order.files):
+            while not any(file.name == "b.jpg" and order.last_error for order in shop.orders() for file in order.files):
                 assert time.monotonic() < deadline, edited
                 shop.beat()
                 time.sleep(0.002)

@@ -256,7 +256,7 @@ def _lay_hand_on(
 def _work_as_far_as_it_goes(shop: Shop, is_far_enough: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not is_far_enough():
-        assert time.monotonic() < deadline, [(str(order.state), order.trouble) for order in shop.orders()]
+        assert time.monotonic() < deadline, [(str(order.state), order.last_error) for order in shop.orders()]
         shop.beat()
         shop.ahead += 0.05
         time.sleep(0.005)

@@ -57,7 +57,7 @@ def an_order(name: str = "sub/a.jpg") -> Order:
         key=str(uuid.uuid4()),
         confirm_key=str(uuid.uuid4()),
         inbox="photos",
-        kind="live",
+        mode="live",
         service="anti-ai",
         options={"strength": "high"},
         body="{}",
@@ -147,9 +147,9 @@ def test_a_refused_write_changes_nothing(journal: Journal, monkeypatch: pytest.M
 def test_an_advance_forgets_failures_and_deaths(journal: Journal, clock: PlayedClock) -> None:
     order = brought_to(journal, S.CLAIMING)
     now = clock.moment()
-    order = journal.note(order, failures=3, deaths=2, not_before=now, trouble="down", missing_since=now)
+    order = journal.note(order, failures=3, deaths=2, not_before=now, last_error="down", missing_since=now)
     order = journal.advance(order, S.CLAIMED)
-    assert (order.failures, order.deaths, order.not_before, order.trouble) == (0, 0, None, "")
+    assert (order.failures, order.deaths, order.not_before, order.last_error) == (0, 0, None, "")
     assert order.missing_since is None
 
 

@@ -122,7 +122,7 @@ def test_a_list_that_no_longer_has_a_recipient_waits_for_one(begin: Open) -> Non
     shop.close()
     shop.config = before.model_copy(update={"inboxes": {"photos": inbox.model_copy(update={"watermark": nobody})}})
     shop.open()
-    shop.work(lambda: any("recipient" in order.trouble for order in shop.orders()))
+    shop.work(lambda: any("recipient" in order.last_error for order in shop.orders()))
     assert service.orders == {}
 
     shop.close()

@@ -289,7 +289,7 @@ def test_a_split_that_died_between_any_two_gestures_loses_and_doubles_nothing(be
             case 1:
                 publisher.move_over(parent, first)
             case 2:
-                shop.journal.note(first, source=None)
+                shop.journal.note(first, work_folder_of=None)
             case 3:
                 second = shop.journal.begin(second)
             case 4:

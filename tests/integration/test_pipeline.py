@@ -255,7 +255,7 @@ def test_a_storage_that_refuses_twice_is_tried_without_checksum_and_then_later(b
     service.faults.add("upload", "answer", times=3, status=403)
     shop.drop("b.jpg", OTHER)
     shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
-    assert "three times" in shop.order().trouble
+    assert "three times" in shop.order().last_error
 
 
 def test_a_download_link_that_ran_out_is_renewed_at_once(begin: Open) -> None:
@@ -394,7 +394,7 @@ def test_a_new_key_that_died_between_any_two_gestures_is_finished_and_pays_once(
     if gestures >= 2:
         shop.pipeline.rooms["photos"].context.publisher.move_over(parent, child)
     if gestures >= 3:
-        shop.journal.note(child, source=None)
+        shop.journal.note(child, work_folder_of=None)
     shop.live_again()
     shop.look(0.0)
     begun = shop.journal.get(child.key)
@@ -712,8 +712,8 @@ def test_another_accounts_order_waits_for_its_own_key_while_the_others_go_on(beg
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     service.keys = {"sk_mine": "somebody else"}
-    shop.work(lambda: shop.order().trouble)
-    assert "another account" in shop.order().trouble
+    shop.work(lambda: shop.order().last_error)
+    assert "another account" in shop.order().last_error
     shop.drop("b.jpg", OTHER)
     shop.work(lambda: shop.files("outbox") == ["b.jpg"])
     assert shop.pipeline.gate.fault is None
@@ -737,7 +737,7 @@ def test_another_accounts_orders_are_proof_that_the_key_itself_is_accepted(begin
     shop.work(lambda: shop.pipeline.gate.fault)
     service.keys = {"sk_mine": "somebody else"}
     shop.pass_time(61)
-    shop.work(lambda: shop.order().trouble)
+    shop.work(lambda: shop.order().last_error)
     assert shop.pipeline.gate.fault is None
 
 
@@ -898,7 +898,7 @@ def test_a_sub_folder_that_takes_nothing_holds_up_its_own_pictures_only(
     assert until is not None
     assert until.elapsed - shop.clock.elapsed() > 39  # the first wait has 38 at most
     assert len(told(caplog, "order.obstructed")) == 1
-    assert "client/a.jpg: permission denied" in shop.order().trouble
+    assert "client/a.jpg: permission denied" in shop.order().last_error
     assert told(caplog, "inbox.waits") == []
     assert shop.intake.is_open
     shop.drop("b.jpg", OTHER)

@@ -56,13 +56,13 @@ class Studio:
         self.folders = Folders(str(self.top / "state"), self.journal.instance, CommandLine())
         self.publisher = Publisher(self.inbox, self.journal, self.folders)
 
-    def claimed(self, *names: str, kind: str = "live", content: bytes = ORIGINAL) -> Order:
+    def claimed(self, *names: str, mode: str = "live", content: bytes = ORIGINAL) -> Order:
         order = Order.model_validate(
             {
                 "key": str(uuid.uuid4()),
                 "confirm_key": str(uuid.uuid4()),
                 "inbox": "photos",
-                "kind": kind,
+                "mode": mode,
                 "service": "anti-ai",
                 "options": {"strength": "high"},
                 "body": "{}",
@@ -85,8 +85,8 @@ class Studio:
             name=name, sent_name="a.jpg", media_type="image/jpeg", size=len(content), mtime_ns=10**18, sha256=digest
         )
 
-    def completed(self, *names: str, kind: str = "live", content: bytes = ORIGINAL) -> Order:
-        order = self.claimed(*names, kind=kind, content=content)
+    def completed(self, *names: str, mode: str = "live", content: bytes = ORIGINAL) -> Order:
+        order = self.claimed(*names, mode=mode, content=content)
         for state in TO_COMPLETED[1:]:
             order = self.journal.advance(order, state, charged=True, order_id="77")
         return order
@@ -303,7 +303,7 @@ def test_names_are_shortened_to_what_the_folder_takes(studio: Studio, monkeypatc
 
 
 def test_the_deliveries_of_a_test_key_say_so_and_the_originals_are_set_apart(studio: Studio) -> None:
-    studio.completed("sub/a.jpg", kind="test")
+    studio.completed("sub/a.jpg", mode="test")
     studio.finish()
     assert studio.files("outbox") == {"sub/a (TEST).jpg": PROTECTED}
     assert studio.files("quarantine") == {"test/sub/a.jpg": ORIGINAL}
@@ -373,7 +373,7 @@ def test_a_delivery_is_durable_before_its_original_is_deleted(
 
 def test_a_test_key_never_deletes_an_original(open_studio: Open) -> None:
     studio = open_studio(originals="delete")
-    studio.completed("a.jpg", kind="test")
+    studio.completed("a.jpg", mode="test")
     studio.finish()
     assert studio.files("quarantine") == {"test/a.jpg": ORIGINAL}
 
@@ -821,12 +821,12 @@ def test_files_to_keep_stay_in_the_work_folder(studio: Studio) -> None:
 def test_the_files_of_a_replaced_order_move_over(studio: Studio) -> None:
     parent = studio.claimed("sub/a.jpg", "gone.jpg")
     studio.original(parent, 1).unlink()
-    child = studio.journal.begin(parent.having(key=str(uuid.uuid4()), source=parent.key))
+    child = studio.journal.begin(parent.having(key=str(uuid.uuid4()), work_folder_of=parent.key))
     assert studio.publisher.work_place(child, child.files[0]) == studio.publisher.work_place(parent, parent.files[0])
     for _ in range(2):
         studio.publisher.move_over(parent, child)
-    assert studio.original(child.having(source=None)).read_bytes() == ORIGINAL
-    copy = studio.original(child.having(source=None)).parents[1] / ORDER_COPY
+    assert studio.original(child.having(work_folder_of=None)).read_bytes() == ORIGINAL
+    copy = studio.original(child.having(work_folder_of=None)).parents[1] / ORDER_COPY
     assert Order.model_validate_json(copy.read_bytes()).key == child.key
 
 

@@ -289,14 +289,14 @@ def test_orders_that_the_service_never_ends_make_room_one_after_the_other(begin:
 def test_an_order_that_takes_long_is_told_once(begin: Open, count: int, caplog: pytest.LogCaptureFixture) -> None:
     shop, service = begin({"processing_seconds": 1e9, "look_seconds": 0}, max_files_per_order=1)
     for order in at_work(shop, service, count):
-        assert order.trouble == ""
+        assert order.last_error == ""
         an_hour_older(shop, order)
     shop.pass_time(3600)
-    shop.work(lambda: all(order.trouble for order in shop.orders()))
+    shop.work(lambda: all(order.last_error for order in shop.orders()))
     asked = len(service.requests)
     shop.pass_time(3600)
     shop.work(lambda: len(service.requests) > asked)
     told = [record.msg for record in caplog.records if record.msg == "order.overdue"]
     assert len(told) == count
-    assert all("more than an hour" in order.trouble for order in shop.orders())
+    assert all("more than an hour" in order.last_error for order in shop.orders())
     assert (service.requests_by_operation().get("list", 0) > 0) == (count == 4)

@@ -119,7 +119,7 @@ class House:
             key=key,
             confirm_key=key,
             inbox="photos",
-            kind="live",
+            mode="live",
             service="anti-ai",
             options={"strength": "high"},
             body="{}",

@@ -200,7 +200,7 @@ def plain(text: str) -> str:
 def _state_of(path: Path) -> str:
     try:
         entry = json.loads(path.read_bytes())
-        return f"({entry['state']}: {entry.get('trouble') or 'no trouble'})"
+        return f"({entry['state']}: {entry.get('last_error') or 'no error'})"
     except (ValueError, KeyError):
         return "(unreadable)"
 

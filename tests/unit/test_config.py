@@ -618,9 +618,9 @@ def test_a_test_key_never_deletes_originals_for_samples(write: Write) -> None:
 
 def test_at_the_sandbox_a_test_key_is_as_good_as_a_live_one(write: Write) -> None:
     config = load(write("api: {base_url: 'http://127.0.0.1:1'}\n" + inbox(originals="delete")), TEST_KEY)
-    assert (config.api.kind, config.api.delivers_samples) == ("test", False)
+    assert (config.api.mode, config.api.delivers_samples) == ("test", False)
     assert load(write(MINIMAL), TEST_KEY).api.delivers_samples
-    assert load(write(MINIMAL), KEY).api.kind == "live"
+    assert load(write(MINIMAL), KEY).api.mode == "live"
 
 
 # Folders that must not meet

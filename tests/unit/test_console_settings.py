@@ -37,7 +37,7 @@ def test_a_test_key_that_is_allowed_is_taken(write: str) -> None:
 
 def test_a_test_key_for_this_machine_is_taken(write: str) -> None:
     path = configured(write, base_url="http://127.0.0.1:8642")
-    assert settings.read_for_work(path, TEST_KEY).api.kind == "test"
+    assert settings.read_for_work(path, TEST_KEY).api.mode == "test"
 
 
 def test_a_key_that_was_read_is_secret_from_then_on(write: str) -> None:

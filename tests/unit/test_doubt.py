@@ -27,7 +27,7 @@ def order(files: int = 1, **facts: object) -> Order:
         "key": key,
         "confirm_key": KEY,
         "inbox": "photos",
-        "kind": "live",
+        "mode": "live",
         "service": "anti-ai",
         "options": {"strength": "high"},
         "body": body,

@@ -26,7 +26,7 @@ def completed(key: str, name: str) -> Order:
         key=key,
         confirm_key=key,
         inbox="photos",
-        kind="live",
+        mode="live",
         service="anti-ai",
         options={"strength": "high"},
         body="{}",

@@ -59,7 +59,7 @@ def an_order(**facts: object) -> Order:
         "key": "6f1f0a53-5ad3-4d0e-9a53-0f5b7c7a2f11",
         "confirm_key": "0b8a6a3e-8c1f-4b3c-8a55-5d1c8f2b9e77",
         "inbox": "photos",
-        "kind": "live",
+        "mode": "live",
         "service": "anti-ai",
         "options": {"strength": "high"},
         "body": "{}",
@@ -164,7 +164,7 @@ def test_an_entry_says_its_schema() -> None:
     assert json.loads(an_order().model_dump_json())["schema"] == 1
 
 
-@pytest.mark.parametrize("facts", [{"color": "red"}, {"files": ()}, {"schema": 2}, {"state": "lost"}, {"kind": "any"}])
+@pytest.mark.parametrize("facts", [{"color": "red"}, {"files": ()}, {"schema": 2}, {"state": "lost"}, {"mode": "any"}])
 def test_what_no_order_is_made_of_is_refused(facts: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         an_order(**facts)
@@ -215,7 +215,7 @@ def test_the_service_knows_an_order_by_its_key() -> None:
     [
         ({}, True),
         ({"charged": True}, False),
-        ({"charged": True, "kind": "test"}, False),
+        ({"charged": True, "mode": "test"}, False),
         ({"was_rebuilt": True}, False),
         ({"was_rebuilt": True, "order_id": "1"}, True),
     ],

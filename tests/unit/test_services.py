@@ -118,7 +118,7 @@ def test_a_probability_without_its_word_is_told_by_the_documented_bounds() -> No
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_what_has_only_addresses_is_charged_with_its_create(flow: Flow) -> None:
     sent, fetched = named("a.jpg"), named("b.jpg", address="https://example.com/b.jpg")
-    facts = {"key": KEY, "confirm_key": KEY, "inbox": "photos", "kind": "live", "service": flow.name, "options": {}}
+    facts = {"key": KEY, "confirm_key": KEY, "inbox": "photos", "mode": "live", "service": flow.name, "options": {}}
     order = Order.model_validate({**facts, "body": "{}", "files": (fetched,)})
     assert flow.charges_at(order) is Stage.CREATE
     assert flow.charges_at(order.having(files=(fetched, sent))) is flow.charged_at

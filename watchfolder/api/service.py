@@ -73,7 +73,7 @@ class Service:
         self.answered_at: float | None = None  # time.monotonic() of the last answer that was the API's own
         self._base_url = settings.base_url.rstrip("/")
         self._is_loopback = settings.is_loopback
-        self._is_live = settings.kind == "live"
+        self._is_live = settings.mode == "live"
         self.fingerprint = settings.fingerprint  # of the key
         self._authorization = {"Authorization": f"Bearer {settings.key.get_secret_value()}"}
         self._reads: Reads | None = None if settings.reads == "auto" else settings.reads

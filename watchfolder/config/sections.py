@@ -24,7 +24,7 @@ from pydantic import (
 
 from watchfolder.command_line import CommandLine
 from watchfolder.names import Ignored, is_portable
-from watchfolder.order import Kind, is_base_name
+from watchfolder.order import KeyMode, is_base_name
 from watchfolder.watermark_text import Template
 
 FIRST_FOLDER: Final = "folder"
@@ -257,7 +257,7 @@ class ApiSection(Section):
     allow_test_key: bool = False
 
     @property
-    def kind(self) -> Kind:
+    def mode(self) -> KeyMode:
         return "test" if self.key.get_secret_value().startswith("sk_test_") else "live"
 
     @property
@@ -273,7 +273,7 @@ class ApiSection(Section):
     @property
     def delivers_samples(self) -> bool:
         """A test key at the real service: what comes back are sample pictures (contract.md, Test keys)."""
-        return self.kind == "test" and not self.is_loopback
+        return self.mode == "test" and not self.is_loopback
 
 
 class HttpSection(Section):

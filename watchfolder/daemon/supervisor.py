@@ -262,7 +262,7 @@ class Supervisor:
             due = order.not_before and self._clock.kept(order.not_before).at.astimezone()
             until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
             missing = " and ".join(each.kind for each in order.enclosures)
-            why = order.trouble or (f"its {missing} is still to come" if missing else f"it is {order.state}")
+            why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
             waiting = [file for file in order.files if file.is_under_way or order.state is State.RECORDED]
             lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in waiting]
         return lines

@@ -40,7 +40,7 @@ class Claims:
         self._folders = folders
         self._publisher = publisher
         self.twins = Twins(
-            inbox, api.kind, journal, publisher, scope
+            inbox, api.mode, journal, publisher, scope
         )  # files that are left there for now, among others
         self.partners = Partners(self._flow.pairs, originals_of(inbox, scope.inbox_of))
         self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
@@ -90,7 +90,7 @@ class Claims:
         orders = self._journal.orders(self._inbox.name)
         awaited = {child.key for order in orders for child in order.children}  # their parent lets them go
         for order in orders:
-            if order.state is State.CLAIMING and order.source is None and order.key not in awaited:
+            if order.state is State.CLAIMING and order.work_folder_of is None and order.key not in awaited:
                 self._finish(order)
         work = self._folders.work(self._inbox)
         for key in disk.folders_in(work.root, work.name):
@@ -109,7 +109,7 @@ class Claims:
             key=key,
             confirm_key=str(uuid.uuid4()),
             inbox=self._inbox.name,
-            kind=self._api.kind,
+            mode=self._api.mode,
             fingerprint=self._api.fingerprint,
             service=self._flow.name,
             options=options,
@@ -220,7 +220,7 @@ class Claims:
         found.discard(ORDER_COPY)
         copy = read_copy(Place(work.root, f"{folder}/{ORDER_COPY}"), key)
         order = None
-        if copy is not None and is_ours(copy, self._inbox, self._api.kind, found):
+        if copy is not None and is_ours(copy, self._inbox, self._api.mode, found):
             order = rebuilt(copy, self._inbox, found, of_list=copy.of_list if self._has_list(copy.of_list) else None)
             event("order.rebuilt", logging.WARNING, order=key, inbox=order.inbox, files=len(order.files))
             self._journal.adopt(order)

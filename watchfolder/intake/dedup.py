@@ -18,7 +18,7 @@ from watchfolder.events import event
 from watchfolder.intake.look import Action, Decision, why_unread
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal
-from watchfolder.order import Key, Kind, Order, OrderFile
+from watchfolder.order import Key, KeyMode, Order, OrderFile
 from watchfolder.publish import Publisher
 from watchfolder.services import flow_of
 
@@ -74,12 +74,12 @@ class Twins:
     uploaded. With `duplicates: again` only what is parked, or on its way there, counts: that is paid for already.
     """
 
-    def __init__(self, inbox: Inbox, kind: Kind, journal: Journal, publisher: Publisher, scope: DedupScope) -> None:
+    def __init__(self, inbox: Inbox, mode: KeyMode, journal: Journal, publisher: Publisher, scope: DedupScope) -> None:
         self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
         self._inbox = inbox
         self._flow = flow_of(inbox)
         self._product = self._flow.product_of(inbox)
-        self._kind = kind
+        self._mode = mode
         self._journal = journal
         self._publisher = publisher
         self._begun = scope
@@ -193,7 +193,7 @@ class Twins:
         return all(order is not None and not order.is_live for order in found)
 
     def _is_alike(self, order: Order) -> bool:
-        return (order.kind, order.product) == (self._kind, self._product)
+        return (order.mode, order.product) == (self._mode, self._product)
 
     def _sort(
         self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]], parked: list[Order]
@@ -291,13 +291,13 @@ class Twins:
             return None
 
     def _has_size(self, file: Ready) -> bool:
-        return self._begun.delivery_index.has_size(file.size, self._kind, self._product)
+        return self._begun.delivery_index.has_size(file.size, self._mode, self._product)
 
     def _brought(self, file: Ready) -> Key | None:
         """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell."""
         if file.sha256 is None or not self._reuses:
             return None
-        original = Original(file.size, self._kind, self._product, file.sha256)
+        original = Original(file.size, self._mode, self._product, file.sha256)
         for delivery in self._begun.delivery_index.find(original):
             if delivery.finding is not None:  # all that it takes stands there
                 return delivery.key
@@ -343,7 +343,7 @@ class Twins:
 
 def _tells_soon(order: Order) -> bool:
     """Will its uploads soon tell what its bytes are?"""
-    return order.traits.is_unread and not order.failures and not order.trouble
+    return order.traits.is_unread and not order.failures and not order.last_error
 
 
 def _keys(under_way: Sequence[tuple[Order, OrderFile]]) -> set[str]:

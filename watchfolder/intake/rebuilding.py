@@ -13,7 +13,7 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.images import Format
 from watchfolder.intake.look import why_unread
 from watchfolder.journal import read_order
-from watchfolder.order import Order, OrderFile, Result, Role, State, key_of_one
+from watchfolder.order import KeyMode, Order, OrderFile, Result, Role, State, key_of_one
 from watchfolder.services import FLOWS, Flow
 from watchfolder.services.addresses import is_public
 
@@ -26,7 +26,7 @@ _KEPT = (
     "service",
     "options",
     "body",
-    "kind",
+    "mode",
     "fingerprint",
     "of_many",
     "reused_from",
@@ -47,12 +47,12 @@ def read_copy(place: Place, key: str) -> Order | None:
         return None
 
 
-def is_ours(copy: Order, inbox: Inbox, kind: str, found: Collection[str]) -> bool:
-    """Could we have written it, for this inbox and this `kind` of key, and is one of its files among those `found`?"""
+def is_ours(copy: Order, inbox: Inbox, mode: KeyMode, found: Collection[str]) -> bool:
+    """Could we have written it, for this inbox and this `mode` of key, and is one of its files among those `found`?"""
     flow = FLOWS.get(copy.service)
     if flow is None or not flow.allows(copy.options) or len(copy.files) not in flow.files:
         return False
-    if copy.kind != kind or copy.why is not None or (copy.reused_from is not None and copy.is_of_many):
+    if copy.mode != mode or copy.why is not None or (copy.reused_from is not None and copy.is_of_many):
         return False
     names = {file.name for file in copy.files}
     if len(names) != len(copy.files) or names.isdisjoint(found):

@@ -190,7 +190,7 @@ class Capacity:
 
 def _is_soon_created(order: Order) -> bool:
     """Is nothing in its way? One that failed waits, and so does one during whose step the process died."""
-    return order.state is State.CLAIMED and not order.trouble and not order.deaths
+    return order.state is State.CLAIMED and not order.last_error and not order.deaths
 
 
 def _is_stranded(order: Order) -> bool:

@@ -92,9 +92,9 @@ def _end_of(line: Line, told: Mapping[int, LineEnd]) -> LineEnd:
 
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
     if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
-        return context.journal.defer(order, _HELD_SECONDS, trouble=_NO_RECIPIENT)
+        return context.journal.defer(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
     if held := context.desk.meet(order.inbox, 0, lambda: True, 0):
-        return context.journal.defer(order, _HELD_SECONDS, trouble=held)
+        return context.journal.defer(order, _HELD_SECONDS, last_error=held)
     most = context.desk.largest_order(order.inbox) if context.desk.room(order.inbox) > 0 else 0
     busy = _addresses_under_way(context, order)
     lines = list(islice((line for line in waiting if line.address not in busy), most))
@@ -125,7 +125,7 @@ def _addresses_under_way(context: StepContext, order: Order) -> set[str]:
 
 
 def _is_alike(one: Order, other: Order) -> bool:
-    return (one.kind, one.product) == (other.kind, other.product)
+    return (one.mode, one.product) == (other.mode, other.product)
 
 
 def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
@@ -152,7 +152,7 @@ def _new_order(context: StepContext, order: Order, lines: Sequence[Line]) -> Ord
         key=key,
         confirm_key=str(uuid.uuid4()),
         inbox=order.inbox,
-        kind=order.kind,
+        mode=order.mode,
         fingerprint=order.fingerprint,
         service=order.service,
         options=order.options,

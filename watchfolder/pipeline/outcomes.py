@@ -92,12 +92,12 @@ class Outcomes:
     def at_work(self, order: Order) -> None:
         """Say once when the service takes very long over an order."""
         current = self._journal.get(order.key)  # the list was asked for what may have moved since
-        if current is None or current.state is not State.CONFIRMED or current.trouble == _OVERDUE:
+        if current is None or current.state is not State.CONFIRMED or current.last_error == _OVERDUE:
             return
         if age_seconds(current, self._clock) < tempo.OVERDUE_SECONDS:
             return
         with contextlib.suppress(FolderFault):  # then it is said at the next look
-            self._journal.note(current, trouble=_OVERDUE)
+            self._journal.note(current, last_error=_OVERDUE)
             event("order.overdue", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
 
     def is_guilty(self, order: Order) -> bool:
@@ -139,8 +139,8 @@ class Outcomes:
     def _obstructed(self, order: Order, error: FolderFault) -> None:
         """Let one order wait, for as long as its file or sub-folder is in the way; that time counts against nobody."""
         facts = {"failures": order.failures + 1, "failed_at": None}
-        self._journal.defer(order, _backoff(order), **facts, trouble=error.reason)
-        if order.trouble != error.reason:
+        self._journal.defer(order, _backoff(order), **facts, last_error=error.reason)
+        if order.last_error != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
 
     def _block(self, context: StepContext, order: Order, error: Blocked) -> None:
@@ -158,12 +158,12 @@ class Outcomes:
 
         It is asked for once in a while, more rarely the longer that takes, and at once by another key.
         """
-        if order.trouble != error.reason:
+        if order.last_error != error.reason:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
         since = order.missing_since or self._clock.moment()
         wait = max(self._gate.probe_seconds, min(self._clock.since(since) / 4, tempo.LONGEST_BACKOFF_SECONDS))
         facts = {"missing_since": since, "refused_by": context.service.fingerprint}
-        self._journal.defer(order, wait, **facts, trouble=error.reason)
+        self._journal.defer(order, wait, **facts, last_error=error.reason)
         self.succeed(State.CONFIRMED)  # the key itself is accepted, as in a look
 
     def _redo(self, context: StepContext, order: Order, error: Resync) -> Follows:
@@ -184,7 +184,7 @@ class Outcomes:
         if order.missing_since is None:
             event("order.missing", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
         if left > 0:
-            self._journal.defer(order, left, missing_since=since, trouble=error.reason)
+            self._journal.defer(order, left, missing_since=since, last_error=error.reason)
             return None
         if order.is_paid and (doubt := self._doubt_of_loss(context, order, error)):
             self._put_aside(context, order, Blocked(doubt, code=error.code, scope=Scope.ORDER))
@@ -264,7 +264,7 @@ class Outcomes:
             code=error.code,
             until=until.at.isoformat(timespec="seconds"),
         )
-        facts = {"reordered": order.reordered + 1, "not_before": until, "trouble": error.reason}
+        facts = {"reordered": order.reordered + 1, "not_before": until, "last_error": error.reason}
         return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order).having(**facts),))
 
     def _put_off(self, order: Order, error: Reject) -> Order:
@@ -294,7 +294,7 @@ class Outcomes:
         reason = _sentence(error.reason)
         if failure is not None and order.files[0].address and not failure.is_of_the_file:
             reason = f"{reason} {_PERHAPS_NOT_FETCHED}"
-        if order.is_perhaps_there and order.kind == "live" and not error.advice:
+        if order.is_perhaps_there and order.mode == "live" and not error.advice:
             where = f"{order.name} in the list of the service" if flow_of(order).is_listed else f"the order {order.key}"
             reason, facts["advice"] = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(what=where)
         why = Why(reason=reason, **facts)
@@ -324,7 +324,7 @@ class Outcomes:
             )
         wait, now = _backoff(order), self._clock.moment()
         facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now}
-        self._journal.defer(order, wait, **facts, trouble=error.reason)
+        self._journal.defer(order, wait, **facts, last_error=error.reason)
         event(
             "order.deferred",
             logging.WARNING,

@@ -87,7 +87,7 @@ def _is_as_matched(context: StepContext, order: Order) -> bool:
 
 
 def _original(order: Order) -> Original:
-    return Original(order.files[0].size, order.kind, order.product, order.files[0].sha256 or "")
+    return Original(order.files[0].size, order.mode, order.product, order.files[0].sha256 or "")
 
 
 def _take_from_abroad(context: StepContext, order: Order, delivery: EarlierDelivery) -> Order | None:

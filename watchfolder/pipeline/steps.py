@@ -200,8 +200,8 @@ def look(context: StepContext, order: Order) -> Order:
 def _delayed(context: StepContext, order: Order) -> Throttled:
     """Say once that people at the service have to see to the order, and ask rarely from then on."""
     reason = "the service could not finish it by itself: people there see to it"
-    if order.trouble != reason:
-        context.journal.note(order, trouble=reason)
+    if order.last_error != reason:
+        context.journal.note(order, last_error=reason)
         event("order.processing_delayed", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
     return Throttled(reason, retry_after_seconds=tempo.DELAYED_LOOK_SECONDS)
 

@@ -21,7 +21,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         key=key,
         confirm_key=str(uuid.uuid4()),
         inbox=order.inbox,
-        kind=order.kind,
+        mode=order.mode,
         fingerprint=order.fingerprint,
         service=order.service,
         options=order.options,
@@ -33,7 +33,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         failed_alone=order.failed_alone,
         last_success=order.last_success,
         reordered=order.reordered,
-        source=order.key,
+        work_folder_of=order.key,
     )
 
 
@@ -115,7 +115,7 @@ def supersede(context: StepContext, parent: Order) -> None:
         begun = context.journal.get(child.key) or context.journal.begin(child)
         if begun.state is State.CLAIMING:
             context.publisher.move_over(parent, begun)
-            context.journal.note(begun, source=None)
+            context.journal.note(begun, work_folder_of=None)
     moved = {file.name for child in parent.children for file in child.files}
     context.publisher.put_back(parent, keep=moved)
     context.publisher.clear_work(parent)
@@ -123,4 +123,5 @@ def supersede(context: StepContext, parent: Order) -> None:
     for child in parent.children:  # only now: none asks the service while its parent is there
         waiting = context.journal.get(child.key)
         if waiting is not None and waiting.state is State.CLAIMING:
-            context.journal.advance(waiting, State.CLAIMED, not_before=waiting.not_before, trouble=waiting.trouble)
+            kept = {"not_before": waiting.not_before, "last_error": waiting.last_error}
+            context.journal.advance(waiting, State.CLAIMED, **kept)

@@ -248,7 +248,7 @@ class Fetching:
         if context.journal.clock.elapsed() >= expiry:
             self._renew()
         _, links = context.links[order.key]
-        if order.kind == "test" and all(link.file_id is None for link in links.files):
+        if order.mode == "test" and all(link.file_id is None for link in links.files):
             raise _no_sample()  # the archive is the service's own, whatever was sent
         return links.files
 
@@ -263,7 +263,7 @@ class Fetching:
             if link.file_id is not None and link.file_id == result_id:
                 return link.url
         self.has_missed = True
-        if order.kind == "test":
+        if order.mode == "test":
             raise _no_sample()
         raise OrderRetry("the service calls the order complete but names no result for a file", code="NO_RESULT")
 

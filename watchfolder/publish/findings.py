@@ -65,7 +65,7 @@ class FindingPublisher:
         return order
 
     def _wanted(self, order: Order, file: OrderFile) -> str:
-        name = names.marked(file.name, TEST_MARK) if order.kind == "test" else file.name
+        name = names.marked(file.name, TEST_MARK) if order.mode == "test" else file.name
         return f"{file.finding.verdict}/{name}" if self._publisher.inbox.sort and file.finding else name
 
 

@@ -59,7 +59,7 @@ class Publisher:
 
     def work_place(self, order: Order, file: OrderFile) -> Place:
         """Return where the claimed original lies."""
-        return self._in_work(order.source or order.key, file)
+        return self._in_work(order.work_folder_of or order.key, file)
 
     def open_work(self, order: Order) -> None:
         """Make the order's work folder, with a copy of its entry: an order whose entry is lost is rebuilt from it."""
@@ -327,7 +327,7 @@ class Publisher:
         if not is_unchanged(source, file) and disk.stat_of(source) is not None:
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self.inbox.path, file.name
-        if order.kind == "test":
+        if order.mode == "test":
             return self.inbox.quarantine, f"test/{file.name}"
         return None if self.inbox.originals is None else (self.inbox.originals, file.name)
 

@@ -71,7 +71,7 @@ def delivered_name(order: Order, file: OrderFile, result: Result, format_: image
     folder, base = os.path.split(os.path.join(result.folder or "", called(file.name, file.address)))
     if os.path.splitext(base)[1].lower() not in format_.extensions:
         base = names.with_extension(base, format_.extension)
-    if order.kind == "test":
+    if order.mode == "test":
         base = names.marked(base, TEST_MARK)
     return os.path.join(folder, base)
 

@@ -206,7 +206,7 @@ def _caught_up(snapshot: Snapshot, live: list[Order], config: Config, now: datet
     """Count as the journal does, which may have moved on: what was taken since waits no more."""
     inboxes = {}
     for name, inbox in snapshot.inboxes.items():
-        claims = (order for order in live if order.inbox == name and order.source is None)
+        claims = (order for order in live if order.inbox == name and order.work_folder_of is None)
         taken = _files(order for order in claims if (at := order.times.get(State.CLAIMING)) and at.at > snapshot.at)
         inboxes[name] = inbox.model_copy(update={"waiting": max(0, inbox.waiting - taken)})
     ours = [order for order in live if order.inbox in config.inboxes]
@@ -288,7 +288,7 @@ def _inbox(
         in_progress=_files(live) - _files(deferred),
         deferred=_files(deferred),
         next_try=_due(deferred[0], now) if deferred else None,
-        deferred_reason=deferred[0].trouble if deferred else "",
+        deferred_reason=deferred[0].last_error if deferred else "",
         delivered_today=len(delivered),
         delivered_today_bytes=sum(each.file.delivered_size or 0 for each in delivered),
         quarantined=quarantined,
@@ -323,7 +323,7 @@ def _order(order: Order) -> OrderStatus:
         since=since.at if since else None,
         files=[printable(file.name) for file in order.files if file.is_under_way],
         not_before=order.not_before.at if order.not_before else None,
-        reason=printable(order.trouble),
+        reason=printable(order.last_error),
         uploaded=sum(file.is_uploaded for file in order.files),
         delivered=sum(file.is_delivered for file in order.files),
     )

@@ -98,7 +98,7 @@ def _key(config: Config) -> CheckResult:
         return CheckResult(fault, exit_codes.CONFIG)
     if config.api.delivers_samples:
         return CheckResult("key: a test key: what is delivered are sample pictures, marked (TEST)")
-    return CheckResult(f"key: a {config.api.kind} key, and no file of it that others can read")
+    return CheckResult(f"key: a {config.api.mode} key, and no file of it that others can read")
 
 
 def _webhook(webhook: WebhookSection, commands: CommandLine) -> CheckResult:

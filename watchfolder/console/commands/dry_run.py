@@ -151,7 +151,7 @@ class _Cost:
         self.requests += requests
 
     def said(self, config: Config) -> str:
-        paid = f"up to {in_credits(self.bought)}" if config.api.kind == "live" else "no credits (test key)"
+        paid = f"up to {in_credits(self.bought)}" if config.api.mode == "live" else "no credits (test key)"
         return f"{files(self.sent)}, {paid}, about {self.requests} requests{_duration(self.requests, config)}"
 
 
@@ -168,7 +168,7 @@ def _costs_of_inbox(plan: InboxPlan, config: Config) -> Iterator[str]:
     if plan.sent:
         cost = _Cost(plan.sent, plan.credits(plan.sent), plan.requests)
         yield f"  Cost: {cost.said(config)}."
-    if plan.again and config.api.kind == "live":
+    if plan.again and config.api.mode == "live":
         how = config.inboxes[plan.name].on_failure
         yield f"  An order with a bad picture in it: up to {in_credits(plan.again)} more (on_failure: {how})."
 

@@ -238,7 +238,7 @@ def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
         yield "This is the work folder: pictures lie here while they are worked on."
         yield from explain_folder.under_way(_orders(config), spot.inbox, "", config)
         return
-    order = next((order for order in _orders(config) if key in {order.key, order.source}), None)
+    order = next((order for order in _orders(config) if key in {order.key, order.work_folder_of}), None)
     if order is not None:
         yield from _of_order(order, has_been_delivered=name in {file.name for file in order.files if file.is_delivered})
         yield from _hindrances(spot.inbox, config, order)
@@ -262,9 +262,9 @@ def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str
 
 
 def _of_trouble(order: Order) -> Iterator[str]:
-    if order.trouble:
+    if order.last_error:
         until = f"; next try {_when(order.not_before.at)}" if order.not_before else ""
-        yield f"The last try failed: {printable(order.trouble).rstrip('.')}{until}."
+        yield f"The last try failed: {printable(order.last_error).rstrip('.')}{until}."
 
 
 def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:

@@ -77,8 +77,8 @@ def under_way(orders: Iterable[Order], inbox: Inbox, folder: str, config: Config
             continue
         names = [file.name for file in order.files if not file.is_delivered and _is_in(file.name, folder)]
         number += len(names)
-        for name in names if order.trouble else ():
-            failed.setdefault(printable(order.trouble).rstrip("."), _Alike()).add(_below(name, folder))
+        for name in names if order.last_error else ():
+            failed.setdefault(printable(order.last_error).rstrip("."), _Alike()).add(_below(name, folder))
     if number:
         yield f"{files(number)} of this folder under way; {config.commands.to(Advised.STATUS)} says how it goes."
     yield from (f"  {each.number}: the last try failed: {why}: {each.some_names}" for why, each in failed.items())

@@ -95,7 +95,7 @@ def reconcile(
             known[key].orders.append(order)
     books = Books(listed=len(listed))
     for end in history.newest_first(config.state_dir, since, on_broken):
-        if end.kind != config.api.kind:
+        if end.mode != config.api.mode:
             continue
         if key := keys.get(end.order_id or "", end.key if end.key in listed else ""):
             known[key].ended.append(end)
@@ -179,7 +179,7 @@ def _is_free(order: Order, config: Config) -> bool:
     inbox = config.inboxes.get(order.inbox)
     if inbox is None or order.state is not State.QUARANTINED or not order.is_resumable or order.is_of_many:
         return False
-    return (order.kind, order.product) == (config.api.kind, flow_of(inbox).product_of(inbox))
+    return (order.mode, order.product) == (config.api.mode, flow_of(inbox).product_of(inbox))
 
 
 def _advice(parked: Sequence[Order], config: Config) -> str:

@@ -40,7 +40,7 @@ def require_outside(folder: str, config: Config) -> str:
 def rescue(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterator[Fetched]:
     """Fetch each result that is kept there; one that lies in the folder already is not put there twice."""
     service = service_of(config)
-    mark = TEST_MARK if config.api.kind == "test" else ""
+    mark = TEST_MARK if config.api.mode == "test" else ""
     try:
         for order in orders:
             if order.is_kept:

@@ -68,7 +68,7 @@ def remove(config: Config, webhooks: Webhooks, id_: str | None) -> Iterator[str]
 def _made(config: Config, webhooks: Webhooks, before: set[str]) -> Webhook:
     url = config.webhook.public_url or ""
     try:
-        return webhooks.register(url, _NAME, is_test=config.api.kind == "test")
+        return webhooks.register(url, _NAME, is_test=config.api.mode == "test")
     except (Blocked, Reject):
         raise
     except WatchfolderError as error:  # its answer, and with it the secret, may be lost
