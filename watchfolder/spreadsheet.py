@@ -5,23 +5,22 @@ import io
 import re
 from collections.abc import Sequence
 
-_FORMULA = re.compile(r"\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20]")  # how a spreadsheet knows one, full-width forms as well
+# Where a cell may begin: spreadsheets of many countries separate cells with semicolons, whatever the file says.
+_CELL = r"(?<![^;\t\r\n])"
+# How a spreadsheet knows a formula, also in full-width forms. An apostrophe of the text's own gets another one.
+_FORMULA = r"(?='*(?:\"|[^\S;\t\r\n])*[=+\-@|%\uff1d\uff0b\uff0d\uff20])"
+_UNGUARDED, _GUARDED = re.compile(_CELL + _FORMULA), re.compile(f"{_CELL}'{_FORMULA}")
+_END = "\r\n"
 
 
 def row(values: Sequence[str | float | None]) -> str:
     """Return one line of CSV, without its end, in which no text is taken for a formula."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(
-        [_no_formula(value) if isinstance(value, str) else value for value in values]
-    )
-    return line.getvalue()
+    guarded = [_UNGUARDED.sub("'", value) if isinstance(value, str) else value for value in values]
+    csv.writer(line, lineterminator=_END).writerow(guarded)  # quotes what holds a character of its end
+    return line.getvalue().removesuffix(_END)
 
 
 def text_of(cell: str) -> str:
     """Return the text of which `row` has made a cell."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
-
-
-def _no_formula(text: str) -> str:
-    """Keep a spreadsheet from reckoning with a file's name: it takes what follows an apostrophe as text."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _GUARDED.sub("", cell)
