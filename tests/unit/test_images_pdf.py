@@ -11,6 +11,8 @@ from watchfolder.images.source import BYTES_AT_MOST, Incomplete, Source
 from watchfolder.sandbox.pdf import sample_pdf
 
 PDF = sample_pdf("a brochure")
+UPDATE = b"\n9 0 obj\n<< /Type /Annot >>\nendobj\n" + PDF[PDF.index(b"xref") :]
+"""What a program appends that saves a change: an object, and another table."""
 
 
 def source(content: bytes, hole: int | None = None) -> Source:
@@ -58,6 +60,20 @@ def _shifted(content: bytes) -> tuple[bytes, bytes]:
 def test_half_a_pdf_is_incomplete(content: bytes) -> None:
     with pytest.raises(Incomplete):
         examine(source(content))
+
+
+def test_a_change_that_is_cut_behind_the_older_end_is_doubted() -> None:
+    for length in range(2, UPDATE.index(b"%%EOF") + 4):
+        begun = source(PDF + UPDATE[:length])
+        examine(begun)
+        assert begun.doubts, UPDATE[:length]
+
+
+@pytest.mark.parametrize("behind", [b"\r\n\r\n", b"\n%MORI-SANDBOX-MARK 00\n", b"\0" * 500, b"\n--boundary--\r\n"])
+def test_what_begins_no_change_behind_the_end_is_not_doubted(behind: bytes) -> None:
+    whole = source(PDF + behind)
+    examine(whole)
+    assert not whole.doubts
 
 
 def test_a_pdf_with_a_hole_has_not_been_written() -> None:
