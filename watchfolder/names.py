@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+NOTES: Final = ("*.ai.json", "*.watermark.json", "verdicts.csv", "watermarks.csv", "*.xmp")
+"""What is told of pictures beside them, by us among others: left alone, so that an outbox can be the next inbox."""
 BUILT_IN_FILES: Final = (
     "~syncthing~*",
     "*.part",
@@ -29,15 +31,11 @@ BUILT_IN_FILES: Final = (
     "*@SynoEAStream",
     "SYNOPHOTO_THUMB_*",
     "SYNOFILE_THUMB_*",
-    "*.ai.json",  # our own: what is told of a picture, so that an outbox can be the next inbox
-    "*.watermark.json",
-    "verdicts.csv",
+    *NOTES,
     "*.heatmap.*",
     "*.heatmap ([0-9]*).*",  # where another file had that name
     "*.report.??-??.pdf",
     "*.report.??-?? ([0-9]*).pdf",
-    "*.xmp",
-    "watermarks.csv",
 )
 BUILT_IN_FOLDERS: Final = (
     "@eaDir",

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -487,6 +488,14 @@ def test_what_is_not_for_us_is_never_touched(build: Build, name: str) -> None:
     assert names(shop) == []
     assert os.path.exists(path)
     assert isinstance(explain(shop.intake.inbox, name, 0.0, 0.0), str)
+
+
+@pytest.mark.parametrize("name", [".watchfolder-id", "watermarks.csv", "a.jpg.ai.json", "my_draft.jpg", "a.part"])
+def test_only_a_pattern_that_can_be_lifted_to_some_end_is_said_to_be(build: Build, name: str) -> None:
+    shop = build(ignore=["*_draft.jpg"])
+    said = explain(shop.intake.inbox, name, 0.0, 0.0)
+    assert isinstance(said, str)
+    assert re.findall(r"'(!.*?)'", said) == (["!*.part"] if name == "a.part" else [])
 
 
 def test_a_lifted_pattern_is_taken_and_an_added_one_is_not(build: Build) -> None:

@@ -11,7 +11,7 @@ from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.intake.ready import Ready
 from watchfolder.intake.settle import Sighting
-from watchfolder.names import Ignored
+from watchfolder.names import HIDDEN, NOTES, Ignored
 from watchfolder.services import Pairs, flow_of
 
 
@@ -64,7 +64,7 @@ def explain(
         return "sub-folders are not watched (recursive: false)"
     for pattern in [*map(ignored.folder, parts), ignored.file(base)]:
         if pattern is not None:
-            return f"names like {pattern} are left alone (lift it with '!{pattern}' under ignore)"
+            return f"names like {pattern} are left alone{_way_out(pattern, inbox)}"
     decision = _decided(inbox, name, now, wall)
     is_done = decision.answer in {Action.TAKE, Action.REFUSE} or decision.obstacle is not None
     if has_writer and is_done:
@@ -72,6 +72,14 @@ def explain(
     if decision.answer is not Action.TAKE:
         return decision
     return (beside or Beside(inbox)).meet(Ready(name, 0, 0, decision.format), now, wall) or decision
+
+
+def _way_out(pattern: str, inbox: Inbox) -> str:
+    if pattern == HIDDEN:
+        return ""
+    if pattern in inbox.ignore:
+        return " (it stands under ignore)"
+    return "; they are no pictures" if pattern in NOTES else f" (lift it with '!{pattern}' under ignore)"
 
 
 def _decided(inbox: Inbox, name: str, now: float, wall: float) -> Decision:
