@@ -16,13 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-
-from watchfolder import disk
+from watchfolder import disk, history
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.order import Finding, Key, KeyMode, RelativeName, product
+from watchfolder.order import Finding, Key, KeyMode, product
 
 FILE = "delivery_index.sqlite"
 _SCHEMA = 1
@@ -273,7 +271,7 @@ class DeliveryIndex:
 
     def _months(self) -> Iterator[tuple[str, int]]:
         with contextlib.suppress(FileNotFoundError):  # nothing has come to its end yet
-            for entry in disk.scan(self._state_dir, "history", recursive=False):
+            for entry in disk.scan(self._state_dir, history.FOLDER, recursive=False):
                 if entry.is_regular:
                     yield entry.name, entry.size
 
@@ -291,35 +289,10 @@ class DeliveryIndex:
                 length *= 2
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    size: int = Field(ge=0, lt=1 << 63)
-    sha256: str | None
-    delivered: RelativeName | None
-    delivered_size: int | None = Field(ge=0, lt=1 << 63)
-    delivered_sha256: str | None
-    finding: Finding | None = None
-
-
-class _Line(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    at: AwareDatetime
-    key: Key
-    inbox: str
-    mode: KeyMode
-    service: str
-    options: dict[str, str]
-    files: tuple[_File, ...]
-    reused_from: Key | None = None
-
-
 def _rows(text: bytes) -> Iterator[tuple[object, ...]]:
     """Give a row for each delivered file of a line, also when others of its order were not; what is torn has none."""
-    try:
-        line = _Line.model_validate_json(text)
-    except ValidationError:
+    line = history.read(text)
+    if line is None:
         return
     for file in line.files:
         if file.sha256 is None:

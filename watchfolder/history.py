@@ -1,66 +1,115 @@
-"""What has come to its end, read beside the daemon: the lines of the history, and deliveries of orders under way."""
+"""The receipts: a line for each order that has come to its end, written and read by one schema.
+
+`<state_dir>/history/YYYY-MM.jsonl` is only ever appended to. What orders under way have delivered already stands in
+their journal entries alone, so who tells of deliveries reads these beside the lines, and first: an order moves from the
+journal to the history, and is in one of them at least.
+"""
 
 import heapq
-import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from operator import attrgetter
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from typing import Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from watchfolder import disk
 from watchfolder.disk import Place
-from watchfolder.journal import read_orders
-from watchfolder.order import Finding, Order, State, stays_inside
+from watchfolder.order import Finding, Key, KeyMode, Order, OrderFile, RelativeName, Result, Role, State, Why
 
+FOLDER = "history"
 _LIMIT = 1 << 30  # bytes of a month
-_SECONDS = 19  # characters of an instant down to its seconds; all are UTC, so text sorts as time does
+_DATE = slice(7, 26)  # of a line: when it ended, down to the second; all are UTC, so text sorts as time does
+_NOTHING = Why(reason="")
 
 
-@dataclass(frozen=True, slots=True)
-class EndedFile:
-    """A file with one of its results. Names as os.fsdecode gives them, below the inbox and below the outbox."""
+class LinePart(BaseModel):
+    """Written are the fields without a default, and those that have another value. Later versions may add fields."""
 
-    name: str
-    size: int
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class EndedFile(LinePart):
+    """A file with one of its results. Names are below the inbox and below the outbox."""
+
+    name: RelativeName
+    size: int = Field(ge=0, lt=1 << 63)
     sha256: str | None
-    delivered: str | None
-    delivered_size: int | None
+    delivered: RelativeName | None
+    delivered_at: AwareDatetime | None
+    delivered_size: int | None = Field(ge=0, lt=1 << 63)
     delivered_sha256: str | None
-    delivered_at: datetime | None
     finding: Finding | None = None  # what the service said of it
-    recipient: str | None = None  # whose copy it is
-    text: str = ""  # the watermark in it
     line: int | None = None  # of the list that its address stood in
+    recipient: RelativeName | None = None  # whose copy it is
+    text: str = ""  # the watermark in it
+
+    @classmethod
+    def of(cls, file: OrderFile, result: Result) -> Self:
+        made = result if result.is_delivered else Result()
+        return cls(
+            name=file.name,
+            size=file.size,
+            sha256=file.sha256,
+            delivered=made.delivery,
+            delivered_at=made.delivered_at,
+            delivered_size=made.size,
+            delivered_sha256=made.sha256,
+            finding=file.finding,
+            line=file.line,
+            recipient=made.recipient,
+            text=made.text,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class EndedOrder:
-    """One order, delivered or quarantined."""
+class EndedOrder(LinePart):
+    """One order, delivered or quarantined. `at` comes first: a line is passed over by its date before it is read."""
 
-    at: datetime
-    outcome: str
-    key: str
+    at: AwareDatetime
+    outcome: State
+    key: Key
     order_id: str | None
     inbox: str
-    files: tuple[EndedFile, ...]
-    reason: str
+    mode: KeyMode  # of the API key
     service: str
-    mode: str = "live"  # of the API key
-    of_list: str | None = None  # the key of the list that its addresses stood in
-    reused_from: str | None = None  # the key of the order that was paid for this result
-    created: datetime | None = None  # at the service
+    options: dict[str, str]
+    files: tuple[EndedFile, ...]
+    times: dict[State, AwareDatetime] = {}
+    reason: str = ""
+    code: str = ""
+    of_list: Key | None = None  # the list that its addresses stood in
+    reused_from: Key | None = None  # the order that was paid for this result: this one cost nothing
+
+    @classmethod
+    def of(cls, order: Order) -> Self:
+        why = order.why or _NOTHING
+        return cls(
+            at=order.times[order.state].at,
+            outcome=order.state,
+            key=order.key,
+            order_id=order.order_id,
+            inbox=order.inbox,
+            mode=order.mode,
+            service=order.service,
+            options=order.options,
+            files=tuple(each for file in order.files if file.role is not Role.COPY for each in _results_of(file)),
+            times={state: moment.at for state, moment in order.times.items()},
+            reason=why.reason,
+            code=why.code,
+            of_list=order.of_list,
+            reused_from=order.reused_from,
+        )
 
     @property
     def is_delivered(self) -> bool:
-        return self.outcome == State.DELIVERED
+        return self.outcome is State.DELIVERED
 
     @property
-    def deliveries(self) -> tuple[EndedFile, ...]:
-        """What was delivered: everything; of an order that was given up, what had come until then."""
-        return tuple(file for file in self.files if file.delivered_at is not None)
+    def created(self) -> datetime | None:
+        """When it was, at the service."""
+        return self.times.get(State.CREATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +121,29 @@ class Delivery:
     file: EndedFile
 
 
-def deliveries(
-    state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
-) -> Iterator[Delivery]:
-    """Give every delivered result, from `since` on, the latest first; also while others of its order are under way.
+def append(state_dir: str, order: Order, *, perhaps_there: bool) -> None:
+    """Append the line of an order at its end, durably; one that is `perhaps_there` is not written twice."""
+    ended = EndedOrder.of(order)
+    month = Place(state_dir, f"{FOLDER}/{ended.at:%Y-%m}.jsonl")
+    disk.append_line(month, ended.model_dump_json(exclude_defaults=True).encode(), perhaps_there=perhaps_there)
 
-    The journal is read before the history: an order moves the other way, and is in one of them at least.
-    """
-    begun = so_far(state_dir)
+
+def read(line: bytes) -> EndedOrder | None:
+    """Read one line; None for one that a power cut tore, or that is not ours."""
+    try:
+        return EndedOrder.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def deliveries(
+    orders: Iterable[Order],
+    state_dir: str,
+    since: datetime | None = None,
+    on_broken: Callable[[str], None] = lambda _month: None,
+) -> Iterator[Delivery]:
+    """Give every delivered result, from `since` on, the latest first; also while others of its order are under way."""
+    begun = so_far(orders)
     twice = {end.key for end in begun}
     told: set[tuple[str, str, str | None]] = set()
     ends = heapq.merge(begun, newest_first(state_dir, since, on_broken), key=attrgetter("at"), reverse=True)
@@ -91,12 +155,81 @@ def deliveries(
             told.add(name)
 
 
-def so_far(state_dir: str) -> list[EndedOrder]:
+def so_far(orders: Iterable[Order]) -> list[EndedOrder]:
     """Return what orders under way have delivered, each as if it had ended with that; the latest first."""
-    orders = read_orders(state_dir, lambda _place, _reason: None)
-    unrecorded = (order for order in orders if order.state is not State.RECORDED)
-    begun = [_so_far(order) for order in unrecorded if any(result.is_news for _, result in order.results)]
-    return sorted(begun, key=lambda end: end.at, reverse=True)
+    begun = [
+        _so_far(order)
+        for order in orders
+        if order.state is not State.RECORDED and any(result.is_news for _, result in order.results)
+    ]
+    return sorted(begun, key=attrgetter("at"), reverse=True)
+
+
+def every_end(orders: Iterable[Order], state_dir: str) -> Iterator[EndedOrder]:
+    """Give what orders under way have delivered, and then every order that ended, the latest first."""
+    return chain(so_far(orders), newest_first(state_dir))
+
+
+def newest_first(
+    state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
+) -> Iterator[EndedOrder]:
+    """Give every order that ended, from `since` on, the latest first.
+
+    Lines that a power cut tore, or that are not ours, are passed over and told, each with the file that it stands in.
+    """
+    floor = since.astimezone(UTC).isoformat()[: _DATE.stop - _DATE.start] if since else ""
+    for month, line in _lines(state_dir, floor[:7]):
+        if line[_DATE].decode("ascii", "replace") < floor:
+            continue
+        ended = read(line)
+        if ended is not None:
+            yield ended
+        else:
+            on_broken(month.path)
+
+
+def of_list(state_dir: str, key: str) -> Iterator[EndedOrder]:
+    """Give every order that ended whose addresses stood in this list, the last line first; no date is relied on."""
+    return (ended for ended in _naming(state_dir, key) if ended.of_list == key)
+
+
+def last_end(state_dir: str, key: str) -> EndedOrder | None:
+    """Return the last end of the order with this key, if it has come to one."""
+    return next((ended for ended in _naming(state_dir, key) if ended.key == key), None)
+
+
+def _naming(state_dir: str, key: str) -> Iterator[EndedOrder]:
+    text = key.encode(errors="replace")  # it may be a name that somebody chose
+    return filter(None, (read(line) for _, line in _lines(state_dir) if text in line))
+
+
+def _lines(state_dir: str, first_month: str = "") -> Iterator[tuple[Place, bytes]]:
+    """Give all lines from that month on, the last one first."""
+    try:
+        entries = disk.scan(state_dir, FOLDER, recursive=False)
+        names = sorted((entry.name for entry in entries), reverse=True)
+    except FileNotFoundError:  # nothing has come to its end yet
+        return
+    for month in (Place(state_dir, name) for name in names):
+        if month.base < first_month:
+            return
+        for line in filter(None, reversed(disk.read_bytes(month, _LIMIT).splitlines())):
+            yield month, line
+
+
+def _results_of(file: OrderFile) -> Iterator[EndedFile]:
+    """Give one for each result that was delivered, and one for those that were not, if there are any."""
+    missing = [result for result in file.results if not result.is_delivered][:1]
+    for result in (*(result for result in file.results if result.is_news), *missing):
+        yield EndedFile.of(file, result)
+
+
+def _so_far(order: Order) -> EndedOrder:
+    whole = EndedOrder.of(order)
+    files = tuple(file for file in whole.files if file.delivered_at is not None)
+    latest = max(file.delivered_at for file in files if file.delivered_at is not None)
+    facts = {"at": latest, "outcome": State.DELIVERED, "files": files, "reason": "", "code": ""}
+    return whole.model_copy(update=facts)
 
 
 def _latest_first(ends: Iterable[EndedOrder]) -> Iterator[Delivery]:
@@ -113,123 +246,3 @@ def _latest_first(ends: Iterable[EndedOrder]) -> Iterator[Delivery]:
                 number += 1
     while waiting:
         yield heapq.heappop(waiting)[2]
-
-
-def newest_first(
-    state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
-) -> Iterator[EndedOrder]:
-    """Give every order that ended, from `since` on, the latest first.
-
-    Lines that a power cut tore, or that are not ours, are passed over and told, each with the file that it stands in.
-    """
-    floor = since.astimezone(UTC).isoformat()[:_SECONDS] if since else ""
-    for month in _months(state_dir):
-        if month.base < floor[:7]:
-            return
-        for line in reversed(disk.read_bytes(month, _LIMIT).splitlines()):
-            if not line or line[7 : 7 + _SECONDS].decode("ascii", "replace") < floor:
-                continue
-            ended = _ended(line)
-            if ended is not None:
-                yield ended
-            else:
-                on_broken(month.path)
-
-
-def of_list(state_dir: str, key: str) -> Iterator[EndedOrder]:
-    """Give every order that ended whose addresses stood in this list, the last line first; no date is relied on."""
-    for month in _months(state_dir):
-        for line in reversed(disk.read_bytes(month, _LIMIT).splitlines()):
-            ended = _ended(line) if key.encode() in line else None
-            if ended is not None and ended.of_list == key:
-                yield ended
-
-
-def _months(state_dir: str) -> list[Place]:
-    try:
-        entries = disk.scan(state_dir, "history", recursive=False)
-        return [Place(state_dir, name) for name in sorted((entry.name for entry in entries), reverse=True)]
-    except FileNotFoundError:
-        return []
-
-
-def _ended(line: bytes) -> EndedOrder | None:
-    try:
-        facts = json.loads(line)
-        return EndedOrder(
-            at=_instant(facts["at"]),
-            outcome=str(facts["outcome"]),
-            key=str(facts["key"]),
-            order_id=None if facts["order_id"] is None else str(facts["order_id"]),
-            inbox=str(facts["inbox"]),
-            files=tuple(_file(file) for file in facts["files"]),
-            reason=str(facts["reason"] or ""),
-            service=str(facts["service"]),
-            mode=str(facts.get("mode", "live")),
-            of_list=_text(facts.get("of_list")),
-            reused_from=_text(facts.get("reused_from")),
-            created=_instant(facts["times"][State.CREATED]) if State.CREATED in facts.get("times", {}) else None,
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return None
-
-
-def _so_far(order: Order) -> EndedOrder:
-    files = tuple(
-        EndedFile(
-            name=order.files[index].name,
-            size=order.files[index].size,
-            sha256=order.files[index].sha256,
-            delivered=result.delivery,
-            delivered_size=result.size,
-            delivered_sha256=result.sha256,
-            delivered_at=result.delivered_at,
-            finding=order.files[index].finding,
-            recipient=result.recipient,
-            text=result.text,
-        )
-        for index, result in order.results
-        if result.is_news
-    )
-    return EndedOrder(
-        at=max(file.delivered_at for file in files if file.delivered_at is not None),
-        outcome=State.DELIVERED,
-        key=order.key,
-        order_id=order.order_id,
-        inbox=order.inbox,
-        files=files,
-        reason="",
-        service=order.service,
-        mode=order.mode,
-        reused_from=order.reused_from,
-    )
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _file(facts: dict[str, Any]) -> EndedFile:
-    delivered = facts["delivered"]
-    return EndedFile(
-        name=_name(facts["name"]),
-        size=int(facts["size"]),
-        sha256=_text(facts["sha256"]),
-        delivered=None if delivered is None else _name(delivered),
-        delivered_size=None if facts["delivered_size"] is None else int(facts["delivered_size"]),
-        delivered_sha256=_text(facts["delivered_sha256"]),
-        delivered_at=None if facts["delivered_at"] is None else _instant(facts["delivered_at"]),
-        finding=Finding.model_validate(facts["finding"]) if facts.get("finding") else None,
-        recipient=_name(facts["recipient"]) if facts.get("recipient") else None,
-        text=str(facts.get("text", "")),
-        line=None if facts.get("line") is None else int(facts["line"]),
-    )
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _name(text: str) -> str:
-    """Return the name that `text` stands for. Raises ValueError for one that leads out of its folder."""
-    return stays_inside(os.fsdecode(unquote_to_bytes(text)))

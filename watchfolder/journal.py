@@ -12,18 +12,18 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from pydantic import ValidationError
 
-from watchfolder import disk
+from watchfolder import disk, history
 from watchfolder.clock import Clock
 from watchfolder.config import Config
 from watchfolder.counters import Counters
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
-from watchfolder.order import STATES, Order, Role, State
+from watchfolder.order import STATES, Order, State
 from watchfolder.serials import Serials
 
 SCHEMA = 1
@@ -152,12 +152,10 @@ class Journal:
         if not self.needs_record(order):  # the step that follows failed, and this one is repeated
             return
         if not order.was_recorded:
-            reached = order.times[order.state].at
-            history = Place(self.state_dir, f"history/{reached:%Y-%m}.jsonl")
             was_tried = order.key in self._unsure
             self._unsure.add(order.key)  # an append can fail when the line is there
             enter(was_tried)
-            disk.append_line(history, _history_line(order), perhaps_there=was_tried)
+            history.append(self.state_dir, order, perhaps_there=was_tried)
         self._unsure.discard(order.key)
         self._unrecorded.discard(order.key)
 
@@ -242,7 +240,11 @@ class Journal:
         return frozenset(keys)
 
 
-def read_orders(state_dir: str, on_broken: Callable[[Place, str], None], clock: Clock | None = None) -> Iterator[Order]:
+def read_orders(
+    state_dir: str,
+    on_broken: Callable[[Place, str], None] = lambda _place, _reason: None,
+    clock: Clock | None = None,
+) -> Iterator[Order]:
     """Read every entry, in the order of their claims; needs no lock, so `status` can read beside the daemon.
 
     Waits are by the clocks as they go now. An entry that is empty, zeros or half is told to `on_broken`. Raises
@@ -313,46 +315,3 @@ def kept_until(parked: Order) -> datetime:
     """Return until when a parked order's results can probably be fetched: for people, nothing is decided by it."""
     known_since = parked.times.get(State.COMPLETED, parked.times[State.QUARANTINED])
     return parked.expires_at or known_since.at + _DEFAULT_RETENTION
-
-
-def _history_line(order: Order) -> bytes:
-    told = [file for file in order.model_dump(mode="json")["files"] if file["role"] != Role.COPY]  # nobody dropped that
-    files = [entry for file in told for entry in _history_entries(file)]
-    line = {
-        "at": order.times[order.state].at.isoformat(),
-        "outcome": str(order.state),
-        "key": order.key,
-        "order_id": order.order_id,
-        "inbox": order.inbox,
-        "mode": order.mode,
-        "service": order.service,
-        "options": order.options,
-        "files": files,
-        "times": {str(state): moment.at.isoformat() for state, moment in order.times.items()},
-        "reason": order.why.reason if order.why else None,
-        "code": order.why.code if order.why else None,
-    }
-    if order.of_list is not None:
-        line["of_list"] = order.of_list
-    if order.reused_from is not None:  # it cost nothing, and no order at the service belongs to it
-        line["reused_from"] = order.reused_from
-    return json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode()
-
-
-def _history_entries(file: dict[str, Any]) -> Iterator[dict[str, object]]:
-    """Give an entry for each result that was delivered, and one for those that were not, if there are any."""
-    delivered = [result for result in file["results"] if result["delivered_at"] and not result["was_told"]]
-    missing = [result for result in file["results"] if not result["delivered_at"]][:1]
-    for result in (*delivered, *missing):
-        entry = {
-            "name": file["name"],
-            "size": file["size"],
-            "sha256": file["sha256"],
-            "delivered": result["delivery"] if result["delivered_at"] else None,
-            "delivered_at": result["delivered_at"],
-            "delivered_size": result["size"],
-            "delivered_sha256": result["sha256"],
-        }
-        entry |= {name: file[name] for name in ("finding", "line") if file[name]}
-        issue = {name: result[name] for name in ("recipient", "text") if result["delivered_at"] and result[name]}
-        yield entry | issue

@@ -112,8 +112,8 @@ def inbox_of(picture: Picture, state_dir: str) -> Inbox | None:
     if len(picture.inboxes) == 1:
         return picture.inboxes[0]
     key = note_of(picture).order
-    name = next((ended.inbox for ended in history.newest_first(state_dir) if ended.key == key), None) if key else None
-    return next((inbox for inbox in picture.inboxes if inbox.name == name), None)
+    ended = history.last_end(state_dir, key) if key else None
+    return next((inbox for inbox in picture.inboxes if ended is not None and inbox.name == ended.inbox), None)
 
 
 def _folders(inboxes: Iterable[Inbox]) -> dict[str, tuple[Inbox, ...]]:

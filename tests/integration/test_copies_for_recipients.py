@@ -57,7 +57,10 @@ def assert_issued_once(shop: Shop, service: Sandbox, name: str, *recipients: str
         assert line["sha256_source"] == hashlib.sha256(PICTURE).hexdigest()
         assert line["sha256_result"] == hashlib.sha256(copy.read_bytes()).hexdigest()
         assert found_in(service, copy, shop.folder("originals") / name) == line["text"]
-    told = [(each.file.recipient, each.file.text) for each in history.deliveries(shop.config.state_dir)]
+    told = [
+        (each.file.recipient, each.file.text)
+        for each in history.deliveries(shop.journal.orders(), shop.config.state_dir)
+    ]
     assert sorted(told) == sorted((line["recipient"], line["text"]) for line in ledger(shop))
     embedded = [order for order in service.orders.values() if order.watermarks]
     assert len(embedded) == orders
@@ -235,7 +238,7 @@ def test_a_folder_that_takes_nothing_keeps_back_its_own_copies_only(
     shop.work(lambda: shop.files("outbox") and shop.order().last_error)
     assert shop.files("outbox") == [f"afp/{NAME}"]
     assert shop.files("originals") == []
-    assert [each.file.recipient for each in history.deliveries(shop.config.state_dir)] == ["afp"]
+    assert [each.file.recipient for each in history.deliveries(shop.journal.orders(), shop.config.state_dir)] == ["afp"]
     let_in()
     shop.pass_time(3600.0)
     shop.to_the_end()

@@ -36,6 +36,7 @@ def line(number: int, **facts: object) -> bytes:
         "size": original(number).size,
         "sha256": sha256(number),
         "delivered": f"{number} %FF.jpg",
+        "delivered_at": "2026-03-01T12:00:00Z",
         "delivered_size": 7,
         "delivered_sha256": sha256(-number),
     }
@@ -106,7 +107,7 @@ def test_of_two_results_under_one_name_both_are_found_whatever_their_dates(
 ) -> None:
     for number, date in enumerate(dates):
         delivered = {"name": "1.jpg", "size": original(1).size, "sha256": sha256(1), "delivered": "1.jpg"}
-        file = delivered | {"delivered_size": 7 + number, "delivered_sha256": sha256(-number)}
+        file = delivered | {"delivered_at": None, "delivered_size": 7 + number, "delivered_sha256": sha256(-number)}
         write(tmp_path, "2026-03", line(1, at=f"{date}T12:00:00+00:00", files=[file]))
     with opened(tmp_path) as delivery_index:
         found = delivery_index.find(original(1))

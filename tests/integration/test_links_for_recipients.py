@@ -93,7 +93,10 @@ def test_of_one_address_each_recipient_has_a_copy_with_its_text(begin: Open) -> 
         assert line["sha256_result"] == hashlib.sha256(copy.read_bytes()).hexdigest()
         assert found_in(service, copy, PICTURE) == line["text"]
     assert (shop.folder("originals") / "Presse/Strand.url").read_bytes() == shortcut(ADDRESS)
-    told = [(each.file.name, each.file.recipient) for each in history.deliveries(shop.config.state_dir)]
+    told = [
+        (each.file.name, each.file.recipient)
+        for each in history.deliveries(shop.journal.orders(), shop.config.state_dir)
+    ]
     assert sorted(told) == [("Presse/Strand.url", "afp"), ("Presse/Strand.url", "dpa")]
 
 

@@ -108,7 +108,7 @@ def test_what_was_found_lies_beside_the_picture_which_comes_out_bit_for_bit(begi
         "sha256": sha256(copy),
     }
     (end,) = history.newest_first(shop.config.state_dir)
-    assert [file.name for file in end.deliveries] == [name]
+    assert [file.name for file in end.files if file.delivered_at] == [name]
     assert service.credits["watermarkExtract"] == 1
     assert service.sins == []
 

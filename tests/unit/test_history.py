@@ -7,8 +7,9 @@ import pytest
 from played_clock import PlayedClock
 
 from watchfolder import history
+from watchfolder.history import EndedOrder
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, Result, State
+from watchfolder.order import Finding, Order, OrderFile, Result, Role, State, Why
 
 KEYS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -67,6 +68,60 @@ def test_names_come_back_as_the_bytes_that_they_were(tmp_path: Path) -> None:
     deliver(str(tmp_path), KEYS[0], MIDNIGHT, name)
     (end,) = history.newest_first(str(tmp_path))
     assert (end.files[0].name, end.files[0].delivered) == (name, name)
+
+
+def test_a_line_that_is_read_is_what_was_written(tmp_path: Path) -> None:
+    written = ended_with_everything(State.DELIVERED)
+    history.append(str(tmp_path), written, perhaps_there=False)
+    (read,) = history.newest_first(str(tmp_path))
+    assert read == EndedOrder.of(written)
+    facts = read.model_dump()
+    assert [name for name, value in facts.items() if value in ("", None)] == []
+    assert [name for name, value in facts["files"][0].items() if value in ("", None)] == []
+
+
+def test_a_line_has_each_result_that_is_news_and_one_entry_for_the_missing(tmp_path: Path) -> None:
+    order = ended_with_everything(State.QUARANTINED)
+    (made,) = order.files[0].results
+    results = (made, made.having(delivery="told.jpg", was_told=True), *(Result(recipient=name) for name in ("b", "c")))
+    copy = order.files[0].having(name="copy.jpg", role=Role.COPY)
+    history.append(
+        str(tmp_path), order.having(files=(order.files[0].having(results=results), copy)), perhaps_there=False
+    )
+    (end,) = history.newest_first(str(tmp_path))
+    assert [(file.name, file.delivered, file.recipient) for file in end.files] == [
+        ("a.jpg", "afp/a.jpg", "afp"),
+        ("a.jpg", None, None),
+    ]
+
+
+def test_what_is_delivered_is_told_once_while_its_order_is_under_way_and_after(tmp_path: Path) -> None:
+    order = completed(KEYS[0], "a.jpg").having(times={State.COMPLETED: PlayedClock(MIDNIGHT).moment()})
+    before = list(history.deliveries([order], str(tmp_path)))
+    deliver(str(tmp_path), KEYS[0], MIDNIGHT + timedelta(hours=1))
+    after = list(history.deliveries([order], str(tmp_path)))
+    assert [(each.at, each.order.key, each.file) for each in before] == [(MIDNIGHT, KEYS[0], before[0].file)]
+    assert [(each.at, each.order.key, each.file) for each in after] == [(MIDNIGHT, KEYS[0], before[0].file)]
+
+
+def test_a_name_that_no_key_can_be_is_looked_for_in_vain(state_dir: str) -> None:
+    assert history.last_end(state_dir, "\udcff\ud800") is None
+    found = history.last_end(state_dir, KEYS[1])
+    assert found is not None
+    assert found.key == KEYS[1]
+
+
+def ended_with_everything(state: State) -> Order:
+    """Return an order every field of whose line has something to say."""
+    facts = {"size": 4, "sha256": "b" * 64, "recipient": "afp", "text": "© 7", "delivered_at": MIDNIGHT}
+    result = Result(delivery="afp/a.jpg", **facts)
+    order = completed(KEYS[0], "a.jpg")
+    file = order.files[0].having(sha256="a" * 64, line=3, finding=Finding(verdict="found"), results=(result,))
+    times = {each: PlayedClock(MIDNIGHT).moment() for each in (State.CREATED, state)}
+    why = Why(reason="It is broken.", code="BAD")
+    return order.having(
+        files=(file,), state=state, times=times, why=why, order_id="1", of_list=KEYS[1], reused_from=KEYS[2]
+    )
 
 
 def test_no_history_is_an_empty_one(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def read_for_reload(path: str, environ: Mapping[str, str]) -> Config:
     found = read_for_work(path, environ)
     if _has_moved_its_state(found):
         raise ConfigError(STATE_MOVED)
-    refuse_mixed_keys(read_orders(found.state_dir, lambda _place, _reason: None), found)
+    refuse_mixed_keys(read_orders(found.state_dir), found)
     return found
 
 

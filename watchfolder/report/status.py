@@ -188,7 +188,7 @@ def _inboxes(
     now: datetime,
 ) -> dict[str, InboxStatus]:
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    delivered = list(history.deliveries(config.state_dir, midnight))
+    delivered = list(history.deliveries(orders, config.state_dir, midnight))
     return {
         name: _inbox(
             inbox,

@@ -8,6 +8,7 @@ from watchfolder import history, names
 from watchfolder.config import Config
 from watchfolder.disk import Place
 from watchfolder.events import printable
+from watchfolder.journal import read_orders
 from watchfolder.services import said_of
 from watchfolder.web.ids import Ids
 
@@ -48,7 +49,7 @@ def recent(config: Config, now: datetime, ids: Ids) -> Past:
     """Read the last day, and before it as much as it takes to show something. Raises FolderFault."""
     deliveries: list[ShownDelivery] = []
     delivered_at = []
-    for each in history.deliveries(config.state_dir):
+    for each in history.deliveries(read_orders(config.state_dir), config.state_dir):
         if each.at >= now - _DAY:
             delivered_at.append(each.at)
         elif len(deliveries) >= MOST_SHOWN:

@@ -95,7 +95,7 @@ def _being_taken(name: str, state_dir: str) -> set[str]:
 
 
 def _orders(state_dir: str) -> Iterator[Order]:
-    return read_orders(state_dir, lambda _place, _reason: None)
+    return read_orders(state_dir)
 
 
 def _look_through(plan: InboxPlan, beside: Beside, inbox: Inbox, being_taken: set[str]) -> None:

@@ -243,7 +243,7 @@ def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
         yield from _of_order(order, has_been_delivered=name in {file.name for file in order.files if file.is_delivered})
         yield from _hindrances(spot.inbox, config, order)
         return
-    ended = next((ended for ended in history.newest_first(config.state_dir) if ended.key == key), None)
+    ended = history.last_end(config.state_dir, key)
     if ended is not None:
         yield from _of_end(ended, spot.inbox, lambda file: file.name == name)
     else:
@@ -385,11 +385,11 @@ def _of_finding(service: str, finding: Finding | None) -> Iterator[str]:
 
 
 def _orders(config: Config) -> list[Order]:
-    return list(read_orders(config.state_dir, lambda _place, _reason: None))
+    return list(read_orders(config.state_dir))
 
 
 def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inbox | None) -> history.EndedOrder | None:
-    ends = chain(history.so_far(config.state_dir), history.newest_first(config.state_dir))
+    ends = history.every_end(_orders(config), config.state_dir)
     return next((end for end in ends if (inbox is None or end.inbox == inbox.name) and any(map(fits, end.files))), None)
 
 

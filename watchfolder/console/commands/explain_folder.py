@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from watchfolder import disk, history, intake, quarantine
@@ -13,6 +13,7 @@ from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.intake import Action, Decision
+from watchfolder.journal import read_orders
 from watchfolder.order import Order
 from watchfolder.publish import list_beside, picture_beside
 from watchfolder.report.phrases import files
@@ -107,7 +108,7 @@ def of_quarantine(place: Place, config: Config) -> Iterator[str]:
 
 def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:
     """Tell what of an outbox, or of the originals, watchfolder put there. Raises FolderFault."""
-    ends = chain(history.so_far(config.state_dir), history.newest_first(config.state_dir))
+    ends = history.every_end(read_orders(config.state_dir), config.state_dir)
     known = {file.delivered if is_outbox else file.name for end in ends for file in end.files}
     alike: dict[str, _Alike] = {}
     for entry in disk.scan(place.root, place.name, skip_folder=lambda base: base.startswith(".")):

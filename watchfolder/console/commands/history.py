@@ -8,6 +8,7 @@ from datetime import datetime
 from watchfolder import history, spreadsheet
 from watchfolder.events import printable
 from watchfolder.history import Delivery
+from watchfolder.journal import read_orders
 from watchfolder.services import said_of
 
 
@@ -37,7 +38,7 @@ def receipts(
     state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
 ) -> Iterator[Receipt]:
     """Give the deliveries from `since` on, the latest first: an order of many has one receipt for each result."""
-    return map(_receipt, history.deliveries(state_dir, since, on_broken))
+    return map(_receipt, history.deliveries(read_orders(state_dir), state_dir, since, on_broken))
 
 
 def _receipt(delivery: Delivery) -> Receipt:

@@ -90,7 +90,7 @@ def reconcile(
     listed = _listed(config, since, on_page)
     keys = {entry.order_id: key for key, entry in listed.items()}
     known = {key: KnownOrder() for key in listed}
-    for order in read_orders(config.state_dir, lambda _place, _reason: None):
+    for order in read_orders(config.state_dir):
         if key := keys.get(order.order_id or "", order.key if order.key in listed else ""):
             known[key].orders.append(order)
     books = Books(listed=len(listed))

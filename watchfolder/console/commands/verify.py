@@ -11,6 +11,7 @@ from watchfolder.config import Config
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.folders import NOT_KNOWN, Folders, read_token
+from watchfolder.journal import read_orders
 
 
 class VerifyOutcome(StrEnum):
@@ -42,7 +43,7 @@ def deliveries(
     Of several under one name only the latest counts: it came when the others had been taken out.
     """
     latest: dict[tuple[str, str], ExpectedFile] = {}
-    for each in history.deliveries(config.state_dir, since, on_broken):
+    for each in history.deliveries(read_orders(config.state_dir), config.state_dir, since, on_broken):
         inbox, file = config.inboxes.get(each.order.inbox), each.file
         if inbox is None or file.delivered is None or file.delivered_size is None or file.delivered_sha256 is None:
             continue
