@@ -25,7 +25,7 @@ from watchfolder.folders import Folders
 from watchfolder.intake import Claims, DedupScope, Intake
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
-from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
+from watchfolder.pipeline import InboxRuntime, Pipeline, StepContext, TransferPool
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
 from watchfolder.sandbox import Sandbox
@@ -89,7 +89,7 @@ class Shop:
         inbox_of = self.pipeline.capacity.inbox_of
         scope, shared = (
             DedupScope(self.delivery_index, inbox_of),
-            (self.service, Lanes(4), self.delivery_index, inbox_of),
+            (self.service, TransferPool(4), self.delivery_index, inbox_of),
         )
         self.intakes: dict[str, Intake] = {}
         rooms = {}

@@ -27,7 +27,7 @@ from watchfolder.intake import Claims, DedupScope, Intake, UnderWay
 from watchfolder.journal import Journal
 from watchfolder.names import Ignored
 from watchfolder.order import Order, Role, State
-from watchfolder.pipeline import InboxRuntime, Lanes, Pipeline, StepContext
+from watchfolder.pipeline import InboxRuntime, Pipeline, StepContext, TransferPool
 from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
 from watchfolder.quota import Quota
@@ -59,7 +59,7 @@ class Supervisor:
         self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
         self._service = Service(config.api, transfers=config.transfers, stop=self._stop, counters=journal.counters)
         self._pipeline = Pipeline(config, journal, self._stop, wakeup.ring, pushes)
-        self._lanes = Lanes(config.transfers)
+        self._transfers = TransferPool(config.transfers)
         self._quota = Quota(config, self._clock)
         self._delivery_index = DeliveryIndex(config.state_dir, self._wake_workers)
         self._reach: dict[str, Liveness] = {}
@@ -83,7 +83,7 @@ class Supervisor:
             desk = Desk(self._room, self._pipeline.capacity.resumable, self._largest_order, self._admit, self._meet)
             intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
             worker = self._workers[name] = self._worker(inbox, intake)
-            shared = (self._service, self._lanes, self._delivery_index, inbox_of, desk)
+            shared = (self._service, self._transfers, self._delivery_index, inbox_of, desk)
             context = StepContext(inbox, self._journal, folders, publisher, *shared)
             rooms[name] = InboxRuntime(context, intake, worker.wake, self._config.orders_in_flight)
         self._pipeline.rooms = rooms
@@ -239,7 +239,7 @@ class Supervisor:
         else:
             event("inbox.answers", inbox=name)
         worker.is_silent = self._pipeline.rooms[name].is_silent = is_silent
-        self._lanes.set_silent(name, is_silent=is_silent)
+        self._transfers.set_silent(name, is_silent=is_silent)
 
     def _waits_for_gate(self, intake: Intake) -> bool:
         is_barred = self._pipeline.capacity.is_barred

@@ -2,14 +2,14 @@
 
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.lanes import Lanes
 from watchfolder.pipeline.room import InboxRuntime
 from watchfolder.pipeline.scheduler import Pipeline
+from watchfolder.pipeline.transfers import TransferPool
 
 __all__ = [
     "Gate",
     "InboxRuntime",
-    "Lanes",
     "Pipeline",
     "StepContext",
+    "TransferPool",
 ]

@@ -134,7 +134,7 @@ class Capacity:
             return "service"
         if any(context.service.waited_at > recently or context.service.is_slowed for context in benches):
             return "plan"
-        if any(context.lanes.have_been_full(recently) for context in benches):
+        if any(context.transfers.has_been_full(recently) for context in benches):
             return "line"
         held = [order.state for order in self._holding()]
         is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders

@@ -19,7 +19,7 @@ from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.lanes import Lanes
+from watchfolder.pipeline.transfers import TransferPool
 from watchfolder.publish import (
     EnclosurePublisher,
     FindingPublisher,
@@ -43,7 +43,7 @@ class StepContext:
     folders: Folders
     publisher: Publisher
     service: Service
-    lanes: Lanes
+    transfers: TransferPool
     delivery_index: DeliveryIndex
     inbox_of: Callable[[str], Inbox | None]  # another one, while that is there
     desk: Desk

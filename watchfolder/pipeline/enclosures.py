@@ -172,11 +172,11 @@ def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], o
     """Stream what lies behind the first link that is not refused; a refusal has poured nothing."""
     refusal = ""
     for url in links:
-        with context.lanes.one(context.inbox.name):
-            try:
-                return context.service.fetch(url, sink, limit_bytes=_LIMIT_BYTES)
-            except Resync as redo:
-                refusal = redo.code
+        fetch = partial(context.service.fetch, url, sink, limit_bytes=_LIMIT_BYTES)
+        try:
+            return context.transfers.one(context.inbox.name, fetch)
+        except Resync as redo:
+            refusal = redo.code
     raise OrderRetry(f"the storage refused the download: {refusal}", code=refusal)
 
 

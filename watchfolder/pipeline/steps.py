@@ -30,7 +30,6 @@ from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.lists import unfold
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
-from watchfolder.pipeline.side_by_side import side_by_side
 from watchfolder.pipeline.successors import (
     is_as_claimed,
     parked_alone,
@@ -236,10 +235,12 @@ def deliver(context: StepContext, order: Order) -> Order:
     order = _bring_home(context, order, received, round_)
     if held := context.take_unaccepted(order):
         order = _bring_home(context, context.accept(order, held), list(held), round_)
-    arrivals = side_by_side(
+    missing = _unreceived(order)
+    arrivals = context.transfers.each(
+        order.inbox,
         round_.counting(fetch),
-        round_.in_turn(_unreceived(order)),
-        most=context.lanes.most,
+        round_.in_turn(missing),
+        at_once=1 if missing and fetching.is_in_archive() else None,
         gather_seconds=tempo.GATHER_SECONDS,
         enough=round_.enough,
         drop=Received.discard,
@@ -515,11 +516,10 @@ def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order,
     noted = time.monotonic()
 
     def send(index: int) -> OrderFile | None:
-        with context.lanes.one(context.inbox.name):
-            return send_unchanged(context, order, index, sending)
+        return send_unchanged(context, order, index, sending)
 
     waiting = round_.in_turn(index for index, file in enumerate(order.files) if file.is_to_be_sent)
-    found = side_by_side(round_.counting(send), waiting, most=context.lanes.most, enough=round_.enough)
+    found = context.transfers.each(order.inbox, round_.counting(send), waiting, enough=round_.enough)
     with closing(found) as arrivals:
         for group in arrivals:
             for index, sent in group:

@@ -191,7 +191,7 @@ class Fetching:
         """Return how one result is streamed, with a fresh link when the one at hand has run out."""
 
         def fetch(sink: Callable[[bytes], object]) -> int:
-            if self._is_in_archive():
+            if self.is_in_archive():
                 return self._unpack(number, sink)
             return self._stream(number, sink, RESULT_LIMIT_BYTES)
 
@@ -200,12 +200,11 @@ class Fetching:
     def _stream(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         refusal, url = "", ""
         for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
-            with self._context.lanes.one(self._context.inbox.name):
-                url = self._link(number, refused=url)  # outside: the service's word is not the storage's refusal
-                try:
-                    return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
-                except Resync as redo:
-                    refusal = redo.code
+            url = self._link(number, refused=url)  # outside: the service's word is not the storage's refusal
+            try:
+                return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
+            except Resync as redo:
+                refusal = redo.code
         raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
 
     def _unpack(self, number: int, sink: Callable[[bytes], object]) -> int:
@@ -236,7 +235,7 @@ class Fetching:
         ask_links(self._context, self._order)
         self.is_known = True
 
-    def _is_in_archive(self) -> bool:
+    def is_in_archive(self) -> bool:
         """Has the service nothing but one link for several files? That is a ZIP."""
         with self._renewing:
             (link, *others) = self._links()

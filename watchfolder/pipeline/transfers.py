@@ -1,0 +1,161 @@
+"""The transfer pool: the uploads and downloads of all inboxes, so many at once, first come, first served."""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+_T = TypeVar("_T")
+Arrived = tuple[int, _T | Exception]
+
+
+@dataclass(eq=False)
+class _Batch(Generic[_T]):
+    """The files of one order, as the pool sees them; guarded by the pool's lock."""
+
+    inbox: str
+    work: Callable[[int], _T]
+    waiting: deque[int]
+    at_once: int
+    enough: threading.Event
+    under_way: int = 0
+    arrived: list[Arrived[_T]] = field(default_factory=list)
+
+    def is_over(self) -> bool:
+        return not self.under_way and (not self.waiting or self.enough.is_set())
+
+
+class TransferPool:
+    """At most `size` transfers at once; orders take turns, one file each, so that a hundred files hold up no lone one.
+
+    A worker is a thread that lives while there is work. Transfers have deadlines, but a share that hangs has none:
+    while an inbox is silent, workers that may hang on it are replaced, and what else it has gets as many of its own.
+    Any thread may ask, but none of the pool's own.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._changed = threading.Condition()
+        self._line: deque[_Batch[Any]] = deque()  # orders with files that wait, each once
+        self._busy: Counter[str] = Counter()  # inbox → transfers under way
+        self._silent: set[str] = set()
+        self._full_at = float("-inf")  # monotonic seconds: when all workers were last busy
+
+    def one(self, inbox: str, work: Callable[[], _T]) -> _T:
+        """Do `work` when its turn comes; return what it returns, or raise what it raises."""
+        [[(_, outcome)]] = self.each(inbox, lambda _: work(), [0])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def each(
+        self,
+        inbox: str,
+        work: Callable[[int], _T],
+        indexes: Iterable[int],
+        *,
+        at_once: int | None = None,
+        gather_seconds: float = 0.0,
+        enough: threading.Event | None = None,
+        drop: Callable[[_T], object] = lambda _outcome: None,
+    ) -> Generator[list[Arrived[_T]]]:
+        """Do `work` for each index; give what has arrived since the last time, never nothing.
+
+        What arrives waits so long for others that are on their way; the last waits for none. An exception of `work` is
+        an outcome. Once it is `enough` nothing more is begun, and what was under way still arrives. Once the iterator
+        is closed, that goes to `drop` if it came to anything.
+        """
+        batch = _Batch(inbox, work, deque(indexes), at_once or self.size, enough or threading.Event())
+        try:
+            self._enter(batch)
+            while group := self._next_arrivals(batch, gather_seconds):
+                yield group
+        finally:
+            batch.enough.set()
+            for _, outcome in self._next_arrivals(batch, None):
+                if not isinstance(outcome, Exception):
+                    drop(outcome)
+
+    def set_silent(self, inbox: str, *, is_silent: bool) -> None:
+        """Record that the inbox's share does not answer, or does again."""
+        with self._changed:
+            (self._silent.add if is_silent else self._silent.discard)(inbox)
+            wanted = self.size if self._line else 0
+        self._hire(wanted)
+
+    def has_been_full(self, since: float) -> bool:
+        """Are all workers busy, or were they at any time since then (monotonic seconds)?"""
+        with self._changed:
+            self._note_full()
+            return self._full_at > since
+
+    def _enter(self, batch: _Batch[_T]) -> None:
+        with self._changed:
+            if batch.waiting:
+                self._line.append(batch)
+            wanted = min(len(batch.waiting), batch.at_once, self._places(batch.inbox))
+        self._hire(wanted)
+
+    def _next_arrivals(self, batch: _Batch[_T], gather_seconds: float | None) -> list[Arrived[_T]]:
+        """Wait for the first outcome, and so long for others; None: for the last one."""
+        with self._changed:
+            if gather_seconds is not None:
+                self._changed.wait_for(lambda: batch.arrived or batch.is_over())
+            self._changed.wait_for(batch.is_over, gather_seconds)
+            group, batch.arrived = batch.arrived, []
+            return group
+
+    # --- workers
+
+    def _hire(self, wanted: int) -> None:
+        """Begin so many workers; one that finds nothing to do ends at once."""
+        for _ in range(wanted):
+            threading.Thread(target=self._work, name="transfer", daemon=True).start()
+
+    def _work(self) -> None:
+        while (turn := self._next_turn()) is not None:
+            batch, index = turn
+            outcome = _outcome_of(batch.work, index)
+            with self._changed:
+                self._note_full()
+                self._busy[batch.inbox] -= 1
+                batch.under_way -= 1
+                batch.arrived.append((index, outcome))
+                self._changed.notify_all()
+
+    def _next_turn(self) -> tuple[_Batch[Any], int] | None:
+        """Take the next file of the first order that may go on; that order goes to the end of the line."""
+        with self._changed:
+            self._line = deque(batch for batch in self._line if not batch.enough.is_set())
+            for batch in self._line:
+                if batch.under_way < batch.at_once and self._places(batch.inbox) > 0:
+                    break
+            else:
+                return None
+            index = batch.waiting.popleft()
+            self._line.remove(batch)
+            if batch.waiting:
+                self._line.append(batch)
+            batch.under_way += 1
+            self._busy[batch.inbox] += 1
+            self._note_full()
+            return batch, index
+
+    def _places(self, inbox: str) -> int:
+        return self.size - (self._busy[inbox] if inbox in self._silent else self._answering())
+
+    def _answering(self) -> int:
+        return sum(busy for inbox, busy in self._busy.items() if inbox not in self._silent)
+
+    def _note_full(self) -> None:
+        if self._answering() >= self.size:
+            self._full_at = time.monotonic()
+
+
+def _outcome_of(work: Callable[[int], _T], index: int) -> _T | Exception:
+    try:
+        return work(index)
+    except Exception as error:  # noqa: BLE001 - the caller decides
+        return error
