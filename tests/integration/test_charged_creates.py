@@ -157,6 +157,25 @@ def move_back(shop: Shop) -> None:
             os.rename(shop.folder("quarantine") / name, shop.folder("inbox") / name)
 
 
+@pytest.mark.parametrize("bought", ["anti-ai", "watermark-embed"])
+def test_addresses_that_the_service_never_begins_with_are_given_up_and_kept(begin: Open, bought: str) -> None:
+    shop, service = begin(service=bought)
+    service.faults.add("status", "answer", times=None, status=200, body='{"data": {"status": "pending"}}')
+    shop.drop("a.url", link(FIRST))
+    shop.work(lambda: calls(service, "status") == 1)
+    shop.clock.pass_time(LATER)
+    shop.work(lambda: has_failed_once(shop))
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    shop.to_the_end()
+    assert "calls it pending" in (shop.folder("quarantine") / "a.url.why.txt").read_text()
+    service.faults.clear()
+    move_back(shop)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["one.jpg"] + ["watermarks.csv"] * (bought == "watermark-embed")
+    assert service.paid_files == paid_once(PICTURE)
+    assert service.sins == []
+
+
 def give_up_on_two(shop: Shop) -> None:
     """Let an order of two addresses, whose create was never answered, fail for longer than it may."""
     shop.drop("a.url", link(FIRST))

@@ -4,16 +4,19 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from sandbox_client import Client
 from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder.api.transport import Pace
+from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
+from watchfolder.pipeline import tempo
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -231,6 +234,8 @@ def test_an_upload_that_the_storage_lost_is_sent_again_to_the_same_order(begin: 
     shop, service = begin()
     pictures = pour(shop)
     service.faults.add("upload", "lose", nth=2)
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.clock.pass_time(UNSURE_SECONDS)
     shop.work(lambda: calls(service, "upload") >= 5)
     shop.pass_time(LATER)
     shop.to_the_end()
@@ -374,3 +379,63 @@ def test_one_that_is_refused_amid_doubt_keeps_no_other_from_its_result(begin: Op
     shop.clock.pass_time(UNSURE_SECONDS)
     shop.to_the_end()
     assert_bought_once(shop, service, pictures)
+
+
+def test_a_clear_no_beside_a_lost_answer_takes_no_charge_back(begin: Open) -> None:
+    shop, service = begin()
+    pictures = pour(shop, 2)
+    service.faults.add("upload", "reset_after")
+    service.faults.add("upload", "answer", nth=2, status=413)
+    shop.work(lambda: has_failed_once(shop))
+    assert shop.order().charged
+    shop.clock.pass_time(UNSURE_SECONDS)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+    assert len(service.orders) == 1
+
+
+def test_an_upload_that_broke_off_counts_as_one_that_may_still_arrive(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    pictures = pour(shop, 2)
+    service.faults.add("upload", "reset_before", times=2)
+    shop.work(lambda: has_failed_once(shop))
+    key, context = shop.order().key, shop.pipeline.rooms["photos"].context
+    shop.clock.pass_time(UNSURE_SECONDS)
+    with monkeypatch.context() as amid:
+        amid.setattr(tempo, "REMEMBER_SECONDS", -1.0)
+        amid.setattr(shop.journal, "note", failing_amid(shop, service))
+        shop.pass_time(LATER)
+        shop.work(lambda: calls(service, "upload") >= 3)
+        assert context.seconds_since_upload(key) < UNSURE_SECONDS
+    shop.clock.pass_time(UNSURE_SECONDS)
+    shop.to_the_end()
+    assert_bought_once(shop, service, pictures)
+
+
+def failing_amid(shop: Shop, service: Sandbox) -> Callable[..., Order]:
+    """Return a `note` whose disk fails once an upload of the second round has come through."""
+    note = shop.journal.note
+
+    def failing(order: Order, **facts: object) -> Order:
+        if calls(service, "upload") > 2:
+            raise FolderFault.at(shop.config.state_dir, "the disk reports errors", code="EIO")
+        return note(order, **facts)
+
+    return failing
+
+
+def test_a_read_that_is_behind_the_last_upload_has_nothing_sent_again(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("upload", "answer", status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: calls(service, "upload") == 1)
+    behind = Client(service).call("GET", f"/api/v3/orders/{shop.order().order_id}").text
+    stale = service.faults.add("status", "answer", times=3, nth=2, status=200, body=behind)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert stale.befallen
+    assert calls(service, "upload") == 2
+    assert_bought_once(shop, service, {"a.jpg": PICTURE})

@@ -104,6 +104,22 @@ def test_a_paid_order_is_not_bought_again_because_a_picture_changed(tmp_path: Pa
     assert outbox == sorted([*PICTURES, "0 (2).jpg"])
 
 
+def test_a_paid_order_that_is_listed_late_is_not_bought_again(tmp_path: Path, sandbox: Sandbox) -> None:
+    with opened(begin(tmp_path, sandbox)) as shop:
+        drop_all(shop)
+        shop.work(lambda: shop.has(State.CONFIRMED))
+    (claimed,) = (tmp_path / "inbox/.watchfolder").glob("*/*/0.jpg")
+    claimed.write_bytes(sample("jpeg", width=48, height=36, seed=9))
+    (entry,) = (tmp_path / "state/journal").glob("*.json")
+    entry.unlink()
+    late = sandbox.faults.add("list", "answer", status=200, body='{"data": {"orders": [], "total": 0}}')
+    with opened(begin(tmp_path, sandbox)) as shop:
+        shop.to_the_end()
+        assert shop.files("outbox") == sorted([*PICTURES, "0 (2).jpg"])
+    assert late.befallen
+    assert set(sandbox.paid_files.values()) == {1}
+
+
 def test_a_paid_order_is_not_parted_while_the_service_is_doubted(tmp_path: Path, sandbox: Sandbox) -> None:
     with opened(begin(tmp_path, sandbox)) as shop:
         drop_all(shop)

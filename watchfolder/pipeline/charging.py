@@ -55,7 +55,7 @@ def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
     """Does the service, which calls the order pending, clearly not know of what costs money?
 
     Right after a start that was answered yes it may be an old word, so then it counts when it is said again. An upload
-    may still be on its way, or not be looked through yet: it counts when none has been tried for a while.
+    may still be on its way: it counts when none has been tried for a while.
     """
     if order.state is State.CONFIRMED:
         return False
@@ -63,6 +63,11 @@ def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
         case Stage.START:
             return True
         case Stage.UPLOAD:
-            return seen.lacks_uploads and context.seconds_since_upload(order.key) >= tempo.UPLOAD_ARRIVES_SECONDS
+            return is_upload_lost(context, order, seen)
         case _:
             return False
+
+
+def is_upload_lost(context: StepContext, order: Order, seen: OrderView) -> bool:
+    """Does the service lack bytes that were sent, and not only because it has not looked at them yet?"""
+    return seen.lacks_uploads and context.seconds_since_upload(order.key) >= tempo.UPLOAD_ARRIVES_SECONDS

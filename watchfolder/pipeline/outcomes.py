@@ -38,7 +38,7 @@ from watchfolder.services import flow_of
 _GUILTY_DEATHS = 3
 _OVERDUE = "the service has been at work on it for more than an hour, and is asked ever more rarely"
 _CRASHED = "CRASHED"
-_UNSOUGHT = "It may have been paid for: what was known of its order is lost, and it could not be looked for."
+_UNSOUGHT = "It may have been paid for: what was known of its order is lost, and so is whether it was made."
 _PERHAPS_NOT_FETCHED = "It may be that nothing could be fetched from its address: the service does not say which."
 _LOOK_FIRST = "Look for {what}. To have it made anew, move this file back into the inbox."
 _NOTHING_LEFT = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND", NOT_LISTED})  # that could be taken up again

@@ -23,7 +23,14 @@ from watchfolder.errors import (
 from watchfolder.events import event, printable
 from watchfolder.order import Order, OrderFile, Role, State, key_of_one
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.charging import charge, charging, is_charged_at, is_clear_no, is_unheard
+from watchfolder.pipeline.charging import (
+    charge,
+    charging,
+    is_charged_at,
+    is_clear_no,
+    is_unheard,
+    is_upload_lost,
+)
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.enclosures import enclose, wanted
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
@@ -71,8 +78,6 @@ def create(context: StepContext, order: Order) -> Order:
         found = _look_by_name(context, order)
         if found is not None:
             return _adopt(context, order, found.order_id)
-        if order.was_rebuilt and flow_of(order).is_listed:
-            order = context.journal.note(order, was_rebuilt=False)
     is_to_begin = order.order_id is not None or order.may_be_given_back  # else its create alone tells what it came to
     if is_to_begin and (not is_as_claimed(context, order) or any(file.is_placed for file in order.files)):
         return release_changed(context, order)
@@ -139,9 +144,7 @@ def _perhaps_paid(order: Order, code: str) -> Reject:
 def upload(context: StepContext, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
     if is_charged_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
-        if flow_of(order).starts_by_itself:
-            return context.journal.advance(order, _S.CONFIRMED, charged=True)
-        return relocate(context, order)
+        return context.journal.advance(order, _S.CONFIRMED, charged=True)
     is_the_purchase = is_charged_at(order, Stage.UPLOAD)
     if order.key not in context.urls and (is_the_purchase or (len(order.files) > 1 and order.redos == 0)):
         order = _sent_before(context, order)
@@ -150,14 +153,16 @@ def upload(context: StepContext, order: Order) -> Order:
             return order
     round_ = Round(context.failed.setdefault(order.key, []))
     charged = charge(context, order, Stage.UPLOAD)
-    sent, has_changed = _send_all(context, charged, round_)
-    context.uploaded_at[order.key] = context.journal.clock.elapsed()
+    try:
+        sent, has_changed = _send_all(context, charged, round_)
+    finally:
+        context.uploaded_at[order.key] = context.journal.clock.elapsed()
     if not has_changed and not round_.failures:
         context.urls.pop(order.key, None)
         return context.journal.advance(sent, _S.CONFIRMED if flow_of(order).starts_by_itself else _S.UPLOADED)
     if is_the_purchase:
         context.forget(order.key)  # first of all, next time, it is asked for what is there
-        is_incomplete = has_changed or any(map(is_clear_no, round_.failures.values()))
+        is_incomplete = all(map(is_clear_no, round_.failures.values()))  # nothing of it is perhaps there all the same
         sent = sent.having(charged=order.charged or not is_incomplete)
     sent = context.journal.note(sent)
     if sent.charged and not is_the_purchase:  # its start was answered yes: "pending" may be an old word
@@ -484,9 +489,12 @@ def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
     stays_charged = order.charged and not is_unheard(context, order, seen)
     if order.state is _S.CREATED:
         return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)
-    starts_by_itself = flow_of(order).starts_by_itself
-    if starts_by_itself and not seen.lacks_uploads:
-        return order
+    starts_by_itself = is_charged_at(order, Stage.CREATE) or flow_of(order).starts_by_itself
+    if starts_by_itself and not is_upload_lost(context, order, seen):
+        if context.journal.clock.since(order.times[_S.CONFIRMED]) < tempo.OVERDUE_SECONDS:
+            return order
+        reason = "the service has all that it needs for the order, and calls it pending all the same"
+        raise OrderRetry(reason, code="STILL_PENDING")
     if order.redos >= MOST_REDOS and order.state is _S.CONFIRMED:
         what = "last upload" if starts_by_itself else "confirmation"
         reason = f"the service took the {what} {MOST_REDOS} times, and calls the order pending all the same"
