@@ -70,16 +70,16 @@ class CommandLine:
         """Say to run it, and as whom: one who may not change what the daemon keeps has to be root."""
         return f"{self._whose}run: {self.to(advised, *arguments)}"
 
-    def run_adopting(self) -> str:
-        """Say to run it once while the daemon does not."""
+    def run_adopting(self, process: int | None) -> str:
+        """Say to run it once while the daemon, which is this process if it runs, does not."""
         if self.in_container:  # one of its own, with the mounts and the user of ours
             user = f"--env PUID={os.geteuid()} --env PGID={os.getegid()}"
             begin = f"docker stop {_CONTAINER} && docker run --rm --volumes-from {_CONTAINER} {user} {_CONTAINER} "
             return f"run: {begin}{Advised.ADOPT}; docker start {_CONTAINER}"
+        adopt = self.to(Advised.ADOPT)
         if self.unit:
-            begin = f"{self._whose}run: systemctl stop {self.unit} && {self.to(Advised.ADOPT)}"
-            return f"{begin}; systemctl start {self.unit}"
-        return f"stop this one and {self.run(Advised.ADOPT)}"
+            return f"{self._whose}run: systemctl stop {self.unit} && {adopt}; systemctl start {self.unit}"
+        return f"run: {_stop(process)}{adopt}; {self.to(Advised.RUN)}" if process else f"run: {adopt}"
 
     def as_root(self, command: str) -> str:
         """Return what root types, on the machine, to change files where the daemon sees them."""
@@ -93,11 +93,27 @@ class CommandLine:
         if unit:
             command = f"systemctl {verb} {unit}"
             return ToControl(command, command if unit.startswith("--user ") else f"{command} (as root)")
+        run = self.to(Advised.RUN)
         if verb in {Control.START, Control.ENABLE}:
-            return ToControl(self.to(Advised.RUN), self.to(Advised.RUN))
-        command = f"kill {'-HUP ' * (verb is Control.RELOAD)}{process}" if process else ""
-        words = {Control.RELOAD: command, Control.RESTART: f"{command}, and start it again as before"}
-        return ToControl(command, words[verb] if command else f"{verb} it")
+            return ToControl(run, run)
+        if process is None:
+            return ToControl("", "send it SIGHUP" if verb is Control.RELOAD else f"stop it, then {run}")
+        command = f"kill -HUP {process}" if verb is Control.RELOAD else f"{_stop(process)}{run}"
+        return ToControl(command, command)
+
+    def renew_environment(self, name: str, *, unit: str, process: int | None) -> ToControl:
+        """Return how the daemon comes by another value of a variable, which no running process takes."""
+        if self.in_container:
+            command = "docker compose up --detach"
+            told = f"Write the right {name} into compose.yaml, then, beside it, {command}"
+            return ToControl(command, f"{told} (without Compose: docker rm --force {_CONTAINER}, and run it with that)")
+        restart = self.control(Control.RESTART, unit=unit, process=process)
+        if not unit:
+            return ToControl(restart.command, f"Export the right {name} in a shell, then {restart.words} there")
+        scope = "--user " if unit.startswith("--user ") else ""
+        command = f"systemctl {scope}daemon-reload && {restart.command}"
+        words = f"Write the right {name} into the unit's environment, then {command}"
+        return ToControl(command, words + restart.words.removeprefix(restart.command))
 
     @property
     def _whose(self) -> str:
@@ -106,6 +122,11 @@ class CommandLine:
     @staticmethod
     def _inside(command: str, user: str = "", *, in_shell: bool) -> str:
         return f"docker exec {user}{_CONTAINER} {f'sh -c {shlex.quote(command)}' if in_shell else command}"
+
+
+def _stop(process: int) -> str:
+    """Return what ends a process and waits until it has ended, in any shell."""
+    return f"kill {process} && while kill -0 {process} 2>/dev/null; do sleep 1; done; "
 
 
 def quoted(word: str) -> str:

@@ -149,10 +149,10 @@ class Folders:
         found = _instances_in(works)
         others = set(found) - {instance()} if found else set()
         if others:
-            raise self._taken(inbox, min(others))
+            raise self._taken(inbox, min(others), None)
 
-    def _taken(self, inbox: Inbox, instance: str) -> FolderFault:
-        way_out = f"if it is gone for good, {self.commands.run_adopting()}"
+    def _taken(self, inbox: Inbox, instance: str, process: int | None) -> FolderFault:
+        way_out = f"if it is gone for good, {self.commands.run_adopting(process)}"
         who = _describe_owner(_works(inbox), instance)
         return FolderFault.at(inbox.path, f"another watchfolder works here ({who}); {way_out}", code="OTHER_INSTANCE")
 
@@ -202,7 +202,7 @@ class Folders:
         elif min(others) < self._instance or not all(_is_empty(_within(works, name)) for name in others):
             disk.remove_empty_folders(mine.root, mine.name)
         if others:
-            raise self._taken(inbox, others[0])
+            raise self._taken(inbox, others[0], os.getpid())
 
     def _move_in(self, mine: Place) -> None:
         disk.sweep(mine.root, mine.name)

@@ -124,6 +124,7 @@ class Snapshot(Part):
     at: AwareDatetime
     pid: int
     unit: str = ""  # systemd's name of it, if that has started it
+    config_file: str = ""  # that it was started with, "" for the environment alone
     version: str
     started: AwareDatetime
     configured: AwareDatetime | None = None  # since when it works by this configuration

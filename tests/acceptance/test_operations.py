@@ -26,11 +26,14 @@ SITUATION = re.compile(r"^## (\d+)\. (.*?)$(.*?)(?=^## |\Z)", re.MULTILINE | re.
 BOX = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PHOTOSHOP = b"8BPS\0\1" + bytes(4000)
 BY_HAND = {
+    "Write the right key into …, then systemctl restart watchfolder (as root)": (
+        "Export the right BIZMORI_API_KEY in a shell, then kill … there"
+    ),
     "systemctl reload watchfolder (as root)": "kill -HUP …",
-    "systemctl restart watchfolder (as root)": "kill …, and start it again as before",
+    "systemctl restart watchfolder (as root)": "kill … && while kill -0 … 2>/dev/null; do sleep 1; done; …",
     "systemctl start watchfolder (as root)": "… run -c …",
     "as root, run: systemctl stop watchfolder && watchfolder run --once --adopt; systemctl start watchfolder": (
-        "stop this one and run: watchfolder run --once --adopt"
+        "run: kill … && while kill -0 … 2>/dev/null; do sleep 1; done; … run -c … --once --adopt; … run -c …"
     ),
 }
 

@@ -59,9 +59,13 @@ class Installed(Studio):
         (self.root / "watchfolder.service").write_text(lines)
 
 
-def test_a_reload_refuses_a_moved_state_and_every_command_says_so(tmp_path: Path, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_reload_refuses_a_moved_state_and_every_command_says_so(
+    tmp_path: Path, sandbox: Sandbox, *, is_installed: bool
+) -> None:
     studio = Installed(tmp_path, sandbox.url)
-    studio.install()
+    if is_installed:
+        studio.install()
     refusal = "state_dir: to move it, stop watchfolder, move the folder, start it again"
     with studio.daemon() as daemon:
         studio.config.write_text(studio.config.read_text().replace(f"{tmp_path}/state", f"{tmp_path}/elsewhere"))
@@ -72,6 +76,10 @@ def test_a_reload_refuses_a_moved_state_and_every_command_says_so(tmp_path: Path
         told = studio.run("status")
         assert told.returncode == 78
         assert told.stderr.splitlines() == [refusal, STILL_RUNS]
+        other = tmp_path / "other.yaml"  # with a state of its own: not the one that runs
+        (tmp_path / "elsewhere").mkdir()
+        other.write_text(studio.config.read_text())
+        assert "is not running" in studio.run("status", "-c", str(other)).stdout
 
 
 def test_a_reload_refuses_a_key_of_another_kind_and_fails(studio: Studio, sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from watchfolder.command_line import Advised, CommandLine, Control, quoted
 
+STOPPED = "kill 7 && while kill -0 7 2>/dev/null; do sleep 1; done; "
 NAMES = [
     "a.jpg",
     'my wedding/it\'s "us".jpg',
@@ -55,17 +56,17 @@ def test_inside_a_container_each_command_goes_through_the_engine() -> None:
         "docker exec -u 0 watchfolder sh -c 'chgrp 1 '\"'\"'a b'\"'\"' && chmod g+w '\"'\"'a b'\"'\"''"
     )
     assert inside.to(Advised.RETRY, "/q/a\n.jpg") == "docker exec watchfolder sh -c 'watchfolder retry /q/a?.jpg'"
-    assert inside.run_adopting().startswith(
+    assert inside.run_adopting(1).startswith(
         "run: docker stop watchfolder && docker run --rm --volumes-from watchfolder"
     )
-    assert inside.run_adopting().endswith(" watchfolder run --once --adopt; docker start watchfolder")
+    assert inside.run_adopting(1).endswith(" watchfolder run --once --adopt; docker start watchfolder")
 
 
 @pytest.mark.parametrize(
     ("verb", "by_unit", "by_hand"),
     [
         (Control.START, "systemctl start w@a (as root)", "watchfolder run"),
-        (Control.RESTART, "systemctl restart w@a (as root)", "kill 7, and start it again as before"),
+        (Control.RESTART, "systemctl restart w@a (as root)", f"{STOPPED}watchfolder run"),
         (Control.RELOAD, "systemctl reload w@a (as root)", "kill -HUP 7"),
     ],
 )
@@ -78,7 +79,49 @@ def test_the_daemon_is_controlled_by_what_started_it(verb: Control, by_unit: str
 
 
 def test_adopting_stops_what_runs_and_starts_it_again() -> None:
-    assert CommandLine(unit="w@a").run_adopting() == (
+    assert CommandLine(unit="w@a").run_adopting(7) == (
         "as root, run: systemctl stop w@a && watchfolder run --once --adopt; systemctl start w@a"
     )
-    assert CommandLine().run_adopting() == "stop this one and run: watchfolder run --once --adopt"
+    by_hand = f"run: {STOPPED}watchfolder run --once --adopt; watchfolder run"
+    assert CommandLine().run_adopting(7) == by_hand
+    assert CommandLine().run_adopting(None) == "run: watchfolder run --once --adopt"
+
+
+def test_of_a_process_whose_number_is_not_known_that_is_said() -> None:
+    known = {verb: CommandLine().control(verb, unit="", process=None) for verb in (Control.RESTART, Control.RELOAD)}
+    assert [each.words for each in known.values()] == ["stop it, then watchfolder run", "send it SIGHUP"]
+    assert {each.command for each in known.values()} == {""}
+
+
+@pytest.mark.parametrize(
+    ("commands", "unit", "told"),
+    [
+        (CommandLine(), "", f"Export the right KEY in a shell, then {STOPPED}watchfolder run there"),
+        (
+            CommandLine(),
+            "w@a",
+            (
+                "Write the right KEY into the unit's environment, then systemctl daemon-reload && "
+                "systemctl restart w@a (as root)"
+            ),
+        ),
+        (
+            CommandLine(),
+            "--user w",
+            (
+                "Write the right KEY into the unit's environment, then systemctl --user daemon-reload && "
+                "systemctl restart --user w"
+            ),
+        ),
+        (
+            CommandLine(in_container=True),
+            "",
+            (
+                "Write the right KEY into compose.yaml, then, beside it, docker compose up --detach "
+                "(without Compose: docker rm --force watchfolder, and run it with that)"
+            ),
+        ),
+    ],
+)
+def test_another_environment_takes_another_process(commands: CommandLine, unit: str, told: str) -> None:
+    assert commands.renew_environment("KEY", unit=unit, process=7).words == told

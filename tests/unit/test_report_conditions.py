@@ -77,7 +77,13 @@ def test_every_advice_to_type_something_stands_in_the_sentence() -> None:
     [
         ("file", "Write the right key into /keys/bizmori, then systemctl reload photos (as root)"),
         ("credential", "Write the right key into /keys/bizmori, then systemctl restart photos (as root)"),
-        ("environment", "Write the right key into $BIZMORI_API_KEY, then systemctl restart photos (as root)"),
+        (
+            "environment",
+            (
+                "Write the right BIZMORI_API_KEY into the unit's environment, then systemctl daemon-reload && "
+                "systemctl restart photos (as root)"
+            ),
+        ),
     ],
 )
 def test_a_refused_key_is_replaced_where_it_came_from(origin: str, remedy: str) -> None:
@@ -98,10 +104,11 @@ def test_started_by_hand_it_is_told_by_signals() -> None:
     commands = CommandLine("/opt/w/watchfolder", "/home/anna/config.yaml")
     by_hand = CONFIG.model_copy(update={"commands": commands})
     stuck = headline(conditions(seen(unit=""), by_hand, silent_seconds=500))
-    assert stuck.endswith("Restart it: kill 17, and start it again as before")
+    run = "/opt/w/watchfolder run -c /home/anna/config.yaml"
+    assert stuck.endswith(f"Restart it: kill 17 && while kill -0 17 2>/dev/null; do sleep 1; done; {run}")
     assert headline(conditions(seen(unit="", refused="x"), by_hand)).endswith("Mend it, then kill -HUP 17")
     started = headline(conditions(None, by_hand, is_running=False))
-    assert started.endswith("Start it: /opt/w/watchfolder run -c /home/anna/config.yaml")
+    assert started.endswith(f"Start it: {run}")
 
 
 def test_used_up_credits_ask_for_no_other_key() -> None:

@@ -11,8 +11,9 @@ from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
 from watchfolder.journal import STATE_MOVED, read_orders, refuse_mixed_keys
-from watchfolder.report.lock_holder import is_locked
+from watchfolder.report.lock_holder import is_locked, locked_folders
 from watchfolder.report.phrases import STILL_RUNS
+from watchfolder.report.status import running
 
 _TOKEN_LENGTH = 16
 
@@ -56,10 +57,13 @@ def read_for_reload(path: str, environ: Mapping[str, str]) -> Config:
 
 
 def _has_moved_its_state(found: Config) -> bool:
-    """Does the daemon that systemd has started run with another state directory than this?"""
+    """Does a daemon that was started with this very file run with another state directory?"""
     unit = installed_unit(found.source)
-    with suppress(FolderFault):  # we may not look there
-        return unit is not None and unit.state_dir != found.state_dir and is_locked(Place(unit.state_dir, "lock"))
+    for folder in {*locked_folders("lock"), *([unit.state_dir] if unit else [])} - {found.state_dir}:
+        with suppress(FolderFault):  # we may not look there
+            _, snapshot = running(folder)
+            if snapshot is not None and snapshot.config_file == found.source != "":
+                return True
     return False
 
 

@@ -279,6 +279,7 @@ class Supervisor:
             at=self._clock.now(),
             pid=os.getpid(),
             unit=started_as(os.environ, self._config.commands.unit),
+            config_file=self._config.source,
             version=__version__,
             started=self._started,
             configured=self._configured,

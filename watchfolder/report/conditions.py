@@ -241,16 +241,21 @@ def _of_service(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
 def _blocked(snapshot: Snapshot, config: Config) -> Condition:
     words = f"Blocked: {snapshot.blocked}"
     if snapshot.is_key_refused:
-        place = "$BIZMORI_API_KEY" if snapshot.key_origin == "environment" else config.api.key_file
-        is_read_anew = snapshot.key_origin == "file"  # what was given at the start is read there alone
-        then = control(Control.RELOAD if is_read_anew else Control.RESTART, snapshot, config)
-        advice = f"Nothing is lost. Write the right key into {place}, then {then.words}"
-        return Condition(ConditionKind.KEY_REFUSED, words, advice, then.command)
+        then = _another_key(snapshot, config)
+        return Condition(ConditionKind.KEY_REFUSED, words, f"Nothing is lost. {then.words}", then.command)
     reload = control(Control.RELOAD, snapshot, config)
     wait = f"{config.api.blocked_probe_seconds:g} s, or at once after {reload.words}"
     advice = f"Nothing is lost. When that is mended it goes on within {wait}"
     kind = ConditionKind.SERVICE_FAILS_ALL if snapshot.is_failing_all else ConditionKind.SERVICE_REFUSES
     return Condition(kind, words, advice, reload.command)
+
+
+def _another_key(snapshot: Snapshot, config: Config) -> ToControl:
+    """Say where it is written, and what makes the daemon read it: what was given at the start is read there alone."""
+    if snapshot.key_origin == "environment":
+        return config.commands.renew_environment("BIZMORI_API_KEY", unit=snapshot.unit, process=snapshot.pid)
+    then = control(Control.RELOAD if snapshot.key_origin == "file" else Control.RESTART, snapshot, config)
+    return ToControl(then.command, f"Write the right key into {config.api.key_file}, then {then.words}")
 
 
 _BACK: Final = {

@@ -1,6 +1,8 @@
 """Does a watchfolder hold this lock? Asked without touching it: a probe that took it could turn a starting one away."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from watchfolder import disk
 from watchfolder.disk import Place
@@ -19,9 +21,23 @@ def holder_of(lock: Place) -> int | None:
     found = disk.stat_of(lock)
     if found is None:
         return None
+    return next((int(line[_WHO]) for line in _held() if _is_at(line[_WHERE], found)), None)
+
+
+def locked_folders(name: str) -> Iterator[str]:
+    """Give the folder of each lock of this name that a process holds into which we may look."""
+    for process in {line[_WHO] for line in _held()}:
+        with contextlib.suppress(OSError):  # it is another user's, or has ended
+            for number in os.listdir(f"/proc/{process}/fd"):
+                folder, _, base = os.readlink(f"/proc/{process}/fd/{number}").rpartition("/")
+                if base == name:
+                    yield folder
+
+
+def _held() -> list[list[str]]:
     with open("/proc/locks", "rb") as locks:  # no codec is loaded: root turned daemon may not be able to
-        held = [line.decode("ascii").split() for line in locks]
-    return next((int(line[_WHO]) for line in held if line[_KIND] == "FLOCK" and _is_at(line[_WHERE], found)), None)
+        lines = [line.decode("ascii").split() for line in locks]
+    return [line for line in lines if line[_KIND] == "FLOCK"]
 
 
 def _is_at(where: str, found: os.stat_result) -> bool:

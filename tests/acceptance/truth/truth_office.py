@@ -222,15 +222,13 @@ class Office(Studio):
     def start_as_told(self, command: str) -> None:
         """Type what starts it, in a terminal of its own, see that it runs, and go on with our hasty one."""
         self.typed_in.append(command)
-        process = subprocess.Popen(
-            ["sh", "-c", f"exec {command}"], env=self.environ(), cwd="/", stderr=subprocess.DEVNULL
-        )
-        try:
-            wait_until(lambda: self._fetched("/healthz")[0] == 200)
-        finally:
-            process.terminate()
-            assert process.wait(60) == 0
-        self.start()
+        before = self.daemon_now
+        shell = subprocess.Popen(["sh", "-c", command], env=self.environ(), cwd="/", stderr=subprocess.DEVNULL)
+        wait_until(lambda: before is None or before.process.poll() is not None)
+        wait_until(lambda: self._fetched("/healthz")[0] == 200)
+        os.kill(json.loads(self._fetched("/api/status")[1])["pid"], signal.SIGTERM)
+        assert shell.wait(60) == 0
+        self.restart()
 
     def restart(self) -> None:
         self.stop()

@@ -355,11 +355,9 @@ def _start_by_hand(scene: Scene, said: Surfaces) -> None:
 
 
 def _write_the_key_and_start_again(scene: Scene, said: Surfaces) -> None:
-    assert "$BIZMORI_API_KEY, then kill" in said.sentence(ConditionKind.KEY_REFUSED)
-    _type_command(scene, said, ConditionKind.KEY_REFUSED)
-    scene.office.stop()
+    assert "Export the right BIZMORI_API_KEY in a shell, then kill" in said.sentence(ConditionKind.KEY_REFUSED)
     scene.office.environment["BIZMORI_API_KEY"] = NEW_KEY
-    scene.office.start()
+    scene.office.start_as_told(said.command(ConditionKind.KEY_REFUSED))
     scene.office.wait_until_well()
     del scene.office.environment["BIZMORI_API_KEY"]
     scene.sandbox.keys = KEYS
@@ -659,7 +657,7 @@ SITUATIONS = (
         ConditionKind.KEY_REFUSED,
         3,
         _by_hand(_another_key_than_that_of_the_environment),
-        ("the service refuses the API key", "and start it again as before"),
+        ("the service refuses the API key", "BIZMORI_API_KEY in a shell, then kill ", " run -c "),
         _as_installed(_write_the_key_and_start_again),
         event="service.blocked",
         unless={"systemd": "it has not started it"},
