@@ -159,6 +159,14 @@ def test_a_bmp_that_leaves_the_palette_out_of_its_offset_is_measured_with_it() -
     assert judge(bytes(data[:-5])) is Kind.PARTIAL
 
 
+@pytest.mark.parametrize(("form", "compression"), [("JPEG", 4), ("PNG", 5)])
+def test_a_bmp_that_holds_a_jpeg_or_png_has_no_palette(form: str, compression: int) -> None:
+    inside = saved(noise(), form)
+    header = struct.pack("<IIIIiiHHII16x", 54 + len(inside), 0, 54, 40, 40, 30, 1, 0, compression, len(inside))
+    assert judge(b"BM" + header + inside) is Kind.WHOLE
+    assert judge(b"BM" + header + inside[:-1]) is Kind.PARTIAL
+
+
 BARE = struct.pack("<IiiHHIIiiII", 40, 22, 17, 1, 24, 0, 0, 2835, 2835, 0, 0) + bytes(range(1, 69)) * 17
 ODD_BITMAPS = {
     "clipboard.dib": BARE,

@@ -10,7 +10,7 @@ _OS2_HEADER_BYTES = 12
 _PLAIN = frozenset({0, 3, 6})  # pixels as they are, with or without colour masks
 _DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32, 64})
 _DEPTHS_WHEN_PACKED = _DEPTHS | {0}  # 0: a JPEG or PNG inside
-_DEEPEST_WITH_PALETTE = 8
+_WITH_PALETTE = frozenset({1, 2, 4, 8})
 
 
 class _Header(NamedTuple):
@@ -44,7 +44,7 @@ def examine(source: Source) -> None:
 
 
 def _palette_bytes(header: _Header, header_bytes: int) -> int:
-    if header.depth > _DEEPEST_WITH_PALETTE:
+    if header.depth not in _WITH_PALETTE:
         return 0
     if header_bytes == _OS2_HEADER_BYTES:
         return 3 << header.depth
