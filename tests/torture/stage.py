@@ -50,6 +50,8 @@ class Picture:
     verdict: str = ""  # the service finds this of it, and it comes out as it is
     is_compared: bool = False  # it is the original of another one, and costs nothing of its own
     is_marked: bool = False  # it comes out with a watermark that no other one has
+    moves_on: bool = False  # what is made of it is taken by the next inbox
+    of: str = ""  # the other inbox whose picture it is
     is_parked: bool = False  # its order is kept, for it may have been paid for
     earlier: tuple[Fate, ...] = ()  # what the history tells of it besides
     link: bytes = field(default=b"", repr=False)  # what is dropped in its place

@@ -8,6 +8,7 @@ from typing import Any
 
 from faults import Trait
 from stage import Fate, Picture, Stage, picture
+from witness import unmarked
 
 from watchfolder.journal import Journal
 from watchfolder.services.addresses import AddressFault
@@ -437,6 +438,45 @@ def _are_listed(stage: Stage) -> Outcome:
     return lambda: [list_, *lines]
 
 
+def _marked_of_addresses(stage: Stage, outcome: Outcome) -> Outcome:
+    """Let the service mark what lies there: nothing is uploaded, so the create is the purchase."""
+    stage.settings |= {"service": "watermark-embed", "watermark": {"text": "© Berg {serial}"}}
+    del stage.settings["duplicates"]  # each drop is an issue of its own
+    return lambda: [replace(each, is_marked=not each.is_list) for each in outcome()]
+
+
+def _is_fetched_and_marked(stage: Stage) -> Outcome:
+    return _marked_of_addresses(stage, _is_fetched(stage))
+
+
+def _are_fetched_and_marked(stage: Stage) -> Outcome:
+    return _marked_of_addresses(stage, _are_fetched(stage))
+
+
+def _create_answer_to_mark_is_lost(stage: Stage) -> Outcome:
+    return _marked_of_addresses(stage, _create_answer_is_lost(stage))
+
+
+def _are_listed_and_marked(stage: Stage) -> Outcome:
+    return _marked_of_addresses(stage, _are_listed(stage))
+
+
+def _is_marked_then_protected(stage: Stage) -> Outcome:
+    """Two inboxes in a row: the outbox of the first is the second one's inbox."""
+    one = picture("sub/a.jpg", 1)
+    _embed(stage, one)
+    own = stage.add_inbox("protect", path=f"{stage.root}/outbox", duplicates="again")
+    marked = own / "originals" / one.name
+
+    def outcome() -> Sequence[Picture]:
+        content = marked.read_bytes() if marked.exists() else b""
+        if unmarked(content, is_marked=True) != stage.expected(one):
+            content = stage.expected(one)  # which is not what lies there, and told
+        return [replace(one, is_marked=True, moves_on=True), replace(one, content=content, of="protect")]
+
+    return outcome
+
+
 def _where(lacking: Trait, story: Story, share: str) -> Story:
     """Let the story happen on a file system without these calls."""
 
@@ -490,6 +530,11 @@ _ANYWHERE = {
         Story("links: three", _are_fetched),
         Story("links: answer lost", _create_answer_is_lost),
         Story("links: list", _are_listed),
+        Story("embed: address", _is_fetched_and_marked),
+        Story("embed: addresses", _are_fetched_and_marked),
+        Story("embed: address, answer lost", _create_answer_to_mark_is_lost),
+        Story("embed: address, list", _are_listed_and_marked),
+        Story("embed: then protect", _is_marked_then_protected),
         Story("embed", _is_marked),
         Story("embed: three", _are_marked),
         Story("embed: link run out", _upload_link_runs_out),
