@@ -1,6 +1,7 @@
 """Many pictures in one order: one at fault hurts no other, and a service at fault condemns none."""
 
 import dataclasses
+import itertools
 import logging
 import math
 import os
@@ -19,7 +20,8 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.images import Format
 from watchfolder.intake import Ready
-from watchfolder.order import State
+from watchfolder.order import Order, State
+from watchfolder.pipeline.outcomes import Outcomes
 from watchfolder.pipeline.successors import split
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -672,6 +674,26 @@ def test_one_bad_picture_of_two_costs_its_neighbour_nothing_and_casts_no_doubt(
     assert len(shop.files("quarantine")) == 2
     assert "service.fails_all" not in caplog.text
     assert len(service.orders) == 1 + 2
+
+
+def test_a_success_that_is_written_down_counts_at_once(
+    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = begin({"processing_seconds": 0.5}, api={"reads": "v3"})
+    complete, calls = Outcomes.complete, itertools.count()
+
+    def complete_late(self: Outcomes, order: Order) -> None:
+        """Let its thread rest here until the other picture has failed."""
+        deadline = time.monotonic() + 20 * (next(calls) == 0)
+        while any(each.state is State.CONFIRMED for each in shop.orders()) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        complete(self, order)
+
+    monkeypatch.setattr(Outcomes, "complete", complete_late)
+    good = pour(shop, 2, 0)
+    shop.to_the_end()
+    assert (shop.files("outbox"), len(shop.files("quarantine"))) == (good, 2)
+    assert "service.fails_all" not in caplog.text
 
 
 def test_bad_pictures_that_are_left_alone_are_judged_by_a_success_long_before(begin: Open) -> None:

@@ -88,8 +88,8 @@ def _expected(stage: Stage, pictures: Sequence[Picture]) -> dict[str, dict[str, 
 
 def _folders(pictures: Sequence[Picture]) -> list[str]:
     """Return those of the inbox, and of others in which pictures end."""
-    others = {f"{picture.of}/" for picture in pictures if picture.of}
-    return ["inbox", *(f"{inbox}{folder}" for inbox in ("", *others) for folder in ("outbox", "originals", "quarantine"))]
+    whose = {"", *(f"{picture.of}/" for picture in pictures if picture.of)}
+    return ["inbox", *(f"{own}{folder}" for own in whose for folder in ("outbox", "originals", "quarantine"))]
 
 
 def _expect_list(expected: dict[str, dict[str, bytes | None]], list_: Picture) -> None:

@@ -242,8 +242,12 @@ class Outcomes:
         """
         if order.split_from is None or order.state is not State.CONFIRMED:
             return ()
-        parts = (each for each in self._journal.orders() if each.split_from == order.split_from)
-        return {each.key for each in parts if each.key != order.key and each.traits.is_at_service}
+        others = (each for each in self._journal.orders() if each.key != order.key)
+        parts = [each for each in others if each.split_from == order.split_from]
+        for part in parts:
+            if part.state is State.COMPLETED:  # and the thread that has just written so is about to record it
+                self.complete(part)
+        return {part.key for part in parts if part.traits.is_at_service}
 
     def _split(self, context: StepContext, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
