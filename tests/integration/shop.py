@@ -78,7 +78,7 @@ class Shop:
 
     def open(self) -> None:
         """Begin a life."""
-        self.stop = threading.Event()
+        self.stop, self.woken = threading.Event(), threading.Event()
         self.journal.open()
         self.folders = Folders(self.config.state_dir, self.journal.instance, CommandLine())
         self.service = Service(self.config.api, transfers=4, stop=self.stop, pace=self.pace)
@@ -100,7 +100,7 @@ class Shop:
             desk = Desk(capacity.orders, capacity.resumable, capacity.files, lambda _order: None)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
             context = StepContext(inbox, self.journal, self.folders, publisher, *shared, desk)
-            rooms[name] = InboxRuntime(context, intake, lambda: None, 8)
+            rooms[name] = InboxRuntime(context, intake, self.woken.set, 8)
         self.pipeline.rooms = rooms
 
     def close(self) -> None:
@@ -127,7 +127,12 @@ class Shop:
         if not self.intake.is_open:
             self.intake.reopen(now)
             assert self.intake.fault is None, self.intake.fault
-        return self.intake.beat(now)
+        due = self.intake.beat(now)
+        while self.intake.waits_for_pipeline:  # which finds out, in a thread of its own, what the service can do
+            assert self.woken.wait(20)
+            self.woken.clear()
+            due = self.intake.beat(now)
+        return due
 
     def beat(self, *, takes: bool = True) -> None:
         now = time.monotonic() + self.ahead

@@ -1,8 +1,9 @@
 """What a service lacks is asked for again: a server learns, and nobody is there to start us anew."""
 
+import threading
 from pathlib import Path
 
-from shop import OTHER, PICTURE, opening
+from shop import OTHER, PICTURE, Shop, opened, opening
 
 from watchfolder.pipeline import tempo
 
@@ -23,3 +24,18 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
         assert shop.files("inbox") == []
         assert (len(service.orders), service.sins) == (1, [])
         assert asked <= 2
+
+
+def test_who_is_woken_when_the_service_has_been_asked_need_not_ask_again(tmp_path: Path) -> None:
+    with opened(Shop(tmp_path)) as shop:  # nobody is there to answer
+        capacity, woken = shop.pipeline.capacity, threading.Event()
+        said: list[int] = []
+
+        def wake() -> None:
+            said.append(capacity.files("photos"))
+            woken.set()
+
+        shop.pipeline.rooms["photos"].wake = wake
+        assert capacity.files("photos") in {0, 1}
+        assert woken.wait(20)
+        assert said == [1]

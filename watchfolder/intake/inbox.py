@@ -67,7 +67,7 @@ class Intake:
         self._taking: frozenset[str] = frozenset()  # by the claim under way
         self._new = 0  # files that the quota has not been told of
         self._found = 0  # addresses in lists that were here when this life began, of which it has not been told either
-        self._must_wait = False  # for the pipeline, which will wake us: what is settled cannot be taken yet
+        self.waits_for_pipeline = False  # which will wake us: what is settled cannot be taken yet
         self._emptied = Emptied(inbox.path, inbox.empty_folder_seconds)
         self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
         self._scan_at = 0.0
@@ -155,7 +155,7 @@ class Intake:
             return now + _FAULT_SECONDS
         if self._nudges:
             return now
-        if not self._must_wait and self._may_claim():
+        if not self.waits_for_pipeline and self._may_claim():
             return self._gathers_until(now)
         twins_due = now + _TWINS_SECONDS if self._claims.twins.waiting else self._scan_at
         asks_due = now + _ASKS_SECONDS if self._quiet and not self.held else self._scan_at
@@ -310,6 +310,7 @@ class Intake:
 
     def _work(self, now: float) -> None:
         """Claim what has settled: one file while they trickle, many in one order when they pour."""
+        self.waits_for_pipeline = False
         if self.held:
             self._look_at_held(now)
         if not self._may_claim():
@@ -320,8 +321,8 @@ class Intake:
         most = self._desk.largest_order(self.inbox.name) if len(self._quiet) > 1 else 1
         with disk.folders_kept_open():
             ready = self._decide(self._quiet, most or self.inbox.max_files_per_order, now)
-        self._must_wait = most == 0 and bool(ready)
-        if self._must_wait:
+        self.waits_for_pipeline = most == 0 and bool(ready)
+        if self.waits_for_pipeline:
             self._quiet = {file.name: now for file in ready} | self._quiet
         elif ready:
             self._claim(ready, now)

@@ -142,11 +142,13 @@ class Capacity:
 
     def _is_asking(self, room: InboxRuntime) -> bool:
         with self._guard:
-            now = self._journal.clock.awake()
+            now, asking = self._journal.clock.awake(), self._asking
             if self._asked_at < now - tempo.ASK_READS_AGAIN_SECONDS:
                 self._asked_at = now
                 self._asking = room.workers.submit(_ask_reads, room)
-            return self._asking is not None and not self._asking.done()
+        if self._asking is not None and self._asking is not asking:
+            self._asking.add_done_callback(lambda _: room.wake())  # not before: who is woken asks whether it is done
+        return self._asking is not None and not self._asking.done()
 
     def _holding(self) -> Sequence[Order]:
         """Return the orders that hold slots.
@@ -201,4 +203,3 @@ def _is_stranded(order: Order) -> bool:
 def _ask_reads(room: InboxRuntime) -> None:
     with contextlib.suppress(WatchfolderError):  # then its orders hold one file each, and show what is wrong
         event("service.reads", reads=room.context.service.reads)
-    room.wake()
