@@ -4,16 +4,16 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 
-from watchfolder import config, disk
+from watchfolder import config, disk, state_file
 from watchfolder.config import Config
 from watchfolder.config.installed_unit import installed_unit
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
 from watchfolder.journal import STATE_MOVED, read_orders, refuse_mixed_keys
-from watchfolder.report.lock_holder import is_locked, locked_folders
+from watchfolder.report.lock_holder import is_locked, is_watchfolder, state_dirs
 from watchfolder.report.phrases import STILL_RUNS
-from watchfolder.report.status import running
+from watchfolder.snapshot import FILE, Snapshot
 
 _TOKEN_LENGTH = 16
 
@@ -57,12 +57,15 @@ def read_for_reload(path: str, environ: Mapping[str, str]) -> Config:
 
 
 def _has_moved_its_state(found: Config) -> bool:
-    """Does a daemon that was started with this very file run with another state directory?"""
+    """Does a daemon that was started with this very file run with another state directory?
+
+    The kernel's list of locks is not asked: a reload looks from within the unit, which cannot see it.
+    """
     unit = installed_unit(found.source)
-    for folder in {*locked_folders("lock"), *([unit.state_dir] if unit else [])} - {found.state_dir}:
+    for folder in {*state_dirs(), *([unit.state_dir] if unit else [])} - {found.state_dir}:
         with suppress(FolderFault):  # we may not look there
-            _, snapshot = running(folder)
-            if snapshot is not None and snapshot.config_file == found.source != "":
+            said = state_file.read(Place(folder, FILE), Snapshot, "it is not compared with the configuration")
+            if said is not None and said.config_file == found.source != "" and is_watchfolder(said.pid):
                 return True
     return False
 

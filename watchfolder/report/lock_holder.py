@@ -21,23 +21,28 @@ def holder_of(lock: Place) -> int | None:
     found = disk.stat_of(lock)
     if found is None:
         return None
-    return next((int(line[_WHO]) for line in _held() if _is_at(line[_WHERE], found)), None)
-
-
-def locked_folders(name: str) -> Iterator[str]:
-    """Give the folder of each lock of this name that a process holds into which we may look."""
-    for process in {line[_WHO] for line in _held()}:
-        with contextlib.suppress(OSError):  # it is another user's, or has ended
-            for number in os.listdir(f"/proc/{process}/fd"):
-                folder, _, base = os.readlink(f"/proc/{process}/fd/{number}").rpartition("/")
-                if base == name:
-                    yield folder
-
-
-def _held() -> list[list[str]]:
     with open("/proc/locks", "rb") as locks:  # no codec is loaded: root turned daemon may not be able to
-        lines = [line.decode("ascii").split() for line in locks]
-    return [line for line in lines if line[_KIND] == "FLOCK"]
+        held = [line.decode("ascii").split() for line in locks]
+    return next((int(line[_WHO]) for line in held if line[_KIND] == "FLOCK" and _is_at(line[_WHERE], found)), None)
+
+
+def is_watchfolder(process: int | str) -> bool:
+    """Is there such a process, and does its command line say so?"""
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            return b"watchfolder" in file.read()
+    except OSError:
+        return False
+
+
+def state_dirs() -> Iterator[str]:
+    """Give those of the daemons that we may look at: root at all, others at their own."""
+    for process in filter(is_watchfolder, filter(str.isdigit, os.listdir("/proc"))):
+        with contextlib.suppress(OSError):  # another user's, or it has ended
+            for number in os.listdir(f"/proc/{process}/fd"):
+                folder, _, name = os.readlink(f"/proc/{process}/fd/{number}").rpartition("/")
+                if name == "lock":
+                    yield folder
 
 
 def _is_at(where: str, found: os.stat_result) -> bool:
