@@ -45,6 +45,7 @@ check: $(READY)
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/ruff format --quiet --check .
 	@$(VENV)/bin/mypy --no-error-summary $(SOURCES)
+	@$(VENV)/bin/mypy --no-error-summary benchmarks
 
 fix: $(READY)
 	@$(VENV)/bin/ruff check --quiet --fix .

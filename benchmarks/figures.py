@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pictures import SIZES
+from typing_extensions import override
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Burst:
     def minute_seconds(self) -> float:
         return 60.0 / self.haste
 
+    @override
     def __str__(self) -> str:
         plan = f"{self.plan} a minute" if self.plan else "none"
         shortened = f" of {self.minute_seconds:g} s" if self.haste > 1 else ""

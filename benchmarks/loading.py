@@ -5,8 +5,9 @@ import uuid
 from collections.abc import Iterator
 
 from figures import Figure, under
-from stage import now, stage
+from stage import stage
 
+from watchfolder.clock import Clock
 from watchfolder.order import Order, OrderFile, State
 
 _PICTURE_BYTES = 4 << 20
@@ -58,12 +59,13 @@ def _confirmed(number: int) -> Order:
         key=key,
         confirm_key=str(uuid.uuid4()),
         inbox="photos",
-        kind="live",
-        strength="high",
+        mode="live",
+        service="anti-ai",
+        options={"strength": "high"},
         body='{"idempotencyKey": "' + key + '", "files": [{"fileName": "' + name + '"}]}',
         files=(file,),
         state=State.CONFIRMED,
-        times=dict.fromkeys(states, now()),
+        times=dict.fromkeys(states, Clock().moment()),
         order_id=order_id,
-        was_confirmed=True,
+        charged=True,
     )

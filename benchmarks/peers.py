@@ -100,7 +100,7 @@ def _environment(own: Stage, burst: Burst) -> dict[str, str]:
 def _end(process: subprocess.Popen[bytes], own: Stage) -> float:
     """End the program and return its seconds on the processor, with those of all that it waited for."""
     (own.inbox / "end").touch()
-    is_script = process.args[0] == "bash"
+    is_script = isinstance(process.args, list) and process.args[0] == "bash"
     if not is_script:
         time.sleep(2.0)  # it waits for its processes one by one, in threads of their own
         process.send_signal(signal.SIGINT)

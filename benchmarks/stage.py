@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 from daemon_process import DaemonProcess
@@ -114,17 +114,13 @@ class Stage:
 
 
 @contextmanager
-def stage(**options: object) -> Iterator[Stage]:
+def stage(**options: Any) -> Iterator[Stage]:  # noqa: ANN401 - the sandbox's own
     """Give fresh folders and a sandbox with `options`; whatever was written is removed at the end."""
     sandbox_options = {"processing_seconds": PROCESSING_SECONDS} | options
     with tempfile.TemporaryDirectory(prefix="watchfolder-bench-") as folder, Sandbox(**sandbox_options) as sandbox:
         for name in ("card", "inbox", "outbox", "quarantine", "state"):
             (Path(folder) / name).mkdir()
         yield Stage(Path(folder), sandbox)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: Path, began: float) -> float:
