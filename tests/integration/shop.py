@@ -13,20 +13,14 @@ import pytest
 from played_clock import GoingClock, PlayedClock
 
 from watchfolder import disk
-from watchfolder.api import Service
 from watchfolder.api.transport import Pace
-from watchfolder.command_line import CommandLine
 from watchfolder.config import Config, Inbox
-from watchfolder.delivery_index import DeliveryIndex
-from watchfolder.desk import Desk
+from watchfolder.daemon.composition import Composition
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
-from watchfolder.folders import Folders
-from watchfolder.intake import Claims, DedupScope, Intake
+from watchfolder.intake import Intake
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
-from watchfolder.pipeline import InboxRuntime, Pipeline, StepContext, TransferPool
-from watchfolder.publish import Publisher
 from watchfolder.pushes import Pushes
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -80,36 +74,24 @@ class Shop:
         """Begin a life."""
         self.stop, self.woken = threading.Event(), threading.Event()
         self.journal.open()
-        self.folders = Folders(self.config.state_dir, self.journal.instance, CommandLine())
-        self.service = Service(self.config.api, transfers=4, stop=self.stop, pace=self.pace)
-        self.pipeline = Pipeline(self.config, self.journal, self.stop, lambda: None, self.pushes)
-        self.delivery_index = DeliveryIndex(self.config.state_dir)
-        if any(inbox.duplicates != "again" for inbox in self.config.inboxes.values()):
-            self.delivery_index.begin()
-        inbox_of = self.pipeline.capacity.inbox_of
-        scope, shared = (
-            DedupScope(self.delivery_index, inbox_of),
-            (self.service, TransferPool(4), self.delivery_index, inbox_of),
+        self.parts = Composition(
+            self.config,
+            self.journal,
+            self.pushes,
+            self.stop,
+            wake=lambda: None,
+            wake_inbox=lambda _name: self.woken.set(),
+            pace=self.pace,
         )
-        self.intakes: dict[str, Intake] = {}
-        rooms = {}
-        for name, inbox in self.config.inboxes.items():
-            publisher = Publisher(inbox, self.journal, self.folders)
-            claims = Claims(inbox, self.config.api, self.journal, self.folders, publisher, scope)
-            capacity = self.pipeline.capacity
-            desk = Desk(capacity.orders, capacity.resumable, capacity.files, lambda _order: None)
-            intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
-            context = StepContext(inbox, self.journal, self.folders, publisher, *shared, desk)
-            rooms[name] = InboxRuntime(context, intake, self.woken.set, 8)
-        self.pipeline.rooms = rooms
+        self.folders, self.service, self.pipeline = self.parts.folders, self.parts.service, self.parts.pipeline
+        self.delivery_index, self.intakes = self.parts.delivery_index, self.parts.intakes
+        self.parts.begin()
 
     def close(self) -> None:
         """End it as a stop does."""
         self.stop.set()
         assert self.pipeline.drain(time.monotonic() + 20)
-        self.pipeline.close()
-        self.service.close()
-        self.delivery_index.close()
+        self.parts.close()
         self.journal.close()
 
     def live_again(self) -> None:

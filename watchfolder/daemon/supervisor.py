@@ -9,28 +9,22 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from watchfolder import __version__, state_file
-from watchfolder.api import Service
 from watchfolder.config import Config, Inbox
+from watchfolder.daemon.composition import Composition
 from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.daemon.inbox_worker import InboxWorker
 from watchfolder.daemon.liveness import Liveness
 from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.systemd import started_as
 from watchfolder.daemon.wakeup import Wakeup
-from watchfolder.delivery_index import DeliveryIndex
-from watchfolder.desk import Desk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
-from watchfolder.folders import Folders
-from watchfolder.intake import Claims, DedupScope, Intake, UnderWay
+from watchfolder.intake import Intake, UnderWay
 from watchfolder.journal import Journal
 from watchfolder.names import Ignored
-from watchfolder.order import Order, Role, State
-from watchfolder.pipeline import InboxRuntime, Pipeline, StepContext, TransferPool
-from watchfolder.publish import Publisher
+from watchfolder.order import Order, State
 from watchfolder.pushes import Pushes
-from watchfolder.quota import Quota
 from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapshot
 from watchfolder.watcher import Watcher
 
@@ -57,11 +51,10 @@ class Supervisor:
         self._started = started  # the process
         self._configured = self._clock.now()
         self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
-        self._service = Service(config.api, transfers=config.transfers, stop=self._stop, counters=journal.counters)
-        self._pipeline = Pipeline(config, journal, self._stop, wakeup.ring, pushes)
-        self._transfers = TransferPool(config.transfers)
-        self._quota = Quota(config, self._clock)
-        self._delivery_index = DeliveryIndex(config.state_dir, self._wake_workers)
+        self._parts = Composition(
+            config, journal, pushes, self._stop, wake=wakeup.ring, wake_inbox=lambda name: self._workers[name].wake()
+        )
+        self._pipeline = self._parts.pipeline
         self._reach: dict[str, Liveness] = {}
         self._workers: dict[str, InboxWorker] = {}
         self._status: Snapshot | None = None
@@ -71,25 +64,12 @@ class Supervisor:
         self.refused = ""  # why the configuration that was read last is not the one that is served
 
     def open(self) -> None:
-        folders = Folders(self._config.state_dir, self._journal.instance, self._config.commands)
-        inbox_of = self._pipeline.capacity.inbox_of
-        scope = DedupScope(self._delivery_index, inbox_of)
-        rooms = {}
-        for name, inbox in self._config.inboxes.items():
-            publisher = Publisher(inbox, self._journal, folders)
-            claims = Claims(inbox, self._config.api, self._journal, folders, publisher, scope)
+        for name, intake in self._parts.intakes.items():
             if self._adopt:
-                self._adopt_orders(inbox, folders)
-            desk = Desk(self._room, self._pipeline.capacity.resumable, self._largest_order, self._admit, self._meet)
-            intake = Intake(inbox, claims, folders, desk, publisher.sweep_reasons)
-            worker = self._workers[name] = self._worker(inbox, intake)
-            shared = (self._service, self._transfers, self._delivery_index, inbox_of, desk)
-            context = StepContext(inbox, self._journal, folders, publisher, *shared)
-            rooms[name] = InboxRuntime(context, intake, worker.wake, self._config.orders_in_flight)
-        self._pipeline.rooms = rooms
+                self._adopt_orders(intake.inbox)
+            self._workers[name] = self._worker(intake)
         self._tell_held_orders()
-        if any(inbox.duplicates != "again" for inbox in self._config.inboxes.values()):
-            self._delivery_index.begin()
+        self._parts.begin()
         for worker in self._workers.values():
             worker.start()
 
@@ -101,9 +81,7 @@ class Supervisor:
         is_done = self._pipeline.drain(deadline)
         for worker in self._workers.values():
             is_done = worker.join(deadline) and is_done
-        self._pipeline.close()
-        self._service.close()
-        self._delivery_index.close()
+        self._parts.close()
         return is_done
 
     def beat(self, now: float) -> float:
@@ -115,10 +93,6 @@ class Supervisor:
 
     def lift_blockade(self) -> None:
         self._pipeline.lift_blockade()
-
-    def _wake_workers(self) -> None:
-        for worker in self._workers.values():
-            worker.wake()
 
     def scan_now(self) -> None:
         for worker in self._workers.values():
@@ -178,7 +152,8 @@ class Supervisor:
         self._status = fresh
         return fresh, now + _STATUS_SECONDS
 
-    def _worker(self, inbox: Inbox, intake: Intake) -> InboxWorker:
+    def _worker(self, intake: Intake) -> InboxWorker:
+        inbox = intake.inbox
         ignored = Ignored(inbox.ignore)
         worker: InboxWorker
 
@@ -195,30 +170,10 @@ class Supervisor:
         worker = InboxWorker(intake, watcher, self._wakeup.ring)
         return worker
 
-    def _largest_order(self, inbox: str) -> int:
-        most = self._pipeline.capacity.files(inbox)
-        return most and max(1, self._quota.reserve(inbox, most))
-
-    def _room(self, inbox: str) -> int:
-        """Return how many more orders it may begin: none while others are about to take the last files of the day."""
-        return self._pipeline.capacity.orders(inbox) if self._quota.reserve(inbox, 1) else 0
-
-    def _meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int) -> str:
-        def waits() -> bool:
-            return has_waiting() or any(order.is_list for order in self._journal.orders(inbox))
-
-        return self._quota.meet(inbox, new, waits, found)
-
-    def _admit(self, order: Order) -> None:
-        self._wakeup.ring()
-        is_bought = order.why is None and order.reused_from is None and not order.is_list
-        if is_bought and order.state is not State.RELEASED:
-            self._quota.take(order.inbox, sum(file.role is not Role.COPY for file in order.files))
-
-    def _adopt_orders(self, inbox: Inbox, folders: Folders) -> None:
+    def _adopt_orders(self, inbox: Inbox) -> None:
         try:
-            folders.require_folder(inbox.path)
-            folders.adopt(inbox)
+            self._parts.folders.require_folder(inbox.path)
+            self._parts.folders.adopt(inbox)
         except FolderFault as fault:
             event("inbox.not_adopted", logging.ERROR, inbox=inbox.name, reason=fault.reason)
 
@@ -239,7 +194,7 @@ class Supervisor:
         else:
             event("inbox.answers", inbox=name)
         worker.is_silent = self._pipeline.rooms[name].is_silent = is_silent
-        self._transfers.set_silent(name, is_silent=is_silent)
+        self._parts.transfers.set_silent(name, is_silent=is_silent)
 
     def _waits_for_gate(self, intake: Intake) -> bool:
         is_barred = self._pipeline.capacity.is_barred
@@ -291,7 +246,7 @@ class Supervisor:
             is_failing_all=gate.fault is None and refusal is not None,
             key_origin=self._config.api.key_origin,
             is_down=gate.is_down,
-            is_slowed=self._service.is_slowed,
+            is_slowed=self._parts.service.is_slowed,
             limit=self._pipeline.capacity.limit(time.monotonic()),
             in_progress=sum(orders[name].moving for name in self._workers),
             deferred=sum(orders[name].deferred for name in self._workers),
