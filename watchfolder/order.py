@@ -4,7 +4,8 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -405,6 +406,11 @@ class Order(Record):
         return self.state is not State.QUARANTINED or self.is_of_many
 
     @property
+    def waiting_files(self) -> int:
+        """How many of its files wait: by themselves, or for what is still to come beside them?"""
+        return sum(file.is_under_way for file in self.files) or len(self.pictures) * bool(self.enclosures)
+
+    @property
     def told(self) -> OrderFile | None:
         """The delivered picture of which the service says something."""
         return next((file for file in self.files if file.finding is not None and file.is_delivered), None)
@@ -461,3 +467,12 @@ class Order(Record):
         """Return a copy whose file number `index` has `facts`."""
         changed = self.files[index].having(**facts)
         return self.having(files=(*self.files[:index], changed, *self.files[index + 1 :]))
+
+
+def files_without_inbox(orders: Iterable[Order], inboxes: Collection[str]) -> dict[str, int]:
+    """Count, by its name, the files that wait since their inbox left the configuration."""
+    files = Counter[str]()
+    for order in orders:
+        if order.inbox not in inboxes and (order.is_live or order.enclosures):
+            files[order.inbox] += order.waiting_files
+    return dict(files)

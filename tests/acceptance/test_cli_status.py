@@ -19,7 +19,7 @@ from rich.cells import cell_len
 from watchfolder.clock import Clock
 from watchfolder.command_line import Advised
 from watchfolder.disk import Place, write_atomically
-from watchfolder.order import Order, State
+from watchfolder.order import Enclosure, EnclosureKind, Order, State
 from watchfolder.sandbox import Sandbox
 
 __all__ = ["sandbox", "studio"]
@@ -190,6 +190,17 @@ def test_orders_of_an_inbox_that_left_the_configuration_are_held_and_named(studi
     assert told["held_files"] == 1
     assert told["held"][0]["inbox"] == "weddings"
     assert "weddings" in studio.run("status").stdout
+
+
+def test_what_is_to_come_beside_a_picture_of_no_configured_inbox_is_held_too(studio: Studio) -> None:
+    now = Clock().moment()
+    recorded = under_way("a.jpg", inbox="weddings").having(
+        state=State.RECORDED, times={State.RECORDED: now}, enclosures=(Enclosure(kind=EnclosureKind.HEATMAP),)
+    )
+    journal(studio, recorded.with_file(0, is_placed=True))
+    told = status(studio)
+    assert told["held_files"] == 1
+    assert told["held"][0]["files"] == ["a.jpg"]
 
 
 def test_quarantined_files_of_one_reason_are_one_entry_newest_first_and_bounded(studio: Studio) -> None:

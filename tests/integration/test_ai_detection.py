@@ -16,6 +16,7 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
 from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.publish import FindingPublisher, LedgerWriter, pictures
@@ -51,6 +52,30 @@ def assert_told_once(shop: Shop, service: Sandbox, name: str, verdict: str = "li
     assert service.paid_files == {SHA256: 1}
     assert service.sins == []
     assert shop.files("inbox") == shop.files("quarantine") == []
+
+
+def test_what_a_person_takes_out_before_it_is_written_down_counts_as_delivered(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = begin()
+    place = pictures.Publisher.place_companions
+
+    def fails_once(publisher: pictures.Publisher, _order: Order) -> Order:
+        monkeypatch.setattr(pictures.Publisher, "place_companions", place)
+        raise FolderFault.at(publisher.inbox.outbox, "the disk reports errors", code="EIO")
+
+    monkeypatch.setattr(pictures.Publisher, "place_companions", fails_once)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.files("outbox"))
+    assert shop.has(State.COMPLETED)
+    (shop.folder("outbox") / "a.jpg").unlink()
+    shop.live_again()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert said(shop, "a.jpg")["verdict"] == "likely_real"
+    assert [line["file"] for line in ledger(shop)] == ["a.jpg"]
+    (end,) = history.newest_first(shop.config.state_dir)
+    assert [file.delivered for file in end.files] == ["a.jpg"]
 
 
 def test_a_picture_comes_out_bit_for_bit_with_its_verdict_beside_it(begin: Open) -> None:

@@ -92,6 +92,39 @@ def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(
     assert shop.intake.is_open
 
 
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_claimed_file_that_cannot_be_read_for_days_is_quarantined(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, *, is_alone: bool
+) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    digested = transfer._digested
+
+    def unreadable(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
+        if size == len(PICTURE):
+            raise OSError(errno.EIO, "Input/output error")
+        return digested(opened, size)
+
+    monkeypatch.setattr(transfer, "_digested", unreadable)
+    names = ["a.jpg"] if is_alone else ["a.jpg", "b.jpg", "c.jpg"]
+    for number, name in enumerate(names):
+        shop.drop(name, PICTURE if name == "a.jpg" else sample("jpeg", width=40, height=30, seed=number))
+    for _ in range(8):  # far less than 120 hours, which pass only once the file stands alone
+        shop.work(lambda: shop.orders() and not shop.pipeline.running())
+        shop.pass_time(3600.0)
+        shop.beat()
+        shop.rest()
+    shop.work(lambda: shop.files("outbox") == names[1:])
+    assert shop.files("quarantine") == []
+    assert shop.intake.is_open
+    shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
+    shop.to_the_end()
+    assert shop.files("quarantine") == ["a.jpg", "a.jpg.why.txt"]
+    assert (shop.folder("quarantine") / "a.jpg").read_bytes() == PICTURE
+    assert "the disk reports errors" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text().lower()
+    assert shop.orders() == ()
+    assert service.paid == len(names) - 1
+
+
 def test_an_order_whose_copy_is_held_is_rebuilt_later_and_not_paid_again(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3"})
     service.faults.add("status", "answer", times=None, status=503)

@@ -15,7 +15,7 @@ from shop import OTHER, PICTURE, Open, Shop, files_in, opening
 from watchfolder import disk, history, intake
 from watchfolder.disk import Place
 from watchfolder.intake import UnderWay
-from watchfolder.order import Order, State
+from watchfolder.order import Order, State, Why
 from watchfolder.publish import ListPublisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -321,6 +321,21 @@ def test_a_link_that_vanishes_from_the_work_folder_is_laid_out_again(
     assert shop.files("outbox") == ["0.jpg", "1.jpg"]
     assert set(service.paid_files.values()) == {1}
     assert shop.files("quarantine") == []
+
+
+def test_a_list_that_a_person_takes_out_of_the_work_folder_ends_by_itself(begin: Open) -> None:
+    shop, _ = begin({"origins": numbered(1), "processing_seconds": 3600.0})
+    shop.drop("one.urls", a_list(*numbered(1)))
+    shop.work(lambda: any(order.state is State.CONFIRMED for order in shop.orders()))
+    (shop.folder("inbox") / ".watchfolder" / shop.journal.instance).joinpath(
+        next(order.key for order in shop.orders() if order.is_list), "one.urls"
+    ).unlink()
+    (line,) = (order for order in shop.orders() if order.of_list)
+    shop.journal.advance(line, State.QUARANTINING, why=Why(reason="No."))
+    shop.to_the_end()
+    assert shop.orders() == ()
+    end = next(history.newest_first(shop.config.state_dir))
+    assert end.reason.startswith("The list was taken out")
 
 
 def test_a_line_that_is_paid_and_parked_is_taken_up_again_and_not_bought_anew(begin: Open) -> None:

@@ -17,7 +17,8 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
 from watchfolder.intake import Claims, Decision
-from watchfolder.order import Enclosure, Order, OrderFile, Role, State
+from watchfolder.intake.ready import Ready
+from watchfolder.order import Enclosure, Order, OrderFile, Role, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.publish import FindingPublisher, Publisher
 from watchfolder.sandbox import Sandbox
@@ -361,6 +362,17 @@ def test_a_pair_that_was_given_up_is_taken_up_again_and_not_paid_twice(begin: Op
     assert service.paid == 1
     assert shop.orders() == ()
     assert service.sins == []
+
+
+def test_a_lone_file_of_a_known_hash_is_no_half_of_a_parked_pair(begin: Open) -> None:
+    shop, _ = begin({"processing_seconds": 3600.0})
+    drop_pair(shop, "a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.journal.advance(shop.order(), State.QUARANTINING, why=Why(reason="No."), is_resumable=True)
+    shop.to_the_end()
+    alone = Ready("a.jpg", len(PICTURE), 0, None, sha256=sha256(PICTURE))
+    with shop.intake._claims.twins.sorted([alone]) as parts:
+        assert (parts.fresh, parts.resumed) == ([alone], [])
 
 
 @pytest.mark.parametrize("half", ["a.jpg", "a.original.jpg"])

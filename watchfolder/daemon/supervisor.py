@@ -4,7 +4,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
@@ -23,7 +22,7 @@ from watchfolder.events import event, printable
 from watchfolder.intake import Intake, UnderWay
 from watchfolder.journal import Journal
 from watchfolder.names import Ignored
-from watchfolder.order import Order, State
+from watchfolder.order import Order, State, files_without_inbox
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapshot
 from watchfolder.watcher import Watcher
@@ -178,10 +177,8 @@ class Supervisor:
             event("inbox.not_adopted", logging.ERROR, inbox=inbox.name, reason=fault.reason)
 
     def _tell_held_orders(self) -> None:
-        for name in {order.inbox for order in self._journal.orders()} - set(self._config.inboxes):
-            held = [order for order in self._journal.orders(name) if order.is_live]
-            if held:
-                event("inbox.not_configured", logging.WARNING, inbox=name, held_orders=len(held))
+        for name, files in files_without_inbox(self._journal.orders(), self._config.inboxes).items():
+            event("inbox.not_configured", logging.WARNING, inbox=name, held_files=files)
 
     def _mind_silence(self, worker: InboxWorker, now: float) -> None:
         """Say once that a folder does not answer, and once that it does again."""
@@ -258,7 +255,7 @@ class Supervisor:
             last_found=counters.last_found,
             delivered_bytes=counters.delivered_bytes,
             refused=self.refused,
-            not_configured=self._not_configured(live),
+            not_configured=files_without_inbox(self._journal.orders(), self._config.inboxes),
             is_stuck=self._is_stuck,
             counts=counters.counts().model_copy(update={"pushes": self._pushes.counts()}),
             disks={folder: each for disk_usage in usages for folder, each in disk_usage.disks.items()},
@@ -269,13 +266,6 @@ class Supervisor:
         for order in live:
             by_inbox.setdefault(order.inbox, []).append(order)
         return {name: UnderWay.of(each, self._clock.elapsed()) for name, each in by_inbox.items()}
-
-    def _not_configured(self, live: Iterable[Order]) -> dict[str, int]:
-        files = Counter({order.inbox: 0 for order in live if order.inbox not in self._config.inboxes})
-        for order in live:
-            if order.inbox in files:
-                files[order.inbox] += sum(file.is_under_way for file in order.files)
-        return dict(files)
 
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, counts = worker.intake, worker.intake.counts(orders)

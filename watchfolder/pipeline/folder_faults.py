@@ -6,7 +6,7 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline.context import StepContext
 
 _RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
-_BAD_SECTOR = "EIO"  # in a step that only reads
+BAD_SECTOR = "EIO"  # in a step that only reads, or of what could not be read before
 _OBSTACLES = (NotAFolder, NotRegular)  # a link or the like lies in the place of one order's file or folder
 
 
@@ -18,7 +18,8 @@ def is_of_the_inbox(context: StepContext, order: Order, fault: FolderFault) -> b
     if isinstance(fault, _OBSTACLES):
         return False
     is_perhaps_one_files = isinstance(fault, Held) or fault.code in _RIGHTS
-    is_perhaps_one_files |= fault.code == _BAD_SECTOR and order.state is State.CREATED
+    was_unreadable = order.why is not None and order.why.code == BAD_SECTOR
+    is_perhaps_one_files |= fault.code == BAD_SECTOR and (order.state is State.CREATED or was_unreadable)
     if not is_perhaps_one_files or fault.path.startswith(f"{context.journal.state_dir}/"):
         return True
     try:

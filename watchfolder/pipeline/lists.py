@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from watchfolder import history
-from watchfolder.errors import OrderRetry
 from watchfolder.events import event
 from watchfolder.images import format_named
 from watchfolder.names import harmless, told_apart
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline.context import StepContext
 from watchfolder.publish.lists import LineEnd, line_name
 from watchfolder.services import flow_of
@@ -22,6 +21,7 @@ from watchfolder.services.link_files import Line, shortcut
 
 _HELD_SECONDS = 60.0  # how soon a list that is held is looked at again
 _NO_RECIPIENT = "nobody is named as the recipient of what its addresses lead to"
+_GONE = Why(reason="The list was taken out of the work folder. The history tells of its lines.", code="GONE")
 _UNKNOWN = "What was known of the list is lost: this address may have been fetched and paid for."
 
 
@@ -41,7 +41,9 @@ def unfold(context: StepContext, order: Order) -> Order:
         context.unfolding[order.key] = missed
         return order
     if not lines and order.files[0].destination is None and not order.files[0].is_placed:
-        raise OrderRetry("the list has vanished from the work folder", code="LIST_GONE")
+        context.folders.require(context.inbox)  # else it is the whole share that is not there
+        context.unfolding.pop(order.key, None)
+        return context.journal.advance(order, State.QUARANTINING, why=_GONE)
     order = context.lists.finish(order, lines, {line.number: _end_of(line, told) for line in lines})
     context.unfolding.pop(order.key, None)
     return context.journal.advance(order, State.QUARANTINING if len(order.files) > 1 else State.DELIVERED)

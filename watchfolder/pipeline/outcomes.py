@@ -28,6 +28,7 @@ from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
+from watchfolder.pipeline.folder_faults import BAD_SECTOR
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.polling import age_seconds
 from watchfolder.pipeline.steps import NOT_LISTED, OTHER_KEY, UPLOAD_LOST, relocate
@@ -40,6 +41,7 @@ _OVERDUE = "the service has been at work on it for more than an hour, and is ask
 _CRASHED = "CRASHED"
 _UNSOUGHT = "It may have been paid for: what was known of its order is lost, and so is whether it was made."
 _PERHAPS_NOT_FETCHED = "It may be that nothing could be fetched from its address: the service does not say which."
+_SAVE_IT = "The disk that it lies on is damaged. Put another copy of the picture into the inbox, and see to the disk."
 _LOOK_FIRST = "Look for {what}. To have it made anew, move this file back into the inbox."
 _NOTHING_LEFT = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND", NOT_LISTED})  # that could be taken up again
 
@@ -116,8 +118,7 @@ class Outcomes:
             return None
         match error:
             case FolderFault():
-                self._obstructed(order, error)
-                return None
+                return self._obstructed(order, error)
             case SlowDown():
                 if isinstance(error, Throttled):
                     self._gate.spare_probe(order.state, self._clock.elapsed())
@@ -136,12 +137,24 @@ class Outcomes:
             case _:
                 return self._retry(context, order, error)
 
-    def _obstructed(self, order: Order, error: FolderFault) -> None:
-        """Let one order wait, for as long as its file or sub-folder is in the way; that time counts against nobody."""
-        facts = {"failures": order.failures + 1, "failed_at": None}
-        self._journal.defer(order, _backoff(order), **facts, last_error=error.reason)
+    def _obstructed(self, order: Order, error: FolderFault) -> Order | None:
+        """Let one order wait, for as long as its file or sub-folder is in the way; that time counts against nobody.
+
+        But a file that the disk cannot read is given up in the end.
+        """
+        facts: dict[str, object] = {"failed_at": None}
+        if error.code == BAD_SECTOR and order.asks_service:
+            failing = order.failing_seconds + self._seconds_since_failure(order)
+            if failing > self._give_up_after_hours * 3600:
+                return self._quarantine(order, Reject(error.reason, code=BAD_SECTOR, advice=_SAVE_IT))
+            facts = {"failed_at": self._clock.moment(), "failing_seconds": failing}
+        self._journal.defer(order, _backoff(order), **facts, failures=order.failures + 1, last_error=error.reason)
         if order.last_error != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
+        return None
+
+    def _seconds_since_failure(self, order: Order) -> float:
+        return self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
 
     def _block(self, context: StepContext, order: Order, error: Blocked) -> None:
         if error.scope is Scope.ORDER:
@@ -290,7 +303,8 @@ class Outcomes:
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
         """Give the order up; where that was the last one that a doubt has kept, nothing is doubted any more."""
         failure = error if isinstance(error, FailedAtService) else None
-        is_unknown = order.order_id is None and not order.charged  # else its key may have bought something
+        is_nothing = order.order_id is None or error.code == BAD_SECTOR  # else the same bytes could take it up
+        is_unknown = is_nothing and not order.charged  # else its key may have bought something
         failed = failure is not None or is_unknown or is_gone or error.code in _NOTHING_LEFT
         said = failure.said if failure is not None else ""
         retry_helps = failure is None or not failure.is_of_the_file
@@ -319,7 +333,7 @@ class Outcomes:
             answered = self._succeeded_at
         if is_own and context.service.answered_at is not None:  # perhaps with nothing but what does not fit
             answered = max(answered, context.service.answered_at)
-        lost = self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
+        lost = self._seconds_since_failure(order)
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
         if failing > self._give_up_after_hours * 3600 and order.asks_service:
             hours = f"{self._give_up_after_hours:g}"

@@ -33,7 +33,7 @@ from watchfolder.pipeline.charging import (
 )
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.enclosures import enclose, wanted
-from watchfolder.pipeline.folder_faults import is_of_the_inbox
+from watchfolder.pipeline.folder_faults import BAD_SECTOR, is_of_the_inbox
 from watchfolder.pipeline.lists import unfold
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.rounds import Round
@@ -626,4 +626,9 @@ def _hashed(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
     found = disk.stat_of(place)
     if file.sha256 is not None or found is None or not is_unchanged(place, file):  # other bytes were claimed
         return file
-    return file.having(sha256=disk.sha256_of(place), ctime_ns=found.st_ctime_ns)
+    try:
+        return file.having(sha256=disk.sha256_of(place), ctime_ns=found.st_ctime_ns)
+    except FolderFault as fault:
+        if fault.code != BAD_SECTOR:
+            raise
+        return file

@@ -54,9 +54,10 @@ class FindingPublisher:
             ]
             return self._publisher.give_back(order, own)
         wanted = self._wanted(order, file)
-        order, is_there = self._publisher.move_with_note(order, index, self._outbox, "delivery", wanted, sidecar)
-        if not is_there:
-            return order.with_file(index, is_placed=True, results=(file.result.as_ordered,))
+        if not self._publisher.was_taken_out(source, self._outbox, file.result.delivery):
+            order, is_there = self._publisher.move_with_note(order, index, self._outbox, "delivery", wanted, sidecar)
+            if not is_there:
+                return order.with_file(index, is_placed=True, results=(file.result.as_ordered,))
         facts = {"sha256": file.sha256, "size": file.size, "delivered_at": self._journal.clock.now()}
         result = order.files[index].result.having(**facts)
         order = order.with_file(index, results=(result,), is_placed=True)

@@ -289,6 +289,13 @@ class Publisher:
             else:
                 return order, True
 
+    def was_taken_out(self, source: Place, root: str, name: str | None) -> bool:
+        """Had the file been moved below `root`, under this name, and has a person taken it from there since?"""
+        if name is None or disk.stat_of(source) is not None or disk.stat_of(Place(root, name)) is not None:
+            return False
+        self._folders.require(self.inbox)  # else a share has gone, with the file on it
+        return True
+
     def _name(self, order: Order, number: int, batch: disk.FsyncBatch) -> Order:
         """Link the accepted result to its name, looking for another one when somebody was quicker."""
         while True:

@@ -6,7 +6,6 @@ bytes, file names escaped as in the log. Later versions may add keys.
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -19,7 +18,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
-from watchfolder.order import Order, State
+from watchfolder.order import Order, State, files_without_inbox
 from watchfolder.report.conditions import Condition, conditions, headline
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
@@ -139,8 +138,8 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
     groups = quarantine.grouped(pictures, config.state_dir)
     if snapshot is not None:
-        snapshot = _caught_up(snapshot, live, config, now)
-    held = [order for order in live if order.inbox not in config.inboxes]
+        snapshot = _caught_up(snapshot, orders, config, now)
+    held = [order for order in orders if files_without_inbox([order], config.inboxes)]
     moving, deferred = _parted(live, config, now)
     can_retry = any(each.note.retry_helps for each in groups)
     found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures), can_retry=can_retry)
@@ -155,7 +154,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         orders=[_order(order) for order in moving[:MOST_LISTED]],
         deferred=[_order(order) for order in deferred[:MOST_LISTED]],
         held=[_order(order) for order in held[:MOST_LISTED]],
-        held_files=_files(held),
+        held_files=sum(order.waiting_files for order in held),
         quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
         faults=[printable(fault.reason) for fault in faults],
         broken_entries=len(broken),
@@ -202,20 +201,17 @@ def _inboxes(
     }
 
 
-def _caught_up(snapshot: Snapshot, live: list[Order], config: Config, now: datetime) -> Snapshot:
+def _caught_up(snapshot: Snapshot, orders: list[Order], config: Config, now: datetime) -> Snapshot:
     """Count as the journal does, which may have moved on: what was taken since waits no more."""
-    inboxes = {}
+    live, inboxes = [order for order in orders if order.is_live], {}
     for name, inbox in snapshot.inboxes.items():
         claims = (order for order in live if order.inbox == name and order.work_folder_of is None)
         taken = _files(order for order in claims if (at := order.times.get(State.CLAIMING)) and at.at > snapshot.at)
         inboxes[name] = inbox.model_copy(update={"waiting": max(0, inbox.waiting - taken)})
     ours = [order for order in live if order.inbox in config.inboxes]
     deferred = _files(order for order in ours if _due(order, now) > now)
-    lost = Counter({order.inbox: 0 for order in live if order.inbox not in config.inboxes})
-    for order in live:
-        if order.inbox in lost:
-            lost[order.inbox] += _files([order])
-    counts = {"in_progress": _files(ours) - deferred, "deferred": deferred, "not_configured": dict(lost)}
+    lost = files_without_inbox(orders, config.inboxes)
+    counts = {"in_progress": _files(ours) - deferred, "deferred": deferred, "not_configured": lost}
     return snapshot.model_copy(update={**counts, "inboxes": inboxes})
 
 
@@ -321,7 +317,7 @@ def _order(order: Order) -> OrderStatus:
         inbox=order.inbox,
         state=str(order.state),
         since=since.at if since else None,
-        files=[printable(file.name) for file in order.files if file.is_under_way],
+        files=[printable(file.name) for file in order.files if file.is_under_way or order.enclosures],
         not_before=order.not_before.at if order.not_before else None,
         reason=printable(order.last_error),
         uploaded=sum(file.is_uploaded for file in order.files),
