@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, RootModel
@@ -110,16 +110,16 @@ class Folders:
     def require_room(self, inbox: Inbox, size: int) -> None:
         """Check that we may write everywhere and that there is room.
 
-        Each destination must take twice an order of `size` bytes. Raises FolderFault.
+        Each destination must take twice an order of `size` bytes, the outbox so for each copy. Raises FolderFault.
         """
         for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
             self._require_writable(path)
-        for path in filter(None, (inbox.outbox, inbox.originals, inbox.quarantine)):
-            _require_room(path, 2 * size)
+        for path, times in _destinations(inbox):
+            _require_room(path, 2 * times * size)
 
     def largest_order(self, inbox: Inbox) -> int:
         """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""
-        return min(disk.free_bytes(path) for path in (inbox.outbox, inbox.originals, inbox.quarantine) if path) // 2
+        return min(disk.free_bytes(path) // times for path, times in _destinations(inbox)) // 2
 
     def _require_writable(self, path: str) -> None:
         if disk.is_writable(path):
@@ -248,6 +248,14 @@ class Folders:
 def has_default_originals(inbox: Inbox) -> bool:
     """Are its originals in the folder that a run makes itself? Any other is a person's to make."""
     return inbox.originals == os.path.join(os.path.dirname(inbox.path), "originals")
+
+
+def _destinations(inbox: Inbox) -> Iterator[tuple[str, int]]:
+    """Give the folders that an order goes to, with how many of each file."""
+    yield inbox.outbox, inbox.copies
+    yield inbox.quarantine, 1
+    if inbox.originals:
+        yield inbox.originals, 1
 
 
 def require_room_to_note(state_dir: str) -> None:

@@ -1,6 +1,7 @@
 """The quota: how many files may be taken, a day and at a stretch, before a person has been asked.
 
-Pictures cost credits, and an archive that was copied into an inbox by mistake should cost none. What is held, let
+Pictures cost credits, and an archive that was copied into an inbox by mistake should cost none. A file counts as often
+as copies are made of it. What is held, let
 through and taken today lies in `<state_dir>/quota.json`; a person lets go by a file `<state_dir>/release/<inbox>`,
 which lasts until the daemon, now or after its next start, has obeyed it.
 """
@@ -39,7 +40,7 @@ class QuotaState(BaseModel):
 
     day: date
     began: Moment  # it, as far as it was seen
-    taken: dict[str, int] = {}  # files, today
+    taken: dict[str, int] = {}  # files, each copy of one, today
     lifted: list[str] = []  # which may take more than that today
     held: dict[str, str] = {}  # since too many files came at once: "812 new files in 2 minutes"
     released: list[str] = []  # what a person let through has not all been taken yet
@@ -54,8 +55,9 @@ class QuotaState(BaseModel):
 class Arrivals:
     """What came into one inbox, and when; instants are seconds awake. It knows no clock."""
 
-    def __init__(self, longest_seconds: float) -> None:
+    def __init__(self, longest_seconds: float, copies: int) -> None:
         self._longest = longest_seconds
+        self._copies = copies  # of each file
         self._came: deque[tuple[float, int]] = deque()
         self._last = 0.0
 
@@ -68,7 +70,8 @@ class Arrivals:
         self._last = now
 
     def within(self, seconds: float, now: float) -> int:
-        return sum(files for since, files in self._came if since > now - seconds)
+        """Return how many copies are to be made of what came."""
+        return self._copies * sum(files for since, files in self._came if since > now - seconds)
 
     def forget_old(self, now: float) -> None:
         while self._came and self._came[0][0] <= now - self._longest:
@@ -81,7 +84,8 @@ class Arrivals:
     def __str__(self) -> str:
         files = sum(files for _, files in self._came)
         minutes = max(1, math.ceil((self._last - self._came[0][0]) / 60)) if self._came else 1
-        return f"{files} new file{'s' * (files != 1)} in {minutes} minute{'s' * (minutes != 1)}"
+        copies = f", {self._copies} copies of each," if self._copies > 1 else ""
+        return f"{files} new file{'s' * (files != 1)}{copies} in {minutes} minute{'s' * (minutes != 1)}"
 
 
 class Foretold(NamedTuple):
@@ -100,10 +104,11 @@ class Quota:
         self._commands = config.commands
         self._whole = config.budget or _NO_BUDGET
         self._own = {name: inbox.budget or _NO_BUDGET for name, inbox in config.inboxes.items()}
+        self._copies = {name: inbox.copies for name, inbox in config.inboxes.items()}
         self._clock = clock
         self._guard = threading.Lock()
         bursts = [budget.burst.seconds for budget in (self._whole, *self._own.values()) if budget.burst]
-        self._arrivals = {name: Arrivals(max(bursts, default=0.0)) for name in self._own}
+        self._arrivals = {name: Arrivals(max(bursts, default=0.0), copies) for name, copies in self._copies.items()}
         self._met: set[str] = set()
         self._reserved: dict[str, tuple[float, int]] = {}  # inbox → until when, how many files
         memory = QuotaState.read(self._state_dir, clock)
@@ -119,11 +124,11 @@ class Quota:
 
     def foretell(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, Foretold]:
         """Return for each inbox what would become of so many wanted files, if so many came into each now."""
-        gone = 0  # of the day's budget of all
+        gone = 0  # copies, of the day's budget of all
         told = {}
         for inbox, files in wanted.items():
             told[inbox] = self._foretold(inbox, new, files, gone)
-            gone += told[inbox].sent
+            gone += told[inbox].sent * self._copies[inbox]
         return told
 
     def _foretold(self, inbox: str, new: Mapping[str, int], wanted: int, gone: int) -> Foretold:
@@ -133,16 +138,16 @@ class Quota:
             reason = f"{new[inbox]} new files are more than may come at once; {self._how_to_release(inbox)}"
         if reason and not is_let:
             return Foretold(reason, 0, min(wanted, left or wanted))
-        if is_let and not left:
-            left = wanted
-        elif self._whole.files_per_day and inbox not in self._memory.lifted:
-            left = min(left, max(0, self._whole.files_per_day - sum(self._memory.taken.values()) - gone))
+        left = wanted if is_let and not left else self._left(inbox, gone)
         words = f"today's budget has room for {left} only; the others go on tomorrow" if wanted > left else ""
         return Foretold(words, min(wanted, left), 0)
 
     def _would_be_flooded(self, inbox: str, new: Mapping[str, int]) -> bool:
         own, whole = self._own[inbox].burst, self._whole.burst
-        return bool((own and new[inbox] > own.files) or (whole and new[inbox] and sum(new.values()) > whole.files))
+        copies = {name: files * self._copies[name] for name, files in new.items()}
+        return bool(
+            (own and copies[inbox] > own.files) or (whole and new[inbox] and sum(copies.values()) > whole.files)
+        )
 
     def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str:
         """Record that `new` files were seen; return why none of those that wait may be taken, if so.
@@ -175,8 +180,8 @@ class Quota:
         with self._guard:
             self._begin_day()
             now = self._clock.awake()
-            others = [files for name, (until, files) in self._reserved.items() if name != inbox and now < until]
-            files = min(most, self._left(inbox, sum(others)))
+            others = {name: files for name, (until, files) in self._reserved.items() if name != inbox and now < until}
+            files = min(most, self._left(inbox, sum(files * self._copies[name] for name, files in others.items())))
             if self._whole.files_per_day:
                 self._reserved[inbox] = (now + _RESERVED_SECONDS, files)
             return files
@@ -194,15 +199,17 @@ class Quota:
             self._reserved.pop(inbox, None)
             if self._whole.files_per_day or self._own[inbox].files_per_day:
                 taken = self._memory.taken
-                self._remember(taken={**taken, inbox: taken.get(inbox, 0) + files})
+                self._remember(taken={**taken, inbox: taken.get(inbox, 0) + files * self._copies[inbox]})
 
     def _left(self, inbox: str, reserved: int = 0) -> int:
+        """Return how many files it may take while so many copies are set aside for others."""
         if inbox in self._memory.lifted:
             return _NO_LIMIT
         taken = self._memory.taken
         own, whole = self._own[inbox].files_per_day, self._whole.files_per_day
         left = own - taken.get(inbox, 0) if own else _NO_LIMIT
-        return max(0, min(left, whole - sum(taken.values()) - reserved if whole else _NO_LIMIT))
+        left = min(left, whole - sum(taken.values()) - reserved if whole else _NO_LIMIT)
+        return max(0, left // self._copies[inbox])
 
     def _reason(self, inbox: str) -> str:
         held = self._memory.held.get(inbox)

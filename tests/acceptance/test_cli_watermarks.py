@@ -127,3 +127,9 @@ def test_the_dry_run_counts_copies(studio: Studio) -> None:
     assert "3 files would be sent" in told
     assert "5 copies of each" in told
     assert "3 files, up to 15 credits" in told
+    with studio.config.open("a", encoding="utf-8") as config:
+        config.write("budget: {files_per_day: 12}\n")
+    told = studio.run("run", "--once", "--dry-run").stdout
+    assert "2 of 3 files would be sent" in told
+    assert "today's budget has room for 2 only" in told
+    assert "2 files, up to 10 credits" in told

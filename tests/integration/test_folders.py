@@ -436,6 +436,17 @@ def test_every_destination_must_hold_the_order_twice(top: Path, inbox: Inbox, ro
         assert fault_of(lambda: ours.require_room(inbox, free // 2 + 1)) == "ENOSPC"
 
 
+def test_the_outbox_must_hold_each_copy_twice(top: Path) -> None:
+    mark = {"service": "watermark-embed", "watermark": {"recipients": ["dpa", "afp", "Reuters"]}}
+    inbox, ours = an_inbox(top, **mark), folders(top)
+    with tmpfs(top / "outbox", size="64k"):
+        ours.require(inbox)
+        most = disk.free_bytes(inbox.outbox) // 3 // 2
+        assert ours.largest_order(inbox) == most
+        ours.require_room(inbox, most)
+        assert fault_of(lambda: ours.require_room(inbox, most + 1)) == "ENOSPC"
+
+
 def test_a_destination_that_we_may_not_write_to_is_named_with_its_rights(
     top: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,19 @@ def test_who_gets_a_copy_can_be_names_or_the_first_folder(write: Write) -> None:
     assert load(write(inbox(**EMBED)), KEY).inboxes["photos"].watermark.recipients == ()
 
 
+@pytest.mark.parametrize("key", ["files_per_day: 2", "burst: {files: 2, minutes: 5}"])
+def test_a_budget_that_lets_no_picture_through_is_a_fault(write: Write, key: str) -> None:
+    copies, says = "{recipients: [dpa, afp, Reuters]}", "2 lets no picture through: each counts as 3, its copies"
+    own = fault(write(inbox(**EMBED, watermark=copies, budget=f"{{{key}}}")))
+    whole = fault(write(inbox(**EMBED, watermark=copies) + f"budget: {{{key}}}\n"))
+    assert own.startswith("inboxes.photos.budget: ")
+    assert whole.startswith("budget: ")
+    assert own.endswith(says)
+    assert whole.endswith(says)
+    enough = key.replace("2", "3", 1)
+    load(write(inbox(**EMBED, watermark=copies, budget=f"{{{enough}}}")), KEY)
+
+
 def test_a_watermark_keeps_its_originals_and_belongs_to_its_service(write: Write) -> None:
     assert fault(write(inbox(**EMBED, originals="delete"))).startswith("inboxes.photos.originals: delete belongs to")
     asked = fault(write(inbox(watermark="{text: x}")))

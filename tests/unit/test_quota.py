@@ -29,8 +29,17 @@ def clocks() -> PlayedClock:
     return PlayedClock(datetime(2026, 11, 24, 12, tzinfo=UTC))
 
 
-def quota(top: Path, clocks: PlayedClock, photos: object = None, whole: object = None, scans: object = None) -> Quota:
+def quota(
+    top: Path,
+    clocks: PlayedClock,
+    photos: object = None,
+    whole: object = None,
+    scans: object = None,
+    recipients: object = None,
+) -> Quota:
     folders = {name: {"name": name, "budget": budget} for name, budget in (("photos", photos), ("scans", scans))}
+    if recipients:
+        folders["photos"] |= {"service": "watermark-embed", "watermark": {"recipients": recipients}}
     for name, inbox in folders.items():
         inbox.update({role: str(top / name / role) for role in ("path", "outbox", "quarantine")})
     config = Config.model_validate(
@@ -255,6 +264,26 @@ def test_what_a_share_keeps_from_being_taken_is_others_after_a_minute(tmp_path: 
     assert braked.reserve("scans", 1) == 0
     clocks.pass_time(61)
     assert braked.reserve("scans", 9) == 5
+
+
+def test_each_copy_of_a_file_counts_in_a_burst(tmp_path: Path, clocks: PlayedClock) -> None:
+    braked = quota(tmp_path, clocks, BURST, recipients=["dpa", "afp", "Reuters"])
+    assert braked.meet("photos", 3, something) == ""
+    assert braked.meet("photos", 1, something).startswith("4 new files, 3 copies of each, in 1 minute;")
+
+
+def test_each_copy_of_a_file_counts_in_a_day(tmp_path: Path, clocks: PlayedClock) -> None:
+    braked = quota(tmp_path, clocks, {"files_per_day": 11}, {"files_per_day": 14}, recipients=["dpa", "afp", "Reuters"])
+    assert braked.reserve("photos", 9) == 3
+    assert braked.reserve("scans", 9) == 5
+    braked.take("photos", 2)
+    assert (braked.left("photos"), braked.left("scans")) == (1, 8)
+    braked.take("photos", 1)
+    assert "budget is used up" in braked.meet("photos", 1, something)  # what is left is less than one file's copies
+
+
+def test_a_folder_of_recipients_makes_one_copy_of_each_file(tmp_path: Path, clocks: PlayedClock) -> None:
+    assert quota(tmp_path, clocks, {"files_per_day": 5}, recipients="folder").left("photos") == 5
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 80, b'{"day": "2026-11-24", "held": {"phot', b"[]"])

@@ -332,10 +332,20 @@ class BurstSection(Section):
 
 
 class BudgetSection(Section):
-    """How many files may be sent before a person is asked; no limit where a key is left out."""
+    """How many files may be sent before a person is asked; no limit where a key is left out.
+
+    Each copy that is made of a file counts as one.
+    """
 
     files_per_day: int | None = Field(default=None, ge=1, le=10_000_000)
     burst: BurstSection | None = None
+
+    def require(self, copies: int) -> None:
+        """Check that a file of which so many copies are made may be taken at all."""
+        limits = {"files_per_day": self.files_per_day, "burst.files": self.burst.files if self.burst else None}
+        for key, files in limits.items():
+            if files is not None and files < copies:
+                raise ValueError(f"{key}: {files} lets no picture through: each counts as {copies}, its copies")
 
 
 class WatermarkSection(Section):
@@ -343,6 +353,11 @@ class WatermarkSection(Section):
 
     text: Annotated[str, AfterValidator(_template)] = "{recipient} {serial}"
     recipients: Annotated[tuple[str, ...] | Literal["folder"], BeforeValidator(_recipients)] = ()
+
+    @property
+    def copies(self) -> int:
+        """How many are made of each file: one for each recipient who is named."""
+        return 1 if self.recipients == FIRST_FOLDER else max(1, len(self.recipients))
 
 
 class Inbox(Section):
@@ -384,6 +399,11 @@ class Inbox(Section):
     def deletes_originals(self) -> bool:
         return self.originals is None
 
+    @property
+    def copies(self) -> int:
+        """How many results are made of each file, and paid."""
+        return self.watermark.copies
+
     @model_validator(mode="before")
     @classmethod
     def _folders_have_defaults(cls, values: object) -> object:
@@ -402,6 +422,14 @@ class Inbox(Section):
         if isinstance(value, str) and not value.startswith("/") and value != DELETE:
             raise ValueError(f"must be an absolute path (begin with /), or the word: {DELETE}")
         return None if value == DELETE else value
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_lets_a_picture_through(cls, value: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
+        watermark = info.data.get("watermark")  # none where that section has faults of its own
+        if value and watermark:
+            value.require(watermark.copies)
+        return value
 
     @field_validator("ignore")
     @classmethod
@@ -428,6 +456,13 @@ class Config(Section):
     commands: CommandLine = CommandLine()  # to this watchfolder, as people type them
     source: str = ""  # the file it came from; none where the environment has it all
     from_environment: Mapping[str, str] = Field(default={}, repr=False)  # path of a setting → the variable that gave it
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_lets_a_picture_through(cls, value: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
+        if value:
+            value.require(max((inbox.watermark.copies for inbox in info.data.get("inboxes", {}).values()), default=1))
+        return value
 
     @field_validator("webhook")
     @classmethod

@@ -77,7 +77,7 @@ def rehearse(config: Config) -> Iterator[InboxPlan]:
 
 
 def _plan(name: str, inbox: Inbox, config: Config) -> InboxPlan:
-    plan, state_dir = InboxPlan(name), config.state_dir
+    plan, state_dir = InboxPlan(name, copies=inbox.copies), config.state_dir
     try:
         if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
             plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
@@ -112,7 +112,6 @@ def _look_through(plan: InboxPlan, beside: Beside, inbox: Inbox, being_taken: se
             decision = beside.meet(ready, now, time.time() + inbox.settle_seconds) or decision
         plan.answers[decision.answer] += 1 if decision.listed is None else decision.listed
         if decision.answer is Action.TAKE:
-            plan.copies = len(flow_of(inbox).recipients_of(inbox, entry.name))
             plan.free += flow_of(inbox).is_original(entry.name)
             plan.size += entry.size
             plan.names += [printable(entry.name)] if len(plan.names) < _MOST_NAMED else []
