@@ -13,7 +13,6 @@ The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kil
 FileNotFoundError and FileExistsError are answers and pass; every other OSError leaves as errors.FolderFault.
 """
 
-from watchfolder.disk.answers import ANSWER_SECONDS, heard_by, time_at_work
 from watchfolder.disk.durable import (
     append_line,
     append_to_table,
@@ -79,7 +78,15 @@ from watchfolder.disk.sharing import (
     passes_on_rights,
 )
 from watchfolder.disk.standard_streams import is_stdout_broken, open_closed_streams
-from watchfolder.disk.timeouts import Question, answer_of, is_hung, real_paths
+from watchfolder.disk.timeouts import (
+    ANSWER_SECONDS,
+    Question,
+    answer_of,
+    heard_by,
+    is_hung,
+    real_paths,
+    time_at_work,
+)
 
 __all__ = [
     "ANSWER_SECONDS",

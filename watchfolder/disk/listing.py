@@ -5,8 +5,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from watchfolder.disk.answers import answered
 from watchfolder.disk.places import Entry, open_folder, sync_folder, translated
+from watchfolder.disk.timeouts import answered
 from watchfolder.errors import FolderFault
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from watchfolder.disk.answers import answered
+from watchfolder.disk.timeouts import answered
 from watchfolder.errors import FolderFault
 
 HIDDEN = ".watchfolder"

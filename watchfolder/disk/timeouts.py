@@ -1,17 +1,68 @@
-"""A dead network mount never answers: ask it from a thread that may be left behind, and others beside it."""
+"""Calls that may never come back: a dead network mount is asked from a thread that may be left behind.
 
+Long work on a slow share looks different from a share that hangs: each call that comes back is an answer, and is heard.
+"""
+
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from watchfolder.disk.answers import ANSWER_SECONDS, heard_by
 from watchfolder.errors import FolderFault
 
+ANSWER_SECONDS: Final = 1.5  # a share that is there answers each call within milliseconds
+
 _T = TypeVar("_T")
+_listener = threading.local()
 _hung: dict[str, threading.Thread] = {}  # folder → who still waits for it: one is enough
+
+
+@contextlib.contextmanager
+def heard_by(listener: Callable[[], None]) -> Iterator[None]:
+    """Call `listener` each time that a call of this thread comes back from the disk, whatever it brings.
+
+    One within another: both are called.
+    """
+    outer: Callable[[], None] | None = getattr(_listener, "hears", None)
+
+    def both() -> None:
+        listener()
+        if outer is not None:
+            outer()
+
+    _listener.hears = both
+    try:
+        yield
+    finally:
+        _listener.hears = outer
+
+
+def answered() -> None:
+    hears: Callable[[], None] | None = getattr(_listener, "hears", None)
+    if hears is not None:
+        hears()
+
+
+@contextlib.contextmanager
+def time_at_work() -> Iterator[Callable[[], float]]:
+    """Give a function that returns the seconds of work in the block, without the time in which a disk was silent."""
+    worked, last = 0.0, time.monotonic()
+
+    def hear() -> None:
+        nonlocal worked, last
+        now = time.monotonic()
+        worked += min(now - last, ANSWER_SECONDS)
+        last = now
+
+    def seconds() -> float:
+        hear()
+        return worked
+
+    with heard_by(hear):
+        yield seconds
 
 
 class Question(Generic[_T]):
