@@ -106,9 +106,9 @@ class Shop:
 
     def look(self, now: float) -> float:
         """Let the one inbox have its beat; the pipeline sleeps."""
-        if not self.intake.is_open:
+        if not self.intake.health.is_open:
             self.intake.reopen(now)
-            assert self.intake.fault is None, self.intake.fault
+            assert self.intake.health.fault is None, self.intake.health.fault
         due = self.intake.beat(now)
         while self.intake.waits_for_pipeline:  # which finds out, in a thread of its own, what the service can do
             assert self.woken.wait(20)
@@ -119,7 +119,7 @@ class Shop:
     def beat(self, *, takes: bool = True) -> None:
         now = time.monotonic() + self.ahead
         for intake in self.intakes.values() if takes else ():
-            if intake.is_open or intake.reopen(now) <= now:
+            if intake.health.is_open or intake.reopen(now) <= now:
                 intake.beat(now)
         self.pipeline.beat(self.clock.elapsed() + self.ahead)
 

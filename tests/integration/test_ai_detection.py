@@ -300,8 +300,8 @@ def test_a_ledger_that_somebody_has_open_keeps_only_its_order(begin: Open) -> No
     shop.to_the_end()
     with leased(shop.folder("outbox") / "verdicts.csv"):
         shop.drop("b.jpg", OTHER)
-        shop.work(lambda: any(order.last_error for order in shop.orders()) or not shop.intake.is_open)
-        assert shop.intake.is_open
+        shop.work(lambda: any(order.last_error for order in shop.orders()) or not shop.intake.health.is_open)
+        assert shop.intake.health.is_open
         assert "verdicts.csv: another program holds it" in shop.order().last_error
     shop.pass_time(120)
     shop.to_the_end()

@@ -509,7 +509,7 @@ def test_a_share_that_is_away_holds_up_no_other_inbox(begin: Open, tmp_path: Pat
     shop.drop("a.jpg", inbox="one/inbox")
     shop.to_the_end()
     (tmp_path / "one" / "inbox").rename(tmp_path / "one" / "away")
-    shop.work(lambda: not shop.intakes["one"].is_open)
+    shop.work(lambda: not shop.intakes["one"].health.is_open)
     shop.drop("b.jpg", inbox="two/inbox")
     shop.work((tmp_path / "two" / "outbox" / "b.jpg").exists)
     assert paid(service) == [2]
@@ -541,7 +541,7 @@ def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, 
         shop.drop("c.jpg", OTHER, inbox="two/inbox")
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["c.jpg"])
         assert [order.state for order in shop.orders()] == [State.MATCHED]
-        shop.pipeline.rooms["one"].is_silent = True
+        shop.pipeline.rooms["one"].health.is_silent = True
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg", "c.jpg"])
 
 
@@ -669,7 +669,7 @@ def test_a_share_that_goes_while_a_file_is_read_closes_its_inbox(begin: Open, mo
     unreadable(monkeypatch, "ENOTCONN", "b.jpg")
     shop.drop("b.jpg", PICTURE + b"2")
     claim(shop)
-    assert not shop.intake.is_open
+    assert not shop.intake.health.is_open
 
 
 @pytest.mark.parametrize("duplicates", ["reuse", "again"])
@@ -700,7 +700,7 @@ def test_a_claimed_file_that_cannot_be_read_keeps_no_other_of_its_size(
     service.faults.clear()
     shop.drop("good.jpg", PICTURE + b"2")
     claim(shop)
-    assert shop.intake.is_open
+    assert shop.intake.health.is_open
     shop.work(lambda: "good.jpg" in shop.files("outbox"))
 
 

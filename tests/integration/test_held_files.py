@@ -49,7 +49,7 @@ def test_a_claimed_file_that_another_program_holds_is_waited_for(begin: Open, ca
         shop.work(lambda: shop.has(State.CREATED) and shop.order().failures > order.failures)
         assert disk.HELD in shop.order().last_error
         assert told(caplog, "order.step_broke") == told(caplog, "inbox.waits") == []
-        assert shop.intake.is_open
+        assert shop.intake.health.is_open
         shop.drop("b.jpg", OTHER)
         shop.intake.nudge("b.jpg")
         shop.work(lambda: shop.files("outbox") == ["b.jpg"])
@@ -89,7 +89,7 @@ def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(
     shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
     assert "a.jpg: the disk reports errors" in shop.order().last_error
     assert told(caplog, "order.step_broke") == []
-    assert shop.intake.is_open
+    assert shop.intake.health.is_open
 
 
 @pytest.mark.parametrize("is_alone", [True, False])
@@ -138,7 +138,7 @@ def test_an_order_whose_copy_is_held_is_rebuilt_later_and_not_paid_again(begin: 
     shop.open()
     with leased(copy):
         shop.beat()
-        assert not shop.intake.is_open
+        assert not shop.intake.health.is_open
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg"]
     assert len(service.orders) == service.paid == 1

@@ -39,7 +39,7 @@ def look_for(shop: Shop, seconds: int) -> None:
     """Look every five seconds of the test's clock; in between what was claimed is created, or given back if in vain."""
     for now in range(0, seconds, 5):
         shop.look(float(now))
-        assert shop.intake.fault is None
+        assert shop.intake.health.fault is None
         for order in shop.orders():
             if order.state is State.CLAIMED:
                 shop.journal.advance(order, State.CREATED, order_id="1")

@@ -54,14 +54,14 @@ def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
         for _ in range(2):
             may_answer.release()
             assert has_answered.acquire(timeout=30)
-            silent.append(worker.silent_seconds(then))
+            silent.append(worker.health.silent_seconds(then))
         assert 0 < silent[1] < silent[0]  # the same beat, but it goes on
-        assert worker.silent_seconds(then + LATER) == pytest.approx(silent[1] + LATER)  # and now it hangs
+        assert worker.health.silent_seconds(then + LATER) == pytest.approx(silent[1] + LATER)  # and now it hangs
     finally:
         worker.stop()
         may_answer.release(3)
     assert worker.join(time.monotonic() + 30)
-    assert worker.silent_seconds(then) == 0.0
+    assert worker.health.silent_seconds(then) == 0.0
 
 
 def test_each_entry_of_a_listing_and_each_block_of_a_file_is_an_answer(tmp_path: Path) -> None:

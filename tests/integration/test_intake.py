@@ -227,7 +227,7 @@ def test_a_fault_amid_the_decisions_forgets_no_file(build: Build, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr("watchfolder.intake.inbox.decide", breaks)
         shop.look(5.0)
-    assert not shop.intake.is_open
+    assert not shop.intake.health.is_open
     shop.look(6.0)
     shop.look(11.0)
     assert names(shop) == ["a.jpg", "b.jpg", "c.jpg"]
@@ -249,7 +249,7 @@ def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeyp
         for now in range(0, 30, 5):
             shop.look(float(now))
             assert shop.intake.oldest_waiting() == 0.0
-    assert not shop.intake.is_open
+    assert not shop.intake.health.is_open
     shop.look(30.0)
     shop.look(35.0)
     assert names(shop) == ["0.jpg", "1.jpg", "2.jpg"]
@@ -762,7 +762,7 @@ def test_a_folder_that_somebody_closes_after_our_claim_closes_no_inbox(as_nobody
         shop.drop("b.jpg", OTHER)
         for now in (50.0, 60.0, 120.0):
             shop.look(now)
-            assert shop.intake.is_open
+            assert shop.intake.health.is_open
         os.chmod(as_nobody / "inbox/client", 0o700)
         assert shop.intake.unfinished()["b.jpg"] == "it waits for its turn"
         shop.look(300.0)
@@ -1046,7 +1046,7 @@ def test_a_faulty_folder_closes_the_inbox_until_it_is_back(build: Build, caplog:
     for _ in range(3):
         shop.intake.beat(5.0)
         shop.intake.reopen(5.0)
-    assert not shop.intake.is_open
+    assert not shop.intake.health.is_open
     assert names(shop) == []
     assert len(told(caplog, "inbox.waits")) == 1
     shop.folder("outbox").rmdir()
@@ -1062,19 +1062,19 @@ def test_what_fails_while_the_inbox_is_said_to_be_back_closes_it_again(
     caplog.set_level(logging.INFO, "watchfolder")
     shop = build()
     shop.look(0.0)
-    shop.intake.report(FolderFault("the first", code="EIO"))
+    shop.intake.health.report(FolderFault("the first", code="EIO"))
 
     def report_once_more(record: logging.LogRecord) -> bool:
         if record.msg == "inbox.back" and not told(caplog, "inbox.back"):
-            shop.intake.report(FolderFault("the second", code="EIO"))
+            shop.intake.health.report(FolderFault("the second", code="EIO"))
         return True
 
     caplog.handler.addFilter(report_once_more)
     shop.intake.reopen(1.0)
     caplog.handler.removeFilter(report_once_more)
-    assert not shop.intake.is_open
+    assert not shop.intake.health.is_open
     shop.intake.reopen(2.0)
-    assert shop.intake.is_open
+    assert shop.intake.health.is_open
     assert [fact["reason"] for fact in told(caplog, "inbox.waits")] == ["the first", "the second"]
 
 

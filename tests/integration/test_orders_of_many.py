@@ -227,7 +227,7 @@ def test_workers_that_hang_on_one_share_hold_up_no_look_for_another(begin: Open,
     answers = threading.Event()
     for _ in range(room.most_steps):
         room.workers.submit(answers.wait)
-    room.is_silent = True
+    room.health.is_silent = True
     until = time.monotonic() + 40
     while len(files_in(tmp_path / "well" / "outbox")) < 3:
         assert time.monotonic() < until
@@ -817,7 +817,7 @@ def test_a_sub_folder_that_takes_nothing_keeps_back_its_own_pictures_only(
     rest = [name for name in names if not name.startswith("client/")]
     assert shop.files("outbox") == shop.files("originals") == rest
     assert sum(file.is_delivered for file in shop.order().files) == len(rest)
-    assert shop.intake.is_open
+    assert shop.intake.health.is_open
     opens()
     shop.pass_time(3600)
     shop.to_the_end()

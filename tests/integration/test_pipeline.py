@@ -848,7 +848,7 @@ def test_a_fault_of_a_folder_defers_no_order_and_quarantines_nothing(begin: Open
     shop.work(lambda: shop.has(State.CONFIRMED))
     os.rename(shop.folder("outbox"), shop.folder("away"))
     shop.folder("outbox").mkdir()
-    shop.work(lambda: not shop.intake.is_open and shop.intake.fault)
+    shop.work(lambda: not shop.intake.health.is_open and shop.intake.health.fault)
     assert shop.order().failures == 0
     assert list(shop.folder("outbox").iterdir()) == []
     shop.folder("outbox").rmdir()
@@ -901,7 +901,7 @@ def test_a_sub_folder_that_takes_nothing_holds_up_its_own_pictures_only(
     assert len(told(caplog, "order.obstructed")) == 1
     assert "client/a.jpg: permission denied" in shop.order().last_error
     assert told(caplog, "inbox.waits") == []
-    assert shop.intake.is_open
+    assert shop.intake.health.is_open
     shop.drop("b.jpg", OTHER)
     shop.intake.nudge("b.jpg")
     shop.work(lambda: shop.files("outbox") == ["b.jpg"])

@@ -107,7 +107,7 @@ def test_a_swap_between_look_and_claim_leads_nobody_outside(
         with swapping(home, hidden) as end:
             for number in range(ROUNDS_WHEN_THOROUGH if is_thorough else ROUNDS):
                 shop.look(float(2 * number))
-                assert shop.intake.fault is None
+                assert shop.intake.health.fault is None
                 came.update(_released(shop, order) for order in shop.orders())
                 came["rounds"] += 1
                 _restore(home, hidden, real, os.path.basename(name), lambda at: lure(at, outside.folder))

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from watchfolder import disk
 from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.events import event
 from watchfolder.intake import Intake
@@ -21,9 +20,7 @@ class InboxWorker:
     def __init__(self, intake: Intake, watcher: Watcher, tell: Callable[[], None]) -> None:
         self.intake = intake
         self.watcher = watcher
-        self.working_since: float | None = None
-        self._answered_at = 0.0
-        self.is_silent = False
+        self.health = intake.health
         inbox = intake.inbox
         self.disk_usage = DiskUsage(inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)
         self._tell = tell  # after each beat: the status may have changed
@@ -50,27 +47,17 @@ class InboxWorker:
         self.intake.nudge(name)
         self._wakeup.set()
 
-    def silent_seconds(self, now: float) -> float:
-        """Return for how long nothing has answered in the beat under way, however long that has been going on."""
-        since = self.working_since
-        return now - max(since, self._answered_at) if since is not None else 0.0
-
-    def _hear(self) -> None:
-        self._answered_at = time.monotonic()
-
     def _keep(self) -> None:
         while not self._stop:
             self._wakeup.clear()
-            self.working_since = time.monotonic()
             try:
-                with disk.heard_by(self._hear):
-                    due = self._turn(self.working_since)
-                    self.disk_usage.look(self.working_since, are_there=self.intake.is_open)
+                with self.health.listening() as now:
+                    due = self._turn(now)
+                    self.disk_usage.look(now, are_there=self.health.is_open)
             except Exception:  # noqa: BLE001 - nothing may end this thread
                 event("inbox.beat_broke", logging.ERROR, trace=True, inbox=self.intake.inbox.name)
                 due = time.monotonic() + _AFTER_A_BREAK_SECONDS
             finally:
-                self.working_since = None
                 self._tell()
             if not self._stop:
                 time.sleep(_LEAST_BEAT_SECONDS)
@@ -79,12 +66,12 @@ class InboxWorker:
             self.watcher.stop()
 
     def _turn(self, now: float) -> float:
-        if not self.intake.is_open:
+        if not self.health.is_open:
             if self._is_watching:
                 self.watcher.stop()
                 self._is_watching = False
             due = self.intake.reopen(now)
-            if not self.intake.is_open:
+            if not self.health.is_open:
                 return due
         if not self._is_watching:
             self.watcher.start()  # watch first, then scan: nothing falls in between

@@ -27,7 +27,6 @@ from watchfolder.pushes import Pushes
 from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapshot
 from watchfolder.watcher import Watcher
 
-_SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
 _STUCK_SECONDS = 2 * 3600.0  # no call takes longer, unless its folder is silent
 _STATUS_SECONDS = 1.0
 _NEVER_SECONDS = 3600.0
@@ -85,8 +84,9 @@ class Supervisor:
 
     def beat(self, now: float) -> float:
         """Start what is due; return when (monotonic seconds) the next thing will be."""
-        for worker in self._workers.values():
-            self._mind_silence(worker, now)
+        for name, worker in self._workers.items():
+            if worker.health.check_silence(now):
+                self._parts.transfers.set_silent(name, is_silent=worker.health.is_silent)
         elapsed = self._clock.elapsed()
         return now + self._pipeline.beat(elapsed) - elapsed
 
@@ -98,7 +98,7 @@ class Supervisor:
             worker.nudge(None)
 
     def has_looked_around(self) -> bool:
-        return all(worker.intake.has_scanned or worker.intake.fault for worker in self._workers.values())
+        return all(worker.intake.has_scanned or worker.health.fault for worker in self._workers.values())
 
     def is_idle(self) -> bool:
         """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
@@ -106,12 +106,12 @@ class Supervisor:
         return self._are_keepers_idle() and self._pipeline.is_idle() and self._are_keepers_idle()
 
     def _are_keepers_idle(self) -> bool:
-        workers = (worker for worker in self._workers.values() if not worker.is_silent)
+        workers = (worker for worker in self._workers.values() if not worker.health.is_silent)
         return all(
-            worker.intake.fault is not None
+            worker.health.fault is not None
             or worker.intake.held
             or self._waits_for_gate(worker.intake)
-            or (worker.working_since is None and worker.intake.is_idle())
+            or (not worker.health.is_busy and worker.intake.is_idle())
             for worker in workers
         )
 
@@ -120,7 +120,7 @@ class Supervisor:
         steps = self._pipeline.slow_steps(_STUCK_SECONDS)
         slow = {
             *steps.values(),
-            *(name for name, each in self._workers.items() if each.silent_seconds(now) > _STUCK_SECONDS),
+            *(name for name, each in self._workers.items() if each.health.silent_seconds(now) > _STUCK_SECONDS),
         }
         reached = [self._reach.setdefault(name, Liveness(self._config.inboxes[name])).answers() for name in slow]
         self._is_stuck = any(reached)
@@ -180,19 +180,6 @@ class Supervisor:
         for name, files in files_without_inbox(self._journal.orders(), self._config.inboxes).items():
             event("inbox.not_configured", logging.WARNING, inbox=name, held_files=files)
 
-    def _mind_silence(self, worker: InboxWorker, now: float) -> None:
-        """Say once that a folder does not answer, and once that it does again."""
-        is_silent = worker.silent_seconds(now) > _SILENT_SECONDS
-        if is_silent == worker.is_silent:
-            return
-        name = worker.intake.inbox.name
-        if is_silent:
-            event("inbox.silent", logging.WARNING, inbox=name, seconds=_SILENT_SECONDS)
-        else:
-            event("inbox.answers", inbox=name)
-        worker.is_silent = self._pipeline.rooms[name].is_silent = is_silent
-        self._parts.transfers.set_silent(name, is_silent=is_silent)
-
     def _waits_for_gate(self, intake: Intake) -> bool:
         is_barred = self._pipeline.capacity.is_barred
         return is_barred and intake.has_scanned
@@ -203,7 +190,7 @@ class Supervisor:
         if refusal is not None:
             lines.append(f"the service refuses: {refusal.reason}")
         for name, worker in self._workers.items():
-            if fault := _fault_of(worker):
+            if fault := worker.health.reason:
                 lines.append(f"{name}: {fault}")
             if worker.intake.held:
                 lines.append(f"{name}: held: {worker.intake.held}")
@@ -268,13 +255,13 @@ class Supervisor:
         return {name: UnderWay.of(each, self._clock.elapsed()) for name, each in by_inbox.items()}
 
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
-        intake, counts = worker.intake, worker.intake.counts(orders)
+        intake, health, counts = worker.intake, worker.health, worker.intake.counts(orders)
         oldest, closed = intake.oldest_waiting(), intake.out_of_reach()
         lack = self._pipeline.capacity.lack(intake.inbox.name)
         return InboxSnapshot(
-            is_open=intake.is_open and not worker.is_silent and not lack,
-            fault=_fault_of(worker) or lack,
-            fault_code=intake.fault.code if intake.fault else NO_V3 if lack else "",
+            is_open=health.is_open and not health.is_silent and not lack,
+            fault=health.reason or lack,
+            fault_code=health.fault.code if health.fault else NO_V3 if lack else "",
             held=intake.held,
             watch=worker.watcher.kind,
             watch_reason=worker.watcher.reason,
@@ -299,8 +286,3 @@ class Supervisor:
 def _printable(closed: OutOfReach) -> OutOfReach:
     facts = {"folder": printable(closed.folder), "reason": printable(closed.reason)}
     return closed.model_copy(update=facts)
-
-
-def _fault_of(worker: InboxWorker) -> str:
-    fault = worker.intake.fault
-    return "a folder does not answer" if worker.is_silent else fault.reason if fault else ""

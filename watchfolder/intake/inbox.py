@@ -9,7 +9,6 @@ import heapq
 import itertools
 import logging
 import os
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watchfolder import disk
@@ -18,9 +17,8 @@ from watchfolder.desk import Desk
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.folders import Folders
+from watchfolder.folders import Folders, InboxHealth
 from watchfolder.intake import obstacles, told
-from watchfolder.intake.absence import Absence
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.emptied import Emptied
 from watchfolder.intake.look import Action, Decision, decide, out_of_reach
@@ -49,8 +47,7 @@ class Intake:
         self, inbox: Inbox, claims: Claims, folders: Folders, desk: Desk, sweep_reasons: Callable[[], None]
     ) -> None:
         self.inbox = inbox
-        self.fault: FolderFault | None = None
-        self.is_open = False  # the folders are there and what a crash left has been dealt with
+        self.health = InboxHealth(inbox.name)
         self.has_scanned = False
         self.held = ""  # why nothing is taken until a person says so
         self._claims = claims
@@ -58,7 +55,6 @@ class Intake:
         self._desk = desk
         self._sweep_reasons = sweep_reasons
         self._ignored = Ignored(inbox.ignore)
-        self._guard = threading.Lock()
         self._nudges = Nudges()
         self._sightings: dict[str, Sighting] = {}
         self._decisions: dict[str, Decision] = {}
@@ -69,10 +65,8 @@ class Intake:
         self._found = 0  # addresses in lists that were here when this life began, of which it has not been told either
         self.waits_for_pipeline = False  # which will wake us: what is settled cannot be taken yet
         self._emptied = Emptied(inbox.path, inbox.empty_folder_seconds)
-        self._needs = 0  # bytes: what the order needed whose lack of room closed the inbox
         self._scan_at = 0.0
         self._reasons_at = 0.0
-        self._absence = Absence(inbox.name)
 
     # --- from any thread
 
@@ -83,16 +77,6 @@ class Intake:
     def look_at(self, name: str) -> None:
         """A file may have come back as `name`. One that is known there is another, and goes on waiting as it did."""
         self._nudges.add(name, was_worked_on=False)
-
-    def report(self, fault: FolderFault, needs: int = 0) -> None:
-        """Record that a folder failed: nothing new is taken until all answer again and `needs` bytes fit.
-
-        The log is told by `reopen`, which looks for the cause: what one step met may be only its consequence.
-        """
-        with self._guard:
-            self.is_open = False
-            self.fault = fault
-            self._needs = needs
 
     def counts(self, orders: UnderWay) -> dict[str, int]:
         """Return how many files there are by answer, none that is one of the `orders`, which were read before this."""
@@ -126,14 +110,9 @@ class Intake:
             self._require()
             self._claims.recover()
         except FolderFault as fault:
-            self.fault = fault
-            self._absence.tell(fault)
+            self.health.explain(fault)
             return now + _FAULT_SECONDS
-        with self._guard:  # before a word is said: what a step reports meanwhile closes the inbox anew
-            passed, self.fault = self.fault, None
-            self.is_open = True
-            self._needs = 0
-        self._absence.end(passed)
+        self.health.open()
         self._scan_at = now
         return now
 
@@ -150,8 +129,8 @@ class Intake:
             self._new = self._found = 0
             self._work(now)
         except FolderFault as fault:
-            self.report(fault, self._needs)
-            self._tell_cause(fault)
+            self.health.report(fault, self.health.needs)
+            self._explain(fault)
             return now + _FAULT_SECONDS
         if self._nudges:
             return now
@@ -163,14 +142,14 @@ class Intake:
 
     def _require(self) -> None:
         self._folders.require(self.inbox)
-        self._folders.require_room(self.inbox, self._needs)
+        self._folders.require_room(self.inbox, self.health.needs)
 
-    def _tell_cause(self, fault: FolderFault) -> None:
+    def _explain(self, fault: FolderFault) -> None:
         try:
             self._require()
         except FolderFault as cause:
-            self.fault = fault = cause
-        self._absence.tell(fault)
+            fault = cause
+        self.health.explain(fault)
 
     def is_idle(self) -> bool:
         """Would only a change or a long wait bring something to do?"""
@@ -415,7 +394,7 @@ class Intake:
             self._folders.require(self.inbox)
             self._folders.require_room(self.inbox, sent)
         except FolderFault:
-            self._needs = min(sent, ready[0].size)
+            self.health.needs = min(sent, ready[0].size)
             self._quiet.update((file.name, now) for file in own)
             raise
         self._taking = frozenset(file.name for file in own)

@@ -119,12 +119,12 @@ class Capacity:
     def is_within_reach(self, inbox: str) -> bool:
         """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
         room = self.rooms.get(inbox)
-        return room is not None and room.intake.is_open and not room.is_silent
+        return room is not None and room.health.is_open and not room.health.is_silent
 
     def is_silent(self, inbox: str) -> bool:
         """Does one of its folders not answer? Then its steps may hang for ever."""
         room = self.rooms.get(inbox)
-        return room is not None and room.is_silent
+        return room is not None and room.health.is_silent
 
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
@@ -170,7 +170,7 @@ class Capacity:
         if order.key in self._running:
             return True
         room = self.rooms.get(order.inbox)
-        return room is not None and room.intake.is_open and order.is_due(self._journal.clock.elapsed())
+        return room is not None and room.health.is_open and order.is_due(self._journal.clock.elapsed())
 
     def _may_ask_with_another(self) -> bool:
         """May a new order find out how the service is, because none is there that could, or they alone may be at fault?

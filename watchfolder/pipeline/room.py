@@ -5,16 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from watchfolder.errors import FolderFault
+from watchfolder.folders import InboxHealth
 from watchfolder.pipeline.context import StepContext
 
 
 class Door(Protocol):
     """What the pipeline knows of an inbox's intake."""
 
-    is_open: bool  # its folders are there, and what a crash left has been dealt with
-
-    def report(self, fault: FolderFault, needs: int = 0) -> None: ...
+    health: InboxHealth
 
     def nudge(self, name: str | None) -> None: ...
 
@@ -30,8 +28,11 @@ class InboxRuntime:
     wake: Callable[[], None]  # its thread
     most_steps: int  # side by side
     wanted_at: float = float("-inf")  # when it last asked whether it may claim, by the clock of the time awake
-    is_silent: bool = False  # a folder does not answer, so its steps may hang for ever
     workers: ThreadPoolExecutor = field(init=False)
+
+    @property
+    def health(self) -> InboxHealth:
+        return self.intake.health
 
     def __post_init__(self) -> None:
         self.workers = ThreadPoolExecutor(self.most_steps, f"step-{self.context.inbox.name}")

@@ -146,7 +146,7 @@ class Pipeline:
 
     def _due_at(self, order: Order, now: float) -> float | None:
         room = self.rooms.get(order.inbox)
-        if room is None or order.state not in STEPS or not room.intake.is_open or order.key in self._running:
+        if room is None or order.state not in STEPS or not room.health.is_open or order.key in self._running:
             return None
         at = self._polls.due_at(order)
         if is_suspect(order):
@@ -210,7 +210,7 @@ class Pipeline:
 
     def _can_move(self, order: Order) -> bool:
         room, now = self.rooms.get(order.inbox), self._clock.elapsed()
-        if room is None or not room.intake.is_open or order.state is State.CLAIMING or not order.is_due(now):
+        if room is None or not room.health.is_open or order.state is State.CLAIMING or not order.is_due(now):
             return False
         if order.state is State.QUARANTINED:
             return self._journal.needs_record(order)
@@ -272,7 +272,7 @@ class Pipeline:
             if current is None:
                 room.context.forget_unless(self._journal.get(key), key)
         except FolderFault as fault:  # the state directory itself
-            room.intake.report(fault, order.size)
+            room.health.report(fault, order.size)
             self._polls.pause(key, tempo.FOLDER_BACKOFF_SECONDS)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
             event("order.step_broke", logging.ERROR, trace=True, order=key, inbox=order.inbox)
@@ -329,7 +329,7 @@ class Pipeline:
     def _settle(self, room: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
         """Record a failed step; return the order when it goes on at once."""
         if isinstance(error, FolderFault) and is_of_the_inbox(room.context, order, error):
-            room.intake.report(error, order.size)
+            room.health.report(error, order.size)
             self._polls.pause(order.key, tempo.FOLDER_BACKOFF_SECONDS)
             return None
         follows = self._outcomes.handle(room.context, self._journal.get(order.key) or order, error)
