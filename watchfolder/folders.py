@@ -30,7 +30,7 @@ TOKEN = ".watchfolder-id"  # noqa: S105 - a mark, no secret
 OWNER = "owner.json"
 _LIMIT = 1 << 20
 _STATE_BYTES = 10**6  # what the journal needs to note an order of many, again and again
-_SILENT_SECONDS = 60.0
+_SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
 
 
 class _Known(BaseModel):
