@@ -115,7 +115,7 @@ def test_a_claimed_file_that_cannot_be_read_for_days_is_quarantined(
         shop.rest()
     shop.work(lambda: shop.files("outbox") == names[1:])
     assert shop.files("quarantine") == []
-    assert shop.intake.is_open
+    assert shop.intake.health.is_open
     shop.journal.note(shop.order(), failing_seconds=1e9, not_before=None)
     shop.to_the_end()
     assert shop.files("quarantine") == ["a.jpg", "a.jpg.why.txt"]
