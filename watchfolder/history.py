@@ -46,6 +46,11 @@ class EndedFile(LinePart):
     recipient: RelativeName | None = None  # whose copy it is
     text: str = ""  # the watermark in it
 
+    @property
+    def has_result(self) -> bool:
+        """Has a picture been delivered, or something been said of it?"""
+        return self.delivered_at is not None or self.finding is not None
+
     @classmethod
     def of(cls, file: OrderFile, result: Result) -> Self:
         made = result if result.is_delivered else Result()

@@ -73,9 +73,10 @@ def test_a_reload_refuses_a_moved_state_and_every_command_says_so(
         wait_until(lambda: '"config.refused"' in daemon.log())
         reloaded = studio.run("check", "--configuration")
         assert (reloaded.returncode, refusal in reloaded.stdout) == (78, True)
-        told = studio.run("status")
-        assert told.returncode == 78
-        assert told.stderr.splitlines() == [refusal, STILL_RUNS]
+        for command in ("status", "history", "verify"):
+            told = studio.run(command)
+            assert told.returncode == 78
+            assert told.stderr.splitlines() == [refusal, STILL_RUNS]
         other = tmp_path / "other.yaml"  # with a state of its own: not the one that runs
         (tmp_path / "elsewhere").mkdir()
         other.write_text(studio.config.read_text())

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from shop import QUICK, Shop, opened
 
+from watchfolder import history
 from watchfolder.api import Service
 from watchfolder.config import Config
-from watchfolder.console.commands import history, verify
+from watchfolder.console.commands import verify
 from watchfolder.console.commands.reconcile import Books, lines, reconcile
 from watchfolder.order import State
 from watchfolder.report import status
@@ -155,8 +156,8 @@ def test_a_retry_that_would_pay_again_is_not_offered_but_the_result_itself_is(sh
 def test_what_came_before_an_order_was_given_up_has_its_receipt_and_is_counted(shop: Shop, sandbox: Sandbox) -> None:
     give_up(shop, sandbox, "a.jpg", "b.jpg", "c.jpg", come=2)
     there, (lost,) = shop.files("outbox"), [name for name in shop.files("quarantine") if name.endswith(".jpg")]
-    state_dir = shop.config.state_dir
-    assert sorted(each.delivered for each in history.receipts(state_dir)) == there
-    assert sorted(each.place.name for each in verify.deliveries(shop.config)) == there
+    told = history.deliveries(shop.journal.orders(), shop.config.state_dir)
+    assert sorted(str(each.file.delivered) for each in told) == there
+    assert sorted(each.place.name for each in verify.expected(shop.config)) == there
     assert status.gather(shop.config, datetime.now(UTC)).inboxes["photos"].delivered_today == len(there) == 2
     assert books_of(shop).undelivered[0].files == [lost]

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from watchfolder.console import errand, exit_codes, logs
+from watchfolder import config
+from watchfolder.console import errand, exit_codes, logs, settings
+from watchfolder.console.privileges import act_as_owner_of
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, UnknownName, WatchfolderError
 from watchfolder.events import printable, redacted
 
 if TYPE_CHECKING:
+    from watchfolder.config import Config
     from watchfolder.console.commands.check import CheckResult
 
 ConfigFile = Annotated[
@@ -65,6 +68,18 @@ def in_words(tell: Callable[[str], None] = warn) -> Iterator[None]:
         fail(advised(fault, is_root=is_root), exit_codes.UNFINISHED, tell)
     except WatchfolderError as error:
         fail(error.reason, exit_codes.UNFINISHED, tell)
+
+
+@contextmanager
+def configured(config_file: str | None, *, needs_key: bool = False, as_owner: bool = True) -> "Iterator[Config]":
+    """Prepare a command, and give it the configuration. Our errors end it, in words and with their exit codes."""
+    prepare()
+    with in_words():
+        path = config.find(config_file, os.environ)
+        found = settings.read(path, os.environ) if needs_key else settings.read_beside(path, os.environ)
+        if as_owner:
+            act_as_owner_of(found.state_dir)
+        yield found
 
 
 def advised(fault: FolderFault, *, is_root: bool) -> str:

@@ -1,15 +1,67 @@
-"""The receipts: every delivered file, as lines for a person, as JSON or as a table for a spreadsheet."""
+"""The command `history`: every delivered file, as lines for a person, as JSON or as a table for a spreadsheet."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from watchfolder import history, spreadsheet
+import typer
+
+from watchfolder import spreadsheet
+from watchfolder.console import exit_codes
+from watchfolder.console.shell import ConfigFile, configured, fail, warn
 from watchfolder.events import printable
-from watchfolder.history import Delivery
+from watchfolder.history import Delivery, deliveries
 from watchfolder.journal import read_orders
 from watchfolder.services import said_of
+
+_AGO = re.compile(r"([0-9]{1,5})([hd])")
+
+
+def _moment(text: str) -> datetime:
+    """Read a date, an instant (of this machine's time zone if it names none) or "7d", "12h" ago."""
+    if ago := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(hours=int(ago[1]) * (24 if ago[2] == "d" else 1))
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter("say 7d, 12h, 2026-11-24 or 2026-11-24T08:00") from None
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(parser=_moment, metavar="WHEN", help="Only what came from then on: 7d, 12h, a date or an instant."),
+]
+
+
+def history(
+    *,
+    config_file: ConfigFile = None,
+    since: Since = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
+) -> None:
+    """List what was delivered, the latest first, one line a file."""
+    if as_json and as_csv:
+        fail("say --json or --csv, not both", exit_codes.USAGE)
+    written = _as_json if as_json else _as_csv if as_csv else _as_lines
+    with configured(config_file) as config, broken_lines() as on_broken:
+        found = deliveries(read_orders(config.state_dir), config.state_dir, since, on_broken)
+        for line in written(map(_receipt, found)):
+            typer.echo(line)
+
+
+@contextmanager
+def broken_lines() -> Iterator[Callable[[str], None]]:
+    """Count the lines that are none of ours, and say at the end how many were passed over, and where."""
+    broken: Counter[str] = Counter()
+    yield lambda month: broken.update([month])
+    for month, number in broken.items():
+        warn(f"{month}: {number} lines cannot be read (torn by a power cut, or not ours) and were passed over")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +86,6 @@ class Receipt:
     text: str  # the watermark in it
 
 
-def receipts(
-    state_dir: str, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
-) -> Iterator[Receipt]:
-    """Give the deliveries from `since` on, the latest first: an order of many has one receipt for each result."""
-    return map(_receipt, history.deliveries(read_orders(state_dir), state_dir, since, on_broken))
-
-
 def _receipt(delivery: Delivery) -> Receipt:
     ended, file = delivery.order, delivery.file
     return Receipt(
@@ -63,7 +108,7 @@ def _receipt(delivery: Delivery) -> Receipt:
     )
 
 
-def as_lines(found: Iterator[Receipt]) -> Iterator[str]:
+def _as_lines(found: Iterator[Receipt]) -> Iterator[str]:
     return map(_line, found)
 
 
@@ -76,7 +121,7 @@ def _line(receipt: Receipt) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free}){found}"
 
 
-def as_json(found: Iterator[Receipt]) -> Iterator[str]:
+def _as_json(found: Iterator[Receipt]) -> Iterator[str]:
     """Give a JSON list, a line for each receipt."""
     before = "["
     for receipt in found:
@@ -85,7 +130,7 @@ def as_json(found: Iterator[Receipt]) -> Iterator[str]:
     yield "]" if before == "," else "[]"
 
 
-def as_csv(found: Iterator[Receipt]) -> Iterator[str]:
+def _as_csv(found: Iterator[Receipt]) -> Iterator[str]:
     names = [field.name for field in fields(Receipt)]
     yield spreadsheet.row(names)
     for receipt in found:

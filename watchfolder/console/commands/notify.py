@@ -1,13 +1,10 @@
 """The command `notify test`: does a message reach you?"""
 # ruff: noqa: PLC0415 - each command imports what it alone needs
 
-import os
-
 import typer
 
-from watchfolder import config
 from watchfolder.console import exit_codes, settings
-from watchfolder.console.shell import ConfigFile, fail, in_words, prepare
+from watchfolder.console.shell import ConfigFile, configured, fail
 from watchfolder.errors import ConfigError
 
 commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -25,9 +22,7 @@ def send_test(*, config_file: ConfigFile = None) -> None:
     from watchfolder.notify.delivery import ANSWER_SECONDS, Attempt
     from watchfolder.notify.message import trial
 
-    prepare()
-    with in_words():
-        found = settings.read(config.find(config_file, os.environ), os.environ, needs_key=False)
+    with configured(config_file, as_owner=False) as found:
         if not found.notify:
             fail("notify: no address is configured (config.example.yaml shows some)", exit_codes.CONFIG)
         if faults := settings.notify_faults(found):

@@ -5,11 +5,15 @@ under way now is never taken for a lost one.
 """
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+
+import typer
 
 from watchfolder import history
 from watchfolder.api import Listed, Service, Status
@@ -17,9 +21,9 @@ from watchfolder.command_line import Advised
 from watchfolder.config import Config
 from watchfolder.errors import Retry, SlowDown
 from watchfolder.events import printable
-from watchfolder.history import EndedFile, EndedOrder
+from watchfolder.history import EndedOrder
 from watchfolder.journal import kept_until, read_orders
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, State
 from watchfolder.services import FLOWS, flow_of
 
 _NAME = "wf-"  # with which our orders' names begin
@@ -30,6 +34,7 @@ _MOST_PAGES = 1000  # of a hundred orders
 _SHARE = 4  # we take this part of the plan's requests, for the daemon needs the others
 _REFUSALS = 5  # in a row: then the service is too busy for us
 _PAUSE_SECONDS = 5.0
+_KEPT_DAYS = 30  # the service keeps no result for longer
 
 
 @dataclass(frozen=True)
@@ -59,18 +64,20 @@ class Books:
 
 @dataclass
 class KnownOrder:
-    """What we know of one order at the service: itself, or its files one by one, once it was given up and parked."""
+    """An order in the service's list, and what we know of it: itself, or its files one by one, once it was parked."""
 
+    key: str
+    entry: Listed
     orders: list[Order] = field(default_factory=list)
     ended: list[EndedOrder] = field(default_factory=list)  # the latest first
 
     def missing(self) -> list[str]:
         """Return the names of the files that were never delivered; a picture may have come back under another name."""
-        brought = [file for end in self.ended for file in end.files if file.delivered_at or file.finding]
-        here = {mark for file in brought for mark in (file.name, file.sha256) if mark}
-        files: list[EndedFile | OrderFile] = [file for order in self.orders for file in order.files]
-        files += [file for end in self.ended for file in end.files]
-        return list(dict.fromkeys(file.name for file in files if not {file.name, file.sha256} & here))
+        brought = [file for end in self.ended for file in end.files if file.has_result]
+        here = {*(file.name for file in brought), *(file.sha256 for file in brought)} - {None}
+        told: list[Order | EndedOrder] = [*self.orders, *self.ended]
+        files = (file for each in told for file in each.files)
+        return list(dict.fromkeys(file.name for file in files if here.isdisjoint({file.name, file.sha256})))
 
     def reason(self) -> str:
         why = next((order.why for order in self.orders if order.why is not None), None)
@@ -88,22 +95,39 @@ def reconcile(
     """Compare what began at the service from `since` on. Raises WatchfolderError when the list cannot be had whole."""
     asked_at = datetime.now(UTC)
     listed = _listed(config, since, on_page)
-    keys = {entry.order_id: key for key, entry in listed.items()}
-    known = {key: KnownOrder() for key in listed}
+    known = {name: each for each in listed for name in (each.key, each.entry.order_id)}
     for order in read_orders(config.state_dir):
-        if key := keys.get(order.order_id or "", order.key if order.key in listed else ""):
-            known[key].orders.append(order)
+        if mine := _find(order, known):
+            mine.orders.append(order)
     books = Books(listed=len(listed))
-    for end in history.newest_first(config.state_dir, since, on_broken):
-        if end.mode != config.api.mode:
-            continue
-        if key := keys.get(end.order_id or "", end.key if end.key in listed else ""):
-            known[key].ended.append(end)
-        elif end.is_delivered and end.created is not None and since <= end.created < asked_at:
-            books.unknown_there += [end] if end.service in _LISTED else []
-    for key, entry in listed.items():
-        _enter(books, key, entry, known[key], config)
+    ends = history.newest_first(config.state_dir, since, on_broken)
+    for end in filter(lambda end: end.mode == config.api.mode, ends):
+        if mine := _find(end, known):
+            mine.ended.append(end)
+        elif _should_be_listed(end, since, asked_at):
+            books.unknown_there.append(end)
+    for each in listed:
+        _enter(books, each, config)
     return books
+
+
+def _find(order: Order | EndedOrder, known: Mapping[str, KnownOrder]) -> KnownOrder | None:
+    return known.get(order.order_id or "", known.get(order.key))
+
+
+def _should_be_listed(end: EndedOrder, since: datetime, asked_at: datetime) -> bool:
+    began_then = end.created is not None and since <= end.created < asked_at
+    return began_then and end.is_delivered and end.service in _LISTED
+
+
+def usual_begin() -> datetime:
+    return datetime.now(UTC) - timedelta(days=_KEPT_DAYS)
+
+
+def tell_page(page: int, pages: int) -> None:
+    """Say on a terminal how far the list has been read."""
+    if sys.stderr.isatty():
+        typer.echo(f"page {page} of {pages}", err=True)
 
 
 def service_of(config: Config) -> Service:
@@ -113,24 +137,30 @@ def service_of(config: Config) -> Service:
     return Service(settings, transfers=1, stop=threading.Event())
 
 
-def _listed(config: Config, since: datetime, on_page: Callable[[int, int], None]) -> dict[str, Listed]:
-    """Return our orders at the service by their keys, from `since` on where it says when they began."""
+def _listed(config: Config, since: datetime, on_page: Callable[[int, int], None]) -> list[KnownOrder]:
+    """Return our orders at the service, from `since` on where it says when they began."""
     service = service_of(config)
-    found: dict[str, Listed] = {}
+    found: dict[str, KnownOrder] = {}
     try:
-        for page in range(1, _MOST_PAGES + 1):
-            entries, pages = _patiently(service, page)
-            on_page(page, pages)
-            dated = [entry.created_at for entry in entries if entry.created_at is not None]
-            for entry in entries:
-                name = entry.order_name or ""
-                is_old = entry.created_at is not None and entry.created_at < since
-                if name.startswith(_NAME) and not is_old:
-                    found.setdefault(name.removeprefix(_NAME), entry)
-            if page >= pages or (dated and max(dated) < since):
-                return found
+        for entry in chain.from_iterable(_pages(service, since, on_page)):
+            name = entry.order_name or ""
+            if name.startswith(_NAME) and (entry.created_at is None or entry.created_at >= since):
+                key = name.removeprefix(_NAME)
+                found.setdefault(key, KnownOrder(key, entry))
     finally:
         service.close()
+    return list(found.values())
+
+
+def _pages(service: Service, since: datetime, on_page: Callable[[int, int], None]) -> Iterator[list[Listed]]:
+    """Give the pages of the list, the newest orders first, as far as `since`."""
+    for page in range(1, _MOST_PAGES + 1):
+        entries, pages = _patiently(service, page)
+        on_page(page, pages)
+        yield entries
+        dated = [entry.created_at for entry in entries if entry.created_at is not None]
+        if page >= pages or (dated and max(dated) < since):
+            return
     raise Retry(f"the list has more than {_MOST_PAGES} pages: ask for less with --since")
 
 
@@ -143,35 +173,36 @@ def _patiently(service: Service, page: int) -> tuple[list[Listed], int]:
     return service.orders(_NAME, page)
 
 
-def _enter(books: Books, key: str, entry: Listed, known: KnownOrder, config: Config) -> None:
+def _enter(books: Books, known: KnownOrder, config: Config) -> None:
     missing = known.missing()
     if known.ended and not missing:
         books.delivered += 1
     elif any(order.is_live for order in known.orders):
         books.under_way += 1
-    elif entry.status is Status.FAILED:
+    elif known.entry.status is Status.FAILED:
         books.failed += 1
-    elif entry.status in _PAID:
-        books.undelivered.append(_undelivered(key, entry, known, missing, config))
+    elif known.entry.status in _PAID:
+        books.undelivered.append(_undelivered(known, missing, config))
     else:
         books.unpaid += 1
 
 
-def _undelivered(key: str, entry: Listed, known: KnownOrder, missing: list[str], config: Config) -> Undelivered:
+def _undelivered(known: KnownOrder, missing: list[str], config: Config) -> Undelivered:
+    entry = known.entry
+    is_finding = entry.type in _TYPES_OF_FINDINGS
+    reason = "nothing is known of it here; it may be another watchfolder's that uses the same account"
     if known.ended or known.orders:
         reason = printable(known.reason())
-        advice = _advice([order for order in known.orders if _is_free(order, config)], config)
-    else:
-        reason = "nothing is known of it here; it may be another watchfolder's that uses the same account"
-        advice = _advice([], config)
-    is_finding = entry.type in _TYPES_OF_FINDINGS
-    if is_finding and advice == _advice([], config):
+    free = [order for order in known.orders if _is_free(order, config)]
+    advice = _advice(free, config)
+    if is_finding and not free:
         advice = "what was found stands in the service's list of orders; nothing is there to be fetched"
-    is_kept = entry.status is Status.COMPLETE and not is_finding
     if entry.status is Status.EXPIRED:
         reason += "; the service no longer keeps the result"
         advice = "nothing can be fetched any more; if you need it, ask the service's support"
-    return Undelivered(printable(entry.order_id), printable(key), [*map(printable, missing)], reason, advice, is_kept)
+    is_kept = entry.status is Status.COMPLETE and not is_finding
+    files = [*map(printable, missing)]
+    return Undelivered(printable(entry.order_id), printable(known.key), files, reason, advice, is_kept)
 
 
 def _is_free(order: Order, config: Config) -> bool:

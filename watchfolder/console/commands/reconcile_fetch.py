@@ -5,7 +5,6 @@ For orders whose picture is no longer here, or that nothing is known of; where i
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from watchfolder import disk, names
@@ -14,16 +13,10 @@ from watchfolder.config import Config
 from watchfolder.console.commands.reconcile import Undelivered, service_of
 from watchfolder.disk import Place
 from watchfolder.errors import UnknownName, WatchfolderError
+from watchfolder.events import printable
 from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, free_name, holds, receive
 
 _OWNER = "reconcile"  # signs what is half fetched; the daemon sweeps its own only
-
-
-@dataclass(frozen=True)
-class Fetched:
-    order_id: str
-    path: str  # "": it could not be had
-    reason: str = ""
 
 
 def require_outside(folder: str, config: Config) -> str:
@@ -37,8 +30,8 @@ def require_outside(folder: str, config: Config) -> str:
     return path
 
 
-def rescue(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterator[Fetched]:
-    """Fetch each result that is kept there; one that lies in the folder already is not put there twice."""
+def rescue(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterator[str]:
+    """Fetch each result that is kept there, and say so; one that lies in the folder already is not put there twice."""
     service = service_of(config)
     mark = TEST_MARK if config.api.mode == "test" else ""
     try:
@@ -49,14 +42,15 @@ def rescue(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterat
         service.close()
 
 
-def _rescue(order: Undelivered, folder: str, mark: str, service: Service) -> Iterator[Fetched]:
+def _rescue(order: Undelivered, folder: str, mark: str, service: Service) -> Iterator[str]:
     try:
         links = service.links(order.order_id).files
         for number, link in enumerate(links, 1):
             name = _name(order, number, len(links), mark)
-            yield Fetched(order.order_id, _fetch(service, link, folder, name))
+            path = _fetch(service, link, folder, name)
+            yield f"order {order.order_id}: fetched: {printable(path)}"
     except WatchfolderError as error:
-        yield Fetched(order.order_id, "", error.reason)
+        yield f"order {order.order_id}: not fetched: {error.reason}"
 
 
 def _fetch(service: Service, link: Link, folder: str, stem: Callable[[str], str]) -> str:

@@ -1,17 +1,27 @@
-"""Are the delivered files still what was delivered? Nothing is changed; what a person took out is no fault."""
+"""The command `verify`: are the delivered files still what was delivered? What a person took out is no fault."""
 
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from typing import Annotated
+
+import typer
 
 from watchfolder import disk, history
 from watchfolder.config import Config
+from watchfolder.console import exit_codes
+from watchfolder.console.commands.history import Since, broken_lines
+from watchfolder.console.shell import ConfigFile, Quiet, configured, warn
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
+from watchfolder.events import printable
 from watchfolder.folders import NOT_KNOWN, Folders, read_token
 from watchfolder.journal import read_orders
+from watchfolder.report.phrases import files
 
 
 class VerifyOutcome(StrEnum):
@@ -35,7 +45,55 @@ class Verified:
     detail: str = ""
 
 
-def deliveries(
+def verify(
+    *,
+    config_file: ConfigFile = None,
+    since: Since = None,
+    every: Annotated[bool, typer.Option("--all", help="Also name the files that were taken out.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check that delivered files are still what was delivered.
+
+    Exit code 3: some have changed. A file that somebody took out of the outbox is counted, and is no fault.
+    """
+    counts: Counter[VerifyOutcome] = Counter()
+    unseen: set[str] = set()
+    named = {VerifyOutcome.CHANGED, VerifyOutcome.TAKEN_OUT} if every else {VerifyOutcome.CHANGED}
+    with configured(config_file) as config, broken_lines() as on_broken:
+        wanted = expected(config, since, on_broken)
+        for found in _with_bar(_verified(wanted, config), len(wanted), quiet=quiet):
+            counts[found.finding] += 1
+            if found.finding is VerifyOutcome.UNKNOWN:
+                unseen.add(found.detail)
+            if found.finding in named:
+                typer.echo(_line(found))
+    for reason in sorted(unseen):
+        warn(reason)
+    if not quiet or counts[VerifyOutcome.CHANGED]:
+        typer.echo(
+            f"{files(counts[VerifyOutcome.FINE])} as delivered, {counts[VerifyOutcome.CHANGED]} changed, "
+            f"{counts[VerifyOutcome.TAKEN_OUT]} taken out of the outbox, {counts[VerifyOutcome.UNKNOWN]} not looked at."
+        )
+    if counts[VerifyOutcome.CHANGED]:
+        raise typer.Exit(exit_codes.DIFFERS)
+    raise typer.Exit(exit_codes.UNFINISHED if unseen else exit_codes.DONE)
+
+
+def _line(found: Verified) -> str:
+    detail = f" ({printable(found.detail)})" if found.detail else ""
+    return f"{found.finding}: {printable(found.delivery.place.path)}{detail}"
+
+
+def _with_bar(found: Iterator[Verified], total: int, *, quiet: bool) -> Iterator[Verified]:
+    if quiet or not sys.stderr.isatty():
+        return found
+    from rich.console import Console  # noqa: PLC0415 - the other commands need not wait for it
+    from rich.progress import track  # noqa: PLC0415
+
+    return iter(track(found, "verifying", total, console=Console(stderr=True), transient=True))
+
+
+def expected(
     config: Config, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
 ) -> list[ExpectedFile]:
     """Return what was delivered into the outboxes of the configuration, the latest first.
@@ -53,7 +111,7 @@ def deliveries(
     return list(latest.values())
 
 
-def verify(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
+def _verified(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
     """Look at each; the files of a folder that is not there, or not the one we know, are not looked at."""
     folders = Folders(config.state_dir, "", config.commands)
     roots = {delivery.place.root for delivery in wanted}

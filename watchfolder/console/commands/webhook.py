@@ -1,17 +1,14 @@
 """The commands of `watchfolder webhook`: the service pushes what it has finished, instead of being asked."""
 # ruff: noqa: PLC0415 - each command imports what it alone needs
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchfolder import config
 from watchfolder.command_line import Advised, Control
-from watchfolder.console import exit_codes, settings
-from watchfolder.console.privileges import act_as_owner_of
-from watchfolder.console.shell import ConfigFile, fail, in_words, prepare
+from watchfolder.console import exit_codes
+from watchfolder.console.shell import ConfigFile, configured, fail
 from watchfolder.events import printable, redacted
 from watchfolder.report.conditions import control
 from watchfolder.report.status import running
@@ -104,10 +101,7 @@ def try_out(*, config_file: ConfigFile = None) -> None:
 def _speaking(config_file: str | None, *, needs_address: bool = True) -> "Iterator[tuple[Config, Webhooks]]":
     from watchfolder.api import Webhooks
 
-    prepare()
-    with in_words():
-        found = settings.read(config.find(config_file, os.environ), os.environ)
-        act_as_owner_of(found.state_dir)
+    with configured(config_file, needs_key=True) as found:
         if needs_address and found.webhook.public_url is None:
             fail("webhook.public_url: name the address there that the service can reach", exit_codes.CONFIG)
         webhooks = Webhooks(found.api)

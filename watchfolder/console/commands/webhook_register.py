@@ -32,22 +32,28 @@ def register(config: Config, webhooks: Webhooks, *, replace: bool) -> Iterator[s
     """
     before = webhooks.registered()
     old = ours(before, config)
-    has_secret = os.path.lexists(config.webhook.secret_file or "")
+    has_secret = _has_secret(config)
     if old and has_secret and not replace:
         raise AlreadyRegistered
-    elsewhere = [webhook for webhook in before if webhook.name == _NAME] if not old and has_secret else []
     made = _made(config, webhooks, {webhook.id for webhook in before})
-    try:
-        _store(config, made.secret or "")
-    except FolderFault as fault:
-        raise FolderFault(f"{fault.reason}: {_undone(made, webhooks, config)}", code=fault.code) from fault
+    _store(config, made, webhooks)
     yield f"registered: {config.webhook.public_url} (webhook {made.id}); its secret is in {config.webhook.secret_file}"
     for webhook in old:
         webhooks.remove(webhook.id)
         yield f"removed: the one before it (webhook {webhook.id})"
-    for webhook in elsewhere:
-        if_ours = f"if that was this daemon's address: {config.commands.to(Advised.REMOVE_WEBHOOK, webhook.id)}"
-        yield f"still registered: {webhook.url or 'an unknown address'} (webhook {webhook.id}); {if_ours}"
+    if has_secret and not old:
+        yield from _perhaps_ours(before, config)
+
+
+def _perhaps_ours(registered: list[Webhook], config: Config) -> Iterator[str]:
+    for webhook in registered:
+        if webhook.name == _NAME:
+            if_ours = f"if that was this daemon's address: {config.commands.to(Advised.REMOVE_WEBHOOK, webhook.id)}"
+            yield f"still registered: {_called(webhook)}; {if_ours}"
+
+
+def _called(webhook: Webhook) -> str:
+    return f"{webhook.url or 'an unknown address'} (webhook {webhook.id})"
 
 
 def remove(config: Config, webhooks: Webhooks, id_: str | None) -> Iterator[str]:
@@ -57,12 +63,23 @@ def remove(config: Config, webhooks: Webhooks, id_: str | None) -> Iterator[str]
     going = [webhook for webhook in registered if webhook.id == id_] if id_ else here
     for webhook in going:
         webhooks.remove(webhook.id)
-        yield f"removed: {webhook.url or 'an unknown address'} (webhook {webhook.id})"
-    path = config.webhook.secret_file
-    is_of_no_use = (going or id_ is None) and all(webhook in going for webhook in here)
-    if path and os.path.lexists(path) and is_of_no_use:
-        disk.remove(Place(*os.path.split(path)))
-        yield f"removed: {path}"
+        yield f"removed: {_called(webhook)}"
+    if (going or id_ is None) and all(webhook in going for webhook in here):
+        yield from _remove_secret(config)
+
+
+def _has_secret(config: Config) -> bool:
+    return os.path.lexists(config.webhook.secret_file or "")
+
+
+def _secret_place(config: Config) -> Place:
+    return Place(*os.path.split(config.webhook.secret_file or ""))
+
+
+def _remove_secret(config: Config) -> Iterator[str]:
+    if _has_secret(config):
+        disk.remove(_secret_place(config))
+        yield f"removed: {config.webhook.secret_file}"
 
 
 def _made(config: Config, webhooks: Webhooks, before: set[str]) -> Webhook:
@@ -84,9 +101,12 @@ def _made(config: Config, webhooks: Webhooks, before: set[str]) -> Webhook:
     raise WatchfolderError(f"{reason}: {effect}")
 
 
-def _store(config: Config, secret: str) -> None:
-    place = Place(*os.path.split(config.webhook.secret_file or ""))
-    disk.write_atomically(place, f"{secret}\n".encode(), mode=0o600)
+def _store(config: Config, made: Webhook, webhooks: Webhooks) -> None:
+    """Write the secret down, or take the registration back."""
+    try:
+        disk.write_atomically(_secret_place(config), f"{made.secret or ''}\n".encode(), mode=0o600)
+    except FolderFault as fault:
+        raise FolderFault(f"{fault.reason}: {_undone(made, webhooks, config)}", code=fault.code) from fault
 
 
 def _undone(made: Webhook, webhooks: Webhooks, config: Config) -> str:

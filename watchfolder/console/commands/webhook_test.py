@@ -3,11 +3,11 @@
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from watchfolder.api import Webhooks
+from watchfolder.api import PushEvent, Webhook, Webhooks
 from watchfolder.command_line import Advised, Control
 from watchfolder.config import WEBHOOK_PATH, Config
 from watchfolder.console.commands.webhook_register import ours
@@ -73,24 +73,32 @@ def _beside_the_proxy(config: Config, webhooks: Webhooks) -> str:
 
 
 def _service_side(config: Config, webhooks: Webhooks) -> tuple[str, bool]:
-    again = config.commands.run(Advised.REGISTER_AGAIN)
     try:
         here = ours(webhooks.registered(), config)
-        if not here:
-            return f"the service has no webhook for this address: {config.commands.run(Advised.REGISTER)}", False
-        if len(here) > 1:
-            ids = ", ".join(webhook.id for webhook in here)
-            reason = f"the service has {len(here)} webhooks for this address ({ids}), each with a secret of its own"
-            return f"{reason}: {again}", False
-        if not here[0].is_active:
-            return f"the service has switched this webhook off ({here[0].id}): {again}", False
-        events = webhooks.events(here[0].id)
+        if fault := _fault_of(here, config):
+            return fault, False
+        return _last_pushes(webhooks.events(here[0].id)), True
     except WatchfolderError as error:
         return f"what the service pushed could not be asked: {error.reason}", False
+
+
+def _fault_of(here: Sequence[Webhook], config: Config) -> str:
+    """Say what is wrong with the webhooks of this address, which should be one."""
+    again = config.commands.run(Advised.REGISTER_AGAIN)
+    if not here:
+        return f"the service has no webhook for this address: {config.commands.run(Advised.REGISTER)}"
+    if len(here) > 1:
+        ids = ", ".join(webhook.id for webhook in here)
+        reason = f"the service has {len(here)} webhooks for this address ({ids}), each with a secret of its own"
+        return f"{reason}: {again}"
+    return "" if here[0].is_active else f"the service has switched this webhook off ({here[0].id}): {again}"
+
+
+def _last_pushes(events: Sequence[PushEvent]) -> str:
     if not events:
-        return "the service has pushed nothing yet", True
+        return "the service has pushed nothing yet"
     counts = Counter((event.status or "unknown").lower() for event in events)
     told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     moments = [event.created_at for event in events if event.created_at]
     last = f"; the last is of {max(moments).astimezone():%Y-%m-%d %H:%M:%S}" if moments else ""
-    return f"the service's last pushes by its own word: {told}{last}", True
+    return f"the service's last pushes by its own word: {told}{last}"
