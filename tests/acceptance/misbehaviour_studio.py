@@ -21,7 +21,7 @@ from watchfolder.api import Pace, Service, rate_limiter
 from watchfolder.config import Config
 from watchfolder.daemon import inbox_worker, loop, supervisor
 from watchfolder.intake import inbox
-from watchfolder.pipeline import tempo, transfer
+from watchfolder.pipeline import fetch, tempo
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.snapshot import Snapshot
@@ -41,7 +41,7 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
         "RECOVERY_SPREAD_SECONDS": 0.05,
     },
     rate_limiter: {"_DEFAULT_HOLD_SECONDS": 1.0},
-    transfer: {"RESULT_LIMIT_BYTES": 1 << 22},
+    fetch: {"RESULT_LIMIT_BYTES": 1 << 22},
     inbox: {"_FAULT_SECONDS": 0.05},
     inbox_worker: {"_LEAST_BEAT_SECONDS": 0.005},
     supervisor: {"_STATUS_SECONDS": 0.02},

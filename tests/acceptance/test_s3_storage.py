@@ -18,7 +18,7 @@ from typing_extensions import override
 from watchfolder.api import Pace, Service
 from watchfolder.config import ApiSection
 from watchfolder.errors import Resync, Retry, WatchfolderError
-from watchfolder.pipeline.transfer import _IN_MEMORY_BYTES
+from watchfolder.pipeline.upload import _IN_MEMORY_BYTES
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.orders import InputFile, Output, SandboxOrder
 

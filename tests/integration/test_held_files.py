@@ -11,7 +11,7 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk
 from watchfolder.order import Order, State
-from watchfolder.pipeline import transfer
+from watchfolder.pipeline import upload
 from watchfolder.publish import ORDER_COPY
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -77,14 +77,14 @@ def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(
     begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, _ = begin(api={"reads": "v3"})
-    digested = transfer._digested
+    digested = upload._digested
 
     def unreadable(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
         if size == len(PICTURE):
             raise OSError(errno.EIO, "Input/output error")
         return digested(opened, size)
 
-    monkeypatch.setattr(transfer, "_digested", unreadable)
+    monkeypatch.setattr(upload, "_digested", unreadable)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
     assert "a.jpg: the disk reports errors" in shop.order().last_error
@@ -97,14 +97,14 @@ def test_a_claimed_file_that_cannot_be_read_for_days_is_quarantined(
     begin: Open, monkeypatch: pytest.MonkeyPatch, *, is_alone: bool
 ) -> None:
     shop, service = begin(api={"reads": "v3"})
-    digested = transfer._digested
+    digested = upload._digested
 
     def unreadable(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
         if size == len(PICTURE):
             raise OSError(errno.EIO, "Input/output error")
         return digested(opened, size)
 
-    monkeypatch.setattr(transfer, "_digested", unreadable)
+    monkeypatch.setattr(upload, "_digested", unreadable)
     names = ["a.jpg"] if is_alone else ["a.jpg", "b.jpg", "c.jpg"]
     for number, name in enumerate(names):
         shop.drop(name, PICTURE if name == "a.jpg" else sample("jpeg", width=40, height=30, seed=number))

@@ -14,7 +14,7 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.polling import age_seconds
+from watchfolder.pipeline.poll_schedule import age_seconds
 from watchfolder.pipeline.room import InboxRuntime
 from watchfolder.services import flow_of
 

@@ -27,13 +27,14 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext
+from watchfolder.pipeline.create import NOT_LISTED, OTHER_KEY
 from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
+from watchfolder.pipeline.fetch import TEST_KEY
 from watchfolder.pipeline.folder_faults import BAD_SECTOR
 from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.polling import age_seconds
-from watchfolder.pipeline.steps import NOT_LISTED, OTHER_KEY, UPLOAD_LOST, relocate
+from watchfolder.pipeline.poll import UPLOAD_LOST, relocate
+from watchfolder.pipeline.poll_schedule import age_seconds
 from watchfolder.pipeline.successors import rekeyed, split
-from watchfolder.pipeline.transfer import TEST_KEY
 from watchfolder.services import flow_of
 
 _GUILTY_DEATHS = 3

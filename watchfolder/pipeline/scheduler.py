@@ -21,9 +21,10 @@ from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.headway import Headway
 from watchfolder.pipeline.outcomes import Outcomes, Wait
-from watchfolder.pipeline.polling import PollSchedule
+from watchfolder.pipeline.poll import poll_on_a_push
+from watchfolder.pipeline.poll_schedule import PollSchedule
 from watchfolder.pipeline.room import Door, InboxRuntime
-from watchfolder.pipeline.steps import STEPS, look_on_a_push
+from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Quarantined
@@ -323,7 +324,7 @@ class Pipeline:
         if self._is_split_for_a_try(order):
             return part_with(context, order, {0})
         if is_called_for:
-            return look_on_a_push(context, order)
+            return poll_on_a_push(context, order)
         return STEPS[order.state](context, order)
 
     def _settle(self, room: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:

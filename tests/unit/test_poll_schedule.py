@@ -12,7 +12,7 @@ from watchfolder.api import Service as Api
 from watchfolder.config import ApiSection
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.polling import PollSchedule
+from watchfolder.pipeline.poll_schedule import PollSchedule
 from watchfolder.pushes import PushResult
 from watchfolder.sandbox import Sandbox
 from watchfolder.services.anti_ai import ANTI_AI

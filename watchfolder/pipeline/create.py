@@ -1,0 +1,142 @@
+"""Make the order at the service, once per key; find it again where an earlier try may have made it."""
+
+from watchfolder.api import Created, Found, Status
+from watchfolder.errors import Blocked, OrderRetry, Reject, Resync, Scope
+from watchfolder.events import event
+from watchfolder.order import Order, State
+from watchfolder.pipeline.charging import charging, is_charged_at
+from watchfolder.pipeline.context import StepContext
+from watchfolder.pipeline.poll import adopt, relocate, with_ids
+from watchfolder.pipeline.signed_urls import remember_urls
+from watchfolder.pipeline.successors import is_as_claimed, rekeyed, release_changed
+from watchfolder.services import Stage, flow_of
+
+OTHER_KEY = "OTHER_KEY"
+NOT_LISTED = "NOT_LISTED"
+KEY_TAKEN = "KEY_TAKEN"
+_MAY_BE_PAID = (
+    "The service says that it has had this order before, in other words, and what became of it cannot be found out."
+)
+_ASK_FOR_IT = (
+    "Ask the service's support for the order with the key below. To buy it anew, {}, and move that into the inbox."
+)
+_STALE_CREATE_SECONDS = 3600.0
+_S = State
+
+
+def create(context: StepContext, order: Order) -> Order:
+    """Make the order at the service, once per key, however often this is repeated."""
+    context.folders.require(context.inbox)
+    context.folders.require_room(context.inbox, order.size)
+    is_stale = context.journal.clock.may_be_older(order.times[_S.CLAIMED], _STALE_CREATE_SECONDS)
+    is_of_another_key = order.charged and _is_of_another_key(context, order)
+    is_doubtful = order.was_rebuilt or is_stale or order.of_many is not None or is_of_another_key
+    if order.order_id is None and is_doubtful:  # first: what is paid is not bought again
+        found = _look_by_name(context, order)
+        if found is not None:
+            return adopt(context, order, found.order_id)
+    is_to_begin = order.order_id is not None or order.may_be_given_back  # else its create alone tells what it came to
+    if is_to_begin and (not is_as_claimed(context, order) or any(file.is_placed for file in order.files)):
+        return release_changed(context, order)
+    if order.order_id is not None:  # resumed from quarantine
+        return adopt(context, order, order.order_id)
+    if order.of_many is not None:  # its body is that of all of them
+        raise _perhaps_paid(order, KEY_TAKEN)
+    order = _begun_with_this_key(context, order)
+    try:
+        with charging(context, order, Stage.CREATE) as asked:
+            path, sent_names = flow_of(order).create_path, [file.sent_name for file in order.files]
+            created = context.service.create(path, order.body, sent_names)
+    except Resync as redo:
+        return _key_taken(context, order, redo)
+    return _created(context, asked, created)
+
+
+def _created(context: StepContext, order: Order, created: Created) -> Order:
+    """Go on with what the service has made for this key, now or at an earlier try that was not heard of."""
+    was_rebuilt = order.was_rebuilt
+    order = context.journal.advance(
+        order,
+        _S.CREATED,
+        order_id=created.order_id,
+        fingerprint=context.service.fingerprint,
+        files=with_ids(order, created.slots),
+        charged=order.charged or was_rebuilt,
+    )
+    if created.status is Status.IN_PROGRESS and is_charged_at(order, Stage.CREATE):
+        return context.journal.advance(order, _S.CONFIRMED)
+    if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
+        return relocate(context, order)
+    if not was_rebuilt:  # else some of its files may be there
+        remember_urls(context, order, created.slots)
+    return order
+
+
+def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
+    """Find the order for which the key was used, with another body; or begin afresh where nothing can be paid twice."""
+    found = context.service.find(order.name) if flow_of(order).is_listed else None
+    if found is not None:
+        return adopt(context, order, found.order_id)
+    may_be_paid = not order.may_be_given_back or (redo.was_repeated and is_charged_at(order, Stage.CREATE))
+    if not flow_of(order).is_listed:
+        context.journal.note(order, charged=True)  # the same bytes, and the same key, are all that leads to it
+        raise _perhaps_paid(order, redo.code)
+    if may_be_paid:
+        context.journal.note(order, charged=True)
+        raise _not_listed(order, f"the service calls its key used before ({redo.code})")
+    if order.redos:  # nor is this one's key the first that is taken
+        context.journal.note(order)  # as it was before: nothing was made of it
+        reason = "the service calls each key used before, and has no order of its name"
+        raise OrderRetry(reason, code=redo.code) from None
+    event("order.key_taken", order=order.key, inbox=order.inbox, code=redo.code)
+    return context.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order).having(redos=1),))
+
+
+def _perhaps_paid(order: Order, code: str) -> Reject:
+    """Say what to do: what is the same leads to the same order, and nothing else does."""
+    anew = "download the picture" if order.files[0].address else "save it anew in a picture editor"
+    return Reject(_MAY_BE_PAID, code=code, advice=_ASK_FOR_IT.format(anew))
+
+
+def _is_of_another_key(context: StepContext, order: Order) -> bool:
+    return order.fingerprint not in {"", context.service.fingerprint}
+
+
+def _begun_with_this_key(context: StepContext, order: Order) -> Order:
+    """Say so in its entry and its copy: if the entry is lost, another account that has no such order proves nothing."""
+    if order.fingerprint == context.service.fingerprint:
+        return order
+    order = context.journal.note(order, fingerprint=context.service.fingerprint)
+    context.publisher.open_work(order)
+    return order
+
+
+def _look_by_name(context: StepContext, order: Order) -> Found | None:
+    """Find the order at the service. Raises Reject or Blocked for one that may be paid for and cannot be begun here."""
+    is_listed = flow_of(order).is_listed
+    found = context.service.find(order.name) if is_listed else None
+    if found is None and order.charged and _is_of_another_key(context, order):
+        if not is_listed:
+            context.service.ping()  # it is by this key that the order waits: it must be a good one
+        reason = "what became of this order is known only by the API key with which it was begun"
+        raise Blocked(reason, code=OTHER_KEY, scope=Scope.ORDER)
+    if found is None and order.was_rebuilt and _is_of_another_key(context, order):
+        raise Reject(
+            "It may have been paid for: its order was begun with another API key, what was known of it is lost, and "
+            "the account of this key has no such order.",
+            code=OTHER_KEY,
+            advice="Look for it in the other key's account. To have it made here, move this file back into the inbox.",
+        )
+    if found is None and order.of_many is not None and (order.was_rebuilt or is_listed):
+        known = "what was known of its order is lost" if order.was_rebuilt else "its order was never answered"
+        raise _not_listed(order, known)
+    return found
+
+
+def _not_listed(order: Order, known: str) -> Reject:
+    """Return why one is given up that the service may have and does not show: a person decides whether to buy it."""
+    return Reject(
+        f"It may have been paid for: {known}, and the service lists no {order.name}.",
+        code=NOT_LISTED,
+        advice="Ask the service's support for it. To have it made anew, move this file back into the inbox.",
+    )

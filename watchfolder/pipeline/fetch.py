@@ -1,0 +1,229 @@
+"""Fetch the results of an order and bring them home, each as it arrives."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from typing import Self
+
+from watchfolder.api import Link, Output
+from watchfolder.errors import FolderFault, OrderRetry, Reject, Resync, Retry, WatchfolderError
+from watchfolder.events import event
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.context import StepContext
+from watchfolder.pipeline.folder_faults import is_of_the_inbox
+from watchfolder.pipeline.poll import note_known
+from watchfolder.pipeline.rounds import Round
+from watchfolder.pipeline.signed_urls import Asking, ask_links
+from watchfolder.publish import RESULT_LIMIT_BYTES, Archive, Fetch, Received, part_gone
+from watchfolder.services import flow_of
+
+TEST_KEY = "TEST_KEY"
+_ARCHIVE_GROWTH = 4  # how much larger than what was sent the results may be, all together
+_S = State
+
+
+def deliver(context: StepContext, order: Order) -> Order:
+    """Fetch the results, several side by side; each goes to the outbox as it arrives, and its original to its place."""
+    context.folders.require(context.inbox)
+    if flow_of(order).findings is not None:
+        return context.journal.advance(context.findings.deliver(order), _S.DELIVERED)
+    fetching = Fetching(context, order)
+
+    def fetch(number: int) -> Received:
+        return context.publisher.receive(order.files[order.results[number][0]], fetching.of(number))
+
+    round_ = Round(context.failed.setdefault(order.key, []))
+    received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
+    order = _bring_home(context, order, received, round_)
+    if held := context.take_unaccepted(order):
+        order = _bring_home(context, context.accept(order, held), list(held), round_)
+    missing = _unreceived(order)
+    arrivals = context.transfers.each(
+        order.inbox,
+        round_.counting(fetch),
+        round_.in_turn(missing),
+        at_once=1 if missing and fetching.is_in_archive() else None,
+        gather_seconds=tempo.GATHER_SECONDS,
+        enough=round_.enough,
+        drop=Received.discard,
+    )
+    with fetching, closing(arrivals):
+        for group in arrivals:
+            good = {number: outcome for number, outcome in group if not isinstance(outcome, Exception)}
+            if good:
+                order = _bring_home(context, context.accept(order, good), list(good), round_)
+    if fetching.is_known:
+        order = note_known(context, order)
+    if fetching.has_missed:
+        context.links.pop(order.key, None)
+    if round_.failures:
+        raise round_.worst()
+    if any(file.is_under_way for file in order.files):
+        raise part_gone(context.inbox.outbox)
+    return context.journal.advance(order, _S.DELIVERED)
+
+
+def _unreceived(order: Order) -> list[int]:
+    """Return the numbers of the results that are to be fetched."""
+    results = enumerate(order.results)
+    return [number for number, (index, result) in results if result.part is None and not order.files[index].is_placed]
+
+
+def _bring_home(context: StepContext, order: Order, numbers: Sequence[int], round_: Round) -> Order:
+    """Bring home what has been received; a sub-folder that takes nothing keeps back its own pictures only."""
+    try:
+        return context.publisher.bring_home(order, numbers)
+    except FolderFault as fault:
+        if is_of_the_inbox(context, order, fault):
+            raise
+        order = _as_journalled(context, order, numbers)
+        if len(numbers) == 1:
+            round_.failures[numbers[0]] = fault
+            return order
+        event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=fault.reason)
+    for number in numbers:  # each by itself: what was done before is found done
+        try:
+            order = context.publisher.bring_home(order, [number])
+        except FolderFault as fault:
+            if is_of_the_inbox(context, order, fault):
+                raise
+            order = _as_journalled(context, order, [number])
+            round_.failures[number] = fault
+    return order
+
+
+def _as_journalled(context: StepContext, order: Order, numbers: Sequence[int]) -> Order:
+    """Return the order with what is written down of these files: a step that failed may have come further than that."""
+    known = context.journal.get(order.key) or order
+    indexes = {order.results[number][0] for number in numbers}
+    return known.having(files=tuple((known if i in indexes else order).files[i] for i in range(len(order.files))))
+
+
+class Fetching:
+    """The downloads of one order, side by side as well. What they need together lies there while a block lasts."""
+
+    def __init__(self, context: StepContext, order: Order) -> None:
+        self._context = context
+        self._order = order
+        self._seen: Sequence[Output] | WatchfolderError | None = None
+        self.is_known = False  # the service has just given links for the order
+        self.has_missed = False  # a result: then the links are to be asked for anew, next time
+        self._renewing = threading.Lock()
+        self._renew = Asking(self._ask)
+        self._unpacking = threading.Lock()
+        self._archive: Archive | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._archive is not None:
+            with suppress(FolderFault):  # then the next start sweeps it away
+                self._archive.discard()
+
+    def of(self, number: int) -> Fetch:
+        """Return how one result is streamed, with a fresh link when the one at hand has run out."""
+
+        def fetch(sink: Callable[[bytes], object]) -> int:
+            if self.is_in_archive():
+                return self._unpack(number, sink)
+            return self._stream(number, sink, RESULT_LIMIT_BYTES)
+
+        return fetch
+
+    def _stream(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
+        refusal, url = "", ""
+        for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
+            url = self._link(number, refused=url)  # outside: the service's word is not the storage's refusal
+            try:
+                return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
+            except Resync as redo:
+                refusal = redo.code
+        raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
+
+    def _unpack(self, number: int, sink: Callable[[bytes], object]) -> int:
+        """Take one result out of the archive, which is fetched once for all of them."""
+        with self._unpacking:
+            if self._archive is None:
+                limit_bytes = max(RESULT_LIMIT_BYTES, _ARCHIVE_GROWTH * self._order.size)
+                download = partial(self._stream, number, limit_bytes=limit_bytes)
+                self._archive = Archive.receive(self._context.publisher.hidden_part(), download)
+            try:
+                return self._archive.pour(self._file(number).sent_name, sink)
+            except OrderRetry:
+                self.has_missed = True
+                raise
+
+    def _link(self, number: int, *, refused: str) -> str:
+        with self._renewing:
+            found = self._find(number)
+            if found == refused:
+                self._renew()
+                found = self._find(number)
+            return found
+
+    def _file(self, number: int) -> OrderFile:
+        return self._order.files[self._order.results[number][0]]
+
+    def _ask(self) -> None:
+        ask_links(self._context, self._order)
+        self.is_known = True
+
+    def is_in_archive(self) -> bool:
+        """Has the service nothing but one link for several files? That is a ZIP."""
+        with self._renewing:
+            (link, *others) = self._links()
+        return link.file_id is None and not others and flow_of(self._order).files_in(self._order.body) > 1
+
+    def _links(self) -> Sequence[Link]:
+        context, order = self._context, self._order
+        expiry, _ = context.links.get(order.key, (0.0, None))
+        if context.journal.clock.elapsed() >= expiry:
+            self._renew()
+        _, links = context.links[order.key]
+        if order.mode == "test" and all(link.file_id is None for link in links.files):
+            raise _no_sample()  # the archive is the service's own, whatever was sent
+        return links.files
+
+    def _find(self, number: int) -> str:
+        """Return the link of one result, matched by the input's id and its text, or of what holds it."""
+        (_, result), order, links = self._order.results[number], self._order, self._links()
+        is_lone = len(links) == 1 and not result.text
+        if is_lone and (links[0].file_id is None or flow_of(order).files_in(order.body) == 1):
+            return links[0].url
+        result_id = result.result_id or self._result_id(number)
+        for link in links:
+            if link.file_id is not None and link.file_id == result_id:
+                return link.url
+        self.has_missed = True
+        if order.mode == "test":
+            raise _no_sample()
+        raise OrderRetry("the service calls the order complete but names no result for a file", code="NO_RESULT")
+
+    def _result_id(self, number: int) -> str | None:
+        """Look once more: the order was called complete before it named this result."""
+        wanted = (self._file(number).file_id, self._order.results[number][1].text)
+        made = {(output.input_file_id, output.text): output.file_id for output in self._outputs()}
+        return made.get(wanted)
+
+    def _outputs(self) -> Sequence[Output]:
+        """Look at most once for all files; what comes of that, also an error, holds for all of them."""
+        if self._seen is None:
+            try:
+                self._seen = self._context.look(self._order).outputs
+            except WatchfolderError as error:
+                self._seen = error
+        if isinstance(self._seen, WatchfolderError):
+            raise self._seen
+        return self._seen
+
+
+def _no_sample() -> Reject:
+    return Reject(
+        "The service made no result for this picture: the API key is a test key.",
+        code=TEST_KEY,
+        advice="Use a live key, then move this file back into the inbox.",
+    )

@@ -1,0 +1,191 @@
+"""Ask how far the service is with an order, and go on from where the order is there."""
+
+import logging
+import uuid
+from collections.abc import Mapping
+
+from watchfolder import disk
+from watchfolder.api import MovedOn, OrderView, Slot, Status, failed_at_service
+from watchfolder.errors import FolderFault, OrderAgain, OrderMissing, OrderRetry, Reject, Resync, Throttled
+from watchfolder.events import event
+from watchfolder.order import Order, OrderFile, Role, State, key_of_one
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.charging import is_charged_at, is_unheard, is_upload_lost
+from watchfolder.pipeline.context import StepContext, id_of
+from watchfolder.pipeline.folder_faults import BAD_SECTOR
+from watchfolder.pipeline.signed_urls import ask_links
+from watchfolder.publish import is_unchanged
+from watchfolder.services import Stage, flow_of
+
+MOST_REDOS = 5
+UPLOAD_LOST = "UPLOAD_LOST"
+_S = State
+
+
+def poll(context: StepContext, order: Order) -> Order:
+    """Ask how far the service is; the order is returned as it was while the service is at work."""
+    seen = context.look(order)
+    order = _alive(context, order, seen)
+    match seen.status:
+        case Status.COMPLETE:
+            return _completed(context, order, seen)
+        case Status.PENDING:
+            return _go_back(context, order, seen)
+        case _ if seen.is_delayed:
+            raise _delayed(context, order)
+        case _:
+            if seen.status is Status.UNKNOWN and order.key not in context.puzzled:  # say so once
+                event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
+                context.puzzled.add(order.key)
+            return order
+
+
+def _delayed(context: StepContext, order: Order) -> Throttled:
+    """Say once that people at the service have to see to the order, and ask rarely from then on."""
+    reason = "the service could not finish it by itself: people there see to it"
+    if order.last_error != reason:
+        context.journal.note(order, last_error=reason)
+        event("order.processing_delayed", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
+    return Throttled(reason, retry_after_seconds=tempo.DELAYED_LOOK_SECONDS)
+
+
+def poll_on_a_push(context: StepContext, order: Order) -> Order:
+    """Ask at once for the only result of an order: a link to it says as much as a look, and is wanted anyway.
+
+    That is tried once. Where there is none, or several results must be told apart, a look it is.
+    """
+    is_fetched = flow_of(order).findings is None
+    if not is_fetched or len(order.results) > 1 or order.missing_since is not None or order.key in context.looked_at:
+        return poll(context, order)
+    try:
+        ask_links(context, order)
+    except (Resync, Reject):
+        return poll(context, order)
+    return context.journal.advance(order, _S.COMPLETED)
+
+
+def relocate(context: StepContext, order: Order, refusal: Resync | None = None) -> Order:
+    """Look where the order is at the service and go on from there. `refusal` is what the step was answered."""
+    seen = context.look(order)
+    is_at_odds = isinstance(refusal, MovedOn) or order.state is _S.CREATED  # there is no step back from there
+    if refusal is not None and seen.status is Status.PENDING and is_at_odds:
+        note_known(context, order)
+        reason = f"the service contradicts itself: it calls the order pending, and yet {refusal.reason}"
+        raise OrderRetry(reason, code=refusal.code)
+    return go_on_from(context, order, seen)
+
+
+def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
+    order = _alive(context, order, seen)
+    if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
+        raise OrderRetry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
+    if seen.status is Status.PENDING:
+        return _go_back(context, order, seen)
+    order = order.having(files=with_hashes(context, order.having(files=with_ids(order, seen.inputs))))
+    if order.state is not _S.CONFIRMED:
+        order = context.journal.advance(order, _S.CONFIRMED, charged=True)
+    return _completed(context, order, seen) if seen.status is Status.COMPLETE else order
+
+
+def note_known(context: StepContext, order: Order) -> Order:
+    """Record that the service knows the order by this key: what it said before counts no more."""
+    known = {"missing_since": None, "refused_by": "", "fingerprint": context.service.fingerprint}
+    is_news = any(getattr(order, name) != value for name, value in known.items())
+    return context.journal.note(order, **known) if is_news else order
+
+
+def adopt(context: StepContext, order: Order, order_id: str) -> Order:
+    event("order.adopted", order=order.key, inbox=order.inbox, order_id=order_id)
+    is_charged = order.charged or order.was_rebuilt  # what was known of it is lost: it may have been paid for
+    return relocate(context, context.journal.advance(order, _S.CREATED, order_id=order_id, charged=is_charged))
+
+
+def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
+    made = {(output.input_file_id, output.text): output.file_id for output in seen.outputs}
+    files = tuple(_with_result_ids(file, made) for file in with_ids(order, seen.inputs))
+    if findings := flow_of(order).findings:
+        finding = findings.read(seen.shown)
+        if finding is None:
+            raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
+        if finding.verdict in findings.passing and order.reordered < tempo.MOST_ORDERED_AGAIN:
+            raise OrderAgain(f"the service says no more than: {findings.say(finding)}", code=finding.verdict.upper())
+        finding = findings.about(finding, order, context.recipient_of)
+        finding = finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
+        files = tuple(file.having(finding=finding) if file.role is Role.PICTURE else file for file in files)
+        if context.inbox.heatmaps and (link := findings.heatmap(seen.shown)):
+            context.heatmaps[order.key] = link
+    return context.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
+
+
+def _with_result_ids(file: OrderFile, made: Mapping[tuple[str | None, str], str]) -> OrderFile:
+    results = (result.having(result_id=made.get((file.file_id, result.text))) for result in file.results)
+    return file.having(results=tuple(results))
+
+
+def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
+    """Take up a pending order: its uploads are wanted (again). Its start was not heard, or was answered yes after all.
+
+    Then one word against another says nothing of the money; said again, it counts.
+    """
+    context.forget(order.key)
+    stays_charged = order.charged and not is_unheard(context, order, seen)
+    if order.state is _S.CREATED:
+        return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)
+    starts_by_itself = is_charged_at(order, Stage.CREATE) or flow_of(order).starts_by_itself
+    if starts_by_itself and not is_upload_lost(context, order, seen):
+        if context.journal.clock.since(order.times[_S.CONFIRMED]) < tempo.OVERDUE_SECONDS:
+            return order
+        reason = "the service has all that it needs for the order, and calls it pending all the same"
+        raise OrderRetry(reason, code="STILL_PENDING")
+    if order.redos >= MOST_REDOS and order.state is _S.CONFIRMED:
+        what = "last upload" if starts_by_itself else "confirmation"
+        reason = f"the service took the {what} {MOST_REDOS} times, and calls the order pending all the same"
+        raise OrderRetry(reason, code="STILL_PENDING")
+    if order.redos >= MOST_REDOS:
+        reason = f"The service lost the uploaded picture {MOST_REDOS} times."
+        raise Reject(reason, code=UPLOAD_LOST)
+    files = tuple(file.having(is_uploaded=False) for file in order.files)
+    facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "charged": stays_charged}
+    return context.journal.advance(order, _S.CREATED, **facts)
+
+
+def _alive(context: StepContext, order: Order, seen: OrderView) -> Order:
+    """Raise for an order that has come to its end there without a result, or whose result is gone."""
+    if seen.status is Status.EXPIRED:  # said twice, this is believed: it is no news of an order that is there
+        raise OrderMissing("the order has expired at the service", code="ORDER_EXPIRED")
+    order = note_known(context, order)
+    if seen.status is Status.FAILED:
+        raise failed_at_service(seen.failure)
+    return order
+
+
+def with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
+    """Note the service's ids, which come in the order of the request; some servers' reads leave them out.
+
+    One of many is known by its place among all of them.
+    """
+    if (of_many := order.of_many) is not None:
+        slots = tuple(slot for index, slot in enumerate(slots) if key_of_one(of_many, index) == order.key)
+    if len(slots) != len(order.files):
+        return order.files
+    return tuple(file.having(file_id=slot.file_id) for file, slot in zip(order.files, slots, strict=True))
+
+
+def with_hashes(context: StepContext, order: Order) -> tuple[OrderFile, ...]:
+    """Fill in what an upload would have told, for an order that was uploaded in an earlier life."""
+    return tuple(hashed(context, order, file).having(is_uploaded=True) for file in order.files)
+
+
+def hashed(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
+    if file.address:  # its picture was never here
+        return file
+    place = context.publisher.work_place(order, file)
+    found = disk.stat_of(place)
+    if file.sha256 is not None or found is None or not is_unchanged(place, file):  # other bytes were claimed
+        return file
+    try:
+        return file.having(sha256=disk.sha256_of(place), ctime_ns=found.st_ctime_ns)
+    except FolderFault as fault:
+        if fault.code != BAD_SECTOR:
+            raise
+        return file

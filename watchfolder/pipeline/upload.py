@@ -1,0 +1,247 @@
+"""Send each file of an order that is not at the service yet, by signed links that run out and are renewed."""
+
+import hashlib
+import io
+import os
+import threading
+import time
+from contextlib import closing
+from typing import BinaryIO
+
+from watchfolder import disk
+from watchfolder.api import MovedOn, Slot, Status
+from watchfolder.errors import OrderRetry, Reject, Resync, Retry, Throttled
+from watchfolder.events import event
+from watchfolder.order import Order, OrderFile, State
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.charging import charge, is_charged_at, is_clear_no
+from watchfolder.pipeline.context import StepContext, id_of
+from watchfolder.pipeline.poll import go_on_from, relocate, with_hashes, with_ids
+from watchfolder.pipeline.rounds import Round
+from watchfolder.pipeline.signed_urls import Asking, remember_urls
+from watchfolder.pipeline.successors import part_from, part_with, release_changed
+from watchfolder.publish import is_unchanged
+from watchfolder.services import Stage, flow_of
+
+_LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
+_IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
+_S = State
+
+
+def upload(context: StepContext, order: Order) -> Order:
+    """Send each file that is not there yet, several side by side."""
+    if is_charged_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
+        return context.journal.advance(order, _S.CONFIRMED, charged=True)
+    is_the_purchase = is_charged_at(order, Stage.UPLOAD)
+    if order.key not in context.urls and (is_the_purchase or (len(order.files) > 1 and order.redos == 0)):
+        order = _sent_before(context, order)
+        order = _parted_from_slow(context, order) if is_the_purchase else order
+        if order.state is not _S.CREATED:
+            return order
+    round_ = Round(context.failed.setdefault(order.key, []))
+    charged = charge(context, order, Stage.UPLOAD)
+    try:
+        sent, has_changed = _send_all(context, charged, round_)
+    finally:
+        context.uploaded_at[order.key] = context.journal.clock.elapsed()
+    if not has_changed and not round_.failures:
+        context.urls.pop(order.key, None)
+        return context.journal.advance(sent, _S.CONFIRMED if flow_of(order).starts_by_itself else _S.UPLOADED)
+    if is_the_purchase:
+        context.forget(order.key)  # first of all, next time, it is asked for what is there
+        is_incomplete = all(map(is_clear_no, round_.failures.values()))  # nothing of it is perhaps there all the same
+        sent = sent.having(charged=order.charged or not is_incomplete)
+    sent = context.journal.note(sent)
+    if sent.charged and not is_the_purchase:  # its start was answered yes: "pending" may be an old word
+        sent = relocate(context, sent)
+        if sent.state is not _S.CREATED:
+            return sent
+    if has_changed:
+        return _release_changed_unsent(context, sent)
+    return _after_failures(context, sent, round_)
+
+
+def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order, bool]:
+    """Return the order as far as that went, and whether a file is no longer what was claimed."""
+    sending = Sending(context, order)
+    has_changed = False
+    noted = time.monotonic()
+
+    def send(index: int) -> OrderFile | None:
+        return send_unchanged(context, order, index, sending)
+
+    waiting = round_.in_turn(index for index, file in enumerate(order.files) if file.is_to_be_sent)
+    found = context.transfers.each(order.inbox, round_.counting(send), waiting, enough=round_.enough)
+    with closing(found) as arrivals:
+        for group in arrivals:
+            for index, sent in group:
+                if sent is None:
+                    has_changed = True
+                    round_.enough.set()
+                elif isinstance(sent, OrderFile):
+                    order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
+            if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
+                order = context.journal.note(order)
+                noted = time.monotonic()
+    return order, has_changed
+
+
+def _sent_before(context: StepContext, order: Order) -> Order:
+    """Ask a service with v3 reads which files it has: a death, or a lost answer, may have kept that from us.
+
+    It gives links for the others. Where it gives none at all, all are there if the last one starts the work; else, and
+    where there are no v3 reads, nothing is learned.
+    """
+    if context.service.reads != "v3":
+        return order
+    seen = context.look(order)
+    order = go_on_from(context, order, seen)
+    is_told = len(seen.inputs) == len(order.files) and (seen.lacks_uploads or flow_of(order).starts_by_itself)
+    if order.state is not _S.CREATED or not is_told:
+        return order
+    order = order.having(files=with_ids(order, seen.inputs))
+    remember_urls(context, order, seen.inputs)
+    wanted = context.urls[order.key]
+    found = sum(file.file_id not in wanted and file.is_to_be_sent for file in order.files)
+    if found:
+        event("order.uploads_found", order=order.key, inbox=order.inbox, files=found)
+    there = order.having(files=tuple(file for file in order.files if file.file_id not in wanted))
+    known = {file.name: file for file in with_hashes(context, there)}
+    return order.having(files=tuple(known.get(file.name, file.having(is_uploaded=False)) for file in order.files))
+
+
+def _release_changed_unsent(context: StepContext, order: Order) -> Order:
+    """Give back what changed before it was sent, once it is sure that nothing was begun without it."""
+    if order.may_be_given_back:
+        return release_changed(context, order)
+    left = tempo.UPLOAD_ARRIVES_SECONDS - context.seconds_since_upload(order.key)
+    wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, left)
+    raise Throttled("an upload of this order may still be on its way", retry_after_seconds=wait)
+
+
+def _parted_from_slow(context: StepContext, order: Order) -> Order:
+    """Let what has been sent go on by itself, when the rest has not got there for long, and nothing was begun."""
+    unsent = {index for index, file in enumerate(order.files) if file.is_to_be_sent}
+    is_lasting = order.failures >= _LASTING_FAILURES and order.may_be_given_back and order.is_of_many
+    return part_from(context, order, unsent) if is_lasting and 0 < len(unsent) < len(order.files) else order
+
+
+def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
+    """Part with the files that the storage will never take; anything else is tried again, but not for ever together.
+
+    Nobody parts from what may have been bought: first it is to be seen what has arrived.
+    """
+    worst = round_.worst()
+    if not order.may_be_given_back and isinstance(worst, Reject):
+        raise OrderRetry(worst.reason, code=worst.code)
+    if not order.may_be_given_back:
+        raise worst
+    rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
+    if order.is_of_many and len(rejected) == len(round_.failures):
+        return part_with(context, order, rejected)
+    unsent = {index for index, file in enumerate(order.files) if file.is_to_be_sent}
+    is_lasting = order.failures + 1 >= _LASTING_FAILURES and round_.failures.keys() == unsent
+    if is_lasting and order.is_of_many and len(unsent) < len(order.files):
+        return part_from(context, order, unsent)
+    raise worst
+
+
+class Sending:
+    """The uploads of one order. Several threads may send its files side by side; a link is renewed once for all.
+
+    A file to which the service gives no link any more has arrived: an earlier answer was lost.
+    """
+
+    def __init__(self, context: StepContext, order: Order) -> None:
+        self._context = context
+        self._order = order
+        self._renewing = threading.Lock()
+        self._is_renewed_by_read = flow_of(order).needs_v3
+        self._slots: tuple[Slot, ...] = ()
+        self._renew = Asking(self._refresh)
+
+    def send(self, index: int) -> str:
+        """Upload one file; return the SHA-256 of what was sent.
+
+        A refused link is replaced once; refused again, the upload goes without Content-MD5 (some stores refuse to sign
+        it); then it is a matter for later. Raises FileNotFoundError when the file has vanished, or changed before that.
+        """
+        context, file = self._context, self._order.files[index]
+        place = context.publisher.work_place(self._order, file)
+        with os.fdopen(disk.open_regular(place), "rb") as opened:
+            with disk.translated(place.path):
+                source, sha256, md5 = _digested(opened, file.size)
+            if not is_unchanged(place, file):
+                raise FileNotFoundError
+            refusal, url = "", ""
+            for checksum in (md5, md5, None):
+                url = self._url(index, refused=url)  # outside: the service's word is not the storage's refusal
+                if not url:
+                    return sha256
+                try:
+                    source.seek(0)
+                    context.service.upload(url, source, file.size, file.media_type, checksum)
+                except Resync as redo:
+                    refusal = redo.code
+                    if redo.was_repeated and is_charged_at(self._order, Stage.UPLOAD):
+                        reason = "the storage refused an upload that may have arrived when it was first tried"
+                        raise Retry(reason, code=refusal) from None
+                else:
+                    return sha256
+        raise Retry(f"the storage refused the upload three times: {refusal}", code=refusal)
+
+    def _url(self, index: int, *, refused: str) -> str:
+        context, order = self._context, self._order
+        with self._renewing:
+            file_id = order.files[index].file_id or ""
+            if context.urls.get(order.key, {}).get(file_id) in {None, refused}:
+                self._renew()
+                if order.files[index].file_id is None and len(self._slots) == len(order.files):
+                    file_id = self._slots[index].file_id
+            url = context.urls.get(order.key, {}).get(file_id, "")
+            has_arrived = self._is_renewed_by_read and file_id in {slot.file_id for slot in self._slots}
+            if not url and not has_arrived:
+                raise OrderRetry("the service gave no upload link for a file", code="NO_UPLOAD_LINK")
+            return url
+
+    def _refresh(self) -> None:
+        if self._is_renewed_by_read:
+            seen = self._context.look(self._order)
+            if seen.status is not Status.PENDING:
+                raise MovedOn(f"the service waits for no upload any more: it calls the order {seen.raw_status}")
+            self._slots = seen.inputs
+        else:
+            self._slots = self._context.service.refresh(id_of(self._order))
+        remember_urls(self._context, self._order, self._slots)
+
+
+@disk.folders_kept_open()
+def send_unchanged(context: StepContext, order: Order, index: int, sending: Sending) -> OrderFile | None:
+    """Return the file with what is known of it since it was sent; None if it is no longer what was claimed.
+
+    Where an upload is what costs money, one that changes after it was sent counts as sent.
+    """
+    file = order.files[index]
+    place = context.publisher.work_place(order, file)
+    before = disk.stat_of(place)
+    if before is None or not is_unchanged(place, file):
+        return None
+    try:
+        digest = sending.send(index)
+    except FileNotFoundError:
+        return None
+    sent = file.having(sha256=digest, ctime_ns=before.st_ctime_ns)
+    return sent if is_charged_at(order, Stage.UPLOAD) or is_unchanged(place, sent) else None
+
+
+def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    if size <= _IN_MEMORY_BYTES:
+        content = opened.read(size + 1)
+        sha256.update(content)
+        md5.update(content)
+        return io.BytesIO(content), sha256.hexdigest(), md5.digest()
+    while block := opened.read(1 << 20):
+        sha256.update(block)
+        md5.update(block)
+    return opened, sha256.hexdigest(), md5.digest()
