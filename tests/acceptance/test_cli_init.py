@@ -158,7 +158,7 @@ def test_a_configuration_for_each_service_is_explained_and_passes_the_check(
     text = (home / "config.yaml").read_text()
     inbox = yaml.safe_load(text)["inboxes"]["photos"]
     assert inbox["service"] == service
-    assert {key for key, services in OF_SERVICES.items() if service in services} == OF_SERVICES.keys() & inbox.keys()
+    assert {key for key, of in OF_SERVICES.items() if service in of.services} == OF_SERVICES.keys() & inbox.keys()
     assert text.count("#") > len(inbox)
 
 

@@ -378,11 +378,18 @@ def test_an_inbox_without_settings_is_a_fault_not_an_omission(write: Write) -> N
     [
         (inbox(outbx="/o"), "inboxes.photos.outbx: there is no such key; did you mean outbox?"),
         (inbox(zzz="1"), "inboxes.photos.zzz: there is no such key"),
-        (inbox(budget="{file_per_day: 3}"), "inboxes.photos.budget.file_per_day: there is no such key"),
+        (
+            inbox(budget="{file_per_day: 3}"),
+            "inboxes.photos.budget.file_per_day: there is no such key; did you mean files_per_day?",
+        ),
         (inbox(name="other"), "inboxes.photos.name: there is no such key"),
         ("source: /x\n" + inbox(), "source: there is no such key"),
         ("state: /x\n" + inbox(), "state: there is no such key; did you mean state_dir?"),
         ("api: {bas_url: x}\n" + inbox(), "api.bas_url: there is no such key; did you mean base_url?"),
+        (
+            inbox(budget="{burst: {files: 5, minutes: 1, minute: 1}}"),
+            "inboxes.photos.budget.burst.minute: there is no such key; did you mean minutes?",
+        ),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest_known_one(write: Write, text: str, words: str) -> None:

@@ -4,8 +4,6 @@ from watchfolder.config.environment import CONTAINER, is_container, names_inbox
 from watchfolder.config.key import CREDENTIAL, checked_key
 from watchfolder.config.loading import find, http_in, load, state_dir_in
 from watchfolder.config.sections import (
-    FIRST_FOLDER,
-    WEBHOOK_PATH,
     ApiSection,
     BudgetSection,
     Config,
@@ -16,6 +14,7 @@ from watchfolder.config.sections import (
     Section,
     WebhookSection,
 )
+from watchfolder.config.values import FIRST_FOLDER, WEBHOOK_PATH
 
 __all__ = [
     "CONTAINER",

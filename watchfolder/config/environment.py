@@ -5,7 +5,7 @@ gives a file that holds the value. They go before the file, and one inbox can be
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -74,7 +74,7 @@ def _field(model: type[Section], parts: Sequence[str], tree: Mapping[str, Any]) 
     if key not in known:
         raise ConfigError(advice(key, model))
     field = model.model_fields[key]
-    section = next(_sections(field.annotation), None)
+    section = model.sections().get(key)
     name = [_inbox(tree, rest.pop(0))] if section is Inbox and rest else []
     if (section is not None) != bool(rest) or get_origin(field.annotation) is tuple:
         raise ConfigError(f"{key} is not a single value: set it in the configuration file")
@@ -82,14 +82,6 @@ def _field(model: type[Section], parts: Sequence[str], tree: Mapping[str, Any]) 
         return [key], field, is_in_file
     path, field, is_in_file = _field(section, rest, tree)
     return [key, *name, *path], field, is_in_file
-
-
-def _sections(annotation: object) -> Iterator[type[Section]]:
-    """Yield the section that a field holds, alone, as an option, or by name."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _sections(part)
 
 
 def _inbox(tree: Mapping[str, Any], name: str) -> str:

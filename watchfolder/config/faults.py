@@ -1,14 +1,14 @@
 """What is wrong with the values, in plain words: unknown keys, and what the sections refuse."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from watchfolder.config.reading import inbox_sections
-from watchfolder.config.sections import ApiSection, Config, HttpSection, Inbox, Section, WebhookSection
+from watchfolder.config.sections import ApiSection, Config, Inbox, Section
 from watchfolder.errors import ConfigError
 
 _A_SECTION = "must be a section of 'name: value' lines"
@@ -27,7 +27,6 @@ _WORDS: Mapping[str, str] = {
     "model_type": _A_SECTION,
     "mapping_type": _A_SECTION,
     "dict_type": _A_SECTION,
-    "extra_forbidden": "there is no such key",
     "too_short": "must hold at least one",
     "value_error": "{error}",
 }
@@ -35,22 +34,21 @@ _WORDS: Mapping[str, str] = {
 
 def take_unknown_keys(tree: dict[str, Any]) -> list[str]:
     """Remove what no section knows from `tree`, and return a fault for each. Then name each inbox."""
-    faults = _take_unknown(tree, Config, "") + _take_unknown(tree["api"], ApiSection, "api.")
-    faults += _take_unknown(tree["http"], HttpSection, "http.")
-    faults += _take_unknown(tree["webhook"], WebhookSection, "webhook.")
-    for name, section in inbox_sections(tree):
-        faults += _take_unknown(section, Inbox, f"inboxes.{name}.")
-        section["name"] = name
+    faults = list(_take_unknown(tree, Config, ""))
+    for name, inbox in inbox_sections(tree):
+        faults += _take_unknown(inbox, Inbox, f"inboxes.{name}.")
+        inbox["name"] = name
     return faults
 
 
-def _take_unknown(section: object, model: type[Section], where: str) -> list[str]:
-    if not isinstance(section, dict):
-        return []
-    unknown = [key for key in section if key not in model.known_keys()]
-    for key in unknown:
+def _take_unknown(section: dict[str, Any], model: type[Section], where: str) -> Iterator[str]:
+    for key in [key for key in section if key not in model.known_keys()]:
         del section[key]
-    return [f"{where}{key}: {advice(str(key), model)}" for key in unknown]
+        yield f"{where}{key}: {advice(str(key), model)}"
+    for key, inner in model.sections().items():
+        if inner is not Inbox and isinstance(section.get(key), dict):
+            section[key] = dict(section[key])  # two that share an anchor do not share their fate
+            yield from _take_unknown(section[key], inner, f"{where}{key}.")
 
 
 def advice(key: str, model: type[Section]) -> str:

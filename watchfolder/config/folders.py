@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from watchfolder import disk
 from watchfolder.config.reading import inbox_sections
-from watchfolder.config.sections import Config, absolute, with_defaults
+from watchfolder.config.sections import Config, with_defaults
+from watchfolder.config.values import absolute
 
 _SHAREABLE = {"outbox", "quarantine", "originals"}  # several inboxes may use one
 
@@ -69,16 +70,20 @@ def _may_meet(inner: _Folder, outer: _Folder) -> bool:
 
 def _rounds(folders: Sequence[_Folder]) -> Iterator[str]:
     """Yield a fault for each inbox whose pictures would come back to it, to be paid for without end."""
-    takers = {folder.real: folder.inbox for folder in folders if folder.role == "path"}
-    after = {folder.inbox: takers.get(folder.real, "") for folder in folders if folder.role == "outbox"}
-    for folder in folders:
-        on_the_way, at = [folder.inbox], after.get(folder.inbox, "")
-        while at and at not in on_the_way:
-            on_the_way.append(at)
-            at = after.get(at, "")
-        if folder.role == "outbox" and at == folder.inbox and len(on_the_way) > 1:
-            way = " → ".join([*on_the_way, at])
-            yield f"{folder.where}: {folder.path}: its pictures would go round ({way}), and be paid for without end"
+    takers = {folder.real: folder.inbox for folder in _of_role("path", folders)}
+    outboxes = _of_role("outbox", folders)
+    after = {outbox.inbox: takers.get(outbox.real) for outbox in outboxes}
+    for outbox in outboxes:
+        way = [outbox.inbox]
+        while (taker := after.get(way[-1])) and taker not in way:
+            way.append(taker)
+        if taker == outbox.inbox and len(way) > 1:
+            names = " → ".join([*way, taker])
+            yield f"{outbox.where}: {outbox.path}: its pictures would go round ({names}), and be paid for without end"
+
+
+def _of_role(role: str, folders: Sequence[_Folder]) -> list[_Folder]:
+    return [folder for folder in folders if folder.role == role]
 
 
 def _consequence(inner: str, outer: str) -> str:

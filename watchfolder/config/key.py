@@ -10,7 +10,8 @@ from typing import Final
 
 from watchfolder.command_line import Advised, CommandLine, quoted
 from watchfolder.config.reading import beginning_of, why_unreadable
-from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin, absolute
+from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin
+from watchfolder.config.values import absolute
 from watchfolder.errors import ConfigError
 
 CREDENTIAL: Final = "bizmori-api-key"

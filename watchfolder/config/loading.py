@@ -22,7 +22,6 @@ from watchfolder.config.sections import (
     OF_SERVICES,
     SERVICES,
     VERDICTS_OF_SERVICES,
-    WORDS_OF_SERVICES,
     ApiSection,
     Config,
     HttpSection,
@@ -34,9 +33,7 @@ from watchfolder.events import printable
 PLACES: Final = ("config.yaml", "/etc/watchfolder/config.yaml")
 _SILENT_SECONDS = 5.0  # a disk that sleeps wakes in that time; a dead network mount never answers
 
-_IDLE = {key: Inbox.model_fields[key].default for key in ("sort", "heatmaps", "xmp", "report", "report_locale")}
-"""What asks for nothing may stand with any service."""
-
+_SECRETS = (("http", "password", find_password), ("webhook", "secret", find_webhook_secret))
 _KEY_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])sk_[!-~]{6,}")
 
 
@@ -75,12 +72,10 @@ def load(
         if isinstance(tree["api"], dict):
             tree["api"]["key"] = ""
             faults += _prepare_service(tree["api"], environ, commands) if needs_key else []
-        if isinstance(tree["http"], dict) and needs_key:
+        for section, key, find_secret in _SECRETS if needs_key else ():
             with _gathering(faults):
-                tree["http"]["password"] = find_password(tree["http"].get("password_file"), commands)
-        if isinstance(tree["webhook"], dict) and needs_key:
-            with _gathering(faults):
-                tree["webhook"]["secret"] = find_webhook_secret(tree["webhook"].get("secret_file"), commands)
+                if isinstance(values := tree[section], dict):
+                    values[key] = find_secret(values.get(f"{key}_file"), commands)
         faults += [*_originals_at_risk(tree), *_of_other_services(tree), *_not_lent(tree)]
         faults += overlaps(tree, silent_seconds)
         beside = {"source": source, "from_environment": origins, "commands": commands}
@@ -100,25 +95,25 @@ def _is_found(source: str, environ: Mapping[str, str]) -> bool:
 
 def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
     """Return the state directory that a configuration names, whatever else is wrong with it."""
-    tree: dict[str, Any] = {}
-    with contextlib.suppress(ConfigError):
-        tree, _ = read(path)
-    environment.overlay(tree, environ)
-    named = tree.get("state_dir")
+    named = _as_far_as_it_can_be_read(path, environ).get("state_dir")
     return named if isinstance(named, str) else str(Config.model_fields["state_dir"].default)
 
 
 def http_in(path: str, environ: Mapping[str, str]) -> HttpSection:
     """Return where the page is served as far as a configuration says it, whatever else is wrong with that."""
-    tree: dict[str, Any] = {}
-    with contextlib.suppress(ConfigError):
-        tree, _ = read(path)
-    environment.overlay(tree, environ)
-    http = tree.get("http")
+    http = _as_far_as_it_can_be_read(path, environ).get("http")
     known = {key: http[key] for key in HttpSection.known_keys() & http.keys()} if isinstance(http, dict) else {}
     with contextlib.suppress(ConfigError, ValidationError):
         return HttpSection(**known, password=SecretStr(find_password(known.get("password_file"), CommandLine())))
     return HttpSection()
+
+
+def _as_far_as_it_can_be_read(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    with contextlib.suppress(ConfigError):
+        tree, _ = read(path)
+    environment.overlay(tree, environ)
+    return tree
 
 
 def _prepare_service(api: dict[str, Any], environ: Mapping[str, str], commands: CommandLine) -> list[str]:
@@ -157,20 +152,22 @@ def _safe(fault: str) -> str:
 
 
 def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Find keys, and words of keys, that the inbox's service does not have."""
     for name, section in inbox_sections(tree):
         service = section.get("service") or DEFAULT_SERVICE
         if service not in SERVICES:
             continue
-        for key, services in OF_SERVICES.items():
-            if service not in services and section.get(key) not in (None, [], _IDLE.get(key)):
-                yield f"inboxes.{name}.{key}: belongs to {' and '.join(sorted(services))}; leave it out of {service}"
-        verdicts, wanted = VERDICTS_OF_SERVICES.get(service, ()), section.get("notify_verdicts")
-        for verdict in wanted if verdicts and isinstance(wanted, list) else ():
-            if verdict not in verdicts:
-                yield f"inboxes.{name}.notify_verdicts: {verdict} is none; {service} has {', '.join(verdicts)}"
-        for (key, word), services in WORDS_OF_SERVICES.items():
-            if service in OF_SERVICES[key] - services and section.get(key) == word:
-                yield f"inboxes.{name}.{key}: {word} belongs to {' and '.join(sorted(services))}, not to {service}"
+        for key, of in OF_SERVICES.items():
+            if fault := of.fault(service, section.get(key), Inbox.model_fields[key].default):
+                yield f"inboxes.{name}.{key}: {fault}"
+        yield from _unknown_verdicts(name, service, section.get("notify_verdicts"))
+
+
+def _unknown_verdicts(inbox: str, service: str, wanted: object) -> Iterator[str]:
+    verdicts = VERDICTS_OF_SERVICES.get(service, ())
+    for verdict in wanted if verdicts and isinstance(wanted, list) else ():
+        if verdict not in verdicts:
+            yield f"inboxes.{inbox}.notify_verdicts: {verdict} is none; {service} has {', '.join(verdicts)}"
 
 
 def _not_lent(tree: Mapping[str, Any]) -> Iterator[str]:

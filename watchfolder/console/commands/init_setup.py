@@ -92,7 +92,7 @@ def example(folder: str, values: Mapping[str, str], service: str = DEFAULT_SERVI
     folders = {key: os.path.join(folder, base) for key, base in bases.items()}
     bought = {"service": service, "sort": json.dumps(with_defaults({"service": service})["sort"])}
     written = with_values(_shipped(_EXAMPLE), folders | bought | dict(values))
-    others = {key for key, services in OF_SERVICES.items() if service not in services}
+    others = {key for key, of in OF_SERVICES.items() if service not in of.services}
     return "".join(_without(others, written.splitlines(keepends=True)))
 
 
