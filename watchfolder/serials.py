@@ -1,20 +1,26 @@
 """Numbers that are never given twice: each is of a series, and what is taken is durable before anybody sees it.
 
 `<state_dir>/serials.json` holds the series, five characters by chance, and how far it has come. A gap is a number that
-was taken and not used. Where the file is lost, or cannot be read, another series begins: what came before is not known.
+was taken and not used. Where the file is lost, cannot be read, or is older than what was given out, another series
+begins: what came before is not known.
 """
 
+import logging
+import re
 import secrets
 import threading
+from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from watchfolder import state_file
 from watchfolder.disk import Place
+from watchfolder.events import event
 
 FILE = "serials.json"
 _CHARACTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # none is taken for another one
 _LENGTH = 5  # of a series: one of 33 millions
+_ANOTHER = "the serials of watermarks go on in another series"
 
 
 class _Taken(BaseModel):
@@ -31,11 +37,31 @@ class Serials:
         self._place = Place(state_dir, FILE)
         self._guard = threading.Lock()
 
+    def compare(self, texts: Iterable[str]) -> None:
+        """Begin another series if a number in these texts was never taken: the count is an older one that was put back.
+
+        Raises FolderFault.
+        """
+        with self._guard:
+            taken = self._read()
+            if taken is None:
+                return
+            given = (match for text in texts for match in re.finditer(rf"{taken.series}-(\d{{1,15}})", text))
+            if any(int(match[1]) > taken.last for match in given):
+                event("serials.behind", logging.WARNING, file=self._place.path, effect=_ANOTHER)
+                state_file.write(self._place, _another())
+
     def take(self, count: int) -> list[str]:
         """Return so many, in their order. Raises FolderFault."""
         with self._guard:
-            found = state_file.read(self._place, _Taken, "the serials of watermarks go on in another series")
-            taken = found or _Taken(series="".join(secrets.choice(_CHARACTERS) for _ in range(_LENGTH)), last=0)
+            taken = self._read() or _another()
             after = taken.model_copy(update={"last": taken.last + count})
             state_file.write(self._place, after)
             return [f"{taken.series}-{number}" for number in range(taken.last + 1, after.last + 1)]
+
+    def _read(self) -> _Taken | None:
+        return state_file.read(self._place, _Taken, _ANOTHER)
+
+
+def _another() -> _Taken:
+    return _Taken(series="".join(secrets.choice(_CHARACTERS) for _ in range(_LENGTH)), last=0)

@@ -352,3 +352,37 @@ def test_a_restart_between_two_drops_repeats_no_serial(begin: Open) -> None:
     texts = [line["text"] for line in ledger(shop)]
     assert len(set(texts)) == 3
     assert len({text.partition("-")[0] for text in texts}) == 1
+
+
+def put_back_an_older_state(shop: Shop, older: dict[Path, bytes]) -> None:
+    for path in shop.folder("state").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    for path, content in older.items():
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("is_under_way", [False, True])
+def test_an_older_state_that_was_put_back_repeats_no_serial(begin: Open, *, is_under_way: bool) -> None:
+    """What was given out since stands in the table, or in an order that lies in its work folder."""
+    shop, service = begin()
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    shop.close()
+    older = {path: path.read_bytes() for path in shop.folder("state").rglob("*") if path.is_file()}
+    shop.open()
+    shop.drop("b.jpg", OTHER)
+    if is_under_way:
+        service.faults.add("status", "answer", times=None, status=503)
+        shop.work(lambda: shop.has(State.CONFIRMED) and shop.order().failures)
+        service.faults.clear()
+        service.look_seconds = 0
+    else:
+        shop.to_the_end()
+    shop.close()
+    put_back_an_older_state(shop, older)
+    shop.open()
+    shop.drop("c.jpg", sample("jpeg", width=40, height=30, seed=9))
+    shop.to_the_end()
+    texts = [line["text"] for line in ledger(shop)]
+    assert len(set(texts)) == len(texts) == 3

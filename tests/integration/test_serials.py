@@ -72,3 +72,16 @@ def test_what_could_not_be_written_down_is_not_given(tmp_path: Path, monkeypatch
         with pytest.raises(FolderFault):
             serials.take(1)
     assert not set(before) & set(serials.take(1))
+
+
+def test_a_number_that_is_ahead_of_the_count_ends_its_series(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    serials = Serials(str(tmp_path))
+    (*_, last) = serials.take(5)
+    serials.compare([f"© Berg {last}", "of a series before: AAAAA-99", "no number"])
+    (sixth,) = serials.take(1)
+    assert sixth.partition("-")[0] == last.partition("-")[0]
+    assert "serials.behind" not in caplog.text
+    serials.compare([f"© Berg {sixth}", f"© Berg {sixth[:6]}7, for dpa"])
+    (another,) = serials.take(1)
+    assert another.partition("-")[0] != last.partition("-")[0]
+    assert "serials.behind" in caplog.text

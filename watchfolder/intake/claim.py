@@ -3,7 +3,7 @@
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
@@ -20,7 +20,7 @@ from watchfolder.intake.ready import Ready
 from watchfolder.intake.rebuilding import begins_as, is_ours, read_copy, rebuilt
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Result, Role, State
-from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged
+from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged, issues_of
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
 
@@ -43,6 +43,7 @@ class Claims:
             inbox, api.mode, journal, publisher, scope
         )  # files that are left there for now, among others
         self.partners = Partners(self._flow.pairs, originals_of(inbox, scope.inbox_of))
+        self._has_compared_serials = False  # with what was given out: once in a life
         self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
 
@@ -96,6 +97,14 @@ class Claims:
         for key in disk.folders_in(work.root, work.name):
             if self._journal.get(key) is None:
                 self._rebuild(key)
+        if self._flow.issues is not None and not self._has_compared_serials:
+            self._journal.serials.compare(self._texts_given_out())
+            self._has_compared_serials = True
+
+    def _texts_given_out(self) -> Iterator[str]:
+        """Give each text that this inbox has issued, as far as anything still tells of it."""
+        yield from (issue.text for issue in issues_of(self._inbox))
+        yield from (result.text for order in self._journal.orders(self._inbox.name) for _, result in order.results)
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())
