@@ -25,7 +25,7 @@ LAYERS = (
     {"command_line", "order", "images", "disk", "names", "snapshot", "spreadsheet", "watermark_text"},
     {"config", "counters", "state_file"},
     {"services"},
-    {"folders", "history", "pushes", "serials"},
+    {"folders", "history", "pushes", "serials", "work"},
     {"delivery_index", "watcher", "journal", "api", "publish", "quota", "desk"},
     {"intake", "pipeline"},
     {"daemon", "quarantine"},

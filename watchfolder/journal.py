@@ -5,7 +5,6 @@ Layout of the state directory: `lock`, `instance` (a UUID, the name of our work 
 `history/YYYY-MM.jsonl`.
 """
 
-import json
 import logging
 import os
 import threading
@@ -14,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Self
 
-from pydantic import ValidationError
-
 from watchfolder import disk, history
 from watchfolder.clock import Clock
 from watchfolder.config import Config
@@ -23,10 +20,9 @@ from watchfolder.counters import Counters
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
-from watchfolder.order import STATES, Order, State
+from watchfolder.order import STATES, Order, State, read_order
 from watchfolder.serials import Serials
 
-SCHEMA = 1
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
 _DEFAULT_RETENTION = timedelta(days=7)
 
@@ -287,28 +283,6 @@ def refuse_mixed_keys(orders: Iterable[Order], config: Config) -> None:
             f"api.key: the journal holds {len(others)} orders that were begun with a {mode} key, and this is a "
             f"{config.api.mode} key: finish them with a {mode} key first, or use another state_dir"
         )
-
-
-def read_order(content: bytes, key: str) -> Order:
-    """Read one entry as hostile input: it must be whole, of our schema and under its own key. Raises ValueError."""
-    try:
-        schema = json.loads(content)["schema"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError("it is empty, cut short or no journal entry") from error
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise ConfigError(
-            f"the journal was written by a newer watchfolder (schema {schema}): install that version again"
-        )
-    try:
-        order = Order.model_validate_json(content)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
-    if order.key != key:
-        raise ValueError("its name is not its key")
-    if order.state not in order.times:
-        raise ValueError("it does not say since when it is what it is")
-    return order
 
 
 def kept_until(parked: Order) -> datetime:

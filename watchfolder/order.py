@@ -1,6 +1,7 @@
 """The nouns: an Order, its files, its states, and which state may follow which. Pure: no disk, no network, no clock."""
 
 import hashlib
+import json
 import os
 import re
 import uuid
@@ -20,10 +21,12 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationError,
     ValidationInfo,
 )
 
 from watchfolder.clock import Moment
+from watchfolder.errors import ConfigError
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _READABLE = "/ !@#$&'()+,;=[]{}~^`"  # left as they are in JSON; every other byte outside A-Za-z0-9_.- becomes %XX
@@ -148,6 +151,7 @@ Key = Annotated[str, AfterValidator(_is_uuid4)]
 LostSeconds = Annotated[float, Field(ge=0, le=1e9)]
 """Thirty years at most: far more than any configuration lets an order fail, and few enough to reckon with."""
 
+_SCHEMA = 1
 KeyMode = Literal["live", "test"]
 
 
@@ -476,3 +480,25 @@ def files_without_inbox(orders: Iterable[Order], inboxes: Collection[str]) -> di
         if order.inbox not in inboxes and (order.is_live or order.enclosures):
             files[order.inbox] += order.waiting_files
     return dict(files)
+
+
+def read_order(content: bytes, key: str) -> Order:
+    """Read one entry as hostile input: it must be whole, of our schema and under its own key. Raises ValueError."""
+    try:
+        schema = json.loads(content)["schema"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError("it is empty, cut short or no journal entry") from error
+    if isinstance(schema, int) and schema > _SCHEMA:
+        raise ConfigError(
+            f"the journal was written by a newer watchfolder (schema {schema}): install that version again"
+        )
+    try:
+        order = Order.model_validate_json(content)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+    if order.key != key:
+        raise ValueError("its name is not its key")
+    if order.state not in order.times:
+        raise ValueError("it does not say since when it is what it is")
+    return order

@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["watchfolder"]):
     from watchfolder.config import load
     from watchfolder.errors import ConfigError, Retry
     from watchfolder.images import Kind, inspect
-    from watchfolder.journal import read_order
+    from watchfolder.order import read_order
 
 
 def images(data: bytes) -> None:

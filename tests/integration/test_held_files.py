@@ -12,9 +12,9 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 from watchfolder import disk
 from watchfolder.order import Order, State
 from watchfolder.pipeline import upload
-from watchfolder.publish import ORDER_COPY
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.work import ORDER_COPY
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from played_clock import PlayedClock
 
 from watchfolder import disk
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked
-from watchfolder.journal import ForbiddenTransitionError, Journal, read_order, read_orders
-from watchfolder.order import TRANSITIONS, Order, OrderFile, State, Why
+from watchfolder.journal import ForbiddenTransitionError, Journal, read_orders
+from watchfolder.order import TRANSITIONS, Order, OrderFile, State, Why, read_order
 
 WAIT_SECONDS = 20
 S = State

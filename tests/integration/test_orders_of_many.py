@@ -289,13 +289,13 @@ def test_a_split_that_died_between_any_two_gestures_loses_and_doubles_nothing(be
             case 0:
                 first = shop.journal.begin(first)
             case 1:
-                publisher.move_over(parent, first)
+                publisher.work.move_over(parent, first)
             case 2:
                 shop.journal.note(first, work_folder_of=None)
             case 3:
                 second = shop.journal.begin(second)
             case 4:
-                publisher.move_over(parent, second.having(files=second.files[:1]))
+                publisher.work.move_over(parent, second.having(files=second.files[:1]))
     shop.live_again()
     shop.look(0.0)
     assert not any(order.state is State.CLAIMED for order in shop.orders())  # none asks while its parent is there
@@ -326,7 +326,7 @@ def test_a_picture_that_changes_before_confirm_comes_back_and_the_others_go_on(b
     good = pour(shop, 5)
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)
     order = shop.order()
-    place = Path(shop.pipeline.rooms["photos"].context.publisher.work_place(order, order.files[2]).path)
+    place = Path(shop.pipeline.rooms["photos"].context.publisher.work.place(order, order.files[2]).path)
     place.write_bytes(CONTENT + b"changed")
     shop.journal.note(order, charged=False)  # the attempt was clearly not heard
     shop.pass_time(60)
@@ -349,8 +349,8 @@ def test_a_claim_that_got_half_way_leaves_no_empty_folder(begin: Open) -> None:
     claims = shop.intake._claims
     shop.intake.reopen(0.0)
     order = shop.journal.begin(claims._new_order([ready(shop, "a.jpg"), ready(shop, "sub folder/deep/b.jpg")]))
-    publisher.open_work(order)
-    first, second = (Path(publisher.work_place(order, file).path) for file in order.files)
+    publisher.work.prepare(order)
+    first, second = (Path(publisher.work.place(order, file).path) for file in order.files)
     os.rename(shop.folder("inbox") / "a.jpg", first)
     second.parent.mkdir(parents=True)  # and there it died
     shop.live_again()

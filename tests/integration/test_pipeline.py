@@ -392,7 +392,7 @@ def test_a_new_key_that_died_between_any_two_gestures_is_finished_and_pays_once(
     if gestures >= 1:
         child = shop.journal.begin(child)
     if gestures >= 2:
-        shop.pipeline.rooms["photos"].context.publisher.move_over(parent, child)
+        shop.pipeline.rooms["photos"].context.publisher.work.move_over(parent, child)
     if gestures >= 3:
         shop.journal.note(child, work_folder_of=None)
     shop.live_again()

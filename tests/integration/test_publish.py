@@ -22,8 +22,9 @@ from watchfolder.errors import FolderFault, OrderRetry, Retry
 from watchfolder.folders import Folders
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Result, State, Why
-from watchfolder.publish import ORDER_COPY, Fetch, Publisher, is_unchanged, notes
+from watchfolder.publish import Fetch, Publisher, notes
 from watchfolder.sandbox.pictures import sample
+from watchfolder.work import ORDER_COPY, is_unchanged
 
 ORIGINAL = sample("jpeg", width=40, height=30, seed=1)
 PICTURES = {name: sample(name, width=40, height=30, seed=2) for name in ("jpeg", "png", "webp", "tiff", "bmp")}
@@ -70,9 +71,9 @@ class Studio:
             }
         )
         order = self.journal.begin(order)
-        self.publisher.open_work(order)
+        self.publisher.work.prepare(order)
         for file in order.files:
-            place = self.publisher.work_place(order, file)
+            place = self.publisher.work.place(order, file)
             os.makedirs(os.path.dirname(place.path), exist_ok=True)
             Path(place.path).write_bytes(content)
             os.utime(place.path, ns=(file.mtime_ns, file.mtime_ns))
@@ -125,12 +126,12 @@ class Studio:
         return self.publisher.accept(order, {number: self.publisher.receive(file, fetch)})
 
     def _leave(self, order: Order) -> None:
-        self.publisher.clear_work(order)
+        self.publisher.work.clear(order)
         self.journal.record(order)
         self.journal.forget(order)
 
     def original(self, order: Order, index: int = 0) -> Path:
-        return Path(self.publisher.work_place(order, order.files[index]).path)
+        return Path(self.publisher.work.place(order, order.files[index]).path)
 
     def files(self, folder: str) -> dict[str, bytes]:
         """Return what a person sees there."""
@@ -362,7 +363,7 @@ def test_a_delivery_is_durable_before_its_original_is_deleted(
     remove, known = disk.remove, []
 
     def watched(place: disk.Place, *, durable: bool = True) -> None:
-        if place == studio.publisher.work_place(order, order.files[0]):
+        if place == studio.publisher.work.place(order, order.files[0]):
             known.append(Order.model_validate_json(entry.read_bytes()).files[0].is_delivered)
         remove(place, durable=durable)
 
@@ -398,7 +399,7 @@ def test_an_original_that_changed_is_not_deleted_either(open_studio: Open) -> No
 def test_a_ctime_that_moved_is_a_reason_to_compare_the_bytes_and_no_more(studio: Studio) -> None:
     """Renames of ours, attributes set by others and file systems that keep no ctime move it without any change."""
     order = studio.claimed("a.jpg")
-    place = studio.publisher.work_place(order, order.files[0])
+    place = studio.publisher.work.place(order, order.files[0])
     found = os.stat(place.path)
     file = order.files[0].having(sha256=hashlib.sha256(ORIGINAL).hexdigest(), ctime_ns=found.st_ctime_ns - 1)
     assert is_unchanged(place, file)
@@ -410,7 +411,7 @@ def test_a_ctime_that_moved_is_a_reason_to_compare_the_bytes_and_no_more(studio:
 @pytest.mark.parametrize("what", ["link", "folder"])
 def test_only_a_plain_file_is_as_it_was_claimed(studio: Studio, what: str) -> None:
     order = studio.claimed("a.jpg")
-    place, file = studio.publisher.work_place(order, order.files[0]), order.files[0]
+    place, file = studio.publisher.work.place(order, order.files[0]), order.files[0]
     assert is_unchanged(place, file)
     os.unlink(place.path)
     if what == "link":
@@ -822,9 +823,9 @@ def test_the_files_of_a_replaced_order_move_over(studio: Studio) -> None:
     parent = studio.claimed("sub/a.jpg", "gone.jpg")
     studio.original(parent, 1).unlink()
     child = studio.journal.begin(parent.having(key=str(uuid.uuid4()), work_folder_of=parent.key))
-    assert studio.publisher.work_place(child, child.files[0]) == studio.publisher.work_place(parent, parent.files[0])
+    assert studio.publisher.work.place(child, child.files[0]) == studio.publisher.work.place(parent, parent.files[0])
     for _ in range(2):
-        studio.publisher.move_over(parent, child)
+        studio.publisher.work.move_over(parent, child)
     assert studio.original(child.having(work_folder_of=None)).read_bytes() == ORIGINAL
     copy = studio.original(child.having(work_folder_of=None)).parents[1] / ORDER_COPY
     assert Order.model_validate_json(copy.read_bytes()).key == child.key

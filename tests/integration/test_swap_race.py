@@ -124,7 +124,7 @@ def _released(shop: Shop, order: Order) -> str:
     outcome = "given back"
     if order.state is State.CLAIMED:
         outcome = "taken"
-        place = publisher.work_place(order, order.files[0])
+        place = publisher.work.place(order, order.files[0])
         assert not os.path.islink(place.path)
         with open(place.path, "rb") as file:
             assert hashlib.sha256(file.read()).digest() == hashlib.sha256(PICTURE).digest()

@@ -49,7 +49,7 @@ class Composition:
         rooms = {}
         for name, inbox in config.inboxes.items():
             publisher = Publisher(inbox, journal, self.folders)
-            claims = Claims(inbox, config.api, journal, self.folders, publisher, scope)
+            claims = Claims(inbox, config.api, journal, publisher.work, scope, publisher.put_back)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, desk, publisher.sweep_reasons)
             shared = (self.service, self.transfers, self.delivery_index, capacity.inbox_of, desk)
             context = StepContext(inbox, journal, self.folders, publisher, *shared)

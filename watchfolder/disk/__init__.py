@@ -35,6 +35,7 @@ from watchfolder.disk.limits import (
     is_writable,
     longest_name,
     space_of,
+    why_unread,
 )
 from watchfolder.disk.listing import folders_in, remove_empty_folders, scan
 from watchfolder.disk.mounts import is_in_fstab, missing_mount, mount_of, mount_point_of, read_mounts
@@ -54,6 +55,7 @@ from watchfolder.disk.places import (
     folders_kept_open,
     has_writer,
     hidden_part,
+    holds,
     is_folder,
     is_regular,
     make_folder,
@@ -122,6 +124,7 @@ __all__ = [
     "heard_by",
     "hidden_part",
     "hold_lock",
+    "holds",
     "is_folder",
     "is_hung",
     "is_in_fstab",
@@ -161,6 +164,7 @@ __all__ = [
     "time_at_work",
     "touch_marker",
     "translated",
+    "why_unread",
     "write_atomically",
     "write_new",
 ]

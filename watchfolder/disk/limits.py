@@ -9,10 +9,14 @@ import struct
 import sys
 from typing import NamedTuple
 
-from watchfolder.disk.places import NotAFolder, Place, open_folder, stat_of, translated
+from watchfolder.disk.places import HELD, HELD_CODES, NotAFolder, Place, open_folder, stat_of, translated
+from watchfolder.errors import FolderFault
 
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16  # FS_IOC_GETFLAGS
 _PINNED = 0x10 | 0x20  # immutable, append only
+_RIGHTS = frozenset({"EACCES", "EPERM"})
+# Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
+_DAMAGES = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA", "ENOKEY", "EOVERFLOW"})
 
 
 def is_writable(root: str, relative: str = "") -> bool:
@@ -88,3 +92,14 @@ def group_name(number: int) -> str:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+def why_unread(place: Place, fault: FolderFault) -> str:
+    """Say what keeps this one file from being read; "" where not the file is at fault but its inbox."""
+    if fault.code in HELD_CODES:
+        return HELD
+    if fault.code in _RIGHTS:
+        return f"we may not read it: {describe_rights(place)}"
+    if fault.code in _DAMAGES:
+        return f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
+    return ""

@@ -24,7 +24,7 @@ _MOST_KEPT = 32  # folders that are open at once
 _BLOCK_BYTES = 1 << 20
 _kept = threading.local()
 _ANSWERS = (FileNotFoundError, FileExistsError)
-_HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two are a Windows share's words
+HELD_CODES = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two are a Windows share's words
 READ_ONLY = "it is read-only"
 HELD = "another program holds it"
 NOT_PLAIN = "it is no plain file (a link, a pipe or a device)"
@@ -293,7 +293,7 @@ def open_regular_in(parent: int, place: Place, flags: int) -> int:
     except FolderFault as fault:
         if fault.code in _NO_PLAIN_FILE:
             raise NotRegular.at(place.path, NOT_PLAIN, code=fault.code) from fault
-        if fault.code in _HELD:
+        if fault.code in HELD_CODES:
             raise Held.at(place.path, HELD, code=fault.code) from fault
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -356,6 +356,14 @@ def sha256_of(place: Place) -> str:
             digest.update(block)
             answered()
     return digest.hexdigest()
+
+
+def holds(place: Place, size: int | None, sha256: str | None) -> bool:
+    """Does this very content lie there already?"""
+    with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
+        found = stat_of(place)
+        return found is not None and found.st_size == size and sha256_of(place) == sha256
+    return False
 
 
 def has_writer(descriptor: int) -> bool | None:

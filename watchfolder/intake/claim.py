@@ -3,26 +3,25 @@
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
 from watchfolder.disk import Held, NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.folders import Folders
 from watchfolder.intake import obstacles
 from watchfolder.intake.dedup import DedupScope, Twins
-from watchfolder.intake.look import may_not_move, why_unread
+from watchfolder.intake.look import may_not_move
 from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.intake.ready import Ready
-from watchfolder.intake.rebuilding import begins_as, is_ours, read_copy, rebuilt
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Result, Role, State
-from watchfolder.publish import ORDER_COPY, Publisher, is_unchanged, issues_of
+from watchfolder.publish import issues_of
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
+from watchfolder.work import WorkFolder, begins_as, is_unchanged
 
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
 
@@ -31,17 +30,21 @@ class Claims:
     """Turns files of one inbox into orders."""
 
     def __init__(
-        self, inbox: Inbox, api: ApiSection, journal: Journal, folders: Folders, publisher: Publisher, scope: DedupScope
+        self,
+        inbox: Inbox,
+        api: ApiSection,
+        journal: Journal,
+        work: WorkFolder,
+        scope: DedupScope,
+        put_back: Callable[[Order, Collection[str]], Order],
     ) -> None:
         self._inbox = inbox
         self._flow = flow_of(inbox)
         self._api = api
         self._journal = journal
-        self._folders = folders
-        self._publisher = publisher
-        self.twins = Twins(
-            inbox, api.mode, journal, publisher, scope
-        )  # files that are left there for now, among others
+        self._work = work
+        self._put_back = put_back  # into the inbox, but for the files of these names
+        self.twins = Twins(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
         self.partners = Partners(self._flow.pairs, originals_of(inbox, scope.inbox_of))
         self._has_compared_serials = False  # with what was given out: once in a life
         self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
@@ -72,7 +75,7 @@ class Claims:
         return [self._claim(order, lent) for order in scope]
 
     def _claim(self, order: Order, lent: Mapping[str, Place]) -> Order:
-        self._publisher.open_work(order)
+        self._work.prepare(order)
         with disk.folders_kept_open():
             batch = disk.FsyncBatch()
             moved = self._taken(order, lent, batch)
@@ -93,8 +96,7 @@ class Claims:
         for order in orders:
             if order.state is State.CLAIMING and order.work_folder_of is None and order.key not in awaited:
                 self._finish(order)
-        work = self._folders.work(self._inbox)
-        for key in disk.folders_in(work.root, work.name):
+        for key in self._work.list_keys():
             if self._journal.get(key) is None:
                 self._rebuild(key)
         if self._flow.issues is not None and not self._has_compared_serials:
@@ -154,11 +156,11 @@ class Claims:
         if lent is None:
             return self._move(order, file, batch)
         try:
-            disk.copy(lent, self._publisher.work_place(order, file), owner=self._journal.instance)
+            disk.copy(lent, self._work.place(order, file), owner=self._journal.instance)
         except (FileNotFoundError, NotAFolder, NotRegular):
             return False
         except FolderFault as fault:
-            if not (reason := why_unread(lent, fault)):
+            if not (reason := disk.why_unread(lent, fault)):
                 raise
             self.hindrances |= {picture.name: f"its original, {lent.path}: {reason}" for picture in order.pictures}
             return False
@@ -166,7 +168,7 @@ class Claims:
 
     def _move(self, order: Order, file: OrderFile, batch: disk.FsyncBatch) -> bool:
         """Move one file into the work folder."""
-        source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
+        source, target = Place(self._inbox.path, file.name), self._work.place(order, file)
         try:
             disk.move(source, target, owner=self._journal.instance, private=True, batch=batch)
         except (FileNotFoundError, NotAFolder):  # also when its folder has just become a link
@@ -181,7 +183,7 @@ class Claims:
 
     def _is_as_seen(self, order: Order, file: OrderFile) -> bool:
         """Is what was moved the file that was looked at, and without a writer? Else it goes back."""
-        target = self._publisher.work_place(order, file)
+        target = self._work.place(order, file)
         if is_unchanged(target, file) and not _has_writer(target):
             return True
         event("file.changed_at_claim", order=order.key, inbox=order.inbox, file=file.name)
@@ -192,10 +194,10 @@ class Claims:
         if not taken or (len(taken) < len(order.files) and not order.is_of_many):
             return self._journal.advance(order, State.RELEASED)
         if len(taken) < len(order.files):
-            self._publisher.put_back(order, keep={file.name for file in taken})
+            self._put_back(order, {file.name for file in taken})
             body = flow_of(order).body(order.key, taken, order.options)
             order = self._journal.note(order, files=tuple(taken), body=body)
-            self._publisher.open_work(order)
+            self._work.prepare(order)
         if order.why is not None:
             return self._journal.advance(order, State.QUARANTINING)
         return self._journal.advance(order, begins_as(order))
@@ -207,7 +209,7 @@ class Claims:
         self._keep(order, taken)
 
     def _was_taken(self, order: Order, file: OrderFile) -> bool:
-        source, target = Place(self._inbox.path, file.name), self._publisher.work_place(order, file)
+        source, target = Place(self._inbox.path, file.name), self._work.place(order, file)
         if disk.stat_of(target) is None:
             return False
         if file.role is Role.COPY:
@@ -221,40 +223,17 @@ class Claims:
         return True
 
     def _rebuild(self, key: str) -> None:
-        """Make an order again whose entry was lost, under the same key and body, so that it is not paid twice."""
-        work = self._folders.work(self._inbox)
-        folder = f"{work.name}/{key}"
-        disk.sweep(work.root, folder)
-        found = {entry.name.removeprefix(f"{folder}/") for entry in disk.scan(work.root, folder) if entry.is_regular}
-        found.discard(ORDER_COPY)
-        copy = read_copy(Place(work.root, f"{folder}/{ORDER_COPY}"), key)
-        order = None
-        if copy is not None and is_ours(copy, self._inbox, self._api.mode, found):
-            order = rebuilt(copy, self._inbox, found, of_list=copy.of_list if self._has_list(copy.of_list) else None)
+        """Make an order again whose entry was lost; what is no order's goes back into the inbox."""
+        found = self._work.find_files(key)
+        order = self._work.rebuild(key, self._api.mode, found, lambda key: self._journal.get(key) is not None)
+        if order is not None:
             event("order.rebuilt", logging.WARNING, order=key, inbox=order.inbox, files=len(order.files))
             self._journal.adopt(order)
             found -= {file.name for file in order.files}
         for name in sorted(found):
-            self._return_stray(Place(work.root, f"{folder}/{name}"), name)
+            self._return_stray(self._work.place_of(key, name), name)
         if order is None:
-            disk.remove(Place(work.root, f"{folder}/{ORDER_COPY}"), durable=False)
-            self._remove_folders(folder)
-
-    def _remove_folders(self, name: str) -> None:
-        """Remove a work folder with the empty folders in it."""
-        work = self._folders.work(self._inbox)
-        found = [name]
-        for folder in found:  # grows as it goes: somebody may have nested them deeper than a call can go
-            found += [f"{folder}/{below}" for below in disk.folders_in(work.root, folder)]
-        for folder in reversed(found):
-            disk.remove_empty_folders(work.root, folder)
-
-    def _has_list(self, key: str | None) -> bool:
-        """Is the list there, or will it be in a moment?"""
-        if key is None:
-            return False
-        work = self._folders.work(self._inbox)
-        return self._journal.get(key) is not None or disk.stat_of(Place(work.root, f"{work.name}/{key}")) is not None
+            self._work.remove(key)
 
     def _return_stray(self, place: Place, name: str) -> None:
         folder, base = os.path.split(name)
@@ -269,12 +248,11 @@ class Claims:
             return
 
     def _sweep(self) -> None:
-        work = self._folders.work(self._inbox)
-        disk.sweep(work.root, work.name)
+        self._work.sweep()
         results = [result for order in self._journal.orders() for _, result in order.results]
         keep = {result.part for result in results if result.part and not result.is_delivered}
         inbox = self._inbox
-        for root in {inbox.outbox, inbox.quarantine, inbox.originals, inbox.path, work.root} - {None}:
+        for root in {inbox.outbox, inbox.quarantine, inbox.originals, inbox.path, self._work.root} - {None}:
             assert root is not None  # noqa: S101 - taken out one line above
             swept = sum(disk.sweep(root, folder, self._journal.instance, keep=keep) for folder in ("", disk.HIDDEN))
             if swept:

@@ -15,12 +15,12 @@ from watchfolder.delivery_index import DeliveryIndex, Original
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.intake.look import Action, Decision, why_unread
+from watchfolder.intake.look import Action, Decision
 from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal
 from watchfolder.order import Key, KeyMode, Order, OrderFile
-from watchfolder.publish import Publisher
 from watchfolder.services import flow_of
+from watchfolder.work import WorkFolder
 
 _READING_SECONDS = 3.0  # in one go: then the nudges and the timers have their turn
 
@@ -74,14 +74,14 @@ class Twins:
     uploaded. With `duplicates: again` only what is parked, or on its way there, counts: that is paid for already.
     """
 
-    def __init__(self, inbox: Inbox, mode: KeyMode, journal: Journal, publisher: Publisher, scope: DedupScope) -> None:
+    def __init__(self, inbox: Inbox, mode: KeyMode, journal: Journal, work: WorkFolder, scope: DedupScope) -> None:
         self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
         self._inbox = inbox
         self._flow = flow_of(inbox)
         self._product = self._flow.product_of(inbox)
         self._mode = mode
         self._journal = journal
-        self._publisher = publisher
+        self._work = work
         self._begun = scope
         self._hashes: dict[tuple[str, str], str | None] = {}  # of files under way that had none
 
@@ -287,7 +287,7 @@ class Twins:
         try:
             return replace(file, sha256=_hash(place))
         except FolderFault as fault:  # a damaged file must not keep its neighbours
-            parts.unread[file.name] = why_unread(place, fault)
+            parts.unread[file.name] = disk.why_unread(place, fault)
             if not parts.unread[file.name]:
                 raise
             return None
@@ -333,11 +333,11 @@ class Twins:
             return None
         known = (order.key, file.name)
         if known not in self._hashes:
-            place = self._publisher.work_place(order, file)
+            place = self._work.place(order, file)
             try:
                 self._hashes[known] = _hash(place)
             except FolderFault as fault:  # what cannot be read cannot be sent either
-                if not why_unread(place, fault):
+                if not disk.why_unread(place, fault):
                     raise
                 return None
         return self._hashes[known]
@@ -365,7 +365,7 @@ def _size(place: Place) -> int | None:
     except NotAFolder:
         return None
     except FolderFault as fault:
-        if not why_unread(place, fault):
+        if not disk.why_unread(place, fault):
             raise
         return None
     return found.st_size if found is not None and disk.is_regular(found) else None

@@ -19,10 +19,7 @@ from watchfolder.services.addresses import name_in
 from watchfolder.services.link_files import Line
 
 _RIGHTS_SECONDS = 60.0  # how soon rights that were in the way are looked at again: their change is no event that counts
-# Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
-_OF_THE_FILE = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA", "ENOKEY", "EOVERFLOW"})
 _RIGHTS = frozenset({"EACCES", "EPERM"})
-_HELD = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # by another program: the last two are a Windows share's words
 _ASK_AGAIN_SECONDS = 1.0  # somebody holds the file open, and nothing tells us when that ends
 
 NO_RECIPIENT = "nobody is named as its recipient: move it into a sub-folder that is called as the recipient is"
@@ -76,7 +73,7 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
     except NotRegular:  # it was one when we looked for it
         return Decision(Action.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:
-        reason = why_unread(place, fault)
+        reason = disk.why_unread(place, fault)
         if not reason:
             raise
         if reason == disk.HELD:
@@ -91,17 +88,6 @@ def out_of_reach(reason: str, due: float | None, obstacle: Obstacle) -> Decision
 
 def without_partner(reason: str, due: float | None = None, *, is_passing: bool = False) -> Decision:
     return Decision(Action.WAIT, reason, due, lacks_partner=True, is_passing=is_passing)
-
-
-def why_unread(place: Place, fault: FolderFault) -> str:
-    """Say what keeps this one file from being read; "" where not the file is at fault but its inbox."""
-    if fault.code in _HELD:
-        return disk.HELD
-    if fault.code in _RIGHTS:
-        return f"we may not read it: {disk.describe_rights(place)}"
-    if fault.code in _OF_THE_FILE:
-        return f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
-    return ""
 
 
 def _wait_empty(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:

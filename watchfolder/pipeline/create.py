@@ -107,7 +107,7 @@ def _begun_with_this_key(context: StepContext, order: Order) -> Order:
     if order.fingerprint == context.service.fingerprint:
         return order
     order = context.journal.note(order, fingerprint=context.service.fingerprint)
-    context.publisher.open_work(order)
+    context.publisher.work.prepare(order)
     return order
 
 

@@ -15,7 +15,7 @@ _S = State
 
 def record(context: StepContext, order: Order) -> Order | None:
     """Write the order's line into the history; then it leaves the journal, unless something is to lie beside it yet."""
-    context.publisher.clear_work(order)
+    context.publisher.work.clear(order)
     is_news = context.journal.needs_record(order)
     context.journal.record(order, partial(context.ledger.enter, order))
     if is_news:

@@ -14,8 +14,8 @@ from watchfolder.pipeline.charging import is_charged_at, is_unheard, is_upload_l
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.folder_faults import BAD_SECTOR
 from watchfolder.pipeline.signed_urls import ask_links
-from watchfolder.publish import is_unchanged
 from watchfolder.services import Stage, flow_of
+from watchfolder.work import is_unchanged
 
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
@@ -179,7 +179,7 @@ def with_hashes(context: StepContext, order: Order) -> tuple[OrderFile, ...]:
 def hashed(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
     if file.address:  # its picture was never here
         return file
-    place = context.publisher.work_place(order, file)
+    place = context.publisher.work.place(order, file)
     found = disk.stat_of(place)
     if file.sha256 is not None or found is None or not is_unchanged(place, file):  # other bytes were claimed
         return file

@@ -18,8 +18,9 @@ from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline.context import StepContext
-from watchfolder.publish import Received, holds, is_unchanged, part_gone
+from watchfolder.publish import Received, part_gone
 from watchfolder.services import flow_of
+from watchfolder.work import is_unchanged
 
 _BLOCK_BYTES = 1 << 20
 _MOST_WAITS = 3  # for who looks at a delivered picture just now: some four minutes
@@ -78,8 +79,8 @@ def _say_again(context: StepContext, order: Order) -> Order:
 def _is_as_matched(context: StepContext, order: Order) -> bool:
     """Are these still the bytes that are known, and shall they be answered from there?"""
     file = order.files[0]
-    place = context.publisher.work_place(order, file)
-    is_same = is_unchanged(place, file) and holds(place, file.size, file.sha256)
+    place = context.publisher.work.place(order, file)
+    is_same = is_unchanged(place, file) and disk.holds(place, file.size, file.sha256)
     if is_same and context.inbox.duplicates != "again":
         return True
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=int(is_same), of=1)

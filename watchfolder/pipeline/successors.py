@@ -9,8 +9,8 @@ from watchfolder.config import OnFailure
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State, key_of_one
 from watchfolder.pipeline.context import StepContext
-from watchfolder.publish import is_unchanged
 from watchfolder.services import flow_of
+from watchfolder.work import is_unchanged
 
 
 def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
@@ -95,7 +95,7 @@ def release_changed(context: StepContext, order: Order) -> Order:
     """
     context.folders.require(context.inbox)  # else it is the whole share that is not there
     context.forget(order.key)
-    kept = tuple(file for file in order.files if is_unchanged(context.publisher.work_place(order, file), file))
+    kept = tuple(file for file in order.files if is_unchanged(context.publisher.work.place(order, file), file))
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
     if not kept or (len(kept) < len(order.files) and not order.is_of_many):
         return context.journal.advance(order, State.RELEASED)
@@ -105,7 +105,7 @@ def release_changed(context: StepContext, order: Order) -> Order:
 def is_as_claimed(context: StepContext, order: Order) -> bool:
     with disk.folders_kept_open():
         files = [file for file in order.files if not file.is_placed]  # of a rebuilt order some may be home
-        return all(is_unchanged(context.publisher.work_place(order, file), file) for file in files)
+        return all(is_unchanged(context.publisher.work.place(order, file), file) for file in files)
 
 
 def supersede(context: StepContext, parent: Order) -> None:
@@ -114,11 +114,11 @@ def supersede(context: StepContext, parent: Order) -> None:
     for child in parent.children:
         begun = context.journal.get(child.key) or context.journal.begin(child)
         if begun.state is State.CLAIMING:
-            context.publisher.move_over(parent, begun)
+            context.publisher.work.move_over(parent, begun)
             context.journal.note(begun, work_folder_of=None)
     moved = {file.name for child in parent.children for file in child.files}
     context.publisher.put_back(parent, keep=moved)
-    context.publisher.clear_work(parent)
+    context.publisher.work.clear(parent)
     context.journal.forget(parent)
     for child in parent.children:  # only now: none asks the service while its parent is there
         waiting = context.journal.get(child.key)

@@ -20,8 +20,8 @@ from watchfolder.pipeline.poll import go_on_from, relocate, with_hashes, with_id
 from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.signed_urls import Asking, remember_urls
 from watchfolder.pipeline.successors import part_from, part_with, release_changed
-from watchfolder.publish import is_unchanged
 from watchfolder.services import Stage, flow_of
+from watchfolder.work import is_unchanged
 
 _LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
 _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
@@ -167,7 +167,7 @@ class Sending:
         it); then it is a matter for later. Raises FileNotFoundError when the file has vanished, or changed before that.
         """
         context, file = self._context, self._order.files[index]
-        place = context.publisher.work_place(self._order, file)
+        place = context.publisher.work.place(self._order, file)
         with os.fdopen(disk.open_regular(place), "rb") as opened:
             with disk.translated(place.path):
                 source, sha256, md5 = _digested(opened, file.size)
@@ -222,7 +222,7 @@ def send_unchanged(context: StepContext, order: Order, index: int, sending: Send
     Where an upload is what costs money, one that changes after it was sent counts as sent.
     """
     file = order.files[index]
-    place = context.publisher.work_place(order, file)
+    place = context.publisher.work.place(order, file)
     before = disk.stat_of(place)
     if before is None or not is_unchanged(place, file):
         return None

@@ -7,12 +7,11 @@ from watchfolder.publish.free_names import free_name
 from watchfolder.publish.ledger_reader import issues_of, recipient_of
 from watchfolder.publish.ledger_writer import LedgerWriter
 from watchfolder.publish.lists import ListPublisher, list_beside
-from watchfolder.publish.pictures import ORDER_COPY, Publisher, is_unchanged
-from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, holds, part_gone, receive
+from watchfolder.publish.pictures import Publisher
+from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, part_gone, receive
 from watchfolder.publish.xmp import UnfitSidecar
 
 __all__ = [
-    "ORDER_COPY",
     "RESULT_LIMIT_BYTES",
     "TEST_MARK",
     "Archive",
@@ -26,8 +25,6 @@ __all__ = [
     "ReportReceiver",
     "UnfitSidecar",
     "free_name",
-    "holds",
-    "is_unchanged",
     "issues_of",
     "list_beside",
     "part_gone",

@@ -15,7 +15,7 @@ from watchfolder.order import Enclosure, EnclosureKind, Order
 from watchfolder.publish import xmp
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.pictures import Publisher
-from watchfolder.publish.results import Fetch, holds, part_gone
+from watchfolder.publish.results import Fetch, part_gone
 
 XMP_SUFFIX = ".xmp"
 _PDF_BEGINS, _PDF_ENDS = b"%PDF-", b"%%EOF"
@@ -72,7 +72,7 @@ class EnclosurePublisher:
     def is_there(self, enclosure: Enclosure) -> bool:
         """Did it get its name before the process died, or before its step failed?"""
         place = Place(self._outbox, enclosure.name) if enclosure.name else None
-        return place is not None and holds(place, enclosure.size, enclosure.sha256)
+        return place is not None and disk.holds(place, enclosure.size, enclosure.sha256)
 
     @disk.folders_kept_open()
     def put_picture(self, order: Order, enclosure: Enclosure, fetch: Fetch, suffix: str) -> Order:
@@ -96,7 +96,7 @@ class EnclosurePublisher:
 
     def _name(self, order: Order, enclosure: Enclosure, part: Place, suffix: str) -> Order:
         wanted = self._beside(order, suffix).name
-        is_ours = partial(holds, size=enclosure.size, sha256=enclosure.sha256)
+        is_ours = partial(disk.holds, size=enclosure.size, sha256=enclosure.sha256)
         while True:
             target = Place(self._outbox, free_name(self._outbox, wanted, is_ours=is_ours))
             order = self._journal.note(order.with_enclosure(enclosure.having(name=target.name)))

@@ -12,9 +12,10 @@ from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Role
-from watchfolder.publish.pictures import Publisher, is_unchanged
-from watchfolder.publish.results import TEST_MARK, holds
+from watchfolder.publish.pictures import Publisher
+from watchfolder.publish.results import TEST_MARK
 from watchfolder.services import Flow, flow_of
+from watchfolder.work import is_unchanged
 
 _LIMIT = 1 << 16  # bytes of a sidecar
 
@@ -44,7 +45,7 @@ class FindingPublisher:
     def _deliver(self, order: Order, index: int) -> Order:
         file = order.files[index]
         sidecar = _Sidecar(flow_of(order), self._journal.instance)
-        source = self._publisher.work_place(order, file)
+        source = self._publisher.work.place(order, file)
         if disk.stat_of(source) is not None and not is_unchanged(source, file):
             if file.result.delivery is not None:
                 sidecar.remove(Place(self._outbox, file.result.delivery), order)
@@ -90,7 +91,7 @@ class _Sidecar:
     def remove(self, picture: Place, order: Order) -> None:
         """Leave it where the same bytes came by another order: it may be that one's, and is true of them."""
         place, (file,) = self.place(picture), order.pictures
-        if _holds(place, self._content(order)) and not holds(picture, file.size, file.sha256):
+        if _holds(place, self._content(order)) and not disk.holds(picture, file.size, file.sha256):
             disk.remove(place)
 
     def place(self, picture: Place) -> Place:

@@ -51,7 +51,7 @@ class ListPublisher:
         """Return the lines of a list, wherever it lies by now; none if somebody has taken it away."""
         file = order.files[0]
         goal = self._publisher.goal(order, 0)
-        places = [self._publisher.work_place(order, file)]
+        places = [self._publisher.work.place(order, file)]
         places += [Place(goal[0], file.destination)] if goal and file.destination else []
         for place in places:
             with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
@@ -60,9 +60,9 @@ class ListPublisher:
 
     def write_links(self, order: Order) -> None:
         """Lay a link for each file of an order into its work folder. Raises FolderFault."""
-        self._publisher.open_work(order)
+        self._publisher.work.prepare(order)
         for file in order.files:
-            place = self._publisher.work_place(order, file)
+            place = self._publisher.work.place(order, file)
             disk.write_atomically(place, shortcut(file.address), mode=0o600, mtime_ns=file.mtime_ns)
 
     def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
@@ -77,14 +77,14 @@ class ListPublisher:
         if not order.files[0].is_placed:
             order = self._place(order, _report(lines, told))
         if self._publisher.goal(order, 0) is None:  # only now: without it nobody could tell what became of its lines
-            disk.remove(self._publisher.work_place(order, order.files[0]), durable=False)
+            disk.remove(self._publisher.work.place(order, order.files[0]), durable=False)
         return order
 
     def _with_failed(self, order: Order, failed: Sequence[Line], count: int, told: Mapping[int, LineEnd]) -> Order:
         mine = order.files[0]
         name, content = _failed_name(mine.name), _by_reason(failed, told).encode()
         file = OrderFile(name=name, sent_name="", media_type="", size=len(content), mtime_ns=mine.mtime_ns)
-        place = self._publisher.work_place(order, file)
+        place = self._publisher.work.place(order, file)
         disk.write_atomically(place, content, mode=0o600, mtime_ns=mine.mtime_ns)
         return self._journal.note(order, files=(mine, file), why=_why(failed, count, told))
 

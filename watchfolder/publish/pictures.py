@@ -3,10 +3,9 @@
 Every name is journalled before a file gets it, so each step here may find that it has already happened.
 """
 
-import contextlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -24,13 +23,11 @@ from watchfolder.publish.results import (
     Fetch,
     Received,
     delivered_name,
-    holds,
     part_gone,
     receive,
 )
 from watchfolder.services import flow_of
-
-ORDER_COPY = ".order.json"
+from watchfolder.work import WorkFolder, is_unchanged
 
 PlaceFact = Literal["destination", "delivery"]
 _OBSTACLES = (FileExistsError, NotAFolder, UnfitName)  # another name may do
@@ -56,28 +53,7 @@ class Publisher:
         self.inbox = inbox
         self._journal = journal
         self._folders = folders
-
-    def work_place(self, order: Order, file: OrderFile) -> Place:
-        """Return where the claimed original lies."""
-        return self._in_work(order.work_folder_of or order.key, file)
-
-    def open_work(self, order: Order) -> None:
-        """Make the order's work folder, with a copy of its entry: an order whose entry is lost is rebuilt from it."""
-        work = self._folders.work(self.inbox)
-        disk.make_folder(work.root, f"{work.name}/{order.key}", 0o700)
-        copy = Place(work.root, f"{work.name}/{order.key}/{ORDER_COPY}")
-        disk.write_atomically(copy, order.model_dump_json().encode(), mode=0o600)
-
-    @disk.folders_kept_open()
-    def move_over(self, parent: Order, child: Order) -> None:
-        """Move the child's files from the work folder of the order that it replaces into its own."""
-        self.open_work(child)
-        batch = disk.FsyncBatch()
-        for file in child.files:
-            source, target = self._in_work(parent.key, file), self._in_work(child.key, file)
-            with contextlib.suppress(FileNotFoundError):  # vanished: the child's next step finds that out
-                disk.move(source, target, owner=self._journal.instance, private=True, batch=batch)
-        batch.sync()
+        self.work = WorkFolder(inbox, folders.work(inbox), journal.instance)
 
     def hidden_part(self) -> Place:
         """Return a fresh hidden place in the outbox for what is being received."""
@@ -112,7 +88,7 @@ class Publisher:
         for number, came in received.items():
             index, result = order.results[number]
             wanted = delivered_name(order, order.files[index], result, came.format)
-            is_ours = partial(holds, size=came.size, sha256=came.sha256)
+            is_ours = partial(disk.holds, size=came.size, sha256=came.sha256)
             is_fixed = result.recipient is not None
             delivery = free_name(self.inbox.outbox, wanted, taken=taken, is_ours=is_ours, is_folder_fixed=is_fixed)
             taken.add(delivery)
@@ -146,7 +122,7 @@ class Publisher:
         order = self._journal.note(self._destined(order, goals))  # delivered must be durable before an original goes
         batch = disk.FsyncBatch()
         for index in indexes:
-            source = self.work_place(order, order.files[index])
+            source = self.work.place(order, order.files[index])
             if index in goals:
                 order = self._settle(order, index, source, *goals[index], batch)
             else:
@@ -172,7 +148,7 @@ class Publisher:
     def set_aside(self, order: Order) -> Order:
         """Move the order's files to quarantine: the reason first, then the picture. Raises FolderFault."""
         for index, file in enumerate(order.files):
-            source = self.work_place(order, file)
+            source = self.work.place(order, file)
             if file.is_placed or file.role is Role.COPY:
                 continue
             if self._is_of_list(order):
@@ -188,7 +164,7 @@ class Publisher:
                 order = self.give_back(order, [index])
             else:
                 order = self._set_aside(order, index)
-        self.clear_work(order)
+        self.work.clear(order)
         return order
 
     def put_back(self, order: Order, keep: Collection[str] = ()) -> Order:
@@ -203,9 +179,9 @@ class Publisher:
         elif back:
             order = self.give_back(order, back)
         if keep:
-            self._clear_folders(order, [file for file in order.files if file.name not in keep])
+            self.work.clear_folders(order, [file for file in order.files if file.name not in keep])
         else:
-            self.clear_work(order)
+            self.work.clear(order)
         return order
 
     def _is_of_list(self, order: Order) -> bool:
@@ -213,23 +189,8 @@ class Publisher:
         return order.of_list is not None and self._journal.get(order.of_list) is not None
 
     def _drop_line(self, order: Order, index: int) -> Order:
-        disk.remove(self.work_place(order, order.files[index]), durable=False)
+        disk.remove(self.work.place(order, order.files[index]), durable=False)
         return order.with_file(index, is_placed=True)
-
-    def clear_work(self, order: Order) -> None:
-        """Remove the order's work folder, which must hold no picture any more but copies of what lies elsewhere."""
-        work = self._folders.work(self.inbox)
-        for file in order.files:
-            if file.role is Role.COPY:
-                disk.remove(self._in_work(order.key, file), durable=False)
-        disk.sweep(work.root, f"{work.name}/{order.key}")  # of a copy that was being written when we died
-        disk.remove(Place(work.root, f"{work.name}/{order.key}/{ORDER_COPY}"), durable=False)
-        self._clear_folders(order, order.files)
-
-    def _clear_folders(self, order: Order, files: Iterable[OrderFile]) -> None:
-        work = self._folders.work(self.inbox)
-        for folder in sorted({os.path.dirname(f"{order.key}/{file.name}") for file in files}, reverse=True):
-            disk.remove_empty_folders(work.root, f"{work.name}/{folder}")
 
     def sweep_reasons(self) -> None:
         """Drop the why files whose pictures a person has taken out of quarantine. Raises FolderFault."""
@@ -272,7 +233,7 @@ class Publisher:
         """
         if _name_of(order, index, fact) is None:
             order = self._journal.note(_with_name(order, index, fact, free_name(root, wanted, note.place)))
-        source = self.work_place(order, order.files[index])
+        source = self.work.place(order, order.files[index])
         while True:
             target = Place(root, _name_of(order, index, fact) or "")
             try:
@@ -307,11 +268,11 @@ class Publisher:
                 disk.publish_new(part, target, owner=self._journal.instance, batch=batch)
             except FileNotFoundError:  # linked before a crash, or removed by another program
                 self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
-                if not holds(target, result.size, result.sha256):
+                if not disk.holds(target, result.size, result.sha256):
                     return self._unreceived(order, number)
                 batch.found(target)
             except _OBSTACLES as obstacle:
-                if isinstance(obstacle, UnfitName) or not holds(target, result.size, result.sha256):
+                if isinstance(obstacle, UnfitName) or not disk.holds(target, result.size, result.sha256):
                     is_fixed = result.recipient is not None  # else it could come to lie in another one's folder
                     other = self._other_name(target, result.delivery, obstacle, is_folder_fixed=is_fixed)
                     order = self._journal.note(order.with_result(number, delivery=other))
@@ -328,7 +289,7 @@ class Publisher:
     def goal(self, order: Order, index: int) -> tuple[str, str] | None:
         """Say where the original of a delivered file goes: a root and a name below it. None: it is deleted."""
         file = order.files[index]
-        source = self.work_place(order, file)
+        source = self.work.place(order, file)
         if self._is_of_list(order):
             return None
         if not is_unchanged(source, file) and disk.stat_of(source) is not None:
@@ -350,14 +311,14 @@ class Publisher:
         order = self._journal.note(self._destined(order, goals))
         batch = disk.FsyncBatch()
         for index in indexes:
-            order = self._settle(order, index, self.work_place(order, order.files[index]), *goals[index], batch)
+            order = self._settle(order, index, self.work.place(order, order.files[index]), *goals[index], batch)
         batch.sync()
         return _placed(order, indexes)
 
     def _goes_back(self, order: Order, file: OrderFile, keep: Collection[str]) -> bool:
         if file.is_placed or file.name in keep or file.role is Role.COPY:
             return False
-        return file.destination is not None or disk.stat_of(self.work_place(order, file)) is not None
+        return file.destination is not None or disk.stat_of(self.work.place(order, file)) is not None
 
     def _destined(self, order: Order, goals: Mapping[int, tuple[str, str]]) -> Order:
         """Give each file that has none the name of its destination; none is durable yet."""
@@ -417,24 +378,6 @@ class Publisher:
         if free == place.name and isinstance(obstacle, NotAFolder):
             raise obstacle  # it stands where the file comes from
         return free
-
-    def _in_work(self, key: str, file: OrderFile) -> Place:
-        work = self._folders.work(self.inbox)
-        return Place(work.root, f"{work.name}/{key}/{file.name}")
-
-
-def is_unchanged(place: Place, file: OrderFile) -> bool:
-    """Is this still the file that was claimed, and since its hash was taken, does it hold the same bytes?
-
-    Size and mtime are the user's to set. The ctime is not, but attributes that somebody touches move it too, as do our
-    own renames, and some file systems do not keep it: another one is a reason to compare the bytes, and no more.
-    """
-    found = disk.stat_of(place)
-    if found is None or not disk.is_regular(found):
-        return False
-    if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
-        return False
-    return file.ctime_ns in {None, found.st_ctime_ns} or holds(place, file.size, file.sha256)
 
 
 def _name_of(order: Order, index: int, fact: PlaceFact) -> str | None:

@@ -1,13 +1,12 @@
 """What the service made of a picture: received into a hidden file, and verified before anybody sees it."""
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from watchfolder import disk, images, names
-from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.disk import Place
 from watchfolder.errors import OrderRetry
 from watchfolder.order import Order, OrderFile, Result
 from watchfolder.services.addresses import called
@@ -74,11 +73,3 @@ def delivered_name(order: Order, file: OrderFile, result: Result, format_: image
     if order.mode == "test":
         base = names.marked(base, TEST_MARK)
     return os.path.join(folder, base)
-
-
-def holds(place: Place, size: int | None, sha256: str | None) -> bool:
-    """Does this very content lie there already?"""
-    with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
-        found = disk.stat_of(place)
-        return found is not None and found.st_size == size and disk.sha256_of(place) == sha256
-    return False

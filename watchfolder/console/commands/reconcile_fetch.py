@@ -14,7 +14,7 @@ from watchfolder.console.commands.reconcile import Undelivered, service_of
 from watchfolder.disk import Place
 from watchfolder.errors import UnknownName, WatchfolderError
 from watchfolder.events import printable
-from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, free_name, holds, receive
+from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, free_name, receive
 
 _OWNER = "reconcile"  # signs what is half fetched; the daemon sweeps its own only
 
@@ -58,7 +58,7 @@ def _fetch(service: Service, link: Link, folder: str, stem: Callable[[str], str]
     part = disk.hidden_part(folder, _OWNER)
     try:
         received = receive(None, part, partial(service.fetch, link.url, limit_bytes=RESULT_LIMIT_BYTES), takes_pdf=True)
-        is_ours = partial(holds, size=received.size, sha256=received.sha256)
+        is_ours = partial(disk.holds, size=received.size, sha256=received.sha256)
         place = Place(folder, free_name(folder, stem(received.format.extension), is_ours=is_ours))
         if disk.stat_of(place) is None:
             disk.publish_new(part, place, owner=_OWNER)

@@ -1,0 +1,251 @@
+"""The work folder of an inbox: claimed originals until their end, each order's in a folder that its key names.
+
+A copy of the entry lies beside them, from which an order is rebuilt whose entry was lost. Anybody on the share may have
+written it: it is believed only where it is what we would have written, and of deliveries and payments nothing is.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from watchfolder import disk
+from watchfolder.config import Inbox
+from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.errors import ConfigError, FolderFault
+from watchfolder.images import Format
+from watchfolder.order import KeyMode, Order, OrderFile, Result, Role, State, key_of_one, read_order
+from watchfolder.services import FLOWS, Flow
+from watchfolder.services.addresses import is_public
+
+ORDER_COPY = ".order.json"
+_LIMIT = 16 << 20  # bytes
+_EXTENSIONS = {format_.media_type: format_.extensions for format_ in Format}
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_KEPT = (
+    "key",
+    "confirm_key",
+    "service",
+    "options",
+    "body",
+    "mode",
+    "fingerprint",
+    "of_many",
+    "reused_from",
+    "is_list",
+)
+_KEPT_OF_FILES = {"name", "sent_name", "media_type", "size", "mtime_ns", "role", "address", "line"}
+
+
+class WorkFolder:
+    """Of one inbox; `folder` is where this instance's orders lie."""
+
+    def __init__(self, inbox: Inbox, folder: Place, instance: str) -> None:
+        self._inbox = inbox
+        self._folder = folder
+        self._instance = instance
+
+    def place(self, order: Order, file: OrderFile) -> Place:
+        """Return where the claimed original lies."""
+        return self.place_of(order.work_folder_of or order.key, file.name)
+
+    def place_of(self, key: str, name: str) -> Place:
+        return self._below(f"{key}/{name}")
+
+    def has(self, key: str) -> bool:
+        return disk.stat_of(self._below(key)) is not None
+
+    def list_keys(self) -> list[str]:
+        """Return the keys of the orders that have a folder."""
+        return disk.folders_in(self._folder.root, self._folder.name)
+
+    def prepare(self, order: Order) -> None:
+        """Make the order's folder, with a copy of its entry."""
+        folder = self._below(order.key)
+        disk.make_folder(folder.root, folder.name, 0o700)
+        disk.write_atomically(self.place_of(order.key, ORDER_COPY), order.model_dump_json().encode(), mode=0o600)
+
+    @disk.folders_kept_open()
+    def move_over(self, parent: Order, child: Order) -> None:
+        """Move the child's files from the folder of the order that it replaces into its own."""
+        self.prepare(child)
+        batch = disk.FsyncBatch()
+        for file in child.files:
+            source, target = self.place_of(parent.key, file.name), self.place_of(child.key, file.name)
+            with contextlib.suppress(FileNotFoundError):  # vanished: the child's next step finds that out
+                disk.move(source, target, owner=self._instance, private=True, batch=batch)
+        batch.sync()
+
+    def clear(self, order: Order) -> None:
+        """Remove the order's folder, which must hold no picture any more but copies of what lies elsewhere."""
+        for file in order.files:
+            if file.role is Role.COPY:
+                disk.remove(self.place_of(order.key, file.name), durable=False)
+        folder = self._below(order.key)
+        disk.sweep(folder.root, folder.name)  # of a copy that was being written when we died
+        disk.remove(self.place_of(order.key, ORDER_COPY), durable=False)
+        self.clear_folders(order, order.files)
+
+    def clear_folders(self, order: Order, files: Iterable[OrderFile]) -> None:
+        """Remove the folders of these files, as far as they are empty."""
+        for folder in sorted({os.path.dirname(self.place_of(order.key, file.name).name) for file in files})[::-1]:
+            disk.remove_empty_folders(self._folder.root, folder)
+
+    def sweep(self) -> None:
+        disk.sweep(self._folder.root, self._folder.name)
+
+    @property
+    def root(self) -> str:
+        return self._folder.root
+
+    # --- without an entry
+
+    def find_files(self, key: str) -> set[str]:
+        """Return the names of what lies in an order's folder, but for the copy of its entry."""
+        folder = self._below(key)
+        disk.sweep(folder.root, folder.name)
+        entries = disk.scan(folder.root, folder.name)
+        return {entry.name.removeprefix(f"{folder.name}/") for entry in entries if entry.is_regular} - {ORDER_COPY}
+
+    def rebuild(self, key: str, mode: KeyMode, found: Collection[str], is_known: Callable[[str], bool]) -> Order | None:
+        """Make an order again from the copy of its entry, under the same key and body, so that it is not paid twice.
+
+        None where the copy is not ours, for this `mode` of key and one of the files `found`. Raises FolderFault.
+        """
+        copy = self._read_copy(key)
+        if copy is None or not is_ours(copy, self._inbox, mode, found):
+            return None
+        has_list = copy.of_list is not None and (is_known(copy.of_list) or self.has(copy.of_list))
+        return rebuilt(copy, self._inbox, found, of_list=copy.of_list if has_list else None)
+
+    def remove(self, key: str) -> None:
+        """Remove an order's folder without its entry, with the copy and the empty folders in it."""
+        disk.remove(self.place_of(key, ORDER_COPY), durable=False)
+        found = [self._below(key).name]
+        for folder in found:  # grows as it goes: somebody may have nested them deeper than a call can go
+            found += [f"{folder}/{below}" for below in disk.folders_in(self._folder.root, folder)]
+        for folder in reversed(found):
+            disk.remove_empty_folders(self._folder.root, folder)
+
+    def _read_copy(self, key: str) -> Order | None:
+        """Return what the copy says; None where it is none. Raises FolderFault where it may be readable next time."""
+        place = self.place_of(key, ORDER_COPY)
+        try:
+            return read_order(disk.read_bytes(place, _LIMIT), key)
+        except (FileNotFoundError, NotAFolder, NotRegular, ValueError, ConfigError):
+            return None
+        except FolderFault as fault:  # of the file, for good? else it may yet tell what was paid
+            if fault.code != "EFBIG" and disk.why_unread(place, fault) in {"", disk.HELD}:
+                raise
+            return None
+
+    def _below(self, name: str) -> Place:
+        return Place(self._folder.root, f"{self._folder.name}/{name}")
+
+
+def is_unchanged(place: Place, file: OrderFile) -> bool:
+    """Is this still the file that was claimed, and since its hash was taken, does it hold the same bytes?
+
+    Size and mtime are the user's to set. The ctime is not, but attributes that somebody touches move it too, as do our
+    own renames, and some file systems do not keep it: another one is a reason to compare the bytes, and no more.
+    """
+    found = disk.stat_of(place)
+    if found is None or not disk.is_regular(found):
+        return False
+    if (found.st_size, found.st_mtime_ns) != (file.size, file.mtime_ns):
+        return False
+    return file.ctime_ns in {None, found.st_ctime_ns} or disk.holds(place, file.size, file.sha256)
+
+
+def is_ours(copy: Order, inbox: Inbox, mode: KeyMode, found: Collection[str]) -> bool:
+    """Could we have written it, for this inbox and this `mode` of key, and is one of its files among those `found`?"""
+    flow = FLOWS.get(copy.service)
+    if flow is None or not flow.allows(copy.options) or len(copy.files) not in flow.files:
+        return False
+    if copy.mode != mode or copy.why is not None or (copy.reused_from is not None and copy.is_of_many):
+        return False
+    names = {file.name for file in copy.files}
+    if len(names) != len(copy.files) or names.isdisjoint(found):
+        return False
+    if any(file.address and not (inbox.links and is_public(file.address)) for file in copy.files):
+        return False
+    return _is_list_ours(copy, inbox) if copy.is_list else _is_asked_as_ours(copy, flow)
+
+
+def rebuilt(copy: Order, inbox: Inbox, found: Collection[str], *, of_list: str | None) -> Order:
+    """Return the order of a copy that is ours.
+
+    A file that is not among those `found` was delivered before: its original is the last to move. `of_list` is the list
+    that tells of its failures, if there is one.
+    """
+    facts = set(_KEPT_OF_FILES)
+    facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
+    facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
+    claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
+    state = begins_as(copy)
+    return Order(
+        **{name: getattr(copy, name) for name in _KEPT},
+        of_list=of_list,
+        inbox=inbox.name,
+        files=tuple(
+            _kept(file).having(is_placed=file.name not in found, results=made)
+            for file, made in zip(claimed, _results_in(copy, FLOWS[copy.service]), strict=True)
+        ),
+        state=state,
+        times={state: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]},
+        was_rebuilt=True,
+    )
+
+
+def begins_as(order: Order) -> State:
+    """Return the state in which an order is whose files have all been taken."""
+    if order.is_list:
+        return State.LISTED
+    return State.CLAIMED if order.reused_from is None else State.MATCHED
+
+
+def _is_list_ours(copy: Order, inbox: Inbox) -> bool:
+    return inbox.links and len(copy.files) == 1 and not copy.body and copy.reused_from is None
+
+
+def _is_asked_as_ours(copy: Order, flow: Flow) -> bool:
+    return _is_body_ours(copy, flow) and all(map(_is_sendable, copy.files)) and _has_roles(copy, flow)
+
+
+def _is_body_ours(copy: Order, flow: Flow) -> bool:
+    """Is it what we send for this key and these files, or, for one parked by itself, what its order of many sent?"""
+    if copy.of_many is None:
+        return copy.body == flow.body(copy.key, copy.files, copy.options)
+    if not flow.has_made(copy.body, copy.of_many, copy.options):
+        return False
+    asked, of_all = [_asked(file) for file in copy.files], flow.read_body(copy.body)
+    keys = {key_of_one(copy.of_many, index) for index, file in enumerate(of_all) if [_asked(file)] == asked}
+    return copy.key in keys and len(of_all) > 1 and len(of_all) in flow.files
+
+
+def _has_roles(copy: Order, flow: Flow) -> bool:
+    """Has each file the role that it has in such an order?"""
+    of_pair = [{Role.ORIGINAL, Role.COPY}, {Role.PICTURE}]
+    roles = [{Role.PICTURE}] * len(copy.files) if flow.pairs is None else of_pair
+    return all(file.role in fitting for file, fitting in zip(copy.files, roles, strict=False))
+
+
+def _kept(file: OrderFile) -> OrderFile:
+    """Return it as the user's own: that it is a copy, which is removed in the end, is not believed."""
+    return file.having(role=Role.ORIGINAL) if file.role is Role.COPY else file
+
+
+def _results_in(copy: Order, flow: Flow) -> Iterator[tuple[Result, ...]]:
+    """Give what was ordered of each file; what the copy says of deliveries is not believed."""
+    for file in copy.files:
+        yield tuple(result.as_ordered for result in file.results) if flow.issues else (Result(),)
+
+
+def _asked(file: OrderFile) -> tuple[str, str, list[str]]:
+    """Return what tells a file from the others in the body of an order."""
+    return file.sent_name, file.address, [result.text for result in file.results]
+
+
+def _is_sendable(file: OrderFile) -> bool:
+    endings = _EXTENSIONS.get(file.media_type, ())
+    return bool(_HARMLESS.fullmatch(file.sent_name)) and file.sent_name.endswith(endings)
