@@ -37,11 +37,8 @@ def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
     lines = []
     for name in wanted:
         fitting = [picture for picture in there if _fits(picture, name, real)]
-        if not fitting:
-            lines.append(f"{printable(name)}: no such file in quarantine{_near(name, there)}")
-        elif len({picture.place.root for picture in fitting}) > 1:
-            paths = ", ".join(printable(picture.place.path) for picture in fitting)
-            lines.append(f"{printable(name)}: there are several, name one by its path: {paths}")
+        if len({picture.place.root for picture in fitting}) != 1:
+            lines.append(f"{printable(name)}: {_why_not(name, fitting, there)}")
         found |= {picture.place.path: picture for picture in fitting}
     if lines:
         raise faults[0] if faults else UnknownName(lines)
@@ -102,6 +99,13 @@ def _fits(picture: Picture, name: str, real: Mapping[str, str]) -> bool:
     below = name.rstrip("/") + "/"
     is_within = place.name.startswith(below) or place.path.startswith((f"{whole}/", f"{resolved}/"))
     return bool(known & {name, whole, resolved}) or is_within
+
+
+def _why_not(name: str, fitting: Sequence[Picture], there: Sequence[Picture]) -> str:
+    if fitting:
+        paths = ", ".join(printable(picture.place.path) for picture in fitting)
+        return f"there are several, name one by its path: {paths}"
+    return f"no such file in quarantine{_near(name, there)}"
 
 
 def _near(name: str, there: Sequence[Picture]) -> str:

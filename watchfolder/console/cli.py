@@ -24,6 +24,7 @@ from watchfolder.console.commands.verify import verify
 from watchfolder.console.privileges import act_as_daemon, act_as_owner_of, is_of_another
 from watchfolder.console.shell import (
     ConfigFile,
+    Names,
     Quiet,
     advised,
     configured,
@@ -33,6 +34,7 @@ from watchfolder.console.shell import (
     tell_failure,
     tell_finding,
     tell_findings,
+    teller,
     warn,
 )
 from watchfolder.errors import FolderFault
@@ -187,7 +189,7 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
 
 @app.command()
 def retry(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
+    names: Names,
     *,
     every: Annotated[bool, typer.Option("--all", help="Everything that another try may help.")] = False,
     config_file: ConfigFile = None,
@@ -201,28 +203,27 @@ def retry(
 
     if every == bool(names):
         fail("name the files to move back, or say --all", exit_codes.USAGE)
-    is_root = os.geteuid() == 0
+    is_root, tell = os.geteuid() == 0, teller(quiet=quiet)
+    moved = failed = 0
     with configured(config_file) as found:
         faults: list[FolderFault] = []
-        pictures, left = retrying.everything(found, faults) if every else (retrying.chosen(found, names or []), 0)
-        moved = 0
+        pictures, left = retrying.everything(found, faults) if every else (retrying.chosen(found, names), 0)
         for outcome in chain(retrying.move_back(pictures, found), faults):
             if isinstance(outcome, FolderFault):
+                failed += 1
                 warn(f"not moved: {advised(outcome, is_root=is_root)}")
-                continue
-            moved += 1
-            if not quiet:
-                typer.echo(f"{printable(outcome.source)} → {printable(outcome.target)}")
-    if not quiet:
-        typer.echo(f"{files(moved)} moved back." if pictures or faults or left else "Nothing is in quarantine.")
-        if left:
-            typer.echo(f"{files(left)} left there, since another try does not help: name what shall go all the same.")
-    raise typer.Exit(exit_codes.UNFINISHED if faults or moved < len(pictures) else exit_codes.DONE)
+            else:
+                moved += 1
+                tell(f"{printable(outcome.source)} → {printable(outcome.target)}")
+    tell(f"{files(moved)} moved back." if moved or failed or left else "Nothing is in quarantine.")
+    if left:
+        tell(f"{files(left)} left there, since another try does not help: name what shall go all the same.")
+    raise typer.Exit(exit_codes.UNFINISHED if failed else exit_codes.DONE)
 
 
 @app.command()
 def release(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
+    names: Names,
     *,
     every: Annotated[bool, typer.Option("--all", help="Every inbox.")] = False,
     config_file: ConfigFile = None,
@@ -238,8 +239,7 @@ def release(
         fail("name the inboxes to let go, or say --all", exit_codes.USAGE)
     with configured(config_file) as found:
         for line in releasing.release(found, names or list(found.inboxes)):
-            if not quiet:
-                typer.echo(line)
+            teller(quiet=quiet)(line)
 
 
 app.command()(history)
@@ -313,8 +313,7 @@ def report(
             sys.stdout.buffer.write(content)
             return
         reports.write(place, content)
-    if not quiet:
-        typer.echo(f"fetched: {printable(place.path)}")
+    teller(quiet=quiet)(f"fetched: {printable(place.path)}")
 
 
 app.add_typer(webhook.commands, name="webhook")

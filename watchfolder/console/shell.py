@@ -29,8 +29,7 @@ ConfigFile = Annotated[
         help="The configuration; else $WATCHFOLDER_CONFIG, ./config.yaml or /etc/watchfolder/config.yaml.",
     ),
 ]
-
-
+Names = Annotated[list[str], typer.Argument(metavar="NAME", show_default=False, default_factory=list)]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what is wrong.")]
 
 NOT_ALLOWED = frozenset({"EACCES", "EPERM"})
@@ -90,6 +89,11 @@ def advised(fault: FolderFault, *, is_root: bool) -> str:
 def fail(text: str, code: int, tell: Callable[[str], None] = warn) -> NoReturn:
     tell(text)
     raise typer.Exit(code)
+
+
+def teller(*, quiet: bool) -> Callable[[str], None]:
+    """Return what tells a line of what went well, where that is not to be left out."""
+    return (lambda _line: None) if quiet else typer.echo
 
 
 def tell_failure(text: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchfolder import history, names
-from watchfolder.config import Config
+from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
@@ -62,23 +62,28 @@ def recent(config: Config, now: datetime, ids: Ids) -> Past:
 def _shown(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:
     ended, file = each.order, each.file
     inbox = config.inboxes.get(ended.inbox)
-    before = after = None
-    if inbox and inbox.originals and file.sha256:
-        original = Place(inbox.originals, file.name)
-        numbered = (original.beside(names.numbered(original.base, number)) for number in range(2, _MOST_NUMBERS))
-        id_ = ids.of("before", ended.key, file.name)
-        before = ThumbnailSource(id_, (original, *numbered), file.size, file.sha256)
-    if inbox and file.delivered and file.delivered_sha256 and file.delivered_size is not None:
-        id_ = ids.of("after", ended.key, file.delivered)
-        place = Place(inbox.outbox, file.delivered)
-        after = ThumbnailSource(id_, (place,), file.delivered_size, file.delivered_sha256)
     return ShownDelivery(
         at=each.at,
         inbox=ended.inbox,
         name=printable(file.delivered or file.name),
         size=file.delivered_size or file.size,
-        before=before,
-        after=after,
+        before=_before(inbox, ended.key, file, ids) if inbox else None,
+        after=_after(inbox, ended.key, file, ids) if inbox else None,
         finding=printable(said_of(ended.service, file.finding)),
         recipient=printable(file.recipient or ""),
     )
+
+
+def _before(inbox: Inbox, key: str, file: history.EndedFile, ids: Ids) -> ThumbnailSource | None:
+    if not inbox.originals or not file.sha256:
+        return None
+    original = Place(inbox.originals, file.name)
+    numbered = (original.beside(names.numbered(original.base, number)) for number in range(2, _MOST_NUMBERS))
+    return ThumbnailSource(ids.of("before", key, file.name), (original, *numbered), file.size, file.sha256)
+
+
+def _after(inbox: Inbox, key: str, file: history.EndedFile, ids: Ids) -> ThumbnailSource | None:
+    if not file.delivered or not file.delivered_sha256 or file.delivered_size is None:
+        return None
+    place, id_ = Place(inbox.outbox, file.delivered), ids.of("after", key, file.delivered)
+    return ThumbnailSource(id_, (place,), file.delivered_size, file.delivered_sha256)

@@ -178,6 +178,10 @@ def _ended_by_hangup(found: "Config") -> "Callable[[], Config]":
     return reread
 
 
+def _is_shown(path: Path, outbox: Path) -> bool:
+    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(outbox).parts)
+
+
 class _Programme:
     """Tells of every delivery as it comes, and, when all samples are through, what to look at."""
 
@@ -212,10 +216,7 @@ class _Programme:
 
     def _tell_deliveries(self, show: Show) -> None:
         outbox = self._root / show.service / show.folders["outbox"]
-        there = {
-            os.path.relpath(os.path.join(at, name), self._root) for at, _, names in os.walk(outbox) for name in names
-        }
-        there = {path for path in there if not any(part.startswith(".") for part in path.split("/"))}
+        there = {str(path.relative_to(self._root)) for path in outbox.rglob("[!.]*") if _is_shown(path, outbox)}
         if there - self._told and self._told_last is not show:
             self._told_last = show
             typer.echo(f"{show.service}: {show.effect}")

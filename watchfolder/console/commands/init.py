@@ -5,17 +5,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from watchfolder.command_line import Control
-from watchfolder.config import checked_key
+from watchfolder.config import Config, checked_key
 from watchfolder.config.installed_unit import installed_unit
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
 from watchfolder.console.privileges import act_as_daemon
-from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_failure, tell_findings
+from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_failure, tell_findings, teller
 from watchfolder.errors import ConfigError
 
 
@@ -64,41 +64,66 @@ def init(  # noqa: PLR0913 - each is an option
     from watchfolder.console.commands import check  # noqa: PLC0415 - it brings what other commands do not need
 
     prepare()
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.umask(0o022)  # the daemon reads what root makes here, and people pass through it
-    home = "/etc/watchfolder" if is_root else os.getcwd()
-    path = os.path.abspath(config_file or os.path.join(home, "config.yaml"))
-    is_new, wants_key = not os.path.lexists(path), not os.path.lexists(os.path.join(home, "api-key"))
-    default = "/srv/photos" if is_root else "photos"
-    unit = installed_unit(path)
+    tell = teller(quiet=quiet)
     with in_words():
-        wishes = init_setup.Wishes(
-            config=path,
-            folder=os.path.abspath(_asked("Folder for the pictures", folder, default, is_wanted=is_new)),
-            service=_asked("Service", service, Offer.ANTI_AI, is_wanted=is_new),
-            state_dir=(unit.state_dir if unit else "/var/lib/watchfolder") if is_root else os.path.abspath("state"),
-            key_file=os.path.join(home, "api-key"),
-            key=_key(key_file) if wants_key else "",
-            requests_per_minute=init_setup.PLANS[_asked("Your plan", plan, Plan.FREE, is_wanted=is_new)],
-            user=user if is_root else "",
-            group=_asked("Group of the people who share them", group, "photos", is_wanted=is_root) if is_root else "",
-        )
-        steps = [init_setup.people(wishes)] if is_root else []
-        for step in (*steps, init_setup.configuration(wishes)):
-            _tell(step, quiet=quiet)
-        found = settings.read(path, os.environ, needs_key=False)
-        for step in (init_setup.folders(found, wishes), *([init_setup.unit(found, wishes)] if is_root else [])):
-            _tell(step, quiet=quiet)
+        wishes = _wishes(_Said(config_file, folder, service, plan, key_file, group, user))
+        for line in _make(wishes):
+            tell(line)
     with in_words(tell_failure):
-        found = settings.read(path, os.environ)
-        acting = act_as_daemon(found.source, found.state_dir)
-        code = tell_findings(check.findings(found, acting), quiet=quiet)
-    if code == exit_codes.DONE and not quiet:
-        unit = installed_unit(found.source) if is_root else None
-        start = found.commands.control(Control.ENABLE, unit=unit.name if unit else "", process=None)
-        typer.echo(f"To start it: {start.command}")
+        found = settings.read(wishes.config, os.environ)
+        code = tell_findings(check.findings(found, act_as_daemon(found.source, found.state_dir)), quiet=quiet)
+    if code == exit_codes.DONE:
+        tell(f"To start it: {_start(found, is_root=bool(wishes.user))}")
     raise typer.Exit(code)
+
+
+def _start(found: Config, *, is_root: bool) -> str:
+    unit = installed_unit(found.source) if is_root else None
+    return found.commands.control(Control.ENABLE, unit=unit.name if unit else "", process=None).command
+
+
+class _Said(NamedTuple):
+    """The options, as they were given."""
+
+    config_file: str | None
+    folder: str | None
+    service: Offer | None
+    plan: Plan | None
+    key_file: str | None
+    group: str | None
+    user: str
+
+
+def _wishes(said: _Said) -> init_setup.Wishes:
+    """Ask for what was not said, where nothing is there yet."""
+    is_root = os.geteuid() == 0
+    home, pictures = ("/etc/watchfolder", "/srv/photos") if is_root else (os.getcwd(), "photos")
+    path = os.path.abspath(said.config_file or os.path.join(home, "config.yaml"))
+    key_file, is_new = os.path.join(home, "api-key"), not os.path.lexists(path)
+    unit = installed_unit(path)
+    state_dir = unit.state_dir if unit else "/var/lib/watchfolder"
+    return init_setup.Wishes(
+        config=path,
+        folder=os.path.abspath(_asked("Folder for the pictures", said.folder, pictures, is_wanted=is_new)),
+        service=_asked("Service", said.service, Offer.ANTI_AI, is_wanted=is_new),
+        state_dir=state_dir if is_root else os.path.abspath("state"),
+        key_file=key_file,
+        key="" if os.path.lexists(key_file) else _key(said.key_file),
+        requests_per_minute=init_setup.PLANS[_asked("Your plan", said.plan, Plan.FREE, is_wanted=is_new)],
+        user=said.user if is_root else "",
+        group=_asked("Group of the people who share them", said.group, "photos", is_wanted=True) if is_root else "",
+    )
+
+
+def _make(wishes: init_setup.Wishes) -> Iterator[str]:
+    if wishes.user:
+        os.umask(0o022)  # the daemon reads what root makes here, and people pass through it
+        yield from init_setup.people(wishes)
+    yield from init_setup.configuration(wishes)
+    found = settings.read(wishes.config, os.environ, needs_key=False)
+    yield from init_setup.folders(found, wishes)
+    if wishes.user:
+        yield from init_setup.unit(found, wishes)
 
 
 def _asked(question: str, said: str | None, default: str, *, is_wanted: bool) -> str:
@@ -131,9 +156,3 @@ def _typed_key(text: str) -> str:
         return checked_key(text.strip(), "API key") if text.strip() else ""
     except ConfigError as error:
         raise typer.BadParameter(error.reason) from None
-
-
-def _tell(step: Iterator[str], *, quiet: bool) -> None:
-    for line in step:
-        if not quiet:
-            typer.echo(line)

@@ -4,6 +4,7 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from enum import StrEnum
 from functools import partial
@@ -69,7 +70,20 @@ def run(  # noqa: PLR0913 - each is an option
     def configure_logs() -> None:
         logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
 
-    from watchfolder import daemon  # now: whom we act as below may not be able to read our own code
+    configure_logs()
+    with in_words():
+        read = partial(_configuration, config_file, waits=waits)
+        outcome = _work(read, configure_logs, once=once, adopt=adopt, has_bar=has_bar)
+    configure_logs()
+    if once:
+        _summarise(outcome, quiet=quiet)
+    _end(outcome, once=once)
+
+
+def _work(
+    read: "Callable[[], Config]", configure_logs: Callable[[], None], *, once: bool, adopt: bool, has_bar: bool
+) -> "Outcome":
+    from watchfolder import daemon  # before `read`: whom we act as from then on may not read our own code
     from watchfolder.counters import Counters
     from watchfolder.notify import Alarms
     from watchfolder.order import State
@@ -77,32 +91,21 @@ def run(  # noqa: PLR0913 - each is an option
     from watchfolder.report import conditions
     from watchfolder.web import Page
 
-    configure_logs()
-    counters, pushes = Counters(State), Pushes()
-    bar = _bar() if has_bar else nullcontext()
-    with in_words():
-        if config.is_container(os.environ):
-            container.begin(os.environ)
-        found = _waited_for(config_file) if waits else _read(config_file)
-        page, alarms = Page(found.http, pushes), Alarms(counters)
-        act_as_owner_of(found.state_dir)
-        with bar as moving, page, alarms:
-            configure_logs()  # a bar takes the stream over
-            onlookers = (page, alarms) if not once else (moving,) if moving else ()
-            outcome = daemon.run(
-                found,
-                partial(_read, found.source or None),
-                once=once,
-                adopt=adopt,
-                onlookers=onlookers,
-                pushes=pushes,
-                counters=counters,
-                line=conditions.line,
-            )
-    configure_logs()
-    if once:
-        _summarise(outcome, quiet=quiet)
-    _end(outcome, once=once)
+    found, counters, pushes = read(), Counters(State), Pushes()
+    page, alarms = Page(found.http, pushes), Alarms(counters)
+    act_as_owner_of(found.state_dir)
+    with _bar() if has_bar else nullcontext() as moving, page, alarms:
+        configure_logs()  # a bar takes the stream over
+        return daemon.run(
+            found,
+            partial(_read, found.source or None),
+            once=once,
+            adopt=adopt,
+            onlookers=(page, alarms) if not once else (moving,) if moving else (),
+            pushes=pushes,
+            counters=counters,
+            line=conditions.line,
+        )
 
 
 def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
@@ -117,6 +120,12 @@ def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
         for line in dry_run.lines(list(dry_run.rehearse(found)), found):
             typer.echo(line)
     raise typer.Exit(exit_codes.DONE)
+
+
+def _configuration(config_file: str | None, *, waits: bool) -> "Config":
+    if config.is_container(os.environ):
+        container.begin(os.environ)
+    return _waited_for(config_file) if waits else _read(config_file)
 
 
 def _read(config_file: str | None) -> "Config":
