@@ -758,6 +758,17 @@ def test_the_line_is_named_when_transfers_wait_for_each_other(begin: Open) -> No
     assert shop.pipeline.capacity.limit(time.monotonic() + 60) == ""
 
 
+def test_nothing_is_named_while_every_order_waits_for_another_try(begin: Open) -> None:
+    shop, service = begin(api={"reads": "v3"})
+    service.faults.add("upload", "hang", seconds=1.0, times=4)
+    service.faults.add("upload", "answer", status=503, times=None)
+    begun = time.monotonic()
+    pour(shop, 8)
+    shop.work(lambda: shop.orders() and all(order.not_before for order in shop.orders()), seconds=40)
+    assert shop.parts.transfers.has_been_full(begun)
+    assert shop.pipeline.capacity.limit(begun) == ""
+
+
 def test_the_service_is_named_when_it_has_all_that_it_may_have_or_refuses(begin: Open) -> None:
     shop, service = begin({"processing_seconds": 60.0}, max_files_per_order=1, orders_in_flight=2)
     pour(shop, 4)

@@ -130,13 +130,15 @@ class Capacity:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
         recently = now - tempo.LIMIT_SECONDS
         benches = [room.context for room in self.rooms.values()]
+        held = [order.state for order in self._holding()]
         if self.is_barred:
             return "service"
+        if not held:  # nothing flows: orders that wait for another try are kept by no pace
+            return ""
         if any(context.service.waited_at > recently or context.service.is_slowed for context in benches):
             return "plan"
         if any(context.transfers.has_been_full(recently) for context in benches):
             return "line"
-        held = [order.state for order in self._holding()]
         is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders
         return "service" if is_at_work else ""
 
