@@ -5,7 +5,7 @@ told again when that has been wrong for `LASTS_SECONDS`, in one message for all 
 lost: it is said later, if it still holds.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -49,6 +49,7 @@ _FIRST_LOOK = timedelta(minutes=5)  # a folder that was opened just now seems em
 _GOES_ALONG = 0.5  # of the time that a thing must last: ten inboxes on one NAS are one message
 _MOST_REASONS = 20
 _PURCHASES = ("create", "confirm")
+_CONSTANT = {"at", "pid", "version", "started", "configured"}  # of a life, up to a reload
 _BURSTS = (_QUARANTINED, _FOUND) = ("quarantined", "found")  # in the snapshot and in the memory: told by their number
 _Group = TypeVar("_Group", bound=FileGroup)
 
@@ -75,72 +76,73 @@ class Decisions:
         self._idle_since: datetime | None = None
 
     def decide(self, snapshot: Snapshot, config: Config, now: datetime) -> Message | None:
+        """Return what is to be told now, if anything, and believe it told."""
         if self._seen is None:
-            self.memory = self.memory.not_after(now)
-            since, longest = self.memory.stalled_since, timedelta(hours=config.alarm_after_hours)
-            self._stalled_since = since and max(since, now - longest)  # the clock may have been wrong
+            self._begin(config, now)
         self._take_in(snapshot, now)
         turns = dict(self._turns(snapshot, config, now))
-        self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in turns}
-        ripeness = {topic: ripe for topic, each in turns.items() if (ripe := self._ripeness(topic, each, now))}
-        bursts = {name: _ripeness_of_burst(getattr(self.memory, name), now) for name in _BURSTS}
-        if max([*ripeness.values(), *bursts.values()]) < 1 or not self._may_speak(now):
+        ripe = self._ripe(turns, now)
+        if not ripe:
             return None
-        news = {topic: turns[topic] for topic, ripe in ripeness.items() if ripe >= _GOES_ALONG}
-        told = [name for name, ripe in bursts.items() if ripe >= _GOES_ALONG]
-        sentences = list(self._sentences(news, config, told))
-        self._believe(news, now, told)
-        moods = {"is_good": not told and not any(each.is_on for each in news.values())}
-        moods["is_finding"] = not news and told == [_FOUND]
-        return message.told(sentences, config.commands, **moods) if sentences else None
+        news = {topic: each for topic, each in turns.items() if topic in ripe}
+        bursts = [name for name in _BURSTS if name in ripe]
+        sentences = list(self._sentences(news, config, bursts))
+        self._believe(news, now, bursts)
+        is_good = not bursts and not any(each.is_on for each in news.values())
+        is_finding = not news and bursts == [_FOUND]
+        return message.told(sentences, config.commands, is_good=is_good, is_finding=is_finding)
+
+    def _begin(self, config: Config, now: datetime) -> None:
+        """Go on from what was said in an earlier life, whose clock may have been wrong."""
+        self.memory = self.memory.not_after(now)
+        since, longest = self.memory.stalled_since, timedelta(hours=config.alarm_after_hours)
+        self._stalled_since = since and max(since, now - longest)
 
     # --- what is so
 
     def _take_in(self, snapshot: Snapshot, now: datetime) -> None:
-        before = self._seen
+        before = self._seen or Snapshot(**snapshot.model_dump(include=_CONSTANT))  # all that it counts came since
         purchases = sum(snapshot.counts.requests.get(name, {}).get("done", 0) for name in _PURCHASES)
-        if before is None or before.configured != snapshot.configured:  # no purchase was tried since the reload
-            self._is_sure, self._purchases = False, purchases if before else 0
-        delivered = snapshot.delivered - (before.delivered if before else 0)
+        if before.configured != snapshot.configured:  # no purchase was tried since the reload
+            self._is_sure, self._purchases = False, purchases
         self._is_sure = self._is_sure or bool(snapshot.blocked) or purchases > self._purchases
         self._seen = snapshot
-        self._note_flow(snapshot, delivered, now)
-        is_same_life = before is not None and before.started == snapshot.started
+        self._note_flow(snapshot, now, has_delivered=snapshot.delivered != before.delivered)
         for name in _BURSTS:
-            number = getattr(snapshot, name) - (getattr(before, name) if before else 0)
-            known = getattr(before, f"last_{name}") if is_same_life else ()
+            number = getattr(snapshot, name) - getattr(before, name)
+            groups, known = getattr(snapshot, f"last_{name}"), getattr(before, f"last_{name}")
             if number:
-                grown = _grown(getattr(self.memory, name), number, getattr(snapshot, f"last_{name}"), known, now)
-                self._remember(**{name: grown})
+                self._remember(**{name: _grown(getattr(self.memory, name), number, groups, known, now)})
 
-    def _note_flow(self, snapshot: Snapshot, delivered: int, now: datetime) -> None:
+    def _note_flow(self, snapshot: Snapshot, now: datetime, *, has_delivered: bool) -> None:
+        """Note since when nothing is delivered though there is work, and since when there is none."""
         work, since = has_work(snapshot), self._stalled_since
-        if work is not False:
-            self._idle_since = None
-        elif self._idle_since is None:
-            self._idle_since = now
+        self._idle_since = (self._idle_since or now) if work is False else None
         if self._idle_since is not None and now - self._idle_since >= _FIRST_LOOK:
             since = None
-        elif delivered or (work and since is None):
+        elif has_delivered or (work and since is None):
             since = now
         self._stalled_since = since
         lasting = since if since is not None and now - since >= _WORTH_NOTING else None
-        if lasting != self.memory.stalled_since:
-            self._remember(stalled_since=lasting)
+        self._remember(stalled_since=lasting)
 
     def _turns(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Turn]]:
         """Give what is wrong, and what was told and is so no more, by topic. What cannot be told stays as it was."""
-        lasted = now - self._stalled_since if self._stalled_since else timedelta()
-        is_stalled = lasted >= timedelta(hours=config.alarm_after_hours)
-        hours = lasted.total_seconds() / 3600 if is_stalled and has_work(snapshot) else None
-        wrong = {str(self._topic(each, snapshot)): each for each in conditions(snapshot, config, stalled_hours=hours)}
+        hours = self._stalled_hours(config, now)
+        found = conditions(snapshot, config, stalled_hours=hours if has_work(snapshot) else None)
+        wrong = {str(self._topic(each, snapshot)): each for each in found}
         for name, each in wrong.items():
             if Topic.of(name).kind in LASTS_SECONDS:
                 yield name, Turn(is_on=True, words=told([each]))
-        for name in (name for name, said in self.memory.told.items() if said.is_on and name not in wrong):
+        for name, said in self.memory.told.items():
             topic = Topic.of(name)
-            if not (topic.kind is ConditionKind.STALLED and is_stalled) and self._is_over(topic, snapshot):
+            if said.is_on and name not in wrong and self._is_over(topic, snapshot, is_stalled=hours is not None):
                 yield name, Turn(is_on=False, words=over(topic.kind, topic.subject))
+
+    def _stalled_hours(self, config: Config, now: datetime) -> float | None:
+        """Return for how long nothing has been delivered, once that is too long."""
+        lasted = (now - (self._stalled_since or now)).total_seconds() / 3600
+        return lasted if lasted >= config.alarm_after_hours else None
 
     def _topic(self, condition: Condition, snapshot: Snapshot) -> Topic:
         if condition.kind in _SERVICE:
@@ -150,11 +152,13 @@ class Decisions:
             subject = self._names.setdefault(snapshot.disks[subject].device, subject)
         return Topic(condition.kind, subject)
 
-    def _is_over(self, topic: Topic, snapshot: Snapshot) -> bool:
+    def _is_over(self, topic: Topic, snapshot: Snapshot, *, is_stalled: bool) -> bool:
         """Is it known that what is not found wrong is well?"""
         match topic.kind:
             case ConditionKind.SERVICE_REFUSES:
                 return self._is_sure
+            case ConditionKind.STALLED:
+                return not is_stalled
             case ConditionKind.FOLDER_AWAY | ConditionKind.OUT_OF_REACH | ConditionKind.HELD:
                 inbox = snapshot.inboxes.get(topic.subject)
                 return inbox is not None and inbox.is_open
@@ -165,6 +169,15 @@ class Decisions:
                 return True
 
     # --- may it be told?
+
+    def _ripe(self, turns: Mapping[str, Turn], now: datetime) -> set[str]:
+        """Return the topics and bursts to be told now: if one of them must be, those that soon would go along."""
+        self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in turns}
+        ripeness = {topic: self._ripeness(topic, each, now) for topic, each in turns.items()}
+        ripeness |= {name: _ripeness_of_burst(getattr(self.memory, name), now) for name in _BURSTS}
+        if max(ripeness.values()) < 1 or not self._may_speak(now):
+            return set()
+        return {name for name, much in ripeness.items() if much >= _GOES_ALONG}
 
     def _ripeness(self, topic: str, turn: Turn, now: datetime) -> float:
         """Return 1 and more when it must be told, less while it may still pass."""
