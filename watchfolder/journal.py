@@ -27,7 +27,10 @@ _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 
 _DEFAULT_RETENTION = timedelta(days=7)
 
 
-STATE_MOVED: Final = "state_dir: to move it, stop watchfolder, move the folder, start it again"
+STATE_MOVED: Final = (
+    "state_dir: to move it, stop watchfolder, move the folder, let the unit write there (ReadWritePaths=) if systemd "
+    "starts it, and start it again"
+)
 
 
 class ForbiddenTransitionError(WatchfolderError):

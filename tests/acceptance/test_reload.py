@@ -11,6 +11,7 @@ from cli_studio import KEY, PICTURE, Studio, files_in, sandbox, studio, wait_unt
 from notify_socket import Notified, notified
 from typing_extensions import override
 
+from watchfolder.journal import STATE_MOVED
 from watchfolder.report.phrases import STILL_RUNS
 from watchfolder.sandbox import Sandbox
 
@@ -66,7 +67,7 @@ def test_a_reload_refuses_a_moved_state_and_every_command_says_so(
     studio = Installed(tmp_path, sandbox.url)
     if is_installed:
         studio.install()
-    refusal = "state_dir: to move it, stop watchfolder, move the folder, start it again"
+    refusal = STATE_MOVED
     with studio.daemon() as daemon:
         studio.config.write_text(studio.config.read_text().replace(f"{tmp_path}/state", f"{tmp_path}/elsewhere"))
         daemon.process.send_signal(signal.SIGHUP)

@@ -48,6 +48,7 @@ decide._MOST_AN_HOUR = 10_000
 decide._FIRST_LOOK = timedelta(seconds=1)
 heartbeat.EVERY_SECONDS = heartbeat.AGAIN_SECONDS = heartbeat.LOOK_SECONDS = 0.2
 look._RIGHTS_SECONDS = disk_usage._AGAIN_SECONDS = 1.0
+tempo.ASK_FOR_V3_SECONDS = 5.0
 tempo.FIRST_BACKOFF_SECONDS, tempo.LONGEST_BACKOFF_SECONDS = 0.2, 1.0
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()

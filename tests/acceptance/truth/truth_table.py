@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -440,7 +441,171 @@ def _retry_what_may_pass(scene: Scene, said: Surfaces) -> None:
     (scene.office.folder("quarantine") / "poster 2.psd").unlink()
 
 
+# --- the other services
+
+
+def _extracts(scene: Scene) -> None:
+    scene.office.arrange(photos={"service": "watermark-extract", "duplicates": None})
+    scene.office.reload()
+
+
+def _a_suspect_alone(scene: Scene) -> Path:
+    _extracts(scene)
+    return scene.office.drop_pictures(1, "suspect ", seed=1000)[0]
+
+
+def _drop_its_original(scene: Scene, said: Surfaces) -> None:
+    assert "1 file waiting for what belongs to it" in said.status
+    assert "1 file waiting for what belongs to it" in said.page
+    scene.office.drop("suspect 1000.original.jpg", sample("jpeg", width=64, height=48, seed=1001))
+    scene.office.give_to_daemon()
+
+
+def _a_server_without_v3_reads(scene: Scene) -> Path:
+    scene.sandbox.dialect = "v2"
+    _extracts(scene)
+    suspect = scene.office.drop_pictures(1, "leak ", seed=1010)[0]
+    scene.office.drop("leak 1010.original.jpg", sample("jpeg", width=64, height=48, seed=1011))
+    scene.office.give_to_daemon()
+    return suspect
+
+
+def _it_gets_them(scene: Scene, said: Surfaces) -> None:
+    assert "It goes on by itself when it has them" in said.sentence(ConditionKind.FOLDER_AWAY)
+    scene.sandbox.dialect = "both"
+
+
+def _a_picture_that_cannot_be_judged(scene: Scene) -> Path:
+    scene.office.arrange(photos={"service": "ai-detection", "duplicates": None, "originals": None})
+    scene.sandbox.faults.add("confirm", "fail", times=1, code="INVALID_IMAGE")
+    scene.office.reload()
+    scene.office.drop_pictures(1, "odd ", seed=1020)
+    odd = scene.office.folder("quarantine") / "odd 1020.jpg"
+    wait_until(odd.exists)
+    return odd
+
+
+def _move_it_back(scene: Scene, _said: Surfaces) -> None:
+    quarantine = scene.office.folder("quarantine")
+    (picture,) = (name for name in files_in(quarantine) if not name.endswith(".why.txt"))
+    scene.office.type_in(f"mv '{quarantine}/{picture}' '{scene.office.folder('inbox')}/'")
+    wait_until(lambda: picture in " ".join(files_in(scene.office.folder("outbox"))))
+    wait_until(lambda: files_in(quarantine) == [])  # the note goes away by itself
+
+
+def _set_aside(scene: Scene) -> Path:
+    path = scene.office.set_aside("late.jpg", reason="It took too long.")
+    scene.office.give_to_daemon()
+    return path
+
+
+def _press_try_again(scene: Scene, _said: Surfaces) -> None:
+    scene.office.press("/retry", "late.jpg")
+    wait_until(lambda: files_in(scene.office.folder("quarantine")) == [])
+
+
+# --- what is promised in seconds
+
+
+def _cut_for_too_long(scene: Scene) -> Path:
+    scene.office.arrange(photos={"incomplete_seconds": 3})
+    scene.office.reload()
+    begun = time.monotonic()
+    scene.office.drop_cut("too long.jpg")
+    told = re.search(
+        r"it is looked at again in (\d+) s", scene.office.explained(scene.office.folder("inbox") / "too long.jpg")
+    )
+    assert told is None or int(told[1]) <= 3
+    quarantined = scene.office.folder("quarantine") / "too long.jpg"
+    wait_until(quarantined.exists)
+    assert time.monotonic() - begun >= 3
+    return quarantined
+
+
+def _copy_it_again(scene: Scene, _said: Surfaces) -> None:
+    (scene.office.folder("quarantine") / "too long.jpg").unlink()
+    scene.office.drop("too long.jpg")
+    scene.office.give_to_daemon()
+
+
+def _credits_come_by_themselves(scene: Scene, said: Surfaces) -> None:
+    assert "it goes on within 1 s" in said.sentence(ConditionKind.SERVICE_REFUSES)
+    scene.sandbox.credits_left = None
+    came = time.monotonic()
+    wait_until(lambda: "service_refuses" not in scene.office.kinds())
+    assert time.monotonic() - came < 1 + 10  # the page's view, on a busy machine
+
+
 SITUATIONS = (
+    Situation(
+        "a suspect without its original",
+        ConditionKind.WORKING,
+        1,
+        _a_suspect_alone,
+        ("Working: 1 file under way",),
+        _drop_its_original,
+        explained="It waits: its original is not there yet: suspect 1000.original.jpg, beside it",
+        unless={"systemd": "it has the counts alone while nothing is wrong"},
+    ),
+    Situation(
+        "a server without v3 reads",
+        ConditionKind.FOLDER_AWAY,
+        6,
+        _a_server_without_v3_reads,
+        ("Not available: photos (the service has no v3 reads", "watermark-extract"),
+        _it_gets_them,
+    ),
+    Situation(
+        "a picture that cannot be judged",
+        ConditionKind.QUARANTINED,
+        2,
+        _a_picture_that_cannot_be_judged,
+        ("1 file needs you",),
+        _move_it_back,
+        event="order.quarantined",
+        explained="In quarantine",
+        unless={"systemd": "it counts what went there since the start"},
+    ),
+    Situation(
+        "a picture that is moved back",
+        ConditionKind.QUARANTINED,
+        2,
+        _set_aside,
+        ("1 file needs you", " --all"),
+        _move_it_back,
+        explained="It took too long",
+        unless={"systemd": "it counts what went there since the start"},
+    ),
+    Situation(
+        "a picture that is tried again by the button",
+        ConditionKind.QUARANTINED,
+        2,
+        _set_aside,
+        ("1 file needs you", " --all"),
+        _press_try_again,
+        explained="It took too long",
+        unless={"systemd": "it counts what went there since the start"},
+    ),
+    Situation(
+        "a picture that stays cut",
+        ConditionKind.QUARANTINED,
+        2,
+        _cut_for_too_long,
+        ("1 file needs you",),
+        _copy_it_again,
+        event="order.quarantined",
+        explained="In quarantine",
+        unless={"systemd": "it counts what went there since the start"},
+    ),
+    Situation(
+        "credits that come by themselves",
+        ConditionKind.SERVICE_REFUSES,
+        4,
+        _no_credits,
+        ("credits are used up", "within 1 s"),
+        _credits_come_by_themselves,
+        event="service.blocked",
+    ),
     Situation(
         "a folder of umask 022",
         ConditionKind.OUT_OF_REACH,
