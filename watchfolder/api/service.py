@@ -78,6 +78,7 @@ class Service:
         self._authorization = {"Authorization": f"Bearer {settings.key.get_secret_value()}"}
         self._reads: Reads | None = None if settings.reads == "auto" else settings.reads
         self._is_auto = settings.reads == "auto"
+        self._was_v2 = False  # before it was doubted
         self._stop = stop
         self._budget = RateLimiter(settings.requests_per_minute, stop, patience_seconds=pace.patience_seconds)
         self._calls = threading.Semaphore(transfers)  # no host sees more connections than that
@@ -114,7 +115,13 @@ class Service:
     def doubt_reads(self) -> None:
         """Find out anew which reads the server knows, unless the configuration says it."""
         if self._is_auto:
+            self._was_v2 = self.lacks_v3
             self._reads = None
+
+    @property
+    def lacks_v3(self) -> bool:
+        """Has it shown that it lacks the v3 reads? So it is until it shows that it has them."""
+        return self._reads == "v2" or (self._reads is None and self._was_v2)
 
     @property
     def waited_at(self) -> float:

@@ -113,8 +113,12 @@ class Capacity:
     def lack(self, inbox: str) -> str:
         """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
         context = self.rooms[inbox].context
-        flow, is_v2 = flow_of(context.inbox), context.service.known_reads == "v2"
-        return f"the service has no v3 reads, without which there is no {flow.name}" if flow.needs_v3 and is_v2 else ""
+        flow, is_lacking = flow_of(context.inbox), context.service.lacks_v3
+        return (
+            f"the service has no v3 reads, without which there is no {flow.name}"
+            if flow.needs_v3 and is_lacking
+            else ""
+        )
 
     def is_within_reach(self, inbox: str) -> bool:
         """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""

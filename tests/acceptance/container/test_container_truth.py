@@ -83,8 +83,7 @@ def test_in_a_container_each_command_is_typed_as_it_stands(container: tuple[InCo
 
     (place.copy / "config/api-key").write_text("wrong_0123456789\n")
     place.reload()
-    place.drop(1)
-    refused = teller.expect(ConditionKind.KEY_REFUSED, "then docker kill -s HUP watchfolder")
+    refused = teller.expect(ConditionKind.CONFIGURATION_REFUSED, "api.key_file", "then docker kill -s HUP watchfolder")
     (place.copy / "config/api-key").write_text(f"{key}\n")
     teller.do(refused)
     teller.expect_well()
