@@ -15,7 +15,6 @@ from watchfolder.sandbox.demands import (
     INVALID,
     PICTURES,
     Breach,
-    breaches_of_key,
     breaches_of_name,
     breaches_of_order_name,
     unknown_fields,
@@ -31,6 +30,8 @@ _BY_SUFFIX = {"_ai": 0.98, "_human": 0.02}
 _UNNAMED = 0.02
 _VERDICTS = ((0.25, "likely_real"), (0.5, "uncertain_real"), (0.75, "uncertain_ai"))
 _COPY_EDGE, _THUMBNAIL_EDGE = 1600, 320
+
+_FIELDS = frozenset({"idempotencyKey", "fileName", "orderName", "options"})
 
 
 class AiDetection(Product):
@@ -50,13 +51,9 @@ class AiDetection(Product):
         )
 
     def _create(self) -> Response:
-        body, caller = self._api.body(_breaches_of_create), self._api.caller()
-        with self._state.lock:
-            order = self._api.created_before(caller, body)
-            if order is None:
-                self._state.ask_credits(caller, 1)
-                name = str(body.get("orderName", f"ai-detection {now():%Y-%m-%d}"))
-                order = self._new_order(caller, body, name, [NewFile(body["fileName"])])
+        body = self._api.body(_FIELDS, _breaches_of_create)
+        name = str(body.get("orderName", f"ai-detection {now():%Y-%m-%d}"))
+        order = self._order_of(body, name, [NewFile(body["fileName"])], 1)
         file = slot_of(self._storage, order, order.files[0])
         return data({"orderId": order.order_id, "orderName": order.name, "status": order.status, "file": file})
 
@@ -162,12 +159,7 @@ def _encoded(image: Image.Image, format_name: str) -> Made:
     return Made(encoded.getvalue(), f"image/{format_name}")
 
 
-def _breaches_of_create(body: object) -> Iterator[Breach]:
-    if not isinstance(body, dict):
-        yield Breach(INVALID, "the body is no JSON object")
-        return
-    yield from breaches_of_key(body)
-    yield from unknown_fields(body, {"idempotencyKey", "fileName", "orderName", "options"}, "the body")
+def _breaches_of_create(body: dict[str, object]) -> Iterator[Breach]:
     yield from breaches_of_name(body.get("fileName"), "the body", _EXTENSIONS)
     yield from breaches_of_order_name(body)
     yield from _breaches_of_options(body.get("options", {}))

@@ -12,15 +12,16 @@ from watchfolder.sandbox.demands import (
     PICTURES,
     Breach,
     breaches_of_address,
-    breaches_of_key,
     breaches_of_list,
     breaches_of_name,
     breaches_of_order_name,
     unknown_fields,
 )
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
-from watchfolder.sandbox.product import Json, Product, slot_of
+from watchfolder.sandbox.product import Json, Product, slot_of, told_output
 from watchfolder.sandbox.state import NewFile
+
+_FIELDS = frozenset({"idempotencyKey", "files", "options", "orderName"})
 
 
 class AntiAi(Product):
@@ -37,14 +38,9 @@ class AntiAi(Product):
         )
 
     def _create(self) -> Response:
-        body, caller = self._api.body(_breaches_of_create), self._api.caller()
-        with self._state.lock:
-            order = self._api.created_before(caller, body)
-            if order is None:
-                self._state.ask_credits(caller, len(body["files"]))
-                files = [NewFile(file["fileName"], [""], file.get("originalFileUrl", "")) for file in body["files"]]
-                name = str(body.get("orderName", f"anti-ai {now():%Y-%m-%d}"))
-                order = self._new_order(caller, body, name, files)
+        body = self._api.body(_FIELDS, _breaches_of_create)
+        files = [NewFile(file["fileName"], [""], file.get("originalFileUrl", "")) for file in body["files"]]
+        order = self._order_of(body, str(body.get("orderName", f"anti-ai {now():%Y-%m-%d}")), files, len(files))
         files_told = [slot_of(self._storage, order, file) for file in order.files]
         told = {"orderId": order.order_id, "orderName": order.name, "status": order.status, "files": files_told}
         return data(told)
@@ -54,24 +50,10 @@ class AntiAi(Product):
 
     @override
     def result(self, order: SandboxOrder) -> Json:
-        outputs = [
-            {"fileId": str(output.output_id), "fileName": output.file.name, "inputFileId": str(output.file.file_id)}
-            for output in self._storage.results(order)
-        ]
-        return {"outputFiles": outputs}
-
-    @override
-    def pushed(self, order: SandboxOrder) -> Json:
-        link = None if order.is_test else self._storage.archive_link(order)
-        return {"fileCount": len(order.files), "downloadUrl": link}
+        return {"outputFiles": [told_output(output) for output in self._storage.results(order)]}
 
 
-def _breaches_of_create(body: object) -> Iterator[Breach]:
-    if not isinstance(body, dict):
-        yield Breach(INVALID, "the body is no JSON object")
-        return
-    yield from breaches_of_key(body)
-    yield from unknown_fields(body, {"idempotencyKey", "files", "options", "orderName"}, "the body")
+def _breaches_of_create(body: dict[str, object]) -> Iterator[Breach]:
     yield from _breaches_of_options(body.get("options", {}))
     yield from breaches_of_list(body.get("files"), _breaches_of_file)
     yield from breaches_of_order_name(body)

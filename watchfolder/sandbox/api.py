@@ -1,13 +1,13 @@
 """What every call of the API passes: who asks, how often, about which order, with what body."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NoReturn, cast
 
 from flask import Blueprint, Response, jsonify, request
 
 from watchfolder.sandbox.answers import data
-from watchfolder.sandbox.demands import Breach, breaches_of_confirm
+from watchfolder.sandbox.demands import BreachesOf, breaches_of_body, breaches_of_confirm
 from watchfolder.sandbox.options import Caller
 from watchfolder.sandbox.orders import OrderType, SandboxOrder
 from watchfolder.sandbox.state import Refusal, State
@@ -77,11 +77,11 @@ class Api:
             raise Refusal(403, "ORDER_NOT_OWNER")
         return order
 
-    def body(self, breaches_of: Callable[[object], Iterator[Breach]]) -> dict[str, Any]:
+    def body(self, fields: Collection[str], breaches_of: BreachesOf) -> dict[str, Any]:
         if request.mimetype != "application/json":
             self.sin("the Content-Type is not application/json")
         body = request.get_json(force=True, silent=True)
-        breaches = list(breaches_of(body))
+        breaches = list(breaches_of_body(body, fields, breaches_of))
         for breach in breaches:
             self.sin(breach.sin)
         if breaches:
@@ -102,7 +102,7 @@ class Api:
 
     def confirm(self, order_type: OrderType, *, is_repeatable: bool = False) -> Response:
         """Start an order once; where it `is_repeatable`, a second confirm is told how the order stands."""
-        body = self.body(breaches_of_confirm)
+        body = self.body({"idempotencyKey", "orderId"}, breaches_of_confirm)
         key, owner = str(body["idempotencyKey"]), self.caller().owner
         with self.state.lock:
             earlier = self.state.confirms.get((owner, key))

@@ -32,6 +32,10 @@ class Breach(NamedTuple):
     sin: str
 
 
+BreachesOf = Callable[[dict[str, object]], Iterator[Breach]]
+"""What else is demanded of a body that is an object."""
+
+
 def extension_of(name: str) -> str:
     """Return what stands behind the last dot, in small letters; nothing where the only dot is the first letter."""
     return name.rpartition(".")[2].lower() if "." in name[1:] else ""
@@ -41,20 +45,21 @@ def media_type_of(name: str) -> str | None:
     return MEDIA_TYPES.get(extension_of(name))
 
 
-def breaches_of_confirm(body: object) -> Iterator[Breach]:
+def breaches_of_body(body: object, fields: Collection[str], breaches_of: BreachesOf) -> Iterator[Breach]:
+    """Look at the body of a call that knows these fields: a key is demanded of those that have one."""
     if not isinstance(body, dict):
         yield Breach(INVALID, "the body is no JSON object")
         return
-    yield from breaches_of_key(body)
-    yield from unknown_fields(body, {"idempotencyKey", "orderId"}, "the body")
+    key = body.get("idempotencyKey")
+    if "idempotencyKey" in fields and not (isinstance(key, str) and _UUID4.fullmatch(key)):
+        yield Breach("VALIDATION_IDEMPOTENCY_KEY_INVALID", "idempotencyKey is no UUIDv4")
+    yield from unknown_fields(body, fields, "the body")
+    yield from breaches_of(body)
+
+
+def breaches_of_confirm(body: dict[str, object]) -> Iterator[Breach]:
     if not isinstance(body.get("orderId"), str):
         yield Breach(INVALID, "orderId is no text")
-
-
-def breaches_of_key(body: dict[str, object]) -> Iterator[Breach]:
-    key = body.get("idempotencyKey")
-    if not isinstance(key, str) or not _UUID4.fullmatch(key):
-        yield Breach("VALIDATION_IDEMPOTENCY_KEY_INVALID", "idempotencyKey is no UUIDv4")
 
 
 def breaches_of_order_name(body: dict[str, object]) -> Iterator[Breach]:
@@ -93,6 +98,6 @@ def breaches_of_address(file: dict[str, object], where: str) -> Iterator[Breach]
         yield Breach("INVALID_PARAMETER", f"{where}.originalFileUrl {flaw}")
 
 
-def unknown_fields(body: dict[str, object], known: set[str], where: str) -> Iterator[Breach]:
-    for name in sorted(body.keys() - known):
+def unknown_fields(body: dict[str, object], known: Collection[str], where: str) -> Iterator[Breach]:
+    for name in sorted(body.keys() - set(known)):
         yield Breach(INVALID, f"{where} has an unknown field {name!r}")

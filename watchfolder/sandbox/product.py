@@ -7,7 +7,7 @@ from flask import Blueprint, request
 
 from watchfolder.sandbox.api import Api
 from watchfolder.sandbox.options import Caller
-from watchfolder.sandbox.orders import InputFile, OrderType, SandboxOrder
+from watchfolder.sandbox.orders import InputFile, OrderType, Output, SandboxOrder
 from watchfolder.sandbox.state import NewFile
 from watchfolder.sandbox.storage import Storage
 
@@ -15,7 +15,7 @@ Json = dict[str, object]
 
 
 class Product:
-    """One service. What it does not say otherwise is: a finding, nothing to download, no more than the common words."""
+    """One service. What it does not say otherwise is: files to download, no more than the common words."""
 
     type: ClassVar[OrderType]
     report_type: ClassVar[str] = ""  # of reports on it, if there are any
@@ -24,6 +24,25 @@ class Product:
         self._api = api
         self._state = api.state
         self._storage = storage
+
+    def _order_of(
+        self,
+        body: dict[str, object],
+        name: str,
+        files: Sequence[NewFile],
+        price: int,
+        *,
+        conflict: str = "IDEMPOTENCY_KEY_CONFLICT",
+        lack: tuple[int, str] = (400, "USAGE_NOT_ENOUGH"),
+    ) -> SandboxOrder:
+        """Return the order that this body makes or has made; `conflict` and `lack` say why there is none."""
+        caller = self._api.caller()
+        with self._state.lock:
+            order = self._api.created_before(caller, body, conflict)
+            if order is None:
+                self._state.ask_credits(caller, price, *lack)
+                order = self._new_order(caller, body, name, files)
+        return order
 
     def _new_order(self, caller: Caller, body: dict[str, object], name: str, files: Sequence[NewFile]) -> SandboxOrder:
         """Make an order, fetch what has an address, and start it if nothing is left to be uploaded."""
@@ -54,10 +73,16 @@ class Product:
 
     def pushed(self, order: SandboxOrder) -> Json:
         """Return what a push about a complete order says besides the common fields."""
-        raise NotImplementedError
+        link = None if order.is_test else self._storage.archive_link(order)
+        return {"fileCount": len(order.files), "downloadUrl": link}
 
     def thumbnail(self, order: SandboxOrder) -> str | None:  # noqa: ARG002 - others look at it
         return None
+
+
+def told_output(output: Output) -> Json:
+    """Return a picture that came out as the v3 read tells it."""
+    return {"fileId": str(output.output_id), "fileName": output.file.name, "inputFileId": str(output.file.file_id)}
 
 
 def slot_of(storage: Storage, order: SandboxOrder, file: InputFile) -> Json:

@@ -102,14 +102,7 @@ class Reads:
         owner = self._api.caller().owner
         with self._state.lock:
             orders = [order for order in reversed(self._state.orders.values()) if order.caller.owner == owner]
-        found = [
-            order
-            for order in orders
-            if chosen["status"] in ("all", order.status)
-            and chosen["type"] in ("all", order.type)
-            and chosen["channel"] in ("all", "api")
-            and (keyword.lower() in order.name.lower() or keyword == order.order_id)
-        ]
+        found = [order for order in orders if _fits(order, chosen, keyword)]
         pages = {
             "totalItems": len(found),
             "totalPages": page.count(found),
@@ -168,3 +161,9 @@ class Reads:
             "inputFiles": inputs,
             "result": self._products[order.type].result(order) if summary["status"] == "complete" else None,
         }
+
+
+def _fits(order: SandboxOrder, chosen: Mapping[str, str], keyword: str) -> bool:
+    values = {"status": order.status, "type": order.type, "channel": "api"}
+    has_all = all(chosen[name] in ("all", value) for name, value in values.items())
+    return has_all and (keyword.lower() in order.name.lower() or keyword == order.order_id)

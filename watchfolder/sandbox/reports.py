@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from watchfolder.sandbox.answers import data, whole
 from watchfolder.sandbox.api import Api
-from watchfolder.sandbox.demands import INVALID, Breach, unknown_fields
+from watchfolder.sandbox.demands import INVALID, Breach
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.product import Json, Product
@@ -41,7 +41,7 @@ class Reports:
 
     def _ask(self, order_id: str) -> tuple[Response, int]:
         order = self._api.order(order_id, "v3")
-        locale = str(self._api.body(_breaches).get("locale", _DEFAULT))
+        locale = str(self._api.body({"locale"}, _breaches).get("locale", _DEFAULT))
         self._refuse_locale(order, locale)
         self._refuse_order(order)
         with self._state.lock:
@@ -114,10 +114,6 @@ def _document(order: SandboxOrder, locale: str) -> Made:
     return Made(sample_pdf(line), "application/pdf")
 
 
-def _breaches(body: object) -> Iterator[Breach]:
-    if not isinstance(body, dict):
-        yield Breach(INVALID, "the body is no JSON object")
-        return
-    yield from unknown_fields(body, {"locale"}, "the body")
+def _breaches(body: dict[str, object]) -> Iterator[Breach]:
     if not isinstance(body.get("locale", ""), str):
         yield Breach(INVALID, "locale is no text")

@@ -20,21 +20,14 @@ _OUTPUT_STATUS = {
 
 
 class Watermark(Product):
-    def _order_of(self, body: dict[str, Any], name: str, files: Sequence[NewFile]) -> SandboxOrder:
-        """Return the order that this body makes or has made."""
-        caller = self._api.caller()
-        with self._state.lock:
-            order = self._api.created_before(caller, body, "WATERMARK_V2_CONFLICT")
-            if order is None:
-                price = sum(len(file.texts) for file in files) or 1
-                self._state.ask_credits(caller, price, 429, "PLAN_LIMIT_EXCEEDED")
-                order = self._new_order(caller, body, name, files)
-        return order
-
-    def _created(self, order: SandboxOrder) -> Response:
+    def _created(self, body: dict[str, Any], name: str, files: Sequence[NewFile]) -> Response:
+        """Tell of the order that this body makes or has made."""
+        price = sum(len(file.texts) for file in files) or 1
+        lack = (429, "PLAN_LIMIT_EXCEEDED")
+        order = self._order_of(body, name, files, price, conflict="WATERMARK_V2_CONFLICT", lack=lack)
         status = order.status
         waits = status == "pending"
-        files = [
+        slots = [
             {
                 "fileId": str(file.file_id),
                 "uploadUrl": self._storage.upload_link(order, file) if waits and not file.address else None,
@@ -46,7 +39,7 @@ class Watermark(Product):
             "status": status,
             "processingDelayed": status == "inProgress" and self._state.options.processing_delayed,
             "expiresAt": instant(order.expires_at) if order.expires_at else None,
-            "files": files,
+            "files": slots,
             "outputs": [_created_output(order, output) for output in order.outputs],
             "result": None,
             "reports": [],

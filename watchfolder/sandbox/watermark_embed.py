@@ -11,18 +11,19 @@ from watchfolder.sandbox.demands import (
     MEDIA_TYPES,
     Breach,
     breaches_of_address,
-    breaches_of_key,
     breaches_of_list,
     breaches_of_name,
     unknown_fields,
 )
 from watchfolder.sandbox.orders import OrderType, SandboxOrder
-from watchfolder.sandbox.product import Json
+from watchfolder.sandbox.product import Json, told_output
 from watchfolder.sandbox.state import Mark, NewFile
 from watchfolder.sandbox.watermark import Watermark
 
 _TEXTS_PER_FILE = 10
 _TEXT_CHARACTERS = 1000
+
+_FIELDS = frozenset({"idempotencyKey", "files"})
 
 
 class WatermarkEmbed(Watermark):
@@ -39,12 +40,12 @@ class WatermarkEmbed(Watermark):
         )
 
     def _create(self) -> Response:
-        body = self._api.body(_breaches_of_create)
+        body = self._api.body(_FIELDS, _breaches_of_create)
         files = [
             NewFile(file["fileName"], [mark["text"] for mark in file["watermarks"]], file.get("originalFileUrl", ""))
             for file in body["files"]
         ]
-        return self._created(self._order_of(body, files[0].name, files))
+        return self._created(body, files[0].name, files)
 
     @override
     def started(self, order: SandboxOrder) -> None:
@@ -53,29 +54,10 @@ class WatermarkEmbed(Watermark):
 
     @override
     def result(self, order: SandboxOrder) -> Json:
-        outputs = [
-            {
-                "fileId": str(output.output_id),
-                "fileName": output.file.name,
-                "inputFileId": str(output.file.file_id),
-                "watermarkText": output.text,
-            }
-            for output in order.outputs
-        ]
-        return {"outputFiles": outputs}
-
-    @override
-    def pushed(self, order: SandboxOrder) -> Json:
-        link = None if order.is_test else self._storage.archive_link(order)
-        return {"fileCount": len(order.files), "downloadUrl": link}
+        return {"outputFiles": [told_output(output) | {"watermarkText": output.text} for output in order.outputs]}
 
 
-def _breaches_of_create(body: object) -> Iterator[Breach]:
-    if not isinstance(body, dict):
-        yield Breach(INVALID, "the body is no JSON object")
-        return
-    yield from breaches_of_key(body)
-    yield from unknown_fields(body, {"idempotencyKey", "files"}, "the body")
+def _breaches_of_create(body: dict[str, object]) -> Iterator[Breach]:
     yield from breaches_of_list(body.get("files"), _breaches_of_file)
 
 
@@ -83,14 +65,21 @@ def _breaches_of_file(file: dict[str, object], where: str) -> Iterator[Breach]:
     yield from unknown_fields(file, {"fileName", "watermarks", "originalFileUrl"}, where)
     yield from breaches_of_name(file.get("fileName"), where, MEDIA_TYPES)
     yield from breaches_of_address(file, where)
-    marks = file.get("watermarks")
+    yield from _breaches_of_marks(file.get("watermarks"), where)
+
+
+def _breaches_of_marks(marks: object, where: str) -> Iterator[Breach]:
     if not isinstance(marks, list) or not 1 <= len(marks) <= _TEXTS_PER_FILE:
         yield Breach(INVALID, f"{where}.watermarks is no list of 1 to {_TEXTS_PER_FILE}")
         return
-    texts = [mark.get("text") if isinstance(mark, dict) and mark.keys() == {"text"} else None for mark in marks]
+    texts = [_text_of(mark) for mark in marks]
     if not all(isinstance(text, str) and 1 <= len(text) <= _TEXT_CHARACTERS for text in texts):
         yield Breach(INVALID, f"{where}.watermarks holds what is no text of 1 to {_TEXT_CHARACTERS} characters")
     elif any(str(text).strip() != text for text in texts):
         yield Breach(INVALID, f"{where}.watermarks holds a text with space around it")
     elif len(set(texts)) < len(texts):
         yield Breach(INVALID, f"{where}.watermarks holds a text twice")
+
+
+def _text_of(mark: object) -> object:
+    return mark["text"] if isinstance(mark, dict) and mark.keys() == {"text"} else None

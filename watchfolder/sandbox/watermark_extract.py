@@ -12,7 +12,6 @@ from watchfolder.sandbox.demands import (
     MEDIA_TYPES,
     PICTURES,
     Breach,
-    breaches_of_key,
     breaches_of_name,
     extension_of,
     unknown_fields,
@@ -25,6 +24,8 @@ from watchfolder.sandbox.watermark import Watermark
 
 _TEST_TEXT = "MORI TEST WATERMARK"
 _CAPTURES = frozenset({"pdf", "png", "jpg", "jpeg"})  # what may be checked against a PDF
+
+_FIELDS = frozenset({"idempotencyKey", "file"})
 
 
 class WatermarkExtract(Watermark):
@@ -42,10 +43,10 @@ class WatermarkExtract(Watermark):
         )
 
     def _create(self) -> Response:
-        body = self._api.body(_breaches_of_create)
+        body = self._api.body(_FIELDS, _breaches_of_create)
         query, original = body["file"]["fileName"], body["file"]["originalFile"]["fileName"]
         files = [NewFile(original, role="original"), NewFile(query, role="query")]
-        return self._created(self._order_of(body, query, files))
+        return self._created(body, query, files)
 
     @override
     def started(self, order: SandboxOrder) -> None:
@@ -58,10 +59,9 @@ class WatermarkExtract(Watermark):
             return Finding(told)
         if original.is_unsupported or query.is_unsupported:
             return Finding("unsupported")
-        before, after = (marks_in(file.path) if file.path else [] for file in (original, query))
-        tokens = [token for token in after if token not in before]
+        before, after = _tokens_in(original), _tokens_in(query)
         self._notice_swap(before, after, query)
-        marks = [self._state.marks.get(token) for token in tokens]
+        marks = [self._state.marks.get(token) for token in after if token not in before]
         if not marks or any(mark and mark.sha256 != original.sha256 for mark in marks):
             return Finding("undetected")
         return Finding("detected", self._text_of(marks, account))
@@ -112,16 +112,15 @@ class WatermarkExtract(Watermark):
         return self._state.options.undetected_word if finding.status == "undetected" else finding.status
 
 
+def _tokens_in(file: InputFile) -> list[str]:
+    return marks_in(file.path) if file.path else []
+
+
 def _of_a_name(name: str) -> Finding:
     return Finding("detected", _TEST_TEXT) if Path(name).stem.endswith("_detected") else Finding("undetected")
 
 
-def _breaches_of_create(body: object) -> Iterator[Breach]:
-    if not isinstance(body, dict):
-        yield Breach(INVALID, "the body is no JSON object")
-        return
-    yield from breaches_of_key(body)
-    yield from unknown_fields(body, {"idempotencyKey", "file"}, "the body")
+def _breaches_of_create(body: dict[str, object]) -> Iterator[Breach]:
     query = body.get("file")
     original = query.get("originalFile") if isinstance(query, dict) else None
     if not isinstance(query, dict) or not isinstance(original, dict):
