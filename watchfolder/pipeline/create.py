@@ -28,15 +28,10 @@ def create(context: StepContext, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
     context.folders.require(context.inbox)
     context.folders.require_room(context.inbox, order.size)
-    is_stale = context.journal.clock.may_be_older(order.times[_S.CLAIMED], _STALE_CREATE_SECONDS)
-    is_of_another_key = order.charged and _is_of_another_key(context, order)
-    is_doubtful = order.was_rebuilt or is_stale or order.of_many is not None or is_of_another_key
-    if order.order_id is None and is_doubtful:  # first: what is paid is not bought again
-        found = _look_by_name(context, order)
-        if found is not None:
-            return adopt(context, order, found.order_id)
+    if _is_perhaps_made(context, order) and (found := _find_by_name(context, order)) is not None:
+        return adopt(context, order, found.order_id)  # first: what is paid is not bought again
     is_to_begin = order.order_id is not None or order.may_be_given_back  # else its create alone tells what it came to
-    if is_to_begin and (not is_as_claimed(context, order) or any(file.is_placed for file in order.files)):
+    if is_to_begin and not is_as_claimed(context, order):
         return release_changed(context, order)
     if order.order_id is not None:  # resumed from quarantine
         return adopt(context, order, order.order_id)
@@ -50,6 +45,15 @@ def create(context: StepContext, order: Order) -> Order:
     except Resync as redo:
         return _key_taken(context, order, redo)
     return _created(context, asked, created)
+
+
+def _is_perhaps_made(context: StepContext, order: Order) -> bool:
+    """May the service have made it, although we do not know its id?"""
+    if order.order_id is not None:
+        return False
+    is_stale = context.journal.clock.may_be_older(order.times[_S.CLAIMED], _STALE_CREATE_SECONDS)
+    is_of_another_key = order.charged and _is_of_another_key(context, order)
+    return order.was_rebuilt or is_stale or order.of_many is not None or is_of_another_key
 
 
 def _created(context: StepContext, order: Order, created: Created) -> Order:
@@ -78,12 +82,10 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
     if found is not None:
         return adopt(context, order, found.order_id)
     may_be_paid = not order.may_be_given_back or (redo.was_repeated and is_charged_at(order, Stage.CREATE))
-    if not flow_of(order).is_listed:
-        context.journal.note(order, charged=True)  # the same bytes, and the same key, are all that leads to it
-        raise _perhaps_paid(order, redo.code)
-    if may_be_paid:
+    if may_be_paid or not flow_of(order).is_listed:  # then the same bytes, and the same key, are all that leads to it
         context.journal.note(order, charged=True)
-        raise _not_listed(order, f"the service calls its key used before ({redo.code})")
+        known = f"the service calls its key used before ({redo.code})"
+        raise _not_listed(order, known) if flow_of(order).is_listed else _perhaps_paid(order, redo.code)
     if order.redos:  # nor is this one's key the first that is taken
         context.journal.note(order)  # as it was before: nothing was made of it
         reason = "the service calls each key used before, and has no order of its name"
@@ -111,26 +113,32 @@ def _begun_with_this_key(context: StepContext, order: Order) -> Order:
     return order
 
 
-def _look_by_name(context: StepContext, order: Order) -> Found | None:
+def _find_by_name(context: StepContext, order: Order) -> Found | None:
     """Find the order at the service. Raises Reject or Blocked for one that may be paid for and cannot be begun here."""
     is_listed = flow_of(order).is_listed
     found = context.service.find(order.name) if is_listed else None
-    if found is None and order.charged and _is_of_another_key(context, order):
-        if not is_listed:
+    if found is None and _is_of_another_key(context, order):
+        _refuse_what_is_of_another_key(context, order)
+    if found is None and order.of_many is not None and (order.was_rebuilt or is_listed):
+        known = "what was known of its order is lost" if order.was_rebuilt else "its order was never answered"
+        raise _not_listed(order, known)
+    return found
+
+
+def _refuse_what_is_of_another_key(context: StepContext, order: Order) -> None:
+    """Raise for an order that the account of another key may have."""
+    if order.charged:
+        if not flow_of(order).is_listed:
             context.service.ping()  # it is by this key that the order waits: it must be a good one
         reason = "what became of this order is known only by the API key with which it was begun"
         raise Blocked(reason, code=OTHER_KEY, scope=Scope.ORDER)
-    if found is None and order.was_rebuilt and _is_of_another_key(context, order):
+    if order.was_rebuilt:
         raise Reject(
             "It may have been paid for: its order was begun with another API key, what was known of it is lost, and "
             "the account of this key has no such order.",
             code=OTHER_KEY,
             advice="Look for it in the other key's account. To have it made here, move this file back into the inbox.",
         )
-    if found is None and order.of_many is not None and (order.was_rebuilt or is_listed):
-        known = "what was known of its order is lost" if order.was_rebuilt else "its order was never answered"
-        raise _not_listed(order, known)
-    return found
 
 
 def _not_listed(order: Order, known: str) -> Reject:

@@ -30,16 +30,35 @@ def deliver(context: StepContext, order: Order) -> Order:
     context.folders.require(context.inbox)
     if flow_of(order).findings is not None:
         return context.journal.advance(context.findings.deliver(order), _S.DELIVERED)
-    fetching = Fetching(context, order)
-
-    def fetch(number: int) -> Received:
-        return context.publisher.receive(order.files[order.results[number][0]], fetching.of(number))
-
     round_ = Round(context.failed.setdefault(order.key, []))
+    order = _bring_home_received(context, order, round_)
+    fetching = Fetching(context, order)
+    with fetching:
+        order = _fetch_missing(context, order, fetching, round_)
+    if fetching.is_known:
+        order = note_known(context, order)
+    if fetching.has_missed:
+        context.links.pop(order.key, None)
+    if round_.failures:
+        raise round_.worst()
+    if any(file.is_under_way for file in order.files):
+        raise part_gone(context.inbox.outbox)
+    return context.journal.advance(order, _S.DELIVERED)
+
+
+def _bring_home_received(context: StepContext, order: Order, round_: Round) -> Order:
+    """Bring home what an earlier try of this step has received."""
     received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
     order = _bring_home(context, order, received, round_)
     if held := context.take_unaccepted(order):
         order = _bring_home(context, context.accept(order, held), list(held), round_)
+    return order
+
+
+def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", round_: Round) -> Order:
+    def fetch(number: int) -> Received:
+        return context.publisher.receive(order.files[order.results[number][0]], fetching.of(number))
+
     missing = _unreceived(order)
     arrivals = context.transfers.each(
         order.inbox,
@@ -50,20 +69,12 @@ def deliver(context: StepContext, order: Order) -> Order:
         enough=round_.enough,
         drop=Received.discard,
     )
-    with fetching, closing(arrivals):
+    with closing(arrivals):
         for group in arrivals:
             good = {number: outcome for number, outcome in group if not isinstance(outcome, Exception)}
             if good:
                 order = _bring_home(context, context.accept(order, good), list(good), round_)
-    if fetching.is_known:
-        order = note_known(context, order)
-    if fetching.has_missed:
-        context.links.pop(order.key, None)
-    if round_.failures:
-        raise round_.worst()
-    if any(file.is_under_way for file in order.files):
-        raise part_gone(context.inbox.outbox)
-    return context.journal.advance(order, _S.DELIVERED)
+    return order
 
 
 def _unreceived(order: Order) -> list[int]:

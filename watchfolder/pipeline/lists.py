@@ -97,9 +97,7 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
         return context.journal.defer(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
     if held := context.desk.meet(order.inbox, 0, lambda: True, 0):
         return context.journal.defer(order, _HELD_SECONDS, last_error=held)
-    most = context.desk.largest_order(order.inbox) if context.desk.room(order.inbox) > 0 else 0
-    busy = _addresses_under_way(context, order)
-    lines = list(islice((line for line in waiting if line.address not in busy), most))
+    lines = _next_lines(context, order, waiting)
     if not lines:
         return order
     child = _taken_up(context, order, lines[0]) or _new_order(context, order, lines)
@@ -109,6 +107,14 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     context.journal.begin(child)
     _finish_claim(context, order)
     return order
+
+
+def _next_lines(context: StepContext, order: Order, waiting: Sequence[Line]) -> list[Line]:
+    """Return as many of the waiting lines as one order may take now."""
+    if context.desk.room(order.inbox) <= 0:
+        return []
+    busy = _addresses_under_way(context, order)
+    return list(islice((line for line in waiting if line.address not in busy), context.desk.largest_order(order.inbox)))
 
 
 def _finish_claim(context: StepContext, order: Order) -> None:

@@ -6,15 +6,24 @@ from collections.abc import Mapping
 
 from watchfolder import disk
 from watchfolder.api import MovedOn, OrderView, Slot, Status, failed_at_service
-from watchfolder.errors import FolderFault, OrderAgain, OrderMissing, OrderRetry, Reject, Resync, Throttled
+from watchfolder.errors import (
+    FolderFault,
+    OrderAgain,
+    OrderMissing,
+    OrderRetry,
+    Reject,
+    Resync,
+    Throttled,
+    WatchfolderError,
+)
 from watchfolder.events import event
-from watchfolder.order import Order, OrderFile, Role, State, key_of_one
+from watchfolder.order import Finding, Order, OrderFile, Role, State, key_of_one
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import is_charged_at, is_unheard, is_upload_lost
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.folder_faults import BAD_SECTOR
 from watchfolder.pipeline.signed_urls import ask_links
-from watchfolder.services import Stage, flow_of
+from watchfolder.services import Findings, Stage, flow_of
 from watchfolder.work import is_unchanged
 
 MOST_REDOS = 5
@@ -81,7 +90,8 @@ def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
         raise OrderRetry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     if seen.status is Status.PENDING:
         return _go_back(context, order, seen)
-    order = order.having(files=with_hashes(context, order.having(files=with_ids(order, seen.inputs))))
+    files = tuple(uploaded(context, order, file) for file in with_ids(order, seen.inputs))
+    order = order.having(files=files)
     if order.state is not _S.CONFIRMED:
         order = context.journal.advance(order, _S.CONFIRMED, charged=True)
     return _completed(context, order, seen) if seen.status is Status.COMPLETE else order
@@ -104,17 +114,22 @@ def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
     made = {(output.input_file_id, output.text): output.file_id for output in seen.outputs}
     files = tuple(_with_result_ids(file, made) for file in with_ids(order, seen.inputs))
     if findings := flow_of(order).findings:
-        finding = findings.read(seen.shown)
-        if finding is None:
-            raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
-        if finding.verdict in findings.passing and order.reordered < tempo.MOST_ORDERED_AGAIN:
-            raise OrderAgain(f"the service says no more than: {findings.say(finding)}", code=finding.verdict.upper())
-        finding = findings.about(finding, order, context.recipient_of)
-        finding = finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
+        finding = _finding(context, order, seen, findings)
         files = tuple(file.having(finding=finding) if file.role is Role.PICTURE else file for file in files)
         if context.inbox.heatmaps and (link := findings.heatmap(seen.shown)):
             context.heatmaps[order.key] = link
     return context.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
+
+
+def _finding(context: StepContext, order: Order, seen: OrderView, findings: Findings) -> Finding:
+    """Return what the service found, with what else is known of it. Raises for what says nothing."""
+    finding = findings.read(seen.shown)
+    if finding is None:
+        raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
+    if finding.verdict in findings.passing and order.reordered < tempo.MOST_ORDERED_AGAIN:
+        raise OrderAgain(f"the service says no more than: {findings.say(finding)}", code=finding.verdict.upper())
+    finding = findings.about(finding, order, context.recipient_of)
+    return finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
 
 
 def _with_result_ids(file: OrderFile, made: Mapping[tuple[str | None, str], str]) -> OrderFile:
@@ -133,20 +148,28 @@ def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
         return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)
     starts_by_itself = is_charged_at(order, Stage.CREATE) or flow_of(order).starts_by_itself
     if starts_by_itself and not is_upload_lost(context, order, seen):
-        if context.journal.clock.since(order.times[_S.CONFIRMED]) < tempo.OVERDUE_SECONDS:
-            return order
-        reason = "the service has all that it needs for the order, and calls it pending all the same"
-        raise OrderRetry(reason, code="STILL_PENDING")
-    if order.redos >= MOST_REDOS and order.state is _S.CONFIRMED:
-        what = "last upload" if starts_by_itself else "confirmation"
-        reason = f"the service took the {what} {MOST_REDOS} times, and calls the order pending all the same"
-        raise OrderRetry(reason, code="STILL_PENDING")
+        return _still_pending(context, order)
     if order.redos >= MOST_REDOS:
-        reason = f"The service lost the uploaded picture {MOST_REDOS} times."
-        raise Reject(reason, code=UPLOAD_LOST)
+        raise _sent_too_often(order)
     files = tuple(file.having(is_uploaded=False) for file in order.files)
     facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "charged": stays_charged}
     return context.journal.advance(order, _S.CREATED, **facts)
+
+
+def _still_pending(context: StepContext, order: Order) -> Order:
+    """Wait for a service that has all it needs, but not for ever."""
+    if context.journal.clock.since(order.times[_S.CONFIRMED]) < tempo.OVERDUE_SECONDS:
+        return order
+    reason = "the service has all that it needs for the order, and calls it pending all the same"
+    raise OrderRetry(reason, code="STILL_PENDING")
+
+
+def _sent_too_often(order: Order) -> WatchfolderError:
+    if order.state is not _S.CONFIRMED:
+        return Reject(f"The service lost the uploaded picture {MOST_REDOS} times.", code=UPLOAD_LOST)
+    what = "last upload" if flow_of(order).starts_by_itself else "confirmation"
+    reason = f"the service took the {what} {MOST_REDOS} times, and calls the order pending all the same"
+    return OrderRetry(reason, code="STILL_PENDING")
 
 
 def _alive(context: StepContext, order: Order, seen: OrderView) -> Order:
@@ -171,9 +194,9 @@ def with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
     return tuple(file.having(file_id=slot.file_id) for file, slot in zip(order.files, slots, strict=True))
 
 
-def with_hashes(context: StepContext, order: Order) -> tuple[OrderFile, ...]:
-    """Fill in what an upload would have told, for an order that was uploaded in an earlier life."""
-    return tuple(hashed(context, order, file).having(is_uploaded=True) for file in order.files)
+def uploaded(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
+    """Return a file that an earlier life has sent, with what its upload would have told."""
+    return hashed(context, order, file).having(is_uploaded=True)
 
 
 def hashed(context: StepContext, order: Order, file: OrderFile) -> OrderFile:

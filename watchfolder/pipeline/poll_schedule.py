@@ -10,7 +10,7 @@ lost costs that time, and no request.
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from watchfolder.api import OrderView, Service, Status
@@ -38,6 +38,9 @@ class Due:
     wait_seconds: float = 0.0
     polls: int = 0
     is_alone: bool = False  # the list cannot tell more about it
+
+
+_NO_PLAN = Due(_AT_ONCE)
 
 
 class PollSchedule:
@@ -78,8 +81,8 @@ class PollSchedule:
     def pause(self, key: str, seconds: float) -> None:
         """Let the order's next step wait for so long, whatever it is."""
         with self._guard:
-            before = self._due.get(key)
-            self._due[key] = Due(self._clock.elapsed() + seconds, polls=before.polls if before else 0)
+            before = self._due.get(key, _NO_PLAN)
+            self._due[key] = Due(self._clock.elapsed() + seconds, polls=before.polls)
 
     def forget(self, key: str, *, has_left: bool) -> None:
         """Drop the plan. A push is remembered until the order has left: the confirm that it ran ahead of may fail."""
@@ -98,13 +101,13 @@ class PollSchedule:
     def at_work(self, order: Order) -> None:
         """Plan the next poll of an order that is not done, further away each time."""
         with self._guard:
-            before, age = self._due.get(order.key), age_seconds(order, self._clock)
-            if before is None or before.polls == 0:
+            before, age = self._due.get(order.key, _NO_PLAN), age_seconds(order, self._clock)
+            if before.polls == 0:
                 wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, age / 4)
             else:
                 wait = before.wait_seconds * tempo.LOOK_WIDENING
             wait = min(max(tempo.LONGEST_LOOK_SECONDS, age * _OF_AGE), wait)
-            self._due[order.key] = Due(self._clock.elapsed() + wait, wait, polls=before.polls + 1 if before else 1)
+            self._due[order.key] = Due(self._clock.elapsed() + wait, wait, polls=before.polls + 1)
 
     def done(self, order: Order) -> None:
         """Learn from an order that was found complete."""
@@ -146,19 +149,19 @@ class PollSchedule:
 
     # --- the list
 
-    def for_list(self, due: Iterable[Order], waiting: Iterable[Order]) -> Sequence[Order]:
+    def for_list(self, due: Iterable[Order], waiting: Collection[Order]) -> Sequence[Order]:
         """Return the orders that the list is to be asked about now, if one of them is due; else none.
 
         These are orders that were polled too early, if they are enough, and those of which the list tells all.
         """
+        if self._clock.elapsed() < self._no_list_before:
+            return []
         with self._guard:
-            confirmed = [order for order in waiting if order.state is State.CONFIRMED]
-            again = {order.key: order for order in confirmed if self._is_polled_again(order)}
-            asked = {order.key: order for order in confirmed if self._is_told_by_list(order)}
-            if len(again) >= tempo.LIST_PAYS:
-                asked |= again
-            is_due = any(order.key in asked for order in due)
-            return list(asked.values()) if is_due and self._clock.elapsed() >= self._no_list_before else []
+            again = [order.key for order in waiting if self._is_polled_again(order)]
+            if len(again) < tempo.LIST_PAYS:
+                again = []
+            asked = {order.key: order for order in waiting if order.key in again or self._is_told_by_list(order)}
+            return list(asked.values()) if any(order.key in asked for order in due) else []
 
     def ask_list(self, service: Service, orders: Sequence[Order]) -> tuple[list[Order], dict[str, OrderView]]:
         """Ask the list about orders; return those that are due and at work, and what it tells all of, by key.
@@ -188,28 +191,27 @@ class PollSchedule:
     ) -> tuple[list[Order], dict[str, OrderView]]:
         now, at_work, told = self._clock.elapsed(), list[Order](), dict[str, OrderView]()
         for order in orders:
-            seen, due = views.get(order.order_id or ""), self._due.get(order.key)
-            is_due = due is None or due.at <= now  # else it was only asked about beside others
-            if seen is not None and seen.status is Status.IN_PROGRESS:
+            seen, due = views.get(order.order_id or ""), self._due.get(order.key, _NO_PLAN)
+            status = _status(seen)
+            is_due = due.at <= now  # else it was only asked about beside others
+            if status is Status.IN_PROGRESS:
                 if is_due or not _is_finding(order):
                     at_work.append(order)
-                continue
-            if not is_due and (seen is None or seen.status is Status.PENDING):  # among older ones, or not heard of yet
-                continue
-            if seen is not None and seen.status is Status.COMPLETE and _tells_all(order, seen):
-                told[order.key] = seen
-            self._due[order.key] = Due(now, polls=due.polls if due else 0, is_alone=True)
+            elif is_due or status is not Status.PENDING:
+                if seen is not None and _tells_all(order, seen):
+                    told[order.key] = seen
+                self._due[order.key] = Due(now, polls=due.polls, is_alone=True)
         return at_work, told
 
     def _is_polled_again(self, order: Order) -> bool:
-        due = self._due.get(order.key)
-        return due is not None and due.polls > 0 and not due.is_alone and not self._pushed.get(order.key)
+        due = self._due.get(order.key, _NO_PLAN)
+        is_pushed = self._pushed.get(order.key, False)
+        return order.state is State.CONFIRMED and due.polls > 0 and not due.is_alone and not is_pushed
 
     def _is_told_by_list(self, order: Order) -> bool:
-        if order.state is not State.CONFIRMED or not _is_finding(order):
-            return False
-        due = self._due.get(order.key)
-        return self._clock.elapsed() >= self._no_list_before and not (due is not None and due.is_alone)
+        due = self._due.get(order.key, _NO_PLAN)
+        is_asked = self._clock.elapsed() >= self._no_list_before and not due.is_alone
+        return is_asked and order.state is State.CONFIRMED and _is_finding(order)
 
     # --- learning
 
@@ -240,9 +242,14 @@ def _is_finding(order: Order) -> bool:
     return flow_of(order).findings is not None
 
 
+def _status(seen: OrderView | None) -> Status:
+    """Return what the list calls an order; one that it does not show is among older ones, or not heard of yet."""
+    return seen.status if seen is not None else Status.PENDING
+
+
 def _tells_all(order: Order, seen: OrderView) -> bool:
     findings = flow_of(order).findings
-    return findings is not None and findings.read(seen.shown) is not None
+    return seen.status is Status.COMPLETE and findings is not None and findings.read(seen.shown) is not None
 
 
 def _may_have_been_polled(order: Order) -> bool:

@@ -103,9 +103,10 @@ def release_changed(context: StepContext, order: Order) -> Order:
 
 
 def is_as_claimed(context: StepContext, order: Order) -> bool:
+    """Are all its files there as they were? Of a rebuilt order some may be home."""
     with disk.folders_kept_open():
-        files = [file for file in order.files if not file.is_placed]  # of a rebuilt order some may be home
-        return all(is_unchanged(context.publisher.work.place(order, file), file) for file in files)
+        places = [(context.publisher.work.place(order, file), file) for file in order.files]
+        return all(not file.is_placed and is_unchanged(place, file) for place, file in places)
 
 
 def supersede(context: StepContext, parent: Order) -> None:

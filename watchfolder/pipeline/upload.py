@@ -16,7 +16,7 @@ from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import charge, is_charged_at, is_clear_no
 from watchfolder.pipeline.context import StepContext, id_of
-from watchfolder.pipeline.poll import go_on_from, relocate, with_hashes, with_ids
+from watchfolder.pipeline.poll import go_on_from, relocate, uploaded, with_ids
 from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.signed_urls import Asking, remember_urls
 from watchfolder.pipeline.successors import part_from, part_with, release_changed
@@ -32,12 +32,12 @@ def upload(context: StepContext, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
     if is_charged_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
         return context.journal.advance(order, _S.CONFIRMED, charged=True)
-    is_the_purchase = is_charged_at(order, Stage.UPLOAD)
-    if order.key not in context.urls and (is_the_purchase or (len(order.files) > 1 and order.redos == 0)):
+    if _is_perhaps_there(context, order):
         order = _sent_before(context, order)
-        order = _parted_from_slow(context, order) if is_the_purchase else order
         if order.state is not _S.CREATED:
             return order
+        if slow := _unsent_for_long(order, order.failures):
+            return part_from(context, order, slow)
     round_ = Round(context.failed.setdefault(order.key, []))
     charged = charge(context, order, Stage.UPLOAD)
     try:
@@ -47,18 +47,29 @@ def upload(context: StepContext, order: Order) -> Order:
     if not has_changed and not round_.failures:
         context.urls.pop(order.key, None)
         return context.journal.advance(sent, _S.CONFIRMED if flow_of(order).starts_by_itself else _S.UPLOADED)
-    if is_the_purchase:
-        context.forget(order.key)  # first of all, next time, it is asked for what is there
-        is_incomplete = all(map(is_clear_no, round_.failures.values()))  # nothing of it is perhaps there all the same
-        sent = sent.having(charged=order.charged or not is_incomplete)
-    sent = context.journal.note(sent)
-    if sent.charged and not is_the_purchase:  # its start was answered yes: "pending" may be an old word
-        sent = relocate(context, sent)
-        if sent.state is not _S.CREATED:
-            return sent
+    sent = _as_answered(context, order, sent, round_)
+    if sent.state is not _S.CREATED:
+        return sent
     if has_changed:
         return _release_changed_unsent(context, sent)
     return _after_failures(context, sent, round_)
+
+
+def _is_perhaps_there(context: StepContext, order: Order) -> bool:
+    """May an earlier life, or a try whose answer was lost, have sent some of it, and does the service tell?"""
+    if order.key in context.urls or context.service.reads != "v3":
+        return False
+    return is_charged_at(order, Stage.UPLOAD) or (len(order.files) > 1 and order.redos == 0)
+
+
+def _as_answered(context: StepContext, order: Order, sent: Order, round_: Round) -> Order:
+    """Journal how far a round came that did not come to its end, and whether it may have cost money."""
+    if is_charged_at(order, Stage.UPLOAD):
+        context.forget(order.key)  # first of all, next time, it is asked for what is there
+        is_incomplete = all(map(is_clear_no, round_.failures.values()))  # nothing of it is perhaps there all the same
+        return context.journal.note(sent, charged=order.charged or not is_incomplete)
+    sent = context.journal.note(sent)
+    return relocate(context, sent) if sent.charged else sent  # its start was answered yes: "pending" may be an old word
 
 
 def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order, bool]:
@@ -87,27 +98,26 @@ def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order,
 
 
 def _sent_before(context: StepContext, order: Order) -> Order:
-    """Ask a service with v3 reads which files it has: a death, or a lost answer, may have kept that from us.
+    """Ask the service which files it has: a death, or a lost answer, may have kept that from us.
 
-    It gives links for the others. Where it gives none at all, all are there if the last one starts the work; else, and
-    where there are no v3 reads, nothing is learned.
+    It gives links for the others. Where it gives none at all, all are there if the last one starts the work; else
+    nothing is learned.
     """
-    if context.service.reads != "v3":
-        return order
     seen = context.look(order)
     order = go_on_from(context, order, seen)
     is_told = len(seen.inputs) == len(order.files) and (seen.lacks_uploads or flow_of(order).starts_by_itself)
     if order.state is not _S.CREATED or not is_told:
         return order
-    order = order.having(files=with_ids(order, seen.inputs))
     remember_urls(context, order, seen.inputs)
     wanted = context.urls[order.key]
-    found = sum(file.file_id not in wanted and file.is_to_be_sent for file in order.files)
+    files = tuple(
+        file.having(is_uploaded=False) if file.file_id in wanted else uploaded(context, order, file)
+        for file in with_ids(order, seen.inputs)
+    )
+    found = sum(after.is_uploaded and before.is_to_be_sent for before, after in zip(order.files, files, strict=True))
     if found:
         event("order.uploads_found", order=order.key, inbox=order.inbox, files=found)
-    there = order.having(files=tuple(file for file in order.files if file.file_id not in wanted))
-    known = {file.name: file for file in with_hashes(context, there)}
-    return order.having(files=tuple(known.get(file.name, file.having(is_uploaded=False)) for file in order.files))
+    return order.having(files=files)
 
 
 def _release_changed_unsent(context: StepContext, order: Order) -> Order:
@@ -119,11 +129,14 @@ def _release_changed_unsent(context: StepContext, order: Order) -> Order:
     raise Throttled("an upload of this order may still be on its way", retry_after_seconds=wait)
 
 
-def _parted_from_slow(context: StepContext, order: Order) -> Order:
-    """Let what has been sent go on by itself, when the rest has not got there for long, and nothing was begun."""
+def _unsent_for_long(order: Order, failures: int) -> set[int]:
+    """Return the files that have not got there for long, where others have: these go on by themselves.
+
+    Nobody parts from what may have been bought.
+    """
     unsent = {index for index, file in enumerate(order.files) if file.is_to_be_sent}
-    is_lasting = order.failures >= _LASTING_FAILURES and order.may_be_given_back and order.is_of_many
-    return part_from(context, order, unsent) if is_lasting and 0 < len(unsent) < len(order.files) else order
+    is_lasting = failures >= _LASTING_FAILURES and order.may_be_given_back and order.is_of_many
+    return unsent if is_lasting and len(unsent) < len(order.files) else set()
 
 
 def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
@@ -132,17 +145,14 @@ def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
     Nobody parts from what may have been bought: first it is to be seen what has arrived.
     """
     worst = round_.worst()
-    if not order.may_be_given_back and isinstance(worst, Reject):
-        raise OrderRetry(worst.reason, code=worst.code)
     if not order.may_be_given_back:
-        raise worst
+        raise OrderRetry(worst.reason, code=worst.code) if isinstance(worst, Reject) else worst
     rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
     if order.is_of_many and len(rejected) == len(round_.failures):
         return part_with(context, order, rejected)
-    unsent = {index for index, file in enumerate(order.files) if file.is_to_be_sent}
-    is_lasting = order.failures + 1 >= _LASTING_FAILURES and round_.failures.keys() == unsent
-    if is_lasting and order.is_of_many and len(unsent) < len(order.files):
-        return part_from(context, order, unsent)
+    slow = _unsent_for_long(order, order.failures + 1)
+    if slow and round_.failures.keys() == slow:
+        return part_from(context, order, slow)
     raise worst
 
 
