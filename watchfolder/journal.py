@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -250,27 +250,32 @@ def read_orders(
     ConfigError for entries of a newer version.
     """
     clock = clock or Clock()
-    found = []
+    found = [order for place in _entries(state_dir) if (order := _read_entry(place, on_broken)) is not None]
+    kept = [order.having(not_before=clock.kept(order.not_before)) if order.not_before else order for order in found]
+    yield from sorted(kept, key=lambda order: min(moment.at for moment in order.times.values()))
+
+
+def _entries(state_dir: str) -> Sequence[Place]:
     try:
-        entries = list(disk.scan(state_dir, "journal", recursive=False))
+        places = [Place(state_dir, entry.name) for entry in disk.scan(state_dir, "journal", recursive=False)]
     except FileNotFoundError:
-        return
-    for entry in entries:
-        place = Place(state_dir, entry.name)
-        if not place.base.endswith(".json") or place.base.startswith("."):
-            continue
-        try:
-            order = read_order(disk.read_bytes(place, _ENTRY_LIMIT), place.base.removesuffix(".json"))
-            found.append(order.having(not_before=clock.kept(order.not_before)) if order.not_before else order)
-        except FileNotFoundError:  # finished meanwhile
-            continue
-        except ValueError as error:
-            on_broken(place, str(error))
-        except FolderFault as fault:
-            if fault.code != "EFBIG" and not isinstance(fault, NotRegular):
-                raise
-            on_broken(place, fault.reason)
-    yield from sorted(found, key=lambda order: min(moment.at for moment in order.times.values()))
+        return ()
+    return [place for place in places if place.base.endswith(".json") and not place.base.startswith(".")]
+
+
+def _read_entry(place: Place, on_broken: Callable[[Place, str], None]) -> Order | None:
+    try:
+        return read_order(disk.read_bytes(place, _ENTRY_LIMIT), place.base.removesuffix(".json"))
+    except FileNotFoundError:  # finished meanwhile
+        return None
+    except ValueError as error:
+        reason = str(error)
+    except FolderFault as fault:
+        if fault.code != "EFBIG" and not isinstance(fault, NotRegular):
+            raise
+        reason = fault.reason
+    on_broken(place, reason)
+    return None
 
 
 def refuse_mixed_keys(orders: Iterable[Order], config: Config) -> None:

@@ -10,7 +10,7 @@ from watchfolder import disk, names
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
-from watchfolder.order import Order, State, is_base_name
+from watchfolder.order import Order, State, Why, is_base_name
 from watchfolder.services import flow_of
 
 SUFFIX = ".why.txt"
@@ -80,28 +80,30 @@ def _mark(picture: Place, order: Order) -> dict[str, object]:
 
 
 def _text(picture: Place, order: Order, inbox_path: str) -> str:
-    why = order.why
+    why = order.why or Why(reason="unknown")
     when = order.times[State.QUARANTINING].at.astimezone()
-    is_perhaps_there = order.was_rebuilt or order.charged
     lines = [
         f"{printable(picture.base)} could not be {flow_of(order).done}.",
         "",
-        f"What happened: {printable(why.reason) if why else 'unknown'}",
+        f"What happened: {printable(why.reason)}",
         f"When:          {when:%Y-%m-%d %H:%M:%S %Z}",
-        f"What to do:    {(why and why.advice) or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
+        f"What to do:    {why.advice or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
+        *([f"               {_of_money(order)}"] if order.is_paid and order.is_resumable else []),
     ]
-    if order.is_paid and order.is_resumable:
-        lines.append(f"               {_ALREADY_PAID if order.order_id else _PERHAPS_PAID}")
-    lines += [
-        "",
-        "For support:",
-        f"  order at the service: {order.order_id or ('unknown' if is_perhaps_there else 'none was made')}",
-        f"  our name for it:      {order.name if flow_of(order).is_listed else 'none; its key is ' + order.key}",
-        f"  code:                 {printable(why.code) if why and why.code else 'none'}",
-        *([f"  the service says:     {printable(why.said)}"] if why and why.said else []),
-        "",
-        "This note goes away by itself when its picture has left this folder.",
-        _MARK + json.dumps(_mark(picture, order)),
-        "",
-    ]
-    return "\n".join(lines)
+    support = {
+        "order at the service": order.order_id or _unknown_id(order),
+        "our name for it": order.name if flow_of(order).is_listed else f"none; its key is {order.key}",
+        "code": printable(why.code) or "none",
+    }
+    support |= {"the service says": printable(why.said)} if why.said else {}
+    lines += ["", "For support:", *(f"  {f'{what}:':21} {words}" for what, words in support.items())]
+    lines += ["", "This note goes away by itself when its picture has left this folder."]
+    return "\n".join([*lines, _MARK + json.dumps(_mark(picture, order)), ""])
+
+
+def _of_money(order: Order) -> str:
+    return _ALREADY_PAID if order.order_id else _PERHAPS_PAID
+
+
+def _unknown_id(order: Order) -> str:
+    return "unknown" if order.was_rebuilt or order.charged else "none was made"

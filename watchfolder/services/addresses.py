@@ -50,23 +50,33 @@ _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 def fault_of(address: str) -> AddressFault | None:
     """Return why `address` is not taken, or None if it is."""
-    if len(address) > _CHARACTERS_AT_MOST or not _PLAIN.fullmatch(address):
+    parts = _parts_of(address)
+    if parts is None:
         return AddressFault.NOT_AN_ADDRESS
+    faults = {
+        AddressFault.NOT_HTTPS: parts.scheme != "https",
+        AddressFault.HAS_LOGIN: "@" in parts.netloc,
+        AddressFault.HAS_FRAGMENT: "#" in address,
+        AddressFault.NOT_PUBLIC: not _is_public_host(_host(parts)),
+    }
+    return next((fault for fault, is_there in faults.items() if is_there), None)
+
+
+def _parts_of(address: str) -> SplitResult | None:
+    """Return the parts of an address; None for what is none."""
+    if len(address) > _CHARACTERS_AT_MOST or not _PLAIN.fullmatch(address):
+        return None
     try:
         parts = urlsplit(address)
-        is_port_there, ips = parts.port != 0, list(_ips_of(_host(parts)))
+        is_port_there, _ = parts.port != 0, list(_ips_of(_host(parts)))
     except ValueError:
-        return AddressFault.NOT_AN_ADDRESS
-    if not parts.scheme or not parts.hostname or not is_port_there:
-        return AddressFault.NOT_AN_ADDRESS
-    if parts.scheme != "https":
-        return AddressFault.NOT_HTTPS
-    if "@" in parts.netloc:
-        return AddressFault.HAS_LOGIN
-    if "#" in address:
-        return AddressFault.HAS_FRAGMENT
-    is_public = all(map(_is_public, ips)) if ips else _is_public_name(_host(parts))
-    return None if is_public else AddressFault.NOT_PUBLIC
+        return None
+    return parts if parts.scheme and parts.hostname and is_port_there else None
+
+
+def _is_public_host(host: str) -> bool:
+    ips = list(_ips_of(host))
+    return all(map(_is_public, ips)) if ips else _is_public_name(host)
 
 
 def is_public(address: str) -> bool:

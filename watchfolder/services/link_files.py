@@ -115,17 +115,23 @@ def _desktop_entry(content: bytes) -> _Read:
 
 def _entry(content: bytes, section: str, demands: Mapping[str, str]) -> str | LinkFault:
     """Return `URL` of a section of an INI file in which these keys have these words."""
+    try:
+        named = _section(content, section)
+    except (UnicodeDecodeError, configparser.Error):
+        return LinkFault.NOT_READABLE
+    if any(named.get(key, "").lower() != word for key, word in demands.items()):
+        return LinkFault.NO_ADDRESS
+    return (named.get("url") or named.get("url[$e]") or "").strip() or LinkFault.NO_ADDRESS
+
+
+def _section(content: bytes, section: str) -> Mapping[str, str]:
+    """Return what stands in a section, by keys in small letters; nothing where there is no such section."""
     ini = configparser.RawConfigParser(
         strict=False, allow_no_value=True, delimiters=("=",), comment_prefixes=("#", ";"), default_section="\n"
     )
-    try:
-        ini.read_string(_decoded(content))
-    except (UnicodeDecodeError, configparser.Error):
-        return LinkFault.NOT_READABLE
-    named = next((ini[name] for name in ini.sections() if name.strip().lower() == section), None)
-    if named is None or any((named.get(key) or "").lower() != word for key, word in demands.items()):
-        return LinkFault.NO_ADDRESS
-    return (named.get("url") or named.get("url[$e]") or "").strip() or LinkFault.NO_ADDRESS
+    ini.read_string(_decoded(content))
+    found = next((ini[name] for name in ini.sections() if name.strip().lower() == section), None)
+    return {key: value or "" for key, value in found.items()} if found else {}
 
 
 def _decoded(content: bytes) -> str:
