@@ -26,8 +26,7 @@ from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Action, Decision, UnderWay, explain
-from watchfolder.intake.look import decide
-from watchfolder.intake.settle import Sighting
+from watchfolder.intake.decide import Sighting, decide
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.sandbox.pictures import sample

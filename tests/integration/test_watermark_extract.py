@@ -17,7 +17,7 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
 from watchfolder.intake import Claims, Decision
-from watchfolder.intake.ready import Ready
+from watchfolder.intake.decide import Ready
 from watchfolder.order import Enclosure, Order, OrderFile, Role, State, Why
 from watchfolder.pipeline import tempo
 from watchfolder.publish import FindingPublisher, Publisher

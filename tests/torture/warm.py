@@ -18,7 +18,7 @@ from watchfolder import config
 from watchfolder.console import cli, logs
 from watchfolder.daemon import inbox_worker, loop
 from watchfolder.disk import places
-from watchfolder.intake import inbox, look, settle
+from watchfolder.intake import decide, inbox
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
 from watchfolder.pipeline import StepContext, steps, tempo
@@ -38,8 +38,7 @@ _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for pe
         "SUSPECT_SECONDS": 0.05,
     },
     inbox: {"_FAULT_SECONDS": 0.03, "_TWINS_SECONDS": 0.02},
-    settle: {"_HINDERED_SECONDS": (0.1, 0.1)},
-    look: {"_RIGHTS_SECONDS": 0.1},
+    decide: {"_HINDERED_SECONDS": (0.1, 0.1), "_RIGHTS_SECONDS": 0.1},
     inbox_worker: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
     loop: {"_ONCE_TICK_SECONDS": 0.01, "_TICK_SECONDS": 0.05},
 }

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchfolder.images import Kind, Verdict
-from watchfolder.intake.settle import Sighting
+from watchfolder.intake.decide import Sighting
 
 
 def seen_at(now: float) -> Sighting:

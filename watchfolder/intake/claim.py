@@ -11,11 +11,10 @@ from watchfolder.disk import Held, NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.intake import obstacles
+from watchfolder.intake.decide import Ready, may_not_move
 from watchfolder.intake.dedup import DedupScope, Twins
-from watchfolder.intake.look import may_not_move
 from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
-from watchfolder.intake.ready import Ready
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Result, Role, State
 from watchfolder.publish import issues_of

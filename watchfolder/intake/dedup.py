@@ -15,8 +15,7 @@ from watchfolder.delivery_index import DeliveryIndex, Original
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.intake.look import Action, Decision
-from watchfolder.intake.ready import Ready
+from watchfolder.intake.decide import Action, Decision, Ready
 from watchfolder.journal import Journal
 from watchfolder.order import Key, KeyMode, Order, OrderFile
 from watchfolder.services import flow_of

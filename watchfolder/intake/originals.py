@@ -10,8 +10,7 @@ from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.images import Kind
-from watchfolder.intake.look import Decision, without_partner
-from watchfolder.intake.ready import Ready
+from watchfolder.intake.decide import Decision, Ready, without_partner
 from watchfolder.order import Role
 from watchfolder.publish import issues_of
 from watchfolder.services import Pairs, flow_of

@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
-from watchfolder.intake.look import Decision, without_partner
+from watchfolder.intake.decide import Decision, Ready, without_partner
 from watchfolder.intake.originals import Originals
-from watchfolder.intake.ready import Ready
 from watchfolder.order import Role
 from watchfolder.services import Alone, Pairs
 

@@ -15,8 +15,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.folders import Folders, read_token
 from watchfolder.intake import Beside, Ready
-from watchfolder.intake.look import Action, decide
-from watchfolder.intake.settle import Sighting
+from watchfolder.intake.decide import Action, Sighting, decide
 from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State

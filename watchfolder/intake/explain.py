@@ -6,11 +6,9 @@ from collections.abc import Callable, Hashable
 from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
-from watchfolder.intake.look import STILL_WRITTEN, Action, Decision, decide
+from watchfolder.intake.decide import STILL_WRITTEN, Action, Decision, Ready, Sighting, decide
 from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
-from watchfolder.intake.ready import Ready
-from watchfolder.intake.settle import Sighting
 from watchfolder.names import HIDDEN, NOTES, Ignored
 from watchfolder.services import Pairs, flow_of
 

@@ -1,0 +1,356 @@
+"""What lies in an inbox and has not been taken: since when it is quiet, what was decided, when it is looked at again.
+
+Instants are monotonic seconds, and arguments: nothing here sleeps.
+"""
+
+import contextlib
+import heapq
+import itertools
+import logging
+import math
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from watchfolder import disk
+from watchfolder.config import Inbox
+from watchfolder.disk import NotAFolder, Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import event
+from watchfolder.intake import obstacles
+from watchfolder.intake.decide import Action, Decision, Sighting, out_of_reach
+from watchfolder.intake.partners import Partners
+from watchfolder.names import Ignored
+from watchfolder.order import Order, State
+from watchfolder.snapshot import OutOfReach
+
+_MOST_TOLD = 1000
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """What the journal has of one inbox at one moment. Counts are files."""
+
+    moving: int
+    deferred: int
+    names: frozenset[str]  # in the inbox; another file may have come under one of them since
+    leaving: frozenset[str]  # which may lie there, and are the order's all the same: on the way out, or back
+
+    @classmethod
+    def of(cls, orders: Iterable[Order], elapsed: float) -> "UnderWay":
+        """Count what neither is delivered nor has come to its place; `elapsed` is the time since the boot."""
+        files = [(order, file) for order in orders for file in order.files if file.is_under_way]
+        deferred = sum(not order.is_due(elapsed) for order, _ in files)
+        leaving = {file.name for order, file in files if order.state is State.CLAIMING}
+        leaving |= {file.destination or file.name for order, file in files if order.state is State.RELEASED}
+        return cls(len(files) - deferred, deferred, frozenset(file.name for _, file in files), frozenset(leaving))
+
+
+class Nudges:
+    """Given from any thread, taken by one. A name is below the inbox; None is anything there."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._told: dict[str, bool] = {}  # was it worked on?
+        self._are_about_anything = False
+
+    def add(self, name: str | None, *, was_worked_on: bool) -> None:
+        with self._guard:
+            if name is None:
+                self._are_about_anything = True
+            else:
+                self._told[name] = was_worked_on or self._told.get(name, False)
+
+    def take_anything(self) -> bool:
+        """Return whether everything is to be looked at: a scan that has begun before may have passed it by."""
+        with self._guard:
+            told, self._are_about_anything = self._are_about_anything, False
+        return told
+
+    def take(self) -> dict[str, bool]:
+        """Return the names with whether somebody worked on the file of that name."""
+        with self._guard:
+            told, self._told = self._told, {}
+        return told
+
+    def __bool__(self) -> bool:
+        return self._are_about_anything or bool(self._told)
+
+
+class Emptied:
+    """Of one inbox, in memory only: a folder that a restart forgets stays, which harms nobody.
+
+    The folder's own time is compared with itself alone: it is the file server's, or anybody's.
+    """
+
+    def __init__(self, root: str, unchanged_seconds: float) -> None:
+        self._root = root
+        self._unchanged_seconds = unchanged_seconds
+        self._since: dict[str, tuple[float, int | None]] = {}  # folder → when it was, and its modification time then
+
+    def note(self, folders: Iterable[str], now: float) -> None:
+        self._since.update(dict.fromkeys(folders, (now, None)))
+
+    def remove(self, now: float) -> None:
+        """Remove those whose time has come."""
+        for folder, (since, mtime_ns) in list(self._since.items()):
+            is_due = now - since >= self._unchanged_seconds
+            if mtime_ns is not None and not is_due:
+                continue
+            try:
+                found = disk.stat_of(Place(self._root, folder))
+            except NotAFolder:  # something else has its place
+                found = None
+            except FolderFault:  # closed to us, or out of reach: asked again, for it must not keep us from the pictures
+                continue
+            if found is not None and not is_due:
+                self._since[folder] = (since, found.st_mtime_ns)
+            elif found is not None and mtime_ns not in {None, found.st_mtime_ns}:
+                self._since[folder] = (now, found.st_mtime_ns)
+            else:
+                del self._since[folder]
+                if found is not None:
+                    disk.remove_empty_folders(self._root, folder)
+
+
+class Candidates:
+    """Of one inbox. Its thread alone changes them; any thread may ask what is told of them."""
+
+    def __init__(self, inbox: Inbox, partners: Partners) -> None:
+        self.inbox = inbox
+        self.quiet: dict[str, float] = {}  # names whose time has come, oldest first, and when that was
+        self.new = 0  # files that the quota has not been told of
+        self.found = 0  # addresses in lists that were here when this life began, of which it has not been told either
+        self.has_scanned = False
+        self._partners = partners
+        self._ignored = Ignored(inbox.ignore)
+        self._sightings: dict[str, Sighting] = {}
+        self._decisions: dict[str, Decision] = {}
+        self._timers: list[tuple[float, str]] = []
+
+    # --- from any thread
+
+    def counts(self, taken: frozenset[str]) -> dict[str, int]:
+        """Return how many files there are by answer; those not decided yet wait; `raw` of those that stay are RAW.
+
+        `single` of those that wait lack their partner. What was `taken` is an order's, though it may still be seen.
+        """
+        sightings, decisions = dict(self._sightings), dict(self._decisions)
+        found = Counter(str(decision.answer) for name, decision in decisions.items() if name not in taken)
+        found[str(Action.WAIT)] += sum(name not in decisions and name not in taken for name in sightings)
+        return dict(found) | {
+            "raw": sum(decision.is_raw for decision in decisions.values()),
+            "single": sum(decision.lacks_partner for decision in decisions.values()),
+        }
+
+    def out_of_reach(self) -> list[OutOfReach]:
+        """Return the folders whose pictures cannot be taken, the one with the most of them first."""
+        shared: dict[tuple[str, str], list[obstacles.Obstacle]] = {}
+        for each in (decision.obstacle for decision in dict(self._decisions).values() if decision.obstacle):
+            shared.setdefault((each.folder, each.together or each.reason), []).append(each)
+        found = [
+            OutOfReach(
+                folder=folder,
+                files=sum(each.files for each in same),
+                reason=same[0].reason,
+                command=same[0].together if len(same) > 1 else same[0].command,
+            )
+            for (folder, _), same in shared.items()
+        ]
+        return sorted(found, key=lambda each: -each.files)
+
+    def remarks(self) -> dict[str, str]:
+        """Return the files that a person should know of, with the reason."""
+        decisions = dict(self._decisions).items()
+        told = ((name, each.reason) for name, each in decisions if each.is_warning or each.lacks_partner)
+        return dict(itertools.islice(told, _MOST_TOLD))
+
+    def oldest_waiting(self) -> float | None:
+        """Return when the longest-waiting file was first seen."""
+        decisions = dict(self._decisions)
+        for name, sighting in itertools.islice(dict(self._sightings).items(), _MOST_TOLD):
+            decision = decisions.get(name)
+            if decision is None or decision.answer is Action.WAIT:
+                return sighting.first_seen
+        return None
+
+    def unfinished(self, held: str) -> dict[str, str]:
+        """Return files that were left for later, with the reason; bounded."""
+        left = {name: each.reason for name, each in dict(self._decisions).items() if each.answer is Action.WAIT}
+        left |= dict.fromkeys(list(self.quiet), f"held: {held}" if held else "it waits for its turn")
+        return dict(itertools.islice((self.remarks() | left).items(), _MOST_TOLD))
+
+    def are_waiting(self) -> bool:
+        return bool(self.quiet) or any(name not in self._decisions for name in self._sightings)
+
+    # --- from the inbox's own thread
+
+    @property
+    def next_timer(self) -> float:
+        return self._timers[0][0] if self._timers else math.inf
+
+    def are_settling(self) -> bool:
+        """Will any be settled by itself, within the settle time?"""
+        waiting = (self._decisions.get(name) for _, name in self._timers if name in self._sightings)
+        return any(each is None or each.is_passing for each in waiting)
+
+    def sighting(self, name: str) -> Sighting | None:
+        return self._sightings.get(name)
+
+    def decision(self, name: str) -> Decision | None:
+        return self._decisions.get(name)
+
+    def unread(self) -> Iterator[tuple[str, Sighting]]:
+        """Give the settled files whose bytes nobody has looked at."""
+        return ((name, seen) for name in self.quiet if (seen := self._sightings.get(name)) and not seen.is_read)
+
+    def scan(self, now: float) -> None:
+        """See every file; forget those that are gone."""
+        seen = self._look_through("", now)
+        for name in (self._sightings.keys() | self._decisions.keys()) - seen:
+            self.drop(name, now)
+        self.has_scanned = True
+
+    def look_at(self, name: str, now: float, *, was_worked_on: bool) -> None:
+        """See what somebody has worked on, or what has come."""
+        if name not in self._sightings:
+            self._meet(name, now)
+        elif was_worked_on:
+            self.disturb(name, now)
+
+    def _meet(self, name: str, now: float) -> None:
+        """See what came: a file, or a folder whose files made no event of their own."""
+        folder, base = os.path.split(name)
+        try:
+            found = disk.stat_of(Place(self.inbox.path, name)) if self._is_watched(folder) else None
+            if found is None:
+                return
+            if disk.is_folder(found):
+                if self._is_watched(name):
+                    self._look_through(name, now)
+            elif not self._ignored.file(base):
+                self._see(disk.Entry(name, found.st_size, found.st_mtime_ns, disk.is_regular(found)), now)
+        except (FileNotFoundError, FolderFault):  # gone again, or the folder is not ours: the scan says so
+            return
+
+    def _is_watched(self, folder: str) -> bool:
+        if not folder:
+            return True
+        return self.inbox.recursive and not any(map(self._ignored.folder, folder.split("/")))
+
+    def _look_through(self, folder: str, now: float) -> set[str]:
+        """See every file there; return their names and those of the folders that are closed to us."""
+        seen = set()
+
+        def skip(base: str) -> bool:
+            return self._ignored.folder(base) is not None
+
+        def tell(where: str, _fault: FolderFault) -> None:
+            seen.add(where)
+            obstacle = obstacles.to_look_into(self.inbox, where)
+            self.remember(where, out_of_reach(f"we may not read this folder: {obstacle.reason}", None, obstacle))
+
+        found = disk.scan(
+            self.inbox.path,
+            folder,
+            skip_folder=skip,
+            recursive=self.inbox.recursive,
+            is_known=self.quiet.__contains__,  # settled: looked at anew when its turn comes
+            on_fault=tell,
+        )
+        for entry in found:
+            if not self._ignored.file(os.path.basename(entry.name)):
+                seen.add(entry.name)
+                if entry.size >= 0:
+                    self._see(entry, now)
+        return seen
+
+    def disturb(self, name: str, now: float) -> None:
+        """Begin the wait anew, from the shape that the file has now."""
+        sighting = self._sightings[name]
+        with contextlib.suppress(FileNotFoundError, FolderFault):  # gone, or out of reach: its time will tell
+            found = disk.stat_of(Place(self.inbox.path, name))
+            if found is not None:
+                sighting.see(found.st_size, found.st_mtime_ns, now)
+        sighting.disturb(now)
+        self._wait(name, sighting.quiet_at(self.inbox.settle_seconds))
+
+    def _see(self, entry: disk.Entry, now: float) -> None:
+        if not entry.is_regular:
+            self.drop(entry.name, now)  # what may lie there later begins anew, whatever it looks like
+            self.remember(entry.name, Decision(Action.STAY, disk.NOT_PLAIN))
+            return
+        sighting = self._sightings.get(entry.name)
+        if sighting is None:
+            self.new += 1
+            shape = (entry.size, entry.mtime_ns)
+            self._sightings[entry.name] = Sighting(*shape, first_seen=now, since=now, was_found=not self.has_scanned)
+        else:
+            before = sighting.since
+            sighting.see(entry.size, entry.mtime_ns, now)
+            if sighting.since == before:
+                return
+        self._wait(entry.name, now + self.inbox.settle_seconds)
+
+    def _wait(self, name: str, due: float) -> None:
+        self._decisions.pop(name, None)
+        self.quiet.pop(name, None)
+        self._partners.see(name)
+        heapq.heappush(self._timers, (due, name))
+
+    def wake(self, names: Iterable[str], now: float) -> None:
+        """Have settled files decided about (again) that wait for none of their own timers."""
+        self.quiet |= {name: now for name in names if name not in self.quiet}
+
+    def wake_timers(self, now: float, also: Iterable[str]) -> None:
+        """Let those be quiet whose time has come."""
+        woken = list(also)
+        while self._timers and self._timers[0][0] <= now:
+            woken.append(heapq.heappop(self._timers)[1])
+        oldest_first = sorted(
+            (name for name in woken if name in self._sightings),
+            key=lambda name: (self._sightings[name].first_seen, self._sightings[name].mtime_ns),
+        )
+        for name in oldest_first:
+            self.quiet.setdefault(name, now)
+
+    def count_listed(self, name: str, sighting: Sighting, listed: int, now: float) -> None:
+        """Let the quota know of what a list holds before it is taken."""
+        more, sighting.listed = listed - sighting.listed, listed
+        if sighting.was_found:
+            self.found += more
+        else:
+            self.new += more
+        self.quiet[name] = now
+
+    def put_off(self, name: str, decision: Decision) -> None:
+        self.remember(name, decision)
+        if decision.due is not None:
+            heapq.heappush(self._timers, (decision.due, name))
+
+    def take_out(self, name: str, now: float) -> tuple[Sighting, Decision | None]:
+        sighting, decision = self._sightings[name], self._decisions.get(name)
+        self.drop(name, now)
+        return sighting, decision
+
+    def keep(self, name: str, sighting: Sighting, decision: Decision | None = None) -> None:
+        """Keep a file in sight that a claim has left where it lies."""
+        self._sightings[name] = sighting
+        self._decisions |= {name: decision} if decision else {}
+        self._partners.see(name)
+
+    def remember(self, name: str, decision: Decision) -> None:
+        before = self._decisions.get(name)
+        self._decisions[name] = decision
+        if decision.is_warning and (before is None or before.reason != decision.reason):
+            event("file.stays", logging.WARNING, inbox=self.inbox.name, file=name, reason=decision.reason)
+
+    def drop(self, name: str, now: float) -> None:
+        for memory in (self._sightings, self._decisions, self.quiet):
+            memory.pop(name, None)
+        self.drop_partner(name, now)
+
+    def drop_partner(self, name: str, now: float) -> None:
+        self.wake(self._partners.drop(name), now)
