@@ -303,21 +303,12 @@ class Outcomes:
 
     def _quarantine(self, order: Order, error: Reject, *, is_gone: bool = False) -> Order:
         """Give the order up; where that was the last one that a doubt has kept, nothing is doubted any more."""
-        failure = error if isinstance(error, FailedAtService) else None
-        is_nothing = order.order_id is None or error.code == BAD_SECTOR  # else the same bytes could take it up
-        is_unknown = is_nothing and not order.charged  # else its key may have bought something
-        failed = failure is not None or is_unknown or is_gone or error.code in _NOTHING_LEFT
-        said = failure.said if failure is not None else ""
-        retry_helps = failure is None or not failure.is_of_the_file
-        facts = {"advice": error.advice, "code": error.code, "said": said, "retry_helps": retry_helps}
-        reason = _sentence(error.reason)
-        if failure is not None and order.files[0].address and not failure.is_of_the_file:
-            reason = f"{reason} {_PERHAPS_NOT_FETCHED}"
-        if order.is_perhaps_there and order.mode == "live" and not error.advice:
-            where = f"{order.name} in the list of the service" if flow_of(order).is_listed else f"the order {order.key}"
-            reason, facts["advice"] = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(what=where)
-        why = Why(reason=reason, **facts)
-        given_up = self._journal.advance(order, State.QUARANTINING, why=why, is_resumable=not failed)
+        given_up = self._journal.advance(
+            order,
+            State.QUARANTINING,
+            why=_why(order, error),
+            is_resumable=not is_gone and _may_be_taken_up(order, error),
+        )
         if not any(map(is_kept, self._journal.orders())):
             with self._guard:
                 is_over = self._doubt.end()
@@ -372,6 +363,26 @@ def _may_begin_anew(order: Order, error: Reject) -> bool:
         return False
     has_failed = isinstance(error, FailedAtService)
     return has_failed or order.may_be_given_back or (error.code == UPLOAD_LOST and order.is_of_many)
+
+
+def _may_be_taken_up(order: Order, error: Reject) -> bool:
+    """Could the same bytes take the order up again at the service? What may have been bought is kept for that."""
+    if isinstance(error, FailedAtService) or error.code in _NOTHING_LEFT:
+        return False
+    return order.charged or (order.order_id is not None and error.code != BAD_SECTOR)
+
+
+def _why(order: Order, error: Reject) -> Why:
+    reason, advice = _sentence(error.reason), error.advice
+    if order.is_perhaps_there and order.mode == "live" and not advice:
+        where = f"{order.name} in the list of the service" if flow_of(order).is_listed else f"the order {order.key}"
+        reason, advice = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(what=where)
+    if not isinstance(error, FailedAtService):
+        return Why(reason=reason, advice=advice, code=error.code)
+    if order.files[0].address and not error.is_of_the_file:
+        reason = f"{reason} {_PERHAPS_NOT_FETCHED}"
+    retry_helps = not error.is_of_the_file
+    return Why(reason=reason, advice=advice, code=error.code, said=error.said, retry_helps=retry_helps)
 
 
 def _sentence(text: str) -> str:
