@@ -26,7 +26,7 @@ LAYERS = (
     {"config", "counters", "state_file"},
     {"services"},
     {"folders", "history", "pushes", "serials", "work"},
-    {"delivery_index", "watcher", "journal", "api", "publish", "quota", "desk"},
+    {"delivery_index", "watcher", "journal", "api", "publish", "quota"},
     {"intake", "pipeline"},
     {"daemon", "quarantine"},
     {"report", "retry"},

@@ -11,8 +11,9 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
@@ -23,6 +24,7 @@ from watchfolder.command_line import Advised
 from watchfolder.config import BudgetSection, Config
 from watchfolder.disk import Place
 from watchfolder.events import event
+from watchfolder.order import Order
 
 FILE = "quota.json"
 _NO_LIMIT = 1 << 30  # files
@@ -94,6 +96,34 @@ class Foretold(NamedTuple):
     reason: str
     sent: int
     released: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an inbox may take now: so many orders, and in the next one so many files and bytes.
+
+    No files, and orders all the same: what the service can do is being found out, and the inbox will be woken.
+    """
+
+    orders: int
+    files: int
+    bytes: int
+    reason: str = ""  # why a person has to let it go on
+    may_buy: bool = True  # else what is paid for may be taken up again, each file as an order of its own
+
+    @property
+    def may_begin(self) -> bool:
+        return self.orders > 0 and self.may_buy
+
+
+class Admits(Protocol):
+    """What says how much may come in: the pipeline's `Admission`."""
+
+    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str: ...
+
+    def allowance(self, inbox: str, wanted: int) -> Allowance: ...
+
+    def spend(self, order: Order) -> None: ...
 
 
 class Quota:

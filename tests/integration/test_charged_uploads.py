@@ -338,7 +338,8 @@ def test_a_server_without_v3_reads_makes_the_inbox_wait(begin: Open) -> None:
     for _ in range(5):
         shop.beat()
         shop.rest()
-    assert shop.pipeline.capacity.files("photos") == 0
+    assert shop.orders() == ()
+    assert shop.pipeline.admission.allowance("photos", 1).files == 0
     assert service.orders == {}
 
 

@@ -6,7 +6,6 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, dedup
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import tempo
+from watchfolder.quota import Allowance
 from watchfolder.sandbox import Fault, Sandbox
 
 
@@ -219,15 +219,15 @@ def test_a_twin_of_an_order_of_an_earlier_life_waits_as_well(begin: Open) -> Non
     assert paid(service) == [1]
 
 
-def test_a_twin_whose_wait_is_over_may_be_held(begin: Open) -> None:
+def test_a_twin_whose_wait_is_over_may_be_held(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, _ = begin({"processing_seconds": 1.0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     shop.drop("b.jpg")
     shop.work(lambda: "b.jpg" in shop.intake.unfinished())
-    shop.intake._desk = replace(
-        shop.intake._desk, room=lambda _: 0, meet=lambda _, __, has_waiting, ___: "the brake" if has_waiting() else ""
-    )
+    brake = "the brake"
+    monkeypatch.setattr(shop.pipeline.admission, "allowance", lambda *_: Allowance(0, 0, 0, brake))
+    monkeypatch.setattr(shop.pipeline.admission, "meet", lambda _, __, waits, ___: brake if waits() else "")
     shop.work(lambda: not shop.orders())
     shop.work(lambda: shop.intake.held == "the brake")
     assert shop.intake.unfinished()["b.jpg"] == "held: the brake"

@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +197,7 @@ def test_a_file_that_waited_for_room_is_looked_at_again_before_its_claim(build: 
     assert names(shop) == ["a.jpg", "b.jpg"]
 
 
-def test_who_waits_for_room_asks_again_before_that_is_forgotten(build: Build) -> None:
+def test_who_waits_for_room_asks_again_before_that_is_forgotten(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = build(orders_in_flight=1, scan_seconds=1000.0)
     shop.look(0.0)
     for name in ("a.jpg", "b.jpg"):
@@ -208,7 +207,7 @@ def test_who_waits_for_room_asks_again_before_that_is_forgotten(build: Build) ->
         shop.look(10.0)
     assert names(shop) == ["a.jpg"]
     assert 10.0 < shop.look(10.0) < 10.0 + tempo.WANTS_SECONDS
-    shop.intake._desk = replace(shop.intake._desk, meet=lambda *_: "a person is asked")
+    monkeypatch.setattr(shop.pipeline.admission, "meet", lambda *_: "a person is asked")
     assert shop.look(10.0) == 1000.0
 
 
@@ -240,7 +239,7 @@ def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeyp
         met.append(new)
         return ""
 
-    shop.intake._desk = replace(shop.intake._desk, meet=meet)
+    monkeypatch.setattr(shop.pipeline.admission, "meet", meet)
     for number in range(3):
         shop.drop(f"{number}.jpg")
     with monkeypatch.context() as patch:

@@ -13,7 +13,7 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
         shop, service = build({"dialect": "v2", "look_seconds": 0})
         shop.drop("a.jpg", PICTURE)
         shop.drop("a.original.jpg", OTHER)
-        shop.work(lambda: shop.pipeline.capacity.lack("photos"))
+        shop.work(lambda: shop.pipeline.admission.lack("photos"))
         for _ in range(3):
             shop.beat()
             shop.rest()
@@ -28,14 +28,14 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
 
 def test_who_is_woken_when_the_service_has_been_asked_need_not_ask_again(tmp_path: Path) -> None:
     with opened(Shop(tmp_path)) as shop:  # nobody is there to answer
-        capacity, woken = shop.pipeline.capacity, threading.Event()
+        admission, woken = shop.pipeline.admission, threading.Event()
         said: list[int] = []
 
         def wake() -> None:
-            said.append(capacity.files("photos"))
+            said.append(admission.allowance("photos", 2).files)
             woken.set()
 
         shop.pipeline.rooms["photos"].wake = wake
-        assert capacity.files("photos") in {0, 1}
+        assert admission.allowance("photos", 2).files in {0, 1}
         assert woken.wait(20)
         assert said == [1]

@@ -572,7 +572,7 @@ def test_five_failures_in_a_row_are_the_services_fault_and_the_fifth_is_kept(beg
     good = pour(shop, 8)
     failing(shop, service)
     assert len(shop.files("quarantine")) == 2 * 4
-    assert "fails every picture" in shop.pipeline.capacity.refusal.reason  # type: ignore[union-attr]
+    assert "fails every picture" in shop.pipeline.admission.refusal.reason  # type: ignore[union-attr]
     service.faults.clear()
     shop.pass_time(6)
     shop.to_the_end()
@@ -744,18 +744,18 @@ def test_the_parts_of_an_order_are_no_more_at_once_than_orders_may_be(begin: Ope
 def test_the_plan_is_named_when_requests_wait_for_it(begin: Open) -> None:
     shop, _ = begin(max_files_per_order=1, api={"requests_per_minute": 60})
     pour(shop, 6)
-    assert shop.pipeline.capacity.limit(time.monotonic()) == ""
-    shop.work(lambda: shop.pipeline.capacity.limit(time.monotonic()) == "plan")
+    assert shop.pipeline.admission.limit(time.monotonic()) == ""
+    shop.work(lambda: shop.pipeline.admission.limit(time.monotonic()) == "plan")
 
 
 def test_the_line_is_named_when_transfers_wait_for_each_other(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3"})
     service.faults.add("upload", "hang", seconds=1.0, times=4)
     good = pour(shop, 8)
-    shop.work(lambda: shop.pipeline.capacity.limit(time.monotonic()) == "line")
+    shop.work(lambda: shop.pipeline.admission.limit(time.monotonic()) == "line")
     shop.to_the_end(seconds=40)
     assert shop.files("outbox") == good
-    assert shop.pipeline.capacity.limit(time.monotonic() + 60) == ""
+    assert shop.pipeline.admission.limit(time.monotonic() + 60) == ""
 
 
 def test_nothing_is_named_while_every_order_waits_for_another_try(begin: Open) -> None:
@@ -766,17 +766,17 @@ def test_nothing_is_named_while_every_order_waits_for_another_try(begin: Open) -
     pour(shop, 8)
     shop.work(lambda: shop.orders() and all(order.not_before for order in shop.orders()), seconds=40)
     assert shop.parts.transfers.has_been_full(begun)
-    assert shop.pipeline.capacity.limit(begun) == ""
+    assert shop.pipeline.admission.limit(begun) == ""
 
 
 def test_the_service_is_named_when_it_has_all_that_it_may_have_or_refuses(begin: Open) -> None:
     shop, service = begin({"processing_seconds": 60.0}, max_files_per_order=1, orders_in_flight=2)
     pour(shop, 4)
     shop.work(lambda: calls(service, "confirm") == 2)
-    assert shop.pipeline.capacity.limit(time.monotonic() + 60) == "service"
+    assert shop.pipeline.admission.limit(time.monotonic() + 60) == "service"
     service.faults.add("any", "answer", times=None, status=401, code="AUTH_TOKEN_INVALID")
-    shop.work(lambda: shop.pipeline.capacity.refusal)
-    assert shop.pipeline.capacity.limit(time.monotonic() + 60) == "service"
+    shop.work(lambda: shop.pipeline.admission.refusal)
+    assert shop.pipeline.admission.limit(time.monotonic() + 60) == "service"
 
 
 def test_results_are_matched_after_a_restart_without_another_look(begin: Open) -> None:

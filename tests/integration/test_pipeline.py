@@ -174,7 +174,7 @@ def test_inboxes_share_the_slots_and_none_is_starved(begin: Open) -> None:
             seed = 100 * len(inbox) + number + ord(inbox[1])
             shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=seed), inbox=f"{inbox}/inbox")
     for intake in shop.intakes.values():  # all have asked for room before the first takes any
-        shop.pipeline.capacity.orders(intake.inbox.name)
+        shop.pipeline.admission.allowance(intake.inbox.name, 1)
     shop.work(lambda: len(shop.orders()) == 6)
     held = {inbox: len(shop.journal.orders(inbox)) for inbox in inboxes}
     assert held == {"one": 2, "two": 2, "three": 2}

@@ -118,14 +118,14 @@ def test_a_share_that_goes_while_the_service_refuses_shuts_no_other_inbox_out(
     shop.drop("one.jpg", inbox="a/inbox")
     if "code" not in refusal:
         fail_alone(shop, 3)
-    shop.work(lambda: shop.pipeline.capacity.is_barred)
+    shop.work(lambda: shop.pipeline.admission.is_barred)
     take_away(shop, "a", how)
     shop.journal.defer(shop.order(), 24 * 3600)
     service.faults.clear()
     shop.drop("two.jpg", OTHER, inbox="b/inbox")
     shop.pass_time(90)  # longer than until the next probe
     shop.work(lambda: shop.files("b/outbox") == ["two.jpg"])
-    assert not shop.pipeline.capacity.is_barred
+    assert not shop.pipeline.admission.is_barred
 
 
 def begin_with_failures_of_one_and_two(begin: Open) -> tuple[Shop, Sandbox]:

@@ -181,12 +181,12 @@ class Supervisor:
             event("inbox.not_configured", logging.WARNING, inbox=name, held_files=files)
 
     def _waits_for_gate(self, intake: Intake) -> bool:
-        is_barred = self._pipeline.capacity.is_barred
+        is_barred = self._pipeline.admission.is_barred
         return is_barred and intake.has_scanned
 
     def _left(self) -> list[str]:
         lines = []
-        refusal = self._pipeline.capacity.refusal
+        refusal = self._pipeline.admission.refusal
         if refusal is not None:
             lines.append(f"the service refuses: {refusal.reason}")
         for name, worker in self._workers.items():
@@ -209,7 +209,7 @@ class Supervisor:
     def _snapshot(self) -> Snapshot:
         self._disk_usage.look(time.monotonic())
         usages = [self._disk_usage, *(worker.disk_usage for worker in self._workers.values())]
-        gate, refusal = self._pipeline.gate, self._pipeline.capacity.refusal
+        gate, refusal = self._pipeline.gate, self._pipeline.admission.refusal
         since = gate.since if gate.fault else self._pipeline.doubt.since
         live = [order for order in self._journal.orders() if order.is_live]
         orders = self._orders(live)
@@ -231,7 +231,7 @@ class Supervisor:
             key_origin=self._config.api.key_origin,
             is_down=gate.is_down,
             is_slowed=self._parts.service.is_slowed,
-            limit=self._pipeline.capacity.limit(time.monotonic()),
+            limit=self._pipeline.admission.limit(time.monotonic()),
             in_progress=sum(orders[name].moving for name in self._workers),
             deferred=sum(orders[name].deferred for name in self._workers),
             delivered=counters.delivered_files,
@@ -257,7 +257,7 @@ class Supervisor:
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, health, counts = worker.intake, worker.health, worker.intake.counts(orders)
         oldest, closed = intake.oldest_waiting(), intake.out_of_reach()
-        lack = self._pipeline.capacity.lack(intake.inbox.name)
+        lack = self._pipeline.admission.lack(intake.inbox.name)
         return InboxSnapshot(
             is_open=health.is_open and not health.is_silent and not lack,
             fault=health.reason or lack,

@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watchfolder import disk
 from watchfolder.config import Inbox
-from watchfolder.desk import Desk
 from watchfolder.errors import FolderFault
 from watchfolder.folders import Folders, InboxHealth
 from watchfolder.intake import obstacles
 from watchfolder.intake.candidates import Candidates, Emptied, Nudges, UnderWay
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.decide import Action, Decision, Ready, Sighting, decide, out_of_reach
+from watchfolder.quota import Admits, Allowance
 from watchfolder.snapshot import OutOfReach
 
 _MOST_DECISIONS = 256  # in one beat: then the nudges and the timers have their turn
@@ -34,14 +34,14 @@ class Intake:
     """The look at one inbox. `nudge` may come from any thread, `beat` from one."""
 
     def __init__(
-        self, inbox: Inbox, claims: Claims, folders: Folders, desk: Desk, sweep_reasons: Callable[[], None]
+        self, inbox: Inbox, claims: Claims, folders: Folders, admission: Admits, sweep_reasons: Callable[[], None]
     ) -> None:
         self.inbox = inbox
         self.health = InboxHealth(inbox.name)
         self.held = ""  # why nothing is taken until a person says so
         self._claims = claims
         self._folders = folders
-        self._desk = desk
+        self._admission = admission
         self._sweep_reasons = sweep_reasons
         self._nudges = Nudges()
         self._files = Candidates(inbox, claims.partners)
@@ -110,16 +110,17 @@ class Intake:
                 self._follow_nudges(now)
             self._files.wake_timers(now, self._claims.twins.ended())
             new, found = self._files.new, self._files.found
-            self.held = self._desk.meet(self.inbox.name, new, self._files.are_waiting, found)
+            self.held = self._admission.meet(self.inbox.name, new, self._files.are_waiting, found)
             self._files.new = self._files.found = 0
             self._work(now)
+            goes_on = not self.waits_for_pipeline and self._allowance().may_begin
         except FolderFault as fault:
             self.health.report(fault, self.health.needs)
             self._explain(fault)
             return now + _FAULT_SECONDS
         if self._nudges:
             return now
-        if not self.waits_for_pipeline and self._may_claim():
+        if goes_on:
             return self._gathers_until(now)
         twins_due = now + _TWINS_SECONDS if self._claims.twins.waiting else self._scan_at
         asks_due = now + _ASKS_SECONDS if self._files.quiet and not self.held else self._scan_at
@@ -164,8 +165,11 @@ class Intake:
     def _is_barred(self) -> bool:
         return bool(self.held) or self._claims.is_returning() or not self._claims.twins.is_ready
 
-    def _may_claim(self) -> bool:
-        return bool(self._files.quiet) and not self._is_barred() and self._desk.room(self.inbox.name) > 0
+    def _allowance(self) -> Allowance:
+        """Return how much may be taken of what is quiet."""
+        if not self._files.quiet or self._is_barred():
+            return Allowance(0, 0, 0, self.held)
+        return self._admission.allowance(self.inbox.name, len(self._files.quiet))
 
     def _gathers_until(self, now: float) -> float:
         """Return until when it pays to wait for files that are about to settle; a lone file waits for none."""
@@ -179,15 +183,15 @@ class Intake:
         self.waits_for_pipeline = False
         if self.held:
             self._look_at_held(now)
-        if not self._may_claim():
-            self._resume(now)
+        allowance = self._allowance()
+        if not allowance.may_begin:
+            self._resume(allowance, now)
             return
         if self._gathers_until(now) > now:
             return
-        most = self._desk.largest_order(self.inbox.name) if len(self._files.quiet) > 1 else 1
         with disk.folders_kept_open():
-            ready = self._decide(self._files.quiet, most or self.inbox.max_files_per_order, now)
-        self.waits_for_pipeline = most == 0 and bool(ready)
+            ready = self._decide(self._files.quiet, allowance, now)
+        self.waits_for_pipeline = not allowance.files and bool(ready)
         if self.waits_for_pipeline:
             self._files.quiet = {file.name: now for file in ready} | self._files.quiet
         elif ready:
@@ -204,19 +208,18 @@ class Intake:
                 del self._files.quiet[name]
                 self._files.put_off(name, decision)
 
-    def _resume(self, now: float) -> None:
+    def _resume(self, allowance: Allowance, now: float) -> None:
         """Take what is paid for already, though nothing may be bought."""
-        most = self._desk.resumable(self.inbox.name) if self._files.quiet and not self._is_barred() else 0
-        awaited = self._claims.twins.awaited() if most else {}
+        awaited = self._claims.twins.awaited() if allowance.files else {}
         names = [name for name in self._files.quiet if (seen := self._files.sighting(name)) and _is_in(awaited, seen)]
-        if names and (ready := self._decide(names, most, now)):
+        if names and (ready := self._decide(names, allowance, now)):
             self._claim(ready, now, may_buy=False)
 
-    def _decide(self, settled: Iterable[str], most: int, now: float) -> list[Ready]:
-        """Decide about what has settled, oldest first; return up to `most` files that one order may take."""
+    def _decide(self, settled: Iterable[str], allowance: Allowance, now: float) -> list[Ready]:
+        """Decide about what has settled, oldest first; return files that one order may take."""
         ready: list[Ready] = []
-        most = 1 if self._claims.partners.go_by_pairs else most
-        bytes_left = self._folders.largest_order(self.inbox)
+        most = 1 if self._claims.partners.go_by_pairs else allowance.files or self.inbox.max_files_per_order
+        bytes_left = allowance.bytes
         for name in list(itertools.islice(settled, _MOST_DECISIONS)):
             sighting = self._files.sighting(name)
             if len(ready) >= most or (ready and sighting is not None and sighting.size > bytes_left):
@@ -277,7 +280,7 @@ class Intake:
         self._emptied.note({os.path.dirname(file.name) for file in own} - {""}, now)
         self._emptied.remove(now)
         for order in orders:
-            self._desk.admit(order)
+            self._admission.spend(order)
         moved = {file.name for order in orders for file in order.files}
         if any(file.name not in moved and self._files.sighting(file.name) is None for file in own):
             self.nudge(None)  # some changed during the claim, and lie here again, perhaps under other names

@@ -1,21 +1,21 @@
-"""What the steps of one inbox work with."""
+"""What the steps of one inbox work with, and the inbox as the pipeline sees it."""
 
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from watchfolder import disk
 from watchfolder.api import Links, OrderView, Service
 from watchfolder.config import Inbox
 from watchfolder.delivery_index import DeliveryIndex
-from watchfolder.desk import Desk
 from watchfolder.errors import FolderFault, Throttled
 from watchfolder.events import event
-from watchfolder.folders import Folders
+from watchfolder.folders import Folders, InboxHealth
 from watchfolder.journal import Journal
 from watchfolder.order import Order
 from watchfolder.pipeline import tempo
@@ -29,6 +29,7 @@ from watchfolder.publish import (
     Received,
     recipient_of,
 )
+from watchfolder.quota import Admits
 from watchfolder.services.link_files import Line
 
 _T = TypeVar("_T")
@@ -46,7 +47,7 @@ class StepContext:
     transfers: TransferPool
     delivery_index: DeliveryIndex
     inbox_of: Callable[[str], Inbox | None]  # another one, while that is there
-    desk: Desk
+    admission: Admits
     abroad: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
@@ -142,6 +143,35 @@ class StepContext:
     def forget(self, key: str) -> None:
         for memory in (self.urls, self.links, self.heatmaps):
             memory.pop(key, None)
+
+
+class Door(Protocol):
+    """What the pipeline knows of an inbox's intake."""
+
+    health: InboxHealth
+
+    def nudge(self, name: str | None) -> None: ...
+
+    def look_at(self, name: str) -> None: ...
+
+
+@dataclass
+class InboxRuntime:
+    """One inbox with those who work for it."""
+
+    context: StepContext
+    intake: Door
+    wake: Callable[[], None]  # its thread
+    most_steps: int  # side by side
+    wanted_at: float = float("-inf")  # when it last asked whether it may claim, by the clock of the time awake
+    workers: ThreadPoolExecutor = field(init=False)
+
+    @property
+    def health(self) -> InboxHealth:
+        return self.intake.health
+
+    def __post_init__(self) -> None:
+        self.workers = ThreadPoolExecutor(self.most_steps, f"step-{self.context.inbox.name}")
 
 
 def id_of(order: Order) -> str:

@@ -4,12 +4,11 @@ A suspect that could not begin now holds nobody up, nor does a step that hangs o
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from watchfolder.errors import FolderFault
 from watchfolder.journal import Journal
 from watchfolder.order import Order
-from watchfolder.pipeline.capacity import Capacity
 
 _SUSPECT_DEATHS = 2
 
@@ -21,9 +20,9 @@ def is_suspect(order: Order) -> bool:
 class Suspects:
     """Asked by the pipeline's one thread; `running` holds the keys of the orders whose steps are under way."""
 
-    def __init__(self, journal: Journal, capacity: Capacity) -> None:
+    def __init__(self, journal: Journal, is_silent: Callable[[str], bool]) -> None:
         self._journal = journal
-        self._capacity = capacity
+        self._is_silent = is_silent
 
     def hold_trial(self, able: Iterable[Order], running: Iterable[str]) -> bool:
         """Return whether it is the suspects' turn: one is under way, or among those that are `able` to begin.
@@ -31,8 +30,8 @@ class Suspects:
         What hangs beside a trial, or as one, is excused: a death that comes now says nothing of it.
         """
         under_way = [order for key in running if (order := self._journal.get(key)) is not None]
-        hung = [order for order in under_way if self._capacity.is_silent(order.inbox)]
-        is_trial = any(is_suspect(order) and not self._capacity.is_silent(order.inbox) for order in (*able, *under_way))
+        hung = [order for order in under_way if self._is_silent(order.inbox)]
+        is_trial = any(is_suspect(order) and not self._is_silent(order.inbox) for order in (*able, *under_way))
         if is_trial or any(map(is_suspect, hung)):
             for order in hung:
                 with contextlib.suppress(FolderFault):  # at worst one death too many is counted
@@ -46,4 +45,4 @@ class Suspects:
         if not is_trial:
             return False
         beside = (each for key in running if (each := self._journal.get(key)) is not None)
-        return self._capacity.is_silent(order.inbox) or not all(self._capacity.is_silent(each.inbox) for each in beside)
+        return self._is_silent(order.inbox) or not all(self._is_silent(each.inbox) for each in beside)

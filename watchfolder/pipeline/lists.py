@@ -95,10 +95,12 @@ def _end_of(line: Line, told: Mapping[int, LineEnd]) -> LineEnd:
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
     if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
         return context.journal.defer(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
-    if held := context.desk.meet(order.inbox, 0, lambda: True, 0):
-        return context.journal.defer(order, _HELD_SECONDS, last_error=held)
-    lines = _next_lines(context, order, waiting)
-    if not lines:
+    allowance = context.admission.allowance(order.inbox, len(waiting))
+    if allowance.reason:
+        return context.journal.defer(order, _HELD_SECONDS, last_error=allowance.reason)
+    busy = _addresses_under_way(context, order)
+    lines = list(islice((line for line in waiting if line.address not in busy), allowance.files))
+    if not lines or not allowance.may_begin:
         return order
     child = _taken_up(context, order, lines[0]) or _new_order(context, order, lines)
     begun = {file.line for file in child.files}
@@ -109,20 +111,12 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     return order
 
 
-def _next_lines(context: StepContext, order: Order, waiting: Sequence[Line]) -> list[Line]:
-    """Return as many of the waiting lines as one order may take now."""
-    if context.desk.room(order.inbox) <= 0:
-        return []
-    busy = _addresses_under_way(context, order)
-    return list(islice((line for line in waiting if line.address not in busy), context.desk.largest_order(order.inbox)))
-
-
 def _finish_claim(context: StepContext, order: Order) -> None:
     """Lay out the links of the order that was begun last, unless the inbox's recovery was quicker."""
     child = context.journal.get(context.unclaimed.get(order.key, ""))
     if child is not None and child.state is State.CLAIMING:
         context.lists.write_links(child)
-        context.desk.admit(context.journal.advance(child, State.CLAIMED))
+        context.admission.spend(context.journal.advance(child, State.CLAIMED))
     context.unclaimed.pop(order.key, None)
 
 

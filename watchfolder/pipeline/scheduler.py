@@ -12,8 +12,8 @@ from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import STATES, Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.capacity import Capacity
-from watchfolder.pipeline.context import StepContext
+from watchfolder.pipeline.admission import Admission
+from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
 from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.enclosures import pause_before_report
@@ -23,7 +23,6 @@ from watchfolder.pipeline.headway import Headway
 from watchfolder.pipeline.outcomes import Outcomes, Wait
 from watchfolder.pipeline.poll import poll_on_a_push
 from watchfolder.pipeline.poll_schedule import PollSchedule
-from watchfolder.pipeline.room import Door, InboxRuntime
 from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pushes import Pushes
@@ -56,18 +55,18 @@ class Pipeline:
         self._headway = Headway(journal, self.gate)
         self._pushes = pushes or Pushes()
         self._polls = PollSchedule(self._clock, is_pushed_to=bool(config.webhook.secret.get_secret_value()))
-        self.capacity = Capacity(config.orders_in_flight, journal, self.gate, self.doubt, self._running, stop)
-        self._suspects = Suspects(journal, self.capacity)
+        self.admission = Admission(config, journal, self.gate, self.doubt, self._running, stop, wake)
+        self._suspects = Suspects(journal, self.admission.is_silent)
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
         self._outcomes.try_by_key(config.api.fingerprint)
 
     @property
     def rooms(self) -> Mapping[str, InboxRuntime]:
-        return self.capacity.rooms
+        return self.admission.rooms
 
     @rooms.setter
     def rooms(self, rooms: Mapping[str, InboxRuntime]) -> None:
-        self.capacity.rooms = rooms
+        self.admission.rooms = rooms
 
     # --- questions
 
@@ -101,7 +100,7 @@ class Pipeline:
         is_trial = self._is_trial(ready, now)
         self._choose_probe(map(_asks_as, ready))
         asked = self._ask_list(ready, [order for order, _ in times])
-        places = self.capacity.places()
+        places = self.admission.places()
         for order, at in sorted(times, key=lambda each: _urgency(each[0])):
             if order.key in asked:
                 continue
@@ -192,7 +191,7 @@ class Pipeline:
 
     def _whose_turn(self, due: Iterable[Order]) -> str | None:
         """No file has its second turn before every other one has had its first; else they go as they were claimed."""
-        waiting = [order for order in due if self._is_doubted(order) and self.capacity.is_within_reach(order.inbox)]
+        waiting = [order for order in due if self._is_doubted(order) and self.admission.is_within_reach(order.inbox)]
         return min(waiting, key=lambda order: order.failed_alone).key if waiting else None
 
     def _is_split_for_a_try(self, order: Order) -> bool:
@@ -222,7 +221,7 @@ class Pipeline:
         return not self.gate.bars(_asks_as(order))
 
     def _orders_in(self, state: State | None) -> Iterator[Order]:
-        is_within_reach = self.capacity.is_within_reach
+        is_within_reach = self.admission.is_within_reach
         return (each for each in self._journal.orders() if _asks_as(each) is state and is_within_reach(each.inbox))
 
     # --- running

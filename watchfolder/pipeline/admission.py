@@ -1,0 +1,257 @@
+"""How much may come in now: the one place that says so, to the intake and for the lines of a list."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from watchfolder.config import Config, Inbox
+from watchfolder.errors import Blocked, Scope, WatchfolderError
+from watchfolder.events import event
+from watchfolder.journal import Journal
+from watchfolder.order import Order, Role, State
+from watchfolder.pipeline import tempo
+from watchfolder.pipeline.context import InboxRuntime
+from watchfolder.pipeline.doubt import Doubt
+from watchfolder.pipeline.gate import Gate
+from watchfolder.quota import Allowance, Quota
+from watchfolder.services import flow_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+_MOST_MATCHED = 100  # of one inbox: they cost the service nothing, but the journal is no queue
+
+
+class Admission:
+    """Any thread may ask. `running` holds the keys of the orders whose steps are under way."""
+
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        gate: Gate,
+        doubt: Doubt,
+        running: Collection[str],
+        stop: threading.Event,
+        wake: Callable[[], None],
+    ) -> None:
+        self.rooms: Mapping[str, InboxRuntime] = {}
+        self._most_orders = config.orders_in_flight
+        self._journal = journal
+        self._quota = Quota(config, journal.clock)
+        self._gate = gate
+        self._doubt = doubt
+        self._running = running
+        self._stop = stop
+        self._wake = wake
+        self._guard = threading.Lock()
+        self._asking: Future[None] | None = None  # which reads the service knows
+        self._asked_at = float("-inf")
+
+    # --- what an inbox may take
+
+    def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str:
+        """Count so many new files, and `found` that were there from the start; return what holds those that wait."""
+
+        def waits() -> bool:
+            return has_waiting() or any(order.is_list for order in self._journal.orders(inbox))
+
+        return self._quota.meet(inbox, new, waits, found)
+
+    def allowance(self, inbox: str, wanted: int) -> Allowance:
+        """Return what of so many files the inbox may take now. It is set aside until it is spent, or asked for anew.
+
+        Raises FolderFault.
+        """
+        room, reason = self.rooms[inbox], self._quota.why(inbox)
+        room.wanted_at = self._journal.clock.awake()
+        orders = self._orders(room)
+        files = self._files(room, wanted) if orders else 0
+        if files:
+            files = self._quota.reserve(inbox, files)
+            orders = orders if files else 0
+        elif not orders and (files := self._resumable(inbox)):
+            return Allowance(files, files, self._bytes(room), reason, may_buy=False)
+        return Allowance(orders, files, self._bytes(room) if orders else 0, reason)
+
+    def spend(self, order: Order) -> None:
+        """Record that an order was begun. Raises FolderFault."""
+        self._wake()
+        is_bought = order.why is None and order.reused_from is None and not order.is_list
+        if is_bought and order.state is not State.RELEASED:
+            self._quota.take(order.inbox, sum(file.role is not Role.COPY for file in order.files))
+
+    def lack(self, inbox: str) -> str:
+        """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
+        context = self.rooms[inbox].context
+        flow, is_v2 = flow_of(context.inbox), context.service.known_reads == "v2"
+        return f"the service has no v3 reads, without which there is no {flow.name}" if flow.needs_v3 and is_v2 else ""
+
+    # --- what the pipeline asks
+
+    def places(self) -> int:
+        """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""
+        if self.is_barred:
+            return self._most_orders
+        begun = (order for order in self._holding() if order.traits.is_at_service or order.key in self._running)
+        return self._most_orders - sum(1 for _ in begun)
+
+    def inbox_of(self, name: str) -> Inbox | None:
+        """Return another inbox, while its folders can be read."""
+        return self.rooms[name].context.inbox if self.is_within_reach(name) else None
+
+    def is_within_reach(self, inbox: str) -> bool:
+        """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
+        room = self.rooms.get(inbox)
+        return room is not None and room.health.is_open and not room.health.is_silent
+
+    def is_silent(self, inbox: str) -> bool:
+        """Does one of its folders not answer? Then its steps may hang for ever."""
+        room = self.rooms.get(inbox)
+        return room is not None and room.health.is_silent
+
+    # --- what people are told
+
+    @property
+    def refusal(self) -> Blocked | None:
+        """Why the service as a whole is not used as it could be."""
+        return self._gate.fault or self._doubt.fault
+
+    @property
+    def is_barred(self) -> bool:
+        return self.refusal is not None or self._gate.is_down
+
+    def limit(self, now: float) -> str:
+        """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
+        recently = now - tempo.LIMIT_SECONDS
+        contexts = [room.context for room in self.rooms.values()]
+        held = [order.state for order in self._holding()]
+        if self.is_barred:
+            return "service"
+        if not held:  # nothing flows: orders that wait for another try are kept by no pace
+            return ""
+        if any(context.service.waited_at > recently or context.service.is_slowed for context in contexts):
+            return "plan"
+        if any(context.transfers.has_been_full(recently) for context in contexts):
+            return "line"
+        is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders
+        return "service" if is_at_work else ""
+
+    # --- orders
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._gate.fault is not None or self._gate.is_down
+
+    def _orders(self, room: InboxRuntime) -> int:
+        """Return how many more orders that may cost something may be begun."""
+        inbox = room.context.inbox
+        own, holding = self._journal.orders(inbox.name), self._holding()
+        if self._stop.is_set() or sum(order.state is State.MATCHED for order in own) >= _MOST_MATCHED:
+            return 0
+        if self._is_closed:
+            return int(not holding and self._may_ask_with_another())
+        if self._doubt.fault is not None:  # what has not failed yet tells more than what has
+            return int(not self._has_fresh_order())
+        held = [order for order in holding if order.inbox == inbox.name]
+        if any(map(_is_soon_created, held)):
+            return 0  # until then, files wait to be more in the next one
+        recently = self._journal.clock.awake() - tempo.WANTS_SECONDS
+        wanting = sum(each.wanted_at > recently for each in self.rooms.values())
+        share = -(-self._most_orders // wanting)
+        most = min(share, self._most_orders - sum(map(_is_stranded, own)))
+        return max(0, min(self._most_orders - len(holding), most - len(held)))
+
+    def _resumable(self, inbox: str) -> int:
+        """Return how many paid orders may be taken up again while there are no credits for others."""
+        fault = self._gate.fault
+        if fault is None or fault.scope is not Scope.PURCHASES or self._gate.is_down or self._stop.is_set():
+            return 0
+        return max(0, self._most_orders - sum(order.inbox == inbox for order in self._holding()))
+
+    def _holding(self) -> Sequence[Order]:
+        """Return the orders that hold slots; some of those that the service does not end make room."""
+        holding = [order for order in self._journal.orders() if self._holds_slot(order)]
+        waited_out = self._waited_out(order for order in holding if order.state is State.CONFIRMED)
+        return [order for order in holding if order.key not in waited_out]
+
+    def _holds_slot(self, order: Order) -> bool:
+        if not order.traits.holds_slot or self.is_silent(order.inbox):
+            return False
+        if order.key in self._running:
+            return True
+        room = self.rooms.get(order.inbox)
+        return room is not None and room.health.is_open and order.is_due(self._journal.clock.elapsed())
+
+    def _waited_out(self, orders: Iterable[Order]) -> set[str]:
+        """Return those that keep no others waiting any more, for they do not come to an end.
+
+        The oldest after an hour, the second oldest after two, the third after four …: little is bought while none does.
+        """
+        ages = sorted(((self._age(order), order.key) for order in orders), reverse=True)
+        return {key for place, (age, key) in enumerate(ages) if age >= tempo.OVERDUE_SECONDS * 2.0 ** min(place, 10)}
+
+    def _age(self, order: Order) -> float:
+        since = order.times.get(State.CONFIRMED, order.begun)
+        return self._journal.clock.since(since) if since is not None else 0.0
+
+    def _may_ask_with_another(self) -> bool:
+        """May a new order find out how the service is, because none is there that could, or they alone may be at fault?
+
+        They keep it waiting as long as others: an outage stays cheap.
+        """
+        live = [order for order in self._journal.orders() if self._is_live(order)]
+        waited_out = self._waited_out(live) if self._gate.fault is None else set()
+        return all(order.key in waited_out for order in live)
+
+    def _is_live(self, order: Order) -> bool:
+        return order.asks_service and not order.refused_by and self.is_within_reach(order.inbox)
+
+    def _has_fresh_order(self) -> bool:
+        return any(self._is_live(order) and order.doubted_seconds is None for order in self._journal.orders())
+
+    # --- files
+
+    def _files(self, room: InboxRuntime, wanted: int) -> int:
+        """Return how many files the next order may hold; 0 while it is being found out what the service can do."""
+        inbox, service = room.context.inbox, room.context.service
+        flow = flow_of(inbox)
+        most = min(wanted, inbox.max_files_per_order, flow.most_files)
+        if self.is_barred or (most == 1 and not flow.needs_v3):
+            return 1
+        if self.lack(inbox.name) and self._asked_at < self._journal.clock.awake() - tempo.ASK_FOR_V3_SECONDS:
+            service.doubt_reads()
+        if service.known_reads is None and self._is_asking(room):
+            return 0
+        if service.known_reads == "v3":
+            return most
+        return 0 if self.lack(inbox.name) else 1  # where nobody could be asked, that one shows what is wrong
+
+    def _is_asking(self, room: InboxRuntime) -> bool:
+        with self._guard:
+            now, asking = self._journal.clock.awake(), self._asking
+            if self._asked_at < now - tempo.ASK_READS_AGAIN_SECONDS:
+                self._asked_at = now
+                self._asking = room.workers.submit(_ask_reads, room)
+        if self._asking is not None and self._asking is not asking:
+            self._asking.add_done_callback(lambda _: room.wake())  # not before: who is woken asks whether it is done
+        return self._asking is not None and not self._asking.done()
+
+    def _bytes(self, room: InboxRuntime) -> int:
+        return room.context.folders.largest_order(room.context.inbox)
+
+
+def _is_soon_created(order: Order) -> bool:
+    """Is nothing in its way? One that failed waits, and so does one during whose step the process died."""
+    return order.state is State.CLAIMED and not order.last_error and not order.deaths
+
+
+def _is_stranded(order: Order) -> bool:
+    """Is it paid for, and put off because no folder takes it? Its inbox buys less, and in the end nothing more."""
+    return order.state is State.COMPLETED and order.failures > 0 and order.failed_at is None
+
+
+def _ask_reads(room: InboxRuntime) -> None:
+    with contextlib.suppress(WatchfolderError):  # then its orders hold one file each, and show what is wrong
+        event("service.reads", reads=room.context.service.reads)
