@@ -236,7 +236,7 @@ def test_a_line_that_cannot_be_made_says_where_and_shows_nothing(capsys: pytest.
             raise ValueError(KEY)
 
     [line] = logged(lambda: event("seen", it=Broken()))
-    assert line.startswith("ERROR log.failed logger=watchfolder at=test_logs.py:")
+    assert line.startswith("ERROR log.failed logger=watchfolder at=test_console_logs.py:")
     assert capsys.readouterr().err == ""
 
 
