@@ -118,7 +118,9 @@ def test_the_folder_of_a_list_is_the_recipient_of_what_it_leads_to(begin: Open) 
 def test_a_list_that_no_longer_has_a_recipient_waits_for_one(begin: Open) -> None:
     shop, service = begin()
     shop.drop("Bilder.urls", a_list(SECOND))
-    shop.work(lambda: any(order.is_list for order in shop.orders()) and not service.orders)
+    shop.look(0.0)  # it is claimed, and none of its lines has an order yet
+    shop.look(1.0)
+    assert shop.order().is_list
     before = shop.config
     inbox = before.inboxes["photos"]
     nobody = inbox.watermark.model_copy(update={"recipients": "folder"})
