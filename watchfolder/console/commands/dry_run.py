@@ -66,7 +66,7 @@ def rehearse(config: Config) -> Iterator[InboxPlan]:
         plan.held, plan.sent, plan.released = told[name]
         inbox = config.inboxes[name]
         most = min(inbox.max_files_per_order, flow_of(inbox).most_files)
-        per_order = 1 if config.api.reads == "v2" else most
+        per_order = 1 if config.api.reads == "v2" or flow_of(inbox).pairs else most  # pictures
         going = plan.sent or plan.released
         plan.orders = plan.bought(going) if flow_of(inbox).pairs else math.ceil(going / per_order)
         plan.reports = flow_of(inbox).report_credits_of(inbox)
