@@ -89,4 +89,6 @@ def test_the_dry_run_counts_the_reports_that_may_come_of_it(studio: Studio) -> N
     for name in ("a.jpg", "a.original.jpg"):
         studio.drop(name)
     studio.configure(service="watermark-extract", duplicates=None, report="detected")
-    assert "Cost: 2 files, up to 2 credits, about 5 requests" in studio.run("run", "--once", "--dry-run").stdout
+    told = studio.run("run", "--once", "--dry-run").stdout
+    assert "Cost: 2 files, up to 2 credits, about 5 requests" in told
+    assert "on_failure" not in told  # of a pair nothing is bought again

@@ -28,3 +28,15 @@ def test_check_and_status_say_what_the_service_lacks_and_the_pictures_wait(tmp_p
             assert json.loads(studio.run("status", "--json").stdout)["inboxes"]["photos"]["state"] == "waits"
         assert sandbox.orders == {}
         assert (studio.folder("inbox") / "a.jpg").exists()
+
+
+def test_a_single_run_ends_and_says_what_the_service_lacks(tmp_path: Path) -> None:
+    with Sandbox(dialect="v2") as sandbox:
+        studio = Studio(tmp_path, sandbox.url)
+        studio.configure(service="watermark-extract", duplicates=None)
+        studio.drop("a.jpg")
+        studio.drop("a.original.jpg", PICTURE)
+        ran = studio.run("run", "--once")
+        assert ran.returncode == 75
+        assert "photos: the service has no v3 reads, without which there is no watermark-extract" in ran.stdout
+        assert sandbox.orders == {}

@@ -106,13 +106,13 @@ class Supervisor:
         return self._are_keepers_idle() and self._pipeline.is_idle() and self._are_keepers_idle()
 
     def _are_keepers_idle(self) -> bool:
-        workers = (worker for worker in self._workers.values() if not worker.health.is_silent)
+        workers = ((name, worker) for name, worker in self._workers.items() if not worker.health.is_silent)
         return all(
             worker.health.fault is not None
             or worker.intake.held
-            or self._waits_for_gate(worker.intake)
+            or self._waits_for_service(name, worker.intake)
             or (not worker.health.is_busy and worker.intake.is_idle())
-            for worker in workers
+            for name, worker in workers
         )
 
     def is_stuck(self, now: float) -> bool:
@@ -180,9 +180,9 @@ class Supervisor:
         for name, files in files_without_inbox(self._journal.orders(), self._config.inboxes).items():
             event("inbox.not_configured", logging.WARNING, inbox=name, held_files=files)
 
-    def _waits_for_gate(self, intake: Intake) -> bool:
-        is_barred = self._pipeline.admission.is_barred
-        return is_barred and intake.has_scanned
+    def _waits_for_service(self, name: str, intake: Intake) -> bool:
+        admission = self._pipeline.admission
+        return intake.has_scanned and (admission.is_barred or admission.lack(name) != "")
 
     def _left(self) -> list[str]:
         lines = []
@@ -194,6 +194,8 @@ class Supervisor:
                 lines.append(f"{name}: {fault}")
             if worker.intake.held:
                 lines.append(f"{name}: held: {worker.intake.held}")
+            if (lack := self._pipeline.admission.lack(name)) and worker.intake.unfinished():
+                lines.append(f"{name}: {lack}")
             lines += [f"{name}: {printable(file)}: {why}" for file, why in worker.intake.unfinished().items()]
         for order in self._journal.orders():
             if order.state is State.QUARANTINED:
