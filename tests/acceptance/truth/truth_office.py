@@ -38,18 +38,19 @@ import sys
 from datetime import timedelta
 from watchfolder.console import cli
 from watchfolder.daemon import disk_usage
-from watchfolder.intake import look
+from watchfolder.intake import decide as looks
 from watchfolder.notify import decide, heartbeat
 from watchfolder.pipeline import tempo
-decide.LASTS_SECONDS = dict.fromkeys(decide.LASTS_SECONDS, 1.0)
-decide.QUIET_SECONDS = 1.0
-decide._HOLD_DOWN = timedelta()
-decide._MOST_AN_HOUR = 10_000
-decide._FIRST_LOOK = timedelta(seconds=1)
-heartbeat.EVERY_SECONDS = heartbeat.AGAIN_SECONDS = heartbeat.LOOK_SECONDS = 0.2
-look._RIGHTS_SECONDS = disk_usage._AGAIN_SECONDS = 1.0
-tempo.ASK_FOR_V3_SECONDS = 5.0
-tempo.FIRST_BACKOFF_SECONDS, tempo.LONGEST_BACKOFF_SECONDS = 0.2, 1.0
+def hasten(module, **waits):
+    for name, wait in waits.items():
+        getattr(module, name)  # it has gone where it is not there
+        setattr(module, name, wait)
+hasten(decide, LASTS_SECONDS=dict.fromkeys(decide.LASTS_SECONDS, 1.0), QUIET_SECONDS=1.0, _HOLD_DOWN=timedelta())
+hasten(decide, _MOST_AN_HOUR=10_000, _FIRST_LOOK=timedelta(seconds=1))
+hasten(heartbeat, EVERY_SECONDS=0.2, AGAIN_SECONDS=0.2, LOOK_SECONDS=0.2)
+hasten(looks, _RIGHTS_SECONDS=1.0)
+hasten(disk_usage, _AGAIN_SECONDS=1.0)
+hasten(tempo, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """
