@@ -1,5 +1,6 @@
 """What the documents say about the program, read by the machine and compared with the program."""
 
+import ast
 import os
 import re
 import shutil
@@ -43,6 +44,39 @@ def test_every_state_stands_in_the_table_and_in_the_diagram() -> None:
 
 def test_an_order_begins_where_the_diagram_begins() -> None:
     assert re.findall(r"^\s*\[\*\]\s*-->\s*(\w+)", diagram(), re.MULTILINE) == [State.CLAIMING]
+
+
+def test_the_way_of_a_picture_names_what_is_in_the_code() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+[.]py):([\w.]+)`", text)
+    assert len(named) > 20
+    assert not {f"{file}:{name}" for file, name in named if name not in defined_in(ROOT / "watchfolder" / file)}
+
+
+def defined_in(module: Path) -> set[str]:
+    """Return what a module defines: functions, classes, constants, and a class's methods."""
+    names = set()
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return names
+
+
+@pytest.mark.parametrize("decision", sorted((ROOT / "docs/decisions").iterdir()), ids=lambda path: path.stem)
+def test_a_decision_is_short_dated_and_says_what_was_decided(decision: Path) -> None:
+    title, _, date, _, decided, *_ = decision.read_text(encoding="utf-8").splitlines()
+    assert title.startswith("# ")
+    assert decision.name.startswith(f"{date}-")
+    assert decided.startswith("**Decided.** ")
+    assert len(decision.read_text(encoding="utf-8").split()) < 700
+
+
+def test_architecture_is_one_page() -> None:
+    assert len((ROOT / "docs/architecture.md").read_text(encoding="utf-8").splitlines()) < 220
 
 
 def test_the_document_of_the_commands_shows_what_help_says() -> None:
