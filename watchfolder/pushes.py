@@ -65,19 +65,24 @@ class Pushes:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
         fate, event = _judged(body, signed, secret)
         with self._guard:
-            if event is not None and event.id and event.id in self._seen:
+            if event is not None and self._is_repeated(event):
                 fate = PushResult.DUPLICATE
-            elif event is not None and event.id:
-                self._seen[event.id] = None
-                while len(self._seen) > _MOST_SEEN:
-                    self._seen.popitem(last=False)
-            if fate is None and event is not None:
-                self._waiting.append(event.order_id)
-            elif fate is not None:
+            if fate is not None:
                 self._counts[fate] += 1
+            elif event is not None:
+                self._waiting.append(event.order_id)
         if fate is None:
             self._ring()
         return fate
+
+    def _is_repeated(self, event: _Event) -> bool:
+        """Was it delivered before? It is remembered, if it has an id."""
+        is_repeated = event.id in self._seen
+        if event.id and not is_repeated:
+            self._seen[event.id] = None
+        while len(self._seen) > _MOST_SEEN:
+            self._seen.popitem(last=False)
+        return is_repeated
 
     def take(self) -> list[str]:
         """Return the ids of the orders that the service has spoken of since the last time."""

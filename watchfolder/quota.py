@@ -137,14 +137,17 @@ class Quota:
         self._copies = {name: inbox.copies for name, inbox in config.inboxes.items()}
         self._clock = clock
         self._guard = threading.Lock()
-        bursts = [budget.burst.seconds for budget in (self._whole, *self._own.values()) if budget.burst]
-        self._arrivals = {name: Arrivals(max(bursts, default=0.0), copies) for name, copies in self._copies.items()}
+        budgets = (self._whole, *self._own.values())
+        longest = max((budget.burst.seconds for budget in budgets if budget.burst), default=0.0)
+        self._arrivals = {name: Arrivals(longest, copies) for name, copies in self._copies.items()}
         self._met: set[str] = set()
         self._reserved: dict[str, tuple[float, int]] = {}  # inbox → until when, how many files
         memory = QuotaState.read(self._state_dir, clock)
-        braked = {name for name, own in self._own.items() if own.burst or self._whole.burst}
-        held = {name: words for name, words in memory.held.items() if name in braked}
+        held = {name: words for name, words in memory.held.items() if self._has_burst(name)}
         self._memory = memory.model_copy(update={"held": held})
+
+    def _has_burst(self, inbox: str) -> bool:
+        return inbox in self._own and bool(self._own[inbox].burst or self._whole.burst)
 
     def why(self, inbox: str) -> str:
         """Return what holds the inbox, if anything does."""
@@ -187,23 +190,27 @@ class Quota:
         """
         with self._guard:
             self._begin_day()
-            arrivals, now = self._arrivals[inbox], self._clock.awake()
             self._reserved.pop(inbox, None)
-            is_first = inbox not in self._met
-            self._met.add(inbox)
-            if inbox not in self._memory.held:
-                arrivals.forget_old(now)
-            is_let = inbox in self._memory.released
-            if came := (0 if is_first and is_let else new) + (0 if is_let else found):
-                arrivals.add(came, now)
+            self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
                 self._let_go_of_nothing(inbox)
-            if self._is_flooded(inbox, now) and has_waiting():
+            if self._is_flooded(inbox) and has_waiting():
                 self._hold(inbox)
             if self._is_word_given(inbox):
                 self._heed_word(inbox)
             reason = self._reason(inbox)
             return reason if reason and has_waiting() else ""
+
+    def _count(self, inbox: str, new: int, found: int) -> None:
+        """Count what came. What was there when this life began is not new where a person has let it through."""
+        arrivals, now = self._arrivals[inbox], self._clock.awake()
+        if inbox not in self._memory.held:
+            arrivals.forget_old(now)
+        if inbox in self._memory.released:
+            new, found = new if inbox in self._met else 0, 0
+        self._met.add(inbox)
+        if new + found:
+            arrivals.add(new + found, now)
 
     def reserve(self, inbox: str, most: int) -> int:
         """Return how many of `most` it may take now. Until it has, or asks again, they are no other inbox's."""
@@ -252,9 +259,9 @@ class Quota:
     def _how_to_release(self, inbox: str) -> str:
         return self._commands.run(Advised.RELEASE, inbox)
 
-    def _is_flooded(self, inbox: str, now: float) -> bool:
+    def _is_flooded(self, inbox: str) -> bool:
         own, whole = self._own[inbox].burst, self._whole.burst
-        came = self._arrivals[inbox]
+        came, now = self._arrivals[inbox], self._clock.awake()
         if own and came.within(own.seconds, now) > own.files:
             return True
         if not whole or not came.within(whole.seconds, now):

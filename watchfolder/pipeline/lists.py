@@ -98,9 +98,8 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     allowance = context.admission.allowance(order.inbox, len(waiting))
     if allowance.reason:
         return context.journal.defer(order, _HELD_SECONDS, last_error=allowance.reason)
-    busy = _addresses_under_way(context, order)
-    lines = list(islice((line for line in waiting if line.address not in busy), allowance.files))
-    if not lines or not allowance.may_begin:
+    lines = _free_lines(context, order, waiting, allowance.files) if allowance.may_begin else []
+    if not lines:
         return order
     child = _taken_up(context, order, lines[0]) or _new_order(context, order, lines)
     begun = {file.line for file in child.files}
@@ -109,6 +108,12 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     context.journal.begin(child)
     _finish_claim(context, order)
     return order
+
+
+def _free_lines(context: StepContext, order: Order, waiting: Sequence[Line], most: int) -> list[Line]:
+    """Return up to so many lines to whose addresses no order is under way."""
+    busy = _addresses_under_way(context, order)
+    return list(islice((line for line in waiting if line.address not in busy), most))
 
 
 def _finish_claim(context: StepContext, order: Order) -> None:
