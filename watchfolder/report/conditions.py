@@ -322,22 +322,24 @@ def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
 def _stalled(snapshot: Snapshot, config: Config, hours: float) -> Condition:
     """Say that nothing was delivered for so long, and what holds it."""
     waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
-    held = {name: inbox for name, inbox in snapshot.inboxes.items() if inbox.held and inbox.waiting}
     words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
     under_way = files(snapshot.in_progress + snapshot.deferred)
     words += f", though there is work: {files(waiting)} in the inboxes, {under_way} under way"
+    return Condition(ConditionKind.STALLED, words, _cause_of_stall(snapshot, config))
+
+
+def _cause_of_stall(snapshot: Snapshot, config: Config) -> str:
+    held = {name: inbox for name, inbox in snapshot.inboxes.items() if inbox.held and inbox.waiting}
     if held:
         count = sum(inbox.waiting for inbox in held.values())
         kept = "; ".join(f"{name}: held: {inbox.held}" for name, inbox in held.items())
-        advice = f"The brake holds {files(count)} until you say so: {kept}"
-    elif snapshot.blocked:
-        advice = f"The service refuses: {snapshot.blocked}"
-    elif snapshot.is_down:
-        advice = "The service does not answer: is this machine's network up? Nothing is lost"
-    else:
-        explain = config.commands.to(Advised.EXPLAIN, "PATH")
-        advice = f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
-    return Condition(ConditionKind.STALLED, words, advice)
+        return f"The brake holds {files(count)} until you say so: {kept}"
+    if snapshot.blocked:
+        return f"The service refuses: {snapshot.blocked}"
+    if snapshot.is_down:
+        return f"{NO_ANSWER.capitalize()}: is this machine's network up? Nothing is lost"
+    explain = config.commands.to(Advised.EXPLAIN, "PATH")
+    return f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
 
 
 def _quarantined(number: int, config: Config, *, can_retry: bool) -> Condition:

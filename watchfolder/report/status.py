@@ -6,10 +6,12 @@ bytes, file names escaped as in the log. Later versions may add keys.
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
+from typing import Any, Self
 
 from watchfolder import __version__, history, quarantine, state_file
 from watchfolder.config import Config, Inbox
@@ -133,16 +135,14 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     is_running, snapshot = (True, snapshot) if snapshot else running(config.state_dir)
     broken: list[str] = []
     orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
-    live = [order for order in orders if order.is_live]
     faults: list[FolderFault] = []
-    pictures = [each for each in quarantine.list_pictures(config, faults) if each.has_failed]
-    groups = quarantine.grouped(pictures, config.state_dir)
+    groups = _groups(config, faults)
+    work = _Work.of(orders, config.inboxes, now)
+    lost = files_without_inbox(orders, config.inboxes)
     if snapshot is not None:
-        snapshot = _caught_up(snapshot, orders, config, now)
-    held = [order for order in orders if files_without_inbox([order], config.inboxes)]
-    moving, deferred = _parted(live, config, now)
-    can_retry = any(each.note.retry_helps for each in groups)
-    found = conditions(snapshot, config, is_running=is_running, quarantined=len(pictures), can_retry=can_retry)
+        snapshot = _caught_up(snapshot, orders, work, lost)
+    number, can_retry = sum(len(each.pictures) for each in groups), any(each.note.retry_helps for each in groups)
+    found = conditions(snapshot, config, is_running=is_running, quarantined=number, can_retry=can_retry)
     return StatusReport(
         at=now,
         headline=headline(found),
@@ -151,10 +151,10 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         service=_service(snapshot),
         conditions=found,
         inboxes=_inboxes(config, snapshot, orders, groups, now),
-        orders=[_order(order) for order in moving[:MOST_LISTED]],
-        deferred=[_order(order) for order in deferred[:MOST_LISTED]],
-        held=[_order(order) for order in held[:MOST_LISTED]],
-        held_files=sum(order.waiting_files for order in held),
+        orders=_listed(work.moving),
+        deferred=_listed(work.deferred),
+        held=_listed([order for order in orders if files_without_inbox([order], config.inboxes)]),
+        held_files=sum(lost.values()),
         quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
         faults=[printable(fault.reason) for fault in faults],
         broken_entries=len(broken),
@@ -162,10 +162,23 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     )
 
 
-def _parted(live: list[Order], config: Config, now: datetime) -> tuple[list[Order], list[Order]]:
-    """Return the orders of configured inboxes that are due, and those that wait, the soonest first."""
-    ours = sorted((order for order in live if order.inbox in config.inboxes), key=lambda order: _due(order, now))
-    return [order for order in ours if _due(order, now) <= now], [order for order in ours if _due(order, now) > now]
+@dataclass(frozen=True)
+class _Work:
+    """The orders under way of some inboxes: those that are due, and those that wait, each the soonest first."""
+
+    moving: list[Order]
+    deferred: list[Order]
+
+    @classmethod
+    def of(cls, orders: Iterable[Order], inboxes: Collection[str], now: datetime) -> Self:
+        live = [order for order in orders if order.is_live and order.inbox in inboxes]
+        due = sorted(((order.not_before.at if order.not_before else now, order) for order in live), key=itemgetter(0))
+        return cls([order for at, order in due if at <= now], [order for at, order in due if at > now])
+
+
+def _groups(config: Config, faults: list[FolderFault]) -> list[quarantine.QuarantineGroup]:
+    failed = (each for each in quarantine.list_pictures(config, faults) if each.has_failed)
+    return quarantine.grouped(failed, config.state_dir)
 
 
 def _of_daemon(snapshot: Snapshot | None) -> dict[str, Any]:
@@ -201,17 +214,18 @@ def _inboxes(
     }
 
 
-def _caught_up(snapshot: Snapshot, orders: list[Order], config: Config, now: datetime) -> Snapshot:
+def _caught_up(snapshot: Snapshot, orders: Iterable[Order], work: _Work, lost: dict[str, int]) -> Snapshot:
     """Count as the journal does, which may have moved on: what was taken since waits no more."""
-    live, inboxes = [order for order in orders if order.is_live], {}
-    for name, inbox in snapshot.inboxes.items():
-        claims = (order for order in live if order.inbox == name and order.work_folder_of is None)
-        taken = _files(order for order in claims if (at := order.times.get(State.CLAIMING)) and at.at > snapshot.at)
-        inboxes[name] = inbox.model_copy(update={"waiting": max(0, inbox.waiting - taken)})
-    ours = [order for order in live if order.inbox in config.inboxes]
-    deferred = _files(order for order in ours if _due(order, now) > now)
-    lost = files_without_inbox(orders, config.inboxes)
-    counts = {"in_progress": _files(ours) - deferred, "deferred": deferred, "not_configured": lost}
+    taken = Counter[str]()
+    for order in orders:
+        claimed = order.times.get(State.CLAIMING)
+        if order.is_live and order.work_folder_of is None and claimed is not None and claimed.at > snapshot.at:
+            taken[order.inbox] += _files([order])
+    inboxes = {
+        name: inbox.model_copy(update={"waiting": max(0, inbox.waiting - taken[name])})
+        for name, inbox in snapshot.inboxes.items()
+    }
+    counts = {"in_progress": _files(work.moving), "deferred": _files(work.deferred), "not_configured": lost}
     return snapshot.model_copy(update={**counts, "inboxes": inboxes})
 
 
@@ -258,39 +272,25 @@ def _inbox(
     quarantined: int,
     now: datetime,
 ) -> InboxStatus:
-    live = [order for order in orders if order.is_live]
-    deferred = sorted((order for order in live if _due(order, now) > now), key=lambda order: _due(order, now))
-    facts: dict[str, object] = {}
-    if seen is not None:
-        facts = {
-            name: getattr(seen, name)
-            for name in (
-                "fault",
-                "fault_code",
-                "held",
-                "watch",
-                "waiting",
-                "staying",
-                "raw",
-                "out_of_reach",
-                "single",
-                "oldest_waiting_since",
-                "remarks",
-            )
-        }
+    work = _Work.of(orders, {inbox.name}, now)
+    first = work.deferred[0] if work.deferred else None
+    facts = {name: getattr(seen, name) for name in _SEEN} if seen is not None else {}
     return InboxStatus(
         path=printable(inbox.path),
         state=_state(seen),
-        in_progress=_files(live) - _files(deferred),
-        deferred=_files(deferred),
-        next_try=_due(deferred[0], now) if deferred else None,
-        deferred_reason=deferred[0].last_error if deferred else "",
+        in_progress=_files(work.moving),
+        deferred=_files(work.deferred),
+        next_try=first.not_before.at if first and first.not_before else None,
+        deferred_reason=first.last_error if first else "",
         delivered_today=len(delivered),
         delivered_today_bytes=sum(each.file.delivered_size or 0 for each in delivered),
         quarantined=quarantined,
         to_come_beside=sum(bool(order.enclosures) for order in orders),
-        **facts,  # type: ignore[arg-type] # fields of the same name and type in both
+        **facts,
     )
+
+
+_SEEN = InboxSnapshot.model_fields.keys() & {each.name for each in fields(InboxStatus)}  # of one type in both
 
 
 def _state(seen: InboxSnapshot | None) -> str:
@@ -305,8 +305,8 @@ def _files(orders: Iterable[Order]) -> int:
     return sum(file.is_under_way for order in orders for file in order.files)
 
 
-def _due(order: Order, now: datetime) -> datetime:
-    return order.not_before.at if order.not_before else now
+def _listed(orders: Sequence[Order]) -> list[OrderStatus]:
+    return [_order(order) for order in orders[:MOST_LISTED]]
 
 
 def _order(order: Order) -> OrderStatus:
