@@ -141,27 +141,35 @@ class Daemon:
         is_ready = False
         while not self._signals.stop:
             now = time.monotonic()
-            if self._signals.take_scan():
-                supervisor.scan_now()
-            if self._signals.take_reload() and self._reload(supervisor, reread):
+            if self._obey_signals(supervisor, reread):
                 return True
             due = supervisor.beat(now)
             snapshot, status_due = supervisor.publish_status(now)
-            if not is_ready and (supervisor.has_looked_around() or now - started > _READY_SECONDS):
-                is_ready = True
-                self._systemd.ready()
-                event("daemon.ready", seconds=round(now - started, 3))
+            is_ready = is_ready or self._tell_ready(supervisor, now - started)
             for onlooker in onlookers:
                 onlooker.see(snapshot)
             if once and supervisor.is_idle():
                 return False
             if not supervisor.is_stuck(now):
                 self._systemd.alive(self._line(snapshot, self._config))
-            longest = _ONCE_TICK_SECONDS if once else min(_TICK_SECONDS, self._systemd.interval_seconds)
-            if not is_ready:
-                longest = min(longest, _ONCE_TICK_SECONDS)
+            is_brief = once or not is_ready
+            longest = _ONCE_TICK_SECONDS if is_brief else min(_TICK_SECONDS, self._systemd.interval_seconds)
             self._wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
         return False
+
+    def _obey_signals(self, supervisor: Supervisor, reread: Callable[[], Config]) -> bool:
+        """Do what was asked for; return whether to go on with another configuration."""
+        if self._signals.take_scan():
+            supervisor.scan_now()
+        return self._signals.take_reload() and self._reload(supervisor, reread)
+
+    def _tell_ready(self, supervisor: Supervisor, seconds: float) -> bool:
+        """Tell systemd once every inbox has been looked into, or took too long; return whether that is so."""
+        is_ready = supervisor.has_looked_around() or seconds > _READY_SECONDS
+        if is_ready:
+            self._systemd.ready()
+            event("daemon.ready", seconds=round(seconds, 3))
+        return is_ready
 
     def _reload(self, supervisor: Supervisor, reread: Callable[[], Config]) -> bool:
         """Read the configuration again; return whether the supervisor must be built anew for it.

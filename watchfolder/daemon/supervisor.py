@@ -4,10 +4,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from watchfolder import __version__, state_file
+from watchfolder.clock import Clock
 from watchfolder.config import Config, Inbox
 from watchfolder.daemon.composition import Composition
 from watchfolder.daemon.disk_usage import DiskUsage
@@ -184,35 +186,24 @@ class Supervisor:
         admission = self._pipeline.admission
         return intake.has_scanned and (admission.is_barred or admission.lack(name) != "")
 
-    def _left(self) -> list[str]:
-        lines = []
-        refusal = self._pipeline.admission.refusal
-        if refusal is not None:
-            lines.append(f"the service refuses: {refusal.reason}")
+    def _left(self) -> Iterator[str]:
+        if refusal := self._pipeline.admission.refusal:
+            yield f"the service refuses: {refusal.reason}"
         for name, worker in self._workers.items():
             if fault := worker.health.reason:
-                lines.append(f"{name}: {fault}")
+                yield f"{name}: {fault}"
             if worker.intake.held:
-                lines.append(f"{name}: held: {worker.intake.held}")
-            if (lack := self._pipeline.admission.lack(name)) and worker.intake.unfinished():
-                lines.append(f"{name}: {lack}")
-            lines += [f"{name}: {printable(file)}: {why}" for file, why in worker.intake.unfinished().items()]
+                yield f"{name}: held: {worker.intake.held}"
+            unfinished = worker.intake.unfinished()
+            if unfinished and (lack := self._pipeline.admission.lack(name)):
+                yield f"{name}: {lack}"
+            yield from (f"{name}: {printable(file)}: {why}" for file, why in unfinished.items())
         for order in self._journal.orders():
-            if order.state is State.QUARANTINED:
-                continue
-            due = order.not_before and self._clock.kept(order.not_before).at.astimezone()
-            until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
-            missing = " and ".join(each.kind for each in order.enclosures)
-            why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
-            waiting = [file for file in order.files if file.is_under_way or order.state is State.RECORDED]
-            lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in waiting]
-        return lines
+            yield from _left_of(order, self._clock)
 
     def _snapshot(self) -> Snapshot:
         self._disk_usage.look(time.monotonic())
         usages = [self._disk_usage, *(worker.disk_usage for worker in self._workers.values())]
-        gate, refusal = self._pipeline.gate, self._pipeline.admission.refusal
-        since = gate.since if gate.fault else self._pipeline.doubt.since
         live = [order for order in self._journal.orders() if order.is_live]
         orders = self._orders(live)
         counters = self._journal.counters
@@ -225,13 +216,8 @@ class Supervisor:
             started=self._started,
             configured=self._configured,
             inboxes={name: self._inbox_snapshot(worker, orders[name]) for name, worker in self._workers.items()},
-            blocked=refusal.reason if refusal else "",
-            blocked_code=refusal.code if refusal else "",
-            blocked_since=self._date(since, self._clock.elapsed) if refusal else None,
-            is_key_refused=isinstance(refusal, KeyRefused),
-            is_failing_all=gate.fault is None and refusal is not None,
             key_origin=self._config.api.key_origin,
-            is_down=gate.is_down,
+            is_down=self._pipeline.gate.is_down,
             is_slowed=self._parts.service.is_slowed,
             limit=self._pipeline.admission.limit(time.monotonic()),
             in_progress=sum(orders[name].moving for name in self._workers),
@@ -248,7 +234,22 @@ class Supervisor:
             is_stuck=self._is_stuck,
             counts=counters.counts().model_copy(update={"pushes": self._pushes.counts()}),
             disks={folder: each for disk_usage in usages for folder, each in disk_usage.disks.items()},
+            **self._blockade(),
         )
+
+    def _blockade(self) -> dict[str, Any]:
+        """Return the facts of the service's refusal, if it refuses."""
+        gate, refusal = self._pipeline.gate, self._pipeline.admission.refusal
+        if refusal is None:
+            return {}
+        since = gate.since if gate.fault else self._pipeline.doubt.since
+        return {
+            "blocked": refusal.reason,
+            "blocked_code": refusal.code,
+            "blocked_since": self._date(since, self._clock.elapsed),
+            "is_key_refused": isinstance(refusal, KeyRefused),
+            "is_failing_all": gate.fault is None,
+        }
 
     def _orders(self, live: Iterable[Order]) -> dict[str, UnderWay]:
         by_inbox: dict[str, list[Order]] = {name: [] for name in self._workers}
@@ -283,6 +284,19 @@ class Supervisor:
         if abs(zero - self._zeros.get(read.__name__, 0.0)) > 1.0:
             self._zeros[read.__name__] = zero
         return datetime.fromtimestamp(self._zeros[read.__name__] + instant, UTC).replace(microsecond=0)
+
+
+def _left_of(order: Order, clock: Clock) -> Iterator[str]:
+    """Say what each file of an order waits for, unless it is in quarantine."""
+    if order.state is State.QUARANTINED:
+        return
+    due = order.not_before and clock.kept(order.not_before).at.astimezone()
+    until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
+    missing = " and ".join(each.kind for each in order.enclosures)
+    why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
+    for file in order.files:
+        if file.is_under_way or order.state is State.RECORDED:
+            yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
 
 
 def _printable(closed: OutOfReach) -> OutOfReach:
