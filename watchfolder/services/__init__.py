@@ -1,6 +1,21 @@
 """What the vendor sells: one module a service, one value (`Flow`) in it; what all services share knows none of them."""
 
 from watchfolder.services.flow import Alone, Findings, Flow, Issues, Pair, Pairs, Stage, named
-from watchfolder.services.offer import FLOWS, flow_of, said_of
+from watchfolder.services.offer import FLOWS, LEDGERS, SIDECARS, flow_of, said_of, told_by_sidecar
 
-__all__ = ["FLOWS", "Alone", "Findings", "Flow", "Issues", "Pair", "Pairs", "Stage", "flow_of", "named", "said_of"]
+__all__ = [
+    "FLOWS",
+    "LEDGERS",
+    "SIDECARS",
+    "Alone",
+    "Findings",
+    "Flow",
+    "Issues",
+    "Pair",
+    "Pairs",
+    "Stage",
+    "flow_of",
+    "named",
+    "said_of",
+    "told_by_sidecar",
+]

@@ -14,6 +14,11 @@ _ALL = (ANTI_AI, WATERMARK_EMBED, WATERMARK_EXTRACT, AI_DETECTION)
 FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in _ALL}
 
 
+LEDGERS = {flow.ledger.name: flow.ledger for flow in _ALL if flow.ledger is not None}
+SIDECARS = tuple(flow.findings.sidecar for flow in _ALL if flow.findings is not None)
+"""The ends of the names of what lies beside a picture and says what a service has found of it."""
+
+
 class _Bought(Protocol):
     """An inbox or an order."""
 
@@ -23,6 +28,12 @@ class _Bought(Protocol):
 
 def flow_of(bought: _Bought) -> Flow:
     return FLOWS[bought.service]
+
+
+def told_by_sidecar(name: str) -> str:
+    """Return the name of the picture that a sidecar tells of; of anything else its own name."""
+    suffix = next(filter(name.endswith, SIDECARS), "")
+    return name.removesuffix(suffix)
 
 
 def said_of(service: str, finding: Finding | None) -> str:

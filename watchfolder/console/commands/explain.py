@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 
 from watchfolder import disk, history, intake, quarantine
 from watchfolder.command_line import Advised
@@ -27,7 +27,7 @@ from watchfolder.order import EnclosureKind, Finding, Order, State
 from watchfolder.publish import list_beside, notes, picture_beside
 from watchfolder.report.conditions import conditions, holding
 from watchfolder.report.status import running
-from watchfolder.services import FLOWS, flow_of
+from watchfolder.services import FLOWS, LEDGERS, SIDECARS, flow_of, told_by_sidecar
 
 _VERDICTS = {
     Action.TAKE: "It will be taken at the next look",
@@ -156,14 +156,12 @@ def _locate(path: str, config: Config) -> _Spot:
     roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
     real = disk.real_paths({folder, *roots})
     resolved = os.path.join(real[folder], base)
-    for role in _ROLES:
-        for inbox in config.inboxes.values():
-            root = getattr(inbox, role)
-            for each in (whole, resolved) if root else ():
-                for top in (root, real[root]):
-                    if f"{each}/".startswith(top.rstrip("/") + "/"):
-                        name = os.path.relpath(each, top)
-                        return _Spot(inbox, role, Place(root, "" if name == "." else name))
+    for role, inbox in product(_ROLES, config.inboxes.values()):
+        root = getattr(inbox, role)
+        for each, top in product((whole, resolved), (root, real[root]) if root else ()):
+            if f"{each}/".startswith(top.rstrip("/") + "/"):
+                name = os.path.relpath(each, top)
+                return _Spot(inbox, role, Place(root, "" if name == "." else name))
     known = ", ".join(f"{inbox.name} ({printable(inbox.path)})" for inbox in config.inboxes.values())
     raise UnknownName([f"{printable(whole)} lies in no folder of ours. The inboxes are: {known}"])
 
@@ -220,16 +218,20 @@ def _hindrances(inbox: Inbox, config: Config, order: Order | None = None) -> Ite
 
 def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell what became of a file that was in the inbox."""
-    orders = [order for order in _orders(config) if order.inbox == spot.inbox.name]
-    mine = [order for order in orders if spot.name in {file.name for file in order.files if not file.is_delivered}]
+    orders = (order for order in _orders(config) if order.inbox == spot.inbox.name)
+    mine = {order.key: order for order in orders if _has_to_deliver(order, spot.name)}
     ended = _ended(config, partial(_is_named, spot), spot.inbox)
-    if not mine and ended is None:
-        yield "It is not there, and no file of this name has been taken from this inbox."
-    for order in mine:
+    for order in mine.values():
         yield from _of_order(order)
         yield from _hindrances(spot.inbox, config, order)
-    if ended is not None and ended.key not in {order.key for order in mine}:
+    if ended is not None and ended.key not in mine:
         yield from _of_end(ended, spot.inbox, partial(_is_named, spot))
+    elif not mine:
+        yield "It is not there, and no file of this name has been taken from this inbox."
+
+
+def _has_to_deliver(order: Order, name: str) -> bool:
+    return any(file.name == name and not file.is_delivered for file in order.files)
 
 
 def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
@@ -287,15 +289,12 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell of what was delivered; a sidecar tells of the picture that it lies beside."""
-    for ledger in (flow.ledger for flow in FLOWS.values() if flow.ledger is not None):
-        if spot.name == ledger.name:
-            yield f"This is our table of {ledger.says}: a line is added for each."
-            return
-    for findings in (flow.findings for flow in FLOWS.values() if flow.findings is not None):
-        if spot.name.endswith(findings.sidecar):
-            yield "This is our note of what the service says of the picture beside it."
-            picture = spot.place.beside(spot.place.base.removesuffix(findings.sidecar))
-            spot = replace(spot, place=picture)
+    if spot.name in LEDGERS:
+        yield f"This is our table of {LEDGERS[spot.name].says}: a line is added for each."
+        return
+    if spot.name.endswith(SIDECARS):
+        yield "This is our note of what the service says of the picture beside it."
+        spot = replace(spot, place=spot.place.beside(told_by_sidecar(spot.place.base)))
     beside = picture_beside(spot.place.base)
     if beside is not None and _delivered_at(spot, config) is None:
         told = replace(spot, place=spot.place.beside(beside[0]))
@@ -360,21 +359,22 @@ def _of_end(ended: history.EndedOrder, inbox: Inbox, fits: Callable[[history.End
     yield f"{ended.outcome.capitalize()} {_when(ended.at)} from the inbox {printable(ended.inbox)}."
     told = [file for file in ended.files if fits(file)] or ended.files
     for file in told:
-        came = f"{printable(file.name)} ({file.size} bytes)"
-        if file.delivered:
-            went = printable(os.path.join(inbox.outbox, file.delivered))
-            yield f"  {came} → {went} ({file.delivered_size} bytes)"
-        else:
-            yield f"  {came}"
-        if file.text:
-            whose = f", which is {printable(file.recipient)}'s" if file.recipient else ""
-            yield f"  In it is the watermark: {printable(file.text)}{whose}"
+        yield from _of_ended_file(file, inbox)
         yield from _of_finding(ended.service, file.finding)
     if others := len(ended.files) - len(told):
         yield f"  and {others} more in the same order"
     if ended.reason:
         yield f"Because: {printable(ended.reason)}"
     yield f"Order: wf-{ended.key}" + (f", at the service {ended.order_id}" if ended.order_id else "")
+
+
+def _of_ended_file(file: history.EndedFile, inbox: Inbox) -> Iterator[str]:
+    came = f"{printable(file.name)} ({file.size} bytes)"
+    went = printable(os.path.join(inbox.outbox, file.delivered or ""))
+    yield f"  {came} → {went} ({file.delivered_size} bytes)" if file.delivered else f"  {came}"
+    if file.text:
+        whose = f", which is {printable(file.recipient)}'s" if file.recipient else ""
+        yield f"  In it is the watermark: {printable(file.text)}{whose}"
 
 
 def _of_finding(service: str, finding: Finding | None) -> Iterator[str]:

@@ -17,7 +17,7 @@ from watchfolder.journal import read_orders
 from watchfolder.order import Order
 from watchfolder.publish import list_beside, picture_beside
 from watchfolder.report.phrases import files
-from watchfolder.services import FLOWS
+from watchfolder.services import LEDGERS, told_by_sidecar
 
 if TYPE_CHECKING:
     from watchfolder.errors import FolderFault
@@ -73,9 +73,7 @@ def under_way(orders: Iterable[Order], inbox: Inbox, folder: str, config: Config
     """Tell how many files of that folder are being worked on, and what keeps them."""
     failed: dict[str, _Alike] = {}
     number = 0
-    for order in orders:
-        if order.inbox != inbox.name or not order.is_live:
-            continue
+    for order in (order for order in orders if order.inbox == inbox.name and order.is_live):
         names = [file.name for file in order.files if not file.is_delivered and _is_in(file.name, folder)]
         number += len(names)
         for name in names if order.last_error else ():
@@ -120,14 +118,12 @@ def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:
 def _whose(file: Place, known: Collection[str | None]) -> str:
     if file.name in known:
         return "put here by watchfolder"
-    flows = FLOWS.values()
-    suffixes = [flow.findings.sidecar for flow in flows if flow.findings and file.base.endswith(flow.findings.sidecar)]
-    told_of = {file.name.removesuffix(suffix) for suffix in suffixes}
+    told_of = {told_by_sidecar(file.name)}
     if beside := picture_beside(file.base):
         told_of.add(file.beside(beside[0]).name)
     if list_ := list_beside(file.base):
         told_of.add(file.beside(list_).name)
-    if not told_of.isdisjoint(known) or file.name in {flow.ledger.name for flow in flows if flow.ledger}:
+    if not told_of.isdisjoint(known) or file.name in LEDGERS:
         return "tables of ours, and what lies beside a picture"
     return "not known by this name to the history"
 

@@ -15,7 +15,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, UnknownName
 from watchfolder.events import printable
 from watchfolder.publish import ReportReceiver, report_suffix
-from watchfolder.services import FLOWS
+from watchfolder.services import SIDECARS
 
 LOCALES: tuple[str, ...] = get_args(ReportLocale)
 _OWNER = "report"  # signs what is half written
@@ -53,8 +53,7 @@ def named(path: str) -> Place:
 def checked(path: str) -> CheckedPicture:
     """Read the sidecar of a picture, or one that is named itself. Raises UnknownName."""
     place = named(path)
-    suffixes = [flow.findings.sidecar for flow in FLOWS.values() if flow.findings is not None]
-    for suffix in suffixes:
+    for suffix in SIDECARS:
         picture = place.beside(place.base.removesuffix(suffix))
         sidecar = picture.beside(names.appended(picture.base, suffix, 255))
         try:
@@ -62,7 +61,7 @@ def checked(path: str) -> CheckedPicture:
         except FileNotFoundError:
             continue
         return _read(content, picture, sidecar)
-    wanted = " or ".join(f"{printable(place.base)}{suffix}" for suffix in suffixes)
+    wanted = " or ".join(f"{printable(place.base)}{suffix}" for suffix in SIDECARS)
     raise UnknownName(
         [f"{printable(path)}: {wanted} is not beside it, and nothing else says which order the report would be of"]
     )
