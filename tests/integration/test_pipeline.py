@@ -1023,7 +1023,7 @@ def give_up(shop: Shop, service: Sandbox) -> Order:
     shop.work(lambda: shop.files("quarantine"))
     shop.to_the_end()
     service.faults.clear()
-    shop.pipeline.rooms["photos"].context.looks.clear()  # by now that is long ago
+    shop.pipeline.rooms["photos"].context.asked.clear()  # by now that is long ago
     return shop.order()
 
 

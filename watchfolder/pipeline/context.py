@@ -52,8 +52,8 @@ class StepContext:
     urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
     puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
     links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (expiry, links)
-    looked_at: set[str] = field(default_factory=set)  # keys of orders
-    looks: dict[str, float] = field(default_factory=dict)  # what at the service → when, the last second's alone
+    polled: set[str] = field(default_factory=set)  # keys of orders
+    asked: dict[str, float] = field(default_factory=dict)  # what at the service → when, the last second's alone
     uploaded_at: dict[str, float] = field(default_factory=dict)  # key → when an upload last ended, or this life began
     failed: dict[str, list[int]] = field(default_factory=dict)  # key → files whose transfer failed, longest ago first
     unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
@@ -70,8 +70,8 @@ class StepContext:
         self.enclosures = EnclosurePublisher(self.publisher, self.journal)
         self.lists = ListPublisher(self.publisher, self.journal)
 
-    def look(self, order: Order) -> OrderView:
-        """Look at the order at the service, unless the list has just told all of it.
+    def poll(self, order: Order) -> OrderView:
+        """Ask how far the service is with the order, unless the list has just told all of it.
 
         Raises Throttled when that was done a moment ago, whatever for.
         """
@@ -79,21 +79,21 @@ class StepContext:
             return seen
         order_id = id_of(order)
         try:
-            return self.look_at(order_id, lambda: self.service.look(order_id))
+            return self.ask_slowly(order_id, lambda: self.service.look(order_id))
         finally:
-            self.looked_at.add(order.key)
+            self.polled.add(order.key)
 
-    def look_at(self, what: str, ask: Callable[[], _T]) -> _T:
+    def ask_slowly(self, what: str, ask: Callable[[], _T]) -> _T:
         """Ask how something is at the service. Raises Throttled when that was done a moment ago."""
         elapsed = self.journal.clock.elapsed
         since = elapsed() - tempo.LEAST_BETWEEN_LOOKS_SECONDS
-        wait = self.looks.get(what, since) - since
+        wait = self.asked.get(what, since) - since
         if wait > 0:
-            raise Throttled("it was looked at a moment ago", retry_after_seconds=wait)
+            raise Throttled("it was asked for a moment ago", retry_after_seconds=wait)
         try:
             return ask()
         finally:
-            self.looks = {each: at for each, at in self.looks.copy().items() if at > since} | {what: elapsed()}
+            self.asked = {each: at for each, at in self.asked.copy().items() if at > since} | {what: elapsed()}
 
     def recipient_of(self, text: str) -> str | None:
         """Say to whom the copy with this text was given, as far as the inbox that lends its originals can tell."""
@@ -130,7 +130,7 @@ class StepContext:
         """Drop what is remembered of an order that has left the journal."""
         if order is None:
             self.forget(key)
-            self.looked_at.discard(key)
+            self.polled.discard(key)
             self.uploaded_at.pop(key, None)
             self.failed.pop(key, None)
             self.puzzled.discard(key)

@@ -121,7 +121,7 @@ def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
     if (at_hand := context.heatmaps.pop(order.key, None)) is not None:
         yield at_hand
     order_id, findings = _order_id(order), flow_of(order).findings
-    seen = context.look_at(order_id, lambda: context.service.look(order_id))
+    seen = context.ask_slowly(order_id, lambda: context.service.look(order_id))
     if seen.status is Status.EXPIRED:
         raise OrderMissing("the service keeps the heatmap no longer", code=_EXPIRED)
     link = findings.heatmap(seen.shown) if findings else None
@@ -147,7 +147,7 @@ def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tupl
     """Ask how far the report is, or for it, if nobody has; it is the same one however often that is done."""
     if enclosure.is_asked_for:
         try:
-            return order, _look_at_report(context, order, enclosure)
+            return order, _poll_report(context, order, enclosure)
         except Resync:  # it was lost there
             pass
     report = context.service.ask_for_report(_order_id(order), enclosure.locale)
@@ -155,9 +155,9 @@ def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tupl
     return context.journal.note(order.with_enclosure(asked)), report
 
 
-def _look_at_report(context: StepContext, order: Order, enclosure: Enclosure) -> ReportView:
+def _poll_report(context: StepContext, order: Order, enclosure: Enclosure) -> ReportView:
     order_id, locale = _order_id(order), enclosure.locale
-    return context.look_at(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
+    return context.ask_slowly(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
 
 
 def _judge_failure(context: StepContext, order: Order, enclosure: Enclosure, report: ReportView) -> None:

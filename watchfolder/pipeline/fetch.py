@@ -224,7 +224,7 @@ class Fetching:
         """Look at most once for all files; what comes of that, also an error, holds for all of them."""
         if self._seen is None:
             try:
-                self._seen = self._context.look(self._order).outputs
+                self._seen = self._context.poll(self._order).outputs
             except WatchfolderError as error:
                 self._seen = error
         if isinstance(self._seen, WatchfolderError):

@@ -33,7 +33,7 @@ _S = State
 
 def poll(context: StepContext, order: Order) -> Order:
     """Ask how far the service is; the order is returned as it was while the service is at work."""
-    seen = context.look(order)
+    seen = context.poll(order)
     order = _alive(context, order, seen)
     match seen.status:
         case Status.COMPLETE:
@@ -64,7 +64,7 @@ def poll_on_a_push(context: StepContext, order: Order) -> Order:
     That is tried once. Where there is none, or several results must be told apart, a look it is.
     """
     is_fetched = flow_of(order).findings is None
-    if not is_fetched or len(order.results) > 1 or order.missing_since is not None or order.key in context.looked_at:
+    if not is_fetched or len(order.results) > 1 or order.missing_since is not None or order.key in context.polled:
         return poll(context, order)
     try:
         ask_links(context, order)
@@ -75,7 +75,7 @@ def poll_on_a_push(context: StepContext, order: Order) -> Order:
 
 def relocate(context: StepContext, order: Order, refusal: Resync | None = None) -> Order:
     """Look where the order is at the service and go on from there. `refusal` is what the step was answered."""
-    seen = context.look(order)
+    seen = context.poll(order)
     is_at_odds = isinstance(refusal, MovedOn) or order.state is _S.CREATED  # there is no step back from there
     if refusal is not None and seen.status is Status.PENDING and is_at_odds:
         note_known(context, order)

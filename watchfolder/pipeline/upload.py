@@ -103,7 +103,7 @@ def _sent_before(context: StepContext, order: Order) -> Order:
     It gives links for the others. Where it gives none at all, all are there if the last one starts the work; else
     nothing is learned.
     """
-    seen = context.look(order)
+    seen = context.poll(order)
     order = go_on_from(context, order, seen)
     is_told = len(seen.inputs) == len(order.files) and (seen.lacks_uploads or flow_of(order).starts_by_itself)
     if order.state is not _S.CREATED or not is_told:
@@ -216,7 +216,7 @@ class Sending:
 
     def _refresh(self) -> None:
         if self._is_renewed_by_read:
-            seen = self._context.look(self._order)
+            seen = self._context.poll(self._order)
             if seen.status is not Status.PENDING:
                 raise MovedOn(f"the service waits for no upload any more: it calls the order {seen.raw_status}")
             self._slots = seen.inputs
