@@ -40,6 +40,15 @@ NOT_TYPED_HERE = {
     Control.RESTART: "of a key that systemd hands over: tests/acceptance/systemd",
 }
 
+BESIDES = {
+    "nearly full": ConditionKind.DISK_LOW,
+    "Nothing is delivered": ConditionKind.STALLED,
+    "left the configuration": ConditionKind.NOT_CONFIGURED,
+    "the pace of your plan's rate limit": "tests/acceptance/test_misbehaving_service.py",
+    "the unit does not start": "tests/acceptance/systemd",
+}
+"""What the document has besides its sections: its row here, or who brings it about."""
+
 
 class Stage:
     """Keeps one office for all rows, and opens another one after a row that failed."""
@@ -203,6 +212,14 @@ def test_every_command_that_is_said_is_typed_in_a_row_or_elsewhere() -> None:
 def test_every_section_of_the_operator_s_document_has_a_row() -> None:
     headings = re.findall(r"^## (\d+)\.", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     assert {situation.section for situation in SITUATIONS} == set(map(int, headings))
+
+
+def test_what_the_operator_s_document_has_besides_is_brought_about() -> None:
+    table = DOCUMENT.read_text(encoding="utf-8").partition("## And besides")[2]
+    seen = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")][2:]
+    assert len(seen) == len(BESIDES)
+    assert all(any(words in each for each in seen) for words in BESIDES)
+    assert {kind for kind in BESIDES.values() if isinstance(kind, ConditionKind)} <= {each.kind for each in SITUATIONS}
 
 
 def test_where_all_is_well_all_say_so(stage: Stage) -> None:
