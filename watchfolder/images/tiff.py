@@ -166,20 +166,26 @@ class _Tiff:
         fields = {}
         for tag, kind, values, pointer in entry.iter_unpack(self._source.read(start, end - start)):
             start += entry.size
-            needed = _BYTES_OF_TYPE.get(kind, 0) * values  # readers shall skip a type that they do not know
-            is_here = needed <= self._pointer_bytes
-            is_outside = not is_here and pointer + needed > self._source.size
-            if is_outside and tag in _DECODING:
-                raise self._source.cut()
-            if is_outside or tag == kind == 0:
-                self._source.doubt(_ASTRAY)
-            elif tag in _TAGS:
-                fields[tag] = _Field(kind, values, start - self._pointer_bytes if is_here else pointer)
+            field = self._field(tag, kind, values, pointer, start - self._pointer_bytes)
+            if field is not None:
+                fields[tag] = field
         self._last_end = max(self._last_end, end + self._pointer_bytes)
         if end + self._pointer_bytes > self._source.size:
             self._source.doubt(_ASTRAY)  # the pointer to the next page, which some writers leave out
             return _Directory(offset, fields, following=0)
         return _Directory(offset, fields, self._number(self._pointer, end))
+
+    def _field(self, tag: int, kind: int, values: int, pointer: int, here: int) -> _Field | None:
+        """Return where the values of an entry lie: `here`, if they are so few; None where they do not matter."""
+        needed = _BYTES_OF_TYPE.get(kind, 0) * values  # readers shall skip a type that they do not know
+        is_here = needed <= self._pointer_bytes
+        is_outside = not is_here and pointer + needed > self._source.size
+        if is_outside and tag in _DECODING:
+            raise self._source.cut()
+        if is_outside or tag == kind == 0:
+            self._source.doubt(_ASTRAY)
+            return None
+        return _Field(kind, values, here if is_here else pointer) if tag in _TAGS else None
 
     def _first(self, field: _Field) -> int:
         """Return the first value, 0 where there is none, or none that is a plain number."""
