@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cli_studio import PICTURE, Studio
@@ -64,17 +65,25 @@ def test_what_was_delivered_is_verified_and_the_books_agree(studio: Studio) -> N
     assert "paid and not delivered 0" in told
 
 
-def test_the_dry_run_says_of_each_inbox_what_it_costs_and_how_long_it_takes(studio: Studio) -> None:
+@pytest.fixture
+def fifty(tmp_path: Path) -> Studio:
+    """Return a studio in whose inbox fifty pictures wait, with a plan of one request a minute; no service is asked."""
+    studio = Studio(tmp_path, "http://127.0.0.1:9")
+    studio.environment["WATCHFOLDER__API__REQUESTS_PER_MINUTE"] = "1"
     for number in range(50):
         studio.drop(f"{number}.jpg", PICTURE + bytes([number]))
-    studio.environment["WATCHFOLDER__API__REQUESTS_PER_MINUTE"] = "1"
-    told = studio.run("run", "--once", "--dry-run").stdout
+    return studio
+
+
+def test_the_dry_run_says_of_each_inbox_what_it_costs_and_how_long_it_takes(fifty: Studio) -> None:
+    fifty.configure(service="ai-detection", originals=None)
+    told = fifty.run("run", "--once", "--dry-run").stdout
     assert "orders: 50" in told
     cost = "50 files, up to 50 credits, about 150 requests, about 2.5 hours by your plan (1 requests a minute)."
     assert f"  Cost: {cost}\n" in told
     assert f"All together: {cost}\n" in told
 
 
-def test_the_dry_run_counts_what_is_asked_for_beside_a_finding(studio: Studio) -> None:
-    studio.configure(service="ai-detection", originals=None, duplicates="reuse", heatmaps=True, report="always")
-    assert "about 300 requests" in studio.run("run", "--once", "--dry-run").stdout
+def test_the_dry_run_counts_what_is_asked_for_beside_a_finding(fifty: Studio) -> None:
+    fifty.configure(service="ai-detection", originals=None, heatmaps=True, report="always")
+    assert "about 300 requests" in fifty.run("run", "--once", "--dry-run").stdout
