@@ -61,7 +61,7 @@ _CUT_IN_THE_MODEL = (  # those in which nobody else writes, on one file system
     "embed",
     "embed: three",
     "embed: moved back",
-    "embed: address, answer lost",
+    "embed: address",
 )
 _INTERRUPTED = ("one file", "quarantine: failed", "originals elsewhere", "extract: lent", "plain share: one file")
 _SHORT = {  # one case in so many
