@@ -85,8 +85,9 @@ class Admission:
     def lack(self, inbox: str) -> str:
         """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
         context = self.rooms[inbox].context
-        flow, is_v2 = flow_of(context.inbox), context.service.known_reads == "v2"
-        return f"the service has no v3 reads, without which there is no {flow.name}" if flow.needs_v3 and is_v2 else ""
+        flow = flow_of(context.inbox)
+        is_lacking = flow.needs_v3 and context.service.lacks_v3
+        return f"the service has no v3 reads, without which there is no {flow.name}" if is_lacking else ""
 
     # --- what the pipeline asks
 
