@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from watchfolder.api import Pace, Service, rate_limiter
+from watchfolder.api import Pace, rate_limiter
 from watchfolder.config import Config
 from watchfolder.daemon import inbox_worker, loop, supervisor
+from watchfolder.daemon.composition import Composition
 from watchfolder.intake import inbox
 from watchfolder.pipeline import fetch, tempo
 from watchfolder.sandbox import Sandbox
@@ -66,7 +67,7 @@ def shortened(pace: Pace = QUICK) -> Iterator[None]:
         for module, values in _FAST.items():
             for name, value in values.items():
                 patch.setattr(module, name, value)
-        patch.setattr(supervisor, "Service", partial(Service, pace=pace))
+        patch.setattr(supervisor, "Composition", partial(Composition, pace=pace))
         yield
 
 
