@@ -216,6 +216,7 @@ def test_whenever_it_dies_each_copy_is_there_once_and_told_once(
 )
 def test_an_order_whose_entry_is_lost_keeps_its_texts_and_is_paid_once(begin: Open, state: State, step: str) -> None:
     shop, service = begin(watermark=TWO)
+    assert shop.service.reads == "v3"  # has been asked, so that the fault befalls the order
     service.faults.add(step, "answer", status=503)
     shop.drop(NAME)
     shop.work(lambda: shop.has(state) and shop.order().failures)
