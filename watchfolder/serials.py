@@ -43,11 +43,14 @@ class Serials:
         Raises FolderFault.
         """
         with self._guard:
+            before = self._read()
+        if before is None:
+            return
+        given = (match for text in texts for match in re.finditer(rf"{before.series}-(\d{{1,15}})", text))
+        highest = max((int(match[1]) for match in given), default=0)  # without the lock: a share may hang meanwhile
+        with self._guard:
             taken = self._read()
-            if taken is None:
-                return
-            given = (match for text in texts for match in re.finditer(rf"{taken.series}-(\d{{1,15}})", text))
-            if any(int(match[1]) > taken.last for match in given):
+            if taken is not None and taken.series == before.series and highest > taken.last:
                 event("serials.behind", logging.WARNING, file=self._place.path, effect=_ANOTHER)
                 state_file.write(self._place, _another())
 

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,3 +87,24 @@ def test_a_number_that_is_ahead_of_the_count_ends_its_series(tmp_path: Path, cap
     (another,) = serials.take(1)
     assert another.partition("-")[0] != last.partition("-")[0]
     assert "serials.behind" in caplog.text
+
+
+def test_a_share_that_hangs_as_its_table_is_read_keeps_no_serial_back(tmp_path: Path) -> None:
+    serials = Serials(str(tmp_path))
+    (first,) = serials.take(1)
+    is_reading, may_answer = threading.Event(), threading.Event()
+
+    def table_on_a_dead_share() -> Iterator[str]:
+        is_reading.set()
+        assert may_answer.wait(60)
+        yield f"© Berg {first}"
+
+    with ThreadPoolExecutor(2) as pool:
+        compared = pool.submit(serials.compare, table_on_a_dead_share())
+        try:
+            assert is_reading.wait(20)
+            (second,) = pool.submit(serials.take, 1).result(10)
+        finally:
+            may_answer.set()
+        compared.result(20)
+    assert second.partition("-")[0] == serials.take(1)[0].partition("-")[0] == first.partition("-")[0]
