@@ -65,11 +65,12 @@ def test_what_does_not_pass_after_an_hour_goes_to_quarantine(begin: Open) -> Non
     shop.drop("a.jpg")
     for number, pause in enumerate(PAUSES, 1):
         wait_for_order(shop, service, number)
-        shop.pass_time(pause * 0.74)
+        shop.ahead = pause * 0.5  # anew for each pause, which began now
         for _ in range(20):
             shop.beat()
+        shop.rest()
         assert len(service.orders) == number  # not before its time
-        shop.pass_time(pause * 0.52)
+        shop.ahead = pause * 1.26
     shop.to_the_end()
     assert len(service.orders) == 4
     assert FAILURES["ORDER_TIMEOUT"].reason in note_of(shop, "a.jpg")
