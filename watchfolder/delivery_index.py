@@ -251,7 +251,8 @@ class DeliveryIndex:
 
     def _take_piece(self, tables: sqlite3.Connection) -> bool:
         read = dict(tables.execute("SELECT name, bytes_read FROM months"))
-        months = sorted(self._months(), reverse=True)  # what came lately comes back soonest
+        found = ((month.name, month.size) for month in history.months(self._state_dir))
+        months = sorted(found, reverse=True)  # what came lately comes back soonest
         if any(size < read.get(name, 0) for name, size in months):  # not the files that were read
             with tables:
                 tables.execute("DELETE FROM deliveries")
@@ -268,12 +269,6 @@ class DeliveryIndex:
                 self.bytes_read += len(piece)
                 return True
         return False
-
-    def _months(self) -> Iterator[tuple[str, int]]:
-        with contextlib.suppress(FileNotFoundError):  # nothing has come to its end yet
-            for entry in disk.scan(self._state_dir, history.FOLDER, recursive=False):
-                if entry.is_regular:
-                    yield entry.name, entry.size
 
     def _piece(self, month: Place, begin: int, end: int) -> bytes:
         """Return whole lines from `begin` on; none, when there is only one that is not finished."""

@@ -5,7 +5,9 @@ their journal entries alone, so who tells of deliveries reads these beside the l
 journal to the history, and is in one of them at least.
 """
 
+import contextlib
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +18,11 @@ from typing import Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from watchfolder import disk
-from watchfolder.disk import Place
+from watchfolder.disk import Entry, Place
 from watchfolder.order import Finding, Key, KeyMode, Order, OrderFile, RelativeName, Result, Role, State, Why
 
 FOLDER = "history"
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}\.jsonl")
 _LIMIT = 1 << 30  # bytes of a month
 _DATE = slice(7, 26)  # of a line: when it ended, down to the second; all are UTC, so text sorts as time does
 _NOTHING = Why(reason="")
@@ -210,16 +213,20 @@ def _naming(state_dir: str, key: str) -> Iterator[EndedOrder]:
 
 def _lines(state_dir: str, first_month: str = "") -> Iterator[tuple[Place, bytes]]:
     """Give all lines from that month on, the last one first."""
-    try:
-        entries = disk.scan(state_dir, FOLDER, recursive=False)
-        names = sorted((entry.name for entry in entries), reverse=True)
-    except FileNotFoundError:  # nothing has come to its end yet
-        return
-    for month in (Place(state_dir, name) for name in names):
+    for name in sorted((entry.name for entry in months(state_dir)), reverse=True):
+        month = Place(state_dir, name)
         if month.base < first_month:
             return
         for line in filter(None, reversed(disk.read_bytes(month, _LIMIT).splitlines())):
             yield month, line
+
+
+def months(state_dir: str) -> Iterator[Entry]:
+    """Give the files of the history; an editor's copies and locks beside them are none."""
+    with contextlib.suppress(FileNotFoundError):  # nothing has come to its end yet
+        for entry in disk.scan(state_dir, FOLDER, recursive=False):
+            if entry.is_regular and _MONTH.fullmatch(entry.name.removeprefix(f"{FOLDER}/")):
+                yield entry
 
 
 def _results_of(file: OrderFile) -> Iterator[EndedFile]:

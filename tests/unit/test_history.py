@@ -126,3 +126,10 @@ def ended_with_everything(state: State) -> Order:
 
 def test_no_history_is_an_empty_one(tmp_path: Path) -> None:
     assert list(history.newest_first(str(tmp_path))) == []
+
+
+def test_what_an_editor_leaves_beside_the_history_is_not_read(state_dir: str) -> None:
+    month = Path(state_dir, "history", "2026-11.jsonl")
+    month.with_name("2026-11.jsonl~").write_bytes(month.read_bytes())
+    month.with_name(".#2026-11.jsonl").symlink_to("somebody@desk.4711")
+    assert [end.key for end in history.newest_first(state_dir)] == KEYS[::-1]
