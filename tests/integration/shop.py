@@ -45,6 +45,7 @@ class Shop:
     ) -> None:
         api = {"base_url": sandbox.url if sandbox else NOWHERE, "requests_per_minute": 0, "blocked_probe_seconds": 60.0}
         api |= {"key": sandbox.key if sandbox else "sk_shop_0123456789"} | settings.pop("api", {})
+        self._own = settings.pop("own", {})  # by inbox: what it has for itself
         whole = {name: settings.pop(name) for name in ("give_up_after_hours", "orders_in_flight") if name in settings}
         self.top, self.ahead, self.pace = top, 0.0, settings.pop("pace", QUICK)
         settings = {"settle_seconds": 0.0, "scan_seconds": 1.0, "watch": "polling"} | settings
@@ -68,7 +69,8 @@ class Shop:
             (home / folder).mkdir(parents=True, exist_ok=True)
         (self.top / "state").mkdir(exist_ok=True)
         paths = {folder: str(home / folder) for folder in ("outbox", "quarantine")}
-        return Inbox.model_validate({"name": name, "path": str(home / "inbox"), **paths, **settings})
+        own = self._own.get(name, {})
+        return Inbox.model_validate({"name": name, "path": str(home / "inbox"), **paths, **settings, **own})
 
     def open(self) -> None:
         """Begin a life."""

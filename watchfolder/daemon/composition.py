@@ -42,7 +42,7 @@ class Composition:
         self.intakes: dict[str, Intake] = {}
         rooms = {}
         for name, inbox in config.inboxes.items():
-            publisher = Publisher(inbox, journal, self.folders)
+            publisher = Publisher(inbox, journal, self.folders, config.inboxes.values())
             claims = Claims(inbox, config.api, journal, publisher.work, scope, publisher.put_back)
             intake = self.intakes[name] = Intake(inbox, claims, self.folders, admission, publisher.sweep_reasons)
             shared = (self.service, self.transfers, self.delivery_index, admission.inbox_of, admission)

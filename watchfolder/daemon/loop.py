@@ -148,7 +148,7 @@ class Daemon:
             is_ready = is_ready or self._tell_ready(supervisor, now - started)
             for onlooker in onlookers:
                 onlooker.see(snapshot)
-            if once and supervisor.is_idle():
+            if once and supervisor.is_idle() and not supervisor.scans_for_delivered():
                 return False
             if not supervisor.is_stuck(now):
                 self._systemd.alive(self._line(snapshot, self._config))

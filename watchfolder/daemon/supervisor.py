@@ -61,6 +61,7 @@ class Supervisor:
         self._status_at = float("-inf")
         self._disk_usage = DiskUsage(config.state_dir)
         self._is_stuck = False
+        self._delivered = journal.counters.delivered_files  # when all inboxes were last told to look
         self.refused = ""  # why the configuration that was read last is not the one that is served
 
     def open(self) -> None:
@@ -98,6 +99,14 @@ class Supervisor:
     def scan_now(self) -> None:
         for worker in self._workers.values():
             worker.nudge(None)
+
+    def scans_for_delivered(self) -> bool:
+        """Scan once more where something was delivered since: an outbox may be the next inbox's path."""
+        delivered = self._journal.counters.delivered_files
+        is_news, self._delivered = delivered != self._delivered, delivered
+        if is_news:
+            self.scan_now()
+        return is_news
 
     def has_looked_around(self) -> bool:
         return all(worker.intake.has_scanned or worker.health.fault for worker in self._workers.values())

@@ -16,9 +16,10 @@ from watchfolder.events import event
 from watchfolder.folders import Folders
 from watchfolder.images import Format
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, Role, State
+from watchfolder.order import Order, OrderFile, Result, Role, State
 from watchfolder.publish import notes
 from watchfolder.publish.free_names import free_name
+from watchfolder.publish.next_inbox import NextInbox
 from watchfolder.publish.results import (
     Fetch,
     Received,
@@ -49,10 +50,13 @@ class PictureNote(Protocol):
 class Publisher:
     """Puts the files of one inbox's orders where they belong."""
 
-    def __init__(self, inbox: Inbox, journal: Journal, folders: Folders) -> None:
+    def __init__(self, inbox: Inbox, journal: Journal, folders: Folders, inboxes: Collection[Inbox] = ()) -> None:
+        """Any of `inboxes` may watch this one's outbox."""
         self.inbox = inbox
         self._journal = journal
         self._folders = folders
+        self._next = NextInbox(inbox.outbox, inboxes, journal, folders)
+        self._unnamed: set[str] = set()  # parts that came in this life and have not been linked yet
         self.work = WorkFolder(inbox, folders.work(inbox), journal.instance)
 
     def hidden_part(self) -> Place:
@@ -92,6 +96,7 @@ class Publisher:
             is_fixed = result.recipient is not None
             delivery = free_name(self.inbox.outbox, wanted, taken=taken, is_ours=is_ours, is_folder_fixed=is_fixed)
             taken.add(delivery)
+            self._unnamed.add(came.part.name)
             facts = {"sha256": came.sha256, "size": came.size}
             order = order.with_result(number, part=came.part.name, delivery=delivery, **facts)
         return self._journal.note(order)
@@ -264,6 +269,9 @@ class Publisher:
             assert result.part is not None  # noqa: S101 - accepted first
             assert result.delivery is not None  # noqa: S101
             part, target = Place(self.inbox.outbox, result.part), Place(self.inbox.outbox, result.delivery)
+            if self._was_taken_on(order, result, target):
+                disk.remove(part, durable=False)
+                return order
             try:
                 disk.publish_new(part, target, owner=self._journal.instance, batch=batch)
             except FileNotFoundError:  # linked before a crash, or removed by another program
@@ -280,6 +288,14 @@ class Publisher:
                 batch.found(target)
                 disk.remove(part, durable=False)
             return order
+
+    def _was_taken_on(self, order: Order, result: Result, target: Place) -> bool:
+        """Did it get its name in an earlier try, and has the next inbox taken it from there?"""
+        assert result.part is not None  # noqa: S101 - accepted first
+        if result.part in self._unnamed:
+            self._unnamed.discard(result.part)
+            return False
+        return not disk.holds(target, result.size, result.sha256) and self._next.has_taken(order, result)
 
     def _unreceived(self, order: Order, number: int) -> Order:
         name = order.results[number][1].delivery

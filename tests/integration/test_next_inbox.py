@@ -1,0 +1,156 @@
+"""Two inboxes in a row: the outbox of the first is the path of the second, and one life serves both."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import Shop, files_in, opening
+
+from watchfolder import daemon, disk
+from watchfolder.errors import FolderFault
+from watchfolder.sandbox import Sandbox
+
+Row = tuple[Shop, Sandbox]
+ROW = ("first", "second")
+
+
+class _Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> Iterator[Row]:
+    with opening(tmp_path) as build:
+        yield build(inboxes=ROW, own=in_a_row(tmp_path))
+
+
+def in_a_row(top: Path) -> dict[str, dict[str, str]]:
+    return {"second": {"path": str(top / "first" / "outbox"), "originals": str(top / "second" / "originals")}}
+
+
+def fail_between_name_and_journal(shop: Shop, patched: pytest.MonkeyPatch, call: str, error: BaseException) -> None:
+    """Have the second inbox claim the result as soon as it has its name, and this call of the first one's fail."""
+    owner = shop.journal if call == "note" else disk.FsyncBatch
+    do, result, failed = getattr(owner, call), shop.folder("first") / "outbox" / "a.jpg", threading.Event()
+
+    def failing(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it takes
+        if failed.is_set() or not result.exists():
+            return do(*given, **named)
+        failed.set()
+        claim(shop, "second")
+        assert not result.exists()
+        raise error
+
+    patched.setattr(owner, call, failing)
+    shop.drop("a.jpg", inbox="first/inbox")
+    claim(shop, "first")
+    shop.work(failed.is_set, takes=False)
+
+
+def claim(shop: Shop, inbox: str) -> None:
+    intake, now = shop.intakes[inbox], time.monotonic() + shop.ahead
+    if not intake.health.is_open:
+        intake.reopen(now)
+    intake.nudge(None)
+    deadline = time.monotonic() + 20
+    while not shop.journal.orders(inbox):
+        assert time.monotonic() < deadline
+        intake.beat(time.monotonic() + shop.ahead)
+
+
+@pytest.mark.parametrize("has_died", [True, False], ids=["death", "error"])
+@pytest.mark.parametrize("call", ["sync", "note"])
+def test_a_result_that_the_next_inbox_took_at_once_is_delivered_once(
+    row: Row, monkeypatch: pytest.MonkeyPatch, call: str, *, has_died: bool
+) -> None:
+    shop, service = row
+    error = _Killed() if has_died else FolderFault("state: permission denied", code="EACCES")
+    with monkeypatch.context() as patched:
+        fail_between_name_and_journal(shop, patched, call, error)
+    if has_died:
+        shop.live_again()
+    shop.pass_time(60)
+    go_through(shop)
+    assert_went_through(shop, service, "a.jpg")
+
+
+@pytest.mark.parametrize("call", ["sync", "note"])
+def test_it_is_delivered_once_also_when_the_next_inbox_is_done_with_it(
+    row: Row, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    shop, service = row
+    with monkeypatch.context() as patched:
+        fail_between_name_and_journal(shop, patched, call, FolderFault("state: permission denied", code="EACCES"))
+    shop.ahead = 0.0
+    shop.work(lambda: not shop.journal.orders("second"), takes=False)
+    assert [order.inbox for order in shop.orders()] == ["first"]
+    shop.live_again()
+    shop.pass_time(60)
+    go_through(shop)
+    assert_went_through(shop, service, "a.jpg")
+
+
+def test_a_backup_by_hard_links_is_not_taken_for_a_delivery(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = row
+    die_before_the_name(shop, monkeypatch, lambda part: os.link(part.path, shop.top / "backup"))
+    shop.live_again()
+    go_through(shop)
+    assert_went_through(shop, service, "a.jpg")
+
+
+def test_the_same_result_of_an_earlier_drop_is_not_taken_for_this_one(
+    row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = row
+    shop.drop("a.jpg", inbox="first/inbox")
+    go_through(shop)
+    die_before_the_name(shop, monkeypatch)
+    shop.live_again()
+    go_through(shop)
+    assert files_in(shop.folder("second") / "originals") == ["a (2).jpg", "a.jpg"]
+    assert service.paid == 4
+
+
+def die_before_the_name(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, first: Callable[[disk.Place], object] = lambda _part: None
+) -> None:
+    died = threading.Event()
+
+    def publish_new(part: disk.Place, *_: Any, **__: Any) -> None:  # noqa: ANN401 - whatever it takes
+        first(part)
+        died.set()
+        raise _Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "publish_new", publish_new)
+        shop.drop("a.jpg", inbox="first/inbox")
+        shop.work(died.is_set)
+
+
+def test_a_single_run_ends_when_the_next_inbox_has_seen_the_last_result(tmp_path: Path) -> None:
+    with Sandbox(processing_seconds=0.0) as service:
+        shop = Shop(tmp_path, service, inboxes=ROW, own=in_a_row(tmp_path), scan_seconds=600.0)
+        shop.close()
+        shop.drop("sub/a.jpg", inbox="first/inbox")
+        outcome = daemon.run(shop.config, lambda: shop.config, once=True)
+        assert (outcome.ending, outcome.delivered, outcome.left) == (daemon.Ending.DONE, 2, [])
+        assert_went_through(shop, service, "sub/a.jpg")
+
+
+def go_through(shop: Shop) -> None:
+    """Once for each inbox: at the end of one the next may not have looked yet."""
+    for _ in shop.intakes:
+        shop.to_the_end()
+
+
+def assert_went_through(shop: Shop, service: Sandbox, name: str) -> None:
+    assert files_in(shop.folder("second") / "outbox") == files_in(shop.folder("second") / "originals") == [name]
+    assert files_in(shop.folder("first") / "outbox") == []
+    parts = [name for name in files_in(shop.folder("first") / "outbox" / disk.HIDDEN) if "owner.json" not in name]
+    assert parts == []
+    assert service.paid == 2
+    assert service.sins == []
