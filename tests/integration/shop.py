@@ -126,13 +126,21 @@ class Shop:
         self.pipeline.beat(self.clock.elapsed() + self.ahead)
 
     def work(self, until: Callable[[], object], *, seconds: float = 20.0, takes: bool = True) -> None:
-        """Beat until it is so, taking new files or not; then let what is under way come to its end."""
+        """Beat until it is so, taking new files or not; then let what is under way come to its end.
+
+        A beat waits until no step is under way, so that no state is passed unseen; but not for one that hangs.
+        """
         deadline = time.monotonic() + seconds
-        while not until():
+        beat_again = 0.0
+        while True:
+            may_beat = not self.pipeline.running() or time.monotonic() > beat_again
+            if until():
+                return self.rest()
             assert time.monotonic() < deadline, f"it did not come true: {[str(o.state) for o in self.orders()]}"
-            self.beat(takes=takes)
+            if may_beat:
+                self.beat(takes=takes)
+                beat_again = time.monotonic() + HANG_SECONDS
             time.sleep(0.005)
-        self.rest()
 
     def rest(self) -> None:
         deadline = time.monotonic() + 20
@@ -227,6 +235,7 @@ def opened(shop: Shop) -> Iterator[Shop]:
 
 
 Open = Callable[..., tuple[Shop, Sandbox]]
+HANG_SECONDS = 0.5  # a step that takes so long keeps no beat waiting
 FRESH = 20.0  # so far ahead, no first look has to be waited for
 
 
