@@ -266,7 +266,8 @@ class InboxHealth:
     @property
     def reason(self) -> str:
         """Say why it waits; "" while it is well."""
-        return "a folder does not answer" if self.is_silent else self.fault.reason if self.fault else ""
+        fault = self.fault  # another thread may lift it at any moment
+        return "a folder does not answer" if self.is_silent else fault.reason if fault is not None else ""
 
     @property
     def is_busy(self) -> bool:

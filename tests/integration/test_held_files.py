@@ -73,10 +73,8 @@ def test_a_claimed_file_that_is_held_keeps_none_of_its_order_waiting(begin: Open
     assert service.paid == 12
 
 
-def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(
-    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shop, _ = begin(api={"reads": "v3"})
+def give_the_picture_a_bad_sector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the disk read no file of the size of `PICTURE`, once it is claimed."""
     digested = upload._digested
 
     def unreadable(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
@@ -85,6 +83,13 @@ def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(
         return digested(opened, size)
 
     monkeypatch.setattr(upload, "_digested", unreadable)
+
+
+def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(
+    begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = begin(api={"reads": "v3"})
+    give_the_picture_a_bad_sector(monkeypatch)
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
     assert "a.jpg: the disk reports errors" in shop.order().last_error
@@ -97,14 +102,7 @@ def test_a_claimed_file_that_cannot_be_read_for_days_is_quarantined(
     begin: Open, monkeypatch: pytest.MonkeyPatch, *, is_alone: bool
 ) -> None:
     shop, service = begin(api={"reads": "v3"})
-    digested = upload._digested
-
-    def unreadable(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
-        if size == len(PICTURE):
-            raise OSError(errno.EIO, "Input/output error")
-        return digested(opened, size)
-
-    monkeypatch.setattr(upload, "_digested", unreadable)
+    give_the_picture_a_bad_sector(monkeypatch)
     names = ["a.jpg"] if is_alone else ["a.jpg", "b.jpg", "c.jpg"]
     for number, name in enumerate(names):
         shop.drop(name, PICTURE if name == "a.jpg" else sample("jpeg", width=40, height=30, seed=number))

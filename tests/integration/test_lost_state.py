@@ -35,6 +35,15 @@ def drop_all(shop: Shop) -> None:
         shop.drop(name, content)
 
 
+def change_one_that_is_paid(top: Path, sandbox: Sandbox) -> None:
+    """Stop amid a paid order of all pictures; one of them holds other bytes since."""
+    with opened(begin(top, sandbox)) as shop:
+        drop_all(shop)
+        shop.work(lambda: shop.has(State.CONFIRMED))
+    (claimed,) = (top / "inbox/.watchfolder").glob("*/*/0.jpg")
+    claimed.write_bytes(sample("jpeg", width=48, height=36, seed=9))
+
+
 def adopt(top: Path, sandbox: Sandbox) -> None:
     """Go on with an empty state directory, to the end."""
     shutil.rmtree(top / "state")
@@ -93,11 +102,7 @@ def test_an_order_that_the_service_never_saw_goes_on_with_what_is_left_of_it(tmp
 
 
 def test_a_paid_order_is_not_bought_again_because_a_picture_changed(tmp_path: Path, sandbox: Sandbox) -> None:
-    with opened(begin(tmp_path, sandbox)) as shop:
-        drop_all(shop)
-        shop.work(lambda: shop.has(State.CONFIRMED))
-    (claimed,) = (tmp_path / "inbox/.watchfolder").glob("*/*/0.jpg")
-    claimed.write_bytes(sample("jpeg", width=48, height=36, seed=9))
+    change_one_that_is_paid(tmp_path, sandbox)
     adopt(tmp_path, sandbox)
     assert set(sandbox.paid_files.values()) == {1}
     outbox = sorted(name for name in os.listdir(tmp_path / "outbox") if name[0] != ".")
@@ -105,11 +110,7 @@ def test_a_paid_order_is_not_bought_again_because_a_picture_changed(tmp_path: Pa
 
 
 def test_a_paid_order_that_is_listed_late_is_not_bought_again(tmp_path: Path, sandbox: Sandbox) -> None:
-    with opened(begin(tmp_path, sandbox)) as shop:
-        drop_all(shop)
-        shop.work(lambda: shop.has(State.CONFIRMED))
-    (claimed,) = (tmp_path / "inbox/.watchfolder").glob("*/*/0.jpg")
-    claimed.write_bytes(sample("jpeg", width=48, height=36, seed=9))
+    change_one_that_is_paid(tmp_path, sandbox)
     (entry,) = (tmp_path / "state/journal").glob("*.json")
     entry.unlink()
     late = sandbox.faults.add("list", "answer", status=200, body='{"data": {"orders": [], "total": 0}}')

@@ -269,11 +269,11 @@ class Supervisor:
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, health, counts = worker.intake, worker.health, worker.intake.counts(orders)
         oldest, closed = intake.oldest_waiting(), intake.out_of_reach()
-        lack = self._pipeline.admission.lack(intake.inbox.name)
+        lack, fault = self._pipeline.admission.lack(intake.inbox.name), health.fault
         return InboxSnapshot(
             is_open=health.is_open and not health.is_silent and not lack,
             fault=health.reason or lack,
-            fault_code=health.fault.code if health.fault else NO_V3 if lack else "",
+            fault_code=fault.code if fault is not None else NO_V3 if lack else "",
             held=intake.held,
             watch=worker.watcher.kind,
             watch_reason=worker.watcher.reason,

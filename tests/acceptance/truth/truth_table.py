@@ -536,6 +536,8 @@ def _credits_come_by_themselves(scene: Scene, said: Surfaces) -> None:
     assert time.monotonic() - came < 1 + 10  # the page's view, on a busy machine
 
 
+_COUNTS_SINCE_START = {"systemd": "it counts what went there since the start"}
+
 SITUATIONS = (
     Situation(
         "a suspect without its original",
@@ -564,7 +566,7 @@ SITUATIONS = (
         _move_it_back,
         event="order.quarantined",
         explained="In quarantine",
-        unless={"systemd": "it counts what went there since the start"},
+        unless=_COUNTS_SINCE_START,
     ),
     Situation(
         "a picture that is moved back",
@@ -574,7 +576,7 @@ SITUATIONS = (
         ("1 file needs you", " --all"),
         _move_it_back,
         explained="It took too long",
-        unless={"systemd": "it counts what went there since the start"},
+        unless=_COUNTS_SINCE_START,
     ),
     Situation(
         "a picture that is tried again by the button",
@@ -584,7 +586,7 @@ SITUATIONS = (
         ("1 file needs you", " --all"),
         _press_try_again,
         explained="It took too long",
-        unless={"systemd": "it counts what went there since the start"},
+        unless=_COUNTS_SINCE_START,
     ),
     Situation(
         "a picture that stays cut",
@@ -595,7 +597,7 @@ SITUATIONS = (
         _copy_it_again,
         event="order.quarantined",
         explained="In quarantine",
-        unless={"systemd": "it counts what went there since the start"},
+        unless=_COUNTS_SINCE_START,
     ),
     Situation(
         "credits that come by themselves",
@@ -746,7 +748,7 @@ SITUATIONS = (
         _export_it,
         event="order.quarantined",
         explained="Photoshop",
-        unless={"systemd": "it counts what went there since the start"},
+        unless=_COUNTS_SINCE_START,
     ),
     Situation(
         "cut pictures",
@@ -874,7 +876,7 @@ SITUATIONS = (
         _export_the_raw,
         event="order.quarantined",
         explained="RAW",
-        unless={"systemd": "it counts what went there since the start"},
+        unless=_COUNTS_SINCE_START,
     ),
     Situation(
         "a quarantine in which another try helps but one",
@@ -884,7 +886,7 @@ SITUATIONS = (
         ("2 files need you", " --all"),
         _retry_what_may_pass,
         explained="It took too long",
-        unless={"systemd": "it counts what went there since the start"},
+        unless=_COUNTS_SINCE_START,
         types=(Advised.RETRY_ALL,),
     ),
 )
