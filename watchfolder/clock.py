@@ -10,13 +10,29 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 LONGEST_WAIT_SECONDS = 4500.0  # of a deferred order: an hour, and a quarter of jitter
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 BOOT_ID_VARIABLE = "WATCHFOLDER_BOOT_ID"  # where that file is hidden from us: the same, from systemd
+_CALENDAR = (datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC))
+
+
+def within_calendar(moment: datetime) -> datetime:
+    """Return the nearest instant that has a date in every time zone, and room on both sides."""
+    return min(max(moment, _CALENDAR[0]), _CALENDAR[1])
+
+
+def instant_of(seconds: float) -> datetime:
+    """Return the instant so long after the epoch, as far as a calendar goes: file systems go further."""
+    first, last = (end.timestamp() for end in _CALENDAR)
+    return datetime.fromtimestamp(min(max(seconds, first), last), UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(within_calendar)]
+"""The type of each date that is read: in files of ours that a person may have edited, and from the service."""
 
 
 class Moment(BaseModel):
@@ -24,7 +40,7 @@ class Moment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    at: AwareDatetime  # by the wall, for people
+    at: Instant  # by the wall, for people
     boot: str = ""  # "": of none that is known
     elapsed: float = Field(default=0.0, allow_inf_nan=False)
     awake: float = Field(default=0.0, allow_inf_nan=False)

@@ -15,16 +15,17 @@ from itertools import chain
 from operator import attrgetter
 from typing import Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from watchfolder import disk
+from watchfolder.clock import Instant
 from watchfolder.disk import Entry, Place
 from watchfolder.order import Finding, Key, KeyMode, Order, OrderFile, RelativeName, Result, Role, State, Why
 
 FOLDER = "history"
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}\.jsonl")
 _LIMIT = 1 << 30  # bytes of a month
-_DATE = slice(7, 26)  # of a line: when it ended, down to the second; all are UTC, so text sorts as time does
+_BEGIN = re.compile(rb'\{"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)[.\d]*Z"')  # as we write it: its text sorts as time does
 _NOTHING = Why(reason="")
 
 
@@ -41,7 +42,7 @@ class EndedFile(LinePart):
     size: int = Field(ge=0, lt=1 << 63)
     sha256: str | None
     delivered: RelativeName | None
-    delivered_at: AwareDatetime | None
+    delivered_at: Instant | None
     delivered_size: int | None = Field(ge=0, lt=1 << 63)
     delivered_sha256: str | None
     finding: Finding | None = None  # what the service said of it
@@ -73,9 +74,9 @@ class EndedFile(LinePart):
 
 
 class EndedOrder(LinePart):
-    """One order, delivered or quarantined. `at` comes first: a line is passed over by its date before it is read."""
+    """One order, delivered or quarantined. `at` comes first, so that a line can be passed over before it is read."""
 
-    at: AwareDatetime
+    at: Instant
     outcome: State
     key: Key
     order_id: str | None
@@ -84,7 +85,7 @@ class EndedOrder(LinePart):
     service: str
     options: dict[str, str]
     files: tuple[EndedFile, ...]
-    times: dict[State, AwareDatetime] = {}
+    times: dict[State, Instant] = {}
     reason: str = ""
     code: str = ""
     of_list: Key | None = None  # the list that its addresses stood in
@@ -185,15 +186,16 @@ def newest_first(
 
     Lines that a power cut tore, or that are not ours, are passed over and told, each with the file that it stands in.
     """
-    floor = since.astimezone(UTC).isoformat()[: _DATE.stop - _DATE.start] if since else ""
+    floor = since.astimezone(UTC).isoformat()[:19] if since else ""
     for month, line in _lines(state_dir, floor[:7]):
-        if line[_DATE].decode("ascii", "replace") < floor:
-            continue
+        begin = _BEGIN.match(line)
+        if begin and begin[1].decode() < floor:
+            continue  # unread, for there are many
         ended = read(line)
-        if ended is not None:
-            yield ended
-        else:
+        if ended is None:
             on_broken(month.path)
+        elif since is None or ended.at >= since:
+            yield ended
 
 
 def of_list(state_dir: str, key: str) -> Iterator[EndedOrder]:

@@ -15,7 +15,6 @@ from urllib.parse import quote, unquote_to_bytes
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,7 +24,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from watchfolder.clock import Moment
+from watchfolder.clock import Instant, Moment
 from watchfolder.errors import ConfigError
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -179,7 +178,7 @@ class Finding(Record):
     verdict: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
     facts: dict[str, Fact] = {}
     order_id: str = ""  # the order in which it was said
-    checked_at: AwareDatetime | None = None  # when we were told
+    checked_at: Instant | None = None  # when we were told
 
 
 class Result(Record):
@@ -193,7 +192,7 @@ class Result(Record):
     delivery: RelativeName | None = None  # below the outbox: the final name, journalled before the link
     sha256: str | None = None
     size: int | None = None
-    delivered_at: AwareDatetime | None = None  # when it got its name in the outbox
+    delivered_at: Instant | None = None  # when it got its name in the outbox
     was_told: bool = False  # a line of the history tells of it: its file was parked in between
 
     @property
@@ -342,9 +341,7 @@ class Order(Record):
     not_before: Moment | None = None
     last_error: str = ""  # the last failure's reason
     missing_since: Moment | None = None  # the service said once that it does not know the order
-    expires_at: AwareDatetime | None = (
-        None  # until when the service says that it keeps the results; told, never acted on
-    )
+    expires_at: Instant | None = None  # until when the service says that it keeps the results; told, never acted on
     enclosures: tuple[Enclosure, ...] = ()  # that are still to come; the history tells of the order already
     why: Why | None = None
     was_recorded: bool = False  # a line of the history tells of its quarantine

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from watchfolder import disk, history
+from watchfolder.clock import instant_of
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
@@ -73,7 +74,7 @@ def picture_at(place: Place, config: Config) -> Picture | None:
         return None
     why = notes.place_of(place)
     noted = disk.stat_of(why)
-    came = datetime.fromtimestamp((noted or found).st_mtime, UTC)
+    came = instant_of((noted or found).st_mtime)
     return Picture(place, _folders(config.inboxes.values())[place.root], why if noted else None, came)
 
 
@@ -132,7 +133,7 @@ def _pictures_in(folder: str, inboxes: tuple[Inbox, ...]) -> list[Picture]:
         if place.base.startswith(".") or place.base.endswith(notes.SUFFIX):
             continue
         why = entries.get(notes.place_of(place).name)
-        came = datetime.fromtimestamp((why or entry).mtime_ns / 1e9, UTC)
+        came = instant_of((why or entry).mtime_ns / 1e9)
         pictures.append(Picture(place, inboxes, Place(folder, why.name) if why else None, came))
     return pictures
 

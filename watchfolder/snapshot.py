@@ -2,8 +2,10 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, field_serializer
+from pydantic import BaseModel, ConfigDict, field_serializer
 from typing_extensions import override
+
+from watchfolder.clock import Instant
 
 FILE = "status.json"
 NO_V3 = "NO_V3"  # a fault's code: it is the service that lacks what the inbox needs
@@ -41,7 +43,7 @@ class InboxSnapshot(Part):
     out_of_reach: int = 0  # of those that stay: pictures, as far as we can tell, that cannot be taken
     single: int = 0  # of those that wait: what belongs to them, a picture or its original, is not there
     closed: tuple[OutOfReach, ...] = ()  # where these are: a few folders, those with the most of them
-    oldest_waiting_since: AwareDatetime | None = None
+    oldest_waiting_since: Instant | None = None
     remarks: dict[str, str] = {}  # files (escaped names) that a person should see to, with the reason
 
 
@@ -121,17 +123,17 @@ class VerdictCount(FileGroup):
 
 
 class Snapshot(Part):
-    at: AwareDatetime
+    at: Instant
     pid: int
     unit: str = ""  # systemd's name of it, if that has started it
     config_file: str = ""  # that it was started with, "" for the environment alone
     version: str
-    started: AwareDatetime
-    configured: AwareDatetime | None = None  # since when it works by this configuration
+    started: Instant
+    configured: Instant | None = None  # since when it works by this configuration
     inboxes: dict[str, InboxSnapshot] = {}
     blocked: str = ""  # the refusal that stops everything or every purchase, in words
     blocked_code: str = ""
-    blocked_since: AwareDatetime | None = None
+    blocked_since: Instant | None = None
     is_key_refused: bool = False  # it is the key that is refused
     is_failing_all: bool = False  # it is not refused, but fails every picture
     key_origin: Literal["credential", "environment", "file"] = "file"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,6 +115,16 @@ def test_lines_that_are_torn_or_foreign_are_passed_over_with_a_word(studio: Stud
     assert said.returncode == 0
     assert len(said.stdout.splitlines()) == 1
     assert f"{month}: 5 lines cannot be read" in said.stderr
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-09:00", "0001-01-01T00:00:00+09:00"])
+def test_a_date_at_the_end_of_the_calendar_ends_no_command(studio: Studio, moment: str) -> None:
+    deliver(studio, "one.jpg")
+    month = history_of(studio)
+    month.write_text(re.sub(r'_at":"[^"]*"', f'_at":"{moment}"', month.read_text()))
+    for arguments in (("history",), ("history", "--json"), ("explain", "outbox/one.jpg"), ("status",), ("verify",)):
+        said = studio.run(*arguments)
+        assert (said.returncode, said.stderr) == (0, ""), arguments
 
 
 # --- verify

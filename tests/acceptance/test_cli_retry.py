@@ -1,5 +1,6 @@
 """`watchfolder retry`: from quarantine back to where it came from, and never onto another file."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -113,6 +114,8 @@ def test_it_works_from_one_file_system_to_another(studio: Studio) -> None:
         studio.folder("quarantine").rmdir()
         studio.folder("quarantine").symlink_to(quarantine)
         studio.set_aside("below/a.jpg")
+        os.utime(quarantine / "below/a.jpg.why.txt", (4e11, 4e11))  # of the year 14645
+        assert "1 file needs you" in studio.run("status").stdout
         done = studio.run("retry", "below/a.jpg")
         assert done.returncode == 0, done.stderr
         assert (studio.folder("inbox") / "below/a.jpg").read_bytes() == PICTURE

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -154,6 +154,12 @@ def test_an_unknown_status_is_data(word: object) -> None:
 
     assert look.status is Status.UNKNOWN
     assert look.raw_status == (word if isinstance(word, str) else json.dumps(word))
+
+
+def test_an_end_that_is_never_has_a_date_in_every_time_zone() -> None:
+    never = read_look({"status": "complete", "expiresAt": "9999-12-31T23:59:59.999-09:00"}).expires_at
+    assert never is not None
+    assert never.astimezone(UTC) + timedelta(days=1) > never
 
 
 @pytest.mark.parametrize("moment", ["soon", "", 5, None, "2026-99-99T00:00:00Z"])

@@ -1,13 +1,13 @@
 """What is decided by which clock: time passes, machines sleep and boot, wall clocks are set."""
 
 import time
-from datetime import timedelta
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
 from played_clock import PlayedClock
 
-from watchfolder.clock import BOOT_ID_FILE, BOOT_ID_VARIABLE, LONGEST_WAIT_SECONDS, Clock, Moment, boot_id
+from watchfolder.clock import BOOT_ID_FILE, BOOT_ID_VARIABLE, LONGEST_WAIT_SECONDS, Clock, Moment, boot_id, instant_of
 
 HOUR, DAY, YEAR = 3600.0, 24 * 3600.0, 365 * 24 * 3600.0
 
@@ -15,6 +15,12 @@ HOUR, DAY, YEAR = 3600.0, 24 * 3600.0, 365 * 24 * 3600.0
 @pytest.fixture
 def clock() -> PlayedClock:
     return PlayedClock()
+
+
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59-09:00", "0001-01-01T00:00:00+09:00"])
+def test_what_is_read_has_a_date_in_every_time_zone(end: str) -> None:
+    for moment in (Moment.model_validate({"at": end}).at, instant_of(float("-inf")), instant_of(1e20)):
+        assert {moment.astimezone(timezone(timedelta(hours=hours))).year for hours in (-23, 23)} <= {1, 2, 9998}
 
 
 @pytest.mark.parametrize("seconds", [-YEAR, -DAY, DAY, YEAR])

@@ -63,6 +63,31 @@ def test_a_torn_line_costs_itself_alone(state_dir: str) -> None:
     assert [end.key for end in history.newest_first(state_dir)] == KEYS[::-1]
 
 
+@pytest.mark.parametrize(
+    "rewritten",
+    [
+        '{"outcome":"delivered","at":"2026-11-01T05:00:00Z",',
+        '{ "at" : "2026-11-01 05:00Z", "outcome": "delivered",',
+        '{"at":"2026-11-01T14:00:00+09:00","outcome":"delivered",',
+    ],
+)
+def test_a_line_that_a_person_rewrote_is_passed_over_by_its_date_alone(state_dir: str, rewritten: str) -> None:
+    (path,) = Path(state_dir).glob("history/2026-11.jsonl")
+    *others, last = path.read_text().splitlines()
+    rest = last.partition('"outcome":"delivered",')[2]
+    path.write_text("\n".join([*others, rewritten + rest]) + "\n")
+    assert [end.key for end in history.newest_first(state_dir, MIDNIGHT + timedelta(hours=3))] == [KEYS[3]]
+    assert list(history.newest_first(state_dir, MIDNIGHT + timedelta(hours=6))) == []
+
+
+def test_of_a_line_whose_date_is_none_it_is_said_that_it_was_passed_over(state_dir: str) -> None:
+    (path,) = Path(state_dir).glob("history/2026-11.jsonl")
+    path.write_text(path.read_text().replace('"at":"2026-11-01T01:', '"at":"1.11.2026 01:'))
+    broken: list[str] = []
+    assert [end.key for end in history.newest_first(state_dir, MIDNIGHT, broken.append)] == [KEYS[2]]
+    assert broken == [str(path)]
+
+
 def test_names_come_back_as_the_bytes_that_they_were(tmp_path: Path) -> None:
     name = b"caf\xe9 100%.jpg".decode("utf-8", "surrogateescape")
     deliver(str(tmp_path), KEYS[0], MIDNIGHT, name)

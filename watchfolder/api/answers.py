@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from watchfolder.clock import within_calendar
 from watchfolder.errors import Retry
 from watchfolder.events import redacted
 
@@ -68,7 +69,7 @@ def _instant(value: object) -> datetime | None:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+    return moment and within_calendar(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
 def _report_status(value: object) -> ReportStatus:

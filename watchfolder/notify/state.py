@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from typing_extensions import override
 
 from watchfolder import state_file
+from watchfolder.clock import Instant
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
@@ -50,17 +51,17 @@ class Told(StatePart):
     """What people believe of a topic since then."""
 
     is_on: bool
-    at: AwareDatetime
+    at: Instant
 
 
 class Untold(StatePart, Generic[_Group]):
     """What has come since it was told last: so many files, and what they have in common, group by group."""
 
     count: int = 0
-    first: AwareDatetime | None = None
-    last: AwareDatetime | None = None
+    first: Instant | None = None
+    last: Instant | None = None
     some: tuple[_Group, ...] = ()
-    told: AwareDatetime | None = None
+    told: Instant | None = None
 
     def not_after(self, now: datetime) -> Self:
         facts = {name: at and min(at, now) for name, at in vars(self).items() if name in {"first", "last", "told"}}
@@ -69,8 +70,8 @@ class Untold(StatePart, Generic[_Group]):
 
 class NotifyState(StatePart):
     told: dict[Annotated[str, AfterValidator(_is_topic)], Told] = {}  # topic → the last word about it
-    sent: tuple[AwareDatetime, ...] = ()  # messages of the last hour
-    stalled_since: AwareDatetime | None = None  # files wait and none is delivered, for some time already
+    sent: tuple[Instant, ...] = ()  # messages of the last hour
+    stalled_since: Instant | None = None  # files wait and none is delivered, for some time already
     quarantined: Untold[Quarantined] = Untold()
     found: Untold[VerdictCount] = Untold()
 
