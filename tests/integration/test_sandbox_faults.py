@@ -128,6 +128,16 @@ def test_the_reset_is_one_on_the_wire(sandbox: Sandbox) -> None:
             wire.recv(1)
 
 
+def test_a_reset_of_a_client_that_was_killed_meanwhile_is_none(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.add("create", "reset_after")
+    with sandbox._state.lock:  # the work is held up until its client is gone
+        with pytest.raises(requests.ReadTimeout):
+            client.call("POST", "/api/v2/orders/anti-ai", valid_body(), timeout=0.2)
+        wait_until(lambda: not sandbox._server._server.active_channels)
+    wait_until(lambda: sandbox.requests[0].status == 0)
+    assert client.create().ok
+
+
 @pytest.mark.parametrize(("does", "orders"), [("hang", 0), ("hang_after", 1)])
 def test_a_hang_ends_when_the_client_goes(client: Client, sandbox: Sandbox, does: str, orders: int) -> None:
     sandbox.faults.add("create", does)

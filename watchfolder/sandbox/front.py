@@ -80,8 +80,10 @@ class _Call:
     def cut(self) -> Response:
         # Waitress closes the socket in its own thread once we say that the client is gone; with no time to linger,
         # the kernel then sends a reset instead of an end.
-        with suppress(OSError):  # the client was quicker
-            channel_of(self._environ).socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wire = channel_of(self._environ).socket
+        if wire is not None:  # else the client was quicker
+            with suppress(OSError):
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise ClientDisconnected
 
     def wait(self, seconds: float) -> None:
