@@ -3,7 +3,6 @@
 from watchfolder.api.answers import (
     Created,
     Failure,
-    Found,
     Link,
     Links,
     Listed,
@@ -28,7 +27,6 @@ __all__ = [
     "Ended",
     "FailedAtService",
     "Failure",
-    "Found",
     "Link",
     "Links",
     "Listed",

@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from typing_extensions import override
 
 from watchfolder.clock import within_calendar
 from watchfolder.errors import Retry
@@ -29,16 +30,25 @@ _ID = re.compile(r"[!-~]{1,255}")
 _LONGEST_TEXT = 500  # characters of a foreign sentence
 
 
-class Status(StrEnum):
+class _Word(StrEnum):
+    """A word of the service; one that contract.md does not have is UNKNOWN."""
+
+    @classmethod
+    @override
+    def _missing_(cls, _value: object) -> Self:
+        return cls("unknown")
+
+
+class Status(_Word):
     PENDING = "pending"
     IN_PROGRESS = "inProgress"
     COMPLETE = "complete"
     FAILED = "failed"
     EXPIRED = "expired"
-    UNKNOWN = "unknown"  # a word that contract.md does not have; see `raw_status`
+    UNKNOWN = "unknown"  # see `raw_status`
 
 
-class ReportStatus(StrEnum):
+class ReportStatus(_Word):
     QUEUED = "queued"
     PROCESSING = "processing"
     COMPLETED = "completed"
@@ -60,7 +70,7 @@ def _text(value: object) -> str | None:
     return _sentence(value) if isinstance(value, str) else None
 
 
-def _watermark(value: object) -> str:
+def _normalized(value: object) -> str:
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else ""
 
 
@@ -72,20 +82,30 @@ def _instant(value: object) -> datetime | None:
     return moment and within_calendar(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
-def _report_status(value: object) -> ReportStatus:
-    return ReportStatus(value) if isinstance(value, str) and value in set(ReportStatus) else ReportStatus.UNKNOWN
-
-
-def _status(value: object) -> Status:
-    return Status(value) if isinstance(value, str) and value in set(Status) else Status.UNKNOWN
-
-
 Id = Annotated[str, BeforeValidator(_id)]
 Text = Annotated[str | None, BeforeValidator(_text)]
+Instant = Annotated[datetime | None, BeforeValidator(_instant)]
 
 
 class _Read(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            where = sorted({".".join(str(step) for step in fault["loc"]) or "data" for fault in error.errors()})
+        raise faulty("cannot read " + ", ".join(where)[:200])  # outside the `except`: its error quotes the values
+
+    @classmethod
+    def readable(cls, entries: object) -> list[Self]:
+        """Leave out what cannot be read."""
+        found = []
+        for entry in entries if isinstance(entries, list) else []:
+            with contextlib.suppress(ValidationError):
+                found.append(cls.model_validate(entry))
+        return found
 
 
 class Slot(_Read):
@@ -101,12 +121,12 @@ class Output(_Read):
 
     file_id: Id
     input_file_id: Id | None = None
-    text: Annotated[str, BeforeValidator(_watermark)] = Field(default="", alias="watermarkText")
+    text: Annotated[str, BeforeValidator(_normalized)] = Field(default="", alias="watermarkText")
 
 
 class Created(_Read):
     order_id: Id
-    status: Annotated[Status, BeforeValidator(_status)]
+    status: Status
     slots: tuple[Slot, ...] = Field(alias="files")
 
 
@@ -116,8 +136,8 @@ class Listed(_Read):
     order_id: Id
     order_name: Text = None
     type: Text = None  # of its service
-    status: Annotated[Status, BeforeValidator(_status)]
-    created_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
+    status: Status
+    created_at: Instant = None
 
 
 class Webhook(_Read):
@@ -135,7 +155,7 @@ class PushEvent(_Read):
 
     id: Id
     status: Text = None  # PENDING, SENT, RETRYING or FAILED
-    created_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
+    created_at: Instant = None
 
 
 class Link(_Read):
@@ -157,7 +177,7 @@ class ReportFailure(_Read):
 class ReportView(_Read):
     """A report on an order, in one language. Its link lives for five minutes, and there is a new one with each look."""
 
-    status: Annotated[ReportStatus, BeforeValidator(_report_status)]
+    status: ReportStatus
     download: _ReportLink | None = Field(default=None, repr=False)
     failure: ReportFailure | None = None
 
@@ -199,12 +219,6 @@ class OrderView:
 
 
 @dataclass(frozen=True)
-class Found:
-    order_id: str
-    status: Status
-
-
-@dataclass(frozen=True)
 class Envelope:
     """One answer's JSON. `code` is None where it has none."""
 
@@ -217,21 +231,6 @@ class Envelope:
     def is_own(self) -> bool:
         """Whether it is the API itself that speaks."""
         return self.has_data or self.code is not None
-
-
-_Model = TypeVar("_Model", bound=_Read)
-
-
-def start_body(start_key: str, order_id: str) -> str:
-    return json.dumps({"idempotencyKey": start_key, "orderId": order_id})
-
-
-def report_body(locale: str) -> str:
-    return json.dumps({"locale": locale})
-
-
-def webhook_body(url: str, name: str, *, is_test: bool) -> str:
-    return json.dumps({"url": url, "name": name, "isTest": is_test})
 
 
 def read_envelope(body: bytes) -> Envelope:
@@ -250,7 +249,7 @@ def read_created(data: object, sent_names: Sequence[str]) -> Created:
     """Check count and names as well: an order for other files than were sent is not one to pay for."""
     answer = _object(data)
     lone = {"files": [answer["file"]]} if "files" not in answer and "file" in answer else {}
-    created = _read(Created, {**answer, **lone})
+    created = Created.read({**answer, **lone})
     if len(created.slots) != len(sent_names):
         raise faulty(f"{len(created.slots)} files for the {len(sent_names)} that were sent")
     if any(slot.file_name not in (None, name) for slot, name in zip(created.slots, sent_names, strict=True)):
@@ -261,7 +260,7 @@ def read_created(data: object, sent_names: Sequence[str]) -> Created:
 
 
 def read_slots(data: object) -> tuple[Slot, ...]:
-    return tuple(_read(Slot, entry) for entry in _list(_object(data).get("files"), "files"))
+    return tuple(Slot.read(entry) for entry in _list(_object(data).get("files"), "files"))
 
 
 def read_look(data: object) -> OrderView:
@@ -274,10 +273,10 @@ def read_look(data: object) -> OrderView:
     raw_status, result, inputs = order.get("status"), order.get("result"), order.get("inputFiles")
     outputs = result.get("outputFiles") if isinstance(result, dict) else None
     return OrderView(
-        status=_status(raw_status),
+        status=Status(str(raw_status)),
         failure=_failure(order.get("errors")),
-        inputs=tuple(_readable(Slot, inputs)),
-        outputs=tuple(_read(Output, entry) for entry in _list(outputs or [], "outputFiles")),
+        inputs=tuple(Slot.readable(inputs)),
+        outputs=tuple(Output.read(entry) for entry in _list(outputs or [], "outputFiles")),
         expires_at=_instant(order.get("expiresAt")),
         raw_status=_sentence(raw_status if isinstance(raw_status, str) else json.dumps(raw_status)),
         shown=order,
@@ -288,7 +287,7 @@ def read_look(data: object) -> OrderView:
 def read_links(data: object) -> Links:
     """Take what is there: a link per file, else the one link, else the archive (which may turn out to be a ZIP)."""
     answer = _object(data)
-    files = _readable(Link, answer.get("files"))
+    files = Link.readable(answer.get("files"))
     single = answer.get("downloadUrl") or answer.get("url") or answer.get("archiveUrl")
     if not files and isinstance(single, str):
         files = [Link(file_id=None, url=single)]
@@ -298,13 +297,12 @@ def read_links(data: object) -> Links:
     return Links(tuple(files), _lifetime(lifetime) * _MARGIN)
 
 
-def read_found(data: object, order_name: str) -> tuple[Found | None, int]:
+def read_found(data: object, order_name: str) -> tuple[Listed | None, int]:
     """Return the order of exactly this name on one page of the list, and how many pages there are."""
     page = _object(data)
     for entry in _list(page.get("orders"), "orders"):
         if isinstance(entry, dict) and entry.get("orderName") == order_name:
-            listed = _read(Listed, entry | {"status": entry.get("status")})
-            return Found(listed.order_id, listed.status), 1
+            return Listed.read({"status": None, **entry}), 1  # one that cannot be read is ours all the same
     return None, _pages_of(page)
 
 
@@ -320,27 +318,19 @@ def read_looks(data: object) -> Mapping[str, OrderView]:
 def read_listed(data: object) -> tuple[list[Listed], int]:
     """Return what one page of the list says, and how many pages there are; unreadable entries are left out."""
     page = _object(data)
-    return _readable(Listed, _list(page.get("orders"), "orders")), _pages_of(page)
-
-
-def read_report(data: object) -> ReportView:
-    return _read(ReportView, data)
-
-
-def read_webhook(data: object) -> Webhook:
-    return _read(Webhook, data)
+    return Listed.readable(_list(page.get("orders"), "orders")), _pages_of(page)
 
 
 def read_webhooks(data: object) -> tuple[list[Webhook], int]:
     """Return what one page says, and how many pages there are. An unreadable entry is faulty: it may be ours."""
     page = _object(data)
-    return [_read(Webhook, entry) for entry in _list(page.get("webhooks"), "webhooks")], _pages_of(page, "pagination")
+    return [Webhook.read(entry) for entry in _list(page.get("webhooks"), "webhooks")], _pages_of(page, "pagination")
 
 
 def read_events(data: object) -> tuple[list[PushEvent], int]:
     """Return what one page says, and how many pages there are; unreadable entries are left out."""
     page = _object(data)
-    return _readable(PushEvent, _list(page.get("events"), "events")), _pages_of(page, "pagination")
+    return PushEvent.readable(_list(page.get("events"), "events")), _pages_of(page, "pagination")
 
 
 def _pages_of(page: Mapping[str, Any], name: str = "pageInfo") -> int:
@@ -351,24 +341,6 @@ def _pages_of(page: Mapping[str, Any], name: str = "pageInfo") -> int:
 
 def faulty(what: str) -> Retry:
     return Retry(f"the service gave a faulty answer: {what}", code="FAULTY_ANSWER")
-
-
-def _read(model: type[_Model], value: object) -> _Model:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        where = sorted({".".join(str(step) for step in fault["loc"]) or "data" for fault in error.errors()})
-    raise faulty("cannot read " + ", ".join(where)[:200])  # outside the `except`: its error quotes the values
-
-
-def _readable(model: type[_Model], entries: object) -> list[_Model]:
-    found = []
-    for entry in entries if isinstance(entries, list) else []:
-        try:
-            found.append(model.model_validate(entry))
-        except ValidationError:
-            continue
-    return found
 
 
 def _object(value: object) -> Mapping[str, Any]:

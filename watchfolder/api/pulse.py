@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from watchfolder import __version__
 from watchfolder.api.transport import Pace, Transport
 from watchfolder.errors import Retry
 
@@ -17,13 +16,7 @@ class Pulse:
 
     def __init__(self, url: str, settings: "ApiSection") -> None:
         self._url = url
-        self._transport = Transport(
-            connections=1,
-            proxy=settings.proxy,
-            ca_file=settings.ca_file,
-            agent=f"watchfolder/{__version__}",
-            pace=_PACE,
-        )
+        self._transport = Transport(settings, connections=1, pace=_PACE)
 
     def beat(self) -> None:
         """Raise Retry when it was not taken. A redirect is no yes, and is not followed."""

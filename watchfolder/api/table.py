@@ -72,14 +72,19 @@ class ErrorRow:
     looked_at_after: frozenset[Call] = frozenset()  # there it sends us to look at the order
     scope: Scope = Scope.EVERYTHING
     advice: str = ""
+    needs_json: bool = False  # without the API's own JSON a status does not say so: a gateway has it, too
 
 
-_KEY_REFUSED = ErrorRow(KeyRefused, "the service refuses the API key: check the key, and whether it has expired")
+_KEY_REFUSED = ErrorRow(
+    KeyRefused, "the service refuses the API key: check the key, and whether it has expired", needs_json=True
+)
 _NO_CREDITS = ErrorRow(
     Blocked, "the plan's credits are used up: buy credits or wait for the next period", scope=Scope.PURCHASES
 )
 _PASSING = ErrorRow(Retry, "the service has a passing fault")
 _UNHEARD = ErrorRow(Retry, "the service refuses to answer this question")
+_NOT_KNOWN = ErrorRow(Retry, "the service gave an answer that is not known here", frozenset())
+_FOREIGN = ErrorRow(Retry, "that is not the service's own answer", frozenset())
 _GONE = ErrorRow(
     OrderMissing,
     "the service does not know this order",
@@ -105,11 +110,11 @@ _WRONG_KIND = ErrorRow(
     _PURCHASE | {Call.REPORT},
     advice="Ask the service's support.",
 )
-_SENT_BEFORE = ErrorRow(Resync, "the service has seen this key with other words", _PURCHASE)
+_SENT_BEFORE = ErrorRow(Resync, "the service has seen this key with other words", _PURCHASE, needs_json=True)
 _FORBIDDEN = ErrorRow(
     Blocked, "the service forbids new orders, and does not say why: ask its support", _PURCHASE, scope=Scope.PURCHASES
 )
-_RETIRED = ErrorRow(Retired, "this endpoint is retired: a newer watchfolder is needed")
+_RETIRED = ErrorRow(Retired, "this endpoint is retired: a newer watchfolder is needed", needs_json=True)
 _ABSENT = ErrorRow(NoRoute, "nothing answers there as the service would: check api.base_url")
 _ELSEWHERE = ErrorRow(Retry, "the service sends us elsewhere, which is not followed: check api.base_url and api.proxy")
 
@@ -190,6 +195,8 @@ TABLE: Mapping[str | int, ErrorRow] = {
 """Everything else, 413 and 415 among it, is Retry: only the JSON of a call goes there, never a picture, so a refusal of
 its size or type is a gateway's. An unknown word must not cost a file its place in the queue."""
 
+_WITHOUT_CODE = {429: "RATE_LIMIT_EXCEEDED"}  # with any other code a 429 is no rate limit
+
 _LINK_REFUSED = ErrorRow(Resync, "the storage refuses the link: it has expired or was altered on the way")
 _STORAGE_PASSING = ErrorRow(Retry, "the storage has a passing fault")
 _DAMAGED = ErrorRow(Retry, "the bytes were damaged on the way to the storage")
@@ -226,15 +233,8 @@ def error_of(
 ) -> WatchfolderError:
     """Return what an answer other than a success means for `call`; `code` is None when the answer has none."""
     is_sunset = status == 410 and "Link" in headers  # noqa: PLR2004 (Gone; with its successor it speaks for itself)
-    verdict = _verdict(call, status, code, is_json=is_json or is_sunset)
-    reason, word = f"{verdict.reason} ({status})", printable(code or "")[:64]
-    if verdict.kind is SlowDown:
-        return SlowDown(reason, code=word, retry_after_seconds=retry_after(headers))
-    if issubclass(verdict.kind, Blocked):
-        return verdict.kind(reason + _successor(status, headers), code=word, scope=verdict.scope)
-    if verdict.kind is Reject:
-        return Reject(reason, code=word, advice=verdict.advice)
-    return verdict.kind(reason, code=word)
+    row = _row_of(call, status, code, is_json=is_json or is_sunset)
+    return _error(row, status, printable(code or "")[:64], headers)
 
 
 def storage_error_of(status: int, body: bytes, *, is_upload: bool = True) -> WatchfolderError:
@@ -244,14 +244,22 @@ def storage_error_of(status: int, body: bytes, *, is_upload: bool = True) -> Wat
     """
     found = _STORAGE_CODE.search(body[:_LOOKED_AT])
     code = found.group(1).decode("ascii") if found else ""
-    verdict = STORAGE.get(code) or STORAGE.get(status) or ErrorRow(Retry, "the storage did not take or give the file")
+    row = STORAGE.get(code) or STORAGE.get(status) or ErrorRow(Retry, "the storage did not take or give the file")
     is_server_fault = status >= 500  # noqa: PLR2004 (which is no verdict on a file)
-    if (is_server_fault and verdict.kind is not Retry) or (verdict.kind is Reject and not is_upload):
-        verdict = _STORAGE_PASSING
-    reason = f"{verdict.reason} ({status})"
-    return (
-        Reject(reason, code=code, advice=verdict.advice) if verdict.kind is Reject else verdict.kind(reason, code=code)
-    )
+    if (is_server_fault and row.kind is not Retry) or (row.kind is Reject and not is_upload):
+        row = _STORAGE_PASSING
+    return _error(row, status, code, {})
+
+
+def _error(row: ErrorRow, status: int, code: str, headers: Mapping[str, str]) -> WatchfolderError:
+    reason = f"{row.reason} ({status})"
+    if row.kind is SlowDown:
+        return SlowDown(reason, code=code, retry_after_seconds=retry_after(headers))
+    if issubclass(row.kind, Blocked):
+        return row.kind(reason + _successor(status, headers), code=code, scope=row.scope)
+    if row.kind is Reject:
+        return Reject(reason, code=code, advice=row.advice)
+    return row.kind(reason, code=code)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -271,32 +279,26 @@ def _date(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _verdict(call: Call, status: int, code: str | None, *, is_json: bool) -> ErrorRow:
-    known = TABLE.get(code) if code else None
-    if known and _may_say(status, known):
-        if call in known.only_for:
-            return known
-        if call in known.looked_at_after:
+def _row_of(call: Call, status: int, code: str | None, *, is_json: bool) -> ErrorRow:
+    by_code = TABLE.get(code or _WITHOUT_CODE.get(status, ""), _NOT_KNOWN)
+    by_status = TABLE.get(status, _NOT_KNOWN)
+    if _may_say(status, by_code):
+        if call in by_code.only_for:
+            return by_code
+        if call in by_code.looked_at_after:
             return _LOOK_AT_IT
-    if status == 429 and not code:  # noqa: PLR2004 (with any other code a 429 is no rate limit)
-        return TABLE["RATE_LIMIT_EXCEEDED"]
-    by_status = TABLE.get(status)
-    speaks_for_itself = is_json or by_status is _FORBIDDEN or (by_status and issubclass(by_status.kind, Retry))
-    if by_status and call in by_status.only_for and speaks_for_itself:
+    if call in by_status.only_for and (is_json or not by_status.needs_json):
         return by_status
-    if known and known.kind is Reject:
+    if by_code.kind is Reject:
         return _UNHEARD
-    return ErrorRow(
-        Retry,
-        "the service gave an answer that is not known here" if is_json else "that is not the service's own answer",
-    )
+    return _NOT_KNOWN if is_json else _FOREIGN
 
 
-def _may_say(status: int, verdict: ErrorRow) -> bool:
+def _may_say(status: int, row: ErrorRow) -> bool:
     """Only a 4xx condemns a file or an order; and "gone" is a 404, or ORDER_EXPIRED's 400."""
-    if verdict is _GONE:
+    if row is _GONE:
         return status == 404  # noqa: PLR2004 (the status that contract.md names)
-    return status < 500 or not issubclass(verdict.kind, Reject | OrderMissing | Resync)  # noqa: PLR2004 (see above)
+    return status < 500 or not issubclass(row.kind, Reject | OrderMissing | Resync)  # noqa: PLR2004 (see above)
 
 
 def _successor(status: int, headers: Mapping[str, str]) -> str:

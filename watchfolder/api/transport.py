@@ -10,14 +10,18 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
+from watchfolder import __version__
 from watchfolder.api.deadline import Deadline, DeadlineAdapter
 from watchfolder.errors import FolderFault, Retry
+
+if TYPE_CHECKING:
+    from watchfolder.config import ApiSection
 
 JSON_LIMIT_BYTES = 8 * 1024 * 1024
 _REFUSAL_LIMIT_BYTES = 64 * 1024  # of the storage's answers, which are read for a code only
@@ -118,16 +122,19 @@ class Transport:
     A Session would keep cookies, read the body of a redirect whole, and look into the environment.
     """
 
-    def __init__(self, *, connections: int, proxy: str | None, ca_file: str | None, agent: str, pace: Pace) -> None:
+    def __init__(self, settings: "ApiSection", *, connections: int, pace: Pace) -> None:
         logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)  # its lines quote whole URLs, signatures and all
         self._adapter = DeadlineAdapter(pool_connections=connections, pool_maxsize=connections)
-        self._proxies = {"https": proxy} if proxy else {}  # http is for this machine alone: it never leaves it
-        self._verify = ca_file or True
-        self._headers = {"User-Agent": agent, "Accept-Encoding": "identity", "Accept": "*/*"}
+        self._proxies = {"https": settings.proxy} if settings.proxy else {}  # http is for this machine alone
+        self._verify = settings.ca_file or True
+        self._headers = {"User-Agent": f"watchfolder/{__version__}", "Accept-Encoding": "identity", "Accept": "*/*"}
         self._pace = pace
         self._under_way: set[Deadline] = set()
 
     def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+        """Exchange JSON."""
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        headers = {"Accept": "application/json", **kind, **headers}
         with self._exchange(method, url, headers, body, self._pace.total_seconds) as reply:
             return reply.whole(JSON_LIMIT_BYTES)
 

@@ -1,13 +1,14 @@
 """The service's webhooks, for the commands: registered, listed, removed; and a delivery like one of its own."""
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
-from watchfolder.api.answers import PushEvent, Webhook, faulty, read_events, read_webhook, read_webhooks, webhook_body
-from watchfolder.api.service import Service
+from watchfolder.api.answers import PushEvent, Webhook, faulty, read_events, read_webhooks
+from watchfolder.api.client import Client
 from watchfolder.api.table import Call
 from watchfolder.api.transport import Pace
 from watchfolder.errors import Reject, WatchfolderError
@@ -24,7 +25,7 @@ _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _T = TypeVar("_T")
 
 
-class Webhooks(Service):
+class Webhooks(Client):
     """Speaks as a run does, but tries each call once: a registration whose answer is lost must not be made twice."""
 
     def __init__(self, settings: "ApiSection") -> None:
@@ -43,8 +44,8 @@ class Webhooks(Service):
     def register(self, url: str, name: str, *, is_test: bool) -> Webhook:
         """Register `url`; the answer alone has the secret."""
         try:
-            body = webhook_body(url, name, is_test=is_test)
-            made = self._ask(Call.WEBHOOK, "POST", _PATH, read_webhook, body=body)
+            body = json.dumps({"url": url, "name": name, "isTest": is_test})
+            made = self._ask(Call.WEBHOOK, "POST", _PATH, Webhook.read, body=body)
         except Reject as error:
             raise Reject("the service refuses this address for a webhook", code=error.code) from None
         if not made.secret:
@@ -75,7 +76,7 @@ class Webhooks(Service):
 
     def deliver(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         """Send `body` to `url` as the service does, without our key; return the status of the answer."""
-        return self._transport.call("POST", url, {"Content-Type": "application/json", **headers}, body).status
+        return self._transport.call("POST", url, headers, body).status
 
 
 def _path_of(id_: str) -> str:

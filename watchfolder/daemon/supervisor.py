@@ -227,7 +227,7 @@ class Supervisor:
             inboxes={name: self._inbox_snapshot(worker, orders[name]) for name, worker in self._workers.items()},
             key_origin=self._config.api.key_origin,
             is_down=self._pipeline.gate.is_down,
-            is_slowed=self._parts.service.is_slowed,
+            is_slowed=self._parts.service.limiter.is_limiting(),
             limit=self._pipeline.admission.limit(time.monotonic()),
             in_progress=sum(orders[name].moving for name in self._workers),
             deferred=sum(orders[name].deferred for name in self._workers),

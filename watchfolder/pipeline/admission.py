@@ -132,7 +132,8 @@ class Admission:
             return "service"
         if not held:  # nothing flows: orders that wait for another try are kept by no pace
             return ""
-        if any(context.service.waited_at > recently or context.service.is_slowed for context in contexts):
+        limiters = [context.service.limiter for context in contexts]
+        if any(limiter.waited_at > recently or limiter.is_limiting() for limiter in limiters):
             return "plan"
         if any(context.transfers.has_been_full(recently) for context in contexts):
             return "line"

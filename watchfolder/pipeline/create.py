@@ -1,6 +1,6 @@
 """Make the order at the service, once per key; find it again where an earlier try may have made it."""
 
-from watchfolder.api import Created, Found, Status
+from watchfolder.api import Created, Listed, Status
 from watchfolder.errors import Blocked, OrderRetry, Reject, Resync, Scope
 from watchfolder.events import event
 from watchfolder.order import Order, State
@@ -113,7 +113,7 @@ def _begun_with_this_key(context: StepContext, order: Order) -> Order:
     return order
 
 
-def _find_by_name(context: StepContext, order: Order) -> Found | None:
+def _find_by_name(context: StepContext, order: Order) -> Listed | None:
     """Find the order at the service. Raises Reject or Blocked for one that may be paid for and cannot be begun here."""
     is_listed = flow_of(order).is_listed
     found = context.service.find(order.name) if is_listed else None
