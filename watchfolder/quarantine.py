@@ -1,7 +1,5 @@
 """What lies in the quarantine folders, each picture with the note beside it."""
 
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +11,10 @@ from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.publish import notes
+from watchfolder.publish.notes import Note
 
 TEST_ORIGINALS = "test/"  # a test key's originals wait here for a live one; nothing failed
 
-_LINE = re.compile(r"^(What happened|What to do): +(.*)$", re.MULTILINE)
-_KEY = re.compile(r'^watchfolder: (\{"order": .*\})$', re.MULTILINE)
-_LIMIT = 1 << 16
 _MOST_NOTES = 1000
 
 
@@ -34,14 +30,6 @@ class Picture:
     @property
     def has_failed(self) -> bool:
         return self.why is not None or not self.place.name.startswith(TEST_ORIGINALS)
-
-
-@dataclass(frozen=True)
-class Note:
-    reason: str = "its note is missing"
-    advice: str = ""
-    order: str | None = None  # key
-    retry_helps: bool = True  # as far as anybody knows
 
 
 @dataclass(frozen=True)
@@ -83,18 +71,9 @@ def note_of(picture: Picture) -> Note:
     if picture.why is None:
         return Note()
     try:
-        content = disk.answer_of(partial(disk.read_bytes, picture.why, _LIMIT), picture.why.root)
-    except (FileNotFoundError, FolderFault):
+        return disk.answer_of(partial(notes.read, picture.why), picture.why.root)
+    except FolderFault:
         return Note()
-    text = content.decode("utf-8", "replace")
-    said = dict(_LINE.findall(text))
-    mark = _mark_in(text)
-    return Note(
-        said.get("What happened", Note.reason),
-        said.get("What to do", ""),
-        str(mark["order"]) if "order" in mark else None,
-        retry_helps=mark.get("retry_helps") is not False,
-    )
 
 
 def grouped(pictures: Iterable[Picture], state_dir: str) -> list[QuarantineGroup]:
@@ -136,11 +115,3 @@ def _pictures_in(folder: str, inboxes: tuple[Inbox, ...]) -> list[Picture]:
         came = instant_of((why or entry).mtime_ns / 1e9)
         pictures.append(Picture(place, inboxes, Place(folder, why.name) if why else None, came))
     return pictures
-
-
-def _mark_in(text: str) -> dict[str, object]:
-    try:
-        mark = json.loads(_KEY.findall(text)[-1])
-    except (IndexError, ValueError, RecursionError):
-        return {}
-    return mark if isinstance(mark, dict) else {}

@@ -125,7 +125,7 @@ class Studio:
         place = Place(str(self.root / folder), name)
         order = quarantined_order(name, inbox)
         order = order.having(why=order.why and order.why.having(**why))
-        notes.QuarantineNote(str(self.root / "inbox"), "0" * 8).write(place, order)
+        notes.QuarantineNote(order, str(self.root / "inbox"), "0" * 8).write(place)
         path.write_bytes(PICTURE)
         return path
 

@@ -19,7 +19,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.publish import FindingPublisher, LedgerWriter, pictures
+from watchfolder.publish import FindingPublisher, LedgerWriter, originals
 from watchfolder.publish.free_names import free_name
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -58,13 +58,14 @@ def test_what_a_person_takes_out_before_it_is_written_down_counts_as_delivered(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, _ = begin()
-    place = pictures.Publisher.place_companions
+    deliver = FindingPublisher.deliver
 
-    def fails_once(publisher: pictures.Publisher, _order: Order) -> Order:
-        monkeypatch.setattr(pictures.Publisher, "place_companions", place)
-        raise FolderFault.at(publisher.inbox.outbox, "the disk reports errors", code="EIO")
+    def fails_once(publisher: FindingPublisher, order: Order) -> Order:
+        monkeypatch.setattr(FindingPublisher, "deliver", deliver)
+        deliver(publisher, order)
+        raise FolderFault.at(shop.config.state_dir, "the disk reports errors", code="EIO")
 
-    monkeypatch.setattr(pictures.Publisher, "place_companions", fails_once)
+    monkeypatch.setattr(FindingPublisher, "deliver", fails_once)
     shop.drop("a.jpg")
     shop.work(lambda: shop.files("outbox"))
     assert shop.has(State.COMPLETED)
@@ -347,7 +348,7 @@ def test_a_name_that_is_taken_in_between_takes_no_sidecar_from_the_same_bytes(
     def asked_too_early(root: str, wanted: str, *also: Any, **rest: Any) -> str:  # noqa: ANN401 - whatever it takes
         return early.pop() if early else free_name(root, wanted, *also, **rest)
 
-    monkeypatch.setattr(pictures, "free_name", asked_too_early)
+    monkeypatch.setattr(originals, "free_name", asked_too_early)
     shop.drop("in/b.jpg")
     shop.to_the_end()
     names = ["a.jpg", "in/b (2).jpg", "in/b.jpg"]

@@ -15,6 +15,7 @@ from shop import OTHER, PICTURE, Open, Shop, closing_a_sub_folder, opening
 from watchfolder import history
 from watchfolder.order import Order, State
 from watchfolder.publish import LedgerWriter, Publisher
+from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.pictures import sample
@@ -174,7 +175,7 @@ def test_whenever_it_dies_each_copy_is_there_once_and_told_once(
     begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     shop, service = begin(watermark=TWO)
-    deliver, place, enter = Publisher.deliver, Publisher.place_originals, LedgerWriter.enter
+    deliver, place, enter = Publisher.deliver, OriginalPublisher.place, LedgerWriter.enter
 
     def dying_deliver(self: Publisher, order: Order, numbers: Any) -> Order:  # noqa: ANN401 - a sequence
         if moment == "before the first name":
@@ -184,7 +185,7 @@ def test_whenever_it_dies_each_copy_is_there_once_and_told_once(
             raise _Killed
         return deliver(self, order, numbers)
 
-    def dying_place(self: Publisher, order: Order, indexes: Any) -> Order:  # noqa: ANN401 - a sequence
+    def dying_place(self: OriginalPublisher, order: Order, indexes: Any) -> Order:  # noqa: ANN401 - a sequence
         place(self, order, indexes)
         if moment == "after the originals":
             raise _Killed
@@ -198,7 +199,7 @@ def test_whenever_it_dies_each_copy_is_there_once_and_told_once(
     with monkeypatch.context() as dying:
         dying.setattr(Publisher, "deliver", dying_deliver)
         if moment == "after the originals":
-            dying.setattr(Publisher, "place_originals", dying_place)
+            dying.setattr(OriginalPublisher, "place", dying_place)
         dying.setattr(LedgerWriter, "enter", dying_enter)
         shop.drop(NAME)
         shop.work(lambda: shop.has(State.COMPLETED) or shop.has(State.DELIVERED))

@@ -11,7 +11,7 @@ from shop import FRESH, Shop, opened
 from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.publish import Publisher
+from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -78,13 +78,13 @@ def test_an_order_some_of_whose_pictures_are_home_brings_the_others(
 def test_what_has_its_name_and_not_yet_its_original_in_place_is_not_named_again(
     tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(_publisher: Publisher, order: Order, _indexes: Sequence[int]) -> Order:
+    def fails(_originals: OriginalPublisher, order: Order, _indexes: Sequence[int]) -> Order:
         raise FolderFault(f"{order.key}: the disk reports errors", code="EIO")
 
     with opened(begin(tmp_path, sandbox)) as shop:
         drop_all(shop)
         with monkeypatch.context() as amid:
-            amid.setattr(Publisher, "place_originals", fails)
+            amid.setattr(OriginalPublisher, "place", fails)
             shop.work(lambda: shop.files("outbox"))
     adopt(tmp_path, sandbox)
     assert_all_came_once(tmp_path, sandbox)

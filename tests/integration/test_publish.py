@@ -107,9 +107,9 @@ class Studio:
                 case State.COMPLETED:
                     self._leave(self.journal.advance(self.deliver(order, picture), State.DELIVERED))
                 case State.QUARANTINING:
-                    self._leave(self.journal.advance(self.publisher.set_aside(order), State.QUARANTINED))
+                    self._leave(self.journal.advance(self.publisher.originals.set_aside(order), State.QUARANTINED))
                 case State.RELEASED:
-                    self.journal.forget(self.publisher.put_back(order))
+                    self.journal.forget(self.publisher.originals.put_back(order))
                 case State.DELIVERED | State.QUARANTINED:
                     self._leave(order)
 
@@ -604,12 +604,12 @@ def test_the_reason_is_there_before_the_picture(studio: Studio, monkeypatch: pyt
     order, seen = studio.failed("a.jpg"), []
     move = disk.move
 
-    def watched(source: disk.Place, target: disk.Place, *, owner: str) -> None:
+    def watched(source: disk.Place, target: disk.Place, *, owner: str, batch: None) -> None:
         seen.append(list(studio.files("quarantine")))
-        move(source, target, owner=owner)
+        move(source, target, owner=owner, batch=batch)
 
     monkeypatch.setattr(disk, "move", watched)
-    studio.publisher.set_aside(order)
+    studio.publisher.originals.set_aside(order)
     assert seen == [["a.jpg.why.txt"]]
 
 
@@ -626,7 +626,7 @@ def test_a_reason_from_outside_cannot_move_a_cursor_or_forge_the_mark(studio: St
     name = next(name for name in studio.files("quarantine") if name.endswith(".why.txt"))
     text = studio.files("quarantine")[name]
     assert not any(byte in text for byte in b"\x1b\x07")
-    assert notes.picture_of(disk.Place(str(studio.top / "quarantine"), name)) == "a\x1b[2J\udcff.jpg"
+    assert notes.read(disk.Place(str(studio.top / "quarantine"), name)).picture == "a\x1b[2J\udcff.jpg"
 
 
 @pytest.mark.parametrize("taken", ["a.jpg", "a.jpg.why.txt"])
@@ -656,7 +656,7 @@ def test_the_longest_name_has_its_reason_too(studio: Studio) -> None:
     assert found.pop(name) == ORIGINAL
     [why] = found
     assert why.endswith(".jpg.why.txt")
-    assert notes.picture_of(disk.Place(str(studio.top / "quarantine"), why)) == name
+    assert notes.read(disk.Place(str(studio.top / "quarantine"), why)).picture == name
 
 
 def test_what_was_delivered_before_the_failure_is_no_failure(studio: Studio) -> None:
@@ -703,8 +703,8 @@ def test_a_picture_that_vanishes_on_its_way_leaves_no_reason(
     order = studio.failed("a.jpg")
     write = notes.QuarantineNote.write
 
-    def and_then_it_vanishes(note: notes.QuarantineNote, picture: disk.Place, about: Order) -> None:
-        write(note, picture, about)
+    def and_then_it_vanishes(note: notes.QuarantineNote, picture: disk.Place) -> None:
+        write(note, picture)
         studio.original(order).unlink()
 
     monkeypatch.setattr(notes.QuarantineNote, "write", and_then_it_vanishes)
@@ -721,11 +721,11 @@ def test_a_reason_goes_when_its_picture_has_gone_and_not_before(studio: Studio) 
     studio.failed("ä" * 125 + "b.jpg")
     studio.finish()
     before = studio.files("quarantine")
-    studio.publisher.sweep_reasons()
+    studio.publisher.originals.sweep_notes()
     assert studio.files("quarantine") == before
     (studio.top / "quarantine/sub/a.jpg").unlink()
     (studio.top / "quarantine" / ("ä" * 125 + "b.jpg")).rename(studio.top / "inbox/b.jpg")
-    studio.publisher.sweep_reasons()
+    studio.publisher.originals.sweep_notes()
     assert studio.files("quarantine") == {}
 
 
@@ -746,7 +746,7 @@ def test_a_reason_goes_when_its_picture_has_gone_and_not_before(studio: Studio) 
 def test_a_note_that_is_not_ours_stays(studio: Studio, text: str) -> None:
     (studio.top / "quarantine/a.jpg.why.txt").write_text(text, encoding="latin-1")
     (studio.top / "quarantine/link.why.txt").symlink_to("a.jpg.why.txt")
-    studio.publisher.sweep_reasons()
+    studio.publisher.originals.sweep_notes()
     assert set(studio.files("quarantine")) == {"a.jpg.why.txt", "link.why.txt"}
 
 
@@ -754,9 +754,9 @@ def test_a_reason_whose_picture_is_on_its_way_stays(studio: Studio, monkeypatch:
     studio.failed("a.jpg")
     move = disk.move
 
-    def amid_a_sweep(source: disk.Place, target: disk.Place, *, owner: str) -> None:
-        studio.publisher.sweep_reasons()
-        move(source, target, owner=owner)
+    def amid_a_sweep(source: disk.Place, target: disk.Place, *, owner: str, batch: None) -> None:
+        studio.publisher.originals.sweep_notes()
+        move(source, target, owner=owner, batch=batch)
 
     monkeypatch.setattr(disk, "move", amid_a_sweep)
     studio.finish()
@@ -772,14 +772,14 @@ def test_a_reason_whose_picture_came_while_the_sweep_was_looking_stays(
     monkeypatch.setattr(
         disk, "scan", lambda *where, **how: (each for each in scan(*where, **how) if each.name != "a.jpg")
     )
-    studio.publisher.sweep_reasons()
+    studio.publisher.originals.sweep_notes()
     assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
 
 
 def test_a_reason_whose_picture_comes_amid_the_sweep_stays(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     order = studio.journal.note(studio.failed("a.jpg").with_file(0, destination="a.jpg"))
-    note = notes.QuarantineNote(str(studio.top / "inbox"), "0e5f1a2b")
-    note.write(disk.Place(str(studio.top / "quarantine"), "a.jpg"), order)
+    note = notes.QuarantineNote(order, str(studio.top / "inbox"), "0e5f1a2b")
+    note.write(disk.Place(str(studio.top / "quarantine"), "a.jpg"))
     get = studio.journal.get
 
     def quarantined_meanwhile(key: str) -> Order | None:
@@ -788,7 +788,7 @@ def test_a_reason_whose_picture_comes_amid_the_sweep_stays(studio: Studio, monke
         return get(key)
 
     monkeypatch.setattr(studio.journal, "get", quarantined_meanwhile)
-    studio.publisher.sweep_reasons()
+    studio.publisher.originals.sweep_notes()
     assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
 
 
@@ -813,7 +813,7 @@ def test_a_file_goes_back_although_its_folder_s_name_is_a_file_s_now(studio: Stu
 
 
 def test_files_to_keep_stay_in_the_work_folder(studio: Studio) -> None:
-    order = studio.publisher.put_back(studio.claimed("a.jpg", "b.jpg"), keep={"b.jpg"})
+    order = studio.publisher.originals.put_back(studio.claimed("a.jpg", "b.jpg"), keep={"b.jpg"})
     assert studio.files("inbox") == {"a.jpg": ORIGINAL}
     assert studio.original(order, 1).read_bytes() == ORIGINAL
     assert [file.is_placed for file in order.files] == [True, False]
@@ -990,7 +990,7 @@ def test_no_original_is_called_vanished_when_the_inbox_has_gone(open_studio: Ope
     order = studio.received(studio.completed(), pouring(PROTECTED))
     order = studio.publisher.deliver(order, [0])
     with unmounted(studio.top / "inbox"), pytest.raises(FolderFault, match="is the share mounted"):
-        studio.publisher.place_originals(order, [0])
+        studio.publisher.originals.place(order, [0])
     studio.finish()
     assert studio.files("originals") == ({} if settings else {"a.jpg": ORIGINAL})
     assert studio.has_clean_work()
@@ -1000,6 +1000,6 @@ def test_nothing_is_put_into_the_empty_mount_point_of_the_originals(studio: Stud
     order = studio.received(studio.completed(), pouring(PROTECTED))
     order = studio.publisher.deliver(order, [0])
     with unmounted(studio.top / "originals"), pytest.raises(FolderFault, match="is the share mounted"):
-        studio.publisher.place_originals(order, [0])
+        studio.publisher.originals.place(order, [0])
     studio.finish()
     assert studio.files("originals") == {"a.jpg": ORIGINAL}

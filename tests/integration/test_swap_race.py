@@ -156,6 +156,6 @@ def _put_back(publisher: Publisher, order: Order) -> None:
     """Try until the lure is out of the way, as the pipeline does."""
     for _ in range(1000):
         with contextlib.suppress(NotAFolder):
-            publisher.put_back(order)
+            publisher.originals.put_back(order)
             return
     raise AssertionError("the way back stayed barred")

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from watchfolder.intake import Claims, Decision
 from watchfolder.intake.decide import Ready
 from watchfolder.order import Enclosure, Order, OrderFile, Role, State, Why
 from watchfolder.pipeline import tempo
-from watchfolder.publish import FindingPublisher, Publisher
+from watchfolder.publish import FindingPublisher
+from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.pictures import sample
@@ -461,7 +462,7 @@ def test_whenever_it_dies_each_of_a_pair_is_there_once(
     begin: Open, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     shop, service = begin()
-    deliver, companions, move = FindingPublisher.deliver, Publisher.place_companions, Claims._move
+    deliver, place, move = FindingPublisher.deliver, OriginalPublisher.place, Claims._move
 
     def dying_deliver(self: FindingPublisher, order: Order) -> Order:
         if moment == "before the move":
@@ -471,10 +472,10 @@ def test_whenever_it_dies_each_of_a_pair_is_there_once(
             raise _Killed
         return after
 
-    def dying_companions(self: Publisher, order: Order) -> Order:
+    def dying_place(self: OriginalPublisher, order: Order, indexes: Sequence[int]) -> Order:
         if moment == "between picture and original":
             raise _Killed
-        return companions(self, order)
+        return place(self, order, indexes)
 
     def dying_move(self: Claims, order: Order, file: OrderFile, batch: disk.FsyncBatch) -> bool:
         if moment == "between the renames" and file.role is Role.PICTURE:
@@ -484,7 +485,7 @@ def test_whenever_it_dies_each_of_a_pair_is_there_once(
     drop_pair(shop, "in/a.jpg")
     with monkeypatch.context() as dying, contextlib.suppress(_Killed):
         dying.setattr(FindingPublisher, "deliver", dying_deliver)
-        dying.setattr(Publisher, "place_companions", dying_companions)
+        dying.setattr(OriginalPublisher, "place", dying_place)
         dying.setattr(Claims, "_move", dying_move)
         shop.work(lambda: any(order.state is State.COMPLETED for order in shop.orders()))
         shop.rest()

@@ -43,8 +43,10 @@ class Composition:
         rooms = {}
         for name, inbox in config.inboxes.items():
             publisher = Publisher(inbox, journal, self.folders, config.inboxes.values())
-            claims = Claims(inbox, config.api, journal, publisher.work, scope, publisher.put_back)
-            intake = self.intakes[name] = Intake(inbox, claims, self.folders, admission, publisher.sweep_reasons)
+            claims = Claims(inbox, config.api, journal, publisher.work, scope, publisher.originals.put_back)
+            intake = self.intakes[name] = Intake(
+                inbox, claims, self.folders, admission, publisher.originals.sweep_notes
+            )
             shared = (self.service, self.transfers, self.delivery_index, admission.inbox_of, admission)
             context = StepContext(inbox, journal, self.folders, publisher, *shared)
             rooms[name] = InboxRuntime(context, intake, partial(wake_inbox, name), config.orders_in_flight)

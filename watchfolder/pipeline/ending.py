@@ -38,7 +38,7 @@ def _count_finding(context: StepContext, order: Order) -> None:
 def put_back(context: StepContext, order: Order) -> Order | None:
     """Return the files to the inbox. An order that had been paid before goes back to its parking place."""
     context.folders.require(context.inbox)
-    order = context.publisher.put_back(order)
+    order = context.publisher.originals.put_back(order)
     if order.charged:
         return context.journal.advance(order, _S.QUARANTINED, is_resumable=True, was_recorded=True)
     context.journal.forget(order)
@@ -50,7 +50,7 @@ def set_aside(context: StepContext, order: Order) -> Order:
     context.folders.require(context.inbox)
     if order.is_resumable:  # by the same bytes
         order = order.having(files=tuple(hashed(context, order, file) for file in order.files))
-    return context.journal.advance(context.publisher.set_aside(order), _S.QUARANTINED)
+    return context.journal.advance(context.publisher.originals.set_aside(order), _S.QUARANTINED)
 
 
 def park(context: StepContext, order: Order) -> None:

@@ -118,7 +118,7 @@ def supersede(context: StepContext, parent: Order) -> None:
             context.publisher.work.move_over(parent, begun)
             context.journal.note(begun, work_folder_of=None)
     moved = {file.name for child in parent.children for file in child.files}
-    context.publisher.put_back(parent, keep=moved)
+    context.publisher.originals.put_back(parent, keep=moved)
     context.publisher.work.clear(parent)
     context.journal.forget(parent)
     for child in parent.children:  # only now: none asks the service while its parent is there

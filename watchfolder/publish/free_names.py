@@ -1,11 +1,17 @@
 """Names that nothing has yet, as near to the wanted one as the folder allows."""
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 from watchfolder import disk, names
 from watchfolder.disk import NotAFolder, Place, UnfitName
 from watchfolder.errors import FolderFault
+from watchfolder.events import event
+
+OBSTACLES = (FileExistsError, NotAFolder, UnfitName)
+"""Faults of a name: another one may do."""
 
 _MOST_NUMBERS = 10_000
 
@@ -37,6 +43,27 @@ def free_name(
         if plainer == wanted:
             raise
         return free_name(root, plainer, *also, taken=taken, is_ours=is_ours, is_folder_fixed=is_folder_fixed)
+
+
+def another_name(
+    inbox: str,
+    place: Place,
+    wanted: str,
+    obstacle: BaseException,
+    *also: Callable[[Place], Place],
+    is_folder_fixed: bool = False,
+) -> str:
+    """Return another name for a file whose own has met one of `OBSTACLES`. Raises that where none would do."""
+    if isinstance(obstacle, UnfitName):
+        wanted = names.plainer(place.name)
+        if wanted == place.name:
+            raise obstacle
+        facts: dict[str, Any] = {"file": place.path, "to": wanted, "reason": obstacle.reason}
+        event("file.renamed", logging.WARNING, inbox=inbox, **facts)
+    free = free_name(place.root, wanted, *also, is_folder_fixed=is_folder_fixed)
+    if free == place.name and isinstance(obstacle, NotAFolder):
+        raise obstacle  # it stands where the file comes from
+    return free
 
 
 def _first(root: str, wanted: str, is_free: Callable[[Place], bool], *, is_folder_fixed: bool) -> str:

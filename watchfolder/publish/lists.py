@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from typing_extensions import override
+
 from watchfolder import disk, names, spreadsheet
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Why
+from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
 from watchfolder.services.addresses import without_query
 from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, read, shortcut
 
-_REPORT_LIMIT = 1 << 24  # bytes
 _MOST_REASONS = 5  # in the note
 _FAILED = ".failed"
 _TABLE = ".done.csv"
@@ -43,15 +45,15 @@ class ListPublisher:
     """Deals with the lists of one inbox. Every step may have happened before."""
 
     def __init__(self, publisher: Publisher, journal: Journal) -> None:
-        self._publisher = publisher
-        self._inbox = publisher.inbox
+        self._originals = publisher.originals
+        self._work = publisher.work
         self._journal = journal
 
     def read(self, order: Order) -> tuple[Line, ...]:
         """Return the lines of a list, wherever it lies by now; none if somebody has taken it away."""
         file = order.files[0]
-        goal = self._publisher.goal(order, 0)
-        places = [self._publisher.work.place(order, file)]
+        goal = self._originals.goal(order, 0)
+        places = [self._work.place(order, file)]
         places += [Place(goal[0], file.destination)] if goal and file.destination else []
         for place in places:
             with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
@@ -60,9 +62,9 @@ class ListPublisher:
 
     def write_links(self, order: Order) -> None:
         """Lay a link for each file of an order into its work folder. Raises FolderFault."""
-        self._publisher.work.prepare(order)
+        self._work.prepare(order)
         for file in order.files:
-            place = self._publisher.work.place(order, file)
+            place = self._work.place(order, file)
             disk.write_atomically(place, shortcut(file.address), mode=0o600, mtime_ns=file.mtime_ns)
 
     def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
@@ -76,23 +78,23 @@ class ListPublisher:
             order = self._with_failed(order, failed, len(lines), told)
         if not order.files[0].is_placed:
             order = self._place(order, _report(lines, told))
-        if self._publisher.goal(order, 0) is None:  # only now: without it nobody could tell what became of its lines
-            disk.remove(self._publisher.work.place(order, order.files[0]), durable=False)
+        if self._originals.goal(order, 0) is None:  # only now: without it nobody could tell what became of its lines
+            disk.remove(self._work.place(order, order.files[0]), durable=False)
         return order
 
     def _with_failed(self, order: Order, failed: Sequence[Line], count: int, told: Mapping[int, LineEnd]) -> Order:
         mine = order.files[0]
         name, content = _failed_name(mine.name), _by_reason(failed, told).encode()
         file = OrderFile(name=name, sent_name="", media_type="", size=len(content), mtime_ns=mine.mtime_ns)
-        place = self._publisher.work.place(order, file)
+        place = self._work.place(order, file)
         disk.write_atomically(place, content, mode=0o600, mtime_ns=mine.mtime_ns)
         return self._journal.note(order, files=(mine, file), why=_why(failed, count, told))
 
     def _place(self, order: Order, report: bytes) -> Order:
-        goal = self._publisher.goal(order, 0)
+        goal = self._originals.goal(order, 0)
         if goal is not None:
             note = _Report(report, self._journal.instance)
-            order, _ = self._publisher.move_with_note(order, 0, goal[0], "destination", goal[1], note)
+            order, _ = self._originals.move(order, 0, goal, note=note)
         event("list.done", order=order.key, inbox=order.inbox, file=order.files[0].name, failed=len(order.files) > 1)
         return self._journal.note(order.with_file(0, is_placed=True))
 
@@ -136,30 +138,17 @@ def _cells(end: LineEnd) -> Iterator[tuple[str, str]]:
         yield "", end.reason
 
 
-class _Report:
+class _Report(PictureNote):
     """The table beside a list."""
 
     def __init__(self, content: bytes, owner: str) -> None:
+        super().__init__(owner)
         self._content = content
-        self._owner = owner
 
-    def write(self, picture: Place, order: Order) -> None:  # noqa: ARG002 - as every note
-        """Raises FileExistsError when another file holds that name."""
-        place = self.place(picture)
-        try:
-            disk.write_new(place, self._content, owner=self._owner)
-        except FileExistsError:
-            if not self._is_there(place):
-                raise
-
-    def remove(self, picture: Place, order: Order) -> None:  # noqa: ARG002 - as every note
-        if self._is_there(self.place(picture)):
-            disk.remove(self.place(picture))
-
+    @override
     def place(self, picture: Place) -> Place:
         return picture.beside(names.with_extension(picture.base, _TABLE, disk.longest_name(picture.root)))
 
-    def _is_there(self, place: Place) -> bool:
-        with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
-            return disk.read_bytes(place, _REPORT_LIMIT) == self._content
-        return False
+    @override
+    def content(self, picture: Place) -> bytes:
+        return self._content

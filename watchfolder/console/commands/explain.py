@@ -270,7 +270,7 @@ def _of_trouble(order: Order) -> Iterator[str]:
 
 
 def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
-    base = notes.picture_of(spot.place) if spot.place.base.endswith(notes.SUFFIX) else None
+    base = notes.read(spot.place).picture if spot.place.base.endswith(notes.SUFFIX) else None
     place = spot.place.beside(base) if base else spot.place
     picture = quarantine.picture_at(place, config)
     if picture is None:
