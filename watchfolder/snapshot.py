@@ -142,6 +142,7 @@ class Snapshot(Part):
     limit: str = ""  # what keeps the flow from being faster now: service, plan, line, or nothing
     in_progress: int = 0  # files of orders under way …
     deferred: int = 0  # … and of those that wait for their time
+    to_come_beside: int = 0  # files delivered, and what is to lie beside them is still to come
     delivered: int = 0  # files since the start
     reused: int = 0  # of these, copied from an earlier delivery and not paid for
     quarantined: int = 0  # files since the start

@@ -43,6 +43,18 @@ def test_where_nothing_is_wrong_it_says_how_it_goes() -> None:
     assert {each.severity for each in found(in_progress=2)} == {Severity.FINE}
 
 
+def test_a_pace_is_told_only_while_something_goes_on_at_it() -> None:
+    assert headline(found(inboxes={"a": OPEN}, is_slowed=True)) == "All done, nothing waits"
+    slowed = headline(found(inboxes={"a": OPEN}, in_progress=2, is_slowed=True))
+    assert slowed.startswith("Working: 2 files under way, at the pace of your plan's rate limit. ")
+    assert slowed.endswith(" to what your plan leaves for watchfolder, then systemctl reload photos (as root)")
+
+
+def test_what_is_still_to_come_beside_a_finding_is_not_called_done() -> None:
+    said = "All is delivered; something is still to come beside 1 file"
+    assert headline(found(inboxes={"a": OPEN}, to_come_beside=1)) == said
+
+
 def test_the_worst_comes_first_and_nothing_is_hidden_by_it() -> None:
     inboxes = {"a": AWAY, "b": HELD}
     told = found(inboxes=inboxes, blocked="no credits", refused="settle_seconds: soon", not_configured={"c": 2})

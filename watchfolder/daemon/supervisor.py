@@ -231,6 +231,7 @@ class Supervisor:
             limit=self._pipeline.admission.limit(time.monotonic()),
             in_progress=sum(orders[name].moving for name in self._workers),
             deferred=sum(orders[name].deferred for name in self._workers),
+            to_come_beside=sum(bool(each.enclosures) for name in self._workers for each in self._journal.orders(name)),
             delivered=counters.delivered_files,
             reused=counters.reused_files,
             quarantined=counters.quarantined_files,

@@ -125,7 +125,7 @@ def conditions(
         found += [_stalled(snapshot, config, stalled_hours)] if stalled_hours is not None else []
     found += [_quarantined(quarantined, config, can_retry=can_retry)] if quarantined else []
     if snapshot is not None and not found:
-        found = [_pace(snapshot)]
+        found = [_pace(snapshot, config)]
     return sorted(found, key=lambda condition: _WORST_FIRST[condition.kind])
 
 
@@ -350,16 +350,23 @@ def _quarantined(number: int, config: Config, *, can_retry: bool) -> Condition:
     return Condition(ConditionKind.QUARANTINED, words, f"Do what it says, then: {command}", command)
 
 
-def _pace(snapshot: Snapshot) -> Condition:
+def _pace(snapshot: Snapshot, config: Config) -> Condition:
     """Say how it goes while nothing is wrong."""
-    if snapshot.is_slowed:
-        words = "Working, at the pace of your plan's rate limit (set api.requests_per_minute to it)"
-        return Condition(ConditionKind.WORKING, words)
     under_way = sum(inbox.waiting for inbox in snapshot.inboxes.values())
     under_way += snapshot.in_progress + snapshot.deferred
-    if not under_way:
-        return Condition(ConditionKind.IDLE, "All done, nothing waits")
-    return Condition(ConditionKind.WORKING, f"Working: {files(under_way)} under way{_PACES.get(snapshot.limit, '')}")
+    words = f"Working: {files(under_way)} under way"
+    if under_way and snapshot.is_slowed:
+        reload = control(Control.RELOAD, snapshot, config)
+        advice = f"Set api.requests_per_minute to what your plan leaves for watchfolder, then {reload.words}"
+        return Condition(
+            ConditionKind.WORKING, f"{words}, at the pace of your plan's rate limit", advice, reload.command
+        )
+    if under_way:
+        return Condition(ConditionKind.WORKING, words + _PACES.get(snapshot.limit, ""))
+    if snapshot.to_come_beside:
+        words = f"All is delivered; something is still to come beside {files(snapshot.to_come_beside)}"
+        return Condition(ConditionKind.WORKING, words)
+    return Condition(ConditionKind.IDLE, "All done, nothing waits")
 
 
 _PACES: Final = {

@@ -226,7 +226,8 @@ def _caught_up(snapshot: Snapshot, orders: Iterable[Order], work: _Work, lost: d
         for name, inbox in snapshot.inboxes.items()
     }
     counts = {"in_progress": _files(work.moving), "deferred": _files(work.deferred), "not_configured": lost}
-    return snapshot.model_copy(update={**counts, "inboxes": inboxes})
+    beside = sum(bool(order.enclosures) for order in orders if order.inbox in snapshot.inboxes)
+    return snapshot.model_copy(update={**counts, "to_come_beside": beside, "inboxes": inboxes})
 
 
 def as_json(status: StatusReport) -> str:

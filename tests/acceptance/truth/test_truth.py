@@ -44,7 +44,8 @@ BESIDES = {
     "nearly full": ConditionKind.DISK_LOW,
     "Nothing is delivered": ConditionKind.STALLED,
     "left the configuration": ConditionKind.NOT_CONFIGURED,
-    "the pace of your plan's rate limit": "tests/acceptance/test_misbehaving_service.py",
+    "the pace of your plan's rate limit": ConditionKind.WORKING,
+    "something is still to come beside": ConditionKind.WORKING,
     "the unit does not start": "tests/acceptance/systemd",
 }
 """What the document has besides its sections: its row here, or who brings it about."""

@@ -13,7 +13,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ hasten(heartbeat, EVERY_SECONDS=0.2, AGAIN_SECONDS=0.2, LOOK_SECONDS=0.2)
 hasten(looks, _RIGHTS_SECONDS=1.0)
 hasten(disk_usage, _AGAIN_SECONDS=1.0)
 hasten(tempo, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)
+hasten(tempo, FIRST_ORDER_AGAIN_SECONDS=6.0)
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """
@@ -163,6 +164,12 @@ class Office(Studio):
         self.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
         self.config.chmod(0o640)
         self.give_to_daemon()
+
+    def change(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change the configuration as it stands."""
+        tree = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        change(tree)
+        self.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
 
     @override
     def command(self, *arguments: str) -> list[str]:
@@ -314,10 +321,13 @@ class Office(Studio):
     def page(self) -> str:
         return self._fetched("/main")[1]
 
-    def kinds(self) -> list[str]:
-        """Return what the page's JSON has, which costs no process."""
+    def told(self) -> dict[str, Any]:
+        """Return the page's JSON, which costs no process."""
         status, text = self._fetched("/api/status")
-        return [each["kind"] for each in json.loads(text)["conditions"]] if status == 200 else []
+        return dict(json.loads(text)) if status == 200 else {}
+
+    def kinds(self) -> list[str]:
+        return [each["kind"] for each in self.told().get("conditions", ())]
 
     def explained(self, path: Path) -> str:
         done = self.run("explain", str(path))

@@ -6,11 +6,12 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import yaml
 from cli_studio import KEY, files_in, wait_until
-from truth_office import SOMEBODY, Office, Surfaces
+from truth_office import SOMEBODY, Office, Surfaces, flat
 
 from watchfolder.command_line import Advised, Control
 from watchfolder.report.conditions import ConditionKind
@@ -504,7 +505,116 @@ def _press_try_again(scene: Scene, _said: Surfaces) -> None:
     wait_until(lambda: files_in(scene.office.folder("quarantine")) == [])
 
 
+# --- the pace, and what comes later
+
+
+def _more_than_the_plan_allows(scene: Scene) -> None:
+    scene.sandbox.requests_per_minute = 3
+    scene.office.drop_pictures(3, seed=1030)
+
+
+def _set_it_to_the_plan(scene: Scene, said: Surfaces) -> None:
+    office = scene.office
+    assert "Set api.requests_per_minute to what your plan leaves" in said.sentence(ConditionKind.WORKING)
+    scene.sandbox.minute_seconds = 0.6  # 300 in a minute
+    office.change(lambda tree: tree["api"].update(requests_per_minute=240))
+    _type_command(scene, said, ConditionKind.WORKING)
+    wait_until(lambda: office.told()["conditions"][0]["kind"] == "idle")
+    assert office.told()["service"]["state"] == "ok"
+    scene.sandbox.requests_per_minute, scene.sandbox.minute_seconds = 0, 60.0
+
+
+def _something_is_still_to_come(scene: Scene) -> Path:
+    """Let a finding be delivered, and what is to lie beside it not."""
+    office, settings = scene.office, {"service": "ai-detection", "duplicates": None, "originals": None}
+    office.arrange(photos=settings | {"heatmaps": True, "report": "always"})
+    office.reload()
+    scene.sandbox.faults.add("fetch", "answer", times=None, status=500)
+    office.drop_pictures(1, "judged ", seed=1040)
+    wait_until((office.folder("outbox") / "judged 1040.jpg.ai.json").exists)
+    return office.folder("outbox") / "judged 1040.jpg"
+
+
+def _ask_of_it_and_let_it_come(scene: Scene, said: Surfaces) -> None:
+    office, said_beside = scene.office, "1 file delivered, with something still to come beside it"
+    assert said_beside in said.page
+    assert office.told()["inboxes"]["photos"]["to_come_beside"] == 1
+    found = re.search(rf"{said_beside}: (.+? explain .+? PATH)", said.status)
+    assert found
+    outbox = office.folder("outbox")
+    for place in (outbox, office.folder("inbox")):  # under the name that it had, too
+        picture = place / "judged 1040.jpg"
+        office.type_in(found[1].replace("PATH", f"'{picture}'"))
+        assert "Still to come beside it: heatmap, report. The last try failed: " in office.explained(picture)
+    scene.sandbox.faults.clear()
+    for beside in ("heatmap.webp", "report.en-US.pdf"):
+        wait_until((outbox / f"judged 1040.jpg.{beside}").exists)
+
+
 # --- what is promised in seconds
+
+
+def _a_try_that_comes_when_it_is_told(scene: Scene) -> Path:
+    office = scene.office
+    scene.sandbox.faults.add("confirm", "fail", times=None, code="ORDER_TIMEOUT")
+    (picture,) = office.drop_pictures(1, seed=1050)
+    told: list[datetime] = []
+
+    def is_told() -> bool:
+        told.extend(_told_by_all(office, picture))
+        return bool(told)
+
+    wait_until(is_told)
+    looked = datetime.now(UTC)
+
+    def tries() -> list[datetime]:
+        return [each.time for each in scene.sandbox.requests if each.operation == "create" and each.time > looked]
+
+    wait_until(lambda: any(tries()))
+    assert told[0] - timedelta(milliseconds=50) <= tries()[0] <= told[0] + timedelta(seconds=10)  # on a busy machine
+    wait_until(lambda: _next_try(office))
+    return picture
+
+
+def _told_by_all(office: Office, picture: Path) -> list[datetime]:
+    """Return the instant of the next try once all that tells it has been read before it came."""
+    soon = _next_try(office)
+    if not soon or soon[0] < datetime.now(UTC):
+        return []
+    at = soon[0].astimezone()
+    status, explained, page = office.run("status").stdout, office.explained(picture), office.page()
+    if soon != _next_try(office):
+        return []
+    assert f"next try {at:%H:%M}" in status
+    assert f"next try {at:%Y-%m-%d %H:%M:%S}" in explained
+    assert f"tried again at {at:%H:%M}" in flat(re.sub(r"<[^>]+>", " ", page))
+    return soon
+
+
+def _next_try(office: Office) -> list[datetime]:
+    return [datetime.fromisoformat(each["not_before"]) for each in office.told()["deferred"]]
+
+
+def _the_service_is_in_time_again(scene: Scene, _said: Surfaces) -> None:
+    scene.sandbox.faults.clear()
+
+
+def _an_emptied_folder_goes(scene: Scene) -> None:
+    office, seconds = scene.office, 4.0
+    office.arrange(photos={"empty_folder_seconds": seconds})
+    office.reload()
+    folder, begun = office.folder("inbox") / "card", time.monotonic()
+    office.drop_pictures(1, "card/day 1/", seed=1060)
+    office.give_to_daemon()
+    wait_until((office.folder("outbox") / "card/day 1/1060.jpg").exists)
+    emptied = time.monotonic()
+    assert office.explained(folder) == f"0 files in {folder}."
+    wait_until(lambda: not folder.exists())
+    assert begun + seconds <= time.monotonic() <= emptied + seconds + 10  # on a busy machine
+
+
+def _nothing_to_do(_scene: Scene, _said: Surfaces) -> None:
+    pass
 
 
 def _cut_for_too_long(scene: Scene) -> Path:
@@ -536,9 +646,50 @@ def _credits_come_by_themselves(scene: Scene, said: Surfaces) -> None:
     assert time.monotonic() - came < 1 + 10  # the page's view, on a busy machine
 
 
+_COUNTS_ALONE = {"systemd": "it has the counts alone while nothing is wrong"}
 _COUNTS_SINCE_START = {"systemd": "it counts what went there since the start"}
 
 SITUATIONS = (
+    Situation(
+        "more requests than the plan allows",
+        ConditionKind.WORKING,
+        1,
+        _more_than_the_plan_allows,
+        ("Working: 3 files under way, at the pace of your plan's rate limit",),
+        _set_it_to_the_plan,
+        unless=_COUNTS_ALONE,
+        types=(Control.RELOAD,),
+    ),
+    Situation(
+        "something still to come beside a finding",
+        ConditionKind.WORKING,
+        1,
+        _something_is_still_to_come,
+        ("All is delivered; something is still to come beside 1 file",),
+        _ask_of_it_and_let_it_come,
+        explained="Still to come beside it: heatmap, report",
+        unless=_COUNTS_ALONE,
+        types=(Advised.EXPLAIN,),
+    ),
+    Situation(
+        "a try that comes when it was said",
+        ConditionKind.WORKING,
+        1,
+        _a_try_that_comes_when_it_is_told,
+        ("Working: 1 file under way",),
+        _the_service_is_in_time_again,
+        explained="The last try failed: ",
+        unless=_COUNTS_ALONE,
+    ),
+    Situation(
+        "an emptied folder goes when its time has come",
+        ConditionKind.IDLE,
+        1,
+        _an_emptied_folder_goes,
+        ("All done, nothing waits",),
+        _nothing_to_do,
+        unless=_COUNTS_ALONE,
+    ),
     Situation(
         "a suspect without its original",
         ConditionKind.WORKING,
@@ -547,7 +698,7 @@ SITUATIONS = (
         ("Working: 1 file under way",),
         _drop_its_original,
         explained="It waits: its original is not there yet: suspect 1000.original.jpg, beside it",
-        unless={"systemd": "it has the counts alone while nothing is wrong"},
+        unless=_COUNTS_ALONE,
     ),
     Situation(
         "a server without v3 reads",
@@ -758,7 +909,7 @@ SITUATIONS = (
         ("Working: 2 files under way",),
         _copy_the_rest,
         explained="It waits: it is not complete",
-        unless={"systemd": "it has the counts alone while nothing is wrong"},
+        unless=_COUNTS_ALONE,
     ),
     Situation(
         "nothing is delivered for long",
@@ -865,7 +1016,7 @@ SITUATIONS = (
         ("All done, nothing waits",),
         _take_the_raw_away,
         explained="RAW",
-        unless={"systemd": "it has the counts alone while nothing is wrong"},
+        unless=_COUNTS_ALONE,
     ),
     Situation(
         "a RAW file set aside",

@@ -226,6 +226,7 @@ def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
         yield from _hindrances(spot.inbox, config, order)
     if ended is not None and ended.key not in mine:
         yield from _of_end(ended, spot.inbox, partial(_is_named, spot))
+        yield from _to_come_beside(ended, config)
     elif not mine:
         yield "It is not there, and no file of this name has been taken from this inbox."
 
@@ -342,9 +343,13 @@ def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
         yield "The history knows neither this name nor these bytes: watchfolder did not put this file here."
     else:
         yield from _of_end(ended, config.inboxes.get(ended.inbox, spot.inbox), fits)
-        for order in (order for order in _orders(config) if order.key == ended.key and order.enclosures):
-            yield f"Still to come beside it: {', '.join(each.kind for each in order.enclosures)}."
-            yield from _of_trouble(order)
+        yield from _to_come_beside(ended, config)
+
+
+def _to_come_beside(ended: history.EndedOrder, config: Config) -> Iterator[str]:
+    for order in (order for order in _orders(config) if order.key == ended.key and order.enclosures):
+        yield f"Still to come beside it: {', '.join(each.kind for each in order.enclosures)}."
+        yield from _of_trouble(order)
 
 
 def _is_named(spot: _Spot, file: history.EndedFile) -> bool:
