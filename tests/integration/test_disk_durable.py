@@ -15,7 +15,7 @@ from file_systems import ext4, tmpfs
 
 from watchfolder import disk
 from watchfolder.disk import Place
-from watchfolder.disk.places import write_all
+from watchfolder.disk.files import write_all
 from watchfolder.errors import FolderFault
 
 WAIT_SECONDS = 20

@@ -11,7 +11,7 @@ import pytest
 from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
-from watchfolder.disk import Place, moves
+from watchfolder.disk import Place, files, moves
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Decision
 from watchfolder.order import Role, State
@@ -204,7 +204,7 @@ def test_whenever_it_dies_the_copy_is_made_once_and_goes_in_the_end(
 def test_a_disk_that_fails_during_the_copy_is_outlasted(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, service = begin()
     keep(shop, "a.jpg")
-    fails, set_times = [OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))], moves.set_times
+    fails, set_times = [OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))], files.set_times
 
     def failing_once(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
         if fails:

@@ -80,8 +80,9 @@ def test_what_lies_in_a_folder_that_hangs_is_not_asked_either() -> None:
     try:
         with pytest.raises(FolderFault):
             answer_of(never.wait, "/dead", 0.05)
-        assert disk.is_hung("/dead/inbox")
-        assert not disk.is_hung("/deadline")
+        with pytest.raises(FolderFault, match="/dead/inbox: it does not answer"):
+            answer_of(lambda: 7, "/dead/inbox")
+        assert answer_of(lambda: 7, "/deadline") == 7
         assert real_paths(["/dead/inbox"]) == {"/dead/inbox": "/dead/inbox"}
     finally:
         never.set()

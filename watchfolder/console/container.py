@@ -132,7 +132,7 @@ def _make_folders(found: Config) -> None:
     if not os.path.lexists(found.state_dir):
         for line in init_setup.make_folders(found, os.getegid()):
             event("container.folder", done=line)
-        disk.make_private_folder(found.state_dir, os.geteuid(), os.getegid())
+        disk.make_group_folder(found.state_dir, os.getegid(), user=os.geteuid())
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 The rules, each seen broken in a lab of power cuts on ext4, xfs and btrfs (a kill test finds none of them):
 
-* Replace: a unique temporary name in the same folder, write in a loop, fsync the file, rename, fsync the folder, and
-  only then act on it.
-* Move: rename without replacing, fsync the *source* folder, then the destination (btrfs otherwise keeps both names).
-* Publish: link the finished file to its final name, fsync the folder, only then drop the temporary name.
-* Many files in one step (FsyncBatch): all renames or links, then each folder's fsync once, in the same order.
+* Replace (`write_atomically`): a unique temporary name in the same folder, write in a loop, fsync the file, rename,
+  fsync the folder, and only then act on it.
+* Move (`move`): rename without replacing, fsync the *source* folder, then the destination (btrfs otherwise keeps both).
+* Publish (`publish_new`): link the finished file to its last name, fsync the folder, only then drop the temporary one.
+* Many files in one step (`FsyncBatch`): all renames or links, then each folder's fsync once, in the same order.
 * A failed fsync is final: never again on the same data; a new try writes again, under a new name.
 * Folders are opened one by one, never through a link, so that no one on a share can lead us outside.
 
@@ -17,16 +17,30 @@ from watchfolder.disk.durable import (
     append_line,
     append_to_table,
     hold_lock,
-    new_file,
-    remove,
     replace,
     sweep,
     touch_marker,
     write_atomically,
     write_new,
 )
+from watchfolder.disk.files import (
+    create_new,
+    has_writer,
+    holds,
+    is_regular,
+    new_file,
+    open_regular,
+    read_bytes,
+    reading,
+    remove,
+    sha256_of,
+    stat_of,
+)
 from watchfolder.disk.holes import find_hole
 from watchfolder.disk.limits import (
+    closed_above,
+    command_to_open,
+    command_to_unpin,
     describe_rights,
     free_bytes,
     group_name,
@@ -37,7 +51,7 @@ from watchfolder.disk.limits import (
     space_of,
     why_unread,
 )
-from watchfolder.disk.listing import folders_in, remove_empty_folders, scan
+from watchfolder.disk.listing import Entry, folders_in, remove_empty_folders, scan
 from watchfolder.disk.mounts import is_in_fstab, missing_mount, mount_of, mount_point_of, read_mounts
 from watchfolder.disk.moves import FsyncBatch, copy, move, publish_new
 from watchfolder.disk.places import (
@@ -45,50 +59,27 @@ from watchfolder.disk.places import (
     HIDDEN,
     NOT_PLAIN,
     READ_ONLY,
-    Entry,
     Held,
     NotAFolder,
     NotRegular,
     Place,
     UnfitName,
-    create_new,
     folders_kept_open,
-    has_writer,
     hidden_part,
-    holds,
-    is_folder,
-    is_regular,
     make_folder,
     open_folder,
-    open_regular,
-    read_bytes,
-    reading,
-    sha256_of,
-    stat_of,
     translated,
 )
 from watchfolder.disk.sharing import (
-    closed_above,
-    command_to_open,
-    command_to_unpin,
     give_empty_folder,
     hand_over,
     keep_private,
-    make_private_folder,
-    make_shared_folder,
+    make_group_folder,
     pass_on_rights,
     passes_on_rights,
 )
 from watchfolder.disk.standard_streams import is_stdout_broken, open_closed_streams
-from watchfolder.disk.timeouts import (
-    ANSWER_SECONDS,
-    Question,
-    answer_of,
-    heard_by,
-    is_hung,
-    real_paths,
-    time_at_work,
-)
+from watchfolder.disk.timeouts import ANSWER_SECONDS, Question, answer_of, heard_by, real_paths, time_at_work
 
 __all__ = [
     "ANSWER_SECONDS",
@@ -125,8 +116,6 @@ __all__ = [
     "hidden_part",
     "hold_lock",
     "holds",
-    "is_folder",
-    "is_hung",
     "is_in_fstab",
     "is_pinned",
     "is_read_only",
@@ -136,8 +125,7 @@ __all__ = [
     "keep_private",
     "longest_name",
     "make_folder",
-    "make_private_folder",
-    "make_shared_folder",
+    "make_group_folder",
     "missing_mount",
     "mount_of",
     "mount_point_of",

@@ -4,23 +4,20 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from watchfolder.disk import placeholders
-from watchfolder.disk.moves import publish_new, set_times
+from watchfolder.disk.files import create_in, new_file, open_regular_in, remove, set_times, write_all
+from watchfolder.disk.moves import publish_new
 from watchfolder.disk.places import (
     Place,
-    create_in,
-    create_new,
     hidden_part,
     is_leftover,
     open_folder,
-    open_regular_in,
     share_group,
     sync_folder,
     temporary_name,
     translated,
-    write_all,
 )
 from watchfolder.errors import FolderFault
 
@@ -47,13 +44,14 @@ def write_atomically(
     With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
     """
     for _ in range(_MOST_TRIES):
-        if _replace(place, data, mode, owner, mtime_ns, durable=durable):
+        with contextlib.suppress(FileNotFoundError):
+            _replace(place, data, mode, owner, mtime_ns, durable=durable)
             return
     raise _removed(place)
 
 
-def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | None, *, durable: bool) -> bool:
-    """Return False when somebody has removed the temporary file."""
+def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | None, *, durable: bool) -> None:
+    """Raises FileNotFoundError when somebody has removed the temporary file."""
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
         temporary = temporary_name(owner)
         descriptor = create_in(folder, temporary, mode)
@@ -67,15 +65,12 @@ def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | N
             finally:
                 os.close(descriptor)
             os.rename(temporary, place.base, src_dir_fd=folder, dst_dir_fd=folder)
-        except FileNotFoundError:
-            return False
         except BaseException:
             with contextlib.suppress(OSError):  # the first fault is the one to tell
                 os.unlink(temporary, dir_fd=folder)
             raise
         if durable:
             sync_folder(folder)
-    return True
 
 
 def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> None:
@@ -84,32 +79,32 @@ def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> 
     Its temporary file lies in the hidden folder, or beside it.
     """
     part = hidden_part(place.root, owner) if hidden else place.beside(temporary_name(owner))
-    try:
-        with new_file(part) as write:
-            write(data)
+    with _written(part, data, place):
         publish_new(part, place, owner=owner)
-    except FileNotFoundError as error:
-        raise _removed(place) from error
-    except BaseException:
-        remove(part, durable=False)
-        raise
 
 
 def replace(place: Place, data: bytes, *, owner: str) -> None:
     """Put a small file on a share in another one's place, with its rights; its temporary file lies hidden."""
     part = hidden_part(place.root, owner)
+    with (
+        _written(part, data, place),
+        open_folder(part.root, part.folder) as parts,
+        open_folder(place.root, place.folder) as folder,
+        translated(place.path),
+    ):
+        _keep_rights(parts, part.base, folder, place.base)
+        os.rename(part.base, place.base, src_dir_fd=parts, dst_dir_fd=folder)
+        sync_folder(parts)
+        sync_folder(folder)
+
+
+@contextlib.contextmanager
+def _written(part: Place, data: bytes, place: Place) -> Iterator[None]:
+    """Write the temporary file of `place`, for the block to name; it goes when that fails."""
     try:
         with new_file(part) as write:
             write(data)
-        with (
-            open_folder(part.root, part.folder) as parts,
-            open_folder(place.root, place.folder) as folder,
-            translated(place.path),
-        ):
-            _keep_rights(parts, part.base, folder, place.base)
-            os.rename(part.base, place.base, src_dir_fd=parts, dst_dir_fd=folder)
-            sync_folder(parts)
-            sync_folder(folder)
+        yield
     except FileNotFoundError as error:
         raise _removed(place) from error
     except BaseException:
@@ -132,35 +127,6 @@ def _keep_rights(parts: int, part: str, folder: int, base: str) -> None:
 def _removed(place: Place) -> FolderFault:
     reason = "another program has removed our temporary file"
     return FolderFault.at(place.path, f"it could not be written, {reason}", code="EAGAIN")
-
-
-@contextlib.contextmanager
-def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[bytes], None]]:
-    """Give a function that appends to a new file; when the block ends, file and name are synced.
-
-    The file gets `mtime_ns` (since the epoch) as its modification time where the file system can hold it; None: now.
-    The caller removes the file when the block raised.
-    """
-    descriptor = create_new(place)
-    try:
-
-        def write(block: bytes) -> None:
-            with translated(place.path):  # here, for who calls it may take an OSError for one of the network
-                write_all(descriptor, block)
-
-        yield write
-        with translated(place.path):
-            if mtime_ns is not None:
-                set_times(descriptor, mtime_ns, mtime_ns)
-            os.fsync(descriptor)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the first fault is the one to tell
-            os.close(descriptor)
-        raise
-    with translated(place.path):  # a share may tell of a failed write only now
-        os.close(descriptor)
-    with open_folder(place.root, place.folder) as folder, translated(place.path):
-        sync_folder(folder)
 
 
 def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> None:
@@ -218,17 +184,6 @@ def _lines_of(descriptor: int, size: int) -> set[bytes]:
         return set(file.read(size).splitlines())
 
 
-def remove(place: Place, *, durable: bool = True) -> None:
-    """Unlink the file, if it is there, and sync its folder."""
-    try:
-        with open_folder(place.root, place.folder) as folder, translated(place.path):
-            os.unlink(place.base, dir_fd=folder)
-            if durable:
-                sync_folder(folder)
-    except FileNotFoundError:
-        return
-
-
 def touch_marker(place: Place) -> None:
     """Make sure an empty file is there; says only that this process lives, so it is not synced."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -255,12 +210,14 @@ def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()
             files = [item.name for item in found if not item.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return 0
-    names = [name for name in files if is_leftover(name, _swept_owner(name, owner))]
+    names = [name for name in files if is_leftover(name, "" if placeholders.is_note(name) else owner)]
     places = [Place(root, os.path.join(folder, name)) for name in names]
-    return sum(_is_swept(place) for place in places if place.name not in keep and _is_over(place))
+    return sum(_is_swept(place) for place in places if place.name not in keep)
 
 
 def _is_swept(leftover: Place) -> bool:
+    if placeholders.is_note(leftover.base) and not placeholders.drop_named_in(leftover):
+        return False
     try:
         remove(leftover, durable=False)
     except FolderFault as fault:
@@ -268,14 +225,6 @@ def _is_swept(leftover: Place) -> bool:
             raise
         return False
     return True
-
-
-def _swept_owner(name: str, owner: str) -> str:
-    return "" if placeholders.is_note(name) else owner
-
-
-def _is_over(leftover: Place) -> bool:
-    return not placeholders.is_note(leftover.base) or placeholders.drop_named_in(leftover)
 
 
 def hold_lock(place: Place) -> int | None:

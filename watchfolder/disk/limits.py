@@ -1,16 +1,19 @@
-"""What a folder lets us do: its rights, its room, its longest name."""
+"""What a folder lets us do, its rights, its room and its longest name; and what root types to let us do more."""
 
 import fcntl
 import grp
 import os
 import pwd
+import shlex
 import stat
 import struct
 import sys
 from typing import NamedTuple
 
-from watchfolder.disk.places import HELD, HELD_CODES, NotAFolder, Place, open_folder, stat_of, translated
+from watchfolder.disk.files import stat_of
+from watchfolder.disk.places import HELD, HELD_CODES, NotAFolder, Place, open_folder, translated
 from watchfolder.errors import FolderFault
+from watchfolder.events import printable
 
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16  # FS_IOC_GETFLAGS
 _PINNED = 0x10 | 0x20  # immutable, append only
@@ -103,3 +106,59 @@ def why_unread(place: Place, fault: FolderFault) -> str:
     if fault.code in _DAMAGES:
         return f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
     return ""
+
+
+def command_to_open(root: str, name: str, *, is_for_all: bool = False, is_sticky: bool = False) -> str:
+    """Return what root types to let us take what is there: a file, or a folder with all that is in it.
+
+    `is_for_all`: the files of the folder `name`, whatever their rights. `is_sticky`: also lift that mark.
+    Of the root itself, in which our own hidden folder lies, never more than its files.
+    """
+    target, recursively = _target(root, name, is_for_all=is_for_all)
+    mine = {os.getegid(), *os.getgroups()}
+    group = _group_of(root) if _group_of(root) in mine else os.getegid()
+    steps = []
+    if is_for_all or _group_of(os.path.join(root, name)) not in mine:
+        steps.append(f"chgrp {recursively}{group_name(group)} {target}")
+    steps.append(f"chmod {recursively}ug+rwX{',-t' * is_sticky} {target}")
+    return " && ".join(steps)
+
+
+def closed_above(path: str) -> str | None:
+    """Return the first folder on the way to `path` that we may not pass."""
+    parts = os.path.dirname(os.path.abspath(path)).split("/")
+    above = ("/".join(parts[:depth]) or "/" for depth in range(1, len(parts) + 1))
+    return next((folder for folder in above if not os.access(folder, os.X_OK)), None)
+
+
+def command_to_unpin(root: str, name: str, *, is_for_all: bool = False) -> str:
+    """Return what root types to let us move what `chattr` has marked."""
+    target, recursively = _target(root, name, is_for_all=is_for_all)
+    return f"chattr {recursively if is_for_all else ''}-ia {target}"
+
+
+def _target(root: str, name: str, *, is_for_all: bool) -> tuple[str, str]:
+    """Return how a shell is told of it, and the option that takes all that is in it along.
+
+    A name that no shell could be told of in one line stands for the folder that it is in.
+    """
+    while name and printable(name) != name:
+        name, is_for_all = os.path.dirname(name), True
+    if not name:
+        return shlex.quote(root) + "/*" * is_for_all, ""
+    return shlex.quote(os.path.join(root, name)), "-R " if _is_folder(root, name) else ""
+
+
+def _is_folder(root: str, name: str) -> bool:
+    try:
+        found = stat_of(Place(root, name))
+    except NotAFolder:
+        return False
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def _group_of(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_gid
+    except OSError:
+        return -1

@@ -4,10 +4,21 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from watchfolder.disk.places import Entry, open_folder, sync_folder, translated
+from watchfolder.disk.places import open_folder, sync_folder, translated
 from watchfolder.disk.timeouts import answered
 from watchfolder.errors import FolderFault
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file as a scan saw it. Sizes in bytes; `is_regular` is false for links, FIFOs, sockets and devices."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    is_regular: bool
 
 
 def scan(

@@ -5,27 +5,14 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 
 from watchfolder.disk import placeholders
-from watchfolder.disk.places import (
-    NotAFolder,
-    NotRegular,
-    Place,
-    create_new,
-    hidden_part,
-    is_folder,
-    open_folder,
-    open_regular,
-    sha256_of,
-    stat_of,
-    sync_folder,
-    translated,
-    unlink,
-)
+from watchfolder.disk.files import create_new, open_regular, remove, set_times, sha256_of, stat_of
+from watchfolder.disk.places import NotAFolder, NotRegular, Place, hidden_part, open_folder, sync_folder, translated
 from watchfolder.errors import FolderFault
 
 _RENAME_NOREPLACE = 1
-_NO_SUCH_TIME = {errno.EINVAL, errno.EOVERFLOW, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP}
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # an older libc has none
 _NO_SUCH_FLAG = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 # What says that a rename has not been done. After any other answer a share's server may have done it, or may do it yet:
@@ -72,7 +59,7 @@ class FsyncBatch:
         for root, folder in [*self._sources, *self._targets]:
             _sync(root, folder)
         for each in (*self._parts, *self._notes):
-            unlink(each)
+            remove(each, durable=False)
         for root, folder in dict.fromkeys((part.root, part.folder) for part in self._parts):
             _sync(root, folder)
 
@@ -108,7 +95,7 @@ def move(source: Place, target: Place, *, owner: str, private: bool = False, bat
             sync_folder(from_folder)
             sync_folder(to_folder)
             if note is not None:
-                unlink(note)
+                remove(note, durable=False)
     except FileNotFoundError:
         _require_moved(source, target, owner)
 
@@ -155,7 +142,7 @@ def publish_new(part: Place, target: Place, *, owner: str, batch: FsyncBatch | N
                 return
             sync_folder(folder)
             for each in (part, note) if note else (part,):
-                unlink(each)
+                remove(each, durable=False)
             sync_folder(parts)
     except FileNotFoundError:
         _require_gone(part)
@@ -184,13 +171,13 @@ def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Pl
 
 def _copy_beside(part: Place, target: Place, owner: str) -> None:
     copy = target.beside(part.base)
-    unlink(copy)  # an earlier try's
+    remove(copy, durable=False)  # an earlier try's
     try:
         _copy(part, copy)
         _compare(part, copy)
         publish_new(copy, target, owner=owner)
     except BaseException:
-        unlink(copy)
+        remove(copy, durable=False)
         raise
 
 
@@ -230,7 +217,7 @@ def _rename_over_placeholder(
 ) -> Place | None:
     """Take the name with an exclusive placeholder, then rename over it; return the placeholder's note."""
     status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
-    is_replaceable = not is_folder(status)  # a folder replaces nothing but an empty folder
+    is_replaceable = not stat.S_ISDIR(status.st_mode)  # a folder replaces nothing but an empty folder
     with placeholders.taking(target):
         note = placeholders.hold(target, to_folder, owner) if is_replaceable else None
         try:
@@ -241,7 +228,7 @@ def _rename_over_placeholder(
                     placeholders.let_go(target, owner)
             raise
         if note is not None and status.st_size == 0:  # what came must not be taken for its placeholder
-            unlink(note)
+            remove(note, durable=False)
             return None
     return note
 
@@ -290,7 +277,7 @@ def copy(source: Place, target: Place, *, owner: str) -> None:
             _compare(source, part)
             publish_new(part, target, owner=owner)
         except BaseException:
-            unlink(part)
+            remove(part, durable=False)
             raise
 
 
@@ -316,29 +303,9 @@ def _copy(source: Place, part: Place) -> None:
         shutil.copyfileobj(reader, writer, 1 << 20)
         writer.flush()
         status = os.fstat(reader.fileno())
-        for name in _attributes(reader.fileno()):
-            with contextlib.suppress(OSError):  # the other file system may not know them: kept where possible
-                os.setxattr(writer.fileno(), name, os.getxattr(reader.fileno(), name))
+        with contextlib.suppress(OSError):  # a file system without attributes
+            for name in os.listxattr(reader.fileno()):
+                with contextlib.suppress(OSError):  # the other one may not know them: kept where possible
+                    os.setxattr(writer.fileno(), name, os.getxattr(reader.fileno(), name))
         set_times(writer.fileno(), status.st_atime_ns, status.st_mtime_ns)
         os.fsync(writer.fileno())
-
-
-def set_times(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
-    """Give a file these times, as nearly as its file system can hold them; where it can not, it keeps its own.
-
-    Raises OSError for a disk that fails.
-    """
-    try:
-        os.utime(descriptor, ns=(atime_ns, mtime_ns))
-    except OverflowError:
-        return
-    except OSError as error:
-        if error.errno not in _NO_SUCH_TIME:
-            raise
-
-
-def _attributes(descriptor: int) -> list[str]:
-    try:
-        return os.listxattr(descriptor)
-    except OSError:
-        return []

@@ -7,27 +7,23 @@ sweeps takes the empty file away with it.
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import threading
 from collections.abc import Iterator
 
+from watchfolder.disk.files import create_in, new_file, read_bytes, remove, stat_of
 from watchfolder.disk.places import (
     HIDDEN,
     Held,
     NotAFolder,
     Place,
     UnfitName,
-    create_in,
-    create_new,
-    note_name,
     open_folder,
-    read_bytes,
-    stat_of,
     sync_folder,
+    temporary_name,
     translated,
-    unlink,
-    write_all,
 )
 from watchfolder.errors import FolderFault
 
@@ -68,7 +64,7 @@ def hold(target: Place, folder: int, owner: str) -> Place:
     try:
         os.close(create_in(folder, target.base))
     except (FileExistsError, UnfitName):  # any other error may come after the file has been made (a share's time-out)
-        unlink(note)
+        remove(note, durable=False)
         raise
     return note
 
@@ -83,7 +79,7 @@ def let_go(target: Place, owner: str) -> None:
     note = _note_of(target, owner)
     if stat_of(note) is not None:
         _drop(target)
-        unlink(note)
+        remove(note, durable=False)
 
 
 def is_note(base: str) -> bool:
@@ -112,21 +108,15 @@ def drop_named_in(note: Place) -> bool:
 
 
 def _note_of(target: Place, owner: str) -> Place:
-    return Place(target.root, f"{HIDDEN}/{note_name(owner, target.name)}")
+    name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    return Place(target.root, f"{HIDDEN}/{temporary_name(owner, f'{name}.held')}")
 
 
 def _write(note: Place, target: Place) -> None:
     """Make the note durable: a power cut must not leave the placeholder without it."""
-    unlink(note)  # an earlier try's
-    descriptor = create_new(note)
-    try:
-        with translated(note.path):
-            write_all(descriptor, os.fsencode(target.name))
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    with open_folder(note.root, note.folder) as folder, translated(note.path):
-        sync_folder(folder)
+    remove(note, durable=False)  # an earlier try's
+    with new_file(note) as write:
+        write(os.fsencode(target.name))
 
 
 def _drop(target: Place) -> None:

@@ -1,15 +1,11 @@
-"""Where things are: places below a root, reached without following a link, and what lies there."""
+"""Where things are: places below a root, reached without following a link."""
 
 import contextlib
 import errno
-import fcntl
-import hashlib
 import os
 import secrets
-import signal
-import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from watchfolder.disk.timeouts import answered
@@ -18,17 +14,14 @@ from watchfolder.errors import FolderFault
 HIDDEN = ".watchfolder"
 _ANYBODY = 0o777  # less the umask
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _LIFE = secrets.token_hex(3)  # of this process
 _MOST_KEPT = 32  # folders that are open at once
-_BLOCK_BYTES = 1 << 20
 _kept = threading.local()
 _ANSWERS = (FileNotFoundError, FileExistsError)
 HELD_CODES = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two are a Windows share's words
 READ_ONLY = "it is read-only"
 HELD = "another program holds it"
 NOT_PLAIN = "it is no plain file (a link, a pipe or a device)"
-_NO_PLAIN_FILE = frozenset({"ELOOP", "ENXIO", "EISDIR"})  # what the kernel calls an attempt to open one of those
 _PLAIN_WORDS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -84,16 +77,6 @@ class Place:
         return Place(self.root, os.path.join(self.folder, base))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file as a scan saw it. Sizes in bytes; `is_regular` is false for links, FIFOs, sockets and devices."""
-
-    name: str
-    size: int
-    mtime_ns: int
-    is_regular: bool
-
-
 @contextlib.contextmanager
 def translated(path: str) -> Iterator[None]:
     """Turn an OSError into FolderFault, in plain words, unless it is an answer."""
@@ -111,7 +94,7 @@ def translated(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _making(parent: int, name: str) -> Iterator[None]:
+def making(parent: int, name: str) -> Iterator[None]:
     """Tell a name that cannot be there from other faults: the call that makes it answers EINVAL; exfat-fuse, ENOENT."""
     try:
         yield
@@ -170,7 +153,11 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
 
 
 def _descend(root: str, relative: str, *, create: bool) -> int:
-    descriptor = _open_root(root)
+    try:
+        with translated(root):
+            descriptor = os.open(root, _FOLDER)
+    except FileNotFoundError as error:
+        raise FolderFault.at(root, "the folder is not there", code="ENOENT") from error
     path = os.path.join(root, relative)
     with translated(path):
         try:
@@ -187,14 +174,6 @@ def _descend(root: str, relative: str, *, create: bool) -> int:
     return descriptor
 
 
-def _open_root(root: str) -> int:
-    try:
-        with translated(root):
-            return os.open(root, _FOLDER)
-    except FileNotFoundError as error:
-        raise FolderFault.at(root, "the folder is not there", code="ENOENT") from error
-
-
 def _step_into(parent: int, part: str, *, create: bool) -> int:
     if part == "..":  # no name of anything below
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), part)
@@ -203,7 +182,7 @@ def _step_into(parent: int, part: str, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    with contextlib.suppress(FileExistsError), _making(parent, part):  # somebody else made it meanwhile: as good
+    with contextlib.suppress(FileExistsError), making(parent, part):  # somebody else made it meanwhile: as good
         os.mkdir(part, _ANYBODY, dir_fd=parent)
     descriptor = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
     share_group(descriptor, parent)
@@ -234,14 +213,12 @@ def sync_folder(descriptor: int) -> None:
             raise
 
 
-def temporary_name(owner: str = "state") -> str:
-    """Return a fresh hidden name, short enough for any file system; it tells whose leftover it is, of which life."""
-    return f".wf-{owner[:8]}-{_LIFE}-{secrets.token_hex(4)}.tmp"
+def temporary_name(owner: str = "state", name: str = "") -> str:
+    """Return a hidden name, short enough for any file system; it tells whose leftover it is, of which life.
 
-
-def note_name(owner: str, name: str) -> str:
-    """Return how the note that `name` is held by a placeholder is called, in this life."""
-    return f".wf-{owner[:8]}-{_LIFE}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.held.tmp"
+    Fresh, but for one that has a `name`.
+    """
+    return f".wf-{owner[:8]}-{_LIFE}-{name or secrets.token_hex(4)}.tmp"
 
 
 def is_leftover(base: str, owner: str) -> bool:
@@ -253,132 +230,3 @@ def is_leftover(base: str, owner: str) -> bool:
 def hidden_part(root: str, owner: str) -> Place:
     """Return a fresh temporary place in the one hidden folder of `root`, so that leftovers are found in one look."""
     return Place(root, f"{HIDDEN}/{temporary_name(owner)}")
-
-
-def create_new(place: Place) -> int:
-    """Create the file, which must not exist, and give a descriptor to write to; missing folders are made."""
-    with open_folder(place.root, place.folder, create=True) as parent, translated(place.path):
-        return create_in(parent, place.base)
-
-
-def create_in(parent: int, base: str, mode: int = 0o666) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with _making(parent, base):
-        descriptor = os.open(base, flags, mode, dir_fd=parent)
-    share_group(descriptor, parent)
-    return descriptor
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte: a short write is real (a signal, a nearly full disk)."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def open_regular(place: Place) -> int:
-    """Open a plain file for reading; whatever is done afterwards is done with the descriptor.
-
-    Raises FileNotFoundError, NotRegular, Held, FolderFault.
-    """
-    with open_folder(place.root, place.folder) as parent:
-        return open_regular_in(parent, place, _FILE)
-
-
-def open_regular_in(parent: int, place: Place, flags: int) -> int:
-    """Open the plain file in its folder, which is open, with flags that neither wait nor follow a link."""
-    try:
-        with translated(place.path):
-            descriptor = os.open(place.base, flags, dir_fd=parent)
-    except FolderFault as fault:
-        if fault.code in _NO_PLAIN_FILE:
-            raise NotRegular.at(place.path, NOT_PLAIN, code=fault.code) from fault
-        if fault.code in HELD_CODES:
-            raise Held.at(place.path, HELD, code=fault.code) from fault
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise NotRegular.at(place.path, NOT_PLAIN, code="EINVAL")
-    return descriptor
-
-
-def unlink(place: Place) -> None:
-    """Unlink the file, if it is there; nothing is synced."""
-    with (
-        contextlib.suppress(FileNotFoundError),
-        open_folder(place.root, place.folder) as folder,
-        translated(place.path),
-    ):
-        os.unlink(place.base, dir_fd=folder)
-
-
-def stat_of(place: Place) -> os.stat_result | None:
-    """Return what lies there (a link itself, not its target), or None."""
-    try:
-        with open_folder(place.root, place.folder) as parent, translated(place.path):
-            return os.stat(place.base, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
-def is_folder(status: os.stat_result) -> bool:
-    return stat.S_ISDIR(status.st_mode)
-
-
-def is_regular(status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode)
-
-
-def read_bytes(place: Place, limit: int) -> bytes:
-    """Return a small file's content; FolderFault when it is longer than `limit` bytes."""
-    with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise FolderFault.at(place.path, f"longer than {limit} bytes", code="EFBIG")
-    return content
-
-
-@contextlib.contextmanager
-def reading(place: Place) -> Iterator[Callable[[int, int], bytes]]:
-    """Give a function (offset, length) that reads from the file, as `images` wants it."""
-    descriptor = open_regular(place)
-    try:
-        with translated(place.path):
-            yield lambda offset, length: os.pread(descriptor, length, offset)
-    finally:
-        os.close(descriptor)
-
-
-def sha256_of(place: Place) -> str:
-    digest = hashlib.sha256()
-    with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-            answered()
-    return digest.hexdigest()
-
-
-def holds(place: Place, size: int | None, sha256: str | None) -> bool:
-    """Does this very content lie there already?"""
-    with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
-        found = stat_of(place)
-        return found is not None and found.st_size == size and sha256_of(place) == sha256
-    return False
-
-
-def has_writer(descriptor: int) -> bool | None:
-    """Is anybody writing this file? None where the kernel cannot tell us (network share, not the owner).
-
-    A read lease is granted only when nobody has the file open for writing. It is given back at once; the SIGIO that
-    a new writer could cause in between would end the process, so the main thread ignores it (`daemon`).
-    """
-    if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
-        return None
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False

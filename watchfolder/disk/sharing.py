@@ -6,13 +6,10 @@ The rights come from a default ACL (acl(5)), as `setfacl -d` writes it; the kern
 import contextlib
 import errno
 import os
-import shlex
 import stat
 import struct
 
-from watchfolder.disk.limits import group_name
-from watchfolder.disk.places import NotAFolder, Place, is_folder, open_folder, stat_of, sync_folder, translated
-from watchfolder.events import printable
+from watchfolder.disk.places import Place, open_folder, sync_folder, translated
 
 _ACL = "system.posix_acl_default"
 _VERSION = struct.Struct("<I")
@@ -25,23 +22,26 @@ _SHARED_MODE = 0o2775  # setgid: what is made in it gets its group
 _NO_ACLS = frozenset({errno.ENOTSUP, errno.EINVAL, errno.EPERM})
 
 
-def make_shared_folder(path: str, group: int) -> None:
-    """Make a folder, and those above it, in which the group may write. Raises FileExistsError, FolderFault."""
-    _make(path, -1, group, _SHARED_MODE)
-
-
-def make_private_folder(path: str, user: int, group: int) -> None:
-    """Make a folder, and those above it, that is one user's own and for the group to read.
+def make_group_folder(path: str, group: int, *, user: int = -1) -> None:
+    """Make a folder, and those above it, in which the group may write; one user's own is for the group to read.
 
     Raises FileExistsError, FolderFault.
     """
-    _make(path, user, group, _PRIVATE_MODE)
+    parent, base = os.path.split(path)
+    with translated(path):
+        os.makedirs(parent, 0o755, exist_ok=True)
+    with open_folder(parent) as above, translated(path):
+        os.mkdir(base, 0o700, dir_fd=above)
+        with open_folder(path) as made:
+            os.fchown(made, user, group)
+            os.fchmod(made, _SHARED_MODE if user < 0 else _PRIVATE_MODE)
+        sync_folder(above)
 
 
 def give_empty_folder(path: str, user: int, group: int, *, is_private: bool) -> bool:
     """Give an empty folder of our own to another user; tell if it was one.
 
-    With `is_private` it then is as `make_private_folder` makes it; else its rights stay. Raises FolderFault.
+    With `is_private` it is then for the group to read; else its rights stay. Raises FolderFault.
     """
     with open_folder(path) as folder, translated(path):
         owner = os.fstat(folder).st_uid
@@ -51,18 +51,6 @@ def give_empty_folder(path: str, user: int, group: int, *, is_private: bool) -> 
         if is_private:
             os.fchmod(folder, _PRIVATE_MODE)
     return True
-
-
-def _make(path: str, user: int, group: int, mode: int) -> None:
-    parent, base = os.path.split(path)
-    with translated(path):
-        os.makedirs(parent, 0o755, exist_ok=True)
-    with open_folder(parent) as above, translated(path):
-        os.mkdir(base, 0o700, dir_fd=above)
-        with open_folder(path) as made:
-            os.fchown(made, user, group)
-            os.fchmod(made, mode)
-        sync_folder(above)
 
 
 def hand_over(root: str, user: int, group: int) -> None:
@@ -129,59 +117,3 @@ def passes_on_rights(root: str) -> bool | None:
     rights = {tag: bits for tag, bits, _ in _ENTRY.iter_unpack(acl[_VERSION.size :])}
     granted = rights.get(_GROUP, 0) & rights.get(_MASK, _WRITABLE)
     return is_setgid and granted == _WRITABLE
-
-
-def command_to_open(root: str, name: str, *, is_for_all: bool = False, is_sticky: bool = False) -> str:
-    """Return what root types to let us take what is there: a file, or a folder with all that is in it.
-
-    `is_for_all`: the files of the folder `name`, whatever their rights. `is_sticky`: also lift that mark.
-    Of the root itself, in which our own hidden folder lies, never more than its files.
-    """
-    target, recursively = _target(root, name, is_for_all=is_for_all)
-    mine = {os.getegid(), *os.getgroups()}
-    group = _group_of(root) if _group_of(root) in mine else os.getegid()
-    steps = []
-    if is_for_all or _group_of(os.path.join(root, name)) not in mine:
-        steps.append(f"chgrp {recursively}{group_name(group)} {target}")
-    steps.append(f"chmod {recursively}ug+rwX{',-t' * is_sticky} {target}")
-    return " && ".join(steps)
-
-
-def closed_above(path: str) -> str | None:
-    """Return the first folder on the way to `path` that we may not pass."""
-    parts = os.path.dirname(os.path.abspath(path)).split("/")
-    above = ("/".join(parts[:depth]) or "/" for depth in range(1, len(parts) + 1))
-    return next((folder for folder in above if not os.access(folder, os.X_OK)), None)
-
-
-def command_to_unpin(root: str, name: str, *, is_for_all: bool = False) -> str:
-    """Return what root types to let us move what `chattr` has marked."""
-    target, recursively = _target(root, name, is_for_all=is_for_all)
-    return f"chattr {recursively if is_for_all else ''}-ia {target}"
-
-
-def _target(root: str, name: str, *, is_for_all: bool) -> tuple[str, str]:
-    """Return how a shell is told of it, and the option that takes all that is in it along.
-
-    A name that no shell could be told of in one line stands for the folder that it is in.
-    """
-    while name and printable(name) != name:
-        name, is_for_all = os.path.dirname(name), True
-    if not name:
-        return shlex.quote(root) + "/*" * is_for_all, ""
-    return shlex.quote(os.path.join(root, name)), "-R " if _is_folder(root, name) else ""
-
-
-def _is_folder(root: str, name: str) -> bool:
-    try:
-        found = stat_of(Place(root, name))
-    except NotAFolder:
-        return False
-    return found is not None and is_folder(found)
-
-
-def _group_of(path: str) -> int:
-    try:
-        return os.stat(path, follow_symlinks=False).st_gid
-    except OSError:
-        return -1

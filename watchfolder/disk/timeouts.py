@@ -66,7 +66,7 @@ def time_at_work() -> Iterator[Callable[[], float]]:
 
 
 class Question(Generic[_T]):
-    """Asked when it is made, so that several wait side by side. A folder that still owes an answer is not asked."""
+    """Asked when it is made, so that several wait side by side. What still owes an answer, or lies in it, is not."""
 
     def __init__(self, question: Callable[[], _T], folder: str) -> None:
         self._question = question
@@ -74,7 +74,8 @@ class Question(Generic[_T]):
         self._answer: Future[_T] = Future()
         self._heard_at = time.monotonic()
         self._thread = threading.Thread(target=self._ask, name=f"ask-{folder}", daemon=True)
-        if not is_hung(folder):
+        hung = [each for each, thread in _hung.copy().items() if thread.is_alive()]
+        if not any(f"{folder}/".startswith(f"{each}/") for each in hung):
             self._thread.start()
 
     def answer(self, silent_seconds: float = ANSWER_SECONDS) -> _T:
@@ -105,11 +106,6 @@ class Question(Generic[_T]):
 def answer_of(question: Callable[[], _T], folder: str, silent_seconds: float = ANSWER_SECONDS) -> _T:
     """Return what `question` returns, or raise what it raises. Raises FolderFault when `folder` does not answer."""
     return Question(question, folder).answer(silent_seconds)
-
-
-def is_hung(path: str) -> bool:
-    """Does this folder, or one above it, still owe an answer?"""
-    return any(thread.is_alive() and f"{path}/".startswith(f"{folder}/") for folder, thread in _hung.copy().items())
 
 
 def real_paths(paths: Iterable[str], silent_seconds: float = ANSWER_SECONDS) -> dict[str, str]:

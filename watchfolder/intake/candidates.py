@@ -9,6 +9,7 @@ import itertools
 import logging
 import math
 import os
+import stat
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -227,7 +228,7 @@ class Candidates:
             found = disk.stat_of(Place(self.inbox.path, name)) if self._is_watched(folder) else None
             if found is None:
                 return
-            if disk.is_folder(found):
+            if stat.S_ISDIR(found.st_mode):
                 if self._is_watched(name):
                     self._look_through(name, now)
             elif not self._ignored.file(base):

@@ -116,7 +116,7 @@ def folders(found: Config, wishes: Wishes) -> Iterator[str]:
         user_name, _, user, user_group, *_ = pwd.getpwnam(wishes.user)
     yield from make_folders(found, grp.getgrnam(wishes.group).gr_gid if wishes.group else user_group)
     if not os.path.lexists(found.state_dir):
-        disk.make_private_folder(found.state_dir, user, user_group)
+        disk.make_group_folder(found.state_dir, user_group, user=user)
         yield f"made {found.state_dir}"
     elif disk.give_empty_folder(found.state_dir, user, user_group, is_private=True):
         yield f"gave {found.state_dir}, which was empty, to {user_name}"
@@ -130,7 +130,7 @@ def make_folders(found: Config, group: int) -> Iterator[str]:
         if os.path.lexists(path):
             yield f"{path} is there, and stays as it is"
             continue
-        disk.make_shared_folder(path, group)
+        disk.make_group_folder(path, group)
         is_inbox = any(path == inbox.path for inbox in found.inboxes.values())
         if is_inbox and not disk.pass_on_rights(path):
             yield f"made {path}; without ACLs there: folders that people make in it must be writable for their group"
