@@ -76,8 +76,7 @@ class Traits:
 
     asks_service: bool = False  # its step makes requests for the order
     buys: bool = False  # among them the one that creates or starts it: refused while there are no credits
-    is_at_service: bool = False  # the service has the order, and has not brought it to an end
-    hears_pushes: bool = False  # a push may tell of its end; it can be quicker than the answer to what starts it
+    is_at_service: bool = False  # the service has the order, and has not said its end: a push may, before any answer
     holds_slot: bool = True  # of `orders_in_flight`, unless it waits
     is_unread: bool = False  # its uploads will tell what its bytes are
     leads_home: bool = False  # a result is still to come
@@ -92,9 +91,9 @@ STATES: Mapping[State, Traits] = {
     _S.MATCHED: Traits(holds_slot=False, leads_home=True, brings_home=True, waits_for_others=True),
     _S.LISTED: Traits(holds_slot=False, leads_home=True, waits_for_others=True),
     _S.CLAIMED: Traits(asks_service=True, buys=True, is_unread=True, leads_home=True),
-    _S.CREATED: Traits(asks_service=True, is_at_service=True, hears_pushes=True, is_unread=True, leads_home=True),
-    _S.UPLOADED: Traits(asks_service=True, buys=True, is_at_service=True, hears_pushes=True, leads_home=True),
-    _S.CONFIRMED: Traits(asks_service=True, is_at_service=True, hears_pushes=True, leads_home=True),
+    _S.CREATED: Traits(asks_service=True, is_at_service=True, is_unread=True, leads_home=True),
+    _S.UPLOADED: Traits(asks_service=True, buys=True, is_at_service=True, leads_home=True),
+    _S.CONFIRMED: Traits(asks_service=True, is_at_service=True, leads_home=True),
     _S.COMPLETED: Traits(asks_service=True, leads_home=True, brings_home=True),
     _S.DELIVERED: Traits(is_end=True),
     _S.RECORDED: Traits(holds_slot=False),

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from watchfolder.errors import Retry
 from watchfolder.pipeline import TransferPool
-from watchfolder.pipeline.transfers import Arrived
+from watchfolder.pipeline.transfers import Round
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class Transfers:
             assert self._ends[names[index]].wait(20)
 
         def run() -> None:
-            for _ in self.pool.each(inbox, send, range(files)):
+            for _ in self.pool.each(inbox, send, range(files), Round([])):
                 pass
 
         names = [f"{name}{index}" for index in range(files)]
@@ -157,7 +158,7 @@ def test_an_order_may_be_given_less_than_the_pool_has(two: Transfers) -> None:
         with guard:
             busy -= 1
 
-    assert len([each for group in two.pool.each("photos", work, range(9), at_once=1) for each in group]) == 9
+    assert sum(map(len, two.pool.each("photos", work, range(9), Round([]), at_once=1))) == 9
     assert most == 1
 
 
@@ -167,28 +168,35 @@ def test_one_transfer_by_itself_returns_and_raises_as_if_called(two: Transfers) 
         two.pool.one("photos", {}.popitem)
 
 
-def each(work: Callable[[int], T], indexes: Sequence[int], *, size: int, **rest: Any) -> Generator[list[Arrived[T]]]:  # noqa: ANN401 - as the pool takes them
-    return TransferPool(size).each("photos", work, indexes, **rest)
+def each(
+    work: Callable[[int], T],
+    indexes: Sequence[int],
+    *,
+    size: int,
+    round_: Round | None = None,
+    **rest: Any,  # noqa: ANN401 - as the pool takes them
+) -> Generator[dict[int, T]]:
+    return TransferPool(size).each("photos", work, indexes, round_ or Round([]), **rest)
 
 
-def test_outcomes_are_given_as_they_arrive_and_exceptions_are_outcomes() -> None:
-    last = threading.Event()
+def test_outcomes_are_given_as_they_arrive_and_the_round_has_the_failures() -> None:
+    last, round_ = threading.Event(), Round([])
 
     def work(index: int) -> int:
         if index == 2:
-            raise ValueError("two")
+            raise Retry("two")
         if index == 3:
             assert last.wait(10)
         return index * 10
 
-    seen: dict[int, int | Exception] = {}
-    with closing(each(work, range(4), size=2)) as arrivals:
+    seen: dict[int, int] = {}
+    with closing(each(work, range(4), size=2, round_=round_)) as arrivals:
         for group in arrivals:
             seen.update(group)
-            if len(seen) == 3:
+            if len(seen) == 2:
                 assert 3 not in seen
                 last.set()
-    assert isinstance(seen.pop(2), ValueError)
+    assert [(index, str(failure)) for index, failure in round_.failures.items()] == [(2, "two")]
     assert seen == {0: 0, 1: 10, 3: 30}
 
 
@@ -202,9 +210,9 @@ def test_what_arrives_waits_for_others_on_their_way_and_the_last_for_none() -> N
 def test_what_has_arrived_waits_no_longer_than_that() -> None:
     last = threading.Event()
     with closing(each(lambda index: index and last.wait(10), range(2), size=2, gather_seconds=0.01)) as arrivals:
-        assert next(arrivals) == [(0, 0)]
+        assert next(arrivals) == {0: 0}
         last.set()
-        assert next(arrivals) == [(1, True)]
+        assert next(arrivals) == {1: True}
 
 
 def test_nothing_comes_of_no_files() -> None:
@@ -221,7 +229,7 @@ def test_once_closed_nothing_is_begun_and_what_was_under_way_is_dropped() -> Non
         return index
 
     with closing(each(work, range(50), size=2, drop=dropped.append)) as arrivals:
-        assert next(arrivals) == [(0, 0)]
+        assert next(arrivals) == {0: 0}
         while len(begun) < 3:
             time.sleep(0.001)
         threading.Timer(1.0, go_on.set).start()
@@ -230,7 +238,7 @@ def test_once_closed_nothing_is_begun_and_what_was_under_way_is_dropped() -> Non
 
 
 def test_after_enough_failures_only_what_is_under_way_still_arrives() -> None:
-    begun, dropped, enough, go_on = list[int](), list[int](), threading.Event(), threading.Event()
+    begun, dropped, round_, go_on = list[int](), list[int](), Round([]), threading.Event()
 
     def work(index: int) -> int:
         begun.append(index)
@@ -238,13 +246,13 @@ def test_after_enough_failures_only_what_is_under_way_still_arrives() -> None:
             assert go_on.wait(10)
         return index
 
-    with closing(each(work, range(50), size=2, enough=enough, drop=dropped.append)) as arrivals:
-        assert next(arrivals) == [(0, 0)]
+    with closing(each(work, range(50), size=2, round_=round_, drop=dropped.append)) as arrivals:
+        assert next(arrivals) == {0: 0}
         while len(begun) < 3:
             time.sleep(0.001)
-        enough.set()
+        round_.is_enough = True
         go_on.set()
-        late = sorted(each for group in arrivals for each in group)
+        late = {index: outcome for group in arrivals for index, outcome in group.items()}
     assert begun == [0, 1, 2]
-    assert late == [(1, 1), (2, 2)]
+    assert late == {1: 1, 2: 2}
     assert dropped == []

@@ -70,4 +70,4 @@ def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
 
 def is_upload_lost(context: StepContext, order: Order, seen: OrderView) -> bool:
     """Does the service lack bytes that were sent, and not only because it has not looked at them yet?"""
-    return seen.lacks_uploads and context.seconds_since_upload(order.key) >= tempo.UPLOAD_ARRIVES_SECONDS
+    return seen.lacks_uploads and context.seconds_since_upload(order) >= tempo.UPLOAD_ARRIVES_SECONDS

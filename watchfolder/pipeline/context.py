@@ -36,8 +36,26 @@ _T = TypeVar("_T")
 
 
 @dataclass
+class OrderMemory:
+    """What is remembered of an order until it leaves. Links are secrets and live here, in memory, only."""
+
+    urls: dict[str, str] | None = None  # file_id → upload URL
+    links: Links | None = None  # to its results
+    links_end_at: float = 0.0
+    heatmap: str | None = None  # a link to it, from the poll that found the order complete
+    view: OrderView | None = None  # what the list has just told of it, unread yet
+    was_polled: bool = False
+    is_puzzling: bool = False  # its status is a word that nobody knows
+    uploaded_at: float | None = None  # when an upload last ended, or this life began
+    failed: list[int] = field(default_factory=list)  # files whose transfer failed, longest ago first
+    unaccepted: dict[int, Received] = field(default_factory=dict)  # results that the journal may hold
+    lines: list[Line] | None = None  # of a list: those that have no order yet
+    child: str = ""  # of a list: the order whose links are laid out
+
+
+@dataclass
 class StepContext:
-    """The rooms below, and what is remembered of orders. Links are secrets and live here, in memory, only."""
+    """What the steps of one inbox work with."""
 
     inbox: Inbox
     journal: Journal
@@ -48,21 +66,9 @@ class StepContext:
     delivery_index: DeliveryIndex
     inbox_of: Callable[[str], Inbox | None]  # another one, while that is there
     admission: Admits
-    abroad: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
-    urls: dict[str, dict[str, str]] = field(default_factory=dict)  # key → file_id → upload URL
-    puzzled: set[str] = field(default_factory=set)  # keys of orders whose status is a word that nobody knows
-    links: dict[str, tuple[float, Links]] = field(default_factory=dict)  # key → (expiry, links)
-    polled: set[str] = field(default_factory=set)  # keys of orders
+    other_outbox_lock: threading.Lock = field(default_factory=threading.Lock)  # held while one of its files is read
     asked: dict[str, float] = field(default_factory=dict)  # what at the service → when, the last second's alone
-    uploaded_at: dict[str, float] = field(default_factory=dict)  # key → when an upload last ended, or this life began
-    failed: dict[str, list[int]] = field(default_factory=dict)  # key → files whose transfer failed, longest ago first
-    unaccepted: dict[str, dict[int, Received]] = field(default_factory=dict)  # key → results that the journal may hold
-    heatmaps: dict[str, str] = field(
-        default_factory=dict
-    )  # key → a link that the look has given which found it complete
-    unfolding: dict[str, list[Line]] = field(default_factory=dict)  # key of a list → lines that have no order yet
-    unclaimed: dict[str, str] = field(default_factory=dict)  # key of a list → of its order whose links are laid out
-    listed: dict[str, OrderView] = field(default_factory=dict)  # key → what the list has just told of it, unread yet
+    memories: dict[str, OrderMemory] = field(default_factory=dict)  # by the order's key
 
     def __post_init__(self) -> None:
         self.findings = FindingPublisher(self.publisher, self.journal)
@@ -70,18 +76,23 @@ class StepContext:
         self.enclosures = EnclosurePublisher(self.publisher, self.journal)
         self.lists = ListPublisher(self.publisher, self.journal)
 
+    def memory_of(self, order: Order) -> OrderMemory:
+        return self.memories.setdefault(order.key, OrderMemory())
+
     def poll(self, order: Order) -> OrderView:
         """Ask how far the service is with the order, unless the list has just told all of it.
 
         Raises Throttled when that was done a moment ago, whatever for.
         """
-        if (seen := self.listed.pop(order.key, None)) is not None:
+        memory = self.memory_of(order)
+        if memory.view is not None:
+            seen, memory.view = memory.view, None
             return seen
         order_id = id_of(order)
         try:
             return self.ask_slowly(order_id, lambda: self.service.look(order_id))
         finally:
-            self.polled.add(order.key)
+            memory.was_polled = True
 
     def ask_slowly(self, what: str, ask: Callable[[], _T]) -> _T:
         """Ask how something is at the service. Raises Throttled when that was done a moment ago."""
@@ -106,43 +117,38 @@ class StepContext:
             event("ledger.unread", logging.WARNING, inbox=self.inbox.name, reason=fault.reason)
             return None
 
-    def seconds_since_upload(self, key: str) -> float:
+    def seconds_since_upload(self, order: Order) -> float:
         """Return how long ago an upload of the order ended, as far as this life knows: an earlier one may just have."""
-        elapsed = self.journal.clock.elapsed()
-        return elapsed - self.uploaded_at.setdefault(key, elapsed)
+        elapsed, memory = self.journal.clock.elapsed(), self.memory_of(order)
+        if memory.uploaded_at is None:
+            memory.uploaded_at = elapsed
+        return elapsed - memory.uploaded_at
 
     def accept(self, order: Order, good: Mapping[int, Received]) -> Order:
         """Journal results. An entry that could not be made safe may be on the disk all the same: they are kept."""
         try:
             return self.publisher.accept(order, good)
         except BaseException:
-            self.unaccepted[order.key] = dict(good)
+            self.memory_of(order).unaccepted = dict(good)
             raise
 
     def take_unaccepted(self, order: Order) -> dict[int, Received]:
         """Return, once, the results that are there from a try whose entry could not be made safe."""
-        held = self.unaccepted.get(order.key, {})
-        there = {index: result for index, result in held.items() if disk.stat_of(result.part) is not None}
-        self.unaccepted.pop(order.key, None)
+        memory = self.memory_of(order)
+        there = {index: held for index, held in memory.unaccepted.items() if disk.stat_of(held.part) is not None}
+        memory.unaccepted = {}
         return there
 
-    def forget_unless(self, order: Order | None, key: str) -> None:
-        """Drop what is remembered of an order that has left the journal."""
-        if order is None:
-            self.forget(key)
-            self.polled.discard(key)
-            self.uploaded_at.pop(key, None)
-            self.failed.pop(key, None)
-            self.puzzled.discard(key)
-            self.listed.pop(key, None)
-            self.unfolding.pop(key, None)
-            with suppress(FolderFault):  # then the next start sweeps it away
-                for result in self.unaccepted.pop(key, {}).values():
-                    result.discard()
-
     def forget(self, key: str) -> None:
-        for memory in (self.urls, self.links, self.heatmaps):
-            memory.pop(key, None)
+        """Drop what is remembered of an order that has left the journal."""
+        memory = self.memories.pop(key, OrderMemory())
+        with suppress(FolderFault):  # then the next start sweeps it away
+            for result in memory.unaccepted.values():
+                result.discard()
+
+    def forget_links(self, order: Order) -> None:
+        memory = self.memory_of(order)
+        memory.urls = memory.links = memory.heatmap = None
 
 
 class Door(Protocol):

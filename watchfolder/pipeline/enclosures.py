@@ -118,7 +118,9 @@ def _put_heatmap(context: StepContext, order: Order, enclosure: Enclosure) -> Or
 
 def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
     """Give the link at hand, if there is one, then one that is made now."""
-    if (at_hand := context.heatmaps.pop(order.key, None)) is not None:
+    memory = context.memory_of(order)
+    if memory.heatmap is not None:
+        at_hand, memory.heatmap = memory.heatmap, None
         yield at_hand
     order_id, findings = _order_id(order), flow_of(order).findings
     seen = context.ask_slowly(order_id, lambda: context.service.look(order_id))

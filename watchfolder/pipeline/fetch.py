@@ -15,8 +15,8 @@ from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.poll import note_known
-from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.signed_urls import Asking, ask_links
+from watchfolder.pipeline.transfers import Round
 from watchfolder.publish import RESULT_LIMIT_BYTES, Archive, Fetch, Received, part_gone
 from watchfolder.services import flow_of
 
@@ -30,7 +30,7 @@ def deliver(context: StepContext, order: Order) -> Order:
     context.folders.require(context.inbox)
     if flow_of(order).findings is not None:
         return context.journal.advance(context.findings.deliver(order), _S.DELIVERED)
-    round_ = Round(context.failed.setdefault(order.key, []))
+    round_ = Round(context.memory_of(order).failed)
     order = _bring_home_received(context, order, round_)
     fetching = Fetching(context, order)
     with fetching:
@@ -38,7 +38,7 @@ def deliver(context: StepContext, order: Order) -> Order:
     if fetching.is_known:
         order = note_known(context, order)
     if fetching.has_missed:
-        context.links.pop(order.key, None)
+        context.memory_of(order).links = None
     if round_.failures:
         raise round_.worst()
     if any(file.is_under_way for file in order.files):
@@ -59,28 +59,21 @@ def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", rou
     def fetch(number: int) -> Received:
         return context.publisher.receive(order.files[order.results[number][0]], fetching.of(number))
 
-    missing = _unreceived(order)
+    results = enumerate(order.results)
+    missing = [n for n, (index, result) in results if result.part is None and not order.files[index].is_placed]
     arrivals = context.transfers.each(
         order.inbox,
-        round_.counting(fetch),
+        fetch,
         round_.in_turn(missing),
+        round_,
         at_once=1 if missing and fetching.is_in_archive() else None,
         gather_seconds=tempo.GATHER_SECONDS,
-        enough=round_.enough,
         drop=Received.discard,
     )
     with closing(arrivals):
         for group in arrivals:
-            good = {number: outcome for number, outcome in group if not isinstance(outcome, Exception)}
-            if good:
-                order = _bring_home(context, context.accept(order, good), list(good), round_)
+            order = _bring_home(context, context.accept(order, group), list(group), round_)
     return order
-
-
-def _unreceived(order: Order) -> list[int]:
-    """Return the numbers of the results that are to be fetched."""
-    results = enumerate(order.results)
-    return [number for number, (index, result) in results if result.part is None and not order.files[index].is_placed]
 
 
 def _bring_home(context: StepContext, order: Order, numbers: Sequence[int], round_: Round) -> Order:
@@ -122,8 +115,7 @@ class Fetching:
         self._seen: Sequence[Output] | WatchfolderError | None = None
         self.is_known = False  # the service has just given links for the order
         self.has_missed = False  # a result: then the links are to be asked for anew, next time
-        self._renewing = threading.Lock()
-        self._renew = Asking(self._ask)
+        self._signed = Asking(self._ask)
         self._unpacking = threading.Lock()
         self._archive: Archive | None = None
 
@@ -148,7 +140,9 @@ class Fetching:
     def _stream(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         refusal, url = "", ""
         for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
-            url = self._link(number, refused=url)  # outside: the service's word is not the storage's refusal
+            url = self._signed.find(
+                partial(self._find, number), refused=url
+            )  # outside: it is not the storage's refusal
             try:
                 return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
             except Resync as redo:
@@ -168,14 +162,6 @@ class Fetching:
                 self.has_missed = True
                 raise
 
-    def _link(self, number: int, *, refused: str) -> str:
-        with self._renewing:
-            found = self._find(number)
-            if found == refused:
-                self._renew()
-                found = self._find(number)
-            return found
-
     def _file(self, number: int) -> OrderFile:
         return self._order.files[self._order.results[number][0]]
 
@@ -185,19 +171,17 @@ class Fetching:
 
     def is_in_archive(self) -> bool:
         """Has the service nothing but one link for several files? That is a ZIP."""
-        with self._renewing:
-            (link, *others) = self._links()
+        (link, *others) = self._signed.find(self._links)
         return link.file_id is None and not others and flow_of(self._order).files_in(self._order.body) > 1
 
     def _links(self) -> Sequence[Link]:
-        context, order = self._context, self._order
-        expiry, _ = context.links.get(order.key, (0.0, None))
-        if context.journal.clock.elapsed() >= expiry:
-            self._renew()
-        _, links = context.links[order.key]
-        if order.mode == "test" and all(link.file_id is None for link in links.files):
+        memory = self._context.memory_of(self._order)
+        if memory.links is None or self._context.journal.clock.elapsed() >= memory.links_end_at:
+            self._signed.renew()
+        links = memory.links.files if memory.links is not None else ()
+        if self._order.mode == "test" and all(link.file_id is None for link in links):
             raise _no_sample()  # the archive is the service's own, whatever was sent
-        return links.files
+        return links
 
     def _find(self, number: int) -> str:
         """Return the link of one result, matched by the input's id and its text, or of what holds it."""

@@ -4,8 +4,7 @@ What has become of a line stands nowhere but where it stands anyway: in the jour
 history from then on, which has it before the journal forgets it. So no crash can make a line lost, or bought twice.
 """
 
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from watchfolder import history
@@ -14,6 +13,7 @@ from watchfolder.images import format_named
 from watchfolder.names import harmless, told_apart
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline.context import StepContext
+from watchfolder.pipeline.successors import rekeyed
 from watchfolder.publish.lists import LineEnd, line_name
 from watchfolder.services import flow_of
 from watchfolder.services.addresses import called, name_in
@@ -27,25 +27,24 @@ _UNKNOWN = "What was known of the list is lost: this address may have been fetch
 
 def unfold(context: StepContext, order: Order) -> Order:
     """Begin an order for some of its lines, or end it; the order is returned as it was while there is nothing to do."""
+    memory = context.memory_of(order)
     under_way = _under_way(context, order)  # before the history: an order moves the other way
     _finish_claim(context, order)
-    waiting = context.unfolding.get(order.key)
-    if waiting is None:
-        waiting = context.unfolding[order.key] = _without_order(context, order, under_way)
-    if waiting:
-        return _begin_next(context, order, waiting)
+    if memory.lines is None:
+        memory.lines = _without_order(context, order, under_way)
+    if memory.lines:
+        return _begin_next(context, order, memory.lines)
     if under_way:
         return order
     lines, told = context.lists.read(order), _told(context, order)
     if missed := _without_order(context, order, ()):  # given back before they were bought
-        context.unfolding[order.key] = missed
+        memory.lines = missed
         return order
     if not lines and order.files[0].destination is None and not order.files[0].is_placed:
         context.folders.require(context.inbox)  # else it is the whole share that is not there
-        context.unfolding.pop(order.key, None)
         return context.journal.advance(order, State.QUARANTINING, why=_GONE)
-    order = context.lists.finish(order, lines, {line.number: _end_of(line, told) for line in lines})
-    context.unfolding.pop(order.key, None)
+    faulty = {line.number: LineEnd(reason=line.fault.sentence if line.fault else _UNKNOWN) for line in lines}
+    order = context.lists.finish(order, lines, faulty | told)
     return context.journal.advance(order, State.QUARANTINING if len(order.files) > 1 else State.DELIVERED)
 
 
@@ -86,12 +85,6 @@ def _ends_in(ended: history.EndedOrder) -> dict[int, LineEnd]:
     return ends
 
 
-def _end_of(line: Line, told: Mapping[int, LineEnd]) -> LineEnd:
-    if line.fault is not None:
-        return LineEnd(reason=line.fault.sentence)
-    return told.get(line.number, LineEnd(reason=_UNKNOWN))
-
-
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
     if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
         return context.journal.defer(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
@@ -102,9 +95,9 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     if not lines:
         return order
     child = _taken_up(context, order, lines[0]) or _new_order(context, order, lines)
-    begun = {file.line for file in child.files}
-    context.unfolding[order.key] = [line for line in waiting if line.number not in begun]
-    context.unclaimed[order.key] = child.key
+    memory, begun = context.memory_of(order), {file.line for file in child.files}
+    memory.lines = [line for line in waiting if line.number not in begun]
+    memory.child = child.key
     context.journal.begin(child)
     _finish_claim(context, order)
     return order
@@ -112,23 +105,20 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
 
 def _free_lines(context: StepContext, order: Order, waiting: Sequence[Line], most: int) -> list[Line]:
     """Return up to so many lines to whose addresses no order is under way."""
-    busy = _addresses_under_way(context, order)
+    reuses = flow_of(order).reuses(context.inbox)
+    alike = (each for each in context.journal.orders() if each.is_live and _is_alike(each, order))
+    busy = {file.address for each in alike if reuses or each.is_resumable for file in each.files}
     return list(islice((line for line in waiting if line.address not in busy), most))
 
 
 def _finish_claim(context: StepContext, order: Order) -> None:
     """Lay out the links of the order that was begun last, unless the inbox's recovery was quicker."""
-    child = context.journal.get(context.unclaimed.get(order.key, ""))
+    memory = context.memory_of(order)
+    child = context.journal.get(memory.child)
     if child is not None and child.state is State.CLAIMING:
         context.lists.write_links(child)
         context.admission.spend(context.journal.advance(child, State.CLAIMED))
-    context.unclaimed.pop(order.key, None)
-
-
-def _addresses_under_way(context: StepContext, order: Order) -> set[str]:
-    reuses = flow_of(order).reuses(context.inbox)
-    alike = (each for each in context.journal.orders() if each.is_live and _is_alike(each, order))
-    return {file.address for each in alike if reuses or each.is_resumable for file in each.files}
+    memory.child = ""
 
 
 def _is_alike(one: Order, other: Order) -> bool:
@@ -148,25 +138,14 @@ def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
 
 
 def _new_order(context: StepContext, order: Order, lines: Sequence[Line]) -> Order:
-    key, flow, journal = str(uuid.uuid4()), flow_of(order), context.journal
+    flow, journal = flow_of(order), context.journal
     files = [_file(order, line) for line in lines]
     names = [called(file.name, file.address) for file in files]
     results = flow.results_of(context.inbox, names, journal.serials.take, journal.clock.today())
     told = told_apart(file.sent_name for file in files)
     facts = zip(files, told, results, strict=True)
     files = [file.having(sent_name=name, results=made) for file, name, made in facts]
-    return Order(
-        key=key,
-        confirm_key=str(uuid.uuid4()),
-        inbox=order.inbox,
-        mode=order.mode,
-        fingerprint=order.fingerprint,
-        service=order.service,
-        options=order.options,
-        body=flow.body(key, files, order.options),
-        files=tuple(files),
-        of_list=order.key,
-    )
+    return rekeyed(order, files).having(of_list=order.key, work_folder_of=None)
 
 
 def _file(order: Order, line: Line) -> OrderFile:

@@ -43,9 +43,10 @@ def poll(context: StepContext, order: Order) -> Order:
         case _ if seen.is_delayed:
             raise _delayed(context, order)
         case _:
-            if seen.status is Status.UNKNOWN and order.key not in context.puzzled:  # say so once
+            memory = context.memory_of(order)
+            if seen.status is Status.UNKNOWN and not memory.is_puzzling:  # say so once
                 event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
-                context.puzzled.add(order.key)
+                memory.is_puzzling = True
             return order
 
 
@@ -64,7 +65,12 @@ def poll_on_a_push(context: StepContext, order: Order) -> Order:
     That is tried once. Where there is none, or several results must be told apart, a look it is.
     """
     is_fetched = flow_of(order).findings is None
-    if not is_fetched or len(order.results) > 1 or order.missing_since is not None or order.key in context.polled:
+    if (
+        not is_fetched
+        or len(order.results) > 1
+        or order.missing_since is not None
+        or context.memory_of(order).was_polled
+    ):
         return poll(context, order)
     try:
         ask_links(context, order)
@@ -117,7 +123,7 @@ def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
         finding = _finding(context, order, seen, findings)
         files = tuple(file.having(finding=finding) if file.role is Role.PICTURE else file for file in files)
         if context.inbox.heatmaps and (link := findings.heatmap(seen.shown)):
-            context.heatmaps[order.key] = link
+            context.memory_of(order).heatmap = link
     return context.journal.advance(order, _S.COMPLETED, files=files, expires_at=seen.expires_at)
 
 
@@ -142,7 +148,7 @@ def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
 
     Then one word against another says nothing of the money; said again, it counts.
     """
-    context.forget(order.key)
+    context.forget_links(order)
     stays_charged = order.charged and not is_unheard(context, order, seen)
     if order.state is _S.CREATED:
         return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)

@@ -24,19 +24,17 @@ from watchfolder.services import flow_of
 
 _SOONER = 0.97  # of the time learned, after a first poll that came late enough: most do, and few come much too late
 _GROWTH = 2.0  # of the time learned, at most, by one order: an outage is no lesson
-_OF_AGE = 1 / 20  # of an order's age passes between two polls, once that is longer than the longest wait
+_OF_AGE = 1 / 4  # of an order's age passes, at least, between two polls, up to the longest wait …
+_OF_GREAT_AGE = 1 / 20  # … and from where that is longer
 _ENDED = 1000  # orders of which a push may still come
 _LOST = 3  # orders in a row that were found done without their push: pushes come no more
-_NEVER, _AT_ONCE = float("inf"), float("-inf")
+_AT_ONCE = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """`polls` counts those that found the service still at work."""
-
     at: float
-    wait_seconds: float = 0.0
-    polls: int = 0
+    wait_seconds: float = 0.0  # since the last poll that found the service still at work; 0: there was none
     is_alone: bool = False  # the list cannot tell more about it
 
 
@@ -69,11 +67,11 @@ class PollSchedule:
     def due_at(self, order: Order) -> float:
         """Return when the order's next step is due, as far as polls, pushes and pauses tell."""
         with self._guard:
-            due = self._due.get(order.key)
-            if due is None:
-                at = self._first_at if _may_have_been_polled(order) else _AT_ONCE
-            else:
-                at = _AT_ONCE if order.state is State.CONFIRMED and self._pushed.get(order.key) else due.at
+            due, at = self._due.get(order.key), _AT_ONCE
+            if due is not None and not (order.state is State.CONFIRMED and self._pushed.get(order.key)):
+                at = due.at
+            elif due is None and (order.enclosures or (order.traits.asks_service and order.order_id is not None)):
+                at = self._first_at
             if self._is_told_by_list(order):  # others may join it until then
                 at = max(at, self._list_asked_at + tempo.LIST_SECONDS)
             return at
@@ -82,7 +80,7 @@ class PollSchedule:
         """Let the order's next step wait for so long, whatever it is."""
         with self._guard:
             before = self._due.get(key, _NO_PLAN)
-            self._due[key] = Due(self._clock.elapsed() + seconds, polls=before.polls)
+            self._due[key] = Due(self._clock.elapsed() + seconds, before.wait_seconds)
 
     def forget(self, key: str, *, has_left: bool) -> None:
         """Drop the plan. A push is remembered until the order has left: the confirm that it ran ahead of may fail."""
@@ -94,20 +92,16 @@ class PollSchedule:
     def confirmed(self, order: Order) -> None:
         """Plan the first poll for when the order is likely to be done."""
         with self._guard:
-            seconds = self._first_poll(len(order.files))
             grace = tempo.PUSH_GRACE_SECONDS if self._is_pushed_to else 0.0
-            self._due[order.key] = Due(self._clock.elapsed() + seconds + grace, wait_seconds=seconds)
+            self._due[order.key] = Due(self._clock.elapsed() + self._first_poll(len(order.files)) + grace)
 
     def at_work(self, order: Order) -> None:
         """Plan the next poll of an order that is not done, further away each time."""
         with self._guard:
-            before, age = self._due.get(order.key, _NO_PLAN), age_seconds(order, self._clock)
-            if before.polls == 0:
-                wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, age / 4)
-            else:
-                wait = before.wait_seconds * tempo.LOOK_WIDENING
-            wait = min(max(tempo.LONGEST_LOOK_SECONDS, age * _OF_AGE), wait)
-            self._due[order.key] = Due(self._clock.elapsed() + wait, wait, polls=before.polls + 1)
+            before, age = self._due.get(order.key, _NO_PLAN).wait_seconds, age_seconds(order, self._clock)
+            wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, age * _OF_AGE, before * tempo.LOOK_WIDENING)
+            wait = min(wait, max(tempo.LONGEST_LOOK_SECONDS, age * _OF_GREAT_AGE))
+            self._due[order.key] = Due(self._clock.elapsed() + wait, wait)
 
     def done(self, order: Order) -> None:
         """Learn from an order that was found complete."""
@@ -126,18 +120,15 @@ class PollSchedule:
     def pushed(self, order_id: str, order: Order | None) -> PushResult:
         """Record that the service has spoken of an order, and return what that changes."""
         with self._guard:
-            if order is None:
-                result = PushResult.LATE if order_id in self._ended else PushResult.UNKNOWN_ORDER
-            elif order.traits.hears_pushes:
-                result = PushResult.NUDGED
-                self._pushed[order.key] = True
-            else:
-                result = PushResult.LATE
-            if result is not PushResult.UNKNOWN_ORDER:
-                if self._lost >= _LOST:
-                    event("pushes.arrive", effect="orders are looked at when the service says so")
-                self._lost = 0
-            return result
+            if order is None and order_id not in self._ended:
+                return PushResult.UNKNOWN_ORDER
+            if self._lost >= _LOST:
+                event("pushes.arrive", effect="orders are looked at when the service says so")
+            self._lost = 0
+            if order is None or not order.traits.is_at_service:
+                return PushResult.LATE
+            self._pushed[order.key] = True
+            return PushResult.NUDGED
 
     def begin(self, order: Order) -> bool:
         """Poll now: what is pushed from here on calls for the next poll. Return whether a push called for this one."""
@@ -170,7 +161,7 @@ class PollSchedule:
         tells all, that needs no request.
         """
         self._list_asked_at = self._clock.elapsed()
-        views: Mapping[str, OrderView] = {}
+        views: Mapping[str, OrderView] | None = None
         try:
             views = service.newest()
         except SlowDown:  # so would many polls be: the list is asked again
@@ -178,40 +169,41 @@ class PollSchedule:
                 self.at_work(order)
             return [], {}
         except WatchfolderError as error:  # each is polled by itself, which tells more
-            self._no_list_before = self._clock.elapsed() + tempo.NO_LIST_SECONDS
             event("service.no_list", orders=len(orders), reason=error.reason, code=error.code)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
-            self._no_list_before = _NEVER
             event("service.list_broke", logging.ERROR, trace=True)
         with self._guard:
-            return self._sort_out(orders, views)
+            now = self._clock.elapsed()
+            if views is None:
+                self._no_list_before = now + tempo.NO_LIST_SECONDS
+            return self._sort_out(orders, views or {}, now)
 
     def _sort_out(
-        self, orders: Sequence[Order], views: Mapping[str, OrderView]
+        self, orders: Sequence[Order], views: Mapping[str, OrderView], now: float
     ) -> tuple[list[Order], dict[str, OrderView]]:
-        now, at_work, told = self._clock.elapsed(), list[Order](), dict[str, OrderView]()
+        at_work, told = list[Order](), dict[str, OrderView]()
         for order in orders:
-            seen, due = views.get(order.order_id or ""), self._due.get(order.key, _NO_PLAN)
-            status = _status(seen)
+            due, findings = self._due.get(order.key, _NO_PLAN), flow_of(order).findings
+            seen = views.get(order.order_id or "")  # one that it does not show is among older ones, or unknown as yet
+            status = seen.status if seen is not None else Status.PENDING
             is_due = due.at <= now  # else it was only asked about beside others
             if status is Status.IN_PROGRESS:
-                if is_due or not _is_finding(order):
+                if is_due or findings is None:
                     at_work.append(order)
             elif is_due or status is not Status.PENDING:
-                if seen is not None and _tells_all(order, seen):
+                if seen and status is Status.COMPLETE and findings and findings.read(seen.shown) is not None:
                     told[order.key] = seen
-                self._due[order.key] = Due(now, polls=due.polls, is_alone=True)
+                self._due[order.key] = Due(now, due.wait_seconds, is_alone=True)
         return at_work, told
 
     def _is_polled_again(self, order: Order) -> bool:
         due = self._due.get(order.key, _NO_PLAN)
         is_pushed = self._pushed.get(order.key, False)
-        return order.state is State.CONFIRMED and due.polls > 0 and not due.is_alone and not is_pushed
+        return order.state is State.CONFIRMED and due.wait_seconds > 0 and not due.is_alone and not is_pushed
 
     def _is_told_by_list(self, order: Order) -> bool:
-        due = self._due.get(order.key, _NO_PLAN)
-        is_asked = self._clock.elapsed() >= self._no_list_before and not due.is_alone
-        return is_asked and order.state is State.CONFIRMED and _is_finding(order)
+        is_asked = self._clock.elapsed() >= self._no_list_before and not self._due.get(order.key, _NO_PLAN).is_alone
+        return is_asked and order.state is State.CONFIRMED and flow_of(order).findings is not None
 
     # --- learning
 
@@ -220,7 +212,7 @@ class PollSchedule:
         most = usual * _GROWTH if size in self._usual else age_seconds
         if was_pushed and age_seconds < usual:
             learned = max(age_seconds, usual * _SOONER)
-        elif was_pushed or due.polls > 0:
+        elif was_pushed or due.wait_seconds > 0:
             learned = min(age_seconds, most)
         else:
             learned = usual * _SOONER
@@ -236,22 +228,3 @@ def age_seconds(order: Order, clock: Clock) -> float:
     """Return for how long the service has had the order, at least."""
     since = order.times.get(State.CONFIRMED)
     return clock.since(since) if since else 0.0
-
-
-def _is_finding(order: Order) -> bool:
-    return flow_of(order).findings is not None
-
-
-def _status(seen: OrderView | None) -> Status:
-    """Return what the list calls an order; one that it does not show is among older ones, or not heard of yet."""
-    return seen.status if seen is not None else Status.PENDING
-
-
-def _tells_all(order: Order, seen: OrderView) -> bool:
-    findings = flow_of(order).findings
-    return seen.status is Status.COMPLETE and findings is not None and findings.read(seen.shown) is not None
-
-
-def _may_have_been_polled(order: Order) -> bool:
-    is_at_service = order.traits.asks_service and order.order_id is not None
-    return is_at_service or bool(order.enclosures)

@@ -100,12 +100,12 @@ def _take_from_abroad(context: StepContext, order: Order, delivery: EarlierDeliv
     other = context.inbox_of(delivery.inbox)
     if other is None:
         return None
-    if not context.abroad.acquire(blocking=False):
+    if not context.other_outbox_lock.acquire(blocking=False):
         return order
     try:
         return _take(context, order, delivery, other.outbox)
     finally:
-        context.abroad.release()
+        context.other_outbox_lock.release()
 
 
 def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox: str) -> Order | None:

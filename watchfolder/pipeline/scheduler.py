@@ -246,7 +246,7 @@ class Pipeline:
                 self._at_work(order)
             for order in orders:
                 if order.key in told:
-                    self.rooms[order.inbox].context.listed[order.key] = told[order.key]
+                    self.rooms[order.inbox].context.memory_of(order).view = told[order.key]
         finally:
             with self._guard:
                 for order in orders:
@@ -269,8 +269,8 @@ class Pipeline:
             current = None if self.gate.has_closed_since(_asks_as(order), started) else order
             while current is not None and not self._stop.is_set():
                 current = self._step(room, current)
-            if current is None:
-                room.context.forget_unless(self._journal.get(key), key)
+            if current is None and self._journal.get(key) is None:
+                room.context.forget(key)
         except FolderFault as fault:  # the state directory itself
             room.health.report(fault, order.size)
             self._polls.pause(key, tempo.FOLDER_BACKOFF_SECONDS)

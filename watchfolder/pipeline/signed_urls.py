@@ -1,8 +1,10 @@
 """The signed links at which originals are put and results lie: they are asked for, remembered, and asked for again."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from watchfolder.api import Links, Slot
 from watchfolder.errors import WatchfolderError
@@ -10,17 +12,20 @@ from watchfolder.order import Order
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.context import StepContext, id_of
 
+_T = TypeVar("_T")
+
 _FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
 
 
 def remember_urls(context: StepContext, order: Order, slots: tuple[Slot, ...]) -> None:
-    context.urls[order.key] = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
+    context.memory_of(order).urls = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
 
 
 def ask_links(context: StepContext, order: Order) -> Links:
     """Ask where the results lie, and remember it for as long as that is true."""
-    links = context.service.links(id_of(order), or_of_v2=order.failures >= _FAILURES_BEFORE_V2)
-    context.links[order.key] = (context.journal.clock.elapsed() + links.expires_in_seconds, links)
+    memory = context.memory_of(order)
+    links = memory.links = context.service.links(id_of(order), or_of_v2=order.failures >= _FAILURES_BEFORE_V2)
+    memory.links_end_at = context.journal.clock.elapsed() + links.expires_in_seconds
     return links
 
 
@@ -34,8 +39,18 @@ class Asking:
         self._ask = ask
         self._asked: deque[float] = deque(maxlen=2)
         self._error: WatchfolderError | None = None
+        self._guard = threading.RLock()
 
-    def __call__(self) -> None:
+    def find(self, find: Callable[[], _T], *, refused: str | None = None) -> _T:
+        """Return what is found among the links, or among new ones where that was refused."""
+        with self._guard:
+            found = find()
+            if found == refused:
+                self.renew()
+                found = find()
+            return found
+
+    def renew(self) -> None:
         now = time.monotonic()
         while self._asked and now - self._asked[0] >= tempo.LINKS_SECONDS:
             self._asked.popleft()

@@ -94,7 +94,7 @@ def release_changed(context: StepContext, order: Order) -> Order:
     Of an order of many, the files that are as they were go on under a new key; a pair is not parted.
     """
     context.folders.require(context.inbox)  # else it is the whole share that is not there
-    context.forget(order.key)
+    context.forget_links(order)
     kept = tuple(file for file in order.files if is_unchanged(context.publisher.work.place(order, file), file))
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
     if not kept or (len(kept) < len(order.files) and not order.is_of_many):

@@ -7,8 +7,50 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from watchfolder.disk import Held
+from watchfolder.errors import OrderRetry, Reject, Retry
+
 _T = TypeVar("_T")
-Arrived = tuple[int, _T | Exception]
+
+_OUTAGE = 10  # failures in a row, without a success between: the storage is away, and the round ends
+_SPREAD = 0.618034  # the golden ratio: neighbours, which often share a fate, are not asked for one after the other
+_OF_ONE_FILE = (Held, Retry, OrderRetry, Reject)  # what concerns most comes first; all else concerns all
+
+
+class Round:
+    """A round of transfers: every file of an order is asked for in it, and one that fails keeps no other one waiting.
+
+    `failed` is remembered from round to round: the files whose transfer failed, the longest ago first.
+    """
+
+    def __init__(self, failed: list[int]) -> None:
+        self.failures: dict[int, Exception] = {}
+        self.is_enough = False  # what has not been asked for yet has no chance
+        self._failed = failed
+        self._in_a_row = 0
+
+    def in_turn(self, waiting: Iterable[int]) -> list[int]:
+        """Sort the files that wait: what failed before is asked for last, and the longest ago first."""
+        last = {index: place for place, index in enumerate(self._failed)}
+        return sorted(waiting, key=lambda index: (last.get(index, -1), index * _SPREAD % 1))
+
+    def count(self, index: int, failure: Exception | None) -> None:
+        """Count what came of one transfer; one thread at a time."""
+        if index in self._failed:
+            self._failed.remove(index)
+        self._in_a_row = self._in_a_row + 1 if failure else 0
+        if failure is not None:
+            self._failed.append(index)
+            self.failures[index] = failure
+            self.is_enough |= self._in_a_row >= _OUTAGE or _concern(failure) < 0
+
+    def worst(self) -> Exception:
+        """Return the failure that decides what follows: what concerns all before what concerns one file."""
+        return min(self.failures.values(), key=_concern)
+
+
+def _concern(failure: Exception) -> int:
+    return _OF_ONE_FILE.index(type(failure)) if type(failure) in _OF_ONE_FILE else -1
 
 
 @dataclass(eq=False)
@@ -19,12 +61,12 @@ class _Batch(Generic[_T]):
     work: Callable[[int], _T]
     waiting: deque[int]
     at_once: int
-    enough: threading.Event
+    round: Round
     under_way: int = 0
-    arrived: list[Arrived[_T]] = field(default_factory=list)
+    arrived: dict[int, _T] = field(default_factory=dict)
 
     def is_over(self) -> bool:
-        return not self.under_way and (not self.waiting or self.enough.is_set())
+        return not self.under_way and (not self.waiting or self.round.is_enough)
 
 
 class TransferPool:
@@ -45,38 +87,37 @@ class TransferPool:
 
     def one(self, inbox: str, work: Callable[[], _T]) -> _T:
         """Do `work` when its turn comes; return what it returns, or raise what it raises."""
-        [[(_, outcome)]] = self.each(inbox, lambda _: work(), [0])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        round_ = Round([])
+        arrivals = list(self.each(inbox, lambda _: work(), [0], round_))
+        if round_.failures:
+            raise round_.worst()
+        return arrivals[0][0]
 
     def each(
         self,
         inbox: str,
         work: Callable[[int], _T],
         indexes: Iterable[int],
+        round_: Round,
         *,
         at_once: int | None = None,
         gather_seconds: float = 0.0,
-        enough: threading.Event | None = None,
         drop: Callable[[_T], object] = lambda _outcome: None,
-    ) -> Generator[list[Arrived[_T]]]:
-        """Do `work` for each index; give what has arrived since the last time, never nothing.
+    ) -> Generator[dict[int, _T]]:
+        """Do `work` for each index; give what has arrived since the last time, never nothing. The round has the rest.
 
-        What arrives waits so long for others that are on their way; the last waits for none. An exception of `work` is
-        an outcome. Once it is `enough` nothing more is begun, and what was under way still arrives. Once the iterator
-        is closed, that goes to `drop` if it came to anything.
+        What arrives waits so long for others that are on their way; the last waits for none. Once the round has enough
+        nothing more is begun, and what was under way still arrives: once the iterator is closed, at `drop`.
         """
-        batch = _Batch(inbox, work, deque(indexes), at_once or self.size, enough or threading.Event())
+        batch = _Batch(inbox, work, deque(indexes), at_once or self.size, round_)
         try:
             self._enter(batch)
             while group := self._next_arrivals(batch, gather_seconds):
                 yield group
         finally:
-            batch.enough.set()
-            for _, outcome in self._next_arrivals(batch, None):
-                if not isinstance(outcome, Exception):
-                    drop(outcome)
+            round_.is_enough = True
+            for outcome in self._next_arrivals(batch, None).values():
+                drop(outcome)
 
     def set_silent(self, inbox: str, *, is_silent: bool) -> None:
         """Record that the inbox's share does not answer, or does again."""
@@ -98,13 +139,13 @@ class TransferPool:
             wanted = min(len(batch.waiting), batch.at_once, self._places(batch.inbox))
         self._hire(wanted)
 
-    def _next_arrivals(self, batch: _Batch[_T], gather_seconds: float | None) -> list[Arrived[_T]]:
+    def _next_arrivals(self, batch: _Batch[_T], gather_seconds: float | None) -> dict[int, _T]:
         """Wait for the first outcome, and so long for others; None: for the last one."""
         with self._changed:
             if gather_seconds is not None:
                 self._changed.wait_for(lambda: batch.arrived or batch.is_over())
             self._changed.wait_for(batch.is_over, gather_seconds)
-            group, batch.arrived = batch.arrived, []
+            group, batch.arrived = batch.arrived, {}
             return group
 
     # --- workers
@@ -117,18 +158,23 @@ class TransferPool:
     def _work(self) -> None:
         while (turn := self._next_turn()) is not None:
             batch, index = turn
-            outcome = _outcome_of(batch.work, index)
+            failure, arrived = None, {}
+            try:
+                arrived = {index: batch.work(index)}
+            except Exception as error:  # noqa: BLE001 - the caller decides
+                failure = error
             with self._changed:
                 self._note_full()
                 self._busy[batch.inbox] -= 1
                 batch.under_way -= 1
-                batch.arrived.append((index, outcome))
+                batch.arrived |= arrived
+                batch.round.count(index, failure)
                 self._changed.notify_all()
 
     def _next_turn(self) -> tuple[_Batch[Any], int] | None:
         """Take the next file of the first order that may go on; that order goes to the end of the line."""
         with self._changed:
-            self._line = deque(batch for batch in self._line if not batch.enough.is_set())
+            self._line = deque(batch for batch in self._line if not batch.round.is_enough)
             for batch in self._line:
                 if batch.under_way < batch.at_once and self._places(batch.inbox) > 0:
                     break
@@ -152,10 +198,3 @@ class TransferPool:
     def _note_full(self) -> None:
         if self._answering() >= self.size:
             self._full_at = time.monotonic()
-
-
-def _outcome_of(work: Callable[[int], _T], index: int) -> _T | Exception:
-    try:
-        return work(index)
-    except Exception as error:  # noqa: BLE001 - the caller decides
-        return error

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import threading
 import time
 from contextlib import closing
 from typing import BinaryIO
@@ -17,9 +16,9 @@ from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import charge, is_charged_at, is_clear_no
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.poll import go_on_from, relocate, uploaded, with_ids
-from watchfolder.pipeline.rounds import Round
 from watchfolder.pipeline.signed_urls import Asking, remember_urls
 from watchfolder.pipeline.successors import part_from, part_with, release_changed
+from watchfolder.pipeline.transfers import Round
 from watchfolder.services import Stage, flow_of
 from watchfolder.work import is_unchanged
 
@@ -38,14 +37,15 @@ def upload(context: StepContext, order: Order) -> Order:
             return order
         if slow := _unsent_for_long(order, order.failures):
             return part_from(context, order, slow)
-    round_ = Round(context.failed.setdefault(order.key, []))
+    memory = context.memory_of(order)
+    round_ = Round(memory.failed)
     charged = charge(context, order, Stage.UPLOAD)
     try:
         sent, has_changed = _send_all(context, charged, round_)
     finally:
-        context.uploaded_at[order.key] = context.journal.clock.elapsed()
+        memory.uploaded_at = context.journal.clock.elapsed()
     if not has_changed and not round_.failures:
-        context.urls.pop(order.key, None)
+        memory.urls = None
         return context.journal.advance(sent, _S.CONFIRMED if flow_of(order).starts_by_itself else _S.UPLOADED)
     sent = _as_answered(context, order, sent, round_)
     if sent.state is not _S.CREATED:
@@ -57,7 +57,7 @@ def upload(context: StepContext, order: Order) -> Order:
 
 def _is_perhaps_there(context: StepContext, order: Order) -> bool:
     """May an earlier life, or a try whose answer was lost, have sent some of it, and does the service tell?"""
-    if order.key in context.urls or context.service.reads != "v3":
+    if context.memory_of(order).urls is not None or context.service.reads != "v3":
         return False
     return is_charged_at(order, Stage.UPLOAD) or (len(order.files) > 1 and order.redos == 0)
 
@@ -65,7 +65,7 @@ def _is_perhaps_there(context: StepContext, order: Order) -> bool:
 def _as_answered(context: StepContext, order: Order, sent: Order, round_: Round) -> Order:
     """Journal how far a round came that did not come to its end, and whether it may have cost money."""
     if is_charged_at(order, Stage.UPLOAD):
-        context.forget(order.key)  # first of all, next time, it is asked for what is there
+        context.forget_links(order)  # first of all, next time, it is asked for what is there
         is_incomplete = all(map(is_clear_no, round_.failures.values()))  # nothing of it is perhaps there all the same
         return context.journal.note(sent, charged=order.charged or not is_incomplete)
     sent = context.journal.note(sent)
@@ -82,14 +82,12 @@ def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order,
         return send_unchanged(context, order, index, sending)
 
     waiting = round_.in_turn(index for index, file in enumerate(order.files) if file.is_to_be_sent)
-    found = context.transfers.each(order.inbox, round_.counting(send), waiting, enough=round_.enough)
-    with closing(found) as arrivals:
+    with closing(context.transfers.each(order.inbox, send, waiting, round_)) as arrivals:
         for group in arrivals:
-            for index, sent in group:
+            for index, sent in group.items():
                 if sent is None:
-                    has_changed = True
-                    round_.enough.set()
-                elif isinstance(sent, OrderFile):
+                    has_changed = round_.is_enough = True
+                else:
                     order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
             if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
                 order = context.journal.note(order)
@@ -109,7 +107,7 @@ def _sent_before(context: StepContext, order: Order) -> Order:
     if order.state is not _S.CREATED or not is_told:
         return order
     remember_urls(context, order, seen.inputs)
-    wanted = context.urls[order.key]
+    wanted = context.memory_of(order).urls or {}
     files = tuple(
         file.having(is_uploaded=False) if file.file_id in wanted else uploaded(context, order, file)
         for file in with_ids(order, seen.inputs)
@@ -124,7 +122,7 @@ def _release_changed_unsent(context: StepContext, order: Order) -> Order:
     """Give back what changed before it was sent, once it is sure that nothing was begun without it."""
     if order.may_be_given_back:
         return release_changed(context, order)
-    left = tempo.UPLOAD_ARRIVES_SECONDS - context.seconds_since_upload(order.key)
+    left = tempo.UPLOAD_ARRIVES_SECONDS - context.seconds_since_upload(order)
     wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, left)
     raise Throttled("an upload of this order may still be on its way", retry_after_seconds=wait)
 
@@ -165,10 +163,9 @@ class Sending:
     def __init__(self, context: StepContext, order: Order) -> None:
         self._context = context
         self._order = order
-        self._renewing = threading.Lock()
         self._is_renewed_by_read = flow_of(order).needs_v3
         self._slots: tuple[Slot, ...] = ()
-        self._renew = Asking(self._refresh)
+        self._links = Asking(self._refresh)
 
     def send(self, index: int) -> str:
         """Upload one file; return the SHA-256 of what was sent.
@@ -185,7 +182,7 @@ class Sending:
                 raise FileNotFoundError
             refusal, url = "", ""
             for checksum in (md5, md5, None):
-                url = self._url(index, refused=url)  # outside: the service's word is not the storage's refusal
+                url = self._url(index, url)  # outside: the service's word is not the storage's refusal
                 if not url:
                     return sha256
                 try:
@@ -200,19 +197,18 @@ class Sending:
                     return sha256
         raise Retry(f"the storage refused the upload three times: {refusal}", code=refusal)
 
-    def _url(self, index: int, *, refused: str) -> str:
-        context, order = self._context, self._order
-        with self._renewing:
-            file_id = order.files[index].file_id or ""
-            if context.urls.get(order.key, {}).get(file_id) in {None, refused}:
-                self._renew()
-                if order.files[index].file_id is None and len(self._slots) == len(order.files):
-                    file_id = self._slots[index].file_id
-            url = context.urls.get(order.key, {}).get(file_id, "")
-            has_arrived = self._is_renewed_by_read and file_id in {slot.file_id for slot in self._slots}
-            if not url and not has_arrived:
-                raise OrderRetry("the service gave no upload link for a file", code="NO_UPLOAD_LINK")
-            return url
+    def _url(self, index: int, refused: str) -> str:
+        url = self._links.find(
+            lambda: (self._context.memory_of(self._order).urls or {}).get(self._file_id(index), ""), refused=refused
+        )
+        has_arrived = self._is_renewed_by_read and self._file_id(index) in {slot.file_id for slot in self._slots}
+        if not url and not has_arrived:
+            raise OrderRetry("the service gave no upload link for a file", code="NO_UPLOAD_LINK")
+        return url
+
+    def _file_id(self, index: int) -> str:
+        known, files = self._order.files[index].file_id or "", self._order.files
+        return self._slots[index].file_id if not known and len(self._slots) == len(files) else known
 
     def _refresh(self) -> None:
         if self._is_renewed_by_read:
