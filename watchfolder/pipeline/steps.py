@@ -1,20 +1,25 @@
-"""The verbs between the states: one function each, found in STEPS. Each may find that it has already happened."""
+"""The verbs between the states: one function each, found in STEPS. Each may find that it has already happened.
+
+Here are the short ones: the start, and how an order leaves.
+"""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
+from watchfolder.events import printable
 from watchfolder.order import Order, State
 from watchfolder.pipeline.charging import charging
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.create import create
-from watchfolder.pipeline.enclosures import enclose
-from watchfolder.pipeline.ending import park, put_back, record, set_aside
+from watchfolder.pipeline.enclosures import enclose, wanted
 from watchfolder.pipeline.fetch import deliver
 from watchfolder.pipeline.lists import unfold
-from watchfolder.pipeline.poll import poll
+from watchfolder.pipeline.poll import hashed, poll
 from watchfolder.pipeline.reuse import reuse
-from watchfolder.pipeline.successors import is_as_claimed, release_changed, supersede
+from watchfolder.pipeline.successors import is_as_claimed, parked_alone, release_changed, supersede
 from watchfolder.pipeline.upload import upload
 from watchfolder.services import Stage, flow_of
+from watchfolder.snapshot import VerdictCount
 
 _S = State
 
@@ -26,6 +31,62 @@ def confirm(context: StepContext, order: Order) -> Order:
     with charging(context, order, Stage.START) as order:  # noqa: PLR1704 - what follows is about the charged one
         context.service.confirm(flow_of(order).start_path, order.confirm_key, id_of(order))
     return context.journal.advance(order, _S.CONFIRMED)
+
+
+def record(context: StepContext, order: Order) -> Order | None:
+    """Write the order's line into the history; then it leaves the journal, unless something is to lie beside it yet."""
+    context.publisher.work.clear(order)
+    is_news = context.journal.needs_record(order)
+    context.journal.record(order, partial(context.ledger.enter, order))
+    if is_news:
+        _count_finding(context, order)
+    context.delivery_index.catch_up()  # first: until then its twins wait for the order
+    if enclosures := wanted(context, order):
+        return context.journal.advance(order, _S.RECORDED, enclosures=enclosures)
+    context.journal.forget(order)
+    return None
+
+
+def _count_finding(context: StepContext, order: Order) -> None:
+    """Count a verdict of which a person wants to be told."""
+    file = order.told
+    if file is not None and file.finding is not None and file.finding.verdict in context.inbox.notify_verdicts:
+        name = printable(file.result.delivery or file.name)
+        context.journal.counters.found(VerdictCount(inbox=order.inbox, name=name, verdict=file.finding.verdict))
+
+
+def put_back(context: StepContext, order: Order) -> Order | None:
+    """Return the files to the inbox. An order that had been paid before goes back to its parking place."""
+    context.folders.require(context.inbox)
+    order = context.publisher.originals.put_back(order)
+    if order.charged:
+        return context.journal.advance(order, _S.QUARANTINED, is_resumable=True, was_recorded=True)
+    context.journal.forget(order)
+    return None
+
+
+def set_aside(context: StepContext, order: Order) -> Order:
+    """Move the files to quarantine."""
+    context.folders.require(context.inbox)
+    if order.is_resumable:  # by the same bytes
+        order = order.having(files=tuple(hashed(context, order, file) for file in order.files))
+    return context.journal.advance(context.publisher.originals.set_aside(order), _S.QUARANTINED)
+
+
+def park(context: StepContext, order: Order) -> None:
+    """Write the history's line; the entry stays while the same bytes could still take the order up again.
+
+    Of an order of many each file is parked by itself, for each may come back by itself.
+    """
+    context.journal.record(order, partial(context.ledger.enter, order))
+    context.delivery_index.catch_up()  # what was delivered of it serves the twins that have waited for that
+    if not order.is_resumable:
+        context.journal.forget(order)
+    elif order.is_of_many:
+        for alone in (parked_alone(order, index) for index, file in enumerate(order.files) if not file.is_delivered):
+            if context.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
+                context.journal.note(alone, was_recorded=True)
+        context.journal.forget(order)
 
 
 Step = Callable[[StepContext, Order], Order | None]
