@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -20,7 +20,7 @@ from watchfolder.counters import Counters
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
-from watchfolder.order import STATES, Order, State, read_order
+from watchfolder.order import GOING_ON, STATES, Order, State, read_order
 from watchfolder.serials import Serials
 
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
@@ -118,13 +118,11 @@ class Journal:
         if stored is None or not stored.may_become(state):
             known = "not in the journal" if stored is None else str(stored.state)
             raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
-        calm: dict[str, object] = {"deaths": 0, "failures": 0, "failing_seconds": 0.0, "failed_at": None}
-        calm |= {"not_before": None, "last_error": "", "missing_since": None}
         now = self.clock.moment()
         times = {**order.times, state: now}
         if STATES[state].is_end:  # first: nobody may see it there and take its line for written
             self._unrecorded.add(order.key)
-        after = self._tell(order.having(**{**calm, **facts}, state=state, times=times))
+        after = self._tell(order.having(**{**GOING_ON, **facts}, state=state, times=times))
         self.counters.lasted(stored.state, self.clock.since(stored.times.get(stored.state, now)))
         return after
 
@@ -138,7 +136,7 @@ class Journal:
 
     def forget(self, order: Order) -> None:
         """Drop the entry: everything it stood for has reached its last place."""
-        disk.remove(self._entry(order.key))
+        disk.remove(self._place(f"journal/{order.key}.json"))
         disk.remove(self._place(f"running/{order.key}"), durable=False)
         with self._guard:
             self._orders.pop(order.key, None)
@@ -174,7 +172,7 @@ class Journal:
         return tuple(order for order in self.orders() if order.state is State.QUARANTINED and order.is_resumable)
 
     def _tell(self, order: Order) -> Order:
-        """Store, and let the one line be born that every change of state has."""
+        """Store, and log the one line that every change of state has."""
         self._store(order)
         event(
             f"order.{order.state}",
@@ -187,22 +185,15 @@ class Journal:
         return order
 
     def _store(self, order: Order) -> Order:
-        disk.write_atomically(self._entry(order.key), order.model_dump_json().encode(), mode=0o600)
+        entry = self._place(f"journal/{order.key}.json")
+        disk.write_atomically(entry, order.model_dump_json().encode(), mode=0o600)
         with self._guard:
             before = self._orders.get(order.key)
             self._orders[order.key] = order
-        if before is not None:
-            self._count_deliveries(before, order)
+        for (_, old), (_, new) in zip(before.results if before else (), order.results, strict=False):
+            if new.is_delivered and not old.is_delivered:  # it counts once that is durable: others may take long
+                self.counters.delivered(new.size or 0, is_reused=order.reused_from is not None)
         return order
-
-    def _count_deliveries(self, before: Order, after: Order) -> None:
-        """Count what is delivered when that is durable, result by result: others of the order may take long."""
-        for (_, old), (_, new) in zip(before.results, after.results, strict=False):
-            if new.is_delivered and not old.is_delivered:
-                self.counters.delivered(new.size or 0, is_reused=after.reused_from is not None)
-
-    def _entry(self, key: str) -> Place:
-        return self._place(f"journal/{key}.json")
 
     def _place(self, name: str) -> Place:
         return Place(self.state_dir, name)
@@ -250,17 +241,14 @@ def read_orders(
     ConfigError for entries of a newer version.
     """
     clock = clock or Clock()
-    found = [order for place in _entries(state_dir) if (order := _read_entry(place, on_broken)) is not None]
-    kept = [order.having(not_before=clock.kept(order.not_before)) if order.not_before else order for order in found]
-    yield from sorted(kept, key=lambda order: min(moment.at for moment in order.times.values()))
-
-
-def _entries(state_dir: str) -> Sequence[Place]:
     try:
         places = [Place(state_dir, entry.name) for entry in disk.scan(state_dir, "journal", recursive=False)]
     except FileNotFoundError:
-        return ()
-    return [place for place in places if place.base.endswith(".json") and not place.base.startswith(".")]
+        return
+    entries = [place for place in places if place.base.endswith(".json") and not place.base.startswith(".")]
+    found = [order for place in entries if (order := _read_entry(place, on_broken)) is not None]
+    kept = [order.having(not_before=clock.kept(order.not_before)) if order.not_before else order for order in found]
+    yield from sorted(kept, key=lambda order: min(moment.at for moment in order.times.values()))
 
 
 def _read_entry(place: Place, on_broken: Callable[[Place, str], None]) -> Order | None:

@@ -208,11 +208,6 @@ class Result(Record):
         """Return what was known of it when the order was made."""
         return Result(recipient=self.recipient, folder=self.folder, text=self.text)
 
-    @property
-    def taken_up(self) -> "Result":
-        """Return what is still to come of a parked order, or what is delivered and told."""
-        return self.having(was_told=True) if self.is_delivered else self.as_ordered
-
 
 class EnclosureKind(StrEnum):
     """What can lie beside a picture, besides what is said of it."""
@@ -271,8 +266,14 @@ class OrderFile(Record):
     def come_back(self, name: str, size: int, mtime_ns: int, line: int | None = None) -> Self:
         """Return this file of a parked order as the one whose bytes, or address, have come back."""
         kept = self.model_dump(include={"sent_name", "media_type", "role", "address", "sha256", "file_id"})
-        results = tuple(result.taken_up for result in self.results)
+        results = tuple(each.having(was_told=True) if each.is_delivered else each.as_ordered for each in self.results)
         return type(self)(name=name, size=size, mtime_ns=mtime_ns, line=line, results=results, **kept)
+
+    @property
+    def as_ordered(self) -> Self:
+        """Return this file as it is ordered anew: of its results only what is delivered stays."""
+        results = tuple(each if each.is_delivered else each.as_ordered for each in self.results)
+        return self.having(file_id=None, is_uploaded=False, ctime_ns=None, results=results)
 
     @property
     def is_to_be_sent(self) -> bool:
@@ -298,6 +299,18 @@ class Why(Record):
     code: str = ""
     said: str = ""  # the service's own sentence, for support
     retry_helps: bool = True  # no: the same bytes would come back for the same reason
+
+
+GOING_ON: Mapping[str, object] = {
+    "deaths": 0,
+    "failures": 0,
+    "failing_seconds": 0.0,
+    "failed_at": None,
+    "not_before": None,
+    "last_error": "",
+    "missing_since": None,
+}
+"""What is so of an order that moves on: failures and deaths are forgotten."""
 
 
 class Order(Record):
@@ -350,11 +363,8 @@ class Order(Record):
 
     def taken_up(self, inbox: str, files: tuple[OrderFile, ...]) -> Self:
         """Return this parked order as it begins anew, with the files that have come back."""
-        fresh: dict[str, object] = {"inbox": inbox, "files": files, "work_folder_of": None, "of_list": None, "redos": 0}
-        fresh |= {"why": None, "is_resumable": False, "was_recorded": False, "deaths": 0, "failures": 0}
-        fresh |= {"failing_seconds": 0.0, "failed_at": None, "missing_since": None}
-        fresh |= {"not_before": None, "last_error": ""}
-        return self.having(**fresh)
+        fresh = {"work_folder_of": None, "of_list": None, "redos": 0, "why": None}
+        return self.having(inbox=inbox, files=files, **fresh, is_resumable=False, was_recorded=False, **GOING_ON)
 
     @property
     def name(self) -> str:
@@ -406,11 +416,6 @@ class Order(Record):
         return self.state is not State.QUARANTINED or self.is_of_many
 
     @property
-    def waiting_files(self) -> int:
-        """How many of its files wait: by themselves, or for what is still to come beside them?"""
-        return sum(file.is_under_way for file in self.files) or len(self.pictures) * bool(self.enclosures)
-
-    @property
     def told(self) -> OrderFile | None:
         """The delivered picture of which the service says something."""
         return next((file for file in self.files if file.finding is not None and file.is_delivered), None)
@@ -452,9 +457,6 @@ class Order(Record):
         results = self.files[index].results
         return self.with_file(index, results=(*results[:place], result.having(**facts), *results[place + 1 :]))
 
-    def enclosure(self, kind: EnclosureKind) -> Enclosure:
-        return next(each for each in self.enclosures if each.kind is kind)
-
     def with_enclosure(self, enclosure: Enclosure) -> Self:
         """Return a copy that has it in place of the one of its kind."""
         changed = (enclosure if each.kind is enclosure.kind else each for each in self.enclosures)
@@ -470,11 +472,12 @@ class Order(Record):
 
 
 def files_without_inbox(orders: Iterable[Order], inboxes: Collection[str]) -> dict[str, int]:
-    """Count, by its name, the files that wait since their inbox left the configuration."""
+    """Count, by its name, the files that wait, or what is to come beside them, since an inbox was configured."""
     files = Counter[str]()
     for order in orders:
         if order.inbox not in inboxes and (order.is_live or order.enclosures):
-            files[order.inbox] += order.waiting_files
+            under_way = sum(file.is_under_way for file in order.files)
+            files[order.inbox] += under_way or len(order.pictures) * bool(order.enclosures)
     return dict(files)
 
 

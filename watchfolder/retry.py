@@ -37,8 +37,8 @@ def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
     lines = []
     for name in wanted:
         fitting = [picture for picture in there if _fits(picture, name, real)]
-        if len({picture.place.root for picture in fitting}) != 1:
-            lines.append(f"{printable(name)}: {_why_not(name, fitting, there)}")
+        if why_not := _why_not(name, fitting, there):
+            lines.append(f"{printable(name)}: {why_not}")
         found |= {picture.place.path: picture for picture in fitting}
     if lines:
         raise faults[0] if faults else UnknownName(lines)
@@ -102,13 +102,13 @@ def _fits(picture: Picture, name: str, real: Mapping[str, str]) -> bool:
 
 
 def _why_not(name: str, fitting: Sequence[Picture], there: Sequence[Picture]) -> str:
+    """Say why a name does not tell what is meant; "" where it does."""
+    if len({picture.place.root for picture in fitting}) == 1:
+        return ""
     if fitting:
         paths = ", ".join(printable(picture.place.path) for picture in fitting)
         return f"there are several, name one by its path: {paths}"
-    return f"no such file in quarantine{_near(name, there)}"
-
-
-def _near(name: str, there: Sequence[Picture]) -> str:
     near = difflib.get_close_matches(name, [picture.place.name for picture in there], n=3)
     near = near or [picture.place.name for picture in there if os.path.basename(name) == picture.place.base]
-    return f"; did you mean {' or '.join(map(printable, near))}?" if near else ""
+    meant = f"; did you mean {' or '.join(map(printable, near))}?" if near else ""
+    return f"no such file in quarantine{meant}"

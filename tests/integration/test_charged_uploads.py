@@ -403,14 +403,14 @@ def test_an_upload_that_broke_off_counts_as_one_that_may_still_arrive(
     pictures = pour(shop, 2)
     service.faults.add("upload", "reset_before", times=2)
     shop.work(lambda: has_failed_once(shop))
-    key, context = shop.order().key, shop.pipeline.rooms["photos"].context
+    order, context = shop.order(), shop.pipeline.rooms["photos"].context
     shop.clock.pass_time(UNSURE_SECONDS)
     with monkeypatch.context() as amid:
         amid.setattr(tempo, "REMEMBER_SECONDS", -1.0)
         amid.setattr(shop.journal, "note", failing_amid(shop, service))
         shop.pass_time(LATER)
         shop.work(lambda: calls(service, "upload") >= 3)
-        assert context.seconds_since_upload(key) < UNSURE_SECONDS
+        assert context.seconds_since_upload(order) < UNSURE_SECONDS
     shop.clock.pass_time(UNSURE_SECONDS)
     shop.to_the_end()
     assert_bought_once(shop, service, pictures)

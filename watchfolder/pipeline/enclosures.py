@@ -6,6 +6,7 @@ rarely, for as long as the service keeps the result, and is then given up with a
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,10 +24,6 @@ _MOST_DEATHS = 3
 _EXPIRED = "ORDER_EXPIRED"
 _NONE_TO_BE_HAD = "REPORT_NOT_AVAILABLE"  # with this verdict there is none: nothing went wrong
 _K = EnclosureKind
-
-
-class _IsMade(Exception):
-    """The report is being made."""
 
 
 def wanted(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
@@ -62,58 +59,46 @@ def enclose(context: StepContext, order: Order) -> Order | None:
 
 def _tried(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, WatchfolderError | None]:
     """Try to put one of them where it belongs; return the order, and why it is to be tried again."""
-    kind = enclosure.kind
     try:
-        if not context.enclosures.is_there(enclosure):
-            order = _PUTTING[kind](context, order, enclosure)
-    except _IsMade:
-        return _known(context, order), None
-    except Reject as refusal:
-        level = logging.INFO if refusal.code == _NONE_TO_BE_HAD else logging.WARNING
-        return _give_up(context, _known(context, order), kind, refusal.reason, level), None
+        is_put = context.enclosures.is_there(enclosure) or _PUTTING[enclosure.kind](context, order, enclosure)
     except UnfitSidecar as refusal:
-        return _give_up(context, _known(context, order), kind, refusal.reason), None
+        return _give_up(context, order, enclosure.kind, refusal.reason), None
     except WatchfolderError as error:
-        order = _known(context, order)
-        if _is_final(context, order, error):
-            return _give_up(context, order, kind, error.reason), None
-        return order, error
-    return context.journal.note(order.without_enclosure(kind)), None
-
-
-def pause_before_report(seconds: float) -> float:
-    """Return for how long a report that has been made for so long is let alone: each wait is half as long again."""
-    return min(tempo.LONGEST_REPORT_LOOK_SECONDS, tempo.FIRST_REPORT_LOOK_SECONDS + seconds / 2)
-
-
-def _known(context: StepContext, order: Order) -> Order:
-    return context.journal.get(order.key) or order
+        if not _is_final(context, order, error):
+            return context.journal.get(order.key) or order, error
+        level = logging.INFO if error.code == _NONE_TO_BE_HAD else logging.WARNING
+        return _give_up(context, order, enclosure.kind, error.reason, level), None
+    order = context.journal.get(order.key) or order
+    return context.journal.note(order.without_enclosure(enclosure.kind)) if is_put else order, None
 
 
 def _is_final(context: StepContext, order: Order, error: WatchfolderError) -> bool:
-    """Is it over, because the service keeps the result no longer, or may be taken not to?"""
+    """Is it refused, or does the service keep the result no longer, or may be taken not to?"""
     is_gone = isinstance(error, OrderMissing) and error.code == _EXPIRED
-    return is_gone or context.journal.clock.since(order.times[State.RECORDED]) > tempo.ENCLOSE_SECONDS
+    is_old = context.journal.clock.since(order.times[State.RECORDED]) > tempo.ENCLOSE_SECONDS
+    return isinstance(error, Reject) or is_gone or is_old
 
 
 def _give_up(
     context: StepContext, order: Order, kind: EnclosureKind, reason: str, level: int = logging.WARNING
 ) -> Order:
+    order = context.journal.get(order.key) or order
     name = order.told.result.delivery if order.told else ""
     facts: dict[str, Any] = {"file": name, "what": str(kind), "reason": reason}
     event("file.not_enclosed", level, order=order.key, inbox=order.inbox, **facts)
     return context.journal.note(order.without_enclosure(kind))
 
 
-def _put_keywords(context: StepContext, order: Order, _enclosure: Enclosure) -> Order:
+def _put_keywords(context: StepContext, order: Order, _enclosure: Enclosure) -> bool:
     verdict = order.told.finding.verdict if order.told and order.told.finding else ""
     context.enclosures.add_keyword(order, f"{order.service}: {verdict}")
-    return order
+    return True
 
 
-def _put_heatmap(context: StepContext, order: Order, enclosure: Enclosure) -> Order:
+def _put_heatmap(context: StepContext, order: Order, enclosure: Enclosure) -> bool:
     fetch = partial(_fetch, context, _heatmap_links(context, order))
-    return context.enclosures.put_picture(order, enclosure, fetch, ".heatmap")
+    context.enclosures.put_picture(order, enclosure, fetch, ".heatmap")
+    return True
 
 
 def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
@@ -132,42 +117,32 @@ def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
     yield link
 
 
-def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> Order:
-    order, report = _asked_for(context, order, enclosure)
-    enclosure = order.enclosure(enclosure.kind)
+def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> bool:
+    """Return whether the report is there: it may still be being made."""
+    order, enclosure, report = _asked_for(context, order, enclosure)
     if report.status is ReportStatus.FAILED:
-        _judge_failure(context, order, enclosure, report)
+        failure = failed_report(report, enclosure.attempts)
+        if isinstance(failure, OrderRetry):
+            context.journal.note(order.with_enclosure(enclosure.having(is_asked_for=False)))
+        raise failure
     if report.status is not ReportStatus.COMPLETED:
-        raise _IsMade
+        return False
     if report.download is None:
         raise OrderRetry("the service calls the report completed but gives no link", code="NO_REPORT_LINK")
-    fetch = partial(_fetch, context, iter([report.download.url]))
-    return context.enclosures.put_report(order, enclosure, fetch)
+    context.enclosures.put_report(order, enclosure, partial(_fetch, context, iter([report.download.url])))
+    return True
 
 
-def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, ReportView]:
+def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, Enclosure, ReportView]:
     """Ask how far the report is, or for it, if nobody has; it is the same one however often that is done."""
-    if enclosure.is_asked_for:
-        try:
-            return order, _poll_report(context, order, enclosure)
-        except Resync:  # it was lost there
-            pass
-    report = context.service.ask_for_report(_order_id(order), enclosure.locale)
-    asked = enclosure.having(is_asked_for=True, attempts=enclosure.attempts + 1)
-    return context.journal.note(order.with_enclosure(asked)), report
-
-
-def _poll_report(context: StepContext, order: Order, enclosure: Enclosure) -> ReportView:
     order_id, locale = _order_id(order), enclosure.locale
-    return context.ask_slowly(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
-
-
-def _judge_failure(context: StepContext, order: Order, enclosure: Enclosure, report: ReportView) -> None:
-    """Raise Reject for a report that will not be, and OrderRetry for one that is to be asked for again."""
-    failure = failed_report(report, enclosure.attempts)
-    if isinstance(failure, OrderRetry):
-        context.journal.note(order.with_enclosure(enclosure.having(is_asked_for=False)))
-    raise failure
+    if enclosure.is_asked_for:
+        with suppress(Resync):  # it was lost there
+            report = context.ask_slowly(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
+            return order, enclosure, report
+    report = context.service.ask_for_report(order_id, locale)
+    asked = enclosure.having(is_asked_for=True, attempts=enclosure.attempts + 1)
+    return context.journal.note(order.with_enclosure(asked)), asked, report
 
 
 def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], object]) -> int:
@@ -188,7 +163,7 @@ def _order_id(order: Order) -> str:
     return file.finding.order_id if file and file.finding else ""
 
 
-_PUTTING: Mapping[EnclosureKind, Callable[[StepContext, Order, Enclosure], Order]] = {
+_PUTTING: Mapping[EnclosureKind, Callable[[StepContext, Order, Enclosure], bool]] = {
     _K.KEYWORDS: _put_keywords,
     _K.HEATMAP: _put_heatmap,
     _K.REPORT: _put_report,

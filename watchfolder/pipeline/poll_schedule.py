@@ -228,3 +228,8 @@ def age_seconds(order: Order, clock: Clock) -> float:
     """Return for how long the service has had the order, at least."""
     since = order.times.get(State.CONFIRMED)
     return clock.since(since) if since else 0.0
+
+
+def pause_before_report(seconds: float) -> float:
+    """Return for how long a report that has been made for so long is let alone: each wait is half as long again."""
+    return min(tempo.LONGEST_REPORT_LOOK_SECONDS, tempo.FIRST_REPORT_LOOK_SECONDS + seconds / 2)

@@ -16,13 +16,12 @@ from watchfolder.pipeline.admission import Admission
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
 from watchfolder.pipeline.doubt import Doubt
-from watchfolder.pipeline.enclosures import pause_before_report
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.headway import Headway
 from watchfolder.pipeline.outcomes import Outcomes, Wait
 from watchfolder.pipeline.poll import poll_on_a_push
-from watchfolder.pipeline.poll_schedule import PollSchedule
+from watchfolder.pipeline.poll_schedule import PollSchedule, pause_before_report
 from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pushes import Pushes

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from watchfolder.events import printable
-from watchfolder.order import Order, State
+from watchfolder.order import Order, State, key_of_one
 from watchfolder.pipeline.charging import charging
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.create import create
@@ -16,7 +16,7 @@ from watchfolder.pipeline.fetch import deliver
 from watchfolder.pipeline.lists import unfold
 from watchfolder.pipeline.poll import hashed, poll
 from watchfolder.pipeline.reuse import reuse
-from watchfolder.pipeline.successors import is_as_claimed, parked_alone, release_changed, supersede
+from watchfolder.pipeline.successors import is_as_claimed, release_changed, supersede
 from watchfolder.pipeline.upload import upload
 from watchfolder.services import Stage, flow_of
 from watchfolder.snapshot import VerdictCount
@@ -80,13 +80,13 @@ def park(context: StepContext, order: Order) -> None:
     """
     context.journal.record(order, partial(context.ledger.enter, order))
     context.delivery_index.catch_up()  # what was delivered of it serves the twins that have waited for that
-    if not order.is_resumable:
-        context.journal.forget(order)
-    elif order.is_of_many:
-        for alone in (parked_alone(order, index) for index, file in enumerate(order.files) if not file.is_delivered):
-            if context.journal.get(alone.key) is None:  # else this is repeated, and it may be on its way again
-                context.journal.note(alone, was_recorded=True)
-        context.journal.forget(order)
+    if order.is_resumable and not order.is_of_many:
+        return
+    for index, file in enumerate(order.files if order.is_resumable else ()):
+        key = key_of_one(order.key, index)
+        if not file.is_delivered and context.journal.get(key) is None:  # else it may be on its way again
+            context.journal.note(order, key=key, files=(file,), of_many=order.key, was_recorded=True)
+    context.journal.forget(order)
 
 
 Step = Callable[[StepContext, Order], Order | None]

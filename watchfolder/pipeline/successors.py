@@ -3,11 +3,12 @@
 import math
 import uuid
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from watchfolder import disk
 from watchfolder.config import OnFailure
 from watchfolder.events import event
-from watchfolder.order import Order, OrderFile, State, key_of_one
+from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline.context import StepContext
 from watchfolder.services import flow_of
 from watchfolder.work import is_unchanged
@@ -26,7 +27,7 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         service=order.service,
         options=order.options,
         body=flow_of(order).body(key, files, order.options),
-        files=tuple(map(_as_ordered, files)),
+        files=tuple(file.as_ordered for file in files),
         of_list=order.of_list,
         split_from=order.split_from,
         doubted_seconds=order.doubted_seconds,
@@ -35,11 +36,6 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         reordered=order.reordered,
         work_folder_of=order.key,
     )
-
-
-def _as_ordered(file: OrderFile) -> OrderFile:
-    results = tuple(result if result.is_delivered else result.as_ordered for result in file.results)
-    return file.having(file_id=None, is_uploaded=False, ctime_ns=None, results=results)
 
 
 def split(order: Order, how: OnFailure) -> tuple[Order, ...]:
@@ -66,26 +62,18 @@ def bought_again(files: int, how: OnFailure) -> int:
     return (files if files > 1 else 0) + (part if part > 1 else 0)
 
 
-def part_with(context: StepContext, order: Order, culprits: Collection[int]) -> Order:
-    """Let the order go on without these of its files, each of which goes on alone, all under new keys."""
-    rest = [file for index, file in enumerate(order.files) if index not in culprits]
-    alone = tuple(rekeyed(order, [order.files[index]]) for index in sorted(culprits))
-    event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), alone=len(alone))
-    children = (*alone, rekeyed(order, rest)) if rest else alone  # in a doubt the first one comes first
+def part_with(context: StepContext, order: Order, leaving: Collection[int], *, are_slow: bool = False) -> Order:
+    """Let the order go on without these of its files, all under new keys.
+
+    They go on alone, and come first where the service is doubted; those that may only need more time, together.
+    """
+    rest = [file for index, file in enumerate(order.files) if index not in leaving]
+    left = [order.files[index] for index in sorted(leaving)]
+    facts: dict[str, Any] = {"together" if are_slow else "alone": len(left)}
+    event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), **facts)
+    parts = [rest, left] if are_slow else [*([file] for file in left), rest]
+    children = tuple(rekeyed(order, part) for part in parts if part)
     return context.journal.advance(order, State.SUPERSEDING, children=children)
-
-
-def part_from(context: StepContext, order: Order, slow: Collection[int]) -> Order:
-    """Let the order go on without these of its files, which go on together: they may only need more time."""
-    rest = [file for index, file in enumerate(order.files) if index not in slow]
-    later = [file for index, file in enumerate(order.files) if index in slow]
-    event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), together=len(later))
-    return context.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, rest), rekeyed(order, later)))
-
-
-def parked_alone(order: Order, index: int) -> Order:
-    """Return the entry of one file of an order of many."""
-    return order.having(key=key_of_one(order.key, index), files=(order.files[index],), of_many=order.key)
 
 
 def release_changed(context: StepContext, order: Order) -> Order:

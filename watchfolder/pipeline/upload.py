@@ -17,7 +17,7 @@ from watchfolder.pipeline.charging import charge, is_charged_at, is_clear_no
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.poll import go_on_from, relocate, uploaded, with_ids
 from watchfolder.pipeline.signed_urls import Asking, remember_urls
-from watchfolder.pipeline.successors import part_from, part_with, release_changed
+from watchfolder.pipeline.successors import part_with, release_changed
 from watchfolder.pipeline.transfers import Round
 from watchfolder.services import Stage, flow_of
 from watchfolder.work import is_unchanged
@@ -36,7 +36,7 @@ def upload(context: StepContext, order: Order) -> Order:
         if order.state is not _S.CREATED:
             return order
         if slow := _unsent_for_long(order, order.failures):
-            return part_from(context, order, slow)
+            return part_with(context, order, slow, are_slow=True)
     memory = context.memory_of(order)
     round_ = Round(memory.failed)
     charged = charge(context, order, Stage.UPLOAD)
@@ -150,7 +150,7 @@ def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
         return part_with(context, order, rejected)
     slow = _unsent_for_long(order, order.failures + 1)
     if slow and round_.failures.keys() == slow:
-        return part_from(context, order, slow)
+        return part_with(context, order, slow, are_slow=True)
     raise worst
 
 
