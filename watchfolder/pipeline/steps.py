@@ -83,9 +83,9 @@ def park(context: StepContext, order: Order) -> None:
     if order.is_resumable and not order.is_of_many:
         return
     for index, file in enumerate(order.files if order.is_resumable else ()):
-        key = key_of_one(order.key, index)
-        if not file.is_delivered and context.journal.get(key) is None:  # else it may be on its way again
-            context.journal.note(order, key=key, files=(file,), of_many=order.key, was_recorded=True)
+        alone = order.having(key=key_of_one(order.key, index), files=(file,), of_many=order.key)
+        if not file.is_delivered and context.journal.get(alone.key) is None:  # else it may be on its way again
+            context.journal.note(alone, was_recorded=True)
     context.journal.forget(order)
 
 
