@@ -166,7 +166,7 @@ class Shop:
 
     def is_done(self) -> bool:
         live = [order for order in self.orders() if order.state is not State.QUARANTINED]
-        intakes_rest = all(intake.has_scanned and intake.is_idle() for intake in self.intakes.values())
+        intakes_rest = all(intake.candidates.has_scanned and intake.is_idle() for intake in self.intakes.values())
         unrecorded = any(self.journal.needs_record(order) for order in self.orders())
         return intakes_rest and not live and not unrecorded and not self.pipeline.running()
 

@@ -531,6 +531,23 @@ def test_pictures_of_one_size_in_two_inboxes_wait_for_no_more_than_an_upload(beg
     shop.work(lambda: service.paid == 4)
 
 
+def test_what_another_inbox_uploads_keeps_only_pictures_of_its_size(begin: Open) -> None:
+    shop, _ = begin(inboxes=("one", "two"))
+
+    def take(inbox: str, *contents: bytes) -> list[str]:
+        for number, content in enumerate(contents):
+            shop.drop(f"{number}.jpg", content, inbox=f"{inbox}/inbox")
+        intake, deadline = shop.intakes[inbox], time.monotonic() + 20
+        intake.reopen(time.monotonic())
+        while not shop.journal.orders(inbox):
+            assert time.monotonic() < deadline
+            intake.beat(time.monotonic() + 1)
+        return [file.name for order in shop.journal.orders(inbox) for file in order.files]
+
+    assert take("one", PICTURE + b"1") == ["0.jpg"]
+    assert take("two", PICTURE + b"2", PICTURE + b"33", PICTURE + b"44") == ["1.jpg", "2.jpg"]
+
+
 def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, tmp_path: Path) -> None:
     shop, _ = begin(inboxes=("one", "two"))
     shop.drop("a.jpg", inbox="one/inbox")
@@ -654,7 +671,7 @@ def test_a_file_that_cannot_be_read_to_its_end_keeps_none_of_its_neighbours(
             shop.pass_time(200)
         assert shop.files("outbox") == ["first.jpg", "good.jpg"]
         assert shop.files("inbox") == ["bad.jpg"]
-        assert shop.intake.remarks().keys() == {"bad.jpg"}
+        assert shop.intake.candidates.remarks().keys() == {"bad.jpg"}
         assert [fact["file"] for fact in told("file.stays")] == ["bad.jpg"]
         assert told("inbox.waits") == []
     shop.pass_time(3600)

@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_read_stays_with_one_line_and_the_others_go_on(
     shop.drop("b.jpg")
     with mounted_over(shop.top / "inbox/a.jpg", UNREADABLE):
         look_for(shop, 200)
-        assert "cannot be read" in shop.intake.remarks()["a.jpg"]
+        assert "cannot be read" in shop.intake.candidates.remarks()["a.jpg"]
         assert [fact["file"] for fact in told(caplog, "file.stays")] == ["a.jpg"]
     assert taken(shop) == ["b.jpg"]
 
@@ -103,7 +103,7 @@ def test_a_file_that_nobody_can_move_is_tried_ever_more_rarely_with_one_line(
     shop.drop("b.jpg")
     with mounted_over(shop.top / "inbox/a.jpg", str(shop.top / "inbox/a.jpg")):
         look_for(shop, 4000)
-        assert re.fullmatch(r"we may not move it: .* \(EBUSY\)", shop.intake.remarks()["a.jpg"])
+        assert re.fullmatch(r"we may not move it: .* \(EBUSY\)", shop.intake.candidates.remarks()["a.jpg"])
         assert len(told(caplog, "file.stays")) == 1
         assert len(told(caplog, "order.claiming")) == 8  # b.jpg's, and at 5, 65, 185, 425, 905, 1865, 3785 seconds
     assert taken(shop) == ["b.jpg"]

@@ -246,7 +246,7 @@ def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeyp
         patch.setattr(shop.journal, "begin", fail)
         for now in range(0, 30, 5):
             shop.look(float(now))
-            assert shop.intake.oldest_waiting() == 0.0
+            assert shop.intake.candidates.oldest_waiting() == 0.0
     assert not shop.intake.health.is_open
     shop.look(30.0)
     shop.look(35.0)
@@ -461,7 +461,7 @@ def test_an_empty_file_waits_for_ever_with_one_warning(build: Build, caplog: pyt
         shop.look(float(now))
     assert names(shop) == []
     assert [fact["file"] for fact in told(caplog, "file.stays")] == ["a.jpg"]
-    assert "empty" in shop.intake.remarks()["a.jpg"]
+    assert "empty" in shop.intake.candidates.remarks()["a.jpg"]
     shop.drop("a.jpg")
     shop.look(600.0)
     shop.look(605.0)
@@ -658,7 +658,7 @@ def test_explain_gives_the_daemons_own_answer(build: Build) -> None:
         shop.drop(name, content)
     shop.look(0.0)
     shop.look(5.0)
-    for name, reason in (shop.intake.unfinished() | shop.intake.remarks()).items():
+    for name, reason in (shop.intake.unfinished() | shop.intake.candidates.remarks()).items():
         assert decision(shop, name).reason == reason
     assert decision(shop, "gone.jpg").answer is Action.GONE
 
@@ -775,11 +775,11 @@ def test_a_closed_folder_stays_with_one_line_and_is_forgotten_once_it_opens(
         os.chmod(as_nobody / "inbox/sub", 0)
         for now in range(5):
             shop.look(float(now))
-        assert "sub" in shop.intake.remarks()
+        assert "sub" in shop.intake.candidates.remarks()
         assert len(told(caplog, "file.stays")) == 1
         os.chmod(as_nobody / "inbox/sub", 0o700)
         shop.look(10.0)
-        assert shop.intake.remarks() == {}
+        assert shop.intake.candidates.remarks() == {}
         shop.look(15.0)
         assert names(shop) == ["sub/a.jpg"]
 
@@ -799,7 +799,7 @@ def test_a_file_that_we_may_not_move_stays_and_costs_no_order(
             shop.look(float(now))
         assert told(caplog, "order.claiming") == []
         assert len(told(caplog, "file.stays")) == 1
-        assert f"{mode:04o}" in shop.intake.remarks()["sub/a.jpg"]
+        assert f"{mode:04o}" in shop.intake.candidates.remarks()["sub/a.jpg"]
         assert "may not move" in decision(shop, "sub/a.jpg").reason
 
 
@@ -850,7 +850,7 @@ def test_what_is_said_to_be_typed_lets_the_pictures_be_taken(as_nobody: Path, cl
         for now in range(0, 30, 5):
             shop.look(float(now))
         assert names(shop) == []
-        (closed,) = shop.intake.out_of_reach()
+        (closed,) = shop.intake.candidates.out_of_reach()
         assert closed.files == (0 if close is _unreadable_folder else 3)
         with as_root():
             done = subprocess.run(["sh", "-c", closed.command], check=True, timeout=30, stderr=subprocess.PIPE)
@@ -874,7 +874,7 @@ def test_files_in_the_inbox_itself_are_opened_and_the_hidden_folder_is_not(as_no
                 os.chmod(path, 0o600)
         for now in (0.0, 5.0, 10.0):
             shop.look(now)
-        (closed,) = shop.intake.out_of_reach()
+        (closed,) = shop.intake.candidates.out_of_reach()
         hidden = as_nobody / "inbox/.watchfolder"
         before = hidden.stat().st_mode, hidden.stat().st_gid
         with as_root():

@@ -53,7 +53,7 @@ def assert_lent(shop: Shop, name: str, *kept: str) -> None:
 def waits_for(shop: Shop, name: str) -> str:
     shop.to_the_end()
     assert shop.files("found/inbox") == [name]
-    return shop.intakes["found"].remarks()[name]
+    return shop.intakes["found"].candidates.remarks()[name]
 
 
 def test_the_original_is_copied_and_stays_what_and_where_it_was(begin: Open) -> None:
@@ -157,8 +157,8 @@ def test_originals_whose_inbox_is_away_are_waited_for(begin: Open) -> None:
     keep(shop, "a.jpg")
     (shop.folder("press/outbox")).rename(shop.folder("press/gone"))
     find(shop, "a.jpg")
-    shop.work(shop.intakes["found"].remarks)
-    assert shop.intakes["found"].remarks()["a.jpg"] == "the inbox press, which keeps its original, is away"
+    shop.work(shop.intakes["found"].candidates.remarks)
+    assert shop.intakes["found"].candidates.remarks()["a.jpg"] == "the inbox press, which keeps its original, is away"
     shop.folder("press/gone").rename(shop.folder("press/outbox"))
     shop.pass_time(60)
     shop.work((shop.folder("found/outbox") / "undetected/a.jpg").exists)
@@ -237,7 +237,7 @@ def test_an_original_that_cannot_be_read_keeps_no_other_picture(begin: Open, mon
     shop.work((shop.folder("found/outbox") / "undetected/a.jpg").exists)
     shop.to_the_end()
     assert shop.files("found/inbox") == ["bad.jpg"]
-    assert "press/originals/bad.jpg: it cannot be read" in shop.intakes["found"].remarks()["bad.jpg"]
+    assert "press/originals/bad.jpg: it cannot be read" in shop.intakes["found"].candidates.remarks()["bad.jpg"]
     assert service.paid == 1
 
 

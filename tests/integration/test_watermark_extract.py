@@ -68,7 +68,7 @@ def drop_pair(shop: Shop, name: str, content: bytes = PICTURE, original: bytes =
 def waiting(shop: Shop) -> dict[str, str]:
     shop.to_the_end()
     assert shop.orders() == ()
-    return shop.intake.remarks()
+    return shop.intake.candidates.remarks()
 
 
 # --- what goes together
@@ -206,7 +206,7 @@ def test_a_picture_without_its_original_waits_and_is_explained(begin: Open) -> N
         "a.jpg": "its original is not there yet: a.original.jpg, beside it",
         "b.original.jpg": "the picture that it is the original of is not there yet: b.jpg, beside it",
     }
-    for name, reason in shop.intake.remarks().items():
+    for name, reason in shop.intake.candidates.remarks().items():
         decision = intake.explain(shop.intake.inbox, name, 1e9, 2e9)
         assert isinstance(decision, Decision)
         assert (decision.answer, decision.reason) == (intake.Action.WAIT, reason)
@@ -261,7 +261,7 @@ def test_a_second_picture_of_one_original_waits_for_it_to_come_again(begin: Open
     drop_pair(shop, "a.jpg")
     shop.drop("a.png", sample("png", width=32, height=24, seed=3))
     shop.to_the_end()
-    assert shop.intake.remarks() == {"a.png": "its original is not there yet: a.original.png, beside it"}
+    assert shop.intake.candidates.remarks() == {"a.png": "its original is not there yet: a.original.png, beside it"}
     (shop.folder("originals") / "a.original.jpg").rename(shop.folder("inbox") / "a.original.jpg")
     shop.to_the_end()
     assert sorted(shop.files("outbox"))[::2] == ["undetected/a.jpg", "undetected/a.png"]
@@ -333,7 +333,7 @@ def test_a_picture_that_is_cut_off_goes_to_quarantine_and_its_original_waits(beg
     drop_pair(shop, "a.jpg", PICTURE[:-40])
     shop.to_the_end()
     assert shop.files("quarantine") == ["a.jpg", "a.jpg.why.txt"]
-    assert shop.intake.remarks().keys() == {"a.original.jpg"}
+    assert shop.intake.candidates.remarks().keys() == {"a.original.jpg"}
     assert service.requests_by_operation().get("create") is None
 
 

@@ -109,7 +109,7 @@ class Supervisor:
         return is_news
 
     def has_looked_around(self) -> bool:
-        return all(worker.intake.has_scanned or worker.health.fault for worker in self._workers.values())
+        return all(worker.intake.candidates.has_scanned or worker.health.fault for worker in self._workers.values())
 
     def is_idle(self) -> bool:
         """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
@@ -193,7 +193,7 @@ class Supervisor:
 
     def _waits_for_service(self, name: str, intake: Intake) -> bool:
         admission = self._pipeline.admission
-        return intake.has_scanned and (admission.is_barred or admission.lack(name) != "")
+        return intake.candidates.has_scanned and (admission.is_barred or admission.lack(name) != "")
 
     def _left(self) -> Iterator[str]:
         if refusal := self._pipeline.admission.refusal:
@@ -269,7 +269,7 @@ class Supervisor:
 
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, health, counts = worker.intake, worker.health, worker.intake.counts(orders)
-        oldest, closed = intake.oldest_waiting(), intake.out_of_reach()
+        oldest, closed = intake.candidates.oldest_waiting(), intake.candidates.out_of_reach()
         lack, fault = self._pipeline.admission.lack(intake.inbox.name), health.fault
         return InboxSnapshot(
             is_open=health.is_open and not health.is_silent and not lack,
@@ -285,7 +285,7 @@ class Supervisor:
             out_of_reach=sum(each.files for each in closed),
             closed=tuple(_printable(each) for each in closed[:_MOST_CLOSED]),
             oldest_waiting_since=self._date(oldest, self._clock.awake) if oldest is not None else None,
-            remarks={printable(name): reason for name, reason in intake.remarks().items()},
+            remarks={printable(name): reason for name, reason in intake.candidates.remarks().items()},
         )
 
     def _date(self, instant: float, read: Callable[[], float]) -> datetime:

@@ -28,6 +28,8 @@ from watchfolder.order import Order, State
 from watchfolder.snapshot import OutOfReach
 
 _MOST_TOLD = 1000
+_MAY_LIE_THERE = {State.CLAIMING, State.RELEASED}  # in the inbox: the files of such an order
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class UnderWay:
         """Count what neither is delivered nor has come to its place; `elapsed` is the time since the boot."""
         files = [(order, file) for order in orders for file in order.files if file.is_under_way]
         deferred = sum(not order.is_due(elapsed) for order, _ in files)
-        leaving = {file.name for order, file in files if order.state is State.CLAIMING}
-        leaving |= {file.destination or file.name for order, file in files if order.state is State.RELEASED}
-        return cls(len(files) - deferred, deferred, frozenset(file.name for _, file in files), frozenset(leaving))
+        names = frozenset(file.name for _, file in files)
+        leaving = (file.destination or file.name for order, file in files if order.state in _MAY_LIE_THERE)
+        return cls(len(files) - deferred, deferred, names, frozenset(leaving))
 
 
 class Nudges:
@@ -92,28 +94,28 @@ class Emptied:
         self._since: dict[str, tuple[float, int | None]] = {}  # folder → when it was, and its modification time then
 
     def note(self, folders: Iterable[str], now: float) -> None:
-        self._since.update(dict.fromkeys(folders, (now, None)))
+        self._since |= {folder: (now, self._mtime_of(folder)) for folder in folders}
 
     def remove(self, now: float) -> None:
         """Remove those whose time has come."""
-        for folder, (since, mtime_ns) in list(self._since.items()):
-            is_due = now - since >= self._unchanged_seconds
-            if mtime_ns is not None and not is_due:
+        for folder, (since, before) in list(self._since.items()):
+            if now - since < self._unchanged_seconds or (found := self._mtime_of(folder)) == _UNKNOWN:
                 continue
-            try:
-                found = disk.stat_of(Place(self._root, folder))
-            except NotAFolder:  # something else has its place
-                found = None
-            except FolderFault:  # closed to us, or out of reach: asked again, for it must not keep us from the pictures
+            if found not in {None, before}:
+                self._since[folder] = (now, found)
                 continue
-            if found is not None and not is_due:
-                self._since[folder] = (since, found.st_mtime_ns)
-            elif found is not None and mtime_ns not in {None, found.st_mtime_ns}:
-                self._since[folder] = (now, found.st_mtime_ns)
-            else:
-                del self._since[folder]
-                if found is not None:
-                    disk.remove_empty_folders(self._root, folder)
+            del self._since[folder]
+            if found is not None:
+                disk.remove_empty_folders(self._root, folder)
+
+    def _mtime_of(self, folder: str) -> int | None:
+        try:
+            found = disk.stat_of(Place(self._root, folder))
+        except NotAFolder:  # something else has its place
+            return None
+        except FolderFault:  # closed to us, or out of reach: it must not keep us from the pictures
+            return _UNKNOWN
+        return found.st_mtime_ns if found is not None else None
 
 
 class Candidates:
@@ -127,7 +129,7 @@ class Candidates:
         self.has_scanned = False
         self._partners = partners
         self._ignored = Ignored(inbox.ignore)
-        self._sightings: dict[str, Sighting] = {}
+        self.sightings: dict[str, Sighting] = {}
         self._decisions: dict[str, Decision] = {}
         self._timers: list[tuple[float, str]] = []
 
@@ -138,7 +140,7 @@ class Candidates:
 
         `single` of those that wait lack their partner. What was `taken` is an order's, though it may still be seen.
         """
-        sightings, decisions = dict(self._sightings), dict(self._decisions)
+        sightings, decisions = dict(self.sightings), dict(self._decisions)
         found = Counter(str(decision.answer) for name, decision in decisions.items() if name not in taken)
         found[str(Action.WAIT)] += sum(name not in decisions and name not in taken for name in sightings)
         return dict(found) | {
@@ -171,7 +173,7 @@ class Candidates:
     def oldest_waiting(self) -> float | None:
         """Return when the longest-waiting file was first seen."""
         decisions = dict(self._decisions)
-        for name, sighting in itertools.islice(dict(self._sightings).items(), _MOST_TOLD):
+        for name, sighting in itertools.islice(dict(self.sightings).items(), _MOST_TOLD):
             decision = decisions.get(name)
             if decision is None or decision.answer is Action.WAIT:
                 return sighting.first_seen
@@ -184,7 +186,7 @@ class Candidates:
         return dict(itertools.islice((self.remarks() | left).items(), _MOST_TOLD))
 
     def are_waiting(self) -> bool:
-        return bool(self.quiet) or any(name not in self._decisions for name in self._sightings)
+        return bool(self.quiet) or any(name not in self._decisions for name in self.sightings)
 
     # --- from the inbox's own thread
 
@@ -194,29 +196,23 @@ class Candidates:
 
     def are_settling(self) -> bool:
         """Will any be settled by itself, within the settle time?"""
-        waiting = (self._decisions.get(name) for _, name in self._timers if name in self._sightings)
+        waiting = (self._decisions.get(name) for _, name in self._timers if name in self.sightings)
         return any(each is None or each.is_passing for each in waiting)
-
-    def sighting(self, name: str) -> Sighting | None:
-        return self._sightings.get(name)
-
-    def decision(self, name: str) -> Decision | None:
-        return self._decisions.get(name)
 
     def unread(self) -> Iterator[tuple[str, Sighting]]:
         """Give the settled files whose bytes nobody has looked at."""
-        return ((name, seen) for name in self.quiet if (seen := self._sightings.get(name)) and not seen.is_read)
+        return ((name, seen) for name in self.quiet if (seen := self.sightings.get(name)) and not seen.is_read)
 
     def scan(self, now: float) -> None:
         """See every file; forget those that are gone."""
         seen = self._look_through("", now)
-        for name in (self._sightings.keys() | self._decisions.keys()) - seen:
+        for name in (self.sightings.keys() | self._decisions.keys()) - seen:
             self.drop(name, now)
         self.has_scanned = True
 
     def look_at(self, name: str, now: float, *, was_worked_on: bool) -> None:
         """See what somebody has worked on, or what has come."""
-        if name not in self._sightings:
+        if name not in self.sightings:
             self._meet(name, now)
         elif was_worked_on:
             self.disturb(name, now)
@@ -270,7 +266,7 @@ class Candidates:
 
     def disturb(self, name: str, now: float) -> None:
         """Begin the wait anew, from the shape that the file has now."""
-        sighting = self._sightings[name]
+        sighting = self.sightings[name]
         with contextlib.suppress(FileNotFoundError, FolderFault):  # gone, or out of reach: its time will tell
             found = disk.stat_of(Place(self.inbox.path, name))
             if found is not None:
@@ -283,11 +279,11 @@ class Candidates:
             self.drop(entry.name, now)  # what may lie there later begins anew, whatever it looks like
             self.remember(entry.name, Decision(Action.STAY, disk.NOT_PLAIN))
             return
-        sighting = self._sightings.get(entry.name)
+        sighting = self.sightings.get(entry.name)
         if sighting is None:
             self.new += 1
             shape = (entry.size, entry.mtime_ns)
-            self._sightings[entry.name] = Sighting(*shape, first_seen=now, since=now, was_found=not self.has_scanned)
+            self.sightings[entry.name] = Sighting(*shape, first_seen=now, since=now, was_found=not self.has_scanned)
         else:
             before = sighting.since
             sighting.see(entry.size, entry.mtime_ns, now)
@@ -311,8 +307,8 @@ class Candidates:
         while self._timers and self._timers[0][0] <= now:
             woken.append(heapq.heappop(self._timers)[1])
         oldest_first = sorted(
-            (name for name in woken if name in self._sightings),
-            key=lambda name: (self._sightings[name].first_seen, self._sightings[name].mtime_ns),
+            (name for name in woken if name in self.sightings),
+            key=lambda name: (self.sightings[name].first_seen, self.sightings[name].mtime_ns),
         )
         for name in oldest_first:
             self.quiet.setdefault(name, now)
@@ -332,13 +328,13 @@ class Candidates:
             heapq.heappush(self._timers, (decision.due, name))
 
     def take_out(self, name: str, now: float) -> tuple[Sighting, Decision | None]:
-        sighting, decision = self._sightings[name], self._decisions.get(name)
+        sighting, decision = self.sightings[name], self._decisions.get(name)
         self.drop(name, now)
         return sighting, decision
 
     def keep(self, name: str, sighting: Sighting, decision: Decision | None = None) -> None:
         """Keep a file in sight that a claim has left where it lies."""
-        self._sightings[name] = sighting
+        self.sightings[name] = sighting
         self._decisions |= {name: decision} if decision else {}
         self._partners.see(name)
 
@@ -349,7 +345,7 @@ class Candidates:
             event("file.stays", logging.WARNING, inbox=self.inbox.name, file=name, reason=decision.reason)
 
     def drop(self, name: str, now: float) -> None:
-        for memory in (self._sightings, self._decisions, self.quiet):
+        for memory in (self.sightings, self._decisions, self.quiet):
             memory.pop(name, None)
         self.drop_partner(name, now)
 

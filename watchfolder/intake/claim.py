@@ -12,7 +12,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.intake import obstacles
 from watchfolder.intake.decide import Ready, may_not_move
-from watchfolder.intake.dedup import DedupScope, Twins
+from watchfolder.intake.dedup import DedupScope, Sorted, Twins
 from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.journal import Journal
@@ -63,17 +63,23 @@ class Claims:
         is_pair = self._flow.pairs is not None and len(ready) > 1  # what is refused goes alone
         with (self.twins.sorted_pair if is_pair else self.twins.sorted)(ready) as found:
             parts = found if may_buy else found.without_purchases(ready)
-            orders = [self._taken_up(parked, files) for files, parked in parts.resumed]
-            orders += [self._new_order([file]).having(reused_from=first) for file, first in parts.known]
-            orders += [self._new_order(parts.fresh)] if parts.fresh else []
-            scope = [self._journal.begin(order) for order in orders]
-        self.twins.wait(parts.twins, scope[-1].key if scope else "")
+            orders = list(self._orders_of(parts))
+            begun = [self._journal.begin(order) for order in orders]
+        self.twins.wait(parts.twins, begun[-1].key if begun else "")
         self.later = {file.name: file.sha256 for file in parts.later}
         self.hindrances |= parts.unread
-        lent = {file.name: file.lies_at for file in ready if file.lies_at is not None}
-        return [self._claim(order, lent) for order in scope]
+        lent = {file.name: file.lies_at for file in ready}
+        return [self._claim(order, lent) for order in begun]
 
-    def _claim(self, order: Order, lent: Mapping[str, Place]) -> Order:
+    def _orders_of(self, parts: Sorted) -> Iterator[Order]:
+        for files, parked in parts.resumed:
+            yield self._taken_up(parked, files)
+        for file, first in parts.known:
+            yield self._new_order([file]).having(reused_from=first)
+        if parts.fresh:
+            yield self._new_order(parts.fresh)
+
+    def _claim(self, order: Order, lent: Mapping[str, Place | None]) -> Order:
         self._work.prepare(order)
         with disk.folders_kept_open():
             batch = disk.FsyncBatch()
@@ -98,6 +104,9 @@ class Claims:
         for key in self._work.list_keys():
             if self._journal.get(key) is None:
                 self._rebuild(key)
+        self._compare_serials()
+
+    def _compare_serials(self) -> None:
         if self._flow.issues is not None and not self._has_compared_serials:
             self._journal.serials.compare(self._texts_given_out())
             self._has_compared_serials = True
@@ -142,7 +151,7 @@ class Claims:
         files = tuple(old.come_back(each.name, each.size, each.mtime_ns) for old, each in both)
         return parked.taken_up(self._inbox.name, files)
 
-    def _taken(self, order: Order, lent: Mapping[str, Place], batch: disk.FsyncBatch) -> list[OrderFile]:
+    def _taken(self, order: Order, lent: Mapping[str, Place | None], batch: disk.FsyncBatch) -> list[OrderFile]:
         taken = []
         for file in order.files:
             if self._take(order, file, lent.get(file.name), batch):

@@ -185,25 +185,33 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
         sighting.see(found.st_size, found.st_mtime_ns, now)
         return Decision(Action.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
     sighting.look(found.st_ctime_ns)
-    if _is_link(inbox, name, descriptor):
-        decision = _judge_link(inbox, name, sighting, descriptor)
-    elif sighting.size > inbox.max_file_bytes and _is_supported(inbox, descriptor, name):  # its end does not matter
-        decision = _too_large(inbox)
-    else:
-        if sighting.verdict is None:
-            sighting.verdict = _inspect(inbox, descriptor, found.st_size, name)
-        decision = _refused_mode(inbox, descriptor, sighting) or _judge(inbox, sighting, now)
-    if decision.answer is Action.TAKE and not flow_of(inbox).recipients_of(inbox, name):
-        return Decision(Action.STAY, NO_RECIPIENT, is_warning=True)
+    decision = _judge_content(inbox, name, sighting, descriptor, now)
     if decision.answer not in {Action.TAKE, Action.REFUSE}:
         return decision
+    return _hindered(inbox, name, descriptor, now, is_taken=decision.answer is Action.TAKE) or decision
+
+
+def _judge_content(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, now: float) -> Decision:
+    if _is_link(inbox, name, descriptor):
+        return _judge_link(inbox, name, sighting, descriptor)
+    if sighting.size > inbox.max_file_bytes and _is_supported(inbox, descriptor, name):  # its end does not matter
+        return _too_large(inbox)
+    if sighting.verdict is None:
+        sighting.verdict = _inspect(inbox, descriptor, sighting.size, name)
+    return _refused_mode(inbox, descriptor, sighting) or _judge(inbox, sighting, now)
+
+
+def _hindered(inbox: Inbox, name: str, descriptor: int, now: float, *, is_taken: bool) -> Decision | None:
+    """Say what keeps a file from being moved, and one that is taken from being delivered."""
+    if is_taken and not flow_of(inbox).recipients_of(inbox, name):
+        return Decision(Action.STAY, NO_RECIPIENT, is_warning=True)
     if disk.has_writer(descriptor):
         return Decision(Action.WAIT, STILL_WRITTEN, now + _ask_again(inbox))
     if obstacle := obstacles.to_move(inbox, name, descriptor):
         return out_of_reach(may_not_move(obstacle), now + _RIGHTS_SECONDS, obstacle)
-    if decision.answer is Action.TAKE and (obstacle := obstacles.on_the_way(inbox, name)):
+    if is_taken and (obstacle := obstacles.on_the_way(inbox, name)):
         return out_of_reach(f"we may not deliver it: {obstacle.reason}", now + _RIGHTS_SECONDS, obstacle)
-    return decision
+    return None
 
 
 def may_not_move(obstacle: Obstacle) -> str:

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,15 +82,12 @@ class Twins:
         self._journal = journal
         self._work = work
         self._begun = scope
+        self._reuses = self._flow.reuses(inbox)
         self._hashes: dict[tuple[str, str], str | None] = {}  # of files under way that had none
 
     @property
     def is_ready(self) -> bool:
         return not self._reuses or self._begun.delivery_index.is_ready
-
-    @property
-    def _reuses(self) -> bool:
-        return self._flow.reuses(self._inbox)
 
     @contextlib.contextmanager
     def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
@@ -115,14 +112,11 @@ class Twins:
     @contextlib.contextmanager
     def sorted_pair(self, pair: Sequence[Ready]) -> Iterator[Sorted]:
         """As `sorted`, of two files that belong together: of their bytes only one thing counts, are they paid for?"""
-        parts = Sorted()
-        read = list(pair)
-        if self._given_up(pair):
-            read = [file for each in pair if (file := self._read(each, parts, is_alone=False)) is not None]
+        parts, is_alone = Sorted(), not self._given_up(pair)
+        read = list(filter(None, (self._read(file, parts, is_alone=is_alone) for file in pair)))
         with self._begun.guard:
-            known = [file.sha256 for file in read]
-            perhaps = self._given_up(read)
-            same = [order for order in perhaps if [file.sha256 for file in order.files] == known]
+            known, perhaps = _hashes_of(read), self._given_up(read)
+            same = [order for order in perhaps if _hashes_of(order.files) == known]
             if parts.unread or (perhaps and None in known) or any(order.is_live for order in same):
                 parts.later = read
             elif same:
@@ -173,15 +167,14 @@ class Twins:
         return order.inbox == self._inbox.name or self._begun.inbox_of(order.inbox) is not None
 
     def _under_way(self, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
-        sizes = {file.size for file in ready if file.why is None and not file.address}
-        addresses = {file.address for file in ready} - {""}
-        return [
-            (order, file)
-            for order in self._journal.orders()
-            if order.is_live and self._is_alike(order) and (self._reuses or order.is_resumable)
-            for file in order.files
-            if (file.address in addresses if file.address else file.size in sizes) and self._is_near(order)
-        ]
+        marks = set(map(_mark, ready))
+        rivals = filter(self._is_rival, self._journal.orders())
+        return [(order, file) for order in rivals for file in order.files if _mark(file) in marks]
+
+    def _is_rival(self, order: Order) -> bool:
+        """May its result serve for other files of the same bytes, or of the same address?"""
+        may_serve = order.is_live and (self._reuses or order.is_resumable)
+        return may_serve and self._is_alike(order) and self._is_near(order)
 
     def _parked(self) -> list[Order]:
         return [order for order in self._journal.parked() if not order.is_of_many and self._is_alike(order)]
@@ -197,11 +190,8 @@ class Twins:
     def _sort(
         self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]], parked: list[Order]
     ) -> tuple[list[Ready], Sorted]:
-        own = [file.size for file in ready if file.why is None and not file.address]
-        sizes = Counter(own if self._reuses else set(own))
-        sizes.update(file.size for _, file in rivals if not file.address)
-        sizes.update(order.files[0].size for order in parked if not order.files[0].address)
-        self._hashes = {known: sha256 for known, sha256 in self._hashes.items() if self._journal.get(known[0])}
+        own = Counter(map(_mark, ready if self._reuses else ()))
+        others = {_mark(file) for _, file in rivals} | {_mark(order.files[0]) for order in parked}
         read: list[Ready] = []
         parts = Sorted()
         scope: dict[str, str] = {}
@@ -210,7 +200,7 @@ class Twins:
             if (read or parts.unread) and time.monotonic() > until:
                 parts.later.append(each)
                 continue
-            file = self._read(each, parts, is_alone=sizes[each.size] < 2)  # noqa: PLR2004 - itself
+            file = self._read(each, parts, is_alone=own[_mark(each)] <= 1 and _mark(each) not in others)
             if file is not None:
                 read.append(file)
                 self._part(file, parts, rivals, parked, scope)
@@ -222,28 +212,24 @@ class Twins:
         parts: Sorted,
         rivals: Sequence[tuple[Order, OrderFile]],
         parked: list[Order],
-        scope: dict[str, str],  # bytes of this claim → the order that is taken up with them; "": the new one
+        scope: dict[str, str],  # bytes or address of this claim → the order that is taken up with it; "": the new one
     ) -> None:
-        sha256 = file.sha256
-        if file.address:
-            self._part_by_address(file, parts, rivals, parked, scope)
-            return
-        paid = next((order for order in parked if self._waits_for(order, file)), None) if sha256 else None
-        if sha256 is None:
+        same = file.address or file.sha256
+        if same is None:
             parts.fresh.append(file)
-        elif paid is not None:
+        elif paid := next((order for order in parked if self._waits_for(order, file)), None):
             parked.remove(paid)
             parts.resumed.append(([file], paid))
-            scope[sha256] = paid.key
+            scope[same] = paid.key
         elif first := self._brought(file):
             parts.known.append((file, first))
         elif twin := self._twin(file, rivals):
             parts.twins[file.name] = twin
-        elif self._reuses and sha256 in scope:
-            parts.twins[file.name] = Twin(scope[sha256], sha256)
+        elif self._reuses and same in scope:
+            parts.twins[file.name] = Twin(scope[same], file.sha256)
         else:
             parts.fresh.append(file)
-            scope[sha256] = ""
+            scope[same] = ""
 
     def _waits_for(self, parked: Order, file: Ready) -> bool:
         """Is it the same picture, or the same address of one, for the same recipients?"""
@@ -253,34 +239,12 @@ class Twins:
         is_same = known.address == file.address if file.address else known.sha256 == file.sha256
         return is_same and self._flow.is_for_the_same(known, self._inbox, file.name)
 
-    def _part_by_address(
-        self,
-        file: Ready,
-        parts: Sorted,
-        rivals: Sequence[tuple[Order, OrderFile]],
-        parked: list[Order],
-        scope: dict[str, str],
-    ) -> None:
-        """Buy it, unless the same address is under way or paid for; what lies there later may be another picture."""
-        paid = next((order for order in parked if self._waits_for(order, file)), None)
-        rival = next((order for order, other in rivals if other.address == file.address), None)
-        if paid is not None:
-            parked.remove(paid)
-            parts.resumed.append(([file], paid))
-            scope[file.address] = paid.key
-        elif rival is not None:
-            parts.twins[file.name] = Twin(rival.key, None)
-        elif self._reuses and file.address in scope:
-            parts.twins[file.name] = Twin(scope[file.address], None)
-        else:
-            parts.fresh.append(file)
-            scope[file.address] = ""
-
     def _read(self, file: Ready, parts: Sorted, *, is_alone: bool) -> Ready | None:
         """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""
         if file.why is not None or file.sha256 is not None or file.address:
             return file
-        if is_alone and not (self._reuses and self._has_size(file)):
+        index = self._begun.delivery_index
+        if is_alone and not (self._reuses and index.has_size(file.size, self._mode, self._product)):
             return file
         place = file.lies_at or Place(self._inbox.path, file.name)
         try:
@@ -291,12 +255,12 @@ class Twins:
                 raise
             return None
 
-    def _has_size(self, file: Ready) -> bool:
-        return self._begun.delivery_index.has_size(file.size, self._mode, self._product)
-
     def _brought(self, file: Ready) -> Key | None:
-        """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell."""
-        if file.sha256 is None or not self._reuses:
+        """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell.
+
+        What lies at an address later may be another picture.
+        """
+        if file.sha256 is None or file.address or not self._reuses:
             return None
         original = Original(file.size, self._mode, self._product, file.sha256)
         for delivery in self._begun.delivery_index.find(original):
@@ -318,9 +282,11 @@ class Twins:
         return None
 
     def _twin(self, file: Ready, rivals: Sequence[tuple[Order, OrderFile]]) -> Twin | None:
-        if file.sha256 is None:
-            return None
         for order, other in rivals:
+            if _mark(other) != _mark(file):
+                continue
+            if file.address:
+                return Twin(order.key, None)
             sha256 = other.sha256 or self._hash_under_way(order, other)
             is_perhaps = sha256 is None and order.inbox != self._inbox.name and _tells_soon(order)
             if sha256 == file.sha256 or is_perhaps:
@@ -332,6 +298,7 @@ class Twins:
             return None
         known = (order.key, file.name)
         if known not in self._hashes:
+            self._hashes = {each: sha256 for each, sha256 in self._hashes.items() if self._journal.get(each[0])}
             place = self._work.place(order, file)
             try:
                 self._hashes[known] = _hash(place)
@@ -345,6 +312,15 @@ class Twins:
 def _tells_soon(order: Order) -> bool:
     """Will its uploads soon tell what its bytes are?"""
     return order.traits.is_unread and not order.failures and not order.last_error
+
+
+def _mark(file: Ready | OrderFile) -> str | int:
+    """Return what two files have in common whose results may serve for both: one address, or as many bytes."""
+    return file.address or file.size
+
+
+def _hashes_of(files: Iterable[Ready | OrderFile]) -> list[str | None]:
+    return [file.sha256 for file in files]
 
 
 def _keys(under_way: Sequence[tuple[Order, OrderFile]]) -> set[str]:

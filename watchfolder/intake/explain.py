@@ -55,14 +55,8 @@ def explain(
     `now` is monotonic, `wall` the clock's seconds; without the daemon's memory, age counts from the last change of
     the file or its name. `has_writer` is what was found out with more rights than ours. Raises FolderFault.
     """
-    ignored = Ignored(inbox.ignore)
-    folder, base = os.path.split(name)
-    parts = [part for part in folder.split("/") if part]
-    if parts and not inbox.recursive:
-        return "sub-folders are not watched (recursive: false)"
-    for pattern in [*map(ignored.folder, parts), ignored.file(base)]:
-        if pattern is not None:
-            return f"names like {pattern} are left alone{_way_out(pattern, inbox)}"
+    if reason := _left_alone(inbox, name):
+        return reason
     decision = _decided(inbox, name, now, wall)
     is_done = decision.answer in {Action.TAKE, Action.REFUSE} or decision.obstacle is not None
     if has_writer and is_done:
@@ -78,6 +72,17 @@ def _way_out(pattern: str, inbox: Inbox) -> str:
     if pattern in inbox.ignore:
         return " (it stands under ignore)"
     return "; they are no pictures" if pattern in NOTES else f" (lift it with '!{pattern}' under ignore)"
+
+
+def _left_alone(inbox: Inbox, name: str) -> str:
+    """Say why a file of this name is never looked at; "" where it is."""
+    ignored = Ignored(inbox.ignore)
+    folder, base = os.path.split(name)
+    parts = [part for part in folder.split("/") if part]
+    if parts and not inbox.recursive:
+        return "sub-folders are not watched (recursive: false)"
+    pattern = next(filter(None, [*map(ignored.folder, parts), ignored.file(base)]), None)
+    return f"names like {pattern} are left alone{_way_out(pattern, inbox)}" if pattern else ""
 
 
 def _decided(inbox: Inbox, name: str, now: float, wall: float) -> Decision:

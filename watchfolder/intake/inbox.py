@@ -16,8 +16,8 @@ from watchfolder.intake import obstacles
 from watchfolder.intake.candidates import Candidates, Emptied, Nudges, UnderWay
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.decide import Action, Decision, Ready, Sighting, decide, out_of_reach
+from watchfolder.order import Order
 from watchfolder.quota import Admits, Allowance
-from watchfolder.snapshot import OutOfReach
 
 _MOST_DECISIONS = 256  # in one beat: then the nudges and the timers have their turn
 _GATHER_SECONDS = 0.5  # what a settled file waits, at most, for those that are about to settle
@@ -44,7 +44,7 @@ class Intake:
         self._admission = admission
         self._sweep_reasons = sweep_reasons
         self._nudges = Nudges()
-        self._files = Candidates(inbox, claims.partners)
+        self.candidates = Candidates(inbox, claims.partners)
         self._taking: frozenset[str] = frozenset()  # by the claim under way
         self.waits_for_pipeline = False  # which will wake us: what is settled cannot be taken yet
         self._emptied = Emptied(inbox.path, inbox.empty_folder_seconds)
@@ -61,30 +61,14 @@ class Intake:
         """A file may have come back as `name`. One that is known there is another, and goes on waiting as it did."""
         self._nudges.add(name, was_worked_on=False)
 
-    @property
-    def has_scanned(self) -> bool:
-        return self._files.has_scanned
-
     def counts(self, orders: UnderWay) -> dict[str, int]:
         """Return how many files there are by answer, none that is one of the `orders`, which were read before this."""
         taken = orders.leaving | (self._taking & orders.names)  # read first: what is taken is dropped before that ends
-        return self._files.counts(taken)
-
-    def out_of_reach(self) -> list[OutOfReach]:
-        """Return the folders whose pictures cannot be taken, the one with the most of them first."""
-        return self._files.out_of_reach()
-
-    def remarks(self) -> dict[str, str]:
-        """Return the files that a person should know of, with the reason."""
-        return self._files.remarks()
-
-    def oldest_waiting(self) -> float | None:
-        """Return when (monotonic seconds) the longest-waiting file was first seen."""
-        return self._files.oldest_waiting()
+        return self.candidates.counts(taken)
 
     def unfinished(self) -> dict[str, str]:
         """Return files that were left for later, with the reason; bounded."""
-        return self._files.unfinished(self.held)
+        return self.candidates.unfinished(self.held)
 
     # --- from the inbox's own thread
 
@@ -108,10 +92,10 @@ class Intake:
                 self._scan(now)
             else:
                 self._follow_nudges(now)
-            self._files.wake_timers(now, self._claims.twins.ended())
-            new, found = self._files.new, self._files.found
-            self.held = self._admission.meet(self.inbox.name, new, self._files.are_waiting, found)
-            self._files.new = self._files.found = 0
+            self.candidates.wake_timers(now, self._claims.twins.ended())
+            new, found = self.candidates.new, self.candidates.found
+            self.held = self._admission.meet(self.inbox.name, new, self.candidates.are_waiting, found)
+            self.candidates.new = self.candidates.found = 0
             self._work(now)
             goes_on = not self.waits_for_pipeline and self._allowance().may_begin
         except FolderFault as fault:
@@ -123,8 +107,8 @@ class Intake:
         if goes_on:
             return self._gathers_until(now)
         twins_due = now + _TWINS_SECONDS if self._claims.twins.waiting else self._scan_at
-        asks_due = now + _ASKS_SECONDS if self._files.quiet and not self.held else self._scan_at
-        return min(self._scan_at, twins_due, asks_due, self._files.next_timer)
+        asks_due = now + _ASKS_SECONDS if self.candidates.quiet and not self.held else self._scan_at
+        return min(self._scan_at, twins_due, asks_due, self.candidates.next_timer)
 
     def _require(self) -> None:
         self._folders.require(self.inbox)
@@ -139,16 +123,18 @@ class Intake:
 
     def is_idle(self) -> bool:
         """Would only a change or a long wait bring something to do?"""
-        are_moving = self._nudges or self._files.quiet or self._files.are_settling() or self._claims.twins.has_ended()
-        return self.has_scanned and not are_moving
+        are_moving = (
+            self._nudges or self.candidates.quiet or self.candidates.are_settling() or self._claims.twins.has_ended()
+        )
+        return self.candidates.has_scanned and not are_moving
 
     def _scan(self, now: float) -> None:
         self._nudges.take_anything()  # not after the scan: what came meanwhile wants another
         for name, was_worked_on in self._nudges.take().items():
-            if was_worked_on and self._files.sighting(name):  # what came new before this scan is seen by it
-                self._files.disturb(name, now)
+            if was_worked_on and name in self.candidates.sightings:  # what came new before this scan is seen by it
+                self.candidates.disturb(name, now)
         with disk.time_at_work() as seconds:  # a share that hung for an hour is looked at again at once
-            self._files.scan(now)
+            self.candidates.scan(now)
             took = seconds()
         self._scan_at = now + max(self.inbox.scan_seconds, took / _SCANS_AT_MOST)
         self._emptied.remove(now)
@@ -160,23 +146,23 @@ class Intake:
         if self._nudges.take_anything():
             self._scan(now)
         for name, was_worked_on in self._nudges.take().items():
-            self._files.look_at(name, now, was_worked_on=was_worked_on)
+            self.candidates.look_at(name, now, was_worked_on=was_worked_on)
 
     def _is_barred(self) -> bool:
         return bool(self.held) or self._claims.is_returning() or not self._claims.twins.is_ready
 
     def _allowance(self) -> Allowance:
         """Return how much may be taken of what is quiet."""
-        if not self._files.quiet or self._is_barred():
+        if not self.candidates.quiet or self._is_barred():
             return Allowance(0, 0, 0, self.held)
-        return self._admission.allowance(self.inbox.name, len(self._files.quiet))
+        return self._admission.allowance(self.inbox.name, len(self.candidates.quiet))
 
     def _gathers_until(self, now: float) -> float:
         """Return until when it pays to wait for files that are about to settle; a lone file waits for none."""
-        if len(self._files.quiet) >= self.inbox.max_files_per_order:
+        if len(self.candidates.quiet) >= self.inbox.max_files_per_order:
             return now
-        next_settles = self._files.next_timer
-        return next_settles if next_settles <= next(iter(self._files.quiet.values())) + _GATHER_SECONDS else now
+        next_settles = self.candidates.next_timer
+        return next_settles if next_settles <= next(iter(self.candidates.quiet.values())) + _GATHER_SECONDS else now
 
     def _work(self, now: float) -> None:
         """Claim what has settled: one file while they trickle, many in one order when they pour."""
@@ -190,10 +176,10 @@ class Intake:
         if self._gathers_until(now) > now:
             return
         with disk.folders_kept_open():
-            ready = self._decide(self._files.quiet, allowance, now)
+            ready = self._decide(self.candidates.quiet, allowance, now)
         self.waits_for_pipeline = not allowance.files and bool(ready)
         if self.waits_for_pipeline:
-            self._files.quiet = {file.name: now for file in ready} | self._files.quiet
+            self.candidates.quiet = dict.fromkeys(_names(ready), now) | self.candidates.quiet
         elif ready:
             self._claim(ready, now)
 
@@ -202,16 +188,16 @@ class Intake:
 
         What cannot be taken yet does: it must not be forgotten before it can.
         """
-        for name, sighting in list(itertools.islice(self._files.unread(), _MOST_DECISIONS)):
+        for name, sighting in list(itertools.islice(self.candidates.unread(), _MOST_DECISIONS)):
             decision = decide(self.inbox, name, sighting, now)
             if decision.answer is Action.STAY and not decision.is_warning:
-                del self._files.quiet[name]
-                self._files.put_off(name, decision)
+                del self.candidates.quiet[name]
+                self.candidates.put_off(name, decision)
 
     def _resume(self, allowance: Allowance, now: float) -> None:
         """Take what is paid for already, though nothing may be bought."""
         awaited = self._claims.twins.awaited() if allowance.files else {}
-        names = [name for name in self._files.quiet if (seen := self._files.sighting(name)) and _is_in(awaited, seen)]
+        names = [name for name in self.candidates.quiet if _is_in(awaited, self.candidates.sightings[name])]
         if names and (ready := self._decide(names, allowance, now)):
             self._claim(ready, now, may_buy=False)
 
@@ -221,20 +207,20 @@ class Intake:
         most = 1 if self._claims.partners.go_by_pairs else allowance.files or self.inbox.max_files_per_order
         bytes_left = allowance.bytes
         for name in list(itertools.islice(settled, _MOST_DECISIONS)):
-            sighting = self._files.sighting(name)
-            if len(ready) >= most or (ready and sighting is not None and sighting.size > bytes_left):
+            sighting = self.candidates.sightings[name]
+            if ready and (len(ready) >= most or sighting.size > bytes_left):
                 break
-            del self._files.quiet[name]
+            del self.candidates.quiet[name]
             try:
-                taken = self._act(name, sighting, now) if sighting is not None else ()
+                taken = self._act(name, sighting, now)
             except FolderFault:  # has decided nothing about these files: their turn comes again, after the others'
-                self._files.quiet.update(dict.fromkeys([*(file.name for file in ready), name], now))
+                self.candidates.wake([*_names(ready), name], now)
                 raise
-            if ready and taken and not _go_together(ready[0], taken[0]):
-                self._files.quiet |= {file.name: now for file in taken}
+            if not _go_together(ready, taken):
+                self.candidates.wake(_names(taken), now)
                 break
             ready += taken
-            bytes_left -= sum(file.size for file in taken)
+            bytes_left -= _size_of(taken)
         return ready
 
     def _act(self, name: str, sighting: Sighting, now: float) -> Sequence[Ready]:
@@ -245,76 +231,90 @@ class Intake:
         ready = Ready(*shape, decision.format, decision.why, decision.address, is_list, sighting.sha256)
         match decision.answer:
             case Action.TAKE if decision.listed and sighting.listed != decision.listed:
-                self._files.count_listed(name, sighting, decision.listed, now)
+                self.candidates.count_listed(name, sighting, decision.listed, now)
             case Action.TAKE:
                 together = self._claims.partners.meet(ready, now)
                 if not isinstance(together, Decision):
                     return together
-                self._files.put_off(name, together)
+                self.candidates.put_off(name, together)
             case Action.REFUSE:
                 self._claim([ready], now)
             case Action.GONE:
-                self._files.drop(name, now)
+                self.candidates.drop(name, now)
             case Action.STAY:
-                self._files.drop_partner(name, now)
-                self._files.put_off(name, decision)
+                self.candidates.drop_partner(name, now)
+                self.candidates.put_off(name, decision)
             case Action.WAIT:
-                self._files.put_off(name, decision)
+                self.candidates.put_off(name, decision)
         return ()
 
     def _claim(self, ready: Sequence[Ready], now: float, *, may_buy: bool = True) -> None:
         own = [file for file in ready if file.lies_at is None]
         self._require_room_for(ready, own, now)
-        self._taking = frozenset(file.name for file in own)
+        self._taking = frozenset(_names(own))
         try:
             orders = self._claims.claim(ready, may_buy=may_buy)
         except Exception:
             for file in own:  # what still lies here is no new file, but settles anew
-                self._files.disturb(file.name, now)
+                self.candidates.disturb(file.name, now)
             raise
         else:
             for file in own:
                 self._go_on_after_claim(file.name, now)
         finally:
             self._taking = frozenset()
+        self._follow_up(own, orders, now)
+
+    def _follow_up(self, own: Sequence[Ready], orders: Sequence[Order], now: float) -> None:
         self._emptied.note({os.path.dirname(file.name) for file in own} - {""}, now)
         self._emptied.remove(now)
         for order in orders:
             self._admission.spend(order)
         moved = {file.name for order in orders for file in order.files}
-        if any(file.name not in moved and self._files.sighting(file.name) is None for file in own):
+        if any(file.name not in moved and file.name not in self.candidates.sightings for file in own):
             self.nudge(None)  # some changed during the claim, and lie here again, perhaps under other names
 
     def _require_room_for(self, ready: Sequence[Ready], own: Sequence[Ready], now: float) -> None:
-        sent = sum(file.size for file in ready if file.why is None)  # a refused file is not sent
+        sent = _size_of(file for file in ready if file.why is None)  # a refused file is not sent
         try:
             self._folders.require(self.inbox)
             self._folders.require_room(self.inbox, sent)
         except FolderFault:
             self.health.needs = min(sent, ready[0].size)
-            self._files.quiet.update((file.name, now) for file in own)
+            self.candidates.wake(_names(own), now)
             raise
 
     def _go_on_after_claim(self, name: str, now: float) -> None:
         """Forget a file that was taken, and keep one in sight that the claim has left there for a reason."""
-        sighting, before = self._files.take_out(name, now)  # if it is still there, the next scan sees it afresh
+        sighting, before = self.candidates.take_out(name, now)  # if it is still there, the next scan sees it afresh
         hindrance = self._claims.hindrances.pop(name, None)
         twin = self._claims.twins.waiting.get(name)
         if name in self._claims.later:
             sighting.sha256 = self._claims.later[name]
-            self._files.keep(name, sighting)
-            self._files.wake([name], now)
+            self.candidates.keep(name, sighting)
+            self.candidates.wake([name], now)
         elif twin is not None:
             sighting.sha256 = twin.sha256
-            self._files.keep(name, sighting, twin.decision)
+            self.candidates.keep(name, sighting, twin.decision)
         elif hindrance:
-            self._files.keep(name, sighting, before)  # so that it is told once
+            self.candidates.keep(name, sighting, before)  # so that it is told once
             obstacle = obstacles.to_read(self.inbox, name, hindrance, is_of_rights=False)
-            self._files.put_off(name, out_of_reach(hindrance, sighting.hinder(now), obstacle))
+            self.candidates.put_off(name, out_of_reach(hindrance, sighting.hinder(now), obstacle))
 
 
-def _go_together(one: Ready, other: Ready) -> bool:
+def _names(files: Iterable[Ready]) -> list[str]:
+    return [file.name for file in files]
+
+
+def _size_of(files: Iterable[Ready]) -> int:
+    return sum(file.size for file in files)
+
+
+def _go_together(ready: Sequence[Ready], taken: Sequence[Ready]) -> bool:
     """May they share an order? What the service fetches is not mixed with uploads, and a list is one by itself."""
+    if not ready or not taken:
+        return True
+    one, other = ready[0], taken[0]
     return bool(one.address) is bool(other.address) and not one.is_list and not other.is_list
 
 
