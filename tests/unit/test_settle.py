@@ -13,14 +13,12 @@ def seen_at(now: float) -> Sighting:
 
 def test_a_file_is_quiet_when_it_has_been_as_it_is_for_the_settle_time() -> None:
     sighting = seen_at(100.0)
-    assert not sighting.is_quiet(104.9, 5.0)
-    assert sighting.is_quiet(105.0, 5.0)
+    assert sighting.quiet_at(5.0) == 105.0
 
 
 def test_another_size_starts_the_clock_again() -> None:
     sighting = seen_at(100.0)
     sighting.see(11, 1, 104.0)
-    assert not sighting.is_quiet(108.9, 5.0)
     assert sighting.quiet_at(5.0) == 109.0
 
 
@@ -68,7 +66,7 @@ def test_a_file_is_quiet_only_if_nothing_happened_within_the_settle_time(
         if size != sighting.size:
             changed = now
         sighting.see(size, 1, now)
-        assert sighting.is_quiet(now, settle_seconds) == (now >= changed + settle_seconds)
+        assert (now >= sighting.quiet_at(settle_seconds)) == (now >= changed + settle_seconds)
 
 
 def test_a_touch_means_reading_again_without_settling_again() -> None:
@@ -79,4 +77,4 @@ def test_a_touch_means_reading_again_without_settling_again() -> None:
     assert [sighting.verdict, sighting.sha256] == [Verdict(Kind.WHOLE), "ab" * 32]
     sighting.look(2)
     assert [sighting.verdict, sighting.sha256] == [None, None]
-    assert sighting.is_quiet(105.0, 5.0)
+    assert sighting.quiet_at(5.0) == 105.0

@@ -56,30 +56,20 @@ class Nudges:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._told: dict[str, bool] = {}  # was it worked on?
-        self._are_about_anything = False
+        self._told: dict[str | None, bool] = {}  # was it worked on?
 
     def add(self, name: str | None, *, was_worked_on: bool) -> None:
         with self._guard:
-            if name is None:
-                self._are_about_anything = True
-            else:
-                self._told[name] = was_worked_on or self._told.get(name, False)
+            self._told[name] = was_worked_on or self._told.get(name, False)
 
-    def take_anything(self) -> bool:
-        """Return whether everything is to be looked at: a scan that has begun before may have passed it by."""
-        with self._guard:
-            told, self._are_about_anything = self._are_about_anything, False
-        return told
-
-    def take(self) -> dict[str, bool]:
-        """Return the names with whether somebody worked on the file of that name."""
+    def take(self) -> tuple[bool, dict[str, bool]]:
+        """Return whether it is about anything there, and the names with whether somebody worked on that file."""
         with self._guard:
             told, self._told = self._told, {}
-        return told
+        return None in told, {name: was_worked_on for name, was_worked_on in told.items() if name is not None}
 
     def __bool__(self) -> bool:
-        return self._are_about_anything or bool(self._told)
+        return bool(self._told)
 
 
 class Emptied:
@@ -93,8 +83,9 @@ class Emptied:
         self._unchanged_seconds = unchanged_seconds
         self._since: dict[str, tuple[float, int | None]] = {}  # folder → when it was, and its modification time then
 
-    def note(self, folders: Iterable[str], now: float) -> None:
-        self._since |= {folder: (now, self._mtime_of(folder)) for folder in folders}
+    def note(self, names: Iterable[str], now: float) -> None:
+        """Record that files of these names have left their folders."""
+        self._since |= {folder: (now, self._mtime_of(folder)) for folder in {*map(os.path.dirname, names)} - {""}}
 
     def remove(self, now: float) -> None:
         """Remove those whose time has come."""
@@ -322,8 +313,10 @@ class Candidates:
             self.new += more
         self.quiet[name] = now
 
-    def put_off(self, name: str, decision: Decision) -> None:
+    def put_off(self, name: str, decision: Decision, now: float) -> None:
         self.remember(name, decision)
+        if decision.answer is Action.STAY:
+            self._drop_partner(name, now)
         if decision.due is not None:
             heapq.heappush(self._timers, (decision.due, name))
 
@@ -347,7 +340,7 @@ class Candidates:
     def drop(self, name: str, now: float) -> None:
         for memory in (self.sightings, self._decisions, self.quiet):
             memory.pop(name, None)
-        self.drop_partner(name, now)
+        self._drop_partner(name, now)
 
-    def drop_partner(self, name: str, now: float) -> None:
+    def _drop_partner(self, name: str, now: float) -> None:
         self.wake(self._partners.drop(name), now)

@@ -1,9 +1,10 @@
 """What shall become of this file now, and why? One decision, asked by the daemon and by `explain` alike."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 from watchfolder import disk, images
 from watchfolder.config import Inbox
@@ -108,9 +109,6 @@ class Sighting:
     def quiet_at(self, settle_seconds: float) -> float:
         return self.since + settle_seconds
 
-    def is_quiet(self, now: float, settle_seconds: float) -> bool:
-        return now >= self.quiet_at(settle_seconds)
-
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -133,15 +131,15 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
 
     Looks at the file only when it has been quiet for long enough. Raises FolderFault only for faults of the inbox.
     """
-    if sighting.size and not sighting.is_quiet(now, inbox.settle_seconds):
-        due = sighting.quiet_at(inbox.settle_seconds)
+    due = sighting.quiet_at(inbox.settle_seconds)
+    if sighting.size and now < due:
         return Decision(Action.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
     place = Place(inbox.path, name)
     try:
         if not sighting.size:
             return _wait_empty(inbox, name, sighting, now)
-        with _opened(place) as descriptor, disk.translated(place.path):
-            return _decide_open(inbox, name, sighting, descriptor, now)
+        with open(disk.open_regular(place), "rb", buffering=0) as file, disk.translated(place.path):
+            return _decide_open(inbox, name, sighting, file.fileno(), now)
     except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
         return Decision(Action.GONE, "it is gone")
     except NotRegular:  # it was one when we looked for it
@@ -197,7 +195,8 @@ def _judge_content(inbox: Inbox, name: str, sighting: Sighting, descriptor: int,
     if sighting.size > inbox.max_file_bytes and _is_supported(inbox, descriptor, name):  # its end does not matter
         return _too_large(inbox)
     if sighting.verdict is None:
-        sighting.verdict = _inspect(inbox, descriptor, sighting.size, name)
+        facts = (_reading(descriptor), sighting.size, os.path.basename(name), partial(disk.find_hole, descriptor))
+        sighting.verdict = images.inspect(*facts, takes_pdf=flow_of(inbox).takes_pdf)
     return _refused_mode(inbox, descriptor, sighting) or _judge(inbox, sighting, now)
 
 
@@ -232,8 +231,8 @@ def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) ->
     if not inbox.links:
         return Decision(Action.STAY, "it holds the address of a picture, which is fetched with links: true alone")
     if sighting.lines is None:
-        sighting.lines = link_files.read(os.path.basename(name), _beginning(descriptor, link_files.BYTES_AT_MOST + 1))
-    if link_files.is_list(name) and not _is_no_list(sighting.lines):
+        sighting.lines = link_files.read(os.path.basename(name), os.pread(descriptor, link_files.BYTES_AT_MOST + 1, 0))
+    if link_files.is_list(name) and any(line.address for line in sighting.lines):
         listed = sum(line.fault is None for line in sighting.lines)
         return Decision(Action.TAKE, "it is a list of addresses and nobody works on it", listed=listed)
     line = next(iter(sighting.lines), link_files.NO_LINE)
@@ -243,16 +242,6 @@ def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) ->
     reason = "it holds the address of a picture and nobody works on it"
     format_ = images.format_named(name_in(line.address), takes_pdf=flow_of(inbox).takes_pdf)
     return Decision(Action.TAKE, reason, format=format_, address=line.address)
-
-
-def _is_no_list(lines: Sequence[Line]) -> bool:
-    return not any(line.address for line in lines)
-
-
-def _beginning(descriptor: int, length: int) -> bytes:
-    with open(descriptor, "rb", closefd=False) as file:
-        file.seek(0)
-        return file.read(length)
 
 
 def _too_large(inbox: Inbox) -> Decision:
@@ -328,30 +317,5 @@ def _ask_again(inbox: Inbox) -> float:
     return max(inbox.settle_seconds, _ASK_AGAIN_SECONDS)
 
 
-def _inspect(inbox: Inbox, descriptor: int, size: int, name: str) -> Verdict:
-    def find_hole(offset: int) -> int | None:
-        return disk.find_hole(descriptor, offset)
-
-    takes_pdf = flow_of(inbox).takes_pdf
-    return images.inspect(_reading(descriptor), size, os.path.basename(name), find_hole, takes_pdf=takes_pdf)
-
-
 def _reading(descriptor: int) -> Callable[[int, int], bytes]:
-    def read_at(offset: int, length: int) -> bytes:
-        return os.pread(descriptor, length, offset)
-
-    return read_at
-
-
-class _opened:  # noqa: N801 - reads as the verb it is
-    """An open descriptor for the length of a with block."""
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-
-    def __enter__(self) -> int:
-        self._descriptor = disk.open_regular(self._place)
-        return self._descriptor
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+    return lambda offset, length: os.pread(descriptor, length, offset)

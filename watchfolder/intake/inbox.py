@@ -5,7 +5,6 @@ or written slowly, comes through the same scan and the same decision.
 """
 
 import itertools
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watchfolder import disk
@@ -87,11 +86,7 @@ class Intake:
     def beat(self, now: float) -> float:
         """Look, decide and claim; return when (monotonic seconds) the next beat is due without a nudge."""
         try:
-            if now >= self._scan_at:
-                self._folders.require(self.inbox)
-                self._scan(now)
-            else:
-                self._follow_nudges(now)
+            self._look(now)
             self.candidates.wake_timers(now, self._claims.twins.ended())
             new, found = self.candidates.new, self.candidates.found
             self.held = self._admission.meet(self.inbox.name, new, self.candidates.are_waiting, found)
@@ -128,11 +123,14 @@ class Intake:
         )
         return self.candidates.has_scanned and not are_moving
 
-    def _scan(self, now: float) -> None:
-        self._nudges.take_anything()  # not after the scan: what came meanwhile wants another
-        for name, was_worked_on in self._nudges.take().items():
-            if was_worked_on and name in self.candidates.sightings:  # what came new before this scan is seen by it
-                self.candidates.disturb(name, now)
+    def _look(self, now: float) -> None:
+        """Look at what was nudged, and when its time has come at everything."""
+        is_about_anything, names = self._nudges.take()  # before the scan: what comes meanwhile wants another
+        for name, was_worked_on in names.items():
+            self.candidates.look_at(name, now, was_worked_on=was_worked_on)
+        if not is_about_anything and now < self._scan_at:
+            return
+        self._folders.require(self.inbox)
         with disk.time_at_work() as seconds:  # a share that hung for an hour is looked at again at once
             self.candidates.scan(now)
             took = seconds()
@@ -142,18 +140,10 @@ class Intake:
             self._reasons_at = now + _REASONS_SECONDS
             self._sweep_reasons()
 
-    def _follow_nudges(self, now: float) -> None:
-        if self._nudges.take_anything():
-            self._scan(now)
-        for name, was_worked_on in self._nudges.take().items():
-            self.candidates.look_at(name, now, was_worked_on=was_worked_on)
-
-    def _is_barred(self) -> bool:
-        return bool(self.held) or self._claims.is_returning() or not self._claims.twins.is_ready
-
     def _allowance(self) -> Allowance:
         """Return how much may be taken of what is quiet."""
-        if not self.candidates.quiet or self._is_barred():
+        is_barred = self.held or self._claims.is_returning() or not self._claims.twins.is_ready
+        if is_barred or not self.candidates.quiet:
             return Allowance(0, 0, 0, self.held)
         return self._admission.allowance(self.inbox.name, len(self.candidates.quiet))
 
@@ -170,18 +160,22 @@ class Intake:
         if self.held:
             self._look_at_held(now)
         allowance = self._allowance()
-        if not allowance.may_begin:
-            self._resume(allowance, now)
-            return
-        if self._gathers_until(now) > now:
+        if allowance.may_begin and self._gathers_until(now) > now:
             return
         with disk.folders_kept_open():
-            ready = self._decide(self.candidates.quiet, allowance, now)
+            ready = self._decide(self._settled(allowance), allowance, now)
         self.waits_for_pipeline = not allowance.files and bool(ready)
         if self.waits_for_pipeline:
             self.candidates.quiet = dict.fromkeys(_names(ready), now) | self.candidates.quiet
         elif ready:
-            self._claim(ready, now)
+            self._claim(ready, now, may_buy=allowance.may_buy)
+
+    def _settled(self, allowance: Allowance) -> Iterable[str]:
+        """Return what may be taken: where nothing may be bought, what is paid for already."""
+        if allowance.may_begin:
+            return self.candidates.quiet
+        awaited = self._claims.twins.awaited() if allowance.files else {}
+        return [name for name in self.candidates.quiet if _is_in(awaited, self.candidates.sightings[name])]
 
     def _look_at_held(self, now: float) -> None:
         """Decide about what is held, and take none of it: what is no picture does not wait to be let go.
@@ -192,14 +186,7 @@ class Intake:
             decision = decide(self.inbox, name, sighting, now)
             if decision.answer is Action.STAY and not decision.is_warning:
                 del self.candidates.quiet[name]
-                self.candidates.put_off(name, decision)
-
-    def _resume(self, allowance: Allowance, now: float) -> None:
-        """Take what is paid for already, though nothing may be bought."""
-        awaited = self._claims.twins.awaited() if allowance.files else {}
-        names = [name for name in self.candidates.quiet if _is_in(awaited, self.candidates.sightings[name])]
-        if names and (ready := self._decide(names, allowance, now)):
-            self._claim(ready, now, may_buy=False)
+                self.candidates.put_off(name, decision, now)
 
     def _decide(self, settled: Iterable[str], allowance: Allowance, now: float) -> list[Ready]:
         """Decide about what has settled, oldest first; return files that one order may take."""
@@ -236,16 +223,13 @@ class Intake:
                 together = self._claims.partners.meet(ready, now)
                 if not isinstance(together, Decision):
                     return together
-                self.candidates.put_off(name, together)
+                self.candidates.put_off(name, together, now)
             case Action.REFUSE:
                 self._claim([ready], now)
             case Action.GONE:
                 self.candidates.drop(name, now)
-            case Action.STAY:
-                self.candidates.drop_partner(name, now)
-                self.candidates.put_off(name, decision)
-            case Action.WAIT:
-                self.candidates.put_off(name, decision)
+            case Action.STAY | Action.WAIT:
+                self.candidates.put_off(name, decision, now)
         return ()
 
     def _claim(self, ready: Sequence[Ready], now: float, *, may_buy: bool = True) -> None:
@@ -266,7 +250,7 @@ class Intake:
         self._follow_up(own, orders, now)
 
     def _follow_up(self, own: Sequence[Ready], orders: Sequence[Order], now: float) -> None:
-        self._emptied.note({os.path.dirname(file.name) for file in own} - {""}, now)
+        self._emptied.note(_names(own), now)
         self._emptied.remove(now)
         for order in orders:
             self._admission.spend(order)
@@ -299,7 +283,7 @@ class Intake:
         elif hindrance:
             self.candidates.keep(name, sighting, before)  # so that it is told once
             obstacle = obstacles.to_read(self.inbox, name, hindrance, is_of_rights=False)
-            self.candidates.put_off(name, out_of_reach(hindrance, sighting.hinder(now), obstacle))
+            self.candidates.put_off(name, out_of_reach(hindrance, sighting.hinder(now), obstacle), now)
 
 
 def _names(files: Iterable[Ready]) -> list[str]:
