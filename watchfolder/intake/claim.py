@@ -61,12 +61,13 @@ class Claims:
         for file in ready:
             self.twins.waiting.pop(file.name, None)
         is_pair = self._flow.pairs is not None and len(ready) > 1  # what is refused goes alone
-        with (self.twins.sorted_pair if is_pair else self.twins.sorted)(ready) as found:
-            parts = found if may_buy else found.without_purchases(ready)
+        with (self.twins.sorted_pair if is_pair else self.twins.sorted)(ready) as parts:
+            if not may_buy:
+                parts.leave_purchases()
             orders = list(self._orders_of(parts))
             begun = [self._journal.begin(order) for order in orders]
         self.twins.wait(parts.twins, begun[-1].key if begun else "")
-        self.later = {file.name: file.sha256 for file in parts.later}
+        self.later = parts.later
         self.hindrances |= parts.unread
         lent = {file.name: file.lies_at for file in ready}
         return [self._claim(order, lent) for order in begun]

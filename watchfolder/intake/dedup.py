@@ -43,17 +43,19 @@ class Sorted:
     fresh: list[Ready] = field(default_factory=list)  # to be bought
     resumed: list[tuple[Sequence[Ready], Order]] = field(default_factory=list)  # and the parked order that waits for it
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
-    twins: dict[str, Twin] = field(default_factory=dict)
-    later: list[Ready] = field(default_factory=list)  # not read yet: a beat must not last too long
-    unread: dict[str, str] = field(default_factory=dict)  # by the file's name: why it could not be
+    twins: dict[str, Twin] = field(default_factory=dict)  # by the file's name, as are the next two
+    later: dict[str, str | None] = field(default_factory=dict)  # left for another beat, or life; the hash, if known
+    unread: dict[str, str] = field(default_factory=dict)  # why it could not be
 
-    def without_purchases(self, ready: Sequence[Ready]) -> "Sorted":
+    def put_off(self, files: Iterable[Ready]) -> None:
+        self.later |= {file.name: file.sha256 for file in files}
+
+    def leave_purchases(self) -> None:
         """Leave for later all that is not paid for, and what would wait for that."""
-        later = [*self.later, *self.fresh, *(file for file, _ in self.known)]
-        twins = {name: twin for name, twin in self.twins.items() if twin.key}
-        beside = self.twins.keys() - twins.keys()
-        later += [replace(file, sha256=self.twins[file.name].sha256) for file in ready if file.name in beside]
-        return Sorted(resumed=self.resumed, twins=twins, later=later, unread=self.unread)
+        self.put_off([*self.fresh, *(file for file, _ in self.known)])
+        self.later |= {name: twin.sha256 for name, twin in self.twins.items() if not twin.key}
+        self.twins = {name: twin for name, twin in self.twins.items() if twin.key}
+        self.fresh, self.known = [], []
 
 
 class DedupScope:
@@ -92,19 +94,17 @@ class Twins:
     @contextlib.contextmanager
     def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
-        later: list[Ready] = []
-        unread: dict[str, str] = {}
+        left = Sorted()  # from one try to the next
         while True:
+            parts = Sorted(later=left.later, unread=left.unread)
             rivals = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
-            read, parts = self._sort(ready, rivals, self._parked())
+            read = self._sort(ready, parts, rivals, self._parked())
             if not self.is_ready:  # it broke just now, and called old pictures new
-                yield Sorted(later=[*later, *ready], unread=unread)
+                left.put_off(read)
+                yield left
                 return
-            later += parts.later
-            unread |= parts.unread
             with self._begun.guard:
                 if _keys(self._under_way(ready)) == _keys(rivals) and self._are_parked(parts.resumed):
-                    parts.later, parts.unread = later, unread
                     yield parts
                     return
             ready = read
@@ -118,7 +118,7 @@ class Twins:
             known, perhaps = _hashes_of(read), self._given_up(read)
             same = [order for order in perhaps if _hashes_of(order.files) == known]
             if parts.unread or (perhaps and None in known) or any(order.is_live for order in same):
-                parts.later = read
+                parts.put_off(read)
             elif same:
                 parts.resumed = [(read, same[0])]
             else:
@@ -188,23 +188,27 @@ class Twins:
         return (order.mode, order.product) == (self._mode, self._product)
 
     def _sort(
-        self, ready: Sequence[Ready], rivals: Sequence[tuple[Order, OrderFile]], parked: list[Order]
-    ) -> tuple[list[Ready], Sorted]:
+        self,
+        ready: Sequence[Ready],
+        parts: Sorted,
+        rivals: Sequence[tuple[Order, OrderFile]],
+        parked: list[Order],
+    ) -> list[Ready]:
+        """Part the files; return those that have been read, as far as they had to be."""
         own = Counter(map(_mark, ready if self._reuses else ()))
         others = {_mark(file) for _, file in rivals} | {_mark(order.files[0]) for order in parked}
         read: list[Ready] = []
-        parts = Sorted()
         scope: dict[str, str] = {}
         until = time.monotonic() + _READING_SECONDS
         for each in ready:
             if (read or parts.unread) and time.monotonic() > until:
-                parts.later.append(each)
+                parts.put_off([each])
                 continue
             file = self._read(each, parts, is_alone=own[_mark(each)] <= 1 and _mark(each) not in others)
             if file is not None:
                 read.append(file)
                 self._part(file, parts, rivals, parked, scope)
-        return read, parts
+        return read
 
     def _part(
         self,
