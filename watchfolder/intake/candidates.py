@@ -28,7 +28,6 @@ from watchfolder.order import Order, State
 from watchfolder.snapshot import OutOfReach
 
 _MOST_TOLD = 1000
-_MAY_LIE_THERE = {State.CLAIMING, State.RELEASED}  # in the inbox: the files of such an order
 _UNKNOWN = -1
 
 
@@ -47,8 +46,12 @@ class UnderWay:
         files = [(order, file) for order in orders for file in order.files if file.is_under_way]
         deferred = sum(not order.is_due(elapsed) for order, _ in files)
         names = frozenset(file.name for _, file in files)
-        leaving = (file.destination or file.name for order, file in files if order.state in _MAY_LIE_THERE)
-        return cls(len(files) - deferred, deferred, names, frozenset(leaving))
+        leaving = frozenset(file.destination or file.name for order, file in files if _may_lie_there(order))
+        return cls(len(files) - deferred, deferred, names, leaving)
+
+
+def _may_lie_there(order: Order) -> bool:
+    return order.state is State.CLAIMING or order.state is State.RELEASED
 
 
 class Nudges:

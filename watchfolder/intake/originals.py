@@ -12,8 +12,8 @@ from watchfolder.events import printable
 from watchfolder.images import Kind
 from watchfolder.intake.decide import Decision, Ready, without_partner
 from watchfolder.order import Role
-from watchfolder.publish import issues_of
 from watchfolder.services import Pairs, flow_of
+from watchfolder.services.issues import issues_of
 from watchfolder.services.link_files import is_link_file
 
 _LOOKS_AT_MOST = 0.1  # of the time

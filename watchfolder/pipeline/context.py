@@ -27,9 +27,9 @@ from watchfolder.publish import (
     ListPublisher,
     Publisher,
     Received,
-    recipient_of,
 )
 from watchfolder.quota import Admits
+from watchfolder.services.issues import recipient_of
 from watchfolder.services.link_files import Line
 
 _T = TypeVar("_T")

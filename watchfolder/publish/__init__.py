@@ -4,7 +4,6 @@ from watchfolder.publish.archive import Archive
 from watchfolder.publish.enclosures import EnclosurePublisher, ReportReceiver, picture_beside, report_suffix
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
-from watchfolder.publish.ledger_reader import issues_of, recipient_of
 from watchfolder.publish.ledger_writer import LedgerWriter
 from watchfolder.publish.lists import ListPublisher, list_beside
 from watchfolder.publish.pictures import Publisher
@@ -25,11 +24,9 @@ __all__ = [
     "ReportReceiver",
     "UnfitSidecar",
     "free_name",
-    "issues_of",
     "list_beside",
     "part_gone",
     "picture_beside",
     "receive",
-    "recipient_of",
     "report_suffix",
 ]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from watchfolder import disk, spreadsheet
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
-from watchfolder.services import flow_of
+from watchfolder.services.offer import flow_of
 
 
 class Issue(NamedTuple):
