@@ -1,8 +1,8 @@
 """Numbers that are never given twice: each is of a series, and what is taken is durable before anybody sees it.
 
-`<state_dir>/serials.json` holds the series, five characters by chance, and how far it has come. A gap is a number that
-was taken and not used. Where the file is lost, cannot be read, or is older than what was given out, another series
-begins: what came before is not known.
+`<state_dir>/serials.json` holds for each inbox its series, five characters by chance, and how far it has come. A gap is
+a number that was taken and not used. Where the file is lost, cannot be read, or is older than what was given out,
+another series begins: what came before is not known.
 """
 
 import logging
@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from watchfolder import state_file
 from watchfolder.disk import Place
@@ -30,6 +30,10 @@ class _Taken(BaseModel):
     last: int = Field(ge=0, lt=1 << 53)
 
 
+class _Memory(RootModel[dict[str, _Taken]]):
+    """By inbox: what one has given out is told by its own table alone."""
+
+
 class Serials:
     """Of one state directory, whose lock is held; any thread may take some."""
 
@@ -37,33 +41,44 @@ class Serials:
         self._place = Place(state_dir, FILE)
         self._guard = threading.Lock()
 
-    def compare(self, texts: Iterable[str]) -> None:
+    def compare(self, inbox: str, texts: Iterable[str]) -> None:
         """Begin another series if a number in these texts was never taken: the count is an older one that was put back.
 
         Raises FolderFault.
         """
-        with self._guard:
-            before = self._read()
+        before = self._read().get(inbox)
         if before is None:
             return
         given = (match for text in texts for match in re.finditer(rf"{before.series}-(\d{{1,15}})", text))
-        highest = max((int(match[1]) for match in given), default=0)  # without the lock: a share may hang meanwhile
+        highest = max((int(match[1]) for match in given), default=0)
         with self._guard:
-            taken = self._read()
+            known = self._read()
+            taken = known.get(inbox)
             if taken is not None and taken.series == before.series and highest > taken.last:
-                event("serials.behind", logging.WARNING, file=self._place.path, effect=_ANOTHER)
-                state_file.write(self._place, _another())
+                self._write({**known, inbox: _another()})
+                event("serials.behind", logging.WARNING, file=self._place.path, inbox=inbox, effect=_ANOTHER)
 
-    def take(self, count: int) -> list[str]:
+    def begin_another(self, inbox: str, reason: str) -> None:
+        """Begin another series, for what was given out cannot be read. Raises FolderFault."""
+        with self._guard:
+            self._write({**self._read(), inbox: _another()})
+            event("serials.unread", logging.WARNING, inbox=inbox, reason=reason, effect=_ANOTHER)
+
+    def take(self, inbox: str, count: int) -> list[str]:
         """Return so many, in their order. Raises FolderFault."""
         with self._guard:
-            taken = self._read() or _another()
+            known = self._read()
+            taken = known.get(inbox) or _another()
             after = taken.model_copy(update={"last": taken.last + count})
-            state_file.write(self._place, after)
+            self._write({**known, inbox: after})
             return [f"{taken.series}-{number}" for number in range(taken.last + 1, after.last + 1)]
 
-    def _read(self) -> _Taken | None:
-        return state_file.read(self._place, _Taken, _ANOTHER)
+    def _read(self) -> dict[str, _Taken]:
+        found = state_file.read(self._place, _Memory, _ANOTHER)
+        return found.root if found else {}
+
+    def _write(self, known: dict[str, _Taken]) -> None:
+        state_file.write(self._place, _Memory(known))
 
 
 def _another() -> _Taken:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from holding import leased
 from PIL import Image
 from sandbox_client import Client, data
 from shop import OTHER, PICTURE, Open, Shop, closing_a_sub_folder, opening
@@ -85,6 +86,21 @@ def test_without_recipients_the_one_copy_has_its_own_name(begin: Open) -> None:
     (line,) = ledger(shop)
     assert line["recipient"] == ""
     assert found_in(service, shop.folder("outbox") / NAME, shop.folder("originals") / NAME) == line["text"]
+
+
+def test_a_table_that_is_held_at_a_start_ends_the_series_and_keeps_nobody(begin: Open) -> None:
+    shop, _ = begin(watermark=TWO)
+    shop.drop(NAME)
+    shop.to_the_end()
+    with leased(shop.folder("outbox") / "watermarks.csv"):
+        shop.live_again()
+        shop.drop("b.jpg", OTHER)
+        shop.work((shop.folder("outbox") / "afp/b.jpg").exists)
+        assert shop.intake.health.is_open
+    shop.pass_time(60)
+    shop.to_the_end()
+    first, _, _, last = (line["text"].rpartition(" ")[2].partition("-") for line in ledger(shop))
+    assert (first[0] != last[0], first[2], last[2]) == (True, "1", "2")
 
 
 def test_where_the_first_folder_is_the_recipient_it_gets_the_one_copy(begin: Open) -> None:

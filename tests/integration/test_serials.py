@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,13 @@ import sys
 from watchfolder.serials import Serials
 serials = Serials(sys.argv[1])
 while True:
-    print(*serials.take(3), sep="\\n", flush=True)
+    print(*serials.take("press", 3), sep="\\n", flush=True)
 """
 
 
 def test_serials_count_on_in_the_next_life(tmp_path: Path) -> None:
-    first = Serials(str(tmp_path)).take(2)
-    second = Serials(str(tmp_path)).take(1)
+    first = Serials(str(tmp_path)).take("press", 2)
+    second = Serials(str(tmp_path)).take("press", 1)
     (series,) = {serial.partition("-")[0] for serial in first + second}
     assert first + second == [f"{series}-1", f"{series}-2", f"{series}-3"]
 
@@ -33,7 +34,7 @@ def test_serials_count_on_in_the_next_life(tmp_path: Path) -> None:
 def test_no_serial_is_given_twice_side_by_side(tmp_path: Path) -> None:
     serials = Serials(str(tmp_path))
     with ThreadPoolExecutor(8) as pool:
-        taken = [serial for given in pool.map(serials.take, [3] * 40) for serial in given]
+        taken = [serial for given in pool.map(partial(serials.take, "press"), [3] * 40) for serial in given]
     assert len(set(taken)) == len(taken) == 120
 
 
@@ -51,20 +52,22 @@ def test_no_serial_is_given_twice_whenever_the_process_is_killed(tmp_path: Path)
     assert len({serial.partition("-")[0] for serial in seen}) == 1
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\0" * 40, b'{"series": "ABC', b'{"series": "abcde", "last": -1}'])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\0" * 40, b'{"press": {', b'{"press": {"series": "abcde", "last": -1}}']
+)
 def test_where_the_count_is_lost_another_series_begins(tmp_path: Path, content: bytes | None) -> None:
-    before = Serials(str(tmp_path)).take(5)
+    before = Serials(str(tmp_path)).take("press", 5)
     if content is None:
         (tmp_path / FILE).unlink()
     else:
         (tmp_path / FILE).write_bytes(content)
-    after = Serials(str(tmp_path)).take(5)
+    after = Serials(str(tmp_path)).take("press", 5)
     assert not {serial.partition("-")[0] for serial in before} & {serial.partition("-")[0] for serial in after}
 
 
 def test_what_could_not_be_written_down_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serials = Serials(str(tmp_path))
-    before = serials.take(1)
+    before = serials.take("press", 1)
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -72,26 +75,37 @@ def test_what_could_not_be_written_down_is_not_given(tmp_path: Path, monkeypatch
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", fail)
         with pytest.raises(FolderFault):
-            serials.take(1)
-    assert not set(before) & set(serials.take(1))
+            serials.take("press", 1)
+    assert not set(before) & set(serials.take("press", 1))
 
 
 def test_a_number_that_is_ahead_of_the_count_ends_its_series(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     serials = Serials(str(tmp_path))
-    (*_, last) = serials.take(5)
-    serials.compare([f"© Berg {last}", "of a series before: AAAAA-99", "no number"])
-    (sixth,) = serials.take(1)
+    (*_, last) = serials.take("press", 5)
+    serials.compare("press", [f"© Berg {last}", "of a series before: AAAAA-99", "no number"])
+    (sixth,) = serials.take("press", 1)
     assert sixth.partition("-")[0] == last.partition("-")[0]
     assert "serials.behind" not in caplog.text
-    serials.compare([f"© Berg {sixth}", f"© Berg {sixth[:6]}7, for dpa"])
-    (another,) = serials.take(1)
+    serials.compare("press", [f"© Berg {sixth}", f"© Berg {sixth[:6]}7, for dpa"])
+    (another,) = serials.take("press", 1)
     assert another.partition("-")[0] != last.partition("-")[0]
     assert "serials.behind" in caplog.text
 
 
+def test_two_inboxes_whose_count_was_put_back_repeat_none_of_their_numbers(tmp_path: Path) -> None:
+    serials = Serials(str(tmp_path))
+    of_press, before = serials.take("press", 5), (tmp_path / FILE).read_bytes()
+    of_shop = serials.take("shop", 1)
+    (tmp_path / FILE).write_bytes(before)
+    serials.compare("press", of_press)  # the share of the other one is still away
+    again = serials.take("press", 1)
+    serials.compare("shop", of_shop)
+    assert len({*of_press, *of_shop, *again, *serials.take("shop", 1)}) == 8
+
+
 def test_a_share_that_hangs_as_its_table_is_read_keeps_no_serial_back(tmp_path: Path) -> None:
     serials = Serials(str(tmp_path))
-    (first,) = serials.take(1)
+    (first,) = serials.take("press", 1)
     is_reading, may_answer = threading.Event(), threading.Event()
 
     def table_on_a_dead_share() -> Iterator[str]:
@@ -100,11 +114,11 @@ def test_a_share_that_hangs_as_its_table_is_read_keeps_no_serial_back(tmp_path: 
         yield f"© Berg {first}"
 
     with ThreadPoolExecutor(2) as pool:
-        compared = pool.submit(serials.compare, table_on_a_dead_share())
+        compared = pool.submit(serials.compare, "press", table_on_a_dead_share())
         try:
             assert is_reading.wait(20)
-            (second,) = pool.submit(serials.take, 1).result(10)
+            (second,) = pool.submit(serials.take, "press", 1).result(10)
         finally:
             may_answer.set()
         compared.result(20)
-    assert second.partition("-")[0] == serials.take(1)[0].partition("-")[0] == first.partition("-")[0]
+    assert second.partition("-")[0] == serials.take("press", 1)[0].partition("-")[0] == first.partition("-")[0]

@@ -4,6 +4,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
@@ -19,7 +20,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Result, Role, State
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
-from watchfolder.services.issues import issues_of
+from watchfolder.services.issues import issues_of, table_of
 from watchfolder.work import WorkFolder, begins_as, is_unchanged
 
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
@@ -45,7 +46,7 @@ class Claims:
         self._put_back = put_back  # into the inbox, but for the files of these names
         self.twins = Twins(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
         self.partners = Partners(self._flow.pairs, originals_of(inbox, scope.inbox_of))
-        self._has_compared_serials = False  # with what was given out: once in a life
+        self._has_compared_serials = False
         self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
 
@@ -108,9 +109,17 @@ class Claims:
         self._compare_serials()
 
     def _compare_serials(self) -> None:
-        if self._flow.issues is not None and not self._has_compared_serials:
-            self._journal.serials.compare(self._texts_given_out())
-            self._has_compared_serials = True
+        """See that no serial comes again, once in a life: the count may be an older one that was put back."""
+        table = table_of(self._inbox) if self._flow.issues is not None else None
+        if table is None or self._has_compared_serials:
+            return
+        try:
+            self._journal.serials.compare(self._inbox.name, self._texts_given_out())
+        except FolderFault as fault:
+            if not (reason := disk.why_unread(table, fault)):
+                raise
+            self._journal.serials.begin_another(self._inbox.name, f"{table.path}: {reason}")
+        self._has_compared_serials = True
 
     def _texts_given_out(self) -> Iterator[str]:
         """Give each text that this inbox has issued, as far as anything still tells of it."""
@@ -143,7 +152,8 @@ class Claims:
         if ready[0].why is not None or ready[0].is_list:  # of neither is anything made
             return [(Result(),)] * len(ready)
         names = [called(file.name, file.address) for file in ready]
-        return self._flow.results_of(self._inbox, names, self._journal.serials.take, self._journal.clock.today())
+        take = partial(self._journal.serials.take, self._inbox.name)
+        return self._flow.results_of(self._inbox, names, take, self._journal.clock.today())
 
     def _taken_up(self, parked: Order, back: Sequence[Ready]) -> Order:
         """Go on with a parked order whose bytes have come back: what was paid is not paid again."""

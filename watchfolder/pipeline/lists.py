@@ -5,6 +5,7 @@ history from then on, which has it before the journal forgets it. So no crash ca
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 
 from watchfolder import history
@@ -141,7 +142,8 @@ def _new_order(context: StepContext, order: Order, lines: Sequence[Line]) -> Ord
     flow, journal = flow_of(order), context.journal
     files = [_file(order, line) for line in lines]
     names = [called(file.name, file.address) for file in files]
-    results = flow.results_of(context.inbox, names, journal.serials.take, journal.clock.today())
+    take = partial(journal.serials.take, order.inbox)
+    results = flow.results_of(context.inbox, names, take, journal.clock.today())
     told = told_apart(file.sent_name for file in files)
     facts = zip(files, told, results, strict=True)
     files = [file.having(sent_name=name, results=made) for file, name, made in facts]

@@ -22,12 +22,17 @@ class Issue(NamedTuple):
     sha256_result: str
 
 
+def table_of(lender: Inbox) -> Place | None:
+    """Return where the inbox tells what it has given out, if it does."""
+    ledger = flow_of(lender).ledger
+    return Place(lender.outbox, ledger.name) if ledger is not None else None
+
+
 def issues_of(lender: Inbox) -> Iterator[Issue]:
     """Give the lines of the inbox's table; none where there is no such table. Raises FolderFault."""
-    ledger = flow_of(lender).ledger
-    if ledger is None:
+    place = table_of(lender)
+    if place is None:
         return
-    place = Place(lender.outbox, ledger.name)
     try:
         descriptor = disk.open_regular(place)
     except (FileNotFoundError, NotAFolder, NotRegular):
