@@ -4,18 +4,19 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from cli_studio import KEY, Studio, as_nobody, sandbox
+from cli_studio import KEY, Studio, as_nobody, sandbox, studio
 
 from watchfolder.config import installed_unit
 from watchfolder.sandbox import Sandbox
 
-__all__ = ["sandbox"]
+__all__ = ["sandbox", "studio"]
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 NAMES = {"http.password_file": "password", "webhook.secret_file": "webhook-secret", "api.key_file": "api-key"}
@@ -103,3 +104,65 @@ def test_an_instance_of_the_template_has_the_configuration_of_its_name(
         "watchfolder@studio", "watchfolder", "/var/lib/wf-studio", reads_key=False
     )
     assert installed_unit.installed_unit("/home/anna/studio.yaml") is None
+
+
+STRICT = """[Service]
+ExecStart=watchfolder run -c {source}
+ProtectSystem=strict
+ProtectHome=yes
+ReadWritePaths=-{others} "-/srv/our photos"
+"""
+
+
+def test_a_unit_says_where_it_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed_unit, "PLACES", (str(tmp_path),))
+    source, unit = "/etc/watchfolder/config.yaml", tmp_path / "watchfolder.service"
+    (tmp_path / "watchfolder.service.d").mkdir()
+    dropin = tmp_path / "watchfolder.service.d/more.conf"
+
+    def writes() -> tuple[str, ...] | None:
+        found = installed_unit.installed_unit(source)
+        assert found is not None
+        return found.writes
+
+    unit.write_text(STRICT.format(source=source, others="/srv/100%%"))
+    state = "/var/lib/watchfolder"
+    assert writes() == (state, "/srv/100%", "/srv/our photos")
+    dropin.write_text("[Service]\nReadWritePaths=/home/anna\nBindPaths=-/home/bea/pictures:/srv/bea\n")
+    assert writes() == (state, "/srv/100%", "/srv/our photos", "/srv/bea"), "homes are hidden"
+    dropin.write_text("[Service]\nReadWritePaths=\nReadWritePaths=/data\n")
+    assert writes() == (state, "/data")
+    dropin.write_text("[Service]\nReadWritePaths=%S/data\n")
+    assert writes() is None, "systemd alone knows"
+    unit.write_text(UNIT.format(source=source))
+    dropin.unlink()
+    assert writes() is None
+
+
+def test_what_the_unit_may_not_write_to_is_told_with_the_line_that_lets_it(studio: Studio) -> None:
+    units, programs = studio.root / "units", studio.root / "bin"
+    programs.mkdir()
+    (programs / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{studio.root}/systemctl\n')
+    (programs / "systemctl").chmod(0o755)
+    units.mkdir()
+    (units / "watchfolder.service").write_text(STRICT.format(source=studio.config, others="/srv/others"))
+    studio.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
+    program = "from watchfolder.config import installed_unit\n"
+    program += f"installed_unit.PLACES = ({str(units)!r},)\n"
+    program += "from watchfolder.console import cli\ncli.main()"
+
+    def said() -> list[str]:
+        command = [sys.executable, "-c", program, "check", "-c", str(studio.config)]
+        done = subprocess.run(command, env=studio.environ(), capture_output=True, text=True, timeout=60, check=False)
+        return [line for line in done.stdout.splitlines() if " may not write to " in line]
+
+    told = said()
+    assert [line.partition(";")[0] for line in told] == [
+        f"FAIL state_dir: the unit watchfolder may not write to {studio.root}/state",
+        f"FAIL photos: the unit watchfolder may not write to {studio.root}",
+    ]
+    for line in told:
+        subprocess.run(["sh", "-c", line.partition(", as root: ")[2]], env=studio.environ(), check=True, timeout=10)
+    asked = "daemon-reload\nrestart watchfolder\n"
+    assert (studio.root / "systemctl").read_text() == asked * 2
+    assert said() == []

@@ -3,7 +3,7 @@
 import glob
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,16 +17,28 @@ PLACES: Final = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+_HIDES_HOMES: Final = ("yes", "true", "on", "1", "tmpfs")
+HOMES: Final = ("/home/", "/root/", "/run/user/")  # as ProtectHome= has them
 
 
 @dataclass(frozen=True)
 class InstalledUnit:
-    """`reads_key` says that systemd reads the key's file, as root, and hands the key over."""
+    """`reads_key` says that systemd reads the key's file, as root, and hands the key over.
+
+    `writes` are the folders below which alone the daemon may write; None where it may everywhere, or it is not known.
+    """
 
     name: str
     user: str
     state_dir: str
     reads_key: bool
+    writes: tuple[str, ...] | None = None
+
+    @property
+    def drop_ins(self) -> str:
+        """Return the folder in which a person writes what the unit is to have besides."""
+        name, at, _ = self.name.partition("@")
+        return os.path.join(PLACES[0], f"{name}{at}.service.d")
 
 
 def path_of(unit: str = UNIT) -> str | None:
@@ -43,8 +55,30 @@ def installed_unit(source: str) -> InstalledUnit | None:
             reads_key = any(key == "LoadCredential" and value.startswith(f"{CREDENTIAL}:") for key, value in settings)
             name = unit.removesuffix(".service").replace("@", f"@{instance}")
             state_dir = f"/var/lib/{last.get('StateDirectory', 'watchfolder')}"
-            return InstalledUnit(name, last.get("User") or "root", state_dir, reads_key)
+            return InstalledUnit(name, last.get("User") or "root", state_dir, reads_key, _writes(settings, state_dir))
     return None
+
+
+def quoted_word(word: str) -> str:
+    """Return how a list of a unit has it."""
+    word = word.replace("%", "%%")
+    return f'"{word}"' if " " in word else word
+
+
+def _writes(settings: Sequence[tuple[str, str]], state_dir: str) -> tuple[str, ...] | None:
+    last = dict(settings)
+    lists: dict[str, list[str]] = {"ReadWritePaths": [], "BindPaths": []}
+    for key, value in settings:
+        if key in lists:
+            lists[key] = lists[key] + _words(value) if value else []  # an empty one forgets those before it
+    opened = [word.lstrip("-+") for word in lists["ReadWritePaths"]]
+    if last.get("ProtectHome") in _HIDES_HOMES:
+        opened = [path for path in opened if not f"{path}/".startswith(HOMES)]
+    opened += [word.lstrip("-").split(":")[:2][-1] for word in lists["BindPaths"]]
+    is_known = not any("%" in path.replace("%%", "") for path in opened)  # what systemd alone can fill in
+    if last.get("ProtectSystem") != "strict" or not is_known:
+        return None
+    return (state_dir, *(path.replace("%%", "%") for path in opened))
 
 
 def _settings(unit: str) -> Iterator[tuple[str, str]]:

@@ -3,20 +3,24 @@
 import contextlib
 import os
 import pwd
+import shlex
 import stat
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
-from watchfolder.command_line import Advised, CommandLine, quoted
+from watchfolder.command_line import Advised, CommandLine, Control, quoted
 from watchfolder.config import Config, Inbox, WebhookSection
+from watchfolder.config.installed_unit import installed_unit
 from watchfolder.console import exit_codes
 from watchfolder.console.commands.check_secrets import unreadable
+from watchfolder.console.commands.init_setup import opened
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
@@ -60,6 +64,7 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
         yield _webhook(config.webhook, config.commands)
     if user is not None:
         yield from (CheckResult(fault, exit_codes.CONFIG) for fault in unreadable(config, user))
+    yield from _unit(config)
     state = _state_dir(config, user)
     yield state
     if state.is_ok:
@@ -124,6 +129,27 @@ def _alarm(config: Config) -> Iterator[CheckResult]:
 
 def _is_public(source: str) -> bool:
     return bool(source) and bool(stat.S_IMODE(os.stat(source).st_mode) & stat.S_IRWXO)
+
+
+def _unit(config: Config) -> Iterator[CheckResult]:
+    """Say what the installed unit keeps from the daemon: all that we try here is tried outside of it."""
+    unit = installed_unit(config.source)
+    if unit is None or unit.writes is None:
+        return
+    named = {"state_dir": [config.state_dir]}
+    named |= {name: [path for _, path in _places(inbox)] for name, inbox in config.inboxes.items()}
+    real = disk.real_paths({*unit.writes, *chain.from_iterable(named.values())})
+    opened_ones = [f"{real[path].rstrip('/')}/" for path in unit.writes]
+    for where, paths in named.items():
+        closed = [path for path in paths if not any(f"{real[path]}/".startswith(each) for each in opened_ones)]
+        above = os.path.commonpath(paths)
+        folders = [above] if closed and above != "/" else closed
+        if folders:
+            lines = "; ".join(f"echo {shlex.quote(line)}" for line in ("[Service]", *chain(*map(opened, folders))))
+            command = f"mkdir -p {unit.drop_ins} && ({lines}) >>{unit.drop_ins}/more-folders.conf"
+            restart = config.commands.control(Control.RESTART, unit=unit.name, process=None).command
+            words = f"{where}: the unit {unit.name} may not write to {', '.join(folders)}; to let it, as root: "
+            yield CheckResult(f"{words}{command} && systemctl daemon-reload && {restart}", exit_codes.CONFIG)
 
 
 def _state_dir(config: Config, user: str | None) -> CheckResult:

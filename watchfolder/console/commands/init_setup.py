@@ -27,7 +27,6 @@ PLANS: Final = {"free": 60, "pro": 300, "enterprise": 1000}  # requests a minute
 _SHIPPED_PROGRAM, _SHIPPED_CONFIG = "/opt/watchfolder/bin/watchfolder", "/etc/watchfolder/config.yaml"  # in the unit
 _EXAMPLE = "config.example.yaml"
 _UNITS = installed_unit.PLACES[0]
-_HOMES = ("/home/", "/root/", "/run/user/")
 _SECONDS = 60.0
 _LIMIT = 1 << 20
 
@@ -153,7 +152,7 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
         return
     there = installed_unit.path_of()
     program = this_program()
-    hidden = [path for path in (program, os.path.realpath(sys.executable)) if path.startswith(_HOMES)]
+    hidden = [path for path in (program, os.path.realpath(sys.executable)) if path.startswith(installed_unit.HOMES)]
     if there:
         yield f"{there} is there, and stays as it is"
     elif hidden:
@@ -186,16 +185,16 @@ def _dropin(found: Config, user: str) -> Iterator[str]:
     ours = installed_unit.installed_unit(found.source)
     if ours and ours.user != user:
         text += f"User={user}\nGroup={grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name}\n"
-    text += "".join(dict.fromkeys(_opened(folder) for folder in above))
+    text += "".join(f"{line}\n" for line in dict.fromkeys(line for folder in above for line in opened(folder)))
     _write(path, text, 0o644)
     yield f"wrote {path}"
 
 
-def _opened(folder: str) -> str:
+def opened(folder: str) -> list[str]:
     """Return what lets the daemon write there. The unit hides all homes: of them it then sees this folder alone."""
-    if f"{folder}/".startswith(_HOMES):
-        return f"ProtectHome=tmpfs\nBindPaths=-{folder}\n"
-    return f"ReadWritePaths=-{_off_shares(folder)}\n"
+    if f"{folder}/".startswith(installed_unit.HOMES):
+        return ["ProtectHome=tmpfs", f"BindPaths={installed_unit.quoted_word(f'-{folder}')}"]
+    return [f"ReadWritePaths={installed_unit.quoted_word(f'-{_off_shares(folder)}')}"]
 
 
 def _off_shares(folder: str) -> str:
