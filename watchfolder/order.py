@@ -3,13 +3,11 @@
 import hashlib
 import json
 import os
-import re
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote_to_bytes
 
@@ -27,7 +25,7 @@ from pydantic import (
 from watchfolder.clock import Instant, Moment
 from watchfolder.errors import ConfigError
 
-_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_UUID4 = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _READABLE = "/ !@#$&'()+,;=[]{}~^`"  # left as they are in JSON; every other byte outside A-Za-z0-9_.- becomes %XX
 
 
@@ -104,11 +102,6 @@ STATES: Mapping[State, Traits] = {
 }
 
 
-@lru_cache(4096)  # an order of many is written again and again, with the names of all its files
-def _written_name(name: str) -> str:
-    return quote(os.fsencode(name), safe=_READABLE)
-
-
 def _read_name(value: object, info: ValidationInfo) -> object:
     return os.fsdecode(unquote_to_bytes(value)) if info.mode == "json" and isinstance(value, str) else value
 
@@ -125,12 +118,6 @@ def stays_inside(value: str) -> str:
     return value
 
 
-def _is_uuid4(value: str) -> str:
-    if not _UUID4.fullmatch(value):
-        raise ValueError("not a UUIDv4")
-    return value
-
-
 def key_of_one(many: str, index: int) -> str:
     """Return the key of one picture of an order of many that is parked by itself: the same each time."""
     digest = hashlib.sha256(f"{many}/{index}".encode()).digest()
@@ -141,11 +128,11 @@ RelativeName = Annotated[
     str,
     BeforeValidator(_read_name),
     AfterValidator(stays_inside),
-    PlainSerializer(_written_name, when_used="json"),
+    PlainSerializer(lambda name: quote(os.fsencode(name), safe=_READABLE), return_type=str, when_used="json"),
 ]
 """A path below a folder, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
 
-Key = Annotated[str, AfterValidator(_is_uuid4)]
+Key = Annotated[str, Field(pattern=_UUID4)]
 LostSeconds = Annotated[float, Field(ge=0, le=1e9)]
 """Thirty years at most: far more than any configuration lets an order fail, and few enough to reckon with."""
 
