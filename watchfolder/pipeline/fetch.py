@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from typing import Self
 
 from watchfolder.api import Link, Output
 from watchfolder.errors import FolderFault, OrderRetry, Reject, Resync, Retry, WatchfolderError
@@ -17,7 +16,7 @@ from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.poll import note_known
 from watchfolder.pipeline.signed_urls import Asking, ask_links
 from watchfolder.pipeline.transfers import Round
-from watchfolder.publish import RESULT_LIMIT_BYTES, Archive, Fetch, Received, part_gone
+from watchfolder.publish import RESULT_LIMIT_BYTES, Archive, Received, part_gone
 from watchfolder.services import flow_of
 
 TEST_KEY = "TEST_KEY"
@@ -32,8 +31,7 @@ def deliver(context: StepContext, order: Order) -> Order:
         return context.journal.advance(context.findings.deliver(order), _S.DELIVERED)
     round_ = Round(context.memory_of(order).failed)
     order = _bring_home_received(context, order, round_)
-    fetching = Fetching(context, order)
-    with fetching:
+    with closing(Fetching(context, order)) as fetching:
         order = _fetch_missing(context, order, fetching, round_)
     if fetching.is_known:
         order = note_known(context, order)
@@ -57,7 +55,7 @@ def _bring_home_received(context: StepContext, order: Order, round_: Round) -> O
 
 def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", round_: Round) -> Order:
     def fetch(number: int) -> Received:
-        return context.publisher.receive(order.files[order.results[number][0]], fetching.of(number))
+        return context.publisher.receive(order.files[order.results[number][0]], partial(fetching.pour, number))
 
     results = enumerate(order.results)
     missing = [n for n, (index, result) in results if result.part is None and not order.files[index].is_placed]
@@ -83,31 +81,21 @@ def _bring_home(context: StepContext, order: Order, numbers: Sequence[int], roun
     except FolderFault as fault:
         if is_of_the_inbox(context, order, fault):
             raise
-        order = _as_journalled(context, order, numbers)
+        known = context.journal.get(order.key) or order  # it may have come further than this step knows
+        at_fault = {order.results[number][0] for number in numbers}
+        files = enumerate(zip(known.files, order.files, strict=True))
+        order = known.having(files=tuple(old if index in at_fault else new for index, (old, new) in files))
         if len(numbers) == 1:
             round_.failures[numbers[0]] = fault
             return order
         event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=fault.reason)
     for number in numbers:  # each by itself: what was done before is found done
-        try:
-            order = context.publisher.bring_home(order, [number])
-        except FolderFault as fault:
-            if is_of_the_inbox(context, order, fault):
-                raise
-            order = _as_journalled(context, order, [number])
-            round_.failures[number] = fault
+        order = _bring_home(context, order, [number], round_)
     return order
 
 
-def _as_journalled(context: StepContext, order: Order, numbers: Sequence[int]) -> Order:
-    """Return the order with what is written down of these files: a step that failed may have come further than that."""
-    known = context.journal.get(order.key) or order
-    indexes = {order.results[number][0] for number in numbers}
-    return known.having(files=tuple((known if i in indexes else order).files[i] for i in range(len(order.files))))
-
-
 class Fetching:
-    """The downloads of one order, side by side as well. What they need together lies there while a block lasts."""
+    """The downloads of one order, side by side as well, until it is closed."""
 
     def __init__(self, context: StepContext, order: Order) -> None:
         self._context = context
@@ -119,23 +107,16 @@ class Fetching:
         self._unpacking = threading.Lock()
         self._archive: Archive | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self._archive is not None:
             with suppress(FolderFault):  # then the next start sweeps it away
                 self._archive.discard()
 
-    def of(self, number: int) -> Fetch:
-        """Return how one result is streamed, with a fresh link when the one at hand has run out."""
-
-        def fetch(sink: Callable[[bytes], object]) -> int:
-            if self.is_in_archive():
-                return self._unpack(number, sink)
-            return self._stream(number, sink, RESULT_LIMIT_BYTES)
-
-        return fetch
+    def pour(self, number: int, sink: Callable[[bytes], object]) -> int:
+        """Stream one result, with a fresh link when the one at hand has run out."""
+        if self.is_in_archive():
+            return self._unpack(number, sink)
+        return self._stream(number, sink, RESULT_LIMIT_BYTES)
 
     def _stream(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         refusal, url = "", ""

@@ -1,7 +1,7 @@
 """A picture whose bytes were delivered before: the result is copied from there, and nothing is asked or bought.
 
-The index is only a hint. What counts are the bytes that lie there now: they are hashed while they are copied, and
-the copy once more. It then goes the way of every result, but the service knows of no order under this key: where there
+The index is only a hint. What counts are the bytes that lie there now: they are hashed while they are copied. The copy
+then goes the way of every result, but the service knows of no order under this key: where there
 is nothing to be copied any more, the file goes back to the inbox, and is taken anew as one that is to be bought.
 """
 
@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from watchfolder import disk
@@ -18,7 +19,7 @@ from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline.context import StepContext
-from watchfolder.publish import Received, part_gone
+from watchfolder.publish import part_gone
 from watchfolder.services import flow_of
 from watchfolder.work import is_unchanged
 
@@ -51,10 +52,7 @@ def _find(context: StepContext, order: Order) -> Order:
         return context.journal.advance(order, State.RELEASED)
     context.folders.require_room(context.inbox, order.size)
     for delivery in context.delivery_index.find(_original(order)):
-        if delivery.inbox == context.inbox.name:
-            after = _take(context, order, delivery, context.inbox.outbox)
-        else:
-            after = _take_from_abroad(context, order, delivery)
+        after = _take_from_inbox(context, order, delivery)
         if after is not None:
             return after
     return context.journal.advance(order, State.RELEASED)
@@ -91,12 +89,14 @@ def _original(order: Order) -> Original:
     return Original(order.files[0].size, order.mode, order.product, order.files[0].sha256 or "")
 
 
-def _take_from_abroad(context: StepContext, order: Order, delivery: EarlierDelivery) -> Order | None:
-    """Take it from another inbox's outbox, one at a time.
+def _take_from_inbox(context: StepContext, order: Order, delivery: EarlierDelivery) -> Order | None:
+    """Take it from this inbox's outbox, or from another one's, one at a time.
 
     Where that share dies just now, one step of this inbox hangs with it, and no more: the others wait until that inbox
     is called silent, and then are bought.
     """
+    if delivery.inbox == context.inbox.name:
+        return _take(context, order, delivery, context.inbox.outbox)
     other = context.inbox_of(delivery.inbox)
     if other is None:
         return None
@@ -114,7 +114,9 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
     try:
         if context.inbox.duplicates == "quarantine":
             return _set_aside(context, order, delivery, earlier)
-        return _copy(context, order, delivery, earlier)
+        received = context.take_unaccepted(order).get(0)
+        if received is None:
+            received = context.publisher.receive(order.files[0], partial(_pour, earlier, delivery))
     except (Held, _NotThatError) as error:
         if isinstance(error, Held) and order.failures < _MOST_WAITS:
             raise
@@ -123,34 +125,14 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
         facts: dict[str, Any] = {"file": order.files[0].name, "from": earlier.path, "reason": error.reason}
         event("file.not_reused", logging.WARNING, order=order.key, inbox=order.inbox, **facts)
         return None
-
-
-def _copy(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Order:
-    received = context.take_unaccepted(order).get(0) or _received(context, order, delivery, earlier)
     order = context.accept(order.having(reused_from=delivery.key), {0: received})
-    facts: dict[str, Any] = {"file": order.files[0].result.delivery, "from": earlier.path, "first": delivery.key}
+    facts = {"file": order.files[0].result.delivery, "from": earlier.path, "first": delivery.key}
     event("file.reused", order=order.key, inbox=order.inbox, **facts)
     return order
 
 
-def _received(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Received:
-    received = context.publisher.receive(order.files[0], _streaming(earlier, delivery))
-    try:
-        written = disk.sha256_of(received.part)
-    except FileNotFoundError as error:
-        raise part_gone(context.inbox.outbox) from error
-    except BaseException:
-        received.discard()
-        raise
-    if written != delivery.sha256:
-        received.discard()
-        raise Retry(f"{received.part.path}: it does not hold what was written to it", code="COPY")
-    return received
-
-
 def _set_aside(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Order:
-    for _ in _verified(earlier, delivery):
-        pass
+    _pour(earlier, delivery, lambda _block: None)
     why = _duplicate(order, delivery, f"lies at {printable(earlier.path)}")
     return context.journal.advance(order, State.QUARANTINING, why=why)
 
@@ -166,13 +148,10 @@ def _duplicate(order: Order, delivery: EarlierDelivery, outcome: str) -> Why:
     )
 
 
-def _streaming(earlier: Place, delivery: EarlierDelivery) -> Callable[[Callable[[bytes], object]], int]:
-    def stream(sink: Callable[[bytes], object]) -> int:
-        for block in _verified(earlier, delivery):
-            sink(block)
-        return delivery.size
-
-    return stream
+def _pour(earlier: Place, delivery: EarlierDelivery, sink: Callable[[bytes], object]) -> int:
+    for block in _verified(earlier, delivery):
+        sink(block)
+    return delivery.size
 
 
 def _verified(earlier: Place, delivery: EarlierDelivery) -> Iterator[bytes]:

@@ -41,16 +41,16 @@ def upload(context: StepContext, order: Order) -> Order:
     round_ = Round(memory.failed)
     charged = charge(context, order, Stage.UPLOAD)
     try:
-        sent, has_changed = _send_all(context, charged, round_)
+        sent = _send_all(context, charged, round_)
     finally:
         memory.uploaded_at = context.journal.clock.elapsed()
-    if not has_changed and not round_.failures:
+    if not round_.failures:
         memory.urls = None
         return context.journal.advance(sent, _S.CONFIRMED if flow_of(order).starts_by_itself else _S.UPLOADED)
     sent = _as_answered(context, order, sent, round_)
     if sent.state is not _S.CREATED:
         return sent
-    if has_changed:
+    if any(isinstance(failure, FileNotFoundError) for failure in round_.failures.values()):
         return _release_changed_unsent(context, sent)
     return _after_failures(context, sent, round_)
 
@@ -66,33 +66,25 @@ def _as_answered(context: StepContext, order: Order, sent: Order, round_: Round)
     """Journal how far a round came that did not come to its end, and whether it may have cost money."""
     if is_charged_at(order, Stage.UPLOAD):
         context.forget_links(order)  # first of all, next time, it is asked for what is there
-        is_incomplete = all(map(is_clear_no, round_.failures.values()))  # nothing of it is perhaps there all the same
+        failures = (each for each in round_.failures.values() if not isinstance(each, FileNotFoundError))
+        is_incomplete = all(map(is_clear_no, failures))  # nothing of it is perhaps there all the same
         return context.journal.note(sent, charged=order.charged or not is_incomplete)
     sent = context.journal.note(sent)
     return relocate(context, sent) if sent.charged else sent  # its start was answered yes: "pending" may be an old word
 
 
-def _send_all(context: StepContext, order: Order, round_: Round) -> tuple[Order, bool]:
-    """Return the order as far as that went, and whether a file is no longer what was claimed."""
-    sending = Sending(context, order)
-    has_changed = False
-    noted = time.monotonic()
-
-    def send(index: int) -> OrderFile | None:
-        return send_unchanged(context, order, index, sending)
-
+def _send_all(context: StepContext, order: Order, round_: Round) -> Order:
+    """Return the order as far as that went."""
+    noted, sending = time.monotonic(), Sending(context, order)
     waiting = round_.in_turn(index for index, file in enumerate(order.files) if file.is_to_be_sent)
-    with closing(context.transfers.each(order.inbox, send, waiting, round_)) as arrivals:
+    with closing(context.transfers.each(order.inbox, sending.send, waiting, round_)) as arrivals:
         for group in arrivals:
             for index, sent in group.items():
-                if sent is None:
-                    has_changed = round_.is_enough = True
-                else:
-                    order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
+                order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
             if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
                 order = context.journal.note(order)
                 noted = time.monotonic()
-    return order, has_changed
+    return order
 
 
 def _sent_before(context: StepContext, order: Order) -> Order:
@@ -167,34 +159,50 @@ class Sending:
         self._slots: tuple[Slot, ...] = ()
         self._links = Asking(self._refresh)
 
-    def send(self, index: int) -> str:
-        """Upload one file; return the SHA-256 of what was sent.
+    @disk.folders_kept_open()
+    def send(self, index: int) -> OrderFile:
+        """Upload one file; return it with what is known of it since.
 
-        A refused link is replaced once; refused again, the upload goes without Content-MD5 (some stores refuse to sign
-        it); then it is a matter for later. Raises FileNotFoundError when the file has vanished, or changed before that.
+        Raises FileNotFoundError for one that is no longer what was claimed; but where an upload is what costs money,
+        one that changes after it was sent counts as sent.
         """
-        context, file = self._context, self._order.files[index]
-        place = context.publisher.work.place(self._order, file)
+        file, is_charged = self._order.files[index], is_charged_at(self._order, Stage.UPLOAD)
+        place = self._context.publisher.work.place(self._order, file)
+        before = disk.stat_of(place)
+        if before is None or not is_unchanged(place, file):
+            raise FileNotFoundError
         with os.fdopen(disk.open_regular(place), "rb") as opened:
             with disk.translated(place.path):
                 source, sha256, md5 = _digested(opened, file.size)
             if not is_unchanged(place, file):
                 raise FileNotFoundError
-            refusal, url = "", ""
-            for checksum in (md5, md5, None):
-                url = self._url(index, url)  # outside: the service's word is not the storage's refusal
-                if not url:
-                    return sha256
-                try:
-                    source.seek(0)
-                    context.service.upload(url, source, file.size, file.media_type, checksum)
-                except Resync as redo:
-                    refusal = redo.code
-                    if redo.was_repeated and is_charged_at(self._order, Stage.UPLOAD):
-                        reason = "the storage refused an upload that may have arrived when it was first tried"
-                        raise Retry(reason, code=refusal) from None
-                else:
-                    return sha256
+            self._put(index, source, md5)
+        sent = file.having(sha256=sha256, ctime_ns=before.st_ctime_ns)
+        if not is_charged and not is_unchanged(place, sent):
+            raise FileNotFoundError
+        return sent
+
+    def _put(self, index: int, source: BinaryIO, md5: bytes) -> None:
+        """Put the bytes at their link.
+
+        A refused link is replaced once; refused again, the upload goes without Content-MD5 (some stores refuse to sign
+        it); then it is a matter for later.
+        """
+        refusal, url, file = "", "", self._order.files[index]
+        for checksum in (md5, md5, None):
+            url = self._url(index, url)  # outside: the service's word is not the storage's refusal
+            if not url:
+                return
+            try:
+                source.seek(0)
+                self._context.service.upload(url, source, file.size, file.media_type, checksum)
+            except Resync as redo:
+                refusal = redo.code
+                if redo.was_repeated and is_charged_at(self._order, Stage.UPLOAD):
+                    reason = "the storage refused an upload that may have arrived when it was first tried"
+                    raise Retry(reason, code=refusal) from None
+            else:
+                return
         raise Retry(f"the storage refused the upload three times: {refusal}", code=refusal)
 
     def _url(self, index: int, refused: str) -> str:
@@ -219,25 +227,6 @@ class Sending:
         else:
             self._slots = self._context.service.refresh(id_of(self._order))
         remember_urls(self._context, self._order, self._slots)
-
-
-@disk.folders_kept_open()
-def send_unchanged(context: StepContext, order: Order, index: int, sending: Sending) -> OrderFile | None:
-    """Return the file with what is known of it since it was sent; None if it is no longer what was claimed.
-
-    Where an upload is what costs money, one that changes after it was sent counts as sent.
-    """
-    file = order.files[index]
-    place = context.publisher.work.place(order, file)
-    before = disk.stat_of(place)
-    if before is None or not is_unchanged(place, file):
-        return None
-    try:
-        digest = sending.send(index)
-    except FileNotFoundError:
-        return None
-    sent = file.having(sha256=digest, ctime_ns=before.st_ctime_ns)
-    return sent if is_charged_at(order, Stage.UPLOAD) or is_unchanged(place, sent) else None
 
 
 def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
