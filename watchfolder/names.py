@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-NOTES: Final = ("*.ai.json", "*.watermark.json", "verdicts.csv", "watermarks.csv", "*.xmp")
+NOTES: Final = ("*.ai.json", "*.watermark.json", "*.done.csv", "verdicts.csv", "watermarks.csv", "*.xmp")
 """What is told of pictures beside them, by us among others: left alone, so that an outbox can be the next inbox."""
 BUILT_IN_FILES: Final = (
     "~syncthing~*",

@@ -69,7 +69,7 @@ def test_the_list_lies_in_the_originals_with_what_became_of_each_line(studio: St
 
 def test_explain_knows_the_table_beside_a_list(studio: Studio) -> None:
     told = studio.run("explain", str(studio.folder("originals") / "Büro/Flüsse.done.csv")).stdout
-    assert told.startswith("This is our table of what became of each line of Flüsse.urls, beside it.\n")
+    assert told.startswith("This is our table of what became of each line of Flüsse.urls.\n")
     whole = studio.run("explain", str(studio.folder("originals"))).stdout
     assert "not known" not in whole
     somebodys = studio.folder("originals") / "a.done.csv"

@@ -151,8 +151,8 @@ http://me:s3cret@img.example.com/open.jpg?token=s3cret
 """
 
 
-def done(shop: Shop, name: str) -> list[dict[str, str]]:
-    with (shop.folder("originals") / name).open(encoding="utf-8", newline="") as table:
+def done(shop: Shop, name: str, folder: str = "originals") -> list[dict[str, str]]:
+    with (shop.folder(folder) / name).open(encoding="utf-8", newline="") as table:
         return list(csv.DictReader(table))
 
 
@@ -215,8 +215,21 @@ def test_a_list_that_is_deleted_may_die_at_that_and_its_failures_are_there(
     shop.to_the_end()
 
     assert shop.files("quarantine") == ["Bilder.failed.urls", "Bilder.failed.urls.why.txt"]
+    assert shop.files("outbox") == ["Bilder.done.csv", "zwei.jpg"]
     assert [name for name in files_in(shop.folder("inbox") / ".watchfolder") if name.endswith("urls")] == []
     assert service.paid == 1
+
+
+def test_of_a_list_that_is_deleted_the_outbox_tells_what_became_of_each_line(begin: Open) -> None:
+    shop, _ = begin(ORIGINS, originals="delete")
+    (shop.folder("outbox") / "Presse").mkdir()
+    (shop.folder("outbox") / "Presse/Bilder.done.csv").write_text("somebody's own")
+    shop.drop("Presse/Bilder.urls", a_list(SECOND, OPEN))
+    shop.to_the_end()
+
+    told = done(shop, "Presse/Bilder (2).done.csv", "outbox")
+    assert [(line["result"], bool(line["reason"])) for line in told] == [("Presse/zwei.jpg", False), ("", True)]
+    assert (shop.folder("outbox") / "Presse/Bilder.done.csv").read_text() == "somebody's own"
 
 
 def test_a_list_that_is_taken_back_out_of_the_originals_gets_a_table_of_its_own(begin: Open) -> None:

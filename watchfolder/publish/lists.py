@@ -13,6 +13,7 @@ from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Why
+from watchfolder.publish.free_names import free_name
 from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
 from watchfolder.services.addresses import without_query
@@ -46,6 +47,7 @@ class ListPublisher:
 
     def __init__(self, publisher: Publisher, journal: Journal) -> None:
         self._originals = publisher.originals
+        self._outbox = publisher.inbox.outbox
         self._work = publisher.work
         self._journal = journal
 
@@ -68,7 +70,7 @@ class ListPublisher:
             disk.write_atomically(place, shortcut(file.address), mode=0o600, mtime_ns=file.mtime_ns)
 
     def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
-        """Put the list where originals go, with what has become of each line beside it.
+        """Put the list where originals go, with what has become of each line beside it; or that alone in the outbox.
 
         The lines that failed are added to the order as a file of their own, which is to be set aside. Raises
         FolderFault.
@@ -92,11 +94,21 @@ class ListPublisher:
 
     def _place(self, order: Order, report: bytes) -> Order:
         goal = self._originals.goal(order, 0)
-        if goal is not None:
-            note = _Report(report, self._journal.instance)
+        note = _Report(report, self._journal.instance)
+        if goal is None:
+            self._leave_table(order.files[0], note)
+        else:
             order, _ = self._originals.move(order, 0, goal, note=note)
         event("list.done", order=order.key, inbox=order.inbox, file=order.files[0].name, failed=len(order.files) > 1)
         return self._journal.note(order.with_file(0, is_placed=True))
+
+    def _leave_table(self, file: OrderFile, note: PictureNote) -> None:
+        """Put the table where the results are: its list is deleted."""
+        while True:
+            beside = Place(self._outbox, free_name(self._outbox, file.name, note.place, is_ours=note.is_there))
+            with contextlib.suppress(FileExistsError):  # somebody was quicker
+                note.write(beside)
+                return
 
 
 def _failed_name(name: str) -> str:

@@ -302,7 +302,7 @@ def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
         if _delivered_at(told, config) is not None:
             yield f"This is {_BESIDE[beside[1]]} the picture beside it."
             spot = told
-    yield from _of_ended(spot, config)
+    yield from _of_originals(spot, config)
 
 
 def _of_next(spot: _Spot, config: Config) -> Iterator[str]:
@@ -315,11 +315,11 @@ def _of_next(spot: _Spot, config: Config) -> Iterator[str]:
 
 
 def _of_originals(spot: _Spot, config: Config) -> Iterator[str]:
-    """Tell of what was sent; a table tells of the list that it lies beside."""
+    """Tell of what was sent; a table tells of its list."""
     list_ = list_beside(spot.place.base)
-    told = replace(spot, place=spot.place.beside(list_)) if list_ else spot
+    told = replace(spot, role="originals", place=spot.place.beside(list_)) if list_ else spot
     if list_ and _ended(config, partial(_is_named, told), spot.inbox) is not None:
-        yield f"This is our table of what became of each line of {printable(list_)}, beside it."
+        yield f"This is our table of what became of each line of {printable(list_)}."
         spot = told
     yield from _of_ended(spot, config)
 

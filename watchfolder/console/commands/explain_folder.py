@@ -18,6 +18,7 @@ from watchfolder.order import Order
 from watchfolder.publish import list_beside, picture_beside
 from watchfolder.report.phrases import files
 from watchfolder.services import LEDGERS, told_by_sidecar
+from watchfolder.services.link_files import is_list
 
 if TYPE_CHECKING:
     from watchfolder.errors import FolderFault
@@ -107,7 +108,9 @@ def of_quarantine(place: Place, config: Config) -> Iterator[str]:
 def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:
     """Tell what of an outbox, or of the originals, watchfolder put there. Raises FolderFault."""
     ends = history.every_end(read_orders(config.state_dir), config.state_dir)
-    known = {file.delivered if is_outbox else file.name for end in ends for file in end.files}
+    known = {
+        file.delivered if is_outbox and not is_list(file.name) else file.name for end in ends for file in end.files
+    }
     alike: dict[str, _Alike] = {}
     for entry in disk.scan(place.root, place.name, skip_folder=lambda base: base.startswith(".")):
         if not os.path.basename(entry.name).startswith("."):
