@@ -106,6 +106,23 @@ def test_an_instance_of_the_template_has_the_configuration_of_its_name(
     assert installed_unit.installed_unit("/home/anna/studio.yaml") is None
 
 
+@root_only
+def test_who_may_not_look_at_the_daemon_that_root_started_is_not_told_to_start_another(house: Studio) -> None:
+    for name in ("state", "state 2"):
+        (house.root / name).mkdir(exist_ok=True)
+    for each in ("api-key", "password", "webhook-secret", "state", "state 2"):
+        shutil.chown(house.root / each, "nobody", "nogroup")
+    with house.daemon() as daemon:
+        assert as_nobody(house, "status").stdout.startswith("All done")
+        house.config.write_text(house.config.read_text().replace(f"{house.root}/state", f"{house.root}/state 2"))
+        looked = as_nobody(house, "status")
+        assert looked.returncode == 78
+        assert f"process {daemon.process.pid} may be this configuration's" in looked.stderr
+        assert "root alone may look at it: run this as root" in looked.stderr
+        assert "to move it, stop watchfolder" in house.run("status").stderr
+    assert "watchfolder is not running with" in as_nobody(house, "status").stdout
+
+
 STRICT = """[Service]
 ExecStart=watchfolder run -c {source}
 ProtectSystem=strict

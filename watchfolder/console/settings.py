@@ -11,7 +11,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
 from watchfolder.journal import STATE_MOVED, read_orders, refuse_mixed_keys
-from watchfolder.report.lock_holder import is_locked, is_watchfolder, state_dirs
+from watchfolder.report.lock_holder import hidden_daemon, is_locked, is_watchfolder, state_dirs
 from watchfolder.report.phrases import STILL_RUNS
 from watchfolder.snapshot import FILE, Snapshot
 
@@ -44,6 +44,10 @@ def read_beside(path: str, environ: Mapping[str, str]) -> Config:
         raise
     if _has_moved_its_state(found):
         raise ConfigError(STATE_MOVED, STILL_RUNS)
+    with suppress(FolderFault):  # we may not look there
+        if (hidden := hidden_daemon(found.source)) and not is_locked(Place(found.state_dir, "lock")):
+            words = f"no watchfolder runs with {found.state_dir}, but process {hidden} may be this configuration's"
+            raise ConfigError(f"{words}: root started it, and root alone may look at it: run this as root")
     return found
 
 

@@ -1,6 +1,7 @@
 """Does a watchfolder hold this lock? Asked without touching it: a probe that took it could turn a starting one away."""
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from watchfolder import disk
 from watchfolder.disk import Place
 
 _KIND, _WHO, _WHERE = 1, 4, 5  # columns of proc_locks(5)
+_NAMES_FILE = {"-c", "--config"}
 _ANONYMOUS = "00"  # major number where the device is no disk: btrfs, overlays, network shares
 
 
@@ -43,6 +45,27 @@ def state_dirs() -> Iterator[str]:
                 folder, _, name = os.readlink(f"/proc/{process}/fd/{number}").rpartition("/")
                 if name == "lock":
                     yield folder
+
+
+def hidden_daemon(source: str) -> int | None:
+    """Return a daemon of this user's, perhaps with this configuration, that root alone may look at: root started it."""
+    for process in filter(is_watchfolder, filter(str.isdigit, os.listdir("/proc"))):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            with open(f"/proc/{process}/cmdline", "rb") as file:
+                _, run, options = os.fsdecode(file.read()).partition("\0run\0")
+            named = next((path for flag, path in itertools.pairwise(options.split("\0")) if flag in _NAMES_FILE), "")
+            is_ours = run and (named == source or not os.path.isabs(named))
+            if is_ours and os.stat(f"/proc/{process}").st_uid == os.geteuid() and not _is_open(process):
+                return int(process)
+    return None
+
+
+def _is_open(process: str) -> bool:
+    try:
+        os.listdir(f"/proc/{process}/fd")
+    except PermissionError:
+        return False
+    return True
 
 
 def _is_at(where: str, found: os.stat_result) -> bool:
