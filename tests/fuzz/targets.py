@@ -41,7 +41,7 @@ def api(data: bytes) -> None:
     for read in (
         lambda: answers.read_created(envelope.data, ["a.jpg"]),
         lambda: answers.read_slots(envelope.data),
-        lambda: answers.read_look(envelope.data),
+        lambda: answers.read_view(envelope.data),
         lambda: answers.read_links(envelope.data),
         lambda: answers.read_found(envelope.data, "wf-k"),
     ):

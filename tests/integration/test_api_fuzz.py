@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_api_transport import SECRET, request_of, service_at, serving
 
 from watchfolder.api import Pace, Service
-from watchfolder.api.answers import read_envelope, read_look
+from watchfolder.api.answers import read_envelope, read_view
 from watchfolder.errors import Retry, WatchfolderError
 from watchfolder.services.anti_ai import ANTI_AI
 
@@ -53,7 +53,7 @@ def operations(service: Service, url: str) -> Iterator[Callable[[], object]]:
     yield lambda: service.create(ANTI_AI.create_path, "{}", ["a.jpg"])
     yield lambda: service.refresh("7")
     yield lambda: service.confirm(ANTI_AI.start_path, "k", "7")
-    yield lambda: service.look("7")
+    yield lambda: service.poll("7")
     yield lambda: service.links("7")
     yield lambda: service.find("wf-k")
     yield lambda: service.upload(url, io.BytesIO(b"bytes"), 5, "image/jpeg", None)
@@ -102,4 +102,4 @@ def test_an_answer_nested_to_any_depth_is_read_or_faulty(field: str, opening: st
         text = f'{{"data": {{"{field}": {opening * depth}{json.dumps(None)}{end * depth}}}}}'
         envelope = read_envelope(text.encode())
         with suppress(Retry):
-            read_look(envelope.data)
+            read_view(envelope.data)

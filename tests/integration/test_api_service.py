@@ -109,7 +109,7 @@ def completed_by(service: Service, name: str = "a.jpg") -> str:
     upload(service, created, md5=hashlib.md5(PICTURE, usedforsecurity=False).digest())
     service.confirm(ANTI_AI.start_path, str(uuid.uuid4()), created.order_id)
     until = time.monotonic() + 10
-    while service.look(created.order_id).status not in {Status.COMPLETE, Status.FAILED}:
+    while service.poll(created.order_id).status not in {Status.COMPLETE, Status.FAILED}:
         assert time.monotonic() < until
         threading.Event().wait(0.02)
     return created.order_id
@@ -143,8 +143,8 @@ def test_finding_out_the_dialect_costs_no_request_where_v3_is_spoken(sandbox: Sa
     service = open_service()
     _, created = created_by(service)
 
-    service.look(created.order_id)
-    service.look(created.order_id)
+    service.poll(created.order_id)
+    service.poll(created.order_id)
 
     assert sandbox.requests_by_operation()["status"] == 2
 
@@ -156,8 +156,8 @@ def test_finding_out_the_dialect_costs_one_request_where_only_v2_is_spoken(
     service = open_service()
     _, created = created_by(service)
 
-    service.look(created.order_id)
-    service.look(created.order_id)
+    service.poll(created.order_id)
+    service.poll(created.order_id)
 
     assert sandbox.requests_by_operation()["status"] == 3
 
@@ -177,9 +177,9 @@ def test_a_passing_404_of_a_gateway_does_not_settle_for_v2(sandbox: Sandbox, ope
     sandbox.faults.add("status", "html", status=404, times=2)
 
     with pytest.raises(Retry):
-        service.look(created.order_id)
+        service.poll(created.order_id)
 
-    assert service.look(created.order_id).inputs
+    assert service.poll(created.order_id).inputs
     assert service.reads == "v3"
 
 
@@ -187,13 +187,13 @@ def test_a_server_that_retires_v2_is_asked_for_v3_next(sandbox: Sandbox, open_se
     sandbox.dialect = "v2"
     service = open_service()
     _, created = created_by(service)
-    service.look(created.order_id)
+    service.poll(created.order_id)
     sandbox.dialect = "v3"
 
     with pytest.raises(Blocked, match="/api/v3/orders/"):
-        service.look(created.order_id)
+        service.poll(created.order_id)
 
-    assert service.look(created.order_id).status is Status.PENDING
+    assert service.poll(created.order_id).status is Status.PENDING
 
 
 def test_a_forced_dialect_stays(sandbox: Sandbox, open_service: Open) -> None:
@@ -203,7 +203,7 @@ def test_a_forced_dialect_stays(sandbox: Sandbox, open_service: Open) -> None:
 
     for _ in range(2):
         with pytest.raises(Blocked, match="retired"):
-            service.look(created.order_id)
+            service.poll(created.order_id)
     assert service.reads == "v2"
 
 
@@ -230,7 +230,7 @@ def test_one_bad_answer_is_made_good_within_the_call(
     calls: dict[str, Callable[[], object]] = {
         "create": lambda: created_by(service),
         "confirm": lambda: service.confirm(ANTI_AI.start_path, str(uuid.uuid4()), complete),
-        "status": lambda: service.look(complete),
+        "status": lambda: service.poll(complete),
         "link": lambda: service.links(complete),
         "refresh": lambda: service.refresh(pending),
         "list": lambda: service.find("wf-nothing"),
@@ -313,7 +313,7 @@ def test_an_order_that_the_service_lost_is_forgotten(sandbox: Sandbox, open_serv
     sandbox.forget(created.order_id)
 
     with pytest.raises(OrderMissing):
-        service.look(created.order_id)
+        service.poll(created.order_id)
     for ask in (service.links, service.refresh, partial(service.confirm, ANTI_AI.start_path, str(uuid.uuid4()))):
         with pytest.raises(Ended):
             ask(created.order_id)
@@ -334,7 +334,7 @@ def test_an_order_is_found_by_its_name_and_no_other_is(open_service: Open) -> No
 def test_a_failed_order_says_why(open_service: Open) -> None:
     service = open_service()
 
-    look = service.look(completed_by(service, "a_fail.jpg"))
+    look = service.poll(completed_by(service, "a_fail.jpg"))
 
     assert look.status is Status.FAILED
     assert look.failure is not None
@@ -370,7 +370,7 @@ def test_a_refused_key_blocks_everything_and_another_accounts_order_too(sandbox:
     sandbox.dialect = "v2"  # which alone says whose an order is
 
     with pytest.raises(Blocked, match="another account"):
-        open_service(key="sk_other").look(created.order_id)
+        open_service(key="sk_other").poll(created.order_id)
     with pytest.raises(Blocked) as refused:
         open_service(key="sk_unknown").ping()
     assert refused.value.scope is Scope.EVERYTHING
@@ -434,7 +434,7 @@ def test_nothing_begins_after_stop(sandbox: Sandbox, open_service: Open, stop: t
 
     for call in (
         service.ping,
-        lambda: service.look(created.order_id),
+        lambda: service.poll(created.order_id),
         lambda: upload(service, created),
         lambda: service.fetch(created.slots[0].upload_url or "", lambda _: None, limit_bytes=1),
     ):

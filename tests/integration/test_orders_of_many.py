@@ -242,8 +242,8 @@ def test_results_that_are_not_named_are_waited_for_ever_longer_however_many(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, service = begin(api={"reads": "v3"})
-    look, links = shop.service.look, shop.service.links
-    monkeypatch.setattr(shop.service, "look", lambda key: dataclasses.replace(look(key), outputs=()))
+    poll, links = shop.service.poll, shop.service.links
+    monkeypatch.setattr(shop.service, "poll", lambda key: dataclasses.replace(poll(key), outputs=()))
     monkeypatch.setattr(shop.service, "links", lambda key: dataclasses.replace(links(key), files=()))
     pour(shop, 6)
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)

@@ -16,8 +16,8 @@ from watchfolder.api.answers import (
     read_envelope,
     read_found,
     read_links,
-    read_look,
     read_slots,
+    read_view,
 )
 from watchfolder.errors import Retry
 
@@ -102,7 +102,7 @@ def test_no_reason_and_no_repr_shows_a_signed_link() -> None:
 
 
 def test_the_current_dialect_shows_inputs_outputs_and_the_end() -> None:
-    look = read_look(
+    view = read_view(
         {
             "status": "complete",
             "errors": None,
@@ -112,22 +112,22 @@ def test_the_current_dialect_shows_inputs_outputs_and_the_end() -> None:
         }
     )
 
-    assert look.status is Status.COMPLETE
-    assert [found.file_id for found in look.inputs] == ["1"]
-    assert [(found.file_id, found.input_file_id) for found in look.outputs] == [("1-1", "1")]
-    assert look.expires_at == datetime(2026, 12, 1, 8, tzinfo=UTC)
-    assert look.failure is None
+    assert view.status is Status.COMPLETE
+    assert [found.file_id for found in view.inputs] == ["1"]
+    assert [(found.file_id, found.input_file_id) for found in view.outputs] == [("1-1", "1")]
+    assert view.expires_at == datetime(2026, 12, 1, 8, tzinfo=UTC)
+    assert view.failure is None
 
 
 def test_the_old_dialect_shows_a_status_and_that_is_enough() -> None:
-    look = read_look({"status": "inProgress"})
+    view = read_view({"status": "inProgress"})
 
-    assert (look.status, look.inputs, look.outputs, look.expires_at) == (Status.IN_PROGRESS, (), (), None)
+    assert (view.status, view.inputs, view.outputs, view.expires_at) == (Status.IN_PROGRESS, (), (), None)
 
 
 def test_an_output_that_cannot_be_read_is_not_taken_for_none() -> None:
     with pytest.raises(Retry, match="faulty"):
-        read_look({"status": "complete", "result": {"outputFiles": [{"fileName": "a.jpg"}]}})
+        read_view({"status": "complete", "result": {"outputFiles": [{"fileName": "a.jpg"}]}})
 
 
 @pytest.mark.parametrize(
@@ -145,26 +145,26 @@ def test_an_output_that_cannot_be_read_is_not_taken_for_none() -> None:
     ],
 )
 def test_what_there_is_of_a_failure_is_shown(errors: object, failure: Failure | None) -> None:
-    assert read_look({"status": "failed", "errors": errors}).failure == failure
+    assert read_view({"status": "failed", "errors": errors}).failure == failure
 
 
 @pytest.mark.parametrize("word", ["detected", "undetected", "", None, 7, {"a": 1}, "COMPLETE"])
 def test_an_unknown_status_is_data(word: object) -> None:
-    look = read_look({"status": word})
+    view = read_view({"status": word})
 
-    assert look.status is Status.UNKNOWN
-    assert look.raw_status == (word if isinstance(word, str) else json.dumps(word))
+    assert view.status is Status.UNKNOWN
+    assert view.raw_status == (word if isinstance(word, str) else json.dumps(word))
 
 
 def test_an_end_that_is_never_has_a_date_in_every_time_zone() -> None:
-    never = read_look({"status": "complete", "expiresAt": "9999-12-31T23:59:59.999-09:00"}).expires_at
+    never = read_view({"status": "complete", "expiresAt": "9999-12-31T23:59:59.999-09:00"}).expires_at
     assert never is not None
     assert never.astimezone(UTC) + timedelta(days=1) > never
 
 
 @pytest.mark.parametrize("moment", ["soon", "", 5, None, "2026-99-99T00:00:00Z"])
 def test_an_unreadable_end_is_none(moment: object) -> None:
-    assert read_look({"status": "complete", "expiresAt": moment}).expires_at is None
+    assert read_view({"status": "complete", "expiresAt": moment}).expires_at is None
 
 
 @pytest.mark.parametrize("field", ["downloadUrl", "url", "archiveUrl"])
@@ -270,7 +270,7 @@ def test_any_json_is_read_or_faulty_and_can_be_written_down(data: object) -> Non
     for read in (
         lambda: read_created(data, ["a.jpg"]),
         lambda: read_slots(data),
-        lambda: read_look(data),
+        lambda: read_view(data),
         lambda: read_links(data),
         lambda: read_found(data, "wf-k"),
     ):
@@ -285,10 +285,10 @@ def test_any_bytes_are_an_envelope(body: bytes) -> None:
 
 def test_an_order_lacks_uploads_while_a_read_gives_a_link_for_one() -> None:
     there, wanted = {"fileId": "1"}, {"fileId": "2", "uploadUrl": "https://storage.example/2"}
-    assert read_look({"status": "pending", "inputFiles": [there, wanted]}).lacks_uploads
-    assert not read_look({"status": "pending", "inputFiles": [there, there]}).lacks_uploads
+    assert read_view({"status": "pending", "inputFiles": [there, wanted]}).lacks_uploads
+    assert not read_view({"status": "pending", "inputFiles": [there, there]}).lacks_uploads
 
 
 @pytest.mark.parametrize(("word", "is_delayed"), [(True, True), (False, False), ("yes", False), (None, False)])
 def test_only_a_plain_yes_says_that_people_must_see_to_an_order(word: object, *, is_delayed: bool) -> None:
-    assert read_look({"status": "inProgress", "processingDelayed": word}).is_delayed is is_delayed
+    assert read_view({"status": "inProgress", "processingDelayed": word}).is_delayed is is_delayed

@@ -198,7 +198,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class OrderView:
-    """What an order looks like at the service. A v2 server shows neither inputs nor outputs, nor does the list.
+    """What an order views like at the service. A v2 server shows neither inputs nor outputs, nor does the list.
 
     `shown` is all of it, for those who know what else there is; it may hold links, hence not in the repr.
     """
@@ -263,7 +263,7 @@ def read_slots(data: object) -> tuple[Slot, ...]:
     return tuple(Slot.read(entry) for entry in _list(_object(data).get("files"), "files"))
 
 
-def read_look(data: object) -> OrderView:
+def read_view(data: object) -> OrderView:
     """Read either dialect.
 
     Inputs only spare a refresh, so a strange one is left out. A strange output is faulty: a complete order without
@@ -306,13 +306,13 @@ def read_found(data: object, order_name: str) -> tuple[Listed | None, int]:
     return None, _pages_of(page)
 
 
-def read_looks(data: object) -> Mapping[str, OrderView]:
+def read_views(data: object) -> Mapping[str, OrderView]:
     """Return what one page of the list shows of each order, by its id; entries that cannot be read are left out."""
-    looks = {}
+    views = {}
     for entry in _list(_object(data).get("orders"), "orders"):
         with contextlib.suppress(ValidationError, Retry):
-            looks[Listed.model_validate(entry).order_id] = read_look(entry)
-    return looks
+            views[Listed.model_validate(entry).order_id] = read_view(entry)
+    return views
 
 
 def read_listed(data: object) -> tuple[list[Listed], int]:

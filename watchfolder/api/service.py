@@ -21,9 +21,9 @@ from watchfolder.api.answers import (
     read_found,
     read_links,
     read_listed,
-    read_look,
-    read_looks,
     read_slots,
+    read_view,
+    read_views,
 )
 from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority
@@ -87,14 +87,14 @@ class Service(Client):
         return self._ask(Call.ORDER, "POST", f"/api/v2{_path_of(order_id)}/refresh-urls", read_slots)
 
     def confirm(self, path: str, start_key: str, order_id: str) -> None:
-        """Start the processing. What the answer holds differs between servers; look at the order instead."""
+        """Start the processing. What the answer holds differs between servers; poll the order instead."""
         body = json.dumps({"idempotencyKey": start_key, "orderId": order_id})
         self._ask(Call.CONFIRM, "POST", path, lambda _: None, body=body)
 
-    def look(self, order_id: str) -> OrderView:
+    def poll(self, order_id: str) -> OrderView:
         """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
         try:
-            return self._read(Call.LOOK, _path_of(order_id), read_look)
+            return self._read(Call.LOOK, _path_of(order_id), read_view)
         except OrderMissing as gone:
             if gone.code != _EXPIRED and self.known_reads == "v3":
                 self._require_ours(order_id)
@@ -131,9 +131,9 @@ class Service(Client):
         return None
 
     def newest(self) -> Mapping[str, OrderView]:
-        """Return what the list shows of the newest hundred orders, by id: cheaper than a look at each of several."""
+        """Return what the list shows of the newest hundred orders, by id: cheaper than a poll of each of several."""
         path = "/api/v2/orders?page=1&limit=100"
-        return self._ask(Call.LIST, "GET", path, read_looks, priority=Priority.DELIVERY)
+        return self._ask(Call.LIST, "GET", path, read_views, priority=Priority.DELIVERY)
 
     def orders(self, keyword: str, page: int) -> tuple[list[Listed], int]:
         """Return one page of the list of orders, newest first, and how many pages there are."""
@@ -204,7 +204,7 @@ class Service(Client):
     def _require_ours(self, order_id: str) -> None:
         """Ask v2, which alone tells another account's order from one that is gone. Raises Blocked for the former."""
         with suppress(OrderMissing, NoRoute, Retired):  # it says the same, or is no longer there
-            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_look)
+            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_view)
             raise OrderRetry("one version of the service's API knows the order, the other does not", code="VERSIONS")
 
     def _read_in(self, reads: Reads, call: Call, path: str, read: Callable[[object], _T]) -> _T:

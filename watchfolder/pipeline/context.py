@@ -90,7 +90,7 @@ class StepContext:
             return seen
         order_id = id_of(order)
         try:
-            return self.ask_slowly(order_id, lambda: self.service.look(order_id))
+            return self.ask_slowly(order_id, lambda: self.service.poll(order_id))
         finally:
             memory.was_polled = True
 

@@ -108,7 +108,7 @@ def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
         at_hand, memory.heatmap = memory.heatmap, None
         yield at_hand
     order_id, findings = _order_id(order), flow_of(order).findings
-    seen = context.ask_slowly(order_id, lambda: context.service.look(order_id))
+    seen = context.ask_slowly(order_id, lambda: context.service.poll(order_id))
     if seen.status is Status.EXPIRED:
         raise OrderMissing("the service keeps the heatmap no longer", code=_EXPIRED)
     link = findings.heatmap(seen.shown) if findings else None

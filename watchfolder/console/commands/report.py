@@ -94,7 +94,7 @@ def fetched(picture: CheckedPicture, locale: str, config: Config) -> bytes:
         raise UnknownName([f"order {picture.order_id}: {refusal.reason}"]) from None
     except OrderMissing as gone:
         if gone.code != "ORDER_EXPIRED":
-            service.look(picture.order_id)  # it tells another account's order
+            service.poll(picture.order_id)  # it tells another account's order
         raise UnknownName([f"order {picture.order_id}: {gone.reason}"]) from None
     finally:
         service.close()
