@@ -3,6 +3,7 @@
 import itertools
 import os
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -114,6 +115,12 @@ class CommandLine:
         command = f"systemctl {scope}daemon-reload && {restart.command}"
         words = f"Write the right {name} into the unit's environment, then {command}"
         return ToControl(command, words + restart.words.removeprefix(restart.command))
+
+    def add_to_unit(self, unit: str, drop_ins: str, lines: Iterable[str]) -> str:
+        """Return what gives the unit these lines as well, and lets the daemon run by them."""
+        written = "; ".join(f"echo {shlex.quote(line)}" for line in lines)
+        command = f"mkdir -p {drop_ins} && ({written}) >>{drop_ins}/more-folders.conf && systemctl daemon-reload"
+        return f"{command} && {self.control(Control.RESTART, unit=unit, process=None).command}"
 
     @property
     def _whose(self) -> str:

@@ -107,7 +107,7 @@ def test_an_instance_of_the_template_has_the_configuration_of_its_name(
 
 
 @root_only
-def test_who_may_not_look_at_the_daemon_that_root_started_is_not_told_to_start_another(house: Studio) -> None:
+def test_who_may_not_look_at_the_daemon_is_not_told_to_start_another(house: Studio) -> None:
     for name in ("state", "state 2"):
         (house.root / name).mkdir(exist_ok=True)
     for each in ("api-key", "password", "webhook-secret", "state", "state 2"):

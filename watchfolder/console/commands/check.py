@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pwd
-import shlex
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Final
 
 from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
-from watchfolder.command_line import Advised, CommandLine, Control, quoted
+from watchfolder.command_line import Advised, CommandLine, quoted
 from watchfolder.config import Config, Inbox, WebhookSection
 from watchfolder.config.installed_unit import installed_unit
 from watchfolder.console import exit_codes
@@ -145,11 +144,10 @@ def _unit(config: Config) -> Iterator[CheckResult]:
         above = os.path.commonpath(paths)
         folders = [above] if closed and above != "/" else closed
         if folders:
-            lines = "; ".join(f"echo {shlex.quote(line)}" for line in ("[Service]", *chain(*map(opened, folders))))
-            command = f"mkdir -p {unit.drop_ins} && ({lines}) >>{unit.drop_ins}/more-folders.conf"
-            restart = config.commands.control(Control.RESTART, unit=unit.name, process=None).command
+            lines = ["[Service]", *chain(*map(opened, folders))]
             words = f"{where}: the unit {unit.name} may not write to {', '.join(folders)}; to let it, as root: "
-            yield CheckResult(f"{words}{command} && systemctl daemon-reload && {restart}", exit_codes.CONFIG)
+            command = config.commands.add_to_unit(unit.name, unit.drop_ins, lines)
+            yield CheckResult(words + command, exit_codes.CONFIG)
 
 
 def _state_dir(config: Config, user: str | None) -> CheckResult:
