@@ -12,7 +12,7 @@ from notify_socket import Notified, notified
 from typing_extensions import override
 
 from watchfolder.journal import STATE_MOVED
-from watchfolder.report.phrases import STILL_RUNS
+from watchfolder.report.conditions import STILL_RUNS
 from watchfolder.sandbox import Sandbox
 
 __all__ = ["notified", "sandbox", "studio"]

@@ -11,7 +11,7 @@ NOW = datetime.now(UTC)
 
 
 def test_each_folder_is_measured_once_a_minute(tmp_path: Path) -> None:
-    disk_usage = DiskUsage(str(tmp_path), None, str(tmp_path / "missing"))
+    disk_usage = DiskUsage(str(tmp_path), str(tmp_path / "missing"))
     disk_usage.look(0.0)
     (found,) = disk_usage.disks.values()
     assert found.device == tmp_path.stat().st_dev

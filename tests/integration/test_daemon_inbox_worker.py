@@ -12,7 +12,6 @@ from watchfolder import disk
 from watchfolder.daemon.inbox_worker import InboxWorker
 from watchfolder.disk import Place
 from watchfolder.folders import InboxHealth
-from watchfolder.watcher import Watcher
 
 LATER = 100.0  # seconds
 
@@ -21,17 +20,6 @@ LATER = 100.0  # seconds
 def shop(tmp_path: Path) -> Iterator[Shop]:
     with opened(Shop(tmp_path)) as made:
         yield made
-
-
-def keeper_of(shop: Shop) -> InboxWorker:
-    watcher = Watcher(
-        shop.intake.inbox.path,
-        mode="polling",
-        recursive=True,
-        is_ignored_folder=lambda _base: False,
-        on_change=lambda _name: None,
-    )
-    return InboxWorker(shop.intake, watcher, lambda: None)
 
 
 def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
@@ -47,7 +35,7 @@ def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
         return now + 3600.0
 
     monkeypatch.setattr(shop.intake, "beat", long_beat)
-    worker = keeper_of(shop)
+    worker = InboxWorker(shop.intake, lambda: None)
     worker.start()
     try:
         then = time.monotonic() + LATER

@@ -137,7 +137,7 @@ def test_a_single_run_ends_when_the_next_inbox_has_seen_the_last_result(tmp_path
         shop.close()
         shop.drop("sub/a.jpg", inbox="first/inbox")
         outcome = daemon.run(shop.config, lambda: shop.config, once=True)
-        assert (outcome.ending, outcome.delivered, outcome.left) == (daemon.Ending.DONE, 2, [])
+        assert (outcome.ending, outcome.snapshot.delivered) == (daemon.Ending.DONE, 2)
         assert_went_through(shop, service, "sub/a.jpg")
 
 

@@ -21,6 +21,7 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.successors import rekeyed
 from watchfolder.publish import Publisher, Received
+from watchfolder.report.conditions import left
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.services import FLOWS, Flow, Stage
@@ -1131,7 +1132,7 @@ def test_a_run_takes_everything_to_its_end_through_the_daemon(tmp_path: Path) ->
             shop.drop(f"sub/{inbox}.jpg", sample("jpeg", width=40, height=30, seed=number), inbox=f"{inbox}/inbox")
         shop.drop("bad.jpg", b"%PDF-1.7\n" + bytes(5000), inbox="one/inbox")
         outcome = daemon.run(shop.config, _same(shop.config), once=True)
-        assert (outcome.delivered, outcome.quarantined, outcome.left) == (3, 1, [])
+        assert (outcome.snapshot.delivered, outcome.snapshot.quarantined, left(outcome)) == (3, 1, [])
         assert outcome.ending is daemon.Ending.QUARANTINED
         assert files_in(tmp_path / "two/outbox") == ["sub/two.jpg"]
         assert service.sins == []
@@ -1155,8 +1156,8 @@ def test_files_that_could_not_be_taken_use_up_no_budget(tmp_path: Path, monkeypa
                 shop.drop(name, sample("jpeg", width=40, height=30, seed=number)), (number, number)
             )  # in this order
         outcome = daemon.run(shop.config, _same(shop.config), once=True)
-        assert outcome.delivered == 3
-        assert [line.split(": ")[1] for line in outcome.left] == ["busy0.jpg", "busy1.jpg", "busy2.jpg"]
+        assert outcome.snapshot.delivered == 3
+        assert [line.split(": ")[1] for line in left(outcome)] == ["busy0.jpg", "busy1.jpg", "busy2.jpg"]
 
 
 def test_a_run_without_a_service_ends_and_says_what_is_left(tmp_path: Path) -> None:
@@ -1165,7 +1166,7 @@ def test_a_run_without_a_service_ends_and_says_what_is_left(tmp_path: Path) -> N
     shop.drop("a.jpg")
     outcome = daemon.run(shop.config, _same(shop.config), once=True)
     assert outcome.ending is daemon.Ending.UNFINISHED
-    assert outcome.left[0].startswith("photos: a.jpg: ")
+    assert left(outcome)[0].startswith("photos: a.jpg: ")
 
 
 @pytest.mark.parametrize("dialect", ["v2", "v3"])
@@ -1187,7 +1188,7 @@ def test_a_live_key_is_refused_while_a_test_keys_order_is_under_way_alone(tmp_pa
             with pytest.raises(ConfigError):
                 daemon.run(shop.config, _same(shop.config), once=True)
         else:
-            assert daemon.run(shop.config, _same(shop.config), once=True).delivered == 1
+            assert daemon.run(shop.config, _same(shop.config), once=True).snapshot.delivered == 1
             assert service.sins == []
 
 

@@ -22,6 +22,7 @@ from watchfolder.intake import decide, inbox
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
 from watchfolder.pipeline import StepContext, steps, tempo
+from watchfolder.report import conditions
 
 _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for people and for tests, only shorter
     tempo: {
@@ -92,7 +93,7 @@ def _daemon(run: dict[str, Any]) -> dict[str, object]:
         return _quickened(config.load(run["config"], environ))
 
     outcome = loop.run(read(), read, once=run["once"])
-    return {"ending": str(outcome.ending), "left": outcome.left}
+    return {"ending": str(outcome.ending), "left": conditions.left(outcome)}
 
 
 def _command(run: dict[str, Any], output: TextIO) -> dict[str, object]:

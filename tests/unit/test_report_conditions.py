@@ -4,8 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from watchfolder.clock import Moment
 from watchfolder.command_line import CommandLine
 from watchfolder.config import ApiSection, Config, Inbox
+from watchfolder.daemon import Ending, Outcome
+from watchfolder.order import Order, OrderFile, State
 from watchfolder.report.conditions import (
     Condition,
     ConditionKind,
@@ -13,6 +16,7 @@ from watchfolder.report.conditions import (
     conditions,
     headline,
     holding,
+    left,
     line,
     sentences,
     troubles,
@@ -125,6 +129,27 @@ def test_started_by_hand_it_is_told_by_signals() -> None:
 
 def test_used_up_credits_ask_for_no_other_key() -> None:
     assert headline(found(blocked="no")).endswith("within 300 s, or at once after systemctl reload photos (as root)")
+
+
+def test_what_a_single_run_leaves_is_said_with_what_holds_it() -> None:
+    last = seen(inboxes={"a": AWAY, "b": HELD}, blocked="no credits", not_configured={"c": 2})
+    waiting = {"b": {"two\n.jpg": "held: 9 new files"}}
+    said = left(Outcome(Ending.UNFINISHED, CONFIG, last, waiting, [deferred()]))
+    assert said == [
+        "Blocked: no credits",
+        "Not available: a (/srv/in: is the share mounted?)",
+        "b: held: 9 new files in 1 minute; run: watchfolder release b",
+        r"b: two\n.jpg: held: 9 new files",
+        f"a: one.jpg: no answer, next try {NOW.astimezone():%Y-%m-%d %H:%M}",
+    ]
+
+
+def deferred() -> Order:
+    file = OrderFile(name="one.jpg", sent_name="one.jpg", media_type="image/jpeg", size=3, mtime_ns=1)
+    key = "00000000-0000-4000-8000-000000000000"
+    facts = {"key": key, "confirm_key": key, "inbox": "a", "mode": "live", "service": "anti-ai", "body": "{}"}
+    told = {"options": {}, "state": State.CREATED, "not_before": Moment(at=NOW), "last_error": "no answer"}
+    return Order.model_validate(facts | told | {"files": (file,)})
 
 
 def test_without_a_word_of_the_daemon_nothing_is_called_well() -> None:

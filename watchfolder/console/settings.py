@@ -11,8 +11,8 @@ from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
 from watchfolder.journal import STATE_MOVED, read_orders, refuse_mixed_keys
+from watchfolder.report.conditions import STILL_RUNS
 from watchfolder.report.lock_holder import hidden_daemon, is_locked, is_watchfolder, state_dirs
-from watchfolder.report.phrases import STILL_RUNS
 from watchfolder.snapshot import FILE, Snapshot
 
 _TOKEN_LENGTH = 16

@@ -1,7 +1,6 @@
 """How full are the disks? Asked once a minute, by a thread that may wait for the folders' answers."""
 
 import contextlib
-from collections.abc import Iterable
 
 from watchfolder import disk
 from watchfolder.errors import FolderFault
@@ -13,9 +12,9 @@ _AGAIN_SECONDS = 60.0
 class DiskUsage:
     """What a few folders lie on; `disks` may be read by any thread."""
 
-    def __init__(self, *folders: str | None) -> None:
+    def __init__(self, *folders: str) -> None:
         self.disks: dict[str, Disk] = {}
-        self._folders = [folder for folder in folders if folder]
+        self._folders = folders
         self._measured_at = float("-inf")
 
     def look(self, now: float, *, are_there: bool = True) -> None:
@@ -24,11 +23,9 @@ class DiskUsage:
             self.disks, self._measured_at = {}, float("-inf")
         elif now - self._measured_at >= _AGAIN_SECONDS:
             self._measured_at = now
-            self.disks = dict(_measured(self._folders))
-
-
-def _measured(folders: Iterable[str]) -> Iterable[tuple[str, Disk]]:
-    for folder in folders:
-        with contextlib.suppress(FolderFault):  # the work there says so
-            space = disk.space_of(folder)
-            yield folder, Disk(device=space.device, free_bytes=space.free, total_bytes=space.total)
+            disks = {}
+            for folder in self._folders:
+                with contextlib.suppress(FolderFault):  # the work there says so
+                    space = disk.space_of(folder)
+                    disks[folder] = Disk(device=space.device, free_bytes=space.free, total_bytes=space.total)
+            self.disks = disks

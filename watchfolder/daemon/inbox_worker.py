@@ -1,13 +1,15 @@
 """The thread of one inbox, so that a dead share holds up nobody else."""
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.events import event
 from watchfolder.intake import Intake
+from watchfolder.names import Ignored
 from watchfolder.watcher import Watcher
 
 _AFTER_A_BREAK_SECONDS = 5.0
@@ -17,12 +19,21 @@ _LEAST_BEAT_SECONDS = 0.02  # a storm of events costs fifty looks a second, not 
 class InboxWorker:
     """It alone touches the inbox's folders for looking and claiming."""
 
-    def __init__(self, intake: Intake, watcher: Watcher, tell: Callable[[], None]) -> None:
+    def __init__(self, intake: Intake, tell: Callable[[], None]) -> None:
         self.intake = intake
-        self.watcher = watcher
         self.health = intake.health
         inbox = intake.inbox
-        self.disk_usage = DiskUsage(inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)
+        ignored = Ignored(inbox.ignore)
+        self.watcher = Watcher(
+            inbox.path,
+            mode=inbox.watch,
+            recursive=inbox.recursive,
+            is_ignored_folder=lambda base: ignored.folder(base) is not None,
+            on_change=self.nudge,
+        )
+        folders = [path for path in (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals) if path]
+        self.disk_usage = DiskUsage(*folders)
+        self.liveness = Liveness(folders)
         self._tell = tell  # after each beat: the status may have changed
         self._wakeup = threading.Event()
         self._stop = False
@@ -77,3 +88,27 @@ class InboxWorker:
             self.watcher.start()  # watch first, then scan: nothing falls in between
             self._is_watching = True
         return self.intake.beat(now)
+
+
+class Liveness:
+    """Do folders answer at all? Asked without ever waiting for them.
+
+    One question is under way at a time: a share that is dead for days costs one thread, not one for each look.
+    """
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._folders = folders
+        self._question: threading.Thread | None = None
+
+    def answers(self) -> bool:
+        """Tell whether the folders have answered what was asked the last time, and ask again."""
+        if self._question is not None and self._question.is_alive():
+            return False
+        has_answered = self._question is not None
+        self._question = threading.Thread(target=self._ask, name="liveness", daemon=True)
+        self._question.start()
+        return has_answered
+
+    def _ask(self) -> None:
+        for folder in self._folders:
+            os.path.exists(os.path.join(folder, "."))

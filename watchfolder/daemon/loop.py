@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from watchfolder import __version__
@@ -118,12 +119,13 @@ class Daemon:
                     self._systemd.stopping()
                 is_hung = not supervisor.close(time.monotonic() + STOP_SECONDS)
             if is_hung or not is_reload:
-                outcome = supervisor.outcome(once=once)
-                event("daemon.stopped", delivered=outcome.delivered, quarantined=outcome.quarantined, hung=is_hung)
+                outcome = supervisor.outcome()
+                counts = outcome.snapshot
+                event("daemon.stopped", delivered=counts.delivered, quarantined=counts.quarantined, hung=is_hung)
                 ending = outcome.ending if once and not self._signals.stop else Ending.STOPPED
                 if is_hung and not self._signals.stop:
                     ending = Ending.UNFINISHED  # a reload that a dead share holds up: start afresh
-                return Outcome(ending, outcome.delivered, outcome.quarantined, outcome.left, is_hung=is_hung)
+                return replace(outcome, ending=ending, is_hung=is_hung)
 
     def _loop(
         self,
@@ -148,7 +150,7 @@ class Daemon:
             is_ready = is_ready or self._tell_ready(supervisor, now - started)
             for onlooker in onlookers:
                 onlooker.see(snapshot)
-            if once and supervisor.is_idle() and not supervisor.scans_for_delivered():
+            if once and supervisor.is_done():
                 return False
             if not supervisor.is_stuck(now):
                 self._systemd.alive(self._line(snapshot, self._config))

@@ -1,7 +1,12 @@
 """How a run ended, for its caller."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+
+from watchfolder.config import Config
+from watchfolder.order import Order
+from watchfolder.snapshot import Snapshot
 
 
 class Ending(StrEnum):
@@ -11,12 +16,13 @@ class Ending(StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """What a run leaves behind. `left` says in words what remains; when `is_hung`, a thread still waits for a share."""
+    """What a run leaves behind, under the last of its configurations. `is_hung`: a thread still waits for a share."""
 
     ending: Ending
-    delivered: int = 0  # files
-    quarantined: int = 0
-    left: list[str] = field(default_factory=list)
+    config: Config
+    snapshot: Snapshot
+    waiting: Mapping[str, Mapping[str, str]]  # inbox → file → why it was not taken
+    orders: Sequence[Order]  # that have not come to their end
     is_hung: bool = False

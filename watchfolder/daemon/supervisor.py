@@ -4,17 +4,16 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from watchfolder import __version__, state_file
-from watchfolder.clock import Clock
 from watchfolder.config import Config, Inbox
 from watchfolder.daemon.composition import Composition
 from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.daemon.inbox_worker import InboxWorker
-from watchfolder.daemon.liveness import Liveness
 from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.systemd import started_as
 from watchfolder.daemon.wakeup import Wakeup
@@ -23,11 +22,9 @@ from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
 from watchfolder.intake import Intake, UnderWay
 from watchfolder.journal import Journal
-from watchfolder.names import Ignored
-from watchfolder.order import Order, State, files_without_inbox
+from watchfolder.order import State, files_without_inbox
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapshot
-from watchfolder.watcher import Watcher
 
 _STUCK_SECONDS = 2 * 3600.0  # no call takes longer, unless its folder is silent
 _STATUS_SECONDS = 1.0
@@ -55,7 +52,6 @@ class Supervisor:
             config, journal, pushes, self._stop, wake=wakeup.ring, wake_inbox=lambda name: self._workers[name].wake()
         )
         self._pipeline = self._parts.pipeline
-        self._reach: dict[str, Liveness] = {}
         self._workers: dict[str, InboxWorker] = {}
         self._status: Snapshot | None = None
         self._status_at = float("-inf")
@@ -68,8 +64,9 @@ class Supervisor:
         for name, intake in self._parts.intakes.items():
             if self._adopt:
                 self._adopt_orders(intake.inbox)
-            self._workers[name] = self._worker(intake)
-        self._tell_held_orders()
+            self._workers[name] = InboxWorker(intake, self._wakeup.ring)
+        for name, files in files_without_inbox(self._journal.orders(), self._config.inboxes).items():
+            event("inbox.not_configured", logging.WARNING, inbox=name, held_files=files)
         self._parts.begin()
         for worker in self._workers.values():
             worker.start()
@@ -100,30 +97,31 @@ class Supervisor:
         for worker in self._workers.values():
             worker.nudge(None)
 
-    def scans_for_delivered(self) -> bool:
-        """Scan once more where something was delivered since: an outbox may be the next inbox's path."""
-        delivered = self._journal.counters.delivered_files
-        is_news, self._delivered = delivered != self._delivered, delivered
-        if is_news:
-            self.scan_now()
-        return is_news
-
     def has_looked_around(self) -> bool:
         return all(worker.intake.candidates.has_scanned or worker.health.fault for worker in self._workers.values())
 
-    def is_idle(self) -> bool:
-        """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at."""
-        # In this order: what one claims the other has; and once more, for what has just ended may let a twin go on.
-        return self._are_keepers_idle() and self._pipeline.is_idle() and self._are_keepers_idle()
+    def is_done(self) -> bool:
+        """Can nothing move before some `not_before` or settle time? Nothing under way, nothing to be looked at.
 
-    def _are_keepers_idle(self) -> bool:
-        workers = ((name, worker) for name, worker in self._workers.items() if not worker.health.is_silent)
+        Where something was delivered since, all look once more: an outbox may be the next inbox's path.
+        """
+        # In this order: what one claims the other has; and once more, for what has just ended may let a twin go on.
+        if not (self._has_nothing_to_take() and self._pipeline.is_idle() and self._has_nothing_to_take()):
+            return False
+        delivered = self._journal.counters.delivered_files
+        is_old, self._delivered = delivered == self._delivered, delivered
+        if not is_old:
+            self.scan_now()
+        return is_old
+
+    def _has_nothing_to_take(self) -> bool:
         return all(
-            worker.health.fault is not None
+            worker.health.is_silent
+            or worker.health.fault is not None
             or worker.intake.held
             or self._waits_for_service(name, worker.intake)
             or (not worker.health.is_busy and worker.intake.is_idle())
-            for name, worker in workers
+            for name, worker in self._workers.items()
         )
 
     def is_stuck(self, now: float) -> bool:
@@ -133,16 +131,20 @@ class Supervisor:
             *steps.values(),
             *(name for name, each in self._workers.items() if each.health.silent_seconds(now) > _STUCK_SECONDS),
         }
-        reached = [self._reach.setdefault(name, Liveness(self._config.inboxes[name])).answers() for name in slow]
-        self._is_stuck = any(reached)
+        answers = [self._workers[name].liveness.answers() for name in slow]  # each is asked
+        self._is_stuck = any(answers)
         return self._is_stuck
 
-    def outcome(self, *, once: bool) -> Outcome:
-        """Return what has been done and, after a single run, what remains."""
-        delivered, quarantined = self._journal.counters.delivered_files, self._journal.counters.quarantined_files
-        left = list(self._left()) if once else []
-        ending = Ending.UNFINISHED if left else Ending.QUARANTINED if quarantined else Ending.DONE
-        return Outcome(ending, delivered, quarantined, left)
+    def outcome(self) -> Outcome:
+        """Return what has been done, and what is not done yet."""
+        snapshot = self._snapshot()
+        waiting = {name: worker.intake.unfinished() for name, worker in self._workers.items()}
+        orders = [each for each in self._journal.orders() if each.state is not State.QUARANTINED and each.waiting_files]
+        holds = [worker.health.reason or worker.intake.held for worker in self._workers.values()]
+        ending = Ending.QUARANTINED if snapshot.quarantined else Ending.DONE
+        if any([snapshot.blocked, orders, *waiting.values(), *holds]):
+            ending = Ending.UNFINISHED
+        return Outcome(ending, self._config, snapshot, waiting, orders)
 
     def publish_status(self, now: float) -> tuple[Snapshot, float]:
         """Write the status for the console when it has changed; return it, and when it wants to be written again.
@@ -162,24 +164,6 @@ class Supervisor:
         self._status = fresh
         return fresh, now + _STATUS_SECONDS
 
-    def _worker(self, intake: Intake) -> InboxWorker:
-        inbox = intake.inbox
-        ignored = Ignored(inbox.ignore)
-        worker: InboxWorker
-
-        def on_change(name: str | None) -> None:
-            worker.nudge(name)
-
-        watcher = Watcher(
-            inbox.path,
-            mode=inbox.watch,
-            recursive=inbox.recursive,
-            is_ignored_folder=lambda base: ignored.folder(base) is not None,
-            on_change=on_change,
-        )
-        worker = InboxWorker(intake, watcher, self._wakeup.ring)
-        return worker
-
     def _adopt_orders(self, inbox: Inbox) -> None:
         try:
             self._parts.folders.require_folder(inbox.path)
@@ -187,35 +171,17 @@ class Supervisor:
         except FolderFault as fault:
             event("inbox.not_adopted", logging.ERROR, inbox=inbox.name, reason=fault.reason)
 
-    def _tell_held_orders(self) -> None:
-        for name, files in files_without_inbox(self._journal.orders(), self._config.inboxes).items():
-            event("inbox.not_configured", logging.WARNING, inbox=name, held_files=files)
-
     def _waits_for_service(self, name: str, intake: Intake) -> bool:
         admission = self._pipeline.admission
         return intake.candidates.has_scanned and (admission.is_barred or admission.lack(name) != "")
 
-    def _left(self) -> Iterator[str]:
-        if refusal := self._pipeline.admission.refusal:
-            yield f"the service refuses: {refusal.reason}"
-        for name, worker in self._workers.items():
-            if fault := worker.health.reason:
-                yield f"{name}: {fault}"
-            if worker.intake.held:
-                yield f"{name}: held: {worker.intake.held}"
-            unfinished = worker.intake.unfinished()
-            if unfinished and (lack := self._pipeline.admission.lack(name)):
-                yield f"{name}: {lack}"
-            yield from (f"{name}: {printable(file)}: {why}" for file, why in unfinished.items())
-        for order in self._journal.orders():
-            yield from _left_of(order, self._clock)
-
     def _snapshot(self) -> Snapshot:
         self._disk_usage.look(time.monotonic())
-        usages = [self._disk_usage, *(worker.disk_usage for worker in self._workers.values())]
-        live = [order for order in self._journal.orders() if order.is_live]
-        orders = self._orders(live)
-        counters = self._journal.counters
+        disks = ChainMap(self._disk_usage.disks, *(worker.disk_usage.disks for worker in self._workers.values()))
+        journal, elapsed = self._journal, self._clock.elapsed()
+        mine = {name: journal.orders(name) for name in self._workers}
+        orders = {name: UnderWay.of((each for each in mine[name] if each.is_live), elapsed) for name in mine}
+        counters = journal.counters
         return Snapshot(
             at=self._clock.now(),
             pid=os.getpid(),
@@ -229,9 +195,9 @@ class Supervisor:
             is_down=self._pipeline.gate.is_down,
             is_slowed=self._parts.service.limiter.is_limiting(),
             limit=self._pipeline.admission.limit(time.monotonic()),
-            in_progress=sum(orders[name].moving for name in self._workers),
-            deferred=sum(orders[name].deferred for name in self._workers),
-            to_come_beside=sum(bool(each.enclosures) for name in self._workers for each in self._journal.orders(name)),
+            in_progress=sum(each.moving for each in orders.values()),
+            deferred=sum(each.deferred for each in orders.values()),
+            to_come_beside=sum(bool(order.enclosures) for each in mine.values() for order in each),
             delivered=counters.delivered_files,
             reused=counters.reused_files,
             quarantined=counters.quarantined_files,
@@ -240,10 +206,10 @@ class Supervisor:
             last_found=counters.last_found,
             delivered_bytes=counters.delivered_bytes,
             refused=self.refused,
-            not_configured=files_without_inbox(self._journal.orders(), self._config.inboxes),
+            not_configured=files_without_inbox(journal.orders(), self._config.inboxes),
             is_stuck=self._is_stuck,
             counts=counters.counts().model_copy(update={"pushes": self._pushes.counts()}),
-            disks={folder: each for disk_usage in usages for folder, each in disk_usage.disks.items()},
+            disks=dict(disks),
             **self._blockade(),
         )
 
@@ -260,12 +226,6 @@ class Supervisor:
             "is_key_refused": isinstance(refusal, KeyRefused),
             "is_failing_all": gate.fault is None,
         }
-
-    def _orders(self, live: Iterable[Order]) -> dict[str, UnderWay]:
-        by_inbox: dict[str, list[Order]] = {name: [] for name in self._workers}
-        for order in live:
-            by_inbox.setdefault(order.inbox, []).append(order)
-        return {name: UnderWay.of(each, self._clock.elapsed()) for name, each in by_inbox.items()}
 
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, health, counts = worker.intake, worker.health, worker.intake.counts(orders)
@@ -294,19 +254,6 @@ class Supervisor:
         if abs(zero - self._zeros.get(read.__name__, 0.0)) > 1.0:
             self._zeros[read.__name__] = zero
         return datetime.fromtimestamp(self._zeros[read.__name__] + instant, UTC).replace(microsecond=0)
-
-
-def _left_of(order: Order, clock: Clock) -> Iterator[str]:
-    """Say what each file of an order waits for, unless it is in quarantine."""
-    if order.state is State.QUARANTINED:
-        return
-    due = order.not_before and clock.kept(order.not_before).at.astimezone()
-    until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
-    missing = " and ".join(each.kind for each in order.enclosures)
-    why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
-    for file in order.files:
-        if file.is_under_way or order.state is State.RECORDED:
-            yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
 
 
 def _printable(closed: OutOfReach) -> OutOfReach:

@@ -6,20 +6,25 @@ Pure: of the daemon's last word, the configuration, and what a caller has found 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from watchfolder.command_line import Advised, Control, ToControl
+from watchfolder.command_line import Advised, CommandLine, Control, ToControl
 from watchfolder.config import Config
 from watchfolder.events import printable
-from watchfolder.order import Order
-from watchfolder.report.phrases import files, not_running, size
+from watchfolder.order import Order, State
+from watchfolder.report.phrases import files, size
 from watchfolder.snapshot import NO_ANSWER, NO_V3, InboxSnapshot, Snapshot
 
+if TYPE_CHECKING:
+    from watchfolder.daemon import Outcome
+
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
+SLOWED: Final = "the service's rate limit sets the pace"
+STILL_RUNS: Final = "watchfolder runs on with the configuration before this one; its next start would fail"
 
 
 class ConditionKind(StrEnum):
-    """What can be so, the worst first; the last ones say how it goes while nothing is wrong."""
+    """What can be so; `_KINDS` says how bad that is."""
 
     NOT_RUNNING = "not_running"
     STUCK = "stuck"
@@ -40,42 +45,54 @@ class ConditionKind(StrEnum):
     IDLE = "idle"
 
 
-_WORST_FIRST: Final = {kind: place for place, kind in enumerate(ConditionKind)}
-
-
 class Severity(IntEnum):
     FINE = 0
     NEEDS_PERSON = 1  # though the flow goes on
     ALARM = 2  # a monitor should call somebody
 
 
-_NEEDS_PERSON: Final = frozenset(
-    {
-        ConditionKind.HELD,
-        ConditionKind.NOT_CONFIGURED,
-        ConditionKind.STALLED,
-        ConditionKind.DISK_LOW,
-        ConditionKind.QUARANTINED,
-    },
-)
-_FINE: Final = frozenset({ConditionKind.STARTING, ConditionKind.WORKING, ConditionKind.IDLE})
+class _Holds(IntEnum):
+    """Which files a condition keeps from going on; each also those before it."""
+
+    NONE = 0
+    NEW = 1  # that lie in an inbox
+    UNPAID = 2  # of an order that has cost nothing yet
+    ALL = 3
 
 
-_HOLDING: Final = frozenset(
-    {
-        *(
-            ConditionKind.NOT_RUNNING,
-            ConditionKind.STUCK,
-            ConditionKind.KEY_REFUSED,
-            ConditionKind.SERVICE_REFUSES,
-            ConditionKind.SERVICE_FAILS_ALL,
-        ),
-        *(ConditionKind.FOLDER_AWAY, ConditionKind.HELD, ConditionKind.NO_ANSWER),
-    }
-)
+class _Kind(NamedTuple):
+    severity: Severity
+    holds: _Holds
+    over: str = ""  # says that it is so no more
 
 
-_OF_PURCHASES: Final = frozenset({ConditionKind.SERVICE_REFUSES, ConditionKind.SERVICE_FAILS_ALL})
+_UNBLOCKED = "Unblocked: the service takes the work again"
+_KINDS: Final = {
+    ConditionKind.NOT_RUNNING: _Kind(Severity.ALARM, _Holds.ALL),
+    ConditionKind.STUCK: _Kind(Severity.ALARM, _Holds.ALL),
+    ConditionKind.KEY_REFUSED: _Kind(Severity.ALARM, _Holds.ALL, _UNBLOCKED),
+    ConditionKind.SERVICE_REFUSES: _Kind(Severity.ALARM, _Holds.UNPAID, _UNBLOCKED),
+    ConditionKind.SERVICE_FAILS_ALL: _Kind(Severity.ALARM, _Holds.UNPAID, _UNBLOCKED),
+    ConditionKind.FOLDER_AWAY: _Kind(Severity.ALARM, _Holds.ALL, "{} is back: it goes on"),
+    ConditionKind.OUT_OF_REACH: _Kind(Severity.ALARM, _Holds.NONE, "{}: all pictures can be taken again"),
+    ConditionKind.HELD: _Kind(Severity.NEEDS_PERSON, _Holds.NEW, "{}: nothing is held any more"),
+    ConditionKind.NO_ANSWER: _Kind(Severity.ALARM, _Holds.ALL),
+    ConditionKind.STARTING: _Kind(Severity.FINE, _Holds.NONE),
+    ConditionKind.CONFIGURATION_REFUSED: _Kind(Severity.ALARM, _Holds.NONE, "The configuration is the one that runs"),
+    ConditionKind.NOT_CONFIGURED: _Kind(
+        Severity.NEEDS_PERSON, _Holds.NONE, "No file belongs to an inbox that left the configuration any more"
+    ),
+    ConditionKind.STALLED: _Kind(
+        Severity.NEEDS_PERSON, _Holds.NONE, "Pictures are delivered again, or none waits any more"
+    ),
+    ConditionKind.DISK_LOW: _Kind(Severity.NEEDS_PERSON, _Holds.NONE, "The disk of {} has room again"),
+    ConditionKind.QUARANTINED: _Kind(Severity.NEEDS_PERSON, _Holds.NONE),
+    ConditionKind.WORKING: _Kind(Severity.FINE, _Holds.NONE),
+    ConditionKind.IDLE: _Kind(Severity.FINE, _Holds.NONE),
+}
+"""The worst first; the last ones say how it goes while nothing is wrong."""
+
+_WORST_FIRST: Final = {kind: place for place, kind in enumerate(_KINDS)}
 
 
 @dataclass(frozen=True)
@@ -95,9 +112,7 @@ class Condition:
 
     @property
     def severity(self) -> Severity:
-        if self.kind in _FINE:
-            return Severity.FINE
-        return Severity.NEEDS_PERSON if self.kind in _NEEDS_PERSON else Severity.ALARM
+        return _KINDS[self.kind].severity
 
 
 def conditions(
@@ -122,7 +137,8 @@ def conditions(
         found += _of_inboxes(snapshot, config)
         found += _of_configuration(snapshot, config)
         found += _of_disks(snapshot)
-        found += [_stalled(snapshot, config, stalled_hours)] if stalled_hours is not None else []
+        if stalled_hours is not None:
+            found.append(_stalled(snapshot, config, stalled_hours, found))
     found += [_quarantined(quarantined, config, can_retry=can_retry)] if quarantined else []
     if snapshot is not None and not found:
         found = [_pace(snapshot, config)]
@@ -142,9 +158,8 @@ def sentences(found: Iterable[Condition], least: Severity) -> list[str]:
 
 def holding(found: Iterable[Condition], inbox: str, order: Order | None = None) -> list[str]:
     """Say what keeps the files of an inbox from going on: those that lie there, or those of an order."""
-    spared = set() if order is None else {ConditionKind.HELD} | (_OF_PURCHASES if order.charged else set())
-    kinds = _HOLDING - spared
-    return [told([each]) for each in found if each.kind in kinds and each.subject in {"", inbox}]
+    least = _Holds.NEW if order is None else _Holds.ALL if order.charged else _Holds.UNPAID
+    return [told([each]) for each in found if _KINDS[each.kind].holds >= least and each.subject in {"", inbox}]
 
 
 def troubles(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[str]:
@@ -174,23 +189,32 @@ def told(same: Iterable[Condition]) -> str:
 
 def over(kind: ConditionKind, subject: str) -> str:
     """Say that what was told is so no more."""
-    match kind:
-        case ConditionKind.FOLDER_AWAY:
-            return f"{subject} is back: it goes on"
-        case ConditionKind.OUT_OF_REACH:
-            return f"{subject}: all pictures can be taken again"
-        case ConditionKind.HELD:
-            return f"{subject}: nothing is held any more"
-        case ConditionKind.NOT_CONFIGURED:
-            return "No file belongs to an inbox that left the configuration any more"
-        case ConditionKind.DISK_LOW:
-            return f"The disk of {subject} has room again"
-        case ConditionKind.CONFIGURATION_REFUSED:
-            return "The configuration is the one that runs"
-        case ConditionKind.STALLED:
-            return "Pictures are delivered again, or none waits any more"
-        case _:
-            return "Unblocked: the service takes the work again"
+    return _KINDS[kind].over.format(subject)
+
+
+def left(outcome: "Outcome") -> list[str]:
+    """Say what a single run leaves behind: what holds it up, and what each file waits for."""
+    found = conditions(outcome.snapshot, outcome.config)
+    lines = [each.lead + each.words for each in found if _KINDS[each.kind].holds]
+    for inbox, waiting in outcome.waiting.items():
+        lines += [f"{inbox}: {printable(name)}: {why}" for name, why in waiting.items()]
+    for order in outcome.orders:
+        due = order.not_before.at.astimezone() if order.not_before else None
+        until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
+        missing = " and ".join(each.kind for each in order.enclosures)
+        why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
+        shown = (file for file in order.files if file.is_under_way or order.state is State.RECORDED)
+        lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in shown]
+    return lines
+
+
+def not_running(state_dir: str) -> str:
+    return f"watchfolder is not running with {state_dir}"
+
+
+def not_registered(commands: CommandLine) -> str:
+    register = commands.to(Advised.REGISTER)
+    return f"pushes are off until {register} has been run; until then the service is asked by time"
 
 
 def control(verb: Control, snapshot: Snapshot | None, config: Config) -> ToControl:
@@ -212,19 +236,18 @@ def has_work(snapshot: Snapshot) -> bool | None:
 def _of_process(
     snapshot: Snapshot | None, config: Config, silent_seconds: float, *, is_running: bool
 ) -> Iterator[Condition]:
-    restart = control(Control.RESTART, snapshot, config)
     if not is_running:
         start = control(Control.START, None, config)
         words = not_running(config.state_dir)
         yield Condition(ConditionKind.NOT_RUNNING, words, f"Start it: {start.words}", start.command)
-    elif silent_seconds > _SILENT_SECONDS:
-        words = f"Stuck: the main loop has not turned for {silent_seconds:.0f} s"
-        yield Condition(ConditionKind.STUCK, words, f"Restart it: {restart.words}", restart.command)
-    elif snapshot is not None and snapshot.is_stuck:
-        words = "Stuck: work stands still although its folders answer"
-        yield Condition(ConditionKind.STUCK, words, f"Restart it: {restart.words}", restart.command)
-    is_looking = snapshot is None or any(not each.is_open and not each.fault for each in snapshot.inboxes.values())
-    if is_running and is_looking:
+        return
+    stuck = "work stands still although its folders answer" if snapshot is not None and snapshot.is_stuck else ""
+    if silent_seconds > _SILENT_SECONDS:
+        stuck = f"the main loop has not turned for {silent_seconds:.0f} s"
+    if stuck:
+        restart = control(Control.RESTART, snapshot, config)
+        yield Condition(ConditionKind.STUCK, f"Stuck: {stuck}", f"Restart it: {restart.words}", restart.command)
+    if snapshot is None or any(not each.is_open and not each.fault for each in snapshot.inboxes.values()):
         yield Condition(ConditionKind.STARTING, "Starting: the first look into the folders is under way")
 
 
@@ -319,27 +342,16 @@ def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
             yield Condition(ConditionKind.DISK_LOW, words, "Make room there, before it stops", subject=folder)
 
 
-def _stalled(snapshot: Snapshot, config: Config, hours: float) -> Condition:
-    """Say that nothing was delivered for so long, and what holds it."""
+def _stalled(snapshot: Snapshot, config: Config, hours: float, found: Iterable[Condition]) -> Condition:
+    """Say that nothing was delivered for so long, and what of that which was found holds it."""
     waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
     words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
     under_way = files(snapshot.in_progress + snapshot.deferred)
     words += f", though there is work: {files(waiting)} in the inboxes, {under_way} under way"
-    return Condition(ConditionKind.STALLED, words, _cause_of_stall(snapshot, config))
-
-
-def _cause_of_stall(snapshot: Snapshot, config: Config) -> str:
-    held = {name: inbox for name, inbox in snapshot.inboxes.items() if inbox.held and inbox.waiting}
-    if held:
-        count = sum(inbox.waiting for inbox in held.values())
-        kept = "; ".join(f"{name}: held: {inbox.held}" for name, inbox in held.items())
-        return f"The brake holds {files(count)} until you say so: {kept}"
-    if snapshot.blocked:
-        return f"The service refuses: {snapshot.blocked}"
-    if snapshot.is_down:
-        return f"{NO_ANSWER.capitalize()}: is this machine's network up? Nothing is lost"
+    causes = sentences([each for each in found if _KINDS[each.kind].holds], Severity.FINE)
     explain = config.commands.to(Advised.EXPLAIN, "PATH")
-    return f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
+    ask = f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
+    return Condition(ConditionKind.STALLED, words, ". ".join(causes) or ask)
 
 
 def _quarantined(number: int, config: Config, *, can_retry: bool) -> Condition:

@@ -1,14 +1,5 @@
 """How things read in a sentence, wherever they are said: in the terminal, on the page, in a message."""
 
-from typing import Final
-
-from watchfolder.command_line import Advised, CommandLine
-
-
-def not_registered(commands: CommandLine) -> str:
-    register = commands.to(Advised.REGISTER)
-    return f"pushes are off until {register} has been run; until then the service is asked by time"
-
 
 def files(number: int, *, verb: str = "") -> str:
     """Return "1 file" or "2 files"; with a verb ("need") "1 file needs" or "2 files need"."""
@@ -26,10 +17,3 @@ def size(number: int) -> str:
         if number >= bytes_:
             return f"{number / bytes_:.1f} {unit}"
     return f"{number} bytes"
-
-
-def not_running(state_dir: str) -> str:
-    return f"watchfolder is not running with {state_dir}"
-
-
-STILL_RUNS: Final = "watchfolder runs on with the configuration before this one; its next start would fail"

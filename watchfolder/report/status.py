@@ -21,7 +21,7 @@ from watchfolder.events import printable
 from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State, files_without_inbox
-from watchfolder.report.conditions import Condition, conditions, headline
+from watchfolder.report.conditions import SLOWED, Condition, conditions, headline
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
 
@@ -259,7 +259,7 @@ def _service(snapshot: Snapshot | None) -> ServiceStatus:
         return ServiceStatus("blocked", snapshot.blocked, snapshot.blocked_code, snapshot.blocked_since)
     if snapshot.is_down:
         return ServiceStatus("down", NO_ANSWER)
-    return ServiceStatus("slowed", "the service's rate limit sets the pace") if snapshot.is_slowed else _OK
+    return ServiceStatus("slowed", SLOWED) if snapshot.is_slowed else _OK
 
 
 _OK = ServiceStatus("ok")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 from watchfolder.config import WEBHOOK_PATH, Config, HttpSection
 from watchfolder.events import event
 from watchfolder.pushes import Pushes, PushResult
-from watchfolder.report.phrases import not_registered
+from watchfolder.report.conditions import not_registered
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:

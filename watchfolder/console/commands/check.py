@@ -24,7 +24,7 @@ from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
 from watchfolder.folders import TOKEN, Folders, has_default_originals
-from watchfolder.report.phrases import not_registered
+from watchfolder.report.conditions import not_registered
 from watchfolder.services import flow_of
 
 _OWNER: Final = "check"  # signs our probes

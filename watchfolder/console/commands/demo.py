@@ -54,7 +54,7 @@ def demo() -> None:
     except KeyboardInterrupt:
         typer.echo("The demo has ended, its folder is removed.")
         raise typer.Exit(exit_codes.DONE if has_person else exit_codes.UNFINISHED) from None
-    raise typer.Exit(exit_codes.QUARANTINED if outcome.quarantined else exit_codes.DONE)
+    raise typer.Exit(exit_codes.QUARANTINED if outcome.snapshot.quarantined else exit_codes.DONE)
 
 
 @contextmanager

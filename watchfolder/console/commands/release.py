@@ -10,8 +10,8 @@ from watchfolder.clock import Clock
 from watchfolder.config import Config
 from watchfolder.disk import Place
 from watchfolder.errors import UnknownName
+from watchfolder.report.conditions import not_running
 from watchfolder.report.lock_holder import holder_of
-from watchfolder.report.phrases import not_running
 
 
 def release(config: Config, names: Sequence[str]) -> Iterator[str]:

@@ -156,11 +156,14 @@ def _bar() -> "AbstractContextManager[ProgressBar]":
 
 
 def _summarise(outcome: "Outcome", *, quiet: bool) -> None:
-    if not quiet or outcome.quarantined:
-        typer.echo(f"{files(outcome.delivered)} delivered, {files(outcome.quarantined)} quarantined.")
-    if outcome.left:
+    from watchfolder.report.conditions import left
+
+    counts = outcome.snapshot
+    if not quiet or counts.quarantined:
+        typer.echo(f"{files(counts.delivered)} delivered, {files(counts.quarantined)} quarantined.")
+    if lines := left(outcome):
         typer.echo("What remains:")
-        for line in outcome.left:
+        for line in lines:
             typer.echo(f"  {redacted(line)}")
 
 
