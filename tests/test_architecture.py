@@ -56,7 +56,7 @@ DOORS: Mapping[str, set[str]] = {
     "waitress": {"sandbox", "web.server"},
     "PIL": {"sandbox", "web.miniature"},
     "prometheus_client": {"report.metrics"},
-    "apprise": {"notify.apprise"},
+    "apprise": {"notify.delivery"},
     "sqlite3": {"delivery_index"},  # writes a file of its own, which may be lost
     "pydantic": {
         "clock",

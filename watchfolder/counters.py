@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from watchfolder.errors import WatchfolderError
-from watchfolder.snapshot import Counts, FileGroup, Quarantined, VerdictCount
+from watchfolder.snapshot import Counts, FileGroup
 
 DONE = "done"
 OPERATIONS = ("create", "confirm", "look", "order", "report", "list", "upload", "fetch")
@@ -15,7 +15,6 @@ OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject"
 
 _MOST_REASONS = 20  # for which something went to quarantine last, or is told of
 _T = TypeVar("_T")
-_Group = TypeVar("_Group", bound=FileGroup)
 
 
 class Counters:
@@ -27,9 +26,9 @@ class Counters:
         self._bytes = Counter({"sent": 0, "received": 0})
         self._notifications = Counter(dict.fromkeys(NOTIFIED, 0))
         self.delivered_files = self.reused_files = self.delivered_bytes = self.quarantined_files = 0
-        self.last_quarantined: tuple[Quarantined, ...] = ()
+        self.last_quarantined: tuple[FileGroup, ...] = ()
         self.found_files = 0
-        self.last_found: tuple[VerdictCount, ...] = ()
+        self.last_found: tuple[FileGroup, ...] = ()
         self._changes: Counter[str] = Counter(dict.fromkeys(states, 0))
         self._seconds: dict[str, float] = dict.fromkeys(self._changes, 0.0)
 
@@ -58,13 +57,13 @@ class Counters:
             self.reused_files += is_reused
             self.delivered_bytes += size
 
-    def quarantined(self, files: Sequence[Quarantined]) -> None:
+    def quarantined(self, files: Sequence[FileGroup]) -> None:
         with self._guard:
             self.quarantined_files += len(files)
             for file in files:
                 self.last_quarantined = added(self.last_quarantined, file)[-_MOST_REASONS:]
 
-    def found(self, file: VerdictCount) -> None:
+    def found(self, file: FileGroup) -> None:
         with self._guard:
             self.found_files += 1
             self.last_found = added(self.last_found, file)[-_MOST_REASONS:]
@@ -93,7 +92,7 @@ class Counters:
             )
 
 
-def added(groups: Sequence[_Group], more: _Group) -> tuple[_Group, ...]:
+def added(groups: Sequence[FileGroup], more: FileGroup) -> tuple[FileGroup, ...]:
     """Return the groups with what came besides, as the latest."""
     number = more.files + sum(each.files for each in groups if each.is_like(more))
     return (*(each for each in groups if not each.is_like(more)), more.model_copy(update={"files": number}))

@@ -3,7 +3,6 @@
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, field_serializer
-from typing_extensions import override
 
 from watchfolder.clock import Instant
 
@@ -85,41 +84,16 @@ class Disk(Part):
 
 
 class FileGroup(Part):
-    """Files of one inbox that have something in common; the name is that of the latest, escaped."""
+    """Files of one inbox that went to quarantine for one reason, or came out with one verdict."""
 
     inbox: str
-    name: str
+    name: str  # of the latest, escaped
+    reason: str  # or the verdict
     files: int = 1
-
-    @property
-    def common(self) -> str:
-        raise NotImplementedError
+    retry_helps: bool = True  # what is in quarantine
 
     def is_like(self, other: "FileGroup") -> bool:
-        return (self.inbox, self.common) == (other.inbox, other.common)
-
-
-class Quarantined(FileGroup):
-    """What went to quarantine for one reason."""
-
-    reason: str
-    retry_helps: bool = True
-
-    @property
-    @override
-    def common(self) -> str:
-        return self.reason
-
-
-class VerdictCount(FileGroup):
-    """What came out with one verdict that a person wants to be told of."""
-
-    verdict: str
-
-    @property
-    @override
-    def common(self) -> str:
-        return self.verdict
+        return (self.inbox, self.reason) == (other.inbox, other.reason)
 
 
 class Snapshot(Part):
@@ -146,9 +120,9 @@ class Snapshot(Part):
     delivered: int = 0  # files since the start
     reused: int = 0  # of these, copied from an earlier delivery and not paid for
     quarantined: int = 0  # files since the start
-    last_quarantined: tuple[Quarantined, ...] = ()  # since the start; of a few reasons, the latest at the end
+    last_quarantined: tuple[FileGroup, ...] = ()  # since the start; of a few reasons, the latest at the end
     found: int = 0  # files since the start with a verdict that a person wants to be told of
-    last_found: tuple[VerdictCount, ...] = ()  # as above
+    last_found: tuple[FileGroup, ...] = ()  # as above
     delivered_bytes: int = 0
     refused: str = ""  # what is wrong with the configuration that was read last: the one before it still runs
     not_configured: dict[str, int] = {}  # inbox that left the configuration → files of its orders, which wait

@@ -26,12 +26,12 @@ HASTY = """
 import sys
 from datetime import timedelta
 from watchfolder.console import cli
-from watchfolder.notify import decide, delivery, heartbeat
+from watchfolder.notify import alarms, decide, delivery
 decide.LASTS_SECONDS = dict.fromkeys(decide.LASTS_SECONDS, 1.0)
 decide.QUIET_SECONDS = 4.0
 decide._FIRST_LOOK = timedelta(seconds=1)
 delivery.TRY_AGAIN_SECONDS = (0.2, 0.2)
-heartbeat.EVERY_SECONDS = heartbeat.AGAIN_SECONDS = heartbeat.LOOK_SECONDS = 0.5
+alarms.EVERY_SECONDS = alarms.AGAIN_SECONDS = alarms.LOOK_SECONDS = 0.5
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """

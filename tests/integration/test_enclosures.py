@@ -335,7 +335,7 @@ def test_a_verdict_that_a_person_wants_to_be_told_of_is_counted(begin: Open) -> 
     shop.to_the_end()
     assert shop.journal.counters.found_files == 1
     (told,) = shop.journal.counters.last_found
-    assert (told.inbox, told.name, told.verdict) == ("photos", "likely_ai/a.jpg", "likely_ai")
+    assert (told.inbox, told.name, told.reason) == ("photos", "likely_ai/a.jpg", "likely_ai")
 
 
 # Deaths

@@ -14,11 +14,11 @@ from watchfolder import config
 from watchfolder.config import Config
 from watchfolder.counters import Counters
 from watchfolder.errors import ConfigError
-from watchfolder.notify import Alarms, decide, delivery, heartbeat
-from watchfolder.notify.message import Message
-from watchfolder.notify.state import FILE
+from watchfolder.notify import Alarms, alarms, decide, delivery
+from watchfolder.notify.decide import FILE
+from watchfolder.notify.delivery import Message
 from watchfolder.order import State
-from watchfolder.snapshot import Disk, InboxSnapshot, Quarantined, Snapshot
+from watchfolder.snapshot import Disk, FileGroup, InboxSnapshot, Snapshot
 
 TOKEN = "c4n4ry0f7h3n07ify"  # noqa: S105 - to be searched for
 NOW = datetime.now(UTC)
@@ -32,9 +32,9 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "QUIET_SECONDS", 0.2)
     monkeypatch.setattr(delivery, "TRY_AGAIN_SECONDS", (0.1, 0.1, 0.1))
     monkeypatch.setattr(delivery, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(heartbeat, "EVERY_SECONDS", 0.3)
-    monkeypatch.setattr(heartbeat, "AGAIN_SECONDS", 0.3)
-    monkeypatch.setattr(heartbeat, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(alarms, "EVERY_SECONDS", 0.3)
+    monkeypatch.setattr(alarms, "AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(alarms, "LOOK_SECONDS", 0.1)
 
 
 class Daemon:
@@ -105,7 +105,7 @@ def test_a_refusal_and_its_end_arrive(daemon: Daemon) -> None:
 
 
 def test_everything_at_once_is_one_message_in_plain_text(daemon: Daemon) -> None:
-    quarantined = (Quarantined(inbox="photos", name="<b>a & b</b>.jpg", reason="It is cut short."),)
+    quarantined = (FileGroup(inbox="photos", name="<b>a & b</b>.jpg", reason="It is cut short."),)
     full = {"/srv": Disk(device=1, free_bytes=10**9, total_bytes=10**12)}
     with receiving() as receiver:
         daemon.alarms.follow(daemon.config(receiver))

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from watchfolder.config import ApiSection, Config, Inbox
-from watchfolder.notify.decide import Decisions
-from watchfolder.notify.message import Message
-from watchfolder.notify.state import NotifyState
-from watchfolder.snapshot import Counts, Disk, InboxSnapshot, Quarantined, Snapshot, VerdictCount
+from watchfolder.notify.decide import Decisions, NotifyState
+from watchfolder.notify.delivery import Message
+from watchfolder.snapshot import Counts, Disk, FileGroup, InboxSnapshot, Snapshot
 
 START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 GIB = 1024**3
@@ -51,7 +50,7 @@ class Life:
         return Snapshot(**{"at": self.now, "pid": 1, "version": "1", "started": START} | self.facts)
 
     def after_a_restart(self) -> "Life":
-        remembered = NotifyState.model_validate_json(self.watch.memory.model_dump_json())
+        remembered = NotifyState.model_validate_json(self.watch.state.model_dump_json())
         facts = {"inboxes": {"photos": InboxSnapshot()}, "started": self.now}
         return Life(Decisions(remembered), self.now, facts).lasts(10, inboxes={"photos": OPEN})
 
@@ -72,7 +71,7 @@ def life() -> Life:
 def test_a_life_in_which_all_is_well_says_nothing(life: Life) -> None:
     life.lasts(48 * HOUR)
     assert life.messages == []
-    assert life.watch.memory == NotifyState()
+    assert life.watch.state == NotifyState()
 
 
 # The service
@@ -262,8 +261,8 @@ def test_files_under_way_count_as_waiting(life: Life) -> None:
 # Quarantine
 
 
-def bad(latest: str, number: int) -> tuple[Quarantined, ...]:
-    return (Quarantined(inbox="photos", name=latest, reason="It is cut short.", files=number),)
+def bad(latest: str, number: int) -> tuple[FileGroup, ...]:
+    return (FileGroup(inbox="photos", name=latest, reason="It is cut short.", files=number),)
 
 
 def test_a_burst_of_bad_pictures_is_one_message(life: Life) -> None:
@@ -278,7 +277,7 @@ def test_a_burst_of_bad_pictures_is_one_message(life: Life) -> None:
 
 
 def test_each_reason_is_said_once_with_its_number_and_only_what_is_new(life: Life) -> None:
-    no_raw = Quarantined(inbox="photos", name="x.psd", reason="This is a Photoshop file.", retry_helps=False, files=2)
+    no_raw = FileGroup(inbox="photos", name="x.psd", reason="This is a Photoshop file.", retry_helps=False, files=2)
     life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3)).lasts(10 * MINUTE)
     life.lasts(HOUR, quarantined=5, last_quarantined=(*bad("c.jpg", 3), no_raw)).lasts(HOUR)
     assert "c.jpg and 2 more: It is cut short" in life.texts[0]
@@ -297,8 +296,8 @@ def test_a_trickle_of_bad_pictures_is_a_message_an_hour_with_all_of_them(life: L
     assert sum(counts) == 24 * 20 - 1
 
 
-def found(name: str, files: int, verdict: str = "likely_ai", inbox: str = "seen") -> tuple[VerdictCount, ...]:
-    return (VerdictCount(inbox=inbox, name=name, verdict=verdict, files=files),)
+def found(name: str, files: int, verdict: str = "likely_ai", inbox: str = "seen") -> tuple[FileGroup, ...]:
+    return (FileGroup(inbox=inbox, name=name, reason=verdict, files=files),)
 
 
 def test_a_hundred_findings_are_one_message_with_their_number(life: Life) -> None:
@@ -367,28 +366,28 @@ def test_what_could_not_be_said_is_said_later(life: Life) -> None:
     for inboxes in flapping(40):
         life.lasts(20, inboxes=inboxes)
     life.lasts(3 * HOUR, inboxes={"inbox1": GONE} | {f"inbox{each}": OPEN for each in range(40) if each != 1})
-    assert {topic for topic, told in life.watch.memory.told.items() if told.is_on} == {"folder_away:inbox1"}
+    assert {topic for topic, told in life.watch.state.told.items() if told.is_on} == {"folder_away:inbox1"}
 
 
 def test_a_clock_that_was_wrong_silences_nobody(life: Life) -> None:
     life.lasts(10 * MINUTE, inboxes={"photos": GONE}).lasts(10 * MINUTE, inboxes={"photos": OPEN})
     life = life.after_a_restart()
     earlier = Life(life.watch, START - timedelta(days=20_000), life.facts)
-    earlier.watch = Decisions(life.watch.memory)
+    earlier.watch = Decisions(life.watch.state)
     earlier.lasts(2 * HOUR, inboxes={"photos": GONE})
     assert len(earlier.messages) == 1
 
 
 def test_nobody_is_told_of_years_when_the_clock_was_put_right(life: Life) -> None:
     life.lasts(HOUR, in_progress=1)
-    later = Life(Decisions(life.watch.memory), START + timedelta(days=20_000), life.facts)
+    later = Life(Decisions(life.watch.state), START + timedelta(days=20_000), life.facts)
     later.lasts(10 * MINUTE)
     assert later.texts[0].startswith("Nothing was delivered for 24 hours")
 
 
 def test_what_went_to_quarantine_under_a_clock_that_was_wrong_is_told(life: Life) -> None:
     life.lasts(10, quarantined=3, last_quarantined=bad("c.jpg", 3))
-    earlier = Life(Decisions(life.watch.memory), START - timedelta(days=20_000), life.facts | {"quarantined": 0})
+    earlier = Life(Decisions(life.watch.state), START - timedelta(days=20_000), life.facts | {"quarantined": 0})
     earlier.lasts(10 * MINUTE)
     assert "3 files went to quarantine" in earlier.texts[0]
 

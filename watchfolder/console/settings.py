@@ -86,9 +86,9 @@ def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
 def notify_faults(found: Config) -> list[str]:
     if not found.notify:
         return []
-    from watchfolder.notify import apprise  # noqa: PLC0415 - a command without it should not wait for it
+    from watchfolder.notify import delivery  # noqa: PLC0415 - a command without it should not wait for it
 
-    return apprise.faults(found.notify)
+    return delivery.faults(found.notify)
 
 
 def _telling_parts(url: str) -> list[str]:

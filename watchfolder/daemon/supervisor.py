@@ -7,6 +7,7 @@ import time
 from collections import ChainMap
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from watchfolder import __version__, state_file
@@ -22,7 +23,7 @@ from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
 from watchfolder.intake import Intake, UnderWay
 from watchfolder.journal import Journal
-from watchfolder.order import State, files_without_inbox
+from watchfolder.order import files_without_inbox
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapshot
 
@@ -139,7 +140,7 @@ class Supervisor:
         """Return what has been done, and what is not done yet."""
         snapshot = self._snapshot()
         waiting = {name: worker.intake.unfinished() for name, worker in self._workers.items()}
-        orders = [each for each in self._journal.orders() if each.state is not State.QUARANTINED and each.waiting_files]
+        orders = [order for order in self._journal.orders() if order.is_live or order.enclosures]
         holds = [worker.health.reason or worker.intake.held for worker in self._workers.values()]
         ending = Ending.QUARANTINED if snapshot.quarantined else Ending.DONE
         if any([snapshot.blocked, orders, *waiting.values(), *holds]):
@@ -179,8 +180,9 @@ class Supervisor:
         self._disk_usage.look(time.monotonic())
         disks = ChainMap(self._disk_usage.disks, *(worker.disk_usage.disks for worker in self._workers.values()))
         journal, elapsed = self._journal, self._clock.elapsed()
+        is_live = attrgetter("is_live")
         mine = {name: journal.orders(name) for name in self._workers}
-        orders = {name: UnderWay.of((each for each in mine[name] if each.is_live), elapsed) for name in mine}
+        orders = {name: UnderWay.of(filter(is_live, each), elapsed) for name, each in mine.items()}
         counters = journal.counters
         return Snapshot(
             at=self._clock.now(),

@@ -1,25 +1,28 @@
 """The alarm: it is told by the daemon what is so, and tells a person who is not looking, seldom and in time."""
 
 import logging
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from watchfolder.api import Pulse
 from watchfolder.config import Config
 from watchfolder.counters import Counters
-from watchfolder.errors import FolderFault
+from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event
-from watchfolder.notify.apprise import Recipient, label
-from watchfolder.notify.decide import Decisions
-from watchfolder.notify.delivery import MessageQueue
-from watchfolder.notify.heartbeat import Heartbeat
-from watchfolder.notify.message import Message
-from watchfolder.notify.state import NotifyState
+from watchfolder.notify.decide import Decisions, NotifyState
+from watchfolder.notify.delivery import MessageQueue, label, recipient
 from watchfolder.report.conditions import troubles
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
+
+EVERY_SECONDS = 300.0
+AGAIN_SECONDS = 60.0  # after one that failed
+LOOK_SECONDS = 15.0  # while all is not well
 
 
 class Alarms:
@@ -29,10 +32,10 @@ class Alarms:
         self._counters = counters
         self._clock_start = datetime.now(UTC) - timedelta(seconds=time.monotonic())  # a clock set later stops no timer
         self._config: Config | None = None
-        self._watch: Decisions | None = None
+        self._decisions: Decisions | None = None
         self._written: NotifyState | None = None
         self._has_broken = False
-        self._couriers: dict[SecretStr, MessageQueue] = {}
+        self._queues: dict[SecretStr, MessageQueue] = {}
         self._snapshot: Snapshot | None = None
         self._seen_at = time.monotonic()
         self._heartbeat = Heartbeat(self._has_trouble)
@@ -42,15 +45,15 @@ class Alarms:
 
     def __exit__(self, *_: object) -> None:
         self._heartbeat.stop()
-        for courier in self._couriers.values():
-            courier.stop()
+        for queue in self._queues.values():
+            queue.stop()
 
     def follow(self, config: Config) -> None:
-        """Send to these addresses from now on; a courier whose address stays goes on with what it has."""
+        """Send to these addresses from now on; a queue whose address stays goes on with what it has."""
         self._config = config
         self._seen_at = time.monotonic()
         try:
-            self._hire(config)
+            self._open_queues(config)
             self._heartbeat.follow(config)
         except Exception:  # noqa: BLE001 - the pictures come first
             event("alarm.broke", logging.ERROR, trace=True)
@@ -59,12 +62,12 @@ class Alarms:
         """Take the daemon's word; every call is a proof of its life."""
         is_news = snapshot is not self._snapshot  # the loop may turn many times in a second
         self._snapshot, self._seen_at = snapshot, time.monotonic()
-        if self._watch is None or self._config is None or not is_news:
+        if self._decisions is None or self._config is None or not is_news:
             return
         now = self._clock_start + timedelta(seconds=self._seen_at)
         try:
-            message = self._watch.decide(snapshot, self._config, now)
-            self._write(self._watch.memory, self._config.state_dir)
+            message = self._decisions.decide(snapshot, self._config, now)
+            self._write(self._decisions.state, self._config.state_dir)
         except Exception:  # noqa: BLE001 - as above
             if not self._has_broken:  # not again every second
                 event("alarm.broke", logging.ERROR, trace=True)
@@ -72,37 +75,88 @@ class Alarms:
             return
         self._has_broken = False
         if message is not None:
-            self._send(message)
+            event("alarm.raised", subject=message.subject, services=len(self._queues))
+            for queue in self._queues.values():
+                queue.send(message)
 
     def _has_trouble(self) -> bool:
         return self._config is None or bool(troubles(self._snapshot, self._config, time.monotonic() - self._seen_at))
 
-    def _hire(self, config: Config) -> None:
-        for address in set(self._couriers) - set(config.notify):
-            self._couriers.pop(address).stop()
+    def _open_queues(self, config: Config) -> None:
+        for address in set(self._queues) - set(config.notify):
+            self._queues.pop(address).stop()
         for number, address in enumerate(config.notify):
             name = label(number, address)
-            if address in self._couriers:
-                self._couriers[address].label = name
+            if address in self._queues:
+                self._queues[address].label = name
             else:
-                self._couriers[address] = MessageQueue(name, Recipient(address).deliver, self._counters.notified)
+                self._queues[address] = MessageQueue(name, recipient(address), self._counters.notified)
         if not config.notify:
-            self._watch = None
-        elif self._watch is None:
+            self._decisions = None
+        elif self._decisions is None:
             self._written = NotifyState.read(config.state_dir)
-            self._watch = Decisions(self._written)
+            self._decisions = Decisions(self._written)
 
-    def _write(self, memory: NotifyState, state_dir: str) -> None:
+    def _write(self, state: NotifyState, state_dir: str) -> None:
         """Remember before it is sent: a restart in between must not say it twice."""
-        if memory == self._written:
+        if state == self._written:
             return
-        self._written = memory
+        self._written = state
         try:
-            memory.write(state_dir)
+            state.write(state_dir)
         except FolderFault as fault:
             event("alarm.unwritten", logging.WARNING, reason=fault.reason)
 
-    def _send(self, message: Message) -> None:
-        event("alarm.raised", subject=message.subject, services=len(self._couriers))
-        for courier in self._couriers.values():
-            courier.send(message)
+
+class Heartbeat:
+    """Fetches `heartbeat_url` while all is well: when that ceases, whatever the cause, a monitor elsewhere says so.
+
+    `has_trouble` says whether anything is not well. A thread of its own, and only where there is an address.
+    """
+
+    def __init__(self, has_trouble: Callable[[], bool]) -> None:
+        self._has_trouble = has_trouble
+        self._follows: object = None
+        self._pulse: Pulse | None = None
+        self._stop = threading.Event()
+
+    def follow(self, config: Config) -> None:
+        wanted = (config.heartbeat_url, config.api.proxy, config.api.ca_file)
+        if wanted == self._follows:
+            return
+        self.stop()
+        self._follows = wanted
+        if config.heartbeat_url is not None:
+            self._stop = threading.Event()
+            self._pulse = Pulse(config.heartbeat_url.get_secret_value(), config.api)
+            arguments = (self._pulse, self._stop)
+            threading.Thread(target=self._keep, args=arguments, name="heartbeat", daemon=True).start()
+
+    def stop(self) -> None:
+        """End at once, whatever the other side does."""
+        self._follows = None
+        self._stop.set()
+        if self._pulse is not None:
+            self._pulse.close()
+            self._pulse = None
+
+    def _keep(self, pulse: Pulse, stop: threading.Event) -> None:
+        is_heard = True
+        seconds = 0.0
+        while not stop.wait(seconds):
+            if self._has_trouble():
+                seconds = LOOK_SECONDS
+                continue
+            try:
+                pulse.beat()
+            except Retry as error:
+                if is_heard and not stop.is_set():  # once, not every minute of an outage
+                    event("heartbeat.unheard", logging.WARNING, reason=error.reason, code=error.code)
+                is_heard, seconds = False, AGAIN_SECONDS
+            except Exception:  # noqa: BLE001 - nothing may end this thread silently
+                event("heartbeat.broke", logging.ERROR, trace=True)
+                seconds = EVERY_SECONDS
+            else:
+                if not is_heard:
+                    event("heartbeat.heard")
+                is_heard, seconds = True, EVERY_SECONDS

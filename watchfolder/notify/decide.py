@@ -5,19 +5,39 @@ told again when that has been wrong for `LASTS_SECONDS`, in one message for all 
 lost: it is said later, if it still holds.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import logging
+import socket
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Annotated, NamedTuple, Self
 
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from typing_extensions import override
+
+from watchfolder import state_file
+from watchfolder.clock import Instant
+from watchfolder.command_line import Advised, CommandLine
 from watchfolder.config import Config
 from watchfolder.counters import added
-from watchfolder.notify import message
-from watchfolder.notify.message import Message
-from watchfolder.notify.state import NotifyState, Told, Topic, Untold
-from watchfolder.report.conditions import Condition, ConditionKind, conditions, has_work, over, told
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
+from watchfolder.events import event, printable, redacted
+from watchfolder.notify.delivery import Message
+from watchfolder.report.conditions import (
+    Condition,
+    ConditionKind,
+    came_with_verdict,
+    conditions,
+    has_work,
+    over,
+    told,
+    went_to_quarantine,
+)
 from watchfolder.snapshot import FileGroup, Snapshot
 
+FILE = "notify.json"
+_EFFECT = "what was told before may be told once more"
 _SERVICE = (
     ConditionKind.KEY_REFUSED,
     ConditionKind.SERVICE_REFUSES,
@@ -48,14 +68,96 @@ _WORTH_NOTING = timedelta(minutes=15)  # that nothing is delivered: no flow that
 _FIRST_LOOK = timedelta(minutes=5)  # a folder that was opened just now seems empty until it has been looked through
 _GOES_ALONG = 0.5  # of the time that a thing must last: ten inboxes on one NAS are one message
 _MOST_REASONS = 20
+_MOST_LINES = 20
 _PURCHASES = ("create", "confirm")
 _CONSTANT = {"at", "pid", "version", "started", "configured"}  # of a life, up to a reload
-_BURSTS = (_QUARANTINED, _FOUND) = ("quarantined", "found")  # in the snapshot and in the memory: told by their number
-_Group = TypeVar("_Group", bound=FileGroup)
+_BURSTS: Mapping[str, Callable[[int, Sequence[FileGroup], Config], str]] = {
+    "quarantined": went_to_quarantine,
+    "found": came_with_verdict,
+}
+"""By their names in the snapshot and in the state: told by their number."""
 
 
 @dataclass(frozen=True)
-class Turn:
+class Topic:
+    """What people are told about: `kind`, and the inbox or folder that it is about."""
+
+    kind: ConditionKind
+    subject: str
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Return the topic of this name. Raises ValueError."""
+        kind, _, subject = name.partition(":")
+        return cls(ConditionKind(kind), subject)
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.subject}"
+
+
+def _is_topic(name: str) -> str:
+    return str(Topic.of(name))
+
+
+class StatePart(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Told(StatePart):
+    """What people believe of a topic since then."""
+
+    is_on: bool
+    at: Instant
+
+
+class Untold(StatePart):
+    """What has come since it was told last: so many files, and what they have in common, group by group."""
+
+    count: int = 0
+    first: Instant | None = None
+    last: Instant | None = None
+    some: tuple[FileGroup, ...] = ()
+    told: Instant | None = None
+
+
+class NotifyState(StatePart):
+    told: dict[Annotated[str, AfterValidator(_is_topic)], Told] = {}  # topic → the last word about it
+    sent: tuple[Instant, ...] = ()  # messages of the last hour
+    stalled_since: Instant | None = None  # files wait and none is delivered, for some time already
+    quarantined: Untold = Untold()
+    found: Untold = Untold()
+
+    @classmethod
+    def read(cls, state_dir: str) -> Self:
+        """Return what was remembered; what cannot be read is forgotten, and may be said once more."""
+        try:
+            return state_file.read(Place(state_dir, FILE), cls, _EFFECT) or cls()
+        except FolderFault as fault:
+            event("notify.state_unreadable", logging.WARNING, reason=fault.reason, effect=_EFFECT)
+            return cls()
+
+    def not_after(self, now: datetime) -> Self:
+        """Return it as if none of it lay in the future: a clock that was wrong must not silence us for years."""
+        return self.model_validate(_not_after(self.model_dump(), now))
+
+    def write(self, state_dir: str) -> None:
+        """Raises FolderFault."""
+        state_file.write(Place(state_dir, FILE), self)
+
+
+def _not_after(facts: object, now: datetime) -> object:
+    match facts:
+        case datetime():
+            return min(facts, now)
+        case dict():
+            return {name: _not_after(each, now) for name, each in facts.items()}
+        case tuple():
+            return tuple(_not_after(each, now) for each in facts)
+    return facts
+
+
+class Change(NamedTuple):
     """A topic that may have changed since it was told: whether it is on now, and in words."""
 
     is_on: bool
@@ -63,10 +165,10 @@ class Turn:
 
 
 class Decisions:
-    """What was said, and what has been seen since; `memory` is what must outlast a restart."""
+    """What was said, and what has been seen since; `state` is what must outlast a restart."""
 
-    def __init__(self, memory: NotifyState) -> None:
-        self.memory = memory
+    def __init__(self, state: NotifyState) -> None:
+        self.state = state
         self._seen: Snapshot | None = None
         self._is_sure = False  # that a service which does not refuse was asked
         self._purchases = 0
@@ -79,28 +181,31 @@ class Decisions:
         """Return what is to be told now, if anything, and believe it told."""
         if self._seen is None:
             self._begin(config, now)
-        self._take_in(snapshot, now)
-        turns = dict(self._turns(snapshot, config, now))
-        ripe = self._ripe(turns, now)
-        if not ripe:
+        self._count_new(snapshot, now)
+        changes = dict(self._changes(snapshot, config, now))
+        due = self._due(changes, now)
+        if not due:
             return None
-        news = {topic: each for topic, each in turns.items() if topic in ripe}
-        bursts = [name for name in _BURSTS if name in ripe]
-        sentences = list(self._sentences(news, config, bursts))
-        self._believe(news, now, bursts)
+        news = {topic: each for topic, each in changes.items() if topic in due}
+        bursts = [name for name in _BURSTS if name in due]
+        sentences = [each.words for each in sorted(news.values(), key=lambda each: not each.is_on)]
+        for name in bursts:
+            untold = getattr(self.state, name)
+            sentences.append(_BURSTS[name](untold.count, untold.some, config))
+        self._remember_told(news, now, bursts)
         is_good = not bursts and not any(each.is_on for each in news.values())
-        is_finding = not news and bursts == [_FOUND]
-        return message.told(sentences, config.commands, is_good=is_good, is_finding=is_finding)
+        is_finding = not news and bursts == ["found"]
+        return _message(sentences, config.commands, is_good=is_good, is_finding=is_finding)
 
     def _begin(self, config: Config, now: datetime) -> None:
         """Go on from what was said in an earlier life, whose clock may have been wrong."""
-        self.memory = self.memory.not_after(now)
-        since, longest = self.memory.stalled_since, timedelta(hours=config.alarm_after_hours)
+        self.state = self.state.not_after(now)
+        since, longest = self.state.stalled_since, timedelta(hours=config.alarm_after_hours)
         self._stalled_since = since and max(since, now - longest)
 
     # --- what is so
 
-    def _take_in(self, snapshot: Snapshot, now: datetime) -> None:
+    def _count_new(self, snapshot: Snapshot, now: datetime) -> None:
         before = self._seen or Snapshot(**snapshot.model_dump(include=_CONSTANT))  # all that it counts came since
         purchases = sum(snapshot.counts.requests.get(name, {}).get("done", 0) for name in _PURCHASES)
         if before.configured != snapshot.configured:  # no purchase was tried since the reload
@@ -112,7 +217,7 @@ class Decisions:
             number = getattr(snapshot, name) - getattr(before, name)
             groups, known = getattr(snapshot, f"last_{name}"), getattr(before, f"last_{name}")
             if number:
-                self._remember(**{name: _grown(getattr(self.memory, name), number, groups, known, now)})
+                self._remember(**{name: _with_more(getattr(self.state, name), number, groups, known, now)})
 
     def _note_flow(self, snapshot: Snapshot, now: datetime, *, has_delivered: bool) -> None:
         """Note since when nothing is delivered though there is work, and since when there is none."""
@@ -126,18 +231,18 @@ class Decisions:
         lasting = since if since is not None and now - since >= _WORTH_NOTING else None
         self._remember(stalled_since=lasting)
 
-    def _turns(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Turn]]:
+    def _changes(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Change]]:
         """Give what is wrong, and what was told and is so no more, by topic. What cannot be told stays as it was."""
         hours = self._stalled_hours(config, now)
         found = conditions(snapshot, config, stalled_hours=hours if has_work(snapshot) else None)
         wrong = {str(self._topic(each, snapshot)): each for each in found}
         for name, each in wrong.items():
             if Topic.of(name).kind in LASTS_SECONDS:
-                yield name, Turn(is_on=True, words=told([each]))
-        for name, said in self.memory.told.items():
+                yield name, Change(is_on=True, words=told([each]))
+        for name, said in self.state.told.items():
             topic = Topic.of(name)
             if said.is_on and name not in wrong and self._is_over(topic, snapshot, is_stalled=hours is not None):
-                yield name, Turn(is_on=False, words=over(topic.kind, topic.subject))
+                yield name, Change(is_on=False, words=over(topic.kind, topic.subject))
 
     def _stalled_hours(self, config: Config, now: datetime) -> float | None:
         """Return for how long nothing has been delivered, once that is too long."""
@@ -170,55 +275,45 @@ class Decisions:
 
     # --- may it be told?
 
-    def _ripe(self, turns: Mapping[str, Turn], now: datetime) -> set[str]:
+    def _due(self, changes: Mapping[str, Change], now: datetime) -> set[str]:
         """Return the topics and bursts to be told now: if one of them must be, those that soon would go along."""
-        self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in turns}
-        ripeness = {topic: self._ripeness(topic, each, now) for topic, each in turns.items()}
-        ripeness |= {name: _ripeness_of_burst(getattr(self.memory, name), now) for name in _BURSTS}
-        if max(ripeness.values()) < 1 or not self._may_speak(now):
+        self._wrong_since = {topic: at for topic, at in self._wrong_since.items() if topic in changes}
+        shares = {topic: self._share(topic, each, now) for topic, each in changes.items()}
+        shares |= {name: _burst_share(getattr(self.state, name), now) for name in _BURSTS}
+        if max(shares.values()) < 1 or sum(at > now - _HOUR for at in self.state.sent) >= _MOST_AN_HOUR:
             return set()
-        return {name for name, much in ripeness.items() if much >= _GOES_ALONG}
+        return {name for name, much in shares.items() if much >= _GOES_ALONG}
 
-    def _ripeness(self, topic: str, turn: Turn, now: datetime) -> float:
+    def _share(self, topic: str, change: Change, now: datetime) -> float:
         """Return 1 and more when it must be told, less while it may still pass."""
-        said = self.memory.told.get(topic)
-        if turn.is_on == (said is not None and said.is_on):
+        said = self.state.told.get(topic)
+        if change.is_on == (said is not None and said.is_on):
             self._wrong_since.pop(topic, None)
             return 0.0
         since = self._wrong_since.setdefault(topic, now)
-        if turn.is_on and said is not None and now < said.at + _HOLD_DOWN:
+        if change.is_on and said is not None and now < said.at + _HOLD_DOWN:
             return 0.0
         return (now - since).total_seconds() / LASTS_SECONDS[Topic.of(topic).kind]
 
-    def _may_speak(self, now: datetime) -> bool:
-        return sum(at > now - _HOUR for at in self.memory.sent) < _MOST_AN_HOUR
-
     # --- telling
 
-    def _sentences(self, news: dict[str, Turn], config: Config, bursts: Collection[str]) -> Iterator[str]:
-        yield from (each.words for each in sorted(news.values(), key=lambda each: not each.is_on))
-        if _QUARANTINED in bursts:
-            yield message.quarantine(self.memory.quarantined.count, self.memory.quarantined.some, config)
-        if _FOUND in bursts:
-            yield message.findings(self.memory.found.count, self.memory.found.some, config)
-
-    def _believe(self, news: dict[str, Turn], now: datetime, bursts: Collection[str]) -> None:
+    def _remember_told(self, news: dict[str, Change], now: datetime, bursts: Collection[str]) -> None:
         fresh = {topic: Told(is_on=bool(each.is_on), at=now) for topic, each in news.items()}
-        old = {topic: told for topic, told in self.memory.told.items() if told.is_on or now < told.at + _HOLD_DOWN}
-        sent = (*(at for at in self.memory.sent if at > now - _HOUR), now)
+        old = {topic: told for topic, told in self.state.told.items() if told.is_on or now < told.at + _HOLD_DOWN}
+        sent = (*(at for at in self.state.sent if at > now - _HOUR), now)
         self._remember(told=old | fresh, sent=sent)
         for name in bursts:
-            self._remember(**{name: type(getattr(self.memory, name))(told=now)})
+            self._remember(**{name: Untold(told=now)})
         for topic in news:
             self._wrong_since.pop(topic, None)
 
     def _remember(self, **facts: object) -> None:
-        self.memory = self.memory.model_copy(update=facts)
+        self.state = self.state.model_copy(update=facts)
 
 
-def _grown(
-    untold: Untold[_Group], number: int, groups: Sequence[_Group], known: Sequence[_Group], now: datetime
-) -> Untold[_Group]:
+def _with_more(
+    untold: Untold, number: int, groups: Sequence[FileGroup], known: Sequence[FileGroup], now: datetime
+) -> Untold:
     """Return what is untold with so many files more; `groups` is what they belong to, of which some was `known`."""
     some = untold.some
     for each in groups:
@@ -229,8 +324,24 @@ def _grown(
     return untold.model_copy(update=facts)
 
 
-def _ripeness_of_burst(untold: Untold[_Group], now: datetime) -> float:
+def _burst_share(untold: Untold, now: datetime) -> float:
     if untold.first is None or untold.last is None or (untold.told is not None and now < untold.told + _HOLD_DOWN):
         return 0.0
     quiet = (now - untold.last).total_seconds() / QUIET_SECONDS
     return max(quiet, (now - untold.first).total_seconds() / LONGEST_BURST_SECONDS)
+
+
+def _message(sentences: Sequence[str], commands: CommandLine, *, is_good: bool, is_finding: bool = False) -> Message:
+    lines = [f"{redacted(sentence)}." for sentence in sentences[:_MOST_LINES]]
+    if len(sentences) > _MOST_LINES:
+        lines.append(f"And {len(sentences) - _MOST_LINES} more: {commands.to(Advised.STATUS)} has them all.")
+    what = "has found something" if is_finding else "well again" if is_good else "needs you"
+    return Message(_subject(what), "\n\n".join(lines), is_good)
+
+
+def trial() -> Message:
+    return Message(_subject("a test"), "This is a test. When something needs you, it is said here.", is_good=True)
+
+
+def _subject(what: str) -> str:
+    return f"watchfolder on {printable(socket.gethostname())}: {what}"

@@ -1,19 +1,88 @@
-"""Carries messages to one address, in a thread that nobody waits for: a service that hangs holds up its own alone."""
+"""From here a message goes to each address, in a thread that nobody waits for: a service that hangs holds up its own.
+
+The one door to apprise, which knows a hundred ways to reach a person. It is loaded only when a way is configured.
+"""
+# ruff: noqa: PLC0415 - apprise takes half a second and 20 MB, which a daemon without it should not pay
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from watchfolder.events import event
-from watchfolder.notify.message import Message
+
+if TYPE_CHECKING:
+    from apprise import Apprise
 
 ANSWER_SECONDS = 60.0  # for one try, whatever drips in
 TRY_AGAIN_SECONDS = (30.0, 120.0, 600.0, 1800.0)  # after each try that failed; then the message is dropped
 _MOST_WAITING = 20
 _STOP_SECONDS = 1.0
+_TOO_TALKATIVE = ("apprise", "urllib3", "requests_oauthlib")  # their lines quote addresses, tokens and all
 
-Deliver = Callable[[Message], bool]
+Deliver = Callable[["Message"], bool]
+
+
+@dataclass(frozen=True)
+class Message:
+    subject: str
+    text: str
+    is_good: bool = False
+
+
+def faults(addresses: Sequence[SecretStr]) -> list[str]:
+    """Say which addresses cannot be used, by their place in the configuration: they hold tokens and are not shown."""
+    return [
+        f"{label(number, address).replace(' ', ': ', 1)}: this is no address that apprise knows, or a part of "
+        "it is missing (it is not shown here): see https://github.com/caronc/apprise/wiki"
+        for number, address in enumerate(addresses)
+        if not len(_loaded(address))
+    ]
+
+
+def label(number: int, address: SecretStr) -> str:
+    """Name an address without what is secret of it: in many of them the host is the token."""
+    return f"notify[{number}] ({address.get_secret_value().partition('://')[0].lower()})"
+
+
+def recipient(address: SecretStr) -> Deliver:
+    """Return what sends a message to the address, and says whether the service took it; that may last."""
+    from apprise import NotifyFormat, NotifyType
+
+    service = _loaded(address)
+
+    def deliver(message: Message) -> bool:
+        kind = NotifyType.SUCCESS if message.is_good else NotifyType.WARNING
+        try:
+            return bool(
+                service.notify(
+                    body=message.text, title=message.subject, notify_type=kind, body_format=NotifyFormat.TEXT
+                )
+            )
+        except Exception:  # noqa: BLE001 - of a hundred foreign programs; its text may quote the address
+            return False
+
+    return deliver
+
+
+def _loaded(address: SecretStr) -> "Apprise":
+    for name in _TOO_TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    from apprise import Apprise, AppriseAsset, PersistentStoreMode
+
+    asset = AppriseAsset(
+        app_id="watchfolder",
+        app_desc="watchfolder",
+        async_mode=False,
+        storage_mode=PersistentStoreMode.MEMORY,  # it writes nothing
+    )
+    service = Apprise(asset=asset)
+    service.add(address.get_secret_value())
+    return service
 
 
 class Attempt:

@@ -25,7 +25,7 @@ from watchfolder.pipeline.poll_schedule import PollSchedule, pause_before_report
 from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pushes import Pushes
-from watchfolder.snapshot import Quarantined
+from watchfolder.snapshot import FileGroup
 
 
 class Pipeline:
@@ -392,12 +392,12 @@ def _urgency(order: Order) -> int:
     return _LAST.index(order.state) if order.state in STEPS else len(_LAST)
 
 
-def _set_aside(before: Order, order: Order) -> Iterator[Quarantined]:
+def _set_aside(before: Order, order: Order) -> Iterator[FileGroup]:
     reason = printable(order.why.reason) if order.why else ""
     retry_helps = order.why is None or order.why.retry_helps
     for old, file in zip(before.files, order.files, strict=True):
         if file.is_placed and not old.is_placed and not file.is_delivered and order.of_list is None:
-            yield Quarantined(inbox=order.inbox, name=printable(file.name), reason=reason, retry_helps=retry_helps)
+            yield FileGroup(inbox=order.inbox, name=printable(file.name), reason=reason, retry_helps=retry_helps)
 
 
 def _show_what_came_back(door: Door, before: Order, after: Order | None) -> None:

@@ -19,7 +19,7 @@ from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.successors import is_as_claimed, release_changed, supersede
 from watchfolder.pipeline.upload import upload
 from watchfolder.services import Stage, flow_of
-from watchfolder.snapshot import VerdictCount
+from watchfolder.snapshot import FileGroup
 
 _S = State
 
@@ -52,7 +52,7 @@ def _count_finding(context: StepContext, order: Order) -> None:
     file = order.told
     if file is not None and file.finding is not None and file.finding.verdict in context.inbox.notify_verdicts:
         name = printable(file.result.delivery or file.name)
-        context.journal.counters.found(VerdictCount(inbox=order.inbox, name=name, verdict=file.finding.verdict))
+        context.journal.counters.found(FileGroup(inbox=order.inbox, name=name, reason=file.finding.verdict))
 
 
 def put_back(context: StepContext, order: Order) -> Order | None:

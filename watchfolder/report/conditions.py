@@ -3,7 +3,7 @@
 Pure: of the daemon's last word, the configuration, and what a caller has found beside them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,7 +13,8 @@ from watchfolder.config import Config
 from watchfolder.events import printable
 from watchfolder.order import Order, State
 from watchfolder.report.phrases import files, size
-from watchfolder.snapshot import NO_ANSWER, NO_V3, InboxSnapshot, Snapshot
+from watchfolder.services import FLOWS
+from watchfolder.snapshot import NO_ANSWER, NO_V3, FileGroup, InboxSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from watchfolder.daemon import Outcome
@@ -206,6 +207,34 @@ def left(outcome: "Outcome") -> list[str]:
         shown = (file for file in order.files if file.is_under_way or order.state is State.RECORDED)
         lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in shown]
     return lines
+
+
+def went_to_quarantine(count: int, some: Sequence[FileGroup], config: Config) -> str:
+    """Say how many, for each reason, and where they lie."""
+    inboxes = config.inboxes
+    folders = {printable(inboxes[each.inbox].quarantine): None for each in some if each.inbox in inboxes}
+    where = f"They lie in {', '.join(folders)}, each beside" if folders else "Each lies beside"
+    again = f"; then: {config.commands.to(Advised.RETRY_ALL)}" if any(each.retry_helps for each in some) else ""
+    return f"{files(count)} went to quarantine:{_listed(count, some)}\n{where} a note that says what to do{again}"
+
+
+def came_with_verdict(count: int, some: Sequence[FileGroup], config: Config) -> str:
+    """Say how many, for each verdict, and how much that is worth."""
+    inboxes = config.inboxes
+    flows = (FLOWS[inboxes[each.inbox].service] for each in some if each.inbox in inboxes)
+    cautions = dict.fromkeys(flow.findings.caution for flow in flows if flow.findings is not None)
+    worth = "".join(f"\n{caution.removesuffix('.')}" for caution in cautions)
+    return f"{files(count)} came out with a verdict that you want to be told of:{_listed(count, some)}{worth}"
+
+
+def _listed(count: int, some: Sequence[FileGroup]) -> str:
+    lines = []
+    for each in reversed(some):
+        more = f" and {each.files - 1} more" if each.files > 1 else ""
+        lines.append(f"{each.inbox}: {each.name}{more}: {each.reason.removesuffix('.')}")
+    if rest := count - sum(each.files for each in some):
+        lines.append(f"and {rest} more")
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def not_running(state_dir: str) -> str:

@@ -39,7 +39,7 @@ from datetime import timedelta
 from watchfolder.console import cli
 from watchfolder.daemon import disk_usage
 from watchfolder.intake import decide as looks
-from watchfolder.notify import decide, heartbeat
+from watchfolder.notify import alarms, decide
 from watchfolder.pipeline import tempo
 def hasten(module, **waits):
     for name, wait in waits.items():
@@ -47,7 +47,7 @@ def hasten(module, **waits):
         setattr(module, name, wait)
 hasten(decide, LASTS_SECONDS=dict.fromkeys(decide.LASTS_SECONDS, 1.0), QUIET_SECONDS=1.0, _HOLD_DOWN=timedelta())
 hasten(decide, _MOST_AN_HOUR=10_000, _FIRST_LOOK=timedelta(seconds=1))
-hasten(heartbeat, EVERY_SECONDS=0.2, AGAIN_SECONDS=0.2, LOOK_SECONDS=0.2)
+hasten(alarms, EVERY_SECONDS=0.2, AGAIN_SECONDS=0.2, LOOK_SECONDS=0.2)
 hasten(looks, _RIGHTS_SECONDS=1.0)
 hasten(disk_usage, _AGAIN_SECONDS=1.0)
 hasten(tempo, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)

@@ -18,9 +18,8 @@ def _all() -> None:
 @commands.command("test")
 def send_test(*, config_file: ConfigFile = None) -> None:
     """Send one message to each address, and say which of them took it."""
-    from watchfolder.notify import apprise
-    from watchfolder.notify.delivery import ANSWER_SECONDS, Attempt
-    from watchfolder.notify.message import trial
+    from watchfolder.notify.decide import trial
+    from watchfolder.notify.delivery import ANSWER_SECONDS, Attempt, label, recipient
 
     with configured(config_file, as_owner=False) as found:
         if not found.notify:
@@ -29,13 +28,11 @@ def send_test(*, config_file: ConfigFile = None) -> None:
             raise ConfigError(*faults)
     code = exit_codes.DONE
     for number, address in enumerate(found.notify):
-        attempt = Attempt(apprise.Recipient(address).deliver, trial())
+        attempt = Attempt(recipient(address), trial())
         attempt.over.wait(ANSWER_SECONDS)
         if attempt.has_arrived:
-            typer.echo(f"{apprise.label(number, address)}: sent")
+            typer.echo(f"{label(number, address)}: sent")
         else:
             code = exit_codes.UNFINISHED
-            typer.echo(
-                f"{apprise.label(number, address)}: not sent: is the address right, is the service there?", err=True
-            )
+            typer.echo(f"{label(number, address)}: not sent: is the address right, is the service there?", err=True)
     raise typer.Exit(code)
