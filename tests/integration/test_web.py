@@ -290,8 +290,8 @@ def test_a_monitor_without_the_password_is_told_the_topic_alone(tmp_path: Path) 
 
 
 def test_a_main_loop_that_stands_still_is_told_to_the_monitor(served: House) -> None:
-    assert served.page._book is not None
-    served.page._book.see(WELL, time.monotonic() - 3600)
+    assert served.page._cache is not None
+    served.page._cache.see(WELL, time.monotonic() - 3600)
     assert (served.ask("/healthz").status, served.ask("/healthz").text.split(":")[0]) == (503, "Stuck")
 
 
@@ -474,7 +474,7 @@ def test_an_address_that_is_taken_is_tried_again(tmp_path: Path, monkeypatch: py
 
 
 def test_the_page_of_what_is_missing_waits_for_its_address_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watchfolder.web.waiting.AGAIN_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr("watchfolder.web.page.AGAIN_SECONDS", 0.0)
     port = free_port()
     http = config.HttpSection(listen=f"127.0.0.1:{port}")
     with WaitingPage() as page:

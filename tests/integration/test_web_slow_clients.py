@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from test_web_webhook import PASSWORD, House, delivery, house
 
+from watchfolder.config import WEBHOOK_PATH
 from watchfolder.web.security import WrongPasswords
 
 __all__ = ["house"]
@@ -116,6 +117,13 @@ def test_the_right_password_waits_for_no_wrong_ones(house: House, caplog: pytest
     told_of = [record for record in caplog.records if record.getMessage() == "page.wrong_password"]
     assert 1 <= len(told_of) <= 6
     assert "guess-" not in "".join(str(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+def test_the_webhook_s_path_is_no_way_around_the_wait(house: House, method: str) -> None:
+    began = time.monotonic()
+    assert house.ask(method, WEBHOOK_PATH, None, basic("guess")) == 401
+    assert time.monotonic() - began >= 0.5
 
 
 def test_each_wrong_password_is_answered_later_than_the_one_before() -> None:

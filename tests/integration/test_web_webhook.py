@@ -170,9 +170,9 @@ def test_no_other_door_opens_to_whoever_comes_that_way(house: House, method: str
 
 def test_a_push_is_answered_within_a_second_while_the_page_waits_for_a_disk(house: House) -> None:
     hanging = threading.Event()
-    book = house.page._book
-    assert book is not None
-    book.look = lambda: hanging.wait(20)  # type: ignore[method-assign,assignment,return-value]
+    cache = house.page._cache
+    assert cache is not None
+    cache.look = lambda: hanging.wait(20)  # type: ignore[method-assign,assignment,return-value]
     headers = {"Authorization": "Basic OmNvcnJlY3QgaG9yc2UgYmF0dGVyeQ=="}
     askers = [threading.Thread(target=lambda: house.ask("GET", "/main", None, headers), daemon=True) for _ in range(20)]
     for asker in askers:

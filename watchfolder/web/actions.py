@@ -19,8 +19,8 @@ _NOTICE_SECONDS: Final = 60.0
 
 
 class Actions:
-    def __init__(self, book: PageCache) -> None:
-        self._book = book
+    def __init__(self, cache: PageCache) -> None:
+        self._cache = cache
         self._turn = threading.Lock()
         self._said: deque[tuple[float, str]] = deque(maxlen=5)
 
@@ -35,25 +35,25 @@ class Actions:
             self._said.append((time.monotonic(), self._moved(id_)))
         finally:
             self._turn.release()
-        self._book.refresh()
+        self._cache.refresh()
         return True
 
     def let_through(self, id_: str) -> None:
         """Let the inbox with this id go on in spite of its quota."""
-        config = self._book.config
+        config = self._cache.config
         for name in config.inboxes:
-            if self._book.ids.of("inbox", name) == id_:
+            if self._cache.ids.of("inbox", name) == id_:
                 quota.give_word(config.state_dir, name)
                 os.kill(os.getpid(), signal.SIGUSR1)  # the daemon, whose process this is, looks at once
                 self._said.append((time.monotonic(), f"{name}: what was held is let through."))
                 event("page.released", inbox=name)
 
     def _moved(self, id_: str) -> str:
-        config = self._book.config
+        config = self._cache.config
         pictures = [each for each in quarantine.list_pictures(config, []) if each.has_failed]
         for group in quarantine.grouped(pictures, config.state_dir):
             note = group.note
-            if self._book.ids.of("quarantine", group.inbox, printable(note.reason), printable(note.advice)) == id_:
+            if self._cache.ids.of("quarantine", group.inbox, printable(note.reason), printable(note.advice)) == id_:
                 return _told(list(retry.move_back(group.pictures, config)))
         return "That file is no longer in quarantine."
 

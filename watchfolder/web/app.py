@@ -2,38 +2,46 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from http import HTTPStatus
 
 from flask import Flask, Response, abort, g, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from watchfolder.config import HttpSection
+from watchfolder.config import WEBHOOK_PATH, HttpSection
 from watchfolder.events import event
-from watchfolder.pushes import Pushes
+from watchfolder.pushes import SIGNATURE_HEADER, Pushes, PushResult
 from watchfolder.report import metrics
 from watchfolder.report.phrases import files, size
 from watchfolder.report.status import as_json
 from watchfolder.web.actions import Actions
 from watchfolder.web.cache import PageCache, PageState
-from watchfolder.web.security import HEALTH, protect
-from watchfolder.web.webhook import add_webhook
+from watchfolder.web.security import HEALTH, PUSH, protect
 
 _TEXT = "text/plain; charset=utf-8"
 _NO_PREVIEW = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240"><text x="160" y="130" fill="#85827a"
 font-family="system-ui, sans-serif" font-size="32" text-anchor="middle">no preview</text></svg>"""
 
 
-def make_app(book: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
+_REFUSED: Mapping[PushResult, HTTPStatus] = {
+    PushResult.WRONG_SIGNATURE: HTTPStatus.UNAUTHORIZED,
+    PushResult.NOT_REGISTERED: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""What is not a success the service sends again. So what it has signed is taken, whatever it says: another try would
+say the same. A wrong signature may be right at the next one: a new secret is known here only after a reload."""
+
+
+def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.jinja_env.filters |= {"clock": _clock, "size": size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     protect(app, http)
-    buttons = Actions(book)
-    _add_page(app, book, buttons)
-    _add_buttons(app, book, buttons)
-    _add_figures(app, book)
-    add_webhook(app, book, pushes)
+    actions = Actions(cache)
+    _add_page(app, cache, actions)
+    _add_actions(app, cache, actions)
+    _add_figures(app, cache)
+    _add_webhook(app, cache, pushes)
     app.register_error_handler(Exception, _in_words)
     return app
 
@@ -55,7 +63,7 @@ def make_waiting_app(http: HttpSection, faults: Callable[[], Sequence[str]]) -> 
     return app
 
 
-def _add_page(app: Flask, book: PageCache, buttons: Actions) -> None:
+def _add_page(app: Flask, cache: PageCache, actions: Actions) -> None:
     @app.get("/")
     def page() -> str:
         return rendered("page.html")
@@ -65,37 +73,37 @@ def _add_page(app: Flask, book: PageCache, buttons: Actions) -> None:
         return rendered("main.html")
 
     def rendered(template: str) -> str:
-        look, troubles = book.look(), book.troubles(time.monotonic())
+        look, troubles = cache.look(), cache.troubles(time.monotonic())
         tone = "bad" if troubles else "wait" if look and look.beside else "good"
         sentences = troubles + (look.beside if look else [])
         title = "watchfolder" if tone == "good" else "watchfolder: needs you"
-        facts = {"look": look, "tone": tone, "said": buttons.said(), "ids": book.ids}
-        facts["sentences"] = sentences or [look.status.headline if look else book.headline()]
+        facts = {"look": look, "tone": tone, "said": actions.said(), "ids": cache.ids}
+        facts["sentences"] = sentences or [look.status.headline if look else cache.headline()]
         return render_template(template, title=title, nonce=g.nonce, **facts)
 
     @app.get("/thumbnails/<id_>")
     def thumbnail(id_: str) -> Response:
-        small = book.thumbnails.of(id_)
+        small = cache.thumbnails.of(id_)
         if not small:
             return Response(_NO_PREVIEW, 404, mimetype="image/svg+xml")
         return Response(small, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 
-def _add_buttons(app: Flask, book: PageCache, buttons: Actions) -> None:
+def _add_actions(app: Flask, cache: PageCache, actions: Actions) -> None:
     @app.post("/release")
     def let_through() -> Response:
-        buttons.let_through(pressed())
+        actions.let_through(pressed())
         return back()
 
     @app.post("/retry")
     def try_again() -> Response:
-        if not buttons.try_again(pressed()):
+        if not actions.try_again(pressed()):
             abort(503, "A file is still on its way back into its inbox: try again in a minute.")
         return back()
 
     def pressed() -> str:
         """Return the id of the button; it must be on a page of this process."""
-        if not book.ids.is_token(request.form.get("token", "")):
+        if not cache.ids.is_token(request.form.get("token", "")):
             abort(403, "This page is from before the last restart: load it again.")
         return request.form.get("id", "")
 
@@ -103,22 +111,35 @@ def _add_buttons(app: Flask, book: PageCache, buttons: Actions) -> None:
         return redirect("/", 303)  # type: ignore[return-value]  # werkzeug's response is flask's here
 
 
-def _add_figures(app: Flask, book: PageCache) -> None:
+def _add_figures(app: Flask, cache: PageCache) -> None:
     @app.get("/healthz", endpoint=HEALTH)
     def health() -> Response:
-        troubles = book.troubles(time.monotonic())
-        told = troubles if g.is_known else book.topics(time.monotonic())
+        troubles = cache.troubles(time.monotonic())
+        told = troubles if g.is_known else cache.topics(time.monotonic())
         lines = "".join(f"{each}\n" for each in told or ["ok"])
         return Response(lines, 503 if troubles else 200, content_type=_TEXT)
 
     @app.get("/metrics")
     def figures() -> Response:
-        text = metrics.exposition(_known(book).status)
+        text = metrics.exposition(_known(cache).status)
         return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/api/status")
     def status() -> Response:
-        return Response(as_json(_known(book).status) + "\n", content_type="application/json")
+        return Response(as_json(_known(cache).status) + "\n", content_type="application/json")
+
+
+def _add_webhook(app: Flask, cache: PageCache, pushes: Pushes) -> None:
+    """Take pushes, and hand on no more than a hint."""
+
+    @app.post(WEBHOOK_PATH, endpoint=PUSH, provide_automatic_options=False)
+    def push() -> Response:
+        webhook = cache.config.webhook
+        if webhook.public_url is None:
+            abort(404)
+        signed = request.headers.get(SIGNATURE_HEADER, "")
+        result = pushes.receive(request.get_data(), signed, webhook.secret.get_secret_value())
+        return Response(status=_REFUSED.get(result, HTTPStatus.NO_CONTENT) if result else HTTPStatus.NO_CONTENT)
 
 
 def _in_words(error: Exception) -> Response:
@@ -128,8 +149,8 @@ def _in_words(error: Exception) -> Response:
     return Response("This should not have happened; the log says more.\n", 500, content_type=_TEXT)
 
 
-def _known(book: PageCache) -> PageState:
-    look = book.look()
+def _known(cache: PageCache) -> PageState:
+    look = cache.look()
     if look is None:
         abort(503, "Starting: nothing is known yet.")
     return look

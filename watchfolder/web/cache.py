@@ -15,8 +15,8 @@ from watchfolder.report.conditions import Severity, alarming, conditions, headli
 from watchfolder.report.status import StatusReport, gather
 from watchfolder.snapshot import Snapshot
 from watchfolder.web.deliveries import ShownDelivery, recent
-from watchfolder.web.ids import Ids
 from watchfolder.web.plot import Plot, Waiting
+from watchfolder.web.security import Ids
 from watchfolder.web.thumbnails import Thumbnails
 
 _REST = 9.0  # a look that took one second is followed by nine of rest: a tenth of one processor at the most

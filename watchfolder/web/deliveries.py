@@ -10,7 +10,7 @@ from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
 from watchfolder.services import said_of
-from watchfolder.web.ids import Ids
+from watchfolder.web.security import Ids
 
 MOST_SHOWN = 12
 _DAY = timedelta(hours=24)

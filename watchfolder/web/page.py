@@ -1,8 +1,10 @@
 """The status page: it is told by the daemon what is so, and shows it in a browser while the daemon works on."""
+# ruff: noqa: PLC0415 - flask takes its time and its memory, which who serves no page should not pay
 
 import codecs
 import logging
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Self
 
 from watchfolder.config import WEBHOOK_PATH, Config, HttpSection
@@ -12,61 +14,30 @@ from watchfolder.report.conditions import not_registered
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from flask import Flask
 
     from watchfolder.web.cache import PageCache
-    from watchfolder.web.server import Server
+    from watchfolder.web.server import Asked, Server
 
 AGAIN_SECONDS: Final = 30.0  # after an address could not be had
 
 
-class Page:
-    """Serves at `http.listen` of whichever configuration is followed. No failure of its own is the daemon's."""
+class _Door:
+    """Serves at one address; one that cannot be had is tried again. No failure of it is anybody else's."""
 
-    def __init__(self, http: HttpSection, pushes: Pushes) -> None:
-        self._pushes = pushes
-        if http.listen:
-            _load()  # now: whom we act as later may not be able to read our own code
-        self._book: PageCache | None = None
-        self._config: Config | None = None
+    def __init__(self) -> None:
         self._server: Server | None = None
         self._try_at = float("-inf")
         self._reason: str | None = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
-
-    def follow(self, config: Config) -> None:
-        """Show this configuration from now on; what it says about the page itself is obeyed at once."""
-        if self._config is not None and self._config.http != config.http:
-            self._stop()
-        if config.webhook.public_url and not config.webhook.secret.get_secret_value():
-            event("webhook.not_registered", logging.WARNING, effect=not_registered(config.commands))
-        self._config = config
-        if self._book is not None:
-            self._book.config = config
-        self._serve()
-
-    def see(self, snapshot: Snapshot) -> None:
-        """Take note of the daemon's word; every call is a proof of its life."""
-        if self._book is not None:
-            self._book.see(snapshot, time.monotonic())
-        self._serve()
-
-    def _serve(self) -> None:
-        config = self._config
-        if self._server is not None or config is None or not config.http.listen or time.monotonic() < self._try_at:
+    def serve(self, http: HttpSection, make_app: "Callable[[], Flask]", pushes: Pushes | None, *, shows: str) -> None:
+        listen = http.listen
+        if self._server is not None or not listen or time.monotonic() < self._try_at:
             return
-        listen = config.http.listen
         self._try_at = time.monotonic() + AGAIN_SECONDS
         try:
-            make_book, make_server = _load()
-            book = self._book = self._book or make_book(config)
-            self._server = make_server(book, config.http, self._pushes)
-            event("page.served", url=f"http://{listen}/")
+            self._server = _serve(make_app(), http, pushes)
+            event("page.served", url=f"http://{listen}/", shows=shows)
             self._reason = ""
         except OSError as error:
             if error.strerror != self._reason:  # not again every half minute
@@ -75,42 +46,119 @@ class Page:
         except Exception:  # noqa: BLE001 - the pictures come first
             event("page.not_served", logging.ERROR, trace=True, listen=listen, effect="tried again")
 
-    def _stop(self) -> None:
+    def close(self) -> None:
         self._try_at = float("-inf")
-        if self._server is not None:
+        server, self._server = self._server, None
+        if server is not None:
             try:
-                self._server.stop()
+                server.stop()
             except Exception:  # noqa: BLE001 - as above
                 event("page.stop_broke", logging.ERROR, trace=True)
-            self._server = None
-        if self._book is not None:
-            self._book.close()
-            self._book = None
 
 
-def _load() -> "tuple[Callable[[Config], PageCache], Callable[[PageCache, HttpSection, Pushes], Server]]":
-    """Import what only a served page needs: flask takes its time and its memory."""
+class Page:
+    """Serves at `http.listen` of whichever configuration is followed."""
+
+    def __init__(self, http: HttpSection, pushes: Pushes) -> None:
+        self._pushes = pushes
+        if http.listen:
+            _load()  # now: whom we act as later may not be able to read our own code
+        self._cache: PageCache | None = None
+        self._config: Config | None = None
+        self._door = _Door()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._door.close()
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+
+    def follow(self, config: Config) -> None:
+        """Show this configuration from now on; what it says about the page itself is obeyed at once."""
+        if self._config is not None and self._config.http != config.http:
+            self.__exit__()
+        if config.webhook.public_url and not config.webhook.secret.get_secret_value():
+            event("webhook.not_registered", logging.WARNING, effect=not_registered(config.commands))
+        self._config = config
+        if self._cache is not None:
+            self._cache.config = config
+        self._show()
+
+    def see(self, snapshot: Snapshot) -> None:
+        """Take note of the daemon's word; every call is a proof of its life."""
+        if self._cache is not None:
+            self._cache.see(snapshot, time.monotonic())
+        self._show()
+
+    def _show(self) -> None:
+        config = self._config
+        if config is None:
+            return
+
+        def make_app() -> "Flask":
+            _load()
+            from watchfolder.web.app import make_app
+            from watchfolder.web.cache import PageCache
+
+            self._cache = self._cache or PageCache(config)
+            return make_app(self._cache, config.http, self._pushes)
+
+        self._door.serve(config.http, make_app, self._pushes, shows="how it goes")
+
+
+class WaitingPage:
+    """The page before there is a configuration: what is missing, for who may see the page, and nothing else."""
+
+    def __init__(self) -> None:
+        self._faults: Sequence[str] = ()
+        self._http = HttpSection()
+        self._door = _Door()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._door.close()
+
+    def show(self, faults: Sequence[str], http: HttpSection) -> None:
+        """Show these faults from now on, there."""
+        self._faults = faults
+        if http != self._http:
+            self._door.close()
+            self._http = http
+
+        def make_app() -> "Flask":
+            from watchfolder.web.app import make_waiting_app
+
+            return make_waiting_app(http, lambda: self._faults)
+
+        self._door.serve(http, make_app, None, shows="what is missing")
+
+
+def _load() -> None:
+    """Import what only a served page needs."""
     codecs.lookup("unicode-escape")  # jinja asks for it at the first page
-    from watchfolder.web.app import make_app  # noqa: PLC0415 - see above
-    from watchfolder.web.cache import PageCache  # noqa: PLC0415
-    from watchfolder.web.security import WrongPasswords  # noqa: PLC0415
-    from watchfolder.web.server import Asked, Server, Traffic  # noqa: PLC0415
+    import watchfolder.web.app
+    import watchfolder.web.server  # noqa: F401 - see above
 
-    def make_server(book: PageCache, http: HttpSection, pushes: Pushes) -> Server:
-        app = make_app(book, http, pushes)
-        wrong = WrongPasswords(http.password.get_secret_value())
 
-        def count_oversized(path: str) -> None:
-            if path == WEBHOOK_PATH:
-                pushes.count(PushResult.OVERSIZED)
+def _serve(app: "Flask", http: HttpSection, pushes: Pushes | None) -> "Server":
+    """Serve the app; it takes the service's pushes if there are `pushes`."""
+    from watchfolder.web.security import WrongPasswords
+    from watchfolder.web.server import Server, Traffic
 
-        def hold_back(asked: Asked) -> float:
-            if asked.path == WEBHOOK_PATH:  # which shows its right by its signature
-                return 0.0
-            return wrong.seconds_for(asked.address, asked.authorization, time.monotonic(), asked.forwarded_for)
+    wrong = WrongPasswords(http.password.get_secret_value())
 
-        return Server(
-            app, http.address, Traffic((WEBHOOK_PATH, "/healthz"), "/thumbnails/", hold_back, count_oversized)
-        )
+    def count_oversized(path: str) -> None:
+        if pushes is not None and path == WEBHOOK_PATH:
+            pushes.count(PushResult.OVERSIZED)
 
-    return PageCache, make_server
+    def hold_back(asked: "Asked") -> float:
+        if pushes is not None and (asked.method, asked.path) == ("POST", WEBHOOK_PATH):  # its signature is its right
+            return 0.0
+        return wrong.seconds_for(asked.address, asked.authorization, time.monotonic(), asked.forwarded_for)
+
+    return Server(app, http.address, Traffic((WEBHOOK_PATH, "/healthz"), "/thumbnails/", hold_back, count_oversized))

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, g, make_response, request
 
 from watchfolder.events import event
-from watchfolder.web.webhook import ENDPOINT
 
 if TYPE_CHECKING:
     from watchfolder.config import HttpSection
@@ -28,6 +27,9 @@ _HEADERS = {
 }
 HEALTH: Final = "health"
 """The endpoint that tells everybody the topic, and who is known (`g.is_known`) why."""
+
+PUSH: Final = "push"
+"""The endpoint that is for the service."""
 
 _PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 _FIRST_WAIT_SECONDS = 0.5  # of a wrong password, doubling
@@ -55,7 +57,7 @@ def protect(app: Flask, http: "HttpSection") -> None:
     def let_in() -> Response | None:
         g.nonce = secrets.token_urlsafe(16)
         g.is_known = False
-        if request.endpoint == ENDPOINT:  # nothing but a POST to that one path has it
+        if request.endpoint == PUSH:  # nothing but a POST to that one path has it
             return None
         if password:
             if _is_monitor():
@@ -118,6 +120,22 @@ class WrongPasswords:
 class _Tries(NamedTuple):
     number: int
     answered_at: float  # the latest; monotonic seconds
+
+
+class Ids:
+    """What an address of the page holds in place of a name, and the token of its forms: new with every start of it."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+        self.token = self.of("token")
+
+    def of(self, *facts: str) -> str:
+        """Return the id of a thing, always the same one."""
+        text = "\0".join(facts).encode("utf-8", "surrogateescape")
+        return hmac.digest(self._secret, text, "sha256").hex()[:32]
+
+    def is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode("utf-8", "surrogateescape"), self.token.encode())
 
 
 def _is_right(password: str, authorization: str) -> bool:

@@ -38,6 +38,7 @@ _LOOP_SECONDS = 1.0
 class Asked(NamedTuple):
     """What is known of a request before anybody answers it."""
 
+    method: str
     path: str
     address: str  # of the other end: a proxy's, where there is one
     forwarded_for: str  # as that proxy says
@@ -72,7 +73,8 @@ class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
         request = task.requests[0]
         headers = getattr(request, "headers", {})
         forwarded_for = headers.get("X_FORWARDED_FOR") or headers.get("X_REAL_IP", "")
-        asked = Asked(_path_of(request), task.addr[0], forwarded_for, headers.get("AUTHORIZATION", ""))
+        method, authorization = getattr(request, "command", ""), headers.get("AUTHORIZATION", "")
+        asked = Asked(method, _path_of(request), task.addr[0], forwarded_for, authorization)
         seconds = self._traffic.hold_back(asked)
         if seconds <= 0:
             self._start(task)
