@@ -1,5 +1,6 @@
 """In a real container all surfaces say the same, and what they say to type works as it stands."""
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from debian_root import eventually
-from engine import Engine, engine
+from engine import SANDBOX, Engine, engine
 from installation import steps
 from running import picture
 from telling import AS_ROOT, SECONDS, Teller
@@ -56,6 +57,13 @@ class InContainer:
         before = counted()
         self.type("docker kill -s HUP watchfolder")
         eventually(lambda: counted() > before, SECONDS, "it is read anew")
+
+    def refuse_key(self, *, is_refused: bool) -> None:
+        """Let the service take no key, or any again."""
+        fault = {"operation": "any", "does": "answer", "times": None, "status": 401, "code": "AUTH_TOKEN_EXPIRED"}
+        what = f"faults --data {shlex.quote(json.dumps(fault))}" if is_refused else "reset"
+        process = self.type("podman inspect --format '{{.State.Pid}}' watchfolder").strip()
+        self.type(f"nsenter --target={process} --net curl --silent --fail --request POST {SANDBOX}/_sandbox/{what}")
 
     def drop(self, seed: int) -> None:
         path = self.photos / "inbox" / f"{seed}.jpg"
@@ -107,6 +115,14 @@ def test_in_a_container_each_command_is_typed_as_it_stands(container: tuple[InCo
     teller.do(teller.expect(ConditionKind.HELD, "docker exec watchfolder watchfolder release photos"))
     teller.expect_well()
 
+    place.refuse_key(is_refused=True)
+    place.drop(6)
+    other = teller.expect(ConditionKind.KEY_REFUSED, "key into /config/api-key, then docker kill -s HUP watchfolder")
+    place.refuse_key(is_refused=False)
+    (place.copy / "config/api-key").write_text("sk_new_0123456789\n")
+    teller.do(other)
+    teller.expect_well()
+
     place.configure(lambda tree: tree["inboxes"]["photos"].update(settle_seconds="soon"))
     place.reload()
     eventually(lambda: teller.conditions(ConditionKind.CONFIGURATION_REFUSED), SECONDS, "it is refused")
@@ -114,4 +130,9 @@ def test_in_a_container_each_command_is_typed_as_it_stands(container: tuple[InCo
     assert told([wrong]) in teller.page()
     place.configure(lambda tree: tree["inboxes"]["photos"].pop("settle_seconds"))
     place.type(wrong.command)
+    teller.expect_well()
+
+    place.type("docker stop watchfolder && rm -r config/state && docker start watchfolder")
+    lost = teller.expect(ConditionKind.FOLDER_AWAY, "another watchfolder works here", "--volumes-from watchfolder")
+    place.type(re.findall(r"for good, run: (docker stop [^()]+)\)", lost.words)[0])
     teller.expect_well()
