@@ -47,7 +47,6 @@ _MOST_FOUND = 16  # deliveries of the same bytes, the latest first
 _PATIENCE_SECONDS = 60.0  # so long a start waits for the index before it takes what it cannot look up
 _BRIEF_SECONDS = 5.0  # and so long for one that could not be opened or written: that may pass
 _AGAIN_SECONDS = (1.0, 60.0)  # how soon that is tried again: doubles, up to
-_REBUILDS = 3  # in one life: more are no accident
 _CLOSE_SECONDS = 5.0
 
 _T = TypeVar("_T")
@@ -93,7 +92,6 @@ class DeliveryIndex:
         self._is_complete = False
         self._patient_until = float("-inf")  # monotonic seconds
         self._is_told = False  # that it is broken
-        self._rebuilds = 0
 
     def begin(self) -> None:
         """Read what the history has gained since the last life, in a thread of its own."""
@@ -130,7 +128,7 @@ class DeliveryIndex:
         nothing: list[tuple[Any, ...]] = []
         rows = self._ask(lambda tables: tables.execute(query, values).fetchall(), nothing)
         return [
-            EarlierDelivery(inbox, os.fsdecode(name), size, sha256, key, at, _finding(told))
+            EarlierDelivery(inbox, os.fsdecode(name), size, sha256, key, at, told and Finding.model_validate_json(told))
             for inbox, name, size, sha256, key, at, told in rows
         ]
 
@@ -191,25 +189,24 @@ class DeliveryIndex:
                 if self._take_piece(self._connection):
                     return True
             except sqlite3.Error as error:
-                return self._break(error)
+                self._break(error)
             except FolderFault as fault:
                 self._tell(fault.reason, fault.code, _BRIEF_SECONDS)
-                return False
-            self._is_complete, self._is_told = True, False
+            else:
+                self._is_complete, self._is_told = True, False
             return False
 
-    def _break(self, error: sqlite3.Error) -> bool:
-        """Close it, and begin anew if it is damaged; return whether that is worth a try at once."""
+    def _break(self, error: sqlite3.Error) -> None:
+        """Close it, to be made anew if it is damaged."""
         self._drop_connection()
         is_damaged = not isinstance(error, sqlite3.OperationalError)  # which is a full disk, and the like
         path = os.path.join(self._state_dir, FILE)
         reason = "it is damaged, and is made anew" if is_damaged else str(error)
         code = getattr(error, "sqlite_errorname", "")
         self._tell(f"{path}: {reason}", code, _PATIENCE_SECONDS if is_damaged else _BRIEF_SECONDS)
-        self._rebuilds += is_damaged
-        if is_damaged:
-            self._remove()
-        return is_damaged and self._rebuilds <= _REBUILDS
+        for suffix in ("-wal", "-journal", "") if is_damaged else ():
+            with contextlib.suppress(FolderFault):  # then opening it says so
+                disk.remove(Place(self._state_dir, FILE + suffix), durable=False)
 
     def _tell(self, reason: str, code: str, patience_seconds: float) -> None:
         """Say, once until it is whole again, that it is not, and let those wait a while who would ask it."""
@@ -225,11 +222,6 @@ class DeliveryIndex:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
-
-    def _remove(self) -> None:
-        for suffix in ("-wal", "-journal", ""):
-            with contextlib.suppress(FolderFault):  # then opening it says so
-                disk.remove(Place(self._state_dir, FILE + suffix), durable=False)
 
     def _opened(self) -> sqlite3.Connection:
         disk.touch_marker(Place(self._state_dir, FILE))  # so that nobody else may read it
@@ -300,7 +292,3 @@ def _rows(text: bytes) -> Iterator[tuple[object, ...]]:
         elif file.delivered and file.delivered_size is not None and file.delivered_sha256:
             delivery = (line.inbox, os.fsencode(file.delivered), file.delivered_size, file.delivered_sha256)
             yield (*original, *delivery, *first, None)
-
-
-def _finding(told: str | None) -> Finding | None:
-    return None if told is None else Finding.model_validate_json(told)

@@ -46,13 +46,14 @@ class Template:
         except ValueError:
             raise TemplateFault("it has a brace without its partner; write a brace itself twice: {{ or }}") from None
         pieces = [_piece(*each) for each in found]
-        if sum(field is not None for _, field in pieces) > FIELDS_AT_MOST:
+        said, fields = "".join(literal for literal, _ in pieces), [field for _, field in pieces if field]
+        if len(fields) > FIELDS_AT_MOST:
             raise TemplateFault(f"it has more than {FIELDS_AT_MOST} fields; leave some out")
-        if sum(len(literal) for literal, _ in pieces) > LITERAL_AT_MOST:
+        if len(said) > LITERAL_AT_MOST:
             raise TemplateFault(f"it has more than {LITERAL_AT_MOST} characters besides its fields; shorten it")
-        if not any(literal.strip() or field for literal, field in pieces):
+        if not said.strip() and not fields:
             raise TemplateFault("it is empty; write what the watermark is to say")
-        if all(field is not Field.SERIAL for _, field in pieces):
+        if Field.SERIAL not in fields:
             pieces.append((" ", Field.SERIAL))
         return cls(tuple(pieces))
 

@@ -16,7 +16,7 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.images import Format
 from watchfolder.order import KeyMode, Order, OrderFile, Result, Role, State, key_of_one, read_order
 from watchfolder.services import FLOWS, Flow
-from watchfolder.services.addresses import is_public
+from watchfolder.services.addresses import fault_of
 
 ORDER_COPY = ".order.json"
 _LIMIT = 16 << 20  # bytes
@@ -167,7 +167,7 @@ def is_ours(copy: Order, inbox: Inbox, mode: KeyMode, found: Collection[str]) ->
     names = {file.name for file in copy.files}
     if len(names) != len(copy.files) or names.isdisjoint(found):
         return False
-    if any(file.address and not (inbox.links and is_public(file.address)) for file in copy.files):
+    if any(file.address and not (inbox.links and fault_of(file.address) is None) for file in copy.files):
         return False
     return _is_list_ours(copy, inbox) if copy.is_list else _is_asked_as_ours(copy, flow)
 

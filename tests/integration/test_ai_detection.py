@@ -19,10 +19,11 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.publish import FindingPublisher, LedgerWriter, originals
+from watchfolder.publish import FindingPublisher, originals
 from watchfolder.publish.free_names import free_name
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services.tables import LedgerWriter
 
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
 SIDECAR = ".ai.json"

@@ -15,11 +15,12 @@ from shop import OTHER, PICTURE, Open, Shop, closing_a_sub_folder, opening
 
 from watchfolder import history
 from watchfolder.order import Order, State
-from watchfolder.publish import LedgerWriter, Publisher
+from watchfolder.publish import Publisher
 from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.pictures import sample
+from watchfolder.services.tables import LedgerWriter
 
 NAME = "Ferien/Füße am Strand.jpg"
 FIVE = ["dpa", "afp", "Reuters", "Süddeutsche Zeitung", "Ärzteblatt"]

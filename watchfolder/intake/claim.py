@@ -20,7 +20,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Result, Role, State
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
-from watchfolder.services.issues import issues_of, table_of
+from watchfolder.services.tables import issues_of, table_of
 from watchfolder.work import WorkFolder, begins_as, is_unchanged
 
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved

@@ -13,8 +13,8 @@ from watchfolder.images import Kind
 from watchfolder.intake.decide import Decision, Ready, without_partner
 from watchfolder.order import Role
 from watchfolder.services import Pairs, flow_of
-from watchfolder.services.issues import issues_of
 from watchfolder.services.link_files import is_link_file
+from watchfolder.services.tables import issues_of
 
 _LOOKS_AT_MOST = 0.1  # of the time
 _AGAIN_SECONDS = 1.0  # how soon, at least, it is asked again

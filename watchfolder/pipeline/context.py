@@ -23,14 +23,13 @@ from watchfolder.pipeline.transfers import TransferPool
 from watchfolder.publish import (
     EnclosurePublisher,
     FindingPublisher,
-    LedgerWriter,
     ListPublisher,
     Publisher,
     Received,
 )
 from watchfolder.quota import Admits
-from watchfolder.services.issues import recipient_of
 from watchfolder.services.link_files import Line
+from watchfolder.services.tables import LedgerWriter, recipient_of
 
 _T = TypeVar("_T")
 

@@ -4,7 +4,6 @@ from watchfolder.publish.archive import Archive
 from watchfolder.publish.enclosures import EnclosurePublisher, ReportReceiver, picture_beside, report_suffix
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
-from watchfolder.publish.ledger_writer import LedgerWriter
 from watchfolder.publish.lists import ListPublisher, list_beside
 from watchfolder.publish.pictures import Publisher
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, part_gone, receive
@@ -17,7 +16,6 @@ __all__ = [
     "EnclosurePublisher",
     "Fetch",
     "FindingPublisher",
-    "LedgerWriter",
     "ListPublisher",
     "Publisher",
     "Received",

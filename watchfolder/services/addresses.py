@@ -57,7 +57,7 @@ def fault_of(address: str) -> AddressFault | None:
         AddressFault.NOT_HTTPS: parts.scheme != "https",
         AddressFault.HAS_LOGIN: "@" in parts.netloc,
         AddressFault.HAS_FRAGMENT: "#" in address,
-        AddressFault.NOT_PUBLIC: not _is_public_host(_host(parts)),
+        AddressFault.NOT_PUBLIC: not _is_public(_host(parts)),
     }
     return next((fault for fault, is_there in faults.items() if is_there), None)
 
@@ -74,13 +74,12 @@ def _parts_of(address: str) -> SplitResult | None:
     return parts if parts.scheme and parts.hostname and is_port_there else None
 
 
-def _is_public_host(host: str) -> bool:
-    ips = list(_ips_of(host))
-    return all(map(_is_public, ips)) if ips else _is_public_name(host)
-
-
-def is_public(address: str) -> bool:
-    return fault_of(address) is None
+def _is_public(host: str) -> bool:
+    if ips := list(_ips_of(host)):
+        return all(ip.is_global and not ip.is_multicast for ip in ips)
+    labels = host.split(".")
+    is_name = len(labels) > 1 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+    return is_name and labels[-1] not in _INSIDE
 
 
 def without_query(address: str) -> str:
@@ -103,16 +102,6 @@ def called(name: str, address: str) -> str:
 
 def _host(parts: SplitResult) -> str:
     return (parts.hostname or "").removesuffix(".")
-
-
-def _is_public_name(host: str) -> bool:
-    labels = host.split(".")
-    is_name = len(labels) > 1 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
-    return is_name and labels[-1] not in _INSIDE
-
-
-def _is_public(ip: _Ip) -> bool:
-    return ip.is_global and not ip.is_multicast
 
 
 def _ips_of(host: str) -> Iterator[_Ip]:

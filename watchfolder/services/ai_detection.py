@@ -47,8 +47,8 @@ def read_finding(shown: Mapping[str, object]) -> Finding | None:
     word = told.get("verdict") or told.get("statusCode")
     if word not in VERDICTS and probability is None:
         return None
-    verdict = str(word) if word in VERDICTS else _verdict_of(probability or 0.0)
-    return Finding(verdict=verdict, facts={"probability": probability})
+    by_probability = next((verdict for bound, verdict in _BELOW if (probability or 0.0) < bound), LIKELY_AI)
+    return Finding(verdict=str(word) if word in VERDICTS else by_probability, facts={"probability": probability})
 
 
 def _heatmap(shown: Mapping[str, object]) -> str | None:
@@ -61,10 +61,6 @@ def _say(finding: Finding) -> str:
     probability = finding.facts.get("probability")
     how_sure = f" (probability {probability:.0%})" if isinstance(probability, float) else ""
     return f"{_WORDS[finding.verdict]}{how_sure}" if finding.verdict in _WORDS else finding.verdict
-
-
-def _verdict_of(probability: float) -> str:
-    return next((verdict for bound, verdict in _BELOW if probability < bound), LIKELY_AI)
 
 
 def _probability(value: object) -> float | None:

@@ -11,12 +11,10 @@ from watchfolder.services.flow import Flow, Stage, named
 
 
 def _body(key: Key, files: Sequence[OrderFile], options: Mapping[str, str]) -> str:
-    asked = [{"fileName": file.sent_name} | _origin(file) for file in files]
+    asked = [
+        {"fileName": file.sent_name} | ({"originalFileUrl": file.address} if file.address else {}) for file in files
+    ]
     return json.dumps({"idempotencyKey": key, "files": asked, "options": options, "orderName": f"wf-{key}"})
-
-
-def _origin(file: OrderFile) -> dict[str, str]:
-    return {"originalFileUrl": file.address} if file.address else {}
 
 
 def _read_body(body: str) -> Sequence[OrderFile]:

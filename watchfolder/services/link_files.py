@@ -8,6 +8,7 @@ import plistlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from watchfolder.services.addresses import AddressFault, fault_of
 
@@ -105,23 +106,16 @@ def _list(content: bytes) -> _Read:
             yield number, text
 
 
-def _internet_shortcut(content: bytes) -> _Read:
-    yield 1, _entry(content, "internetshortcut", {})
-
-
-def _desktop_entry(content: bytes) -> _Read:
-    yield 1, _entry(content, "desktop entry", {"type": "link"})
-
-
-def _entry(content: bytes, section: str, demands: Mapping[str, str]) -> str | LinkFault:
-    """Return `URL` of a section of an INI file in which these keys have these words."""
+def _entry(content: bytes, section: str, **demands: str) -> _Read:
+    """Give `URL` of a section of an INI file in which these keys have these words."""
     try:
         named = _section(content, section)
     except (UnicodeDecodeError, configparser.Error):
-        return LinkFault.NOT_READABLE
-    if any(named.get(key, "").lower() != word for key, word in demands.items()):
-        return LinkFault.NO_ADDRESS
-    return (named.get("url") or named.get("url[$e]") or "").strip() or LinkFault.NO_ADDRESS
+        yield 1, LinkFault.NOT_READABLE
+        return
+    is_ours = all(named.get(key, "").lower() == word for key, word in demands.items())
+    address = (named.get("url") or named.get("url[$e]") or "").strip()
+    yield 1, address if is_ours and address else LinkFault.NO_ADDRESS
 
 
 def _section(content: bytes, section: str) -> Mapping[str, str]:
@@ -152,8 +146,8 @@ def _webloc(content: bytes) -> _Read:
 
 
 _READERS: Mapping[str, Callable[[bytes], _Read]] = {
-    "url": _internet_shortcut,
-    "desktop": _desktop_entry,
+    "url": partial(_entry, section="internetshortcut"),
+    "desktop": partial(_entry, section="desktop entry", type="link"),
     "webloc": _webloc,
     "urls": _list,
 }

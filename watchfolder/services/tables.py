@@ -1,15 +1,21 @@
-"""Reads what an inbox has given out from the table in its outbox, as far as people have left that as it was."""
+"""The tables in the outboxes, on the disk: lines are added, and read as far as people have left them as they were."""
 
+import contextlib
 import csv
 import os
+import threading
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from watchfolder import disk, spreadsheet
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
+from watchfolder.order import Order
 from watchfolder.services.offer import flow_of
+
+_writing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # by the outbox: several inboxes may share one
 
 
 class Issue(NamedTuple):
@@ -51,3 +57,27 @@ def recipient_of(text: str, lender: Inbox) -> str | None:
     wanted = unicodedata.normalize("NFC", text)
     found = {issue.recipient for issue in issues_of(lender) if unicodedata.normalize("NFC", issue.text) == wanted}
     return found.pop() or None if len(found) == 1 else None
+
+
+class LedgerWriter:
+    """Adds what an order has brought to the table of one inbox. `owner` signs what a crash can leave."""
+
+    def __init__(self, outbox: str, owner: str) -> None:
+        self._outbox = outbox
+        self._owner = owner
+
+    def enter(self, order: Order, perhaps_there: bool) -> None:  # noqa: FBT001 - as the journal asks
+        """Write the order's lines, but for those that are there from an earlier try. Raises FolderFault."""
+        ledger = flow_of(order).ledger
+        lines = [spreadsheet.row(line).encode() for line in ledger.lines(order)] if ledger else []
+        if ledger is None or not lines:
+            return
+        place = Place(self._outbox, ledger.name)
+        with _writing[self._outbox]:
+            try:
+                disk.append_to_table(place, lines, perhaps_there=perhaps_there)
+            except FileNotFoundError:
+                head = spreadsheet.row(ledger.columns).encode()
+                with contextlib.suppress(FileExistsError):  # somebody was quicker
+                    disk.write_new(place, head + b"\n", owner=self._owner)
+                disk.append_to_table(place, lines, perhaps_there=perhaps_there)

@@ -6,7 +6,7 @@ import pytest
 
 from watchfolder import spreadsheet
 from watchfolder.config import Inbox
-from watchfolder.services.issues import issues_of, recipient_of
+from watchfolder.services.tables import issues_of, recipient_of
 
 HEAD = "time,file,recipient,text,order,sha256_source,sha256_result"
 
