@@ -137,7 +137,7 @@ def test_a_hangup_while_blocked_tries_once_at_once(
         wait_until(lambda: notified.status.startswith("Blocked"))
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len(times_of(sandbox, refusal.operation)) == 2)
-        assert notified.messages.count("READY=1") == 2
+        wait_until(lambda: notified.messages.count("READY=1") == 2)
         assert any(message.startswith("RELOADING=1") for message in notified.messages)
         refusal.end(sandbox)
         daemon.process.send_signal(signal.SIGHUP)

@@ -89,6 +89,10 @@ class Shop:
         self.delivery_index, self.intakes = self.parts.delivery_index, self.parts.intakes
         self.parts.begin()
 
+    def doubt_service(self) -> None:
+        """Let the service have failed five orders in a row, none of which is here."""
+        self.pipeline.breaker._services["anti-ai"].doubt("", self.clock.elapsed())
+
     def close(self) -> None:
         """End it as a stop does."""
         self.stop.set()

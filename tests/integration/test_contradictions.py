@@ -149,7 +149,7 @@ def test_a_complete_order_that_is_called_pending_waits_and_is_told(begin: Open) 
     shop.work(lambda: shop.order().failures == 2)
     assert shop.order().state is State.COMPLETED
     assert "the service calls the order pending, which does not fit" in shop.order().last_error
-    assert shop.pipeline.gate.failures == 0  # it is this order's trouble alone
+    assert shop.pipeline.breaker._failures == 0  # it is this order's trouble alone
 
 
 def test_a_confirmation_that_comes_to_nothing_is_told_as_that(begin: Open) -> None:
@@ -250,7 +250,7 @@ def test_a_paid_order_waits_for_the_key_it_was_made_with(begin: Open, dialect: D
     (named,) = status.gather(shop.config, shop.clock.now()).deferred
     assert named.files == names
     assert "key" in named.reason
-    assert shop.pipeline.gate.fault is None  # others go on
+    assert shop.pipeline.breaker.refusal is None  # others go on
     finish(service)
     live_with(shop, "sk_mine")
     shop.clock.pass_time(5)
@@ -384,7 +384,7 @@ def test_a_picture_whose_retention_stays_unknown_is_fetched_as_v2_tells(begin: O
     shop, service = begin({"retention_days": None})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
-    assert not shop.pipeline.gate.is_down
+    assert not shop.pipeline.breaker.is_down
     pass_hours(shop, 1)
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg"]

@@ -417,9 +417,9 @@ def test_a_reuse_does_not_open_a_closed_gate(begin: Open) -> None:
     claim(shop)
     assert shop.order().state is State.MATCHED
     shop.drop("new.jpg", OTHER)
-    shop.work(lambda: shop.pipeline.gate.fault is not None)
+    shop.work(lambda: shop.pipeline.breaker.refusal is not None)
     assert shop.files("outbox") == ["a.jpg", "b.jpg"]
-    assert shop.pipeline.gate.fault is not None
+    assert shop.pipeline.breaker.refusal is not None
 
 
 def test_an_order_that_was_begun_as_a_reuse_is_rebuilt_as_one(begin: Open) -> None:

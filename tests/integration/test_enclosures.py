@@ -226,7 +226,7 @@ def test_what_is_said_of_a_report_is_no_word_on_anything_else(
     service.faults.add("report", "answer", status=status, code=code)
     shop.drop("a.jpg")
     shop.work(lambda: service.faults._faults[0].befallen and not shop.pipeline.running())
-    assert shop.pipeline.gate.fault is None
+    assert shop.pipeline.breaker.refusal is None
     assert_found_and_paid_once(shop, service)
     shop.drop("b.jpg", OTHER)
     shop.work((shop.folder("outbox") / "b.jpg").exists)

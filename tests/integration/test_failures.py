@@ -116,12 +116,25 @@ def test_a_service_that_times_out_on_everything_is_not_sent_ever_more(begin: Ope
     fail(service, "ORDER_TIMEOUT")
     for number in range(30):
         shop.drop(f"{number:02}.jpg", PICTURE + bytes([number]))
-    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
     for _ in range(50):
         shop.beat()
     shop.rest()
     assert len(service.orders) <= 5 + 8 + 1  # five tell, others were under way, and one is tried
     assert shop.files("quarantine") == []
+
+
+def test_a_service_that_fails_every_picture_holds_up_no_other_service(begin: Open) -> None:
+    marked = {"service": "watermark-embed", "watermark": {"text": "{stem}"}}
+    shop, service = begin(inboxes=("plain", "marked"), own={"marked": marked}, orders_in_flight=2)
+    fail(service, "PROCESSING_ERROR")
+    for number in range(8):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]), inbox="plain/inbox")
+    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
+    shop.drop("a.jpg", OTHER, inbox="marked/inbox")
+    shop.drop("b.jpg", PICTURE, inbox="marked/inbox")
+    shop.work(lambda: {"a.jpg", "b.jpg"} <= set(shop.files("marked/outbox")))
+    assert shop.pipeline.breaker.is_failing("anti-ai")  # which the other one's success does not end
 
 
 @pytest.mark.parametrize("code", OF_THE_FILE)

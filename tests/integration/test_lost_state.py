@@ -128,7 +128,7 @@ def test_a_paid_order_is_not_parted_while_the_service_is_doubted(tmp_path: Path,
     (entry,) = (tmp_path / "state/journal").glob("*.json")
     entry.unlink()
     with opened(begin(tmp_path, sandbox)) as shop:
-        shop.pipeline.doubt.resume(shop.clock.elapsed())
+        shop.doubt_service()
         shop.to_the_end()
     assert_all_came_once(tmp_path, sandbox)
 

@@ -21,7 +21,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.images import Format
 from watchfolder.intake import Ready
 from watchfolder.order import Order, State
-from watchfolder.pipeline.outcomes import Outcomes
+from watchfolder.pipeline.breaker import Breaker
 from watchfolder.pipeline.successors import split
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -73,7 +73,7 @@ def break_file(service: Sandbox, operation: str, name: str, fault: str) -> None:
 def failing(shop: Shop, service: Sandbox) -> None:
     """Bring the shop to the point where it doubts the service."""
     service.faults.add("confirm", "fail", code="PROCESSING_ERROR", times=None)
-    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
 
 
 def to_the_end_of_a_doubt(shop: Shop) -> float:
@@ -81,7 +81,7 @@ def to_the_end_of_a_doubt(shop: Shop) -> float:
     before = shop.ahead
 
     def is_done() -> bool:
-        if shop.pipeline.doubt.fault is not None and not shop.pipeline.running():
+        if shop.pipeline.breaker.is_failing("anti-ai") and not shop.pipeline.running():
             shop.pass_time(1.0)
         return shop.is_done()
 
@@ -541,7 +541,7 @@ def test_a_service_that_fails_every_part_of_an_order_condemns_no_picture(begin: 
     assert shop.files("quarantine") == []
     service.faults.clear()
     shop.pass_time(61)
-    shop.work(lambda: shop.pipeline.doubt.fault is None)
+    shop.work(lambda: not shop.pipeline.breaker.is_failing("anti-ai"))
     shop.to_the_end()
     assert shop.files("outbox") == good
     assert shop.files("quarantine") == []
@@ -572,7 +572,9 @@ def test_five_failures_in_a_row_are_the_services_fault_and_the_fifth_is_kept(beg
     good = pour(shop, 8)
     failing(shop, service)
     assert len(shop.files("quarantine")) == 2 * 4
-    assert "fails every picture" in shop.pipeline.admission.refusal.reason  # type: ignore[union-attr]
+    fault, _ = shop.pipeline.breaker.open_since or (None, 0.0)
+    assert fault is not None
+    assert "fails every picture" in fault.reason
     service.faults.clear()
     shop.pass_time(6)
     shop.to_the_end()
@@ -586,14 +588,14 @@ def test_pictures_that_the_storage_will_never_take_cast_no_doubt_on_the_service(
     pour(shop, 7)
     shop.to_the_end()
     assert len(shop.files("quarantine")) == 2 * 7
-    assert shop.pipeline.doubt.fault is None
+    assert not shop.pipeline.breaker.is_failing("anti-ai")
     assert service.paid == 0
 
 
 def test_in_doubt_a_picture_that_has_not_failed_is_tried_before_those_that_have(begin: Open) -> None:
     shop, _ = begin(max_files_per_order=1, orders_in_flight=1, api={"blocked_probe_seconds": 60.0})
     pour(shop, 5, 0, 1, 2, 3, 4)
-    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
     shop.drop("good.jpg")
     shop.pass_time(61)
     shop.to_the_end()  # its success shows that it was the picture
@@ -604,7 +606,7 @@ def test_in_doubt_a_picture_that_has_not_failed_is_tried_before_those_that_have(
 def test_a_picture_that_always_fails_is_given_up_though_nothing_ever_succeeds(begin: Open) -> None:
     shop, service = begin(max_files_per_order=1, orders_in_flight=1, give_up_after_hours=1)
     pour(shop, 5, 0, 1, 2, 3, 4)
-    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
     shop.work(lambda: shop.has(State.CLAIMED))
     order = shop.order()
     assert order.doubted_seconds is not None
@@ -624,7 +626,7 @@ def test_a_doubt_ends_with_the_last_picture_that_it_kept(begin: Open) -> None:
     shop.pass_time(301)
     shop.to_the_end()
     assert len(shop.files("quarantine")) == 2 * 5
-    assert shop.pipeline.doubt.fault is None
+    assert not shop.pipeline.breaker.is_failing("anti-ai")
 
 
 def test_two_bad_pictures_far_apart_cost_the_others_nothing(begin: Open) -> None:
@@ -661,7 +663,7 @@ def test_good_pictures_among_many_bad_ones_are_not_starved_by_a_doubt(begin: Ope
     assert_processed_once(service, good)
     assert len(service.orders) <= 30
     assert seconds < 40
-    assert shop.pipeline.doubt.fault is None
+    assert not shop.pipeline.breaker.is_failing("anti-ai")
 
 
 def test_one_bad_picture_of_two_costs_its_neighbour_nothing_and_casts_no_doubt(
@@ -680,16 +682,16 @@ def test_a_success_that_is_written_down_counts_at_once(
     begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, _ = begin({"processing_seconds": 0.5}, api={"reads": "v3"})
-    complete, calls = Outcomes.complete, itertools.count()
+    succeed, calls = Breaker.succeed, itertools.count()
 
-    def complete_late(self: Outcomes, order: Order) -> None:
+    def succeed_late(self: Breaker, order: Order) -> None:
         """Let its thread rest here until the other picture has failed."""
         deadline = time.monotonic() + 20 * (next(calls) == 0)
         while any(each.state is State.CONFIRMED for each in shop.orders()) and time.monotonic() < deadline:
             time.sleep(0.002)
-        complete(self, order)
+        succeed(self, order)
 
-    monkeypatch.setattr(Outcomes, "complete", complete_late)
+    monkeypatch.setattr(Breaker, "succeed", succeed_late)
     good = pour(shop, 2, 0)
     shop.to_the_end()
     assert (shop.files("outbox"), len(shop.files("quarantine"))) == (good, 2)
@@ -775,7 +777,7 @@ def test_the_service_is_named_when_it_has_all_that_it_may_have_or_refuses(begin:
     shop.work(lambda: calls(service, "confirm") == 2)
     assert shop.pipeline.admission.limit(time.monotonic() + 60) == "service"
     service.faults.add("any", "answer", times=None, status=401, code="AUTH_TOKEN_INVALID")
-    shop.work(lambda: shop.pipeline.admission.refusal)
+    shop.work(lambda: shop.pipeline.breaker.open_since)
     assert shop.pipeline.admission.limit(time.monotonic() + 60) == "service"
 
 

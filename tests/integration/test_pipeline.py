@@ -214,7 +214,7 @@ def test_an_order_that_a_worker_took_further_is_not_begun_from_an_old_page(begin
     old = shop.orders()[0] if shop.orders() else None
     shop.to_the_end()
     assert old is not None
-    shop.pipeline._start(old, shop.clock.elapsed())
+    assert not shop.pipeline._start(old, shop.clock.elapsed(), is_trial=False)
     shop.rest()
     assert_delivered_once(shop, service, "a.jpg")
     assert len(history(shop)) == 1
@@ -448,7 +448,7 @@ def test_a_confirm_that_may_have_been_heard_counts_as_paid(begin: Open) -> None:
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.UPLOADED) and shop.order().failures)
     shop.pass_time(60)
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     assert shop.order().charged
 
 
@@ -488,7 +488,7 @@ def test_a_create_that_charges_counts_as_paid_from_its_first_try(begin: Open, mo
     shop.work(lambda: shop.has(State.CLAIMED) and shop.order().failures)
     assert shop.order().charged
     shop.pass_time(60)
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     assert shop.order().charged
 
 
@@ -499,7 +499,7 @@ def test_a_create_that_charges_and_is_clearly_refused_counts_as_unpaid(
     shop, service = begin()
     service.faults.add("create", "answer", times=None, status=400, code="USAGE_NOT_ENOUGH")
     shop.drop("a.jpg")
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     assert not shop.order().charged
 
 
@@ -516,7 +516,7 @@ def test_a_confirm_that_was_clearly_refused_counts_as_unpaid(begin: Open) -> Non
     shop, service = begin()
     shop.drop("a.jpg")
     service.faults.add("confirm", "answer", times=None, status=400, code="USAGE_NOT_ENOUGH")
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     assert shop.order().state is State.UPLOADED
     assert not shop.order().charged
 
@@ -660,7 +660,7 @@ def test_a_refused_key_stops_everything_blames_no_file_and_goes_on_by_itself(beg
     for number in range(3):
         shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number))
     shop.ahead = 0.0
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     first = probe_times(service, "create")
     assert first <= 3  # those that were under way at once
     for _ in range(200):
@@ -691,7 +691,7 @@ def test_orders_that_wait_for_a_worker_when_the_key_is_refused_ask_nothing(begin
     shop.config = shop.config.model_copy(update={"orders_in_flight": 8})  # so many workers it has
     shop.live_again()
     before = calls(service, "status")
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     assert 1 <= calls(service, "status") - before <= 8
 
 
@@ -701,7 +701,7 @@ def test_a_probe_that_comes_a_moment_too_early_is_made_a_moment_later(begin: Ope
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     service.keys = ["sk_other"]
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     service.keys = mine
     shop.pipeline.lift_blockade()  # at once: no order is looked at twice within a second
     shop.to_the_end(seconds=10)
@@ -719,7 +719,7 @@ def test_another_accounts_order_waits_for_its_own_key_while_the_others_go_on(beg
     assert "another account" in shop.order().last_error
     shop.drop("b.jpg", OTHER)
     shop.work(lambda: shop.files("outbox") == ["b.jpg"])
-    assert shop.pipeline.gate.fault is None
+    assert shop.pipeline.breaker.refusal is None
     looks = calls(service, "status")
     for _ in range(100):
         shop.beat()
@@ -737,11 +737,11 @@ def test_another_accounts_orders_are_proof_that_the_key_itself_is_accepted(begin
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     service.keys = ["sk_other"]
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     service.keys = {"sk_mine": "somebody else"}
     shop.pass_time(61)
     shop.work(lambda: shop.order().last_error)
-    assert shop.pipeline.gate.fault is None
+    assert shop.pipeline.breaker.refusal is None
 
 
 def test_without_credits_nothing_is_bought_and_what_is_under_way_comes_home(begin: Open) -> None:
@@ -750,12 +750,12 @@ def test_without_credits_nothing_is_bought_and_what_is_under_way_comes_home(begi
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     shop.drop("b.jpg", OTHER)
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     refusals = calls(service, "create")
     shop.work(lambda: shop.files("outbox") == ["a.jpg"])
     for _ in range(100):
         shop.beat()
-    assert shop.pipeline.gate.fault is not None  # the delivery opened nothing
+    assert shop.pipeline.breaker.refusal is not None  # the delivery opened nothing
     assert calls(service, "create") == refusals
     assert shop.files("quarantine") == []
     service.credits_left = None
@@ -817,7 +817,7 @@ def test_after_an_outage_everything_is_delivered_soon(begin: Open) -> None:
     outage = service.faults.add("any", "answer", times=None, status=503)
     for number in range(4):
         shop.drop(f"{number}.jpg", sample("jpeg", width=40, height=30, seed=number))
-    shop.work(lambda: shop.pipeline.gate.is_down)
+    shop.work(lambda: shop.pipeline.breaker.is_down)
     for _ in range(50):
         shop.beat()
     shop.rest()
@@ -826,7 +826,7 @@ def test_after_an_outage_everything_is_delivered_soon(begin: Open) -> None:
     shop.pass_time(60)
     for order in shop.orders()[1:]:
         shop.journal.defer(order, 3600)
-    shop.work(lambda: not shop.pipeline.gate.is_down)
+    shop.work(lambda: not shop.pipeline.breaker.is_down)
     shop.pass_time(11)
     shop.to_the_end()
     assert_delivered_once(shop, service, *(f"{number}.jpg" for number in range(4)))
@@ -843,7 +843,10 @@ def test_an_order_is_given_up_only_for_time_in_which_others_were_served(begin: O
     assert shop.has(State.CLAIMED)  # nobody was served
     assert shop.order().failing_seconds == 0
     shop.clock.pass_time(7200)
-    shop.pipeline._outcomes.succeed(State.CONFIRMED)
+    permit = shop.pipeline.breaker.permit(shop.order(), shop.clock.elapsed())
+    assert permit is not None
+    with permit:
+        pass  # somebody was
     shop.work(lambda: shop.files("quarantine"))
     assert "1 hours" in (shop.folder("quarantine") / "a.jpg.why.txt").read_text()
 
@@ -1052,14 +1055,14 @@ def test_a_paid_order_is_taken_up_again_also_without_credits(begin: Open) -> Non
     give_up(shop, service)
     service.credits_left = 0
     shop.drop("b.jpg", OTHER)
-    shop.work(lambda: shop.pipeline.gate.fault)
+    shop.work(lambda: shop.pipeline.breaker.refusal)
     refusals = calls(service, "create")
     same_size = PICTURE[:-3] + bytes([PICTURE[-3] ^ 1]) + PICTURE[-2:]
     shop.drop("c.jpg", same_size)
     os.rename(shop.folder("quarantine") / "a.jpg", shop.folder("inbox") / "a.jpg")
     shop.intake.nudge(None)
     shop.work(lambda: shop.files("outbox") == ["a.jpg"])
-    assert shop.pipeline.gate.fault is not None  # what was there already says nothing of the credits
+    assert shop.pipeline.breaker.refusal is not None  # what was there already says nothing of the credits
     assert calls(service, "create") == refusals
     assert shop.files("inbox") == ["c.jpg"]
     service.credits_left = None
@@ -1068,18 +1071,21 @@ def test_a_paid_order_is_taken_up_again_also_without_credits(begin: Open) -> Non
     assert_delivered_once(shop, service, "a.jpg", "b.jpg", "c.jpg")
 
 
-def test_a_resumed_paid_order_is_no_proof_that_the_service_works(begin: Open) -> None:
+@pytest.mark.parametrize("failures", [0, 1])
+def test_a_resumed_paid_order_is_no_proof_that_the_service_works(begin: Open, failures: int) -> None:
     shop, service = begin({"look_seconds": 0}, api={"reads": "v3"})
-    give_up(shop, service)
+    parked = give_up(shop, service)
     service.faults.add("confirm", "fail", code="PROCESSING_ERROR", times=None)
     for number in range(4):
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
-    shop.work(lambda: shop.pipeline.doubt.fault is not None)
+    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
+    service.faults.add("status", "answer", times=failures, status=503, path=parked.order_id or "")
     os.rename(shop.folder("quarantine") / "a.jpg", shop.folder("inbox") / "a.jpg")
     shop.intake.nudge(None)
     shop.pipeline.lift_blockade()
+    shop.pass_time(45 * failures)  # it is looked for once more
     shop.work(lambda: shop.files("outbox") == ["a.jpg"])  # which the service had made before it began to fail
-    assert shop.pipeline.doubt.fault is not None
+    assert shop.pipeline.breaker.is_failing("anti-ai")
     assert [name for name in shop.files("quarantine") if name.endswith(".jpg")] == []
 
 

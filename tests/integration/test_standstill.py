@@ -50,7 +50,7 @@ def test_one_order_whose_result_is_never_right_is_no_outage_and_stops_no_other(b
     fault = service.faults.add("fetch", does, times=None)
     shop.drop("bad.jpg")
     fail_alone(shop, 4)
-    assert not shop.pipeline.gate.is_down
+    assert not shop.pipeline.breaker.is_down
     fault.times = 0  # for the others
     shop.drop("good.jpg", OTHER)
     shop.work(lambda: "good.jpg" in shop.files("outbox"))
@@ -72,14 +72,14 @@ def test_one_order_that_always_fails_delays_the_others_an_hour_at_most(begin: Op
     fault = service.faults.add("status", "answer", status=500, times=None)
     shop.drop("bad.jpg")
     fail_alone(shop, 3)
-    assert shop.pipeline.gate.is_down
+    assert shop.pipeline.breaker.is_down
     fault.times = 0  # for the others
     shop.drop("good.jpg", OTHER)
     beats(shop)
     assert shop.files("inbox") == ["good.jpg"]
     an_hour_older(shop, shop.order())
     shop.work(lambda: "good.jpg" in shop.files("outbox"))
-    assert not shop.pipeline.gate.is_down
+    assert not shop.pipeline.breaker.is_down
 
 
 # --- one share that is away
@@ -118,14 +118,14 @@ def test_a_share_that_goes_while_the_service_refuses_shuts_no_other_inbox_out(
     shop.drop("one.jpg", inbox="a/inbox")
     if "code" not in refusal:
         fail_alone(shop, 3)
-    shop.work(lambda: shop.pipeline.admission.is_barred)
+    shop.work(lambda: shop.pipeline.admission.is_barred("anti-ai"))
     take_away(shop, "a", how)
     shop.journal.defer(shop.order(), 24 * 3600)
     service.faults.clear()
     shop.drop("two.jpg", OTHER, inbox="b/inbox")
     shop.pass_time(90)  # longer than until the next probe
     shop.work(lambda: shop.files("b/outbox") == ["two.jpg"])
-    assert not shop.pipeline.admission.is_barred
+    assert not shop.pipeline.admission.is_barred("anti-ai")
 
 
 def begin_with_failures_of_one_and_two(begin: Open) -> tuple[Shop, Sandbox]:
@@ -148,7 +148,7 @@ def test_no_doubt_waits_for_a_picture_on_a_share_that_is_away(begin: Open, how: 
     shop.journal.defer(lone, 24 * 3600)
     shop.journal.note(many, not_before=None)
     service.faults.clear()
-    shop.pipeline.doubt.resume(shop.clock.elapsed())
+    shop.doubt_service()
     shop.work(lambda: shop.files("b/outbox") == ["1.jpg", "2.jpg"])
 
 
@@ -210,7 +210,7 @@ def test_a_suspect_that_waits_for_credits_keeps_no_paid_picture_waiting(begin: O
     looking.times = 0
     shop.live_again()
     shop.pass_time(40)
-    shop.work(lambda: shop.pipeline.gate.fault is not None)  # the suspect alone has asked
+    shop.work(lambda: shop.pipeline.breaker.refusal is not None)  # the suspect alone has asked
     shop.work(lambda: shop.files("outbox") == ["paid.jpg"])
     assert [order.deaths for order in shop.orders()] == [2]
 
@@ -248,7 +248,7 @@ def test_a_suspect_and_a_lone_picture_do_not_wait_for_each_other(begin: Open) ->
     for order in shop.orders():
         shop.journal.note(order, not_before=None, deaths=2 if len(order.files) == 2 else 0)
     service.faults.clear()
-    shop.pipeline.doubt.resume(shop.clock.elapsed())
+    shop.doubt_service()
     shop.pass_time(40)
     shop.work(lambda: shop.files("b/outbox") == ["1.jpg", "2.jpg"])
     assert shop.files("a/outbox") == ["lone.jpg"]

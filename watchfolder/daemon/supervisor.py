@@ -174,7 +174,8 @@ class Supervisor:
 
     def _waits_for_service(self, name: str, intake: Intake) -> bool:
         admission = self._pipeline.admission
-        return intake.candidates.has_scanned and (admission.is_barred or admission.lack(name) != "")
+        is_barred = admission.is_barred(intake.inbox.service) or admission.lack(name) != ""
+        return intake.candidates.has_scanned and is_barred
 
     def _snapshot(self) -> Snapshot:
         self._disk_usage.look(time.monotonic())
@@ -194,7 +195,7 @@ class Supervisor:
             configured=self._configured,
             inboxes={name: self._inbox_snapshot(worker, orders[name]) for name, worker in self._workers.items()},
             key_origin=self._config.api.key_origin,
-            is_down=self._pipeline.gate.is_down,
+            is_down=self._pipeline.breaker.is_down,
             is_slowed=self._parts.service.limiter.is_limiting(),
             limit=self._pipeline.admission.limit(time.monotonic()),
             in_progress=sum(each.moving for each in orders.values()),
@@ -217,16 +218,16 @@ class Supervisor:
 
     def _blockade(self) -> dict[str, Any]:
         """Return the facts of the service's refusal, if it refuses."""
-        gate, refusal = self._pipeline.gate, self._pipeline.admission.refusal
-        if refusal is None:
+        told = self._pipeline.breaker.open_since
+        if told is None:
             return {}
-        since = gate.since if gate.fault else self._pipeline.doubt.since
+        refusal, since = told
         return {
             "blocked": refusal.reason,
             "blocked_code": refusal.code,
             "blocked_since": self._date(since, self._clock.elapsed),
             "is_key_refused": isinstance(refusal, KeyRefused),
-            "is_failing_all": gate.fault is None,
+            "is_failing_all": self._pipeline.breaker.refusal is None,
         }
 
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from watchfolder.config import Config, Inbox
-from watchfolder.errors import Blocked, Scope, WatchfolderError
+from watchfolder.errors import Scope, WatchfolderError
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, Role, State
 from watchfolder.pipeline import tempo
+from watchfolder.pipeline.breaker import Breaker
 from watchfolder.pipeline.context import InboxRuntime
-from watchfolder.pipeline.doubt import Doubt
-from watchfolder.pipeline.gate import Gate
 from watchfolder.quota import Allowance, Quota
 from watchfolder.services import flow_of
 
@@ -30,8 +29,7 @@ class Admission:
         self,
         config: Config,
         journal: Journal,
-        gate: Gate,
-        doubt: Doubt,
+        breaker: Breaker,
         running: Collection[str],
         stop: threading.Event,
         wake: Callable[[], None],
@@ -40,8 +38,7 @@ class Admission:
         self._most_orders = config.orders_in_flight
         self._journal = journal
         self._quota = Quota(config, journal.clock)
-        self._gate = gate
-        self._doubt = doubt
+        self._breaker = breaker
         self._running = running
         self._stop = stop
         self._wake = wake
@@ -93,7 +90,7 @@ class Admission:
 
     def places(self) -> int:
         """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""
-        if self.is_barred:
+        if self._is_closed:
             return self._most_orders
         begun = (order for order in self._holding() if order.traits.is_at_service or order.key in self._running)
         return self._most_orders - sum(1 for _ in begun)
@@ -114,21 +111,15 @@ class Admission:
 
     # --- what people are told
 
-    @property
-    def refusal(self) -> Blocked | None:
-        """Why the service as a whole is not used as it could be."""
-        return self._gate.fault or self._doubt.fault
-
-    @property
-    def is_barred(self) -> bool:
-        return self.refusal is not None or self._gate.is_down
+    def is_barred(self, service: str) -> bool:
+        return self._is_closed or self._breaker.is_failing(service)
 
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
         recently = now - tempo.LIMIT_SECONDS
         contexts = [room.context for room in self.rooms.values()]
         held = [order.state for order in self._holding()]
-        if self.is_barred:
+        if self._breaker.open_since is not None or self._breaker.is_down:
             return "service"
         if not held:  # nothing flows: orders that wait for another try are kept by no pace
             return ""
@@ -144,7 +135,7 @@ class Admission:
 
     @property
     def _is_closed(self) -> bool:
-        return self._gate.fault is not None or self._gate.is_down
+        return self._breaker.refusal is not None or self._breaker.is_down
 
     def _orders(self, room: InboxRuntime) -> int:
         """Return how many more orders that may cost something may be begun."""
@@ -154,8 +145,8 @@ class Admission:
             return 0
         if self._is_closed:
             return int(not holding and self._may_ask_with_another())
-        if self._doubt.fault is not None:  # what has not failed yet tells more than what has
-            return int(not self._has_fresh_order())
+        if self._breaker.is_failing(inbox.service):  # what has not failed yet tells more than what has
+            return int(not self._has_fresh_order(inbox.service))
         held = [order for order in holding if order.inbox == inbox.name]
         if any(map(_is_soon_created, held)):
             return 0  # until then, files wait to be more in the next one
@@ -167,8 +158,8 @@ class Admission:
 
     def _resumable(self, inbox: str) -> int:
         """Return how many paid orders may be taken up again while there are no credits for others."""
-        fault = self._gate.fault
-        if fault is None or fault.scope is not Scope.PURCHASES or self._gate.is_down or self._stop.is_set():
+        fault = self._breaker.refusal
+        if fault is None or fault.scope is not Scope.PURCHASES or self._breaker.is_down or self._stop.is_set():
             return 0
         return max(0, self._most_orders - sum(order.inbox == inbox for order in self._holding()))
 
@@ -183,6 +174,8 @@ class Admission:
             return False
         if order.key in self._running:
             return True
+        if self._breaker.doubts(order):  # it waits for its turn, and the other services do not
+            return False
         room = self.rooms.get(order.inbox)
         return room is not None and room.health.is_open and order.is_due(self._journal.clock.elapsed())
 
@@ -204,14 +197,15 @@ class Admission:
         They keep it waiting as long as others: an outage stays cheap.
         """
         live = [order for order in self._journal.orders() if self._is_live(order)]
-        waited_out = self._waited_out(live) if self._gate.fault is None else set()
+        waited_out = self._waited_out(live) if self._breaker.refusal is None else set()
         return all(order.key in waited_out for order in live)
 
     def _is_live(self, order: Order) -> bool:
         return order.asks_service and not order.refused_by and self.is_within_reach(order.inbox)
 
-    def _has_fresh_order(self) -> bool:
-        return any(self._is_live(order) and order.doubted_seconds is None for order in self._journal.orders())
+    def _has_fresh_order(self, service: str) -> bool:
+        live = (order for order in self._journal.orders() if order.service == service and self._is_live(order))
+        return any(order.doubted_seconds is None for order in live)
 
     # --- files
 
@@ -220,7 +214,7 @@ class Admission:
         inbox, service = room.context.inbox, room.context.service
         flow = flow_of(inbox)
         most = min(wanted, inbox.max_files_per_order, flow.most_files)
-        if self.is_barred or (most == 1 and not flow.needs_v3):
+        if self.is_barred(inbox.service) or (most == 1 and not flow.needs_v3):
             return 1
         if self.lack(inbox.name) and self._asked_at < self._journal.clock.awake() - tempo.ASK_FOR_V3_SECONDS:
             service.doubt_reads()

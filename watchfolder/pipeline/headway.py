@@ -5,7 +5,7 @@ import threading
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
-from watchfolder.pipeline.gate import Gate
+from watchfolder.pipeline.breaker import Breaker
 
 _PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
 _MOST_DOUBLINGS = 20  # far behind the longest pause
@@ -14,9 +14,9 @@ _MOST_DOUBLINGS = 20  # far behind the longest pause
 class Headway:
     """Any thread may ask. In memory only: after a restart the pauses are short again."""
 
-    def __init__(self, journal: Journal, gate: Gate) -> None:
+    def __init__(self, journal: Journal, breaker: Breaker) -> None:
         self._journal = journal
-        self._gate = gate
+        self._breaker = breaker
         self._guard = threading.Lock()
         self._reached: dict[str, tuple[int, int]] = {}  # key → furthest place, steps repeated since
 
@@ -30,7 +30,8 @@ class Headway:
             place, (furthest, repeats) = _PLACES[order.state], self._reached.get(order.key, (-1, 0))
             if place > furthest:
                 self._reached[order.key] = place, 0
-            is_paced = not order.is_due(self._journal.clock.elapsed()) or self._gate.bars(order.state)
+            now = self._journal.clock.elapsed()
+            is_paced = not order.is_due(now) or self._breaker.bars(order, now)
             if is_paced or place > min(furthest, _PLACES[before.state]):
                 return 0.0
             self._reached[order.key] = furthest, repeats + 1

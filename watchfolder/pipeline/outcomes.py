@@ -15,24 +15,21 @@ from watchfolder.errors import (
     OrderMissing,
     OrderRetry,
     Reject,
-    Resync,
     Retry,
     Scope,
     SlowDown,
-    Throttled,
     WatchfolderError,
 )
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import tempo
+from watchfolder.pipeline.breaker import Breaker, Fault, is_kept
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.create import NOT_LISTED, OTHER_KEY
-from watchfolder.pipeline.doubt import Doubt, Fault, is_kept
 from watchfolder.pipeline.fetch import TEST_KEY
 from watchfolder.pipeline.folder_faults import BAD_SECTOR
-from watchfolder.pipeline.gate import Gate
-from watchfolder.pipeline.poll import UPLOAD_LOST, relocate
+from watchfolder.pipeline.poll import UPLOAD_LOST
 from watchfolder.pipeline.poll_schedule import age_seconds
 from watchfolder.pipeline.successors import rekeyed, split
 from watchfolder.services import flow_of
@@ -60,17 +57,12 @@ Follows = Order | Wait | None
 class Outcomes:
     """Decides, journals and logs; any worker may ask."""
 
-    def __init__(
-        self, give_up_after_hours: float, journal: Journal, gate: Gate, doubt: Doubt, stop: threading.Event
-    ) -> None:
+    def __init__(self, give_up_after_hours: float, journal: Journal, breaker: Breaker, stop: threading.Event) -> None:
         self._give_up_after_hours = give_up_after_hours
         self._journal = journal
         self._clock = journal.clock
-        self._gate = gate
-        self._doubt = doubt
+        self._breaker = breaker
         self._stop = stop
-        self._guard = threading.Lock()
-        self._succeeded_at = float("-inf")  # by the clock of the time awake
 
     def try_by_key(self, fingerprint: str) -> None:
         """Let those orders go on at once that wait for another key than they were refused by, if this is another."""
@@ -78,19 +70,6 @@ class Outcomes:
             if order.refused_by not in ("", fingerprint):
                 with contextlib.suppress(FolderFault):  # then it goes on when its time has come
                     self._journal.note(order, not_before=None)
-
-    def succeed(self, state: State) -> None:
-        """Record that the service did the step of `state`."""
-        with self._guard:
-            self._succeeded_at = self._clock.awake()
-            if self._gate.succeed(state, self._clock.elapsed()):
-                event("service.unblocked")
-
-    def complete(self, order: Order) -> None:
-        """Record that the service made something of an order: it was the pictures, where others failed."""
-        with self._guard:
-            if self._doubt.succeed(order):
-                event("service.succeeds_again")
 
     def at_work(self, order: Order) -> None:
         """Say once when the service takes very long over an order."""
@@ -113,7 +92,7 @@ class Outcomes:
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
 
-    def handle(self, context: StepContext, order: Order, error: WatchfolderError) -> Follows:  # noqa: PLR0911 - one each
+    def handle(self, context: StepContext, order: Order, error: WatchfolderError) -> Follows:
         """Decide what follows from a failed step: the order in another state, a wait, or what the journal now says."""
         if self._stop.is_set() and isinstance(error, Retry):
             return None
@@ -121,14 +100,11 @@ class Outcomes:
             case FolderFault():
                 return self._obstructed(order, error)
             case SlowDown():
-                if isinstance(error, Throttled):
-                    self._gate.spare_probe(order.state, self._clock.elapsed())
                 return Wait(error.retry_after_seconds or tempo.FIRST_LOOK_SECONDS)
             case Blocked():
-                self._block(context, order, error)
+                if error.scope is Scope.ORDER:  # else it is the breaker that waits
+                    self._put_aside(context, order, error)
                 return None
-            case Resync():
-                return self._redo(context, order, error)
             case OrderMissing():
                 return self._forgotten(context, order, error)
             case OrderAgain():
@@ -157,16 +133,6 @@ class Outcomes:
     def _seconds_since_failure(self, order: Order) -> float:
         return self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
 
-    def _block(self, context: StepContext, order: Order, error: Blocked) -> None:
-        if error.scope is Scope.ORDER:
-            self._put_aside(context, order, error)
-            return
-        with self._guard:
-            is_news = self._gate.close(error, order.state, self._clock.elapsed())
-        if is_news:
-            scope = "nothing is sent" if error.scope is Scope.EVERYTHING else "nothing new is begun"
-            event("service.blocked", logging.ERROR, reason=error.reason, code=error.code, effect=scope)
-
     def _put_aside(self, context: StepContext, order: Order, error: WatchfolderError) -> None:
         """Let one order wait for its own account's key, for as long as that takes; the others go on.
 
@@ -175,21 +141,9 @@ class Outcomes:
         if order.last_error != error.reason:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
         since = order.missing_since or self._clock.moment()
-        wait = max(self._gate.probe_seconds, min(self._clock.since(since) / 4, tempo.LONGEST_BACKOFF_SECONDS))
+        wait = max(self._breaker.probe_seconds, min(self._clock.since(since) / 4, tempo.LONGEST_BACKOFF_SECONDS))
         facts = {"missing_since": since, "refused_by": context.service.fingerprint}
         self._journal.defer(order, wait, **facts, last_error=error.reason)
-        self.succeed(State.CONFIRMED)  # the key itself is accepted, as in a look
-
-    def _redo(self, context: StepContext, order: Order, error: Resync) -> Follows:
-        event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
-        try:
-            return relocate(context, order, error)
-        except Resync as again:  # a look cannot be sent back; whatever this is, it passes or gives up in time
-            return self._retry(context, order, again)
-        except FolderFault:
-            raise  # told where a step's own is
-        except WatchfolderError as other:
-            return self.handle(context, self._journal.get(order.key) or order, other)
 
     def _forgotten(self, context: StepContext, order: Order, error: OrderMissing) -> Order | None:
         """Believe that an order is gone only when it was said twice, ten minutes apart, and nothing else may be so."""
@@ -228,26 +182,17 @@ class Outcomes:
         if (is_sent and not order.is_of_many) or not _may_begin_anew(order, error):
             return self._quarantine(order, error)
         if failure is not None and failure.is_of_the_file:
-            return self._split(context, order, error.reason) if order.is_of_many else self._quarantine(order, error)
+            return self._blame(context, order, error)
         may_pass = failure is not None and order.reordered < failure.tries
-        at_work = self._parts_beside(order)
-        with self._guard:
-            was_in_doubt = self._doubt.fault is not None
-            at_fault = self._doubt.judge(order, error.code, at_work, self._clock.elapsed(), may_pass=may_pass)
-            doubted = self._doubt.fault
-        if doubted is not None and not was_in_doubt:
-            event("service.fails_all", logging.ERROR, reason=doubted.reason, said=error.reason)
-        match at_fault:
-            case Fault.PICTURE:
-                return self._quarantine(order, error)
-            case Fault.ONE_OF_MANY:
-                return self._split(context, order, error.reason)
-            case Fault.NOBODY:
-                return self._order_again(order, error)
+        match self._breaker.judge(order, error, self._parts_beside(order), may_pass=may_pass):
+            case Fault.UNDECIDED:
+                return Wait(max(tempo.FIRST_LOOK_SECONDS, age_seconds(order, self._clock) / 4))
             case Fault.SERVICE:
                 return self._put_off(order, error)
-            case Fault.OPEN:
-                return Wait(max(tempo.FIRST_LOOK_SECONDS, age_seconds(order, self._clock) / 4))
+            case Fault.PICTURE if may_pass:
+                return self._order_again(order, error)
+            case Fault.PICTURE:
+                return self._blame(context, order, error)
 
     def _parts_beside(self, order: Order) -> Collection[str]:
         """Return the other parts of the order that this one was split from, as far as the service is at work on them.
@@ -260,8 +205,11 @@ class Outcomes:
         parts = [each for each in others if each.split_from == order.split_from]
         for part in parts:
             if part.state is State.COMPLETED:  # and the thread that has just written so is about to record it
-                self.complete(part)
+                self._breaker.succeed(part)
         return {part.key for part in parts if part.traits.is_at_service}
+
+    def _blame(self, context: StepContext, order: Order, error: Reject) -> Order:
+        return self._split(context, order, error.reason) if order.is_of_many else self._quarantine(order, error)
 
     def _split(self, context: StepContext, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
@@ -297,7 +245,7 @@ class Outcomes:
 
     def _failing(self, order: Order) -> Order:
         """Return the order with what is to be remembered of its failure by those that take its place."""
-        last_success = order.last_success if order.has_failed else self._doubt.last_success
+        last_success = order.last_success if order.has_failed else self._breaker.last_success(order.service)
         failed_alone = 0 if order.is_of_many else order.failed_alone + 1
         return order.having(last_success=last_success, failed_alone=failed_alone)
 
@@ -309,20 +257,14 @@ class Outcomes:
             why=_why(order, error),
             is_resumable=not is_gone and _may_be_taken_up(order, error),
         )
-        if not any(map(is_kept, self._journal.orders())):
-            with self._guard:
-                is_over = self._doubt.end()
-            if is_over:
-                event("service.doubt_ended", reason="no order is left that it could fail")
+        if not any(is_kept(each) for each in self._journal.orders() if each.service == order.service):
+            self._breaker.give_up(order.service)
         return given_up
 
     def _retry(self, context: StepContext, order: Order, error: WatchfolderError) -> Order | None:
         """Put the order off, and give up when it has failed for long while the service was there for others."""
         is_own = isinstance(error, OrderRetry)
-        with self._guard:
-            if order.asks_service:
-                self._gate.fail(order.key if is_own else None)
-            answered = self._succeeded_at
+        answered = self._breaker.answered_at
         if is_own and context.service.answered_at is not None:  # perhaps with nothing but what does not fit
             answered = max(answered, context.service.answered_at)
         lost = self._seconds_since_failure(order)

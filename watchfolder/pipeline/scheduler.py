@@ -4,23 +4,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from watchfolder.api import Service
 from watchfolder.config import Config
-from watchfolder.errors import FolderFault, OrderRetry, SlowDown, WatchfolderError
+from watchfolder.errors import FolderFault, OrderRetry, Resync, Scope, SlowDown, Throttled, WatchfolderError
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
-from watchfolder.order import STATES, Order, State
+from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.admission import Admission
+from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
-from watchfolder.pipeline.doubt import Doubt
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
-from watchfolder.pipeline.gate import Gate
 from watchfolder.pipeline.headway import Headway
 from watchfolder.pipeline.outcomes import Outcomes, Wait
-from watchfolder.pipeline.poll import poll_on_a_push
+from watchfolder.pipeline.poll import poll_on_a_push, relocate
 from watchfolder.pipeline.poll_schedule import PollSchedule, pause_before_report
 from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
@@ -39,24 +39,21 @@ class Pipeline:
         wake: Callable[[], None],
         pushes: Pushes | None = None,
     ) -> None:
-        self.gate = Gate(config.api.blocked_probe_seconds)
-        self.doubt = Doubt(config.api.blocked_probe_seconds)
+        self.breaker = Breaker(config.api.blocked_probe_seconds, journal.clock)
+        self.breaker.remember(journal.orders())
         self._journal = journal
         self._clock = journal.clock
         self._stop = stop
         self._wake = wake
         self._guard = threading.RLock()
         self._started = self._clock.elapsed()
-        if fault := self.doubt.remember(journal.orders(), self._started, self._clock.since):
-            event("service.fails_all", logging.ERROR, reason=fault.reason)
         self._running: dict[str, float] = {}  # key → when its last step began, by the clock of the time awake
-        self._turn: str | None = None  # the order that may show, while the service is doubted, whether it succeeds
-        self._headway = Headway(journal, self.gate)
+        self._headway = Headway(journal, self.breaker)
         self._pushes = pushes or Pushes()
         self._polls = PollSchedule(self._clock, is_pushed_to=bool(config.webhook.secret.get_secret_value()))
-        self.admission = Admission(config, journal, self.gate, self.doubt, self._running, stop, wake)
+        self.admission = Admission(config, journal, self.breaker, self._running, stop, wake)
         self._suspects = Suspects(journal, self.admission.is_silent)
-        self._outcomes = Outcomes(config.give_up_after_hours, journal, self.gate, self.doubt, stop)
+        self._outcomes = Outcomes(config.give_up_after_hours, journal, self.breaker, stop)
         self._outcomes.try_by_key(config.api.fingerprint)
 
     @property
@@ -70,7 +67,7 @@ class Pipeline:
     # --- questions
 
     def is_idle(self) -> bool:
-        """Can nothing move before some order's `not_before`, or before the gate opens?"""
+        """Can nothing move before some order's `not_before`, or before the breaker closes?"""
         with self._guard:
             if self._running:
                 return False
@@ -95,9 +92,7 @@ class Pipeline:
         planned = ((order, self._due_at(order, now)) for order in self._journal.orders())
         times = [(order, at) for order, at in planned if at is not None]
         ready = [order for order, at in times if at <= now]
-        self._turn = self._whose_turn(ready)
         is_trial = self._is_trial(ready, now)
-        self._choose_probe(map(_asks_as, ready))
         asked = self._ask_list(ready, [order for order, _ in times])
         places = self.admission.places()
         for order, at in sorted(times, key=lambda each: _urgency(each[0])):
@@ -105,11 +100,9 @@ class Pipeline:
                 continue
             if at > now:
                 due = min(due, at)
-            elif (places > 0 or order.state is not State.CLAIMED) and self._may_start(order, now, is_trial=is_trial):
-                places -= order.state is State.CLAIMED
-                self._start(order, now)
-        probes = [each.probe_due() for each in (self.gate, self.doubt) if each.fault is not None]
-        return min([due, *(max(now + 1.0, at) for at in probes)])
+            elif (places > 0 or not self._takes_place(order)) and self._start(order, now, is_trial=is_trial):
+                places -= self._takes_place(order)
+        return min(due, max(now + 1.0, self.breaker.next_probe()))
 
     def drain(self, deadline: float) -> bool:
         """Wait until every step under way has ended; False when the deadline (monotonic) came first."""
@@ -126,8 +119,7 @@ class Pipeline:
 
     def lift_blockade(self) -> None:
         """Try again now: a person has seen to the key or the credits."""
-        self.gate.lift()
-        self.doubt.lift()
+        self.breaker.lift()
         self._wake()
 
     # --- when
@@ -144,8 +136,8 @@ class Pipeline:
             self._pushes.count(self._polls.pushed(order_id, orders.get(order_id)))
 
     def _due_at(self, order: Order, now: float) -> float | None:
-        room = self.rooms.get(order.inbox)
-        if room is None or order.state not in STEPS or not room.health.is_open or order.key in self._running:
+        is_within_reach = self.admission.is_within_reach(order.inbox)
+        if not is_within_reach or order.state not in STEPS or order.key in self._running:
             return None
         at = self._polls.due_at(order)
         if is_suspect(order):
@@ -157,7 +149,7 @@ class Pipeline:
 
     def _is_past_outage(self, order: Order, now: float) -> bool:
         """Has an outage ended since this order failed? Then it need not wait out its whole backoff."""
-        failed, recovered_at = order.failed_at, self.gate.recovered_at
+        failed, recovered_at = order.failed_at, self.breaker.recovered_at
         if failed is None or order.missing_since is not None:
             return False
         if failed.boot == self._clock.boot and failed.elapsed >= recovered_at:
@@ -165,69 +157,32 @@ class Pipeline:
         spread = int(order.key[:4], 16) / 0xFFFF * tempo.RECOVERY_SPREAD_SECONDS
         return recovered_at > 0 and now >= recovered_at + spread
 
-    def _may_start(self, order: Order, now: float, *, is_trial: bool) -> bool:
-        with self._guard:
-            if self._stop.is_set() or self._suspects.holds_still(order, self._running, is_trial=is_trial):
-                return False
-        if not self._is_able(order, now):
-            return False
-        if not order.asks_service or self._is_split_for_a_try(order):
-            return True
-        return self.gate.lets_pass(_asks_as(order), now) and (not self._is_doubted(order) or self.doubt.take_probe(now))
-
-    def _is_able(self, order: Order, now: float) -> bool:
-        """Would neither the gate nor a doubt stop its step? Asking uses no probe up."""
-        if not order.asks_service:
-            return True
-        if self._is_doubted(order) and (order.key != self._turn or not self.doubt.may_probe(now)):
-            return False
-        return self._is_split_for_a_try(order) or self.gate.would_let_pass(_asks_as(order), now)
-
-    def _is_doubted(self, order: Order) -> bool:
-        """Is it to show whether the service succeeds again? What is there already, or may be, can not."""
-        is_there = order.order_id is not None or not order.may_be_given_back
-        return order.state is State.CLAIMED and not is_there and self.doubt.fault is not None
-
-    def _whose_turn(self, due: Iterable[Order]) -> str | None:
-        """No file has its second turn before every other one has had its first; else they go as they were claimed."""
-        waiting = [order for order in due if self._is_doubted(order) and self.admission.is_within_reach(order.inbox)]
-        return min(waiting, key=lambda order: order.failed_alone).key if waiting else None
-
-    def _is_split_for_a_try(self, order: Order) -> bool:
-        return self._is_doubted(order) and order.is_of_many
-
-    def _choose_probe(self, due: Iterable[State]) -> None:
-        """Let another purchase find out whether the gate opens when no order is left where the refusal was."""
-        if self.gate.fault is not None and not any(self._orders_in(self.gate.refused)):
-            self.gate.probe_with(next((state for state in due if STATES[state].buys), State.CLAIMED))
+    def _takes_place(self, order: Order) -> bool:
+        """Will it be created, and not only find out how its service is? That is begun by one at a time."""
+        return order.state is State.CLAIMED and not self.breaker.doubts(order)
 
     def _is_trial(self, due: Iterable[Order], now: float) -> bool:
-        able = [order for order in due if is_suspect(order) and self._is_able(order, now)]
+        able = [order for order in due if is_suspect(order) and not self.breaker.bars(order, now)]
         with self._guard:
             running = list(self._running)
         return self._suspects.hold_trial(able, running)
 
     def _can_move(self, order: Order) -> bool:
-        room, now = self.rooms.get(order.inbox), self._clock.elapsed()
-        if room is None or not room.health.is_open or order.state is State.CLAIMING or not order.is_due(now):
+        now = self._clock.elapsed()
+        if order.state is State.CLAIMING or not self.admission.is_within_reach(order.inbox) or not order.is_due(now):
             return False
         if order.state is State.QUARANTINED:
             return self._journal.needs_record(order)
         if order.state is State.LISTED:
             return not any(each.of_list == order.key and each.is_live for each in self._journal.orders(order.inbox))
-        if self._is_doubted(order) and not self.doubt.may_probe(now):
-            return False
-        return not self.gate.bars(_asks_as(order))
-
-    def _orders_in(self, state: State | None) -> Iterator[Order]:
-        is_within_reach = self.admission.is_within_reach
-        return (each for each in self._journal.orders() if _asks_as(each) is state and is_within_reach(each.inbox))
+        return not self.breaker.bars(order, now)
 
     # --- running
 
     def _ask_list(self, due: Sequence[Order], waiting: Sequence[Order]) -> set[str]:
         """Ask one list for several orders, if that is cheaper; return their keys."""
-        if self._stop.is_set() or self.gate.bars(State.CONFIRMED):
+        refusal = self.breaker.refusal
+        if self._stop.is_set() or (refusal is not None and refusal.scope is Scope.EVERYTHING):
             return set()
         orders = self._polls.for_list(due, waiting)
         keys = {order.key for order in orders}
@@ -252,23 +207,30 @@ class Pipeline:
                     self._running.pop(order.key, None)
             self._wake()
 
-    def _start(self, order: Order, now: float) -> None:
-        room = self.rooms[order.inbox]
+    def _start(self, order: Order, now: float, *, is_trial: bool) -> bool:
+        """Start the order's step, if it may begin."""
         with self._guard:
+            if self._stop.is_set() or self._suspects.holds_still(order, self._running, is_trial=is_trial):
+                return False
             if self._journal.get(order.key) is not order:  # a worker has taken it further since we were told of it
-                return
+                return False
+            if (permit := self.breaker.permit(order, now)) is None:
+                return False
             self._running[order.key] = self._clock.awake()
-        room.workers.submit(self._work, room, order, now)
+        room = self.rooms[order.inbox]
+        room.workers.submit(self._work, room, permit)
+        return True
 
-    def _work(self, room: InboxRuntime, order: Order, started: float) -> None:
-        """Take the order as far as it goes without waiting; not at all if the gate has closed while it queued."""
-        key = order.key
+    def _work(self, room: InboxRuntime, permit: Permit) -> None:
+        """Take the order as far as it goes without waiting."""
+        order, key = permit.order, permit.order.key
+        following: Permit | None = permit
         try:
             self._journal.mark_running(order)
-            current = None if self.gate.has_closed_since(_asks_as(order), started) else order
-            while current is not None and not self._stop.is_set():
-                current = self._step(room, current)
-            if current is None and self._journal.get(key) is None:
+            while following is not None and not self._stop.is_set():
+                current = self._step(room, following)
+                following = self.breaker.permit(current, self._clock.elapsed()) if current is not None else None
+            if following is None and self._journal.get(key) is None:
                 room.context.forget(key)
         except FolderFault as fault:  # the state directory itself
             room.health.report(fault, order.size)
@@ -296,34 +258,48 @@ class Pipeline:
             if each is room or each.wanted_at > recently:
                 each.wake()
 
-    def _step(self, room: InboxRuntime, order: Order) -> Order | None:
+    def _step(self, room: InboxRuntime, permit: Permit) -> Order | None:
         """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
+        order = permit.order
+        if self.breaker.is_void(permit):  # while it queued
+            permit.spare()
+            return None
         if self._outcomes.is_guilty(order):
+            permit.spare()
             return self._outcomes.convict(room.context, order)
         with self._guard:
             self._running[order.key] = self._clock.awake()
-        is_called_for = order.state is State.CONFIRMED and self._polls.begin(order)
         try:
-            after = self._do(room.context, order, is_called_for=is_called_for)
+            with permit:
+                after = self._do(room.context, permit)
+                if after is not None and after.traits.gives_back:
+                    permit.spare()  # the service may not even have been asked
         except WatchfolderError as error:
             return self._settle(room, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
             name = type(error).__name__
             return self._settle(room, order, OrderRetry(f"an unexpected fault of watchfolder ({name})", code=name))
-        if after is None or not after.traits.gives_back:  # else the service may not even have been asked
-            self._note_success(order, after)
+        if order.state is State.QUARANTINING and after is not None:
+            self._journal.counters.quarantined(list(_set_aside(order, after)))
         if order.state is State.CLAIMED:
             self._wake_rooms(room)
         _show_what_came_back(room.intake, order, after)
         return self._go_on(order, after)
 
-    def _do(self, context: StepContext, order: Order, *, is_called_for: bool) -> Order | None:
-        if self._is_split_for_a_try(order):
+    def _do(self, context: StepContext, permit: Permit) -> Order | None:
+        order = permit.order
+        if permit.is_to_split:
             return part_with(context, order, {0})
-        if is_called_for:
-            return poll_on_a_push(context, order)
-        return STEPS[order.state](context, order)
+        is_called_for = order.state is State.CONFIRMED and self._polls.begin(order)
+        step = poll_on_a_push if is_called_for else STEPS[order.state]
+        try:
+            return step(context, order)
+        except Resync as error:
+            event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
+            with suppress(Throttled):  # it was looked at a moment ago
+                return relocate(context, self._journal.get(order.key) or order, error)
+            return None
 
     def _settle(self, room: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
         """Record a failed step; return the order when it goes on at once."""
@@ -344,8 +320,8 @@ class Pipeline:
             self._at_work(after)
             return None
         if after is not None and after.state is State.COMPLETED:
-            if before.state is not State.CLAIMED:  # else it was found there, and may have been so for long
-                self._outcomes.complete(after)
+            if before.state is State.CONFIRMED:  # else it was found there, and may have been so for long
+                self.breaker.succeed(after)
             self._polls.done(after)
         pause = self._headway.pause(before)
         if after is not None and after.state is before.state and after.traits.waits_for_others:
@@ -358,38 +334,23 @@ class Pipeline:
         self._polls.forget(before.key, has_left=self._journal.get(before.key) is None)
         if pause:
             self._polls.pause(before.key, pause)
-        return after if after is not None and not pause and self._follows_at_once(after) else None
+        return after if after is not None and not pause and after.state in STEPS else None
 
     def _at_work(self, order: Order) -> None:
         self._polls.at_work(order)
         self._outcomes.at_work(order)
 
-    def _follows_at_once(self, order: Order) -> bool:
-        return order.state in STEPS and (
-            not order.asks_service or self.gate.lets_pass(order.state, self._clock.elapsed())
-        )
-
-    def _note_success(self, before: Order, after: Order | None) -> None:
-        state = before.state
-        if state is State.QUARANTINING and after is not None:
-            self._journal.counters.quarantined(list(_set_aside(before, after)))
-        if before.asks_service:
-            self._outcomes.succeed(_asks_as(before))
-
-
-def _asks_as(order: Order) -> State:
-    """What its step is for the gate: an order that the service has already, and is taken up again, is looked at."""
-    return State.CONFIRMED if order.state is State.CLAIMED and order.order_id is not None else order.state
-
 
 _LAST = list(STEPS)[::-1]
 
 
-def _urgency(order: Order) -> int:
-    """Sort what brings a paid picture home before what begins a new one, and last what only lies beside it."""
-    if order.state is State.RECORDED:
-        return len(_LAST)
-    return _LAST.index(order.state) if order.state in STEPS else len(_LAST)
+def _urgency(order: Order) -> tuple[int, int]:
+    """Sort what brings a paid picture home before what begins a new one, and last what only lies beside it.
+
+    No picture has its second turn alone before every other one has had its first; else they go as they were claimed.
+    """
+    place = len(_LAST) if order.state is State.RECORDED else _LAST.index(order.state)
+    return place, order.failed_alone
 
 
 def _set_aside(before: Order, order: Order) -> Iterator[FileGroup]:

@@ -1,0 +1,476 @@
+"""What one answer of the service says about every other call, with the clock in the test's hands."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from played_clock import PlayedClock
+
+from watchfolder.errors import Blocked, FolderFault, OrderMissing, OrderRetry, Reject, Retry, Scope, SlowDown, Throttled
+from watchfolder.order import STATES, Order, OrderFile, State
+from watchfolder.pipeline.breaker import Breaker, Fault, Permit
+from watchfolder.services import named
+from watchfolder.services.anti_ai import ANTI_AI
+
+KEY = "00000000-0000-4000-8000-000000000001"
+PARENT = "00000000-0000-4000-8000-000000000002"
+NUMBERS = itertools.count(10)
+REFUSED = Blocked("the key is refused", code="AUTH_TOKEN_INVALID")
+CREDITS = Blocked("no credits", code="USAGE_NOT_ENOUGH", scope=Scope.PURCHASES)
+NOT_OURS = Blocked("another account's", code="ORDER_NOT_OWNER", scope=Scope.ORDER)
+FAILED = Reject("it failed", code="PROCESSING_ERROR")
+AWAY = Retry("the service is away")
+ASKS_SERVICE = sorted(state for state, traits in STATES.items() if traits.asks_service)
+LATER = [state for state in ASKS_SERVICE if not STATES[state].buys]
+ANTI_AI_NAME, OTHER_NAME = "anti-ai", "watermark-embed"
+
+
+class House:
+    """A breaker, its clock, and orders."""
+
+    def __init__(self, probe_seconds: float = 300.0) -> None:
+        self.clock = PlayedClock(datetime(2026, 11, 3, 12, tzinfo=UTC))
+        self.breaker = Breaker(probe_seconds, self.clock)
+        self.began = self.clock.elapsed()
+
+    def at(self, seconds: float) -> float:
+        """Let it be so many seconds after the beginning; return the instant."""
+        self.clock.sleep(self.began + seconds - self.clock.elapsed())
+        return self.clock.elapsed()
+
+    def order(self, state: State = State.CLAIMED, files: int = 1, **facts: Any) -> Order:  # noqa: ANN401 - an order's
+        """Return another order each time, begun now."""
+        file = OrderFile(name="a.jpg", sent_name="a.jpg", media_type="image/jpeg", size=1, mtime_ns=1)
+        body = ANTI_AI.body(KEY, [named("a.jpg")], {"strength": "high"})
+        key = f"00000000-0000-4000-8000-{next(NUMBERS):012}"
+        usual: dict[str, Any] = {
+            "key": key,
+            "confirm_key": KEY,
+            "inbox": "photos",
+            "mode": "live",
+            "service": ANTI_AI_NAME,
+        }
+        usual |= {"options": {"strength": "high"}, "body": body, "files": (file,) * files, "state": state}
+        now = self.clock.moment()
+        times = {State.CLAIMING: now, State.CLAIMED: now}
+        if facts.keys() & {"split_from", "doubted_seconds"}:
+            usual["last_success"] = self.breaker.last_success(ANTI_AI_NAME)
+        return Order.model_validate({**usual, "times": times} | facts)
+
+    # --- steps
+
+    def permit(self, state: State, seconds: float) -> Permit | None:
+        """Ask for leave for the step of another order."""
+        return self.breaker.permit(self.order(state), self.at(seconds))
+
+    def is_permitted(self, state: State, seconds: float) -> bool:
+        return self.permit(state, seconds) is not None
+
+    def end(self, state: State, error: Exception | None = None, order: Order | None = None) -> None:
+        """Let a step that was permitted before end now."""
+        self.breaker.end(Permit(self.breaker, order or self.order(state), self.began, is_to_split=False), error)
+
+    def probe(self, state: State, answer: Exception | None = None) -> None:
+        """Let the step that finds out whether the key or the credits are there again end so."""
+        permit = self.permit(state, 300.0)
+        assert permit is not None
+        self.breaker.end(permit, answer)
+
+    # --- orders
+
+    def judged(self, *orders: Order, beside: Any = (), may_pass: bool = False) -> list[Fault]:  # noqa: ANN401 - keys
+        return [self.breaker.judge(each, FAILED, beside, may_pass=may_pass) for each in orders]
+
+    def succeed(self, **facts: Any) -> None:  # noqa: ANN401 - an order's
+        self.breaker.succeed(self.order(State.COMPLETED, **facts))
+
+    def is_tried(self, seconds: float, order: Order | None = None) -> bool:
+        """Is an order created then to find out whether its service succeeds?"""
+        return self.breaker.permit(order or self.order(), self.at(seconds)) is not None
+
+    def doubt(self) -> None:
+        self.judged(*(self.order() for _ in range(5)))
+
+    @property
+    def is_failing(self) -> bool:
+        return self.breaker.is_failing(ANTI_AI_NAME)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+# --- key and credits
+
+
+@pytest.mark.parametrize("state", ASKS_SERVICE)
+def test_a_closed_breaker_lets_everything_pass_as_often_as_it_likes(house: House, state: State) -> None:
+    assert all(house.is_permitted(state, 0.0) for _ in range(3))
+
+
+@pytest.mark.parametrize("state", ASKS_SERVICE)
+def test_a_refused_key_stops_every_step_until_the_probe_is_due(house: House, state: State) -> None:
+    house.end(State.CONFIRMED, REFUSED)
+    assert not house.is_permitted(state, 299.9)
+    assert house.is_permitted(state, 300.0)
+
+
+def test_what_asks_nothing_waits_for_no_key_and_says_nothing_of_it(house: House) -> None:
+    house.end(State.CLAIMED, REFUSED)
+    assert house.is_permitted(State.DELIVERED, 1.0)
+    house.end(State.DELIVERED)
+    for _ in range(3):
+        house.end(State.DELIVERED, AWAY)
+    assert house.breaker.refusal is REFUSED
+    assert not house.breaker.is_down
+
+
+def test_what_was_permitted_before_the_refusal_is_held_and_the_probe_is_not(house: House) -> None:
+    create, look = house.permit(State.CLAIMED, 0.0), house.permit(State.CONFIRMED, 0.0)
+    house.at(1.0)
+    house.end(State.CLAIMED, CREDITS)
+    probe = house.permit(State.CLAIMED, 301.0)
+    assert [house.breaker.is_void(permit) for permit in (create, look, probe) if permit] == [True, False, False]
+
+
+def test_a_probe_uses_itself_up_no_matter_which_step_makes_it(house: House) -> None:
+    house.end(State.CLAIMED, REFUSED)
+    assert house.is_permitted(State.COMPLETED, 300.0)
+    assert not any(house.is_permitted(state, 599.0) for state in ASKS_SERVICE)
+
+
+@pytest.mark.parametrize("state", LATER)
+def test_without_credits_what_was_bought_is_still_brought_home(house: House, state: State) -> None:
+    house.end(State.CLAIMED, CREDITS)
+    assert house.is_permitted(state, 1.0)
+
+
+def test_without_credits_a_delivery_closes_nothing_but_a_purchase_does(house: House) -> None:
+    house.end(State.CLAIMED, CREDITS)
+    house.end(State.COMPLETED)
+    assert house.breaker.refusal is CREDITS
+    house.probe(State.UPLOADED)
+    assert house.breaker.refusal is None
+
+
+@pytest.mark.parametrize("answer", [NOT_OURS, OrderMissing("unknown")])
+def test_an_answer_about_another_accounts_order_says_nothing_of_credits(house: House, answer: Exception) -> None:
+    house.end(State.CLAIMED, CREDITS)
+    house.probe(State.UPLOADED, answer)
+    assert house.breaker.refusal is CREDITS
+
+
+def test_what_began_before_a_refusal_is_no_sign_that_the_key_is_accepted(house: House) -> None:
+    before = house.permit(State.CONFIRMED, 0.0)
+    house.end(State.CLAIMED, REFUSED)
+    assert before is not None
+    house.breaker.end(before, None)
+    assert house.breaker.refusal is REFUSED
+
+
+@pytest.mark.parametrize("answer", [None, NOT_OURS, OrderMissing("unknown")])
+def test_any_answer_to_the_key_ends_its_refusal(house: House, answer: Exception | None) -> None:
+    house.end(State.CLAIMED, REFUSED)
+    house.probe(State.CONFIRMED, answer)
+    assert house.is_permitted(State.CLAIMED, 300.0)
+    assert house.breaker.refusal is None
+
+
+def test_an_upload_says_nothing_of_a_refused_key(house: House) -> None:
+    house.end(State.CLAIMED, REFUSED)
+    probe = house.permit(State.CREATED, 300.0)
+    assert probe is not None
+    with probe:
+        house.at(301.0)
+    assert house.breaker.refusal is REFUSED
+    assert house.is_permitted(State.UPLOADED, 301.0)
+    assert not house.is_permitted(State.UPLOADED, 302.0)
+
+
+def test_the_same_refusal_again_keeps_its_beginning_and_puts_the_probe_off(house: House) -> None:
+    began = house.at(10.0)
+    house.end(State.CLAIMED, REFUSED)
+    house.at(110.0)
+    house.end(State.CREATED, REFUSED)
+    assert house.breaker.open_since == (REFUSED, began)
+    assert house.breaker.next_probe() == began + 400.0
+
+
+def test_a_person_may_have_it_tried_at_once_but_only_once(house: House) -> None:
+    house.end(State.CLAIMED, REFUSED)
+    house.breaker.lift()
+    assert house.is_permitted(State.CLAIMED, 1.0)
+    assert not house.is_permitted(State.CLAIMED, 2.0)
+
+
+@pytest.mark.parametrize("put_off", [Throttled("our own pace"), FolderFault("the disk is full")])
+def test_a_probe_that_was_put_off_before_it_was_made_is_not_used_up(house: House, put_off: Exception) -> None:
+    house.end(State.CLAIMED, REFUSED)
+    probe = house.permit(State.CONFIRMED, 300.0)
+    assert probe is not None
+    with pytest.raises(type(put_off)), probe:
+        raise put_off
+    assert house.is_permitted(State.CONFIRMED, 302.0)
+    assert not house.is_permitted(State.CONFIRMED, 303.0)
+
+
+@pytest.mark.parametrize("answer", [SlowDown("too many requests"), FAILED, OrderRetry("no picture")])
+def test_a_probe_that_was_answered_by_anything_else_is_used_up(house: House, answer: Exception) -> None:
+    house.end(State.CLAIMED, REFUSED)
+    probe = house.permit(State.CONFIRMED, 300.0)
+    assert probe is not None
+    with pytest.raises(type(answer)), probe:
+        raise answer
+    assert not house.is_permitted(State.CONFIRMED, 599.0)
+
+
+def test_what_is_put_off_while_another_call_probes_brings_no_probe_nearer(house: House) -> None:
+    before = house.permit(State.CLAIMED, 0.0)
+    house.end(State.CLAIMED, CREDITS)
+    assert house.is_permitted(State.CLAIMED, 300.0)
+    assert before is not None
+    before.spare()
+    assert not house.is_permitted(State.CLAIMED, 302.0)
+
+
+def test_an_order_that_is_there_already_is_looked_at_without_credits(house: House) -> None:
+    house.end(State.CLAIMED, CREDITS)
+    assert house.breaker.permit(house.order(order_id="7"), house.at(1.0)) is not None
+
+
+def test_three_failures_in_a_row_are_an_outage_and_a_success_ends_it(house: House) -> None:
+    house.end(State.CLAIMED, AWAY)
+    house.end(State.CLAIMED, AWAY)
+    house.end(State.CLAIMED)
+    assert house.breaker.recovered_at == float("-inf")
+    for _ in range(3):
+        assert not house.breaker.is_down
+        house.end(State.CLAIMED, AWAY)
+    assert house.breaker.is_down
+    now = house.at(9.0)
+    house.end(State.CLAIMED)
+    assert not house.breaker.is_down
+    assert house.breaker.recovered_at == now
+
+
+def test_the_trouble_of_one_order_is_no_outage_but_that_of_three_is(house: House) -> None:
+    orders = [house.order(State.COMPLETED) for _ in range(3)]
+    for number in (0, 0, 0, 0, 0, 1):
+        house.end(State.COMPLETED, OrderRetry("no picture"), orders[number])
+    assert not house.breaker.is_down
+    house.end(State.COMPLETED, ValueError("a fault of ours"), orders[2])
+    assert house.breaker.is_down
+    house.end(State.CLAIMED)
+    assert not house.breaker.is_down
+
+
+# --- who is at fault for an order that failed
+
+
+def test_four_failures_in_a_row_are_the_pictures_a_fifth_is_the_services(house: House) -> None:
+    assert house.judged(*(house.order() for _ in range(6))) == [Fault.PICTURE] * 4 + [Fault.SERVICE] * 2
+    fault, _ = house.breaker.open_since or (None, 0.0)
+    assert fault is not None
+    assert "PROCESSING_ERROR" in fault.reason
+    assert "300 s" in fault.reason
+
+
+def test_orders_of_many_that_fail_cast_a_doubt_as_those_of_one_do(house: House) -> None:
+    orders = [house.order(files=3) for _ in range(5)]
+    assert house.judged(*orders) == [Fault.PICTURE] * 4 + [Fault.SERVICE]
+
+
+def test_a_success_between_shows_that_it_was_the_pictures(house: House) -> None:
+    for _ in range(3):
+        assert house.judged(*(house.order() for _ in range(4))) == [Fault.PICTURE] * 4
+        house.succeed()
+
+
+def test_a_failure_that_is_told_again_counts_once(house: House) -> None:
+    assert house.judged(*[house.order(files=2)] * 10) == [Fault.PICTURE] * 10
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_while_no_part_of_a_failed_order_succeeds_no_picture_is_condemned(house: House, parts: int) -> None:
+    assert set(house.judged(*(house.order(State.CONFIRMED, split_from=PARENT) for _ in range(parts)))) == {
+        Fault.SERVICE
+    }
+
+
+def test_once_another_picture_has_succeeded_the_part_that_fails_is_at_fault(house: House) -> None:
+    part = house.order(State.CONFIRMED, split_from=PARENT)
+    house.succeed()
+    assert house.judged(part) == [Fault.PICTURE]
+
+
+def test_what_the_service_is_at_work_on_may_still_tell_and_is_waited_for(house: House) -> None:
+    first, second = house.order(State.CONFIRMED, split_from=PARENT), house.order(State.CONFIRMED, split_from=PARENT)
+    assert house.judged(first, beside=[second.key]) == [Fault.UNDECIDED]
+    assert house.judged(second, beside=[first.key]) == [Fault.SERVICE]  # else each would wait for the other
+    assert house.judged(first) == [Fault.SERVICE]
+
+
+def test_in_a_doubt_no_picture_is_condemned_however_often_it_fails(house: House) -> None:
+    house.doubt()
+    kept = [house.order(State.CONFIRMED, doubted_seconds=5.0, failed_alone=number) for number in range(50)]
+    assert set(house.judged(*kept)) == {Fault.SERVICE}
+
+
+def test_what_fails_alone_again_after_a_success_is_at_fault_in_any_doubt(house: House) -> None:
+    again = house.order(State.CONFIRMED, doubted_seconds=5.0, failed_alone=1)
+    among_others = house.order(State.CONFIRMED, doubted_seconds=5.0, failed_alone=0)
+    house.succeed()
+    assert house.judged(*(house.order() for _ in range(5)))[-1] is Fault.SERVICE
+    assert house.judged(again, among_others) == [Fault.PICTURE, Fault.SERVICE]
+
+
+def test_what_fails_alone_again_after_a_success_casts_no_doubt(house: House) -> None:
+    again = [house.order(State.CONFIRMED, doubted_seconds=5.0, failed_alone=1) for _ in range(20)]
+    house.succeed()
+    assert house.judged(*again) == [Fault.PICTURE] * 20
+    assert not house.is_failing
+
+
+def test_what_may_pass_casts_no_doubt_until_every_order_fails(house: House) -> None:
+    found = house.judged(*(house.order() for _ in range(5)), may_pass=True)
+    assert found == [Fault.PICTURE] * 4 + [Fault.SERVICE]
+
+
+def test_a_doubt_of_one_service_holds_up_no_order_of_another(house: House) -> None:
+    assert house.judged(*(house.order() for _ in range(5)))[-1] is Fault.SERVICE
+    other = house.order(service=OTHER_NAME)
+    assert not house.breaker.is_failing(OTHER_NAME)
+    assert house.breaker.permit(other, house.at(1.0)) is not None
+    assert house.judged(other) == [Fault.PICTURE]
+    house.succeed(service=OTHER_NAME)
+    assert house.is_failing
+
+
+# --- when one is tried
+
+
+def test_a_lone_file_is_tried_at_once_and_then_now_and_again(house: House) -> None:
+    house.doubt()
+    assert [house.is_tried(at) for at in (10.0, 10.1, 309.9, 310.0, 310.1)] == [True, False, False, True, False]
+    house.breaker.lift()
+    assert house.is_tried(311.0)
+
+
+def test_in_a_doubt_an_order_of_many_is_only_split_which_uses_no_try_up(house: House) -> None:
+    house.doubt()
+    permit = house.breaker.permit(house.order(files=3), house.at(1.0))
+    assert permit is not None
+    assert permit.is_to_split
+    assert not house.is_tried(2.0)  # it may be its own
+    with permit:
+        pass
+    assert house.is_tried(2.0)
+
+
+@pytest.mark.parametrize("facts", [{"order_id": "7"}, {"charged": True}, {"was_rebuilt": True}])
+def test_what_may_be_at_the_service_already_waits_for_no_turn(house: House, facts: dict[str, Any]) -> None:
+    house.doubt()
+    assert house.breaker.permit(house.order(**facts), house.at(1.0)) is not None
+
+
+def test_a_try_that_was_not_made_after_all_is_not_used_up(house: House) -> None:
+    house.doubt()
+    permit = house.breaker.permit(house.order(), house.at(1.0))
+    assert permit is not None
+    permit.spare()
+    assert house.is_tried(2.0)
+
+
+def test_a_new_doubt_tries_at_once_whatever_the_pace_of_the_last_one_was(house: House) -> None:
+    house.doubt()
+    assert house.is_tried(3 * 86400.0)  # an hour from one to the next by then
+    house.succeed()
+    house.doubt()
+    assert house.is_failing
+    assert house.is_tried(3 * 86400.0 + 60)
+
+
+@pytest.mark.parametrize(("probe_seconds", "days", "most"), [(300.0, 1, 60), (300.0, 5, 160), (1.0, 1, 120)])
+def test_a_doubt_of_days_costs_a_bounded_number_of_orders(probe_seconds: float, days: int, most: int) -> None:
+    house = House(probe_seconds)
+    house.doubt()
+    order = house.order()
+    tried = [now for now in range(0, days * 86400, 10) if house.is_tried(float(now), order)]
+    assert len(tried) <= most
+    assert max(after - before for before, after in itertools.pairwise(tried)) <= 3610
+
+
+def test_a_success_ends_the_doubt(house: House) -> None:
+    house.doubt()
+    house.succeed()
+    assert not house.is_failing
+
+
+# --- over a restart
+
+
+def test_a_doubt_of_an_earlier_life_keeps_its_pace_and_ends_with_a_success(house: House) -> None:
+    kept = house.order(doubted_seconds=7200.0, failed_alone=1)
+    house.clock.sleep(20.0)
+    house.breaker.remember([kept])
+    assert not house.is_tried(20.0 + 690, kept)  # a tenth of two hours after the last one
+    assert house.is_tried(20.0 + 710, kept)
+    assert house.judged(kept) == [Fault.SERVICE]  # no success is known
+    house.succeed()
+    assert house.judged(kept) == [Fault.PICTURE]
+
+
+@pytest.mark.parametrize("ago", [0.0, 1.0, 3600.0, 1e9])
+def test_a_new_life_waits_no_longer_than_an_hour_to_try_again(house: House, ago: float) -> None:
+    kept = house.order(doubted_seconds=1e7, failed_alone=1)
+    house.clock.sleep(ago)
+    house.breaker.remember([kept])
+    assert house.is_tried(ago + 3600, kept)
+
+
+def test_without_a_doubt_a_success_of_an_earlier_life_is_supposed(house: House) -> None:
+    part = house.order(State.CONFIRMED, split_from=PARENT, last_success=KEY)
+    house.breaker.remember([part, house.order()])
+    assert not house.is_failing
+    assert house.judged(part) == [Fault.PICTURE]  # or it would wait for the next one, perhaps for days
+
+
+@pytest.mark.parametrize(("sooner", "is_doubted"), [(False, False), (True, True)])
+def test_a_success_younger_than_what_was_kept_has_ended_the_doubt(
+    house: House, *, sooner: bool, is_doubted: bool
+) -> None:
+    times = {State.CLAIMING: house.clock.moment()}
+    house.clock.sleep(10.0)
+    kept = house.order(doubted_seconds=5.0, failed_alone=1, last_success=KEY)
+    house.clock.sleep(10.0)
+    times[State.COMPLETED] = times[State.CLAIMING] if sooner else house.clock.moment()
+    done = house.order(State.COMPLETED, times=times)
+    house.clock.sleep(10.0)
+    house.breaker.remember([kept, done])
+    assert house.is_failing == is_doubted
+    assert house.judged(kept) == [Fault.SERVICE if is_doubted else Fault.PICTURE]
+
+
+def test_a_doubt_whose_only_order_just_makes_room_for_its_next_try_goes_on(house: House) -> None:
+    child = house.order(doubted_seconds=5.0, failed_alone=2, times={})
+    house.breaker.remember([house.order(State.SUPERSEDING, children=(child,))])
+    assert house.judged(child) == [Fault.SERVICE]
+
+
+def test_an_order_quarantined_long_ago_brings_no_doubt_back(house: House) -> None:
+    parked = house.order(State.QUARANTINED, is_resumable=True, doubted_seconds=5.0, failed_alone=1)
+    house.breaker.remember([parked])
+    assert not house.is_failing
+
+
+def test_a_life_that_begins_with_nothing_that_failed_begins_without_a_doubt(house: House) -> None:
+    house.breaker.remember([house.order()])
+    assert not house.is_failing
+
+
+def test_a_doubt_of_an_earlier_life_is_of_that_service_alone(house: House) -> None:
+    house.breaker.remember([house.order(doubted_seconds=5.0), house.order(service=OTHER_NAME)])
+    assert house.is_failing
+    assert not house.breaker.is_failing(OTHER_NAME)

@@ -1,0 +1,300 @@
+"""Is the service open to us? What one answer says about every other call.
+
+A circuit is closed (calls pass), open (they wait) or half-open (one call is under way that finds out how it is). The
+account's opens when the key or the credits are refused; a service's, when so many of its orders fail that it may be no
+picture's fault: then no order is created there, but for one of a lone file now and then. Instants are seconds since the
+boot.
+"""
+
+import logging
+import math
+import threading
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from types import TracebackType
+from typing import Self
+
+from watchfolder import errors
+from watchfolder.clock import Clock
+from watchfolder.errors import Blocked, OrderRetry, Retry, Scope
+from watchfolder.events import event
+from watchfolder.order import Key, Order, State
+
+_AN_OUTAGE = 3  # failures in a row, of any orders, without a success between; an order's own trouble counts once
+_TOO_MANY = 5  # orders that a service failed in a row
+_REMEMBERED = 1000
+_PACE = 1 / 10  # of the time that a service has failed passes between two tries, once that is longer than usual
+_LONGEST_SECONDS = 3600.0
+
+
+class Fault(Enum):
+    """Who is at fault for an order that failed."""
+
+    PICTURE = auto()  # this one, or one of its pictures
+    SERVICE = auto()  # perhaps no picture: the order is kept until the service succeeds with another one
+    UNDECIDED = auto()  # the other parts of the same order, at work at the service, will tell
+
+
+@dataclass(eq=False)
+class Permit:
+    """Leave for one step of one order: `with` it the step is done, and from how that ends the breaker learns.
+
+    It ends in success; in failure, by what was raised; or unused, where the service was not asked after all.
+    """
+
+    breaker: "Breaker"
+    order: Order
+    given_at: float
+    is_to_split: bool  # one file of many is to find out alone how its service is: nothing is asked
+    is_unused: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        self.breaker.end(self, error)
+
+    def spare(self) -> None:
+        """End it unused: if it was to find out how the service is, the next one may do so at once."""
+        self.is_unused = True
+        self.breaker.end(self, None)
+
+
+@dataclass
+class _Circuit:
+    probe_seconds: float
+    fault: Blocked | None = None  # what has opened it
+    since: float = 0.0
+    probe_at: float = 0.0  # when the next call may find out
+    probe: Permit | None = None  # of the one that does: half-open
+    last_success: Key | None = field(default_factory=lambda: str(uuid.uuid4()))  # an order; of an earlier life, none
+    in_a_row: int = 0  # orders that it failed, without a success between
+    failed: deque[Key] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))  # a step may be repeated
+
+    def doubt(self, code: str, since: float) -> str:
+        """Open, for every order of the service fails; return that in words. The first try comes at once."""
+        tries = f"one is tried every {self.probe_seconds:g} s, later more rarely, until one succeeds"
+        reason = f"the service fails every picture{code}: {tries}"
+        self.fault = Blocked(reason, code="EVERY_ORDER_FAILS", scope=Scope.PURCHASES)
+        self.since, self.probe_at = since, 0.0
+        return reason
+
+    def count(self, order: Order) -> None:
+        if order.key not in self.failed:
+            self.failed.append(order.key)
+            self.in_a_row += 1
+
+    def pause(self, now: float) -> float:
+        return max(self.probe_seconds, min(_LONGEST_SECONDS, (now - self.since) * _PACE))
+
+    def close(self) -> bool:
+        """Return whether it was open."""
+        was_open = self.fault is not None
+        if was_open:
+            self.fault, self.probe, self.in_a_row = None, None, 0
+        return was_open
+
+
+class Breaker:
+    """Any thread may ask. Which service an order is sent to is a name to it, no more."""
+
+    def __init__(self, probe_seconds: float, clock: Clock) -> None:
+        self.probe_seconds = probe_seconds
+        self.recovered_at = -math.inf  # when an outage ended: orders that failed in it need not wait longer
+        self.answered_at = -math.inf  # when a step last succeeded, by the clock of the time awake
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._account = _Circuit(probe_seconds)
+        self._services: dict[str, _Circuit] = defaultdict(lambda: _Circuit(probe_seconds))
+        self._failures = 0  # of the service, in a row
+        self._troubled: set[Key] = set()  # orders that failed by themselves in the same time: once each
+
+    # --- questions
+
+    @property
+    def refusal(self) -> Blocked | None:
+        """Why the key is not accepted, or nothing can be bought."""
+        return self._account.fault
+
+    @property
+    def is_down(self) -> bool:
+        """Is the service away?"""
+        return self._failures + len(self._troubled) >= _AN_OUTAGE
+
+    @property
+    def open_since(self) -> tuple[Blocked, float] | None:
+        """What is to be told first of the circuits that are open, and since when."""
+        return next(((each.fault, each.since) for each in self._circuits() if each.fault is not None), None)
+
+    def is_failing(self, service: str) -> bool:
+        """Does this service fail every picture?"""
+        return self._services[service].fault is not None
+
+    def last_success(self, service: str) -> Key | None:
+        return self._services[service].last_success
+
+    def doubts(self, order: Order) -> bool:
+        """Is it one of those that are to show whether their service succeeds? What may be there already can not."""
+        is_there = order.order_id is not None or not order.may_be_given_back
+        return order.state is State.CLAIMED and not is_there and self.is_failing(order.service)
+
+    def bars(self, order: Order, now: float) -> bool:
+        """Must its step wait until it is known how the service is?"""
+        return any(now < circuit.probe_at for circuit in self._open_for(order))
+
+    def is_void(self, permit: Permit) -> bool:
+        """Has a circuit opened since it was given? Then the step is not to begin."""
+        return any(circuit.since > permit.given_at for circuit in self._open_for(permit.order))
+
+    def next_probe(self) -> float:
+        """Return when the next call may find out how the service is."""
+        return min((each.probe_at for each in self._circuits() if each.fault is not None), default=math.inf)
+
+    # --- permits
+
+    def permit(self, order: Order, now: float) -> Permit | None:
+        """Give leave for the order's next step, if it may begin; in an open circuit that step is the probe."""
+        with self._guard:
+            if self.bars(order, now):
+                return None
+            permit = Permit(self, order, now, is_to_split=self.doubts(order) and order.is_of_many)
+            for circuit in self._open_for(order):
+                pause = self.probe_seconds if circuit is self._account else circuit.pause(now)
+                circuit.probe_at, circuit.probe = now + pause, permit
+            return permit
+
+    def end(self, permit: Permit, error: BaseException | None) -> None:
+        """Record how a step has ended. One that asks nothing says nothing, unless it was refused all the same."""
+        is_unused = permit.is_unused or permit.is_to_split or not permit.order.asks_service
+        with self._guard:
+            match error:
+                case Blocked() if error.scope is not Scope.ORDER:
+                    self._refuse(error)
+                case _ if is_unused or isinstance(error, errors.FolderFault | errors.Throttled):
+                    self._spare(permit)
+                case None | Blocked() | errors.OrderMissing():  # of that order alone: the key itself is accepted
+                    self._succeed(permit, has_bought=error is None)
+                case errors.SlowDown() | errors.Reject() | errors.OrderAgain():  # says nothing of the others
+                    pass
+                case Retry() if not isinstance(error, OrderRetry):
+                    self._failures += 1
+                case _:
+                    self._troubled.add(permit.order.key)
+
+    def lift(self) -> None:
+        """Try at once: a person says that it is mended."""
+        for circuit in self._circuits():
+            circuit.probe_at = 0.0
+
+    # --- orders that failed, or did not
+
+    def judge(self, order: Order, error: errors.Reject, beside: Collection[Key], *, may_pass: bool = False) -> Fault:
+        """Record that the service failed an order; `beside` are the other parts of the one that it was split from.
+
+        A picture that fails alone, after it failed among others, is at fault only when another one has succeeded since.
+        """
+        is_again = order.has_failed and not order.is_of_many and not may_pass
+        with self._guard:
+            service = self._services[order.service]
+            is_proven = is_again and order.last_success != service.last_success
+            if is_proven and order.failed_alone:  # for the second time: that says no more about the service
+                return Fault.PICTURE
+            service.count(order)
+            if service.fault is None and (is_again is not is_proven or service.in_a_row >= _TOO_MANY):
+                if not set(beside) <= set(service.failed):
+                    return Fault.UNDECIDED
+                reason = service.doubt(f" ({error.code})", self._clock.elapsed())
+                event("service.fails_all", logging.ERROR, reason=reason, said=error.reason)
+            return Fault.PICTURE if service.fault is None else Fault.SERVICE
+
+    def succeed(self, order: Order) -> None:
+        """Record that the service made something of an order: it was the pictures, where others failed."""
+        with self._guard:
+            service = self._services[order.service]
+            service.last_success, service.in_a_row = order.key, 0
+            if service.close():
+                event("service.succeeds_again")
+
+    def give_up(self, service: str) -> None:
+        """Record that no order is left which the service could fail, or succeed with."""
+        with self._guard:
+            if self._services[service].close():
+                event("service.doubt_ended", reason="no order is left that it could fail")
+
+    def remember(self, orders: Sequence[Order]) -> None:
+        """Take up what the orders of an earlier life tell of each service, oldest first.
+
+        Which success came last is not written down. Without a doubt one is supposed; with a doubt only one that is
+        still in the journal, and younger than what was kept, has ended it.
+        """
+        for name in {order.service for order in orders}:
+            self._remember(self._services[name], [order for order in orders if order.service == name])
+
+    def _remember(self, service: _Circuit, orders: Sequence[Order]) -> None:
+        since, now = self._clock.since, self._clock.elapsed()
+        begun = [(order, since(order.begun)) for order in orders if order.begun is not None]
+        kept = [(each, ago) for order, ago in begun for each in order.children or (order,) if is_kept(each)]
+        rested = min((ago for _, ago in kept), default=-math.inf)
+        done = (since(order.times[State.COMPLETED]) for order in orders if State.COMPLETED in order.times)
+        if kept and min(done, default=rested) >= rested:
+            service.last_success = kept[-1][0].last_success
+            reason = service.doubt("", now - max((order.doubted_seconds or 0.0) + ago for order, ago in kept))
+            service.probe_at = now + max(0.0, service.pause(now) - rested)
+            event("service.fails_all", logging.ERROR, reason=reason)
+
+    # --- what opens and closes the account's circuit
+
+    def _circuits(self) -> Sequence[_Circuit]:
+        return [self._account, *self._services.values()]
+
+    def _open_for(self, order: Order) -> Iterator[_Circuit]:
+        """Give the open circuits in which its step would be the probe. An order that is only split asks nothing."""
+        if is_doubted := self.doubts(order):
+            yield self._services[order.service]
+        fault = self._account.fault
+        if fault is None or not order.asks_service or (is_doubted and order.is_of_many):
+            return
+        is_there = order.state is State.CLAIMED and order.order_id is not None  # it is looked at, not bought
+        if fault.scope is Scope.EVERYTHING or (order.traits.buys and not is_there):
+            yield self._account
+
+    def _spare(self, permit: Permit) -> None:
+        for circuit in self._circuits():
+            if circuit.probe is permit:
+                circuit.probe_at, circuit.probe = self._clock.elapsed(), None
+
+    def _refuse(self, fault: Blocked) -> None:
+        account, now = self._account, self._clock.elapsed()
+        if account.fault is None:
+            account.since = now
+        if account.fault is None or account.fault.code != fault.code:
+            effect = "nothing is sent" if fault.scope is Scope.EVERYTHING else "nothing new is begun"
+            event("service.blocked", logging.ERROR, reason=fault.reason, code=fault.code, effect=effect)
+        account.fault, account.probe_at = fault, max(account.probe_at, now + self.probe_seconds)
+
+    def _succeed(self, permit: Permit, *, has_bought: bool) -> None:
+        """Close the account's circuit after its probe. The storage's yes to an upload says nothing of the key."""
+        self.answered_at = self._clock.awake()
+        if self.is_down:
+            self.recovered_at = self._clock.elapsed()
+        self._failures = 0
+        self._troubled.clear()
+        account = self._account
+        if account.fault is None or account.probe is not permit:
+            return
+        is_of_the_key = account.fault.scope is Scope.EVERYTHING
+        if is_of_the_key and permit.order.state is State.CREATED:
+            self._spare(permit)
+        elif is_of_the_key or has_bought:
+            account.close()
+            event("service.unblocked")
+
+
+def is_kept(order: Order) -> bool:
+    """Does it wait, it or what takes its place, for a success of the service to tell who is at fault?"""
+    if order.state is State.SUPERSEDING:
+        return any(child.doubted_seconds is not None for child in order.children)
+    return order.doubted_seconds is not None and order.traits.leads_home
