@@ -30,6 +30,7 @@ TOKEN = ".watchfolder-id"  # noqa: S105 - a mark, no secret
 OWNER = "owner.json"
 _LIMIT = 1 << 20
 _STATE_BYTES = 10**6  # what the journal needs to note an order of many, again and again
+_FULL = frozenset({"ENOSPC", "EDQUOT"})
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
 
 
@@ -281,7 +282,7 @@ class InboxHealth:
         with self._guard:
             self.is_open = False
             self.fault = fault
-            self.needs = needs
+            self.needs = needs if fault.code in _FULL else 0
 
     def explain(self, cause: FolderFault) -> None:
         """Record why it is closed. The log has one line when it closes; of another reason meanwhile, a small one."""

@@ -9,10 +9,11 @@ which lasts until the daemon, now or after its next start, has obeyed it.
 import logging
 import math
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -30,6 +31,7 @@ FILE = "quota.json"
 _NO_LIMIT = 1 << 30  # files
 _NO_BUDGET = BudgetSection()
 _STEPS = 100  # a window is counted in as many steps
+_COUNTED = 100  # orders: a claim begins a few at once, and a list one
 _RESERVED_SECONDS = 60.0  # for a claim that a share holds up
 _DAY_SECONDS = 24 * 3600.0
 _LONGEST_DAY_SECONDS = 25 * 3600.0  # that on which summer ends
@@ -43,6 +45,7 @@ class QuotaState(BaseModel):
     day: date
     began: Moment  # it, as far as it was seen
     taken: dict[str, int] = {}  # files, each copy of one, today
+    counted: list[str] = []  # the keys of the orders that took them, the last ones: a claim may be repeated
     lifted: list[str] = []  # which may take more than that today
     held: dict[str, str] = {}  # since too many files came at once: "812 new files in 2 minutes"
     released: list[str] = []  # what a person let through has not all been taken yet
@@ -121,9 +124,15 @@ class Admits(Protocol):
 
     def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str: ...
 
-    def allowance(self, inbox: str, wanted: int) -> Allowance: ...
+    def allowance(self, inbox: str, wanted: int, asker: str = "") -> Allowance: ...
 
     def spend(self, order: Order) -> None: ...
+
+
+class _Reserved(NamedTuple):
+    inbox: str
+    files: int
+    until: float
 
 
 class Quota:
@@ -141,7 +150,7 @@ class Quota:
         longest = max((budget.burst.seconds for budget in budgets if budget.burst), default=0.0)
         self._arrivals = {name: Arrivals(longest, copies) for name, copies in self._copies.items()}
         self._met: set[str] = set()
-        self._reserved: dict[str, tuple[float, int]] = {}  # inbox → until when, how many files
+        self._reserved: dict[str, _Reserved] = {}  # by who has asked: an inbox, or a list in it
         memory = QuotaState.read(self._state_dir, clock)
         held = {name: words for name, words in memory.held.items() if self._has_burst(name)}
         self._memory = memory.model_copy(update={"held": held})
@@ -157,14 +166,14 @@ class Quota:
 
     def foretell(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, Foretold]:
         """Return for each inbox what would become of so many wanted files, if so many came into each now."""
-        gone = 0  # copies, of the day's budget of all
+        gone: dict[str, int] = {}  # copies
         told = {}
         for inbox, files in wanted.items():
             told[inbox] = self._foretold(inbox, new, files, gone)
-            gone += told[inbox].sent * self._copies[inbox]
+            gone[inbox] = told[inbox].sent * self._copies[inbox]
         return told
 
-    def _foretold(self, inbox: str, new: Mapping[str, int], wanted: int, gone: int) -> Foretold:
+    def _foretold(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> Foretold:
         reason, left = self.why(inbox), self.left(inbox)
         is_let = inbox in self._memory.released or self._is_word_given(inbox)
         if not reason and self._would_be_flooded(inbox, new):
@@ -212,15 +221,20 @@ class Quota:
         if new + found:
             arrivals.add(new + found, now)
 
-    def reserve(self, inbox: str, most: int) -> int:
-        """Return how many of `most` it may take now. Until it has, or asks again, they are no other inbox's."""
+    def reserve(self, inbox: str, most: int, asker: str) -> int:
+        """Return how many of `most` the inbox, or a list in it, may take now.
+
+        Until the one that asks has taken them, or asks again, they are nobody else's.
+        """
         with self._guard:
             self._begin_day()
             now = self._clock.awake()
-            others = {name: files for name, (until, files) in self._reserved.items() if name != inbox and now < until}
-            files = min(most, self._left(inbox, sum(files * self._copies[name] for name, files in others.items())))
-            if self._whole.files_per_day:
-                self._reserved[inbox] = (now + _RESERVED_SECONDS, files)
+            self._reserved = {by: it for by, it in self._reserved.items() if by != asker and now < it.until}
+            reserved = Counter[str]()
+            for each in self._reserved.values():
+                reserved[each.inbox] += each.files * self._copies[each.inbox]
+            files = min(most, self._left(inbox, reserved))
+            self._reserved[asker] = _Reserved(inbox, files, now + _RESERVED_SECONDS)
             return files
 
     def left(self, inbox: str) -> int:
@@ -229,23 +243,24 @@ class Quota:
             self._begin_day()
             return self._left(inbox)
 
-    def take(self, inbox: str, files: int) -> None:
-        """Record that so many were taken. Raises FolderFault."""
+    def take(self, inbox: str, files: int, key: str, asker: str) -> None:
+        """Record that the order of this key took so many, once however often that is said. Raises FolderFault."""
         with self._guard:
             self._begin_day()
-            self._reserved.pop(inbox, None)
-            if self._whole.files_per_day or self._own[inbox].files_per_day:
-                taken = self._memory.taken
-                self._remember(taken={**taken, inbox: taken.get(inbox, 0) + files * self._copies[inbox]})
+            self._reserved.pop(asker, None)
+            memory, is_counted = self._memory, self._whole.files_per_day or self._own[inbox].files_per_day
+            if is_counted and key not in memory.counted:
+                taken = {**memory.taken, inbox: memory.taken.get(inbox, 0) + files * self._copies[inbox]}
+                self._remember(taken=taken, counted=[*memory.counted, key][-_COUNTED:])
 
-    def _left(self, inbox: str, reserved: int = 0) -> int:
-        """Return how many files it may take while so many copies are set aside for others."""
+    def _left(self, inbox: str, gone: Mapping[str, int] = MappingProxyType({})) -> int:
+        """Return how many files it may take while so many copies of each inbox are as good as gone."""
         if inbox in self._memory.lifted:
             return _NO_LIMIT
         taken = self._memory.taken
         own, whole = self._own[inbox].files_per_day, self._whole.files_per_day
-        left = own - taken.get(inbox, 0) if own else _NO_LIMIT
-        left = min(left, whole - sum(taken.values()) - reserved if whole else _NO_LIMIT)
+        left = own - taken.get(inbox, 0) - gone.get(inbox, 0) if own else _NO_LIMIT
+        left = min(left, whole - sum(taken.values()) - sum(gone.values()) if whole else _NO_LIMIT)
         return max(0, left // self._copies[inbox])
 
     def _reason(self, inbox: str) -> str:

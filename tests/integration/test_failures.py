@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import OTHER, PICTURE, Open, Shop, opening
 
+from watchfolder import disk
 from watchfolder.api.failures import FAILURES
+from watchfolder.errors import FolderFault
 from watchfolder.order import State
+from watchfolder.publish import Publisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.failures import SENTENCES
 
@@ -122,6 +126,29 @@ def test_a_service_that_times_out_on_everything_is_not_sent_ever_more(begin: Ope
     shop.rest()
     assert len(service.orders) <= 5 + 8 + 1  # five tell, others were under way, and one is tried
     assert shop.files("quarantine") == []
+
+
+def test_a_fault_that_passes_leaves_no_inbox_closed_for_want_of_room(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    service.faults.add("fetch", "answer", times=1, status=503)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
+    outbox, free, receive = str(shop.folder("outbox")), disk.free_bytes, Publisher.receive
+    monkeypatch.setattr(disk, "free_bytes", lambda path: 100 if path == outbox else free(path))  # a delivery fits yet
+    failed = list[str]()
+
+    def fail_once(*given: Any, **facts: Any) -> Any:  # noqa: ANN401 - whatever it takes
+        if not failed:
+            failed.append(outbox)
+            raise FolderFault.at(outbox, "input/output error", code="EIO")
+        return receive(*given, **facts)
+
+    monkeypatch.setattr(Publisher, "receive", fail_once)
+    shop.pass_time(60)
+    shop.work(lambda: shop.files("outbox") == ["a.jpg"])
+    assert failed
 
 
 def test_a_service_that_fails_every_picture_holds_up_no_other_service(begin: Open) -> None:

@@ -26,6 +26,15 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
         assert asked <= 2
 
 
+def test_every_inbox_that_waits_for_what_the_service_can_is_woken(tmp_path: Path) -> None:
+    with opened(Shop(tmp_path, inboxes=("one", "two"))) as shop:  # nobody is there to answer
+        woken = {name: threading.Event() for name in ("one", "two")}
+        for name, room in shop.pipeline.rooms.items():
+            room.wake = woken[name].set
+            shop.pipeline.admission.allowance(name, 2)
+        assert all(each.wait(20) for each in woken.values())
+
+
 def test_who_is_woken_when_the_service_has_been_asked_need_not_ask_again(tmp_path: Path) -> None:
     with opened(Shop(tmp_path)) as shop:  # nobody is there to answer
         admission, woken = shop.pipeline.admission, threading.Event()

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,8 @@ from watchfolder import daemon, disk
 from watchfolder.api.transport import Pace
 from watchfolder.config import Config
 from watchfolder.errors import ConfigError, FolderFault
+from watchfolder.intake.claim import Claims
+from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.successors import rekeyed
@@ -1164,6 +1167,46 @@ def test_files_that_could_not_be_taken_use_up_no_budget(tmp_path: Path, monkeypa
         outcome = daemon.run(shop.config, _same(shop.config), once=True)
         assert outcome.snapshot.delivered == 3
         assert [line.split(": ")[1] for line in left(outcome)] == ["busy0.jpg", "busy1.jpg", "busy2.jpg"]
+
+
+@pytest.mark.parametrize("error", [FolderFault("the share has gone", code="EIO"), RuntimeError("the process dies")])
+@pytest.mark.parametrize("owner", [Claims, Journal])  # before it is counted, or after
+def test_files_of_an_interrupted_claim_count_once_against_the_budget(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, owner: type, error: Exception
+) -> None:
+    shop, _ = begin(budget={"files_per_day": 2})
+    name, failed = "_keep" if owner is Claims else "advance", list[Order]()
+    do = getattr(owner, name)
+
+    def fail_once(self: object, order: Order, *given: object, **facts: object) -> Order:
+        if not failed:
+            failed.append(order)
+            raise error
+        return cast("Order", do(self, order, *given, **facts))
+
+    monkeypatch.setattr(owner, name, fail_once)
+    for number in range(8):
+        shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
+    with suppress(RuntimeError):
+        shop.work(lambda: failed)
+    if isinstance(error, RuntimeError):
+        shop.live_again()
+    shop.work(lambda: len(shop.files("outbox")) == 2)
+    for _ in range(20):
+        shop.beat()
+    shop.rest()
+    assert len(shop.files("outbox")) == 2
+
+
+def test_a_paid_order_that_is_taken_up_again_does_not_count_again(begin: Open) -> None:
+    shop, service = begin({"look_seconds": 0}, budget={"files_per_day": 10})
+    give_up(shop, service)
+    left = shop.pipeline.admission._quota.left("photos")
+    os.rename(shop.folder("quarantine") / "a.jpg", shop.folder("inbox") / "a.jpg")
+    shop.pass_time(120)
+    shop.to_the_end()
+    assert (shop.files("outbox"), len(service.orders)) == (["a.jpg"], 1)
+    assert shop.pipeline.admission._quota.left("photos") == left
 
 
 def test_a_run_without_a_service_ends_and_says_what_is_left(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The brake's arithmetic and its memory, the clocks in the test's hands."""
 
 import os
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from watchfolder.config import Config
 from watchfolder.quota import FILE, Quota, give_word
 
 DAY = 24 * 3600.0
+KEY = "00000000-0000-4000-8000-000000000001"
 BURST = {"burst": {"files": 10, "minutes": 2}}
 
 
@@ -48,10 +50,15 @@ def quota(
     return Quota(config, clocks)
 
 
+def take(braked: Quota, inbox: str, files: int) -> None:
+    """Let the inbox take so many in an order of its own."""
+    braked.take(inbox, files, str(uuid.uuid4()), inbox)
+
+
 def test_without_a_budget_nothing_is_ever_held_or_written(tmp_path: Path, clocks: PlayedClock) -> None:
     free = quota(tmp_path, clocks)
     assert free.meet("photos", 100_000, something) == ""
-    free.take("photos", 100_000)
+    take(free, "photos", 100_000)
     assert free.left("photos") > 100_000
     assert os.listdir(tmp_path) == []
 
@@ -155,11 +162,11 @@ def test_a_release_of_what_is_gone_lets_no_later_flood_through(tmp_path: Path, c
 def test_a_release_for_a_renewed_budget_does_not_lift_a_later_days(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 5})
     braked.meet("photos", 0, nothing)
-    braked.take("photos", 5)
+    take(braked, "photos", 5)
     clocks.pass_time(DAY)
     give_word(str(tmp_path), "photos")
     braked.meet("photos", 0, nothing)
-    braked.take("photos", 5)
+    take(braked, "photos", 5)
     assert braked.meet("photos", 1, something) != ""
 
 
@@ -173,9 +180,9 @@ def test_the_burst_of_all_inboxes_holds_those_that_brought_files(tmp_path: Path,
 def test_a_days_files_are_counted_and_the_next_day_begins_anew(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 5})
     assert braked.left("photos") == 5
-    braked.take("photos", 3)
+    take(braked, "photos", 3)
     assert quota(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 2
-    braked.take("photos", 2)
+    take(braked, "photos", 2)
     assert "run: watchfolder release photos" in braked.meet("photos", 1, something)
     clocks.pass_time(DAY)
     assert braked.meet("photos", 0, something) == ""
@@ -185,14 +192,14 @@ def test_a_days_files_are_counted_and_the_next_day_begins_anew(tmp_path: Path, c
 @pytest.mark.parametrize("jump", [-400 * DAY, -2 * DAY, 2 * DAY, 30 * DAY, 400 * DAY])
 def test_a_clock_that_is_set_renews_no_budget(tmp_path: Path, clocks: PlayedClock, jump: float) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 5})
-    braked.take("photos", 5)
+    take(braked, "photos", 5)
     for set_by in (jump, -jump, jump):
         clocks.set_wall(set_by)
         assert braked.left("photos") == 0
         assert quota(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 0
     clocks.pass_time(25 * 3600)
     assert braked.left("photos") == 5
-    braked.take("photos", 5)
+    take(braked, "photos", 5)
     clocks.set_wall(-jump)
     assert braked.left("photos") == 0
     clocks.pass_time(25 * 3600)
@@ -204,21 +211,21 @@ def test_a_clock_a_day_ahead_renews_the_budget_once_at_most(tmp_path: Path, cloc
     taken = 0
     for _ in range(10):
         left = braked.left("photos")
-        braked.take("photos", left)
+        take(braked, "photos", left)
         taken += left
         clocks.set_wall(DAY if clocks.wall.day == 24 else -DAY)
     assert taken == 2 * 5
 
 
 def test_a_machine_that_was_off_for_a_week_begins_a_new_day(tmp_path: Path, clocks: PlayedClock) -> None:
-    quota(tmp_path, clocks, {"files_per_day": 5}).take("photos", 5)
+    take(quota(tmp_path, clocks, {"files_per_day": 5}), "photos", 5)
     clocks.set_wall(7 * DAY)
     clocks.reboot()
     assert quota(tmp_path, clocks, {"files_per_day": 5}).left("photos") == 5
 
 
 def test_a_machine_that_boots_without_a_clock_begins_no_new_day(tmp_path: Path, clocks: PlayedClock) -> None:
-    quota(tmp_path, clocks, {"files_per_day": 5}).take("photos", 5)
+    take(quota(tmp_path, clocks, {"files_per_day": 5}), "photos", 5)
     clocks.set_wall(-20_000 * DAY)
     clocks.reboot()
     braked = quota(tmp_path, clocks, {"files_per_day": 5})
@@ -229,41 +236,58 @@ def test_a_machine_that_boots_without_a_clock_begins_no_new_day(tmp_path: Path, 
 
 def test_a_persons_word_lifts_the_days_limit_until_midnight(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 5})
-    braked.take("photos", 5)
+    take(braked, "photos", 5)
     give_word(str(tmp_path), "photos")
     assert braked.meet("photos", 9, something) == ""
-    braked.take("photos", 9)
+    take(braked, "photos", 9)
     assert braked.meet("photos", 9, something) == ""
     clocks.pass_time(DAY)
-    braked.take("photos", 5)
+    take(braked, "photos", 5)
     assert braked.meet("photos", 0, something) != ""
 
 
 def test_the_day_of_all_inboxes_is_shared(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 100}, {"files_per_day": 5})
-    braked.take("scans", 3)
+    take(braked, "scans", 3)
     assert braked.left("photos") == 2
-    braked.take("scans", 3)
+    take(braked, "scans", 3)
     assert braked.left("photos") == 0
 
 
 def test_what_one_inbox_is_about_to_take_is_no_other_inboxs(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 4}, {"files_per_day": 5})
-    assert braked.reserve("photos", 3) == 3
-    assert braked.reserve("scans", 3) == 2
-    assert braked.reserve("photos", 9) == 3
-    braked.take("photos", 1)
-    assert braked.reserve("photos", 9) == 2
+    assert braked.reserve("photos", 3, "photos") == 3
+    assert braked.reserve("scans", 3, "scans") == 2
+    assert braked.reserve("photos", 9, "photos") == 3
+    take(braked, "photos", 1)
+    assert braked.reserve("photos", 9, "photos") == 2
     assert braked.meet("scans", 0, something) == ""  # it begins anew, and has taken none
-    assert braked.reserve("photos", 9) == 3
+    assert braked.reserve("photos", 9, "photos") == 3
+
+
+@pytest.mark.parametrize("whose", ["photos", "whole"])
+def test_what_a_list_is_about_to_take_is_not_its_inboxs(tmp_path: Path, clocks: PlayedClock, whose: str) -> None:
+    braked = quota(tmp_path, clocks, **{whose: {"files_per_day": 4}})
+    assert braked.reserve("photos", 3, "a list") == 3
+    assert braked.reserve("photos", 4, "photos") == 1
+    braked.take("photos", 3, KEY, "a list")
+    assert braked.reserve("photos", 4, "another list") == 0
+    assert braked.left("photos") == 1
+
+
+def test_an_order_counts_once_also_after_a_restart(tmp_path: Path, clocks: PlayedClock) -> None:
+    for _ in range(2):
+        braked = quota(tmp_path, clocks, {"files_per_day": 5})
+        braked.take("photos", 2, KEY, "photos")
+        assert braked.left("photos") == 3
 
 
 def test_what_a_share_keeps_from_being_taken_is_others_after_a_minute(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, whole={"files_per_day": 5})
-    assert braked.reserve("photos", 5) == 5
-    assert braked.reserve("scans", 1) == 0
+    assert braked.reserve("photos", 5, "photos") == 5
+    assert braked.reserve("scans", 1, "scans") == 0
     clocks.pass_time(61)
-    assert braked.reserve("scans", 9) == 5
+    assert braked.reserve("scans", 9, "scans") == 5
 
 
 def test_each_copy_of_a_file_counts_in_a_burst(tmp_path: Path, clocks: PlayedClock) -> None:
@@ -274,11 +298,11 @@ def test_each_copy_of_a_file_counts_in_a_burst(tmp_path: Path, clocks: PlayedClo
 
 def test_each_copy_of_a_file_counts_in_a_day(tmp_path: Path, clocks: PlayedClock) -> None:
     braked = quota(tmp_path, clocks, {"files_per_day": 11}, {"files_per_day": 14}, recipients=["dpa", "afp", "Reuters"])
-    assert braked.reserve("photos", 9) == 3
-    assert braked.reserve("scans", 9) == 5
-    braked.take("photos", 2)
+    assert braked.reserve("photos", 9, "photos") == 3
+    assert braked.reserve("scans", 9, "scans") == 5
+    take(braked, "photos", 2)
     assert (braked.left("photos"), braked.left("scans")) == (1, 8)
-    braked.take("photos", 1)
+    take(braked, "photos", 1)
     assert "budget is used up" in braked.meet("photos", 1, something)  # what is left is less than one file's copies
 
 

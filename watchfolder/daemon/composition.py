@@ -43,7 +43,9 @@ class Composition:
         rooms = {}
         for name, inbox in config.inboxes.items():
             publisher = Publisher(inbox, journal, self.folders, config.inboxes.values())
-            claims = Claims(inbox, config.api, journal, publisher.work, scope, publisher.originals.put_back)
+            claims = Claims(
+                inbox, config.api, journal, publisher.work, scope, publisher.originals.put_back, admission.spend
+            )
             intake = self.intakes[name] = Intake(
                 inbox, claims, self.folders, admission, publisher.originals.sweep_notes
             )

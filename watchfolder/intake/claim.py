@@ -37,12 +37,14 @@ class Claims:
         work: WorkFolder,
         scope: DedupScope,
         put_back: Callable[[Order, Collection[str]], Order],
+        spend: Callable[[Order], None],
     ) -> None:
         self._inbox = inbox
         self._flow = flow_of(inbox)
         self._api = api
         self._journal = journal
         self._work = work
+        self._spend = spend  # of the budget
         self._put_back = put_back  # into the inbox, but for the files of these names
         self.twins = Twins(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
         self.partners = Partners(self._flow.pairs, originals_of(inbox, scope.inbox_of))
@@ -219,6 +221,7 @@ class Claims:
             self._work.prepare(order)
         if order.why is not None:
             return self._journal.advance(order, State.QUARANTINING)
+        self._spend(order)
         return self._journal.advance(order, begins_as(order))
 
     def _finish(self, order: Order) -> None:

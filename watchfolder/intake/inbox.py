@@ -252,8 +252,6 @@ class Intake:
     def _follow_up(self, own: Sequence[Ready], orders: Sequence[Order], now: float) -> None:
         self._emptied.note(_names(own), now)
         self._emptied.remove(now)
-        for order in orders:
-            self._admission.spend(order)
         moved = {file.name for order in orders for file in order.files}
         if any(file.name not in moved and file.name not in self.candidates.sightings for file in own):
             self.nudge(None)  # some changed during the claim, and lie here again, perhaps under other names

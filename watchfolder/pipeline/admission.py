@@ -32,7 +32,6 @@ class Admission:
         breaker: Breaker,
         running: Collection[str],
         stop: threading.Event,
-        wake: Callable[[], None],
     ) -> None:
         self.rooms: Mapping[str, InboxRuntime] = {}
         self._most_orders = config.orders_in_flight
@@ -41,7 +40,6 @@ class Admission:
         self._breaker = breaker
         self._running = running
         self._stop = stop
-        self._wake = wake
         self._guard = threading.Lock()
         self._asking: Future[None] | None = None  # which reads the service knows
         self._asked_at = float("-inf")
@@ -56,28 +54,30 @@ class Admission:
 
         return self._quota.meet(inbox, new, waits, found)
 
-    def allowance(self, inbox: str, wanted: int) -> Allowance:
-        """Return what of so many files the inbox may take now. It is set aside until it is spent, or asked for anew.
+    def allowance(self, inbox: str, wanted: int, asker: str = "") -> Allowance:
+        """Return what of so many files the inbox may take now, or the list in it that asks.
 
-        Raises FolderFault.
+        It is set aside until it is spent, or asked for anew. Raises FolderFault.
         """
         room, reason = self.rooms[inbox], self._quota.why(inbox)
         room.wanted_at = self._journal.clock.awake()
         orders = self._orders(room)
         files = self._files(room, wanted) if orders else 0
         if files:
-            files = self._quota.reserve(inbox, files)
+            files = self._quota.reserve(inbox, files, asker or inbox)
             orders = orders if files else 0
         elif not orders and (files := self._resumable(inbox)):
             return Allowance(files, files, self._bytes(room), reason, may_buy=False)
         return Allowance(orders, files, self._bytes(room) if orders else 0, reason)
 
     def spend(self, order: Order) -> None:
-        """Record that an order was begun. Raises FolderFault."""
-        self._wake()
-        is_bought = order.why is None and order.reused_from is None and not order.is_list
-        if is_bought and order.state is not State.RELEASED:
-            self._quota.take(order.inbox, sum(file.role is not Role.COPY for file in order.files))
+        """Record that an order takes its files, before it is claimed: a claim that is repeated counts once.
+
+        One that is taken up again was counted when it was begun. Raises FolderFault.
+        """
+        if order.order_id is None and not order.charged and order.reused_from is None and not order.is_list:
+            files = sum(file.role is not Role.COPY for file in order.files)
+            self._quota.take(order.inbox, files, order.key, order.of_list or order.inbox)
 
     def lack(self, inbox: str) -> str:
         """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
@@ -231,8 +231,12 @@ class Admission:
                 self._asked_at = now
                 self._asking = room.workers.submit(_ask_reads, room)
         if self._asking is not None and self._asking is not asking:
-            self._asking.add_done_callback(lambda _: room.wake())  # not before: who is woken asks whether it is done
+            self._asking.add_done_callback(lambda _: self._wake_all())  # not before: they ask whether it is done
         return self._asking is not None and not self._asking.done()
+
+    def _wake_all(self) -> None:
+        for room in self.rooms.values():
+            room.wake()
 
     def _bytes(self, room: InboxRuntime) -> int:
         return room.context.folders.largest_order(room.context.inbox)

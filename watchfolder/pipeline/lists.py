@@ -89,7 +89,7 @@ def _ends_in(ended: history.EndedOrder) -> dict[int, LineEnd]:
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
     if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
         return context.journal.defer(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
-    allowance = context.admission.allowance(order.inbox, len(waiting))
+    allowance = context.admission.allowance(order.inbox, len(waiting), order.key)
     if allowance.reason:
         return context.journal.defer(order, _HELD_SECONDS, last_error=allowance.reason)
     lines = _free_lines(context, order, waiting, allowance.files) if allowance.may_begin else []
@@ -118,7 +118,8 @@ def _finish_claim(context: StepContext, order: Order) -> None:
     child = context.journal.get(memory.child)
     if child is not None and child.state is State.CLAIMING:
         context.lists.write_links(child)
-        context.admission.spend(context.journal.advance(child, State.CLAIMED))
+        context.admission.spend(child)
+        context.journal.advance(child, State.CLAIMED)
     memory.child = ""
 
 

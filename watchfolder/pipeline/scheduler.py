@@ -51,7 +51,7 @@ class Pipeline:
         self._headway = Headway(journal, self.breaker)
         self._pushes = pushes or Pushes()
         self._polls = PollSchedule(self._clock, is_pushed_to=bool(config.webhook.secret.get_secret_value()))
-        self.admission = Admission(config, journal, self.breaker, self._running, stop, wake)
+        self.admission = Admission(config, journal, self.breaker, self._running, stop)
         self._suspects = Suspects(journal, self.admission.is_silent)
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.breaker, stop)
         self._outcomes.try_by_key(config.api.fingerprint)
