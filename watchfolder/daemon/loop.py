@@ -5,17 +5,16 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from watchfolder import __version__
 from watchfolder.config import Config
 from watchfolder.counters import Counters
 from watchfolder.daemon.outcome import Ending, Outcome
-from watchfolder.daemon.signals import Signals
+from watchfolder.daemon.signals import Signals, Wakeup
 from watchfolder.daemon.supervisor import Supervisor
 from watchfolder.daemon.systemd import Systemd
-from watchfolder.daemon.wakeup import Wakeup
 from watchfolder.errors import ConfigError
 from watchfolder.events import event
 from watchfolder.journal import STATE_MOVED, Journal, refuse_mixed_keys
@@ -69,132 +68,112 @@ def run(  # noqa: PLR0913 - all that the composition root joins to the loop
         journal = stack.enter_context(Journal(config.state_dir, counters=counters))
         pushes = pushes or Pushes()
         pushes.ring_with(wakeup.ring)
-        daemon = Daemon(config, journal, wakeup, signals, systemd, pushes, line)
-        return daemon.serve(reread, once=once, adopt=adopt, onlookers=onlookers)
+        daemon = Daemon(config, reread, once, onlookers, line, journal, wakeup, signals, systemd, pushes)
+        return daemon.serve(adopt=adopt)
 
 
+@dataclass
 class Daemon:
     """Serves one journal through as many configurations as there are reloads."""
 
-    def __init__(
-        self,
-        config: Config,
-        journal: Journal,
-        wakeup: Wakeup,
-        signals: Signals,
-        systemd: Systemd,
-        pushes: Pushes,
-        line: Line,
-    ) -> None:
-        self._config = config
-        self._journal = journal
-        self._wakeup = wakeup
-        self._signals = signals
-        self._systemd = systemd
-        self._pushes = pushes
-        self._started = journal.clock.now()
-        self._line = line
+    config: Config
+    reread: Callable[[], Config]
+    once: bool
+    onlookers: Sequence[Onlooker]
+    line: Line
+    journal: Journal
+    wakeup: Wakeup
+    signals: Signals
+    systemd: Systemd
+    pushes: Pushes
 
-    def serve(
-        self,
-        reread: Callable[[], Config],
-        *,
-        once: bool,
-        adopt: bool,
-        onlookers: Sequence[Onlooker],
-    ) -> Outcome:
-        refuse_mixed_keys(self._journal.orders(), self._config)
-        event("daemon.started", version=__version__, instance=self._journal.instance, config=self._config.source)
+    def serve(self, *, adopt: bool) -> Outcome:
+        started = self.journal.clock.now()
+        refuse_mixed_keys(self.journal.orders(), self.config)
+        event("daemon.started", version=__version__, instance=self.journal.instance, config=self.config.source)
         while True:
-            for onlooker in onlookers:
-                onlooker.follow(self._config)
-            supervisor = Supervisor(self._config, self._journal, self._wakeup, self._pushes, self._started, adopt=adopt)
-            supervisor.open()
+            for onlooker in self.onlookers:
+                onlooker.follow(self.config)
+            supervisor = Supervisor(self.config, self.journal, self.wakeup, self.pushes, started)
+            supervisor.open(adopt=adopt)
             adopt = False  # it was said of what lay there at the start
             is_reload = False
             try:
-                is_reload = self._loop(supervisor, reread, once=once, onlookers=onlookers)
+                is_reload = self._loop(supervisor)
             finally:
                 if not is_reload:
-                    self._systemd.stopping()
+                    self.systemd.stopping()
                 is_hung = not supervisor.close(time.monotonic() + STOP_SECONDS)
             if is_hung or not is_reload:
                 outcome = supervisor.outcome()
                 counts = outcome.snapshot
                 event("daemon.stopped", delivered=counts.delivered, quarantined=counts.quarantined, hung=is_hung)
-                ending = outcome.ending if once and not self._signals.stop else Ending.STOPPED
-                if is_hung and not self._signals.stop:
+                ending = outcome.ending if self.once and not self.signals.stop else Ending.STOPPED
+                if is_hung and not self.signals.stop:
                     ending = Ending.UNFINISHED  # a reload that a dead share holds up: start afresh
                 return replace(outcome, ending=ending, is_hung=is_hung)
 
-    def _loop(
-        self,
-        supervisor: Supervisor,
-        reread: Callable[[], Config],
-        *,
-        once: bool,
-        onlookers: Sequence[Onlooker],
-    ) -> bool:
+    def _loop(self, supervisor: Supervisor) -> bool:
         """Beat until told otherwise; return whether to go on with another configuration.
 
         Every turn is one proof of life: it passes the locks that all work passes.
         """
         started = time.monotonic()
         is_ready = False
-        while not self._signals.stop:
+        while not self.signals.stop:
             now = time.monotonic()
-            if self._obey_signals(supervisor, reread):
+            if self._obey_signals(supervisor):
                 return True
             due = supervisor.beat(now)
             snapshot, status_due = supervisor.publish_status(now)
             is_ready = is_ready or self._tell_ready(supervisor, now - started)
-            for onlooker in onlookers:
+            for onlooker in self.onlookers:
                 onlooker.see(snapshot)
-            if once and supervisor.is_done():
+            if self.once and supervisor.is_done():
                 return False
             if not supervisor.is_stuck(now):
-                self._systemd.alive(self._line(snapshot, self._config))
-            is_brief = once or not is_ready
-            longest = _ONCE_TICK_SECONDS if is_brief else min(_TICK_SECONDS, self._systemd.interval_seconds)
-            self._wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
+                self.systemd.alive(self.line(snapshot, self.config))
+            is_brief = self.once or not is_ready
+            longest = _ONCE_TICK_SECONDS if is_brief else min(_TICK_SECONDS, self.systemd.interval_seconds)
+            self.wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
         return False
 
-    def _obey_signals(self, supervisor: Supervisor, reread: Callable[[], Config]) -> bool:
+    def _obey_signals(self, supervisor: Supervisor) -> bool:
         """Do what was asked for; return whether to go on with another configuration."""
-        if self._signals.take_scan():
+        if self.signals.take_scan():
             supervisor.scan_now()
-        return self._signals.take_reload() and self._reload(supervisor, reread)
+        return self.signals.take_reload() and self._reload(supervisor)
 
     def _tell_ready(self, supervisor: Supervisor, seconds: float) -> bool:
         """Tell systemd once every inbox has been looked into, or took too long; return whether that is so."""
         is_ready = supervisor.has_looked_around() or seconds > _READY_SECONDS
         if is_ready:
-            self._systemd.ready()
+            self.systemd.ready()
             event("daemon.ready", seconds=round(seconds, 3))
         return is_ready
 
-    def _reload(self, supervisor: Supervisor, reread: Callable[[], Config]) -> bool:
+    def _reload(self, supervisor: Supervisor) -> bool:
         """Read the configuration again; return whether the supervisor must be built anew for it.
 
         Whatever comes of it, a blockade is lifted to try: a person may have seen to the credits.
         """
-        self._systemd.reloading()
+        self.systemd.reloading()
         try:
-            config = reread()
-            if config.state_dir != self._config.state_dir:
+            config = self.reread()
+            if config.state_dir != self.config.state_dir:
                 raise ConfigError(STATE_MOVED)  # noqa: TRY301
-            refuse_mixed_keys(self._journal.orders(), config)
+            refuse_mixed_keys(self.journal.orders(), config)
         except ConfigError as error:
             for fault in error.faults:
                 event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")
-            config = self._config
+            config = self.config
             supervisor.refused = "; ".join(error.faults)
         else:
             supervisor.refused = ""
-            event("config.reloaded", config=config.source, changed=config != self._config)
-        is_new = config != self._config
-        self._config = config
+            event("config.reloaded", config=config.source, changed=config != self.config)
+        is_new = config != self.config
+        self.config = config
         if not is_new:
             supervisor.lift_blockade()
-            self._systemd.ready()
+            self.systemd.ready()
         return is_new

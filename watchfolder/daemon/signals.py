@@ -1,10 +1,37 @@
-"""What signals ask for, as flags that the main loop reads: a handler does nothing else."""
+"""What signals ask for, as flags that the main loop reads, and what wakes it: a handler does nothing else."""
 
+import contextlib
+import os
+import select
 import signal
 from types import FrameType
 from typing import Self
 
-from watchfolder.daemon.wakeup import Wakeup
+
+class Wakeup:
+    """Wakes the main loop, from any thread and from a signal handler.
+
+    An eventfd: unlike threading.Event it takes no lock that a signal handler could find taken.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLIN)
+
+    def ring(self) -> None:
+        with contextlib.suppress(BlockingIOError, ValueError, OSError):  # full: it rings already; closed: nobody waits
+            os.eventfd_write(self._descriptor, 1)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until it rings, or for `seconds`."""
+        if self._poll.poll(seconds * 1000):
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._descriptor)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
 
 
 class Signals:

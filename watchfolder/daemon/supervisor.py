@@ -1,4 +1,4 @@
-"""The rooms of one configuration: built, opened, kept at work, and closed."""
+"""All that works under one configuration: put together, opened, kept at work, and closed."""
 
 import logging
 import os
@@ -16,8 +16,8 @@ from watchfolder.daemon.composition import Composition
 from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.daemon.inbox_worker import InboxWorker
 from watchfolder.daemon.outcome import Ending, Outcome
+from watchfolder.daemon.signals import Wakeup
 from watchfolder.daemon.systemd import started_as
-from watchfolder.daemon.wakeup import Wakeup
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
@@ -34,20 +34,16 @@ _MOST_CLOSED = 3  # folders: mended, they make room for others
 
 
 class Supervisor:
-    """Everything that works under one configuration."""
-
-    def __init__(
-        self, config: Config, journal: Journal, wakeup: Wakeup, pushes: Pushes, started: datetime, *, adopt: bool
-    ) -> None:
+    def __init__(self, config: Config, journal: Journal, wakeup: Wakeup, pushes: Pushes, started: datetime) -> None:
         self._config = config
         self._journal = journal
         self._wakeup = wakeup
         self._pushes = pushes
-        self._adopt = adopt
         self._stop = threading.Event()
         self._clock = journal.clock
         self._started = started  # the process
         self._configured = self._clock.now()
+        self._unit = started_as(os.environ, config.commands.unit)
         self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
         self._parts = Composition(
             config, journal, pushes, self._stop, wake=wakeup.ring, wake_inbox=lambda name: self._workers[name].wake()
@@ -61,9 +57,9 @@ class Supervisor:
         self._delivered = journal.counters.delivered_files  # when all inboxes were last told to look
         self.refused = ""  # why the configuration that was read last is not the one that is served
 
-    def open(self) -> None:
+    def open(self, *, adopt: bool) -> None:
         for name, intake in self._parts.intakes.items():
-            if self._adopt:
+            if adopt:
                 self._adopt_orders(intake.inbox)
             self._workers[name] = InboxWorker(intake, self._wakeup.ring)
         for name, files in files_without_inbox(self._journal.orders(), self._config.inboxes).items():
@@ -188,7 +184,7 @@ class Supervisor:
         return Snapshot(
             at=self._clock.now(),
             pid=os.getpid(),
-            unit=started_as(os.environ, self._config.commands.unit),
+            unit=self._unit,
             config_file=self._config.source,
             version=__version__,
             started=self._started,
