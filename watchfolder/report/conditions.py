@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from watchfolder.command_line import Advised, CommandLine, Control, ToControl
 from watchfolder.config import Config
 from watchfolder.events import printable
-from watchfolder.order import Order, State
+from watchfolder.order import Order
 from watchfolder.report.phrases import files, size
 from watchfolder.services import FLOWS
 from watchfolder.snapshot import NO_ANSWER, NO_V3, FileGroup, InboxSnapshot, Snapshot
@@ -199,14 +199,17 @@ def left(outcome: "Outcome") -> list[str]:
     lines = [each.lead + each.words for each in found if _KINDS[each.kind].holds]
     for inbox, waiting in outcome.waiting.items():
         lines += [f"{inbox}: {printable(name)}: {why}" for name, why in waiting.items()]
-    for order in outcome.orders:
-        due = order.not_before.at.astimezone() if order.not_before else None
-        until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
-        missing = " and ".join(each.kind for each in order.enclosures)
-        why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
-        shown = (file for file in order.files if file.is_under_way or order.state is State.RECORDED)
-        lines += [f"{order.inbox}: {printable(file.name)}: {why}{until}" for file in shown]
-    return lines
+    return lines + [line for order in outcome.orders for line in _left_of(order)]
+
+
+def _left_of(order: Order) -> Iterator[str]:
+    due = order.not_before.at.astimezone() if order.not_before else None
+    until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
+    missing = " and ".join(each.kind for each in order.enclosures)
+    why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
+    for file in order.files:
+        if file.is_under_way or missing:
+            yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
 
 
 def went_to_quarantine(count: int, some: Sequence[FileGroup], config: Config) -> str:

@@ -6,12 +6,11 @@ bytes, file names escaped as in the log. Later versions may add keys.
 
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from operator import itemgetter
-from typing import Any, Self
+from typing import Any
 
 from watchfolder import __version__, history, quarantine, state_file
 from watchfolder.config import Config, Inbox
@@ -94,7 +93,7 @@ class InboxStatus:
     remarks: dict[str, str] = field(default_factory=dict)  # file → what a person should see to
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StatusReport:
     """`headline` says in one sentence what limits or blocks the flow, and what to do.
 
@@ -103,13 +102,13 @@ class StatusReport:
 
     at: datetime
     headline: str
-    limit: str
+    limit: str = ""
     is_running: bool
-    pid: int | None
-    version: str | None
-    started: datetime | None
+    pid: int | None = None
+    version: str | None = __version__
+    started: datetime | None = None
     state_dir: str
-    refused: str  # what is wrong with the configuration that was read last; the one before it runs
+    refused: str = ""  # what is wrong with the configuration that was read last; the one before it runs
     service: ServiceStatus
     conditions: list[Condition]  # what is so, the worst first; the headline says the first of them
     inboxes: dict[str, InboxStatus]
@@ -120,10 +119,10 @@ class StatusReport:
     quarantine: list[QuarantinedFile]
     faults: list[str]  # what could not be looked at
     broken_entries: int  # of the journal
-    delivered: int  # files since the start
-    reused: int  # of these, copied from an earlier delivery and not paid for
-    delivered_bytes: int
-    counts: dict[str, Any]  # since the start: requests by operation and outcome, bytes, time in each state
+    delivered: int = 0  # files since the start
+    reused: int = 0  # of these, copied from an earlier delivery and not paid for
+    delivered_bytes: int = 0
+    counts: dict[str, Any] = field(default_factory=Counts().model_dump)  # since the start: requests, bytes, states
     schema: int = 1
 
 
@@ -137,10 +136,11 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
     faults: list[FolderFault] = []
     groups = _groups(config, faults)
-    work = _Work.of(orders, config.inboxes, now)
+    moving, deferred = _under_way(orders, config.inboxes, now)
     lost = files_without_inbox(orders, config.inboxes)
     if snapshot is not None:
-        snapshot = _caught_up(snapshot, orders, work, lost)
+        counts = {"in_progress": _files(moving), "deferred": _files(deferred), "not_configured": lost}
+        snapshot = _caught_up(snapshot, orders).model_copy(update=counts)
     number, can_retry = sum(len(each.pictures) for each in groups), any(each.note.retry_helps for each in groups)
     found = conditions(snapshot, config, is_running=is_running, quarantined=number, can_retry=can_retry)
     return StatusReport(
@@ -151,29 +151,15 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
         service=_service(snapshot),
         conditions=found,
         inboxes=_inboxes(config, snapshot, orders, groups, now),
-        orders=_listed(work.moving),
-        deferred=_listed(work.deferred),
+        orders=_listed(moving),
+        deferred=_listed(deferred),
         held=_listed([order for order in orders if files_without_inbox([order], config.inboxes)]),
         held_files=sum(lost.values()),
         quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
         faults=[printable(fault.reason) for fault in faults],
         broken_entries=len(broken),
-        **_of_daemon(snapshot),
+        **_own_words(snapshot),
     )
-
-
-@dataclass(frozen=True)
-class _Work:
-    """The orders under way of some inboxes: those that are due, and those that wait, each the soonest first."""
-
-    moving: list[Order]
-    deferred: list[Order]
-
-    @classmethod
-    def of(cls, orders: Iterable[Order], inboxes: Collection[str], now: datetime) -> Self:
-        live = [order for order in orders if order.is_live and order.inbox in inboxes]
-        due = sorted(((order.not_before.at if order.not_before else now, order) for order in live), key=itemgetter(0))
-        return cls([order for at, order in due if at <= now], [order for at, order in due if at > now])
 
 
 def _groups(config: Config, faults: list[FolderFault]) -> list[quarantine.QuarantineGroup]:
@@ -181,15 +167,22 @@ def _groups(config: Config, faults: list[FolderFault]) -> list[quarantine.Quaran
     return quarantine.grouped(failed, config.state_dir)
 
 
-def _of_daemon(snapshot: Snapshot | None) -> dict[str, Any]:
-    """Return the fields that are the daemon's own word, or what they are without one."""
+def _under_way(orders: Iterable[Order], inboxes: Collection[str], now: datetime) -> tuple[list[Order], list[Order]]:
+    """Return the orders of these inboxes that are due, and those that wait, each the soonest first."""
+
+    def due(order: Order) -> datetime:
+        return order.not_before.at if order.not_before else now
+
+    live = sorted((order for order in orders if order.is_live and order.inbox in inboxes), key=due)
+    return [order for order in live if due(order) <= now], [order for order in live if due(order) > now]
+
+
+def _own_words(snapshot: Snapshot | None) -> dict[str, Any]:
+    """Return the fields that are the daemon's own word."""
     if snapshot is None:
-        nothing = dict.fromkeys(("delivered", "reused", "delivered_bytes"), 0)
-        no_word = {"pid": None, "version": __version__, "started": None, "refused": "", "limit": ""}
-        return nothing | no_word | {"counts": Counts().model_dump()}
-    names = ("pid", "version", "started", "limit", "delivered", "reused", "delivered_bytes")
-    words = {name: getattr(snapshot, name) for name in names}
-    return words | {"refused": printable(snapshot.refused), "counts": snapshot.counts.model_dump()}
+        return {}
+    names = {"pid", "version", "started", "limit", "delivered", "reused", "delivered_bytes", "counts"}
+    return snapshot.model_dump(include=names) | {"refused": printable(snapshot.refused)}
 
 
 def _inboxes(
@@ -200,21 +193,44 @@ def _inboxes(
     now: datetime,
 ) -> dict[str, InboxStatus]:
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    delivered = list(history.deliveries(orders, config.state_dir, midnight))
+    delivered, quarantined = defaultdict[str, list[int]](list), Counter[str]()
+    for each in history.deliveries(orders, config.state_dir, midnight):
+        delivered[each.order.inbox].append(each.file.delivered_size or 0)
+    for group in groups:
+        quarantined[group.inbox] += len(group.pictures)
     return {
         name: _inbox(
-            inbox,
-            snapshot.inboxes.get(name) if snapshot else None,
-            [order for order in orders if order.inbox == name],
-            [each for each in delivered if each.order.inbox == name],
-            sum(len(each.pictures) for each in groups if each.inbox == name),
-            now,
+            inbox, snapshot.inboxes.get(name) if snapshot else None, orders, delivered[name], quarantined[name], now
         )
         for name, inbox in config.inboxes.items()
     }
 
 
-def _caught_up(snapshot: Snapshot, orders: Iterable[Order], work: _Work, lost: dict[str, int]) -> Snapshot:
+def _inbox(
+    inbox: Inbox, seen: InboxSnapshot | None, orders: list[Order], sizes: list[int], quarantined: int, now: datetime
+) -> InboxStatus:
+    """Tell of an inbox that has delivered files of these sizes today."""
+    moving, deferred = _under_way(orders, {inbox.name}, now)
+    first = deferred[0] if deferred else None
+    return InboxStatus(
+        path=printable(inbox.path),
+        state=_state(seen),
+        in_progress=_files(moving),
+        deferred=_files(deferred),
+        next_try=first.not_before.at if first and first.not_before else None,
+        deferred_reason=first.last_error if first else "",
+        delivered_today=len(sizes),
+        delivered_today_bytes=sum(sizes),
+        quarantined=quarantined,
+        to_come_beside=sum(bool(order.enclosures) for order in orders if order.inbox == inbox.name),
+        **(seen.model_dump(include=_SEEN) if seen is not None else {}),
+    )
+
+
+_SEEN = InboxSnapshot.model_fields.keys() & {each.name for each in fields(InboxStatus)}  # of one type in both
+
+
+def _caught_up(snapshot: Snapshot, orders: Iterable[Order]) -> Snapshot:
     """Count as the journal does, which may have moved on: what was taken since waits no more."""
     taken = Counter[str]()
     for order in orders:
@@ -225,9 +241,8 @@ def _caught_up(snapshot: Snapshot, orders: Iterable[Order], work: _Work, lost: d
         name: inbox.model_copy(update={"waiting": max(0, inbox.waiting - taken[name])})
         for name, inbox in snapshot.inboxes.items()
     }
-    counts = {"in_progress": _files(work.moving), "deferred": _files(work.deferred), "not_configured": lost}
     beside = sum(bool(order.enclosures) for order in orders if order.inbox in snapshot.inboxes)
-    return snapshot.model_copy(update={**counts, "to_come_beside": beside, "inboxes": inboxes})
+    return snapshot.model_copy(update={"to_come_beside": beside, "inboxes": inboxes})
 
 
 def as_json(status: StatusReport) -> str:
@@ -259,39 +274,7 @@ def _service(snapshot: Snapshot | None) -> ServiceStatus:
         return ServiceStatus("blocked", snapshot.blocked, snapshot.blocked_code, snapshot.blocked_since)
     if snapshot.is_down:
         return ServiceStatus("down", NO_ANSWER)
-    return ServiceStatus("slowed", SLOWED) if snapshot.is_slowed else _OK
-
-
-_OK = ServiceStatus("ok")
-
-
-def _inbox(
-    inbox: Inbox,
-    seen: InboxSnapshot | None,
-    orders: list[Order],
-    delivered: list[history.Delivery],
-    quarantined: int,
-    now: datetime,
-) -> InboxStatus:
-    work = _Work.of(orders, {inbox.name}, now)
-    first = work.deferred[0] if work.deferred else None
-    facts = {name: getattr(seen, name) for name in _SEEN} if seen is not None else {}
-    return InboxStatus(
-        path=printable(inbox.path),
-        state=_state(seen),
-        in_progress=_files(work.moving),
-        deferred=_files(work.deferred),
-        next_try=first.not_before.at if first and first.not_before else None,
-        deferred_reason=first.last_error if first else "",
-        delivered_today=len(delivered),
-        delivered_today_bytes=sum(each.file.delivered_size or 0 for each in delivered),
-        quarantined=quarantined,
-        to_come_beside=sum(bool(order.enclosures) for order in orders),
-        **facts,
-    )
-
-
-_SEEN = InboxSnapshot.model_fields.keys() & {each.name for each in fields(InboxStatus)}  # of one type in both
+    return ServiceStatus("slowed", SLOWED) if snapshot.is_slowed else ServiceStatus("ok")
 
 
 def _state(seen: InboxSnapshot | None) -> str:
