@@ -103,7 +103,7 @@ class DeliveryIndex:
         if self._reader is not None:
             self._reader.join(_CLOSE_SECONDS)  # it looks up after each piece
         if self._guard.acquire(timeout=_CLOSE_SECONDS):  # else its disk hangs, and so would we
-            self._drop_connection()
+            self._close()
             self._guard.release()
 
     @property
@@ -176,7 +176,7 @@ class DeliveryIndex:
             try:
                 return question(self._connection)
             except sqlite3.Error as error:
-                self._break(error)
+                self._fail(error)
         self._read_aside()
         return otherwise
 
@@ -189,16 +189,16 @@ class DeliveryIndex:
                 if self._take_piece(self._connection):
                     return True
             except sqlite3.Error as error:
-                self._break(error)
+                self._fail(error)
             except FolderFault as fault:
                 self._tell(fault.reason, fault.code, _BRIEF_SECONDS)
             else:
                 self._is_complete, self._is_told = True, False
             return False
 
-    def _break(self, error: sqlite3.Error) -> None:
+    def _fail(self, error: sqlite3.Error) -> None:
         """Close it, to be made anew if it is damaged."""
-        self._drop_connection()
+        self._close()
         is_damaged = not isinstance(error, sqlite3.OperationalError)  # which is a full disk, and the like
         path = os.path.join(self._state_dir, FILE)
         reason = "it is damaged, and is made anew" if is_damaged else str(error)
@@ -217,14 +217,14 @@ class DeliveryIndex:
             effect = "until it is there again, pictures that were delivered before may be bought"
             event("delivery_index.broken", logging.WARNING, reason=reason, code=code, effect=effect)
 
-    def _drop_connection(self) -> None:
+    def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
     def _opened(self) -> sqlite3.Connection:
-        disk.touch_marker(Place(self._state_dir, FILE))  # so that nobody else may read it
+        disk.make_marker(Place(self._state_dir, FILE))  # so that nobody else may read it
         path = os.path.join(self._state_dir, FILE)
         connection = sqlite3.connect(path, timeout=0, check_same_thread=False)
         try:
@@ -254,7 +254,7 @@ class DeliveryIndex:
             begin = read.get(name, 0)
             piece = self._piece(Place(self._state_dir, name), begin, size) if size > begin else b""
             if piece:
-                rows = [row for line in piece.splitlines() for row in _rows(line)]
+                rows = [row for line in piece.splitlines() for row in _deliveries_in(line)]
                 with tables:
                     tables.executemany(_ENTER, rows)
                     tables.execute("INSERT OR REPLACE INTO months VALUES (?, ?)", (name, begin + len(piece)))
@@ -276,7 +276,7 @@ class DeliveryIndex:
                 length *= 2
 
 
-def _rows(text: bytes) -> Iterator[tuple[object, ...]]:
+def _deliveries_in(text: bytes) -> Iterator[tuple[object, ...]]:
     """Give a row for each delivered file of a line, also when others of its order were not; what is torn has none."""
     line = history.read(text)
     if line is None:

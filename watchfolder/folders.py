@@ -135,7 +135,7 @@ class Folders:
 
     def closed(self, path: str, effect: str) -> FolderFault:
         """Name the folder that is in the way, its rights, and what root types to change them."""
-        above = disk.closed_above(path)
+        above = disk.closed_folder(path)
         command = self.commands.as_root(f"chmod o+x {quoted(above)}" if above else disk.command_to_open(path, ""))
         rights = disk.describe_rights(Place(*os.path.split(above or path)))
         where = f"{above} has " if above else ""

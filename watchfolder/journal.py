@@ -162,7 +162,7 @@ class Journal:
 
     def mark_running(self, order: Order) -> None:
         """Say that a step is under way. Not synced: it must survive our death, not the machine's."""
-        disk.touch_marker(self._place(f"running/{order.key}"))
+        disk.make_marker(self._place(f"running/{order.key}"))
 
     def mark_resting(self, key: str) -> None:
         disk.remove(self._place(f"running/{key}"), durable=False)

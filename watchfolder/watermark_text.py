@@ -64,18 +64,18 @@ class Template:
         """
         values = {field: _on_one_line(facts.get(field, "")) for field in Field}
         for _ in _SHORTENED:
-            excess = len(self._joined(values)) - CHARACTERS_AT_MOST
+            excess = len(self._text(values)) - CHARACTERS_AT_MOST
             if excess <= 0:
                 break
-            longest = max(_SHORTENED, key=lambda field: len(values[field]) * self._uses(field))
-            kept = len(values[longest]) - excess // max(1, self._uses(longest)) - 2
+            longest = max(_SHORTENED, key=lambda field: len(values[field]) * self._count(field))
+            kept = len(values[longest]) - excess // max(1, self._count(longest)) - 2
             values[longest] = values[longest][: max(0, kept)] + "…"
-        return self._joined(values)
+        return self._text(values)
 
-    def _uses(self, field: Field) -> int:
+    def _count(self, field: Field) -> int:
         return sum(found is field for _, found in self.pieces)
 
-    def _joined(self, values: Mapping[Field, str]) -> str:
+    def _text(self, values: Mapping[Field, str]) -> str:
         return _on_one_line("".join(literal + (values[field] if field else "") for literal, field in self.pieces))
 
 

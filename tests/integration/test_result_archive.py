@@ -183,5 +183,5 @@ def test_an_archive_that_somebody_removes_is_gone_and_no_fault_of_its_own(tmp_pa
     archive = Archive(Place(str(tmp_path), "part"))
     with pytest.raises(FileNotFoundError):
         archive.pour("a.jpg", lambda _: None)
-    archive.discard()
+    archive.remove()
     assert disk.stat_of(Place(str(tmp_path), "part")) is None

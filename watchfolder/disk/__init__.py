@@ -17,9 +17,9 @@ from watchfolder.disk.durable import (
     append_line,
     append_to_table,
     hold_lock,
+    make_marker,
     replace,
     sweep,
-    touch_marker,
     write_atomically,
     write_new,
 )
@@ -38,7 +38,7 @@ from watchfolder.disk.files import (
 )
 from watchfolder.disk.holes import find_hole
 from watchfolder.disk.limits import (
-    closed_above,
+    closed_folder,
     command_to_open,
     command_to_unpin,
     describe_rights,
@@ -73,10 +73,10 @@ from watchfolder.disk.places import (
 from watchfolder.disk.sharing import (
     give_empty_folder,
     hand_over,
+    has_group_rights,
     keep_private,
     make_group_folder,
     pass_on_rights,
-    passes_on_rights,
 )
 from watchfolder.disk.standard_streams import is_stdout_broken, open_closed_streams
 from watchfolder.disk.timeouts import ANSWER_SECONDS, Question, answer_of, heard_by, real_paths, time_at_work
@@ -98,7 +98,7 @@ __all__ = [
     "answer_of",
     "append_line",
     "append_to_table",
-    "closed_above",
+    "closed_folder",
     "command_to_open",
     "command_to_unpin",
     "copy",
@@ -111,6 +111,7 @@ __all__ = [
     "give_empty_folder",
     "group_name",
     "hand_over",
+    "has_group_rights",
     "has_writer",
     "heard_by",
     "hidden_part",
@@ -126,6 +127,7 @@ __all__ = [
     "longest_name",
     "make_folder",
     "make_group_folder",
+    "make_marker",
     "missing_mount",
     "mount_of",
     "mount_point_of",
@@ -135,7 +137,6 @@ __all__ = [
     "open_folder",
     "open_regular",
     "pass_on_rights",
-    "passes_on_rights",
     "publish_new",
     "read_bytes",
     "read_mounts",
@@ -150,7 +151,6 @@ __all__ = [
     "stat_of",
     "sweep",
     "time_at_work",
-    "touch_marker",
     "translated",
     "why_unread",
     "write_atomically",

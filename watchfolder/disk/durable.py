@@ -184,7 +184,7 @@ def _lines_of(descriptor: int, size: int) -> set[bytes]:
         return set(file.read(size).splitlines())
 
 
-def touch_marker(place: Place) -> None:
+def make_marker(place: Place) -> None:
     """Make sure an empty file is there; says only that this process lives, so it is not synced."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
@@ -212,10 +212,10 @@ def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()
         return 0
     names = [name for name in files if is_leftover(name, "" if placeholders.is_note(name) else owner)]
     places = [Place(root, os.path.join(folder, name)) for name in names]
-    return sum(_is_swept(place) for place in places if place.name not in keep)
+    return sum(_removes(place) for place in places if place.name not in keep)
 
 
-def _is_swept(leftover: Place) -> bool:
+def _removes(leftover: Place) -> bool:
     if placeholders.is_note(leftover.base) and not placeholders.drop_named_in(leftover):
         return False
     try:

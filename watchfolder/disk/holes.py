@@ -32,15 +32,15 @@ def find_hole(descriptor: int, offset: int) -> int | None:
     """
     size = os.fstat(descriptor).st_size
     try:
-        found = _first_gap(descriptor, offset, size)
+        found = _first_hole(descriptor, offset, size)
         if found is not None and found < size:  # what was written into reserved blocks, but lies in memory still
-            found = _first_gap(descriptor, offset, size, _SYNC_FIRST)
+            found = _first_hole(descriptor, offset, size, _SYNC_FIRST)
     except OSError:  # not there
-        return _seek_hole(descriptor, offset, size)
+        return _ask_for_hole(descriptor, offset, size)
     return found
 
 
-def _first_gap(descriptor: int, position: int, size: int, flags: int = 0) -> int | None:
+def _first_hole(descriptor: int, position: int, size: int, flags: int = 0) -> int | None:
     is_told = True
     while position < size:
         answer = bytearray(_REQUEST.size + _EXTENTS_AT_ONCE * _EXTENT.size)
@@ -58,7 +58,7 @@ def _first_gap(descriptor: int, position: int, size: int, flags: int = 0) -> int
     return size if is_told else None
 
 
-def _seek_hole(descriptor: int, offset: int, size: int) -> int | None:
+def _ask_for_hole(descriptor: int, offset: int, size: int) -> int | None:
     try:
         found = os.lseek(descriptor, offset, os.SEEK_HOLE)
     except OSError:  # not there either, or the file has just become shorter

@@ -124,7 +124,7 @@ def command_to_open(root: str, name: str, *, is_for_all: bool = False, is_sticky
     return " && ".join(steps)
 
 
-def closed_above(path: str) -> str | None:
+def closed_folder(path: str) -> str | None:
     """Return the first folder on the way to `path` that we may not pass."""
     parts = os.path.dirname(os.path.abspath(path)).split("/")
     above = ("/".join(parts[:depth]) or "/" for depth in range(1, len(parts) + 1))

@@ -88,7 +88,7 @@ def move(source: Place, target: Place, *, owner: str, private: bool = False, bat
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                _copy_across(source, from_folder, target, to_folder, owner)
+                _copy_over(source, from_folder, target, to_folder, owner)
             if batch is not None:
                 batch.moved(source, target, note)
                 return
@@ -206,7 +206,7 @@ def _rename_new(source: Place, from_folder: int, target: Place, to_folder: int, 
         raise OSError(number, os.strerror(number), source.base, None, target.base)
     if owner is not None:
         return _rename_over_placeholder(source, from_folder, target, to_folder, owner)
-    if _exists(to_folder, target.base):
+    if _is_there(to_folder, target.base):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
     os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)
     return None
@@ -218,7 +218,7 @@ def _rename_over_placeholder(
     """Take the name with an exclusive placeholder, then rename over it; return the placeholder's note."""
     status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
     is_replaceable = not stat.S_ISDIR(status.st_mode)  # a folder replaces nothing but an empty folder
-    with placeholders.taking(target):
+    with placeholders.take_turn(target):
         note = placeholders.hold(target, to_folder, owner) if is_replaceable else None
         try:
             os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)
@@ -242,7 +242,7 @@ def _is_same_file(one_folder: int, one: str, other_folder: int, other: str) -> b
     return os.path.samestat(first, second)
 
 
-def _exists(folder: int, name: str) -> bool:
+def _is_there(folder: int, name: str) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -250,10 +250,10 @@ def _exists(folder: int, name: str) -> bool:
     return True
 
 
-def _copy_across(source: Place, from_folder: int, target: Place, to_folder: int, owner: str) -> None:
+def _copy_over(source: Place, from_folder: int, target: Place, to_folder: int, owner: str) -> None:
     """Copy to another file system, compare, publish, and only then unlink the source if it is still the same."""
     before = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)
-    if _exists(to_folder, target.base) and not placeholders.is_held(target, to_folder, owner):
+    if _is_there(to_folder, target.base) and not placeholders.is_held(target, to_folder, owner):
         if not _holds_same_bytes(source, target, before.st_size):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
         sync_folder(to_folder)  # the death may have come before that

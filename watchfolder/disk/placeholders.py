@@ -34,7 +34,7 @@ _being_taken: set[Place] = set()
 
 
 @contextlib.contextmanager
-def taking(target: Place) -> Iterator[None]:
+def take_turn(target: Place) -> Iterator[None]:
     """Let one thread at a time take the name, for to hold it and to rename over what holds it are two steps.
 
     The note says that a name is held by us, but not by which thread.

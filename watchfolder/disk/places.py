@@ -137,7 +137,7 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
     """
     kept: dict[tuple[str, str], int] | None = getattr(_kept, "folders", None)
     if kept is None:
-        descriptor = _descend(root, relative, create=create)
+        descriptor = _open_below(root, relative, create=create)
         try:
             yield descriptor
         finally:
@@ -145,14 +145,14 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
     else:
         descriptor = kept.pop((root, relative), -1)
         if descriptor < 0:
-            descriptor = _descend(root, relative, create=create)
+            descriptor = _open_below(root, relative, create=create)
         if len(kept) >= _MOST_KEPT:  # the one that has not been used for longest: no block holds so many
             os.close(kept.pop(next(iter(kept))))
         kept[root, relative] = descriptor
         yield descriptor
 
 
-def _descend(root: str, relative: str, *, create: bool) -> int:
+def _open_below(root: str, relative: str, *, create: bool) -> int:
     try:
         with translated(root):
             descriptor = os.open(root, _FOLDER)

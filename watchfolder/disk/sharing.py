@@ -99,7 +99,7 @@ def pass_on_rights(root: str) -> bool:
         return True
 
 
-def passes_on_rights(root: str) -> bool | None:
+def has_group_rights(root: str) -> bool | None:
     """Does a folder that somebody makes there belong to its group, who may write in it, whatever the umask?
 
     None where the file system knows no ACLs: who made it decides, or the server of the share. Raises FolderFault.

@@ -143,7 +143,7 @@ class StepContext:
         memory = self.memories.pop(key, OrderMemory())
         with suppress(FolderFault):  # then the next start sweeps it away
             for result in memory.unaccepted.values():
-                result.discard()
+                result.remove()
 
     def forget_links(self, order: Order) -> None:
         memory = self.memory_of(order)

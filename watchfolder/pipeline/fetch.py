@@ -66,7 +66,7 @@ def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", rou
         round_,
         at_once=1 if missing and fetching.is_in_archive() else None,
         gather_seconds=tempo.GATHER_SECONDS,
-        drop=Received.discard,
+        drop=Received.remove,
     )
     with closing(arrivals):
         for group in arrivals:
@@ -110,7 +110,7 @@ class Fetching:
     def close(self) -> None:
         if self._archive is not None:
             with suppress(FolderFault):  # then the next start sweeps it away
-                self._archive.discard()
+                self._archive.remove()
 
     def pour(self, number: int, sink: Callable[[bytes], object]) -> int:
         """Stream one result, with a fresh link when the one at hand has run out."""

@@ -56,7 +56,7 @@ class Archive:
                     sink(block)
         return received
 
-    def discard(self) -> None:
+    def remove(self) -> None:
         disk.remove(self._part, durable=False)
 
     @contextlib.contextmanager

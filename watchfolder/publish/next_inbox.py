@@ -34,10 +34,10 @@ class NextInbox:
         # The journal first: an order moves from there to the history.
         return any(
             self._has_claimed(inbox, result, since) or self._has_ended(inbox, result, since)
-            for inbox in self._watching()
+            for inbox in self._next_inboxes()
         )
 
-    def _watching(self) -> list[Inbox]:
+    def _next_inboxes(self) -> list[Inbox]:
         real = disk.real_paths({self._outbox, *(inbox.path for inbox in self._inboxes)})
         return [inbox for inbox in self._inboxes if real[inbox.path] == real[self._outbox]]
 

@@ -123,7 +123,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
         f"What happened: {printable(why.reason)}",
         f"When:          {when:%Y-%m-%d %H:%M:%S %Z}",
         f"What to do:    {why.advice or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
-        *_of_money(order),
+        *_about_paid(order),
     ]
     support = {
         "order at the service": order.order_id or unknown,
@@ -137,6 +137,6 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
     return "\n".join([*lines, f"watchfolder: {json.dumps(mark)}", ""])
 
 
-def _of_money(order: Order) -> list[str]:
+def _about_paid(order: Order) -> list[str]:
     words = _ALREADY_PAID if order.order_id else _PERHAPS_PAID
     return [f"{'':15}{words}"] if order.is_paid and order.is_resumable else []

@@ -89,12 +89,12 @@ class OriginalPublisher:
         root, file = self._inbox.quarantine, order.files[index]
         found = disk.stat_of(self.work.place(order, file))
         if found is None and file.destination is None:
-            self._vanished(order, index)
+            self._tell_missing(order, index)
             return order
         if found is not None and not disk.is_regular(found):  # somebody's link or pipe in the picture's place
             return self.give_back(order, [index])
         if file.destination is None:
-            self._drop_orphan(notes.place_of(Place(root, file.name)))  # its picture was moved back a moment ago
+            self._drop_note(notes.place_of(Place(root, file.name)))  # its picture was moved back a moment ago
         note = QuarantineNote(order, self._inbox.path, self._journal.instance)
         order, is_there = self.move(order, index, (root, file.name), note=note)
         if is_there:
@@ -108,9 +108,9 @@ class OriginalPublisher:
         found = {entry.name for entry in disk.scan(root, skip_folder=lambda name: name.startswith("."))}
         for name in found:
             if name.endswith(notes.SUFFIX) and name.removesuffix(notes.SUFFIX) not in found:
-                self._drop_orphan(Place(root, name))
+                self._drop_note(Place(root, name))
 
-    def _drop_orphan(self, why: Place) -> None:
+    def _drop_note(self, why: Place) -> None:
         note = notes.read(why)
         order = self._journal.get(note.order) if note.order else None  # before the look: the picture may come meanwhile
         is_on_its_way = order is not None and order.state is State.QUARANTINING
@@ -126,7 +126,9 @@ class OriginalPublisher:
         return True
 
     def _move_all(self, order: Order, goals: Mapping[int, Goal]) -> Order:
-        order = self._journal.note(self._destined(order, goals))  # delivered must be durable before an original goes
+        order = self._journal.note(
+            self._with_destinations(order, goals)
+        )  # delivered must be durable before an original goes
         batch = disk.FsyncBatch()
         for index, goal in goals.items():
             if goal is None:
@@ -140,13 +142,13 @@ class OriginalPublisher:
             order = order.with_file(index, is_placed=True)
         return order
 
-    def _destined(self, order: Order, goals: Mapping[int, Goal]) -> Order:
+    def _with_destinations(self, order: Order, goals: Mapping[int, Goal]) -> Order:
         """Give each file that has none the name of its destination; none is durable yet."""
         taken: dict[str, set[str]] = {}
         for index, goal in goals.items():
             if goal is not None and order.files[index].destination is None:
                 names_there = taken.setdefault(goal[0], set())
-                is_fixed = self._says_for_whom(order, index, goal[0])
+                is_fixed = self._is_for_one(order, index, goal[0])
                 free = free_name(*goal, taken=names_there, is_folder_fixed=is_fixed)
                 names_there.add(free)
                 order = order.with_file(index, destination=free)
@@ -177,11 +179,11 @@ class OriginalPublisher:
             try:
                 self._move(source, target, note, batch)
             except OBSTACLES as obstacle:
-                is_fixed = self._says_for_whom(order, index, root)
+                is_fixed = self._is_for_one(order, index, root)
                 other = another_name(order.inbox, target, wanted, obstacle, *also, is_folder_fixed=is_fixed)
                 order = self._journal.note(_with_name(order, index, fact, other))
             except FileNotFoundError:
-                self._vanished(order, index)
+                self._tell_missing(order, index)
                 return order, False
             else:
                 return order, True
@@ -209,12 +211,12 @@ class OriginalPublisher:
         disk.remove(self.work.place(order, order.files[index]), durable=False)
         return order.with_file(index, is_placed=True)
 
-    def _says_for_whom(self, order: Order, index: int, root: str) -> bool:
+    def _is_for_one(self, order: Order, index: int, root: str) -> bool:
         """Would the file be another recipient's in another folder there?"""
         results = order.files[index].results
         return root == self._inbox.path and any(each.recipient and each.folder is None for each in results)
 
-    def _vanished(self, order: Order, index: int) -> None:
+    def _tell_missing(self, order: Order, index: int) -> None:
         self._folders.require_folder(self._inbox.path)  # else the share has gone, with the file on it
         event("file.vanished", order=order.key, inbox=order.inbox, file=order.files[index].name)
 

@@ -27,7 +27,7 @@ class Received:
     sha256: str
     format: images.Format
 
-    def discard(self) -> None:
+    def remove(self) -> None:
         disk.remove(self.part, durable=False)
 
 
@@ -35,13 +35,13 @@ def receive(
     sent_sha256: str | None, part: Place, fetch: Fetch, mtime_ns: int | None = None, *, takes_pdf: bool = False
 ) -> Received:
     """Download one result into `part`. Raises OrderRetry when what came is not the whole protected picture."""
-    size, digest = _download(part, fetch, mtime_ns)
+    size, digest = _fetch(part, fetch, mtime_ns)
     if digest == sent_sha256:
         raise OrderRetry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
     return Received(part, size, digest, _format_of(part, size, takes_pdf=takes_pdf))
 
 
-def _download(part: Place, fetch: Fetch, mtime_ns: int | None) -> tuple[int, str]:
+def _fetch(part: Place, fetch: Fetch, mtime_ns: int | None) -> tuple[int, str]:
     digest = hashlib.sha256()
     with disk.new_file(part, mtime_ns) as sink:
 

@@ -67,11 +67,11 @@ def _say(finding: Finding) -> str:
 
 
 def _shared(name: str) -> tuple[str, str]:
-    stem, _ = _parted(name)
+    stem, _ = _split_mark(name)
     return dirname(name), unicodedata.normalize("NFC", stem).casefold()  # macOS sends NFD
 
 
-def _parted(name: str) -> tuple[str, bool]:
+def _split_mark(name: str) -> tuple[str, bool]:
     """Return the stem without the mark, and whether it had that."""
     stem = split(name.rpartition("/")[2])[0]
     is_original = len(stem) > len(_MARK) and stem.casefold().endswith(_MARK)
@@ -92,7 +92,7 @@ def _pair(name: str, beside: Collection[str]) -> Pair | Alone:
         return Pair(before[0], after[0])
     if before and after:
         return Alone(f"which belongs to which? Give each pair a name of its own: {', '.join(sorted(alike))}")
-    stem, is_original = _parted(name)
+    stem, is_original = _split_mark(name)
     if is_original:
         return Alone(f"the picture that it is the original of is not there yet: {stem}{_extension(name)}, beside it")
     reason = f"its original is not there yet: {stem}{_MARK}{_extension(name)}, beside it"
@@ -104,7 +104,7 @@ def _fits(original: Format, picture: Format) -> bool:
 
 
 def _is_original(name: str) -> bool:
-    return _parted(name)[1]
+    return _split_mark(name)[1]
 
 
 def _extension(name: str) -> str:

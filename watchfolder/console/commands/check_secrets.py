@@ -12,7 +12,7 @@ from watchfolder.config.installed_unit import installed_unit
 def unreadable(config: Config, user: str) -> Iterator[str]:
     """Say which files `user`, as whom we act, cannot read, and the command that changes it."""
     for field, path in _files(config):
-        if not os.path.lexists(path) and disk.closed_above(path) is None:
+        if not os.path.lexists(path) and disk.closed_folder(path) is None:
             continue  # missing files are told when the configuration is read
         if not os.access(path, os.R_OK):
             command = config.commands.as_root(_remedy(path, field, user))
@@ -33,7 +33,7 @@ def _files(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _remedy(path: str, field: str, user: str) -> str:
-    if closed := disk.closed_above(path):
+    if closed := disk.closed_folder(path):
         return f"chmod o+x {quoted(closed)}"
     if field in {"configuration", "api.ca_file"}:  # no secret of the daemon's own
         return f"chgrp {user} {quoted(path)} && chmod g+r {quoted(path)}"
