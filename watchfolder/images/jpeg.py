@@ -5,16 +5,19 @@ import re
 from watchfolder.images import behind
 from watchfolder.images.source import BLOCK_BYTES, PAGE, ZEROS_AT_MOST, Incomplete, Source
 
-_TEM, _SOI, _EOI, _SOS = 0x01, 0xD8, 0xD9, 0xDA
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _REMARKS = frozenset({*range(0xE0, 0xF0), 0xFE})  # APP0 to APP15 and comments: no pixel depends on them
 _START = b"\xff\xd8\xff"
 
-# FF 00 is a data byte of 255, FF D0-D7 a restart inside the data, FF FF a fill byte: the search passes over them all.
+# FF 00 is a data byte of 255, FF 01 stands alone, FF D0-D7 is a restart inside the data, FF FF a fill byte: the search
+# passes over them all.
 # It also passes over stray bytes between segments, as libjpeg does.
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 
 _PEEK = 256
 _EMPTY = bytes(BLOCK_BYTES)
+# What it means to meet one of these between the beginning and the end; 0: no marker at all.
+_OUT_OF_PLACE = {0: Source.cut, _EOI: Source.without_picture, _SOI: Source.damaged}
 
 
 def examine(source: Source) -> None:
@@ -46,14 +49,8 @@ def _find_end(source: Source, start: int, limit: int, announced: behind.Announce
             return position
         if not marker and has_scan and limit < source.size:
             return None
-        if not marker:
-            raise source.cut()
-        if marker == _EOI:
-            raise source.without_picture()
-        if marker == _SOI:  # another picture begins inside this one
-            raise source.damaged()
-        if marker == _TEM:
-            continue
+        if marker in _OUT_OF_PLACE:
+            raise _OUT_OF_PLACE[marker](source)
         has_scan |= marker == _SOS
         length = max(int.from_bytes(source.read(position, 2), "big"), 2)
         _examine_segment(source, marker, position, length, announced)

@@ -29,6 +29,7 @@ _PIECES = {_STRIPS: 279, _TILES: 325, _OLD_JPEG: 514}
 # Tags that point to further directories: SubIFDs, EXIF, GPS, interoperability.
 _CHILDREN = (330, 34665, 34853, 40965)
 _SHAPE = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT)
+_UNLESS_SAID = {_BITS: 1, _COMPRESSION: 1, _SAMPLES: 1}
 # Tags without whose values no pixel can be decoded: further ones are the palette, the tables of a JPEG (old and new),
 # and what the samples are.
 _DECODING = frozenset({*_PIECES, *_PIECES.values(), *_SHAPE, 320, 338, 339, 347, 519, 520, 521, 529, 530, 532})
@@ -133,7 +134,9 @@ class _Tiff:
         if lengths is None or lengths.length != offsets.length:
             self._source.doubt(_UNPROVEN)
         all_sizes = repeat(repeat(0)) if lengths is None else self._batches(lengths)  # allowed in the oldest files
-        shape = {each: self._first(directory.fields.get(each, _NONE)) for each in _SHAPE}
+        shape = {
+            each: self._first(directory.fields.get(each, _NONE)) or _UNLESS_SAID.get(each, 0) for each in _SHAPE
+        }
         first, has_pixels = 0, False
         for starts, sizes in zip(self._batches(offsets), all_sizes, strict=False):
             for index, (start, size) in enumerate(zip(starts, sizes, strict=False), first):
@@ -222,10 +225,9 @@ class _Tiff:
 
 def _pixel_bytes(shape: Mapping[int, int], tag: int, index: int) -> int:
     """Return how many bytes the pixels of a piece take; 0 where they are packed, and nothing tells."""
-    if tag == _OLD_JPEG or (shape[_COMPRESSION] or 1) != 1:
+    if tag == _OLD_JPEG or shape[_COMPRESSION] != 1:
         return 0
-    samples = 1 if shape[_PLANES] == _EACH_SAMPLE_APART else shape[_SAMPLES] or 1
-    pixel_bits = samples * (shape[_BITS] or 1)
+    pixel_bits = shape[_BITS] * (1 if shape[_PLANES] == _EACH_SAMPLE_APART else shape[_SAMPLES])
     if tag == _TILES:
         return (shape[_TILE_WIDTH] * pixel_bits + 7) // 8 * shape[_TILE_HEIGHT]
     rows = min(shape[_ROWS_PER_STRIP] or shape[_HEIGHT], shape[_HEIGHT]) or 1
