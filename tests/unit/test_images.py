@@ -13,13 +13,10 @@ from watchfolder.images import (
     Format,
     Kind,
     ReadAt,
-    Wholeness,
     calls_itself_foreign,
     calls_itself_picture,
     identify,
     inspect,
-    is_whole,
-    wholeness,
 )
 from watchfolder.sandbox.pdf import sample_pdf
 
@@ -151,7 +148,6 @@ def test_a_complete_picture_is_whole_and_of_its_format(name: str) -> None:
     assert verdict.kind is Kind.WHOLE
     assert verdict.format is not None
     assert name.endswith(verdict.format.extensions)
-    assert is_whole(verdict.format, reader(data), len(data))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of what is cut off beside the pixels
@@ -209,9 +205,6 @@ def test_a_black_picture_is_suspect_and_not_partial(form: str) -> None:
     verdict = inspect(reader(data), len(data), "black")
     assert verdict.kind is Kind.SUSPECT
     assert verdict.detail
-    assert verdict.format is not None
-    assert wholeness(verdict.format, reader(data), len(data)) is Wholeness.SUSPECT
-    assert not is_whole(verdict.format, reader(data), len(data))
 
 
 @EVERY_SAMPLE

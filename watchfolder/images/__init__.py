@@ -13,8 +13,8 @@ from watchfolder.images.formats import (
     identify,
 )
 from watchfolder.images.modes import Mode, mode_of
-from watchfolder.images.source import FindHole, ReadAt, Wholeness
-from watchfolder.images.verdict import HEAD_BYTES, Kind, Verdict, inspect, is_whole, wholeness
+from watchfolder.images.source import FindHole, ReadAt
+from watchfolder.images.verdict import HEAD_BYTES, Kind, Verdict, inspect
 
 __all__ = [
     "HEAD_BYTES",
@@ -25,13 +25,10 @@ __all__ = [
     "Mode",
     "ReadAt",
     "Verdict",
-    "Wholeness",
     "calls_itself_foreign",
     "calls_itself_picture",
     "format_named",
     "identify",
     "inspect",
-    "is_whole",
     "mode_of",
-    "wholeness",
 ]

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable
-from enum import StrEnum
 
 ReadAt = Callable[[int, int], bytes]
 """(offset, length) → that many bytes, fewer only at the end of the file."""
@@ -25,14 +24,6 @@ ZEROS_AT_MOST = 64 << 20
 PAGE = 4096  # the smallest step in which a file of full size is filled
 _EMPTY_PAGE = bytes(PAGE)
 _ZEROS = 16  # five pixels; less happens at the end of many a picture (row padding, small numbers, shadows)
-
-
-class Wholeness(StrEnum):
-    """How much of a picture is there."""
-
-    WHOLE = "whole"
-    SUSPECT = "suspect"  # the picture may be there, but the bytes do not prove it: time must tell (see `Source.doubt`)
-    PARTIAL = "partial"
 
 
 class Incomplete(Exception):

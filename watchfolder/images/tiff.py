@@ -134,9 +134,7 @@ class _Tiff:
         if lengths is None or lengths.length != offsets.length:
             self._source.doubt(_UNPROVEN)
         all_sizes = repeat(repeat(0)) if lengths is None else self._batches(lengths)  # allowed in the oldest files
-        shape = {
-            each: self._first(directory.fields.get(each, _NONE)) or _UNLESS_SAID.get(each, 0) for each in _SHAPE
-        }
+        shape = {each: self._first(directory.fields.get(each, _NONE)) or _UNLESS_SAID.get(each, 0) for each in _SHAPE}
         first, has_pixels = 0, False
         for starts, sizes in zip(self._batches(offsets), all_sizes, strict=False):
             for index, (start, size) in enumerate(zip(starts, sizes, strict=False), first):

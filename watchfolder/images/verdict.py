@@ -20,7 +20,6 @@ from watchfolder.images.source import (
     Incomplete,
     ReadAt,
     Source,
-    Wholeness,
 )
 
 HEAD_BYTES = 4096
@@ -40,11 +39,13 @@ def _tells_nothing(_offset: int) -> None:
 
 
 class Kind(StrEnum):
-    """What the intake should think of a file; WHOLE, SUSPECT and PARTIAL are those of Wholeness."""
+    """What the intake should think of a file."""
 
     EMPTY = "empty"
     WHOLE = "whole"
-    SUSPECT = "suspect"  # to be taken after it has stayed unchanged for longer: a black picture ends in zeros, too
+    # The picture may be there, but the bytes do not prove it (a black one ends in zeros, too): to be taken after it has
+    # stayed unchanged for longer.
+    SUSPECT = "suspect"
     PARTIAL = "partial"  # a picture that is not complete, or a picture's name over bytes that tell nothing yet
     FOREIGN_PICTURE = "foreign_picture"  # RAW, HEIC, PSD…: `foreign.advice` says how to convert it
     NOT_A_PICTURE_BUT_NAMED_SO = "not_a_picture_but_named_so"
@@ -61,31 +62,19 @@ class Verdict:
     detail: str = ""
 
 
-def wholeness(form: Format, read_at: ReadAt, size: int, find_hole: FindHole = _tells_nothing) -> Wholeness:
-    """Tell how much of the picture of format `form` is there.
-
-    Bytes behind a complete picture do not matter, unless they announce more than there is.
-    """
-    return _examine(form, read_at, size, find_hole)[0]
-
-
-def is_whole(form: Format, read_at: ReadAt, size: int) -> bool:
-    return wholeness(form, read_at, size) is Wholeness.WHOLE
-
-
 def inspect(
     read_at: ReadAt, size: int, name: str, find_hole: FindHole = _tells_nothing, *, takes_pdf: bool = False
 ) -> Verdict:
-    """Judge a file of `size` bytes. Bytes decide; the name is asked only where they do not."""
+    """Judge a file of `size` bytes. Bytes decide; the name is asked only where they do not.
+
+    Bytes behind a complete picture do not matter, unless they announce more than there is.
+    """
     if size <= 0:
         return Verdict(Kind.EMPTY)
     head = read_at(0, min(size, HEAD_BYTES))
     what = identify(head, name, takes_pdf=takes_pdf)
     if isinstance(what, Format):
-        found, detail = _examine(what, read_at, size, find_hole)
-        if what is Format.PDF and found is Wholeness.WHOLE and _is_locked(read_at, size):
-            return Verdict(Kind.FOREIGN_PICTURE, foreign=LOCKED_PDF)
-        return Verdict(Kind(found.value), format=what, detail=detail)
+        return _examine(what, read_at, size, find_hole)
     if what is None:
         return _judge_by_name(head, name)
     if what.is_picture:
@@ -104,15 +93,13 @@ def _judge_by_name(head: bytes, name: str) -> Verdict:
     return Verdict(Kind.OTHER)
 
 
-def _is_locked(read_at: ReadAt, size: int) -> bool:
-    return pdf.is_encrypted(Source(read_at, size, Format.PDF.label, _tells_nothing, BYTES_AT_MOST))
-
-
-def _examine(form: Format, read_at: ReadAt, size: int, find_hole: FindHole) -> tuple[Wholeness, str]:
+def _examine(form: Format, read_at: ReadAt, size: int, find_hole: FindHole) -> Verdict:
     examine, bytes_at_most = _EXAMINERS[form]
     source = Source(read_at, size, form.label, find_hole, bytes_at_most)
     try:
         examine(source)
+        if form is Format.PDF and not source.doubts and pdf.is_encrypted(source):
+            return Verdict(Kind.FOREIGN_PICTURE, foreign=LOCKED_PDF)
     except Incomplete as finding:
-        return Wholeness.PARTIAL, str(finding)
-    return (Wholeness.SUSPECT if source.doubts else Wholeness.WHOLE), source.doubts
+        return Verdict(Kind.PARTIAL, form, detail=str(finding))
+    return Verdict(Kind.SUSPECT if source.doubts else Kind.WHOLE, form, detail=source.doubts)
