@@ -71,6 +71,7 @@ DOORS: Mapping[str, set[str]] = {
         "state_file",
         "serials",
         "folders",
+        "sandbox",
     },
     "pydantic_core": {"config"},
     "typing_extensions": {""},

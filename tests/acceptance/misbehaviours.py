@@ -102,7 +102,7 @@ _NAMED: Mapping[str, Mapping[str, Any]] = {
     "429 with Retry-After": {"does": "answer", "status": 429, "headers": {"Retry-After": "1"}},
     "503 with HTML": {"does": "html", "status": 503},
     "200 with HTML": {"does": "html"},
-    "200 with truncated JSON": {"does": "truncated_json"},
+    "200 with truncated JSON": {"does": "truncated"},
     "200 with other JSON": {"does": "other_json"},
     '200 with {"data": null}': {"does": "other_json", "body": '{"data": null}'},
     "200 with {}": {"does": "other_json", "body": "{}"},

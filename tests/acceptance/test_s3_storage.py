@@ -20,7 +20,7 @@ from watchfolder.config import ApiSection
 from watchfolder.errors import Resync, Retry, WatchfolderError
 from watchfolder.pipeline.upload import _IN_MEMORY_BYTES
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.orders import InputFile, Output, SandboxOrder
+from watchfolder.sandbox.orders import InputFile, OutputFile, SandboxOrder
 
 pytestmark = pytest.mark.lab
 LONG_AGO = timedelta(hours=2)
@@ -162,14 +162,14 @@ class BucketSandbox(Sandbox):
     def _upload_link(self, order: SandboxOrder, file: InputFile) -> str:
         return self._link("PUT", f"input/{order.order_id}/{file.number}")
 
-    def _result_link(self, order: SandboxOrder, output: Output) -> str:
+    def _result_link(self, order: SandboxOrder, output: OutputFile) -> str:
         name = f"output/{order.order_id}/{output.number}"
         self.store.put(name, self._storage._result(order, output).read_bytes())
         return self._link("GET", name)
 
     def _collect(self) -> None:
         """Look, before a confirmation, which uploads have come."""
-        if request.endpoint != "anti-ai.confirm":
+        if request.path != "/api/v2/orders/anti-ai/confirm":
             return
         order = self._state.orders[str((request.get_json() or {})["orderId"])]
         for file in order.files:

@@ -180,7 +180,7 @@ class Journeys:
     def fail_on_the_way(self) -> None:
         faults = self.sandbox.faults
         for operation in ("create", "refresh", "confirm", "status", "link"):
-            for does in ("reset_before", "reset_after", "html", "truncated_json", "redirect"):
+            for does in ("reset_before", "reset_after", "html", "truncated", "redirect"):
                 faults.add(operation, does)
         for does in ("reset_before", "reset_after", "redirect", "html"):
             faults.add("upload", does)

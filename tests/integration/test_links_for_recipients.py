@@ -211,7 +211,7 @@ def test_it_is_waited_for_while_the_service_calls_it_pending(begin: Open, monkey
     assert_bought_once(shop, service, "zwei.jpg")
 
 
-@pytest.mark.parametrize("does", ["reset_after", "truncated_json", "answer_after"])
+@pytest.mark.parametrize("does", ["reset_after", "truncated", "answer_after"])
 @pytest.mark.parametrize("loses", ["nothing", "the process", "the entry"])
 def test_a_create_that_was_not_answered_buys_once(begin: Open, does: str, loses: str) -> None:
     shop, service = begin()

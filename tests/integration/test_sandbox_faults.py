@@ -170,7 +170,7 @@ def test_a_gateway_answers_in_html(client: Client, sandbox: Sandbox) -> None:
 
 
 def test_json_breaks_off(client: Client, sandbox: Sandbox) -> None:
-    sandbox.faults.add("create", "truncated_json")
+    sandbox.faults.add("create", "truncated")
     response = client.create()
     assert response.status_code == 200
     with pytest.raises(json.JSONDecodeError):

@@ -11,7 +11,7 @@ from PIL import Image
 from sandbox_client import Client, client, sandbox
 
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.demands import media_type_of
+from watchfolder.sandbox.bodies import media_type_of
 from watchfolder.sandbox.mark import flaw_of, marks_in, write_marked, write_watermarked
 from watchfolder.sandbox.pictures import FORMATS, sample, write_samples
 

@@ -2,9 +2,9 @@
 
 from watchfolder.sandbox.faults import Fault, Faults
 from watchfolder.sandbox.options import Dialect, Options
-from watchfolder.sandbox.origins import ORIGIN
 from watchfolder.sandbox.stand_in import OrderRecord, PushRecord, Sandbox, serve
 from watchfolder.sandbox.state import RequestRecord
+from watchfolder.sandbox.storage import ORIGIN
 
 __all__ = [
     "ORIGIN",

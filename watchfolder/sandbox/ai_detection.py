@@ -1,64 +1,48 @@
 """AI detection: a picture goes in, a verdict comes out, with maps of what it is based on."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, ClassVar, NamedTuple
+from typing import IO, ClassVar
 
-from flask import Blueprint, Response
 from PIL import Image, ImageChops, ImageOps
 from typing_extensions import override
 
-from watchfolder.sandbox.answers import data
-from watchfolder.sandbox.demands import (
-    INVALID,
-    PICTURES,
-    Breach,
-    breaches_of_name,
-    breaches_of_order_name,
-    unknown_fields,
-)
-from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
-from watchfolder.sandbox.product import Json, Product, slot_of
-from watchfolder.sandbox.state import NewFile
-from watchfolder.sandbox.storage import Made, sample_for
+from watchfolder.sandbox.api import Api
+from watchfolder.sandbox.bodies import DetectionOrder
+from watchfolder.sandbox.orders import NewFile, OrderType, SandboxOrder, now
+from watchfolder.sandbox.product import Json, Product
+from watchfolder.sandbox.storage import Made, Storage, sample_for
 
-_EXTENSIONS = PICTURES - {"tif"}  # the documents list .tiff alone
-_OPTIONS = {"generateHeatmap", "generateOverlay", "generateThumbnail"}
 _BY_SUFFIX = {"_ai": 0.98, "_human": 0.02}
 _UNNAMED = 0.02
 _VERDICTS = ((0.25, "likely_real"), (0.5, "uncertain_real"), (0.75, "uncertain_ai"))
 _COPY_EDGE, _THUMBNAIL_EDGE = 1600, 320
 
-_FIELDS = frozenset({"idempotencyKey", "fileName", "orderName", "options"})
 
-
-class AiDetection(Product):
-    type: ClassVar[OrderType] = OrderType.AI_DETECTION
+class AiDetection(Product[DetectionOrder]):
+    order_type: ClassVar[OrderType] = OrderType.AI_DETECTION
+    path: ClassVar[str] = "/api/v2/orders/ai-detection"
+    body = DetectionOrder
     report_type: ClassVar[str] = "aiDetection"
 
+    def __init__(self, api: Api, storage: Storage) -> None:
+        super().__init__(api, storage)
+        for name in _LAYERS:
+            storage.offer(name, partial(self._drawn, name=name))
+
     @override
-    def blueprint(self) -> Blueprint:
-        for name, layer in _LAYERS.items():
-            self._storage.offer(name, partial(self._drawn, layer=layer))
-        return self._api.blueprint(
-            "ai-detection",
-            [
-                ("POST", "/api/v2/orders/ai-detection", "create", self._create),
-                ("POST", "/api/v2/orders/ai-detection/confirm", "confirm", self._confirm),
-            ],
-        )
+    def name(self, body: DetectionOrder) -> str:
+        return body.order_name or f"ai-detection {now():%Y-%m-%d}"
 
-    def _create(self) -> Response:
-        body = self._api.body(_FIELDS, _breaches_of_create)
-        name = str(body.get("orderName", f"ai-detection {now():%Y-%m-%d}"))
-        order = self._order_of(body, name, [NewFile(body["fileName"])], 1)
-        file = slot_of(self._storage, order, order.files[0])
-        return data({"orderId": order.order_id, "orderName": order.name, "status": order.status, "file": file})
+    @override
+    def files(self, body: DetectionOrder) -> list[NewFile]:
+        return [NewFile(body.file_name)]
 
-    def _confirm(self) -> Response:
-        return self._api.confirm(self.type, is_repeatable=True)
+    @override
+    def slots(self, slots: list[Json]) -> Json:
+        return {"file": slots[0]}
 
     @override
     def result(self, order: SandboxOrder) -> Json:
@@ -97,13 +81,16 @@ class AiDetection(Product):
         stem = Path(file.name).stem
         return next((value for suffix, value in _BY_SUFFIX.items() if stem.endswith(suffix)), _UNNAMED)
 
-    def _drawn(self, order: SandboxOrder, layer: "_Layer") -> Made:
+    def _drawn(self, order: SandboxOrder, name: str) -> Made:
         """Return a small WebP; while those are not ready, what is no thumbnail is a PNG in full size."""
-        image = layer.draw(_picture(order))
-        if layer.has_full_size and not self._state.options.has_small_copies:
-            return _encoded(image, "png")
-        image.thumbnail((layer.longest_edge, layer.longest_edge))
-        return _encoded(image, "webp")
+        image = _LAYERS[name](_picture(order))
+        kind = "webp" if name == "thumbnail" or self._state.options.has_small_copies else "png"
+        if kind == "webp":
+            edge = _THUMBNAIL_EDGE if name == "thumbnail" else _COPY_EDGE
+            image.thumbnail((edge, edge))
+        encoded = io.BytesIO()
+        image.save(encoded, kind)
+        return Made(encoded.getvalue(), f"image/{kind}")
 
 
 def verdict_of(probability: float | None) -> str | None:
@@ -112,29 +99,15 @@ def verdict_of(probability: float | None) -> str | None:
     return next((verdict for below, verdict in _VERDICTS if probability < below), "likely_ai")
 
 
-class _Layer(NamedTuple):
-    draw: Callable[[Image.Image], Image.Image]
-    longest_edge: int = _COPY_EDGE
-    has_full_size: bool = True
-
-
-def _same(image: Image.Image) -> Image.Image:
-    return image
-
-
 def _heatmap(image: Image.Image) -> Image.Image:
     return ImageOps.colorize(Image.radial_gradient("L").resize(image.size), "red", "navy", mid="yellow")
 
 
-def _overlay(image: Image.Image) -> Image.Image:
-    return ImageChops.blend(image, _heatmap(image), 0.5)
-
-
-_LAYERS = {
-    "original": _Layer(_same),
-    "heatmap": _Layer(_heatmap),
-    "overlay": _Layer(_overlay),
-    "thumbnail": _Layer(_same, _THUMBNAIL_EDGE, has_full_size=False),
+_LAYERS: Mapping[str, Callable[[Image.Image], Image.Image]] = {
+    "original": lambda image: image,
+    "heatmap": _heatmap,
+    "overlay": lambda image: ImageChops.blend(image, _heatmap(image), 0.5),
+    "thumbnail": lambda image: image,
 }
 
 
@@ -151,25 +124,3 @@ def _picture(order: SandboxOrder) -> Image.Image:
 def _decoded(source: Path | IO[bytes]) -> Image.Image:
     with Image.open(source) as image:
         return image.convert("RGB")
-
-
-def _encoded(image: Image.Image, format_name: str) -> Made:
-    encoded = io.BytesIO()
-    image.save(encoded, format_name)
-    return Made(encoded.getvalue(), f"image/{format_name}")
-
-
-def _breaches_of_create(body: dict[str, object]) -> Iterator[Breach]:
-    yield from breaches_of_name(body.get("fileName"), "the body", _EXTENSIONS)
-    yield from breaches_of_order_name(body)
-    yield from _breaches_of_options(body.get("options", {}))
-
-
-def _breaches_of_options(options: object) -> Iterator[Breach]:
-    if not isinstance(options, dict):
-        yield Breach(INVALID, "options is no object")
-        return
-    yield from unknown_fields(options, _OPTIONS, "options")
-    for name in sorted(_OPTIONS & options.keys()):
-        if not isinstance(options[name], bool):
-            yield Breach(INVALID, f"options.{name} is neither true nor false")

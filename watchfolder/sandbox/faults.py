@@ -1,57 +1,101 @@
 """Faults on demand: what a network, a gateway or a bad day of the service does to one request."""
 
 import itertools
+import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
-from werkzeug.wrappers import Response
+from flask import Flask
+from werkzeug.wrappers import Request, Response
 
 from watchfolder.sandbox.pictures import sample
+from watchfolder.sandbox.state import SandboxState
+from watchfolder.sandbox.storage import Storage
+from watchfolder.sandbox.waitress_door import ClientDisconnected, channel_of
 
-_CHUNK = 64 * 1024
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_BLANK = b" " * (64 * 1024)
+_JSON = "application/json"
 _PAGE = "<html><head><title>Sandbox gateway</title></head><body><h1>Please sign in</h1></body></html>"
+_LOOK_SECONDS = 0.05  # how soon a fault that waits notices that its client has gone, or that the sandbox cut it off
+TRAP = "/_sandbox/trap"
+
+PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
+PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")
+OPERATIONS = frozenset(
+    {"any", "create", "upload", "refresh", "confirm", "status", "link", "fetch", "list", "report", "stats", "webhook"}
+)
 
 
-class Call(Protocol):
-    """The request that a fault befalls."""
+class FaultyCall:
+    """One request, as a fault sees it."""
 
-    operation: str
+    def __init__(self, app: Flask, environ: "WSGIEnvironment", storage: Storage, state: SandboxState) -> None:
+        self._app = app
+        self._storage = storage
+        self._state = state
+        self.environ = environ
+        self.path = Request(environ).path
 
     def work(self) -> Response:
         """Have the request served as if nothing were wrong."""
+        return Response.from_app(self._app, self.environ)
+
+    def work_after(self, fact: str, value: object) -> Response:
+        """Have it served by a view that heeds `fact`."""
+        self.environ[fact] = value
+        return self.work()
+
+    def work_unheard(self) -> None:
+        self.work().close()
 
     def cut(self) -> Response:
         """Reset the connection; does not return."""
+        # Waitress closes the socket in its own thread once we say that the client is gone; with no time to linger,
+        # the kernel then sends a reset instead of an end.
+        wire = channel_of(self.environ).socket
+        if wire is not None:  # else the client was quicker
+            with suppress(OSError):
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ClientDisconnected
 
     def wait(self, seconds: float) -> None:
         """Wait, but not longer than the client stays and the sandbox runs."""
+        left = seconds
+        while left > 0:
+            time.sleep(min(left, _LOOK_SECONDS))
+            if not channel_of(self.environ).connected:
+                raise ClientDisconnected
+            left -= _LOOK_SECONDS
 
     def sent_bytes(self) -> bytes:
         """Return what was uploaded for the file that this request fetches."""
-
-    def lose(self) -> None:
-        """Forget the bytes that this request uploads."""
-
-    def fail(self, code: str) -> None:
-        """Have the order that this request starts fail with `code`; none: the service tells none."""
+        file = self._storage.file_behind(self.path)
+        return file.path.read_bytes() if file and file.path else b""
 
     def forget(self) -> None:
         """Lose the order that this request is about."""
+        self._state.forget(self.path.partition("/orders/")[2].partition("/")[0])
 
+    @property
     def trap(self) -> str:
-        """Return a URL that nobody should follow a redirect to."""
+        """A URL that nobody should follow a redirect to."""
+        return self._storage.links.base_url + TRAP
 
 
 @dataclass(kw_only=True)
 class Fault:
     """Befalls `times` requests of `operation`, the `nth` of them (from when it was added) first."""
 
-    operation: (
-        str  # create, upload, refresh, confirm, status, link, fetch, list, report, stats, webhook or any; or push
-    )
-    does: str  # one of ACTIONS
+    operation: str  # one of OPERATIONS, or PUSH
+    does: str  # one of ACTIONS, or of PUSH_ACTIONS
     nth: int = 1
     times: int | None = 1  # None: all from the nth on
     path: str = ""  # only requests whose path holds this, such as a file's name
@@ -67,22 +111,20 @@ class Fault:
     befallen: int = 0
 
     def __post_init__(self) -> None:
-        actions = PUSH_ACTIONS if self.operation == PUSH else ACTIONS
-        if self.does not in actions:
-            raise ValueError(f"no such fault: {self.does!r}; there are {', '.join(actions)}")
-        if self.operation not in OPERATIONS:
-            raise ValueError(f"no such operation: {self.operation!r}; there are {', '.join(OPERATIONS)}")
+        actions = PUSH_ACTIONS if self.operation == PUSH else tuple(ACTIONS)
+        for what, word, known in (("operation", self.operation, (*OPERATIONS, PUSH)), ("fault", self.does, actions)):
+            if word not in known:
+                raise ValueError(f"no such {what}: {word!r}; there are {', '.join(sorted(known))}")
 
     def is_due(self, operation: str, path: str) -> bool:
         """Count a request; is this fault in store for it?"""
-        if self.operation not in (operation, "any") or (operation == PUSH) != (self.operation == PUSH):
-            return False
-        if self.path not in path:
+        is_meant = self.operation == operation or (self.operation == "any" and operation != PUSH)
+        if not is_meant or self.path not in path:
             return False
         self.seen += 1
         return self.seen >= self.nth and (self.times is None or self.befallen < self.times)
 
-    def befall(self, call: Call) -> Response:
+    def befall(self, call: FaultyCall) -> Response:
         response = ACTIONS[self.does](self, call)
         response.headers.extend(self.headers)
         return response
@@ -95,38 +137,8 @@ class Faults:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
 
-    def add(  # noqa: PLR0913 - each is a fact of a fault, given by name
-        self,
-        operation: str,
-        does: str,
-        *,
-        nth: int = 1,
-        times: int | None = 1,
-        path: str = "",
-        status: int | None = None,
-        code: str = "",
-        headers: Mapping[str, str] | None = None,
-        seconds: float = 3600.0,
-        bytes_per_second: float = 1000.0,
-        size: int | None = None,
-        body: str | None = None,
-        location: str = "",
-    ) -> Fault:
-        fault = Fault(
-            operation=operation,
-            does=does,
-            nth=nth,
-            times=times,
-            path=path,
-            status=status,
-            code=code,
-            headers=headers or {},
-            seconds=seconds,
-            bytes_per_second=bytes_per_second,
-            size=size,
-            body=body,
-            location=location,
-        )
+    def add(self, operation: str, does: str, **facts: Any) -> Fault:  # noqa: ANN401 - those of a Fault, which checks them
+        fault = Fault(operation=operation, does=does, **facts)
         self.put(fault)
         return fault
 
@@ -147,35 +159,27 @@ class Faults:
         return None
 
 
-def _answer(fault: Fault, _call: Call) -> Response:
-    status = fault.status or 500
-    if fault.body is not None:
-        return Response(fault.body, status, mimetype="application/json")
-    if not fault.code:
-        return Response("", status)
-    return Response(f'{{"code": "{fault.code}"}}', status, mimetype="application/json")
+def _answer(fault: Fault, _call: FaultyCall) -> Response:
+    body = fault.body or (f'{{"code": "{fault.code}"}}' if fault.code else "")
+    return Response(body, fault.status or 500, mimetype=_JSON if body else None)
 
 
-def _answer_after(fault: Fault, call: Call) -> Response:
-    call.work().close()
+def _answer_after(fault: Fault, call: FaultyCall) -> Response:
+    call.work_unheard()
     return _answer(fault, call)
 
 
-def _reset_before(_fault: Fault, call: Call) -> Response:
+def _reset_after(_fault: Fault, call: FaultyCall) -> Response:
+    call.work_unheard()
     return call.cut()
 
 
-def _reset_after(_fault: Fault, call: Call) -> Response:
-    call.work().close()
-    return call.cut()
-
-
-def _hang(fault: Fault, call: Call) -> Response:
+def _hang(fault: Fault, call: FaultyCall) -> Response:
     call.wait(fault.seconds)
     return call.work()
 
 
-def _hang_after(fault: Fault, call: Call) -> Response:
+def _hang_after(fault: Fault, call: FaultyCall) -> Response:
     response = call.work()
     try:
         call.wait(fault.seconds)
@@ -185,7 +189,7 @@ def _hang_after(fault: Fault, call: Call) -> Response:
     return response
 
 
-def _drip(fault: Fault, call: Call) -> Response:
+def _drip(fault: Fault, call: FaultyCall) -> Response:
     def drops(chunks: Iterable[bytes]) -> Iterator[bytes]:
         drop = max(1, int(fault.bytes_per_second / 10))
         for chunk in chunks:
@@ -193,83 +197,44 @@ def _drip(fault: Fault, call: Call) -> Response:
                 yield chunk[start : start + drop]
                 call.wait(drop / fault.bytes_per_second)
 
-    return _with_body_of(call.work(), drops)
-
-
-def _html(fault: Fault, _call: Call) -> Response:
-    return Response(fault.body or _PAGE, fault.status or 200, mimetype="text/html")
-
-
-def _truncated_json(_fault: Fault, call: Call) -> Response:
     response = call.work()
-    body = response.get_data()
-    return _replaced(response, body[: len(body) // 2])
+    return _under_its_headers(response, drops(response.iter_encoded()))
 
 
-def _other_json(fault: Fault, call: Call) -> Response:
-    body = fault.body if fault.body is not None else '{"data": {"surprise": [1, 2, 3]}}'
-    return _replaced(call.work(), body.encode())
-
-
-def _endless(fault: Fault, _call: Call) -> Response:
-    chunk = b" " * _CHUNK
+def _endless(fault: Fault, _call: FaultyCall) -> Response:
     if fault.size is None:
-        return Response(itertools.repeat(chunk), fault.status or 200, mimetype="application/json")
-    whole, rest = divmod(fault.size, _CHUNK)
-    body = itertools.chain(itertools.repeat(chunk, whole), [chunk[:rest]])
-    headers = {"Content-Length": str(fault.size)}
-    return Response(body, fault.status or 200, headers, mimetype="application/json")
+        return Response(itertools.repeat(_BLANK), fault.status or 200, mimetype=_JSON)
+    body = (_BLANK[: fault.size - at] for at in range(0, fault.size, len(_BLANK)))
+    return Response(body, fault.status or 200, {"Content-Length": str(fault.size)}, mimetype=_JSON)
 
 
-def _redirect(fault: Fault, call: Call) -> Response:
-    return Response("", fault.status or 307, {"Location": fault.location or call.trap()})
-
-
-def _truncated(_fault: Fault, call: Call) -> Response:
+def _truncated(_fault: Fault, call: FaultyCall) -> Response:
     """Send half of the body under its own right length: a proxy that lost the rest."""
     response = call.work()
-    body = b"".join(response.iter_encoded())
-    return _replaced(response, body[: len(body) // 2])
+    return _replaced(response, _half(response))
 
 
-def _wrong_length(_fault: Fault, call: Call) -> Response:
+def _wrong_length(_fault: Fault, call: FaultyCall) -> Response:
     """Announce the whole length, send half of the body, close the connection."""
-
-    def half(chunks: Iterable[bytes]) -> Iterator[bytes]:
-        body = b"".join(chunks)
-        yield body[: len(body) // 2]
-
-    return _with_body_of(call.work(), half)
+    response = call.work()
+    return _under_its_headers(response, iter([_half(response)]))
 
 
-def _empty(_fault: Fault, call: Call) -> Response:
-    return _replaced(call.work(), b"")
-
-
-def _another_picture(_fault: Fault, call: Call) -> Response:
+def _another_picture(_fault: Fault, call: FaultyCall) -> Response:
     """Send a picture, but in another format than the one that was sent."""
     response = call.work()
     other = "png" if response.mimetype != "image/png" else "jpeg"
     return _replaced(response, sample(other, width=64, height=48, seed=1))
 
 
-def _same_bytes(_fault: Fault, call: Call) -> Response:
-    return _replaced(call.work(), call.sent_bytes())
-
-
-def _lose(_fault: Fault, call: Call) -> Response:
-    call.lose()
-    return call.work()
-
-
-def _fail(fault: Fault, call: Call) -> Response:
-    call.fail(fault.code)
-    return call.work()
-
-
-def _forget(_fault: Fault, call: Call) -> Response:
+def _forget(_fault: Fault, call: FaultyCall) -> Response:
     call.forget()
     return call.work()
+
+
+def _half(response: Response) -> bytes:
+    body = b"".join(response.iter_encoded())
+    return body[: len(body) // 2]
 
 
 def _replaced(response: Response, body: bytes) -> Response:
@@ -277,48 +242,32 @@ def _replaced(response: Response, body: bytes) -> Response:
     return Response(body, response.status, mimetype=response.mimetype)
 
 
-def _with_body_of(response: Response, change: Callable[[Iterable[bytes]], Iterator[bytes]]) -> Response:
-    changed = Response(change(response.iter_encoded()), response.status, response.headers)
+def _under_its_headers(response: Response, body: Iterator[bytes]) -> Response:
+    changed = Response(body, response.status, response.headers)
     changed.call_on_close(response.close)
     return changed
 
 
-ACTIONS: Mapping[str, Callable[[Fault, Call], Response]] = {
+ACTIONS: Mapping[str, Callable[[Fault, FaultyCall], Response]] = {
     "answer": _answer,  # status and code, nothing done
     "answer_after": _answer_after,  # the same, but the work was done
-    "reset_before": _reset_before,
+    "reset_before": lambda _, call: call.cut(),
     "reset_after": _reset_after,
     "hang": _hang,
     "hang_after": _hang_after,
     "drip": _drip,
-    "html": _html,  # a captive portal or a gateway: nothing done, any status
-    "truncated_json": _truncated_json,
-    "other_json": _other_json,
+    # a captive portal or a gateway: nothing done, any status
+    "html": lambda fault, _: Response(fault.body or _PAGE, fault.status or 200, mimetype="text/html"),
+    "other_json": lambda fault, call: _replaced(call.work(), (fault.body or '{"data": {"surprise": [1]}}').encode()),
     "endless": _endless,
-    "redirect": _redirect,
+    "redirect": lambda fault, call: Response("", fault.status or 307, {"Location": fault.location or call.trap}),
     "truncated": _truncated,
     "wrong_length": _wrong_length,
-    "empty": _empty,
+    "empty": lambda _, call: _replaced(call.work(), b""),
     "another_picture": _another_picture,
-    "same_bytes": _same_bytes,
+    "same_bytes": lambda _, call: _replaced(call.work(), call.sent_bytes()),
     "forget": _forget,  # the order is gone, from this request on
-    "lose": _lose,  # an upload is answered well, its bytes are gone
-    "fail": _fail,  # what starts an order is answered well and paid, the order fails with this code
+    "lose": lambda _, call: call.work_after("sandbox.loss", value=True),  # an upload is answered well, its bytes gone
+    # what starts an order is answered well and paid, the order fails with this code; none: the service tells none
+    "fail": lambda fault, call: call.work_after("sandbox.failure", fault.code),
 }
-PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
-PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")
-OPERATIONS = (
-    "any",
-    "create",
-    "upload",
-    "refresh",
-    "confirm",
-    "status",
-    "link",
-    "fetch",
-    "list",
-    "report",
-    "stats",
-    "webhook",
-    PUSH,
-)

@@ -1,6 +1,7 @@
 """An order as the service keeps it, whichever service it was bought from."""
 
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -8,6 +9,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from watchfolder.sandbox.options import Caller
+
+_SENTENCES: Mapping[str, str] = {  # of the service, for the codes of a failed order
+    "PROCESSING_ERROR": "파일을 처리하는 중 오류가 발생했습니다.",
+    "ORDER_TIMEOUT": "처리 시간이 초과되었습니다.",
+    "UPLOAD_EXPIRED": "업로드 유효 시간이 만료되었습니다.",
+    "WATERMARK_ENGINE_UNAVAILABLE": "워터마크 엔진을 일시적으로 사용할 수 없습니다.",
+    "WATERMARK_FILE_FORMAT_UNSUPPORTED": "지원하지 않는 파일 형식입니다.",
+    "WATERMARK_FILE_CORRUPTED": "파일이 손상되었습니다.",
+    "WATERMARK_FILE_SIZE_UNSUPPORTED": "지원하지 않는 파일 크기입니다.",
+    "WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED": "지원하지 않는 색상 모드입니다.",
+    "WATERMARK_IMAGE_DIMENSIONS_UNSUPPORTED": "지원하지 않는 이미지 크기입니다.",
+    "WATERMARK_PDF_UNSUPPORTED": "지원하지 않는 PDF입니다.",
+    "WATERMARK_INPUT_UNSUPPORTED": "지원하지 않는 입력입니다.",
+    "WATERMARK_V2_API_SUNSET": "종료된 API입니다.",
+    "AI_DETECTION_TIMEOUT": "AI 탐지 시간이 초과되었습니다.",
+    "AI_DETECTION_SERVICE_ERROR": "AI 탐지 서비스에 오류가 발생했습니다.",
+    "AI_DETECTION_INVALID_IMAGE": "AI 탐지를 할 수 없는 이미지입니다.",
+    "AI_DETECTION_FAILED": "AI 탐지에 실패했습니다.",
+}
 
 
 def now() -> datetime:
@@ -30,6 +50,15 @@ class OrderType(StrEnum):
     def is_watermark(self) -> bool:
         """Then it is read by v3 alone, starts with its last upload, and gives credits back."""
         return self in (OrderType.WATERMARK_EMBED, OrderType.WATERMARK_EXTRACT)
+
+
+class NewFile(NamedTuple):
+    """A file of an order that is created; for each of `texts`, which are those of watermarks, a picture comes back."""
+
+    name: str
+    texts: Sequence[str] = ()
+    address: str = ""
+    role: str = ""
 
 
 @dataclass
@@ -56,7 +85,7 @@ class InputFile:
 
 
 @dataclass
-class Output:
+class OutputFile:
     """One picture that an order gives back."""
 
     number: int
@@ -66,10 +95,10 @@ class Output:
     token: str = field(default_factory=_token)
 
 
-class Finding(NamedTuple):
+class Detection(NamedTuple):
     """What an extract found: `status` as the reads tell it."""
 
-    status: str
+    status: str = ""
     text: str | None = None
 
 
@@ -84,13 +113,13 @@ class SandboxOrder:
     body: dict[str, object]
     name: str
     files: list[InputFile]
-    outputs: list[Output]
+    outputs: list[OutputFile]
     created_at: datetime
     processing_seconds: float
     retention_days: float | None
     upload_seconds: float | None = None  # within which all files must be there
     started_at: datetime | None = None
-    finding: Finding | None = None
+    detection: Detection = field(default_factory=Detection)  # of an extract
     failure: str | None = None  # the code that it fails with, whatever its files are; empty: none is told
     token: str = field(default_factory=_token)  # of a test order's ZIP
 
@@ -113,28 +142,25 @@ class SandboxOrder:
         return len(self.outputs) or 1
 
     @property
-    def bought(self) -> list[InputFile]:
-        """Return the files that were paid for; the original of a pair is none."""
-        return [file for file in self.files if file.role != "original"]
-
-    @property
     def will_fail(self) -> bool:
         return self.failure is not None or any(file.will_fail for file in self.files)
 
     @property
     def gives_back(self) -> bool:
         """Are its credits given back when it is over?"""
-        status = self.finding.status if self.finding else ""
-        return self.type.is_watermark and (self.will_fail or status in ("unsupported", "error"))
+        return self.type.is_watermark and (self.will_fail or self.detection.status in ("unsupported", "error"))
 
     @property
-    def failure_code(self) -> str:
+    def errors(self) -> dict[str, object] | None:
+        """What the service says of an order that failed; None where it says nothing of why."""
         if not self.is_started:
-            return "UPLOAD_EXPIRED"
-        if self.failure is not None:
-            return self.failure
-        codes = [file.failure for file in self.files if file.failure]
-        return "PROCESSING_ERROR" if self.is_test or not codes else codes[0]
+            code = "UPLOAD_EXPIRED"
+        elif self.failure is not None:
+            code = self.failure
+        else:
+            of_files = "" if self.is_test else next((file.failure for file in self.files if file.failure), "")
+            code = of_files or "PROCESSING_ERROR"
+        return {"errorCode": code, "errorMessage": _SENTENCES.get(code, "요청을 처리할 수 없습니다.")} if code else None
 
     @property
     def expires_at(self) -> datetime | None:

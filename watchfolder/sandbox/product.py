@@ -1,23 +1,27 @@
 """What one service of the vendor adds to the ways that all orders share."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
-from flask import Blueprint, request
+from flask import Response, jsonify, request
 
-from watchfolder.sandbox.api import Api
-from watchfolder.sandbox.options import Caller
-from watchfolder.sandbox.orders import InputFile, OrderType, Output, SandboxOrder
-from watchfolder.sandbox.state import NewFile
+from watchfolder.sandbox.api import Api, Route, data
+from watchfolder.sandbox.bodies import Keyed
+from watchfolder.sandbox.orders import InputFile, NewFile, OrderType, OutputFile, SandboxOrder
 from watchfolder.sandbox.storage import Storage
 
 Json = dict[str, object]
+_Body = TypeVar("_Body", bound=Keyed)
 
 
-class Product:
+class Product(Generic[_Body]):
     """One service. What it does not say otherwise is: files to download, no more than the common words."""
 
-    type: ClassVar[OrderType]
+    order_type: ClassVar[OrderType]
+    path: ClassVar[str]  # of the create call
+    body: type[_Body]
+    conflict: ClassVar[str] = "IDEMPOTENCY_KEY_CONFLICT"  # said of a key with another body
+    lack: ClassVar[tuple[int, str]] = (400, "USAGE_NOT_ENOUGH")  # said at a create, of credits
     report_type: ClassVar[str] = ""  # of reports on it, if there are any
 
     def __init__(self, api: Api, storage: Storage) -> None:
@@ -25,43 +29,70 @@ class Product:
         self._state = api.state
         self._storage = storage
 
-    def _order_of(
-        self,
-        body: dict[str, object],
-        name: str,
-        files: Sequence[NewFile],
-        price: int,
-        *,
-        conflict: str = "IDEMPOTENCY_KEY_CONFLICT",
-        lack: tuple[int, str] = (400, "USAGE_NOT_ENOUGH"),
-    ) -> SandboxOrder:
-        """Return the order that this body makes or has made; `conflict` and `lack` say why there is none."""
-        caller = self._api.caller()
-        with self._state.lock:
-            order = self._api.created_before(caller, body, conflict)
-            if order is None:
-                self._state.ask_credits(caller, price, *lack)
-                order = self._new_order(caller, body, name, files)
-        return order
-
-    def _new_order(self, caller: Caller, body: dict[str, object], name: str, files: Sequence[NewFile]) -> SandboxOrder:
-        """Make an order, fetch what has an address, and start it if nothing is left to be uploaded."""
-        order = self._state.create(self.type, caller, body, name, files)
-        self._storage.fetch_origins(order)
-        if all(file.is_uploaded for file in order.files):
-            self._state.start(order, request.environ.get("sandbox.failure"))
-        return order
-
-    def blueprint(self) -> Blueprint:
+    def routes(self) -> list[Route]:
         """Return the calls that only this service has."""
+        start: Route = ("POST", f"{self.path}/confirm", "confirm", self._confirm)
+        if self.order_type.is_watermark:
+            start = "POST", self.path.replace("v3", "v2"), "create", self._refuse_old
+        return [("POST", self.path, "create", self._create), start]
+
+    def _create(self) -> Response:
+        """Tell of the order that this body makes or has made."""
+        body, caller = self._api.body(self.body), self._api.caller()
+        with self._state.lock:
+            order = self._api.created_before(caller, body, self.conflict)
+            if order is None:
+                files = self.files(body)
+                self._state.ask_credits(caller, sum(len(file.texts) for file in files) or 1, *self.lack)
+                order = self._state.create(
+                    self.order_type, caller, request.get_json(force=True), self.name(body), files
+                )
+                self._storage.fetch_origins(order)
+                if all(file.is_uploaded for file in order.files):
+                    self._state.start(order, request.environ.get("sandbox.failure"))
+        return data(self.created(order))
+
+    def _confirm(self) -> Response:
+        return self._api.confirm(self.order_type, is_repeatable=self.order_type is OrderType.AI_DETECTION)
+
+    def _refuse_old(self) -> tuple[Response, int]:
+        self._api.sin("a call of v2, which is gone")
+        answer = jsonify({"code": "WATERMARK_V2_API_SUNSET"})
+        answer.headers["Link"] = '</api/v3/orders>; rel="successor-version"'
+        return answer, 410
+
+    def name(self, body: _Body) -> str:
         raise NotImplementedError
+
+    def files(self, body: _Body) -> Sequence[NewFile]:
+        raise NotImplementedError
+
+    def created(self, order: SandboxOrder) -> Json:
+        """Return what the create call is answered."""
+        told: Json = {"orderId": order.order_id, "orderName": order.name, "status": order.status}
+        return told | self.slots([self.slot(file, order) for file in order.files])
+
+    def slots(self, slots: list[Json]) -> Json:
+        return {"files": slots}
+
+    def slot(self, file: InputFile, order: SandboxOrder) -> Json:
+        """Return a file as the v2 calls tell it: with its upload link while the order waits for it."""
+        if file.address:
+            return {"fileId": str(file.file_id), "fileName": file.name, "originalFileUrl": file.address}
+        link = {"uploadUrl": self._storage.upload_link(order, file)} if order.status == "pending" else {}
+        key = f"input/{order.order_id}/{file.number}"
+        return {"fileId": file.file_id, "fileName": file.name, "fileKey": key} | link
 
     def started(self, order: SandboxOrder) -> None:
         """Note what comes of it; its files are there, the caller holds the state's lock."""
 
     def result(self, order: SandboxOrder) -> Json:
         """Return `result` of the v3 read of a complete order."""
-        raise NotImplementedError
+        return {"outputFiles": [self.output(output) for output in self._storage.results(order)]}
+
+    def output(self, output: OutputFile) -> Json:
+        """Return a picture that came out as the v3 read tells it."""
+        return {"fileId": str(output.output_id), "fileName": output.file.name, "inputFileId": str(output.file.file_id)}
 
     def listed(self, order: SandboxOrder) -> Json:  # noqa: ARG002 - others look at it
         """Return what the list and the v2 read say besides the common fields."""
@@ -80,14 +111,4 @@ class Product:
         return None
 
 
-def told_output(output: Output) -> Json:
-    """Return a picture that came out as the v3 read tells it."""
-    return {"fileId": str(output.output_id), "fileName": output.file.name, "inputFileId": str(output.file.file_id)}
-
-
-def slot_of(storage: Storage, order: SandboxOrder, file: InputFile) -> Json:
-    """Return a file as the v2 calls tell it: with its upload link while the order waits for it."""
-    if file.address:
-        return {"fileId": str(file.file_id), "fileName": file.name, "originalFileUrl": file.address}
-    link = {"uploadUrl": storage.upload_link(order, file)} if order.status == "pending" else {}
-    return {"fileId": file.file_id, "fileName": file.name, "fileKey": f"input/{order.order_id}/{file.number}"} | link
+Products = Mapping[OrderType, Product[Any]]

@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from functools import partial
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
-from watchfolder.sandbox.answers import data, instant, whole
-from watchfolder.sandbox.api import Api
-from watchfolder.sandbox.failures import failure_of
+from watchfolder.sandbox.api import Api, Route, data, instant, whole
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
-from watchfolder.sandbox.paging import asked_page
-from watchfolder.sandbox.product import Json, Product, slot_of
-from watchfolder.sandbox.state import Refusal
+from watchfolder.sandbox.product import Json, Products
+from watchfolder.sandbox.state import ApiRefusal
 from watchfolder.sandbox.storage import Storage
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -26,31 +22,28 @@ _DAYS = 7
 class Reads:
     """Each view is one operation; its name in the records is the endpoint's."""
 
-    def __init__(self, api: Api, storage: Storage, products: Mapping[OrderType, Product]) -> None:
+    def __init__(self, api: Api, storage: Storage, products: Products) -> None:
         self._api = api
         self._state = api.state
         self._storage = storage
         self._products = products
 
-    def blueprint(self) -> Blueprint:
-        return self._api.blueprint(
-            "reads",
-            [
-                ("POST", "/api/v2/orders/<order_id>/refresh-urls", "refresh", self._refresh),
-                ("GET", "/api/v2/orders", "list", self._list),
-                ("GET", "/api/v2/orders/stats/recent", "stats", self._usage),
-                ("GET", "/api/<any(v2, v3):version>/orders/<order_id>", "status", self._status),
-                ("GET", "/api/<any(v2, v3):version>/orders/<order_id>/download", "link", self._link),
-            ],
-        )
+    def routes(self) -> list[Route]:
+        return [
+            ("POST", "/api/v2/orders/<order_id>/refresh-urls", "refresh", self._refresh),
+            ("GET", "/api/v2/orders", "list", self._list),
+            ("GET", "/api/v2/orders/stats/recent", "stats", self._usage),
+            ("GET", "/api/<any(v2, v3):version>/orders/<order_id>", "status", self._status),
+            ("GET", "/api/<any(v2, v3):version>/orders/<order_id>/download", "link", self._link),
+        ]
 
     def _refresh(self, order_id: str) -> Response:
         order = self._api.order(order_id)
         if order.type.is_watermark:
-            self._api.refuse("ORDER_TYPE_NOT_MATCH", "the upload links of a watermark order are renewed by the v3 read")
+            self._api.refuse("the upload links of a watermark order are renewed by the v3 read", "ORDER_TYPE_NOT_MATCH")
         if order.status != "pending":
-            raise Refusal(400, "ORDER_NOT_PENDING")
-        files = [slot_of(self._storage, order, file) for file in order.files]
+            raise ApiRefusal(400, "ORDER_NOT_PENDING")
+        files = [self._products[order.type].slot(file, order) for file in order.files]
         return data({"orderId": order_id, "files": files})
 
     def _status(self, version: str, order_id: str) -> Response:
@@ -63,19 +56,19 @@ class Reads:
     def _link(self, version: str, order_id: str) -> Response:
         order = self._api.order(order_id, version)
         if not order.outputs or (version == "v2" and order.type.is_watermark):
-            self._api.refuse("ORDER_TYPE_CANT_DOWNLOAD", f"a download of an order that is {order.type}")
+            self._api.refuse(f"a download of an order that is {order.type}", "ORDER_TYPE_CANT_DOWNLOAD")
         status, expires_at = order.status, order.expires_at
         if status == "expired":
-            raise Refusal(400, "ORDER_EXPIRED")
+            raise ApiRefusal(400, "ORDER_EXPIRED")
         if version == "v3" and expires_at is None:
-            raise Refusal(409, "FILE_RETENTION_UNKNOWN")
+            raise ApiRefusal(409, "FILE_RETENTION_UNKNOWN")
         if status != "complete":
-            raise Refusal(400, "ORDER_NOT_COMPLETED")
+            raise ApiRefusal(400, "ORDER_NOT_COMPLETED")
         return self._links_v2(order) if version == "v2" or expires_at is None else self._links_v3(order, expires_at)
 
     def _links_v2(self, order: SandboxOrder) -> Response:
         if order.is_test:
-            raise Refusal(404, "PROCESSED_FILE_NOT_FOUND")
+            raise ApiRefusal(404, "PROCESSED_FILE_NOT_FOUND")
         is_one = len(order.outputs) == 1
         link = self._storage.result_link(order, order.outputs[0]) if is_one else self._storage.archive_link(order)
         if self._state.options.dialect == "v2":
@@ -93,11 +86,11 @@ class Reads:
         return data({"archiveUrl": archive, "files": files, "expiresInSeconds": whole(seconds)})
 
     def _list(self) -> Response:
-        page = asked_page(10, partial(self._api.refuse, "INVALID_PARAMETER"))
+        page = self._api.page(10, "INVALID_PARAMETER")
         chosen = {name: request.args.get(name, "all") for name in _CHOICES}
         unknown = request.args.keys() - _CHOICES - {"page", "limit", "keyword"}
         if unknown or any(chosen[name] not in ("all", *words) for name, words in _CHOICES.items()):
-            self._api.refuse("INVALID_PARAMETER", "an unknown parameter, or a word for one")
+            self._api.refuse("an unknown parameter, or a word for one", "INVALID_PARAMETER")
         keyword = request.args.get("keyword", "")
         owner = self._api.caller().owner
         with self._state.lock:
@@ -105,7 +98,7 @@ class Reads:
         found = [order for order in orders if _fits(order, chosen, keyword)]
         pages = {
             "totalItems": len(found),
-            "totalPages": page.count(found),
+            "totalPages": page.pages(found),
             "currentPage": page.number,
             "itemsPerPage": page.limit,
         }
@@ -117,7 +110,7 @@ class Reads:
         try:
             last = date.fromisoformat(request.args.get("date", ""))
         except ValueError:
-            self._api.refuse("VALIDATION_FAILED", "date is no YYYY-MM-DD")
+            self._api.refuse("date is no YYYY-MM-DD")
         days = [last - timedelta(days=ago) for ago in reversed(range(_DAYS))]
         with self._state.lock:
             counts = [self._state.usage[account, day] for day in days]
@@ -141,7 +134,7 @@ class Reads:
             "createdAt": instant(order.created_at),
             "updatedAt": instant(order.updated_at),
             "expiresAt": instant(order.expires_at) if order.expires_at else None,
-            "errors": failure_of(order) if status == "failed" else None,
+            "errors": order.errors if status == "failed" else None,
         }
 
     def _details(self, order: SandboxOrder) -> Json:

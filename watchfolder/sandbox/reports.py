@@ -1,17 +1,15 @@
 """Reports: a PDF about what was found, one for each order and language."""
 
-from collections.abc import Iterator, Mapping
 from functools import partial
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
-from watchfolder.sandbox.answers import data, whole
-from watchfolder.sandbox.api import Api
-from watchfolder.sandbox.demands import INVALID, Breach
+from watchfolder.sandbox.api import Api, Route, data, whole
+from watchfolder.sandbox.bodies import ReportOrder
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.pdf import sample_pdf
-from watchfolder.sandbox.product import Json, Product
-from watchfolder.sandbox.state import Refusal, Report
+from watchfolder.sandbox.product import Json, Products
+from watchfolder.sandbox.state import ApiRefusal, Report
 from watchfolder.sandbox.storage import Made, Storage
 
 _LOCALES = ("ko-KR", "en-US", "ja-JP")
@@ -22,7 +20,7 @@ _UNDER_WAY = ("queued", "processing")
 class Reports:
     """Asked for by POST, looked at by GET; both are `report` in the records."""
 
-    def __init__(self, api: Api, storage: Storage, products: Mapping[OrderType, Product]) -> None:
+    def __init__(self, api: Api, storage: Storage, products: Products) -> None:
         self._api = api
         self._state = api.state
         self._storage = storage
@@ -30,27 +28,23 @@ class Reports:
         for locale in _LOCALES:
             storage.offer(f"report-{locale}.pdf", partial(_document, locale=locale))
 
-    def blueprint(self) -> Blueprint:
-        return self._api.blueprint(
-            "reports",
-            [
-                ("POST", "/api/v3/orders/<order_id>/reports", "report", self._ask),
-                ("GET", "/api/v3/orders/<order_id>/reports/<locale>", "report_state", self._show),
-            ],
-        )
+    def routes(self) -> list[Route]:
+        return [
+            ("POST", "/api/v3/orders/<order_id>/reports", "report", self._ask),
+            ("GET", "/api/v3/orders/<order_id>/reports/<locale>", "report", self._show),
+        ]
 
     def _ask(self, order_id: str) -> tuple[Response, int]:
         order = self._api.order(order_id, "v3")
-        locale = str(self._api.body({"locale"}, _breaches).get("locale", _DEFAULT))
+        locale = self._api.body(ReportOrder).locale
         self._refuse_locale(order, locale)
         self._refuse_order(order)
         with self._state.lock:
             report = self._state.reports.get((order_id, locale))
-            if report is None or (report.status == "failed" and report.is_retryable):
+            is_new = report is None or (report.status == "failed" and report.is_retryable)
+            if report is None or is_new:
                 report = self._begin(order, locale, attempt=report.attempt + 1 if report else 1)
-                told = "queued" if report.status in _UNDER_WAY else report.status
-            else:
-                told = report.status
+            told = "queued" if is_new and report.status in _UNDER_WAY else report.status
         return data(self._told(order, report, told)), 202 if told in _UNDER_WAY else 200
 
     def _begin(self, order: SandboxOrder, locale: str, attempt: int) -> Report:
@@ -73,25 +67,25 @@ class Reports:
         with self._state.lock:
             report = self._state.reports.get((order_id, locale))
         if report is None:
-            raise Refusal(404, "REPORT_NOT_FOUND")
+            raise ApiRefusal(404, "REPORT_NOT_FOUND")
         return data(self._told(order, report, report.status))
 
     def _refuse_locale(self, order: SandboxOrder, locale: str) -> None:
         is_of_pdf = any(file.name.lower().endswith(".pdf") and file.role == "original" for file in order.files)
         if locale not in _LOCALES or (is_of_pdf and locale != _DEFAULT):
-            self._api.refuse("REPORT_LOCALE_UNSUPPORTED", "a report in a language that there is none in")
+            self._api.refuse("a report in a language that there is none in", "REPORT_LOCALE_UNSUPPORTED")
         if order.status == "expired":
-            raise Refusal(400, "ORDER_EXPIRED")
+            raise ApiRefusal(400, "ORDER_EXPIRED")
 
     def _refuse_order(self, order: SandboxOrder) -> None:
         product = self._products[order.type]
         if not product.report_type:
             self._api.sin(f"a report of an order that is {order.type}")
-            raise Refusal(400, "ORDER_TYPE_NOT_MATCH") if order.is_test else Refusal(409, "REPORT_NOT_AVAILABLE")
+            raise ApiRefusal(400, "ORDER_TYPE_NOT_MATCH") if order.is_test else ApiRefusal(409, "REPORT_NOT_AVAILABLE")
         if order.status != "complete":
-            raise Refusal(400, "ORDER_NOT_COMPLETED") if order.is_test else Refusal(409, "REPORT_NOT_AVAILABLE")
+            raise ApiRefusal(400, "ORDER_NOT_COMPLETED") if order.is_test else ApiRefusal(409, "REPORT_NOT_AVAILABLE")
         if not product.has_report(order):
-            raise Refusal(409, "REPORT_NOT_AVAILABLE")
+            raise ApiRefusal(409, "REPORT_NOT_AVAILABLE")
 
     def _told(self, order: SandboxOrder, report: Report, status: str) -> Json:
         seconds = self._state.options.report_link_seconds
@@ -112,8 +106,3 @@ class Reports:
 def _document(order: SandboxOrder, locale: str) -> Made:
     line = f"SANDBOX: a report on order {order.order_id}, {locale}, {now():%Y-%m-%d}"
     return Made(sample_pdf(line), "application/pdf")
-
-
-def _breaches(body: dict[str, object]) -> Iterator[Breach]:
-    if not isinstance(body.get("locale", ""), str):
-        yield Breach(INVALID, "locale is no text")

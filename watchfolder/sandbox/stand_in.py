@@ -25,18 +25,17 @@ from watchfolder.sandbox.anti_ai import AntiAi
 from watchfolder.sandbox.api import Api
 from watchfolder.sandbox.courier import Courier
 from watchfolder.sandbox.faults import Faults
-from watchfolder.sandbox.front import Front, admin_blueprint, refuse
+from watchfolder.sandbox.front import Front, admin_routes
 from watchfolder.sandbox.options import KEY, TEST_KEY, Options
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.reads import Reads
 from watchfolder.sandbox.reports import Reports
-from watchfolder.sandbox.state import Refusal, RequestRecord, State
-from watchfolder.sandbox.storage import Storage
+from watchfolder.sandbox.state import ApiRefusal, RequestRecord, SandboxState
+from watchfolder.sandbox.storage import Storage, StorageRefusal
 from watchfolder.sandbox.uploads import Uploads
-from watchfolder.sandbox.waitress_door import Server
-from watchfolder.sandbox.watermark_embed import WatermarkEmbed
-from watchfolder.sandbox.watermark_extract import WatermarkExtract
-from watchfolder.sandbox.webhooks import Webhooks
+from watchfolder.sandbox.waitress_door import Waitress
+from watchfolder.sandbox.watermark import WatermarkEmbed, WatermarkExtract
+from watchfolder.sandbox.webhooks import WebhookCalls
 
 _SERVICES = (AntiAi, WatermarkEmbed, WatermarkExtract, AiDetection)
 
@@ -78,17 +77,17 @@ class Sandbox(Options):
 
     def __post_init__(self) -> None:
         self.faults = Faults()
-        self._state = State(self)
+        self._state = SandboxState(self)
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="watchfolder-sandbox-"))
         self._storage = Storage(self._state, self._folder)
         self._api = Api(self._state)
-        self._products = {service.type: service(self._api, self._storage) for service in _SERVICES}
+        self._products = {service.order_type: service(self._api, self._storage) for service in _SERVICES}
         self._courier = Courier(self._state, self._products, self.faults)
         self._state.on_start = self._started
         try:
-            self._server = Server(Front(self._app(), self._state, self._storage, self.faults), self.port)
+            self._server = Waitress(Front(self._app(), self._state, self._storage, self.faults), self.port)
         except BaseException:
             shutil.rmtree(self._folder)
             raise
@@ -111,15 +110,21 @@ class Sandbox(Options):
 
     def _app(self) -> Flask:
         app = Flask("watchfolder.sandbox", static_folder=None)
-        for product in self._products.values():
-            app.register_blueprint(product.blueprint())
-        app.register_blueprint(Reads(self._api, self._storage, self._products).blueprint())
-        app.register_blueprint(Reports(self._api, self._storage, self._products).blueprint())
-        app.register_blueprint(Webhooks(self._state, self._courier, self._api.caller).blueprint(self._api.admit))
-        app.register_blueprint(Uploads(self._state, self._storage.links, self._folder).blueprint())
-        app.register_blueprint(self._storage.blueprint())
-        app.register_blueprint(admin_blueprint(self.reset, self.record, self.faults, self._state))
-        app.register_error_handler(Refusal, refuse)
+        routes = [
+            *(route for product in self._products.values() for route in product.routes()),
+            *Reads(self._api, self._storage, self._products).routes(),
+            *Reports(self._api, self._storage, self._products).routes(),
+            *WebhookCalls(self._api, self._courier).routes(),
+            *Uploads(self._state, self._storage, self._folder).routes(),
+            *self._storage.routes(),
+            *admin_routes(self.reset, self.record, self.faults, self._state),
+        ]
+        for method, path, operation, view in routes:
+            endpoint = f"{operation} {method} {path}"
+            app.add_url_rule(path, endpoint, view, methods=[method], provide_automatic_options=False)
+        app.before_request(self._api.admit)
+        app.register_error_handler(ApiRefusal, lambda refusal: ({"code": refusal.code}, refusal.status))
+        app.register_error_handler(StorageRefusal, StorageRefusal.response)
         app.register_error_handler(HTTPException, self._refuse_unknown)
         return app
 
@@ -182,24 +187,24 @@ class Sandbox(Options):
     @property
     def paid(self) -> int:
         """How many credits were taken from live keys and not given back: for a file of Anti-AI one, failed or not."""
-        return self._state.paid
+        return sum(self.credits.values())
 
     @property
     def credits(self) -> dict[str, int]:
         """The same for each service, by its type, and for reports on watermarks (watermarkReport)."""
-        with self._state.lock:
-            return {str(service): number for service, number in self._state.credits.items()}
+        return self._state.credits
 
     @property
     def paid_failed(self) -> int:
         """How many of them belong to orders that failed or will."""
-        return self._state.paid_failed
+        with self._state.lock:
+            paid = [order for order in self._state.orders.values() if order.is_started and not order.is_test]
+            return sum(order.price for order in paid if order.will_fail and not order.gives_back)
 
     @property
     def paid_files(self) -> dict[str, int]:
         """How often the bytes with this SHA-256 were paid for, in orders of any kind."""
-        with self._state.lock:
-            return dict(self._state.paid_files)
+        return self._state.paid_files
 
     def expire_links(self) -> None:
         """Let every presigned link that was given out until now be expired."""

@@ -12,29 +12,20 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from watchfolder.sandbox.options import Caller, Options
-from watchfolder.sandbox.orders import InputFile, OrderType, Output, SandboxOrder, now
+from watchfolder.sandbox.orders import InputFile, NewFile, OrderType, OutputFile, SandboxOrder, now
 
 _REQUESTS_KEPT = 200_000
 _REPORT_ATTEMPTS = 3
 _TOLERANCE = 0.1  # of look_seconds: what scheduling and the network may take off a client's second
 
 
-class Refusal(Exception):
+class ApiRefusal(Exception):
     """The service answers this HTTP status with this code."""
 
     def __init__(self, status: int, code: str) -> None:
         super().__init__(f"{status} {code}")
         self.status = status
         self.code = code
-
-
-class NewFile(NamedTuple):
-    """A file of an order that is created; for each of `texts`, which are those of watermarks, a picture comes back."""
-
-    name: str
-    texts: Sequence[str] = ()
-    address: str = ""
-    role: str = ""
 
 
 @dataclass
@@ -58,7 +49,7 @@ class Report:
         return self.attempt < _REPORT_ATTEMPTS
 
 
-class Mark(NamedTuple):
+class Embedded(NamedTuple):
     """What a watermark was embedded for."""
 
     account: str
@@ -67,7 +58,7 @@ class Mark(NamedTuple):
 
 
 @dataclass
-class Webhook:
+class Endpoint:
     """Where an account wants to be told; those for test orders hear of nothing else."""
 
     number: int
@@ -91,11 +82,7 @@ class RequestRecord:
     status: int | None = None
 
 
-def _by_chance(options: Options) -> float:
-    return options.processing_seconds + random.uniform(0, options.processing_spread_seconds)  # noqa: S311 - no secret
-
-
-class State:
+class SandboxState:
     """Guarded by `lock`, held from a read to the write that depends on it."""
 
     def __init__(self, options: Options) -> None:
@@ -112,14 +99,14 @@ class State:
             self.orders: dict[str, SandboxOrder] = {}
             self.created: dict[tuple[str, str], SandboxOrder] = {}  # by owner and idempotency key
             self.confirms: dict[tuple[str, str], SandboxOrder] = {}
-            self.webhooks: dict[int, Webhook] = {}
+            self.webhooks: dict[int, Endpoint] = {}
             self.sins: list[str] = []
             self.requests: deque[RequestRecord] = deque(maxlen=_REQUESTS_KEPT)
             self._credits: Counter[str] = Counter()  # by type of order, and of reports
             self.usage: Counter[tuple[str, date]] = Counter()  # by account and day
             self._paid_files: Counter[str] = Counter()
             self._to_give_back: list[SandboxOrder] = []
-            self.marks: dict[str, Mark] = {}
+            self.marks: dict[str, Embedded] = {}
             self.reports: dict[tuple[str, str], Report] = {}  # by order id and language
             self._recent: dict[str, deque[float]] = {}
             self._looked: dict[str, float] = {}
@@ -135,7 +122,7 @@ class State:
             while recent and recent[0] <= moment - self.options.minute_seconds:
                 recent.popleft()
             if 0 < self.options.requests_per_minute <= len(recent):
-                raise Refusal(429, "RATE_LIMIT_EXCEEDED")
+                raise ApiRefusal(429, "RATE_LIMIT_EXCEEDED")
             recent.append(moment)
 
     def looked_at(self, what: str) -> None:
@@ -155,6 +142,8 @@ class State:
             InputFile(number, file.name, next(self._file_ids), address=file.address, role=file.role)
             for number, file in enumerate(files)
         ]
+        results = [(file, text) for new, file in zip(files, inputs, strict=True) for text in new.texts]
+        by_chance = random.uniform(0, options.processing_spread_seconds)  # noqa: S311 - no secret
         order = SandboxOrder(
             order_id=str(next(self._ids)),
             type=order_type,
@@ -163,15 +152,16 @@ class State:
             body=body,
             name=name,
             files=inputs,
-            outputs=[],
+            outputs=[
+                OutputFile(number, next(self._file_ids), file, text) for number, (file, text) in enumerate(results)
+            ],
             created_at=now(),
-            processing_seconds=options.test_processing_seconds if caller.is_test else _by_chance(options),
+            processing_seconds=options.test_processing_seconds
+            if caller.is_test
+            else options.processing_seconds + by_chance,
             retention_days=options.retention_days,
             upload_seconds=options.watermark_upload_seconds if order_type.is_watermark else None,
         )
-        for new, file in zip(files, inputs, strict=True):
-            for text in new.texts:
-                order.outputs.append(Output(len(order.outputs), next(self._file_ids), file, text))
         self.orders[order.order_id] = order
         self.created[caller.owner, key] = order
         return order
@@ -195,8 +185,9 @@ class State:
 
     def _book(self, order: SandboxOrder, price: int) -> None:
         self.charge(order.caller, order.type, price)
-        for file in order.bought:
-            self._paid_files[file.sha256] += 1 if price > 0 else -1
+        for file in order.files:
+            if file.role != "original":  # of a pair, which is not paid for
+                self._paid_files[file.sha256] += 1 if price > 0 else -1
 
     def _give_back(self) -> None:
         over = [order for order in self._to_give_back if order.status != "inProgress"]
@@ -205,18 +196,18 @@ class State:
             self._book(order, -order.price)
 
     @property
-    def credits(self) -> Counter[str]:
-        """How many credits were taken from live keys, less those given back."""
+    def credits(self) -> dict[str, int]:
+        """How many credits were taken from live keys, less those given back, by service, and for reports."""
         with self.lock:
             self._give_back()
-            return +self._credits
+            return {str(service): number for service, number in (+self._credits).items()}
 
     @property
-    def paid_files(self) -> Counter[str]:
+    def paid_files(self) -> dict[str, int]:
         """How often the bytes with this SHA-256 were bought, and not given back."""
         with self.lock:
             self._give_back()
-            return +self._paid_files
+            return dict(+self._paid_files)
 
     def forget(self, order_id: str) -> None:
         with self.lock:
@@ -228,15 +219,4 @@ class State:
         self._give_back()
         left = self.options.credits_left
         if left is not None and price > left and not caller.is_test:
-            raise Refusal(status, code)
-
-    @property
-    def paid(self) -> int:
-        return self.credits.total()
-
-    @property
-    def paid_failed(self) -> int:
-        """How many of them belong to orders that failed or will."""
-        with self.lock:
-            paid = [order for order in self.orders.values() if order.is_started and not order.is_test]
-            return sum(order.price for order in paid if order.will_fail and not order.gives_back)
+            raise ApiRefusal(status, code)

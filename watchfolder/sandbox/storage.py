@@ -1,26 +1,111 @@
-"""The object storage beside the API: presigned links that expire, uploads checked to the byte, results to fetch."""
+"""The object storage beside the API: presigned links that expire, what they lead to, and what lies at addresses."""
 
+import hashlib
+import hmac
 import io
+import os
 import secrets
 import threading
 import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
-from urllib.parse import quote
+from typing import NamedTuple, cast
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from flask import Blueprint, Response, send_file
+from flask import Response, request, send_file
 
-from watchfolder.sandbox.demands import media_type_of
+from watchfolder.sandbox.api import Route
+from watchfolder.sandbox.bodies import media_type_of
+from watchfolder.sandbox.examination import examine
 from watchfolder.sandbox.mark import write_marked, write_watermarked
-from watchfolder.sandbox.orders import InputFile, OrderType, Output, SandboxOrder
-from watchfolder.sandbox.origins import fetch_origins
+from watchfolder.sandbox.orders import InputFile, OrderType, OutputFile, SandboxOrder, now
 from watchfolder.sandbox.pdf import sample_pdf
 from watchfolder.sandbox.pictures import sample
-from watchfolder.sandbox.presigned import Links, StorageError
-from watchfolder.sandbox.state import State
+from watchfolder.sandbox.state import SandboxState
+from watchfolder.sandbox.structure import kind_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+ORIGIN = "https://pictures.example.com"
+_LARGEST_ORIGIN = 32 << 20
+_INSTANT = "%Y%m%dT%H%M%S.%fZ"  # to the microsecond, so that tests can be quick
+_CONTENT_TYPE = "content-type"
+
+
+class StorageRefusal(Exception):
+    """S3 would answer this status, with this code in XML."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+    def response(self) -> Response:
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{self.code}</Code><Message>{self}</Message>"
+            f"<RequestId>{secrets.token_hex(8).upper()}</RequestId></Error>"
+        )
+        return Response(xml, self.status, mimetype="application/xml")
+
+
+class PresignedLinks:
+    """Signs with the fields of S3's query authentication, and admits what it signed."""
+
+    def __init__(self, state: SandboxState) -> None:
+        self._state = state
+        self._secret = secrets.token_bytes(32)
+        self.base_url = ""
+        self.given: list[str] = []  # all that were given out
+        self.valid_since: datetime = now()
+
+    def plain(self, path: str) -> str:
+        """Return a link whose path is its secret."""
+        link = f"{self.base_url}{path}"
+        self.given.append(link)
+        return link
+
+    def signed(self, method: str, path: str, seconds: float | None = None, media_type: str | None = None) -> str:
+        """Return a link for `seconds`, without for as long as the options say; for one Content-Type, if it is given."""
+        date = now().strftime(_INSTANT)
+        expires = f"{self._state.options.link_seconds if seconds is None else seconds:g}"
+        query = {
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": "SANDBOX/local/s3/aws4_request",
+            "X-Amz-Date": date,
+            "X-Amz-Expires": expires,
+            "X-Amz-SignedHeaders": f"{_CONTENT_TYPE};host" if media_type else "host",
+            "X-Amz-Signature": self._signature(method, path, date, expires, media_type),
+        }
+        return self.plain(f"{path}?{urlencode(query)}")
+
+    def _signature(self, *parts: str | None) -> str:
+        return hmac.new(self._secret, "\n".join(part or "" for part in parts).encode(), "sha256").hexdigest()
+
+    def admit(self, media_type: str | None = None) -> None:
+        """Let the request under way in, or raise; `media_type` is what its link was signed for, if it was."""
+        self.refuse_authorization()
+        signed_type = media_type if _CONTENT_TYPE in request.args.get("X-Amz-SignedHeaders", "") else None
+        date, expires = request.args.get("X-Amz-Date", ""), request.args.get("X-Amz-Expires", "")
+        signature = self._signature(request.method, quote(request.path), date, expires, signed_type)
+        sin = ""
+        if not hmac.compare_digest(signature.encode(), request.args.get("X-Amz-Signature", "").encode()):
+            sin = "a signature that was never valid"
+        elif signed_type and request.headers.get("Content-Type") != signed_type:
+            sin = f"a Content-Type that is not {signed_type}, for which the link is signed"
+        if sin:
+            self.sin(sin)
+            raise StorageRefusal(403, "SignatureDoesNotMatch", "The request signature does not match.")
+        signed = datetime.strptime(date, _INSTANT).replace(tzinfo=UTC)
+        if signed < self.valid_since or now() > signed + timedelta(seconds=float(expires)):
+            raise StorageRefusal(403, "AccessDenied", "Request has expired")
+
+    def refuse_authorization(self) -> None:
+        if "Authorization" in request.headers:
+            self.sin("an Authorization header on a presigned URL")
+            raise StorageRefusal(400, "InvalidArgument", "Only one auth mechanism allowed")
+
+    def sin(self, text: str) -> None:
+        self._state.sin(f"{request.method} {request.path}: {text}")
 
 
 class Made(NamedTuple):
@@ -33,25 +118,20 @@ class Made(NamedTuple):
 class Storage:
     """Keeps every byte in files below `folder`; memory holds none."""
 
-    def __init__(self, state: State, folder: Path) -> None:
+    def __init__(self, state: SandboxState, folder: Path) -> None:
         self._state = state
         self._folder = folder
         self._marking = threading.Lock()  # one picture in memory at a time
         self._makers: dict[str, Callable[[SandboxOrder], Made]] = {}
-        self.links = Links(state)
+        self.links = PresignedLinks(state)
 
-    def blueprint(self) -> Blueprint:
-        storage = Blueprint("storage", __name__)
-        rules: list[tuple[str, str, Callable[..., object]]] = [
-            ("/storage/output/<order_id>/<int:number>/<name>", "fetch", self._fetch),
-            ("/storage/output/<order_id>/archive.zip", "fetch_archive", self._fetch_archive),
-            ("/storage/made/<order_id>/<name>", "fetch_made", self._fetch_made),
-            ("/api/v2/test-samples/<token>", "fetch_sample", self._fetch_sample),
+    def routes(self) -> list[Route]:
+        return [
+            ("GET", "/storage/output/<order_id>/<int:number>/<name>", "fetch", self._fetch),
+            ("GET", "/storage/output/<order_id>/archive.zip", "fetch", self._fetch_archive),
+            ("GET", "/storage/made/<order_id>/<name>", "fetch", self._fetch_made),
+            ("GET", "/api/v2/test-samples/<token>", "fetch", self._fetch_sample),
         ]
-        for path, endpoint, view in rules:
-            storage.add_url_rule(path, endpoint, cast("Any", view), methods=["GET"], provide_automatic_options=False)
-        storage.register_error_handler(StorageError, StorageError.response)
-        return storage
 
     def upload_link(self, order: SandboxOrder, file: InputFile) -> str:
         if order.is_test:
@@ -62,22 +142,20 @@ class Storage:
             return self.links.signed("PUT", path, seconds, media_type_of(file.name))
         return self.links.signed("PUT", path)
 
-    def results(self, order: SandboxOrder) -> list[Output]:
+    def results(self, order: SandboxOrder) -> list[OutputFile]:
         """Return what can be fetched. A test key's Anti-AI order that is complete may have nothing."""
         has_samples = not order.is_test or order.type.is_watermark or self._state.options.test_samples
         return order.outputs if has_samples else []
 
-    def result_link(self, order: SandboxOrder, output: Output) -> str:
-        if order.is_test:
-            return self.links.signed("GET", f"/api/v2/test-samples/{output.token}")
-        return self.links.signed("GET", f"/storage/output/{order.order_id}/{output.number}/{quote(output.file.name)}")
+    def result_link(self, order: SandboxOrder, output: OutputFile) -> str:
+        path = f"/storage/output/{order.order_id}/{output.number}/{quote(output.file.name)}"
+        return self.links.signed("GET", f"/api/v2/test-samples/{output.token}" if order.is_test else path)
 
     def archive_link(self, order: SandboxOrder) -> str:
-        if order.is_test:
-            return self.links.signed("GET", f"/api/v2/test-samples/{order.token}")
-        return self.links.signed("GET", f"/storage/output/{order.order_id}/archive.zip")
+        path = f"/storage/output/{order.order_id}/archive.zip"
+        return self.links.signed("GET", f"/api/v2/test-samples/{order.token}" if order.is_test else path)
 
-    def offer(self, name: str, make: "Callable[[SandboxOrder], Made]") -> None:
+    def offer(self, name: str, make: Callable[[SandboxOrder], Made]) -> None:
         """Have what `make` returns for an order fetched under this name."""
         self._makers[name] = make
 
@@ -85,8 +163,32 @@ class Storage:
         return self.links.signed("GET", f"/storage/made/{order.order_id}/{name}", seconds)
 
     def fetch_origins(self, order: SandboxOrder) -> None:
-        """Have the files lie here that the service fetches by itself."""
-        fetch_origins(order, self._state.options, self._folder)
+        """Have each file that has an address lie here, or fail; for a test key nothing is fetched.
+
+        No request goes out: there is nothing at an address but what the options say.
+        """
+        for file in order.files:
+            if file.address:
+                file.is_uploaded = file.was_uploaded = True
+                if not order.is_test:
+                    self._fetch_origin(file, order)
+
+    def _fetch_origin(self, file: InputFile, order: SandboxOrder) -> None:
+        content = self._state.options.origins.get(file.address)
+        if content is None:
+            content = _in_folder(self._state.options.origins_folder, file.address)
+        if content is None:
+            file.failure = "PROCESSING_ERROR"
+            return
+        file.path = self._folder / f"{order.order_id}-{file.number}.input"
+        file.path.write_bytes(content)
+        file.size, file.sha256 = len(content), hashlib.sha256(content).hexdigest()
+        kind = "application/pdf" if content.startswith(b"%PDF-") else f"image/{kind_of(content).lower()}"
+        media_type = kind if kind != "image/" else media_type_of(file.name) or ""  # where the bytes tell nothing
+        file.failure = examine(order.type, file.path, media_type).code
+        if file.size > _LARGEST_ORIGIN:
+            is_embed = order.type is OrderType.WATERMARK_EMBED
+            file.failure = "WATERMARK_FILE_SIZE_UNSUPPORTED" if is_embed else "PROCESSING_ERROR"
 
     def file_behind(self, path: str) -> InputFile | None:
         """Return the input file that a live key's upload or result link is about."""
@@ -99,24 +201,35 @@ class Storage:
                 return order.outputs[int(number)].file
         return None
 
+    def order(self, order_id: str) -> SandboxOrder:
+        with self._state.lock:
+            order = self._state.orders.get(order_id)
+        if order is None:
+            raise StorageRefusal(404, "NoSuchKey", "The specified key does not exist.")
+        return order
+
     # Results: marked when first asked for, kept until the sandbox ends.
 
     def _fetch(self, order_id: str, number: int, name: str) -> Response:  # noqa: ARG002 - the name is for people
-        self.links.admit()
         order = self._finished(order_id)
         output = order.outputs[number]
         return self._send(self._result(order, output), output.file.name)
 
     def _fetch_archive(self, order_id: str) -> Response:
-        self.links.admit()
         order = self._finished(order_id)
         archive = self._folder / f"{order.order_id}.zip"
         if not archive.exists():
-            self._write_archive(order, archive)
+            part = self._folder / f"{secrets.token_hex(16)}.part"
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as target:
+                for output in order.outputs:
+                    name = output.file.name
+                    target.write(
+                        self._result(order, output), f"{output.number}-{name}" if name in target.namelist() else name
+                    )
+            part.replace(archive)
         return self._send(archive, f"{order.order_id}.zip")
 
     def _fetch_made(self, order_id: str, name: str) -> Response:
-        self.links.admit()
         made = self._makers[name](self._finished(order_id))
         return Response(made.content, mimetype=made.media_type)
 
@@ -125,27 +238,15 @@ class Storage:
         self.links.admit()
         with self._state.lock:
             names = {o.token: o.file.name for order in self._state.orders.values() for o in order.outputs}
-        sample_of = sample_for(names.get(token, "sample.jpg"))
+        content = sample_for(names.get(token, "sample.jpg"))
         if token in names:
-            return Response(sample_of, mimetype=media_type_of(names[token]))
+            return Response(content, mimetype=media_type_of(names[token]))
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
-            target.writestr("sample.jpg", sample_of)
+            target.writestr("sample.jpg", content)
         return Response(archive.getvalue(), mimetype="application/zip")
 
-    def _write_archive(self, order: SandboxOrder, archive: Path) -> None:
-        results = [(output, self._result(order, output)) for output in order.outputs]
-        part = self._folder / f"{secrets.token_hex(16)}.part"
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as target:
-            taken: set[str] = set()
-            for output, path in results:
-                name = output.file.name
-                name = name if name not in taken else f"{output.number}-{name}"
-                taken.add(name)
-                target.write(path, name)
-        part.replace(archive)
-
-    def _result(self, order: SandboxOrder, output: Output) -> Path:
+    def _result(self, order: SandboxOrder, output: OutputFile) -> Path:
         result = self._folder / f"{order.order_id}-{output.number}.output"
         with self._marking:
             if not result.exists():
@@ -163,16 +264,11 @@ class Storage:
         return send_file(path, mimetype=media_type_of(name) or "application/zip", conditional=False, max_age=0)
 
     def _finished(self, order_id: str) -> SandboxOrder:
-        order = self._order(order_id)
+        """Return the order whose link this is."""
+        self.links.admit()
+        order = self.order(order_id)
         if order.status != "complete":
-            raise StorageError(404, "NoSuchKey", "The specified key does not exist.")
-        return order
-
-    def _order(self, order_id: str) -> SandboxOrder:
-        with self._state.lock:
-            order = self._state.orders.get(order_id)
-        if order is None:
-            raise StorageError(404, "NoSuchKey", "The specified key does not exist.")
+            raise StorageRefusal(404, "NoSuchKey", "The specified key does not exist.")
         return order
 
 
@@ -182,3 +278,12 @@ def sample_for(name: str) -> bytes:
     if media_type == "application/pdf":
         return sample_pdf("SANDBOX: a sample")
     return sample(media_type.removeprefix("image/"), width=320, height=240, seed=0)
+
+
+def _in_folder(folder: str, address: str) -> bytes | None:
+    """Return what lies at an address of ORIGIN: the file in the folder that its path names."""
+    parts = urlsplit(address)
+    path = os.path.realpath(os.path.join(folder, unquote(parts.path).lstrip("/").replace("\0", "_")))
+    is_inside = path.startswith(os.path.realpath(folder) + os.sep)
+    is_there = folder and f"https://{parts.netloc.lower()}" == ORIGIN and is_inside and os.path.isfile(path)
+    return Path(path).read_bytes() if is_there else None

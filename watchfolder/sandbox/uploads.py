@@ -6,18 +6,16 @@ import hashlib
 import secrets
 import threading
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
+from typing import IO, NamedTuple, NoReturn, cast
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
-from watchfolder.sandbox.demands import media_type_of
+from watchfolder.sandbox.api import Route
+from watchfolder.sandbox.bodies import media_type_of
 from watchfolder.sandbox.examination import examine
 from watchfolder.sandbox.orders import InputFile, SandboxOrder
-from watchfolder.sandbox.presigned import Links, StorageError
-from watchfolder.sandbox.state import Refusal, State
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from watchfolder.sandbox.state import ApiRefusal, SandboxState
+from watchfolder.sandbox.storage import Storage, StorageRefusal
 
 _CHUNK = 1 << 20
 _TEST_UPLOAD_BYTES = 50 << 20
@@ -33,29 +31,22 @@ class _Received(NamedTuple):
 class Uploads:
     """Keeps every byte in files below `folder`; memory holds none. Starts what starts with its last upload."""
 
-    def __init__(self, state: State, links: Links, folder: Path) -> None:
+    def __init__(self, state: SandboxState, storage: Storage, folder: Path) -> None:
         self._state = state
-        self._links = links
+        self._storage = storage
+        self._links = storage.links
         self._folder = folder
         self._examining = threading.Lock()  # one picture in memory at a time
 
-    def blueprint(self) -> Blueprint:
-        uploads = Blueprint("uploads", __name__)
-        rules: list[tuple[str, str, Callable[..., object]]] = [
-            ("/storage/input/<order_id>/<int:number>/<name>", "upload", self._upload),
-            ("/api/v2/test-uploads/<token>", "upload_test", self._test_upload),
+    def routes(self) -> list[Route]:
+        return [
+            ("PUT", "/storage/input/<order_id>/<int:number>/<name>", "upload", self._upload),
+            ("PUT", "/api/v2/test-uploads/<token>", "upload", self._test_upload),
         ]
-        for path, endpoint, view in rules:
-            uploads.add_url_rule(path, endpoint, cast("Any", view), methods=["PUT"], provide_automatic_options=False)
-        uploads.register_error_handler(StorageError, StorageError.response)
-        return uploads
 
     def _upload(self, order_id: str, number: int, name: str) -> Response:
         self._links.admit(media_type_of(name))
-        with self._state.lock:
-            order = self._state.orders.get(order_id)
-        if order is None:
-            raise StorageError(404, "NoSuchKey", "The specified key does not exist.")
+        order = self._storage.order(order_id)
         return self._take(order, order.files[number])
 
     def _test_upload(self, token: str) -> Response:
@@ -64,19 +55,25 @@ class Uploads:
             pairs = [(order, file) for order in self._state.orders.values() for file in order.files]
         found = next((pair for pair in pairs if secrets.compare_digest(pair[1].token, token)), None)
         if found is None or not found[0].is_test:
-            raise StorageError(403, "AccessDenied", "Access Denied")
+            raise StorageRefusal(403, "AccessDenied", "Access Denied")
         if (request.content_length or 0) > _TEST_UPLOAD_BYTES:
-            raise Refusal(413, "TEST_UPLOAD_TOO_LARGE")
+            raise ApiRefusal(413, "TEST_UPLOAD_TOO_LARGE")
         return self._take(*found)
 
     def _take(self, order: SandboxOrder, file: InputFile) -> Response:
-        self._refuse_length_unknown()
-        if order.status != "pending" and not (order.is_started and order.type.is_watermark):
+        if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
+            self._links.sin("an upload without a Content-Length of its own")
+            raise StorageRefusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+        is_late = order.status != "pending"
+        if is_late and not (order.is_started and order.type.is_watermark):
             self._refuse_late(order)
         received = self._receive()
-        self._refuse_digest(received)
-        if order.status != "pending":
-            return self._take_again(received, order, file)
+        stored = Response(status=200, headers={"ETag": f'"{received.md5.hex()}"'})
+        if is_late:  # the answer to the upload that started the order may have been lost: the same bytes pass again
+            received.path.unlink()
+            if received.sha256 != file.sha256:
+                self._refuse_late(order)
+            return stored
         self._examine(received.path, order, file)
         with self._state.lock:
             self._keep(received, order, file)
@@ -84,19 +81,12 @@ class Uploads:
             file.is_uploaded = "sandbox.loss" not in request.environ
             if order.type.is_watermark and not order.is_started and all(each.is_uploaded for each in order.files):
                 self._state.start(order, request.environ.get("sandbox.failure"))
-        return _stored(received)
+        return stored
 
     def _refuse_late(self, order: SandboxOrder) -> NoReturn:
         if order.is_started:
             self._links.sin("an upload to an order that is no longer pending")
-        raise StorageError(403, "AccessDenied", "Access Denied")
-
-    def _take_again(self, received: _Received, order: SandboxOrder, file: InputFile) -> Response:
-        """Take the same bytes once more: the answer to the upload that started the order may have been lost."""
-        received.path.unlink()
-        if received.sha256 != file.sha256:
-            self._refuse_late(order)
-        return _stored(received)
+        raise StorageRefusal(403, "AccessDenied", "Access Denied")
 
     def _keep(self, received: _Received, order: SandboxOrder, file: InputFile) -> None:
         """Put the bytes where the order's are; those of a test key go."""
@@ -107,11 +97,6 @@ class Uploads:
             received.path.replace(file.path)
         file.size, file.sha256 = received.size, received.sha256
 
-    def _refuse_length_unknown(self) -> None:
-        if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
-            self._links.sin("an upload without a Content-Length of its own")
-            raise StorageError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
-
     def _receive(self) -> _Received:
         path = self._folder / f"{secrets.token_hex(16)}.part"
         md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
@@ -121,7 +106,9 @@ class Uploads:
                 md5.update(chunk)
                 sha256.update(chunk)
                 size += target.write(chunk)
-        return _Received(path, size, md5.digest(), sha256.hexdigest())
+        received = _Received(path, size, md5.digest(), sha256.hexdigest())
+        self._refuse_digest(received)
+        return received
 
     def _refuse_digest(self, received: _Received) -> None:
         announced = request.headers.get("Content-MD5")
@@ -136,7 +123,7 @@ class Uploads:
         received.path.unlink()
         self._links.sin("a Content-MD5 that is not the body's")
         code = "BadDigest" if len(digest) == len(received.md5) else "InvalidDigest"
-        raise StorageError(400, code, "The Content-MD5 you specified did not match what we received.")
+        raise StorageRefusal(400, code, "The Content-MD5 you specified did not match what we received.")
 
     def _examine(self, path: Path, order: SandboxOrder, file: InputFile) -> None:
         media_type = request.headers.get("Content-Type", "")
@@ -147,7 +134,3 @@ class Uploads:
         if flaw.sin:
             self._links.sin(flaw.sin)
         file.failure, file.is_unsupported = flaw.code, flaw.is_unsupported
-
-
-def _stored(received: _Received) -> Response:
-    return Response(status=200, headers={"ETag": f'"{received.md5.hex()}"'})

@@ -14,7 +14,7 @@ from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-__all__ = ["ClientDisconnected", "Server", "channel_of"]
+__all__ = ["ClientDisconnected", "Waitress", "channel_of"]
 
 _THREADS = 16
 _LARGEST_BODY = 1 << 40
@@ -48,7 +48,7 @@ class _Workers(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
         thread.start()
 
 
-class Server:
+class Waitress:
     """Serves `app` on loopback from `start` to `stop`; requests that come before wait."""
 
     def __init__(self, app: "WSGIApplication", port: int) -> None:

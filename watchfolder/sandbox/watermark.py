@@ -1,15 +1,19 @@
-"""What the two watermark services share: v3 creates, a start without a confirm, the old endpoints that are gone."""
+"""The two watermark services: a copy of each file for each text, and back from a copy to whom it was marked for."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
-from flask import Response, jsonify
+from typing_extensions import override
 
-from watchfolder.sandbox.answers import data, instant
-from watchfolder.sandbox.orders import Output, SandboxOrder
-from watchfolder.sandbox.product import Product
-from watchfolder.sandbox.state import NewFile
+from watchfolder.sandbox.api import instant
+from watchfolder.sandbox.bodies import EmbedOrder, ExtractOrder, Keyed
+from watchfolder.sandbox.mark import marks_in
+from watchfolder.sandbox.orders import Detection, InputFile, NewFile, OrderType, OutputFile, SandboxOrder
+from watchfolder.sandbox.product import Json, Product
+from watchfolder.sandbox.state import Embedded
 
+_TEST_TEXT = "MORI TEST WATERMARK"
 _OUTPUT_STATUS = {
     "pending": "pending",
     "inProgress": "processing",
@@ -17,43 +21,35 @@ _OUTPUT_STATUS = {
     "failed": "failed",
     "expired": "completed",
 }
+_Body = TypeVar("_Body", bound=Keyed)
 
 
-class Watermark(Product):
-    def _created(self, body: dict[str, Any], name: str, files: Sequence[NewFile]) -> Response:
-        """Tell of the order that this body makes or has made."""
-        price = sum(len(file.texts) for file in files) or 1
-        lack = (429, "PLAN_LIMIT_EXCEEDED")
-        order = self._order_of(body, name, files, price, conflict="WATERMARK_V2_CONFLICT", lack=lack)
+class _Watermark(Product[_Body]):
+    """What they share: v3 creates, a start without a confirm."""
+
+    conflict: ClassVar[str] = "WATERMARK_V2_CONFLICT"
+    lack: ClassVar[tuple[int, str]] = (429, "PLAN_LIMIT_EXCEEDED")
+
+    @override
+    def created(self, order: SandboxOrder) -> Json:
         status = order.status
-        waits = status == "pending"
-        slots = [
-            {
-                "fileId": str(file.file_id),
-                "uploadUrl": self._storage.upload_link(order, file) if waits and not file.address else None,
-            }
-            for file in order.files
-        ]
-        told: dict[str, object] = {
+        return {
             "orderId": order.order_id,
             "status": status,
             "processingDelayed": status == "inProgress" and self._state.options.processing_delayed,
             "expiresAt": instant(order.expires_at) if order.expires_at else None,
-            "files": slots,
-            "outputs": [_created_output(order, output) for output in order.outputs],
+            "files": [self._slot(file, order, waits=status == "pending") for file in order.files],
+            "outputs": [_created_output(output, order) for output in order.outputs],
             "result": None,
             "reports": [],
         }
-        return data(told)
 
-    def _sunset(self) -> tuple[Response, int]:
-        self._api.sin("a call of v2, which is gone")
-        answer = jsonify({"code": "WATERMARK_V2_API_SUNSET"})
-        answer.headers["Link"] = '</api/v3/orders>; rel="successor-version"'
-        return answer, 410
+    def _slot(self, file: InputFile, order: SandboxOrder, *, waits: bool) -> Json:
+        link = self._storage.upload_link(order, file) if waits and not file.address else None
+        return {"fileId": str(file.file_id), "uploadUrl": link}
 
 
-def _created_output(order: SandboxOrder, output: Output) -> dict[str, object]:
+def _created_output(output: OutputFile, order: SandboxOrder) -> Json:
     """Its `fileId` here is one that no later answer knows."""
     index = sum(other.file is output.file for other in order.outputs[: output.number])
     return {
@@ -64,3 +60,110 @@ def _created_output(order: SandboxOrder, output: Output) -> dict[str, object]:
         "status": _OUTPUT_STATUS[order.status],
         "mediaKind": "pdf" if output.file.name.lower().endswith(".pdf") else "image",
     }
+
+
+class WatermarkEmbed(_Watermark[EmbedOrder]):
+    order_type: ClassVar[OrderType] = OrderType.WATERMARK_EMBED
+    path: ClassVar[str] = "/api/v3/orders/wtr-embed"
+    body = EmbedOrder
+
+    @override
+    def name(self, body: EmbedOrder) -> str:
+        return body.files[0].file_name
+
+    @override
+    def files(self, body: EmbedOrder) -> list[NewFile]:
+        return [
+            NewFile(file.file_name, [mark.text for mark in file.watermarks], file.original_file_url)
+            for file in body.files
+        ]
+
+    @override
+    def started(self, order: SandboxOrder) -> None:
+        for output in order.outputs:
+            self._state.marks[output.token] = Embedded(order.caller.account, output.file.sha256, output.text)
+
+    @override
+    def output(self, output: OutputFile) -> Json:
+        return super().output(output) | {"watermarkText": output.text}
+
+
+class WatermarkExtract(_Watermark[ExtractOrder]):
+    order_type: ClassVar[OrderType] = OrderType.WATERMARK_EXTRACT
+    path: ClassVar[str] = "/api/v3/orders/wtr-extract"
+    body = ExtractOrder
+    report_type: ClassVar[str] = "watermarkDetection"
+
+    @override
+    def name(self, body: ExtractOrder) -> str:
+        return body.file.file_name
+
+    @override
+    def files(self, body: ExtractOrder) -> list[NewFile]:
+        original = NewFile(body.file.original_file.file_name, role="original")
+        return [original, NewFile(body.file.file_name, role="query")]
+
+    @override
+    def started(self, order: SandboxOrder) -> None:
+        original, query = order.files
+        if not order.is_test:
+            order.detection = self._found(order.caller.account, original, query)
+        elif Path(query.name).stem.endswith("_detected"):
+            order.detection = Detection("detected", _TEST_TEXT)
+        else:
+            order.detection = Detection("undetected")
+
+    def _found(self, account: str, original: InputFile, query: InputFile) -> Detection:
+        told = self._state.options.detections.get(query.sha256)
+        if told is not None:
+            return Detection(told)
+        if original.is_unsupported or query.is_unsupported:
+            return Detection("unsupported")
+        before, after = _tokens_in(original), _tokens_in(query)
+        known = [self._state.marks[token] for token in before if token in self._state.marks]
+        if not after and any(mark.sha256 == query.sha256 for mark in known):
+            self._api.sin("the original and the file to check were uploaded the wrong way round")
+        marks = [self._state.marks.get(token) for token in after if token not in before]
+        if not marks or any(mark and mark.sha256 != original.sha256 for mark in marks):
+            return Detection("undetected")
+        return Detection("detected", self._text_of(marks, account))
+
+    def _text_of(self, marks: Sequence[Embedded | None], account: str) -> str | None:
+        """Return the text, unless another account embedded it or more than one record matches."""
+        mark = marks[0]
+        is_clear = len(marks) == 1 and mark is not None and mark.account == account
+        return mark.text if mark and is_clear and list(self._state.marks.values()).count(mark) == 1 else None
+
+    @override
+    def result(self, order: SandboxOrder) -> Json:
+        return {
+            "detectionStatus": self._status_of(order.detection),
+            "watermarkText": order.detection.text,
+            "reportSupported": self.has_report(order),
+            "reports": [
+                {"locale": locale, "status": report.status}
+                for (order_id, locale), report in self._state.reports.items()
+                if order_id == order.order_id and not order.is_test
+            ],
+        }
+
+    @override
+    def has_report(self, order: SandboxOrder) -> bool:
+        return order.detection.status == "detected"
+
+    @override
+    def listed(self, order: SandboxOrder) -> Json:
+        return {"statusCode": self._status_of(order.detection) if order.status == "complete" else None}
+
+    @override
+    def pushed(self, order: SandboxOrder) -> Json:
+        is_found = order.detection.status == "detected"
+        info = {"watermarkInfo": {"text": order.detection.text}} if is_found else {}
+        return {"statusCode": self._status_of(order.detection), "watermarkFound": is_found, **info}
+
+    def _status_of(self, detection: Detection) -> str:
+        return self._state.options.undetected_word if detection.status == "undetected" else detection.status
+
+
+def _tokens_in(file: InputFile) -> list[str]:
+    return marks_in(file.path) if file.path else []

@@ -1,60 +1,51 @@
 """The webhooks of an account: registered, changed, listed, removed, and what was sent to them."""
 
 import secrets
-from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any, NoReturn, cast
-from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
-from watchfolder.sandbox.answers import data, instant
-from watchfolder.sandbox.courier import Courier, Event
-from watchfolder.sandbox.options import Caller
+from watchfolder.sandbox.api import Api, Route, data, instant
+from watchfolder.sandbox.bodies import Registration
+from watchfolder.sandbox.courier import Courier, PushedEvent
 from watchfolder.sandbox.orders import now
-from watchfolder.sandbox.paging import asked_page
-from watchfolder.sandbox.state import Refusal, State, Webhook
+from watchfolder.sandbox.product import Json
+from watchfolder.sandbox.state import ApiRefusal, Endpoint
 
-_FIELDS = {"url", "name", "isTest"}
+_PATH = "/api/v2/orders/webhooks"
 _RETRY_DAYS, _RETRY_EVENTS = 7, 50  # of what failed, sent again at once
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-class Webhooks:
-    """Each public method is one operation; all count as `webhook` in the records."""
+class WebhookCalls:
+    """All count as `webhook` in the records."""
 
-    def __init__(self, state: State, courier: Courier, caller: Callable[[], Caller]) -> None:
-        self._state = state
+    def __init__(self, api: Api, courier: Courier) -> None:
+        self._api = api
+        self._state = api.state
         self._courier = courier
-        self._caller = caller
 
-    def blueprint(self, admit: Callable[[], object]) -> Blueprint:
-        webhooks = Blueprint("webhooks", __name__, url_prefix="/api/v2/orders/webhooks")
-        rules: list[tuple[str, str, Callable[..., object]]] = [
-            ("POST", "", self._create),
-            ("GET", "", self._list),
-            ("GET", "/<int:number>", self._show),
-            ("PUT", "/<int:number>", self._change),
-            ("DELETE", "/<int:number>", self._remove),
-            ("GET", "/<int:number>/events", self._events),
-            ("POST", "/<int:number>/events/<int:event>/retry", self._retry),
-            ("POST", "/<int:number>/events/retry-failed", self._retry_failed),
+    def routes(self) -> list[Route]:
+        one = f"{_PATH}/<int:number>"
+        return [
+            ("POST", _PATH, "webhook", self._create),
+            ("GET", _PATH, "webhook", self._list),
+            ("GET", one, "webhook", lambda number: self._detail(self._webhook(number))),
+            ("PUT", one, "webhook", self._change),
+            ("DELETE", one, "webhook", self._remove),
+            ("GET", f"{one}/events", "webhook", self._events),
+            ("POST", f"{one}/events/<int:event>/retry", "webhook", self._retry),
+            ("POST", f"{one}/events/retry-failed", "webhook", self._retry_failed),
         ]
-        for index, (method, path, view) in enumerate(rules):
-            endpoint = f"webhook_{index}"
-            webhooks.add_url_rule(path, endpoint, cast("Any", view), methods=[method], provide_automatic_options=False)
-        webhooks.before_request(cast("Any", admit))
-        return webhooks
 
     def _create(self) -> Response:
-        body, caller = self._body(), self._caller()
+        body, caller = self._registration(), self._api.caller()
         with self._state.lock:
-            webhook = Webhook(
+            webhook = Endpoint(
                 number=next(self._state.webhook_numbers),
                 account=caller.account,
-                url=body["url"],
-                name=body.get("name", ""),
-                is_test=body.get("isTest", caller.is_test),
+                url=body.url,
+                name=body.name,
+                is_test=body.is_test if "is_test" in body.model_fields_set else caller.is_test,
                 secret=f"whsec_{secrets.token_urlsafe(24)}",
             )
             self._state.webhooks[webhook.number] = webhook
@@ -62,7 +53,7 @@ class Webhooks:
         return data(shown)
 
     def _list(self) -> Response:
-        page, keyword = asked_page(10, self._breach), request.args.get("keyword", "").lower()
+        page, keyword = self._api.page(10), request.args.get("keyword", "").lower()
         with self._state.lock:
             found = [
                 webhook
@@ -72,18 +63,13 @@ class Webhooks:
         shown = [self._shown(webhook) for webhook in page.of(found)]
         return data({"webhooks": shown, "pagination": page.pagination(found)})
 
-    def _show(self, number: int) -> Response:
-        return self._detail(self._webhook(number))
-
-    def _detail(self, webhook: Webhook) -> Response:
+    def _detail(self, webhook: Endpoint) -> Response:
         return data(self._shown(webhook) | {"updatedAt": _text(webhook.updated_at)})
 
     def _change(self, number: int) -> Response:
-        webhook, body = self._webhook(number), self._body()
+        webhook, body = self._webhook(number), self._registration()
         with self._state.lock:
-            webhook.url, webhook.updated_at = body["url"], now()
-            webhook.name = body.get("name", webhook.name)
-            webhook.is_test = body.get("isTest", webhook.is_test)
+            vars(webhook).update(body.model_dump(exclude_unset=True), updated_at=now())
         return self._detail(webhook)
 
     def _remove(self, number: int) -> Response:
@@ -93,66 +79,58 @@ class Webhooks:
         return data(None)
 
     def _events(self, number: int) -> Response:
-        page, found = asked_page(20, self._breach), self._courier.events_of(self._webhook(number).number)[::-1]
+        page, found = self._api.page(20), self._courier.events(self._webhook(number).number)[::-1]
         return data({"events": [_told(event) for event in page.of(found)], "pagination": page.pagination(found)})
 
     def _retry(self, number: int, event: int) -> Response:
-        events = {each.number: each for each in self._courier.events_of(self._webhook(number).number)}
+        events = {each.number: each for each in self._courier.events(self._webhook(number).number)}
         if event not in events:
-            raise Refusal(404, "WEBHOOK_EVENT_NOT_FOUND")
-        if events[event].is_delivered:
-            raise Refusal(422, "VALIDATION_FAILED")
-        status = self._courier.send_now(events[event]).status
-        error = None if events[event].is_delivered else "the address did not take it"
-        told = {"event_id": event, "success": events[event].is_delivered, "status_code": status or None, "error": error}
-        return data(told)
+            raise ApiRefusal(404, "WEBHOOK_EVENT_NOT_FOUND")
+        if events[event].status == "SENT":
+            raise ApiRefusal(422, "VALIDATION_FAILED")
+        status = self._courier.send_now(events[event])
+        is_sent = events[event].status == "SENT"
+        error = None if is_sent else "the address did not take it"
+        return data({"event_id": event, "success": is_sent, "status_code": status or None, "error": error})
 
     def _retry_failed(self, number: int) -> Response:
         webhook, body = self._webhook(number), request.get_json(force=True, silent=True) or {}
         try:
             since, until = (date.fromisoformat(body[name]) for name in ("fromDate", "toDate"))
         except (TypeError, KeyError, ValueError):
-            self._breach("retry-failed without fromDate and toDate as dates")
+            self._api.refuse("retry-failed without fromDate and toDate as dates")
         if not 0 <= (until - since).days <= _RETRY_DAYS:
-            raise Refusal(422, "VALIDATION_FAILED")
-        events = self._courier.events_of(webhook.number)
+            raise ApiRefusal(422, "VALIDATION_FAILED")
+        events = self._courier.events(webhook.number)
         failed = [event for event in events if event.status == "FAILED" and since <= event.occurred_at.date() <= until]
-        failed = failed[:_RETRY_EVENTS]
-        for event in failed:
+        for event in failed[:_RETRY_EVENTS]:
             self._courier.send_now(event)
-        succeeded = sum(event.is_delivered for event in failed)
-        return data({"total": len(failed), "succeeded": succeeded, "failed": len(failed) - succeeded})
+        succeeded = sum(event.status == "SENT" for event in failed[:_RETRY_EVENTS])
+        total = len(failed[:_RETRY_EVENTS])
+        return data({"total": total, "succeeded": succeeded, "failed": total - succeeded})
 
-    def _webhook(self, number: int) -> Webhook:
+    def _webhook(self, number: int) -> Endpoint:
         with self._state.lock:
             webhook = self._state.webhooks.get(number)
         if webhook is None or not self._is_shown(webhook):
-            raise Refusal(404, "WEBHOOK_NOT_FOUND")
+            raise ApiRefusal(404, "WEBHOOK_NOT_FOUND")
         return webhook
 
-    def _is_shown(self, webhook: Webhook) -> bool:
+    def _is_shown(self, webhook: Endpoint) -> bool:
         """A test key sees those for test orders only."""
-        caller = self._caller()
+        caller = self._api.caller()
         return webhook.account == caller.account and (webhook.is_test or not caller.is_test)
 
-    def _body(self) -> dict[str, Any]:
-        if request.mimetype != "application/json":
-            self._state.sin(f"webhook {request.path}: the Content-Type is not application/json")
-        body = request.get_json(force=True, silent=True)
-        if not isinstance(body, dict) or body.keys() - _FIELDS:
-            self._breach(f"the body is no object of {', '.join(sorted(_FIELDS))}")
-        if not _is_url(body.get("url")):
-            self._breach("url is no https address")
-        if not isinstance(body.get("name", ""), str) or not isinstance(body.get("isTest", False), bool):
-            self._breach("name is no text, or isTest is neither true nor false")
-        if self._caller().is_test and not body.get("isTest", True):
-            self._state.sin(f"webhook {request.path}: a test key asks for orders that are no tests")
-            raise Refusal(403, "AUTH_FORBIDDEN")
+    def _registration(self) -> Registration:
+        body = self._api.body(Registration)
+        if self._api.caller().is_test and "is_test" in body.model_fields_set and not body.is_test:
+            self._api.sin("a test key asks for orders that are no tests")
+            raise ApiRefusal(403, "AUTH_FORBIDDEN")
         return body
 
-    def _shown(self, webhook: Webhook) -> dict[str, object]:
+    def _shown(self, webhook: Endpoint) -> Json:
         """Return what may be seen again: all but the secret."""
-        sent = [event.last_sent_at for event in self._courier.events_of(webhook.number) if event.last_sent_at]
+        sent = [event.last_sent_at for event in self._courier.events(webhook.number) if event.last_sent_at]
         return {
             "id": webhook.number,
             "name": webhook.name,
@@ -163,23 +141,8 @@ class Webhooks:
             "createdAt": _text(webhook.created_at),
         }
 
-    def _breach(self, sin: str) -> NoReturn:
-        self._state.sin(f"webhook {request.path}: {sin}")
-        raise Refusal(400, "VALIDATION_FAILED")
 
-
-def _is_url(value: object) -> bool:
-    """Https, or this machine: this stand-in reaches out to nobody else."""
-    try:
-        parts = urlsplit(value) if isinstance(value, str) else None
-    except ValueError:
-        return False
-    if parts is None or not parts.hostname:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-
-
-def _told(event: Event) -> dict[str, object]:
+def _told(event: PushedEvent) -> Json:
     return {
         "id": event.number,
         "eventId": event.event_id,

@@ -1,0 +1,180 @@
+"""What the contract demands of the body of each call, and is stricter about than the service itself."""
+
+import re
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from watchfolder.sandbox.addresses import flaw_of_address
+
+MEDIA_TYPES = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "bmp": "image/bmp",
+    "pdf": "application/pdf",
+}
+PICTURES = frozenset(MEDIA_TYPES) - {"pdf"}
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_CAPTURES = frozenset({"pdf", "png", "jpg", "jpeg"})  # what may be checked against a PDF
+_CODES: Mapping[int | str, str] = {  # of a breach in this field
+    "idempotencyKey": "VALIDATION_IDEMPOTENCY_KEY_INVALID",
+    "originalFileUrl": "INVALID_PARAMETER",
+}
+
+_UUID4 = r"^(?i:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$"
+# Printable ASCII that is a name everywhere: no path, no option, nothing that Windows forbids, no space at an end.
+_HARMLESS = re.compile(r"(?![-. ])[^\x00-\x1f\x7f-\U0010ffff\"*/:<>?\\|]{1,255}(?<![. ])")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+
+
+def extension_of(name: str) -> str:
+    """Return what stands behind the last dot, in small letters; nothing where the only dot is the first letter."""
+    return name.rpartition(".")[2].lower() if "." in name[1:] else ""
+
+
+def media_type_of(name: str) -> str | None:
+    return MEDIA_TYPES.get(extension_of(name))
+
+
+def code_of(error: ValidationError) -> str:
+    breach = error.errors()[0]
+    known = [] if breach["type"] == "extra_forbidden" else [_CODES[step] for step in breach["loc"] if step in _CODES]
+    return known[0] if known else "VALIDATION_FAILED"
+
+
+def _named(name: str, extensions: Collection[str]) -> str:
+    if not _HARMLESS.fullmatch(name) or _RESERVED.fullmatch(name):
+        raise ValueError("no plain name (printable ASCII, a name on every system)")
+    if extension_of(name) not in extensions:
+        raise ValueError("no extension of a supported format")
+    return name
+
+
+def _public(address: str) -> str:
+    if flaw := flaw_of_address(address):
+        raise ValueError(flaw)
+    return address
+
+
+def _trimmed(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("a text with space around it")
+    return text
+
+
+def _reachable(url: str) -> str:
+    """Https, or this machine: this stand-in reaches out to nobody else."""
+    parts = urlsplit(url)  # its ValueError is one of ours
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+        raise ValueError("no https address")
+    return url
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+_Key = Annotated[str, Field(pattern=_UUID4)]
+_OrderName = Annotated[str, Field(max_length=64)]
+_FileName = Annotated[str, AfterValidator(partial(_named, extensions=MEDIA_TYPES))]
+_PictureName = Annotated[str, AfterValidator(partial(_named, extensions=PICTURES))]
+# Of TIFFs, the documents list .tiff alone.
+_DetectableName = Annotated[str, AfterValidator(partial(_named, extensions=PICTURES - {"tif"}))]
+_Address = Annotated[str, AfterValidator(_public)]
+
+
+class Keyed(Body):
+    idempotency_key: _Key
+
+
+class Confirm(Keyed):
+    order_id: str
+
+
+class PictureFile(Body):
+    file_name: _PictureName
+    original_file_url: _Address = ""
+
+
+class AntiAiOptions(Body):
+    strength: Literal["low", "standard", "high"] = "high"
+
+
+class AntiAiOrder(Keyed):
+    files: Annotated[list[PictureFile], Field(min_length=1, max_length=100)]
+    options: AntiAiOptions = AntiAiOptions()
+    order_name: _OrderName = ""
+
+
+class WatermarkText(Body):
+    text: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_trimmed)]
+
+
+class EmbedFile(Body):
+    file_name: _FileName
+    original_file_url: _Address = ""
+    watermarks: Annotated[list[WatermarkText], Field(min_length=1, max_length=10)]
+
+    @model_validator(mode="after")
+    def _has_no_text_twice(self) -> Self:
+        if len({mark.text for mark in self.watermarks}) < len(self.watermarks):
+            raise ValueError("a text twice")
+        return self
+
+
+class EmbedOrder(Keyed):
+    files: Annotated[list[EmbedFile], Field(min_length=1, max_length=100)]
+
+
+class OriginalFile(Body):
+    file_name: _FileName
+
+
+class ExtractFile(Body):
+    file_name: _FileName
+    original_file: OriginalFile
+
+    @model_validator(mode="after")
+    def _is_a_pair(self) -> Self:
+        query, original = extension_of(self.file_name), extension_of(self.original_file.file_name)
+        if query not in (_CAPTURES if original == "pdf" else PICTURES):
+            raise ValueError(f"a {query} is not checked against a {original}")
+        return self
+
+
+class ExtractOrder(Keyed):
+    file: ExtractFile
+
+
+class DetectionOptions(Body):
+    generate_heatmap: bool = False
+    generate_overlay: bool = False
+    generate_thumbnail: bool = False
+
+
+class DetectionOrder(Keyed):
+    file_name: _DetectableName
+    order_name: _OrderName = ""
+    options: DetectionOptions = DetectionOptions()
+
+
+class ReportOrder(Body):
+    locale: str = "ko-KR"
+
+
+class Registration(Body):
+    """Of a webhook."""
+
+    url: Annotated[str, AfterValidator(_reachable)]
+    name: str = ""
+    is_test: bool = False
