@@ -462,7 +462,7 @@ def test_a_breach_is_found(rule: Callable[[Module], Iterator[str]], room: str, t
         ("", '"""A."""\n__version__ = "1"'),
         ("journal", '"""A."""\nfrom watchfolder import __version__, disk\nfrom watchfolder.order import Order'),
         ("api.calls", '"""A."""\nimport requests\nfrom .table import ERRORS\nfrom watchfolder.api.pace import Pace'),
-        ("console.cli", '"""A."""\nimport typer\nfrom watchfolder.sandbox import serve\nprint("a")'),
+        ("console.cli", '"""A."""\nimport typer\nfrom watchfolder.sandbox import Sandbox\nprint("a")'),
         ("disk.moves", '"""A."""\nimport os, ctypes\nos.rename("a", "b")\nopen("a", "w")'),
         ("journal", '"""A."""\nfrom watchfolder import disk\ndisk.unlink("a")\nopen("a", "rb")\n"a".replace("b", "c")'),
         ("journal", '"""A."""\nimport os, shutil\nos.open("a", os.O_RDONLY)\nshutil.disk_usage("a")'),

@@ -13,7 +13,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.order import State
 from watchfolder.publish import Publisher
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.failures import SENTENCES
+from watchfolder.sandbox.orders import SENTENCES
 
 PASSING = [code for code, known in FAILURES.items() if known.tries > 1]
 OF_THE_FILE = [code for code, known in FAILURES.items() if known.is_of_the_file]

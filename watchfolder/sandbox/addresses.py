@@ -6,7 +6,8 @@ import socket
 from urllib.parse import urlsplit
 
 _PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")  # without a backslash
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"({_LABEL}\.)*(?![0-9]+$){_LABEL}")
 _NOT_PUBLIC = frozenset({"corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost"})
 _NOT_PUBLIC_EITHER = frozenset({"arpa", "onion", "private", "test"})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -14,35 +15,25 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def flaw_of_address(address: object) -> str:
+def flaw_of_address(address: str) -> str:
     """Return what is wrong with it, without quoting it, or an empty text."""
-    if not isinstance(address, str) or not _PLAIN.fullmatch(address):
+    if not _PLAIN.fullmatch(address):
         return "is no plain text of an address"
     try:
         parts = urlsplit(address)
-        _, ip = parts.port, _ip((parts.hostname or "").removesuffix("."))
+        _, host = parts.port, (parts.hostname or "").removesuffix(".")
+        ip = _ip(host)
     except ValueError:
         return "is no address"
-    if parts.scheme != "https":
-        return "is not https"
-    if "@" in parts.netloc:
-        return "names a user"
-    if "#" in address:
-        return "has a fragment"
-    return _flaw_of_name((parts.hostname or "").removesuffix(".")) if ip is None else _flaw_of_ip(ip)
-
-
-def _flaw_of_ip(ip: _Ip) -> str:
-    is_public = all(each.is_global and not each.is_multicast for each in _meant_by(ip))
-    return "" if is_public else "names a host of no public network"
-
-
-def _flaw_of_name(host: str) -> str:
-    labels = host.split(".")
-    if not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
-        return "names no host"
-    is_public = len(labels) > 1 and labels[-1] not in _NOT_PUBLIC | _NOT_PUBLIC_EITHER
-    return "" if is_public else "names a host of no public network"
+    is_public_name = "." in host and host.rpartition(".")[2] not in _NOT_PUBLIC | _NOT_PUBLIC_EITHER
+    flaws = {
+        "is not https": parts.scheme != "https",
+        "names a user": "@" in parts.netloc,
+        "has a fragment": "#" in address,
+        "names no host": ip is None and not _NAME.fullmatch(host),
+        "names a host of no public network": not (is_public_name if ip is None else _is_public(ip)),
+    }
+    return next((flaw for flaw, is_so in flaws.items() if is_so), "")
 
 
 def _ip(host: str) -> _Ip | None:
@@ -55,11 +46,12 @@ def _ip(host: str) -> _Ip | None:
         return None
 
 
-def _meant_by(ip: _Ip) -> list[_Ip]:
-    """Return the address and those of IPv4 that it stands for."""
-    if not isinstance(ip, ipaddress.IPv6Address):
-        return [ip]
-    behind = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-    if ip in _NAT64:
-        behind.append(ipaddress.IPv4Address(ip.packed[-4:]))
-    return [ip, *(each for each in behind if each is not None)] if ip.ipv4_mapped is None else [ip.ipv4_mapped]
+def _is_public(ip: _Ip) -> bool:
+    """Is the address public, and each of IPv4 that it stands for?"""
+    meant: list[_Ip | None] = [ip]
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        meant = [ip.ipv4_mapped]
+    elif isinstance(ip, ipaddress.IPv6Address):
+        meant += [ip.sixtofour, *(ip.teredo or ())]
+        meant += [ipaddress.IPv4Address(ip.packed[-4:])] if ip in _NAT64 else []
+    return all(each.is_global and not each.is_multicast for each in meant if each is not None)

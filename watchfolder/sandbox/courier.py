@@ -29,11 +29,15 @@ _SUCCESS = range(200, 300)
 
 
 @dataclass(frozen=True)
-class PushAttempt:
-    """One delivery. `status` is what was answered, 0 when nothing was."""
+class PushRecord:
+    """One try to tell a webhook of the end of an order."""
 
+    webhook: int
+    event_id: str
+    event_type: str
+    order_id: str
     time: datetime
-    status: int
+    status: int  # that was answered; 0: nothing was
 
 
 @dataclass
@@ -48,7 +52,7 @@ class PushedEvent:
     webhook: Endpoint
     body: bytes
     signature: str
-    attempts: list[PushAttempt] = field(default_factory=list)
+    attempts: list[PushRecord] = field(default_factory=list)
     is_retrying: bool = False
 
     @property
@@ -150,8 +154,10 @@ class Courier:
     def _send(self, event: PushedEvent, retries: tuple[float, ...]) -> None:
         status = self._post(event)
         with self._state.lock:
-            event.attempts.append(PushAttempt(now(), status))
-            is_registered = event.webhook.number in self._state.webhooks
+            number = event.webhook.number
+            told = PushRecord(number, event.event_id, event.event_type, event.order_id, now(), status)
+            event.attempts.append(told)
+            is_registered = number in self._state.webhooks
             event.is_retrying = status not in _SUCCESS and bool(retries) and is_registered
         if event.is_retrying:
             self._in(retries[0], partial(self._send, event, retries[1:]))

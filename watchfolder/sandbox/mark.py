@@ -5,7 +5,7 @@ import functools
 import mmap
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -14,11 +14,16 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from watchfolder.sandbox.structure import PHONES_TRAILER, kind_of, tells_all
 from watchfolder.sandbox.structure import is_whole as is_whole_by_structure
 
-TEXT = "SANDBOX – not protected"
+_TEXT = "SANDBOX - not protected"
 
 _FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/tiff": "TIFF", "image/bmp": "BMP"}
 _MARKABLE = {"JPEG": ("L", "RGB", "CMYK"), "BMP": ("L", "RGB")}
 _MARKABLE_ELSE = ("L", "RGB", "RGBA")
+_WAYS: Mapping[str, Mapping[str, object]] = {
+    "JPEG": {"quality": 90},
+    "PNG": {"compress_level": 1},
+    "WEBP": {"quality": 85, "method": 0},
+}
 _NOBODYS_SIZE = (640, 480)
 _TRAILER = re.compile(rb"\n%MORI-SANDBOX-MARK ([0-9a-f]{32})\n")  # to PDFs a comment
 _TRAILER_BYTES = 4096
@@ -64,16 +69,14 @@ def write_marked(source: Path, target: Path) -> None:
     kind = kind_of(source.read_bytes())
     try:
         marked, facts = _decoded(source, kind)
-        _draw(marked)
-        _save(marked, target, kind, facts)
+        _save_marked(marked, target, kind, facts)
     except Exception:  # noqa: BLE001 - as above
         marked, facts = Image.new("RGB", _NOBODYS_SIZE, "gray"), {}
-        _draw(marked)
-        _save(marked, target, kind, facts)
+        _save_marked(marked, target, kind, facts)
     tokens = [token.encode("ascii") for token in marks_in(source)]  # protecting leaves a watermark in
     _append(target, tokens)
     if filecmp.cmp(source, target, shallow=False):  # it bore this very mark already
-        _save(_inverted(marked), target, kind, facts)
+        _save_marked(ImageOps.invert(marked.convert("RGB")).convert(marked.mode), target, kind, facts)
         _append(target, tokens)
 
 
@@ -125,40 +128,18 @@ def _in_markable_mode(image: Image.Image, format_name: str) -> Image.Image:
     return image.convert("RGBA" if has_transparency else "RGB")
 
 
-def _draw(image: Image.Image) -> None:
+def _save_marked(image: Image.Image, target: Path, kind: str, facts: Mapping[str, object]) -> None:
     """Lay a dark band with the text across the middle: nobody mistakes this for a protected picture."""
-    width = image.width
-    height = min(image.height, max(1, width * _lettering().height // _lettering().width))
-    top = (image.height - height) // 2
-    band = Image.composite(
-        Image.new("RGB", (width, height), "white"),
-        Image.new("RGB", (width, height), "darkred"),
-        _lettering().resize((width, height)),
-    )
-    image.paste(band.convert(image.mode), (0, top))
+    lettering = _lettering()
+    height = min(image.height, max(1, image.width * lettering.height // lettering.width))
+    band = ImageOps.colorize(lettering.resize((image.width, height)), "darkred", "white")
+    image.paste(band.convert(image.mode), (0, (image.height - height) // 2))
+    image.save(target, kind, **_WAYS.get(kind, {}), **facts)
 
 
 @functools.lru_cache(maxsize=1)
 def _lettering() -> Image.Image:
     font = ImageFont.load_default(64)
-    dash = " " * 5  # the font that comes with Pillow has no en dash: it is drawn into this gap
-    left, right = TEXT.split(" – ")
-    start = 32 + font.getlength(left)
-    lettering = Image.new("L", (int(64 + font.getlength(left + dash + right)), 112), 0)
-    draw = ImageDraw.Draw(lettering)
-    draw.text((32, 56), left + dash + right, font=font, fill=255, anchor="lm")
-    draw.rectangle((start + 16, 56, start + font.getlength(dash) - 16, 60), fill=255)
+    lettering = Image.new("L", (int(64 + font.getlength(_TEXT)), 112))
+    ImageDraw.Draw(lettering).text((32, 56), _TEXT, font=font, fill=255, anchor="lm")
     return lettering
-
-
-def _save(image: Image.Image, target: Path, format_name: str, facts: dict[str, object]) -> None:
-    ways: dict[str, dict[str, object]] = {
-        "JPEG": {"quality": 90},
-        "PNG": {"compress_level": 1},
-        "WEBP": {"quality": 85, "method": 0},
-    }
-    image.save(target, format_name, **ways.get(format_name, {}), **facts)
-
-
-def _inverted(image: Image.Image) -> Image.Image:
-    return ImageOps.invert(image.convert("RGB")).convert(image.mode)

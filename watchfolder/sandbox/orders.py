@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from watchfolder.sandbox.options import Caller
 
-_SENTENCES: Mapping[str, str] = {  # of the service, for the codes of a failed order
+SENTENCES: Mapping[str, str] = {  # of the service, for the codes of a failed order
     "PROCESSING_ERROR": "파일을 처리하는 중 오류가 발생했습니다.",
     "ORDER_TIMEOUT": "처리 시간이 초과되었습니다.",
     "UPLOAD_EXPIRED": "업로드 유효 시간이 만료되었습니다.",
@@ -160,28 +160,31 @@ class SandboxOrder:
         else:
             of_files = "" if self.is_test else next((file.failure for file in self.files if file.failure), "")
             code = of_files or "PROCESSING_ERROR"
-        return {"errorCode": code, "errorMessage": _SENTENCES.get(code, "요청을 처리할 수 없습니다.")} if code else None
+        return {"errorCode": code, "errorMessage": SENTENCES.get(code, "요청을 처리할 수 없습니다.")} if code else None
 
     @property
     def expires_at(self) -> datetime | None:
         return None if self.retention_days is None else self.created_at + timedelta(days=self.retention_days)
 
     @property
-    def _uploads_end(self) -> datetime | None:
+    def _over_at(self) -> datetime | None:
+        """When it is over, if it is left alone."""
+        if self.started_at is not None:
+            return self.started_at + timedelta(seconds=self.processing_seconds)
         return None if self.upload_seconds is None else self.created_at + timedelta(seconds=self.upload_seconds)
 
     @property
     def updated_at(self) -> datetime:
-        if self.started_at is None:
-            return self._uploads_end if self._uploads_end and self._uploads_end <= now() else self.created_at
-        return min(now(), self.started_at + timedelta(seconds=self.processing_seconds))
+        moment, over_at = now(), self._over_at
+        if over_at is not None and over_at <= moment:
+            return over_at
+        return moment if self.is_started else self.created_at
 
     @property
     def status(self) -> str:
-        if self.expires_at is not None and now() >= self.expires_at:
+        moment, over_at = now(), self._over_at
+        if self.expires_at is not None and moment >= self.expires_at:
             return "expired"
-        if self.started_at is None:
-            return "failed" if self._uploads_end and self._uploads_end <= now() else "pending"
-        if now() < self.started_at + timedelta(seconds=self.processing_seconds):
-            return "inProgress"
-        return "failed" if self.will_fail else "complete"
+        if over_at is None or moment < over_at:
+            return "inProgress" if self.is_started else "pending"
+        return "failed" if self.will_fail or not self.is_started else "complete"

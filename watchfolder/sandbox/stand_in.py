@@ -5,13 +5,9 @@ It keeps to contract.md and is stricter wherever a client could sin: every reque
 """
 
 import shutil
-import signal
 import tempfile
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from watchfolder.sandbox.ai_detection import AiDetection
 from watchfolder.sandbox.anti_ai import AntiAi
 from watchfolder.sandbox.api import Api
-from watchfolder.sandbox.courier import Courier
+from watchfolder.sandbox.courier import Courier, PushRecord
 from watchfolder.sandbox.faults import Faults
 from watchfolder.sandbox.front import Front, admin_routes
 from watchfolder.sandbox.options import KEY, TEST_KEY, Options
@@ -55,18 +51,6 @@ class OrderRecord:
     is_confirmed: bool  # or has begun by itself
     is_test: bool
     updated_at: datetime  # when it was completed or failed, once it was
-
-
-@dataclass(frozen=True)
-class PushRecord:
-    """One try to tell a webhook of the end of an order, as it stands when `Sandbox.pushes` is read."""
-
-    webhook: int
-    event_id: str
-    event_type: str
-    order_id: str
-    time: datetime
-    status: int  # that was answered; 0: nothing was
 
 
 @dataclass(kw_only=True)
@@ -172,11 +156,7 @@ class Sandbox(Options):
     @property
     def pushes(self) -> list[PushRecord]:
         """Every try to tell a webhook, in the order of the events."""
-        return [
-            PushRecord(e.webhook.number, e.event_id, e.event_type, e.order_id, attempt.time, attempt.status)
-            for e in self._courier.events()
-            for attempt in e.attempts
-        ]
+        return [attempt for event in self._courier.events() for attempt in event.attempts]
 
     @property
     def orders(self) -> dict[str, OrderRecord]:
@@ -221,16 +201,13 @@ class Sandbox(Options):
         self._state.reset()
 
     def record(self) -> dict[str, object]:
-        """Return all of the above as JSON can hold it: the answer of GET /_sandbox/record."""
+        """Return all of the above: the answer of GET /_sandbox/record."""
         return {
             "sins": self.sins,
-            "requests": [asdict(record) | {"time": record.time.isoformat()} for record in self.requests],
+            "requests": self.requests,
             "requests_by_operation": self.requests_by_operation(),
-            "pushes": [asdict(push) | {"time": push.time.isoformat()} for push in self.pushes],
-            "orders": {
-                order_id: asdict(order) | {"updated_at": order.updated_at.isoformat()}
-                for order_id, order in self.orders.items()
-            },
+            "pushes": self.pushes,
+            "orders": self.orders,
             "paid": self.paid,
             "credits": self.credits,
             "paid_failed": self.paid_failed,
@@ -252,20 +229,3 @@ def _record_of(order: SandboxOrder) -> OrderRecord:
         is_test=order.is_test,
         updated_at=order.updated_at,
     )
-
-
-def serve(port: int, options: Options | None = None) -> None:
-    """Run a sandbox on `port` until SIGTERM or SIGINT. OSError if the port is taken."""
-    with _stop_signals() as stopped, Sandbox(port=port, **vars(options or Options())):
-        stopped.wait()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

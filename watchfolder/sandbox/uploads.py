@@ -61,9 +61,7 @@ class Uploads:
         return self._take(*found)
 
     def _take(self, order: SandboxOrder, file: InputFile) -> Response:
-        if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
-            self._links.sin("an upload without a Content-Length of its own")
-            raise StorageRefusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+        self._refuse_length_unknown()
         is_late = order.status != "pending"
         if is_late and not (order.is_started and order.type.is_watermark):
             self._refuse_late(order)
@@ -82,6 +80,11 @@ class Uploads:
             if order.type.is_watermark and not order.is_started and all(each.is_uploaded for each in order.files):
                 self._state.start(order, request.environ.get("sandbox.failure"))
         return stored
+
+    def _refuse_length_unknown(self) -> None:
+        if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
+            self._links.sin("an upload without a Content-Length of its own")
+            raise StorageRefusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
 
     def _refuse_late(self, order: SandboxOrder) -> NoReturn:
         if order.is_started:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, cast
 
 from typing_extensions import override
 
@@ -119,20 +119,24 @@ class WatermarkExtract(_Watermark[ExtractOrder]):
             return Detection(told)
         if original.is_unsupported or query.is_unsupported:
             return Detection("unsupported")
-        before, after = _tokens_in(original), _tokens_in(query)
-        known = [self._state.marks[token] for token in before if token in self._state.marks]
-        if not after and any(mark.sha256 == query.sha256 for mark in known):
-            self._api.sin("the original and the file to check were uploaded the wrong way round")
+        before, after = marks_in(cast("Path", original.path)), marks_in(cast("Path", query.path))
+        self._notice_swap(before, after, query)
         marks = [self._state.marks.get(token) for token in after if token not in before]
         if not marks or any(mark and mark.sha256 != original.sha256 for mark in marks):
             return Detection("undetected")
         return Detection("detected", self._text_of(marks, account))
 
+    def _notice_swap(self, before: list[str], after: list[str], query: InputFile) -> None:
+        known = [self._state.marks[token] for token in before if token in self._state.marks]
+        if not after and any(mark.sha256 == query.sha256 for mark in known):
+            self._api.sin("the original and the file to check were uploaded the wrong way round")
+
     def _text_of(self, marks: Sequence[Embedded | None], account: str) -> str | None:
         """Return the text, unless another account embedded it or more than one record matches."""
         mark = marks[0]
-        is_clear = len(marks) == 1 and mark is not None and mark.account == account
-        return mark.text if mark and is_clear and list(self._state.marks.values()).count(mark) == 1 else None
+        if len(marks) > 1 or mark is None or mark.account != account:
+            return None
+        return mark.text if list(self._state.marks.values()).count(mark) == 1 else None
 
     @override
     def result(self, order: SandboxOrder) -> Json:
@@ -163,7 +167,3 @@ class WatermarkExtract(_Watermark[ExtractOrder]):
 
     def _status_of(self, detection: Detection) -> str:
         return self._state.options.undetected_word if detection.status == "undetected" else detection.status
-
-
-def _tokens_in(file: InputFile) -> list[str]:
-    return marks_in(file.path) if file.path else []
