@@ -66,20 +66,17 @@ class Journal:
         if self._lock is None:
             raise InstanceLocked(f"another watchfolder is running with {self.state_dir}")
         try:
-            self._load()
+            self.instance = self._read_instance()
+            disk.make_folder(self.state_dir, "journal", 0o700)
+            disk.sweep(self.state_dir, "journal")
+            disk.sweep(self.state_dir, "")
+            self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside, self.clock)}
+            self._unsure = {key for key, order in self._orders.items() if order.traits.is_end}
+            self._unrecorded = set(self._unsure)
+            self.suspects = self._count_deaths()
         except BaseException:
             self.close()
             raise
-
-    def _load(self) -> None:
-        self.instance = self._read_instance()
-        disk.make_folder(self.state_dir, "journal", 0o700)
-        disk.sweep(self.state_dir, "journal")
-        disk.sweep(self.state_dir, "")
-        self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside, self.clock)}
-        self._unsure = {key for key, order in self._orders.items() if order.traits.is_end}
-        self._unrecorded = set(self._unsure)
-        self.suspects = self._count_deaths()
 
     def close(self) -> None:
         if self._lock is not None:

@@ -22,7 +22,7 @@ from watchfolder.pipeline import tempo
 from watchfolder.pushes import PushResult
 from watchfolder.services import flow_of
 
-_SOONER = 0.97  # of the time learned, after a first poll that came late enough: most do, and few come much too late
+_SOONER = 0.97  # of the time learned, at least, after each order: the first polls of most come late enough
 _GROWTH = 2.0  # of the time learned, at most, by one order: an outage is no lesson
 _OF_AGE = 1 / 4  # of an order's age passes, at least, between two polls, up to the longest wait …
 _OF_GREAT_AGE = 1 / 20  # … and from where that is longer
@@ -109,7 +109,11 @@ class PollSchedule:
             due, was_pushed = self._due.pop(order.key, None), self._pushed.pop(order.key, None) is not None
             self._ended.append(order.order_id or "")
             if due is not None:  # else it is from an earlier life: nobody polled when it was due
-                self._learn(due, len(order.files), age_seconds(order, self._clock), was_pushed=was_pushed)
+                usual, size = self._first_poll(len(order.files)), len(order.files).bit_length()
+                took = age_seconds(order, self._clock) if was_pushed or due.wait_seconds > 0 else 0.0  # or less
+                most = usual * _GROWTH if size in self._usual else took
+                learned = max(usual * _SOONER, min(took, most))
+                self._usual[size] = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, learned)
             if self._is_pushed_to and not was_pushed:
                 self._lost += 1
                 if self._lost == _LOST:
@@ -204,19 +208,6 @@ class PollSchedule:
     def _is_told_by_list(self, order: Order) -> bool:
         is_asked = self._clock.elapsed() >= self._no_list_before and not self._due.get(order.key, _NO_PLAN).is_alone
         return is_asked and order.state is State.CONFIRMED and flow_of(order).findings is not None
-
-    # --- learning
-
-    def _learn(self, due: Due, files: int, age_seconds: float, *, was_pushed: bool) -> None:
-        usual, size = self._first_poll(files), files.bit_length()
-        most = usual * _GROWTH if size in self._usual else age_seconds
-        if was_pushed and age_seconds < usual:
-            learned = max(age_seconds, usual * _SOONER)
-        elif was_pushed or due.wait_seconds > 0:
-            learned = min(age_seconds, most)
-        else:
-            learned = usual * _SOONER
-        self._usual[size] = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, learned)
 
     def _first_poll(self, files: int) -> float:
         """Return the time learned for orders of this size, or the nearest smaller one."""
