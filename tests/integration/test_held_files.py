@@ -75,14 +75,14 @@ def test_a_claimed_file_that_is_held_keeps_none_of_its_order_waiting(begin: Open
 
 def give_the_picture_a_bad_sector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the disk read no file of the size of `PICTURE`, once it is claimed."""
-    digested = upload._digested
+    digested = upload._hash
 
     def unreadable(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
         if size == len(PICTURE):
             raise OSError(errno.EIO, "Input/output error")
         return digested(opened, size)
 
-    monkeypatch.setattr(upload, "_digested", unreadable)
+    monkeypatch.setattr(upload, "_hash", unreadable)
 
 
 def test_a_claimed_file_with_a_bad_sector_closes_no_inbox(

@@ -96,8 +96,8 @@ def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
         raise OrderRetry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     if seen.status is Status.PENDING:
         return _go_back(context, order, seen)
-    files = tuple(uploaded(context, order, file) for file in with_ids(order, seen.inputs))
-    order = order.having(files=files)
+    files = (with_hash(context, order, file) for file in with_ids(order, seen.inputs))
+    order = order.having(files=tuple(file.having(is_uploaded=True) for file in files))
     if order.state is not _S.CONFIRMED:
         order = context.journal.advance(order, _S.CONFIRMED, charged=True)
     return _completed(context, order, seen) if seen.status is Status.COMPLETE else order
@@ -200,12 +200,8 @@ def with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
     return tuple(file.having(file_id=slot.file_id) for file, slot in zip(order.files, slots, strict=True))
 
 
-def uploaded(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
-    """Return a file that an earlier life has sent, with what its upload would have told."""
-    return hashed(context, order, file).having(is_uploaded=True)
-
-
-def hashed(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
+def with_hash(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
+    """Return the file with the hash that its upload would have told, if it was another life that sent it."""
     if file.address:  # its picture was never here
         return file
     place = context.publisher.work.place(order, file)

@@ -14,7 +14,7 @@ from watchfolder.pipeline.create import create
 from watchfolder.pipeline.enclosures import enclose, wanted
 from watchfolder.pipeline.fetch import deliver
 from watchfolder.pipeline.lists import unfold
-from watchfolder.pipeline.poll import hashed, poll
+from watchfolder.pipeline.poll import poll, with_hash
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.successors import is_as_claimed, release_changed, supersede
 from watchfolder.pipeline.upload import upload
@@ -69,7 +69,7 @@ def set_aside(context: StepContext, order: Order) -> Order:
     """Move the files to quarantine."""
     context.folders.require(context.inbox)
     if order.is_resumable:  # by the same bytes
-        order = order.having(files=tuple(hashed(context, order, file) for file in order.files))
+        order = order.having(files=tuple(with_hash(context, order, file) for file in order.files))
     return context.journal.advance(context.publisher.originals.set_aside(order), _S.QUARANTINED)
 
 

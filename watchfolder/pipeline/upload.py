@@ -15,7 +15,7 @@ from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import tempo
 from watchfolder.pipeline.charging import charge, is_charged_at, is_clear_no
 from watchfolder.pipeline.context import StepContext, id_of
-from watchfolder.pipeline.poll import go_on_from, relocate, uploaded, with_ids
+from watchfolder.pipeline.poll import go_on_from, relocate, with_hash, with_ids
 from watchfolder.pipeline.signed_urls import Asking, remember_urls
 from watchfolder.pipeline.successors import part_with, release_changed
 from watchfolder.pipeline.transfers import Round
@@ -35,7 +35,7 @@ def upload(context: StepContext, order: Order) -> Order:
         order = _sent_before(context, order)
         if order.state is not _S.CREATED:
             return order
-        if slow := _unsent_for_long(order, order.failures):
+        if slow := _slow_files(order, order.failures):
             return part_with(context, order, slow, are_slow=True)
     memory = context.memory_of(order)
     round_ = Round(memory.failed)
@@ -100,10 +100,8 @@ def _sent_before(context: StepContext, order: Order) -> Order:
         return order
     remember_urls(context, order, seen.inputs)
     wanted = context.memory_of(order).urls or {}
-    files = tuple(
-        file.having(is_uploaded=False) if file.file_id in wanted else uploaded(context, order, file)
-        for file in with_ids(order, seen.inputs)
-    )
+    told = (file.having(is_uploaded=file.file_id not in wanted) for file in with_ids(order, seen.inputs))
+    files = tuple(with_hash(context, order, file) if file.is_uploaded else file for file in told)
     found = sum(after.is_uploaded and before.is_to_be_sent for before, after in zip(order.files, files, strict=True))
     if found:
         event("order.uploads_found", order=order.key, inbox=order.inbox, files=found)
@@ -119,7 +117,7 @@ def _release_changed_unsent(context: StepContext, order: Order) -> Order:
     raise Throttled("an upload of this order may still be on its way", retry_after_seconds=wait)
 
 
-def _unsent_for_long(order: Order, failures: int) -> set[int]:
+def _slow_files(order: Order, failures: int) -> set[int]:
     """Return the files that have not got there for long, where others have: these go on by themselves.
 
     Nobody parts from what may have been bought.
@@ -140,7 +138,7 @@ def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
     rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
     if order.is_of_many and len(rejected) == len(round_.failures):
         return part_with(context, order, rejected)
-    slow = _unsent_for_long(order, order.failures + 1)
+    slow = _slow_files(order, order.failures + 1)
     if slow and round_.failures.keys() == slow:
         return part_with(context, order, slow, are_slow=True)
     raise worst
@@ -173,7 +171,7 @@ class Sending:
             raise FileNotFoundError
         with os.fdopen(disk.open_regular(place), "rb") as opened:
             with disk.translated(place.path):
-                source, sha256, md5 = _digested(opened, file.size)
+                source, sha256, md5 = _hash(opened, file.size)
             if not is_unchanged(place, file):
                 raise FileNotFoundError
             self._put(index, source, md5)
@@ -229,7 +227,7 @@ class Sending:
         remember_urls(self._context, self._order, self._slots)
 
 
-def _digested(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
+def _hash(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     if size <= _IN_MEMORY_BYTES:
         content = opened.read(size + 1)
