@@ -22,7 +22,7 @@ from watchfolder.config import Config
 from watchfolder.daemon import inbox_worker, loop, supervisor
 from watchfolder.daemon.composition import Composition
 from watchfolder.intake import inbox
-from watchfolder.pipeline import fetch, tempo
+from watchfolder.pipeline import fetch, timing
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.snapshot import Snapshot
@@ -31,10 +31,10 @@ PICTURE = sample("jpeg", width=64, height=48, seed=1)
 QUICK = Pace(attempts=2, first_wait_seconds=0.01, max_wait_seconds=0.02)
 HASTY = replace(QUICK, read_seconds=0.7, total_seconds=0.7, transfer_seconds=0.7)
 _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for people and for tests, only shorter
-    tempo: {
-        "FIRST_LOOK_SECONDS": 0.02,
+    timing: {
+        "FIRST_POLL_SECONDS": 0.02,
         "REPEAT_SECONDS": 0.02,
-        "LEAST_BETWEEN_LOOKS_SECONDS": 0.0,
+        "LEAST_BETWEEN_POLLS_SECONDS": 0.0,
         "FOLDER_BACKOFF_SECONDS": 0.05,
         "FIRST_BACKOFF_SECONDS": 0.05,
         "LONGEST_BACKOFF_SECONDS": 0.1,

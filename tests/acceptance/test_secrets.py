@@ -37,8 +37,8 @@ HASTY = """
 import sys
 from watchfolder import intake
 from watchfolder.console import cli
-from watchfolder.pipeline import tempo
-tempo.FIRST_BACKOFF_SECONDS = tempo.LONGEST_BACKOFF_SECONDS = tempo.FIRST_LOOK_SECONDS = 0.3
+from watchfolder.pipeline import timing
+timing.FIRST_BACKOFF_SECONDS = timing.LONGEST_BACKOFF_SECONDS = timing.FIRST_POLL_SECONDS = 0.3
 sys.argv = ["watchfolder", *sys.argv[1:]]
 """
 DOORLESS = """

@@ -18,7 +18,7 @@ from watchfolder import disk, history, intake
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.publish import FindingPublisher, originals
 from watchfolder.publish.free_names import free_name
 from watchfolder.sandbox import Sandbox
@@ -220,7 +220,7 @@ def test_a_picture_that_the_service_cannot_judge_goes_to_quarantine(begin: Open)
 def test_many_pictures_cost_little_more_than_two_requests_each(
     begin: Open, monkeypatch: pytest.MonkeyPatch, reads: str
 ) -> None:
-    monkeypatch.setattr(tempo, "LIST_SECONDS", 0.5)
+    monkeypatch.setattr(timing, "LIST_SECONDS", 0.5)
     shop, service = begin({"processing_seconds": 0.3}, api={"reads": reads})
     shop.ahead = 0.0
     for number in range(24):
@@ -233,7 +233,7 @@ def test_many_pictures_cost_little_more_than_two_requests_each(
     counted = {name: asked.get(name, 0) for name in ("create", "confirm", "status", "link", "refresh")}
     assert counted["status"] <= 1  # which reads the service has
     assert sum(counted.values()) <= 2.1 * 24, counted
-    assert asked.get("list", 0) <= 1 + seconds / tempo.LIST_SECONDS  # for all that are at work
+    assert asked.get("list", 0) <= 1 + seconds / timing.LIST_SECONDS  # for all that are at work
     assert len(ledger(shop)) == service.paid == 24
     assert service.sins == []
 

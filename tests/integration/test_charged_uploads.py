@@ -16,7 +16,7 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 from watchfolder.api.transport import Pace
 from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 
@@ -406,7 +406,7 @@ def test_an_upload_that_broke_off_counts_as_one_that_may_still_arrive(
     order, context = shop.order(), shop.pipeline.rooms["photos"].context
     shop.clock.pass_time(UNSURE_SECONDS)
     with monkeypatch.context() as amid:
-        amid.setattr(tempo, "REMEMBER_SECONDS", -1.0)
+        amid.setattr(timing, "REMEMBER_SECONDS", -1.0)
         amid.setattr(shop.journal, "note", failing_amid(shop, service))
         shop.pass_time(LATER)
         shop.work(lambda: calls(service, "upload") >= 3)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from shop import OTHER, Open, Shop, opening
 
 from watchfolder.order import State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.report import status
 from watchfolder.sandbox import Dialect, Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -192,7 +192,7 @@ def test_no_step_is_repeated_without_a_pause_that_grows(begin: Open, operation: 
 def test_an_order_called_pending_by_a_stale_read_is_not_bought_again(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempo, "LEAST_BETWEEN_LOOKS_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "LEAST_BETWEEN_POLLS_SECONDS", 0.1)
     shop, service = begin(api={"reads": "v3"})
     stale = service.faults.add("status", "answer", status=200, body='{"data": {"status": "pending"}}')
     names = drop(shop, 4)

@@ -17,7 +17,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Ready, dedup
 from watchfolder.order import Order, OrderFile, State, Why
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.quota import Allowance
 from watchfolder.sandbox import Fault, Sandbox
 
@@ -611,7 +611,7 @@ def test_a_catalogue_that_breaks_when_it_is_asked_lets_nothing_be_bought_again(b
 def test_a_copy_whose_entry_cannot_be_written_is_made_once(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, _ = begin()
     deliver(shop, "a.jpg")
-    monkeypatch.setattr(tempo, "FOLDER_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr(timing, "FOLDER_BACKOFF_SECONDS", 0.02)
     parts = shop.folder("outbox") / ".watchfolder"
     write, tries = disk.write_atomically, list[int]()
 

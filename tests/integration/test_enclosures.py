@@ -11,7 +11,7 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
 from watchfolder.order import State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.sandbox import Sandbox
 
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
@@ -132,7 +132,7 @@ def test_what_is_tried_for_longer_than_results_are_kept_is_given_up(
 ) -> None:
     shop, service = begin(heatmaps=True)
     service.faults.add("fetch", "answer", times=None, status=500)
-    monkeypatch.setattr(tempo, "ENCLOSE_SECONDS", -1.0)
+    monkeypatch.setattr(timing, "ENCLOSE_SECONDS", -1.0)
     drop(shop)
     assert outbox(shop) == []
     assert_found_and_paid_once(shop, service)

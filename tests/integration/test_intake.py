@@ -27,7 +27,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.intake import Action, Decision, UnderWay, explain
 from watchfolder.intake.decide import Sighting, decide
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.sandbox.pictures import sample
 from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
@@ -206,7 +206,7 @@ def test_who_waits_for_room_asks_again_before_that_is_forgotten(build: Build, mo
         shop.look(5.0)
         shop.look(10.0)
     assert names(shop) == ["a.jpg"]
-    assert 10.0 < shop.look(10.0) < 10.0 + tempo.WANTS_SECONDS
+    assert 10.0 < shop.look(10.0) < 10.0 + timing.WANTS_SECONDS
     monkeypatch.setattr(shop.pipeline.admission, "meet", lambda *_: "a person is asked")
     assert shop.look(10.0) == 1000.0
 

@@ -10,7 +10,7 @@ from shop import FRESH, Shop, opened
 
 from watchfolder.errors import FolderFault
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
@@ -179,7 +179,7 @@ def test_a_paid_order_given_up_before_it_was_looked_for_is_not_bought_again(
         shop.work(lambda: shop.orders() and shop.order().failures)
         shop.journal.note(shop.order(), deaths=3, not_before=None)
         shop.live_again()
-        shop.pass_time(tempo.SUSPECT_SECONDS)
+        shop.pass_time(timing.SUSPECT_SECONDS)
         shop.work(lambda: len(shop.files("quarantine")) == 2 * count)
         note = (shop.folder("quarantine") / "0.jpg.why.txt").read_text()
         assert "died 3 times" in note
@@ -192,8 +192,8 @@ def test_a_paid_order_given_up_before_it_was_looked_for_is_not_bought_again(
 def test_a_paid_order_that_has_expired_since_is_named_and_not_bought_again(
     tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
 ) -> None:
-    monkeypatch.setattr(tempo, "FORGOTTEN_AGAIN_SECONDS", 0.1)
-    monkeypatch.setattr(tempo, "LEAST_BETWEEN_LOOKS_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "FORGOTTEN_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(timing, "LEAST_BETWEEN_POLLS_SECONDS", 0.1)
     with opened(begin(tmp_path, sandbox)) as shop:
         drop_all(shop)
         shop.work(lambda: shop.has(State.CONFIRMED))

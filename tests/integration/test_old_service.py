@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shop import OTHER, PICTURE, Shop, opened, opening
 
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 
 
 def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
             shop.rest()
         asked = len(service.requests)
         service.dialect = "both"
-        shop.clock.pass_time(tempo.ASK_FOR_V3_SECONDS + 1)
+        shop.clock.pass_time(timing.ASK_FOR_V3_SECONDS + 1)
         shop.to_the_end()
         assert shop.files("inbox") == []
         assert (len(service.orders), service.sins) == (1, [])

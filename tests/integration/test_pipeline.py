@@ -21,7 +21,7 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.intake.claim import Claims
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.successors import rekeyed
 from watchfolder.publish import Publisher, Received
 from watchfolder.report.conditions import left
@@ -527,7 +527,7 @@ def test_a_confirm_that_was_clearly_refused_counts_as_unpaid(begin: Open) -> Non
 def test_uploads_that_the_service_loses_are_sent_again_five_times_and_no_more(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempo, "LEAST_BETWEEN_LOOKS_SECONDS", 0.0)  # of real time, of which hardly any passes
+    monkeypatch.setattr(timing, "LEAST_BETWEEN_POLLS_SECONDS", 0.0)  # of real time, of which hardly any passes
     shop, service = begin({"look_seconds": 0})
     service.faults.add("upload", "lose", times=None)
     shop.drop("a.jpg")

@@ -19,7 +19,7 @@ from watchfolder import disk, history, intake
 from watchfolder.intake import Claims, Decision
 from watchfolder.intake.decide import Ready
 from watchfolder.order import Enclosure, Order, OrderFile, Role, State, Why
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.publish import FindingPublisher
 from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
@@ -427,7 +427,7 @@ def test_an_order_rebuilt_from_its_work_folder_is_paid_once(begin: Open) -> None
 
 
 def test_many_pairs_cost_little_more_than_two_requests_each(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempo, "LIST_SECONDS", 0.5)
+    monkeypatch.setattr(timing, "LIST_SECONDS", 0.5)
     shop, service = begin({"processing_seconds": 0.3})
     shop.ahead = 0.0
     copy = leaked(service, "2026-17 dpa")

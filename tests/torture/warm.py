@@ -21,14 +21,14 @@ from watchfolder.disk import places
 from watchfolder.intake import decide, inbox
 from watchfolder.names import Ignored
 from watchfolder.order import Order, State
-from watchfolder.pipeline import StepContext, steps, tempo
+from watchfolder.pipeline import StepContext, steps, timing
 from watchfolder.report import conditions
 
 _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for people and for tests, only shorter
-    tempo: {
-        "FIRST_LOOK_SECONDS": 0.02,
+    timing: {
+        "FIRST_POLL_SECONDS": 0.02,
         "REPEAT_SECONDS": 0.02,
-        "LEAST_BETWEEN_LOOKS_SECONDS": 0.02,
+        "LEAST_BETWEEN_POLLS_SECONDS": 0.02,
         "FOLDER_BACKOFF_SECONDS": 0.03,
         "FIRST_BACKOFF_SECONDS": 0.03,
         "LONGEST_BACKOFF_SECONDS": 0.06,

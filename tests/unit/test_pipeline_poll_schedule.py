@@ -11,7 +11,7 @@ from played_clock import PlayedClock
 from watchfolder.api import Service as Api
 from watchfolder.config import ApiSection
 from watchfolder.order import Order, OrderFile, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.poll_schedule import PollSchedule
 from watchfolder.pushes import PushResult
 from watchfolder.sandbox import Sandbox
@@ -130,7 +130,7 @@ def test_polls_of_an_order_that_takes_long_become_rare() -> None:
         service.clock.pass_time(waits[-1])
         service.polls.at_work(order)
         polls_of_the_first_hour += service.clock.elapsed() - began <= 3600
-    assert min(waits) >= tempo.LEAST_BETWEEN_LOOKS_SECONDS
+    assert min(waits) >= timing.LEAST_BETWEEN_POLLS_SECONDS
     assert polls_of_the_first_hour <= 100
     assert waits[-1] > 600
 
@@ -152,12 +152,12 @@ def test_an_order_of_an_earlier_life_teaches_nothing() -> None:
     order = confirmed_order(77, service.clock)
     service.clock.pass_time(86_400.0)
     service.polls.done(order)
-    assert service.wait_seconds(service.confirmed()) == tempo.FIRST_LOOK_SECONDS
+    assert service.wait_seconds(service.confirmed()) == timing.FIRST_POLL_SECONDS
 
 
 def test_orders_of_an_earlier_life_are_polled_almost_at_once() -> None:
     service = Service()
-    assert service.wait_seconds(confirmed_order(77, service.clock)) == tempo.LEAST_BETWEEN_LOOKS_SECONDS
+    assert service.wait_seconds(confirmed_order(77, service.clock)) == timing.LEAST_BETWEEN_POLLS_SECONDS
 
 
 # --- the list
@@ -165,7 +165,7 @@ def test_orders_of_an_earlier_life_are_polled_almost_at_once() -> None:
 
 def test_the_list_is_asked_only_for_what_it_knows_better() -> None:
     service = Service()
-    fresh, *early = (service.confirmed() for _ in range(1 + tempo.LIST_PAYS))
+    fresh, *early = (service.confirmed() for _ in range(1 + timing.LIST_PAYS))
     for order in early[1:]:
         service.polls.at_work(order)
     everything = [fresh, *early]
@@ -187,7 +187,7 @@ def test_the_list_hastens_no_poll_of_an_order_that_it_does_not_show(bought: str)
     early, late = orders[:3], orders[3:]
     for order in early:
         service.polls.at_work(order)
-    service.clock.pass_time(tempo.LONGEST_LOOK_SECONDS)
+    service.clock.pass_time(timing.LONGEST_POLL_SECONDS)
     for order in late:
         service.polls.at_work(order)
     waits = [service.wait_seconds(order) for order in late]
@@ -199,7 +199,7 @@ def test_the_list_hastens_no_poll_of_an_order_that_it_does_not_show(bought: str)
 
 def test_an_order_that_a_push_calls_for_is_not_left_to_the_list() -> None:
     service = Service()
-    orders = [service.confirmed() for _ in range(tempo.LIST_PAYS + 1)]
+    orders = [service.confirmed() for _ in range(timing.LIST_PAYS + 1)]
     for order in orders:
         service.polls.at_work(order)
     service.polls.pushed(orders[0].order_id or "", orders[0])
@@ -226,14 +226,14 @@ def test_a_push_that_is_lost_costs_its_grace_and_no_request() -> None:
         unheard.serve(10.0)
     before = asked.polls_in_vain, unheard.polls_in_vain
     for _ in range(50):
-        assert unheard.serve(10.0)[1] <= asked.serve(10.0)[1] + tempo.PUSH_GRACE_SECONDS + 3.0
+        assert unheard.serve(10.0)[1] <= asked.serve(10.0)[1] + timing.PUSH_GRACE_SECONDS + 3.0
     assert unheard.polls_in_vain - before[1] <= asked.polls_in_vain - before[0]
 
 
 def test_only_where_pushes_may_come_the_first_poll_leaves_them_time() -> None:
-    for is_pushed_to, seconds in ((False, 0.0), (True, tempo.PUSH_GRACE_SECONDS)):
+    for is_pushed_to, seconds in ((False, 0.0), (True, timing.PUSH_GRACE_SECONDS)):
         service = Service(is_pushed_to=is_pushed_to)
-        assert service.wait_seconds(service.confirmed()) == tempo.FIRST_LOOK_SECONDS + seconds
+        assert service.wait_seconds(service.confirmed()) == timing.FIRST_POLL_SECONDS + seconds
 
 
 def test_pushes_that_cease_and_come_again_are_told_once_each(caplog: pytest.LogCaptureFixture) -> None:

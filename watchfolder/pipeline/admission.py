@@ -10,7 +10,7 @@ from watchfolder.errors import Scope, WatchfolderError
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, Role, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.breaker import Breaker
 from watchfolder.pipeline.context import InboxRuntime
 from watchfolder.quota import Allowance, Quota
@@ -116,7 +116,7 @@ class Admission:
 
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
-        recently = now - tempo.LIMIT_SECONDS
+        recently = now - timing.LIMIT_SECONDS
         contexts = [room.context for room in self.rooms.values()]
         held = [order.state for order in self._holding()]
         if self._breaker.open_since is not None or self._breaker.is_down:
@@ -150,7 +150,7 @@ class Admission:
         held = [order for order in holding if order.inbox == inbox.name]
         if any(map(_is_soon_created, held)):
             return 0  # until then, files wait to be more in the next one
-        recently = self._journal.clock.awake() - tempo.WANTS_SECONDS
+        recently = self._journal.clock.awake() - timing.WANTS_SECONDS
         wanting = sum(each.wanted_at > recently for each in self.rooms.values())
         share = -(-self._most_orders // wanting)
         most = min(share, self._most_orders - sum(map(_is_stranded, own)))
@@ -185,7 +185,7 @@ class Admission:
         The oldest after an hour, the second oldest after two, the third after four …: little is bought while none does.
         """
         ages = sorted(((self._age(order), order.key) for order in orders), reverse=True)
-        return {key for place, (age, key) in enumerate(ages) if age >= tempo.OVERDUE_SECONDS * 2.0 ** min(place, 10)}
+        return {key for place, (age, key) in enumerate(ages) if age >= timing.OVERDUE_SECONDS * 2.0 ** min(place, 10)}
 
     def _age(self, order: Order) -> float:
         since = order.times.get(State.CONFIRMED, order.begun)
@@ -216,7 +216,7 @@ class Admission:
         most = min(wanted, inbox.max_files_per_order, flow.most_files)
         if self.is_barred(inbox.service) or (most == 1 and not flow.needs_v3):
             return 1
-        if self.lack(inbox.name) and self._asked_at < self._journal.clock.awake() - tempo.ASK_FOR_V3_SECONDS:
+        if self.lack(inbox.name) and self._asked_at < self._journal.clock.awake() - timing.ASK_FOR_V3_SECONDS:
             service.doubt_reads()
         if service.known_reads is None and self._is_asking(room):
             return 0
@@ -227,7 +227,7 @@ class Admission:
     def _is_asking(self, room: InboxRuntime) -> bool:
         with self._guard:
             now, asking = self._journal.clock.awake(), self._asking
-            if self._asked_at < now - tempo.ASK_READS_AGAIN_SECONDS:
+            if self._asked_at < now - timing.ASK_READS_AGAIN_SECONDS:
                 self._asked_at = now
                 self._asking = room.workers.submit(_ask_reads, room)
         if self._asking is not None and self._asking is not asking:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from watchfolder.api import Ended, OrderView
 from watchfolder.errors import Blocked, Reject, SlowDown, WatchfolderError
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext
 from watchfolder.services import Stage, flow_of
 
@@ -70,4 +70,4 @@ def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
 
 def is_upload_lost(context: StepContext, order: Order, seen: OrderView) -> bool:
     """Does the service lack bytes that were sent, and not only because it has not looked at them yet?"""
-    return seen.lacks_uploads and context.seconds_since_upload(order) >= tempo.UPLOAD_ARRIVES_SECONDS
+    return seen.lacks_uploads and context.seconds_since_upload(order) >= timing.UPLOAD_ARRIVES_SECONDS

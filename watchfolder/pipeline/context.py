@@ -18,7 +18,7 @@ from watchfolder.events import event
 from watchfolder.folders import Folders, InboxHealth
 from watchfolder.journal import Journal
 from watchfolder.order import Order
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.transfers import TransferPool
 from watchfolder.publish import (
     EnclosurePublisher,
@@ -96,7 +96,7 @@ class StepContext:
     def ask_slowly(self, what: str, ask: Callable[[], _T]) -> _T:
         """Ask how something is at the service. Raises Throttled when that was done a moment ago."""
         elapsed = self.journal.clock.elapsed
-        since = elapsed() - tempo.LEAST_BETWEEN_LOOKS_SECONDS
+        since = elapsed() - timing.LEAST_BETWEEN_POLLS_SECONDS
         wait = self.asked.get(what, since) - since
         if wait > 0:
             raise Throttled("it was asked for a moment ago", retry_after_seconds=wait)
@@ -111,7 +111,7 @@ class StepContext:
         if lender is None:
             return None
         try:
-            return disk.answer_of(partial(recipient_of, text, lender), lender.outbox, tempo.TABLE_SECONDS)
+            return disk.answer_of(partial(recipient_of, text, lender), lender.outbox, timing.TABLE_SECONDS)
         except FolderFault as fault:
             event("ledger.unread", logging.WARNING, inbox=self.inbox.name, reason=fault.reason)
             return None

@@ -14,7 +14,7 @@ from watchfolder.api import ReportStatus, ReportView, Status, failed_report
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Enclosure, EnclosureKind, Order, OrderFile, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext
 from watchfolder.publish import UnfitSidecar
 from watchfolder.services import flow_of
@@ -75,7 +75,7 @@ def _tried(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Or
 def _is_final(context: StepContext, order: Order, error: WatchfolderError) -> bool:
     """Is it refused, or does the service keep the result no longer, or may be taken not to?"""
     is_gone = isinstance(error, OrderMissing) and error.code == _EXPIRED
-    is_old = context.journal.clock.since(order.times[State.RECORDED]) > tempo.ENCLOSE_SECONDS
+    is_old = context.journal.clock.since(order.times[State.RECORDED]) > timing.ENCLOSE_SECONDS
     return isinstance(error, Reject) or is_gone or is_old
 
 

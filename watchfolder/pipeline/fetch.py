@@ -10,7 +10,7 @@ from watchfolder.api import Link, Output
 from watchfolder.errors import FolderFault, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.poll import note_known
@@ -65,7 +65,7 @@ def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", rou
         round_.in_turn(missing),
         round_,
         at_once=1 if missing and fetching.is_in_archive() else None,
-        gather_seconds=tempo.GATHER_SECONDS,
+        gather_seconds=timing.GATHER_SECONDS,
         drop=Received.remove,
     )
     with closing(arrivals):

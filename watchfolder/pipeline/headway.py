@@ -4,7 +4,7 @@ import threading
 
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.breaker import Breaker
 
 _PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
@@ -35,4 +35,4 @@ class Headway:
             if is_paced or place > min(furthest, _PLACES[before.state]):
                 return 0.0
             self._reached[order.key] = furthest, repeats + 1
-        return min(tempo.LONGEST_BACKOFF_SECONDS, tempo.REPEAT_SECONDS * 2.0 ** min(repeats, _MOST_DOUBLINGS))
+        return min(timing.LONGEST_BACKOFF_SECONDS, timing.REPEAT_SECONDS * 2.0 ** min(repeats, _MOST_DOUBLINGS))

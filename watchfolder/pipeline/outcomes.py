@@ -23,7 +23,7 @@ from watchfolder.errors import (
 from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State, Why
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.breaker import Breaker, Fault, is_kept
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.create import NOT_LISTED, OTHER_KEY
@@ -76,7 +76,7 @@ class Outcomes:
         current = self._journal.get(order.key)  # the list was asked for what may have moved since
         if current is None or current.state is not State.CONFIRMED or current.last_error == _OVERDUE:
             return
-        if age_seconds(current, self._clock) < tempo.OVERDUE_SECONDS:
+        if age_seconds(current, self._clock) < timing.OVERDUE_SECONDS:
             return
         with contextlib.suppress(FolderFault):  # then it is said at the next look
             self._journal.note(current, last_error=_OVERDUE)
@@ -100,7 +100,7 @@ class Outcomes:
             case FolderFault():
                 return self._obstructed(order, error)
             case SlowDown():
-                return Wait(error.retry_after_seconds or tempo.FIRST_LOOK_SECONDS)
+                return Wait(error.retry_after_seconds or timing.FIRST_POLL_SECONDS)
             case Blocked():
                 if error.scope is Scope.ORDER:  # else it is the breaker that waits
                     self._put_aside(context, order, error)
@@ -141,14 +141,14 @@ class Outcomes:
         if order.last_error != error.reason:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
         since = order.missing_since or self._clock.moment()
-        wait = max(self._breaker.probe_seconds, min(self._clock.since(since) / 4, tempo.LONGEST_BACKOFF_SECONDS))
+        wait = max(self._breaker.probe_seconds, min(self._clock.since(since) / 4, timing.LONGEST_BACKOFF_SECONDS))
         facts = {"missing_since": since, "refused_by": context.service.fingerprint}
         self._journal.defer(order, wait, **facts, last_error=error.reason)
 
     def _forgotten(self, context: StepContext, order: Order, error: OrderMissing) -> Order | None:
         """Believe that an order is gone only when it was said twice, ten minutes apart, and nothing else may be so."""
         since = order.missing_since or self._clock.moment()
-        left = tempo.FORGOTTEN_AGAIN_SECONDS - self._clock.since(since)
+        left = timing.FORGOTTEN_AGAIN_SECONDS - self._clock.since(since)
         if order.missing_since is None:
             event("order.missing", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
         if left > 0:
@@ -186,7 +186,7 @@ class Outcomes:
         may_pass = failure is not None and order.reordered < failure.tries
         match self._breaker.judge(order, error, self._parts_beside(order), may_pass=may_pass):
             case Fault.UNDECIDED:
-                return Wait(max(tempo.FIRST_LOOK_SECONDS, age_seconds(order, self._clock) / 4))
+                return Wait(max(timing.FIRST_POLL_SECONDS, age_seconds(order, self._clock) / 4))
             case Fault.SERVICE:
                 return self._put_off(order, error)
             case Fault.PICTURE if may_pass:
@@ -218,7 +218,7 @@ class Outcomes:
 
     def _order_again(self, order: Order, error: WatchfolderError) -> Order:
         """Order the same files under a new key, after a pause that grows."""
-        wait = tempo.FIRST_ORDER_AGAIN_SECONDS * tempo.ORDER_AGAIN_GROWTH**order.reordered * _jitter()
+        wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered * _jitter()
         until = self._clock.moment().after(wait)
         event(
             "order.again",
@@ -291,7 +291,7 @@ class Outcomes:
 
 
 def _backoff(order: Order) -> float:
-    wait = min(tempo.LONGEST_BACKOFF_SECONDS, tempo.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10))
+    wait = min(timing.LONGEST_BACKOFF_SECONDS, timing.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10))
     return wait * _jitter()
 
 

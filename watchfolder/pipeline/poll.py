@@ -18,7 +18,7 @@ from watchfolder.errors import (
 )
 from watchfolder.events import event
 from watchfolder.order import Finding, Order, OrderFile, Role, State, key_of_one
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.charging import is_charged_at, is_unheard, is_upload_lost
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.folder_faults import BAD_SECTOR
@@ -56,7 +56,7 @@ def _delayed(context: StepContext, order: Order) -> Throttled:
     if order.last_error != reason:
         context.journal.note(order, last_error=reason)
         event("order.processing_delayed", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
-    return Throttled(reason, retry_after_seconds=tempo.DELAYED_LOOK_SECONDS)
+    return Throttled(reason, retry_after_seconds=timing.DELAYED_POLL_SECONDS)
 
 
 def poll_on_a_push(context: StepContext, order: Order) -> Order:
@@ -132,7 +132,7 @@ def _finding(context: StepContext, order: Order, seen: OrderView, findings: Find
     finding = findings.read(seen.shown)
     if finding is None:
         raise OrderRetry("the service calls the order complete but does not say what it found", code="NO_VERDICT")
-    if finding.verdict in findings.passing and order.reordered < tempo.MOST_ORDERED_AGAIN:
+    if finding.verdict in findings.passing and order.reordered < timing.MOST_ORDERED_AGAIN:
         raise OrderAgain(f"the service says no more than: {findings.say(finding)}", code=finding.verdict.upper())
     finding = findings.about(finding, order, context.recipient_of)
     return finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
@@ -164,7 +164,7 @@ def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
 
 def _still_pending(context: StepContext, order: Order) -> Order:
     """Wait for a service that has all it needs, but not for ever."""
-    if context.journal.clock.since(order.times[_S.CONFIRMED]) < tempo.OVERDUE_SECONDS:
+    if context.journal.clock.since(order.times[_S.CONFIRMED]) < timing.OVERDUE_SECONDS:
         return order
     reason = "the service has all that it needs for the order, and calls it pending all the same"
     raise OrderRetry(reason, code="STILL_PENDING")

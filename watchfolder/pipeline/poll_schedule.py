@@ -18,7 +18,7 @@ from watchfolder.clock import Clock
 from watchfolder.errors import SlowDown, WatchfolderError
 from watchfolder.events import event
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pushes import PushResult
 from watchfolder.services import flow_of
 
@@ -56,7 +56,7 @@ class PollSchedule:
         self._list_asked_at = _AT_ONCE
         self._no_list_before = _AT_ONCE
         # An earlier life, or the configuration before this one, may have polled a moment ago.
-        self._first_at = clock.elapsed() + tempo.LEAST_BETWEEN_LOOKS_SECONDS
+        self._first_at = clock.elapsed() + timing.LEAST_BETWEEN_POLLS_SECONDS
 
     # --- one order
 
@@ -73,7 +73,7 @@ class PollSchedule:
             elif due is None and (order.enclosures or (order.traits.asks_service and order.order_id is not None)):
                 at = self._first_at
             if self._is_told_by_list(order):  # others may join it until then
-                at = max(at, self._list_asked_at + tempo.LIST_SECONDS)
+                at = max(at, self._list_asked_at + timing.LIST_SECONDS)
             return at
 
     def pause(self, key: str, seconds: float) -> None:
@@ -92,15 +92,15 @@ class PollSchedule:
     def confirmed(self, order: Order) -> None:
         """Plan the first poll for when the order is likely to be done."""
         with self._guard:
-            grace = tempo.PUSH_GRACE_SECONDS if self._is_pushed_to else 0.0
+            grace = timing.PUSH_GRACE_SECONDS if self._is_pushed_to else 0.0
             self._due[order.key] = Due(self._clock.elapsed() + self._first_poll(len(order.files)) + grace)
 
     def at_work(self, order: Order) -> None:
         """Plan the next poll of an order that is not done, further away each time."""
         with self._guard:
             before, age = self._due.get(order.key, _NO_PLAN).wait_seconds, age_seconds(order, self._clock)
-            wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, age * _OF_AGE, before * tempo.LOOK_WIDENING)
-            wait = min(wait, max(tempo.LONGEST_LOOK_SECONDS, age * _OF_GREAT_AGE))
+            wait = max(timing.LEAST_BETWEEN_POLLS_SECONDS, age * _OF_AGE, before * timing.POLL_WIDENING)
+            wait = min(wait, max(timing.LONGEST_POLL_SECONDS, age * _OF_GREAT_AGE))
             self._due[order.key] = Due(self._clock.elapsed() + wait, wait)
 
     def done(self, order: Order) -> None:
@@ -113,11 +113,11 @@ class PollSchedule:
                 took = age_seconds(order, self._clock) if was_pushed or due.wait_seconds > 0 else 0.0  # or less
                 most = usual * _GROWTH if size in self._usual else took
                 learned = max(usual * _SOONER, min(took, most))
-                self._usual[size] = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, learned)
+                self._usual[size] = max(timing.LEAST_BETWEEN_POLLS_SECONDS, learned)
             if self._is_pushed_to and not was_pushed:
                 self._lost += 1
                 if self._lost == _LOST:
-                    event("pushes.stopped", effect="orders are looked at by time alone, and a little later")
+                    event("pushes.stopped", effect="orders are polled by time alone, and a little later")
 
     # --- pushes
 
@@ -127,7 +127,7 @@ class PollSchedule:
             if order is None and order_id not in self._ended:
                 return PushResult.UNKNOWN_ORDER
             if self._lost >= _LOST:
-                event("pushes.arrive", effect="orders are looked at when the service says so")
+                event("pushes.arrive", effect="orders are polled when the service says so")
             self._lost = 0
             if order is None or not order.traits.is_at_service:
                 return PushResult.LATE
@@ -153,7 +153,7 @@ class PollSchedule:
             return []
         with self._guard:
             again = [order.key for order in waiting if self._is_polled_again(order)]
-            if len(again) < tempo.LIST_PAYS:
+            if len(again) < timing.LIST_PAYS:
                 again = []
             asked = {order.key: order for order in waiting if order.key in again or self._is_told_by_list(order)}
             return list(asked.values()) if any(order.key in asked for order in due) else []
@@ -179,7 +179,7 @@ class PollSchedule:
         with self._guard:
             now = self._clock.elapsed()
             if views is None:
-                self._no_list_before = now + tempo.NO_LIST_SECONDS
+                self._no_list_before = now + timing.NO_LIST_SECONDS
             return self._sort_out(orders, views or {}, now)
 
     def _sort_out(
@@ -212,7 +212,7 @@ class PollSchedule:
     def _first_poll(self, files: int) -> float:
         """Return the time learned for orders of this size, or the nearest smaller one."""
         known = [size for size in self._usual if size <= files.bit_length()]
-        return self._usual[max(known)] if known else tempo.FIRST_LOOK_SECONDS
+        return self._usual[max(known)] if known else timing.FIRST_POLL_SECONDS
 
 
 def age_seconds(order: Order, clock: Clock) -> float:
@@ -223,4 +223,4 @@ def age_seconds(order: Order, clock: Clock) -> float:
 
 def pause_before_report(seconds: float) -> float:
     """Return for how long a report that has been made for so long is let alone: each wait is half as long again."""
-    return min(tempo.LONGEST_REPORT_LOOK_SECONDS, tempo.FIRST_REPORT_LOOK_SECONDS + seconds / 2)
+    return min(timing.LONGEST_REPORT_POLL_SECONDS, timing.FIRST_REPORT_POLL_SECONDS + seconds / 2)

@@ -12,7 +12,7 @@ from watchfolder.errors import FolderFault, OrderRetry, Resync, Scope, SlowDown,
 from watchfolder.events import event, printable
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.admission import Admission
 from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
@@ -141,7 +141,7 @@ class Pipeline:
             return None
         at = self._polls.due_at(order)
         if is_suspect(order):
-            at = max(at, self._started + tempo.SUSPECT_SECONDS)
+            at = max(at, self._started + timing.SUSPECT_SECONDS)
         if order.not_before is not None and not self._is_past_outage(order, now):
             at = max(at, order.not_before.elapsed)
         is_parked = order.state is State.QUARANTINED and not self._polls.is_planned(order.key)
@@ -154,7 +154,7 @@ class Pipeline:
             return False
         if failed.boot == self._clock.boot and failed.elapsed >= recovered_at:
             return False
-        spread = int(order.key[:4], 16) / 0xFFFF * tempo.RECOVERY_SPREAD_SECONDS
+        spread = int(order.key[:4], 16) / 0xFFFF * timing.RECOVERY_SPREAD_SECONDS
         return recovered_at > 0 and now >= recovered_at + spread
 
     def _takes_place(self, order: Order) -> bool:
@@ -234,10 +234,10 @@ class Pipeline:
                 room.context.forget(key)
         except FolderFault as fault:  # the state directory itself
             room.health.report(fault, order.size)
-            self._polls.pause(key, tempo.FOLDER_BACKOFF_SECONDS)
+            self._polls.pause(key, timing.FOLDER_BACKOFF_SECONDS)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
             event("order.step_broke", logging.ERROR, trace=True, order=key, inbox=order.inbox)
-            self._polls.pause(key, tempo.FIRST_BACKOFF_SECONDS)
+            self._polls.pause(key, timing.FIRST_BACKOFF_SECONDS)
         finally:
             self._rest(room, key)
 
@@ -253,7 +253,7 @@ class Pipeline:
 
     def _wake_rooms(self, room: InboxRuntime) -> None:
         """Let those claim who wait for room."""
-        recently = self._clock.awake() - tempo.WANTS_SECONDS
+        recently = self._clock.awake() - timing.WANTS_SECONDS
         for each in self.rooms.values():
             if each is room or each.wanted_at > recently:
                 each.wake()
@@ -305,7 +305,7 @@ class Pipeline:
         """Record a failed step; return the order when it goes on at once."""
         if isinstance(error, FolderFault) and is_of_the_inbox(room.context, order, error):
             room.health.report(error, order.size)
-            self._polls.pause(order.key, tempo.FOLDER_BACKOFF_SECONDS)
+            self._polls.pause(order.key, timing.FOLDER_BACKOFF_SECONDS)
             return None
         follows = self._outcomes.handle(room.context, self._journal.get(order.key) or order, error)
         if isinstance(follows, Wait):
@@ -325,7 +325,7 @@ class Pipeline:
             self._polls.done(after)
         pause = self._headway.pause(before)
         if after is not None and after.state is before.state and after.traits.waits_for_others:
-            pause = tempo.FIRST_LOOK_SECONDS
+            pause = timing.FIRST_POLL_SECONDS
         if after is not None and after.state is before.state is State.RECORDED:
             pause = pause_before_report(self._clock.since(after.times[State.RECORDED]))
         if after is not None and after.state is State.CONFIRMED:

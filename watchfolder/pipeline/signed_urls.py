@@ -9,7 +9,7 @@ from typing import TypeVar
 from watchfolder.api import Links, Slot
 from watchfolder.errors import WatchfolderError
 from watchfolder.order import Order
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext, id_of
 
 _T = TypeVar("_T")
@@ -52,7 +52,7 @@ class Asking:
 
     def renew(self) -> None:
         now = time.monotonic()
-        while self._asked and now - self._asked[0] >= tempo.LINKS_SECONDS:
+        while self._asked and now - self._asked[0] >= timing.LINKS_SECONDS:
             self._asked.popleft()
             self._error = None
         if self._error is None and len(self._asked) < 2:  # noqa: PLR2004 (as above)

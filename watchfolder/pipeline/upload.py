@@ -12,7 +12,7 @@ from watchfolder.api import MovedOn, Slot, Status
 from watchfolder.errors import OrderRetry, Reject, Resync, Retry, Throttled
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 from watchfolder.pipeline.charging import charge, is_charged_at, is_clear_no
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.poll import go_on_from, relocate, with_hash, with_ids
@@ -81,7 +81,7 @@ def _send_all(context: StepContext, order: Order, round_: Round) -> Order:
         for group in arrivals:
             for index, sent in group.items():
                 order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
-            if time.monotonic() - noted > tempo.REMEMBER_SECONDS:  # small ones together: an entry is written whole
+            if time.monotonic() - noted > timing.REMEMBER_SECONDS:  # small ones together: an entry is written whole
                 order = context.journal.note(order)
                 noted = time.monotonic()
     return order
@@ -112,8 +112,8 @@ def _release_changed_unsent(context: StepContext, order: Order) -> Order:
     """Give back what changed before it was sent, once it is sure that nothing was begun without it."""
     if order.may_be_given_back:
         return release_changed(context, order)
-    left = tempo.UPLOAD_ARRIVES_SECONDS - context.seconds_since_upload(order)
-    wait = max(tempo.LEAST_BETWEEN_LOOKS_SECONDS, left)
+    left = timing.UPLOAD_ARRIVES_SECONDS - context.seconds_since_upload(order)
+    wait = max(timing.LEAST_BETWEEN_POLLS_SECONDS, left)
     raise Throttled("an upload of this order may still be on its way", retry_after_seconds=wait)
 
 

@@ -40,7 +40,7 @@ from watchfolder.console import cli
 from watchfolder.daemon import disk_usage
 from watchfolder.intake import decide as looks
 from watchfolder.notify import alarms, decide
-from watchfolder.pipeline import tempo
+from watchfolder.pipeline import timing
 def hasten(module, **waits):
     for name, wait in waits.items():
         getattr(module, name)  # it has gone where it is not there
@@ -50,8 +50,8 @@ hasten(decide, _MOST_AN_HOUR=10_000, _FIRST_LOOK=timedelta(seconds=1))
 hasten(alarms, EVERY_SECONDS=0.2, AGAIN_SECONDS=0.2, LOOK_SECONDS=0.2)
 hasten(looks, _RIGHTS_SECONDS=1.0)
 hasten(disk_usage, _AGAIN_SECONDS=1.0)
-hasten(tempo, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)
-hasten(tempo, FIRST_ORDER_AGAIN_SECONDS=6.0)
+hasten(timing, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)
+hasten(timing, FIRST_ORDER_AGAIN_SECONDS=6.0)
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """

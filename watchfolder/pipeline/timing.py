@@ -1,17 +1,17 @@
 """How long the pipeline waits for what. Seconds, all of them."""
 
-FIRST_LOOK_SECONDS = 2.0  # from confirm to the first look, before anything has been learned
-LOOK_WIDENING = 1.5
-LONGEST_LOOK_SECONDS = 15.0
-LEAST_BETWEEN_LOOKS_SECONDS = 1.0  # at one order, whatever the occasion
+FIRST_POLL_SECONDS = 2.0  # from confirm to the first poll, before anything has been learned
+POLL_WIDENING = 1.5
+LONGEST_POLL_SECONDS = 15.0
+LEAST_BETWEEN_POLLS_SECONDS = 1.0  # of one order, whatever the occasion
 LINKS_SECONDS = 60.0  # in one round of transfers links that are refused are renewed once in this time
 PUSH_GRACE_SECONDS = 15.0  # the first poll leaves so much time for a push, where one is to come
 LIST_SECONDS = 5.0  # the list is asked no more often for orders of which it tells all: one call for several of them
-LIST_PAYS = 3  # orders that are asked for again: one call to the list is cheaper than so many looks
+LIST_PAYS = 3  # orders that are asked for again: one call to the list is cheaper than so many polls
 ASK_READS_AGAIN_SECONDS = 60.0
 ASK_FOR_V3_SECONDS = 3600.0  # a service that lacks what an inbox waits for is asked again
 LIMIT_SECONDS = 5.0  # for how long whatever made somebody wait is called the limit
-DELAYED_LOOK_SECONDS = 1800.0  # at an order that people at the service see to
+DELAYED_POLL_SECONDS = 1800.0  # of an order that people at the service see to
 OVERDUE_SECONDS = 3600.0  # an order that the service is still at work on after this time is told, and may make room
 NO_LIST_SECONDS = 300.0  # for how long a list that failed is not asked for again
 UPLOAD_ARRIVES_SECONDS = 60.0  # for so long an upload whose answer was lost may still become known to the service
@@ -21,8 +21,8 @@ REPEAT_SECONDS = 2.0  # before a step that brought its order no further is repea
 FIRST_BACKOFF_SECONDS = 30.0  # after a failure; doubles
 LONGEST_BACKOFF_SECONDS = 3600.0
 ENCLOSE_SECONDS = 7 * 86400.0  # for so long what is to lie beside a finding is tried again: results are kept no longer
-FIRST_REPORT_LOOK_SECONDS = 2.0  # at a report that is being made; each wait is half as long again, up to …
-LONGEST_REPORT_LOOK_SECONDS = 15.0
+FIRST_REPORT_POLL_SECONDS = 2.0  # of a report that is being made; each wait is half as long again, up to …
+LONGEST_REPORT_POLL_SECONDS = 15.0
 FIRST_ORDER_AGAIN_SECONDS = 300.0  # after the service failed an order by what may pass: 5, 15 and 45 minutes
 TABLE_SECONDS = 30.0  # what reading the table of another inbox may take: it may have hundreds of thousands of lines
 MOST_ORDERED_AGAIN = 3  # times, for a verdict that says nothing
