@@ -403,7 +403,7 @@ def test_an_upload_that_broke_off_counts_as_one_that_may_still_arrive(
     pictures = pour(shop, 2)
     service.faults.add("upload", "reset_before", times=2)
     shop.work(lambda: has_failed_once(shop))
-    order, context = shop.order(), shop.pipeline.rooms["photos"].context
+    order, context = shop.order(), shop.pipeline.runtimes["photos"].context
     shop.clock.pass_time(UNSURE_SECONDS)
     with monkeypatch.context() as amid:
         amid.setattr(timing, "REMEMBER_SECONDS", -1.0)

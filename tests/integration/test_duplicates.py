@@ -552,13 +552,13 @@ def test_a_copy_that_hangs_on_another_share_holds_up_one_step_only(begin: Open, 
     shop, _ = begin(inboxes=("one", "two"))
     shop.drop("a.jpg", inbox="one/inbox")
     shop.to_the_end()
-    context = shop.pipeline.rooms["two"].context
+    context = shop.pipeline.runtimes["two"].context
     with context.other_outbox_lock:  # as a step does that reads there, and gets no answer
         shop.drop("b.jpg", inbox="two/inbox")
         shop.drop("c.jpg", OTHER, inbox="two/inbox")
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["c.jpg"])
         assert [order.state for order in shop.orders()] == [State.MATCHED]
-        shop.pipeline.rooms["one"].health.is_silent = True
+        shop.pipeline.runtimes["one"].health.is_silent = True
         shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg", "c.jpg"])
 
 

@@ -29,7 +29,7 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
 def test_every_inbox_that_waits_for_what_the_service_can_is_woken(tmp_path: Path) -> None:
     with opened(Shop(tmp_path, inboxes=("one", "two"))) as shop:  # nobody is there to answer
         woken = {name: threading.Event() for name in ("one", "two")}
-        for name, room in shop.pipeline.rooms.items():
+        for name, room in shop.pipeline.runtimes.items():
             room.wake = woken[name].set
             shop.pipeline.admission.allowance(name, 2)
         assert all(each.wait(20) for each in woken.values())
@@ -44,7 +44,7 @@ def test_who_is_woken_when_the_service_has_been_asked_need_not_ask_again(tmp_pat
             said.append(admission.allowance("photos", 2).files)
             woken.set()
 
-        shop.pipeline.rooms["photos"].wake = wake
+        shop.pipeline.runtimes["photos"].wake = wake
         assert admission.allowance("photos", 2).files in {0, 1}
         assert woken.wait(20)
         assert said == [1]

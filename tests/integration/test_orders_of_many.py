@@ -223,11 +223,11 @@ def test_workers_that_hang_on_one_share_hold_up_no_look_for_another(begin: Open,
         shop.drop(f"{number}.jpg", CONTENT + bytes([number]), inbox="well/inbox")
     for_list = shop.pipeline._polls.for_list
     shop.work(lambda: len(for_list(shop.orders(), shop.orders())) == 4)  # too early: from now on one list tells of all
-    room = shop.pipeline.rooms["dead"]
+    runtime = shop.pipeline.runtimes["dead"]
     answers = threading.Event()
-    for _ in range(room.most_steps):
-        room.workers.submit(answers.wait)
-    room.health.is_silent = True
+    for _ in range(runtime.most_steps):
+        runtime.workers.submit(answers.wait)
+    runtime.health.is_silent = True
     until = time.monotonic() + 40
     while len(files_in(tmp_path / "well" / "outbox")) < 3:
         assert time.monotonic() < until
@@ -282,7 +282,7 @@ def test_a_split_that_died_between_any_two_gestures_loses_and_doubles_nothing(be
     good = pour(shop, 4)
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)
     parent = shop.journal.advance(shop.order(), State.SUPERSEDING, children=split(shop.order(), "split"))
-    publisher = shop.pipeline.rooms["photos"].context.publisher
+    publisher = shop.pipeline.runtimes["photos"].context.publisher
     first, second = parent.children
     for gesture in range(gestures):
         match gesture:
@@ -326,7 +326,7 @@ def test_a_picture_that_changes_before_confirm_comes_back_and_the_others_go_on(b
     good = pour(shop, 5)
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)
     order = shop.order()
-    place = Path(shop.pipeline.rooms["photos"].context.publisher.work.place(order, order.files[2]).path)
+    place = Path(shop.pipeline.runtimes["photos"].context.publisher.work.place(order, order.files[2]).path)
     place.write_bytes(CONTENT + b"changed")
     shop.journal.note(order, charged=False)  # the attempt was clearly not heard
     shop.pass_time(60)
@@ -345,7 +345,7 @@ def test_a_claim_that_got_half_way_leaves_no_empty_folder(begin: Open) -> None:
     shop, service = begin(api={"reads": "v3"})
     shop.drop("a.jpg", CONTENT + b"a")
     shop.drop("sub folder/deep/b.jpg", CONTENT + b"b")
-    publisher = shop.pipeline.rooms["photos"].context.publisher
+    publisher = shop.pipeline.runtimes["photos"].context.publisher
     claims = shop.intake._claims
     shop.intake.reopen(0.0)
     order = shop.journal.begin(claims._new_order([ready(shop, "a.jpg"), ready(shop, "sub folder/deep/b.jpg")]))

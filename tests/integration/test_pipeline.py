@@ -397,7 +397,7 @@ def test_a_new_key_that_died_between_any_two_gestures_is_finished_and_pays_once(
     if gestures >= 1:
         child = shop.journal.begin(child)
     if gestures >= 2:
-        shop.pipeline.rooms["photos"].context.publisher.work.move_over(parent, child)
+        shop.pipeline.runtimes["photos"].context.publisher.work.move_over(parent, child)
     if gestures >= 3:
         shop.journal.note(child, work_folder_of=None)
     shop.live_again()
@@ -1035,7 +1035,7 @@ def give_up(shop: Shop, service: Sandbox) -> Order:
     shop.work(lambda: shop.files("quarantine"))
     shop.to_the_end()
     service.faults.clear()
-    shop.pipeline.rooms["photos"].context.asked.clear()  # by now that is long ago
+    shop.pipeline.runtimes["photos"].context.asked.clear()  # by now that is long ago
     return shop.order()
 
 

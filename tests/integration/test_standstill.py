@@ -87,7 +87,7 @@ def test_one_order_that_always_fails_delays_the_others_an_hour_at_most(begin: Op
 
 def take_away(shop: Shop, inbox: str, how: str) -> None:
     if how == "silent":  # as the house says when a folder does not answer
-        shop.pipeline.rooms[inbox].health.is_silent = True
+        shop.pipeline.runtimes[inbox].health.is_silent = True
         return
     os.rename(shop.top / inbox / "inbox", shop.top / inbox / "away")
     os.mkdir(shop.top / inbox / "inbox")
@@ -176,7 +176,7 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Shop, str], None
         while not hung.wait(0.01):
             assert time.monotonic() < deadline
             shop.beat(takes=False)
-        shop.pipeline.rooms[inbox].health.is_silent = True
+        shop.pipeline.runtimes[inbox].health.is_silent = True
 
     yield begin_to
     answers.set()

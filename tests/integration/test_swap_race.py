@@ -120,7 +120,7 @@ def test_a_swap_between_look_and_claim_leads_nobody_outside(
 
 def _released(shop: Shop, order: Order) -> str:
     """Give back what was claimed; what counts as a picture of ours must be one."""
-    publisher = next(iter(shop.pipeline.rooms.values())).context.publisher
+    publisher = next(iter(shop.pipeline.runtimes.values())).context.publisher
     outcome = "given back"
     if order.state is State.CLAIMED:
         outcome = "taken"

@@ -33,7 +33,7 @@ class Admission:
         running: Collection[str],
         stop: threading.Event,
     ) -> None:
-        self.rooms: Mapping[str, InboxRuntime] = {}
+        self.runtimes: Mapping[str, InboxRuntime] = {}
         self._most_orders = config.orders_in_flight
         self._journal = journal
         self._quota = Quota(config, journal.clock)
@@ -59,16 +59,16 @@ class Admission:
 
         It is set aside until it is spent, or asked for anew. Raises FolderFault.
         """
-        room, reason = self.rooms[inbox], self._quota.why(inbox)
-        room.wanted_at = self._journal.clock.awake()
-        orders = self._orders(room)
-        files = self._files(room, wanted) if orders else 0
+        runtime, reason = self.runtimes[inbox], self._quota.why(inbox)
+        runtime.wanted_at = self._journal.clock.awake()
+        orders = self._orders(runtime)
+        files = self._files(runtime, wanted) if orders else 0
         if files:
             files = self._quota.reserve(inbox, files, asker or inbox)
             orders = orders if files else 0
         elif not orders and (files := self._resumable(inbox)):
-            return Allowance(files, files, self._bytes(room), reason, may_buy=False)
-        return Allowance(orders, files, self._bytes(room) if orders else 0, reason)
+            return Allowance(files, files, self._bytes(runtime), reason, may_buy=False)
+        return Allowance(orders, files, self._bytes(runtime) if orders else 0, reason)
 
     def spend(self, order: Order) -> None:
         """Record that an order takes its files, before it is claimed: a claim that is repeated counts once.
@@ -81,7 +81,7 @@ class Admission:
 
     def lack(self, inbox: str) -> str:
         """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
-        context = self.rooms[inbox].context
+        context = self.runtimes[inbox].context
         flow = flow_of(context.inbox)
         is_lacking = flow.needs_v3 and context.service.lacks_v3
         return f"the service has no v3 reads, without which there is no {flow.name}" if is_lacking else ""
@@ -97,17 +97,17 @@ class Admission:
 
     def inbox_of(self, name: str) -> Inbox | None:
         """Return another inbox, while its folders can be read."""
-        return self.rooms[name].context.inbox if self.is_within_reach(name) else None
+        return self.runtimes[name].context.inbox if self.is_within_reach(name) else None
 
     def is_within_reach(self, inbox: str) -> bool:
         """Are its folders there, and do they answer? Else none of its orders goes on, and nobody is to wait for one."""
-        room = self.rooms.get(inbox)
-        return room is not None and room.health.is_open and not room.health.is_silent
+        runtime = self.runtimes.get(inbox)
+        return runtime is not None and runtime.health.is_open and not runtime.health.is_silent
 
     def is_silent(self, inbox: str) -> bool:
         """Does one of its folders not answer? Then its steps may hang for ever."""
-        room = self.rooms.get(inbox)
-        return room is not None and room.health.is_silent
+        runtime = self.runtimes.get(inbox)
+        return runtime is not None and runtime.health.is_silent
 
     # --- what people are told
 
@@ -117,7 +117,7 @@ class Admission:
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
         recently = now - timing.LIMIT_SECONDS
-        contexts = [room.context for room in self.rooms.values()]
+        contexts = [runtime.context for runtime in self.runtimes.values()]
         held = [order.state for order in self._holding()]
         if self._breaker.open_since is not None or self._breaker.is_down:
             return "service"
@@ -137,9 +137,9 @@ class Admission:
     def _is_closed(self) -> bool:
         return self._breaker.refusal is not None or self._breaker.is_down
 
-    def _orders(self, room: InboxRuntime) -> int:
+    def _orders(self, runtime: InboxRuntime) -> int:
         """Return how many more orders that may cost something may be begun."""
-        inbox = room.context.inbox
+        inbox = runtime.context.inbox
         own, holding = self._journal.orders(inbox.name), self._holding()
         if self._stop.is_set() or sum(order.state is State.MATCHED for order in own) >= _MOST_MATCHED:
             return 0
@@ -151,7 +151,7 @@ class Admission:
         if any(map(_is_soon_created, held)):
             return 0  # until then, files wait to be more in the next one
         recently = self._journal.clock.awake() - timing.WANTS_SECONDS
-        wanting = sum(each.wanted_at > recently for each in self.rooms.values())
+        wanting = sum(each.wanted_at > recently for each in self.runtimes.values())
         share = -(-self._most_orders // wanting)
         most = min(share, self._most_orders - sum(map(_is_stranded, own)))
         return max(0, min(self._most_orders - len(holding), most - len(held)))
@@ -164,7 +164,7 @@ class Admission:
         return max(0, self._most_orders - sum(order.inbox == inbox for order in self._holding()))
 
     def _holding(self) -> Sequence[Order]:
-        """Return the orders that hold slots; some of those that the service does not end make room."""
+        """Return the orders that hold slots; some of those that the service does not end make runtime."""
         holding = [order for order in self._journal.orders() if self._holds_slot(order)]
         waited_out = self._waited_out(order for order in holding if order.state is State.CONFIRMED)
         return [order for order in holding if order.key not in waited_out]
@@ -176,8 +176,8 @@ class Admission:
             return True
         if self._breaker.doubts(order):  # it waits for its turn, and the other services do not
             return False
-        room = self.rooms.get(order.inbox)
-        return room is not None and room.health.is_open and order.is_due(self._journal.clock.elapsed())
+        runtime = self.runtimes.get(order.inbox)
+        return runtime is not None and runtime.health.is_open and order.is_due(self._journal.clock.elapsed())
 
     def _waited_out(self, orders: Iterable[Order]) -> set[str]:
         """Return those that keep no others waiting any more, for they do not come to an end.
@@ -209,37 +209,37 @@ class Admission:
 
     # --- files
 
-    def _files(self, room: InboxRuntime, wanted: int) -> int:
+    def _files(self, runtime: InboxRuntime, wanted: int) -> int:
         """Return how many files the next order may hold; 0 while it is being found out what the service can do."""
-        inbox, service = room.context.inbox, room.context.service
+        inbox, service = runtime.context.inbox, runtime.context.service
         flow = flow_of(inbox)
         most = min(wanted, inbox.max_files_per_order, flow.most_files)
         if self.is_barred(inbox.service) or (most == 1 and not flow.needs_v3):
             return 1
         if self.lack(inbox.name) and self._asked_at < self._journal.clock.awake() - timing.ASK_FOR_V3_SECONDS:
             service.doubt_reads()
-        if service.known_reads is None and self._is_asking(room):
+        if service.known_reads is None and self._is_asking(runtime):
             return 0
         if service.known_reads == "v3":
             return most
         return 0 if self.lack(inbox.name) else 1  # where nobody could be asked, that one shows what is wrong
 
-    def _is_asking(self, room: InboxRuntime) -> bool:
+    def _is_asking(self, runtime: InboxRuntime) -> bool:
         with self._guard:
             now, asking = self._journal.clock.awake(), self._asking
             if self._asked_at < now - timing.ASK_READS_AGAIN_SECONDS:
                 self._asked_at = now
-                self._asking = room.workers.submit(_ask_reads, room)
+                self._asking = runtime.workers.submit(_ask_reads, runtime)
         if self._asking is not None and self._asking is not asking:
             self._asking.add_done_callback(lambda _: self._wake_all())  # not before: they ask whether it is done
         return self._asking is not None and not self._asking.done()
 
     def _wake_all(self) -> None:
-        for room in self.rooms.values():
-            room.wake()
+        for runtime in self.runtimes.values():
+            runtime.wake()
 
-    def _bytes(self, room: InboxRuntime) -> int:
-        return room.context.folders.largest_order(room.context.inbox)
+    def _bytes(self, runtime: InboxRuntime) -> int:
+        return runtime.context.folders.largest_order(runtime.context.inbox)
 
 
 def _is_soon_created(order: Order) -> bool:
@@ -252,6 +252,6 @@ def _is_stranded(order: Order) -> bool:
     return order.state is State.COMPLETED and order.failures > 0 and order.failed_at is None
 
 
-def _ask_reads(room: InboxRuntime) -> None:
+def _ask_reads(runtime: InboxRuntime) -> None:
     with contextlib.suppress(WatchfolderError):  # then its orders hold one file each, and show what is wrong
-        event("service.reads", reads=room.context.service.reads)
+        event("service.reads", reads=runtime.context.service.reads)

@@ -57,12 +57,12 @@ class Pipeline:
         self._outcomes.try_by_key(config.api.fingerprint)
 
     @property
-    def rooms(self) -> Mapping[str, InboxRuntime]:
-        return self.admission.rooms
+    def runtimes(self) -> Mapping[str, InboxRuntime]:
+        return self.admission.runtimes
 
-    @rooms.setter
-    def rooms(self, rooms: Mapping[str, InboxRuntime]) -> None:
-        self.admission.rooms = rooms
+    @runtimes.setter
+    def runtimes(self, runtimes: Mapping[str, InboxRuntime]) -> None:
+        self.admission.runtimes = runtimes
 
     # --- questions
 
@@ -114,8 +114,8 @@ class Pipeline:
             return not self._running
 
     def close(self) -> None:
-        for room in self.rooms.values():
-            room.workers.shutdown(wait=False, cancel_futures=True)
+        for runtime in self.runtimes.values():
+            runtime.workers.shutdown(wait=False, cancel_futures=True)
 
     def lift_blockade(self) -> None:
         """Try again now: a person has seen to the key or the credits."""
@@ -189,7 +189,7 @@ class Pipeline:
         if orders:
             with self._guard:
                 self._running.update(dict.fromkeys(keys, self._clock.awake()))
-            service = self.rooms[orders[0].inbox].context.service  # the same for all; but the worker is no inbox's own
+            service = self.runtimes[orders[0].inbox].context.service  # the same for all inboxes
             threading.Thread(target=self._poll_list, args=(service, orders), name="list", daemon=True).start()
         return keys
 
@@ -200,7 +200,7 @@ class Pipeline:
                 self._at_work(order)
             for order in orders:
                 if order.key in told:
-                    self.rooms[order.inbox].context.memory_of(order).view = told[order.key]
+                    self.runtimes[order.inbox].context.memory_of(order).view = told[order.key]
         finally:
             with self._guard:
                 for order in orders:
@@ -217,31 +217,31 @@ class Pipeline:
             if (permit := self.breaker.permit(order, now)) is None:
                 return False
             self._running[order.key] = self._clock.awake()
-        room = self.rooms[order.inbox]
-        room.workers.submit(self._work, room, permit)
+        runtime = self.runtimes[order.inbox]
+        runtime.workers.submit(self._work, runtime, permit)
         return True
 
-    def _work(self, room: InboxRuntime, permit: Permit) -> None:
+    def _work(self, runtime: InboxRuntime, permit: Permit) -> None:
         """Take the order as far as it goes without waiting."""
         order, key = permit.order, permit.order.key
         following: Permit | None = permit
         try:
             self._journal.mark_running(order)
             while following is not None and not self._stop.is_set():
-                current = self._step(room, following)
+                current = self._step(runtime, following)
                 following = self.breaker.permit(current, self._clock.elapsed()) if current is not None else None
             if following is None and self._journal.get(key) is None:
-                room.context.forget(key)
+                runtime.context.forget(key)
         except FolderFault as fault:  # the state directory itself
-            room.health.report(fault, order.size)
+            runtime.health.report(fault, order.size)
             self._polls.pause(key, timing.FOLDER_BACKOFF_SECONDS)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
             event("order.step_broke", logging.ERROR, trace=True, order=key, inbox=order.inbox)
             self._polls.pause(key, timing.FIRST_BACKOFF_SECONDS)
         finally:
-            self._rest(room, key)
+            self._rest(runtime, key)
 
-    def _rest(self, room: InboxRuntime, key: str) -> None:
+    def _rest(self, runtime: InboxRuntime, key: str) -> None:
         try:
             self._journal.mark_resting(key)
         except FolderFault as fault:  # it counts as a death at the next start: at worst one too many of three
@@ -249,16 +249,16 @@ class Pipeline:
         with self._guard:
             self._running.pop(key, None)
         self._wake()
-        self._wake_rooms(room)
+        self._wake_inboxes(runtime)
 
-    def _wake_rooms(self, room: InboxRuntime) -> None:
-        """Let those claim who wait for room."""
+    def _wake_inboxes(self, runtime: InboxRuntime) -> None:
+        """Let those claim who wait for runtime."""
         recently = self._clock.awake() - timing.WANTS_SECONDS
-        for each in self.rooms.values():
-            if each is room or each.wanted_at > recently:
+        for each in self.runtimes.values():
+            if each is runtime or each.wanted_at > recently:
                 each.wake()
 
-    def _step(self, room: InboxRuntime, permit: Permit) -> Order | None:
+    def _step(self, runtime: InboxRuntime, permit: Permit) -> Order | None:
         """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
         order = permit.order
         if self.breaker.is_void(permit):  # while it queued
@@ -266,25 +266,25 @@ class Pipeline:
             return None
         if self._outcomes.is_guilty(order):
             permit.spare()
-            return self._outcomes.convict(room.context, order)
+            return self._outcomes.convict(runtime.context, order)
         with self._guard:
             self._running[order.key] = self._clock.awake()
         try:
             with permit:
-                after = self._do(room.context, permit)
+                after = self._do(runtime.context, permit)
                 if after is not None and after.traits.gives_back:
                     permit.spare()  # the service may not even have been asked
         except WatchfolderError as error:
-            return self._settle(room, order, error)
+            return self._settle(runtime, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
             name = type(error).__name__
-            return self._settle(room, order, OrderRetry(f"an unexpected fault of watchfolder ({name})", code=name))
+            return self._settle(runtime, order, OrderRetry(f"an unexpected fault of watchfolder ({name})", code=name))
         if order.state is State.QUARANTINING and after is not None:
             self._journal.counters.quarantined(list(_set_aside(order, after)))
         if order.state is State.CLAIMED:
-            self._wake_rooms(room)
-        _show_what_came_back(room.intake, order, after)
+            self._wake_inboxes(runtime)
+        _show_what_came_back(runtime.intake, order, after)
         return self._go_on(order, after)
 
     def _do(self, context: StepContext, permit: Permit) -> Order | None:
@@ -301,13 +301,13 @@ class Pipeline:
                 return relocate(context, self._journal.get(order.key) or order, error)
             return None
 
-    def _settle(self, room: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
+    def _settle(self, runtime: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
         """Record a failed step; return the order when it goes on at once."""
-        if isinstance(error, FolderFault) and is_of_the_inbox(room.context, order, error):
-            room.health.report(error, order.size)
+        if isinstance(error, FolderFault) and is_of_the_inbox(runtime.context, order, error):
+            runtime.health.report(error, order.size)
             self._polls.pause(order.key, timing.FOLDER_BACKOFF_SECONDS)
             return None
-        follows = self._outcomes.handle(room.context, self._journal.get(order.key) or order, error)
+        follows = self._outcomes.handle(runtime.context, self._journal.get(order.key) or order, error)
         if isinstance(follows, Wait):
             pause = 0.0 if isinstance(error, SlowDown) else self._headway.pause(order)
             self._polls.pause(order.key, max(follows.seconds, pause))
