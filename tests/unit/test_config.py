@@ -184,7 +184,7 @@ def test_an_inbox_with_its_three_folders_and_a_key_are_enough(write: Write) -> N
     assert config.source == path
     assert photos.name == "photos"
     assert (photos.originals, photos.work) == ("/srv/originals", "/srv/in/.watchfolder")
-    assert not photos.deletes_originals
+    assert photos.originals is not None
     assert config.api.key.get_secret_value() == "sk_live_0123456789"
 
 
@@ -197,7 +197,7 @@ def test_a_blank_value_counts_as_left_out(write: Write) -> None:
 def test_originals_may_be_deleted_on_demand(write: Write) -> None:
     photos = load(write(inbox(originals="delete")), KEY).inboxes["photos"]
     assert photos.originals is None
-    assert photos.deletes_originals
+    assert photos.originals is None
 
 
 def test_doubled_and_trailing_slashes_are_tidied(write: Write) -> None:
@@ -633,7 +633,7 @@ def test_a_missing_ca_file_is_told_before_the_first_call(write: Write) -> None:
 def test_a_test_key_never_deletes_originals_for_samples(write: Write) -> None:
     path = write(inbox(originals="delete"))
     assert fault(path, TEST_KEY).startswith("inboxes.photos.originals: delete is refused with a test key")
-    assert load(path, KEY).inboxes["photos"].deletes_originals
+    assert load(path, KEY).inboxes["photos"].originals is None
 
 
 def test_at_the_sandbox_a_test_key_is_as_good_as_a_live_one(write: Write) -> None:

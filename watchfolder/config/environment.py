@@ -45,24 +45,18 @@ def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str,
     origins: dict[str, str] = {}
     faults: list[str] = []
     for name, text in variables(environ).items():
+        parts = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
         try:
-            path, value = _setting(tree, name, text)
-            _put(tree, path, value)
+            path, field, is_in_file = _field(Config, parts, tree)
+            value = _content(text.strip()) if is_in_file else text.strip()
+            # A number or a word of YAML where the setting is one; else the text is the value.
+            is_text = {field.annotation, *get_args(field.annotation)}.isdisjoint({int, float, bool})
+            _put(tree, path, value if is_text else scalar(value))
         except ConfigError as error:
-            faults += error.faults
+            faults.append(f"${name}: {error.reason}")
         else:
             origins[".".join(path)] = f"${name}"
     return origins, faults
-
-
-def _setting(tree: Mapping[str, Any], variable: str, text: str) -> tuple[list[str], object]:
-    """Return the path of what a variable sets, and the value that it gives."""
-    parts = [part.lower() for part in variable.removeprefix(PREFIX).split("__")]
-    try:
-        path, field, is_in_file = _field(Config, parts, tree)
-    except ConfigError as error:
-        raise ConfigError(f"${variable}: {error.reason}") from None
-    return path, _value(field, _content(variable, text) if is_in_file else text.strip())
 
 
 def _field(model: type[Section], parts: Sequence[str], tree: Mapping[str, Any]) -> tuple[list[str], FieldInfo, bool]:
@@ -91,18 +85,11 @@ def _inbox(tree: Mapping[str, Any], name: str) -> str:
     return next((str(each) for each in written if str(each).lower().replace("-", "_") == name), name)
 
 
-def _value(field: FieldInfo, text: str) -> object:
-    """Read a number or a word of YAML where the setting is one; else the text is the value."""
-    kinds = {field.annotation, *get_args(field.annotation)}
-    return scalar(text) if kinds & {int, float, bool} else text
-
-
-def _content(variable: str, path: str) -> str:
+def _content(path: str) -> str:
     try:
-        return beginning_of(path.strip(), _MAX_BYTES).decode("utf-8").strip()
+        return beginning_of(path, _MAX_BYTES).decode("utf-8").strip()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it holds no text"
-        raise ConfigError(f"${variable}: {path.strip()} cannot be read: {reason}") from None
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it holds no text'}") from None
 
 
 def _put(tree: dict[str, Any], path: list[str], value: object) -> None:

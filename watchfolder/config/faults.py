@@ -1,7 +1,7 @@
 """What is wrong with the values, in plain words: unknown keys, and what the sections refuse."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -62,20 +62,17 @@ def advice(key: str, model: type[Section]) -> str:
     return f"there is no such key; did you mean {near[0]}?" if near else "there is no such key"
 
 
-def validated(tree: Mapping[str, Any]) -> Config:
+def checked(tree: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        raise ConfigError(*(f"{_where(fault['loc'])}: {_in_words(fault)}" for fault in faults)) from None
-
-
-def _where(location: Sequence[int | str]) -> str:
-    parts = location[:-1] if location[0] == "inboxes" and location[2:] == ("name",) else location
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+        raise ConfigError(*map(_in_words, faults)) from None
 
 
 def _in_words(fault: ErrorDetails) -> str:
-    """Return a sentence without pydantic's own terms."""
+    """Return where it is, and a sentence without pydantic's own terms."""
+    place = fault["loc"][:-1] if fault["loc"][0] == "inboxes" and fault["loc"][2:] == ("name",) else fault["loc"]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
     words = _WORDS.get(fault["type"])
-    return words.format(**fault.get("ctx", {})) if words else fault["msg"]
+    return f"{where}: {words.format(**fault.get('ctx', {})) if words else fault['msg']}"

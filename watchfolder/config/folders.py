@@ -26,37 +26,34 @@ def overlaps(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
 
     A folder that does not answer for `silent_seconds` counts as where it is written.
     """
-    named = [(where, name, role, _path_or_none(value)) for where, name, role, value in _named_folders(tree)]
-    real = disk.real_paths({path for *_, path in named if path}, silent_seconds)
-    folders = [_Folder(where, name, role, path, real[path]) for where, name, role, path in named if path]
-    faults = [fault for one, other in combinations(folders, 2) if (fault := _clash(one, other))]
+    named = list(_named_folders(tree))
+    real = disk.real_paths({path for *_, path in named}, silent_seconds)
+    folders = [_Folder(where, name, role, path, real[path]) for where, name, role, path in named]
+    faults = [fault for one, other in combinations(folders, 2) if (fault := _fault_of(one, other))]
     return [*faults, *_rounds(folders)]
 
 
-def _named_folders(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, str, object]]:
-    """Yield where it is named, the inbox that it is of, its role, and the value."""
-    state_dir = tree.get("state_dir")
-    yield "state_dir", "", "state_dir", Config.model_fields["state_dir"].default if state_dir is None else state_dir
+def _named_folders(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield where each is named, the inbox that it is of, its role, and its path."""
+    named = [("state_dir", "", "state_dir", tree.get("state_dir") or Config.model_fields["state_dir"].default)]
     for name, section in inbox_sections(tree):
         values = with_defaults(section)
-        for role in ("path", "outbox", "quarantine", "originals", "work"):
-            yield f"inboxes.{name}.{role}", name, role, values.get(role)
+        roles = ("path", "outbox", "quarantine", "originals", "work")
+        named += [(f"inboxes.{name}.{role}", name, role, values.get(role)) for role in roles]
+    for where, name, role, value in named:
+        with contextlib.suppress(ValueError):
+            if isinstance(value, str):
+                yield where, name, role, absolute(value)
 
 
-def _path_or_none(value: object) -> str | None:
-    with contextlib.suppress(ValueError):
-        return absolute(value) if isinstance(value, str) else None
-    return None
-
-
-def _clash(one: _Folder, other: _Folder) -> str | None:
+def _fault_of(one: _Folder, other: _Folder) -> str | None:
     inner, outer = (one, other) if _is_within(one.real, other.real) else (other, one)
     if not _is_within(inner.real, outer.real) or _may_meet(inner, outer):
         return None
     if inner.real == outer.real:
         inner, outer = other, one  # the one that comes later is the one to change
     how = "is the same folder as" if inner.real == outer.real else "lies inside"
-    return f"{inner.where}: {inner.path} {how} {outer.where} ({outer.path}): {_consequence(inner.role, outer.role)}"
+    return f"{inner.where}: {inner.path} {how} {outer.where} ({outer.path}): {_why(inner.role, outer.role)}"
 
 
 def _may_meet(inner: _Folder, outer: _Folder) -> bool:
@@ -86,7 +83,7 @@ def _of_role(role: str, folders: Sequence[_Folder]) -> list[_Folder]:
     return [folder for folder in folders if folder.role == role]
 
 
-def _consequence(inner: str, outer: str) -> str:
+def _why(inner: str, outer: str) -> str:
     if inner == outer == "path":
         return "a picture would be taken twice"
     if inner == "work" and outer == "path":

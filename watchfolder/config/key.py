@@ -41,15 +41,17 @@ def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine
 
 
 def refuse_public(key_file: object, commands: CommandLine) -> None:
-    """Complain of a key file that others can read, even where the key comes from elsewhere today.
+    """Complain of a key file that others can read, even where the key comes from elsewhere today."""
+    if path := _path(key_file):
+        _require_private(path, "api.key_file", stat.S_IRWXO, "chmod o=", commands)
 
-    The secrets that an engine lays into a container are for all in there, and nobody else is.
-    """
-    path = _path(key_file)
+
+def _require_private(path: str, origin: str, forbidden: int, change: str, commands: CommandLine) -> None:
+    """Refuse what others can read. The secrets that an engine lays into a container are for all in there alone."""
     with contextlib.suppress(OSError):
-        if path and not path.startswith(_ENGINES_SECRETS) and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXO:
-            command = commands.as_root(f"chmod o= {quoted(path)}")
-            raise ConfigError(f"api.key_file: others can read {path}: run {command}")
+        if not path.startswith(_ENGINES_SECRETS) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:
+            command = commands.as_root(f"{change} {quoted(path)}")
+            raise ConfigError(f"{origin}: others can read {path}: run {command}")
 
 
 def find_password(password_file: object, commands: CommandLine) -> str:
@@ -93,11 +95,7 @@ def _is_missing(path: str) -> bool:
 def _own_secret(path: str, origin: str, commands: CommandLine) -> str:
     """Read a secret that its owner alone may read."""
     secret = _secret(path, origin, commands)
-    with contextlib.suppress(OSError):
-        shared = stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
-        if shared and not path.startswith(_ENGINES_SECRETS):
-            command = commands.as_root(f"chmod 600 {quoted(path)}")
-            raise ConfigError(f"{origin}: others can read {path}: run {command}")
+    _require_private(path, origin, stat.S_IRWXG | stat.S_IRWXO, "chmod 600", commands)
     return secret
 
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from watchfolder.command_line import CommandLine
 from watchfolder.config import environment
-from watchfolder.config.faults import take_unknown_keys, validated
+from watchfolder.config.faults import checked, take_unknown_keys
 from watchfolder.config.folders import overlaps
 from watchfolder.config.invocation import command_line
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
@@ -71,18 +71,19 @@ def load(
         faults += no_settings + doubled_keys + take_unknown_keys(tree)
         if isinstance(tree["api"], dict):
             tree["api"]["key"] = ""
-            faults += _prepare_service(tree["api"], environ, commands) if needs_key else []
+            faults += _take_key(tree["api"], environ, commands) if needs_key else []
         for section, key, find_secret in _SECRETS if needs_key else ():
             with _gathering(faults):
                 if isinstance(values := tree[section], dict):
                     values[key] = find_secret(values.get(f"{key}_file"), commands)
-        faults += [*_originals_at_risk(tree), *_of_other_services(tree), *_not_lent(tree)]
+        faults += [*_originals_at_risk(tree), *_of_other_service(tree), *_not_lent(tree)]
         faults += overlaps(tree, silent_seconds)
         beside = {"source": source, "from_environment": origins, "commands": commands}
-        config = validated(tree | beside)
+        config = checked(tree | beside)
         if not faults:
             return config
-    raise ConfigError(*dict.fromkeys(_safe(_with_origin(fault, origins)) for fault in faults))
+    told = (_KEY_IN_TEXT.sub("sk_…", printable(_with_origin(fault, origins))) for fault in faults)
+    raise ConfigError(*dict.fromkeys(told))
 
 
 def _is_found(source: str, environ: Mapping[str, str]) -> bool:
@@ -116,21 +117,17 @@ def _as_far_as_it_can_be_read(path: str, environ: Mapping[str, str]) -> dict[str
     return tree
 
 
-def _prepare_service(api: dict[str, Any], environ: Mapping[str, str], commands: CommandLine) -> list[str]:
+def _take_key(api: dict[str, Any], environ: Mapping[str, str], commands: CommandLine) -> list[str]:
     """Put the key into `api`; return what is wrong with the files that it names."""
     faults: list[str] = []
     with _gathering(faults):
         refuse_public(api.get("key_file"), commands)
     with _gathering(faults):
         api["key"], api["key_origin"] = find_key(environ, api.get("key_file"), commands)
-    ca_file = api.get("ca_file")
-    if isinstance(ca_file, str) and ca_file.startswith("/") and not _can_hold_certificates(ca_file):
+    path = str(api.get("ca_file"))
+    if path.startswith("/") and not (os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))):
         faults.append("api.ca_file: there is no such file, or it cannot be read")
     return faults
-
-
-def _can_hold_certificates(path: str) -> bool:
-    return os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))
 
 
 @contextlib.contextmanager
@@ -147,11 +144,7 @@ def _with_origin(fault: str, origins: Mapping[str, str]) -> str:
     return f"{path} ({origins[path]}){colon}{rest}" if path in origins else fault
 
 
-def _safe(fault: str) -> str:
-    return _KEY_IN_TEXT.sub("sk_…", printable(fault))
-
-
-def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
+def _of_other_service(tree: Mapping[str, Any]) -> Iterator[str]:
     """Find keys, and words of keys, that the inbox's service does not have."""
     for name, section in inbox_sections(tree):
         service = section.get("service") or DEFAULT_SERVICE
@@ -160,14 +153,10 @@ def _of_other_services(tree: Mapping[str, Any]) -> Iterator[str]:
         for key, of in OF_SERVICES.items():
             if fault := of.fault(service, section.get(key), Inbox.model_fields[key].default):
                 yield f"inboxes.{name}.{key}: {fault}"
-        yield from _unknown_verdicts(name, service, section.get("notify_verdicts"))
-
-
-def _unknown_verdicts(inbox: str, service: str, wanted: object) -> Iterator[str]:
-    verdicts = VERDICTS_OF_SERVICES.get(service, ())
-    for verdict in wanted if verdicts and isinstance(wanted, list) else ():
-        if verdict not in verdicts:
-            yield f"inboxes.{inbox}.notify_verdicts: {verdict} is none; {service} has {', '.join(verdicts)}"
+        wanted, verdicts = section.get("notify_verdicts"), VERDICTS_OF_SERVICES.get(service, ())
+        for verdict in wanted if verdicts and isinstance(wanted, list) else ():
+            if verdict not in verdicts:
+                yield f"inboxes.{name}.notify_verdicts: {verdict} is none; {service} has {', '.join(verdicts)}"
 
 
 def _not_lent(tree: Mapping[str, Any]) -> Iterator[str]:

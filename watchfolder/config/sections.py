@@ -75,7 +75,7 @@ _MAKES_PICTURES, _FINDS = _ANTI_AI | _EMBED, _EXTRACT | _DETECTION
 
 AbsolutePath = Annotated[str, AfterValidator(values.absolute)]
 ServiceUrl = Annotated[SecretStr, AfterValidator(values.service_url)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(values.to_tuple)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(values.listed)]
 
 
 class Section(BaseModel):
@@ -255,7 +255,7 @@ class Inbox(Section):
     ] = "never"
     report_locale: Annotated[ReportLocale, Of(_FINDS, may_idle=True)] = "en-US"
     notify_verdicts: Annotated[
-        tuple[str, ...], BeforeValidator(values.to_tuple), Of(_FINDS)
+        tuple[str, ...], BeforeValidator(values.listed), Of(_FINDS)
     ] = ()  # of which a person is told
     recursive: bool = True
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
@@ -276,8 +276,10 @@ class Inbox(Section):
     budget: BudgetSection | None = None
 
     @property
-    def deletes_originals(self) -> bool:
-        return self.originals is None
+    def folders(self) -> dict[str, str]:
+        """The folders of people, each by its key."""
+        folders = {"path": self.path, "outbox": self.outbox, "quarantine": self.quarantine}
+        return folders | ({"originals": self.originals} if self.originals else {})
 
     @property
     def copies(self) -> int:
@@ -298,7 +300,7 @@ class Inbox(Section):
 
     @field_validator("originals", mode="before")
     @classmethod
-    def _delete_is_no_folder(cls, value: object) -> object:
+    def _is_folder_or_word(cls, value: object) -> object:
         if isinstance(value, str) and not value.startswith("/") and value != DELETE:
             raise ValueError(f"must be an absolute path (begin with /), or the word: {DELETE}")
         return None if value == DELETE else value
@@ -313,7 +315,7 @@ class Inbox(Section):
 
     @field_validator("ignore")
     @classmethod
-    def _patterns_do_something(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _can_be_ignored(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         Ignored(value)
         return value
 
@@ -337,7 +339,7 @@ class Config(Section):
     http: HttpSection = Field(default_factory=HttpSection)
     webhook: WebhookSection = Field(default_factory=WebhookSection)
     notify: Annotated[
-        tuple[Annotated[SecretStr, AfterValidator(values.service_url)], ...], BeforeValidator(values.to_tuple)
+        tuple[Annotated[SecretStr, AfterValidator(values.service_url)], ...], BeforeValidator(values.listed)
     ] = ()
     alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     heartbeat_url: Annotated[SecretStr, AfterValidator(values.heartbeat_url)] | None = None
@@ -354,7 +356,7 @@ class Config(Section):
 
     @field_validator("webhook")
     @classmethod
-    def _webhook_has_a_listener(cls, value: WebhookSection, info: ValidationInfo) -> WebhookSection:
+    def _webhook_has_a_page(cls, value: WebhookSection, info: ValidationInfo) -> WebhookSection:
         http = info.data.get("http")  # none where that section has faults of its own
         if value.public_url and http is not None and not http.listen:
             raise ValueError("needs http.listen: the listener of the status page takes the pushes")

@@ -138,7 +138,7 @@ def heartbeat_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def to_tuple(value: object) -> object:
+def listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
