@@ -21,9 +21,9 @@ from watchfolder.console.shell import NOT_ALLOWED
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault, UnknownName
 from watchfolder.events import printable
-from watchfolder.intake import Action, Decision
+from watchfolder.intake import Action
 from watchfolder.journal import read_orders
-from watchfolder.order import EnclosureKind, Finding, Order, State
+from watchfolder.order import EnclosureKind, Order, State
 from watchfolder.publish import list_beside, notes, picture_beside
 from watchfolder.report.conditions import conditions, holding
 from watchfolder.report.status import running
@@ -64,16 +64,21 @@ _ROLES = ("work", "quarantine", "outbox", "originals", "path")  # work first: it
 
 @dataclass(frozen=True)
 class _Spot:
-    """A configured folder of an inbox, and a name below it."""
+    """A configured folder of an inbox, and a place in it."""
 
     inbox: Inbox
     role: str
     place: Place
     has_writer: bool = False
+    digest: str = ""  # of the bytes, where the name tells nothing
 
-    @property
-    def name(self) -> str:
-        return self.place.name
+    def is_of(self, file: history.EndedFile) -> bool:
+        if self.digest:
+            return self.digest in {file.delivered_sha256, file.sha256}
+        return self.place.name == (file.delivered if self.role == "outbox" else file.name)
+
+    def beside(self, base: str) -> "_Spot":
+        return replace(self, place=self.place.beside(base))
 
 
 def explain(path: str, config: Config, act_as_daemon: Callable[[], object]) -> Iterator[str]:
@@ -82,13 +87,13 @@ def explain(path: str, config: Config, act_as_daemon: Callable[[], object]) -> I
     What root may do says nothing of the daemon, so all but one question is asked as its user: the service lets the
     daemon see who writes somebody else's file, and its user alone may not.
     """
-    spot = _locate(path, config)
+    spot = _find(path, config)
     spot = replace(spot, has_writer=_has_writer(spot.place))
     act_as_daemon()
-    yield from disk.answer_of(partial(list, _as_far_as_allowed(spot, config)), spot.place.root)
+    yield from disk.answer_of(partial(list, _as_far_as_may_be_read(spot, config)), spot.place.root)
 
 
-def _as_far_as_allowed(spot: _Spot, config: Config) -> Iterator[str]:
+def _as_far_as_may_be_read(spot: _Spot, config: Config) -> Iterator[str]:
     """Give what can be told without the state, which people of the group may not read."""
     has_told = False
     try:
@@ -102,7 +107,8 @@ def _as_far_as_allowed(spot: _Spot, config: Config) -> Iterator[str]:
 
 
 def _of_place(spot: _Spot, config: Config) -> Iterator[str]:
-    is_folder = _is_folder(spot.place)
+    found = disk.stat_of(spot.place) if spot.place.name else None
+    is_folder = not spot.place.name or (found is not None and stat.S_ISDIR(found.st_mode))
     match spot.role:
         case "work":
             return _of_work(spot, config)
@@ -137,20 +143,13 @@ def _has_writer(place: Place) -> bool:
         return False
 
 
-def _is_folder(place: Place) -> bool:
-    if not place.name:
-        return True
-    found = disk.stat_of(place)
-    return found is not None and stat.S_ISDIR(found.st_mode)
-
-
 def _of_inbox_folder(spot: _Spot, config: Config) -> Iterator[str]:
-    yield from explain_folder.of_inbox(spot.inbox, spot.name, config)
-    yield from explain_folder.under_way(_orders(config), spot.inbox, spot.name, config)
-    yield from _hindrances(spot.inbox, config)
+    yield from explain_folder.of_inbox(spot.inbox, spot.place.name, config)
+    yield from explain_folder.under_way(_orders_of(spot.inbox, config), spot.place.name, config)
+    yield from _conditions(spot.inbox, config)
 
 
-def _locate(path: str, config: Config) -> _Spot:
+def _find(path: str, config: Config) -> _Spot:
     whole = os.path.abspath(path)
     folder, base = os.path.split(whole)
     roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
@@ -169,30 +168,32 @@ def _locate(path: str, config: Config) -> _Spot:
 def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
     beside = intake.Beside(spot.inbox, config.inboxes.get)
     now, wall = time.monotonic(), time.time()
-    decision = intake.explain(spot.inbox, spot.name, now, wall, has_writer=spot.has_writer, beside=beside)
+    decision = intake.explain(spot.inbox, spot.place.name, now, wall, has_writer=spot.has_writer, beside=beside)
     if isinstance(decision, str):
         yield f"It is left alone: {printable(decision)}."
-    elif decision.answer is Action.GONE:
+        return
+    if decision.answer is Action.GONE:
         yield from _of_gone(spot, config)
-    else:
-        yield _verdict(decision)
-        if decision.obstacle is not None and decision.obstacle.command:
-            yield f"What to do, as root: {config.commands.as_root(decision.obstacle.command)}"
-        if decision.why is not None:
-            yield f"What to do: {decision.why.advice}"
-        if decision.answer is Action.TAKE:
-            yield from _twins(spot, config)
-        if decision.answer is not Action.STAY:
-            yield from _hindrances(spot.inbox, config)
+        return
+    again = "" if decision.due is None else f"; it is looked at again in {max(0.0, decision.due - now):.0f} s"
+    yield f"{_VERDICTS[decision.answer]}: {printable(decision.reason).rstrip('.')}{again}."
+    if decision.obstacle is not None and decision.obstacle.command:
+        yield f"What to do, as root: {config.commands.as_root(decision.obstacle.command)}"
+    if decision.why is not None:
+        yield f"What to do: {decision.why.advice}"
+    if decision.answer is Action.TAKE:
+        yield from _same_under_way(spot, config)
+    if decision.answer is not Action.STAY:
+        yield from _conditions(spot.inbox, config)
 
 
-def _twins(spot: _Spot, config: Config) -> Iterator[str]:
+def _same_under_way(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell which order has the same bytes under way, or may have: then the file waits for that one's result."""
     inbox, found = spot.inbox, disk.stat_of(spot.place)
     if inbox.duplicates == "again" or found is None:
         return
     same = (flow_of(inbox).product_of(inbox), found.st_size)
-    for order in filter(lambda order: order.is_live, _orders(config)):
+    for order in filter(lambda order: order.is_live, read_orders(config.state_dir)):
         hashes = {file.sha256 for file in order.files if (order.product, file.size) == same}
         if hashes and (None in hashes or disk.sha256_of(spot.place) in hashes):
             word = "may be" if None in hashes else "is"
@@ -200,14 +201,7 @@ def _twins(spot: _Spot, config: Config) -> Iterator[str]:
             return
 
 
-def _verdict(decision: Decision) -> str:
-    again = ""
-    if decision.due is not None:
-        again = f"; it is looked at again in {max(0.0, decision.due - time.monotonic()):.0f} s"
-    return f"{_VERDICTS[decision.answer]}: {printable(decision.reason).rstrip('.')}{again}."
-
-
-def _hindrances(inbox: Inbox, config: Config, order: Order | None = None) -> Iterator[str]:
+def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Iterator[str]:
     """Tell what keeps the whole inbox, or an order of it that is under way, from being worked on."""
     if order is not None and not order.is_live:
         return
@@ -218,37 +212,32 @@ def _hindrances(inbox: Inbox, config: Config, order: Order | None = None) -> Ite
 
 def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell what became of a file that was in the inbox."""
-    orders = (order for order in _orders(config) if order.inbox == spot.inbox.name)
-    mine = {order.key: order for order in orders if _has_to_deliver(order, spot.name)}
-    ended = _ended(config, partial(_is_named, spot), spot.inbox)
-    for order in mine.values():
+    name = spot.place.name
+    orders = _orders_of(spot.inbox, config)  # before the history: an order goes from the journal to there
+    mine = [order for order in orders if any(file.name == name and not file.is_delivered for file in order.files)]
+    ended = _ended(config, spot.is_of, spot.inbox)
+    for order in mine:
         yield from _of_order(order)
-        yield from _hindrances(spot.inbox, config, order)
-    if ended is not None and ended.key not in mine:
-        yield from _of_end(ended, spot.inbox, partial(_is_named, spot))
-        yield from _to_come_beside(ended, config)
+        yield from _conditions(spot.inbox, config, order)
+    if ended is not None and ended.key not in {order.key for order in mine}:
+        yield from _of_end(ended, spot, config)
     elif not mine:
         yield "It is not there, and no file of this name has been taken from this inbox."
 
 
-def _has_to_deliver(order: Order, name: str) -> bool:
-    return any(file.name == name and not file.is_delivered for file in order.files)
-
-
 def _of_work(spot: _Spot, config: Config) -> Iterator[str]:
-    _, key, name, *_ = [*spot.name.split("/", 2), "", ""]
+    _, key, name, *_ = [*spot.place.name.split("/", 2), "", ""]
     if not key:
         yield "This is the work folder: pictures lie here while they are worked on."
-        yield from explain_folder.under_way(_orders(config), spot.inbox, "", config)
+        yield from explain_folder.under_way(_orders_of(spot.inbox, config), "", config)
         return
-    order = next((order for order in _orders(config) if key in {order.key, order.work_folder_of}), None)
+    orders = read_orders(config.state_dir)
+    order = next((order for order in orders if key in {order.key, order.work_folder_of}), None)
     if order is not None:
         yield from _of_order(order, has_been_delivered=name in {file.name for file in order.files if file.is_delivered})
-        yield from _hindrances(spot.inbox, config, order)
-        return
-    ended = history.last_end(config.state_dir, key)
-    if ended is not None:
-        yield from _of_end(ended, spot.inbox, lambda file: file.name == name)
+        yield from _conditions(spot.inbox, config, order)
+    elif ended := history.last_end(config.state_dir, key):
+        yield from _of_end(ended, replace(spot, place=Place(spot.place.root, name)), config)
     else:
         yield "This is the work folder, and the journal knows no such order: the next start takes care of what is here."
 
@@ -259,9 +248,8 @@ def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str
         yield f"It {_STATES[State.DELIVERED]}, and its original is on the way to its place."
     else:
         yield f"It {_STATES[order.state]}" + (f", since {_when(since.at)}." if since else ".")
-    if not has_been_delivered:
         yield from _of_trouble(order)
-    yield f"Order: {order.name}" + (f", at the service {order.order_id}" if order.order_id else "")
+    yield _numbered(order.name, order.order_id)
 
 
 def _of_trouble(order: Order) -> Iterator[str]:
@@ -290,16 +278,16 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell of what was delivered; a sidecar tells of the picture that it lies beside."""
-    if spot.name in LEDGERS:
-        yield f"This is our table of {LEDGERS[spot.name].says}: a line is added for each."
+    if spot.place.name in LEDGERS:
+        yield f"This is our table of {LEDGERS[spot.place.name].says}: a line is added for each."
         return
-    if spot.name.endswith(SIDECARS):
+    if spot.place.name.endswith(SIDECARS):
         yield "This is our note of what the service says of the picture beside it."
-        spot = replace(spot, place=spot.place.beside(told_by_sidecar(spot.place.base)))
+        spot = spot.beside(told_by_sidecar(spot.place.base))
     beside = picture_beside(spot.place.base)
-    if beside is not None and _delivered_at(spot, config) is None:
-        told = replace(spot, place=spot.place.beside(beside[0]))
-        if _delivered_at(told, config) is not None:
+    if beside is not None and _ended(config, spot.is_of, spot.inbox) is None:
+        told = spot.beside(beside[0])
+        if _ended(config, told.is_of, spot.inbox) is not None:
             yield f"This is {_BESIDE[beside[1]]} the picture beside it."
             spot = told
     yield from _of_originals(spot, config)
@@ -317,84 +305,70 @@ def _of_next(spot: _Spot, config: Config) -> Iterator[str]:
 def _of_originals(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell of what was sent; a table tells of its list."""
     list_ = list_beside(spot.place.base)
-    told = replace(spot, role="originals", place=spot.place.beside(list_)) if list_ else spot
-    if list_ and _ended(config, partial(_is_named, told), spot.inbox) is not None:
+    told = replace(spot.beside(list_), role="originals") if list_ else spot
+    if list_ and _ended(config, told.is_of, spot.inbox) is not None:
         yield f"This is our table of what became of each line of {printable(list_)}."
         spot = told
     yield from _of_ended(spot, config)
 
 
-def _delivered_at(spot: _Spot, config: Config) -> history.EndedOrder | None:
-    return _ended(config, lambda file: spot.name == file.delivered, spot.inbox)
-
-
 def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
-    fits: Callable[[history.EndedFile], bool] = partial(_is_named, spot)
-    ended = _ended(config, fits, spot.inbox)
+    ended = _ended(config, spot.is_of, spot.inbox)
     if ended is None:
         try:
-            digest = disk.sha256_of(spot.place)
+            spot = replace(spot, digest=disk.sha256_of(spot.place))
         except FileNotFoundError:
             yield f"There is no such file in {spot.role}, and the history knows none of this name."
             return
-        fits = partial(_has_digest, digest)
-        ended = _ended(config, fits, None)
+        ended = _ended(config, spot.is_of, None)
     if ended is None:
         yield "The history knows neither this name nor these bytes: watchfolder did not put this file here."
-    else:
-        yield from _of_end(ended, config.inboxes.get(ended.inbox, spot.inbox), fits)
-        yield from _to_come_beside(ended, config)
+        return
+    yield from _of_end(ended, spot, config)
 
 
-def _to_come_beside(ended: history.EndedOrder, config: Config) -> Iterator[str]:
-    for order in (order for order in _orders(config) if order.key == ended.key and order.enclosures):
-        yield f"Still to come beside it: {', '.join(each.kind for each in order.enclosures)}."
-        yield from _of_trouble(order)
+def _numbered(name: str, order_id: str | None) -> str:
+    return f"Order: {name}" + (f", at the service {order_id}" if order_id else "")
 
 
-def _is_named(spot: _Spot, file: history.EndedFile) -> bool:
-    return spot.name in ({file.delivered} if spot.role == "outbox" else {file.name})
-
-
-def _has_digest(digest: str, file: history.EndedFile) -> bool:
-    return digest in {file.delivered_sha256, file.sha256}
-
-
-def _of_end(ended: history.EndedOrder, inbox: Inbox, fits: Callable[[history.EndedFile], bool]) -> Iterator[str]:
+def _of_end(ended: history.EndedOrder, spot: _Spot, config: Config) -> Iterator[str]:
     yield f"{ended.outcome.capitalize()} {_when(ended.at)} from the inbox {printable(ended.inbox)}."
-    told = [file for file in ended.files if fits(file)] or ended.files
+    told = [file for file in ended.files if spot.is_of(file)] or ended.files
     for file in told:
-        yield from _of_ended_file(file, inbox)
-        yield from _of_finding(ended.service, file.finding)
+        yield from _of_ended_file(file, ended, config.inboxes.get(ended.inbox, spot.inbox))
     if others := len(ended.files) - len(told):
         yield f"  and {others} more in the same order"
     if ended.reason:
         yield f"Because: {printable(ended.reason)}"
-    yield f"Order: wf-{ended.key}" + (f", at the service {ended.order_id}" if ended.order_id else "")
+    yield _numbered(f"wf-{ended.key}", ended.order_id)
+    yield from _to_come_beside(ended, config)
 
 
-def _of_ended_file(file: history.EndedFile, inbox: Inbox) -> Iterator[str]:
+def _to_come_beside(ended: history.EndedOrder, config: Config) -> Iterator[str]:
+    for order in read_orders(config.state_dir):
+        if order.key == ended.key and order.enclosures:
+            yield f"Still to come beside it: {', '.join(each.kind for each in order.enclosures)}."
+            yield from _of_trouble(order)
+
+
+def _of_ended_file(file: history.EndedFile, ended: history.EndedOrder, inbox: Inbox) -> Iterator[str]:
     came = f"{printable(file.name)} ({file.size} bytes)"
     went = printable(os.path.join(inbox.outbox, file.delivered or ""))
     yield f"  {came} → {went} ({file.delivered_size} bytes)" if file.delivered else f"  {came}"
     if file.text:
         whose = f", which is {printable(file.recipient)}'s" if file.recipient else ""
         yield f"  In it is the watermark: {printable(file.text)}{whose}"
+    findings = FLOWS[ended.service].findings if ended.service in FLOWS else None
+    if findings is not None and file.finding is not None:
+        yield f"  The service says: {printable(findings.say(file.finding))}. {findings.caution}"
 
 
-def _of_finding(service: str, finding: Finding | None) -> Iterator[str]:
-    """Tell what the service says of a picture, and how much that is worth."""
-    findings = FLOWS[service].findings if service in FLOWS else None
-    if findings is not None and finding is not None:
-        yield f"  The service says: {printable(findings.say(finding))}. {findings.caution}"
-
-
-def _orders(config: Config) -> list[Order]:
-    return list(read_orders(config.state_dir))
+def _orders_of(inbox: Inbox, config: Config) -> list[Order]:
+    return [order for order in read_orders(config.state_dir) if order.inbox == inbox.name]
 
 
 def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inbox | None) -> history.EndedOrder | None:
-    ends = history.every_end(_orders(config), config.state_dir)
+    ends = history.every_end(read_orders(config.state_dir), config.state_dir)
     return next((end for end in ends if (inbox is None or end.inbox == inbox.name) and any(map(fits, end.files))), None)
 
 

@@ -1,6 +1,5 @@
 """What is in a folder of ours, and why is it there? What is so of many files is said once."""
 
-import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from watchfolder.command_line import Advised
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.events import printable
-from watchfolder.intake import Action, Decision
+from watchfolder.intake import Action
 from watchfolder.journal import read_orders
 from watchfolder.order import Order
 from watchfolder.publish import list_beside, picture_beside
@@ -35,73 +34,77 @@ _SAID = {
 
 @dataclass
 class _Alike:
-    """Files of which the same is so."""
+    """Files of which the same is so, and the first few of their names."""
 
     number: int = 0
     names: list[str] = field(default_factory=list)
 
-    def add(self, name: str) -> None:
-        self.number += 1
-        if len(self.names) < _MOST_NAMES:
-            self.names.append(printable(name))
-
     @property
-    def some_names(self) -> str:
+    def first_names(self) -> str:
         more = self.number - len(self.names)
         return ", ".join(self.names) + (f" and {more} more" if more else "")
 
 
+def _grouped(said: Iterable[tuple[str, str]], folder: str) -> dict[str, _Alike]:
+    """Gather what is said of each name; the names are told as they are below `folder`."""
+    found: dict[str, _Alike] = {}
+    for what, name in said:
+        alike = found.setdefault(what, _Alike())
+        alike.number += 1
+        if len(alike.names) < _MOST_NAMES:
+            alike.names.append(printable(name.removeprefix(f"{folder}/")))
+    return found
+
+
 def of_inbox(inbox: Inbox, folder: str, config: Config) -> Iterator[str]:
     """Tell of the files that lie below `folder` in the inbox, "" being all of it. Raises FolderFault."""
-    alike: dict[str, _Alike] = {}
-    beside = intake.Beside(inbox, config.inboxes.get)
     entries = disk.scan(inbox.path, folder, skip_folder=lambda base: base.startswith("."))
-    for entry in islice(entries, _MOST_FILES):
+    alike = _grouped(_decided(inbox, islice(entries, _MOST_FILES), config), folder)
+    yield from _told(alike, Place(inbox.path, folder), more=sum(1 for _ in entries))
+
+
+def _decided(inbox: Inbox, entries: Iterable[disk.Entry], config: Config) -> Iterator[tuple[str, str]]:
+    beside = intake.Beside(inbox, config.inboxes.get)
+    for entry in entries:
         decision = intake.explain(inbox, entry.name, time.monotonic(), time.time(), beside=beside)
-        if isinstance(decision, str) or decision.answer is not Action.GONE:
-            alike.setdefault(_what_is_so(decision), _Alike()).add(_below(entry.name, folder))
-    more = sum(1 for _ in entries)
-    yield from _told(alike, Place(inbox.path, folder), more)
+        if isinstance(decision, str):
+            yield f"left alone: {printable(decision)}", entry.name
+        elif decision.answer is not Action.GONE:
+            yield f"{_SAID[decision.answer]}: {printable(decision.reason).rstrip('.')}", entry.name
 
 
-def _what_is_so(decision: Decision | str) -> str:
-    if isinstance(decision, str):
-        return f"left alone: {printable(decision)}"
-    return f"{_SAID[decision.answer]}: {printable(decision.reason).rstrip('.')}"
-
-
-def under_way(orders: Iterable[Order], inbox: Inbox, folder: str, config: Config) -> Iterator[str]:
-    """Tell how many files of that folder are being worked on, and what keeps them."""
-    failed: dict[str, _Alike] = {}
-    number = 0
-    for order in (order for order in orders if order.inbox == inbox.name and order.is_live):
-        names = [file.name for file in order.files if not file.is_delivered and _is_in(file.name, folder)]
-        number += len(names)
-        for name in names if order.last_error else ():
-            failed.setdefault(printable(order.last_error).rstrip("."), _Alike()).add(_below(name, folder))
-    if number:
-        yield f"{files(number)} of this folder under way; {config.commands.to(Advised.STATUS)} says how it goes."
-    yield from (f"  {each.number}: the last try failed: {why}: {each.some_names}" for why, each in failed.items())
+def under_way(orders: Iterable[Order], folder: str, config: Config) -> Iterator[str]:
+    """Tell how many files of that folder are being worked on in these orders, and what keeps them."""
+    live = [
+        (printable(order.last_error or "").rstrip("."), file.name)
+        for order in orders
+        for file in order.files
+        if order.is_live and not file.is_delivered and _is_in(file.name, folder)
+    ]
+    if live:
+        yield f"{files(len(live))} of this folder under way; {config.commands.to(Advised.STATUS)} says how it goes."
+    for why, each in _grouped(live, folder).items():
+        if why:
+            yield f"  {each.number}: the last try failed: {why}: {each.first_names}"
 
 
 def of_quarantine(place: Place, config: Config) -> Iterator[str]:
     """Tell why files lie there in quarantine. Raises FolderFault."""
-    of_this = {name: inbox for name, inbox in config.inboxes.items() if inbox.quarantine == place.root}
+    of_this = dict(filter(lambda item: item[1].quarantine == place.root, config.inboxes.items()))
     faults: list[FolderFault] = []
-    alike: dict[str, _Alike] = {}
-    can_retry = False
-    for picture in quarantine.list_pictures(config.model_copy(update={"inboxes": of_this}), faults):
-        if _is_in(picture.place.name, place.name) and picture.has_failed:
-            note = quarantine.note_of(picture)
-            can_retry = can_retry or note.retry_helps
-            why = printable(note.reason).rstrip(".")
-            alike.setdefault(why, _Alike()).add(_below(picture.place.name, place.name))
+    found = quarantine.list_pictures(config.model_copy(update={"inboxes": of_this}), faults)
+    notes = [
+        (quarantine.note_of(picture), picture.place.name)
+        for picture in found
+        if _is_in(picture.place.name, place.name) and picture.has_failed
+    ]
     if faults:
         raise faults[0]
+    alike = _grouped(((printable(note.reason).rstrip("."), name) for note, name in notes), place.name)
     yield from _told(alike, place)
-    if alike:
+    if notes:
         command = config.commands.to(Advised.RETRY, place.path.rstrip("/"))
-        back = f" To move them back: {command}" if can_retry else ""
+        back = f" To move them back: {command}" if any(note.retry_helps for note, _ in notes) else ""
         yield f"What to do stands in the note beside each.{back}"
 
 
@@ -111,11 +114,9 @@ def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:
     known = {
         file.delivered if is_outbox and not is_list(file.name) else file.name for end in ends for file in end.files
     }
-    alike: dict[str, _Alike] = {}
-    for entry in disk.scan(place.root, place.name, skip_folder=lambda base: base.startswith(".")):
-        if not os.path.basename(entry.name).startswith("."):
-            alike.setdefault(_whose(Place(place.root, entry.name), known), _Alike()).add(_below(entry.name, place.name))
-    yield from _told(alike, place)
+    entries = disk.scan(place.root, place.name, skip_folder=lambda base: base.startswith("."))
+    there = (file for entry in entries if not (file := Place(place.root, entry.name)).base.startswith("."))
+    yield from _told(_grouped(((_whose(file, known), file.name) for file in there), place.name), place)
 
 
 def _whose(file: Place, known: Collection[str | None]) -> str:
@@ -133,20 +134,12 @@ def _whose(file: Place, known: Collection[str | None]) -> str:
 
 def _told(alike: Mapping[str, _Alike], place: Place, more: int = 0) -> Iterator[str]:
     number = sum(each.number for each in alike.values()) + more
-    yield f"{files(number)} in {_path(place)}" + (":" if number else ".")
+    yield f"{files(number)} in {printable(place.path.rstrip('/'))}" + (":" if number else ".")
     for what, each in sorted(alike.items(), key=lambda item: -item[1].number):
-        yield f"  {each.number} {what}: {each.some_names}"
+        yield f"  {each.number} {what}: {each.first_names}"
     if more:
         yield f"  {more} not looked into"
 
 
 def _is_in(name: str, folder: str) -> bool:
     return not folder or name.startswith(f"{folder}/")
-
-
-def _below(name: str, folder: str) -> str:
-    return name.removeprefix(f"{folder}/")
-
-
-def _path(place: Place) -> str:
-    return printable(place.path.rstrip("/"))

@@ -28,20 +28,24 @@ def _parts(status: StatusReport, commands: CommandLine) -> Iterator[RenderableTy
     if status.is_running and status.started is not None:
         yield Text(f"running since {_when(status.started, status.at)}, process {status.pid}", style="dim")
     yield Padding(_table(status), (1, 0, 0, 0), expand=False)
-    explain = commands.to(Advised.EXPLAIN, "PATH")
+    for title, lines in _sections(status, commands.to(Advised.EXPLAIN, "PATH")):
+        if lines:
+            yield Padding(Text(title, style="bold"), (1, 0, 0, 0), expand=False)
+            yield from (Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines)
+
+
+def _sections(status: StatusReport, explain: str) -> Iterator[tuple[str, list[str]]]:
+    """Give what needs more words than a number, the inboxes first, each with its title."""
     for name, inbox in status.inboxes.items():
-        yield from _about(name, inbox, explain)
-    unusual = [_deferred(order, status.at) for order in status.orders if order.reason]
-    yield from _section("Under way, though not as usual:", unusual)
-    yield from _section("Deferred, tried again by itself:", [_deferred(order, status.at) for order in status.deferred])
-    yield from _section(
-        f"Held, since their inbox is not in the configuration ({files(status.held_files)}):",
-        [f"{order.inbox}: {_files(order)} ({order.state})" for order in status.held],
-    )
-    yield from _section("In quarantine, newest first:", [_quarantined(file) for file in status.quarantine])
-    yield from _section("Could not be looked at:", status.faults)
+        yield f"{name}:", list(_about(inbox, explain))
+    yield "Under way, though not as usual:", [_deferred(order, status.at) for order in status.orders if order.reason]
+    yield "Deferred, tried again by itself:", [_deferred(order, status.at) for order in status.deferred]
+    held = [f"{order.inbox}: {_files(order)} ({order.state})" for order in status.held]
+    yield f"Held, since their inbox is not in the configuration ({files(status.held_files)}):", held
+    yield "In quarantine, newest first:", [_quarantined(file) for file in status.quarantine]
+    yield "Could not be looked at:", status.faults
     broken = f"{status.broken_entries} entries cannot be read; the next start takes care of their pictures"
-    yield from _section("In the journal:", [broken] if status.broken_entries else [])
+    yield "In the journal:", [broken] if status.broken_entries else []
 
 
 def _table(status: StatusReport) -> Table:
@@ -62,26 +66,19 @@ def _table(status: StatusReport) -> Table:
     return table
 
 
-def _about(name: str, inbox: InboxStatus, explain: str) -> Iterator[RenderableType]:
-    lines = []
-    if inbox.single:
-        them = "it" if inbox.single == 1 else "them"
-        lines.append(f"{files(inbox.single)} waiting for what belongs to {them}: {explain}")
-    if inbox.to_come_beside:
-        them = "it" if inbox.to_come_beside == 1 else "them"
-        lines.append(f"{files(inbox.to_come_beside)} delivered, with something still to come beside {them}: {explain}")
-    if inbox.raw:
-        lines.append(f"camera RAW: {files(inbox.raw)} left beside the pictures (raw: leave)")
-    if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
-        lines.append(f"{files(others)} left alone (no pictures): {explain}")
-    lines += [f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10]]
-    yield from _section(f"{name}:", lines)
-
-
-def _section(title: str, lines: list[str]) -> Iterator[RenderableType]:
-    if lines:
-        yield Padding(Text(title, style="bold"), (1, 0, 0, 0), expand=False)
-        yield from (Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines)
+def _about(inbox: InboxStatus, explain: str) -> Iterator[str]:
+    numbers = {
+        "{files} waiting for what belongs to {them}: {explain}": inbox.single,
+        "{files} delivered, with something still to come beside {them}: {explain}": inbox.to_come_beside,
+        "camera RAW: {files} left beside the pictures (raw: leave)": inbox.raw,
+        "{files} left alone (no pictures): {explain}": (inbox.staying or 0)
+        - (inbox.raw or 0)
+        - (inbox.out_of_reach or 0),
+    }
+    for words, number in numbers.items():
+        if number:
+            yield words.format(files=files(number), them="it" if number == 1 else "them", explain=explain)
+    yield from (f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10])
 
 
 def _quarantined(file: QuarantinedFile) -> str:
