@@ -38,11 +38,7 @@ class ExpectedFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    delivery: ExpectedFile
-    finding: VerifyOutcome
-    detail: str = ""
+Verified = tuple[ExpectedFile, VerifyOutcome, str]  # and what is to be said of it
 
 
 def verify(
@@ -61,12 +57,13 @@ def verify(
     named = {VerifyOutcome.CHANGED, VerifyOutcome.TAKEN_OUT} if every else {VerifyOutcome.CHANGED}
     with configured(config_file) as config, broken_lines() as on_broken:
         wanted = expected(config, since, on_broken)
-        for found in _with_bar(_verified(wanted, config), len(wanted), quiet=quiet):
-            counts[found.finding] += 1
-            if found.finding is VerifyOutcome.UNKNOWN:
-                unseen.add(found.detail)
-            if found.finding in named:
-                typer.echo(_line(found))
+        for file, outcome, detail in _with_bar(_verified(wanted, config), len(wanted), quiet=quiet):
+            counts[outcome] += 1
+            if outcome is VerifyOutcome.UNKNOWN:
+                unseen.add(detail)
+            if outcome in named:
+                said = printable(f"{file.place.path} ({detail})").removesuffix(" ()")
+                typer.echo(f"{outcome}: {said}")
     for reason in sorted(unseen):
         warn(reason)
     if not quiet or counts[VerifyOutcome.CHANGED]:
@@ -77,11 +74,6 @@ def verify(
     if counts[VerifyOutcome.CHANGED]:
         raise typer.Exit(exit_codes.DIFFERS)
     raise typer.Exit(exit_codes.UNFINISHED if unseen else exit_codes.DONE)
-
-
-def _line(found: Verified) -> str:
-    detail = f" ({printable(found.detail)})" if found.detail else ""
-    return f"{found.finding}: {printable(found.delivery.place.path)}{detail}"
 
 
 def _with_bar(found: Iterator[Verified], total: int, *, quiet: bool) -> Iterator[Verified]:
@@ -119,7 +111,7 @@ def _verified(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
     faults = {root: _fault_of(root, token, folders) for root, token in tokens.items()}
     for delivery in wanted:
         fault = faults[delivery.place.root]
-        yield Verified(delivery, VerifyOutcome.UNKNOWN, fault) if fault else _look(delivery)
+        yield delivery, *((VerifyOutcome.UNKNOWN, fault) if fault else _look(delivery))
 
 
 def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> str:
@@ -133,22 +125,22 @@ def _fault_of(root: str, token: disk.Question[str | None], folders: Folders) -> 
     return ""
 
 
-def _look(delivery: ExpectedFile) -> Verified:
+def _look(delivery: ExpectedFile) -> tuple[VerifyOutcome, str]:
     place = delivery.place
     try:
         found = disk.stat_of(place)
         if found is None:
-            return Verified(delivery, VerifyOutcome.TAKEN_OUT)
+            return VerifyOutcome.TAKEN_OUT, ""
         if not disk.is_regular(found):
-            return Verified(delivery, VerifyOutcome.CHANGED, "it is no plain file any more")
+            return VerifyOutcome.CHANGED, "it is no plain file any more"
         if found.st_size != delivery.size:
-            return Verified(delivery, VerifyOutcome.CHANGED, f"{found.st_size} bytes, delivered were {delivery.size}")
+            return VerifyOutcome.CHANGED, f"{found.st_size} bytes, delivered were {delivery.size}"
         if disk.sha256_of(place) != delivery.sha256:
-            return Verified(delivery, VerifyOutcome.CHANGED, "as many bytes as were delivered, but other ones")
+            return VerifyOutcome.CHANGED, "as many bytes as were delivered, but other ones"
     except FileNotFoundError:
-        return Verified(delivery, VerifyOutcome.TAKEN_OUT)
+        return VerifyOutcome.TAKEN_OUT, ""
     except (NotAFolder, NotRegular):
-        return Verified(delivery, VerifyOutcome.CHANGED, "something else lies in its place")
+        return VerifyOutcome.CHANGED, "something else lies in its place"
     except FolderFault as fault:
-        return Verified(delivery, VerifyOutcome.UNKNOWN, fault.reason)
-    return Verified(delivery, VerifyOutcome.FINE)
+        return VerifyOutcome.UNKNOWN, fault.reason
+    return VerifyOutcome.FINE, ""
