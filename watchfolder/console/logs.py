@@ -8,7 +8,6 @@ import re
 import sys
 import threading
 import traceback
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -40,7 +39,7 @@ def configure(
         logging.root.removeHandler(old)
     is_journal = _is_journal(stream, environ)
     handler = _Handler(stream)
-    handler.setFormatter(_Json(is_journal) if format == "json" else _Text(is_journal and format == "auto"))
+    handler.setFormatter(_Formatter(is_json=format == "json", is_journal=is_journal and format != "text"))
     logging.root.addHandler(handler)
     logging.root.setLevel(logging.WARNING)
     logging.getLogger("watchfolder").setLevel(level)
@@ -66,55 +65,42 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 class _Formatter(logging.Formatter):
-    """Makes lines of a record, each with the priority prefix that the journal reads, if `is_journal`."""
+    """Makes lines of a record, each with the priority that the journal reads, if it is for that.
 
-    def __init__(self, is_journal: bool) -> None:  # noqa: FBT001 - private, and its only question
+    Text is TIME LEVEL event key=value key="value with spaces", an exception's lines below it, indented; JSON is one
+    object a line: time (RFC 3339, UTC), level, event, facts, exception (null, or its traceback).
+    """
+
+    def __init__(self, *, is_json: bool, is_journal: bool) -> None:
         super().__init__()
-        self.is_journal = is_journal
+        self._is_json, self._is_journal = is_json, is_journal
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        prefix = f"<{_priority(record.levelno)}>" if self.is_journal else ""
-        return "\n".join(prefix + line for line in self.lines(record))
-
-    @abstractmethod
-    def lines(self, record: logging.LogRecord) -> Iterator[str]: ...
-
-
-class _Text(_Formatter):
-    """TIME LEVEL event key=value key="value with spaces", an exception's lines below it, indented."""
-
-    @override
-    def lines(self, record: logging.LogRecord) -> Iterator[str]:
-        name, facts = _name_and_facts(record)
-        time = [] if self.is_journal else [_instant(record).astimezone().isoformat(timespec="seconds")]
-        yield " ".join([*time, record.levelname, name, *(f"{key}={_quoted(value)}" for key, value in facts.items())])
-        for line in _exception_lines(record):
-            yield f"    {line}"
+        name, facts = _parts_of(record)
+        at, exception = datetime.fromtimestamp(record.created, UTC), list(_lines_of_crash(record))
+        if self._is_json:
+            time = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            entry = {"time": time, "level": record.levelname, "event": name, "facts": facts}
+            lines = [json.dumps(entry | {"exception": "\n".join(exception) or None})]
+        else:
+            time = "" if self._is_journal else f"{at.astimezone().isoformat(timespec='seconds')} "
+            words = [record.levelname, name, *(f"{key}={_quoted(value)}" for key, value in facts.items())]
+            lines = [time + " ".join(words), *(f"    {line}" for line in exception)]
+        priority = next(priority for floor, priority in _PRIORITIES if record.levelno >= floor)
+        prefix = f"<{priority}>" if self._is_journal else ""
+        return "\n".join(prefix + line for line in lines)
 
 
-class _Json(_Formatter):
-    """One object a line: time (RFC 3339, UTC), level, event, facts, exception (null, or its traceback)."""
-
-    @override
-    def lines(self, record: logging.LogRecord) -> Iterator[str]:
-        name, facts = _name_and_facts(record)
-        time = _instant(record).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        exception = "\n".join(_exception_lines(record)) or None
-        yield json.dumps(
-            {"time": time, "level": record.levelname, "event": name, "facts": facts, "exception": exception}
-        )
-
-
-def _name_and_facts(record: logging.LogRecord) -> tuple[str, dict[str, Value]]:
+def _parts_of(record: logging.LogRecord) -> tuple[str, dict[str, Value]]:
     """Our records bring their facts; a library's message is a fact of its logger's name."""
     facts = getattr(record, "facts", None)
     if facts is None:
-        return record.name, {"message": _clean(record.getMessage())}
-    return record.msg, {key: _clean(value) for key, value in facts.items()}
+        return record.name, {"message": _printable(record.getMessage())}
+    return record.msg, {key: _printable(value) for key, value in facts.items()}
 
 
-def _clean(value: object) -> Value:
+def _printable(value: object) -> Value:
     match value:
         case None | bool() | int():
             return value
@@ -134,19 +120,11 @@ def _quoted(value: Value) -> str:
     return value if _BARE.fullmatch(value) else '"' + value.replace('"', r"\"") + '"'
 
 
-def _exception_lines(record: logging.LogRecord) -> Iterator[str]:
+def _lines_of_crash(record: logging.LogRecord) -> Iterator[str]:
     """Redacted while it is one text, since a message may be broken over lines; then escaped line by line."""
     if record.exc_info and record.exc_info[0]:
         for line in redacted("".join(traceback.format_exception(*record.exc_info))).splitlines():
             yield printable(line)
-
-
-def _instant(record: logging.LogRecord) -> datetime:
-    return datetime.fromtimestamp(record.created, UTC)
-
-
-def _priority(level: int) -> int:
-    return next(priority for floor, priority in _PRIORITIES if level >= floor)
 
 
 def _report_crash(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:

@@ -30,16 +30,12 @@ class Progressed:
         self._steps = [step for step in self._steps if step[0] > now - _SPEED_SECONDS]
         self._steps.append((now, self.done))
 
-    @property
-    def files_per_minute(self) -> float:
-        (began, before), (ended, after) = self._steps[0], self._steps[-1]
-        return (after - before) * 60 / (ended - began) if ended > began else 0.0
-
     @override
     def __str__(self) -> str:
-        rate = self.files_per_minute
-        if not rate:
+        (began, before), (ended, after) = self._steps[0], self._steps[-1]
+        if after == before or ended == began:
             return ""
+        rate = (after - before) * 60 / (ended - began)
         minutes, seconds = divmod(round((self.known - self.done) * 60 / rate), 60)
         return f"{rate:.0f} a minute, {minutes}:{seconds:02} left"
 
