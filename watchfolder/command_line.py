@@ -71,7 +71,7 @@ class CommandLine:
         """Say to run it, and as whom: one who may not change what the daemon keeps has to be root."""
         return f"{self._whose}run: {self.to(advised, *arguments)}"
 
-    def run_adopting(self, process: int | None) -> str:
+    def run_adopt(self, process: int | None) -> str:
         """Say to run it once while the daemon, which is this process if it runs, does not."""
         if self.in_container:  # one of its own, with the mounts and the user of ours
             user = f"--env PUID={os.geteuid()} --env PGID={os.getegid()}"
@@ -102,7 +102,7 @@ class CommandLine:
         command = f"kill -HUP {process}" if verb is Control.RELOAD else f"{_stop(process)}{run}"
         return ToControl(command, command)
 
-    def renew_environment(self, name: str, *, unit: str, process: int | None) -> ToControl:
+    def change_environment(self, name: str, *, unit: str, process: int | None) -> ToControl:
         """Return how the daemon comes by another value of a variable, which no running process takes."""
         if self.in_container:
             command = "docker compose up --detach"

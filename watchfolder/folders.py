@@ -157,7 +157,7 @@ class Folders:
             raise self._taken(inbox, min(others), None)
 
     def _taken(self, inbox: Inbox, instance: str, process: int | None) -> FolderFault:
-        way_out = f"if it is gone for good, {self.commands.run_adopting(process)}"
+        way_out = f"if it is gone for good, {self.commands.run_adopt(process)}"
         who = _describe_owner(_works(inbox), instance)
         return FolderFault.at(inbox.path, f"another watchfolder works here ({who}); {way_out}", code="OTHER_INSTANCE")
 

@@ -157,7 +157,7 @@ def test_a_work_folder_on_another_file_system_is_refused(studio: Studio) -> None
 def test_a_second_watchfolder_on_the_inbox_is_found(studio: Studio) -> None:
     (studio.folder("inbox") / ".watchfolder/22bcca8b-98bf-49eb-bed7-e9cd69c3893b").mkdir(parents=True)
     (fault,) = failures(studio, code=78)
-    assert studio.typed.run_adopting(None) in fault
+    assert studio.typed.run_adopt(None) in fault
 
 
 @pytest.mark.lab

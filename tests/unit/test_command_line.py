@@ -56,10 +56,8 @@ def test_inside_a_container_each_command_goes_through_the_engine() -> None:
         "docker exec -u 0 watchfolder sh -c 'chgrp 1 '\"'\"'a b'\"'\"' && chmod g+w '\"'\"'a b'\"'\"''"
     )
     assert inside.to(Advised.RETRY, "/q/a\n.jpg") == "docker exec watchfolder sh -c 'watchfolder retry /q/a?.jpg'"
-    assert inside.run_adopting(1).startswith(
-        "run: docker stop watchfolder && docker run --rm --volumes-from watchfolder"
-    )
-    assert inside.run_adopting(1).endswith(" watchfolder run --once --adopt; docker start watchfolder")
+    assert inside.run_adopt(1).startswith("run: docker stop watchfolder && docker run --rm --volumes-from watchfolder")
+    assert inside.run_adopt(1).endswith(" watchfolder run --once --adopt; docker start watchfolder")
 
 
 @pytest.mark.parametrize(
@@ -79,12 +77,12 @@ def test_the_daemon_is_controlled_by_what_started_it(verb: Control, by_unit: str
 
 
 def test_adopting_stops_what_runs_and_starts_it_again() -> None:
-    assert CommandLine(unit="w@a").run_adopting(7) == (
+    assert CommandLine(unit="w@a").run_adopt(7) == (
         "as root, run: systemctl stop w@a && watchfolder run --once --adopt; systemctl start w@a"
     )
     by_hand = f"run: {STOPPED}watchfolder run --once --adopt; watchfolder run"
-    assert CommandLine().run_adopting(7) == by_hand
-    assert CommandLine().run_adopting(None) == "run: watchfolder run --once --adopt"
+    assert CommandLine().run_adopt(7) == by_hand
+    assert CommandLine().run_adopt(None) == "run: watchfolder run --once --adopt"
 
 
 def test_of_a_process_whose_number_is_not_known_that_is_said() -> None:
@@ -124,4 +122,4 @@ def test_of_a_process_whose_number_is_not_known_that_is_said() -> None:
     ],
 )
 def test_another_environment_takes_another_process(commands: CommandLine, unit: str, told: str) -> None:
-    assert commands.renew_environment("KEY", unit=unit, process=7).words == told
+    assert commands.change_environment("KEY", unit=unit, process=7).words == told

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from watchfolder import __version__, config, disk
+from watchfolder import retry as retrying
 from watchfolder.command_line import Advised
 from watchfolder.config.invocation import command_line
 from watchfolder.console import container, errand, exit_codes, settings
@@ -19,6 +20,7 @@ from watchfolder.console.commands import notify, webhook
 from watchfolder.console.commands.demo import demo
 from watchfolder.console.commands.history import Since, broken_lines, history
 from watchfolder.console.commands.init import init
+from watchfolder.console.commands.release import release
 from watchfolder.console.commands.run import run
 from watchfolder.console.commands.verify import verify
 from watchfolder.console.privileges import act_as_daemon, act_as_owner_of, is_of_another
@@ -26,19 +28,21 @@ from watchfolder.console.shell import (
     ConfigFile,
     Names,
     Quiet,
-    advised,
     configured,
     fail,
     in_words,
     prepare,
+    say,
     tell_failure,
     tell_finding,
     tell_findings,
     teller,
     warn,
+    with_advice,
 )
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
+from watchfolder.report import status as states
 from watchfolder.report.phrases import files
 
 app = typer.Typer(
@@ -127,7 +131,7 @@ def check(
             raise typer.Exit
         found = settings.read(path, os.environ)
         if config.is_container(os.environ):
-            container.refuse_unmounted(found)
+            container.require_mounted(found)
         settings.notify_faults(found)  # now: whom we act as may not be able to read the code that this needs
         user = act_as_daemon(found.source, found.state_dir)
         if accept is not None:
@@ -148,8 +152,6 @@ def status(
     as_metrics: Annotated[bool, typer.Option("--prometheus", help="For node_exporter's textfile collector.")] = False,
 ) -> None:
     """Show what waits, moves, is blocked, delivered or quarantined."""
-    from watchfolder.report import status as states
-
     with configured(config_file, as_owner=False) as found:
         state = states.gather(found, datetime.now(UTC))
     if as_json:
@@ -183,8 +185,7 @@ def explain(path: Annotated[str, typer.Argument(metavar="PATH")], *, config_file
 
     with configured(config_file, as_owner=False) as found:
         path = os.path.abspath(path)
-        for line in explaining.explain(path, found, lambda: act_as_owner_of(found.state_dir)):
-            typer.echo(line)
+        say(explaining.explain(path, found, lambda: act_as_owner_of(found.state_dir)))
 
 
 @app.command()
@@ -199,8 +200,6 @@ def retry(
 
     NAME is a path, or a name below a quarantine folder; a folder stands for all that is in it.
     """
-    from watchfolder import retry as retrying
-
     if every == bool(names):
         fail("name the files to move back, or say --all", exit_codes.USAGE)
     is_root, tell = os.geteuid() == 0, teller(quiet=quiet)
@@ -211,7 +210,7 @@ def retry(
         for outcome in chain(retrying.move_back(pictures, found), faults):
             if isinstance(outcome, FolderFault):
                 failed += 1
-                warn(f"not moved: {advised(outcome, is_root=is_root)}")
+                warn(f"not moved: {with_advice(outcome, is_root=is_root)}")
             else:
                 moved += 1
                 tell(f"{printable(outcome.source)} → {printable(outcome.target)}")
@@ -221,27 +220,7 @@ def retry(
     raise typer.Exit(exit_codes.UNFINISHED if failed else exit_codes.DONE)
 
 
-@app.command()
-def release(
-    names: Names,
-    *,
-    every: Annotated[bool, typer.Option("--all", help="Every inbox.")] = False,
-    config_file: ConfigFile = None,
-    quiet: Quiet = False,
-) -> None:
-    """Let through what the brake holds back in an inbox.
-
-    NAME is the inbox's name in the configuration. Its files of now go; later ones are counted anew.
-    """
-    from watchfolder.console.commands import release as releasing
-
-    if every == bool(names):
-        fail("name the inboxes to let go, or say --all", exit_codes.USAGE)
-    with configured(config_file) as found:
-        for line in releasing.release(found, names or list(found.inboxes)):
-            teller(quiet=quiet)(line)
-
-
+app.command()(release)
 app.command()(history)
 app.command()(verify)
 
@@ -261,16 +240,14 @@ def reconcile(
     was paid and not delivered, or delivered and is not known to the service.
     """
     from watchfolder.console.commands import reconcile as reconciling
-    from watchfolder.console.commands import reconcile_fetch
 
-    with configured(config_file, needs_key=True) as found, broken_lines() as on_broken:
-        folder = reconcile_fetch.require_outside(fetch, found) if fetch is not None else None
-        books = reconciling.reconcile(found, since or reconciling.usual_begin(), reconciling.tell_page, on_broken)
-    for line in reconciling.lines(books):
-        typer.echo(line)
+    with configured(config_file, settings.read) as found, broken_lines() as on_broken:
+        folder = reconciling.require_no_inbox(fetch, found) if fetch is not None else None
+        begin = since or datetime.now(UTC) - reconciling.KEPT
+        books = reconciling.reconcile(found, begin, reconciling.tell_page, on_broken)
+    say(reconciling.lines(books))
     if folder is not None:
-        for line in reconcile_fetch.rescue(books.undelivered, folder, found):
-            typer.echo(line)
+        say(reconciling.rescue(books.undelivered, folder, found))
     raise typer.Exit(exit_codes.DIFFERS if books.undelivered or books.unknown_there else exit_codes.DONE)
 
 
@@ -298,13 +275,13 @@ def report(
     if locale is not None and locale not in reports.LOCALES:
         fail(f"--locale must be {', '.join(reports.LOCALES[:-1])} or {reports.LOCALES[-1]}", exit_codes.USAGE)
     path, output = os.path.abspath(path), output if output in {None, "-"} else os.path.abspath(str(output))
-    with configured(config_file, needs_key=True) as found:
+    with configured(config_file, settings.read) as found:
         picture = reports.checked(path)
         if picture.has_changed():
             fail(
                 f"{printable(picture.place.path)}: it is not the picture any more that was checked", exit_codes.DIFFERS
             )
-        locale = locale or reports.usual_locale(picture, found)
+        locale = locale or reports.locale_of(picture, found)
         place = picture.report(locale) if output in {None, "-"} else reports.named(str(output))
         if output != "-" and disk.stat_of(place) is not None:
             fail(f"{printable(place.path)}: it is there already", exit_codes.USAGE)

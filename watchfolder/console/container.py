@@ -33,7 +33,7 @@ _NOTE = """\
 # http.listen and http.password_file.
 
 """
-_OCTAL = 8
+_A_NUMBER = "1026 (the command id says yours)"
 _PASSWORD_BYTES = 12  # of chance
 
 
@@ -70,7 +70,7 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
                 disk.keep_private(Place(*os.path.split(path)))
     with _gathering(faults):
         found = settings.read(config.find(explicit, environ), environ, needs_key=False)
-        refuse_unmounted(found)
+        require_mounted(found)
         if not wrong:  # they would belong to another user
             _make_folders(found)
     with _gathering(faults):
@@ -87,13 +87,13 @@ def _make_files(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     key_file, password_file = environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE)
     if not config.names_inbox(environ) and _is_missing(config_file, folder):
         values = {key: value for key, variable in _SET_BY_IMAGE.items() if (value := environ.get(variable))}
-        _write(config_file, _NOTE + init_setup.example(_PHOTOS, values))
+        init_setup.write(config_file, _NOTE + init_setup.example(_PHOTOS, values), 0o600)
         yield config_file, "every setting, with its default"
     if key_file and not environ.get("BIZMORI_API_KEY") and _is_missing(key_file, folder):
-        _write(key_file, "")
+        init_setup.write(key_file, "", 0o600)
         yield key_file, "nothing: your API key belongs there"
     if password_file and _is_missing(password_file, folder):
-        _write(password_file, f"{secrets.token_urlsafe(_PASSWORD_BYTES)}\n")
+        init_setup.write(password_file, f"{secrets.token_urlsafe(_PASSWORD_BYTES)}\n", 0o600)
         yield password_file, "the page's password"
 
 
@@ -106,17 +106,11 @@ def _is_in(path: str, folder: str) -> bool:
     return os.path.dirname(path) == os.path.normpath(folder)
 
 
-def _write(path: str, text: str) -> None:
-    disk.write_atomically(Place(*os.path.split(path)), text.encode(), mode=0o600)
-
-
-def refuse_unmounted(found: Config) -> None:
+def require_mounted(found: Config) -> None:
     """Let nothing lie in the container's own layer, which goes when the image is updated. Raises ConfigError."""
     paths = {"state_dir": found.state_dir}
     for name, inbox in found.inboxes.items():
-        roles = {"path": inbox.path, "outbox": inbox.outbox, "quarantine": inbox.quarantine}
-        roles |= {"originals": inbox.originals} if inbox.originals else {}
-        paths |= {f"inboxes.{name}.{role}": path for role, path in roles.items()}
+        paths |= {f"inboxes.{name}.{role}": path for role, path in inbox.folders.items()}
     mounts = disk.read_mounts()
     faults = [
         f"{where}: {path} lies in the container itself, and would be gone with it: mount a folder there, or above it"
@@ -155,21 +149,16 @@ def _faults_of_zone(name: str) -> list[str]:
 def _numbers(environ: Mapping[str, str]) -> tuple[dict[str, int], list[str]]:
     """Return whom to be and with which umask, and what is wrong with the variables that say it."""
     faults: list[str] = []
-    numbers: dict[str, int] = {}
-    for name, default, base in (("UMASK", _UMASK, _OCTAL), ("PUID", _USER, 10), ("PGID", None, 10)):
-        numbers[name] = numbers["PUID"] if default is None else default
-        with _gathering(faults):
-            numbers[name] = _number(environ, name, numbers[name], base=base)
+    numbers = {"UMASK": _UMASK, "PUID": _USER}
+    for name, base, example in (("UMASK", 8, "002"), ("PUID", 10, _A_NUMBER), ("PGID", 10, _A_NUMBER)):
+        numbers.setdefault(name, numbers["PUID"])
+        if text := environ.get(name, "").strip():
+            try:
+                number = int(text, base)
+            except ValueError:
+                number = -1
+            if 0 <= number < 1 << 31:
+                numbers[name] = number
+            else:
+                faults.append(f"${name}: must be a number such as {example}")
     return numbers, faults
-
-
-def _number(environ: Mapping[str, str], name: str, default: int, *, base: int) -> int:
-    text = environ.get(name, "").strip()
-    try:
-        number = int(text, base) if text else default
-    except ValueError:
-        number = -1
-    if not 0 <= number < 1 << 31:
-        example = "002" if base == _OCTAL else "1026 (the command id says yours)"
-        raise ConfigError(f"${name}: must be a number such as {example}")
-    return number

@@ -42,7 +42,7 @@ def end(code: int) -> None:
 def _wait(child: int, reading: int) -> NoReturn:
     def hand_on(number: int, _frame: FrameType | None) -> None:
         os.kill(child, number)
-        _die_of(number)
+        _end_by(number)
 
     for number in _SIGNALS:
         signal.signal(number, hand_on)
@@ -52,11 +52,11 @@ def _wait(child: int, reading: int) -> NoReturn:
         os._exit(code[0])
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        _die_of(os.WTERMSIG(status))
+        _end_by(os.WTERMSIG(status))
     os._exit(os.WEXITSTATUS(status))
 
 
-def _die_of(number: int) -> NoReturn:
+def _end_by(number: int) -> NoReturn:
     if number != signal.SIGKILL:  # which nobody can handle, nor ask for
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

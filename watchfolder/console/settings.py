@@ -20,15 +20,15 @@ _TOKEN_LENGTH = 16
 
 def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
     """Return the configuration in `path` for a command that only looks. Raises ConfigError."""
-    return _secretive(config.load(path, environ, needs_key=needs_key, silent_seconds=disk.ANSWER_SECONDS))
+    return _keep_secrets(config.load(path, environ, needs_key=needs_key, silent_seconds=disk.ANSWER_SECONDS))
 
 
-def _secretive(found: Config) -> Config:
+def _keep_secrets(found: Config) -> Config:
     """Keep what is secret in it out of all that is said from now on."""
     keep_secret(found.api.key.get_secret_value())
     keep_secret(found.webhook.secret.get_secret_value())
     for url in (*found.notify, *filter(None, [found.heartbeat_url])):
-        for part in _telling_parts(url.get_secret_value()):
+        for part in _secret_parts(url.get_secret_value()):
             keep_secret(part)
     return found
 
@@ -42,7 +42,7 @@ def read_beside(path: str, environ: Mapping[str, str]) -> Config:
             if is_locked(Place(config.state_dir_in(path, environ), "lock")):
                 raise ConfigError(*error.faults, STILL_RUNS) from None
         raise
-    if _has_moved_its_state(found):
+    if _has_moved_state(found):
         raise ConfigError(STATE_MOVED, STILL_RUNS)
     with suppress(FolderFault):  # we may not look there
         if (hidden := hidden_daemon(found.source)) and not is_locked(Place(found.state_dir, "lock")):
@@ -54,13 +54,13 @@ def read_beside(path: str, environ: Mapping[str, str]) -> Config:
 def read_for_reload(path: str, environ: Mapping[str, str]) -> Config:
     """Return the configuration. Raises ConfigError for whatever the daemon that runs refuses it."""
     found = read_for_work(path, environ)
-    if _has_moved_its_state(found):
+    if _has_moved_state(found):
         raise ConfigError(STATE_MOVED)
     refuse_mixed_keys(read_orders(found.state_dir), found)
     return found
 
 
-def _has_moved_its_state(found: Config) -> bool:
+def _has_moved_state(found: Config) -> bool:
     """Does a daemon that was started with this very file run with another state directory?
 
     The kernel's list of locks is not asked: a reload looks from within the unit, which cannot see it.
@@ -76,7 +76,7 @@ def _has_moved_its_state(found: Config) -> bool:
 
 def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
     """Return the configuration for a run. Raises ConfigError, also for what is not allowed."""
-    found = _secretive(config.load(path, environ))
+    found = _keep_secrets(config.load(path, environ))
     faults = [*filter(None, [test_key_fault(found)]), *notify_faults(found)]
     if faults:
         raise ConfigError(*faults)
@@ -91,7 +91,7 @@ def notify_faults(found: Config) -> list[str]:
     return delivery.faults(found.notify)
 
 
-def _telling_parts(url: str) -> list[str]:
+def _secret_parts(url: str) -> list[str]:
     """Return the whole address, and what in it is long enough to be a token and not a word that others use.
 
     The host is spared where it is one (https): a line about a server that does not answer should name it.

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -64,24 +64,28 @@ def in_words(tell: Callable[[str], None] = warn) -> Iterator[None]:
     except InstanceLocked as error:
         fail(error.reason, exit_codes.LOCKED, tell)
     except FolderFault as fault:
-        fail(advised(fault, is_root=is_root), exit_codes.UNFINISHED, tell)
+        fail(with_advice(fault, is_root=is_root), exit_codes.UNFINISHED, tell)
     except WatchfolderError as error:
         fail(error.reason, exit_codes.UNFINISHED, tell)
 
 
 @contextmanager
-def configured(config_file: str | None, *, needs_key: bool = False, as_owner: bool = True) -> "Iterator[Config]":
+def configured(
+    config_file: str | None,
+    read: "Callable[[str, Mapping[str, str]], Config]" = settings.read_beside,
+    *,
+    as_owner: bool = True,
+) -> "Iterator[Config]":
     """Prepare a command, and give it the configuration. Our errors end it, in words and with their exit codes."""
     prepare()
     with in_words():
-        path = config.find(config_file, os.environ)
-        found = settings.read(path, os.environ) if needs_key else settings.read_beside(path, os.environ)
+        found = read(config.find(config_file, os.environ), os.environ)
         if as_owner:
             act_as_owner_of(found.state_dir)
         yield found
 
 
-def advised(fault: FolderFault, *, is_root: bool) -> str:
+def with_advice(fault: FolderFault, *, is_root: bool) -> str:
     """Add to a lack of rights what somebody can do about it who did not begin as root."""
     return f"{fault.reason}: {_ASK_OTHERWISE}" if fault.code in NOT_ALLOWED and not is_root else fault.reason
 
@@ -89,6 +93,11 @@ def advised(fault: FolderFault, *, is_root: bool) -> str:
 def fail(text: str, code: int, tell: Callable[[str], None] = warn) -> NoReturn:
     tell(text)
     raise typer.Exit(code)
+
+
+def say(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 def teller(*, quiet: bool) -> Callable[[str], None]:

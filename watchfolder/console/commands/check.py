@@ -15,10 +15,9 @@ from typing import Final
 from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
 from watchfolder.command_line import Advised, CommandLine, quoted
-from watchfolder.config import Config, Inbox, WebhookSection
+from watchfolder.config import Config, Inbox
 from watchfolder.config.installed_unit import installed_unit
 from watchfolder.console import exit_codes
-from watchfolder.console.commands.check_secrets import unreadable
 from watchfolder.console.commands.init_setup import opened
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
@@ -55,14 +54,14 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
     """Check everything but the configuration itself, which was read before. `user` is whom we act as, if not root."""
     yield _configuration(config)
     yield _key(config)
-    yield from _alarm(config)
+    yield from _notify(config)
     if config.http.listen:
         through = f", and {config.http.public_url}/ through a proxy" if config.http.public_url else ""
         yield CheckResult(f"status page: http://{config.http.listen}/{through}")
     if config.webhook.public_url:
-        yield _webhook(config.webhook, config.commands)
+        yield CheckResult(f"webhook: {_webhook(config)}")
     if user is not None:
-        yield from (CheckResult(fault, exit_codes.CONFIG) for fault in unreadable(config, user))
+        yield from _unreadable(config, user)
     yield from _unit(config)
     state = _state_dir(config, user)
     yield state
@@ -77,7 +76,7 @@ def accept(config: Config, name: str) -> Iterator[str]:
 
     Raises UnknownName, FolderFault.
     """
-    known = {inbox: [place for _, place in _places(each)] for inbox, each in config.inboxes.items()}
+    known = {inbox: list(each.folders.values()) for inbox, each in config.inboxes.items()}
     places = list(dict.fromkeys(place for each in known.values() for place in each))
     path = os.path.abspath(name)
     if name not in known and path not in places:
@@ -90,7 +89,7 @@ def accept(config: Config, name: str) -> Iterator[str]:
 
 
 def _configuration(config: Config) -> CheckResult:
-    names = ", ".join(name for name, _ in sorted(config.from_environment.items()))
+    names = ", ".join(sorted(config.from_environment))
     if not config.source:
         return CheckResult(f"configuration: from the environment alone: {names}")
     return CheckResult(f"configuration: {config.source}" + (f", and from the environment: {names}" if names else ""))
@@ -105,14 +104,44 @@ def _key(config: Config) -> CheckResult:
     return CheckResult(f"key: a {config.api.mode} key, and no file of it that others can read")
 
 
-def _webhook(webhook: WebhookSection, commands: CommandLine) -> CheckResult:
-    if not webhook.secret.get_secret_value():
-        return CheckResult(f"webhook: {not_registered(commands)}")
-    says_so = f"{commands.to(Advised.TRY_WEBHOOK)} says if they arrive"
-    return CheckResult(f"webhook: pushes are taken from {webhook.public_url}: {says_so}")
+def _webhook(config: Config) -> str:
+    if not config.webhook.secret.get_secret_value():
+        return not_registered(config.commands)
+    says_so = f"{config.commands.to(Advised.TRY_WEBHOOK)} says if they arrive"
+    return f"pushes are taken from {config.webhook.public_url}: {says_so}"
 
 
-def _alarm(config: Config) -> Iterator[CheckResult]:
+def _unreadable(config: Config, user: str) -> Iterator[CheckResult]:
+    """Name the files that `user`, as whom we act, cannot read, and the command that changes it.
+
+    Missing ones are told when the configuration is read.
+    """
+    unit = installed_unit(config.source)
+    is_key_ours = config.api.key_origin == "file" and not (unit and unit.reads_key)
+    files = {
+        "api.key_file": config.api.key_file if is_key_ours else None,
+        "http.password_file": config.http.password_file,
+        "webhook.secret_file": config.webhook.secret_file,
+        "api.ca_file": config.api.ca_file,
+        "configuration": config.source,
+    }
+    for field, path in files.items():
+        closed = disk.closed_folder(path) if path else None
+        if path and not os.access(path, os.R_OK) and (closed or os.path.lexists(path)):
+            command = config.commands.as_root(_remedy(path, field, user, closed))
+            reason = f"{field}: {path} cannot be read by {user}, as whom the daemon runs: {command}"
+            yield CheckResult(reason, exit_codes.CONFIG)
+
+
+def _remedy(path: str, field: str, user: str, closed: str | None) -> str:
+    if closed:
+        return f"chmod o+x {quoted(closed)}"
+    if field in {"configuration", "api.ca_file"}:  # no secret of the daemon's own
+        return f"chgrp {user} {quoted(path)} && chmod g+r {quoted(path)}"
+    return f"chown {user} {quoted(path)} && chmod 600 {quoted(path)}"
+
+
+def _notify(config: Config) -> Iterator[CheckResult]:
     """Nothing is sent here: the command notify test does that."""
     if config.notify:
         faults = notify_faults(config)
@@ -120,14 +149,11 @@ def _alarm(config: Config) -> Iterator[CheckResult]:
         if not faults:
             trial = config.commands.to(Advised.TRY_NOTIFY)
             yield CheckResult(f"notify: the addresses can be used ({trial} sends a message to each)")
-    if (config.notify or config.heartbeat_url) and _is_public(config.source):
+    has_addresses = bool(config.notify or config.heartbeat_url)
+    if has_addresses and config.source and stat.S_IMODE(os.stat(config.source).st_mode) & stat.S_IRWXO:
         source = quoted(config.source)
         remedy = config.commands.as_root(f"chgrp {disk.group_name(os.getegid())} {source} && chmod 640 {source}")
         yield CheckResult(f"notify, heartbeat_url: others can read these addresses: {remedy}", exit_codes.CONFIG)
-
-
-def _is_public(source: str) -> bool:
-    return bool(source) and bool(stat.S_IMODE(os.stat(source).st_mode) & stat.S_IRWXO)
 
 
 def _unit(config: Config) -> Iterator[CheckResult]:
@@ -136,14 +162,14 @@ def _unit(config: Config) -> Iterator[CheckResult]:
     if unit is None or unit.writes is None:
         return
     named = {"state_dir": [config.state_dir]}
-    named |= {name: [path for _, path in _places(inbox)] for name, inbox in config.inboxes.items()}
+    named |= {name: list(inbox.folders.values()) for name, inbox in config.inboxes.items()}
     real = disk.real_paths({*unit.writes, *chain.from_iterable(named.values())})
-    opened_ones = [f"{real[path].rstrip('/')}/" for path in unit.writes]
+    writable = tuple(f"{real[path].rstrip('/')}/" for path in unit.writes)
     for where, paths in named.items():
-        closed = [path for path in paths if not any(f"{real[path]}/".startswith(each) for each in opened_ones)]
+        closed = [path for path in paths if not f"{real[path]}/".startswith(writable)]
         above = os.path.commonpath(paths)
-        folders = [above] if closed and above != "/" else closed
-        if folders:
+        if closed:
+            folders = closed if above == "/" else [above]
             lines = ["[Service]", *chain(*map(opened, folders))]
             words = f"{where}: the unit {unit.name} may not write to {', '.join(folders)}; to let it, as root: "
             command = config.commands.add_to_unit(unit.name, unit.drop_ins, lines)
@@ -172,70 +198,56 @@ def _state_dir(config: Config, user: str | None) -> CheckResult:
 
 def _inboxes(config: Config, folders: Folders) -> Iterator[CheckResult]:
     """Check the inboxes side by side, and what is written there only where the folders answer at all."""
-    mute = _mute(config)
+    silent = _silent(config)
     asked: dict[str, disk.Question[list[CheckResult]]] = {}
     for name, inbox in config.inboxes.items():
-        if not any(path in mute for _, path in _places(inbox)):
-            asked[name] = disk.Question(partial(_all_of, inbox, folders, config.state_dir), inbox.path)
+        if silent.keys().isdisjoint(inbox.folders.values()):
+            asked[name] = disk.Question(partial(list, _inbox(inbox, folders, config.state_dir)), inbox.path)
     for name, inbox in config.inboxes.items():
         try:
             if name in asked:
                 yield from asked[name].answer(_SILENT_SECONDS)
         except FolderFault as fault:
             yield CheckResult(f"{name}: {fault.reason}", exit_codes.CONFIG)
-        reasons = dict.fromkeys(mute[path] for _, path in _places(inbox) if path in mute)
+        reasons = dict.fromkeys(silent[path] for path in inbox.folders.values() if path in silent)
         yield from (CheckResult(f"{name}: {reason}", exit_codes.CONFIG) for reason in reasons)
 
 
-def _mute(config: Config) -> dict[str, str]:
+def _silent(config: Config) -> dict[str, str]:
     """Return the folders that do not answer, each with words for it."""
-    paths = dict.fromkeys(path for inbox in config.inboxes.values() for _, path in _places(inbox))
-    mute = {}
+    paths = dict.fromkeys(path for inbox in config.inboxes.values() for path in inbox.folders.values())
+    silent = {}
     for path, question in [(path, disk.Question(partial(os.path.lexists, f"{path}/{TOKEN}"), path)) for path in paths]:
         try:
             question.answer()
         except FolderFault as fault:
-            mute[path] = fault.reason
-    return mute
-
-
-def _all_of(inbox: Inbox, folders: Folders, state_dir: str) -> list[CheckResult]:
-    return list(_inbox(inbox, folders, state_dir))
+            silent[path] = fault.reason
+    return silent
 
 
 def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResult]:
-    is_usable = True
-    for role, path in _places(inbox):
-        finding = _folder(inbox, role, path, folders)
-        is_usable = is_usable and finding.is_ok
-        yield finding
-    if is_usable:
+    found = [_folder(inbox, role, path, folders) for role, path in inbox.folders.items()]
+    yield from found
+    if all(finding.is_ok for finding in found):
         yield _tried(inbox.name, lambda: _claim(inbox))
         yield _tried(inbox.name, lambda: _sole_use(inbox, folders, state_dir))
-        yield _tried(inbox.name, lambda: _writers(inbox))
+        yield _tried(inbox.name, lambda: _writer(inbox))
         yield _tried(inbox.name, lambda: _events(inbox))
         yield _tried(inbox.name, lambda: _folders_of_people(inbox, folders.commands))
 
 
-def _places(inbox: Inbox) -> Iterator[tuple[str, str]]:
-    yield "path", inbox.path
-    yield "outbox", inbox.outbox
-    yield "quarantine", inbox.quarantine
-    if inbox.originals is not None:
-        yield "originals", inbox.originals
-
-
 def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
-    where = f"{inbox.name}: {role}"
-    if role == "originals" and has_default_originals(inbox) and not os.path.lexists(path):
-        return _tried(where, lambda: _to_be_made(path, folders))
-    return _tried(where, lambda: _is_usable(path, folders))
+    is_to_be_made = role == "originals" and has_default_originals(inbox) and not os.path.lexists(path)
+    attempt = _to_be_made if is_to_be_made else _is_usable
+    return _tried(f"{inbox.name}: {role}", lambda: attempt(path, folders))
 
 
 def _to_be_made(path: str, folders: Folders) -> str:
     """Answer for the one folder that a run makes itself."""
     folders.require_mounted(path)
-    _write_and_remove(os.path.dirname(path), folders)
+    above = os.path.dirname(path)
+    with _rights_told(above, folders), _probe(above) as place:
+        _write(place)
     return f"{path}: the first run makes it"
 
 
@@ -245,12 +257,12 @@ def _is_usable(path: str, folders: Folders) -> str:
         disk.sweep(path, "", _OWNER)  # what an interrupted check left
         _write(one)
         _write(other)
-        _refuses_to_replace(one, other)
+        _require_no_replace(one, other)
     free = disk.free_bytes(path) / 1024**3
     return f"{path}: the folder we know, writable, nothing is ever replaced there, {free:.1f} GiB free"
 
 
-def _refuses_to_replace(one: Place, other: Place) -> None:
+def _require_no_replace(one: Place, other: Place) -> None:
     for put, name in ((disk.publish_new, "link"), (disk.move, "rename")):
         try:
             put(one, other, owner=_OWNER)
@@ -296,7 +308,7 @@ def _is_one_rename(inbox: Inbox) -> bool:
         return before is not None and after is not None and os.path.samestat(before, after)
 
 
-def _writers(inbox: Inbox) -> str:
+def _writer(inbox: Inbox) -> str:
     with _probe(inbox.path) as place:
         writing = disk.create_new(place)
         try:
@@ -344,23 +356,23 @@ def _clock(now: datetime) -> CheckResult:
 
 
 def _service(config: Config) -> CheckResult:
+    where = f"service: {config.api.base_url}"
     service = Service(config.api, transfers=1, stop=threading.Event(), pace=_PACE)
     in_need = [f"{name} ({inbox.service})" for name, inbox in config.inboxes.items() if flow_of(inbox).needs_v3]
     try:
         service.ping()
+        reason = ""
         if in_need and service.reads != "v3":
             reason = f"it has no v3 reads, which these inboxes need; their pictures wait: {', '.join(in_need)}"
-            return CheckResult(f"service: {config.api.base_url}: {reason}", exit_codes.UNFINISHED)
     except Blocked as error:
-        return CheckResult(f"service: {config.api.base_url}: {error.reason} ({error.code})", exit_codes.UNFINISHED)
+        reason = f"{error.reason} ({error.code})"
     except WatchfolderError as error:
         reason = f"{error.reason} ({error.code}): is the network up, are base_url and proxy right?"
-        return CheckResult(f"service: {config.api.base_url}: {reason}", exit_codes.UNFINISHED)
     finally:
         service.close()
-    return CheckResult(
-        f"service: {config.api.base_url}: answers and takes the key (it does not tell your plan's limits)"
-    )
+    if reason:
+        return CheckResult(f"{where}: {reason}", exit_codes.UNFINISHED)
+    return CheckResult(f"{where}: answers and takes the key (it does not tell your plan's limits)")
 
 
 def _tried(where: str, attempt: Callable[[], str]) -> CheckResult:
@@ -375,11 +387,6 @@ def _tried(where: str, attempt: Callable[[], str]) -> CheckResult:
 def _with_remedy(fault: FolderFault, remedy: str = "") -> str:
     remedy = remedy or _REMEDIES.get(fault.code, "")
     return f"{fault.reason}: {remedy}" if remedy else fault.reason
-
-
-def _write_and_remove(folder: str, folders: Folders) -> None:
-    with _rights_told(folder, folders), _probe(folder) as place:
-        _write(place)
 
 
 def _write(place: Place) -> None:

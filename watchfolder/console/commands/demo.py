@@ -49,8 +49,8 @@ def demo() -> None:
     logs.configure("text", logging.WARNING, {}, sys.stderr)
     has_person = sys.stdin.isatty() and sys.stdout.isatty()
     try:
-        with in_words(), _removed_if_cut_short() as root:
-            outcome = _play(root, has_person=has_person)
+        with in_words(), _kept_at_end() as root:
+            outcome = _run(root, has_person=has_person)
     except KeyboardInterrupt:
         typer.echo("The demo has ended, its folder is removed.")
         raise typer.Exit(exit_codes.DONE if has_person else exit_codes.UNFINISHED) from None
@@ -58,7 +58,7 @@ def demo() -> None:
 
 
 @contextmanager
-def _removed_if_cut_short() -> Iterator[Path]:
+def _kept_at_end() -> Iterator[Path]:
     """Give a folder that stays when the block comes to its end, and goes when it does not."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -70,7 +70,7 @@ def _removed_if_cut_short() -> Iterator[Path]:
         raise
 
 
-def _play(root: Path, *, has_person: bool) -> "Outcome":
+def _run(root: Path, *, has_person: bool) -> "Outcome":
     """Run the daemon on sample pictures until they are through. Raises KeyboardInterrupt when told to stop."""
     from watchfolder import daemon
     from watchfolder.pushes import Pushes
@@ -78,7 +78,7 @@ def _play(root: Path, *, has_person: bool) -> "Outcome":
     from watchfolder.sandbox.pictures import sample
     from watchfolder.web import Page
 
-    shows = _shows()
+    shows = _to_show()
     with Sandbox(origins={_ADDRESS: sample("jpeg", width=640, height=480, seed=6)}) as sandbox:
         found = _configured(root, shows, sandbox.url, sandbox.key)
         programme = _Programme(root, shows, has_person=has_person)
@@ -87,7 +87,7 @@ def _play(root: Path, *, has_person: bool) -> "Outcome":
             onlookers = (page, programme)
             for _ in range(1 if has_person else 2):  # the second run sees to what came out of the first
                 outcome = daemon.run(
-                    found, _ended_by_hangup(found), once=not has_person, onlookers=onlookers, pushes=pushes
+                    found, _end_at_reload(found), once=not has_person, onlookers=onlookers, pushes=pushes
                 )
                 programme.tell()
                 if programme.is_over or outcome.ending is daemon.Ending.STOPPED:
@@ -97,7 +97,7 @@ def _play(root: Path, *, has_person: bool) -> "Outcome":
     return outcome
 
 
-def _shows() -> tuple[Show, ...]:
+def _to_show() -> tuple[Show, ...]:
     from watchfolder.sandbox.pictures import write_samples
 
     protected = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
@@ -168,18 +168,14 @@ def _free_port() -> int:
     return _PAGE_PORT
 
 
-def _ended_by_hangup(found: "Config") -> "Callable[[], Config]":
+def _end_at_reload(found: "Config") -> "Callable[[], Config]":
     """Return what the daemon calls when the terminal is closed: for others a reload, here the end."""
 
-    def reread() -> "Config":
+    def end() -> "Config":
         signal.raise_signal(signal.SIGTERM)
         return found
 
-    return reread
-
-
-def _is_shown(path: Path, outbox: Path) -> bool:
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(outbox).parts)
+    return end
 
 
 class _Programme:
@@ -187,7 +183,7 @@ class _Programme:
 
     def __init__(self, root: Path, shows: tuple[Show, ...], *, has_person: bool) -> None:
         self._root = root
-        self._shows = shows
+        self._to_show = shows
         self._has_person = has_person
         self._awaited: set[str] = set()  # what the samples will be called, in their outboxes
         self._told: set[str] = set()
@@ -197,7 +193,7 @@ class _Programme:
     def follow(self, config: "Config") -> None:
         if self._awaited:
             return
-        for show in self._shows:
+        for show in self._to_show:
             samples = show.write_samples(self._root / show.service / show.folders["path"])
             services = filter(None, (show.service, show.leaks_to))
             self._awaited |= {f"{service}/{sample.name}" for service in services for sample in samples}
@@ -207,7 +203,7 @@ class _Programme:
         self.tell()
 
     def tell(self) -> None:
-        for show in self._shows:
+        for show in self._to_show:
             self._tell_deliveries(show)
         come = {f"{path.split('/', 1)[0]}/{os.path.basename(path)}" for path in self._told}
         if self._awaited and not self.is_over and come >= self._awaited:
@@ -216,7 +212,8 @@ class _Programme:
 
     def _tell_deliveries(self, show: Show) -> None:
         outbox = self._root / show.service / show.folders["outbox"]
-        there = {str(path.relative_to(self._root)) for path in outbox.rglob("[!.]*") if _is_shown(path, outbox)}
+        names = (str(path.relative_to(self._root)) for path in outbox.rglob("[!.]*") if path.is_file())
+        there = {name for name in names if "/." not in name}
         if there - self._told and self._told_last is not show:
             self._told_last = show
             typer.echo(f"{show.service}: {show.effect}")
@@ -230,7 +227,7 @@ class _Programme:
         typer.echo("The marks and the verdicts are the sandbox's, and mean nothing.")
         typer.echo(f"The originals lie beside them, the configuration is {self._root}/config.yaml.")
         if self._has_person:
-            typer.echo(f"Drop a picture of your own: {self._root}/{self._shows[0].service}/inbox")
+            typer.echo(f"Drop a picture of your own: {self._root}/{self._to_show[0].service}/inbox")
             typer.echo("Ctrl-C ends the demo and removes its folder.")
         else:
             typer.echo(f"To remove all this: rm -r {self._root}")

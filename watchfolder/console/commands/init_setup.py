@@ -10,12 +10,11 @@ import sys
 import sysconfig
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from watchfolder import disk
 from watchfolder.command_line import Advised
-from watchfolder.config import Config, Inbox, installed_unit
+from watchfolder.config import Config, installed_unit
 from watchfolder.config.invocation import this_program
 from watchfolder.config.sections import DEFAULT_SERVICE, OF_SERVICES, with_defaults
 from watchfolder.disk import Place
@@ -48,7 +47,9 @@ class Wishes:
 
 def people(wishes: Wishes) -> Iterator[str]:
     """Make the group and the daemon's user, as root alone can."""
-    if not _is_group(wishes.group):
+    try:
+        grp.getgrnam(wishes.group)
+    except KeyError:
         _call("groupadd", "--system", wishes.group)
         yield f"made the group {wishes.group}: add people with usermod -aG {wishes.group} NAME"
     try:
@@ -70,12 +71,12 @@ def configuration(wishes: Wishes) -> Iterator[str]:
     else:
         values = {"key_file": wishes.key_file, "state_dir": wishes.state_dir}
         values["requests_per_minute"] = str(wishes.requests_per_minute)
-        _write(wishes.config, example(wishes.folder, values, wishes.service), 0o644)
+        write(wishes.config, example(wishes.folder, values, wishes.service), 0o644)
         yield f"wrote {wishes.config}"
     if os.path.lexists(wishes.key_file):
         yield f"{wishes.key_file} is there, and stays as it is"
     elif wishes.key:
-        _write(wishes.key_file, f"{wishes.key}\n", 0o600)
+        write(wishes.key_file, f"{wishes.key}\n", 0o600)
         yield f"wrote the key into {wishes.key_file}, which only its owner can read"
     else:
         yield f"no key was given: put it into {wishes.key_file} (chmod 600)"
@@ -90,9 +91,15 @@ def example(folder: str, values: Mapping[str, str], service: str = DEFAULT_SERVI
     bases = {"path": "inbox", "outbox": outbox, "quarantine": "quarantine", "originals": "originals"}
     folders = {key: os.path.join(folder, base) for key, base in bases.items()}
     bought = {"service": service, "sort": json.dumps(with_defaults({"service": service})["sort"])}
-    written = with_values(_shipped(_EXAMPLE), folders | bought | dict(values))
+    text = _read_data(_EXAMPLE)
+    for key, value in (folders | bought | dict(values)).items():
+        said = value if re.fullmatch("[A-Za-z0-9/._-]+", value) else json.dumps(value, ensure_ascii=False)
+        line = f"{key}: {said}".replace("\\", r"\\")
+        text, found = re.subn(rf"^( *){key}:.*$", rf"\1{line}", text, flags=re.MULTILINE)
+        if found != 1:
+            raise ValueError(f"{key} stands {found} times in the example")
     others = {key for key, of in OF_SERVICES.items() if service not in of.services}
-    return "".join(_without(others, written.splitlines(keepends=True)))
+    return "".join(_without(others, text.splitlines(keepends=True)))
 
 
 def _without(keys: Collection[str], lines: Iterable[str]) -> Iterator[str]:
@@ -123,7 +130,7 @@ def folders(found: Config, wishes: Wishes) -> Iterator[str]:
 
 def make_folders(found: Config, group: int) -> Iterator[str]:
     """Make the folders of the inboxes where they are missing, for the group."""
-    for path in dict.fromkeys(path for inbox in found.inboxes.values() for path in _folders_of(inbox)):
+    for path in dict.fromkeys(path for inbox in found.inboxes.values() for path in inbox.folders.values()):
         if point := disk.missing_mount(path):
             raise not_mounted(point)
         if os.path.lexists(path):
@@ -135,10 +142,6 @@ def make_folders(found: Config, group: int) -> Iterator[str]:
             yield f"made {path}; without ACLs there: folders that people make in it must be writable for their group"
         else:
             yield f"made {path}"
-
-
-def _folders_of(inbox: Inbox) -> list[str]:
-    return [path for path in (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals) if path]
 
 
 def unit(found: Config, wishes: Wishes) -> Iterator[str]:
@@ -161,21 +164,21 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
             "every user can read them, such as /opt/watchfolder, then run init there again"
         )
     else:
-        text = _shipped(f"systemd/{installed_unit.UNIT}").replace(_SHIPPED_PROGRAM, program)
+        text = _read_data(f"systemd/{installed_unit.UNIT}").replace(_SHIPPED_PROGRAM, program)
         text = text.replace(_SHIPPED_CONFIG, found.source)
-        _write(os.path.join(_UNITS, installed_unit.UNIT), text, 0o644)
+        write(os.path.join(_UNITS, installed_unit.UNIT), text, 0o644)
         yield f"wrote {_UNITS}/{installed_unit.UNIT}"
-    yield from _dropin(found, wishes.user)
+    yield from _drop_in(found, wishes.user)
     if os.path.isdir("/run/systemd/system"):
         _call("systemctl", "daemon-reload")
 
 
-def _dropin(found: Config, user: str) -> Iterator[str]:
+def _drop_in(found: Config, user: str) -> Iterator[str]:
     path = os.path.join(_UNITS, f"{installed_unit.UNIT}.d", "folders.conf")
     if os.path.lexists(path):
         yield f"{path} is there, and stays as it is"
         return
-    above = dict.fromkeys(os.path.commonpath(_folders_of(inbox)) for inbox in found.inboxes.values())
+    above = dict.fromkeys(os.path.commonpath(inbox.folders.values()) for inbox in found.inboxes.values())
     if "/" in above:  # the folder above them all: between two of them no file could be renamed
         raise ConfigError(
             f"{path}: the folders of an inbox have no folder in common: write it yourself, from "
@@ -186,7 +189,7 @@ def _dropin(found: Config, user: str) -> Iterator[str]:
     if ours and ours.user != user:
         text += f"User={user}\nGroup={grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name}\n"
     text += "".join(f"{line}\n" for line in dict.fromkeys(line for folder in above for line in opened(folder)))
-    _write(path, text, 0o644)
+    write(path, text, 0o644)
     yield f"wrote {path}"
 
 
@@ -194,33 +197,19 @@ def opened(folder: str) -> list[str]:
     """Return what lets the daemon write there. The unit hides all homes: of them it then sees this folder alone."""
     if f"{folder}/".startswith(installed_unit.HOMES):
         return ["ProtectHome=tmpfs", f"BindPaths={installed_unit.quoted_word(f'-{folder}')}"]
-    return [f"ReadWritePaths={installed_unit.quoted_word(f'-{_off_shares(folder)}')}"]
+    return [f"ReadWritePaths={installed_unit.quoted_word(f'-{_above_share(folder)}')}"]
 
 
-def _off_shares(folder: str) -> str:
+def _above_share(folder: str) -> str:
     """Return the folder above the mount point, where it lies on a share: a dead one would hold up systemd."""
     from watchfolder import watcher  # noqa: PLC0415 - it brings what other commands do not need
 
     above = os.path.dirname(folder)
     is_on_share = watcher.choose(folder, "auto")[0] == "polling"
-    return _off_shares(above) if is_on_share and above != "/" else folder
+    return _above_share(above) if is_on_share and above != "/" else folder
 
 
-def with_values(example: str, values: Mapping[str, str]) -> str:
-    """Return the example with other values. Raises ValueError for a key that is not there exactly once."""
-    for key, value in values.items():
-        line = f"{key}: {value if re.fullmatch('[A-Za-z0-9/._-]+', value) else json.dumps(value, ensure_ascii=False)}"
-        example, found = re.subn(rf"^( *){key}:.*$", partial(_indented, line), example, flags=re.MULTILINE)
-        if found != 1:
-            raise ValueError(f"{key} stands {found} times in the example")
-    return example
-
-
-def _indented(line: str, match: re.Match[str]) -> str:
-    return match[1] + line
-
-
-def _shipped(name: str) -> str:
+def _read_data(name: str) -> str:
     path = _data(name)
     return disk.read_bytes(Place(*os.path.split(path)), _LIMIT).decode()
 
@@ -235,18 +224,10 @@ def _data(name: str) -> str:
     return found
 
 
-def _write(path: str, text: str, mode: int) -> None:
+def write(path: str, text: str, mode: int) -> None:
     folder, base = os.path.split(path)
     parent, name = os.path.split(folder)
     disk.write_atomically(Place(parent, f"{name}/{base}"), text.encode(), mode=mode)
-
-
-def _is_group(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
 
 
 def _call(*command: str) -> None:

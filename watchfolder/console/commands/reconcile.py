@@ -1,7 +1,8 @@
 """Our books beside the service's: what was paid and never delivered, and what was delivered though it knows nothing.
 
 The service's list is read first, then the journal, then the history: an order moves the other way, so that one that is
-under way now is never taken for a lost one.
+under way now is never taken for a lost one. What was paid and never delivered can be fetched straight from the service,
+while it keeps that, where the picture is no longer here or nothing is known of it; else `retry` brings the result home.
 """
 
 import os
@@ -11,21 +12,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 
 import typer
 
-from watchfolder import history
-from watchfolder.api import Listed, Service, Status
+from watchfolder import disk, history, names
+from watchfolder.api import Link, Listed, Service, Status
 from watchfolder.command_line import Advised
 from watchfolder.config import Config
-from watchfolder.errors import Retry, SlowDown
+from watchfolder.disk import Place
+from watchfolder.errors import Retry, SlowDown, UnknownName, WatchfolderError
 from watchfolder.events import printable
 from watchfolder.history import EndedOrder
 from watchfolder.journal import kept_until, read_orders
 from watchfolder.order import Order, State
+from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, free_name, receive
 from watchfolder.services import FLOWS, flow_of
 
+_OWNER = "reconcile"  # signs what is half fetched; the daemon sweeps its own only
 _NAME = "wf-"  # with which our orders' names begin
 _PAID = frozenset({Status.IN_PROGRESS, Status.COMPLETE, Status.EXPIRED})
 _TYPES_OF_FINDINGS = {flow.type for flow in FLOWS.values() if flow.findings is not None}
@@ -34,7 +39,7 @@ _MOST_PAGES = 1000  # of a hundred orders
 _SHARE = 4  # we take this part of the plan's requests, for the daemon needs the others
 _REFUSALS = 5  # in a row: then the service is too busy for us
 _PAUSE_SECONDS = 5.0
-_KEPT_DAYS = 30  # the service keeps no result for longer
+KEPT = timedelta(days=30)  # the service keeps no result for longer
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def reconcile(
     for end in filter(lambda end: end.mode == config.api.mode, ends):
         if mine := _find(end, known):
             mine.ended.append(end)
-        elif _should_be_listed(end, since, asked_at):
+        elif _is_missing_there(end, since, asked_at):
             books.unknown_there.append(end)
     for each in listed:
         _enter(books, each, config)
@@ -115,13 +120,9 @@ def _find(order: Order | EndedOrder, known: Mapping[str, KnownOrder]) -> KnownOr
     return known.get(order.order_id or "", known.get(order.key))
 
 
-def _should_be_listed(end: EndedOrder, since: datetime, asked_at: datetime) -> bool:
+def _is_missing_there(end: EndedOrder, since: datetime, asked_at: datetime) -> bool:
     began_then = end.created is not None and since <= end.created < asked_at
     return began_then and end.is_delivered and end.service in _LISTED
-
-
-def usual_begin() -> datetime:
-    return datetime.now(UTC) - timedelta(days=_KEPT_DAYS)
 
 
 def tell_page(page: int, pages: int) -> None:
@@ -155,7 +156,7 @@ def _listed(config: Config, since: datetime, on_page: Callable[[int, int], None]
 def _pages(service: Service, since: datetime, on_page: Callable[[int, int], None]) -> Iterator[list[Listed]]:
     """Give the pages of the list, the newest orders first, as far as `since`."""
     for page in range(1, _MOST_PAGES + 1):
-        entries, pages = _patiently(service, page)
+        entries, pages = _page(service, page)
         on_page(page, pages)
         yield entries
         dated = [entry.created_at for entry in entries if entry.created_at is not None]
@@ -164,7 +165,7 @@ def _pages(service: Service, since: datetime, on_page: Callable[[int, int], None
     raise Retry(f"the list has more than {_MOST_PAGES} pages: ask for less with --since")
 
 
-def _patiently(service: Service, page: int) -> tuple[list[Listed], int]:
+def _page(service: Service, page: int) -> tuple[list[Listed], int]:
     for _ in range(_REFUSALS):
         try:
             return service.orders(_NAME, page)
@@ -241,3 +242,58 @@ def lines(books: Books) -> Iterator[str]:
         f"begun and not paid {books.unpaid}, failed there {books.failed}, paid and not delivered "
         f"{len(books.undelivered)}). Delivered, but not in its list: {len(books.unknown_there)}."
     )
+
+
+def require_no_inbox(folder: str, config: Config) -> str:
+    """Return the folder's full path. Raises UnknownName when it is none, or one whose files would be bought again."""
+    path = os.path.realpath(folder)
+    if not os.path.isdir(path):
+        raise UnknownName([f"{folder}: there is no such folder"])
+    for name, inbox in config.inboxes.items():
+        if os.path.commonpath([path, os.path.realpath(inbox.path)]) == os.path.realpath(inbox.path):
+            raise UnknownName([f"{folder}: it lies in the inbox {name}, where what is fetched would be bought again"])
+    return path
+
+
+def rescue(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterator[str]:
+    """Fetch each result that is kept there, and say so; one that lies in the folder already is not put there twice."""
+    service = service_of(config)
+    mark = TEST_MARK if config.api.mode == "test" else ""
+    try:
+        for order in orders:
+            if order.is_kept:
+                yield from _rescue(order, folder, mark, service)
+    finally:
+        service.close()
+
+
+def _rescue(order: Undelivered, folder: str, mark: str, service: Service) -> Iterator[str]:
+    try:
+        links = service.links(order.order_id).files
+        for number, link in enumerate(links, 1):
+            path = _fetch(service, link, Place(folder, _base(order, number, len(links))), mark)
+            yield f"order {order.order_id}: fetched: {printable(path)}"
+    except WatchfolderError as error:
+        yield f"order {order.order_id}: not fetched: {error.reason}"
+
+
+def _fetch(service: Service, link: Link, wanted: Place, mark: str) -> str:
+    disk.sweep(wanted.root, disk.HIDDEN, _OWNER)  # what an interrupted one left
+    part = disk.hidden_part(wanted.root, _OWNER)
+    try:
+        received = receive(None, part, partial(service.fetch, link.url, limit_bytes=RESULT_LIMIT_BYTES), takes_pdf=True)
+        is_ours = partial(disk.holds, size=received.size, sha256=received.sha256)
+        name = names.marked(names.with_extension(wanted.base, received.format.extension), mark)
+        place = Place(wanted.root, free_name(wanted.root, name, is_ours=is_ours))
+        if disk.stat_of(place) is None:
+            disk.publish_new(part, place, owner=_OWNER)
+    finally:
+        disk.remove(part, durable=False)
+    return place.path
+
+
+def _base(order: Undelivered, number: int, count: int) -> str:
+    """Return how a result is called: as its picture was, where that is sure, else by the order's number."""
+    if count == len(order.files) == 1:
+        return os.path.basename(order.files[0])
+    return f"order {order.order_id}" + (f" {number}" if count > 1 else "")

@@ -1,31 +1,53 @@
-"""Let through what the brake holds: a word that the daemon obeys at once, or at its next start."""
+"""The command `release`: let through what the brake holds. The daemon obeys at once, or at its next start."""
 
 import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
 
 from watchfolder import quota
 from watchfolder.clock import Clock
 from watchfolder.config import Config
+from watchfolder.console import exit_codes
+from watchfolder.console.shell import ConfigFile, Names, Quiet, configured, fail, teller
 from watchfolder.disk import Place
 from watchfolder.errors import UnknownName
 from watchfolder.report.conditions import not_running
 from watchfolder.report.lock_holder import holder_of
 
 
-def release(config: Config, names: Sequence[str]) -> Iterator[str]:
-    """Let each inbox go that is held, and say so. Raises UnknownName before anything is done, FolderFault."""
+def release(
+    names: Names,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every inbox.")] = False,
+    config_file: ConfigFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Let through what the brake holds back in an inbox.
+
+    NAME is the inbox's name in the configuration. Its files of now go; later ones are counted anew.
+    """
+    if every == bool(names):
+        fail("name the inboxes to let go, or say --all", exit_codes.USAGE)
+    with configured(config_file) as found:
+        for line in _let_go(found, list(dict.fromkeys(names or found.inboxes))):
+            teller(quiet=quiet)(line)
+
+
+def _let_go(config: Config, names: Sequence[str]) -> Iterator[str]:
     unknown = [name for name in names if name not in config.inboxes]
     if unknown:
         known = ", ".join(config.inboxes)
         raise UnknownName([f"{name}: there is no such inbox; there are: {known}" for name in unknown])
     memory = quota.Quota(config, Clock())
     held = {name: memory.why(name) for name in names}
-    for name in dict.fromkeys(names):
-        if held[name]:
+    for name, why in held.items():
+        if why:
             quota.give_word(config.state_dir, name)
-            yield f"{name}: let through ({held[name].partition(';')[0]})"
+            yield f"{name}: let through ({why.partition(';')[0]})"
         else:
             yield f"{name}: nothing is held"
     if any(held.values()) and not _wake(config.state_dir):

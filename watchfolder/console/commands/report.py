@@ -78,7 +78,7 @@ def _read(content: bytes, picture: Place, sidecar: Place) -> CheckedPicture:
     return CheckedPicture(picture, order_id, sha256)
 
 
-def usual_locale(picture: CheckedPicture, config: Config) -> str:
+def locale_of(picture: CheckedPicture, config: Config) -> str:
     """Return the language of the outbox that the picture lies in, if it still does."""
     inboxes = config.inboxes.values()
     own = (inbox for inbox in inboxes if picture.place.path.startswith(f"{inbox.outbox}/"))

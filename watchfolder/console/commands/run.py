@@ -3,8 +3,9 @@
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from enum import StrEnum
 from functools import partial
@@ -13,19 +14,29 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchfolder import config
-from watchfolder.console import container, exit_codes, logs, settings, waiting
+from watchfolder.config import Config
+from watchfolder.console import container, exit_codes, logs, settings
 from watchfolder.console.privileges import act_as_owner_of
-from watchfolder.console.shell import ConfigFile, Quiet, fail, in_words, prepare
+from watchfolder.console.shell import ConfigFile, Quiet, configured, fail, in_words, say
+from watchfolder.counters import Counters
 from watchfolder.errors import ConfigError
-from watchfolder.events import redacted
+from watchfolder.events import event, redacted
+from watchfolder.order import State
+from watchfolder.pushes import Pushes
+from watchfolder.report import conditions
 from watchfolder.report.phrases import files
+from watchfolder.web import Page, WaitingPage
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from watchfolder.config import Config, HttpSection
     from watchfolder.console.progress import ProgressBar
     from watchfolder.daemon import Outcome
+
+
+_AGAIN_SECONDS = 2.0
+_STOP = frozenset({signal.SIGTERM, signal.SIGINT})
+_AT_ONCE = frozenset({signal.SIGHUP, signal.SIGUSR1})
 
 
 class LogFormat(StrEnum):
@@ -76,20 +87,15 @@ def run(  # noqa: PLR0913 - each is an option
         outcome = _work(read, configure_logs, once=once, adopt=adopt, has_bar=has_bar)
     configure_logs()
     if once:
-        _summarise(outcome, quiet=quiet)
+        _tell_end(outcome, quiet=quiet)
     _end(outcome, once=once)
 
 
 def _work(
-    read: "Callable[[], Config]", configure_logs: Callable[[], None], *, once: bool, adopt: bool, has_bar: bool
+    read: Callable[[], Config], configure_logs: Callable[[], None], *, once: bool, adopt: bool, has_bar: bool
 ) -> "Outcome":
     from watchfolder import daemon  # before `read`: whom we act as from then on may not read our own code
-    from watchfolder.counters import Counters
     from watchfolder.notify import Alarms
-    from watchfolder.order import State
-    from watchfolder.pushes import Pushes
-    from watchfolder.report import conditions
-    from watchfolder.web import Page
 
     found, counters, pushes = read(), Counters(State), Pushes()
     page, alarms = Page(found.http, pushes), Alarms(counters)
@@ -111,40 +117,49 @@ def _work(
 def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
     from watchfolder.console.commands import dry_run
 
-    prepare()
     if not once:
         fail("a rehearsal is of a single run: say run --once --dry-run", exit_codes.USAGE)
-    with in_words():
-        found = settings.read_for_work(config.find(config_file, os.environ), os.environ)
-        act_as_owner_of(found.state_dir)
-        for line in dry_run.lines(list(dry_run.rehearse(found)), found):
-            typer.echo(line)
+    with configured(config_file, settings.read_for_work) as found:
+        say(list(dry_run.rehearse(found)))
     raise typer.Exit(exit_codes.DONE)
 
 
-def _configuration(config_file: str | None, *, waits: bool) -> "Config":
+def _configuration(config_file: str | None, *, waits: bool) -> Config:
     if config.is_container(os.environ):
         container.begin(os.environ)
-    return _waited_for(config_file) if waits else _read(config_file)
+    return _wait_for_configuration(config_file) if waits else _read(config_file)
 
 
-def _read(config_file: str | None) -> "Config":
+def _read(config_file: str | None) -> Config:
     if config.is_container(os.environ):
         return container.read(config_file, os.environ)
     return settings.read_for_work(config.find(config_file, os.environ), os.environ)
 
 
-def _waited_for(config_file: str | None) -> "Config":
-    def http() -> "HttpSection":
-        path = ""
-        with suppress(ConfigError):
-            path = config.find(config_file, os.environ)
-        return config.http_in(path, os.environ)
+def _wait_for_configuration(config_file: str | None) -> Config:
+    """Say what is missing in it, in the log and on the page, and wait, until nothing is or we are told to stop.
 
-    found = waiting.until_configured(partial(_read, config_file), http)
-    if found is None:
-        raise typer.Exit(exit_codes.DONE)
-    return found
+    The signals stay blocked, so that none is lost on the way to the daemon's own handlers.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | _AT_ONCE)
+    told: Sequence[str] = ()
+    with WaitingPage() as page:
+        while True:
+            path = ""
+            try:
+                return _read(config_file)
+            except ConfigError as error:
+                faults = error.faults
+            for fault in faults if faults != told else ():
+                event("config.missing", logging.ERROR, fault=fault, effect="waits for it")
+            told = faults
+            with suppress(ConfigError):
+                path = config.find(config_file, os.environ)
+            page.show(faults, config.http_in(path, os.environ))
+            asked = signal.sigtimedwait(_STOP | _AT_ONCE, _AGAIN_SECONDS)
+            if asked is not None and asked.si_signo in _STOP:
+                event("daemon.stopped", delivered=0, quarantined=0)
+                raise typer.Exit(exit_codes.DONE)
 
 
 def _bar() -> "AbstractContextManager[ProgressBar]":
@@ -155,13 +170,11 @@ def _bar() -> "AbstractContextManager[ProgressBar]":
     return progress.shown(Console(stderr=True))
 
 
-def _summarise(outcome: "Outcome", *, quiet: bool) -> None:
-    from watchfolder.report.conditions import left
-
+def _tell_end(outcome: "Outcome", *, quiet: bool) -> None:
     counts = outcome.snapshot
     if not quiet or counts.quarantined:
         typer.echo(f"{files(counts.delivered)} delivered, {files(counts.quarantined)} quarantined.")
-    if lines := left(outcome):
+    if lines := conditions.left(outcome):
         typer.echo("What remains:")
         for line in lines:
             typer.echo(f"  {redacted(line)}")
