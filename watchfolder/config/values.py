@@ -50,16 +50,11 @@ def _parts_of(value: str, otherwise: str = "must be a URL: https:// and a host n
     raise ValueError(otherwise)
 
 
-def _parts_of_host(value: str) -> SplitResult:
+def _parts_of_host(value: str, *, may_have_user: bool = False) -> SplitResult:
     parts = _parts_of(value)
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError("must end after the host name and port")
-    return parts
-
-
-def _parts_without_user(value: str) -> SplitResult:
-    parts = _parts_of_host(value)
-    if "@" in parts.netloc:
+    if "@" in parts.netloc and not may_have_user:
         raise ValueError("must not hold a user name or password")
     return parts
 
@@ -81,7 +76,7 @@ def _is_for_the_network(parts: SplitResult) -> bool:
 
 
 def base_url(value: str) -> str:
-    parts = _parts_without_user(value)
+    parts = _parts_of_host(value)
     if not _is_for_the_network(parts):
         raise ValueError("must begin with https:// (http is for this machine alone: localhost, 127.0.0.1)")
     return f"{parts.scheme}://{parts.netloc}"
@@ -89,7 +84,7 @@ def base_url(value: str) -> str:
 
 def page_url(value: str) -> str:
     """Return the address as a browser names the origin of a page there."""
-    parts = _parts_without_user(value)
+    parts = _parts_of_host(value)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     port = "" if parts.port in {None, _PORTS[parts.scheme]} else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
@@ -104,7 +99,7 @@ def public_url(value: str) -> str:
 
 
 def proxy(value: str) -> str:
-    parts = _parts_of_host(value)
+    parts = _parts_of_host(value, may_have_user=True)
     return f"{parts.scheme}://{parts.netloc}"
 
 
