@@ -1,7 +1,7 @@
 """The configuration: one YAML file becomes one frozen Config, or every fault at once, each with its path in it."""
 
 from watchfolder.config.environment import CONTAINER, is_container, names_inbox
-from watchfolder.config.key import CREDENTIAL, checked_key
+from watchfolder.config.key import checked_key
 from watchfolder.config.loading import find, http_in, load, state_dir_in
 from watchfolder.config.sections import (
     ApiSection,
@@ -18,7 +18,6 @@ from watchfolder.config.values import FIRST_FOLDER, WEBHOOK_PATH
 
 __all__ = [
     "CONTAINER",
-    "CREDENTIAL",
     "FIRST_FOLDER",
     "WEBHOOK_PATH",
     "ApiSection",

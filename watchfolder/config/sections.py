@@ -338,9 +338,7 @@ class Config(Section):
     budget: BudgetSection | None = None  # of all inboxes together
     http: HttpSection = Field(default_factory=HttpSection)
     webhook: WebhookSection = Field(default_factory=WebhookSection)
-    notify: Annotated[
-        tuple[Annotated[SecretStr, AfterValidator(values.service_url)], ...], BeforeValidator(values.listed)
-    ] = ()
+    notify: Annotated[tuple[ServiceUrl, ...], BeforeValidator(values.listed)] = ()
     alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     heartbeat_url: Annotated[SecretStr, AfterValidator(values.heartbeat_url)] | None = None
     commands: CommandLine = CommandLine()  # to this watchfolder, as people type them
