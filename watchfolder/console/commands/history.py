@@ -3,11 +3,12 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -63,56 +64,69 @@ def broken_lines() -> Iterator[Callable[[str], None]]:
         warn(f"{month}: {number} lines cannot be read (torn by a power cut, or not ours) and were passed over")
 
 
-_Receipt = Mapping[str, str | int]
-_COLUMNS: Final[Mapping[str, Callable[[Delivery], str | int | None]]] = {
-    "at": lambda each: each.at.isoformat(timespec="seconds"),
-    "inbox": lambda each: each.order.inbox,
-    "name": lambda each: each.file.name,
-    "delivered": lambda each: each.file.delivered,
-    "size": lambda each: each.file.size,
-    "sha256": lambda each: each.file.sha256,
-    "delivered_size": lambda each: each.file.delivered_size or 0,
-    "delivered_sha256": lambda each: each.file.delivered_sha256,
-    "order": lambda each: f"wf-{each.order.key}",
-    "order_id": lambda each: each.order.order_id,
-    "reused_from": lambda each: each.order.reused_from and f"wf-{each.order.reused_from}",
-    "service": lambda each: each.order.service,
-    "verdict": lambda each: each.file.finding.verdict if each.file.finding else "",
-    "finding": lambda each: said_of(each.order.service, each.file.finding),
-    "recipient": lambda each: each.file.recipient,
-    "text": lambda each: each.file.text,
-}
-"""What is told of a delivered result. Sizes are bytes; `reused_from` is the order that was paid for it, where this one
-was not; `verdict` and, for a person, `finding` are there where it is one; `text` is the watermark in `recipient`'s.
-"""
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One delivered result; the fields are the columns. Names are escaped as in the log, sizes are bytes."""
+
+    at: str
+    inbox: str
+    name: str
+    delivered: str
+    size: int
+    sha256: str
+    delivered_size: int
+    delivered_sha256: str
+    order: str
+    order_id: str
+    reused_from: str  # the order that was paid for this result, where this one was not
+    service: str
+    verdict: str  # where the result is a finding
+    finding: str  # the same for a person
+    recipient: str  # whose copy it is
+    text: str  # the watermark in it
 
 
-def _receipt(delivery: Delivery) -> _Receipt:
-    """Return a cell for each column, text escaped as in the log."""
-    cells = {name: cell(delivery) for name, cell in _COLUMNS.items()}
-    return {name: cell if isinstance(cell, int) else printable(cell or "") for name, cell in cells.items()}
+def _receipt(delivery: Delivery) -> Receipt:
+    ended, file = delivery.order, delivery.file
+    return Receipt(
+        at=delivery.at.isoformat(timespec="seconds"),
+        inbox=printable(ended.inbox),
+        name=printable(file.name),
+        delivered=printable(file.delivered or ""),
+        size=file.size,
+        sha256=printable(file.sha256 or ""),
+        delivered_size=file.delivered_size or 0,
+        delivered_sha256=printable(file.delivered_sha256 or ""),
+        order=printable(f"wf-{ended.key}"),
+        order_id=printable(ended.order_id or ""),
+        reused_from=printable(f"wf-{ended.reused_from}" if ended.reused_from else ""),
+        service=printable(ended.service),
+        verdict=file.finding.verdict if file.finding else "",
+        finding=printable(said_of(ended.service, file.finding)),
+        recipient=printable(file.recipient or ""),
+        text=printable(file.text),
+    )
 
 
-def _line(receipt: _Receipt) -> str:
-    when = datetime.fromisoformat(str(receipt["at"])).astimezone()
-    name, delivered, text = receipt["name"], receipt["delivered"], receipt["text"]
-    free = f", free: the same picture as {receipt['reused_from']}" if receipt["reused_from"] else ""
-    found = f": {receipt['finding']}" if receipt["finding"] else ""
-    found += f": for {receipt['recipient'] or 'no recipient'}, text {text}" if text else ""
-    arrow = f"{name} → {delivered}" if delivered != name else name
-    return f"{when:%Y-%m-%d %H:%M:%S}  {receipt['inbox']}  {arrow}  ({receipt['delivered_size']} bytes{free}){found}"
+def _line(receipt: Receipt) -> str:
+    when = datetime.fromisoformat(receipt.at).astimezone()
+    free = f", free: the same picture as {receipt.reused_from}" if receipt.reused_from else ""
+    found = f": {receipt.finding}" if receipt.finding else ""
+    found += f": for {receipt.recipient or 'no recipient'}, text {receipt.text}" if receipt.text else ""
+    arrow = f"{receipt.name} → {receipt.delivered}" if receipt.delivered != receipt.name else receipt.name
+    return f"{when:%Y-%m-%d %H:%M:%S}  {receipt.inbox}  {arrow}  ({receipt.delivered_size} bytes{free}){found}"
 
 
-def _as_json(found: Iterator[_Receipt]) -> Iterator[str]:
+def _as_json(found: Iterator[Receipt]) -> Iterator[str]:
     """Give a JSON list, a line for each receipt."""
     before = "["
     for receipt in found:
-        yield before + json.dumps(receipt)
+        yield before + json.dumps(asdict(receipt))
         before = ","
     yield "]" if before == "," else "[]"
 
 
-def _as_csv(found: Iterator[_Receipt]) -> Iterator[str]:
-    yield spreadsheet.row(list(_COLUMNS))
+def _as_csv(found: Iterator[Receipt]) -> Iterator[str]:
+    yield spreadsheet.row([field.name for field in fields(Receipt)])
     for receipt in found:
-        yield spreadsheet.row(list(receipt.values()))
+        yield spreadsheet.row(list(asdict(receipt).values()))
