@@ -45,6 +45,9 @@ def test_where_nothing_is_wrong_it_says_how_it_goes() -> None:
     assert headline(found(inboxes={"a": OPEN})) == "All done, nothing waits"
     assert headline(found(inboxes={"a": OPEN}, in_progress=2)) == "Working: 2 files under way"
     assert {each.severity for each in found(in_progress=2)} == {Severity.FINE}
+    waiting = {"a": InboxSnapshot(is_open=True, waiting=3)}
+    assert headline(found(inboxes=waiting, in_progress=2, deferred=1)) == "Working: 3 files under way, 3 waiting"
+    assert headline(found(inboxes=waiting)) == "Waiting: 3 files in the inboxes"
 
 
 def test_a_pace_is_told_only_while_something_goes_on_at_it() -> None:

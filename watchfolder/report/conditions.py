@@ -396,16 +396,17 @@ def _quarantined(number: int, config: Config, *, can_retry: bool) -> Condition:
 
 def _pace(snapshot: Snapshot, config: Config) -> Condition:
     """Say how it goes while nothing is wrong."""
-    under_way = sum(inbox.waiting for inbox in snapshot.inboxes.values())
-    under_way += snapshot.in_progress + snapshot.deferred
-    words = f"Working: {files(under_way)} under way"
-    if under_way and snapshot.is_slowed:
+    waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
+    moving = snapshot.in_progress + snapshot.deferred
+    words = f"Working: {files(moving)} under way" if moving else f"Waiting: {files(waiting)} in the inboxes"
+    words += f", {waiting} waiting" if moving and waiting else ""
+    if (waiting or moving) and snapshot.is_slowed:
         reload = control(Control.RELOAD, snapshot, config)
         advice = f"Set api.requests_per_minute to what your plan leaves for watchfolder, then {reload.words}"
         return Condition(
             ConditionKind.WORKING, f"{words}, at the pace of your plan's rate limit", advice, reload.command
         )
-    if under_way:
+    if waiting or moving:
         return Condition(ConditionKind.WORKING, words + _PACES.get(snapshot.limit, ""))
     if snapshot.to_come_beside:
         words = f"All is delivered; something is still to come beside {files(snapshot.to_come_beside)}"

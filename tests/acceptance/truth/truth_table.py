@@ -273,7 +273,7 @@ def _ask_and_copy_the_rest(scene: Scene, said: Surfaces) -> None:
     assert found
     scene.office.type_in(found[1])
     scene.office.type_in(found[2].replace("PATH", f"'{scene.office.folder('inbox')}/cut 1.jpg'"))
-    assert "Working: 2 files under way" in said.status
+    assert "Waiting: 2 files in the inboxes" in said.status
     _copy_the_rest(scene, said)
 
 
@@ -695,7 +695,7 @@ SITUATIONS = (
         ConditionKind.WORKING,
         1,
         _a_suspect_alone,
-        ("Working: 1 file under way",),
+        ("Waiting: 1 file in the inboxes",),
         _drop_its_original,
         explained="It waits: its original is not there yet: suspect 1000.original.jpg, beside it",
         unless=_COUNTS_ALONE,
@@ -906,7 +906,7 @@ SITUATIONS = (
         ConditionKind.WORKING,
         1,
         _cut_pictures,
-        ("Working: 2 files under way",),
+        ("Waiting: 2 files in the inboxes",),
         _copy_the_rest,
         explained="It waits: it is not complete",
         unless=_COUNTS_ALONE,
