@@ -1,10 +1,9 @@
 """How much may come in now: the one place that says so, to the intake and for the lines of a list."""
 
-import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from watchfolder.api import Service
 from watchfolder.config import Config, Inbox
 from watchfolder.errors import Scope, WatchfolderError
 from watchfolder.events import event
@@ -15,9 +14,6 @@ from watchfolder.pipeline.breaker import Breaker
 from watchfolder.pipeline.context import InboxRuntime
 from watchfolder.quota import Allowance, Quota
 from watchfolder.services import flow_of
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 _MOST_MATCHED = 100  # of one inbox: they cost the service nothing, but the journal is no queue
 
@@ -41,7 +37,7 @@ class Admission:
         self._running = running
         self._stop = stop
         self._guard = threading.Lock()
-        self._asking: Future[None] | None = None  # which reads the service knows
+        self._is_asking = False  # which reads the service knows
         self._asked_at = float("-inf")
 
     # --- what an inbox may take
@@ -117,16 +113,15 @@ class Admission:
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
         recently = now - timing.LIMIT_SECONDS
-        contexts = [runtime.context for runtime in self.runtimes.values()]
+        context = next(iter(self.runtimes.values())).context  # all have one line to the same service
         held = [order.state for order in self._holding()]
         if self._breaker.open_since is not None or self._breaker.is_down:
             return "service"
         if not held:  # nothing flows: orders that wait for another try are kept by no pace
             return ""
-        limiters = [context.service.limiter for context in contexts]
-        if any(limiter.waited_at > recently or limiter.is_limiting() for limiter in limiters):
+        if context.service.limiter.waited_at > recently or context.service.limiter.is_limiting():
             return "plan"
-        if any(context.transfers.has_been_full(recently) for context in contexts):
+        if context.transfers.has_been_full(recently):
             return "line"
         is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders
         return "service" if is_at_work else ""
@@ -144,7 +139,7 @@ class Admission:
         if self._stop.is_set() or sum(order.state is State.MATCHED for order in own) >= _MOST_MATCHED:
             return 0
         if self._is_closed:
-            return int(not holding and self._may_ask_with_another())
+            return int(self._may_ask_with_another(holding))
         if self._breaker.is_failing(inbox.service):  # what has not failed yet tells more than what has
             return int(not self._has_fresh_order(inbox.service))
         held = [order for order in holding if order.inbox == inbox.name]
@@ -164,7 +159,7 @@ class Admission:
         return max(0, self._most_orders - sum(order.inbox == inbox for order in self._holding()))
 
     def _holding(self) -> Sequence[Order]:
-        """Return the orders that hold slots; some of those that the service does not end make runtime."""
+        """Return the orders that hold slots; some of those that the service does not end make room."""
         holding = [order for order in self._journal.orders() if self._holds_slot(order)]
         waited_out = self._waited_out(order for order in holding if order.state is State.CONFIRMED)
         return [order for order in holding if order.key not in waited_out]
@@ -191,14 +186,14 @@ class Admission:
         since = order.times.get(State.CONFIRMED, order.begun)
         return self._journal.clock.since(since) if since is not None else 0.0
 
-    def _may_ask_with_another(self) -> bool:
+    def _may_ask_with_another(self, holding: Sequence[Order]) -> bool:
         """May a new order find out how the service is, because none is there that could, or they alone may be at fault?
 
         They keep it waiting as long as others: an outage stays cheap.
         """
         live = [order for order in self._journal.orders() if self._is_live(order)]
         waited_out = self._waited_out(live) if self._breaker.refusal is None else set()
-        return all(order.key in waited_out for order in live)
+        return not holding and all(order.key in waited_out for order in live)
 
     def _is_live(self, order: Order) -> bool:
         return order.asks_service and not order.refused_by and self.is_within_reach(order.inbox)
@@ -218,25 +213,29 @@ class Admission:
             return 1
         if self.lack(inbox.name) and self._asked_at < self._journal.clock.awake() - timing.ASK_FOR_V3_SECONDS:
             service.doubt_reads()
-        if service.known_reads is None and self._is_asking(runtime):
+        if service.known_reads is None and self._is_asking_for_reads(runtime):
             return 0
         if service.known_reads == "v3":
             return most
         return 0 if self.lack(inbox.name) else 1  # where nobody could be asked, that one shows what is wrong
 
-    def _is_asking(self, runtime: InboxRuntime) -> bool:
+    def _is_asking_for_reads(self, runtime: InboxRuntime) -> bool:
         with self._guard:
-            now, asking = self._journal.clock.awake(), self._asking
+            now = self._journal.clock.awake()
             if self._asked_at < now - timing.ASK_READS_AGAIN_SECONDS:
-                self._asked_at = now
-                self._asking = runtime.workers.submit(_ask_reads, runtime)
-        if self._asking is not None and self._asking is not asking:
-            self._asking.add_done_callback(lambda _: self._wake_all())  # not before: they ask whether it is done
-        return self._asking is not None and not self._asking.done()
+                self._asked_at, self._is_asking = now, True
+                runtime.workers.submit(self._ask_reads, runtime.context.service)
+            return self._is_asking
 
-    def _wake_all(self) -> None:
-        for runtime in self.runtimes.values():
-            runtime.wake()
+    def _ask_reads(self, service: Service) -> None:
+        try:
+            event("service.reads", reads=service.reads)
+        except WatchfolderError:  # then its orders hold one file each, and show what is wrong
+            pass
+        finally:
+            self._is_asking = False  # first: who is woken asks
+            for runtime in self.runtimes.values():
+                runtime.wake()
 
     def _bytes(self, runtime: InboxRuntime) -> int:
         return runtime.context.folders.largest_order(runtime.context.inbox)
@@ -250,8 +249,3 @@ def _is_soon_created(order: Order) -> bool:
 def _is_stranded(order: Order) -> bool:
     """Is it paid for, and put off because no folder takes it? Its inbox buys less, and in the end nothing more."""
     return order.state is State.COMPLETED and order.failures > 0 and order.failed_at is None
-
-
-def _ask_reads(runtime: InboxRuntime) -> None:
-    with contextlib.suppress(WatchfolderError):  # then its orders hold one file each, and show what is wrong
-        event("service.reads", reads=runtime.context.service.reads)

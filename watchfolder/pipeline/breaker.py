@@ -234,9 +234,7 @@ class Breaker:
             self._remember(self._services[name], [order for order in orders if order.service == name])
 
     def _remember(self, service: _Circuit, orders: Sequence[Order]) -> None:
-        since, now = self._clock.since, self._clock.elapsed()
-        begun = [(order, since(order.begun)) for order in orders if order.begun is not None]
-        kept = [(each, ago) for order, ago in begun for each in order.children or (order,) if is_kept(each)]
+        since, now, kept = self._clock.since, self._clock.elapsed(), self._kept(orders)
         rested = min((ago for _, ago in kept), default=-math.inf)
         done = (since(order.times[State.COMPLETED]) for order in orders if State.COMPLETED in order.times)
         if kept and min(done, default=rested) >= rested:
@@ -244,6 +242,11 @@ class Breaker:
             reason = service.doubt("", now - max((order.doubted_seconds or 0.0) + ago for order, ago in kept))
             service.probe_at = now + max(0.0, service.pause(now) - rested)
             event("service.fails_all", logging.ERROR, reason=reason)
+
+    def _kept(self, orders: Sequence[Order]) -> list[tuple[Order, float]]:
+        """Return the orders that are kept, and how long ago each was begun, or the one whose place it takes."""
+        begun = [(order, self._clock.since(order.begun)) for order in orders if order.begun is not None]
+        return [(each, ago) for order, ago in begun for each in order.children or (order,) if is_kept(each)]
 
     # --- what opens and closes the account's circuit
 

@@ -45,4 +45,4 @@ class Suspects:
         if not is_trial:
             return False
         beside = (each for key in running if (each := self._journal.get(key)) is not None)
-        return self._is_silent(order.inbox) or not all(self._is_silent(each.inbox) for each in beside)
+        return not all(self._is_silent(each.inbox) for each in beside)

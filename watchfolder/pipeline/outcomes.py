@@ -5,7 +5,6 @@ import logging
 import random
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from watchfolder.api import FailedAtService
 from watchfolder.errors import (
@@ -17,7 +16,6 @@ from watchfolder.errors import (
     Reject,
     Retry,
     Scope,
-    SlowDown,
     WatchfolderError,
 )
 from watchfolder.events import event
@@ -42,16 +40,6 @@ _PERHAPS_NOT_FETCHED = "It may be that nothing could be fetched from its address
 _SAVE_IT = "The disk that it lies on is damaged. Put another copy of the picture into the inbox, and see to the disk."
 _LOOK_FIRST = "Look for {what}. To have it made anew, move this file back into the inbox."
 _NOTHING_LEFT = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND", NOT_LISTED})  # that could be taken up again
-
-
-@dataclass(frozen=True)
-class Wait:
-    """The order is visited again after this time. In memory only: nothing about the order has changed."""
-
-    seconds: float
-
-
-Follows = Order | Wait | None
 
 
 class Outcomes:
@@ -92,15 +80,13 @@ class Outcomes:
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
         return self._quarantine(order, Reject(reason, code=_CRASHED))
 
-    def handle(self, context: StepContext, order: Order, error: WatchfolderError) -> Follows:
-        """Decide what follows from a failed step: the order in another state, a wait, or what the journal now says."""
+    def handle(self, context: StepContext, order: Order, error: WatchfolderError) -> Order | None:
+        """Decide what follows from a failed step: the order in another state, or None for what the journal now says."""
         if self._stop.is_set() and isinstance(error, Retry):
             return None
         match error:
             case FolderFault():
                 return self._obstructed(order, error)
-            case SlowDown():
-                return Wait(error.retry_after_seconds or timing.FIRST_POLL_SECONDS)
             case Blocked():
                 if error.scope is Scope.ORDER:  # else it is the breaker that waits
                     self._put_aside(context, order, error)
@@ -175,18 +161,17 @@ class Outcomes:
             return "the service does not know this order any more, nor others: is the API key another account's now?"
         return ""
 
-    def _refuse(self, context: StepContext, order: Order, error: Reject) -> Follows:
+    def _refuse(self, context: StepContext, order: Order, error: Reject) -> Order | None:
         """Find out who is at fault: the service, one picture of many, or this one."""
-        failure = error if isinstance(error, FailedAtService) else None
-        is_sent = order.state is State.CREATED and failure is None  # to the storage, which looks at each file by itself
-        if (is_sent and not order.is_of_many) or not _may_begin_anew(order, error):
+        if not _may_begin_anew(order, error):
             return self._quarantine(order, error)
+        failure = error if isinstance(error, FailedAtService) else None
         if failure is not None and failure.is_of_the_file:
             return self._blame(context, order, error)
         may_pass = failure is not None and order.reordered < failure.tries
         match self._breaker.judge(order, error, self._parts_beside(order), may_pass=may_pass):
             case Fault.UNDECIDED:
-                return Wait(max(timing.FIRST_POLL_SECONDS, age_seconds(order, self._clock) / 4))
+                return order  # as it was: it is looked at again
             case Fault.SERVICE:
                 return self._put_off(order, error)
             case Fault.PICTURE if may_pass:
@@ -195,14 +180,13 @@ class Outcomes:
                 return self._blame(context, order, error)
 
     def _parts_beside(self, order: Order) -> Collection[str]:
-        """Return the other parts of the order that this one was split from, as far as the service is at work on them.
+        """Return the parts of the order that this one was split from, as far as the service is at work on them.
 
         None are waited for by an order that was refused: asking again how it stands would be another create.
         """
         if order.split_from is None or order.state is not State.CONFIRMED:
             return ()
-        others = (each for each in self._journal.orders() if each.key != order.key)
-        parts = [each for each in others if each.split_from == order.split_from]
+        parts = [each for each in self._journal.orders() if each.split_from == order.split_from]
         for part in parts:
             if part.state is State.COMPLETED:  # and the thread that has just written so is about to record it
                 self._breaker.succeed(part)
@@ -301,9 +285,10 @@ def _jitter() -> float:
 
 def _may_begin_anew(order: Order, error: Reject) -> bool:
     """Is nothing lost with the order as it is? What is paid and still there is not bought again."""
-    if error.code in {TEST_KEY, OTHER_KEY}:
-        return False
     has_failed = isinstance(error, FailedAtService)
+    is_sent = order.state is State.CREATED and not has_failed  # to the storage, which looks at each file by itself
+    if error.code in {TEST_KEY, OTHER_KEY} or (is_sent and not order.is_of_many):
+        return False
     return has_failed or order.may_be_given_back or (error.code == UPLOAD_LOST and order.is_of_many)
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from watchfolder.api import Service
@@ -14,14 +14,14 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.admission import Admission
+from watchfolder.pipeline.agenda import Agenda, Plan
 from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
 from watchfolder.pipeline.folder_faults import is_of_the_inbox
-from watchfolder.pipeline.headway import Headway
-from watchfolder.pipeline.outcomes import Outcomes, Wait
+from watchfolder.pipeline.outcomes import Outcomes
 from watchfolder.pipeline.poll import poll_on_a_push, relocate
-from watchfolder.pipeline.poll_schedule import PollSchedule, pause_before_report
+from watchfolder.pipeline.poll_schedule import PollSchedule
 from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pushes import Pushes
@@ -46,12 +46,11 @@ class Pipeline:
         self._stop = stop
         self._wake = wake
         self._guard = threading.RLock()
-        self._started = self._clock.elapsed()
         self._running: dict[str, float] = {}  # key → when its last step began, by the clock of the time awake
-        self._headway = Headway(journal, self.breaker)
         self._pushes = pushes or Pushes()
         self._polls = PollSchedule(self._clock, is_pushed_to=bool(config.webhook.secret.get_secret_value()))
         self.admission = Admission(config, journal, self.breaker, self._running, stop)
+        self._agenda = Agenda(journal, self._polls, self.breaker, self.admission.is_within_reach)
         self._suspects = Suspects(journal, self.admission.is_silent)
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.breaker, stop)
         self._outcomes.try_by_key(config.api.fingerprint)
@@ -71,7 +70,7 @@ class Pipeline:
         with self._guard:
             if self._running:
                 return False
-        return not any(self._can_move(order) for order in self._journal.orders())
+        return not any(map(self._agenda.can_move, self._journal.orders()))
 
     def slow_steps(self, seconds: float) -> dict[str, str]:
         """Return the orders whose step has been under way for longer than that, awake, with their inboxes."""
@@ -87,22 +86,18 @@ class Pipeline:
 
     def beat(self, now: float) -> float:
         """Start every step that is due; return when the next one will be. Instants are seconds since the boot."""
-        due = now + 3600.0
         self._take_pushes()
-        planned = ((order, self._due_at(order, now)) for order in self._journal.orders())
-        times = [(order, at) for order, at in planned if at is not None]
-        ready = [order for order, at in times if at <= now]
-        is_trial = self._is_trial(ready, now)
-        asked = self._ask_list(ready, [order for order, _ in times])
-        places = self.admission.places()
-        for order, at in sorted(times, key=lambda each: _urgency(each[0])):
-            if order.key in asked:
-                continue
-            if at > now:
-                due = min(due, at)
-            elif (places > 0 or not self._takes_place(order)) and self._start(order, now, is_trial=is_trial):
-                places -= self._takes_place(order)
-        return min(due, max(now + 1.0, self.breaker.next_probe()))
+        with self._guard:
+            running = set(self._running)
+        plan, places = self._agenda.plan(now, running), self.admission.places()
+        able = (order for order in plan.due if is_suspect(order) and not self.breaker.bars(order, now))
+        is_trial = self._suspects.hold_trial(able, running)
+        self._ask_list(plan)
+        for order in plan.due:
+            takes_place = order.state is State.CLAIMED and not self.breaker.doubts(order)  # else it is one at a time
+            if (places > 0 or not takes_place) and self._start(order, now, is_trial=is_trial):
+                places -= takes_place
+        return min(plan.next_at, max(now + 1.0, self.breaker.next_probe()))
 
     def drain(self, deadline: float) -> bool:
         """Wait until every step under way has ended; False when the deadline (monotonic) came first."""
@@ -135,69 +130,25 @@ class Pipeline:
         for order_id in spoken_of:
             self._pushes.count(self._polls.pushed(order_id, orders.get(order_id)))
 
-    def _due_at(self, order: Order, now: float) -> float | None:
-        is_within_reach = self.admission.is_within_reach(order.inbox)
-        if not is_within_reach or order.state not in STEPS or order.key in self._running:
-            return None
-        at = self._polls.due_at(order)
-        if is_suspect(order):
-            at = max(at, self._started + timing.SUSPECT_SECONDS)
-        if order.not_before is not None and not self._is_past_outage(order, now):
-            at = max(at, order.not_before.elapsed)
-        is_parked = order.state is State.QUARANTINED and not self._polls.is_planned(order.key)
-        return None if is_parked and not self._journal.needs_record(order) else at
-
-    def _is_past_outage(self, order: Order, now: float) -> bool:
-        """Has an outage ended since this order failed? Then it need not wait out its whole backoff."""
-        failed, recovered_at = order.failed_at, self.breaker.recovered_at
-        if failed is None or order.missing_since is not None:
-            return False
-        if failed.boot == self._clock.boot and failed.elapsed >= recovered_at:
-            return False
-        spread = int(order.key[:4], 16) / 0xFFFF * timing.RECOVERY_SPREAD_SECONDS
-        return recovered_at > 0 and now >= recovered_at + spread
-
-    def _takes_place(self, order: Order) -> bool:
-        """Will it be created, and not only find out how its service is? That is begun by one at a time."""
-        return order.state is State.CLAIMED and not self.breaker.doubts(order)
-
-    def _is_trial(self, due: Iterable[Order], now: float) -> bool:
-        able = [order for order in due if is_suspect(order) and not self.breaker.bars(order, now)]
-        with self._guard:
-            running = list(self._running)
-        return self._suspects.hold_trial(able, running)
-
-    def _can_move(self, order: Order) -> bool:
-        now = self._clock.elapsed()
-        if order.state is State.CLAIMING or not self.admission.is_within_reach(order.inbox) or not order.is_due(now):
-            return False
-        if order.state is State.QUARANTINED:
-            return self._journal.needs_record(order)
-        if order.state is State.LISTED:
-            return not any(each.of_list == order.key and each.is_live for each in self._journal.orders(order.inbox))
-        return not self.breaker.bars(order, now)
-
     # --- running
 
-    def _ask_list(self, due: Sequence[Order], waiting: Sequence[Order]) -> set[str]:
-        """Ask one list for several orders, if that is cheaper; return their keys."""
+    def _ask_list(self, plan: Plan) -> None:
+        """Ask one list for several orders, if that is cheaper."""
         refusal = self.breaker.refusal
         if self._stop.is_set() or (refusal is not None and refusal.scope is Scope.EVERYTHING):
-            return set()
-        orders = self._polls.for_list(due, waiting)
-        keys = {order.key for order in orders}
-        if orders:
+            return
+        if orders := self._polls.for_list(plan.due, [*plan.due, *plan.later]):
             with self._guard:
-                self._running.update(dict.fromkeys(keys, self._clock.awake()))
-            service = self.runtimes[orders[0].inbox].context.service  # the same for all inboxes
+                self._running.update({order.key: self._clock.awake() for order in orders})
+            service = self.runtimes[orders[0].inbox].context.service  # the same for all
             threading.Thread(target=self._poll_list, args=(service, orders), name="list", daemon=True).start()
-        return keys
 
     def _poll_list(self, service: Service, orders: Sequence[Order]) -> None:
         try:
             at_work, told = self._polls.ask_list(service, orders)
             for order in at_work:
-                self._at_work(order)
+                self._polls.at_work(order)
+                self._outcomes.at_work(order)
             for order in orders:
                 if order.key in told:
                     self.runtimes[order.inbox].context.memory_of(order).view = told[order.key]
@@ -210,7 +161,9 @@ class Pipeline:
     def _start(self, order: Order, now: float, *, is_trial: bool) -> bool:
         """Start the order's step, if it may begin."""
         with self._guard:
-            if self._stop.is_set() or self._suspects.holds_still(order, self._running, is_trial=is_trial):
+            if self._stop.is_set() or order.key in self._running:  # its list is asked
+                return False
+            if self._suspects.holds_still(order, self._running, is_trial=is_trial):
                 return False
             if self._journal.get(order.key) is not order:  # a worker has taken it further since we were told of it
                 return False
@@ -307,50 +260,19 @@ class Pipeline:
             runtime.health.report(error, order.size)
             self._polls.pause(order.key, timing.FOLDER_BACKOFF_SECONDS)
             return None
-        follows = self._outcomes.handle(runtime.context, self._journal.get(order.key) or order, error)
-        if isinstance(follows, Wait):
-            pause = 0.0 if isinstance(error, SlowDown) else self._headway.pause(order)
-            self._polls.pause(order.key, max(follows.seconds, pause))
+        if isinstance(error, SlowDown):
+            self._polls.pause(order.key, error.retry_after_seconds or timing.FIRST_POLL_SECONDS)
             return None
-        return self._go_on(order, follows)
+        current = self._journal.get(order.key) or order
+        return self._go_on(order, self._outcomes.handle(runtime.context, current, error))
 
     def _go_on(self, before: Order, after: Order | None) -> Order | None:
         """Return the order when its next step may follow at once; else note when it is visited next."""
         if after is not None and after.state is before.state is State.CONFIRMED:
-            self._at_work(after)
-            return None
-        if after is not None and after.state is State.COMPLETED:
-            if before.state is State.CONFIRMED:  # else it was found there, and may have been so for long
-                self.breaker.succeed(after)
-            self._polls.done(after)
-        pause = self._headway.pause(before)
-        if after is not None and after.state is before.state and after.traits.waits_for_others:
-            pause = timing.FIRST_POLL_SECONDS
-        if after is not None and after.state is before.state is State.RECORDED:
-            pause = pause_before_report(self._clock.since(after.times[State.RECORDED]))
-        if after is not None and after.state is State.CONFIRMED:
-            self._polls.confirmed(after)
-            return None
-        self._polls.forget(before.key, has_left=self._journal.get(before.key) is None)
-        if pause:
-            self._polls.pause(before.key, pause)
-        return after if after is not None and not pause and after.state in STEPS else None
-
-    def _at_work(self, order: Order) -> None:
-        self._polls.at_work(order)
-        self._outcomes.at_work(order)
-
-
-_LAST = list(STEPS)[::-1]
-
-
-def _urgency(order: Order) -> tuple[int, int]:
-    """Sort what brings a paid picture home before what begins a new one, and last what only lies beside it.
-
-    No picture has its second turn alone before every other one has had its first; else they go as they were claimed.
-    """
-    place = len(_LAST) if order.state is State.RECORDED else _LAST.index(order.state)
-    return place, order.failed_alone
+            self._outcomes.at_work(after)
+        if after is not None and after.state is State.COMPLETED and before.state is State.CONFIRMED:
+            self.breaker.succeed(after)  # else it was found there, and may have been so for long
+        return after if self._agenda.follow(before, after) else None
 
 
 def _set_aside(before: Order, order: Order) -> Iterator[FileGroup]:
