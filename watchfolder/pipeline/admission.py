@@ -165,14 +165,12 @@ class Admission:
         return [order for order in holding if order.key not in waited_out]
 
     def _holds_slot(self, order: Order) -> bool:
-        if not order.traits.holds_slot or self.is_silent(order.inbox):
+        if not order.traits.holds_slot:
             return False
         if order.key in self._running:
-            return True
-        if self._breaker.doubts(order):  # it waits for its turn, and the other services do not
-            return False
-        runtime = self.runtimes.get(order.inbox)
-        return runtime is not None and runtime.health.is_open and order.is_due(self._journal.clock.elapsed())
+            return not self.is_silent(order.inbox)
+        is_due = order.is_due(self._journal.clock.elapsed()) and self.is_within_reach(order.inbox)
+        return is_due and not self._breaker.doubts(order)  # else it waits for its turn, and other services do not
 
     def _waited_out(self, orders: Iterable[Order]) -> set[str]:
         """Return those that keep no others waiting any more, for they do not come to an end.
