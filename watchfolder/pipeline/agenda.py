@@ -20,7 +20,7 @@ _MOST_DOUBLINGS = 20  # far behind the longest pause
 
 
 @dataclass
-class Plan:
+class Planned:
     """What is to be done now, the most urgent first, and later."""
 
     due: list[Order]
@@ -43,9 +43,9 @@ class Agenda:
         self._guard = threading.Lock()
         self._reached: dict[str, tuple[int, int]] = {}  # key → furthest place, steps repeated since
 
-    def plan(self, now: float, running: Collection[str]) -> Plan:
+    def plan(self, now: float, running: Collection[str]) -> Planned:
         """Return which orders are due of those that are not `running`, which come later, and when the next one does."""
-        plan = Plan([], [], now + _LONGEST_SECONDS)
+        plan = Planned([], [], now + _LONGEST_SECONDS)
         for order in sorted(self._journal.orders(), key=_urgency):
             at = self._due_at(order, now) if order.key not in running else None
             if at is not None and at <= now:

@@ -14,7 +14,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.admission import Admission
-from watchfolder.pipeline.agenda import Agenda, Plan
+from watchfolder.pipeline.agenda import Agenda, Planned
 from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
@@ -132,7 +132,7 @@ class Pipeline:
 
     # --- running
 
-    def _ask_list(self, plan: Plan) -> None:
+    def _ask_list(self, plan: Planned) -> None:
         """Ask one list for several orders, if that is cheaper."""
         refusal = self.breaker.refusal
         if self._stop.is_set() or (refusal is not None and refusal.scope is Scope.EVERYTHING):
