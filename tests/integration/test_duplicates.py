@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -645,14 +646,14 @@ def test_many_files_of_one_size_are_read_in_goes_that_look_like_no_hung_share(
 
 def unreadable(monkeypatch: pytest.MonkeyPatch, code: str, base: str) -> None:
     """Let no more of this file be read than the look does: it is damaged in its middle."""
-    real = disk.sha256_of
 
-    def read(place: Place) -> str:
+    def damaged(read: Callable[..., object], place: Place, *what: object) -> object:
         if place.base == base:
             raise FolderFault(f"{place.path}: damaged", code=code)
-        return real(place)
+        return read(place, *what)
 
-    monkeypatch.setattr(disk, "sha256_of", read)
+    for name in ("sha256_of", "holds"):
+        monkeypatch.setattr(disk, name, partial(damaged, getattr(disk, name)))
 
 
 @pytest.mark.parametrize("code", ["EIO", "EACCES", "EAGAIN"])
@@ -719,6 +720,24 @@ def test_a_claimed_file_that_cannot_be_read_keeps_no_other_of_its_size(
     claim(shop)
     assert shop.intake.health.is_open
     shop.work(lambda: "good.jpg" in shop.files("outbox"))
+
+
+def test_a_known_picture_that_cannot_be_read_any_more_goes_back_alone(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, service = begin()
+    deliver(shop, "a.jpg")
+    shop.drop("b.jpg")
+    claim(shop)
+    assert shop.order().state is State.MATCHED
+    unreadable(monkeypatch, "EIO", "b.jpg")
+    shop.drop("good.jpg", OTHER)
+    shop.work(lambda: "b.jpg" in shop.intake.candidates.remarks())
+    assert shop.intake.health.is_open
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "good.jpg"]
+    assert shop.files("inbox") == ["b.jpg"]
+    assert paid(service) == [1, 1]
 
 
 def test_a_delivery_that_cannot_be_looked_at_keeps_no_picture_waiting(

@@ -19,6 +19,7 @@ from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline.context import StepContext
+from watchfolder.pipeline.folder_faults import BAD_SECTOR
 from watchfolder.publish import part_gone
 from watchfolder.services import flow_of
 from watchfolder.work import is_unchanged
@@ -78,7 +79,12 @@ def _is_as_matched(context: StepContext, order: Order) -> bool:
     """Are these still the bytes that are known, and shall they be answered from there?"""
     file = order.files[0]
     place = context.publisher.work.place(order, file)
-    is_same = is_unchanged(place, file) and disk.holds(place, file.size, file.sha256)
+    try:
+        is_same = is_unchanged(place, file) and disk.holds(place, file.size, file.sha256)
+    except FolderFault as fault:  # the inbox says what is wrong with a damaged file
+        if fault.code != BAD_SECTOR:
+            raise
+        is_same = False
     if is_same and context.inbox.duplicates != "again":
         return True
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=int(is_same), of=1)
