@@ -41,7 +41,7 @@ def test_the_same_bytes_under_another_name_cost_nothing(studio: Studio, sandbox:
     assert compared.returncode == 0, compared.stdout
 
 
-def test_one_run_brings_all_twins_home_and_pays_for_one(studio: Studio, sandbox: Sandbox) -> None:
+def test_one_run_brings_all_duplicates_home_and_pays_for_one(studio: Studio, sandbox: Sandbox) -> None:
     names = [f"{number}.jpg" for number in range(5)]
     for name in names:
         studio.drop(name)
@@ -62,7 +62,7 @@ def test_a_lost_catalogue_costs_nothing_either(studio: Studio, sandbox: Sandbox)
     assert list(sandbox.paid_files.values()) == [1]
 
 
-def test_explain_names_the_order_that_a_twin_waits_for(studio: Studio, sandbox: Sandbox) -> None:
+def test_explain_names_the_order_that_a_duplicate_waits_for(studio: Studio, sandbox: Sandbox) -> None:
     sandbox.processing_seconds = 60.0
     with studio.daemon():
         studio.drop("first.jpg")

@@ -170,10 +170,10 @@ def test_a_picture_whose_size_nobody_else_has_is_not_read_for_its_hash(
     assert hashed == []
 
 
-# --- twins under way
+# --- duplicates under way
 
 
-def test_twins_dropped_together_are_paid_once(begin: Open) -> None:
+def test_duplicates_dropped_together_are_paid_once(begin: Open) -> None:
     shop, service = begin()
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         shop.drop(name)
@@ -183,7 +183,7 @@ def test_twins_dropped_together_are_paid_once(begin: Open) -> None:
     assert sum("reused_from" in line for line in history(shop)) == 2
 
 
-def test_a_twin_waits_in_the_inbox_and_holds_up_nobody(begin: Open) -> None:
+def test_a_duplicate_waits_in_the_inbox_and_holds_up_nobody(begin: Open) -> None:
     shop, service = begin({"processing_seconds": 3.0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
@@ -191,14 +191,14 @@ def test_a_twin_waits_in_the_inbox_and_holds_up_nobody(begin: Open) -> None:
     shop.drop("c.jpg", OTHER)
     shop.work(lambda: service.paid == 2)
     assert shop.files("inbox") == ["b.jpg"]
-    assert f"wf-{shop.orders()[0].key}" in shop.intake.unfinished()["b.jpg"]
+    assert f"wf-{shop.orders()[0].key}" in shop.intake.candidates.unfinished(shop.intake.held)["b.jpg"]
     assert len(shop.orders()) == 2
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg", "b.jpg", "c.jpg"]
     assert paid(service) == [1, 1]
 
 
-def test_when_the_first_fails_the_next_of_its_twins_becomes_the_first(begin: Open) -> None:
+def test_when_the_first_fails_the_next_of_its_duplicates_becomes_the_first(begin: Open) -> None:
     shop, service = begin()
     for name in ("1_fail.jpg", "2_fail.jpg", "3.jpg", "4.jpg"):
         shop.drop(name)
@@ -209,7 +209,7 @@ def test_when_the_first_fails_the_next_of_its_twins_becomes_the_first(begin: Ope
     assert paid(service) == [3]
 
 
-def test_a_twin_of_an_order_of_an_earlier_life_waits_as_well(begin: Open) -> None:
+def test_a_duplicate_of_an_order_of_an_earlier_life_waits_as_well(begin: Open) -> None:
     shop, service = begin({"processing_seconds": 1.0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
@@ -220,26 +220,26 @@ def test_a_twin_of_an_order_of_an_earlier_life_waits_as_well(begin: Open) -> Non
     assert paid(service) == [1]
 
 
-def test_a_twin_whose_wait_is_over_may_be_held(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_duplicate_whose_wait_is_over_may_be_held(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, _ = begin({"processing_seconds": 1.0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     shop.drop("b.jpg")
-    shop.work(lambda: "b.jpg" in shop.intake.unfinished())
+    shop.work(lambda: "b.jpg" in shop.intake.candidates.unfinished(shop.intake.held))
     brake = "the brake"
     monkeypatch.setattr(shop.pipeline.admission, "allowance", lambda *_: Allowance(0, 0, 0, brake))
     monkeypatch.setattr(shop.pipeline.admission, "meet", lambda _, __, waits, ___: brake if waits() else "")
     shop.work(lambda: not shop.orders())
     shop.work(lambda: shop.intake.held == "the brake")
-    assert shop.intake.unfinished()["b.jpg"] == "held: the brake"
+    assert shop.intake.candidates.unfinished(shop.intake.held)["b.jpg"] == "held: the brake"
 
 
-def test_a_waiting_twin_that_changes_is_a_picture_of_its_own(begin: Open) -> None:
+def test_a_waiting_duplicate_that_changes_is_a_picture_of_its_own(begin: Open) -> None:
     shop, service = begin({"processing_seconds": 2.0})
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CONFIRMED))
     shop.drop("b.jpg")
-    shop.work(lambda: "b.jpg" in shop.intake.unfinished())
+    shop.work(lambda: "b.jpg" in shop.intake.candidates.unfinished(shop.intake.held))
     shop.drop("b.jpg", OTHER)
     shop.work(lambda: service.paid == 2)
     shop.to_the_end()
@@ -354,7 +354,7 @@ def test_a_picture_that_is_on_its_way_again_is_not_parked_by_a_repeated_parking(
     assert paid(service) == [1, 1, 1]
 
 
-def test_a_twin_that_is_sorted_while_the_first_is_parked_takes_that_up(
+def test_a_duplicate_that_is_sorted_while_the_first_is_parked_takes_that_up(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, service = begin({"processing_seconds": 2.0})
@@ -385,9 +385,9 @@ def test_what_an_order_delivered_before_it_was_given_up_is_not_bought_again(
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
     shop.work(lambda: shop.has(State.COMPLETED) and shop.order().failures)
     number = int(shop.files("outbox")[0][0])
-    shop.drop("twin.jpg", PICTURE + bytes([number]))
+    shop.drop("duplicate.jpg", PICTURE + bytes([number]))
     shop.intake.nudge(None)
-    shop.work(lambda: "twin.jpg" in shop.intake.unfinished())
+    shop.work(lambda: "duplicate.jpg" in shop.intake.candidates.unfinished(shop.intake.held))
     service.faults.clear()
     record = shop.journal.record
 
@@ -516,7 +516,7 @@ def test_a_share_that_is_away_holds_up_no_other_inbox(begin: Open, tmp_path: Pat
     assert paid(service) == [2]
 
 
-def test_twins_in_two_inboxes_at_once_are_paid_once(begin: Open, tmp_path: Path) -> None:
+def test_duplicates_in_two_inboxes_at_once_are_paid_once(begin: Open, tmp_path: Path) -> None:
     shop, service = begin(inboxes=("one", "two"))
     for inbox in ("one", "two"):
         shop.drop("a.jpg", inbox=f"{inbox}/inbox")
@@ -586,13 +586,13 @@ def test_files_that_are_put_off_are_not_forgotten(begin: Open, monkeypatch: pyte
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
         os.utime(shop.folder("inbox") / f"{number}.jpg", (1000 + number,) * 2)
     shop.drop("late.jpg", PICTURE + b"and changed")
-    seen = dedup.Twins._under_way
+    seen = dedup.Dedup._under_way
 
-    def first_without(self: dedup.Twins, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
-        monkeypatch.setattr(dedup.Twins, "_under_way", seen)  # an order came to its end just now
+    def first_without(self: dedup.Dedup, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
+        monkeypatch.setattr(dedup.Dedup, "_under_way", seen)  # an order came to its end just now
         return [*seen(self, ready), (under_way.having(key=str(uuid.uuid4())), under_way.files[0])]
 
-    monkeypatch.setattr(dedup.Twins, "_under_way", first_without)
+    monkeypatch.setattr(dedup.Dedup, "_under_way", first_without)
     shop.intake.nudge(None)
     shop.work(lambda: service.paid == 5)
 

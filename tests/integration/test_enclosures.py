@@ -115,7 +115,7 @@ def test_a_heatmap_that_never_comes_keeps_nothing_back_and_is_given_up(
     shop.drop("a.jpg")
     shop.work(lambda: any(order.failures for order in shop.orders()))
     assert_found_and_paid_once(shop, service)
-    shop.drop("b.jpg")  # nor does its twin wait
+    shop.drop("b.jpg")  # nor does its duplicate wait
     shop.drop("c.jpg", OTHER)
     shop.work(lambda: {"b.jpg", "c.jpg"} <= set(shop.files("outbox")))
     service.faults.clear()

@@ -65,7 +65,7 @@ def test_a_name_that_can_not_be_there_changes_in_that_and_holds_up_nobody(
     assert events.count("file.renamed") >= len(CHANGED) + len(REFUSED)
 
 
-def test_twins_that_differ_in_case_only_both_arrive(tmp_path: Path, poor: Path) -> None:
+def test_names_that_differ_in_case_only_both_arrive(tmp_path: Path, poor: Path) -> None:
     (poor / "outbox").mkdir()
     outbox = str(poor / "outbox")
     with Sandbox(processing_seconds=0.0) as sandbox, opened(Shop(tmp_path, sandbox, outbox=outbox)) as shop:

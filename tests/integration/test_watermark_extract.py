@@ -372,7 +372,7 @@ def test_a_lone_file_of_a_known_hash_is_no_half_of_a_parked_pair(begin: Open) ->
     shop.journal.advance(shop.order(), State.QUARANTINING, why=Why(reason="No."), is_resumable=True)
     shop.to_the_end()
     alone = Ready("a.jpg", len(PICTURE), 0, None, sha256=sha256(PICTURE))
-    with shop.intake._claims.twins.sorted([alone]) as parts:
+    with shop.intake._claims.dedup.sort([alone]) as parts:
         assert (parts.fresh, parts.resumed) == ([alone], [])
 
 

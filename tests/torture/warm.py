@@ -38,7 +38,7 @@ _FAST: dict[ModuleType, dict[str, object]] = {  # waits that are the same for pe
         "RECOVERY_SPREAD_SECONDS": 0.05,
         "SUSPECT_SECONDS": 0.05,
     },
-    inbox: {"_FAULT_SECONDS": 0.03, "_TWINS_SECONDS": 0.02},
+    inbox: {"_FAULT_SECONDS": 0.03, "_DUPLICATES_SECONDS": 0.02},
     decide: {"_HINDERED_SECONDS": (0.1, 0.1), "_RIGHTS_SECONDS": 0.1},
     inbox_worker: {"_AFTER_A_BREAK_SECONDS": 0.05, "_LEAST_BEAT_SECONDS": 0.005},
     loop: {"_ONCE_TICK_SECONDS": 0.01, "_TICK_SECONDS": 0.05},

@@ -102,7 +102,7 @@ class Supervisor:
 
         Where something was delivered since, all look once more: an outbox may be the next inbox's path.
         """
-        # In this order: what one claims the other has; and once more, for what has just ended may let a twin go on.
+        # In this order: what one claims the other has; and once more, for what has just ended may let another go on.
         if not (self._has_nothing_to_take() and self._pipeline.is_idle() and self._has_nothing_to_take()):
             return False
         delivered = self._journal.counters.delivered_files
@@ -135,7 +135,8 @@ class Supervisor:
     def outcome(self) -> Outcome:
         """Return what has been done, and what is not done yet."""
         snapshot = self._snapshot()
-        waiting = {name: worker.intake.unfinished() for name, worker in self._workers.items()}
+        intakes = {name: worker.intake for name, worker in self._workers.items()}
+        waiting = {name: intake.candidates.unfinished(intake.held) for name, intake in intakes.items()}
         orders = [order for order in self._journal.orders() if order.is_live or order.enclosures]
         holds = [worker.health.reason or worker.intake.held for worker in self._workers.values()]
         ending = Ending.QUARANTINED if snapshot.quarantined else Ending.DONE

@@ -87,8 +87,9 @@ class Emptied:
         self._since: dict[str, tuple[float, int | None]] = {}  # folder → when it was, and its modification time then
 
     def note(self, names: Iterable[str], now: float) -> None:
-        """Record that files of these names have left their folders."""
+        """Record that files of these names have left their folders, which may go at once."""
         self._since |= {folder: (now, self._mtime_of(folder)) for folder in {*map(os.path.dirname, names)} - {""}}
+        self.remove(now)
 
     def remove(self, now: float) -> None:
         """Remove those whose time has come."""

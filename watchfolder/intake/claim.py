@@ -13,7 +13,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import event
 from watchfolder.intake import obstacles
 from watchfolder.intake.decide import Ready, may_not_move
-from watchfolder.intake.dedup import DedupScope, Sorted, Twins
+from watchfolder.intake.dedup import Dedup, DedupScope, Sorted
 from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.journal import Journal
@@ -46,7 +46,7 @@ class Claims:
         self._work = work
         self._spend = spend  # of the budget
         self._put_back = put_back  # into the inbox, but for the files of these names
-        self.twins = Twins(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
+        self.dedup = Dedup(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
         self.partners = Partners(self._flow.pairs, originals_of(inbox, scope.inbox_of))
         self._has_compared_serials = False
         self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
@@ -56,20 +56,20 @@ class Claims:
         """Take the files into one order; it is `released` when none of them could be taken after all.
 
         A file whose bytes a parked order waits for goes into that one; one whose bytes were delivered before, into one
-        of its own, which makes no request; one whose bytes are under way stays, among `twins.waiting`; what could not
+        of its own, which makes no request; one whose bytes are under way stays, among `dedup.waiting`; what could not
         be read for that yet stays as well, in `later`, and where nothing may be bought, all that is not paid for.
         The journal's entry is durable before the first rename, its copy in the work folder as well. Raises
         FolderFault; `recover` then finds what was left half done.
         """
         for file in ready:
-            self.twins.waiting.pop(file.name, None)
+            self.dedup.waiting.pop(file.name, None)
         is_pair = self._flow.pairs is not None and len(ready) > 1  # what is refused goes alone
-        with (self.twins.sorted_pair if is_pair else self.twins.sorted)(ready) as parts:
+        with (self.dedup.sort_pair if is_pair else self.dedup.sort)(ready) as parts:
             if not may_buy:
                 parts.leave_purchases()
             orders = list(self._orders_of(parts))
             begun = [self._journal.begin(order) for order in orders]
-        self.twins.wait(parts.twins, begun[-1].key if begun else "")
+        self.dedup.wait(parts.duplicates, begun[-1].key if begun else "")
         self.later = parts.later
         self.hindrances |= parts.unread
         lent = {file.name: file.lies_at for file in ready}

@@ -25,7 +25,7 @@ _READING_SECONDS = 3.0  # in one go: then the nudges and the timers have their t
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class Duplicate:
     """A file that stays in the inbox until the order that has the same bytes has come to its end."""
 
     key: str  # "": of the order that is begun now
@@ -43,7 +43,7 @@ class Sorted:
     fresh: list[Ready] = field(default_factory=list)  # to be bought
     resumed: list[tuple[Sequence[Ready], Order]] = field(default_factory=list)  # and the parked order that waits for it
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
-    twins: dict[str, Twin] = field(default_factory=dict)  # by the file's name, as are the next two
+    duplicates: dict[str, Duplicate] = field(default_factory=dict)  # by the file's name, as are the next two
     later: dict[str, str | None] = field(default_factory=dict)  # left for another beat, or life; the hash, if known
     unread: dict[str, str] = field(default_factory=dict)  # why it could not be
 
@@ -53,8 +53,8 @@ class Sorted:
     def leave_purchases(self) -> None:
         """Leave for later all that is not paid for, and what would wait for that."""
         self.put_off([*self.fresh, *(file for file, _ in self.known)])
-        self.later |= {name: twin.sha256 for name, twin in self.twins.items() if not twin.key}
-        self.twins = {name: twin for name, twin in self.twins.items() if twin.key}
+        self.later |= {name: duplicate.sha256 for name, duplicate in self.duplicates.items() if not duplicate.key}
+        self.duplicates = {name: duplicate for name, duplicate in self.duplicates.items() if duplicate.key}
         self.fresh, self.known = [], []
 
 
@@ -67,7 +67,7 @@ class DedupScope:
         self.guard = threading.Lock()
 
 
-class Twins:
+class Dedup:
     """Of one inbox; its thread alone asks.
 
     A file is read for its hash only when one of its size is parked, was delivered or is under way. Another inbox's
@@ -76,45 +76,45 @@ class Twins:
     """
 
     def __init__(self, inbox: Inbox, mode: KeyMode, journal: Journal, work: WorkFolder, scope: DedupScope) -> None:
-        self.waiting: dict[str, Twin] = {}  # by the file's name; it may have changed or gone since
+        self.waiting: dict[str, Duplicate] = {}  # by the file's name; it may have changed or gone since
         self._inbox = inbox
         self._flow = flow_of(inbox)
         self._product = self._flow.product_of(inbox)
         self._mode = mode
         self._journal = journal
         self._work = work
-        self._begun = scope
+        self._scope = scope
         self._reuses = self._flow.reuses(inbox)
         self._hashes: dict[tuple[str, str], str | None] = {}  # of files under way that had none
 
     @property
     def is_ready(self) -> bool:
-        return not self._reuses or self._begun.delivery_index.is_ready
+        return not self._reuses or self._scope.delivery_index.is_ready
 
     @contextlib.contextmanager
-    def sorted(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
+    def sort(self, ready: Sequence[Ready]) -> Iterator[Sorted]:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
         left = Sorted()  # from one try to the next
         while True:
             parts = Sorted(later=left.later, unread=left.unread)
-            rivals = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
-            read = self._sort(ready, parts, rivals, self._parked())
+            under_way = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
+            read = self._sort(ready, parts, under_way, self._parked())
             if not self.is_ready:  # it broke just now, and called old pictures new
                 left.put_off(read)
                 yield left
                 return
-            with self._begun.guard:
-                if _keys(self._under_way(ready)) == _keys(rivals) and self._are_parked(parts.resumed):
+            with self._scope.guard:
+                if _keys(self._under_way(ready)) == _keys(under_way) and self._are_parked(parts.resumed):
                     yield parts
                     return
             ready = read
 
     @contextlib.contextmanager
-    def sorted_pair(self, pair: Sequence[Ready]) -> Iterator[Sorted]:
-        """As `sorted`, of two files that belong together: of their bytes only one thing counts, are they paid for?"""
+    def sort_pair(self, pair: Sequence[Ready]) -> Iterator[Sorted]:
+        """As `sort`, of two files that belong together: of their bytes only one thing counts, are they paid for?"""
         parts, is_alone = Sorted(), not self._given_up(pair)
         read = list(filter(None, (self._read(file, parts, is_alone=is_alone) for file in pair)))
-        with self._begun.guard:
+        with self._scope.guard:
             known, perhaps = _hashes_of(read), self._given_up(read)
             same = [order for order in perhaps if _hashes_of(order.files) == known]
             if parts.unread or (perhaps and None in known) or any(order.is_live for order in same):
@@ -131,9 +131,9 @@ class Twins:
         orders = (order for order in self._journal.orders() if order.is_resumable and self._is_alike(order))
         return [order for order in orders if [file.size for file in order.files] == sizes]
 
-    def wait(self, twins: Mapping[str, Twin], key: str) -> None:
-        """Let them wait; `key` is the order that was begun with the first of those whose twin was beside them."""
-        self.waiting |= {name: replace(twin, key=twin.key or key) for name, twin in twins.items()}
+    def wait(self, duplicates: Mapping[str, Duplicate], key: str) -> None:
+        """Let them wait; `key` is the order that was begun with the first of those whose duplicate was beside them."""
+        self.waiting |= {name: replace(duplicate, key=duplicate.key or key) for name, duplicate in duplicates.items()}
 
     def awaited(self) -> Mapping[int, Collection[str]]:
         """Return the hashes of the bytes, by their number, that would take up an order which is paid for."""
@@ -146,35 +146,34 @@ class Twins:
 
     def has_ended(self) -> bool:
         """Has any file waited for long enough? Any thread may ask."""
-        return any(self._is_over(twin) for twin in set(self.waiting.copy().values()))
+        return any(map(self._is_over, self.waiting.copy().values()))
 
     def ended(self) -> list[str]:
-        """Return, once, the files whose twin has come to its end, whatever that was."""
-        over = {twin for twin in set(self.waiting.values()) if self._is_over(twin)}
-        names = [name for name, twin in self.waiting.items() if twin in over]
+        """Return, once, the files whose duplicate has come to its end, whatever that was."""
+        names = [name for name, duplicate in self.waiting.items() if self._is_over(duplicate)]
         for name in names:
             del self.waiting[name]
         return names
 
-    def _is_over(self, twin: Twin) -> bool:
-        order = self._journal.get(twin.key)
+    def _is_over(self, duplicate: Duplicate) -> bool:
+        order = self._journal.get(duplicate.key)
         if order is None or not order.is_live or not self._is_near(order):
             return True
-        return twin.is_perhaps and not _tells_soon(order)
+        return duplicate.is_perhaps and not _tells_soon(order)
 
     def _is_near(self, order: Order) -> bool:
         """Will its result be in reach? An inbox whose share is away may stay so for days."""
-        return order.inbox == self._inbox.name or self._begun.inbox_of(order.inbox) is not None
+        return order.inbox == self._inbox.name or self._scope.inbox_of(order.inbox) is not None
 
     def _under_way(self, ready: Sequence[Ready]) -> list[tuple[Order, OrderFile]]:
         marks = set(map(_mark, ready))
-        rivals = filter(self._is_rival, self._journal.orders())
-        return [(order, file) for order in rivals for file in order.files if _mark(file) in marks]
+        under_way = filter(self._may_serve, self._journal.orders())
+        return [(order, file) for order in under_way for file in order.files if _mark(file) in marks]
 
-    def _is_rival(self, order: Order) -> bool:
+    def _may_serve(self, order: Order) -> bool:
         """May its result serve for other files of the same bytes, or of the same address?"""
-        may_serve = order.is_live and (self._reuses or order.is_resumable)
-        return may_serve and self._is_alike(order) and self._is_near(order)
+        is_of_use = order.is_live and (self._reuses or order.is_resumable)
+        return is_of_use and self._is_alike(order) and self._is_near(order)
 
     def _parked(self) -> list[Order]:
         return [order for order in self._journal.parked() if not order.is_of_many and self._is_alike(order)]
@@ -191,14 +190,14 @@ class Twins:
         self,
         ready: Sequence[Ready],
         parts: Sorted,
-        rivals: Sequence[tuple[Order, OrderFile]],
+        under_way: Sequence[tuple[Order, OrderFile]],
         parked: list[Order],
     ) -> list[Ready]:
         """Part the files; return those that have been read, as far as they had to be."""
         own = Counter(map(_mark, ready if self._reuses else ()))
-        others = {_mark(file) for _, file in rivals} | {_mark(order.files[0]) for order in parked}
+        others = {_mark(file) for _, file in under_way} | {_mark(order.files[0]) for order in parked}
         read: list[Ready] = []
-        scope: dict[str, str] = {}
+        met: dict[str, str] = {}
         until = time.monotonic() + _READING_SECONDS
         for each in ready:
             if (read or parts.unread) and time.monotonic() > until:
@@ -207,16 +206,16 @@ class Twins:
             file = self._read(each, parts, is_alone=own[_mark(each)] <= 1 and _mark(each) not in others)
             if file is not None:
                 read.append(file)
-                self._part(file, parts, rivals, parked, scope)
+                self._part(file, parts, under_way, parked, met)
         return read
 
     def _part(
         self,
         file: Ready,
         parts: Sorted,
-        rivals: Sequence[tuple[Order, OrderFile]],
+        under_way: Sequence[tuple[Order, OrderFile]],
         parked: list[Order],
-        scope: dict[str, str],  # bytes or address of this claim → the order that is taken up with it; "": the new one
+        met: dict[str, str],  # bytes or address of this claim → the order that is taken up with it; "": the new one
     ) -> None:
         same = file.address or file.sha256
         if same is None:
@@ -224,16 +223,16 @@ class Twins:
         elif paid := next((order for order in parked if self._waits_for(order, file)), None):
             parked.remove(paid)
             parts.resumed.append(([file], paid))
-            scope[same] = paid.key
+            met[same] = paid.key
         elif first := self._brought(file):
             parts.known.append((file, first))
-        elif twin := self._twin(file, rivals):
-            parts.twins[file.name] = twin
-        elif self._reuses and same in scope:
-            parts.twins[file.name] = Twin(scope[same], file.sha256)
+        elif duplicate := self._duplicate(file, under_way):
+            parts.duplicates[file.name] = duplicate
+        elif self._reuses and same in met:
+            parts.duplicates[file.name] = Duplicate(met[same], file.sha256)
         else:
             parts.fresh.append(file)
-            scope[same] = ""
+            met[same] = ""
 
     def _waits_for(self, parked: Order, file: Ready) -> bool:
         """Is it the same picture, or the same address of one, for the same recipients?"""
@@ -247,7 +246,7 @@ class Twins:
         """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""
         if file.why is not None or file.sha256 is not None or file.address:
             return file
-        index = self._begun.delivery_index
+        index = self._scope.delivery_index
         if is_alone and not (self._reuses and index.has_size(file.size, self._mode, self._product)):
             return file
         place = file.lies_at or Place(self._inbox.path, file.name)
@@ -267,11 +266,11 @@ class Twins:
         if file.sha256 is None or file.address or not self._reuses:
             return None
         original = Original(file.size, self._mode, self._product, file.sha256)
-        for delivery in self._begun.delivery_index.find(original):
+        for delivery in self._scope.delivery_index.find(original):
             if delivery.finding is not None:  # all that it takes stands there
                 return delivery.key
             if delivery.inbox != self._inbox.name:
-                if self._begun.inbox_of(delivery.inbox) is not None:
+                if self._scope.inbox_of(delivery.inbox) is not None:
                     return delivery.key  # looked at when it is copied: a share of its own must not hold us up here
                 continue
             place = Place(self._inbox.outbox, delivery.name)
@@ -282,19 +281,19 @@ class Twins:
                 "reason": "it is gone, unreadable or changed; the picture is bought",
             }
             event("file.not_reused", logging.WARNING, inbox=self._inbox.name, file=file.name, **facts)
-            self._begun.delivery_index.forget(original, delivery)
+            self._scope.delivery_index.forget(original, delivery)
         return None
 
-    def _twin(self, file: Ready, rivals: Sequence[tuple[Order, OrderFile]]) -> Twin | None:
-        for order, other in rivals:
+    def _duplicate(self, file: Ready, under_way: Sequence[tuple[Order, OrderFile]]) -> Duplicate | None:
+        for order, other in under_way:
             if _mark(other) != _mark(file):
                 continue
             if file.address:
-                return Twin(order.key, None)
+                return Duplicate(order.key, None)
             sha256 = other.sha256 or self._hash_under_way(order, other)
             is_perhaps = sha256 is None and order.inbox != self._inbox.name and _tells_soon(order)
             if sha256 == file.sha256 or is_perhaps:
-                return Twin(order.key, file.sha256, is_perhaps=is_perhaps)
+                return Duplicate(order.key, file.sha256, is_perhaps=is_perhaps)
         return None
 
     def _hash_under_way(self, order: Order, file: OrderFile) -> str | None:

@@ -23,7 +23,7 @@ _GATHER_SECONDS = 0.5  # what a settled file waits, at most, for those that are 
 _REASONS_SECONDS = 60.0  # how often the quarantine's notes are compared with its pictures
 _SCANS_AT_MOST = 0.1  # of the time: a share of a hundred thousand files must not keep us from the pictures
 _FAULT_SECONDS = 5.0  # how soon a folder that failed is looked at again
-_TWINS_SECONDS = 1.0  # how soon it is asked whether a twin that is under way has come to its end
+_DUPLICATES_SECONDS = 1.0  # how soon it is asked whether a duplicate that is under way has come to its end
 _ASKS_SECONDS = (
     30.0  # how often room is asked for: after a minute without asking an inbox has no share of it, and is not woken
 )
@@ -65,10 +65,6 @@ class Intake:
         taken = orders.leaving | (self._taking & orders.names)  # read first: what is taken is dropped before that ends
         return self.candidates.counts(taken)
 
-    def unfinished(self) -> dict[str, str]:
-        """Return files that were left for later, with the reason; bounded."""
-        return self.candidates.unfinished(self.held)
-
     # --- from the inbox's own thread
 
     def reopen(self, now: float) -> float:
@@ -87,7 +83,7 @@ class Intake:
         """Look, decide and claim; return when (monotonic seconds) the next beat is due without a nudge."""
         try:
             self._look(now)
-            self.candidates.wake_timers(now, self._claims.twins.ended())
+            self.candidates.wake_timers(now, self._claims.dedup.ended())
             new, found = self.candidates.new, self.candidates.found
             self.held = self._admission.meet(self.inbox.name, new, self.candidates.are_waiting, found)
             self.candidates.new = self.candidates.found = 0
@@ -101,9 +97,9 @@ class Intake:
             return now
         if goes_on:
             return self._gathers_until(now)
-        twins_due = now + _TWINS_SECONDS if self._claims.twins.waiting else self._scan_at
+        duplicates_due = now + _DUPLICATES_SECONDS if self._claims.dedup.waiting else self._scan_at
         asks_due = now + _ASKS_SECONDS if self.candidates.quiet and not self.held else self._scan_at
-        return min(self._scan_at, twins_due, asks_due, self.candidates.next_timer)
+        return min(self._scan_at, duplicates_due, asks_due, self.candidates.next_timer)
 
     def _require(self) -> None:
         self._folders.require(self.inbox)
@@ -118,9 +114,8 @@ class Intake:
 
     def is_idle(self) -> bool:
         """Would only a change or a long wait bring something to do?"""
-        are_moving = (
-            self._nudges or self.candidates.quiet or self.candidates.are_settling() or self._claims.twins.has_ended()
-        )
+        are_settling = self.candidates.quiet or self.candidates.are_settling()
+        are_moving = self._nudges or are_settling or self._claims.dedup.has_ended()
         return self.candidates.has_scanned and not are_moving
 
     def _look(self, now: float) -> None:
@@ -142,7 +137,7 @@ class Intake:
 
     def _allowance(self) -> Allowance:
         """Return how much may be taken of what is quiet."""
-        is_barred = self.held or self._claims.is_returning() or not self._claims.twins.is_ready
+        is_barred = self.held or self._claims.is_returning() or not self._claims.dedup.is_ready
         if is_barred or not self.candidates.quiet:
             return Allowance(0, 0, 0, self.held)
         return self._admission.allowance(self.inbox.name, len(self.candidates.quiet))
@@ -174,7 +169,7 @@ class Intake:
         """Return what may be taken: where nothing may be bought, what is paid for already."""
         if allowance.may_begin:
             return self.candidates.quiet
-        awaited = self._claims.twins.awaited() if allowance.files else {}
+        awaited = self._claims.dedup.awaited() if allowance.files else {}
         return [name for name in self.candidates.quiet if _is_in(awaited, self.candidates.sightings[name])]
 
     def _look_at_held(self, now: float) -> None:
@@ -207,7 +202,7 @@ class Intake:
                 self.candidates.wake(_names(taken), now)
                 break
             ready += taken
-            bytes_left -= _size_of(taken)
+            bytes_left -= sum(file.size for file in taken)
         return ready
 
     def _act(self, name: str, sighting: Sighting, now: float) -> Sequence[Ready]:
@@ -251,13 +246,12 @@ class Intake:
 
     def _follow_up(self, own: Sequence[Ready], orders: Sequence[Order], now: float) -> None:
         self._emptied.note(_names(own), now)
-        self._emptied.remove(now)
         moved = {file.name for order in orders for file in order.files}
         if any(file.name not in moved and file.name not in self.candidates.sightings for file in own):
             self.nudge(None)  # some changed during the claim, and lie here again, perhaps under other names
 
     def _require_room_for(self, ready: Sequence[Ready], own: Sequence[Ready], now: float) -> None:
-        sent = _size_of(file for file in ready if file.why is None)  # a refused file is not sent
+        sent = sum(file.size for file in ready if file.why is None)  # a refused file is not sent
         try:
             self._folders.require(self.inbox)
             self._folders.require_room(self.inbox, sent)
@@ -270,14 +264,14 @@ class Intake:
         """Forget a file that was taken, and keep one in sight that the claim has left there for a reason."""
         sighting, before = self.candidates.take_out(name, now)  # if it is still there, the next scan sees it afresh
         hindrance = self._claims.hindrances.pop(name, None)
-        twin = self._claims.twins.waiting.get(name)
+        duplicate = self._claims.dedup.waiting.get(name)
         if name in self._claims.later:
             sighting.sha256 = self._claims.later[name]
             self.candidates.keep(name, sighting)
             self.candidates.wake([name], now)
-        elif twin is not None:
-            sighting.sha256 = twin.sha256
-            self.candidates.keep(name, sighting, twin.decision)
+        elif duplicate is not None:
+            sighting.sha256 = duplicate.sha256
+            self.candidates.keep(name, sighting, duplicate.decision)
         elif hindrance:
             self.candidates.keep(name, sighting, before)  # so that it is told once
             obstacle = obstacles.to_read(self.inbox, name, hindrance, is_of_rights=False)
@@ -286,10 +280,6 @@ class Intake:
 
 def _names(files: Iterable[Ready]) -> list[str]:
     return [file.name for file in files]
-
-
-def _size_of(files: Iterable[Ready]) -> int:
-    return sum(file.size for file in files)
 
 
 def _go_together(ready: Sequence[Ready], taken: Sequence[Ready]) -> bool:
