@@ -4,7 +4,7 @@ import fnmatch
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 NOTES: Final = ("*.ai.json", "*.watermark.json", "*.done.csv", "verdicts.csv", "watermarks.csv", "*.xmp")
@@ -68,30 +68,31 @@ class Ignored:
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
         lifted = {_plain(pattern[1:]) for pattern in extra if pattern.startswith("!")}
-        known = {_plain(pattern) for pattern in (*BUILT_IN_FILES, *BUILT_IN_FOLDERS)}
         added = [pattern for pattern in extra if not pattern.startswith("!")]
-        if not all(pattern.strip() for pattern in added) or any("/" in pattern for pattern in added):
+        if not all(pattern.strip() and "/" not in pattern for pattern in added):
             raise ValueError("each pattern must match a single name: not empty, without /")
-        if unknown := sorted(lifted - known):
-            raise ValueError(f"'!{unknown[0]}' lifts nothing: there is no such built-in pattern")
-        self._files = _Patterns([p for p in BUILT_IN_FILES if _plain(p) not in lifted] + added)
-        self._folders = _Patterns([p for p in BUILT_IN_FOLDERS if _plain(p) not in lifted] + added)
+        if unknown := lifted.difference(map(_plain, (*BUILT_IN_FILES, *BUILT_IN_FOLDERS))):
+            raise ValueError(f"'!{min(unknown)}' lifts nothing: there is no such built-in pattern")
+        self._files = _Patterns(BUILT_IN_FILES, lifted, added)
+        self._folders = _Patterns(BUILT_IN_FOLDERS, lifted, added)
 
     def file(self, name: str) -> str | None:
         """Return the pattern that says to leave the file `name` alone, if one does."""
-        return HIDDEN if name.startswith(".") else self._files.match(name)
+        return self._files.match(name)
 
     def folder(self, name: str) -> str | None:
         """Return the pattern that says to leave the folder `name` and all in it alone, if one does."""
-        return HIDDEN if name.startswith(".") else self._folders.match(name)
+        return self._folders.match(name)
 
 
 class _Patterns:
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._patterns = patterns
-        self._any = re.compile("|".join(f"({fnmatch.translate(_plain(p))})" for p in patterns) or r"(?!)")
+    def __init__(self, built_in: Sequence[str], lifted: Collection[str], added: Sequence[str]) -> None:
+        self._patterns = [*(pattern for pattern in built_in if _plain(pattern) not in lifted), *added]
+        self._any = re.compile("|".join(f"({fnmatch.translate(_plain(p))})" for p in self._patterns) or r"(?!)")
 
     def match(self, name: str) -> str | None:
+        if name.startswith("."):
+            return HIDDEN
         found = self._any.match(_plain(name))
         return self._patterns[found.lastindex - 1] if found and found.lastindex else None
 

@@ -7,7 +7,7 @@ written it: it is believed only where it is what we would have written, and of d
 import contextlib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 
 from watchfolder import disk
 from watchfolder.config import Inbox
@@ -159,17 +159,12 @@ def is_unchanged(place: Place, file: OrderFile) -> bool:
 
 def is_ours(copy: Order, inbox: Inbox, mode: KeyMode, found: Collection[str]) -> bool:
     """Could we have written it, for this inbox and this `mode` of key, and is one of its files among those `found`?"""
-    flow = FLOWS.get(copy.service)
+    flow, names = FLOWS.get(copy.service), {file.name for file in copy.files}
     if flow is None or not flow.allows(copy.options) or len(copy.files) not in flow.files:
         return False
-    if copy.mode != mode or copy.why is not None or (copy.reused_from is not None and copy.is_of_many):
+    if (copy.mode, copy.why) != (mode, None) or len(names) != len(copy.files) or names.isdisjoint(found):
         return False
-    names = {file.name for file in copy.files}
-    if len(names) != len(copy.files) or names.isdisjoint(found):
-        return False
-    if any(file.address and not (inbox.links and fault_of(file.address) is None) for file in copy.files):
-        return False
-    return _is_list_ours(copy, inbox) if copy.is_list else _is_asked_as_ours(copy, flow)
+    return _is_list_ours(copy, inbox) if copy.is_list else _is_asked_as_ours(copy, flow, inbox)
 
 
 def rebuilt(copy: Order, inbox: Inbox, found: Collection[str], *, of_list: str | None) -> Order:
@@ -181,15 +176,19 @@ def rebuilt(copy: Order, inbox: Inbox, found: Collection[str], *, of_list: str |
     facts = set(_KEPT_OF_FILES)
     facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
     facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
-    claimed = (OrderFile.model_validate(file.model_dump(include=facts)) for file in copy.files)
+    has_texts = FLOWS[copy.service].issues is not None
     state = begins_as(copy)
     return Order(
         **{name: getattr(copy, name) for name in _KEPT},
         of_list=of_list,
         inbox=inbox.name,
         files=tuple(
-            _kept(file).having(is_placed=file.name not in found, results=made)
-            for file, made in zip(claimed, _results_in(copy, FLOWS[copy.service]), strict=True)
+            OrderFile.model_validate(file.model_dump(include=facts)).having(
+                role=Role.ORIGINAL if file.role is Role.COPY else file.role,  # that it may be removed is not believed
+                is_placed=file.name not in found,
+                results=tuple(result.as_ordered for result in file.results) if has_texts else (Result(),),
+            )
+            for file in copy.files
         ),
         state=state,
         times={state: copy.times.get(State.CLAIMING) or copy.times[min(copy.times)]},
@@ -205,11 +204,15 @@ def begins_as(order: Order) -> State:
 
 
 def _is_list_ours(copy: Order, inbox: Inbox) -> bool:
-    return inbox.links and len(copy.files) == 1 and not copy.body and copy.reused_from is None
+    is_bare = not copy.body and not copy.files[0].address and copy.reused_from is None
+    return inbox.links and len(copy.files) == 1 and is_bare
 
 
-def _is_asked_as_ours(copy: Order, flow: Flow) -> bool:
-    return _is_body_ours(copy, flow) and all(map(_is_sendable, copy.files)) and _has_roles(copy, flow)
+def _is_asked_as_ours(copy: Order, flow: Flow, inbox: Inbox) -> bool:
+    if copy.reused_from is not None and copy.is_of_many:
+        return False
+    are_sendable = all(_is_sendable(file, inbox) for file in copy.files)
+    return are_sendable and _is_body_ours(copy, flow) and _has_roles(copy, flow)
 
 
 def _is_body_ours(copy: Order, flow: Flow) -> bool:
@@ -230,22 +233,13 @@ def _has_roles(copy: Order, flow: Flow) -> bool:
     return all(file.role in fitting for file, fitting in zip(copy.files, roles, strict=False))
 
 
-def _kept(file: OrderFile) -> OrderFile:
-    """Return it as the user's own: that it is a copy, which is removed in the end, is not believed."""
-    return file.having(role=Role.ORIGINAL) if file.role is Role.COPY else file
-
-
-def _results_in(copy: Order, flow: Flow) -> Iterator[tuple[Result, ...]]:
-    """Give what was ordered of each file; what the copy says of deliveries is not believed."""
-    for file in copy.files:
-        yield tuple(result.as_ordered for result in file.results) if flow.issues else (Result(),)
-
-
 def _asked(file: OrderFile) -> tuple[str, str, list[str]]:
     """Return what tells a file from the others in the body of an order."""
     return file.sent_name, file.address, [result.text for result in file.results]
 
 
-def _is_sendable(file: OrderFile) -> bool:
+def _is_sendable(file: OrderFile, inbox: Inbox) -> bool:
+    if file.address and not (inbox.links and fault_of(file.address) is None):
+        return False
     endings = _EXTENSIONS.get(file.media_type, ())
     return bool(_HARMLESS.fullmatch(file.sent_name)) and file.sent_name.endswith(endings)

@@ -1,5 +1,6 @@
 """Taking files out of the inbox by rename, and finding them again after a crash."""
 
+import itertools
 import logging
 import os
 import uuid
@@ -116,17 +117,15 @@ class Claims:
         if table is None or self._has_compared_serials:
             return
         try:
-            self._journal.serials.compare(self._inbox.name, self._texts_given_out())
+            orders = self._journal.orders(self._inbox.name)
+            ordered = (result.text for order in orders for _, result in order.results)
+            issued = (issue.text for issue in issues_of(self._inbox))
+            self._journal.serials.compare(self._inbox.name, itertools.chain(issued, ordered))
         except FolderFault as fault:
             if not (reason := disk.why_unread(table, fault)):
                 raise
             self._journal.serials.begin_another(self._inbox.name, f"{table.path}: {reason}")
         self._has_compared_serials = True
-
-    def _texts_given_out(self) -> Iterator[str]:
-        """Give each text that this inbox has issued, as far as anything still tells of it."""
-        yield from (issue.text for issue in issues_of(self._inbox))
-        yield from (result.text for order in self._journal.orders(self._inbox.name) for _, result in order.results)
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())
