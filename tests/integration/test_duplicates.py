@@ -439,12 +439,12 @@ def test_an_order_that_was_begun_as_a_reuse_is_rebuilt_as_one(begin: Open) -> No
 
 def test_an_original_that_changed_in_the_work_folder_goes_back_as_a_new_picture(begin: Open) -> None:
     shop, service = begin()
-    deliver(shop, "a.jpg")
-    shop.drop("b.jpg")
+    deliver(shop, "a.jpg", PICTURE.ljust(4096, b"\0"))
+    shop.drop("b.jpg", PICTURE.ljust(4096, b"\0"))
     claim(shop)
     (claimed,) = (shop.folder("inbox") / ".watchfolder").rglob("b.jpg")
     found = claimed.stat()
-    claimed.write_bytes(OTHER[: len(PICTURE)].ljust(len(PICTURE), b"\0"))
+    claimed.write_bytes(OTHER.ljust(4096, b"\0"))
     os.utime(claimed, ns=(found.st_atime_ns, found.st_mtime_ns))
     shop.to_the_end()
     assert paid(service) == [1, 1]
