@@ -65,7 +65,7 @@ class Pushes:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
         fate, event = _judged(body, signed, secret)
         with self._guard:
-            if event is not None and self._is_repeated(event):
+            if event is not None and self._is_known(event):
                 fate = PushResult.DUPLICATE
             if fate is not None:
                 self._counts[fate] += 1
@@ -75,7 +75,7 @@ class Pushes:
             self._ring()
         return fate
 
-    def _is_repeated(self, event: _Event) -> bool:
+    def _is_known(self, event: _Event) -> bool:
         """Was it delivered before? It is remembered, if it has an id."""
         is_repeated = event.id in self._seen
         if event.id and not is_repeated:

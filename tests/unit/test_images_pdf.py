@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfolder.images.pdf import examine, is_encrypted
+from watchfolder.images.pdf import examine, is_locked
 from watchfolder.images.source import BYTES_AT_MOST, Incomplete, Source
 from watchfolder.sandbox.pdf import sample_pdf
 
@@ -82,8 +82,8 @@ def test_a_pdf_with_a_hole_has_not_been_written() -> None:
 
 
 def test_a_locked_pdf_says_so() -> None:
-    assert not is_encrypted(source(PDF))
-    assert is_encrypted(source(PDF.replace(b"/Root", b"/Encrypt 9 0 R /Root")))
+    assert not is_locked(source(PDF))
+    assert is_locked(source(PDF.replace(b"/Root", b"/Encrypt 9 0 R /Root")))
 
 
 @given(st.binary(max_size=300), st.integers(0, len(PDF)), st.integers(0, 40))

@@ -70,7 +70,7 @@ def _text(value: object) -> str | None:
     return _sentence(value) if isinstance(value, str) else None
 
 
-def _normalized(value: object) -> str:
+def _text_of_watermark(value: object) -> str:
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else ""
 
 
@@ -99,7 +99,7 @@ class _Read(BaseModel):
         raise faulty("cannot read " + ", ".join(where)[:200])  # outside the `except`: its error quotes the values
 
     @classmethod
-    def readable(cls, entries: object) -> list[Self]:
+    def read_known(cls, entries: object) -> list[Self]:
         """Leave out what cannot be read."""
         found = []
         for entry in entries if isinstance(entries, list) else []:
@@ -121,7 +121,7 @@ class Output(_Read):
 
     file_id: Id
     input_file_id: Id | None = None
-    text: Annotated[str, BeforeValidator(_normalized)] = Field(default="", alias="watermarkText")
+    text: Annotated[str, BeforeValidator(_text_of_watermark)] = Field(default="", alias="watermarkText")
 
 
 class Created(_Read):
@@ -275,7 +275,7 @@ def read_view(data: object) -> OrderView:
     return OrderView(
         status=Status(str(raw_status)),
         failure=_failure(order.get("errors")),
-        inputs=tuple(Slot.readable(inputs)),
+        inputs=tuple(Slot.read_known(inputs)),
         outputs=tuple(Output.read(entry) for entry in _list(outputs or [], "outputFiles")),
         expires_at=_instant(order.get("expiresAt")),
         raw_status=_sentence(raw_status if isinstance(raw_status, str) else json.dumps(raw_status)),
@@ -287,14 +287,14 @@ def read_view(data: object) -> OrderView:
 def read_links(data: object) -> Links:
     """Take what is there: a link per file, else the one link, else the archive (which may turn out to be a ZIP)."""
     answer = _object(data)
-    files = Link.readable(answer.get("files"))
+    files = Link.read_known(answer.get("files"))
     single = answer.get("downloadUrl") or answer.get("url") or answer.get("archiveUrl")
     if not files and isinstance(single, str):
         files = [Link(file_id=None, url=single)]
     if not files:
         raise faulty("no link")
     lifetime = answer.get("expiresInSeconds") or answer.get("expiresIn")
-    return Links(tuple(files), _lifetime(lifetime) * _MARGIN)
+    return Links(tuple(files), _seconds_of(lifetime) * _MARGIN)
 
 
 def read_found(data: object, order_name: str) -> tuple[Listed | None, int]:
@@ -318,7 +318,7 @@ def read_views(data: object) -> Mapping[str, OrderView]:
 def read_listed(data: object) -> tuple[list[Listed], int]:
     """Return what one page of the list says, and how many pages there are; unreadable entries are left out."""
     page = _object(data)
-    return Listed.readable(_list(page.get("orders"), "orders")), _pages_of(page)
+    return Listed.read_known(_list(page.get("orders"), "orders")), _pages_of(page)
 
 
 def read_webhooks(data: object) -> tuple[list[Webhook], int]:
@@ -330,7 +330,7 @@ def read_webhooks(data: object) -> tuple[list[Webhook], int]:
 def read_events(data: object) -> tuple[list[PushEvent], int]:
     """Return what one page says, and how many pages there are; unreadable entries are left out."""
     page = _object(data)
-    return PushEvent.readable(_list(page.get("events"), "events")), _pages_of(page, "pagination")
+    return PushEvent.read_known(_list(page.get("events"), "events")), _pages_of(page, "pagination")
 
 
 def _pages_of(page: Mapping[str, Any], name: str = "pageInfo") -> int:
@@ -364,7 +364,7 @@ def _failure(errors: object) -> Failure | None:
     return Failure(_sentence(str(code or ""))[:64], _sentence(str(message or "")))
 
 
-def _lifetime(value: object) -> float:
+def _seconds_of(value: object) -> float:
     try:
         seconds = float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):

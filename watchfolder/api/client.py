@@ -56,7 +56,7 @@ class Client:
             wait=wait_random_exponential(
                 multiplier=2 * pace.first_wait_seconds, min=pace.first_wait_seconds, max=pace.max_wait_seconds
             ),
-            retry=retry_if_exception(_is_worth_another_try),
+            retry=retry_if_exception(_may_pass),
             reraise=True,
         )
 
@@ -81,9 +81,9 @@ class Client:
             self.limiter.take(priority)
             return self._counters.count(call, lambda: self._ask_once(call, method, path, read, body))
 
-        return self._repeat(ask_once)
+        return self._try_again(ask_once)
 
-    def _repeat(self, once: Callable[[], _T]) -> _T:
+    def _try_again(self, once: Callable[[], _T]) -> _T:
         """Try it again while that may help. What is raised says whether an earlier try may have been heard."""
         tries = itertools.count()
 
@@ -126,5 +126,5 @@ class Client:
             raise Retry("stopping", code="STOPPING")
 
 
-def _is_worth_another_try(error: BaseException) -> bool:
+def _may_pass(error: BaseException) -> bool:
     return isinstance(error, Retry) and not isinstance(error, SlowDown | FolderFault | NoRoute | FileChanged)

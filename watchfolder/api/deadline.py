@@ -40,7 +40,7 @@ class Deadline:
 
     def __enter__(self) -> Self:
         self._token = self._current.set(self)
-        self._alarm = self._armed(self._seconds)
+        self._alarm = self._timer(self._seconds)
         return self
 
     def __exit__(
@@ -63,7 +63,7 @@ class Deadline:
     def allow(self, seconds: float) -> None:
         """Begin again with another time, once the answer's headers have told how much is to come."""
         self._alarm.call_off()
-        self._alarm = self._armed(seconds)
+        self._alarm = self._timer(seconds)
 
     def cut(self, trouble: str) -> None:
         with self._lock:
@@ -78,7 +78,7 @@ class Deadline:
         if self._trouble:
             raise Retry(self._trouble, code="DEADLINE")
 
-    def _armed(self, seconds: float) -> Timer:
+    def _timer(self, seconds: float) -> Timer:
         return Timer(seconds, partial(self.cut, f"the call took longer than {seconds:.0f} s"))
 
 

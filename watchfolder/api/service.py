@@ -161,7 +161,7 @@ class Service(Client):
             self._counters.count("upload", send)
 
         if body.is_repeatable:
-            self._repeat(send_once)
+            self._try_again(send_once)
         else:
             send_once()
         self._counters.moved("sent", size)
@@ -197,7 +197,7 @@ class Service(Client):
         try:
             return self._read_in("v3", call, path, read)
         except (NoRoute, OrderMissing) as error:
-            if _is_of_an_order(error):
+            if _is_of_order(error):
                 raise
         return self._read_in("v2", call, path, read)
 
@@ -211,7 +211,7 @@ class Service(Client):
         try:
             answer = self._ask(call, "GET", f"/api/{reads}{path}", read)
         except WatchfolderError as error:
-            if self.known_reads is None and _is_of_an_order(error):
+            if self.known_reads is None and _is_of_order(error):
                 self.known_reads = reads
             raise
         self.known_reads = reads
@@ -233,7 +233,7 @@ def _path_of(order_id: str) -> str:
     return f"/orders/{quote(order_id, safe='')}"
 
 
-def _is_of_an_order(error: WatchfolderError) -> bool:
+def _is_of_order(error: WatchfolderError) -> bool:
     return error.code.startswith("ORDER_")
 
 

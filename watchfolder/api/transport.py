@@ -135,12 +135,12 @@ class Transport:
         """Exchange JSON."""
         kind = {} if body is None else {"Content-Type": "application/json"}
         headers = {"Accept": "application/json", **kind, **headers}
-        with self._exchange(method, url, headers, body, self._pace.total_seconds) as reply:
+        with self._open(method, url, headers, body, self._pace.total_seconds) as reply:
             return reply.whole(JSON_LIMIT_BYTES)
 
     def glance(self, url: str) -> Response:
         """GET; of what is answered, only the beginning."""
-        with self._exchange("GET", url, {}, None, self._pace.total_seconds) as reply:
+        with self._open("GET", url, {}, None, self._pace.total_seconds) as reply:
             return reply.beginning(_REFUSAL_LIMIT_BYTES)
 
     def put(self, url: str, headers: Mapping[str, str], body: Body) -> Response:
@@ -148,7 +148,7 @@ class Transport:
             list(body)
         headers = {**headers, "Content-Length": str(body.size)}  # S3 refuses a chunked body
         seconds = self._pace.of_transfer(body.size)
-        with self._exchange("PUT", url, headers, body if body.size else None, seconds) as reply:
+        with self._open("PUT", url, headers, body if body.size else None, seconds) as reply:
             answer = reply.beginning(_REFUSAL_LIMIT_BYTES)
         if answer.is_success and not body.is_sent:
             raise Retry("the storage answered before it had the whole file", code="EARLY_ANSWER")
@@ -158,7 +158,7 @@ class Transport:
 
     def get(self, url: str, sink: Callable[[bytes], object], limit_bytes: int) -> Response | int:
         """Pour a 200's bytes into `sink` and return their number; return any other answer."""
-        with self._exchange("GET", url, {}, None, self._pace.transfer_seconds) as reply:
+        with self._open("GET", url, {}, None, self._pace.transfer_seconds) as reply:
             if reply.status != 200:  # noqa: PLR2004 (206 and 204 are not what was asked for)
                 return reply.beginning(_REFUSAL_LIMIT_BYTES)
             reply.deadline.allow(self._pace.of_transfer(reply.announced or limit_bytes))
@@ -171,7 +171,7 @@ class Transport:
         self._adapter.close()
 
     @contextmanager
-    def _exchange(
+    def _open(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None, seconds: float
     ) -> Iterator["_Reply"]:
         with Deadline(seconds) as deadline:

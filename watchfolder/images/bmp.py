@@ -24,10 +24,10 @@ class _Header(NamedTuple):
 
 def examine(source: Source) -> None:
     file_bytes, pixels, header_bytes = struct.unpack("<2xI4xII", source.read(0, _FILE_HEADER_BYTES + 4))
-    header = _read_header(source, header_bytes)
+    header = _header(source, header_bytes)
     start = pixels
     if pixels <= _FILE_HEADER_BYTES + header_bytes:  # some writers name no place, or leave the palette out of it
-        start = _FILE_HEADER_BYTES + header_bytes + _palette_bytes(header, header_bytes)
+        start = _FILE_HEADER_BYTES + header_bytes + _size_of_palette(header, header_bytes)
     if header.compression in _PLAIN:
         row_bits = header.width * header.depth
         stride = (row_bits + 31) // 32 * 4
@@ -43,7 +43,7 @@ def examine(source: Source) -> None:
     source.examine_tail(written_end)
 
 
-def _palette_bytes(header: _Header, header_bytes: int) -> int:
+def _size_of_palette(header: _Header, header_bytes: int) -> int:
     if header.depth not in _WITH_PALETTE:
         return 0
     if header_bytes == _OS2_HEADER_BYTES:
@@ -51,7 +51,7 @@ def _palette_bytes(header: _Header, header_bytes: int) -> int:
     return 4 * min(header.colours or 1 << header.depth, 1 << header.depth)
 
 
-def _read_header(source: Source, header_bytes: int) -> _Header:
+def _header(source: Source, header_bytes: int) -> _Header:
     if header_bytes == _OS2_HEADER_BYTES:
         header = _Header(*struct.unpack("<HH2xH", source.read(_FILE_HEADER_BYTES + 4, 8)))
     else:

@@ -267,7 +267,7 @@ def _identify_brands(head: bytes) -> Foreign | None:
 
 
 def _identify_text(head: bytes) -> Foreign | None:
-    text = _decode(head)
+    text = _text_of(head)
     if text is None:
         return None
     start = text.lstrip("\ufeff \t\r\n").lower()
@@ -278,7 +278,7 @@ def _identify_text(head: bytes) -> Foreign | None:
     return _XML if start.startswith(("<?xml", "<?xpacket", "<x:xmpmeta")) else _TEXT
 
 
-def _decode(head: bytes) -> str | None:
+def _text_of(head: bytes) -> str | None:
     if len(head) < _TEXT_BYTES:
         return None
     coding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"

@@ -22,7 +22,7 @@ def examine(source: Source) -> None:
         source.doubt("a change that was begun behind the end of the {label} is not all there")
 
 
-def is_encrypted(source: Source) -> bool:
+def is_locked(source: Source) -> bool:
     """Does the whole PDF say that it is locked? It does so beside its table, or behind it."""
     table, _ = _end(source)
     near = source.read(table, min(_TABLE_BYTES, source.size - table))

@@ -133,20 +133,20 @@ class _Tiff:
         offsets, lengths = directory.fields[tag], directory.fields.get(_PIECES[tag])
         if lengths is None or lengths.length != offsets.length:
             self._source.doubt(_UNPROVEN)
-        all_sizes = repeat(repeat(0)) if lengths is None else self._batches(lengths)  # allowed in the oldest files
+        all_sizes = repeat(repeat(0)) if lengths is None else self._parts(lengths)  # allowed in the oldest files
         shape = {each: self._first(directory.fields.get(each, _NONE)) or _UNLESS_SAID.get(each, 0) for each in _SHAPE}
         first, has_pixels = 0, False
-        for starts, sizes in zip(self._batches(offsets), all_sizes, strict=False):
+        for starts, sizes in zip(self._parts(offsets), all_sizes, strict=False):
             for index, (start, size) in enumerate(zip(starts, sizes, strict=False), first):
                 length = size
                 if not size or start + size > self._source.size:
-                    length = self._reckoned(start, size, directory.offset, _pixel_bytes(shape, tag, index))
+                    length = self._length_of(start, size, directory.offset, _pixel_bytes(shape, tag, index))
                 self._source.require(start + length)
                 has_pixels |= length > 0
             first += len(starts)
         return has_pixels
 
-    def _reckoned(self, start: int, size: int, directory: int, needed: int) -> int:
+    def _length_of(self, start: int, size: int, directory: int, needed: int) -> int:
         """Return the length that readers reckon for a piece where the one that is named makes no sense.
 
         0 may be a writer's habit, or a piece that is not written yet. What reaches beyond the end of the file is wrong
@@ -193,10 +193,10 @@ class _Tiff:
         return next(self._values(field), 0) if field.type in _UNSIGNED else 0
 
     def _values(self, field: _Field) -> Iterator[int]:
-        for batch in self._batches(field):
+        for batch in self._parts(field):
             yield from batch
 
-    def _batches(self, field: _Field) -> Iterator[tuple[int, ...]]:
+    def _parts(self, field: _Field) -> Iterator[tuple[int, ...]]:
         code = _UNSIGNED.get(field.type)
         if code is None:
             raise self._source.damaged()

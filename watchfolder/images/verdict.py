@@ -98,7 +98,7 @@ def _examine(form: Format, read_at: ReadAt, size: int, find_hole: FindHole) -> V
     source = Source(read_at, size, form.label, find_hole, bytes_at_most)
     try:
         examine(source)
-        if form is Format.PDF and not source.doubts and pdf.is_encrypted(source):
+        if form is Format.PDF and not source.doubts and pdf.is_locked(source):
             return Verdict(Kind.FOREIGN_PICTURE, foreign=LOCKED_PDF)
     except Incomplete as finding:
         return Verdict(Kind.PARTIAL, form, detail=str(finding))

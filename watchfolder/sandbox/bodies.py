@@ -64,7 +64,7 @@ def _public(address: str) -> str:
     return address
 
 
-def _trimmed(text: str) -> str:
+def _text(text: str) -> str:
     if text != text.strip():
         raise ValueError("a text with space around it")
     return text
@@ -117,7 +117,7 @@ class AntiAiOrder(Keyed):
 
 
 class WatermarkText(Body):
-    text: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_trimmed)]
+    text: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text)]
 
 
 class EmbedFile(Body):

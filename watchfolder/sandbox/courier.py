@@ -178,10 +178,10 @@ class Courier:
             connection.close()
 
     def _in(self, seconds: float, task: Callable[[], None]) -> None:
-        self._agenda.enter(seconds, 0, self._carry, (task,))
+        self._agenda.enter(seconds, 0, self._submit, (task,))
         self._is_changed.set()
 
-    def _carry(self, task: Callable[[], None]) -> None:
+    def _submit(self, task: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # we are ending
             self._carriers.submit(task)
 

@@ -43,10 +43,10 @@ def flaw_of(path: Path, media_type: str) -> str:
         return ""
     if kind in ("PNG", "JPEG") and not is_whole:
         return "the bytes are no whole picture: no end, or a chunk that is not what its checksum says"
-    return "" if is_settled else _trouble_of_decoding(path, is_whole=is_whole)
+    return "" if is_settled else _flaw_of_pixels(path, is_whole=is_whole)
 
 
-def _trouble_of_decoding(path: Path, *, is_whole: bool) -> str:
+def _flaw_of_pixels(path: Path, *, is_whole: bool) -> str:
     try:
         image = Image.open(path)
     except Exception as fault:  # noqa: BLE001 - Pillow's decoders raise whatever strange bytes lead them to
@@ -104,7 +104,7 @@ def _append(path: Path, tokens: Iterable[bytes]) -> None:
 def _decoded(source: Path, kind: str) -> tuple[Image.Image, dict[str, object]]:
     """Return the picture in a mode that can be marked, and the facts about it that its format keeps."""
     with Image.open(source) as image:
-        marked = _in_markable_mode(image, kind)
+        marked = _in_mode(image, kind)
         facts: dict[str, object] = {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
         if kind in ("JPEG", "PNG", "WEBP") and "exif" in image.info:
             facts["exif"] = image.info["exif"]
@@ -116,7 +116,7 @@ def _decoded(source: Path, kind: str) -> tuple[Image.Image, dict[str, object]]:
     return marked, facts
 
 
-def _in_markable_mode(image: Image.Image, format_name: str) -> Image.Image:
+def _in_mode(image: Image.Image, format_name: str) -> Image.Image:
     modes = _MARKABLE.get(format_name, _MARKABLE_ELSE)
     if image.mode in modes:
         return image.copy()

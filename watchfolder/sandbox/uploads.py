@@ -64,13 +64,13 @@ class Uploads:
         self._refuse_length_unknown()
         is_late = order.status != "pending"
         if is_late and not (order.is_started and order.type.is_watermark):
-            self._refuse_late(order)
+            self._refuse_upload(order)
         received = self._receive()
         stored = Response(status=200, headers={"ETag": f'"{received.md5.hex()}"'})
         if is_late:  # the answer to the upload that started the order may have been lost: the same bytes pass again
             received.path.unlink()
             if received.sha256 != file.sha256:
-                self._refuse_late(order)
+                self._refuse_upload(order)
             return stored
         self._examine(received.path, order, file)
         with self._state.lock:
@@ -86,7 +86,7 @@ class Uploads:
             self._links.sin("an upload without a Content-Length of its own")
             raise StorageRefusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
 
-    def _refuse_late(self, order: SandboxOrder) -> NoReturn:
+    def _refuse_upload(self, order: SandboxOrder) -> NoReturn:
         if order.is_started:
             self._links.sin("an upload to an order that is no longer pending")
         raise StorageRefusal(403, "AccessDenied", "Access Denied")
