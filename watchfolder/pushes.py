@@ -9,7 +9,6 @@ import json
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from watchfolder.services import FLOWS
@@ -36,13 +35,6 @@ class PushResult(StrEnum):
     NOT_REGISTERED = "not_registered"  # there is no secret to check it with
 
 
-@dataclass(frozen=True)
-class _Event:
-    id: str
-    type: str
-    order_id: str
-
-
 def signature(secret: str, body: bytes) -> str:
     return hmac.digest(secret.encode(), body, "sha256").hex()
 
@@ -63,23 +55,23 @@ class Pushes:
 
     def receive(self, body: bytes, signed: str, secret: str) -> PushResult | None:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
-        fate, event = _judged(body, signed, secret)
+        fate, event_id, order_id = _judged(body, signed, secret)
         with self._guard:
-            if event is not None and self._is_known(event):
+            if self._is_known(event_id):
                 fate = PushResult.DUPLICATE
-            if fate is not None:
+            if fate is None:
+                self._waiting.append(order_id)
+            else:
                 self._counts[fate] += 1
-            elif event is not None:
-                self._waiting.append(event.order_id)
         if fate is None:
             self._ring()
         return fate
 
-    def _is_known(self, event: _Event) -> bool:
+    def _is_known(self, event_id: str) -> bool:
         """Was it delivered before? It is remembered, if it has an id."""
-        is_repeated = event.id in self._seen
-        if event.id and not is_repeated:
-            self._seen[event.id] = None
+        is_repeated = event_id in self._seen
+        if event_id and not is_repeated:
+            self._seen[event_id] = None
         while len(self._seen) > _MOST_SEEN:
             self._seen.popitem(last=False)
         return is_repeated
@@ -100,33 +92,27 @@ class Pushes:
             return {str(fate): number for fate, number in self._counts.items()}
 
 
-def _judged(body: bytes, signed: str, secret: str) -> tuple[PushResult | None, _Event | None]:
+def _judged(body: bytes, signed: str, secret: str) -> tuple[PushResult | None, str, str]:
+    """Return what is wrong with a delivery, and the ids of its event and its order.
+
+    Read tolerantly: an id may be a number. When it was is nobody's business: a late word is a hint as well.
+    """
     if not secret:
-        return PushResult.NOT_REGISTERED, None
+        return PushResult.NOT_REGISTERED, "", ""
     given = signed.strip().lower().encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(signature(secret, body).encode(), given):
-        return PushResult.WRONG_SIGNATURE, None
-    event = _read(body)
-    if event is None:
-        return PushResult.UNREADABLE, None
-    if event.type not in _TYPES:
-        return PushResult.OTHER_TYPE, event
-    if not event.order_id:
-        return PushResult.UNREADABLE, event
-    return None, event
-
-
-def _read(body: bytes) -> _Event | None:
-    """Read tolerantly: an id may be a number. When it was is nobody's business: a late word is a hint as well."""
+        return PushResult.WRONG_SIGNATURE, "", ""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
-        return None
+        event = None
     if not isinstance(event, dict):
-        return None
+        return PushResult.UNREADABLE, "", ""
     data = event.get("data")
-    order_id = data.get("orderId") if isinstance(data, dict) else None
-    return _Event(_id(event.get("eventId")), _id(event.get("eventType")), _id(order_id))
+    event_id, order_id = _id(event.get("eventId")), _id(data.get("orderId") if isinstance(data, dict) else None)
+    if _id(event.get("eventType")) not in _TYPES:
+        return PushResult.OTHER_TYPE, event_id, order_id
+    return None if order_id else PushResult.UNREADABLE, event_id, order_id
 
 
 def _id(value: object) -> str:

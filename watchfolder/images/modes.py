@@ -7,16 +7,15 @@ import struct
 from collections.abc import Callable
 from enum import StrEnum
 
+from watchfolder.images import tiff
 from watchfolder.images.formats import Format
 from watchfolder.images.source import BYTES_AT_MOST, Incomplete, ReadAt, Source
 
 _MOST_PARTS = 500  # of a file, before its pixels
-_LONGEST_TIFF_TABLE = 4096  # entries
 _BMP_HEADER_BYTES = 34
 _PLAIN_BITMAPS = frozenset({1, 8, 24})  # bits a pixel
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _EXTRA_SAMPLES = 258, 262, 338  # tags of TIFF
-_TIFF_PALETTE, _TIFF_CMYK = 3, 5
+_TIFF_PALETTE, _TIFF_CMYK = 3, 5  # values of COLOURS
 
 
 class Mode(StrEnum):
@@ -85,22 +84,10 @@ def _of_bmp(source: Source) -> Mode | None:
 
 
 def _of_tiff(source: Source) -> Mode | None:
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(source.read(0, 4))
-    if order is None:  # BigTIFF
-        return None
-    (table,) = struct.unpack(f"{order}I", source.read(4, 4))
-    (entries,) = struct.unpack(f"{order}H", source.read(table, 2))
-    tags = {}
-    for number in range(min(entries, _LONGEST_TIFF_TABLE)):
-        entry = source.read(table + 2 + 12 * number, 12)
-        tag, kind, count = struct.unpack_from(f"{order}HHI", entry)
-        if kind == 3:  # noqa: PLR2004 - 16 bits; two of them have room in the entry
-            (value,) = struct.unpack_from(f"{order}H", entry, 8)
-            (place,) = struct.unpack_from(f"{order}I", entry, 8)
-            tags[tag] = value if count <= 2 else struct.unpack(f"{order}H", source.read(place, 2))[0]  # noqa: PLR2004
-    by_colour = {_TIFF_PALETTE: Mode.PALETTE, _TIFF_CMYK: Mode.CMYK}.get(tags.get(_PHOTOMETRIC, -1))
-    is_deep = tags.get(_BITS_PER_SAMPLE, 1) > 8  # noqa: PLR2004 - bits
-    return by_colour or (Mode.DEEP if is_deep else Mode.ALPHA if _EXTRA_SAMPLES in tags else None)
+    values = tiff.values_of_first_page(source, (tiff.BITS, tiff.COLOURS, tiff.EXTRA_SAMPLES))
+    by_colour = {_TIFF_PALETTE: Mode.PALETTE, _TIFF_CMYK: Mode.CMYK}.get(values.get(tiff.COLOURS, -1))
+    is_deep = values.get(tiff.BITS, 1) > 8  # noqa: PLR2004 - bits
+    return by_colour or (Mode.DEEP if is_deep else Mode.ALPHA if tiff.EXTRA_SAMPLES in values else None)
 
 
 _READERS: dict[Format, Callable[[Source], Mode | None]] = {

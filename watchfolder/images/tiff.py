@@ -7,7 +7,7 @@ more often than a cut: it is doubtful, and time must tell.
 
 import contextlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ _VALUES_AT_ONCE = 4096
 _BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _UNSIGNED = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _ROWS_PER_STRIP, _PLANES = 256, 257, 258, 259, 277, 278, 284
+_WIDTH, _HEIGHT, BITS, _COMPRESSION, _SAMPLES, _ROWS_PER_STRIP, _PLANES = 256, 257, 258, 259, 277, 278, 284
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _EACH_SAMPLE_APART = 2  # a value of _PLANES
 # Tags: where the pieces of a picture begin, and how long they are.
@@ -28,12 +28,13 @@ _STRIPS, _TILES, _OLD_JPEG = 273, 324, 513
 _PIECES = {_STRIPS: 279, _TILES: 325, _OLD_JPEG: 514}
 # Tags that point to further directories: SubIFDs, EXIF, GPS, interoperability.
 _CHILDREN = (330, 34665, 34853, 40965)
-_SHAPE = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT)
-_UNLESS_SAID = {_BITS: 1, _COMPRESSION: 1, _SAMPLES: 1}
+_SHAPE = (_WIDTH, _HEIGHT, BITS, _COMPRESSION, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT)
+_UNLESS_SAID = {BITS: 1, _COMPRESSION: 1, _SAMPLES: 1}
+COLOURS, EXTRA_SAMPLES = 262, 338
 # Tags without whose values no pixel can be decoded: further ones are the palette, the tables of a JPEG (old and new),
 # and what the samples are.
 _DECODING = frozenset({*_PIECES, *_PIECES.values(), *_SHAPE, 320, 338, 339, 347, 519, 520, 521, 529, 530, 532})
-_TAGS = _DECODING.union(_CHILDREN)
+_TAGS = _DECODING.union(_CHILDREN, {COLOURS})
 
 _ASTRAY = "a part that the {label} names beside its pixels is not there"
 _UNPROVEN = "the {label} does not say how long its pixels are"
@@ -58,6 +59,13 @@ def examine(source: Source) -> None:
     _Tiff(source).examine()
 
 
+def values_of_first_page(source: Source, tags: Iterable[int]) -> Mapping[int, int]:
+    """Return the first value of each of these tags that the page has."""
+    tiff = _Tiff(source)
+    page = tiff.first_page()
+    return {tag: tiff.first(page.fields[tag]) for tag in tags if tag in page.fields}
+
+
 class _Tiff:
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -78,6 +86,9 @@ class _Tiff:
         if self._source.has_hole(0, self._source.size):  # black that a sparing copy left out, or not written yet
             self._source.doubt_middle()
         self._source.examine_tail(self._written_end())
+
+    def first_page(self) -> _Directory:
+        return self._directory(self._number(self._pointer, self._pointer_bytes))
 
     def _examine_page(self, offset: int) -> int:
         """Examine a page with all that hangs on it, and return the offset of the next one."""
@@ -134,7 +145,7 @@ class _Tiff:
         if lengths is None or lengths.length != offsets.length:
             self._source.doubt(_UNPROVEN)
         all_sizes = repeat(repeat(0)) if lengths is None else self._parts(lengths)  # allowed in the oldest files
-        shape = {each: self._first(directory.fields.get(each, _NONE)) or _UNLESS_SAID.get(each, 0) for each in _SHAPE}
+        shape = {each: self.first(directory.fields.get(each, _NONE)) or _UNLESS_SAID.get(each, 0) for each in _SHAPE}
         first, has_pixels = 0, False
         for starts, sizes in zip(self._parts(offsets), all_sizes, strict=False):
             for index, (start, size) in enumerate(zip(starts, sizes, strict=False), first):
@@ -188,7 +199,7 @@ class _Tiff:
             return None
         return _Field(kind, values, here if is_here else pointer) if tag in _TAGS else None
 
-    def _first(self, field: _Field) -> int:
+    def first(self, field: _Field) -> int:
         """Return the first value, 0 where there is none, or none that is a plain number."""
         return next(self._values(field), 0) if field.type in _UNSIGNED else 0
 
@@ -225,7 +236,7 @@ def _pixel_bytes(shape: Mapping[int, int], tag: int, index: int) -> int:
     """Return how many bytes the pixels of a piece take; 0 where they are packed, and nothing tells."""
     if tag == _OLD_JPEG or shape[_COMPRESSION] != 1:
         return 0
-    pixel_bits = shape[_BITS] * (1 if shape[_PLANES] == _EACH_SAMPLE_APART else shape[_SAMPLES])
+    pixel_bits = shape[BITS] * (1 if shape[_PLANES] == _EACH_SAMPLE_APART else shape[_SAMPLES])
     if tag == _TILES:
         return (shape[_TILE_WIDTH] * pixel_bits + 7) // 8 * shape[_TILE_HEIGHT]
     rows = min(shape[_ROWS_PER_STRIP] or shape[_HEIGHT], shape[_HEIGHT]) or 1
