@@ -16,10 +16,9 @@ from watchfolder.api.answers import (
     Webhook,
 )
 from watchfolder.api.failures import FailedAtService, failed_at_service, failed_report
-from watchfolder.api.pulse import Pulse
 from watchfolder.api.service import Reads, Service
 from watchfolder.api.table import Ended, MovedOn
-from watchfolder.api.transport import Pace
+from watchfolder.api.transport import Pace, Pulse
 from watchfolder.api.webhooks import Webhooks
 
 __all__ = [

@@ -138,11 +138,6 @@ class Transport:
         with self._open(method, url, headers, body, self._pace.total_seconds) as reply:
             return reply.whole(JSON_LIMIT_BYTES)
 
-    def glance(self, url: str) -> Response:
-        """GET; of what is answered, only the beginning."""
-        with self._open("GET", url, {}, None, self._pace.total_seconds) as reply:
-            return reply.beginning(_REFUSAL_LIMIT_BYTES)
-
     def put(self, url: str, headers: Mapping[str, str], body: Body) -> Response:
         if not body.size:  # no block will ask the source whether it is empty
             list(body)
@@ -197,6 +192,21 @@ class Transport:
             trouble = _translated(error, _host(url))
         deadline.check()
         raise trouble
+
+
+class Pulse(Transport):
+    """A sign of life for a monitor elsewhere, by the network settings of the API, and without its key."""
+
+    def __init__(self, url: str, settings: "ApiSection") -> None:
+        super().__init__(settings, connections=1, pace=Pace(connect_seconds=5, read_seconds=10, total_seconds=20))
+        self._url = url  # a secret
+
+    def beat(self) -> None:
+        """Raise Retry when it was not taken. A redirect is no yes; what is answered is hardly looked at."""
+        with self._open("GET", self._url, {}, None, self._pace.total_seconds) as reply:
+            answer = reply.beginning(_REFUSAL_LIMIT_BYTES)
+        if not answer.is_success:
+            raise Retry(f"the answer was {answer.status}", code=str(answer.status))
 
 
 class _Reply:
