@@ -1,6 +1,5 @@
 """The operations on the service that an order needs, each in words of our own and raising only our own errors."""
 
-import ipaddress
 import json
 import threading
 from base64 import b64encode
@@ -29,6 +28,7 @@ from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority
 from watchfolder.api.table import Call, NoRoute, Retired, storage_error_of
 from watchfolder.api.transport import Body, Pace
+from watchfolder.config.values import is_loopback
 from watchfolder.counters import Counters
 from watchfolder.errors import OrderMissing, OrderRetry, WatchfolderError
 
@@ -224,7 +224,7 @@ class Service(Client):
             host, port = parts.hostname or "", parts.port
         except ValueError:
             raise faulty("a link that is no address") from None
-        is_ours = self._is_loopback and parts.scheme == "http" and _is_loopback(host)
+        is_ours = self._is_loopback and parts.scheme == "http" and is_loopback(host)
         if not host or port == 0 or "@" in parts.netloc or not (is_ours or parts.scheme == "https"):
             raise faulty("a link that is not plainly https")
 
@@ -235,10 +235,3 @@ def _path_of(order_id: str) -> str:
 
 def _is_of_order(error: WatchfolderError) -> bool:
     return error.code.startswith("ORDER_")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -32,8 +32,8 @@ def data(content: object) -> Response:
     return jsonify({"data": content})
 
 
-def instant(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def instant(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def whole(number: float) -> float:

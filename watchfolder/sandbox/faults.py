@@ -53,9 +53,6 @@ class FaultyCall:
         self.environ[fact] = value
         return self.work()
 
-    def work_unheard(self) -> None:
-        self.work().close()
-
     def cut(self) -> Response:
         """Reset the connection; does not return."""
         # Waitress closes the socket in its own thread once we say that the client is gone; with no time to linger,
@@ -165,12 +162,12 @@ def _answer(fault: Fault, _call: FaultyCall) -> Response:
 
 
 def _answer_after(fault: Fault, call: FaultyCall) -> Response:
-    call.work_unheard()
+    call.work().close()
     return _answer(fault, call)
 
 
 def _reset_after(_fault: Fault, call: FaultyCall) -> Response:
-    call.work_unheard()
+    call.work().close()
     return call.cut()
 
 

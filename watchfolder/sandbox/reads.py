@@ -133,7 +133,7 @@ class Reads:
             "thumbnailImageUrl": self._products[order.type].thumbnail(order) if status == "complete" else None,
             "createdAt": instant(order.created_at),
             "updatedAt": instant(order.updated_at),
-            "expiresAt": instant(order.expires_at) if order.expires_at else None,
+            "expiresAt": instant(order.expires_at),
             "errors": order.errors if status == "failed" else None,
         }
 
@@ -148,9 +148,7 @@ class Reads:
         ]
         return summary | {
             "retentionDays": None if order.retention_days is None else whole(order.retention_days),
-            "processingDelayed": order.type.is_watermark
-            and summary["status"] == "inProgress"
-            and self._state.options.processing_delayed,
+            "processingDelayed": self._state.is_delayed(order),
             "inputFiles": inputs,
             "result": self._products[order.type].result(order) if summary["status"] == "complete" else None,
         }

@@ -32,7 +32,7 @@ def kind_of(data: Data) -> str:
 
 def is_whole(kind: str, data: Data) -> bool:
     try:
-        return _CHECKS[kind](data)
+        return kind in _CHECKS and _CHECKS[kind](data)
     except (struct.error, IndexError, ZeroDivisionError):  # it ends in the middle of what was to be read
         return False
 
@@ -112,15 +112,5 @@ def _tiff_values(data: Data) -> dict[int, tuple[int, ...]]:
     return values
 
 
-def _never(_: Data) -> bool:
-    return False
-
-
-_CHECKS: Mapping[str, Callable[[Data], bool]] = {
-    "JPEG": _jpeg,
-    "PNG": _png,
-    "WEBP": _never,  # every kind of it can be decoded
-    "TIFF": _tiff,
-    "BMP": _bmp,
-    "": _never,
-}
+# Every kind of WebP can be decoded.
+_CHECKS: Mapping[str, Callable[[Data], bool]] = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "BMP": _bmp}

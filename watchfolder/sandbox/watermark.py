@@ -32,13 +32,12 @@ class _Watermark(Product[_Body]):
 
     @override
     def created(self, order: SandboxOrder) -> Json:
-        status = order.status
         return {
             "orderId": order.order_id,
-            "status": status,
-            "processingDelayed": status == "inProgress" and self._state.options.processing_delayed,
-            "expiresAt": instant(order.expires_at) if order.expires_at else None,
-            "files": [self._slot(file, order, waits=status == "pending") for file in order.files],
+            "status": order.status,
+            "processingDelayed": self._state.is_delayed(order),
+            "expiresAt": instant(order.expires_at),
+            "files": [self._slot(file, order, waits=order.status == "pending") for file in order.files],
             "outputs": [_created_output(output, order) for output in order.outputs],
             "result": None,
             "reports": [],

@@ -1,7 +1,7 @@
 """The webhooks of an account: registered, changed, listed, removed, and what was sent to them."""
 
 import secrets
-from datetime import date, datetime
+from datetime import date
 
 from flask import Response, request
 
@@ -64,7 +64,7 @@ class WebhookCalls:
         return data({"webhooks": shown, "pagination": page.pagination(found)})
 
     def _detail(self, webhook: Endpoint) -> Response:
-        return data(self._shown(webhook) | {"updatedAt": _text(webhook.updated_at)})
+        return data(self._shown(webhook) | {"updatedAt": instant(webhook.updated_at)})
 
     def _change(self, number: int) -> Response:
         webhook, body = self._webhook(number), self._registration()
@@ -137,8 +137,8 @@ class WebhookCalls:
             "url": webhook.url,
             "isActive": True,
             "isTest": webhook.is_test,
-            "lastSentAt": _text(max(sent, default=None)),
-            "createdAt": _text(webhook.created_at),
+            "lastSentAt": instant(max(sent, default=None)),
+            "createdAt": instant(webhook.created_at),
         }
 
 
@@ -149,10 +149,6 @@ def _told(event: PushedEvent) -> Json:
         "eventType": event.event_type,
         "status": event.status,
         "retries": max(0, len(event.attempts) - 1),
-        "lastSentAt": _text(event.last_sent_at),
-        "createdAt": _text(event.occurred_at),
+        "lastSentAt": instant(event.last_sent_at),
+        "createdAt": instant(event.occurred_at),
     }
-
-
-def _text(moment: datetime | None) -> str | None:
-    return instant(moment) if moment else None
