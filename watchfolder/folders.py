@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -28,6 +29,7 @@ from watchfolder.events import event
 NOT_KNOWN = "not the folder we know: is the share mounted?"
 TOKEN = ".watchfolder-id"  # noqa: S105 - a mark, no secret
 OWNER = "owner.json"
+_INSTANCE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LIMIT = 1 << 20
 _STATE_BYTES = 10**6  # what the journal needs to note an order of many, again and again
 _FULL = frozenset({"ENOSPC", "EDQUOT"})
@@ -118,20 +120,17 @@ class Folders:
         Each destination must take twice an order of `size` bytes, the outbox so for each copy. Raises FolderFault.
         """
         for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
-            self._require_writable(path)
+            if disk.is_writable(path):
+                continue
+            if disk.is_read_only(path):
+                raise FolderFault.at(path, disk.READ_ONLY, code="EROFS")
+            raise self.closed(path, "we may not write there")
         for path, times in _destinations(inbox):
             _require_room(path, 2 * times * size)
 
     def largest_order(self, inbox: Inbox) -> int:
         """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""
         return min(disk.free_bytes(path) // times for path, times in _destinations(inbox)) // 2
-
-    def _require_writable(self, path: str) -> None:
-        if disk.is_writable(path):
-            return
-        if disk.is_read_only(path):
-            raise FolderFault.at(path, disk.READ_ONLY, code="EROFS")
-        raise self.closed(path, "we may not write there")
 
     def closed(self, path: str, effect: str) -> FolderFault:
         """Name the folder that is in the way, its rights, and what root types to change them."""
@@ -150,10 +149,8 @@ class Folders:
 
         It is asked after the look: a run that begins meanwhile names itself before it makes its folder.
         """
-        works = _works(inbox)
-        found = _instances_in(works)
-        others = set(found) - {instance()} if found else set()
-        if others:
+        found = _instances_in(_works(inbox))
+        if found and (others := set(found) - {instance()}):
             raise self._taken(inbox, min(others), None)
 
     def _taken(self, inbox: Inbox, instance: str, process: int | None) -> FolderFault:
@@ -196,15 +193,16 @@ class Folders:
         """
         works, mine = _works(inbox), self.work(inbox)
         others = self._others(inbox)
+        at_work = [name for name in others if not _is_empty(_within(works, name))]
         if disk.stat_of(_within(mine, OWNER)) is not None:
-            others = [name for name in others if not _is_empty(_within(works, name))]
+            others = at_work
         elif not others:
             for folder in (mine, works):
                 disk.make_folder(folder.root, folder.name, 0o700)
             others = self._others(inbox)
             if not others:
                 self._move_in(mine)
-        elif min(others) < self._instance or not all(_is_empty(_within(works, name)) for name in others):
+        elif at_work or min(others) < self._instance:
             disk.remove_empty_folders(mine.root, mine.name)
         if others:
             raise self._taken(inbox, others[0], os.getpid())
@@ -353,17 +351,12 @@ def require_room_to_note(state_dir: str) -> None:
 def _require_room(path: str, needed: int) -> None:
     free = disk.free_bytes(path)
     if free < needed:
-        room = f"{_megabytes(free)} are free, {_megabytes(needed)} are needed"
-        raise FolderFault.at(path, room, code="ENOSPC")
+        raise FolderFault.at(path, f"{free / 1e6:.1f} MB are free, {needed / 1e6:.1f} MB are needed", code="ENOSPC")
 
 
 def not_mounted(point: str) -> FolderFault:
     how = f" (as root, run: mount {quoted(point)})" if disk.is_in_fstab(point) else ""
     return FolderFault(f"{point} is not mounted{how}", code="NOT_MOUNTED")
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
 
 
 def read_token(path: str) -> str | None:
@@ -392,7 +385,7 @@ def write_token(path: str, owner: str) -> str:
 
 
 def _instances_in(works: Place) -> list[str]:
-    return [name for name in disk.folders_in(works.root, works.name) if _is_instance(name)]
+    return [name for name in disk.folders_in(works.root, works.name) if _INSTANCE.fullmatch(name)]
 
 
 def _is_empty(folder: Place) -> bool:
@@ -401,13 +394,6 @@ def _is_empty(folder: Place) -> bool:
     except FileNotFoundError:
         return True
     return files is None and not disk.folders_in(folder.root, folder.name)
-
-
-def _is_instance(name: str) -> bool:
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False
 
 
 def _works(inbox: Inbox) -> Place:

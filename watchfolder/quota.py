@@ -176,20 +176,13 @@ class Quota:
     def _foretold(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> Foretold:
         reason, left = self.why(inbox), self.left(inbox)
         is_let = inbox in self._memory.released or self._is_word_given(inbox)
-        if not reason and self._would_be_flooded(inbox, new):
+        if not reason and self._is_flooded(inbox, lambda name, _seconds: new.get(name, 0) * self._copies[name]):
             reason = f"{new[inbox]} new files are more than may come at once; {self._how_to_release(inbox)}"
         if reason and not is_let:
             return Foretold(reason, 0, min(wanted, left or wanted))
         left = wanted if is_let and not left else self._left(inbox, gone)
         words = f"today's budget has room for {left} only; the others go on tomorrow" if wanted > left else ""
         return Foretold(words, min(wanted, left), 0)
-
-    def _would_be_flooded(self, inbox: str, new: Mapping[str, int]) -> bool:
-        own, whole = self._own[inbox].burst, self._whole.burst
-        copies = {name: files * self._copies[name] for name, files in new.items()}
-        return bool(
-            (own and copies[inbox] > own.files) or (whole and new[inbox] and sum(copies.values()) > whole.files)
-        )
 
     def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str:
         """Record that `new` files were seen; return why none of those that wait may be taken, if so.
@@ -203,7 +196,7 @@ class Quota:
             self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
                 self._let_go_of_nothing(inbox)
-            if self._is_flooded(inbox) and has_waiting():
+            if self._is_flooded(inbox, self._came) and has_waiting():
                 self._hold(inbox)
             if self._is_word_given(inbox):
                 self._heed_word(inbox)
@@ -274,14 +267,17 @@ class Quota:
     def _how_to_release(self, inbox: str) -> str:
         return self._commands.run(Advised.RELEASE, inbox)
 
-    def _is_flooded(self, inbox: str) -> bool:
+    def _is_flooded(self, inbox: str, came: Callable[[str, float], int]) -> bool:
+        """Are there more than may come at once? `came` says how many came into an inbox within so many seconds."""
         own, whole = self._own[inbox].burst, self._whole.burst
-        came, now = self._arrivals[inbox], self._clock.awake()
-        if own and came.within(own.seconds, now) > own.files:
+        if own and came(inbox, own.seconds) > own.files:
             return True
-        if not whole or not came.within(whole.seconds, now):
+        if not whole or not came(inbox, whole.seconds):
             return False
-        return sum(each.within(whole.seconds, now) for each in self._arrivals.values()) > whole.files
+        return sum(came(name, whole.seconds) for name in self._own) > whole.files
+
+    def _came(self, inbox: str, seconds: float) -> int:
+        return self._arrivals[inbox].within(seconds, self._clock.awake())
 
     def _hold(self, inbox: str) -> None:
         words = str(self._arrivals[inbox])

@@ -189,30 +189,22 @@ class _Tree(WatchCallback):
             self._on_end(error)
 
     def _take(self, seen: InotifyEvent) -> None:
+        """Tell of what came or changed. A folder is looked through: what was in it before us made no event."""
         folder = self._folders.get(seen.wd)
         if folder is None or self._is_over:
             return
+        name = os.fsdecode(seen.name)
+        path = os.path.join(folder.path, name)
         if seen.is_move_self:
             self._end()
-        elif seen.name:
-            name = os.fsdecode(seen.name)
-            path = os.path.join(folder.path, name)
-            if not seen.is_directory:
-                self._take_file(seen, path)
-            elif not self._is_left_out(name):
-                self._take_folder(seen, path)
-
-    def _take_file(self, seen: InotifyEvent, path: str) -> None:
-        if not seen.is_moved_from:
-            self._on_change(path)
-
-    def _take_folder(self, seen: InotifyEvent, path: str) -> None:
-        """Watch a folder that came, and let it be looked through: what was in it before us made no event."""
-        if seen.is_moved_from:
-            self._forget(path)
+        elif not name or (seen.is_directory and self._is_left_out(name)):
             return
-        self._watch_below(path)
-        self._on_change(path)
+        elif not seen.is_moved_from:
+            if seen.is_directory:
+                self._watch_below(path)
+            self._on_change(path)
+        elif seen.is_directory:
+            self._forget(path)
 
     # The watches
 
@@ -229,18 +221,15 @@ class _Tree(WatchCallback):
                 with disk.open_folder(self._root, path) as folder:  # through no link, also one swapped in meanwhile
                     if path:
                         self._watch(path, f"/proc/self/fd/{folder}", _MASK)
-                    names = self._folder_names(folder)
+                    with os.scandir(folder) as entries:
+                        names = [each.name for each in entries if each.is_dir(follow_symlinks=False)]
             except FolderFault:  # closed to us: the scan knows what to say
                 continue
             except OSError as error:
                 if error.errno in _REMEDIES:
                     raise
                 continue  # gone again
-            ahead += [os.path.join(path, name) for name in names]
-
-    def _folder_names(self, folder: int) -> list[str]:
-        with os.scandir(folder) as entries:
-            return [e.name for e in entries if e.is_dir(follow_symlinks=False) and not self._is_left_out(e.name)]
+            ahead += [os.path.join(path, name) for name in names if not self._is_left_out(name)]
 
     def _watch(self, path: str, where: str, mask: Mask) -> None:
         id_ = CallbackId(next(self._ids))

@@ -273,8 +273,7 @@ class Claims:
         results = [result for order in self._journal.orders() for _, result in order.results]
         keep = {result.part for result in results if result.part and not result.is_delivered}
         inbox = self._inbox
-        for root in {inbox.outbox, inbox.quarantine, inbox.originals, inbox.path, self._work.root} - {None}:
-            assert root is not None  # noqa: S101 - taken out one line above
+        for root in filter(None, {inbox.outbox, inbox.quarantine, inbox.originals, inbox.path, self._work.root}):
             swept = sum(disk.sweep(root, folder, self._journal.instance, keep=keep) for folder in ("", disk.HIDDEN))
             if swept:
                 event("disk.swept", folder=root, files=swept)
