@@ -156,7 +156,7 @@ def deliveries(
     twice = {end.key for end in begun}
     told: set[tuple[str, str, str | None]] = set()
     ends = heapq.merge(begun, newest_first(state_dir, since, on_broken), key=attrgetter("at"), reverse=True)
-    for delivery in _latest_first(ends):
+    for delivery in _newest_files_first(ends):
         name = (delivery.order.key, delivery.file.name, delivery.file.delivered)
         if (since is None or delivery.at >= since) and name not in told:
             yield delivery
@@ -174,7 +174,7 @@ def so_far(orders: Iterable[Order]) -> list[EndedOrder]:
     return sorted(begun, key=attrgetter("at"), reverse=True)
 
 
-def every_end(orders: Iterable[Order], state_dir: str) -> Iterator[EndedOrder]:
+def all_ended(orders: Iterable[Order], state_dir: str) -> Iterator[EndedOrder]:
     """Give what orders under way have delivered, and then every order that ended, the latest first."""
     return chain(so_far(orders), newest_first(state_dir))
 
@@ -200,15 +200,15 @@ def newest_first(
 
 def of_list(state_dir: str, key: str) -> Iterator[EndedOrder]:
     """Give every order that ended whose addresses stood in this list, the last line first; no date is relied on."""
-    return (ended for ended in _naming(state_dir, key) if ended.of_list == key)
+    return (ended for ended in _lines_with(state_dir, key) if ended.of_list == key)
 
 
 def last_end(state_dir: str, key: str) -> EndedOrder | None:
     """Return the last end of the order with this key, if it has come to one."""
-    return next((ended for ended in _naming(state_dir, key) if ended.key == key), None)
+    return next((ended for ended in _lines_with(state_dir, key) if ended.key == key), None)
 
 
-def _naming(state_dir: str, key: str) -> Iterator[EndedOrder]:
+def _lines_with(state_dir: str, key: str) -> Iterator[EndedOrder]:
     text = key.encode(errors="replace")  # it may be a name that somebody chose
     return filter(None, (read(line) for _, line in _lines(state_dir) if text in line))
 
@@ -246,7 +246,7 @@ def _so_far(order: Order) -> EndedOrder:
     return whole.model_copy(update=facts)
 
 
-def _latest_first(ends: Iterable[EndedOrder]) -> Iterator[Delivery]:
+def _newest_files_first(ends: Iterable[EndedOrder]) -> Iterator[Delivery]:
     """Sort the files of `ends`: no file was delivered after its order's end, but many a one long before."""
     waiting: list[tuple[float, int, Delivery]] = []
     number = 0

@@ -67,11 +67,11 @@ class Disk(Part):
 
     @property
     def is_low(self) -> bool:
-        return self.free_bytes < self._little
+        return self.free_bytes < self._low_bytes
 
     @property
     def has_room_again(self) -> bool:
-        return self.free_bytes >= _ROOM_AGAIN * self._little
+        return self.free_bytes >= _ROOM_AGAIN * self._low_bytes
 
     @property
     def told_bytes(self) -> int:
@@ -79,7 +79,7 @@ class Disk(Part):
         return int(float(f"{self.free_bytes:.2g}"))
 
     @property
-    def _little(self) -> float:
+    def _low_bytes(self) -> float:
         return min(_LOW_BYTES, _LOW_SHARE * self.total_bytes)
 
 
@@ -130,7 +130,7 @@ class Snapshot(Part):
     counts: Counts = Counts()
     disks: dict[str, Disk] = {}  # folder → its own; in the file are those alone that are nearly full
 
-    def is_same_but_for_time(self, other: "Snapshot | None") -> bool:
+    def is_same_as(self, other: "Snapshot | None") -> bool:
         """Compare what the file says of it, but for what always moves."""
         if other is None or self.low_disks != other.low_disks:
             return False
@@ -142,5 +142,5 @@ class Snapshot(Part):
         return {folder: disk.told_bytes for folder, disk in self.disks.items() if disk.is_low}
 
     @field_serializer("disks")
-    def _those_that_are_low(self, disks: dict[str, Disk]) -> dict[str, Disk]:
+    def _write_low_disks(self, disks: dict[str, Disk]) -> dict[str, Disk]:
         return {folder: disk for folder, disk in disks.items() if disk.is_low}

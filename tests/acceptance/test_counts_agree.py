@@ -32,8 +32,8 @@ def test_every_surface_tells_the_same_numbers(studio: Studio, sandbox: Sandbox, 
         counts = {"waiting": WAITING, "in_progress": MOVING, "deferred": 0, "quarantined": QUARANTINED, "staying": 1}
         assert {name: told[name] for name in counts} == counts
         assert sum(len(order["files"]) for order in report["orders"]) == MOVING
-        exposition = studio.run("status", "--prometheus").stdout
-        metrics = dict(re.findall(r'watchfolder_inbox_files\{inbox="photos",state="(\w+)"\} (\d+)', exposition))
+        as_text = studio.run("status", "--prometheus").stdout
+        metrics = dict(re.findall(r'watchfolder_inbox_files\{inbox="photos",state="(\w+)"\} (\d+)', as_text))
         assert {name: int(number) for name, number in metrics.items()} == counts
         table = studio.run("status").stdout
         assert re.search(rf"^photos +ok +{WAITING} +{MOVING} +0 +0 +{QUARANTINED}$", table, re.MULTILINE), table

@@ -247,7 +247,7 @@ def test_a_paid_order_waits_for_the_key_it_was_made_with(begin: Open, dialect: D
     pass_hours(shop, 3)
     assert shop.files("quarantine") == []
     assert shop.has(State.CONFIRMED)
-    (named,) = status.gather(shop.config, shop.clock.now()).deferred
+    (named,) = status.read_status(shop.config, shop.clock.now()).deferred
     assert named.files == names
     assert "key" in named.reason
     assert shop.pipeline.breaker.refusal is None  # others go on

@@ -41,17 +41,17 @@ def snapshot(**free_bytes: int) -> Snapshot:
 
 
 def test_free_space_that_changes_on_a_healthy_disk_writes_no_status() -> None:
-    assert snapshot(srv=700 * GB).is_same_but_for_time(snapshot(srv=300 * GB))
-    assert snapshot(srv=700 * GB).is_same_but_for_time(snapshot())
+    assert snapshot(srv=700 * GB).is_same_as(snapshot(srv=300 * GB))
+    assert snapshot(srv=700 * GB).is_same_as(snapshot())
 
 
 def test_a_nearly_full_disk_writes_the_status_when_its_number_changes() -> None:
     low = snapshot(srv=9_700_000_001)
-    assert not low.is_same_but_for_time(snapshot(srv=700 * GB))
-    assert not snapshot(srv=700 * GB).is_same_but_for_time(low)
-    assert not low.is_same_but_for_time(snapshot(srv=9_700_000_001, state=9 * GB))
-    assert not low.is_same_but_for_time(snapshot(srv=9_600_000_000))
-    assert low.is_same_but_for_time(snapshot(srv=9_680_000_000))
+    assert not low.is_same_as(snapshot(srv=700 * GB))
+    assert not snapshot(srv=700 * GB).is_same_as(low)
+    assert not low.is_same_as(snapshot(srv=9_700_000_001, state=9 * GB))
+    assert not low.is_same_as(snapshot(srv=9_600_000_000))
+    assert low.is_same_as(snapshot(srv=9_680_000_000))
 
 
 def test_the_status_file_holds_the_nearly_full_disks_alone() -> None:

@@ -153,13 +153,13 @@ def status(
 ) -> None:
     """Show what waits, moves, is blocked, delivered or quarantined."""
     with configured(config_file, as_owner=False) as found:
-        state = states.gather(found, datetime.now(UTC))
+        state = states.read_status(found, datetime.now(UTC))
     if as_json:
         typer.echo(states.as_json(state))
     elif as_metrics:
         from watchfolder.report import metrics
 
-        typer.echo(metrics.exposition(state), nl=False)
+        typer.echo(metrics.as_text(state), nl=False)
     else:
         from rich.console import Console
 

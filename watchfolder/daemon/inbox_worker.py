@@ -38,7 +38,7 @@ class InboxWorker:
         self._wakeup = threading.Event()
         self._stop = False
         self._is_watching = False
-        self._thread = threading.Thread(target=self._keep, name=f"inbox-{inbox.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"inbox-{inbox.name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -58,7 +58,7 @@ class InboxWorker:
         self.intake.nudge(name)
         self._wakeup.set()
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while not self._stop:
             self._wakeup.clear()
             try:

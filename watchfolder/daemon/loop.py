@@ -99,7 +99,7 @@ class Daemon:
             adopt = False  # it was said of what lay there at the start
             is_reload = False
             try:
-                is_reload = self._loop(supervisor)
+                is_reload = self._work(supervisor)
             finally:
                 if not is_reload:
                     self.systemd.stopping()
@@ -113,7 +113,7 @@ class Daemon:
                     ending = Ending.UNFINISHED  # a reload that a dead share holds up: start afresh
                 return replace(outcome, ending=ending, is_hung=is_hung)
 
-    def _loop(self, supervisor: Supervisor) -> bool:
+    def _work(self, supervisor: Supervisor) -> bool:
         """Beat until told otherwise; return whether to go on with another configuration.
 
         Every turn is one proof of life: it passes the locks that all work passes.
@@ -122,7 +122,7 @@ class Daemon:
         is_ready = False
         while not self.signals.stop:
             now = time.monotonic()
-            if self._obey_signals(supervisor):
+            if self._take_signals(supervisor):
                 return True
             due = supervisor.beat(now)
             snapshot, status_due = supervisor.publish_status(now)
@@ -138,7 +138,7 @@ class Daemon:
             self.wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
         return False
 
-    def _obey_signals(self, supervisor: Supervisor) -> bool:
+    def _take_signals(self, supervisor: Supervisor) -> bool:
         """Do what was asked for; return whether to go on with another configuration."""
         if self.signals.take_scan():
             supervisor.scan_now()
@@ -146,7 +146,7 @@ class Daemon:
 
     def _tell_ready(self, supervisor: Supervisor, seconds: float) -> bool:
         """Tell systemd once every inbox has been looked into, or took too long; return whether that is so."""
-        is_ready = supervisor.has_looked_around() or seconds > _READY_SECONDS
+        is_ready = supervisor.has_scanned_all() or seconds > _READY_SECONDS
         if is_ready:
             self.systemd.ready()
             event("daemon.ready", seconds=round(seconds, 3))

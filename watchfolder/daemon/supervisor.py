@@ -94,7 +94,7 @@ class Supervisor:
         for worker in self._workers.values():
             worker.nudge(None)
 
-    def has_looked_around(self) -> bool:
+    def has_scanned_all(self) -> bool:
         return all(worker.intake.candidates.has_scanned or worker.health.fault for worker in self._workers.values())
 
     def is_done(self) -> bool:
@@ -153,7 +153,7 @@ class Supervisor:
             return self._status, self._status_at + _STATUS_SECONDS
         fresh = self._snapshot()
         self._status_at = now
-        if fresh.is_same_but_for_time(self._status):
+        if fresh.is_same_as(self._status):
             return fresh, now + _NEVER_SECONDS
         try:
             state_file.write(Place(self._config.state_dir, FILE), fresh, durable=False)

@@ -130,7 +130,7 @@ class Heartbeat:
             self._stop = threading.Event()
             self._pulse = Pulse(config.heartbeat_url.get_secret_value(), config.api)
             arguments = (self._pulse, self._stop)
-            threading.Thread(target=self._keep, args=arguments, name="heartbeat", daemon=True).start()
+            threading.Thread(target=self._run, args=arguments, name="heartbeat", daemon=True).start()
 
     def stop(self) -> None:
         """End at once, whatever the other side does."""
@@ -140,7 +140,7 @@ class Heartbeat:
             self._pulse.close()
             self._pulse = None
 
-    def _keep(self, pulse: Pulse, stop: threading.Event) -> None:
+    def _run(self, pulse: Pulse, stop: threading.Event) -> None:
         is_heard = True
         seconds = 0.0
         while not stop.wait(seconds):

@@ -127,7 +127,7 @@ class MessageQueue:
                 self._drop(self._waiting.popleft(), "too many wait")
             self._waiting.append(message)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._keep, name="notify", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
                 self._thread.start()
             self._change.notify()
 
@@ -143,7 +143,7 @@ class MessageQueue:
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)  # it waits for nothing any more, and says what it could not bring
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._waiting or self._is_stopped.is_set())

@@ -41,7 +41,7 @@ _LIMITS = ("service", "plan", "line", "nothing")
 _FILE_STATES = ("waiting", "staying", "in_progress", "deferred", "quarantined")
 
 
-def exposition(status: StatusReport) -> str:
+def as_text(status: StatusReport) -> str:
     registry = CollectorRegistry()
     registry.register(_StatusCollector(status))
     return generate_latest(registry).decode()

@@ -126,7 +126,7 @@ class StatusReport:
     schema: int = 1
 
 
-def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> StatusReport:
+def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None) -> StatusReport:
     """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read.
 
     The daemon itself gives its `snapshot`: it need not be asked whether it runs.
@@ -140,7 +140,7 @@ def gather(config: Config, now: datetime, snapshot: Snapshot | None = None) -> S
     lost = files_without_inbox(orders, config.inboxes)
     if snapshot is not None:
         counts = {"in_progress": _files(moving), "deferred": _files(deferred), "not_configured": lost}
-        snapshot = _caught_up(snapshot, orders).model_copy(update=counts)
+        snapshot = _with_journal(snapshot, orders).model_copy(update=counts)
     number, can_retry = sum(len(each.pictures) for each in groups), any(each.note.retry_helps for each in groups)
     found = conditions(snapshot, config, is_running=is_running, quarantined=number, can_retry=can_retry)
     return StatusReport(
@@ -230,7 +230,7 @@ def _inbox(
 _SEEN = InboxSnapshot.model_fields.keys() & {each.name for each in fields(InboxStatus)}  # of one type in both
 
 
-def _caught_up(snapshot: Snapshot, orders: Iterable[Order]) -> Snapshot:
+def _with_journal(snapshot: Snapshot, orders: Iterable[Order]) -> Snapshot:
     """Count as the journal does, which may have moved on: what was taken since waits no more."""
     taken = Counter[str]()
     for order in orders:
@@ -257,11 +257,11 @@ def running(state_dir: str) -> tuple[bool, Snapshot | None]:
     try:
         require_room_to_note(state_dir)
     except FolderFault as fault:  # then its last word is not its latest: it could not write that down
-        return True, snapshot and _stopped_by(fault, snapshot)
+        return True, snapshot and _closed_by(fault, snapshot)
     return True, snapshot
 
 
-def _stopped_by(fault: FolderFault, snapshot: Snapshot) -> Snapshot:
+def _closed_by(fault: FolderFault, snapshot: Snapshot) -> Snapshot:
     facts = {"is_open": False, "fault": fault.reason, "fault_code": fault.code}
     inboxes = {name: inbox.model_copy(update=facts) for name, inbox in snapshot.inboxes.items()}
     return snapshot.model_copy(update={"inboxes": inboxes})

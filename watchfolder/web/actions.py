@@ -27,7 +27,7 @@ class Actions:
     def said(self) -> list[str]:
         return [text for at, text in list(self._said) if time.monotonic() - at < _NOTICE_SECONDS]
 
-    def try_again(self, id_: str) -> bool:
+    def retry(self, id_: str) -> bool:
         """Move what has this id from quarantine back into its inbox; False while something else is on its way."""
         if not self._turn.acquire(timeout=_BUSY_SECONDS):
             return False
@@ -38,7 +38,7 @@ class Actions:
         self._cache.refresh()
         return True
 
-    def let_through(self, id_: str) -> None:
+    def release(self, id_: str) -> None:
         """Let the inbox with this id go on in spite of its quota."""
         config = self._cache.config
         for name in config.inboxes:

@@ -66,13 +66,13 @@ def make_waiting_app(http: HttpSection, faults: Callable[[], Sequence[str]]) -> 
 def _add_page(app: Flask, cache: PageCache, actions: Actions) -> None:
     @app.get("/")
     def page() -> str:
-        return rendered("page.html")
+        return show("page.html")
 
     @app.get("/main")
     def main() -> str:
-        return rendered("main.html")
+        return show("main.html")
 
-    def rendered(template: str) -> str:
+    def show(template: str) -> str:
         look, troubles = cache.look(), cache.troubles(time.monotonic())
         tone = "bad" if troubles else "wait" if look and look.beside else "good"
         sentences = troubles + (look.beside if look else [])
@@ -91,17 +91,17 @@ def _add_page(app: Flask, cache: PageCache, actions: Actions) -> None:
 
 def _add_actions(app: Flask, cache: PageCache, actions: Actions) -> None:
     @app.post("/release")
-    def let_through() -> Response:
-        actions.let_through(pressed())
+    def release() -> Response:
+        actions.release(asked_id())
         return back()
 
     @app.post("/retry")
-    def try_again() -> Response:
-        if not actions.try_again(pressed()):
+    def retry() -> Response:
+        if not actions.retry(asked_id()):
             abort(503, "A file is still on its way back into its inbox: try again in a minute.")
         return back()
 
-    def pressed() -> str:
+    def asked_id() -> str:
         """Return the id of the button; it must be on a page of this process."""
         if not cache.ids.is_token(request.form.get("token", "")):
             abort(403, "This page is from before the last restart: load it again.")
@@ -115,13 +115,13 @@ def _add_figures(app: Flask, cache: PageCache) -> None:
     @app.get("/healthz", endpoint=HEALTH)
     def health() -> Response:
         troubles = cache.troubles(time.monotonic())
-        told = troubles if g.is_known else cache.topics(time.monotonic())
+        told = troubles if g.is_known else cache.kinds(time.monotonic())
         lines = "".join(f"{each}\n" for each in told or ["ok"])
         return Response(lines, 503 if troubles else 200, content_type=_TEXT)
 
     @app.get("/metrics")
     def figures() -> Response:
-        text = metrics.exposition(_known(cache).status)
+        text = metrics.as_text(_known(cache).status)
         return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/api/status")

@@ -12,9 +12,9 @@ from watchfolder.config import Config
 from watchfolder.errors import WatchfolderError
 from watchfolder.events import event, redacted
 from watchfolder.report.conditions import Severity, alarming, conditions, headline, sentences, troubles
-from watchfolder.report.status import StatusReport, gather
+from watchfolder.report.status import StatusReport, read_status
 from watchfolder.snapshot import Snapshot
-from watchfolder.web.deliveries import ShownDelivery, recent
+from watchfolder.web.deliveries import ShownDelivery, read_past
 from watchfolder.web.plot import Plot, Waiting
 from watchfolder.web.security import Ids
 from watchfolder.web.thumbnails import Thumbnails
@@ -57,7 +57,7 @@ class PageCache:
         self._is_asked = False
         self._is_closed = False
         self._change = threading.Condition()
-        threading.Thread(target=self._keep_looking, name="page-look", daemon=True).start()
+        threading.Thread(target=self._run, name="page-look", daemon=True).start()
 
     def close(self) -> None:
         with self._change:
@@ -90,7 +90,7 @@ class PageCache:
         """Say why a person should come, if one should. It needs no disk and waits for nobody."""
         return troubles(self._snapshot, self.config, now - self._seen_at)
 
-    def topics(self, now: float) -> list[str]:
+    def kinds(self, now: float) -> list[str]:
         """Say that in a word each, which tells nothing to who must not know more."""
         return list(dict.fromkeys(each.kind for each in alarming(self._snapshot, self.config, now - self._seen_at)))
 
@@ -98,7 +98,7 @@ class PageCache:
         """Say how it goes, before the first look."""
         return headline(conditions(self._snapshot, self.config))
 
-    def _keep_looking(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._is_asked or self._is_closed)
@@ -106,7 +106,7 @@ class PageCache:
                 if self._is_closed:
                     return
             began = time.monotonic()
-            look = self._taken()
+            look = self._read()
             ended = time.monotonic()
             with self._change:
                 self._look = look or self._look
@@ -114,13 +114,13 @@ class PageCache:
                 self._rest_seconds = max(_LEAST_REST_SECONDS, _REST * (ended - began))
                 self._change.notify_all()
 
-    def _taken(self) -> PageState | None:
+    def _read(self) -> PageState | None:
         now, config, snapshot = datetime.now(UTC), self.config, self._snapshot
         if snapshot is None:
             return None
         try:
-            status = gather(config, now, snapshot)
-            past = recent(config, now, self.ids)
+            status = read_status(config, now, snapshot)
+            past = read_past(config, now, self.ids)
         except WatchfolderError as error:
             event("page.no_look", logging.WARNING, reason=redacted(error.reason))
             return None

@@ -45,7 +45,7 @@ class Past:
     delivered_at: Sequence[datetime]  # each file's of the last day
 
 
-def recent(config: Config, now: datetime, ids: Ids) -> Past:
+def read_past(config: Config, now: datetime, ids: Ids) -> Past:
     """Read the last day, and before it as much as it takes to show something. Raises FolderFault."""
     deliveries: list[ShownDelivery] = []
     delivered_at = []

@@ -60,13 +60,13 @@ def protect(app: Flask, http: "HttpSection") -> None:
         if request.endpoint == PUSH:  # nothing but a POST to that one path has it
             return None
         if password:
-            if _is_monitor():
+            if _asks_health():
                 return None
-            if not _is_right(password, request.headers.get("Authorization", "")):
+            if not _is_password(password, request.headers.get("Authorization", "")):
                 refused = make_response("The page's password, please (any user name).\n", 401)
                 refused.headers["WWW-Authenticate"] = 'Basic realm="watchfolder", charset="UTF-8"'
                 return refused
-        elif _has_passed_a_proxy():
+        elif _is_from_proxy():
             abort(403, "A proxy passed this on, and the page has no password: see http.public_url and password_file.")
         elif not _is_of_this_machine(request.host):  # a foreign name that was made to point here
             abort(403, "This page is for this machine alone: call it by 127.0.0.1 or localhost.")
@@ -76,7 +76,7 @@ def protect(app: Flask, http: "HttpSection") -> None:
         return None
 
     @app.after_request
-    def seal(response: Response) -> Response:
+    def set_headers(response: Response) -> Response:
         response.headers.update(_HEADERS)
         response.headers["Content-Security-Policy"] = _POLICY.format(nonce=g.nonce)
         response.headers.setdefault("Cache-Control", "no-store")
@@ -99,7 +99,7 @@ class WrongPasswords:
 
         `forwarded_for` is what a proxy says of where the guess came from: it is logged, and not believed.
         """
-        if not (self._password and authorization) or _is_right(self._password, authorization):
+        if not (self._password and authorization) or _is_password(self._password, authorization):
             return 0.0
         with self._guard:
             before = self._tries.pop(address, None)
@@ -138,7 +138,7 @@ class Ids:
         return hmac.compare_digest(text.encode("utf-8", "surrogateescape"), self.token.encode())
 
 
-def _is_right(password: str, authorization: str) -> bool:
+def _is_password(password: str, authorization: str) -> bool:
     scheme, _, given = authorization.partition(" ")
     try:
         _, _, text = base64.b64decode(given, validate=True).partition(b":")
@@ -147,7 +147,7 @@ def _is_right(password: str, authorization: str) -> bool:
     return scheme.lower() == "basic" and hmac.compare_digest(text, password.encode())
 
 
-def _is_monitor() -> bool:
+def _asks_health() -> bool:
     is_look = request.method in {"GET", "HEAD"}
     return request.endpoint == HEALTH and is_look and "Authorization" not in request.headers
 
@@ -164,8 +164,8 @@ def _is_same_origin(public_url: str | None) -> bool:
     origin = request.headers.get("Origin")
     if origin is None or origin == public_url:
         return True
-    return not (public_url and _has_passed_a_proxy()) and urlsplit(origin).netloc == request.host
+    return not (public_url and _is_from_proxy()) and urlsplit(origin).netloc == request.host
 
 
-def _has_passed_a_proxy() -> bool:
+def _is_from_proxy() -> bool:
     return any(name in request.headers for name in _PROXY_HEADERS)

@@ -187,7 +187,7 @@ class Server:
             bind_socket=False,
             sockinfo=which,
         )
-        self._server.channel_class = _channel_class(traffic.on_oversized)
+        self._server.channel_class = _refusing_channel(traffic.on_oversized)
         self._loop = threading.Thread(target=self._run, name="page", daemon=True)
         self._loop.start()
 
@@ -209,7 +209,7 @@ class Server:
             wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
 
 
-def _channel_class(on_oversized: Callable[[str], None]) -> type[Channel]:
+def _refusing_channel(on_oversized: Callable[[str], None]) -> type[Channel]:
     class Refusal(ErrorTask):  # type: ignore[misc]  # as above
         def execute(self) -> None:
             if self.request.error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

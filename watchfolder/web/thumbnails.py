@@ -45,24 +45,24 @@ class Thumbnails:
         source = self._sources.get(id_)
         if source is None:
             return b""
-        kept = self._recalled(source.sha256)
+        kept = self._find(source.sha256)
         if kept is not None:
             return kept
         if not self._turn.acquire(timeout=_TURN_SECONDS):
             return b""
         try:
-            kept = self._recalled(source.sha256)
-            return kept if kept is not None else self._made(source)
+            kept = self._find(source.sha256)
+            return kept if kept is not None else self._make(source)
         finally:
             self._turn.release()
 
-    def _recalled(self, sha256: str) -> bytes | None:
+    def _find(self, sha256: str) -> bytes | None:
         with self._guard:
             if sha256 in self._kept:
                 self._kept.move_to_end(sha256)
             return self._kept.get(sha256)
 
-    def _made(self, source: ThumbnailSource) -> bytes:
+    def _make(self, source: ThumbnailSource) -> bytes:
         try:
             content = disk.answer_of(partial(_content, source), source.places[0].root)
         except FolderFault:

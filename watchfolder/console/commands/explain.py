@@ -368,7 +368,7 @@ def _orders_of(inbox: Inbox, config: Config) -> list[Order]:
 
 
 def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inbox | None) -> history.EndedOrder | None:
-    ends = history.every_end(read_orders(config.state_dir), config.state_dir)
+    ends = history.all_ended(read_orders(config.state_dir), config.state_dir)
     return next((end for end in ends if (inbox is None or end.inbox == inbox.name) and any(map(fits, end.files))), None)
 
 

@@ -110,7 +110,7 @@ def of_quarantine(place: Place, config: Config) -> Iterator[str]:
 
 def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:
     """Tell what of an outbox, or of the originals, watchfolder put there. Raises FolderFault."""
-    ends = history.every_end(read_orders(config.state_dir), config.state_dir)
+    ends = history.all_ended(read_orders(config.state_dir), config.state_dir)
     known = {
         file.delivered if is_outbox and not is_list(file.name) else file.name for end in ends for file in end.files
     }
