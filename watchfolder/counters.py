@@ -22,7 +22,7 @@ class Counters:
 
     def __init__(self, states: Iterable[str]) -> None:
         self._guard = threading.Lock()
-        self._requests = Counter({(operation, outcome): 0 for operation in OPERATIONS for outcome in OUTCOMES})
+        self._requests = {operation: dict.fromkeys(OUTCOMES, 0) for operation in OPERATIONS}
         self._bytes = Counter({"sent": 0, "received": 0})
         self._notifications = Counter(dict.fromkeys(NOTIFIED, 0))
         self.delivered_files = self.reused_files = self.delivered_bytes = self.quarantined_files = 0
@@ -45,7 +45,7 @@ class Counters:
             return answer
         finally:
             with self._guard:
-                self._requests[operation, outcome] += 1
+                self._requests[operation][outcome] += 1
 
     def moved(self, direction: str, size: int) -> None:
         with self._guard:
@@ -79,11 +79,8 @@ class Counters:
 
     def counts(self) -> Counts:
         with self._guard:
-            requests: dict[str, dict[str, int]] = {}
-            for (operation, outcome), number in self._requests.items():
-                requests.setdefault(operation, {})[outcome] = number
             return Counts(
-                requests=requests,
+                requests={operation: dict(outcomes) for operation, outcomes in self._requests.items()},
                 sent_bytes=self._bytes["sent"],
                 received_bytes=self._bytes["received"],
                 state_changes=dict(self._changes),

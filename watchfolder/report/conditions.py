@@ -18,6 +18,7 @@ from watchfolder.snapshot import NO_ANSWER, NO_V3, FileGroup, InboxSnapshot, Sna
 
 if TYPE_CHECKING:
     from watchfolder.daemon import Outcome
+    from watchfolder.report.status import InboxStatus
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
 SLOWED: Final = "the service's rate limit sets the pace"
@@ -210,6 +211,16 @@ def _left_of(order: Order) -> Iterator[str]:
     for file in order.files:
         if file.is_under_way or missing:
             yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
+
+
+def asides(inbox: "InboxStatus") -> list[str]:
+    """Say what is so of an inbox beside its counts."""
+    told = (
+        (inbox.single, "{} waiting for what belongs to {}"),
+        (inbox.to_come_beside, "{} delivered, with something still to come beside {}"),
+        (inbox.raw, "camera RAW: {} left beside the pictures (raw: leave)"),
+    )
+    return [words.format(files(number), "it" if number == 1 else "them") for number, words in told if number]
 
 
 def went_to_quarantine(count: int, some: Sequence[FileGroup], config: Config) -> str:

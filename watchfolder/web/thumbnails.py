@@ -4,11 +4,11 @@ That process reads hostile files with libraries in C. So it gets the bytes of on
 environment, little memory, little time.
 """
 
+import contextlib
 import hashlib
 import subprocess
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -32,9 +32,8 @@ class Thumbnails:
 
     def __init__(self) -> None:
         self._sources: dict[str, ThumbnailSource] = {}
-        self._kept: OrderedDict[str, bytes] = OrderedDict()  # by digest; empty where none can be made
-        self._guard = threading.Lock()
-        self._turn = threading.Lock()
+        self._kept: dict[str, bytes] = {}  # by digest; empty where none can be made
+        self._turn = threading.Lock()  # who has it may write what is kept
 
     def offer(self, deliveries: Iterable[ShownDelivery]) -> None:
         sources = (source for each in deliveries for source in (each.before, each.after) if source)
@@ -45,36 +44,24 @@ class Thumbnails:
         source = self._sources.get(id_)
         if source is None:
             return b""
-        kept = self._find(source.sha256)
-        if kept is not None:
-            return kept
-        if not self._turn.acquire(timeout=_TURN_SECONDS):
-            return b""
+        kept = self._kept.get(source.sha256)
+        if kept is not None or not self._turn.acquire(timeout=_TURN_SECONDS):
+            return kept or b""
         try:
-            kept = self._find(source.sha256)
-            return kept if kept is not None else self._make(source)
+            if source.sha256 not in self._kept:
+                self._make(source)
+            return self._kept.get(source.sha256, b"")
         finally:
             self._turn.release()
 
-    def _find(self, sha256: str) -> bytes | None:
-        with self._guard:
-            if sha256 in self._kept:
-                self._kept.move_to_end(sha256)
-            return self._kept.get(sha256)
-
-    def _make(self, source: ThumbnailSource) -> bytes:
-        try:
+    def _make(self, source: ThumbnailSource) -> None:
+        content = b""
+        with contextlib.suppress(FolderFault):
             content = disk.answer_of(partial(_content, source), source.places[0].root)
-        except FolderFault:
-            content = b""
-        if not content:
-            return b""  # not remembered: a share may be back soon
-        small = _small(content)
-        with self._guard:
-            self._kept[source.sha256] = small
-            while len(self._kept) > _MOST_KEPT:
-                self._kept.popitem(last=False)
-        return small
+        if content:  # else nothing is remembered: a share may be back soon
+            self._kept[source.sha256] = _small(content)
+            if len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
 
 
 def _content(source: ThumbnailSource) -> bytes:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from watchfolder.command_line import Advised, CommandLine
-from watchfolder.report.conditions import Severity, sentences
+from watchfolder.report.conditions import Severity, asides, sentences
 from watchfolder.report.phrases import files
 from watchfolder.report.status import InboxStatus, OrderStatus, QuarantinedFile, StatusReport
 
@@ -67,17 +67,9 @@ def _table(status: StatusReport) -> Table:
 
 
 def _about(inbox: InboxStatus, explain: str) -> Iterator[str]:
-    numbers = {
-        "{files} waiting for what belongs to {them}: {explain}": inbox.single,
-        "{files} delivered, with something still to come beside {them}: {explain}": inbox.to_come_beside,
-        "camera RAW: {files} left beside the pictures (raw: leave)": inbox.raw,
-        "{files} left alone (no pictures): {explain}": (inbox.staying or 0)
-        - (inbox.raw or 0)
-        - (inbox.out_of_reach or 0),
-    }
-    for words, number in numbers.items():
-        if number:
-            yield words.format(files=files(number), them="it" if number == 1 else "them", explain=explain)
+    yield from (f"{each}: {explain}" for each in asides(inbox))
+    if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
+        yield f"{files(others)} left alone (no pictures): {explain}"
     yield from (f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10])
 
 
