@@ -91,8 +91,8 @@ class Counters:
 
 def added(groups: Sequence[FileGroup], more: FileGroup) -> tuple[FileGroup, ...]:
     """Return the groups with what came besides, as the latest."""
-    number = more.files + sum(each.files for each in groups if each.is_like(more))
-    return (*(each for each in groups if not each.is_like(more)), more.model_copy(update={"files": number}))
+    number = more.files + sum(each.files for each in groups if each.is_same_as(more))
+    return (*(each for each in groups if not each.is_same_as(more)), more.model_copy(update={"files": number}))
 
 
 def _outcome_of(error: WatchfolderError) -> str:

@@ -92,7 +92,7 @@ class FileGroup(Part):
     files: int = 1
     retry_helps: bool = True  # what is in quarantine
 
-    def is_like(self, other: "FileGroup") -> bool:
+    def is_same_as(self, other: "FileGroup") -> bool:
         return (self.inbox, self.reason) == (other.inbox, other.reason)
 
 

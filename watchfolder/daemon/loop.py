@@ -64,7 +64,7 @@ def run(  # noqa: PLR0913 - all that the composition root joins to the loop
         stack.callback(wakeup.close)
         signals = stack.enter_context(Signals(wakeup))
         systemd = Systemd(os.environ)
-        systemd.starting(_RECOVERY_SECONDS)
+        systemd.begin(_RECOVERY_SECONDS)
         journal = stack.enter_context(Journal(config.state_dir, counters=counters))
         pushes = pushes or Pushes()
         pushes.ring_with(wakeup.ring)
@@ -102,7 +102,7 @@ class Daemon:
                 is_reload = self._work(supervisor)
             finally:
                 if not is_reload:
-                    self.systemd.stopping()
+                    self.systemd.stop()
                 is_hung = not supervisor.close(time.monotonic() + STOP_SECONDS)
             if is_hung or not is_reload:
                 outcome = supervisor.outcome()
@@ -157,7 +157,7 @@ class Daemon:
 
         Whatever comes of it, a blockade is lifted to try: a person may have seen to the credits.
         """
-        self.systemd.reloading()
+        self.systemd.begin_reload()
         try:
             config = self.reread()
             if config.state_dir != self.config.state_dir:

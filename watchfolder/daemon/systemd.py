@@ -35,18 +35,18 @@ class Systemd:
         self._status = ""  # the line that `systemctl status` shows
         self._alive_at = float("-inf")
 
-    def starting(self, seconds: float) -> None:
+    def begin(self, seconds: float) -> None:
         """Ask for time: a journal of many orders takes long to recover."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def ready(self) -> None:
         self._send("READY=1")
 
-    def reloading(self) -> None:
+    def begin_reload(self) -> None:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         self._show("reading the configuration again")
 
-    def stopping(self) -> None:
+    def stop(self) -> None:
         self._show("stopping")
 
     def alive(self, status: str) -> None:

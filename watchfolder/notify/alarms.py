@@ -53,7 +53,7 @@ class Alarms:
         self._config = config
         self._seen_at = time.monotonic()
         try:
-            self._open_queues(config)
+            self._follow(config)
             self._heartbeat.follow(config)
         except Exception:  # noqa: BLE001 - the pictures come first
             event("alarm.broke", logging.ERROR, trace=True)
@@ -82,7 +82,7 @@ class Alarms:
     def _has_trouble(self) -> bool:
         return self._config is None or bool(troubles(self._snapshot, self._config, time.monotonic() - self._seen_at))
 
-    def _open_queues(self, config: Config) -> None:
+    def _follow(self, config: Config) -> None:
         for address in set(self._queues) - set(config.notify):
             self._queues.pop(address).stop()
         for number, address in enumerate(config.notify):

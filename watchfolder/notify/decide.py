@@ -233,21 +233,17 @@ class Decisions:
 
     def _changes(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Change]]:
         """Give what is wrong, and what was told and is so no more, by topic. What cannot be told stays as it was."""
-        hours = self._stalled_hours(config, now)
-        found = conditions(snapshot, config, stalled_hours=hours if has_work(snapshot) else None)
+        hours = (now - (self._stalled_since or now)).total_seconds() / 3600  # since the last delivery
+        is_stalled = hours >= config.alarm_after_hours
+        found = conditions(snapshot, config, stalled_hours=hours if is_stalled and has_work(snapshot) else None)
         wrong = {str(self._topic(each, snapshot)): each for each in found}
         for name, each in wrong.items():
             if Topic.of(name).kind in LASTS_SECONDS:
                 yield name, Change(is_on=True, words=told([each]))
         for name, said in self.state.told.items():
             topic = Topic.of(name)
-            if said.is_on and name not in wrong and self._is_over(topic, snapshot, is_stalled=hours is not None):
+            if said.is_on and name not in wrong and self._is_over(topic, snapshot, is_stalled=is_stalled):
                 yield name, Change(is_on=False, words=over(topic.kind, topic.subject))
-
-    def _stalled_hours(self, config: Config, now: datetime) -> float | None:
-        """Return for how long nothing has been delivered, once that is too long."""
-        lasted = (now - (self._stalled_since or now)).total_seconds() / 3600
-        return lasted if lasted >= config.alarm_after_hours else None
 
     def _topic(self, condition: Condition, snapshot: Snapshot) -> Topic:
         if condition.kind in _SERVICE:
@@ -317,7 +313,7 @@ def _with_more(
     """Return what is untold with so many files more; `groups` is what they belong to, of which some was `known`."""
     some = untold.some
     for each in groups:
-        new = each.files - sum(other.files for other in known if other.is_like(each))
+        new = each.files - sum(other.files for other in known if other.is_same_as(each))
         if new > 0:
             some = added(some, each.model_copy(update={"files": new}))[-_MOST_REASONS:]
     facts = {"count": untold.count + number, "first": untold.first or now, "last": now, "some": some}

@@ -40,7 +40,7 @@ def faults(addresses: Sequence[SecretStr]) -> list[str]:
         f"{label(number, address).replace(' ', ': ', 1)}: this is no address that apprise knows, or a part of "
         "it is missing (it is not shown here): see https://github.com/caronc/apprise/wiki"
         for number, address in enumerate(addresses)
-        if not len(_loaded(address))
+        if not len(_open(address))
     ]
 
 
@@ -53,7 +53,7 @@ def recipient(address: SecretStr) -> Deliver:
     """Return what sends a message to the address, and says whether the service took it; that may last."""
     from apprise import NotifyFormat, NotifyType
 
-    service = _loaded(address)
+    service = _open(address)
 
     def deliver(message: Message) -> bool:
         kind = NotifyType.SUCCESS if message.is_good else NotifyType.WARNING
@@ -69,7 +69,7 @@ def recipient(address: SecretStr) -> Deliver:
     return deliver
 
 
-def _loaded(address: SecretStr) -> "Apprise":
+def _open(address: SecretStr) -> "Apprise":
     for name in _TOO_TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     from apprise import Apprise, AppriseAsset, PersistentStoreMode

@@ -135,7 +135,7 @@ def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None)
     broken: list[str] = []
     orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
     faults: list[FolderFault] = []
-    groups = _groups(config, faults)
+    groups = _failed(config, faults)
     moving, deferred = _under_way(orders, config.inboxes, now)
     lost = files_without_inbox(orders, config.inboxes)
     if snapshot is not None:
@@ -162,7 +162,7 @@ def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None)
     )
 
 
-def _groups(config: Config, faults: list[FolderFault]) -> list[quarantine.QuarantineGroup]:
+def _failed(config: Config, faults: list[FolderFault]) -> list[quarantine.QuarantineGroup]:
     failed = (each for each in quarantine.list_pictures(config, faults) if each.has_failed)
     return quarantine.grouped(failed, config.state_dir)
 

@@ -116,9 +116,17 @@ def _path_of(request: Any) -> str:  # noqa: ANN401 - waitress ships no types
     return str(getattr(request, "path", ""))  # none where not even the first line could be read
 
 
+class _Refusal(ErrorTask):  # type: ignore[misc]  # as above
+    def execute(self) -> None:
+        if self.request.error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            self.channel.server.on_oversized(_path_of(self.request))
+        super().execute()
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]  # as above
     """A connection that knows since when we wait for it; what drips in is not taken for progress."""
 
+    error_task_class = _Refusal
     is_held = False
     waiting_since = 0.0
 
@@ -143,6 +151,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # as above
 
 
 class _Listener(TcpWSGIServer):  # type: ignore[misc]  # as above
+    channel_class = Channel
+    on_oversized: Callable[[str], None]
+
     def handle_accept(self) -> None:
         super().handle_accept()
         waiting = [channel for channel in self.active_channels.values() if channel.is_waiting]
@@ -187,7 +198,7 @@ class Server:
             bind_socket=False,
             sockinfo=which,
         )
-        self._server.channel_class = _refusing_channel(traffic.on_oversized)
+        self._server.on_oversized = traffic.on_oversized
         self._loop = threading.Thread(target=self._run, name="page", daemon=True)
         self._loop.start()
 
@@ -207,16 +218,3 @@ class Server:
         while not self._ending.is_set():
             seconds = self._threads.let_go(time.monotonic())
             wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
-
-
-def _refusing_channel(on_oversized: Callable[[str], None]) -> type[Channel]:
-    class Refusal(ErrorTask):  # type: ignore[misc]  # as above
-        def execute(self) -> None:
-            if self.request.error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                on_oversized(_path_of(self.request))
-            super().execute()
-
-    class RefusingChannel(Channel):
-        error_task_class = Refusal
-
-    return RefusingChannel
