@@ -51,7 +51,7 @@ class Answer:
 
 
 @dataclass
-class House:
+class Office:
     """Folders, a configuration, and the page that is served of it."""
 
     root: Path
@@ -135,18 +135,18 @@ class House:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[House]:
-    with serve(tmp_path) as house:
-        house.page.follow(house.config())
-        house.page.see(WELL)
-        yield house
+def served(tmp_path: Path) -> Iterator[Office]:
+    with serve(tmp_path) as office:
+        office.page.follow(office.config())
+        office.page.see(WELL)
+        yield office
 
 
 class serve:  # noqa: N801 - reads as a verb
     def __init__(self, root: Path) -> None:
-        self._house = House(root, free_port(), Page(config.HttpSection(), Pushes()))
+        self._house = Office(root, free_port(), Page(config.HttpSection(), Pushes()))
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> Office:
         return self._house
 
     def __exit__(self, *_: object) -> None:
@@ -168,7 +168,7 @@ def seen(**facts: object) -> Snapshot:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8686", "127.0.0.1.evil.example", "10.0.0.7", ""])
-def test_a_foreign_name_that_points_here_is_shown_nothing(served: House, host: str) -> None:
+def test_a_foreign_name_that_points_here_is_shown_nothing(served: Office, host: str) -> None:
     for path in ("/", "/main", "/healthz", "/metrics", "/api/status"):
         answer = served.ask(path, {"Host": host})
         assert answer.status in {400, 403}
@@ -176,7 +176,7 @@ def test_a_foreign_name_that_points_here_is_shown_nothing(served: House, host: s
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1234", "localhost", "[::1]:8686"])
-def test_this_machine_s_own_names_are_let_in(served: House, host: str) -> None:
+def test_this_machine_s_own_names_are_let_in(served: Office, host: str) -> None:
     assert served.ask("/", {"Host": host}).status == 200
 
 
@@ -185,23 +185,23 @@ def test_with_a_password_nothing_is_shown_without_it(tmp_path: Path, monkeypatch
     secret = tmp_path / "password"
     secret.write_text(PASSWORD + "\n", encoding="ascii")
     secret.chmod(0o600)
-    with serve(tmp_path) as house:
-        house.page.follow(house.config(password_file=str(secret)))
-        house.page.see(WELL)
+    with serve(tmp_path) as office:
+        office.page.follow(office.config(password_file=str(secret)))
+        office.page.see(WELL)
         for given in (None, basic(""), basic("wrong"), basic(PASSWORD + "x"), "Basic ü", "Bearer " + PASSWORD):
             for path in ("/", "/main", "/metrics", "/api/status", "/thumbnails/0", "/nowhere"):
-                answer = house.ask(path, {"Authorization": given.encode("latin-1").decode("latin-1")} if given else {})
+                answer = office.ask(path, {"Authorization": given.encode("latin-1").decode("latin-1")} if given else {})
                 assert answer.status == 401
                 assert b"photos" not in answer.body
-        assert house.ask("/", {"Authorization": basic(PASSWORD), "Host": "nas.example"}).status == 200
-        assert PASSWORD not in house.ask("/", {"Authorization": basic(PASSWORD)}).text
+        assert office.ask("/", {"Authorization": basic(PASSWORD), "Host": "nas.example"}).status == 200
+        assert PASSWORD not in office.ask("/", {"Authorization": basic(PASSWORD)}).text
 
 
 def basic(password: str) -> str:
     return "Basic " + base64.b64encode(f"anybody:{password}".encode()).decode()
 
 
-def test_every_answer_tells_the_browser_what_to_refuse(served: House) -> None:
+def test_every_answer_tells_the_browser_what_to_refuse(served: Office) -> None:
     for path in ("/", "/main", "/healthz", "/metrics", "/api/status", "/nowhere"):
         headers = served.ask(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -211,7 +211,7 @@ def test_every_answer_tells_the_browser_what_to_refuse(served: House) -> None:
         assert "unsafe" not in headers["Content-Security-Policy"]
 
 
-def test_scripts_need_the_nonce_of_this_answer(served: House) -> None:
+def test_scripts_need_the_nonce_of_this_answer(served: Office) -> None:
     first, second = served.ask("/"), served.ask("/")
     nonces = set(re.findall(r'nonce="([^"]+)"', first.text))
     assert len(nonces) == 1
@@ -224,25 +224,25 @@ def test_scripts_need_the_nonce_of_this_answer(served: House) -> None:
 # What it tells
 
 
-def test_a_file_s_name_is_text_whatever_it_is(served: House) -> None:
+def test_a_file_s_name_is_text_whatever_it_is(served: Office) -> None:
     served.set_aside("<img src=x onerror=alert(1)>\n\u202e\"'&.jpg")
     text = served.ask("/").text
     assert "<img src=x" not in text
     assert "&lt;img src=x onerror=alert(1)&gt;\\n\\u202e&#34;&#39;&amp;.jpg" in text
 
 
-def test_status_has_the_keys_of_the_command(served: House) -> None:
+def test_status_has_the_keys_of_the_command(served: Office) -> None:
     told = json.loads(served.ask("/api/status").body)
     assert told["inboxes"]["photos"]["waiting"] == 2
     assert set(told) == set(states.StatusReport.__dataclass_fields__)
 
 
-def test_no_address_tells_the_key(served: House) -> None:
+def test_no_address_tells_the_key(served: Office) -> None:
     for path in ("/", "/healthz", "/metrics", "/api/status"):
         assert KEY not in served.ask(path).text
 
 
-def test_metrics_have_their_zero_values_from_the_start(served: House) -> None:
+def test_metrics_have_their_zero_values_from_the_start(served: Office) -> None:
     samples = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(served.ask("/metrics").text)
@@ -265,7 +265,7 @@ def test_metrics_have_their_zero_values_from_the_start(served: House) -> None:
         (seen(inboxes={"photos": InboxSnapshot(fault="is the share mounted?")}), "photos (is the share mounted?)"),
     ],
 )
-def test_a_monitor_is_told_why_a_person_should_come(served: House, snapshot: Snapshot, reason: str) -> None:
+def test_a_monitor_is_told_why_a_person_should_come(served: Office, snapshot: Snapshot, reason: str) -> None:
     assert (served.ask("/healthz").status, served.ask("/healthz").text) == (200, "ok\n")
     served.page.see(snapshot)
     answer = served.ask("/healthz")
@@ -278,18 +278,18 @@ def test_a_monitor_without_the_password_is_told_the_topic_alone(tmp_path: Path) 
     secret.write_text(PASSWORD + "\n", encoding="ascii")
     secret.chmod(0o600)
     away = {"photos": InboxSnapshot(fault="/srv/holidays: is the share mounted?")}
-    with serve(tmp_path) as house:
-        house.page.follow(house.config(password_file=str(secret)))
-        house.page.see(WELL)
-        assert (house.ask("/healthz").status, house.ask("/healthz").text) == (200, "ok\n")
-        house.page.see(seen(blocked="the key is refused", is_key_refused=True, inboxes=away))
-        assert (house.ask("/healthz").status, house.ask("/healthz").text) == (503, "key_refused\nfolder_away\n")
-        known = house.ask("/healthz", {"Authorization": basic(PASSWORD)})
+    with serve(tmp_path) as office:
+        office.page.follow(office.config(password_file=str(secret)))
+        office.page.see(WELL)
+        assert (office.ask("/healthz").status, office.ask("/healthz").text) == (200, "ok\n")
+        office.page.see(seen(blocked="the key is refused", is_key_refused=True, inboxes=away))
+        assert (office.ask("/healthz").status, office.ask("/healthz").text) == (503, "key_refused\nfolder_away\n")
+        known = office.ask("/healthz", {"Authorization": basic(PASSWORD)})
         assert "the key is refused" in known.text
         assert "/srv/holidays" in known.text
 
 
-def test_a_main_loop_that_stands_still_is_told_to_the_monitor(served: House) -> None:
+def test_a_main_loop_that_stands_still_is_told_to_the_monitor(served: Office) -> None:
     assert served.page._cache is not None
     served.page._cache.see(WELL, time.monotonic() - 3600)
     assert (served.ask("/healthz").status, served.ask("/healthz").text.split(":")[0]) == (503, "Stuck")
@@ -298,7 +298,7 @@ def test_a_main_loop_that_stands_still_is_told_to_the_monitor(served: House) -> 
 # The button
 
 
-def test_the_button_moves_the_file_back_into_its_inbox(served: House) -> None:
+def test_the_button_moves_the_file_back_into_its_inbox(served: Office) -> None:
     served.set_aside("a.jpg")
     assert served.press("a.jpg").status == 303
     assert (served.root / "inbox/a.jpg").read_bytes() == b"a picture"
@@ -306,7 +306,7 @@ def test_the_button_moves_the_file_back_into_its_inbox(served: House) -> None:
     assert "a.jpg is back in its inbox" in served.ask("/").text
 
 
-def test_files_of_one_reason_are_one_entry_and_go_back_together(served: House) -> None:
+def test_files_of_one_reason_are_one_entry_and_go_back_together(served: Office) -> None:
     for number in range(12):
         served.set_aside(f"{number}.jpg")
     assert "and 11 more" in served.ask("/").text
@@ -315,7 +315,7 @@ def test_files_of_one_reason_are_one_entry_and_go_back_together(served: House) -
     assert "12 files are back in their inbox" in served.ask("/").text
 
 
-def test_what_a_retry_cannot_help_has_no_button(served: House) -> None:
+def test_what_a_retry_cannot_help_has_no_button(served: Office) -> None:
     mark = json.dumps({"order": "x", "file": "a.psd", "retry_helps": False})
     served.set_aside("a.psd.why.txt").write_text(f"What happened: no.\nwatchfolder: {mark}\n", encoding="utf-8")
     served.set_aside("a.psd")
@@ -334,7 +334,7 @@ def test_what_a_retry_cannot_help_has_no_button(served: House) -> None:
     ],
 )
 def test_a_button_of_another_page_moves_nothing(
-    served: House, headers: Mapping[str, str], changed: Mapping[str, str]
+    served: Office, headers: Mapping[str, str], changed: Mapping[str, str]
 ) -> None:
     path = served.set_aside("a.jpg")
     assert served.press("a.jpg", headers, **changed).status == 403
@@ -342,17 +342,17 @@ def test_a_button_of_another_page_moves_nothing(
 
 
 @pytest.mark.parametrize("id_", ["a.jpg", "../inbox/a.jpg", "0" * 32])
-def test_a_name_is_no_id(served: House, id_: str) -> None:
+def test_a_name_is_no_id(served: Office, id_: str) -> None:
     path = served.set_aside("a.jpg")
     assert served.press("a.jpg", id=id_).status == 303
     assert path.exists()
 
 
-def test_a_large_request_is_refused(served: House) -> None:
+def test_a_large_request_is_refused(served: Office) -> None:
     assert served.ask("/retry", form={"token": "x" * 20_000}).status == 413
 
 
-def test_what_the_brake_holds_is_let_through_by_its_button(served: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_brake_holds_is_let_through_by_its_button(served: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[object] = []
     monkeypatch.setattr("os.kill", lambda *asked: woken.append(asked))
     assert "Let them through" not in served.ask("/").text
@@ -375,13 +375,13 @@ def test_what_the_brake_holds_is_let_through_by_its_button(served: House, monkey
         ({"blocked": "the service refuses the API key", "blocked_code": "AUTH"}, "bad"),
     ],
 )
-def test_the_top_of_the_page_looks_like_what_it_says(served: House, change: dict[str, object], tone: str) -> None:
+def test_the_top_of_the_page_looks_like_what_it_says(served: Office, change: dict[str, object], tone: str) -> None:
     served.page.see(seen(**change))
     wait_until(lambda: f'<header class="{tone}">' in served.ask("/main").text)
     assert ("<title>watchfolder: needs you</title>" in served.ask("/").text) == (tone != "good")
 
 
-def test_a_refused_configuration_is_told_below_what_is_worse(served: House) -> None:
+def test_a_refused_configuration_is_told_below_what_is_worse(served: Office) -> None:
     served.page.see(seen(refused="transfers: must be a whole number"))
     wait_until(lambda: "<h1>The configuration is wrong" in served.ask("/main").text)
     assert served.ask("/main").text.count("transfers: must be a whole number") == 1
@@ -390,7 +390,7 @@ def test_a_refused_configuration_is_told_below_what_is_worse(served: House) -> N
     assert served.ask("/main").text.count("transfers: must be a whole number") == 1
 
 
-def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(served: House) -> None:
+def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(served: Office) -> None:
     (served.root / "quarantine/below").mkdir()
     served.set_aside("below/a.jpg")
     wait_until(lambda: '<header class="wait">' in served.ask("/main").text)
@@ -399,7 +399,7 @@ def test_a_file_in_quarantine_needs_a_person_and_is_called_by_its_own_name(serve
     assert f"<bdi>{served.root / 'quarantine/below'}</bdi>" in shown
 
 
-def test_what_waits_now_is_drawn_though_no_sample_was_due(served: House) -> None:
+def test_what_waits_now_is_drawn_though_no_sample_was_due(served: Office) -> None:
     served.page.see(seen(inboxes={"photos": InboxSnapshot(is_open=True, waiting=77)}))
     wait_until(lambda: ">77 files</p>" in served.ask("/main").text)
 
@@ -407,7 +407,7 @@ def test_what_waits_now_is_drawn_though_no_sample_was_due(served: House) -> None
 # Before and after
 
 
-def test_deliveries_are_shown_before_and_after_in_small(served: House) -> None:
+def test_deliveries_are_shown_before_and_after_in_small(served: Office) -> None:
     before, after = sample("jpeg", width=900, height=600, seed=1), sample("png", width=900, height=600, seed=2)
     served.deliver("a.jpg", after, before)
     shown = served.thumbnails()
@@ -418,12 +418,12 @@ def test_deliveries_are_shown_before_and_after_in_small(served: House) -> None:
             assert (small.format, small.size) == ("JPEG", (320, 213))
 
 
-def test_a_copy_is_shown_with_whose_it_is(served: House) -> None:
+def test_a_copy_is_shown_with_whose_it_is(served: Office) -> None:
     served.deliver("a.jpg", sample("jpeg", width=90, height=60, seed=1), recipient="Ärzte & <b>")
     assert '<p class="small">for <bdi>Ärzte &amp; &lt;b&gt;</bdi></p>' in served.ask("/").text
 
 
-def test_what_is_no_longer_what_was_delivered_is_not_shown(served: House) -> None:
+def test_what_is_no_longer_what_was_delivered_is_not_shown(served: Office) -> None:
     picture, other = sample("bmp", width=90, height=60, seed=1), sample("bmp", width=90, height=60, seed=2)
     served.deliver("a.bmp", picture)
     assert len(picture) == len(other)
@@ -434,7 +434,7 @@ def test_what_is_no_longer_what_was_delivered_is_not_shown(served: House) -> Non
         assert "no preview" in answer.text
 
 
-def test_a_link_to_elsewhere_is_not_followed(served: House) -> None:
+def test_a_link_to_elsewhere_is_not_followed(served: Office) -> None:
     picture = sample("jpeg", width=90, height=60, seed=1)
     served.deliver("a.jpg", picture)
     (served.root / "outbox/a.jpg").rename(served.root / "elsewhere.jpg")
@@ -442,7 +442,7 @@ def test_a_link_to_elsewhere_is_not_followed(served: House) -> None:
     assert served.ask(served.thumbnails()[1]).status == 404
 
 
-def test_a_picture_that_would_unpack_to_gigabytes_is_not_unpacked(served: House) -> None:
+def test_a_picture_that_would_unpack_to_gigabytes_is_not_unpacked(served: Office) -> None:
     made = io.BytesIO()
     Image.new("1", (16_000, 16_000)).save(made, "PNG")
     served.deliver("bomb.png", made.getvalue())
@@ -453,7 +453,7 @@ def test_a_picture_that_would_unpack_to_gigabytes_is_not_unpacked(served: House)
 # While the daemon lives
 
 
-def test_a_reload_moves_the_page_and_takes_it_away(served: House) -> None:
+def test_a_reload_moves_the_page_and_takes_it_away(served: Office) -> None:
     before, after = served.port, free_port()
     served.page.follow(served.config(after))
     served.port = after
@@ -465,12 +465,12 @@ def test_a_reload_moves_the_page_and_takes_it_away(served: House) -> None:
 
 def test_an_address_that_is_taken_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watchfolder.web.page.AGAIN_SECONDS", 0.0)
-    with serve(tmp_path) as house:
-        with socket.create_server(("127.0.0.1", house.port)):
-            house.page.follow(house.config())
-        house.page.see(WELL)
-        house.page.see(WELL)
-        assert house.ask("/").status == 200
+    with serve(tmp_path) as office:
+        with socket.create_server(("127.0.0.1", office.port)):
+            office.page.follow(office.config())
+        office.page.see(WELL)
+        office.page.see(WELL)
+        assert office.ask("/").status == 200
 
 
 def test_the_page_of_what_is_missing_waits_for_its_address_too(monkeypatch: pytest.MonkeyPatch) -> None:

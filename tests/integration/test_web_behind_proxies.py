@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import pytest
 from free_ports import free_port
-from test_web import PASSWORD, WELL, Answer, House, basic, serve
+from test_web import PASSWORD, WELL, Answer, Office, basic, serve
 
 pytestmark = pytest.mark.lab
 NAME = "photos.example.com"
@@ -106,7 +106,7 @@ PROXIES: Mapping[str, Start] = {
 
 
 class Proxied(NamedTuple):
-    house: House
+    office: Office
     port: int
     trusted: ssl.SSLContext
 
@@ -158,9 +158,9 @@ def proxy(request: pytest.FixtureRequest, tmp_path: Path, certificate: Certifica
         secret = tmp_path / "password"
         secret.write_text(PASSWORD + "\n", encoding="ascii")
         secret.chmod(0o600)
-        house = proxied.house
-        house.page.follow(house.config(password_file=str(secret), public_url=proxied.url))
-        house.page.see(WELL)
+        office = proxied.office
+        office.page.follow(office.config(password_file=str(secret), public_url=proxied.url))
+        office.page.see(WELL)
         yield proxied
 
 
@@ -169,9 +169,9 @@ def behind(which: str, folder: Path, certificate: Certificate) -> Iterator[Proxi
     require("caddy" if which == "caddy" else "nginx", "caddy" if which == "caddy" else "nginx-light")
     trusted = ssl.create_default_context(cafile=str(certificate.chain))
     (folder / "proxy").mkdir()
-    with serve(folder) as house:
+    with serve(folder) as office:
         port = free_port()
-        started = PROXIES[which](folder / "proxy", Ports(port, house.port), certificate)
+        started = PROXIES[which](folder / "proxy", Ports(port, office.port), certificate)
         log = folder / "proxy/log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
@@ -179,7 +179,7 @@ def behind(which: str, folder: Path, certificate: Certificate) -> Iterator[Proxi
             )
         try:
             await_listener(port, process, log)
-            yield Proxied(house, port, trusted)
+            yield Proxied(office, port, trusted)
         finally:
             process.terminate()
             process.wait(30)
@@ -210,7 +210,7 @@ def test_a_browser_is_asked_for_the_password_and_then_shown_the_page(proxy: Prox
 
 
 def test_a_button_works_and_leads_back_to_the_page_behind_the_proxy(proxy: Proxied) -> None:
-    path = proxy.house.set_aside("a.jpg")
+    path = proxy.office.set_aside("a.jpg")
     answer = proxy.press("a.jpg", proxy.url)
     assert (answer.status, answer.headers["Location"]) == (303, "/")
     assert not path.exists()
@@ -218,7 +218,7 @@ def test_a_button_works_and_leads_back_to_the_page_behind_the_proxy(proxy: Proxi
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://photos.example.com", "null"])
 def test_a_button_of_a_page_from_elsewhere_moves_nothing(proxy: Proxied, origin: str) -> None:
-    path = proxy.house.set_aside("a.jpg")
+    path = proxy.office.set_aside("a.jpg")
     assert proxy.press("a.jpg", origin).status == 403
     assert path.exists()
 
@@ -232,9 +232,9 @@ def test_a_wrong_password_is_logged_with_where_it_came_from(proxy: Proxied, capl
 @pytest.mark.parametrize("which", PROXIES)
 def test_without_a_password_a_proxy_makes_nothing_public(which: str, tmp_path: Path, certificate: Certificate) -> None:
     with behind(which, tmp_path, certificate) as proxied:
-        proxied.house.page.follow(proxied.house.config())
-        proxied.house.page.see(WELL)
+        proxied.office.page.follow(proxied.office.config())
+        proxied.office.page.see(WELL)
         for path in ("/", "/main", "/metrics", "/api/status"):
             assert proxied.ask(path).status == 403
-            for host in (NAME, "127.0.0.1", f"localhost:{proxied.house.port}"):
+            for host in (NAME, "127.0.0.1", f"localhost:{proxied.office.port}"):
                 assert b"photos" not in proxied.ask(path, {"Host": host}).body

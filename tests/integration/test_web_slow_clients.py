@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from test_web_webhook import PASSWORD, House, delivery, house
+from test_web_webhook import PASSWORD, Office, delivery, office
 
 from watchfolder.config import WEBHOOK_PATH
 from watchfolder.web.security import WrongPasswords
 
-__all__ = ["house"]
+__all__ = ["office"]
 
 SLOW_CLIENTS = """
 import select, socket, sys, time
@@ -69,25 +69,25 @@ def basic(password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"anybody:{password}".encode()).decode()}
 
 
-def answered(house: House, path: str, password: str = PASSWORD) -> tuple[int, float]:
+def answered(office: Office, path: str, password: str = PASSWORD) -> tuple[int, float]:
     began = time.monotonic()
-    return house.ask("GET", path, None, basic(password)), time.monotonic() - began
+    return office.ask("GET", path, None, basic(password)), time.monotonic() - began
 
 
-def test_five_hundred_slow_clients_take_nothing_away_from_the_others(house: House) -> None:
-    with slow_clients(house.port, 500):
+def test_five_hundred_slow_clients_take_nothing_away_from_the_others(office: Office) -> None:
+    with slow_clients(office.port, 500):
         for number in range(5):
             for path, status in (("/", 200), ("/healthz", 503), ("/main", 200)):  # nothing was seen of the daemon yet
-                told, took = answered(house, path)
+                told, took = answered(office, path)
                 assert told == status
                 assert took < 10, f"{path}: {took:.1f} s"
-            assert house.push(delivery(f"e-{number}")) == 204
-    assert len(house.pushes.take()) == 5
+            assert office.push(delivery(f"e-{number}")) == 204
+    assert len(office.pushes.take()) == 5
 
 
-def test_a_connection_that_drips_ends_although_there_is_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_drips_ends_although_there_is_room(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watchfolder.web.server._WAITING_SECONDS", 1.0)
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", house.port, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", office.port, timeout=30)) as connection:
         connection.connect()
         line = connection.sock
         line.settimeout(0.2)
@@ -102,12 +102,12 @@ def test_a_connection_that_drips_ends_although_there_is_room(house: House, monke
         assert time.monotonic() < deadline, "it drips for ever"
 
 
-def test_the_right_password_waits_for_no_wrong_ones(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    lines = [http.client.HTTPConnection("127.0.0.1", house.port, timeout=30) for _ in range(30)]
+def test_the_right_password_waits_for_no_wrong_ones(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    lines = [http.client.HTTPConnection("127.0.0.1", office.port, timeout=30) for _ in range(30)]
     try:
         for number, line in enumerate(lines):
             line.request("GET", "/", headers=basic(f"guess-{number}"))
-        told, took = answered(house, "/")
+        told, took = answered(office, "/")
         assert told == 200
         assert took < 10
         assert lines[0].getresponse().status == 401
@@ -120,9 +120,9 @@ def test_the_right_password_waits_for_no_wrong_ones(house: House, caplog: pytest
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
-def test_the_webhook_s_path_is_no_way_around_the_wait(house: House, method: str) -> None:
+def test_the_webhook_s_path_is_no_way_around_the_wait(office: Office, method: str) -> None:
     began = time.monotonic()
-    assert house.ask(method, WEBHOOK_PATH, None, basic("guess")) == 401
+    assert office.ask(method, WEBHOOK_PATH, None, basic("guess")) == 401
     assert time.monotonic() - began >= 0.5
 
 

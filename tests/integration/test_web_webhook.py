@@ -27,7 +27,7 @@ PASSWORD = "correct horse battery"  # noqa: S105 - of these tests
 
 
 @dataclass
-class House:
+class Office:
     root: Path
     port: int
     pushes: Pushes
@@ -73,12 +73,12 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def office(tmp_path: Path) -> Iterator[Office]:
     pushes = Pushes()
-    house = House(tmp_path, free_port(), pushes, Page(config.HttpSection(), pushes))
-    with house.page:
-        house.page.follow(house.config())
-        yield house
+    office = Office(tmp_path, free_port(), pushes, Page(config.HttpSection(), pushes))
+    with office.page:
+        office.page.follow(office.config())
+        yield office
 
 
 def delivery(event_id: str = "e-1", **changes: object) -> bytes:
@@ -86,9 +86,9 @@ def delivery(event_id: str = "e-1", **changes: object) -> bytes:
     return json.dumps({**event, "occurredAt": datetime.now(UTC).isoformat(), **changes}).encode()
 
 
-def test_a_signed_push_needs_no_password_of_the_page(house: House) -> None:
-    assert house.push(delivery()) == 204
-    assert house.pushes.take() == [ORDER]
+def test_a_signed_push_needs_no_password_of_the_page(office: Office) -> None:
+    assert office.push(delivery()) == 204
+    assert office.pushes.take() == [ORDER]
 
 
 @pytest.mark.parametrize(
@@ -100,56 +100,56 @@ def test_a_signed_push_needs_no_password_of_the_page(house: House) -> None:
     ],
     ids=["other type", "no JSON", "nothing"],
 )
-def test_a_signed_push_without_news_is_taken_too(house: House, body: bytes, fate: PushResult) -> None:
-    assert house.push(body) == 204
-    assert house.pushes.counts()[fate] == 1
-    assert house.pushes.take() == []
+def test_a_signed_push_without_news_is_taken_too(office: Office, body: bytes, fate: PushResult) -> None:
+    assert office.push(body) == 204
+    assert office.pushes.counts()[fate] == 1
+    assert office.pushes.take() == []
 
 
-def test_the_same_event_twice_is_taken_twice_and_nudges_once(house: House) -> None:
-    assert [house.push(delivery()), house.push(delivery())] == [204, 204]
-    assert house.pushes.take() == [ORDER]
-    assert house.pushes.counts()["duplicate"] == 1
+def test_the_same_event_twice_is_taken_twice_and_nudges_once(office: Office) -> None:
+    assert [office.push(delivery()), office.push(delivery())] == [204, 204]
+    assert office.pushes.take() == [ORDER]
+    assert office.pushes.counts()["duplicate"] == 1
 
 
 @pytest.mark.parametrize("signed", ["", "0" * 64, signature("whsec_of_another", b"")])
-def test_what_it_did_not_sign_is_refused(house: House, signed: str) -> None:
-    assert house.push(delivery(), signed) == 401
-    assert house.pushes.counts()["wrong_signature"] == 1
-    assert house.pushes.take() == []
+def test_what_it_did_not_sign_is_refused(office: Office, signed: str) -> None:
+    assert office.push(delivery(), signed) == 401
+    assert office.pushes.counts()["wrong_signature"] == 1
+    assert office.pushes.take() == []
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_what_is_too_large_is_refused_unread_and_counted(house: House, is_chunked: bool) -> None:
+def test_what_is_too_large_is_refused_unread_and_counted(office: Office, is_chunked: bool) -> None:
     body = b" " * 20_000
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", house.port, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", office.port, timeout=30)) as connection:
         headers = {"X-MoriBiz-Signature": signature(SECRET, body)}
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             sent = iter([body]) if is_chunked else body
             connection.request("POST", WEBHOOK_PATH, sent, headers, encode_chunked=is_chunked)
         assert connection.getresponse().status == 413
-    assert house.pushes.counts()["oversized"] == 1
-    assert house.ask("POST", "/retry", body, {}) == 413  # another address is another matter
-    assert house.pushes.counts()["oversized"] == 1
+    assert office.pushes.counts()["oversized"] == 1
+    assert office.ask("POST", "/retry", body, {}) == 413  # another address is another matter
+    assert office.pushes.counts()["oversized"] == 1
 
 
 def test_before_registration_a_push_is_asked_for_again_and_logged(
-    house: House, caplog: pytest.LogCaptureFixture
+    office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.page.follow(house.config(secret=None))
-    assert house.push(delivery()) == 503
-    assert house.pushes.counts()["not_registered"] == 1
+    office.page.follow(office.config(secret=None))
+    assert office.push(delivery()) == 503
+    assert office.pushes.counts()["not_registered"] == 1
     said = [record for record in caplog.records if record.message == "webhook.not_registered"]
     assert len(said) == 1
     assert "webhook register" in said[0].facts["effect"]  # type: ignore[attr-defined]
-    house.page.follow(house.config())  # after a reload
-    assert house.push(delivery()) == 204
+    office.page.follow(office.config())  # after a reload
+    assert office.push(delivery()) == 204
 
 
-def test_without_a_webhook_there_is_no_such_address(house: House) -> None:
-    house.page.follow(house.config(webhook=False))
-    assert house.push(delivery()) == 404
-    assert house.pushes.counts() == {str(fate): 0 for fate in PushResult}
+def test_without_a_webhook_there_is_no_such_address(office: Office) -> None:
+    office.page.follow(office.config(webhook=False))
+    assert office.push(delivery()) == 404
+    assert office.pushes.counts() == {str(fate): 0 for fate in PushResult}
 
 
 PATHS = ("/", "/main", "/healthz", "/metrics", "/api/status", "/retry", "/release", "/thumbnails/x")
@@ -158,23 +158,25 @@ TRICKS = (f"{WEBHOOK_PATH}/", f"{WEBHOOK_PATH}/../..", "/webhooks/../main", f"{W
 
 @pytest.mark.parametrize("has_password", [True, False])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
-def test_no_other_door_opens_to_whoever_comes_that_way(house: House, method: str, has_password: bool) -> None:
-    house.page.follow(house.config(password=has_password))
+def test_no_other_door_opens_to_whoever_comes_that_way(office: Office, method: str, has_password: bool) -> None:
+    office.page.follow(office.config(password=has_password))
     refused = 401 if has_password else 403
     for path in (*PATHS, *TRICKS):
         is_for_monitors = has_password and path == "/healthz" and method in {"GET", "HEAD"}
-        assert house.push(delivery(), path=path, method=method) == (503 if is_for_monitors else refused), path
+        assert office.push(delivery(), path=path, method=method) == (503 if is_for_monitors else refused), path
     if method != "POST":
-        assert house.push(delivery(), method=method) == refused
+        assert office.push(delivery(), method=method) == refused
 
 
-def test_a_push_is_answered_within_a_second_while_the_page_waits_for_a_disk(house: House) -> None:
+def test_a_push_is_answered_within_a_second_while_the_page_waits_for_a_disk(office: Office) -> None:
     hanging = threading.Event()
-    cache = house.page._cache
+    cache = office.page._cache
     assert cache is not None
     cache.look = lambda: hanging.wait(20)  # type: ignore[method-assign,assignment,return-value]
     headers = {"Authorization": "Basic OmNvcnJlY3QgaG9yc2UgYmF0dGVyeQ=="}
-    askers = [threading.Thread(target=lambda: house.ask("GET", "/main", None, headers), daemon=True) for _ in range(20)]
+    askers = [
+        threading.Thread(target=lambda: office.ask("GET", "/main", None, headers), daemon=True) for _ in range(20)
+    ]
     for asker in askers:
         asker.start()
     try:
@@ -182,7 +184,7 @@ def test_a_push_is_answered_within_a_second_while_the_page_waits_for_a_disk(hous
         took = []
         for _ in range(3):  # the machine may be busy once
             began = time.monotonic()
-            assert house.push(delivery()) == 204
+            assert office.push(delivery()) == 204
             took.append(time.monotonic() - began)
         assert min(took) < 1.0
     finally:
@@ -191,12 +193,12 @@ def test_a_push_is_answered_within_a_second_while_the_page_waits_for_a_disk(hous
         asker.join(20)
 
 
-def test_the_metrics_have_every_outcome_from_the_start(house: House) -> None:
+def test_the_metrics_have_every_outcome_from_the_start(office: Office) -> None:
     now = datetime.now(UTC)
     counts = Counts(pushes={"nudged": 3})
     inboxes = {"photos": InboxSnapshot(is_open=True)}
-    house.page.see(Snapshot(at=now, pid=1, version="1", started=now, inboxes=inboxes, counts=counts))
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", house.port, timeout=30)) as connection:
+    office.page.see(Snapshot(at=now, pid=1, version="1", started=now, inboxes=inboxes, counts=counts))
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", office.port, timeout=30)) as connection:
         connection.request("GET", "/metrics", headers={"Authorization": "Basic OmNvcnJlY3QgaG9yc2UgYmF0dGVyeQ=="})
         text = connection.getresponse().read().decode()
     (family,) = [each for each in text_string_to_metric_families(text) if each.name == "watchfolder_pushes"]
