@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ def history_of(studio: Studio) -> Path:
     return month
 
 
+NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-9)))  # there is no such date elsewhere
+
+
 def park(studio: Studio, line: Mapping[str, Any]) -> None:
     """Put an order that the service has completed into quarantine, as an outage of the download does."""
     studio.set_aside("one.jpg")
@@ -42,7 +45,11 @@ def park(studio: Studio, line: Mapping[str, Any]) -> None:
     why = Why(reason="It failed for 120 hours.")
     body = ANTI_AI.body(order.key, [file], order.options)
     with Journal(str(studio.folder("state"))) as journal:
-        journal.adopt(order.having(files=(file,), state=State.QUARANTINED, why=why, body=body, was_recorded=True))
+        journal.adopt(
+            order.having(
+                files=(file,), state=State.QUARANTINED, why=why, body=body, was_recorded=True, expires_at=NEVER
+            )
+        )
 
 
 # --- history
@@ -275,7 +282,7 @@ def test_a_paid_picture_in_quarantine_can_be_fetched_for_free(studio: Studio, sa
     park(studio, line)
     done = studio.run("reconcile")
     assert done.returncode == 3
-    assert "It failed for 120 hours. What to do: fetch it free of charge" in done.stdout
+    assert "It failed for 120 hours. What to do: fetch it free of charge, until 999" in done.stdout
     assert done.stdout.splitlines()[1].endswith(f" {studio.folder('quarantine') / 'one.jpg'}")
     assert studio.run("retry", "one.jpg").returncode == 0
     assert studio.run("run", "--once").returncode == 0

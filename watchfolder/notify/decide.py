@@ -7,7 +7,7 @@ lost: it is said later, if it still holds.
 
 import logging
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple, Self
@@ -188,10 +188,7 @@ class Decisions:
             return None
         news = {topic: each for topic, each in changes.items() if topic in due}
         bursts = [name for name in _BURSTS if name in due]
-        sentences = [each.words for each in sorted(news.values(), key=lambda each: not each.is_on)]
-        for name in bursts:
-            untold = getattr(self.state, name)
-            sentences.append(_BURSTS[name](untold.count, untold.some, config))
+        sentences = list(self._sentences(news, bursts, config))
         self._remember_told(news, now, bursts)
         is_good = not bursts and not any(each.is_on for each in news.values())
         is_finding = not news and bursts == ["found"]
@@ -233,17 +230,21 @@ class Decisions:
 
     def _changes(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Change]]:
         """Give what is wrong, and what was told and is so no more, by topic. What cannot be told stays as it was."""
-        hours = (now - (self._stalled_since or now)).total_seconds() / 3600  # since the last delivery
-        is_stalled = hours >= config.alarm_after_hours
-        found = conditions(snapshot, config, stalled_hours=hours if is_stalled and has_work(snapshot) else None)
+        hours = self._stalled_for(config, now)
+        found = conditions(snapshot, config, stalled_hours=hours if has_work(snapshot) else None)
         wrong = {str(self._topic(each, snapshot)): each for each in found}
         for name, each in wrong.items():
             if Topic.of(name).kind in LASTS_SECONDS:
                 yield name, Change(is_on=True, words=told([each]))
         for name, said in self.state.told.items():
             topic = Topic.of(name)
-            if said.is_on and name not in wrong and self._is_over(topic, snapshot, is_stalled=is_stalled):
+            if said.is_on and name not in wrong and self._is_over(topic, snapshot, is_stalled=hours is not None):
                 yield name, Change(is_on=False, words=over(topic.kind, topic.subject))
+
+    def _stalled_for(self, config: Config, now: datetime) -> float | None:
+        """Return for how many hours nothing has been delivered, once that is too long."""
+        hours = (now - (self._stalled_since or now)).total_seconds() / 3600
+        return hours if hours >= config.alarm_after_hours else None
 
     def _topic(self, condition: Condition, snapshot: Snapshot) -> Topic:
         if condition.kind in _SERVICE:
@@ -292,6 +293,12 @@ class Decisions:
         return (now - since).total_seconds() / LASTS_SECONDS[Topic.of(topic).kind]
 
     # --- telling
+
+    def _sentences(self, news: Mapping[str, Change], bursts: Iterable[str], config: Config) -> Iterator[str]:
+        yield from (each.words for each in sorted(news.values(), key=lambda each: not each.is_on))
+        for name in bursts:
+            untold = getattr(self.state, name)
+            yield _BURSTS[name](untold.count, untold.some, config)
 
     def _remember_told(self, news: dict[str, Change], now: datetime, bursts: Collection[str]) -> None:
         fresh = {topic: Told(is_on=bool(each.is_on), at=now) for topic, each in news.items()}

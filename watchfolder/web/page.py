@@ -71,15 +71,12 @@ class Page:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._door.close()
-        if self._cache is not None:
-            self._cache.close()
-            self._cache = None
+        self._close()
 
     def follow(self, config: Config) -> None:
         """Show this configuration from now on; what it says about the page itself is obeyed at once."""
         if self._config is not None and self._config.http != config.http:
-            self.__exit__()
+            self._close()
         if config.webhook.public_url and not config.webhook.secret.get_secret_value():
             event("webhook.not_registered", logging.WARNING, effect=not_registered(config.commands))
         self._config = config
@@ -107,6 +104,12 @@ class Page:
             return make_app(self._cache, config.http, self._pushes)
 
         self._door.serve(config.http, make_app, self._pushes, shows="how it goes")
+
+    def _close(self) -> None:
+        self._door.close()
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
 
 
 class WaitingPage:
