@@ -18,7 +18,6 @@ from watchfolder.snapshot import NO_ANSWER, NO_V3, FileGroup, InboxSnapshot, Sna
 
 if TYPE_CHECKING:
     from watchfolder.daemon import Outcome
-    from watchfolder.report.status import InboxStatus
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
 SLOWED: Final = "the service's rate limit sets the pace"
@@ -213,12 +212,12 @@ def _left_of(order: Order) -> Iterator[str]:
             yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
 
 
-def asides(inbox: "InboxStatus") -> list[str]:
-    """Say what is so of an inbox beside its counts."""
+def asides(single: int | None, to_come_beside: int, raw: int | None) -> list[str]:
+    """Say what is so of an inbox's files beside their counts."""
     told = (
-        (inbox.single, "{} waiting for what belongs to {}"),
-        (inbox.to_come_beside, "{} delivered, with something still to come beside {}"),
-        (inbox.raw, "camera RAW: {} left beside the pictures (raw: leave)"),
+        (single, "{} waiting for what belongs to {}"),
+        (to_come_beside, "{} delivered, with something still to come beside {}"),
+        (raw, "camera RAW: {} left beside the pictures (raw: leave)"),
     )
     return [words.format(files(number), "it" if number == 1 else "them") for number, words in told if number]
 

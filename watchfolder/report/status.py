@@ -20,7 +20,7 @@ from watchfolder.events import printable
 from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State, files_without_inbox
-from watchfolder.report.conditions import SLOWED, Condition, conditions, headline
+from watchfolder.report.conditions import SLOWED, Condition, asides, conditions, headline
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
 
@@ -91,6 +91,10 @@ class InboxStatus:
     quarantined: int = 0
     to_come_beside: int = 0  # delivered, and what is to lie beside them is still to come
     remarks: dict[str, str] = field(default_factory=dict)  # file → what a person should see to
+
+    @property
+    def asides(self) -> list[str]:
+        return asides(self.single, self.to_come_beside, self.raw)
 
 
 @dataclass(frozen=True, kw_only=True)

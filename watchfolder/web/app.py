@@ -13,7 +13,6 @@ from watchfolder.config import WEBHOOK_PATH, HttpSection
 from watchfolder.events import event
 from watchfolder.pushes import SIGNATURE_HEADER, Pushes, PushResult
 from watchfolder.report import metrics
-from watchfolder.report.conditions import asides
 from watchfolder.report.phrases import files, size
 from watchfolder.report.status import as_json
 from watchfolder.web.actions import Actions
@@ -35,7 +34,7 @@ say the same. A wrong signature may be right at the next one: a new secret is kn
 
 def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
-    app.jinja_env.filters |= {"clock": _clock, "size": size, "files": files, "asides": asides}
+    app.jinja_env.filters |= {"clock": _clock, "size": size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     protect(app, http)
     actions = Actions(cache)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from watchfolder.command_line import Advised, CommandLine
-from watchfolder.report.conditions import Severity, asides, sentences
+from watchfolder.report.conditions import Severity, sentences
 from watchfolder.report.phrases import files
 from watchfolder.report.status import InboxStatus, OrderStatus, QuarantinedFile, StatusReport
 
@@ -67,7 +67,7 @@ def _table(status: StatusReport) -> Table:
 
 
 def _about(inbox: InboxStatus, explain: str) -> Iterator[str]:
-    yield from (f"{each}: {explain}" for each in asides(inbox))
+    yield from (f"{each}: {explain}" for each in inbox.asides)
     if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
         yield f"{files(others)} left alone (no pictures): {explain}"
     yield from (f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10])
