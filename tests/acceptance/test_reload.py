@@ -85,7 +85,7 @@ def test_a_reload_refuses_a_moved_state_and_every_command_says_so(
 
 
 def test_a_reload_refuses_a_key_of_another_kind_and_fails(studio: Studio, sandbox: Sandbox) -> None:
-    sandbox.processing_seconds = 1000.0
+    sandbox.test_processing_seconds = 1000.0
     studio.configure(api={"allow_test_key": True})
     studio.environment = {"WATCHFOLDER__API__KEY_FILE": str(studio.root / "key")}
     key = studio.root / "key"
