@@ -408,20 +408,19 @@ def _pace(snapshot: Snapshot, config: Config) -> Condition:
     """Say how it goes while nothing is wrong."""
     waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
     moving = snapshot.in_progress + snapshot.deferred
+    if not waiting and not moving:
+        if snapshot.to_come_beside:
+            words = f"All is delivered; something is still to come beside {files(snapshot.to_come_beside)}"
+            return Condition(ConditionKind.WORKING, words)
+        return Condition(ConditionKind.IDLE, "All done, nothing waits")
     words = f"Working: {files(moving)} under way" if moving else f"Waiting: {files(waiting)} in the inboxes"
     words += f", {waiting} waiting" if moving and waiting else ""
-    if (waiting or moving) and snapshot.is_slowed:
-        reload = control(Control.RELOAD, snapshot, config)
-        advice = f"Set api.requests_per_minute to what your plan leaves for watchfolder, then {reload.words}"
-        return Condition(
-            ConditionKind.WORKING, f"{words}, at the pace of your plan's rate limit", advice, reload.command
-        )
-    if waiting or moving:
+    if not snapshot.is_slowed:
         return Condition(ConditionKind.WORKING, words + _PACES.get(snapshot.limit, ""))
-    if snapshot.to_come_beside:
-        words = f"All is delivered; something is still to come beside {files(snapshot.to_come_beside)}"
-        return Condition(ConditionKind.WORKING, words)
-    return Condition(ConditionKind.IDLE, "All done, nothing waits")
+    reload = control(Control.RELOAD, snapshot, config)
+    advice = f"Set api.requests_per_minute to what your plan leaves for watchfolder, then {reload.words}"
+    words += ", at the pace of your plan's rate limit"
+    return Condition(ConditionKind.WORKING, words, advice, reload.command)
 
 
 _PACES: Final = {
