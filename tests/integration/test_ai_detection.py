@@ -357,6 +357,24 @@ def test_a_name_that_is_taken_in_between_takes_no_sidecar_from_the_same_bytes(
     assert service.paid == 1
 
 
+def test_a_long_file_that_takes_the_sidecar_s_name_in_between_is_left_there(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = begin()
+    theirs = shop.folder("outbox") / f"a.jpg{SIDECAR}"
+    theirs.write_bytes(bytes(100_000))
+    early = ["a.jpg"]  # it was free when that was asked
+
+    def asked_too_early(root: str, wanted: str, *also: Any, **rest: Any) -> str:  # noqa: ANN401 - whatever it takes
+        return early.pop() if early else free_name(root, wanted, *also, **rest)
+
+    monkeypatch.setattr(originals, "free_name", asked_too_early)
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    assert shop.files("outbox") == sorted(["a (2).jpg", f"a (2).jpg{SIDECAR}", theirs.name, "verdicts.csv"])
+    assert theirs.read_bytes() == bytes(100_000)
+
+
 def test_a_file_name_is_no_formula_in_the_ledger(begin: Open) -> None:
     shop, _ = begin()
     shop.drop('=HYPERLINK("x").jpg')
