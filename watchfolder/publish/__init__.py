@@ -1,12 +1,21 @@
 """The way out: protected pictures to the outbox, originals to their place, failures to quarantine with their reason."""
 
 from watchfolder.publish.archive import Archive
-from watchfolder.publish.enclosures import EnclosurePublisher, ReportReceiver, picture_beside, report_suffix
+from watchfolder.publish.enclosures import EnclosurePublisher, picture_beside, report_suffix
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.lists import ListPublisher, list_beside
 from watchfolder.publish.pictures import Publisher
-from watchfolder.publish.results import RESULT_LIMIT_BYTES, TEST_MARK, Fetch, Received, part_gone, receive
+from watchfolder.publish.results import (
+    RESULT_LIMIT_BYTES,
+    TEST_MARK,
+    Fetch,
+    Received,
+    part_gone,
+    receive,
+    require_report,
+    whole_format,
+)
 from watchfolder.publish.xmp import UnfitSidecar
 
 __all__ = [
@@ -19,7 +28,6 @@ __all__ = [
     "ListPublisher",
     "Publisher",
     "Received",
-    "ReportReceiver",
     "UnfitSidecar",
     "free_name",
     "list_beside",
@@ -27,4 +35,6 @@ __all__ = [
     "picture_beside",
     "receive",
     "report_suffix",
+    "require_report",
+    "whole_format",
 ]

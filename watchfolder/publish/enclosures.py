@@ -1,9 +1,7 @@
 """What comes to lie beside a picture that has been delivered: heatmaps and reports, received as results are."""
 
-import hashlib
 import os
 import re
-from collections.abc import Callable
 from functools import partial
 
 from watchfolder import disk, names
@@ -15,11 +13,9 @@ from watchfolder.order import Enclosure, EnclosureKind, Order
 from watchfolder.publish import xmp
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.pictures import Publisher
-from watchfolder.publish.results import Fetch, part_gone
+from watchfolder.publish.results import Fetch, part_gone, receive, require_report
 
 XMP_SUFFIX = ".xmp"
-_PDF_BEGINS, _PDF_ENDS = b"%PDF-", b"%%EOF"
-_PDF_TAIL_BYTES = 1024
 _XMP_LIMIT = 16 << 20  # bytes of a sidecar: an editor's holds its whole history
 _MOST_TRIES = 3  # to add a keyword while somebody else writes that sidecar
 
@@ -38,27 +34,6 @@ def picture_beside(base: str) -> tuple[str, EnclosureKind] | None:
 
 def report_suffix(locale: str) -> str:
     return f".report.{locale}.pdf"
-
-
-class ReportReceiver:
-    """Takes a PDF in, block by block, and knows at its end whether that was a whole one."""
-
-    def __init__(self, sink: Callable[[bytes], object]) -> None:
-        self._sink = sink
-        self._digest = hashlib.sha256()
-        self._head = self._tail = b""
-
-    def __call__(self, block: bytes) -> None:
-        self._head = (self._head + block)[: len(_PDF_BEGINS)]
-        self._tail = (self._tail + block)[-_PDF_TAIL_BYTES:]
-        self._digest.update(block)
-        self._sink(block)
-
-    def sha256(self) -> str:
-        """Raises OrderRetry for what is no whole PDF."""
-        if self._head != _PDF_BEGINS or _PDF_ENDS not in self._tail:
-            raise OrderRetry("the service delivered something that is no whole report", code="REPORT_NOT_WHOLE")
-        return self._digest.hexdigest()
 
 
 class EnclosurePublisher:
@@ -83,15 +58,10 @@ class EnclosurePublisher:
 
     @disk.folders_kept_open()
     def put_report(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
-        part = self._publisher.hidden_part()
-        try:
-            with disk.new_file(part) as sink:
-                receiver = ReportReceiver(sink)
-                size = fetch(receiver)
-            enclosure = enclosure.having(size=size, sha256=receiver.sha256())
-        except BaseException:
-            disk.remove(part, durable=False)
-            raise
+        with self._publisher.receiving() as part:
+            received = receive(None, part, fetch, takes_pdf=True)
+            require_report(received.format)
+        enclosure = enclosure.having(size=received.size, sha256=received.sha256)
         return self._name(order, enclosure, part, report_suffix(enclosure.locale))
 
     def _name(self, order: Order, enclosure: Enclosure, part: Place, suffix: str) -> Order:

@@ -3,8 +3,9 @@
 Every name is journalled before a file gets it, so each step here may find that it has already happened.
 """
 
+import contextlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from watchfolder import disk
@@ -45,11 +46,17 @@ class Publisher:
 
         Raises Retry when what came is not the whole protected picture.
         """
-        part = self.hidden_part()
         is_of_the_original = self.inbox.delivered_time == "original" and not file.address
-        try:
+        with self.receiving() as part:
             mtime_ns = file.mtime_ns if is_of_the_original else None
             return receive(file.sha256, part, fetch, mtime_ns, takes_pdf=self._may_be_pdf(file))
+
+    @contextlib.contextmanager
+    def receiving(self) -> Iterator[Place]:
+        """Give a hidden place for what is being received: it goes when that fails."""
+        part = self.hidden_part()
+        try:
+            yield part
         except FileNotFoundError as error:
             self._folders.require_folder(self.inbox.outbox)  # the share has gone, with what came on it
             raise part_gone(self.inbox.outbox) from error

@@ -35,13 +35,6 @@ def receive(
     sent_sha256: str | None, part: Place, fetch: Fetch, mtime_ns: int | None = None, *, takes_pdf: bool = False
 ) -> Received:
     """Download one result into `part`. Raises OrderRetry when what came is not the whole protected picture."""
-    size, digest = _fetch(part, fetch, mtime_ns)
-    if digest == sent_sha256:
-        raise OrderRetry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
-    return Received(part, size, digest, _format_of(part, size, takes_pdf=takes_pdf))
-
-
-def _fetch(part: Place, fetch: Fetch, mtime_ns: int | None) -> tuple[int, str]:
     digest = hashlib.sha256()
     with disk.new_file(part, mtime_ns) as sink:
 
@@ -50,15 +43,25 @@ def _fetch(part: Place, fetch: Fetch, mtime_ns: int | None) -> tuple[int, str]:
             sink(block)
 
         size = fetch(write)
-    return size, digest.hexdigest()
-
-
-def _format_of(part: Place, size: int, *, takes_pdf: bool) -> images.Format:
+    if digest.hexdigest() == sent_sha256:
+        raise OrderRetry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
     with disk.reading(part) as read_at:
-        verdict = images.inspect(read_at, size, "", takes_pdf=takes_pdf)
-    if verdict.format is None or verdict.kind not in {images.Kind.WHOLE, images.Kind.SUSPECT}:
-        raise OrderRetry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
-    return verdict.format
+        format_ = whole_format(read_at, size, takes_pdf=takes_pdf)
+    if format_ is None:
+        raise OrderRetry("the service delivered something that is not whole", code="RESULT_NOT_WHOLE")
+    return Received(part, size, digest.hexdigest(), format_)
+
+
+def whole_format(read_at: images.ReadAt, size: int, *, takes_pdf: bool) -> images.Format | None:
+    """Return the format of what came; None if it is not whole."""
+    verdict = images.inspect(read_at, size, "", takes_pdf=takes_pdf)
+    return verdict.format if verdict.kind in {images.Kind.WHOLE, images.Kind.SUSPECT} else None
+
+
+def require_report(format_: images.Format | None) -> None:
+    """Raises OrderRetry for what is no whole PDF."""
+    if format_ is not images.Format.PDF:
+        raise OrderRetry("the service delivered something that is no whole report", code="REPORT_NOT_WHOLE")
 
 
 def part_gone(outbox: str) -> OrderRetry:

@@ -14,7 +14,7 @@ from watchfolder.console.commands.reconcile import service_of
 from watchfolder.disk import Place
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, UnknownName
 from watchfolder.events import printable
-from watchfolder.publish import ReportReceiver, report_suffix
+from watchfolder.publish import report_suffix, require_report, whole_format
 from watchfolder.services import SIDECARS
 
 LOCALES: tuple[str, ...] = get_args(ReportLocale)
@@ -114,10 +114,10 @@ def _fetched(service: Service, order_id: str, locale: str) -> bytes:
         attempts += is_over
         report = service.ask_for_report(order_id, locale) if is_over else _looked_at(service, order_id, locale)
     blocks: list[bytes] = []
-    receiver = ReportReceiver(blocks.append)
-    service.fetch(report.download.url, receiver, limit_bytes=_LIMIT_BYTES)
-    receiver.sha256()
-    return b"".join(blocks)
+    size = service.fetch(report.download.url, blocks.append, limit_bytes=_LIMIT_BYTES)
+    content = b"".join(blocks)
+    require_report(whole_format(lambda offset, length: content[offset : offset + length], size, takes_pdf=True))
+    return content
 
 
 def _looked_at(service: Service, order_id: str, locale: str) -> ReportView:
