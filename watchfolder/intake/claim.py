@@ -5,7 +5,6 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
@@ -18,7 +17,7 @@ from watchfolder.intake.dedup import Dedup, DedupScope, Sorted
 from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, Result, Role, State
+from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
 from watchfolder.services.tables import issues_of, table_of
@@ -129,12 +128,12 @@ class Claims:
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
         key = str(uuid.uuid4())
-        both = zip(ready, self._results(ready), strict=True)
-        files = tuple(_order_file(file, self._flow).having(results=results) for file, results in both)
-        told = names.told_apart(file.sent_name for file in files)
-        files = tuple(file.having(sent_name=name) for file, name in zip(files, told, strict=True))
+        files = tuple(_order_file(file, self._flow) for file in ready)
         options = self._flow.options_of(self._inbox)
-        is_sent = ready[0].why is None and not ready[0].is_list
+        is_sent = ready[0].why is None and not ready[0].is_list  # else nothing is made of it
+        if is_sent:
+            journal = self._journal
+            files = self._flow.asked(self._inbox, files, journal.serials.take, journal.clock.today())
         return Order(
             key=key,
             confirm_key=str(uuid.uuid4()),
@@ -148,13 +147,6 @@ class Claims:
             is_list=ready[0].is_list,
             why=ready[0].why,
         )
-
-    def _results(self, ready: Sequence[Ready]) -> Sequence[tuple[Result, ...]]:
-        if ready[0].why is not None or ready[0].is_list:  # of neither is anything made
-            return [(Result(),)] * len(ready)
-        names = [called(file.name, file.address) for file in ready]
-        take = partial(self._journal.serials.take, self._inbox.name)
-        return self._flow.results_of(self._inbox, names, take, self._journal.clock.today())
 
     def _taken_up(self, parked: Order, back: Sequence[Ready]) -> Order:
         """Go on with a parked order whose bytes have come back: what was paid is not paid again."""

@@ -5,19 +5,18 @@ history from then on, which has it before the journal forgets it. So no crash ca
 """
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import islice
 
 from watchfolder import history
 from watchfolder.events import event
 from watchfolder.images import format_named
-from watchfolder.names import harmless, told_apart
+from watchfolder.names import harmless
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.successors import rekeyed
 from watchfolder.publish.lists import LineEnd, line_name
 from watchfolder.services import flow_of
-from watchfolder.services.addresses import called, name_in
+from watchfolder.services.addresses import name_in
 from watchfolder.services.link_files import Line, shortcut
 
 _HELD_SECONDS = 60.0  # how soon a list that is held is looked at again
@@ -141,13 +140,9 @@ def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
 
 def _new_order(context: StepContext, order: Order, lines: Sequence[Line]) -> Order:
     flow, journal = flow_of(order), context.journal
-    files = [_file(order, line) for line in lines]
-    names = [called(file.name, file.address) for file in files]
-    take = partial(journal.serials.take, order.inbox)
-    results = flow.results_of(context.inbox, names, take, journal.clock.today())
-    told = told_apart(file.sent_name for file in files)
-    facts = zip(files, told, results, strict=True)
-    files = [file.having(sent_name=name, results=made) for file, name, made in facts]
+    files = flow.asked(
+        context.inbox, [_file(order, line) for line in lines], journal.serials.take, journal.clock.today()
+    )
     return rekeyed(order, files).having(of_list=order.key, work_folder_of=None)
 
 

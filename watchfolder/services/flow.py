@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from watchfolder.config import Inbox
 from watchfolder.images import Format, Mode
+from watchfolder.names import told_apart
 from watchfolder.order import Finding, Key, Order, OrderFile, Result, product
+from watchfolder.services.addresses import called
 from watchfolder.services.ledgers import Ledger
 
 
@@ -146,16 +148,26 @@ class Flow:
         """Are the results of a file of ours for those whom this file is for?"""
         return {result.recipient for result in known.results} == set(self.recipients_of(inbox, name))
 
-    def results_of(
-        self, inbox: Inbox, names: Sequence[str], take_serials: Callable[[int], Sequence[str]], today: date
-    ) -> list[tuple[Result, ...]]:
-        """Say what is to be made of each of these files. A text is that of its body for ever, also if it is rebuilt."""
-        if self.issues is None:
-            return [(Result(),)] * len(names)
-        counts = [len(self.recipients_of(inbox, name)) for name in names]
-        serials = iter(take_serials(sum(counts)))
-        both = zip(names, counts, strict=True)
-        return [self.issues.results(inbox, name, list(islice(serials, count)), today) for name, count in both]
+    def asked(
+        self,
+        inbox: Inbox,
+        files: Sequence[OrderFile],
+        take_serials: Callable[[str, int], Sequence[str]],
+        today: date,
+    ) -> tuple[OrderFile, ...]:
+        """Return the files as one order asks for them: each told from the others, with what is to be made of it.
+
+        A text is that of its body for ever, also if it is rebuilt.
+        """
+        results = [file.results for file in files]
+        if self.issues is not None:
+            names = [called(file.name, file.address) for file in files]
+            counts = [len(self.recipients_of(inbox, name)) for name in names]
+            serials = iter(take_serials(inbox.name, sum(counts)))
+            both = zip(names, counts, strict=True)
+            results = [self.issues.results(inbox, name, list(islice(serials, count)), today) for name, count in both]
+        facts = zip(files, told_apart(file.sent_name for file in files), results, strict=True)
+        return tuple(file.having(sent_name=name, results=made) for file, name, made in facts)
 
     def reuses(self, inbox: Inbox) -> bool:
         """May a result serve for another drop of the same?"""
