@@ -382,6 +382,21 @@ def test_one_that_is_refused_amid_doubt_keeps_no_other_from_its_result(begin: Op
     assert_bought_once(shop, service, pictures)
 
 
+@pytest.mark.parametrize("bad", ["a_fail.jpg", "z_fail.jpg"])
+def test_parts_whose_answers_are_lost_cast_no_doubt_on_the_service(
+    begin: Open, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop, service = begin()
+    shop.drop(bad, OTHER)
+    shop.drop("m.jpg")
+    service.faults.add("upload", "reset_after", nth=3, times=2)
+    shop.work(lambda: sum(order.failures > 0 for order in shop.orders()) == 2)
+    shop.pass_time(LATER)
+    shop.to_the_end()
+    assert (results(shop), len(notes(shop)), len(service.orders)) == (["m.jpg"], 1, 3)
+    assert "service.fails_all" not in caplog.text
+
+
 def test_a_clear_no_beside_a_lost_answer_takes_no_charge_back(begin: Open) -> None:
     shop, service = begin()
     pictures = pour(shop, 2)

@@ -169,7 +169,7 @@ class Outcomes:
         if failure is not None and failure.is_of_the_file:
             return self._blame(context, order, error)
         may_pass = failure is not None and order.reordered < failure.tries
-        match self._breaker.judge(order, error, self._parts_beside(order), may_pass=may_pass):
+        match self._breaker.judge(order, error, self._parts_beside(order, error), may_pass=may_pass):
             case Fault.UNDECIDED:
                 return order  # as it was: it is looked at again
             case Fault.SERVICE:
@@ -179,12 +179,12 @@ class Outcomes:
             case Fault.PICTURE:
                 return self._blame(context, order, error)
 
-    def _parts_beside(self, order: Order) -> Collection[str]:
+    def _parts_beside(self, order: Order, error: Reject) -> Collection[str]:
         """Return the parts of the order that this one was split from, as far as the service is at work on them.
 
-        None are waited for by an order that was refused: asking again how it stands would be another create.
+        None are waited for by an order that is not there: asking again how it stands would be another create.
         """
-        if order.split_from is None or order.state is not State.CONFIRMED:
+        if order.split_from is None or order.order_id is None or not isinstance(error, FailedAtService):
             return ()
         parts = [each for each in self._journal.orders() if each.split_from == order.split_from]
         for part in parts:
