@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from typing_extensions import override
@@ -136,18 +136,13 @@ def _why(failed: Sequence[Line], count: int, told: Mapping[int, LineEnd]) -> Why
 
 
 def _report(lines: Sequence[Line], told: Mapping[int, LineEnd]) -> bytes:
+    """Return a row for each result, and one for what there is not."""
     rows = [("line", "address", "result", "reason")]
-    rows += [
-        (str(line.number), without_query(line.address), *end) for line in lines for end in _cells(told[line.number])
-    ]
+    for line in lines:
+        end, shown = told[line.number], (str(line.number), without_query(line.address))
+        rows += [(*shown, result, "") for result in end.results]
+        rows += [(*shown, "", end.reason)] if end.reason else []
     return "".join(f"{spreadsheet.row(row)}\n" for row in rows).encode("utf-8", "backslashreplace")
-
-
-def _cells(end: LineEnd) -> Iterator[tuple[str, str]]:
-    """Give a row for each result, and one for what there is not."""
-    yield from ((result, "") for result in end.results)
-    if end.reason:
-        yield "", end.reason
 
 
 class _Report(PictureNote):

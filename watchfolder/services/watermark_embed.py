@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
 
 from watchfolder.config import FIRST_FOLDER, Inbox
 from watchfolder.events import printable
@@ -32,12 +31,11 @@ def _asked(file: OrderFile) -> dict[str, object]:
 
 
 def _read_body(body: str) -> Sequence[OrderFile]:
-    return list(map(_read_file, json.loads(body)["files"]))
-
-
-def _read_file(asked: Mapping[str, Any]) -> OrderFile:
-    results = tuple(Result(text=mark["text"]) for mark in asked["watermarks"])
-    return named(asked["fileName"], address=asked.get("originalFileUrl", ""), results=results)
+    files = []
+    for asked in json.loads(body)["files"]:
+        results = tuple(Result(text=mark["text"]) for mark in asked["watermarks"])
+        files.append(named(asked["fileName"], address=asked.get("originalFileUrl", ""), results=results))
+    return files
 
 
 def _recipients(inbox: Inbox, name: str) -> tuple[str | None, ...]:
