@@ -56,6 +56,13 @@ def test_what_the_head_says_of_the_pixels(form: str, mode: str, found: Mode | No
     assert read(Format(form), saved(form, mode)) is found
 
 
+@pytest.mark.parametrize(("mode", "found"), [("RGB", None), ("CMYK", Mode.CMYK), ("P", Mode.PALETTE)])
+def test_a_big_tiff_tells_as_much_as_another(mode: str, found: Mode | None) -> None:
+    content = saved("tiff", mode, big_tiff=True)
+    assert content.startswith(b"II+\0")
+    assert read(Format.TIFF, content) is found
+
+
 @pytest.mark.parametrize("form", ["png", "webp"])
 def test_a_picture_that_moves_is_animated(form: str) -> None:
     out = io.BytesIO()
