@@ -30,7 +30,7 @@ class AiDetection(Product[DetectionOrder]):
     def __init__(self, api: Api, storage: Storage) -> None:
         super().__init__(api, storage)
         for name in _LAYERS:
-            storage.offer(name, partial(self._drawn, name=name))
+            storage.offer(name, partial(self._draw, name=name))
 
     @override
     def name(self, body: DetectionOrder) -> str:
@@ -52,7 +52,7 @@ class AiDetection(Product[DetectionOrder]):
             "probability": probability,
             "options": order.choices or None,
             "originalImageUrl": self._storage.made_link(order, "original"),
-            **self._maps(order),
+            **self._urls(order),
         }
 
     @override
@@ -62,13 +62,13 @@ class AiDetection(Product[DetectionOrder]):
 
     @override
     def pushed(self, order: SandboxOrder) -> Json:
-        return {"probability": self._probability(order), **self._maps(order)}
+        return {"probability": self._probability(order), **self._urls(order)}
 
     @override
     def thumbnail(self, order: SandboxOrder) -> str | None:
         return self._storage.made_link(order, "thumbnail") if order.choices.get("generateThumbnail") else None
 
-    def _maps(self, order: SandboxOrder) -> Json:
+    def _urls(self, order: SandboxOrder) -> Json:
         return {
             f"{name}Url": self._storage.made_link(order, name) if order.choices.get(option) else None
             for name, option in (("heatmap", "generateHeatmap"), ("overlay", "generateOverlay"))
@@ -81,7 +81,7 @@ class AiDetection(Product[DetectionOrder]):
         stem = Path(file.name).stem
         return next((value for suffix, value in _BY_SUFFIX.items() if stem.endswith(suffix)), _UNNAMED)
 
-    def _drawn(self, order: SandboxOrder, name: str) -> Made:
+    def _draw(self, order: SandboxOrder, name: str) -> Made:
         """Return a small WebP; while those are not ready, what is no thumbnail is a PNG in full size."""
         image = _LAYERS[name](_picture(order))
         kind = "webp" if name == "thumbnail" or self._state.options.has_small_copies else "png"

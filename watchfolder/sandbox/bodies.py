@@ -70,7 +70,7 @@ def _text(text: str) -> str:
     return text
 
 
-def _reachable(url: str) -> str:
+def _url(url: str) -> str:
     """Https, or this machine: this stand-in reaches out to nobody else."""
     parts = urlsplit(url)  # its ValueError is one of ours
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
@@ -175,6 +175,6 @@ class ReportOrder(Body):
 class Registration(Body):
     """Of a webhook."""
 
-    url: Annotated[str, AfterValidator(_reachable)]
+    url: Annotated[str, AfterValidator(_url)]
     name: str = ""
     is_test: bool = False

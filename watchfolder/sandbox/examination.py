@@ -72,10 +72,12 @@ def _picture_flaw(image: Image.Image, path: Path) -> Flaw:
     if getattr(image, "n_frames", 1) > 1:  # animated, or pages
         return Flaw("WATERMARK_INPUT_UNSUPPORTED")
     has_good_mode = image.mode in _MODES.get(str(image.format), ()) and not image.info.get("transparency")
-    return _NONE if has_good_mode and _has_known_depth(image, path) else Flaw("WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED")
+    return (
+        _NONE if has_good_mode and _is_of_known_depth(image, path) else Flaw("WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED")
+    )
 
 
-def _has_known_depth(image: Image.Image, path: Path) -> bool:
+def _is_of_known_depth(image: Image.Image, path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(64)
     if image.format == "PNG":

@@ -11,7 +11,7 @@ from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from watchfolder.sandbox.structure import PHONES_TRAILER, kind_of, tells_all
+from watchfolder.sandbox.structure import PHONES_TRAILER, is_settled, kind_of
 from watchfolder.sandbox.structure import is_whole as is_whole_by_structure
 
 _TEXT = "SANDBOX - not protected"
@@ -36,14 +36,14 @@ def flaw_of(path: Path, media_type: str) -> str:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         kind = kind_of(cast("bytes", data))
         is_whole = is_whole_by_structure(kind, cast("bytes", data))
-        is_settled = is_whole and tells_all(kind, cast("bytes", data))
+        needs_no_decoder = is_whole and is_settled(kind, cast("bytes", data))
     if kind != _FORMATS.get(media_type):
         return f"the bytes are {kind or 'no picture'}, the Content-Type says {media_type!r}"
     if kind == "PNG" and is_whole:  # each chunk has its checksum: there is nothing to add
         return ""
     if kind in ("PNG", "JPEG") and not is_whole:
         return "the bytes are no whole picture: no end, or a chunk that is not what its checksum says"
-    return "" if is_settled else _flaw_of_pixels(path, is_whole=is_whole)
+    return "" if needs_no_decoder else _flaw_of_pixels(path, is_whole=is_whole)
 
 
 def _flaw_of_pixels(path: Path, *, is_whole: bool) -> str:

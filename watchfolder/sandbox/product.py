@@ -33,7 +33,7 @@ class Product(Generic[_Body]):
         """Return the calls that only this service has."""
         start: Route = ("POST", f"{self.path}/confirm", "confirm", self._confirm)
         if self.order_type.is_watermark:
-            start = "POST", self.path.replace("v3", "v2"), "create", self._refuse_old
+            start = "POST", self.path.replace("v3", "v2"), "create", self._refuse_v2
         return [("POST", self.path, "create", self._create), start]
 
     def _create(self) -> Response:
@@ -55,7 +55,7 @@ class Product(Generic[_Body]):
     def _confirm(self) -> Response:
         return self._api.confirm(self.order_type, is_repeatable=self.order_type is OrderType.AI_DETECTION)
 
-    def _refuse_old(self) -> tuple[Response, int]:
+    def _refuse_v2(self) -> tuple[Response, int]:
         self._api.sin("a call of v2, which is gone")
         answer = jsonify({"code": "WATERMARK_V2_API_SUNSET"})
         answer.headers["Link"] = '</api/v3/orders>; rel="successor-version"'

@@ -26,7 +26,7 @@ class Reports:
         self._storage = storage
         self._products = products
         for locale in _LOCALES:
-            storage.offer(f"report-{locale}.pdf", partial(_document, locale=locale))
+            storage.offer(f"report-{locale}.pdf", partial(_report, locale=locale))
 
     def routes(self) -> list[Route]:
         return [
@@ -45,7 +45,7 @@ class Reports:
             if report is None or is_new:
                 report = self._begin(order, locale, attempt=report.attempt + 1 if report else 1)
             told = "queued" if is_new and report.status in _UNDER_WAY else report.status
-        return data(self._told(order, report, told)), 202 if told in _UNDER_WAY else 200
+        return data(self._tell(order, report, told)), 202 if told in _UNDER_WAY else 200
 
     def _begin(self, order: SandboxOrder, locale: str, attempt: int) -> Report:
         failure = request.environ.get("sandbox.failure")
@@ -68,7 +68,7 @@ class Reports:
             report = self._state.reports.get((order_id, locale))
         if report is None:
             raise ApiRefusal(404, "REPORT_NOT_FOUND")
-        return data(self._told(order, report, report.status))
+        return data(self._tell(order, report, report.status))
 
     def _refuse_locale(self, order: SandboxOrder, locale: str) -> None:
         is_of_pdf = any(file.name.lower().endswith(".pdf") and file.role == "original" for file in order.files)
@@ -87,7 +87,7 @@ class Reports:
         if not product.has_report(order):
             raise ApiRefusal(409, "REPORT_NOT_AVAILABLE")
 
-    def _told(self, order: SandboxOrder, report: Report, status: str) -> Json:
+    def _tell(self, order: SandboxOrder, report: Report, status: str) -> Json:
         seconds = self._state.options.report_link_seconds
         download: Json = {
             "url": self._storage.made_link(order, f"report-{report.locale}.pdf", seconds),
@@ -103,6 +103,6 @@ class Reports:
         }
 
 
-def _document(order: SandboxOrder, locale: str) -> Made:
+def _report(order: SandboxOrder, locale: str) -> Made:
     line = f"SANDBOX: a report on order {order.order_id}, {locale}, {now():%Y-%m-%d}"
     return Made(sample_pdf(line), "application/pdf")

@@ -69,7 +69,7 @@ class Sandbox(Options):
         self._api = Api(self._state)
         self._products = {service.order_type: service(self._api, self._storage) for service in _SERVICES}
         self._courier = Courier(self._state, self._products, self.faults)
-        self._state.on_start = self._started
+        self._state.on_start = self._start
         try:
             self._server = Waitress(Front(self._app(), self._state, self._storage, self.faults), self.port)
         except BaseException:
@@ -88,7 +88,7 @@ class Sandbox(Options):
         self._courier.stop()
         shutil.rmtree(self._folder)
 
-    def _started(self, order: SandboxOrder) -> None:
+    def _start(self, order: SandboxOrder) -> None:
         self._products[order.type].started(order)
         self._courier.started(order)
 

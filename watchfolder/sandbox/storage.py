@@ -211,12 +211,12 @@ class Storage:
     # Results: marked when first asked for, kept until the sandbox ends.
 
     def _fetch(self, order_id: str, number: int, name: str) -> Response:  # noqa: ARG002 - the name is for people
-        order = self._finished(order_id)
+        order = self._complete(order_id)
         output = order.outputs[number]
         return self._send(self._result(order, output), output.file.name)
 
     def _fetch_archive(self, order_id: str) -> Response:
-        order = self._finished(order_id)
+        order = self._complete(order_id)
         archive = self._folder / f"{order.order_id}.zip"
         if not archive.exists():
             part = self._folder / f"{secrets.token_hex(16)}.part"
@@ -230,7 +230,7 @@ class Storage:
         return self._send(archive, f"{order.order_id}.zip")
 
     def _fetch_made(self, order_id: str, name: str) -> Response:
-        made = self._makers[name](self._finished(order_id))
+        made = self._makers[name](self._complete(order_id))
         return Response(made.content, mimetype=made.media_type)
 
     def _fetch_sample(self, token: str) -> Response:
@@ -263,7 +263,7 @@ class Storage:
         # Read into the answer piece by piece from a descriptor that the answer closes.
         return send_file(path, mimetype=media_type_of(name) or "application/zip", conditional=False, max_age=0)
 
-    def _finished(self, order_id: str) -> SandboxOrder:
+    def _complete(self, order_id: str) -> SandboxOrder:
         """Return the order whose link this is."""
         self.links.admit()
         order = self.order(order_id)

@@ -37,7 +37,7 @@ def is_whole(kind: str, data: Data) -> bool:
         return False
 
 
-def tells_all(kind: str, data: Data) -> bool:
+def is_settled(kind: str, data: Data) -> bool:
     """Does nothing more come of decoding what `is_whole` calls whole? Then a decoder that refuses it lacks something.
 
     So it is with the pixels of a BMP that are not coded, and with strips of WebP, each of which says its length.

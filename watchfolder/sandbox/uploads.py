@@ -61,7 +61,7 @@ class Uploads:
         return self._take(*found)
 
     def _take(self, order: SandboxOrder, file: InputFile) -> Response:
-        self._refuse_length_unknown()
+        self._refuse_length()
         is_late = order.status != "pending"
         if is_late and not (order.is_started and order.type.is_watermark):
             self._refuse_upload(order)
@@ -81,7 +81,7 @@ class Uploads:
                 self._state.start(order, request.environ.get("sandbox.failure"))
         return stored
 
-    def _refuse_length_unknown(self) -> None:
+    def _refuse_length(self) -> None:
         if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
             self._links.sin("an upload without a Content-Length of its own")
             raise StorageRefusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")

@@ -38,7 +38,7 @@ class WebhookCalls:
         ]
 
     def _create(self) -> Response:
-        body, caller = self._registration(), self._api.caller()
+        body, caller = self._body(), self._api.caller()
         with self._state.lock:
             webhook = Endpoint(
                 number=next(self._state.webhook_numbers),
@@ -60,14 +60,14 @@ class WebhookCalls:
                 for webhook in reversed(self._state.webhooks.values())
                 if self._is_shown(webhook) and keyword in f"{webhook.name} {webhook.url}".lower()
             ]
-        shown = [self._shown(webhook) for webhook in page.of(found)]
+        shown = [self._show(webhook) for webhook in page.of(found)]
         return data({"webhooks": shown, "pagination": page.pagination(found)})
 
     def _detail(self, webhook: Endpoint) -> Response:
-        return data(self._shown(webhook) | {"updatedAt": instant(webhook.updated_at)})
+        return data(self._show(webhook) | {"updatedAt": instant(webhook.updated_at)})
 
     def _change(self, number: int) -> Response:
-        webhook, body = self._webhook(number), self._registration()
+        webhook, body = self._webhook(number), self._body()
         with self._state.lock:
             vars(webhook).update(body.model_dump(exclude_unset=True), updated_at=now())
         return self._detail(webhook)
@@ -80,7 +80,7 @@ class WebhookCalls:
 
     def _events(self, number: int) -> Response:
         page, found = self._api.page(20), self._courier.events(self._webhook(number).number)[::-1]
-        return data({"events": [_told(event) for event in page.of(found)], "pagination": page.pagination(found)})
+        return data({"events": [_tell(event) for event in page.of(found)], "pagination": page.pagination(found)})
 
     def _retry(self, number: int, event: int) -> Response:
         events = {each.number: each for each in self._courier.events(self._webhook(number).number)}
@@ -121,14 +121,14 @@ class WebhookCalls:
         caller = self._api.caller()
         return webhook.account == caller.account and (webhook.is_test or not caller.is_test)
 
-    def _registration(self) -> Registration:
+    def _body(self) -> Registration:
         body = self._api.body(Registration)
         if self._api.caller().is_test and "is_test" in body.model_fields_set and not body.is_test:
             self._api.sin("a test key asks for orders that are no tests")
             raise ApiRefusal(403, "AUTH_FORBIDDEN")
         return body
 
-    def _shown(self, webhook: Endpoint) -> Json:
+    def _show(self, webhook: Endpoint) -> Json:
         """Return what may be seen again: all but the secret."""
         sent = [event.last_sent_at for event in self._courier.events(webhook.number) if event.last_sent_at]
         return {
@@ -142,7 +142,7 @@ class WebhookCalls:
         }
 
 
-def _told(event: PushedEvent) -> Json:
+def _tell(event: PushedEvent) -> Json:
     return {
         "id": event.number,
         "eventId": event.event_id,
