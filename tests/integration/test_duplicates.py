@@ -20,7 +20,7 @@ from watchfolder.intake import Ready, dedup
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline import timing
 from watchfolder.quota import Allowance
-from watchfolder.sandbox import Fault, Sandbox
+from watchfolder.sandbox import PlannedFault, Sandbox
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_waiting_duplicate_that_changes_is_a_picture_of_its_own(begin: Open) -
     assert shop.files("outbox") == ["a.jpg", "b.jpg"]
 
 
-def about_to_be_given_up(shop: Shop, service: Sandbox, pictures: Mapping[str, bytes]) -> Fault:
+def about_to_be_given_up(shop: Shop, service: Sandbox, pictures: Mapping[str, bytes]) -> PlannedFault:
     """Let one order be paid and fail for so long that it is parked at its next step; return what keeps it failing."""
     fault = service.faults.add("link", "answer", times=None, status=503)
     for name, content in pictures.items():

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from flask import Response, jsonify, request
 from pydantic import ValidationError
 
-from watchfolder.sandbox.bodies import Body, Confirm, Keyed, code_of
+from watchfolder.sandbox.bodies import CallBody, Confirm, Keyed, code_of
 from watchfolder.sandbox.options import Caller
 from watchfolder.sandbox.orders import OrderType, SandboxOrder
 from watchfolder.sandbox.state import ApiRefusal, SandboxState
@@ -25,7 +25,7 @@ _CONFIRMED = {
     "failed": "ORDER_ALREADY_FAILED",
 }
 _T = TypeVar("_T")
-_Body = TypeVar("_Body", bound=Body)
+_Body = TypeVar("_Body", bound=CallBody)
 
 
 def data(content: object) -> Response:

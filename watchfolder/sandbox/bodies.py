@@ -78,7 +78,7 @@ def _url(url: str) -> str:
     return url
 
 
-class Body(BaseModel):
+class CallBody(BaseModel):
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
     )
@@ -93,7 +93,7 @@ _DetectableName = Annotated[str, AfterValidator(partial(_named, extensions=PICTU
 _Address = Annotated[str, AfterValidator(_public)]
 
 
-class Keyed(Body):
+class Keyed(CallBody):
     idempotency_key: _Key
 
 
@@ -101,12 +101,12 @@ class Confirm(Keyed):
     order_id: str
 
 
-class PictureFile(Body):
+class PictureFile(CallBody):
     file_name: _PictureName
     original_file_url: _Address = ""
 
 
-class AntiAiOptions(Body):
+class AntiAiOptions(CallBody):
     strength: Literal["low", "standard", "high"] = "high"
 
 
@@ -116,11 +116,11 @@ class AntiAiOrder(Keyed):
     order_name: _OrderName = ""
 
 
-class WatermarkText(Body):
+class WatermarkText(CallBody):
     text: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text)]
 
 
-class EmbedFile(Body):
+class EmbedFile(CallBody):
     file_name: _FileName
     original_file_url: _Address = ""
     watermarks: Annotated[list[WatermarkText], Field(min_length=1, max_length=10)]
@@ -136,11 +136,11 @@ class EmbedOrder(Keyed):
     files: Annotated[list[EmbedFile], Field(min_length=1, max_length=100)]
 
 
-class OriginalFile(Body):
+class OriginalFile(CallBody):
     file_name: _FileName
 
 
-class ExtractFile(Body):
+class ExtractFile(CallBody):
     file_name: _FileName
     original_file: OriginalFile
 
@@ -156,7 +156,7 @@ class ExtractOrder(Keyed):
     file: ExtractFile
 
 
-class DetectionOptions(Body):
+class DetectionOptions(CallBody):
     generate_heatmap: bool = False
     generate_overlay: bool = False
     generate_thumbnail: bool = False
@@ -168,11 +168,11 @@ class DetectionOrder(Keyed):
     options: DetectionOptions = DetectionOptions()
 
 
-class ReportOrder(Body):
+class ReportOrder(CallBody):
     locale: str = "ko-KR"
 
 
-class Registration(Body):
+class Registration(CallBody):
     """Of a webhook."""
 
     url: Annotated[str, AfterValidator(_url)]

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from watchfolder.sandbox.api import instant
 from watchfolder.sandbox.bodies import LOOPBACK
-from watchfolder.sandbox.faults import PUSH, Fault, Faults
+from watchfolder.sandbox.faults import PUSH, Faults, PlannedFault
 from watchfolder.sandbox.orders import SandboxOrder, now
 from watchfolder.sandbox.product import Products
 from watchfolder.sandbox.state import Endpoint, SandboxState
@@ -131,7 +131,7 @@ class Courier:
             for seconds in _waits(fault):
                 self._in(seconds, partial(self._send, event, tuple(self._state.options.push_retry_seconds)))
 
-    def _event(self, order: SandboxOrder, webhook: Endpoint, fault: Fault | None) -> PushedEvent:
+    def _event(self, order: SandboxOrder, webhook: Endpoint, fault: PlannedFault | None) -> PushedEvent:
         event_id, status, at = str(uuid.uuid4()), order.status, instant(order.updated_at)
         event_type = f"order.{order.type}.{'completed' if status == 'complete' else 'failed'}"
         data: dict[str, object] = {
@@ -193,7 +193,7 @@ class Courier:
             self._is_changed.wait(self._agenda.run(blocking=False))
 
 
-def _waits(fault: Fault | None) -> list[float]:
+def _waits(fault: PlannedFault | None) -> list[float]:
     """Return when an event is sent, in seconds from now, once for each time."""
     if fault is None:
         return [0.0]

@@ -88,7 +88,7 @@ class FaultyCall:
 
 
 @dataclass(kw_only=True)
-class Fault:
+class PlannedFault:
     """Befalls `times` requests of `operation`, the `nth` of them (from when it was added) first."""
 
     operation: str  # one of OPERATIONS, or PUSH
@@ -132,14 +132,14 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._faults: list[Fault] = []
+        self._faults: list[PlannedFault] = []
 
-    def add(self, operation: str, does: str, **facts: Any) -> Fault:  # noqa: ANN401 - those of a Fault, which checks them
-        fault = Fault(operation=operation, does=does, **facts)
+    def add(self, operation: str, does: str, **facts: Any) -> PlannedFault:  # noqa: ANN401 - those of a PlannedFault, which checks them
+        fault = PlannedFault(operation=operation, does=does, **facts)
         self.put(fault)
         return fault
 
-    def put(self, fault: Fault) -> None:
+    def put(self, fault: PlannedFault) -> None:
         with self._lock:
             self._faults.append(fault)
 
@@ -147,7 +147,7 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def take(self, operation: str, path: str = "") -> Fault | None:
+    def take(self, operation: str, path: str = "") -> PlannedFault | None:
         with self._lock:
             due = [fault for fault in self._faults if fault.is_due(operation, path)]
             for fault in due[:1]:
@@ -156,27 +156,27 @@ class Faults:
         return None
 
 
-def _answer(fault: Fault, _call: FaultyCall) -> Response:
+def _answer(fault: PlannedFault, _call: FaultyCall) -> Response:
     body = fault.body or (f'{{"code": "{fault.code}"}}' if fault.code else "")
     return Response(body, fault.status or 500, mimetype=_JSON if body else None)
 
 
-def _answer_after(fault: Fault, call: FaultyCall) -> Response:
+def _answer_after(fault: PlannedFault, call: FaultyCall) -> Response:
     call.work().close()
     return _answer(fault, call)
 
 
-def _reset_after(_fault: Fault, call: FaultyCall) -> Response:
+def _reset_after(_fault: PlannedFault, call: FaultyCall) -> Response:
     call.work().close()
     return call.cut()
 
 
-def _hang(fault: Fault, call: FaultyCall) -> Response:
+def _hang(fault: PlannedFault, call: FaultyCall) -> Response:
     call.wait(fault.seconds)
     return call.work()
 
 
-def _hang_after(fault: Fault, call: FaultyCall) -> Response:
+def _hang_after(fault: PlannedFault, call: FaultyCall) -> Response:
     response = call.work()
     try:
         call.wait(fault.seconds)
@@ -186,7 +186,7 @@ def _hang_after(fault: Fault, call: FaultyCall) -> Response:
     return response
 
 
-def _drip(fault: Fault, call: FaultyCall) -> Response:
+def _drip(fault: PlannedFault, call: FaultyCall) -> Response:
     def drops(chunks: Iterable[bytes]) -> Iterator[bytes]:
         drop = max(1, int(fault.bytes_per_second / 10))
         for chunk in chunks:
@@ -198,33 +198,33 @@ def _drip(fault: Fault, call: FaultyCall) -> Response:
     return _under_its_headers(response, drops(response.iter_encoded()))
 
 
-def _endless(fault: Fault, _call: FaultyCall) -> Response:
+def _endless(fault: PlannedFault, _call: FaultyCall) -> Response:
     if fault.size is None:
         return Response(itertools.repeat(_BLANK), fault.status or 200, mimetype=_JSON)
     body = (_BLANK[: fault.size - at] for at in range(0, fault.size, len(_BLANK)))
     return Response(body, fault.status or 200, {"Content-Length": str(fault.size)}, mimetype=_JSON)
 
 
-def _truncated(_fault: Fault, call: FaultyCall) -> Response:
+def _truncated(_fault: PlannedFault, call: FaultyCall) -> Response:
     """Send half of the body under its own right length: a proxy that lost the rest."""
     response = call.work()
     return _replaced(response, _half(response))
 
 
-def _wrong_length(_fault: Fault, call: FaultyCall) -> Response:
+def _wrong_length(_fault: PlannedFault, call: FaultyCall) -> Response:
     """Announce the whole length, send half of the body, close the connection."""
     response = call.work()
     return _under_its_headers(response, iter([_half(response)]))
 
 
-def _another_picture(_fault: Fault, call: FaultyCall) -> Response:
+def _another_picture(_fault: PlannedFault, call: FaultyCall) -> Response:
     """Send a picture, but in another format than the one that was sent."""
     response = call.work()
     other = "png" if response.mimetype != "image/png" else "jpeg"
     return _replaced(response, sample(other, width=64, height=48, seed=1))
 
 
-def _forget(_fault: Fault, call: FaultyCall) -> Response:
+def _forget(_fault: PlannedFault, call: FaultyCall) -> Response:
     call.forget()
     return call.work()
 
@@ -245,7 +245,7 @@ def _under_its_headers(response: Response, body: Iterator[bytes]) -> Response:
     return changed
 
 
-ACTIONS: Mapping[str, Callable[[Fault, FaultyCall], Response]] = {
+ACTIONS: Mapping[str, Callable[[PlannedFault, FaultyCall], Response]] = {
     "answer": _answer,  # status and code, nothing done
     "answer_after": _answer_after,  # the same, but the work was done
     "reset_before": lambda _, call: call.cut(),

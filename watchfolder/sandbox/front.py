@@ -8,7 +8,7 @@ from flask import Flask, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from watchfolder.sandbox.api import Route, data, operation_of
-from watchfolder.sandbox.faults import TRAP, Fault, Faults, FaultyCall
+from watchfolder.sandbox.faults import TRAP, Faults, FaultyCall, PlannedFault
 from watchfolder.sandbox.orders import now
 from watchfolder.sandbox.state import RequestRecord, SandboxState
 from watchfolder.sandbox.storage import Storage
@@ -66,7 +66,7 @@ def admin_routes(
         body = request.get_json(force=True)
         try:
             for fault in body if isinstance(body, list) else [body]:
-                faults.put(Fault(**fault))
+                faults.put(PlannedFault(**fault))
         except (TypeError, ValueError) as fault:
             return {"error": str(fault)}, 400
         return {}
