@@ -44,7 +44,7 @@ class Client:
         self.answered_at: float | None = None  # time.monotonic() of the last answer that was the API's own
         self._counters = counters or Counters(())
         self._base_url = settings.base_url.rstrip("/")
-        self._is_live = settings.mode == "live"
+        self._settings = settings
         self._headers = {"Authorization": f"Bearer {settings.key.get_secret_value()}"}
         self._stop = stop
         self._calls = threading.Semaphore(transfers)  # no host sees more connections than that
@@ -117,7 +117,7 @@ class Client:
         error = error_of(call, answer.status, envelope.code, answer.headers, is_json=envelope.is_json)
         if isinstance(error, SlowDown):
             self.limiter.slow_down(error.retry_after_seconds)
-        if error.code == _NO_RESULT and self._is_live:
+        if error.code == _NO_RESULT and self._settings.mode == "live":
             return OrderRetry("the service has no result for a file yet", code=error.code)
         return error
 

@@ -1,11 +1,10 @@
 """The operations on the service that an order needs, each in words of our own and raising only our own errors."""
 
 import json
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 from watchfolder.api.answers import (
@@ -27,13 +26,9 @@ from watchfolder.api.answers import (
 from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority
 from watchfolder.api.table import Call, NoRoute, Retired, storage_error_of
-from watchfolder.api.transport import Body, Pace
+from watchfolder.api.transport import Body
 from watchfolder.config.values import is_loopback
-from watchfolder.counters import Counters
 from watchfolder.errors import OrderMissing, OrderRetry, WatchfolderError
-
-if TYPE_CHECKING:
-    from watchfolder.config import ApiSection
 
 Reads = Literal["v2", "v3"]
 _T = TypeVar("_T")
@@ -46,20 +41,8 @@ _PAGES = 10  # of the order list, at most: a server that obeys the keyword has o
 class Service(Client):
     """The BIZ MORI API and its storage."""
 
-    def __init__(
-        self,
-        settings: "ApiSection",
-        *,
-        transfers: int,
-        stop: threading.Event,
-        pace: Pace | None = None,
-        counters: Counters | None = None,
-    ) -> None:
-        super().__init__(settings, transfers=transfers, stop=stop, pace=pace, counters=counters)
-        self._is_loopback = settings.is_loopback
-        self._is_auto = settings.reads == "auto"
-        self.known_reads: Reads | None = None if settings.reads == "auto" else settings.reads  # as far as it has shown
-        self._was_v2 = False  # before it was doubted
+    _shown: Reads | None = None  # by the server
+    _was_v2 = False  # before it was doubted
 
     @property
     def reads(self) -> Reads:
@@ -69,11 +52,15 @@ class Service(Client):
                 self._read(Call.LOOK, _NO_ORDER, lambda _: None)
         return self.known_reads or "v3"
 
+    @property
+    def known_reads(self) -> Reads | None:
+        """Which reads the server knows, as far as that was configured or has shown."""
+        return self._shown if self._settings.reads == "auto" else self._settings.reads
+
     def doubt_reads(self) -> None:
         """Find out anew which reads the server knows, unless the configuration says it."""
-        if self._is_auto:
-            self._was_v2 = self.lacks_v3
-            self.known_reads = None
+        self._was_v2 = self.lacks_v3
+        self._shown = None
 
     @property
     def lacks_v3(self) -> bool:
@@ -188,11 +175,12 @@ class Service(Client):
         nobody does (a 404 of the web server's, 405, 501), v2 is asked for the same order, and only its answer for that
         order settles for v2: a gateway's passing 404 can not.
         """
-        if self.known_reads is not None:
+        known = self.known_reads
+        if known is not None:
             try:
-                return self._read_in(self.known_reads, call, path, read)
+                return self._read_in(known, call, path, read)
             except Retired:
-                self.known_reads = None if self._is_auto else self.known_reads  # the server has learned v3 since
+                self._shown = None  # the server has learned v3 since
                 raise
         try:
             return self._read_in("v3", call, path, read)
@@ -212,9 +200,9 @@ class Service(Client):
             answer = self._ask(call, "GET", f"/api/{reads}{path}", read)
         except WatchfolderError as error:
             if self.known_reads is None and _is_of_order(error):
-                self.known_reads = reads
+                self._shown = reads
             raise
-        self.known_reads = reads
+        self._shown = reads
         return answer
 
     def _check_storage_url(self, url: str) -> None:
@@ -224,7 +212,7 @@ class Service(Client):
             host, port = parts.hostname or "", parts.port
         except ValueError:
             raise faulty("a link that is no address") from None
-        is_ours = self._is_loopback and parts.scheme == "http" and is_loopback(host)
+        is_ours = self._settings.is_loopback and parts.scheme == "http" and is_loopback(host)
         if not host or port == 0 or "@" in parts.netloc or not (is_ours or parts.scheme == "https"):
             raise faulty("a link that is not plainly https")
 
