@@ -340,9 +340,9 @@ def test_the_command_serves_until_it_is_told_to_stop_and_leaves_nothing(tmp_path
     )
     with process:
         try:
-            wait_until(lambda: is_open(port))
+            wait_until(lambda: is_open(port), 60)
             process.send_signal(number)
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=60)
         finally:
             process.kill()
     assert (process.returncode, output.splitlines()[-1]) == (0, b"The sandbox has ended.")
