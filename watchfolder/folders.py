@@ -53,7 +53,7 @@ class Folders:
         self._instance = instance
         self.commands = commands
         self._meeting = threading.Lock()
-        self._known = self._remembered()
+        self._known = self._read_known()
 
     def require(self, inbox: Inbox) -> None:
         """Check every folder of the inbox, making those that are ours to make.
@@ -88,7 +88,7 @@ class Folders:
             found = self._meet(path)
         if found is not None and found != self._known[path].token:
             with self._meeting:  # a person may have accepted it meanwhile, in another process
-                self._known = {**self._known, **self._remembered()}
+                self._known = {**self._known, **self._read_known()}
         if found is None:
             way_out = f"if this is the right folder after all, {self.commands.run(Advised.ACCEPT, path)}"
             raise FolderFault.at(path, f"{NOT_KNOWN} ({way_out})", code="NO_TOKEN")
@@ -239,11 +239,11 @@ class Folders:
             return found
 
     def _remember(self, path: str, token: str) -> None:
-        known = {**self._known, **self._remembered(), path: _Known(token=token, mount=disk.mount_point_of(path))}
+        known = {**self._known, **self._read_known(), path: _Known(token=token, mount=disk.mount_point_of(path))}
         state_file.write(self._memory, _Memory(known))
         self._known = known
 
-    def _remembered(self) -> dict[str, _Known]:
+    def _read_known(self) -> dict[str, _Known]:
         found = state_file.read(self._memory, _Memory, "the folders are taken as they are")
         return found.root if found else {}
 

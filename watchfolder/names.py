@@ -194,12 +194,12 @@ def _shortened(stem: str, room: int) -> str:
         end -= 1
         size -= len(os.fsencode(stem[end]))
     whole = end
-    while 0 < whole < len(stem) and (_continues(stem[whole]) or stem[whole - 1] == "\u200d"):
+    while 0 < whole < len(stem) and (_is_mark(stem[whole]) or stem[whole - 1] == "\u200d"):
         whole -= 1
     return stem[: whole or end]
 
 
-def _continues(char: str) -> bool:
+def _is_mark(char: str) -> bool:
     """Say whether `char` belongs to the one before: an accent, a joiner, a vowel or final of a Korean syllable."""
     return (
         unicodedata.category(char).startswith("M")

@@ -169,11 +169,11 @@ class Quota:
         gone: dict[str, int] = {}  # copies
         told = {}
         for inbox, files in wanted.items():
-            told[inbox] = self._foretold(inbox, new, files, gone)
+            told[inbox] = self._foretell(inbox, new, files, gone)
             gone[inbox] = told[inbox].sent * self._copies[inbox]
         return told
 
-    def _foretold(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> Foretold:
+    def _foretell(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> Foretold:
         reason, left = self.why(inbox), self.left(inbox)
         is_let = inbox in self._memory.released or self._is_word_given(inbox)
         if not reason and self._is_flooded(inbox, lambda name, _seconds: new.get(name, 0) * self._copies[name]):
@@ -199,7 +199,7 @@ class Quota:
             if self._is_flooded(inbox, self._came) and has_waiting():
                 self._hold(inbox)
             if self._is_word_given(inbox):
-                self._heed_word(inbox)
+                self._follow_word(inbox)
             reason = self._reason(inbox)
             return reason if reason and has_waiting() else ""
 
@@ -302,7 +302,7 @@ class Quota:
     def _is_word_given(self, inbox: str) -> bool:
         return disk.stat_of(_word(self._state_dir, inbox)) is not None
 
-    def _heed_word(self, inbox: str) -> None:
+    def _follow_word(self, inbox: str) -> None:
         """Release what a person said shall go, durably before the file that carries the word goes.
 
         It goes also when nothing is held any more: it must not let through what comes later.

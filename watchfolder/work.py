@@ -177,7 +177,7 @@ def rebuilt(copy: Order, inbox: Inbox, found: Collection[str], *, of_list: str |
     facts |= set() if copy.reused_from is None else {"sha256"}  # which is compared with the bytes before it is used
     facts |= set() if copy.of_many is None else {"file_id"}  # which tells it among the others of its order
     has_texts = FLOWS[copy.service].issues is not None
-    state = begins_as(copy)
+    state = begin_state(copy)
     return Order(
         **{name: getattr(copy, name) for name in _KEPT},
         of_list=of_list,
@@ -196,7 +196,7 @@ def rebuilt(copy: Order, inbox: Inbox, found: Collection[str], *, of_list: str |
     )
 
 
-def begins_as(order: Order) -> State:
+def begin_state(order: Order) -> State:
     """Return the state in which an order is whose files have all been taken."""
     if order.is_list:
         return State.LISTED
@@ -211,7 +211,7 @@ def _is_list_ours(copy: Order, inbox: Inbox) -> bool:
 def _is_asked_as_ours(copy: Order, flow: Flow, inbox: Inbox) -> bool:
     if copy.reused_from is not None and copy.is_of_many:
         return False
-    are_sendable = all(_is_sendable(file, inbox) for file in copy.files)
+    are_sendable = all(_may_send(file, inbox) for file in copy.files)
     return are_sendable and _is_body_ours(copy, flow) and _has_roles(copy, flow)
 
 
@@ -238,7 +238,7 @@ def _asked(file: OrderFile) -> tuple[str, str, list[str]]:
     return file.sent_name, file.address, [result.text for result in file.results]
 
 
-def _is_sendable(file: OrderFile, inbox: Inbox) -> bool:
+def _may_send(file: OrderFile, inbox: Inbox) -> bool:
     if file.address and not (inbox.links and fault_of(file.address) is None):
         return False
     endings = _EXTENSIONS.get(file.media_type, ())

@@ -113,7 +113,7 @@ class Shop:
     def look(self, now: float) -> float:
         """Let the one inbox have its beat; the pipeline sleeps."""
         if not self.intake.health.is_open:
-            self.intake.reopen(now)
+            self.intake.open_again(now)
             assert self.intake.health.fault is None, self.intake.health.fault
         due = self.intake.beat(now)
         while self.intake.waits_for_pipeline:  # which finds out, in a thread of its own, what the service can do
@@ -125,7 +125,7 @@ class Shop:
     def beat(self, *, takes: bool = True) -> None:
         now = time.monotonic() + self.ahead
         for intake in self.intakes.values() if takes else ():
-            if intake.health.is_open or intake.reopen(now) <= now:
+            if intake.health.is_open or intake.open_again(now) <= now:
                 intake.beat(now)
         self.pipeline.beat(self.clock.elapsed() + self.ahead)
 

@@ -539,7 +539,7 @@ def test_what_another_inbox_uploads_keeps_only_pictures_of_its_size(begin: Open)
         for number, content in enumerate(contents):
             shop.drop(f"{number}.jpg", content, inbox=f"{inbox}/inbox")
         intake, deadline = shop.intakes[inbox], time.monotonic() + 20
-        intake.reopen(time.monotonic())
+        intake.open_again(time.monotonic())
         while not shop.journal.orders(inbox):
             assert time.monotonic() < deadline
             intake.beat(time.monotonic() + 1)

@@ -1045,7 +1045,7 @@ def test_a_faulty_folder_closes_the_inbox_until_it_is_back(build: Build, caplog:
     shop.folder("outbox").mkdir()  # the mount point without its share
     for _ in range(3):
         shop.intake.beat(5.0)
-        shop.intake.reopen(5.0)
+        shop.intake.open_again(5.0)
     assert not shop.intake.health.is_open
     assert names(shop) == []
     assert len(told(caplog, "inbox.waits")) == 1
@@ -1070,10 +1070,10 @@ def test_what_fails_while_the_inbox_is_said_to_be_back_closes_it_again(
         return True
 
     caplog.handler.addFilter(report_once_more)
-    shop.intake.reopen(1.0)
+    shop.intake.open_again(1.0)
     caplog.handler.removeFilter(report_once_more)
     assert not shop.intake.health.is_open
-    shop.intake.reopen(2.0)
+    shop.intake.open_again(2.0)
     assert shop.intake.health.is_open
     assert [fact["reason"] for fact in told(caplog, "inbox.waits")] == ["the first", "the second"]
 

@@ -54,7 +54,7 @@ def fail_between_name_and_journal(shop: Shop, patched: pytest.MonkeyPatch, call:
 def claim(shop: Shop, inbox: str) -> None:
     intake, now = shop.intakes[inbox], time.monotonic() + shop.ahead
     if not intake.health.is_open:
-        intake.reopen(now)
+        intake.open_again(now)
     intake.nudge(None)
     deadline = time.monotonic() + 20
     while not shop.journal.orders(inbox):

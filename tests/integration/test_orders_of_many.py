@@ -347,7 +347,7 @@ def test_a_claim_that_got_half_way_leaves_no_empty_folder(begin: Open) -> None:
     shop.drop("sub folder/deep/b.jpg", CONTENT + b"b")
     publisher = shop.pipeline.runtimes["photos"].context.publisher
     claims = shop.intake._claims
-    shop.intake.reopen(0.0)
+    shop.intake.open_again(0.0)
     order = shop.journal.begin(claims._new_order([ready(shop, "a.jpg"), ready(shop, "sub folder/deep/b.jpg")]))
     publisher.work.prepare(order)
     first, second = (Path(publisher.work.place(order, file).path) for file in order.files)

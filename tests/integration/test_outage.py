@@ -50,7 +50,7 @@ class Day:
         """Do what is due; when nothing is, go on to when something will be."""
         now, elapsed = self.clock.awake(), self.clock.elapsed()
         intake = self.shop.intake
-        look = intake.beat(now) if intake.health.is_open else intake.reopen(now)
+        look = intake.beat(now) if intake.health.is_open else intake.open_again(now)
         wait = min(look - now, self.shop.pipeline.beat(elapsed) - elapsed)
         if self.shop.pipeline.running():
             self.shop.rest()

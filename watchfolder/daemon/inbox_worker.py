@@ -81,7 +81,7 @@ class InboxWorker:
             if self._is_watching:
                 self.watcher.stop()
                 self._is_watching = False
-            due = self.intake.reopen(now)
+            due = self.intake.open_again(now)
             if not self.health.is_open:
                 return due
         if not self._is_watching:

@@ -46,11 +46,11 @@ class UnderWay:
         files = [(order, file) for order in orders for file in order.files if file.is_under_way]
         deferred = sum(not order.is_due(elapsed) for order, _ in files)
         names = frozenset(file.name for _, file in files)
-        leaving = frozenset(file.destination or file.name for order, file in files if _may_lie_there(order))
+        leaving = frozenset(file.destination or file.name for order, file in files if _may_be_there(order))
         return cls(len(files) - deferred, deferred, names, leaving)
 
 
-def _may_lie_there(order: Order) -> bool:
+def _may_be_there(order: Order) -> bool:
     return order.state is State.CLAIMING or order.state is State.RELEASED
 
 
@@ -216,18 +216,18 @@ class Candidates:
         """See what came: a file, or a folder whose files made no event of their own."""
         folder, base = os.path.split(name)
         try:
-            found = disk.stat_of(Place(self.inbox.path, name)) if self._is_watched(folder) else None
+            found = disk.stat_of(Place(self.inbox.path, name)) if self._may_watch(folder) else None
             if found is None:
                 return
             if stat.S_ISDIR(found.st_mode):
-                if self._is_watched(name):
+                if self._may_watch(name):
                     self._look_through(name, now)
             elif not self._ignored.file(base):
                 self._see(disk.Entry(name, found.st_size, found.st_mtime_ns, disk.is_regular(found)), now)
         except (FileNotFoundError, FolderFault):  # gone again, or the folder is not ours: the scan says so
             return
 
-    def _is_watched(self, folder: str) -> bool:
+    def _may_watch(self, folder: str) -> bool:
         if not folder:
             return True
         return self.inbox.recursive and not any(map(self._ignored.folder, folder.split("/")))
@@ -296,7 +296,7 @@ class Candidates:
         """Have settled files decided about (again) that wait for none of their own timers."""
         self.quiet |= {name: now for name in names if name not in self.quiet}
 
-    def wake_timers(self, now: float, also: Iterable[str]) -> None:
+    def wake_due(self, now: float, also: Iterable[str]) -> None:
         """Let those be quiet whose time has come."""
         woken = list(also)
         while self._timers and self._timers[0][0] <= now:

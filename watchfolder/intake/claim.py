@@ -21,7 +21,7 @@ from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
 from watchfolder.services.tables import issues_of, table_of
-from watchfolder.work import WorkFolder, begins_as, is_unchanged
+from watchfolder.work import WorkFolder, begin_state, is_unchanged
 
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
 
@@ -66,7 +66,7 @@ class Claims:
         is_pair = self._flow.pairs is not None and len(ready) > 1  # what is refused goes alone
         with (self.dedup.sort_pair if is_pair else self.dedup.sort)(ready) as parts:
             if not may_buy:
-                parts.leave_purchases()
+                parts.keep_paid()
             orders = list(self._orders_of(parts))
             begun = [self._journal.begin(order) for order in orders]
         self.dedup.wait(parts.duplicates, begun[-1].key if begun else "")
@@ -89,10 +89,10 @@ class Claims:
             batch = disk.FsyncBatch()
             moved = self._taken(order, lent, batch)
             batch.sync()
-            taken = [file for file in moved if self._is_as_seen(order, file)]
+            taken = [file for file in moved if self._is_as_found(order, file)]
         return self._keep(order, taken)
 
-    def is_returning(self) -> bool:
+    def is_on_way_back(self) -> bool:
         """Is a paid order on its way back to its parking place? Until it is there, its bytes must not be taken anew."""
         orders = self._journal.orders(self._inbox.name)
         return any(order.state is State.RELEASED and order.charged for order in orders)
@@ -193,7 +193,7 @@ class Claims:
             return False
         return True
 
-    def _is_as_seen(self, order: Order, file: OrderFile) -> bool:
+    def _is_as_found(self, order: Order, file: OrderFile) -> bool:
         """Is what was moved the file that was looked at, and without a writer? Else it goes back."""
         target = self._work.place(order, file)
         if is_unchanged(target, file) and not _has_writer(target):
@@ -213,7 +213,7 @@ class Claims:
         if order.why is not None:
             return self._journal.advance(order, State.QUARANTINING)
         self._spend(order)
-        return self._journal.advance(order, begins_as(order))
+        return self._journal.advance(order, begin_state(order))
 
     def _finish(self, order: Order) -> None:
         """Go on after a crash between the renames: keep the files that are in the work folder."""
@@ -244,11 +244,11 @@ class Claims:
             self._journal.adopt(order)
             found -= {file.name for file in order.files}
         for name in sorted(found):
-            self._return_stray(self._work.place_of(key, name), name)
+            self._give_back(self._work.place_of(key, name), name)
         if order is None:
             self._work.remove(key)
 
-    def _return_stray(self, place: Place, name: str) -> None:
+    def _give_back(self, place: Place, name: str) -> None:
         folder, base = os.path.split(name)
         for number in range(1, 10_000):
             candidate = names.numbered(base, number) if number > 1 else base

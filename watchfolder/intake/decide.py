@@ -186,21 +186,21 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     decision = _judge_content(inbox, name, sighting, descriptor, now)
     if decision.answer not in {Action.TAKE, Action.REFUSE}:
         return decision
-    return _hindered(inbox, name, descriptor, now, is_taken=decision.answer is Action.TAKE) or decision
+    return _why_kept(inbox, name, descriptor, now, is_taken=decision.answer is Action.TAKE) or decision
 
 
 def _judge_content(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, now: float) -> Decision:
     if _is_link(inbox, name, descriptor):
         return _judge_link(inbox, name, sighting, descriptor)
-    if sighting.size > inbox.max_file_bytes and _is_supported(inbox, descriptor, name):  # its end does not matter
-        return _too_large(inbox)
+    if sighting.size > inbox.max_file_bytes and _is_picture(inbox, descriptor, name):  # its end does not matter
+        return _refuse_size(inbox)
     if sighting.verdict is None:
         facts = (_reading(descriptor), sighting.size, os.path.basename(name), partial(disk.find_hole, descriptor))
         sighting.verdict = images.inspect(*facts, takes_pdf=flow_of(inbox).takes_pdf)
-    return _refused_mode(inbox, descriptor, sighting) or _judge(inbox, sighting, now)
+    return _refuse_mode(inbox, descriptor, sighting) or _judge(inbox, sighting, now)
 
 
-def _hindered(inbox: Inbox, name: str, descriptor: int, now: float, *, is_taken: bool) -> Decision | None:
+def _why_kept(inbox: Inbox, name: str, descriptor: int, now: float, *, is_taken: bool) -> Decision | None:
     """Say what keeps a file from being moved, and one that is taken from being delivered."""
     if is_taken and not flow_of(inbox).recipients_of(inbox, name):
         return Decision(Action.STAY, NO_RECIPIENT, is_warning=True)
@@ -217,14 +217,14 @@ def may_not_move(obstacle: Obstacle) -> str:
     return f"we may not move it: {obstacle.folder}: {obstacle.reason}"
 
 
-def _is_supported(inbox: Inbox, descriptor: int, name: str) -> bool:
+def _is_picture(inbox: Inbox, descriptor: int, name: str) -> bool:
     head, takes_pdf = os.pread(descriptor, images.HEAD_BYTES, 0), flow_of(inbox).takes_pdf
     return isinstance(images.identify(head, os.path.basename(name), takes_pdf=takes_pdf), Format)
 
 
 def _is_link(inbox: Inbox, name: str, descriptor: int) -> bool:
     is_named_so = flow_of(inbox).takes_addresses and link_files.is_link_file(os.path.basename(name))
-    return is_named_so and not _is_supported(inbox, descriptor, name)
+    return is_named_so and not _is_picture(inbox, descriptor, name)
 
 
 def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) -> Decision:
@@ -244,7 +244,7 @@ def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) ->
     return Decision(Action.TAKE, reason, format=format_, address=line.address)
 
 
-def _too_large(inbox: Inbox) -> Decision:
+def _refuse_size(inbox: Inbox) -> Decision:
     return _refuse(
         f"The file is larger than {inbox.max_file_bytes} bytes, the most that is sent.",
         "Make the picture smaller, or raise max_file_bytes if your plan takes larger files.",
@@ -252,7 +252,7 @@ def _too_large(inbox: Inbox) -> Decision:
     )
 
 
-def _refused_mode(inbox: Inbox, descriptor: int, sighting: Sighting) -> Decision | None:
+def _refuse_mode(inbox: Inbox, descriptor: int, sighting: Sighting) -> Decision | None:
     """Refuse a whole picture whose pixels are kept in a way that the service does not take."""
     refuses, verdict = flow_of(inbox).refuses, sighting.verdict
     if not refuses or verdict is None or verdict.format is None or verdict.kind is not Kind.WHOLE:

@@ -50,7 +50,7 @@ class Sorted:
     def put_off(self, files: Iterable[Ready]) -> None:
         self.later |= {file.name: file.sha256 for file in files}
 
-    def leave_purchases(self) -> None:
+    def keep_paid(self) -> None:
         """Leave for later all that is not paid for, and what would wait for that."""
         self.put_off([*self.fresh, *(file for file, _ in self.known)])
         self.later |= {name: duplicate.sha256 for name, duplicate in self.duplicates.items() if not duplicate.key}
@@ -135,14 +135,14 @@ class Dedup:
         """Let them wait; `key` is the order that was begun with the first of those whose duplicate was beside them."""
         self.waiting |= {name: replace(duplicate, key=duplicate.key or key) for name, duplicate in duplicates.items()}
 
-    def awaited(self) -> Mapping[int, Collection[str]]:
+    def parked_bytes(self) -> Mapping[int, Collection[str]]:
         """Return the hashes of the bytes, by their number, that would take up an order which is paid for."""
-        awaited: dict[int, set[str]] = {}
+        parked_bytes: dict[int, set[str]] = {}
         for order in self._parked():
             for file in order.files if order.charged else ():
                 if file.sha256 is not None:
-                    awaited.setdefault(file.size, set()).add(file.sha256)
-        return awaited
+                    parked_bytes.setdefault(file.size, set()).add(file.sha256)
+        return parked_bytes
 
     def has_ended(self) -> bool:
         """Has any file waited for long enough? Any thread may ask."""
@@ -224,7 +224,7 @@ class Dedup:
             parked.remove(paid)
             parts.resumed.append(([file], paid))
             met[same] = paid.key
-        elif first := self._brought(file):
+        elif first := self._find_delivered(file):
             parts.known.append((file, first))
         elif duplicate := self._duplicate(file, under_way):
             parts.duplicates[file.name] = duplicate
@@ -258,7 +258,7 @@ class Dedup:
                 raise
             return None
 
-    def _brought(self, file: Ready) -> Key | None:
+    def _find_delivered(self, file: Ready) -> Key | None:
         """Return the order that brought a result for these bytes, if that is still there, as far as a look can tell.
 
         What lies at an address later may be another picture.

@@ -55,7 +55,7 @@ def explain(
     `now` is monotonic, `wall` the clock's seconds; without the daemon's memory, age counts from the last change of
     the file or its name. `has_writer` is what was found out with more rights than ours. Raises FolderFault.
     """
-    if reason := _left_alone(inbox, name):
+    if reason := _why_left(inbox, name):
         return reason
     decision = _decided(inbox, name, now, wall)
     is_done = decision.answer in {Action.TAKE, Action.REFUSE} or decision.obstacle is not None
@@ -74,7 +74,7 @@ def _way_out(pattern: str, inbox: Inbox) -> str:
     return "; they are no pictures" if pattern in NOTES else f" (lift it with '!{pattern}' under ignore)"
 
 
-def _left_alone(inbox: Inbox, name: str) -> str:
+def _why_left(inbox: Inbox, name: str) -> str:
     """Say why a file of this name is never looked at; "" where it is."""
     ignored = Ignored(inbox.ignore)
     folder, base = os.path.split(name)

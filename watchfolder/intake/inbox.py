@@ -67,7 +67,7 @@ class Intake:
 
     # --- from the inbox's own thread
 
-    def reopen(self, now: float) -> float:
+    def open_again(self, now: float) -> float:
         """Check the folders and deal with what a crash left; return when to try again if that failed."""
         try:
             self._require()
@@ -83,7 +83,7 @@ class Intake:
         """Look, decide and claim; return when (monotonic seconds) the next beat is due without a nudge."""
         try:
             self._look(now)
-            self.candidates.wake_timers(now, self._claims.dedup.ended())
+            self.candidates.wake_due(now, self._claims.dedup.ended())
             new, found = self.candidates.new, self.candidates.found
             self.held = self._admission.meet(self.inbox.name, new, self.candidates.are_waiting, found)
             self.candidates.new = self.candidates.found = 0
@@ -96,7 +96,7 @@ class Intake:
         if self._nudges:
             return now
         if goes_on:
-            return self._gathers_until(now)
+            return self._wait_until(now)
         duplicates_due = now + _DUPLICATES_SECONDS if self._claims.dedup.waiting else self._scan_at
         asks_due = now + _ASKS_SECONDS if self.candidates.quiet and not self.held else self._scan_at
         return min(self._scan_at, duplicates_due, asks_due, self.candidates.next_timer)
@@ -137,12 +137,12 @@ class Intake:
 
     def _allowance(self) -> Allowance:
         """Return how much may be taken of what is quiet."""
-        is_barred = self.held or self._claims.is_returning() or not self._claims.dedup.is_ready
+        is_barred = self.held or self._claims.is_on_way_back() or not self._claims.dedup.is_ready
         if is_barred or not self.candidates.quiet:
             return Allowance(0, 0, 0, self.held)
         return self._admission.allowance(self.inbox.name, len(self.candidates.quiet))
 
-    def _gathers_until(self, now: float) -> float:
+    def _wait_until(self, now: float) -> float:
         """Return until when it pays to wait for files that are about to settle; a lone file waits for none."""
         if len(self.candidates.quiet) >= self.inbox.max_files_per_order:
             return now
@@ -155,22 +155,22 @@ class Intake:
         if self.held:
             self._look_at_held(now)
         allowance = self._allowance()
-        if allowance.may_begin and self._gathers_until(now) > now:
+        if allowance.may_begin and self._wait_until(now) > now:
             return
         with disk.folders_kept_open():
-            ready = self._decide(self._settled(allowance), allowance, now)
+            ready = self._decide(self._may_take(allowance), allowance, now)
         self.waits_for_pipeline = not allowance.files and bool(ready)
         if self.waits_for_pipeline:
             self.candidates.quiet = dict.fromkeys(_names(ready), now) | self.candidates.quiet
         elif ready:
             self._claim(ready, now, may_buy=allowance.may_buy)
 
-    def _settled(self, allowance: Allowance) -> Iterable[str]:
+    def _may_take(self, allowance: Allowance) -> Iterable[str]:
         """Return what may be taken: where nothing may be bought, what is paid for already."""
         if allowance.may_begin:
             return self.candidates.quiet
-        awaited = self._claims.dedup.awaited() if allowance.files else {}
-        return [name for name in self.candidates.quiet if _is_in(awaited, self.candidates.sightings[name])]
+        parked_bytes = self._claims.dedup.parked_bytes() if allowance.files else {}
+        return [name for name in self.candidates.quiet if _is_in(parked_bytes, self.candidates.sightings[name])]
 
     def _look_at_held(self, now: float) -> None:
         """Decide about what is held, and take none of it: what is no picture does not wait to be let go.
@@ -290,7 +290,7 @@ def _go_together(ready: Sequence[Ready], taken: Sequence[Ready]) -> bool:
     return bool(one.address) is bool(other.address) and not one.is_list and not other.is_list
 
 
-def _is_in(awaited: Mapping[int, Collection[str]], sighting: Sighting) -> bool:
+def _is_in(parked_bytes: Mapping[int, Collection[str]], sighting: Sighting) -> bool:
     """May these be bytes that are waited for? They are read for their hash once."""
-    hashes = awaited.get(sighting.size, ())
+    hashes = parked_bytes.get(sighting.size, ())
     return bool(hashes) and (sighting.sha256 is None or sighting.sha256 in hashes)

@@ -48,10 +48,10 @@ class Originals:
             if now >= self._due:
                 self._look(lender.originals, now)
             found = self._candidates(picture.name)
-            found = found if len(found) == 1 else self._by_ledger(picture, lender, lender.originals) or found
+            found = found if len(found) == 1 else self._find_given(picture, lender, lender.originals) or found
             if len(found) == 1:
                 return self._lent(picture, Place(lender.originals, found[0]))
-            reason = self._unclear(picture.name, found)
+            reason = self._why_not(picture.name, found)
         except (FileNotFoundError, NotAFolder, NotRegular):
             reason = f"its original has just left the inbox {self._lender}"
         except FolderFault as fault:
@@ -82,7 +82,7 @@ class Originals:
         anywhere = self._names.get(self._pairs.shared(base), [])
         return [each for each in anywhere if os.path.dirname(each) == folder] or anywhere
 
-    def _by_ledger(self, picture: Ready, lender: Inbox, root: str) -> list[str]:
+    def _find_given(self, picture: Ready, lender: Inbox, root: str) -> list[str]:
         """Return the originals of which the very copy was given out that this picture is."""
         if self._issued is None:
             newest = deque(issues_of(lender), maxlen=_MOST_ISSUES)
@@ -99,7 +99,7 @@ class Originals:
             self._digests[known] = disk.sha256_of(Place(self._inbox.path, picture.name))
         return self._digests[known]
 
-    def _unclear(self, name: str, found: list[str]) -> str:
+    def _why_not(self, name: str, found: list[str]) -> str:
         beside = names.marked(os.path.basename(name), self._pairs.mark)
         if not found:
             return f"the inbox {self._lender} has no original of this name: put it beside it, as {beside}"

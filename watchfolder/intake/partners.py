@@ -37,24 +37,24 @@ class Partners:
         found = self._pairs.find(file.name, self._seen[self._pairs.shared(file.name)])
         if isinstance(found, Alone):
             is_borrowed = found.lacks_original and self._originals is not None
-            return self._borrowed(file, now) if is_borrowed else without_partner(found.reason)
+            return self._find_original(file, now) if is_borrowed else without_partner(found.reason)
         original, picture = self._ready.get(found.original), self._ready.get(found.picture)
         if original is None or picture is None:
             other = found.picture if original else found.original
             return without_partner(f"{other} cannot be taken with it yet")
-        return self._compared(replace(original, role=Role.ORIGINAL), picture)
+        return self._pair(replace(original, role=Role.ORIGINAL), picture)
 
-    def _compared(self, original: Ready, picture: Ready) -> Sequence[Ready] | Decision:
+    def _pair(self, original: Ready, picture: Ready) -> Sequence[Ready] | Decision:
         assert self._pairs is not None  # noqa: S101 - asked by the caller
         if original.format and picture.format and not self._pairs.fits(original.format, picture.format):
             what = f"a {picture.format.label} is not compared with a {original.format.label}"
             return without_partner(f"{what}, its original {original.name}")
         return [original, picture]
 
-    def _borrowed(self, picture: Ready, now: float) -> Sequence[Ready] | Decision:
+    def _find_original(self, picture: Ready, now: float) -> Sequence[Ready] | Decision:
         assert self._originals is not None  # noqa: S101 - asked by the caller
         original = self._originals.lend(picture, now)
-        return original if isinstance(original, Decision) else self._compared(original, picture)
+        return original if isinstance(original, Decision) else self._pair(original, picture)
 
     def drop(self, name: str) -> list[str]:
         """Forget a file that is gone or will not be taken; return those that may have waited on its account."""
