@@ -67,18 +67,22 @@ def quoted_word(word: str) -> str:
 
 def _writes(settings: Sequence[tuple[str, str]], state_dir: str) -> tuple[str, ...] | None:
     last = dict(settings)
-    lists: dict[str, list[str]] = {"ReadWritePaths": [], "BindPaths": []}
-    for key, value in settings:
-        if key in lists:
-            lists[key] = lists[key] + _words(value) if value else []  # an empty one forgets those before it
-    opened = [word.lstrip("-+") for word in lists["ReadWritePaths"]]
+    opened = [word.lstrip("-+") for word in _list_of("ReadWritePaths", settings)]
     if last.get("ProtectHome") in _HIDES_HOMES:
         opened = [path for path in opened if not f"{path}/".startswith(HOMES)]
-    opened += [word.lstrip("-").split(":")[:2][-1] for word in lists["BindPaths"]]
+    opened += [word.lstrip("-").split(":")[:2][-1] for word in _list_of("BindPaths", settings)]
     is_known = not any("%" in path.replace("%%", "") for path in opened)  # what systemd alone can fill in
     if last.get("ProtectSystem") != "strict" or not is_known:
         return None
     return (state_dir, *(path.replace("%%", "%") for path in opened))
+
+
+def _list_of(key: str, settings: Sequence[tuple[str, str]]) -> list[str]:
+    words: list[str] = []
+    for each, value in settings:
+        if each == key:
+            words = words + _words(value) if value else []  # an empty one forgets those before it
+    return words
 
 
 def _settings(unit: str) -> Iterator[tuple[str, str]]:
