@@ -2,12 +2,12 @@
 
 import contextlib
 import os
-import pwd
 import re
 import stat
 from collections.abc import Mapping
 from typing import Final
 
+from watchfolder import disk
 from watchfolder.command_line import Advised, CommandLine, quoted
 from watchfolder.config.reading import beginning_of, why_unreadable
 from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin
@@ -117,16 +117,9 @@ def _secret(path: str, origin: str, commands: CommandLine) -> str:
     try:
         return beginning_of(path, _MAX_BYTES).decode("ascii", errors="replace").strip()
     except OSError as error:
-        command = commands.as_root(f"chown {_user()} {quoted(path)}")
+        command = commands.as_root(f"chown {disk.user_name(os.geteuid())} {quoted(path)}")
         own = f"; where it is the daemon's, as root: {command}" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"{origin}: {path} cannot be read: {why_unreadable(error)}{own}") from error
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def checked_key(key: str, origin: str) -> str:

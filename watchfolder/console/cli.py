@@ -36,7 +36,6 @@ from watchfolder.console.shell import (
     tell_failure,
     tell_finding,
     tell_findings,
-    teller,
     warn,
     with_advice,
 )
@@ -202,7 +201,7 @@ def retry(
     """
     if every == bool(names):
         fail("name the files to move back, or say --all", exit_codes.USAGE)
-    is_root, tell = os.geteuid() == 0, teller(quiet=quiet)
+    is_root = os.geteuid() == 0
     moved = failed = 0
     with configured(config_file) as found:
         faults: list[FolderFault] = []
@@ -213,10 +212,11 @@ def retry(
                 warn(f"not moved: {with_advice(outcome, is_root=is_root)}")
             else:
                 moved += 1
-                tell(f"{printable(outcome.source)} → {printable(outcome.target)}")
-    tell(f"{files(moved)} moved back." if moved or failed or left else "Nothing is in quarantine.")
+                say([f"{printable(outcome.source)} → {printable(outcome.target)}"], quiet=quiet)
+    say([f"{files(moved)} moved back." if moved or failed or left else "Nothing is in quarantine."], quiet=quiet)
     if left:
-        tell(f"{files(left)} left there, since another try does not help: name what shall go all the same.")
+        rest = f"{files(left)} left there, since another try does not help: name what shall go all the same."
+        say([rest], quiet=quiet)
     raise typer.Exit(exit_codes.UNFINISHED if failed else exit_codes.DONE)
 
 
@@ -290,7 +290,7 @@ def report(
             sys.stdout.buffer.write(content)
             return
         reports.write(place, content)
-    teller(quiet=quiet)(f"fetched: {printable(place.path)}")
+    say([f"fetched: {printable(place.path)}"], quiet=quiet)
 
 
 app.add_typer(webhook.commands, name="webhook")

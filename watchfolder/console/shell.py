@@ -32,6 +32,12 @@ ConfigFile = Annotated[
 Names = Annotated[list[str], typer.Argument(metavar="NAME", show_default=False, default_factory=list)]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what is wrong.")]
 
+_CODES = (
+    (ConfigError, exit_codes.CONFIG),
+    (UnknownName, exit_codes.USAGE),
+    (InstanceLocked, exit_codes.LOCKED),
+    (WatchfolderError, exit_codes.UNFINISHED),
+)
 NOT_ALLOWED = frozenset({"EACCES", "EPERM"})
 _ASK_OTHERWISE = (
     "run it as root, or as watchfolder's user (sudo -u). Without that right: the status page, if there is one, and the "
@@ -57,16 +63,9 @@ def in_words(tell: Callable[[str], None] = warn) -> Iterator[None]:
     is_root = os.geteuid() == 0  # as which it begins: it acts as the daemon's user soon
     try:
         yield
-    except ConfigError as error:
-        fail("\n".join(error.faults), exit_codes.CONFIG, tell)
-    except UnknownName as error:
-        fail("\n".join(error.lines), exit_codes.USAGE, tell)
-    except InstanceLocked as error:
-        fail(error.reason, exit_codes.LOCKED, tell)
-    except FolderFault as fault:
-        fail(with_advice(fault, is_root=is_root), exit_codes.UNFINISHED, tell)
-    except WatchfolderError as error:
-        fail(error.reason, exit_codes.UNFINISHED, tell)
+    except (WatchfolderError, UnknownName) as error:
+        code = next(code for kind, code in _CODES if isinstance(error, kind))
+        fail(with_advice(error, is_root=is_root) if isinstance(error, FolderFault) else str(error), code, tell)
 
 
 @contextmanager
@@ -95,14 +94,11 @@ def fail(text: str, code: int, tell: Callable[[str], None] = warn) -> NoReturn:
     raise typer.Exit(code)
 
 
-def say(lines: Iterable[str]) -> None:
+def say(lines: Iterable[str], *, quiet: bool = False) -> None:
+    """Say what goes well, unless that is to be left out."""
     for line in lines:
-        typer.echo(line)
-
-
-def teller(*, quiet: bool) -> Callable[[str], None]:
-    """Return what tells a line of what went well, where that is not to be left out."""
-    return (lambda _line: None) if quiet else typer.echo
+        if not quiet:
+            typer.echo(line)
 
 
 def tell_failure(text: str) -> None:

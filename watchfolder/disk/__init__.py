@@ -49,6 +49,7 @@ from watchfolder.disk.limits import (
     is_writable,
     longest_name,
     space_of,
+    user_name,
     why_unread,
 )
 from watchfolder.disk.listing import Entry, folders_in, remove_empty_folders, scan
@@ -152,6 +153,7 @@ __all__ = [
     "sweep",
     "time_at_work",
     "translated",
+    "user_name",
     "why_unread",
     "write_atomically",
     "write_new",

@@ -80,10 +80,10 @@ def describe_rights(place: Place) -> str:
         found = None
     if found is None:
         return "it is gone"
-    return f"owner {_user(found.st_uid)}, group {group_name(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+    return f"owner {user_name(found.st_uid)}, group {group_name(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"
 
 
-def _user(number: int) -> str:
+def user_name(number: int) -> str:
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -405,10 +404,8 @@ def _rights_told(folder: str, folders: Folders) -> Iterator[None]:
 
 
 def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return f"user {os.geteuid()}"
+    name = disk.user_name(os.geteuid())
+    return f"user {name}" if name.isdigit() else name
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from watchfolder.config.installed_unit import installed_unit
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
 from watchfolder.console.privileges import act_as_daemon
-from watchfolder.console.shell import Quiet, fail, in_words, prepare, tell_failure, tell_findings, teller
+from watchfolder.console.shell import Quiet, fail, in_words, prepare, say, tell_failure, tell_findings
 from watchfolder.errors import ConfigError
 
 
@@ -64,16 +64,14 @@ def init(  # noqa: PLR0913 - each is an option
     from watchfolder.console.commands import check  # noqa: PLC0415 - it brings what other commands do not need
 
     prepare()
-    tell = teller(quiet=quiet)
     with in_words():
         wishes = _wishes(_Said(config_file, folder, service, plan, key_file, group, user))
-        for line in _make(wishes):
-            tell(line)
+        say(_make(wishes), quiet=quiet)
     with in_words(tell_failure):
         found = settings.read(wishes.config, os.environ)
         code = tell_findings(check.findings(found, act_as_daemon(found.source, found.state_dir)), quiet=quiet)
     if code == exit_codes.DONE:
-        tell(f"To start it: {_start(found, is_root=bool(wishes.user))}")
+        say([f"To start it: {_start(found, is_root=bool(wishes.user))}"], quiet=quiet)
     raise typer.Exit(code)
 
 
