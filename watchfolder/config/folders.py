@@ -34,7 +34,6 @@ def overlaps(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
 
 
 def _named_folders(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield where each is named, the inbox that it is of, its role, and its path."""
     named = [("state_dir", "", "state_dir", tree.get("state_dir") or Config.model_fields["state_dir"].default)]
     for name, section in inbox_sections(tree):
         values = with_defaults(section)

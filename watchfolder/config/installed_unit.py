@@ -60,7 +60,6 @@ def installed_unit(source: str) -> InstalledUnit | None:
 
 
 def quoted_word(word: str) -> str:
-    """Return how a list of a unit has it."""
     word = word.replace("%", "%%")
     return f'"{word}"' if " " in word else word
 

@@ -93,7 +93,6 @@ def _is_missing(path: str) -> bool:
 
 
 def _own_secret(path: str, origin: str, commands: CommandLine) -> str:
-    """Read a secret that its owner alone may read."""
     secret = _secret(path, origin, commands)
     _require_private(path, origin, stat.S_IRWXG | stat.S_IRWXO, "chmod 600", commands)
     return secret

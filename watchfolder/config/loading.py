@@ -139,7 +139,6 @@ def _gathering(faults: list[str]) -> Iterator[None]:
 
 
 def _with_origin(fault: str, origins: Mapping[str, str]) -> str:
-    """Name the variable that a wrong value came from."""
     path, colon, rest = fault.partition(": ")
     return f"{path} ({origins[path]}){colon}{rest}" if path in origins else fault
 

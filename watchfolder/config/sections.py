@@ -283,7 +283,6 @@ class Inbox(Section):
 
     @property
     def copies(self) -> int:
-        """How many results are made of each file, and paid."""
         return self.watermark.copies
 
     @model_validator(mode="before")

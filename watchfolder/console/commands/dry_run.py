@@ -44,7 +44,6 @@ class InboxPlan:
 
     @property
     def in_one_order(self) -> int:
-        """How many pictures go into one order."""
         flow = flow_of(self.inbox)
         is_alone = self.reads == "v2" or flow.pairs
         return 1 if is_alone else min(self.inbox.max_files_per_order, flow.most_files)
@@ -91,7 +90,6 @@ class _Cost:
 
 
 def rehearse(config: Config) -> Iterator[str]:
-    """Say what would be done in each inbox, and what it comes to."""
     plans = {name: _plan(inbox, config) for name, inbox in config.inboxes.items()}
     is_met = is_locked(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
     new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}

@@ -211,7 +211,6 @@ def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Ite
 
 
 def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
-    """Tell what became of a file that was in the inbox."""
     name = spot.place.name
     orders = _orders_of(spot.inbox, config)  # before the history: an order goes from the journal to there
     mine = [order for order in orders if any(file.name == name and not file.is_delivered for file in order.files)]

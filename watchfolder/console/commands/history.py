@@ -118,7 +118,6 @@ def _line(receipt: Receipt) -> str:
 
 
 def _as_json(found: Iterator[Receipt]) -> Iterator[str]:
-    """Give a JSON list, a line for each receipt."""
     before = "["
     for receipt in found:
         yield before + json.dumps(asdict(receipt))

@@ -81,8 +81,6 @@ def _start(found: Config, *, is_root: bool) -> str:
 
 
 class _Said(NamedTuple):
-    """The options, as they were given."""
-
     config_file: str | None
     folder: str | None
     service: Offer | None

@@ -129,7 +129,6 @@ def folders(found: Config, wishes: Wishes) -> Iterator[str]:
 
 
 def make_folders(found: Config, group: int) -> Iterator[str]:
-    """Make the folders of the inboxes where they are missing, for the group."""
     for path in dict.fromkeys(path for inbox in found.inboxes.values() for path in inbox.folders.values()):
         if point := disk.missing_mount(path):
             raise not_mounted(point)

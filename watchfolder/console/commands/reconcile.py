@@ -227,7 +227,6 @@ def _advice(parked: Sequence[Order], config: Config) -> str:
 
 
 def lines(books: Books) -> Iterator[str]:
-    """Give the comparison for a person."""
     for lost in books.undelivered:
         files = ", ".join(lost.files) or f"wf-{lost.key}"
         yield f"paid, not delivered: order {lost.order_id}: {files}"
