@@ -66,8 +66,8 @@ def _may_meet(inner: _Folder, outer: _Folder) -> bool:
 
 def _rounds(folders: Sequence[_Folder]) -> Iterator[str]:
     """Yield a fault for each inbox whose pictures would come back to it, to be paid for without end."""
-    takers = {folder.real: folder.inbox for folder in _of_role("path", folders)}
-    outboxes = _of_role("outbox", folders)
+    takers = {folder.real: folder.inbox for folder in _all_of("path", folders)}
+    outboxes = _all_of("outbox", folders)
     after = {outbox.inbox: takers.get(outbox.real) for outbox in outboxes}
     for outbox in outboxes:
         way = [outbox.inbox]
@@ -78,7 +78,7 @@ def _rounds(folders: Sequence[_Folder]) -> Iterator[str]:
             yield f"{outbox.where}: {outbox.path}: its pictures would go round ({names}), and be paid for without end"
 
 
-def _of_role(role: str, folders: Sequence[_Folder]) -> list[_Folder]:
+def _all_of(role: str, folders: Sequence[_Folder]) -> list[_Folder]:
     return [folder for folder in folders if folder.role == role]
 
 

@@ -287,7 +287,7 @@ class Inbox(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _folders_have_defaults(cls, inbox: object) -> object:
+    def _folders_with_defaults(cls, inbox: object) -> object:
         return with_defaults(inbox) if isinstance(inbox, dict) else inbox
 
     @field_validator("name")

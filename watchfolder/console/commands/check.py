@@ -237,7 +237,7 @@ def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResu
 
 def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
     is_to_be_made = role == "originals" and has_default_originals(inbox) and not os.path.lexists(path)
-    attempt = _to_be_made if is_to_be_made else _is_usable
+    attempt = _to_be_made if is_to_be_made else _is_ready
     return _tried(f"{inbox.name}: {role}", lambda: attempt(path, folders))
 
 
@@ -250,7 +250,7 @@ def _to_be_made(path: str, folders: Folders) -> str:
     return f"{path}: the first run makes it"
 
 
-def _is_usable(path: str, folders: Folders) -> str:
+def _is_ready(path: str, folders: Folders) -> str:
     with _rights_told(path, folders), _probe(path) as one, _probe(path) as other:
         folders.require_folder(path)
         disk.sweep(path, "", _OWNER)  # what an interrupted check left

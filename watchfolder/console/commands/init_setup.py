@@ -196,16 +196,16 @@ def opened(folder: str) -> list[str]:
     """Return what lets the daemon write there. The unit hides all homes: of them it then sees this folder alone."""
     if f"{folder}/".startswith(installed_unit.HOMES):
         return ["ProtectHome=tmpfs", f"BindPaths={installed_unit.quoted_word(f'-{folder}')}"]
-    return [f"ReadWritePaths={installed_unit.quoted_word(f'-{_above_share(folder)}')}"]
+    return [f"ReadWritePaths={installed_unit.quoted_word(f'-{_off_share(folder)}')}"]
 
 
-def _above_share(folder: str) -> str:
+def _off_share(folder: str) -> str:
     """Return the folder above the mount point, where it lies on a share: a dead one would hold up systemd."""
     from watchfolder import watcher  # noqa: PLC0415 - it brings what other commands do not need
 
     above = os.path.dirname(folder)
     is_on_share = watcher.choose(folder, "auto")[0] == "polling"
-    return _above_share(above) if is_on_share and above != "/" else folder
+    return _off_share(above) if is_on_share and above != "/" else folder
 
 
 def _read_data(name: str) -> str:
