@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -78,17 +78,19 @@ ServiceUrl = Annotated[SecretStr, AfterValidator(values.service_url)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(values.listed)]
 
 
+_BESIDE: Final = "beside the file"
+"""Marks a key that the loader finds, and no file may hold."""
+
+
 class Section(BaseModel):
     """Frozen and strict about types; a blank value counts as left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
-    not_in_file: ClassVar[frozenset[str]] = frozenset()
-
     @classmethod
     def known_keys(cls) -> list[str]:
         """Return the keys that the YAML may hold, in their order."""
-        return [name for name in cls.model_fields if name not in cls.not_in_file]
+        return [name for name, info in cls.model_fields.items() if _BESIDE not in info.metadata]
 
     @classmethod
     def sections(cls) -> dict[str, type["Section"]]:
@@ -113,11 +115,9 @@ _FINGERPRINT_BYTES = 6  # of the API key, in the journal
 
 
 class ApiSection(Section):
-    not_in_file = frozenset({"key", "key_origin"})
-
     base_url: Annotated[str, AfterValidator(values.base_url)] = "https://api.bizmori.com"  # without a slash at its end
-    key: SecretStr
-    key_origin: KeyOrigin = "file"
+    key: Annotated[SecretStr, _BESIDE]
+    key_origin: Annotated[KeyOrigin, _BESIDE] = "file"
     key_file: AbsolutePath = DEFAULT_KEY_FILE
     requests_per_minute: int = Field(default=60, ge=0, le=1_000_000)  # 0: no limit of ours
     reads: Literal["auto", "v2", "v3"] = "auto"
@@ -149,12 +149,10 @@ class ApiSection(Section):
 class HttpSection(Section):
     """Where the status page is served; nowhere when `listen` is left out."""
 
-    not_in_file = frozenset({"password"})
-
     listen: Annotated[str, AfterValidator(values.listen)] | None = None
     password_file: AbsolutePath | None = None
     public_url: Annotated[str, AfterValidator(values.page_url)] | None = None  # of a proxy that passes the page on
-    password: SecretStr = SecretStr("")
+    password: Annotated[SecretStr, _BESIDE] = SecretStr("")
 
     @property
     def address(self) -> tuple[str, int]:
@@ -176,11 +174,9 @@ class HttpSection(Section):
 class WebhookSection(Section):
     """Where the service pushes to, and the secret that it signs with; nowhere when both are left out."""
 
-    not_in_file = frozenset({"secret"})
-
     public_url: Annotated[str, AfterValidator(values.public_url)] | None = None  # with its path
     secret_file: AbsolutePath | None = None
-    secret: SecretStr = SecretStr("")  # empty until one was registered
+    secret: Annotated[SecretStr, _BESIDE] = SecretStr("")  # empty until one was registered
 
     @model_validator(mode="after")
     def _needs_both(self) -> Self:
@@ -231,9 +227,7 @@ class WatermarkSection(Section):
 
 
 class Inbox(Section):
-    not_in_file = frozenset({"name"})
-
-    name: str  # its key under `inboxes`
+    name: Annotated[str, _BESIDE]  # its key under `inboxes`
     path: AbsolutePath
     outbox: AbsolutePath
     quarantine: AbsolutePath
@@ -254,9 +248,7 @@ class Inbox(Section):
         Literal["never", "detected", "always"], Of(_FINDS, words={"detected": _EXTRACT}, may_idle=True)
     ] = "never"
     report_locale: Annotated[ReportLocale, Of(_FINDS, may_idle=True)] = "en-US"
-    notify_verdicts: Annotated[
-        tuple[str, ...], BeforeValidator(values.listed), Of(_FINDS)
-    ] = ()  # of which a person is told
+    notify_verdicts: Annotated[Texts, Of(_FINDS)] = ()  # of which a person is told
     recursive: bool = True
     settle_seconds: float = Field(default=5.0, ge=0, le=86_400)
     incomplete_seconds: float = Field(default=600.0, ge=0, le=30 * 86_400)
@@ -326,8 +318,6 @@ OF_SERVICES: Final[Mapping[str, Of]] = {
 
 
 class Config(Section):
-    not_in_file = frozenset({"source", "from_environment", "commands"})
-
     api: ApiSection
     state_dir: AbsolutePath = "/var/lib/watchfolder"
     inboxes: Mapping[str, Inbox] = Field(min_length=1)
@@ -340,9 +330,9 @@ class Config(Section):
     notify: Annotated[tuple[ServiceUrl, ...], BeforeValidator(values.listed)] = ()
     alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     heartbeat_url: Annotated[SecretStr, AfterValidator(values.heartbeat_url)] | None = None
-    commands: CommandLine = CommandLine()  # to this watchfolder, as people type them
-    source: str = ""  # the file it came from; none where the environment has it all
-    from_environment: Mapping[str, str] = Field(default={}, repr=False)  # path of a setting → the variable that gave it
+    commands: Annotated[CommandLine, _BESIDE] = CommandLine()  # to this watchfolder, as people type them
+    source: Annotated[str, _BESIDE] = ""  # the file it came from; none where the environment has it all
+    from_environment: Annotated[Mapping[str, str], _BESIDE] = Field(default={}, repr=False)  # which variable gave what
 
     @field_validator("budget")
     @classmethod
