@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import starmap
 
 CHARACTERS_AT_MOST = 1000
 """What the service takes."""
@@ -45,7 +46,7 @@ class Template:
             found = list(string.Formatter().parse(text))
         except ValueError:
             raise TemplateFault("it has a brace without its partner; write a brace itself twice: {{ or }}") from None
-        pieces = [_piece(*each) for each in found]
+        pieces = list(starmap(_piece, found))
         said, fields = "".join(literal for literal, _ in pieces), [field for _, field in pieces if field]
         if len(fields) > FIELDS_AT_MOST:
             raise TemplateFault(f"it has more than {FIELDS_AT_MOST} fields; leave some out")
