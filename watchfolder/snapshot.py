@@ -8,7 +8,6 @@ from watchfolder.clock import Instant
 
 FILE = "status.json"
 NO_V3 = "NO_V3"  # a fault's code: it is the service that lacks what the inbox needs
-NO_ANSWER = "the service does not answer"  # what `is_down` means
 _LOW_BYTES = 10 * 1024**3  # what an order of a hundred pictures of 50 MiB needs: twice its size
 _LOW_SHARE = 0.05  # of a small disk, where that would be always
 _ROOM_AGAIN = 1.5  # times that: what is written and moved away meanwhile changes no verdict

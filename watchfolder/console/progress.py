@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from typing_extensions import override
 
 from watchfolder.config import Config
-from watchfolder.snapshot import NO_ANSWER, Snapshot
+from watchfolder.report.conditions import NO_ANSWER
+from watchfolder.snapshot import Snapshot
 
 _SPEED_SECONDS = 60.0  # the rate is that of the last minute
 

@@ -14,12 +14,13 @@ from watchfolder.events import printable
 from watchfolder.order import Order
 from watchfolder.report.phrases import files, size
 from watchfolder.services import FLOWS
-from watchfolder.snapshot import NO_ANSWER, NO_V3, FileGroup, InboxSnapshot, Snapshot
+from watchfolder.snapshot import NO_V3, FileGroup, InboxSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from watchfolder.daemon import Outcome
 
 _SILENT_SECONDS = 120.0  # the loop turns every ten seconds; a reload may take twenty
+NO_ANSWER: Final = "the service does not answer"
 SLOWED: Final = "the service's rate limit sets the pace"
 STILL_RUNS: Final = "watchfolder runs on with the configuration before this one; its next start would fail"
 

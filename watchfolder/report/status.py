@@ -20,9 +20,9 @@ from watchfolder.events import printable
 from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State, files_without_inbox
-from watchfolder.report.conditions import SLOWED, Condition, asides, conditions, headline
+from watchfolder.report.conditions import NO_ANSWER, SLOWED, Condition, asides, conditions, headline
 from watchfolder.report.lock_holder import is_locked
-from watchfolder.snapshot import FILE, NO_ANSWER, Counts, InboxSnapshot, Snapshot
+from watchfolder.snapshot import FILE, Counts, InboxSnapshot, Snapshot
 
 MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
 
