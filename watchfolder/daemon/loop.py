@@ -122,7 +122,7 @@ class Daemon:
         is_ready = False
         while not self.signals.stop:
             now = time.monotonic()
-            if self._take_signals(supervisor):
+            if self._take_asked(supervisor):
                 return True
             due = supervisor.beat(now)
             snapshot, status_due = supervisor.publish_status(now)
@@ -138,7 +138,7 @@ class Daemon:
             self.wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
         return False
 
-    def _take_signals(self, supervisor: Supervisor) -> bool:
+    def _take_asked(self, supervisor: Supervisor) -> bool:
         """Do what was asked for; return whether to go on with another configuration."""
         if self.signals.take_scan():
             supervisor.scan_now()

@@ -133,7 +133,7 @@ def conditions(
     `can_retry` whether trying again may help any of them, and
     `stalled_hours` how long nothing has been delivered though there is work.
     """
-    found = [*_of_process(snapshot, config, silent_seconds, is_running=is_running)]
+    found = [*_of_daemon(snapshot, config, silent_seconds, is_running=is_running)]
     if snapshot is not None:
         found += _of_service(snapshot, config)
         found += _of_inboxes(snapshot, config)
@@ -276,7 +276,7 @@ def has_work(snapshot: Snapshot) -> bool | None:
 # --- what there is
 
 
-def _of_process(
+def _of_daemon(
     snapshot: Snapshot | None, config: Config, silent_seconds: float, *, is_running: bool
 ) -> Iterator[Condition]:
     if not is_running:
@@ -296,7 +296,7 @@ def _of_process(
 
 def _of_service(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     if snapshot.blocked:
-        yield _blocked(snapshot, config)
+        yield _refused(snapshot, config)
     elif snapshot.is_down:
         words = NO_ANSWER.capitalize()
         yield Condition(
@@ -304,7 +304,7 @@ def _of_service(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
         )
 
 
-def _blocked(snapshot: Snapshot, config: Config) -> Condition:
+def _refused(snapshot: Snapshot, config: Config) -> Condition:
     words = f"Blocked: {snapshot.blocked}"
     if snapshot.is_key_refused:
         then = _another_key(snapshot, config)
