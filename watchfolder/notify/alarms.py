@@ -20,7 +20,7 @@ from watchfolder.snapshot import Snapshot
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-EVERY_SECONDS = 300.0
+EVERY_SECONDS = 300.0  # from one beat of the heart to the next
 AGAIN_SECONDS = 60.0  # after one that failed
 LOOK_SECONDS = 15.0  # while all is not well
 
@@ -53,7 +53,19 @@ class Alarms:
         self._config = config
         self._seen_at = time.monotonic()
         try:
-            self._follow(config)
+            for address in set(self._queues) - set(config.notify):
+                self._queues.pop(address).stop()
+            for number, address in enumerate(config.notify):
+                name = label(number, address)
+                if address in self._queues:
+                    self._queues[address].label = name
+                else:
+                    self._queues[address] = MessageQueue(name, recipient(address), self._counters.notified)
+            if not config.notify:
+                self._decisions = None
+            elif self._decisions is None:
+                self._written = NotifyState.read(config.state_dir)
+                self._decisions = Decisions(self._written)
             self._heartbeat.follow(config)
         except Exception:  # noqa: BLE001 - the pictures come first
             event("alarm.broke", logging.ERROR, trace=True)
@@ -81,21 +93,6 @@ class Alarms:
 
     def _has_trouble(self) -> bool:
         return self._config is None or bool(troubles(self._snapshot, self._config, time.monotonic() - self._seen_at))
-
-    def _follow(self, config: Config) -> None:
-        for address in set(self._queues) - set(config.notify):
-            self._queues.pop(address).stop()
-        for number, address in enumerate(config.notify):
-            name = label(number, address)
-            if address in self._queues:
-                self._queues[address].label = name
-            else:
-                self._queues[address] = MessageQueue(name, recipient(address), self._counters.notified)
-        if not config.notify:
-            self._decisions = None
-        elif self._decisions is None:
-            self._written = NotifyState.read(config.state_dir)
-            self._decisions = Decisions(self._written)
 
     def _write(self, state: NotifyState, state_dir: str) -> None:
         """Remember before it is sent: a restart in between must not say it twice."""
