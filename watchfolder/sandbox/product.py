@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from flask import Response, jsonify, request
+from typing_extensions import override
 
 from watchfolder.sandbox.api import Api, Route, data
-from watchfolder.sandbox.bodies import Keyed
-from watchfolder.sandbox.orders import InputFile, NewFile, OrderType, OutputFile, SandboxOrder
+from watchfolder.sandbox.bodies import AntiAiOrder, Keyed
+from watchfolder.sandbox.orders import InputFile, NewFile, OrderType, OutputFile, SandboxOrder, now
 from watchfolder.sandbox.storage import Storage
 
 Json = dict[str, object]
@@ -109,6 +110,22 @@ class Product(Generic[_Body]):
 
     def thumbnail(self, order: SandboxOrder) -> str | None:  # noqa: ARG002 - others look at it
         return None
+
+
+class AntiAi(Product[AntiAiOrder]):
+    """Pictures come back marked. A confirm starts the work, or the create call if every file has an address."""
+
+    order_type: ClassVar[OrderType] = OrderType.ANTI_AI
+    path: ClassVar[str] = "/api/v2/orders/anti-ai"
+    body = AntiAiOrder
+
+    @override
+    def name(self, body: AntiAiOrder) -> str:
+        return body.order_name or f"anti-ai {now():%Y-%m-%d}"
+
+    @override
+    def files(self, body: AntiAiOrder) -> list[NewFile]:
+        return [NewFile(file.file_name, [""], file.original_file_url) for file in body.files]
 
 
 Products = Mapping[OrderType, Product[Any]]

@@ -17,13 +17,13 @@ from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
 from watchfolder.sandbox.ai_detection import AiDetection
-from watchfolder.sandbox.anti_ai import AntiAi
 from watchfolder.sandbox.api import Api
 from watchfolder.sandbox.courier import Courier, PushRecord
 from watchfolder.sandbox.faults import Faults
 from watchfolder.sandbox.front import Front, admin_routes
 from watchfolder.sandbox.options import KEY, TEST_KEY, Options
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
+from watchfolder.sandbox.product import AntiAi
 from watchfolder.sandbox.reads import Reads
 from watchfolder.sandbox.reports import Reports
 from watchfolder.sandbox.state import ApiRefusal, RequestRecord, SandboxState
