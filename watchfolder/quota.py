@@ -1,9 +1,8 @@
 """The quota: how many files may be taken, a day and at a stretch, before a person has been asked.
 
 Pictures cost credits, and an archive that was copied into an inbox by mistake should cost none. A file counts as often
-as copies are made of it. What is held, let
-through and taken today lies in `<state_dir>/quota.json`; a person lets go by a file `<state_dir>/release/<inbox>`,
-which lasts until the daemon, now or after its next start, has obeyed it.
+as copies are made of it. What is held, let through and taken today lies in `<state_dir>/quota.json`; a person lets go
+by a file `<state_dir>/release/<inbox>`, which lasts until the daemon, now or after its next start, has obeyed it.
 """
 
 import logging
