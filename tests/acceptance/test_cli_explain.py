@@ -36,7 +36,7 @@ def test_a_settled_picture_will_be_taken_but_for_the_daemon_that_does_not_run(st
     studio.configure(settle_seconds=0)
     told = explained(studio, path)
     studio.configure()
-    assert told.startswith("It will be taken")
+    assert told.startswith("It is ready to be taken")
     assert "not running" in told
 
 

@@ -186,7 +186,7 @@ def told(same: Iterable[Condition]) -> str:
     """Say conditions of one kind."""
     each = list(same)
     words = each[0].lead + "; ".join(one.words for one in each)
-    return printable(". ".join([words, *dict.fromkeys(one.advice for one in each if one.advice)]))
+    return printable(". ".join([words, *dict.fromkeys(one.advice for one in each if one.advice)]).replace("?. ", "? "))
 
 
 def over(kind: ConditionKind, subject: str) -> str:
@@ -372,7 +372,9 @@ def _of_configuration(snapshot: Snapshot, config: Config) -> Iterator[Condition]
         belonging = files(sum(snapshot.not_configured.values()), verb="belong")
         names = ", ".join(sorted(snapshot.not_configured))
         words = f"{belonging} to inboxes that left the configuration ({names})"
-        yield Condition(ConditionKind.NOT_CONFIGURED, words, "Put them back to go on")
+        reload = control(Control.RELOAD, snapshot, config)
+        advice = f"Put these inboxes back into the configuration to go on, then {reload.words}"
+        yield Condition(ConditionKind.NOT_CONFIGURED, words, advice, reload.command)
 
 
 def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:

@@ -225,6 +225,9 @@ def _too_many_at_once(scene: Scene) -> Path:
 
 
 def _release(scene: Scene, said: Surfaces) -> None:
+    explained = scene.office.explained(scene.office.folder("inbox") / "708.jpg")
+    assert explained.startswith("It is ready to be taken: ")
+    assert "But: photos: held" in explained
     _type_command(scene, said, ConditionKind.HELD)
 
 
@@ -312,10 +315,10 @@ def _an_inbox_leaves_the_configuration(scene: Scene) -> None:
 
 
 def _put_it_back(scene: Scene, said: Surfaces) -> None:
-    assert "Put them back" in said.sentence(ConditionKind.NOT_CONFIGURED)
+    assert "Put these inboxes back" in said.sentence(ConditionKind.NOT_CONFIGURED)
     scene.sandbox.faults.clear()
     scene.office.arrange(inboxes={"scans": scene.office.another_inbox("scans")})
-    scene.office.reload()
+    _type_command(scene, said, ConditionKind.NOT_CONFIGURED)
 
 
 # --- started otherwise
@@ -950,6 +953,7 @@ SITUATIONS = (
         ("1 file belongs to inboxes that left the configuration (scans)",),
         _put_it_back,
         event="inbox.not_configured",
+        types=(Control.RELOAD,),
     ),
     Situation(
         "by hand: it does not run",

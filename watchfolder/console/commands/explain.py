@@ -30,7 +30,7 @@ from watchfolder.report.status import running
 from watchfolder.services import FLOWS, LEDGERS, SIDECARS, flow_of, told_by_sidecar
 
 _VERDICTS = {
-    Action.TAKE: "It will be taken at the next look",
+    Action.TAKE: "It is ready to be taken",
     Action.REFUSE: "It will be moved to quarantine",
     Action.WAIT: "It waits",
     Action.STAY: "It stays where it is",
@@ -207,7 +207,7 @@ def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Ite
         return
     is_running, snapshot = running(config.state_dir)
     for each in holding(conditions(snapshot, config, is_running=is_running), inbox.name, order):
-        yield f"But: {each}."
+        yield f"But: {each}{'' if each.endswith('?') else '.'}"
 
 
 def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MOST_FILES = 2000  # are looked into; of a folder with more, the first that the disk names
 _MOST_NAMES = 3  # stand behind each line
 _SAID = {
-    Action.TAKE: "taken at the next look",
+    Action.TAKE: "ready to be taken",
     Action.REFUSE: "moved to quarantine at the next look",
     Action.WAIT: "waiting",
     Action.STAY: "staying where they are",
