@@ -165,40 +165,33 @@ class PollSchedule:
         tells all, that needs no request.
         """
         self._list_asked_at = self._clock.elapsed()
-        views: Mapping[str, OrderView] | None = None
+        views: Mapping[str, OrderView] = {}
         try:
             views = service.newest()
         except SlowDown:  # so would many polls be: the list is asked again
-            for order in orders:
-                self.at_work(order)
-            return [], {}
+            return list(orders), {}
         except WatchfolderError as error:  # each is polled by itself, which tells more
+            self._no_list_before = self._clock.elapsed() + timing.NO_LIST_SECONDS
             event("service.no_list", orders=len(orders), reason=error.reason, code=error.code)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
+            self._no_list_before = self._clock.elapsed() + timing.NO_LIST_SECONDS
             event("service.list_broke", logging.ERROR, trace=True)
-        with self._guard:
-            now = self._clock.elapsed()
-            if views is None:
-                self._no_list_before = now + timing.NO_LIST_SECONDS
-            return self._sort_out(orders, views or {}, now)
+        shown = [(order, views[order_id]) for order in orders if (order_id := order.order_id or "") in views]
+        told = {order.key: view for order, view in shown if _is_all_told(order, view)}
+        return self._plan_by_list(orders, {order.key: view.status for order, view in shown}), told
 
-    def _sort_out(
-        self, orders: Sequence[Order], views: Mapping[str, OrderView], now: float
-    ) -> tuple[list[Order], dict[str, OrderView]]:
-        at_work, told = list[Order](), dict[str, OrderView]()
-        for order in orders:
-            due, findings = self._due.get(order.key, _NO_PLAN), flow_of(order).findings
-            seen = views.get(order.order_id or "")  # one that it does not show is among older ones, or unknown as yet
-            status = seen.status if seen is not None else Status.PENDING
-            is_due = due.at <= now  # else it was only asked about beside others
-            if status is Status.IN_PROGRESS:
-                if is_due or findings is None:
+    def _plan_by_list(self, orders: Sequence[Order], seen: Mapping[str, Status]) -> list[Order]:
+        """Plan the next poll of what is not at work; return what is. An order that the list does not show is older."""
+        now, at_work = self._clock.elapsed(), list[Order]()
+        with self._guard:
+            for order in orders:
+                due, status = self._due.get(order.key, _NO_PLAN), seen.get(order.key, Status.PENDING)
+                is_due = due.at <= now  # else it was only asked about beside others
+                if status is not Status.IN_PROGRESS and (is_due or status is not Status.PENDING):
+                    self._due[order.key] = Due(now, due.wait_seconds, is_alone=True)
+                elif status is Status.IN_PROGRESS and (is_due or flow_of(order).findings is None):
                     at_work.append(order)
-            elif is_due or status is not Status.PENDING:
-                if seen and status is Status.COMPLETE and findings and findings.read(seen.shown) is not None:
-                    told[order.key] = seen
-                self._due[order.key] = Due(now, due.wait_seconds, is_alone=True)
-        return at_work, told
+        return at_work
 
     def _is_polled_again(self, order: Order) -> bool:
         due = self._due.get(order.key, _NO_PLAN)
@@ -219,6 +212,11 @@ def age_seconds(order: Order, clock: Clock) -> float:
     """Return for how long the service has had the order, at least."""
     since = order.times.get(State.CONFIRMED)
     return clock.since(since) if since else 0.0
+
+
+def _is_all_told(order: Order, view: OrderView) -> bool:
+    findings = flow_of(order).findings
+    return view.status is Status.COMPLETE and findings is not None and findings.read(view.shown) is not None
 
 
 def pause_before_report(seconds: float) -> float:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from watchfolder.api import Links, Slot
@@ -17,8 +17,10 @@ _T = TypeVar("_T")
 _FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
 
 
-def remember_urls(context: StepContext, order: Order, slots: tuple[Slot, ...]) -> None:
-    context.memory_of(order).urls = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
+def remember_urls(context: StepContext, order: Order, slots: tuple[Slot, ...]) -> Mapping[str, str]:
+    urls = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
+    context.memory_of(order).urls = urls
+    return urls
 
 
 def ask_links(context: StepContext, order: Order) -> Links:

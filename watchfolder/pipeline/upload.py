@@ -98,14 +98,14 @@ def _sent_before(context: StepContext, order: Order) -> Order:
     is_told = len(seen.inputs) == len(order.files) and (seen.lacks_uploads or flow_of(order).starts_by_itself)
     if order.state is not _S.CREATED or not is_told:
         return order
-    remember_urls(context, order, seen.inputs)
-    wanted = context.memory_of(order).urls or {}
-    told = (file.having(is_uploaded=file.file_id not in wanted) for file in with_ids(order, seen.inputs))
-    files = tuple(with_hash(context, order, file) if file.is_uploaded else file for file in told)
+    wanted, files = remember_urls(context, order, seen.inputs), list[OrderFile]()
+    for file in with_ids(order, seen.inputs):
+        told = file.having(is_uploaded=file.file_id not in wanted)
+        files.append(with_hash(context, order, told) if told.is_uploaded else told)
     found = sum(after.is_uploaded and before.is_to_be_sent for before, after in zip(order.files, files, strict=True))
     if found:
         event("order.uploads_found", order=order.key, inbox=order.inbox, files=found)
-    return order.having(files=files)
+    return order.having(files=tuple(files))
 
 
 def _release_changed_unsent(context: StepContext, order: Order) -> Order:
