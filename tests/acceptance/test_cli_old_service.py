@@ -38,5 +38,6 @@ def test_a_single_run_ends_and_says_what_the_service_lacks(tmp_path: Path) -> No
         studio.drop("a.original.jpg", PICTURE)
         ran = studio.run("run", "--once")
         assert ran.returncode == 75
-        assert "photos: the service has no v3 reads, without which there is no watermark-extract" in ran.stdout
+        lacks = "the service has no v3 reads, without which there is no watermark-extract"
+        assert f"Not available: photos ({lacks})" in ran.stdout
         assert sandbox.orders == {}
