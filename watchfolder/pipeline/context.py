@@ -13,11 +13,12 @@ from watchfolder import disk
 from watchfolder.api import Links, OrderView, Service
 from watchfolder.config import Inbox
 from watchfolder.delivery_index import DeliveryIndex
+from watchfolder.disk import Held, NotAFolder, NotRegular
 from watchfolder.errors import FolderFault, Throttled
 from watchfolder.events import event
 from watchfolder.folders import Folders, InboxHealth
 from watchfolder.journal import Journal
-from watchfolder.order import Order
+from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.transfers import TransferPool
 from watchfolder.publish import (
@@ -31,6 +32,8 @@ from watchfolder.quota import Admits
 from watchfolder.services.link_files import Line
 from watchfolder.services.tables import LedgerWriter, recipient_of
 
+BAD_SECTOR = "EIO"  # in a step that only reads, or of what could not be read before
+_RIGHTS = frozenset({"EACCES", "EPERM"})  # a sub-folder may have others than the folder that was configured
 _T = TypeVar("_T")
 
 
@@ -104,6 +107,25 @@ class StepContext:
             return ask()
         finally:
             self.asked = {each: at for each, at in self.asked.copy().items() if at > since} | {what: elapsed()}
+
+    def is_of_the_inbox(self, order: Order, fault: FolderFault) -> bool:
+        """Is a folder at fault that others of the inbox need? Else it is one file, or a sub-folder, of this order.
+
+        What our own state directory refused is tried again as it is: a note could undo what a torn write has done.
+        """
+        if isinstance(fault, NotAFolder | NotRegular):  # a link or the like lies in the place of a file or folder
+            return False
+        was_unreadable = order.why is not None and order.why.code == BAD_SECTOR
+        is_of_a_file = fault.code == BAD_SECTOR and (order.state is State.CREATED or was_unreadable)
+        is_of_a_file |= isinstance(fault, Held) or fault.code in _RIGHTS
+        if not is_of_a_file or fault.path.startswith(f"{self.journal.state_dir}/"):
+            return True
+        try:
+            self.folders.require(self.inbox)
+            self.folders.require_room(self.inbox, order.size)
+        except FolderFault:
+            return True
+        return False
 
     def recipient_of(self, text: str) -> str | None:
         """Say to whom the copy with this text was given, as far as the inbox that lends its originals can tell."""

@@ -12,7 +12,6 @@ from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext
-from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.poll import note_known
 from watchfolder.pipeline.signed_urls import Asking, ask_links
 from watchfolder.pipeline.transfers import Round
@@ -79,7 +78,7 @@ def _bring_home(context: StepContext, order: Order, numbers: Sequence[int], roun
     try:
         return context.publisher.bring_home(order, numbers)
     except FolderFault as fault:
-        if is_of_the_inbox(context, order, fault):
+        if context.is_of_the_inbox(order, fault):
             raise
         known = context.journal.get(order.key) or order  # it may have come further than this step knows
         at_fault = {order.results[number][0] for number in numbers}

@@ -23,10 +23,9 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State, Why
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.breaker import Breaker, Fault, is_kept
-from watchfolder.pipeline.context import StepContext
+from watchfolder.pipeline.context import BAD_SECTOR, StepContext
 from watchfolder.pipeline.create import NOT_LISTED, OTHER_KEY
 from watchfolder.pipeline.fetch import TEST_KEY
-from watchfolder.pipeline.folder_faults import BAD_SECTOR
 from watchfolder.pipeline.poll import UPLOAD_LOST
 from watchfolder.pipeline.poll_schedule import age_seconds
 from watchfolder.pipeline.successors import rekeyed, split

@@ -20,8 +20,7 @@ from watchfolder.events import event
 from watchfolder.order import Finding, Order, OrderFile, Role, State, key_of_one
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.charging import is_charged_at, is_unheard, is_upload_lost
-from watchfolder.pipeline.context import StepContext, id_of
-from watchfolder.pipeline.folder_faults import BAD_SECTOR
+from watchfolder.pipeline.context import BAD_SECTOR, StepContext, id_of
 from watchfolder.pipeline.signed_urls import ask_links
 from watchfolder.services import Findings, Stage, flow_of
 from watchfolder.work import is_unchanged

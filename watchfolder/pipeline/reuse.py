@@ -18,8 +18,7 @@ from watchfolder.disk import Held, Place
 from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event, printable
 from watchfolder.order import Order, State, Why
-from watchfolder.pipeline.context import StepContext
-from watchfolder.pipeline.folder_faults import BAD_SECTOR
+from watchfolder.pipeline.context import BAD_SECTOR, StepContext
 from watchfolder.publish import part_gone
 from watchfolder.services import flow_of
 from watchfolder.work import is_unchanged

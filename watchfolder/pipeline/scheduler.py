@@ -18,7 +18,6 @@ from watchfolder.pipeline.agenda import Agenda, Planned
 from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
 from watchfolder.pipeline.crash_guard import Suspects, is_suspect
-from watchfolder.pipeline.folder_faults import is_of_the_inbox
 from watchfolder.pipeline.outcomes import Outcomes
 from watchfolder.pipeline.poll import poll_on_a_push, relocate
 from watchfolder.pipeline.poll_schedule import PollSchedule
@@ -256,7 +255,7 @@ class Pipeline:
 
     def _settle(self, runtime: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
         """Record a failed step; return the order when it goes on at once."""
-        if isinstance(error, FolderFault) and is_of_the_inbox(runtime.context, order, error):
+        if isinstance(error, FolderFault) and runtime.context.is_of_the_inbox(order, error):
             runtime.health.report(error, order.size)
             self._polls.pause(order.key, timing.FOLDER_BACKOFF_SECONDS)
             return None
