@@ -45,7 +45,7 @@ class Counters:
             return answer
         finally:
             with self._guard:
-                self._requests[operation][outcome] += 1
+                self._requests.setdefault(operation, dict.fromkeys(OUTCOMES, 0))[outcome] += 1
 
     def moved(self, direction: str, size: int) -> None:
         with self._guard:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from watchfolder.api.table import Call
 from watchfolder.counters import OPERATIONS, OUTCOMES, Counters
 from watchfolder.errors import Blocked, FolderFault, Throttled, WatchfolderError
 
@@ -35,6 +36,10 @@ def test_what_went_well_gives_its_answer() -> None:
     counters = Counters(())
     assert counters.count("list", lambda: 7) == 7
     assert counters.counts().requests["list"]["done"] == 1
+
+
+def test_a_call_that_no_run_makes_is_answered_as_well() -> None:
+    assert {call: Counters(()).count(call, lambda: 7) for call in Call} == dict.fromkeys(Call, 7)
 
 
 def test_counters_add_up_though_a_clock_is_set_back() -> None:
