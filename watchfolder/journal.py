@@ -238,14 +238,17 @@ def read_orders(
     ConfigError for entries of a newer version.
     """
     clock = clock or Clock()
+    found = [order for place in _entries(state_dir) if (order := _read_entry(place, on_broken)) is not None]
+    kept = [order.having(not_before=clock.kept(order.not_before)) if order.not_before else order for order in found]
+    yield from sorted(kept, key=lambda order: min(moment.at for moment in order.times.values()))
+
+
+def _entries(state_dir: str) -> list[Place]:
     try:
         places = [Place(state_dir, entry.name) for entry in disk.scan(state_dir, "journal", recursive=False)]
     except FileNotFoundError:
-        return
-    entries = [place for place in places if place.base.endswith(".json") and not place.base.startswith(".")]
-    found = [order for place in entries if (order := _read_entry(place, on_broken)) is not None]
-    kept = [order.having(not_before=clock.kept(order.not_before)) if order.not_before else order for order in found]
-    yield from sorted(kept, key=lambda order: min(moment.at for moment in order.times.values()))
+        return []
+    return [place for place in places if place.base.endswith(".json") and not place.base.startswith(".")]
 
 
 def _read_entry(place: Place, on_broken: Callable[[Place, str], None]) -> Order | None:
