@@ -205,6 +205,15 @@ def test_a_person_may_have_it_tried_at_once_but_only_once(house: House) -> None:
     assert not house.is_permitted(State.CLAIMED, 2.0)
 
 
+def test_a_refusal_of_what_was_asked_before_a_person_mended_it_puts_nothing_off(house: House) -> None:
+    before = house.permit(State.UPLOADED, 0.0)
+    assert before is not None
+    house.at(1.0)
+    house.breaker.lift()
+    house.breaker.end(before, CREDITS)
+    assert house.is_permitted(State.UPLOADED, 2.0)
+
+
 @pytest.mark.parametrize("put_off", [Throttled("our own pace"), FolderFault("the disk is full")])
 def test_a_probe_that_was_put_off_before_it_was_made_is_not_used_up(house: House, put_off: Exception) -> None:
     house.end(State.CLAIMED, REFUSED)

@@ -109,6 +109,7 @@ class Breaker:
         self._guard = threading.Lock()
         self._account = _Circuit(probe_seconds)
         self._services: dict[str, _Circuit] = defaultdict(lambda: _Circuit(probe_seconds))
+        self._lifted_at = -math.inf
         self._failures = 0  # of the service, in a row
         self._troubled: set[Key] = set()  # orders that failed by themselves in the same time: once each
 
@@ -172,7 +173,7 @@ class Breaker:
         with self._guard:
             match error:
                 case Blocked() if error.scope is not Scope.ORDER:
-                    self._refuse(error)
+                    self._refuse(error, permit)
                 case _ if is_unused or isinstance(error, errors.FolderFault | errors.Throttled):
                     self._spare(permit)
                 case None | Blocked() | errors.OrderMissing():  # of that order alone: the key itself is accepted
@@ -186,6 +187,7 @@ class Breaker:
 
     def lift(self) -> None:
         """Try at once: a person says that it is mended."""
+        self._lifted_at = self._clock.elapsed()
         for circuit in self._circuits():
             circuit.probe_at = 0.0
 
@@ -269,14 +271,16 @@ class Breaker:
             if circuit.probe is permit:
                 circuit.probe_at, circuit.probe = self._clock.elapsed(), None
 
-    def _refuse(self, fault: Blocked) -> None:
+    def _refuse(self, fault: Blocked, permit: Permit) -> None:
         account, now = self._account, self._clock.elapsed()
         if account.fault is None:
             account.since = now
         if account.fault is None or account.fault.code != fault.code:
             effect = "nothing is sent" if fault.scope is Scope.EVERYTHING else "nothing new is begun"
             event("service.blocked", logging.ERROR, reason=fault.reason, code=fault.code, effect=effect)
-        account.fault, account.probe_at = fault, max(account.probe_at, now + self.probe_seconds)
+        account.fault = fault
+        if permit.given_at >= self._lifted_at:  # else a person has said since that it is mended
+            account.probe_at = max(account.probe_at, now + self.probe_seconds)
 
     def _succeed(self, permit: Permit, *, has_bought: bool) -> None:
         """Close the account's circuit after its probe. The storage's yes to an upload says nothing of the key."""
