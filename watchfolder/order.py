@@ -350,7 +350,7 @@ class Order(Record):
 
     def taken_up(self, inbox: str, files: tuple[OrderFile, ...]) -> Self:
         """Return this parked order as it begins anew, with the files that have come back."""
-        fresh = {"work_folder_of": None, "of_list": None, "redos": 0, "why": None}
+        fresh = {"work_folder_of": None, "of_list": None, "split_from": None, "redos": 0, "why": None}
         return self.having(inbox=inbox, files=files, **fresh, is_resumable=False, was_recorded=False, **GOING_ON)
 
     @property

@@ -159,7 +159,8 @@ class Intake:
             ready = self._decide(self._may_take(allowance), allowance, now)
         self.waits_for_pipeline = not allowance.files and bool(ready)
         if self.waits_for_pipeline:
-            self.candidates.quiet = dict.fromkeys(_names(ready), now) | self.candidates.quiet
+            here = [name for name in _names(ready) if name in self.candidates.sightings]  # an original may be lent
+            self.candidates.quiet = dict.fromkeys(here, now) | self.candidates.quiet
         elif ready:
             self._claim(ready, now, may_buy=allowance.may_buy)
 

@@ -269,7 +269,8 @@ class Pipeline:
         """Return the order when its next step may follow at once; else note when it is visited next."""
         if after is not None and after.state is before.state is State.CONFIRMED:
             self._outcomes.at_work(after)
-        if after is not None and after.state is State.COMPLETED and before.state is not State.CLAIMED:
+        is_part = before.split_from is not None and before.state is not State.CLAIMED  # begun since another failed
+        if after is not None and after.state is State.COMPLETED and (before.state is State.CONFIRMED or is_part):
             self.breaker.succeed(after)  # else it was found there, and may have been so for long
         return after if self._agenda.follow(before, after) else None
 
