@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli_studio import KEY, Studio, as_nobody, sandbox, studio
+from cli_studio import KEY, Studio, as_nobody, sandbox, studio, wait_until
 
 from watchfolder.config import installed_unit
 from watchfolder.sandbox import Sandbox
@@ -113,7 +113,7 @@ def test_who_may_not_look_at_the_daemon_is_not_told_to_start_another(house: Stud
     for each in ("api-key", "password", "webhook-secret", "state", "state 2"):
         shutil.chown(house.root / each, "nobody", "nogroup")
     with house.daemon() as daemon:
-        assert as_nobody(house, "status").stdout.startswith("All done")
+        wait_until(lambda: as_nobody(house, "status").stdout.startswith("All done"))
         house.config.write_text(house.config.read_text().replace(f"{house.root}/state", f"{house.root}/state 2"))
         looked = as_nobody(house, "status")
         assert looked.returncode == 78

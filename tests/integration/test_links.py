@@ -516,3 +516,27 @@ def test_an_order_of_addresses_is_never_confirmed_whatever_was_written_down(begi
     assert shop.files("outbox") == ["größe eins.jpg"]
     assert "confirm" not in service.requests_by_operation()
     assert service.sins == []
+
+
+def test_a_list_that_waits_for_another_order_takes_no_budget_from_pictures(begin: Open) -> None:
+    shop, service = begin(ORIGINS, budget={"files_per_day": 4})
+    service.faults.add("fetch", "truncated", times=None)
+    content = f"{ADDRESS}\n{SECOND}\n".encode()
+    shop.drop("one.urls", content)
+    shop.work(lambda: any(order.state is State.COMPLETED and order.failures for order in shop.orders()))
+    stuck = next(order for order in shop.orders() if order.state is State.COMPLETED)
+    shop.journal.defer(stuck, 4000)
+    shop.drop("two.urls", content + b"\n")
+    shop.intake.nudge(None)
+    shop.work(lambda: sum(order.state is State.LISTED for order in shop.orders()) == 2)
+    for _ in range(10):
+        shop.beat()
+        shop.rest()
+        shop.pass_time(3.0)
+    shop.drop("mine.jpg", PICTURE + b"mine")
+    shop.intake.nudge(None)
+    for _ in range(30):
+        shop.beat()
+        shop.rest()
+        shop.pass_time(3.0)
+    assert shop.files("inbox") == []

@@ -29,9 +29,9 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
 def test_every_inbox_that_waits_for_what_the_service_can_is_woken(tmp_path: Path) -> None:
     with opened(Shop(tmp_path, inboxes=("one", "two"))) as shop:  # nobody is there to answer
         woken = {name: threading.Event() for name in ("one", "two")}
-        for name, room in shop.pipeline.runtimes.items():
-            room.wake = woken[name].set
-            shop.pipeline.admission.allowance(name, 2)
+        for name, runtime in shop.pipeline.runtimes.items():
+            runtime.wake = woken[name].set
+        shop.pipeline.admission.allowance("one", 2)
         assert all(each.wait(20) for each in woken.values())
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -1243,3 +1244,47 @@ def test_a_live_key_is_refused_while_a_test_keys_order_is_under_way_alone(tmp_pa
 
 def _same(config: Config) -> Callable[[], Config]:
     return lambda: config
+
+
+def test_a_start_that_is_sent_back_says_nothing_of_the_credits(begin: Open) -> None:
+    shop, service = begin()
+    service.faults.add("confirm", "answer", status=400, code="USAGE_NOT_ENOUGH")
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.pipeline.breaker.refusal is not None and shop.has(State.UPLOADED))
+    back = service.faults.add("confirm", "answer", status=409, code="ORDER_FILE_NOT_UPLOADED")
+    service.faults.add("confirm", "answer", status=400, code="USAGE_NOT_ENOUGH", times=None)
+    shop.pipeline.lift_blockade()
+    shop.beat(takes=False)
+    shop.rest()
+    assert back.befallen == 1
+    assert shop.pipeline.breaker.refusal is not None
+
+
+def test_a_probe_found_complete_when_it_is_started_again_ends_the_doubt(begin: Open) -> None:
+    shop, service = begin()
+    shop.drop("a.jpg")
+    shop.doubt_service()
+    lost = service.faults.add("confirm", "answer_after", status=500)
+    service.faults.add("confirm", "answer", status=409, code="ORDER_ALREADY_COMPLETED")
+    shop.work(lambda: shop.orders() and shop.order().failures)
+    shop.pass_time(200)
+    shop.to_the_end()
+    assert lost.befallen == 1
+    assert shop.files("outbox") == ["a.jpg"]
+    assert not shop.pipeline.breaker.is_failing("anti-ai")
+
+
+def test_a_suspect_without_a_place_holds_up_nobody_who_has_one(begin: Open) -> None:
+    shop, _ = begin({"processing_seconds": 1.0}, orders_in_flight=1)
+    shop.drop("a.jpg")
+    now = time.monotonic()
+    shop.look(now)
+    shop.look(now + 2)
+    suspect = shop.journal.defer(shop.order(), 3600, deaths=2, last_error="it was put off")
+    shop.drop("b.jpg", OTHER)
+    shop.intake.nudge(None)
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    shop.journal.note(suspect, not_before=None)
+    shop.pass_time(60)  # a suspect is tried when a life has lasted for half a minute
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg", "b.jpg"]

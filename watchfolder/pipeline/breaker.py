@@ -50,6 +50,7 @@ class Permit:
     given_at: float
     is_to_split: bool  # one file of many is to find out alone how its service is: nothing is asked
     is_unused: bool = False
+    was_sent_back: bool = False  # nothing was bought: the order is not where its step belongs
 
     def __enter__(self) -> Self:
         return self
@@ -177,7 +178,7 @@ class Breaker:
                 case _ if is_unused or isinstance(error, errors.FolderFault | errors.Throttled):
                     self._spare(permit)
                 case None | Blocked() | errors.OrderMissing():  # of that order alone: the key itself is accepted
-                    self._succeed(permit, has_bought=error is None)
+                    self._succeed(permit, has_bought=error is None and not permit.was_sent_back)
                 case errors.SlowDown() | errors.Reject() | errors.OrderAgain():  # says nothing of the others
                     pass
                 case Retry() if not isinstance(error, OrderRetry):

@@ -91,10 +91,13 @@ def _untold(line: Line) -> LineEnd:
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
     if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
         return context.journal.defer(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
-    allowance = context.admission.allowance(order.inbox, len(waiting), order.key)
+    free = _free_lines(context, order, waiting, context.inbox.max_files_per_order)
+    if not free:  # asked first: what is reserved for this list is nobody else's
+        return order
+    allowance = context.admission.allowance(order.inbox, len(free), order.key)
     if allowance.reason:
         return context.journal.defer(order, _HELD_SECONDS, last_error=allowance.reason)
-    lines = _free_lines(context, order, waiting, allowance.files) if allowance.may_begin else []
+    lines = free[: allowance.files] if allowance.may_begin else []
     if not lines:
         return order
     child = _taken_up(context, order, lines[0]) or _new_order(context, order, lines)

@@ -89,11 +89,12 @@ class Pipeline:
         with self._guard:
             running = set(self._running)
         plan, places = self._agenda.plan(now, running), self.admission.places()
-        able = (order for order in plan.due if is_suspect(order) and not self.breaker.bars(order, now))
+        may_begin = [order for order in plan.due if places > 0 or not self._takes_place(order)]
+        able = (order for order in may_begin if is_suspect(order) and not self.breaker.bars(order, now))
         is_trial = self._suspects.hold_trial(able, running)
         self._ask_list(plan)
         for order in plan.due:
-            takes_place = order.state is State.CLAIMED and not self.breaker.doubts(order)  # else it is one at a time
+            takes_place = self._takes_place(order)
             if (places > 0 or not takes_place) and self._start(order, now, is_trial=is_trial):
                 places -= takes_place
         return min(plan.next_at, max(now + 1.0, self.breaker.next_probe()))
@@ -115,6 +116,9 @@ class Pipeline:
         """Try again now: a person has seen to the key or the credits."""
         self.breaker.lift()
         self._wake()
+
+    def _takes_place(self, order: Order) -> bool:
+        return order.state is State.CLAIMED and not self.breaker.doubts(order)  # else it is one at a time
 
     # --- when
 
@@ -248,6 +252,7 @@ class Pipeline:
         try:
             return step(context, order)
         except Resync as error:
+            permit.was_sent_back = True
             event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
             with suppress(Throttled):  # it was looked at a moment ago
                 return relocate(context, self._journal.get(order.key) or order, error)
@@ -269,10 +274,15 @@ class Pipeline:
         """Return the order when its next step may follow at once; else note when it is visited next."""
         if after is not None and after.state is before.state is State.CONFIRMED:
             self._outcomes.at_work(after)
-        is_part = before.split_from is not None and before.state is not State.CLAIMED  # begun since another failed
-        if after is not None and after.state is State.COMPLETED and (before.state is State.CONFIRMED or is_part):
+        if after is not None and after.state is State.COMPLETED and _was_sent_since(before):
             self.breaker.succeed(after)  # else it was found there, and may have been so for long
         return after if self._agenda.follow(before, after) else None
+
+
+def _was_sent_since(order: Order) -> bool:
+    """Has the service begun with it after its claim, or, of a part, after another one had failed?"""
+    is_part = order.split_from is not None and order.state is not State.CLAIMED
+    return is_part or State.UPLOADED in order.times or order.state is State.CONFIRMED
 
 
 def _set_aside(before: Order, order: Order) -> Iterator[FileGroup]:
