@@ -750,6 +750,16 @@ def test_a_note_that_is_not_ours_stays(studio: Studio, text: str) -> None:
     assert set(studio.files("quarantine")) == {"a.jpg.why.txt", "link.why.txt"}
 
 
+def test_a_reason_below_which_a_person_has_written_stays(studio: Studio) -> None:
+    studio.failed("a.jpg")
+    studio.finish()
+    with (studio.top / "quarantine/a.jpg.why.txt").open("a", encoding="utf-8") as note:
+        note.write("Anna: Mr. Berg sends a better scan\n")
+    (studio.top / "quarantine/a.jpg").unlink()
+    studio.publisher.originals.sweep_notes()
+    assert set(studio.files("quarantine")) == {"a.jpg.why.txt"}
+
+
 def test_a_reason_whose_picture_is_on_its_way_stays(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     studio.failed("a.jpg")
     move = disk.move

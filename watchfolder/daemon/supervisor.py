@@ -138,7 +138,7 @@ class Supervisor:
         intakes = {name: worker.intake for name, worker in self._workers.items()}
         waiting = {name: intake.candidates.unfinished(intake.held) for name, intake in intakes.items()}
         orders = [order for order in self._journal.orders() if order.is_live or order.enclosures]
-        holds = [worker.health.reason or worker.intake.held for worker in self._workers.values()]
+        holds = [inbox.fault or inbox.held for inbox in snapshot.inboxes.values()]
         ending = Ending.QUARANTINED if snapshot.quarantined else Ending.DONE
         if any([snapshot.blocked, orders, *waiting.values(), *holds]):
             ending = Ending.UNFINISHED

@@ -5,6 +5,7 @@ nothing of its own: an answer is always a verdict. What `read_at` raises goes th
 """
 
 from watchfolder.images.formats import (
+    LOCKED_PDF,
     Foreign,
     Format,
     calls_itself_foreign,
@@ -18,6 +19,7 @@ from watchfolder.images.verdict import HEAD_BYTES, Kind, Verdict, inspect
 
 __all__ = [
     "HEAD_BYTES",
+    "LOCKED_PDF",
     "FindHole",
     "Foreign",
     "Format",

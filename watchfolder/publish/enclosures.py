@@ -59,7 +59,7 @@ class EnclosurePublisher:
     @disk.folders_kept_open()
     def put_report(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
         with self._publisher.receiving() as part:
-            received = receive(None, part, fetch, takes_pdf=True)
+            received = receive(None, part, fetch, takes_pdf=True, is_report=True)
             require_report(received.format)
         enclosure = enclosure.having(size=received.size, sha256=received.sha256)
         return self._name(order, enclosure, part, report_suffix(enclosure.locale))

@@ -88,6 +88,7 @@ class Note:
     order: str | None = None  # its key; None: it is no note of ours
     picture: str = ""  # the base name of the picture beside it
     retry_helps: bool = True  # as far as anybody knows
+    is_ours: bool = False  # nobody has written below it
 
 
 def place_of(picture: Place) -> Place:
@@ -110,7 +111,8 @@ def read(why: Place) -> Note:
     if not is_base_name(picture):
         return note
     retry_helps = mark.get("retry_helps") is not False
-    return Note(note.reason, note.advice, str(mark["order"]), picture, retry_helps=retry_helps)
+    is_ours = _MARK.fullmatch(text.rstrip("\n").rpartition("\n")[2]) is not None
+    return Note(note.reason, note.advice, str(mark["order"]), picture, retry_helps, is_ours)
 
 
 def _text(picture: Place, order: Order, inbox_path: str) -> str:

@@ -114,7 +114,7 @@ class OriginalPublisher:
         note = notes.read(why)
         order = self._journal.get(note.order) if note.order else None  # before the look: the picture may come meanwhile
         is_on_its_way = order is not None and order.state is State.QUARANTINING
-        if note.picture and not is_on_its_way and disk.stat_of(why.beside(note.picture)) is None:
+        if note.is_ours and not is_on_its_way and disk.stat_of(why.beside(note.picture)) is None:
             disk.remove(why)
             event("quarantine.reason_removed", inbox=self._inbox.name, file=why.name)
 

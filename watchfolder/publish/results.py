@@ -32,7 +32,13 @@ class Received:
 
 
 def receive(
-    sent_sha256: str | None, part: Place, fetch: Fetch, mtime_ns: int | None = None, *, takes_pdf: bool = False
+    sent_sha256: str | None,
+    part: Place,
+    fetch: Fetch,
+    mtime_ns: int | None = None,
+    *,
+    takes_pdf: bool = False,
+    is_report: bool = False,
 ) -> Received:
     """Download one result into `part`. Raises OrderRetry when what came is not the whole protected picture."""
     digest = hashlib.sha256()
@@ -46,15 +52,19 @@ def receive(
     if digest.hexdigest() == sent_sha256:
         raise OrderRetry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
     with disk.reading(part) as read_at:
-        format_ = whole_format(read_at, size, takes_pdf=takes_pdf)
+        format_ = whole_format(read_at, size, takes_pdf=takes_pdf, is_report=is_report)
     if format_ is None:
         raise OrderRetry("the service delivered something that is not whole", code="RESULT_NOT_WHOLE")
     return Received(part, size, digest.hexdigest(), format_)
 
 
-def whole_format(read_at: images.ReadAt, size: int, *, takes_pdf: bool) -> images.Format | None:
+def whole_format(
+    read_at: images.ReadAt, size: int, *, takes_pdf: bool, is_report: bool = False
+) -> images.Format | None:
     """Return the format of what came; None if it is not whole."""
     verdict = images.inspect(read_at, size, "", takes_pdf=takes_pdf)
+    if is_report and verdict.foreign is images.LOCKED_PDF:  # against changes, for all to read
+        return images.Format.PDF
     return verdict.format if verdict.kind in {images.Kind.WHOLE, images.Kind.SUSPECT} else None
 
 

@@ -186,7 +186,8 @@ def told(same: Iterable[Condition]) -> str:
     """Say conditions of one kind."""
     each = list(same)
     words = each[0].lead + "; ".join(one.words for one in each)
-    return printable(". ".join([words, *dict.fromkeys(one.advice for one in each if one.advice)]).replace("?. ", "? "))
+    *before, last = [words, *dict.fromkeys(one.advice for one in each if one.advice)]
+    return printable(" ".join([*(part if part.endswith("?") else f"{part}." for part in before), last]))
 
 
 def over(kind: ConditionKind, subject: str) -> str:

@@ -52,7 +52,7 @@ def hidden_daemon(source: str) -> int | None:
     for process in filter(is_watchfolder, filter(str.isdigit, os.listdir("/proc"))):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             with open(f"/proc/{process}/cmdline", "rb") as file:
-                _, run, options = os.fsdecode(file.read()).partition("\0run\0")
+                _, run, options = os.fsdecode(file.read().replace(b"\0--config=", b"\0--config\0")).partition("\0run\0")
             named = next((path for flag, path in itertools.pairwise(options.split("\0")) if flag in _NAMES_FILE), "")
             is_ours = run and (named == source or not os.path.isabs(named))
             if is_ours and os.stat(f"/proc/{process}").st_uid == os.geteuid() and not _is_open(process):

@@ -226,7 +226,8 @@ def _data(name: str) -> str:
 def write(path: str, text: str, mode: int) -> None:
     folder, base = os.path.split(path)
     parent, name = os.path.split(folder)
-    disk.write_atomically(Place(parent, f"{name}/{base}"), text.encode(), mode=mode)
+    place = Place(folder, base) if os.path.isdir(folder) else Place(parent, f"{name}/{base}")
+    disk.write_atomically(place, text.encode(), mode=mode)
 
 
 def _call(*command: str) -> None:

@@ -116,7 +116,9 @@ def _fetched(service: Service, order_id: str, locale: str) -> bytes:
     blocks: list[bytes] = []
     size = service.fetch(report.download.url, blocks.append, limit_bytes=_LIMIT_BYTES)
     content = b"".join(blocks)
-    require_report(whole_format(lambda offset, length: content[offset : offset + length], size, takes_pdf=True))
+    require_report(
+        whole_format(lambda offset, length: content[offset : offset + length], size, takes_pdf=True, is_report=True)
+    )
     return content
 
 
