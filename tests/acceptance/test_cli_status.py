@@ -148,6 +148,25 @@ def test_an_inbox_whose_share_is_gone_is_named_with_what_to_do(studio: Studio) -
     assert "--accept" in str(told["headline"])
 
 
+def test_what_lies_in_a_quarantine_that_is_away_is_not_counted_as_none(studio: Studio) -> None:
+    def count() -> int | None:
+        number: int | None = status(studio)["inboxes"]["photos"]["quarantined"]
+        return number
+
+    with studio.daemon():
+        studio.drop("bad.jpg", b"no picture at all")
+        wait_until(lambda: count() == 1)
+        folder = studio.folder("quarantine")
+        folder.rename(studio.root / "aside")
+        folder.mkdir()  # the mount point, bare
+        wait_until(lambda: count() is None)
+        row = next(line for line in studio.run("status").stdout.splitlines() if line.startswith("photos "))
+        assert row.split()[-1] == "?"
+        folder.rmdir()
+        (studio.root / "aside").rename(folder)
+        wait_until(lambda: count() == 1)
+
+
 def test_a_refused_configuration_is_told_below_what_is_worse(studio: Studio) -> None:
     right = studio.config.read_text()
     with studio.daemon() as daemon:

@@ -7,7 +7,7 @@ bytes, file names escaped as in the log. Later versions may add keys.
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -88,7 +88,7 @@ class InboxStatus:
     deferred_reason: str = ""
     delivered_today: int = 0
     delivered_today_bytes: int = 0
-    quarantined: int = 0
+    quarantined: int | None = 0  # None: its quarantine could not be looked at
     to_come_beside: int = 0  # delivered, and what is to lie beside them is still to come
     remarks: dict[str, str] = field(default_factory=dict)  # file → what a person should see to
 
@@ -154,7 +154,7 @@ def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None)
         state_dir=config.state_dir,
         service=_service(snapshot),
         conditions=found,
-        inboxes=_inboxes(config, snapshot, orders, groups, now),
+        inboxes=_inboxes(config, snapshot, orders, _counted(config, snapshot, groups, faults), now),
         orders=_listed(moving),
         deferred=_listed(deferred),
         held=_listed([order for order in orders if files_without_inbox([order], config.inboxes)]),
@@ -169,6 +169,25 @@ def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None)
 def _failed(config: Config, faults: list[FolderFault]) -> list[quarantine.QuarantineGroup]:
     failed = (each for each in quarantine.list_pictures(config, faults) if each.has_failed)
     return quarantine.grouped(failed, config.state_dir)
+
+
+def _counted(
+    config: Config,
+    snapshot: Snapshot | None,
+    groups: Iterable[quarantine.QuarantineGroup],
+    faults: Iterable[FolderFault],
+) -> dict[str, int | None]:
+    """Count what lies in quarantine for each inbox; None where that folder could not be looked at."""
+    number = Counter[str]()
+    for group in groups:
+        number[group.inbox] += len(group.pictures)
+    failed = {printable(fault.path) for fault in faults}
+    for seen in snapshot.inboxes.values() if snapshot else ():
+        failed.add(seen.fault_path)
+    return {
+        name: None if any(f"{each}/".startswith(f"{printable(inbox.quarantine)}/") for each in failed) else number[name]
+        for name, inbox in config.inboxes.items()
+    }
 
 
 def _under_way(orders: Iterable[Order], inboxes: Collection[str], now: datetime) -> tuple[list[Order], list[Order]]:
@@ -193,15 +212,13 @@ def _inboxes(
     config: Config,
     snapshot: Snapshot | None,
     orders: list[Order],
-    groups: list[quarantine.QuarantineGroup],
+    quarantined: Mapping[str, int | None],
     now: datetime,
 ) -> dict[str, InboxStatus]:
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    delivered, quarantined = defaultdict[str, list[int]](list), Counter[str]()
+    delivered = defaultdict[str, list[int]](list)
     for each in history.deliveries(orders, config.state_dir, midnight):
         delivered[each.order.inbox].append(each.file.delivered_size or 0)
-    for group in groups:
-        quarantined[group.inbox] += len(group.pictures)
     return {
         name: _inbox(
             inbox, snapshot.inboxes.get(name) if snapshot else None, orders, delivered[name], quarantined[name], now
@@ -211,7 +228,12 @@ def _inboxes(
 
 
 def _inbox(
-    inbox: Inbox, seen: InboxSnapshot | None, orders: list[Order], sizes: list[int], quarantined: int, now: datetime
+    inbox: Inbox,
+    seen: InboxSnapshot | None,
+    orders: list[Order],
+    sizes: list[int],
+    quarantined: int | None,
+    now: datetime,
 ) -> InboxStatus:
     """Tell of an inbox that has delivered files of these sizes today."""
     moving, deferred = _under_way(orders, {inbox.name}, now)
