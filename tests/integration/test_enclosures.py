@@ -12,7 +12,8 @@ from shop import OTHER, PICTURE, Open, Shop, opening
 from watchfolder import disk, history, intake
 from watchfolder.order import State
 from watchfolder.pipeline import timing
-from watchfolder.sandbox import Sandbox
+from watchfolder.sandbox import Sandbox, reports
+from watchfolder.sandbox.pdf import sample_pdf
 
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
 BARE = ["a.jpg", "a.jpg.ai.json", "verdicts.csv"]
@@ -256,6 +257,14 @@ def test_what_is_no_whole_report_is_delivered_to_nobody(begin: Open, fault: str)
     shop.pass_time(60)
     shop.to_the_end()
     assert outbox(shop) == ["a.jpg.report.en-US.pdf"]
+
+
+def test_a_report_that_is_locked_against_changes_is_delivered(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = sample_pdf("a report").replace(b"/Root", b"/Encrypt 9 0 R /Root")
+    monkeypatch.setattr(reports, "sample_pdf", lambda _: locked)
+    shop, _ = begin(report="always")
+    drop(shop)
+    assert read(shop, "a.jpg.report.en-US.pdf") == locked
 
 
 def test_no_signed_link_is_written_anywhere(begin: Open, caplog: pytest.LogCaptureFixture) -> None:

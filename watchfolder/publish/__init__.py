@@ -13,8 +13,8 @@ from watchfolder.publish.results import (
     Received,
     part_gone,
     receive,
-    require_report,
-    whole_format,
+    report_format,
+    result_format,
 )
 from watchfolder.publish.xmp import UnfitSidecar
 
@@ -34,7 +34,7 @@ __all__ = [
     "part_gone",
     "picture_beside",
     "receive",
+    "report_format",
     "report_suffix",
-    "require_report",
-    "whole_format",
+    "result_format",
 ]

@@ -13,7 +13,7 @@ from watchfolder.order import Enclosure, EnclosureKind, Order
 from watchfolder.publish import xmp
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.pictures import Publisher
-from watchfolder.publish.results import Fetch, part_gone, receive, require_report
+from watchfolder.publish.results import Fetch, part_gone, receive, report_format
 
 XMP_SUFFIX = ".xmp"
 _XMP_LIMIT = 16 << 20  # bytes of a sidecar: an editor's holds its whole history
@@ -59,8 +59,7 @@ class EnclosurePublisher:
     @disk.folders_kept_open()
     def put_report(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
         with self._publisher.receiving() as part:
-            received = receive(None, part, fetch, takes_pdf=True, is_report=True)
-            require_report(received.format)
+            received = receive(None, part, fetch, format_of=report_format)
         enclosure = enclosure.having(size=received.size, sha256=received.sha256)
         return self._name(order, enclosure, part, report_suffix(enclosure.locale))
 

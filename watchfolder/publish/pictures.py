@@ -19,7 +19,7 @@ from watchfolder.order import Order, OrderFile, Result
 from watchfolder.publish.free_names import OBSTACLES, another_name, free_name
 from watchfolder.publish.next_inbox import NextInbox
 from watchfolder.publish.originals import OriginalPublisher
-from watchfolder.publish.results import Fetch, Received, delivered_name, part_gone, receive
+from watchfolder.publish.results import Fetch, Received, delivered_name, part_gone, receive, result_format
 from watchfolder.services import flow_of
 
 
@@ -49,7 +49,8 @@ class Publisher:
         is_of_the_original = self.inbox.delivered_time == "original" and not file.address
         with self.receiving() as part:
             mtime_ns = file.mtime_ns if is_of_the_original else None
-            return receive(file.sha256, part, fetch, mtime_ns, takes_pdf=self._may_be_pdf(file))
+            format_of = partial(result_format, takes_pdf=self._may_be_pdf(file))
+            return receive(file.sha256, part, fetch, mtime_ns, format_of=format_of)
 
     @contextlib.contextmanager
     def receiving(self) -> Iterator[Place]:

@@ -13,6 +13,7 @@ from watchfolder.services.addresses import called
 
 RESULT_LIMIT_BYTES = 2 << 30  # far over anything sent
 TEST_MARK = " (TEST)"
+_THERE = frozenset({images.Kind.WHOLE, images.Kind.SUSPECT})
 
 Fetch = Callable[[Callable[[bytes], object]], int]
 """Streams one result into a sink, returns the number of bytes; raises our errors."""
@@ -31,14 +32,30 @@ class Received:
         disk.remove(self.part, durable=False)
 
 
+def result_format(read_at: images.ReadAt, size: int, *, takes_pdf: bool = False) -> images.Format:
+    """Return the format of a result that came. Raises OrderRetry for one that is not whole."""
+    verdict = images.inspect(read_at, size, "", takes_pdf=takes_pdf)
+    if verdict.format is None or verdict.kind not in _THERE:
+        raise OrderRetry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
+    return verdict.format
+
+
+def report_format(read_at: images.ReadAt, size: int) -> images.Format:
+    """Return that of a report, which may be locked: against changes, for all to read. Raises OrderRetry."""
+    verdict = images.inspect(read_at, size, "", takes_pdf=True)
+    is_whole = verdict.kind in _THERE and verdict.format is images.Format.PDF
+    if not is_whole and verdict.foreign is not images.LOCKED_PDF:
+        raise OrderRetry("the service delivered something that is no whole report", code="REPORT_NOT_WHOLE")
+    return images.Format.PDF
+
+
 def receive(
     sent_sha256: str | None,
     part: Place,
     fetch: Fetch,
     mtime_ns: int | None = None,
     *,
-    takes_pdf: bool = False,
-    is_report: bool = False,
+    format_of: Callable[[images.ReadAt, int], images.Format] = result_format,
 ) -> Received:
     """Download one result into `part`. Raises OrderRetry when what came is not the whole protected picture."""
     digest = hashlib.sha256()
@@ -52,26 +69,7 @@ def receive(
     if digest.hexdigest() == sent_sha256:
         raise OrderRetry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
     with disk.reading(part) as read_at:
-        format_ = whole_format(read_at, size, takes_pdf=takes_pdf, is_report=is_report)
-    if format_ is None:
-        raise OrderRetry("the service delivered something that is not whole", code="RESULT_NOT_WHOLE")
-    return Received(part, size, digest.hexdigest(), format_)
-
-
-def whole_format(
-    read_at: images.ReadAt, size: int, *, takes_pdf: bool, is_report: bool = False
-) -> images.Format | None:
-    """Return the format of what came; None if it is not whole."""
-    verdict = images.inspect(read_at, size, "", takes_pdf=takes_pdf)
-    if is_report and verdict.foreign is images.LOCKED_PDF:  # against changes, for all to read
-        return images.Format.PDF
-    return verdict.format if verdict.kind in {images.Kind.WHOLE, images.Kind.SUSPECT} else None
-
-
-def require_report(format_: images.Format | None) -> None:
-    """Raises OrderRetry for what is no whole PDF."""
-    if format_ is not images.Format.PDF:
-        raise OrderRetry("the service delivered something that is no whole report", code="REPORT_NOT_WHOLE")
+        return Received(part, size, digest.hexdigest(), format_of(read_at, size))
 
 
 def part_gone(outbox: str) -> OrderRetry:

@@ -27,7 +27,7 @@ from watchfolder.events import printable
 from watchfolder.history import EndedOrder
 from watchfolder.journal import kept_until, read_orders
 from watchfolder.order import Order, State
-from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, free_name, receive
+from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, free_name, receive, result_format
 from watchfolder.services import FLOWS, flow_of
 
 _OWNER = "reconcile"  # signs what is half fetched; the daemon sweeps its own only
@@ -280,7 +280,8 @@ def _fetch(service: Service, link: Link, wanted: Place, mark: str) -> str:
     disk.sweep(wanted.root, disk.HIDDEN, _OWNER)  # what an interrupted one left
     part = disk.hidden_part(wanted.root, _OWNER)
     try:
-        received = receive(None, part, partial(service.fetch, link.url, limit_bytes=RESULT_LIMIT_BYTES), takes_pdf=True)
+        fetch = partial(service.fetch, link.url, limit_bytes=RESULT_LIMIT_BYTES)
+        received = receive(None, part, fetch, format_of=partial(result_format, takes_pdf=True))
         is_ours = partial(disk.holds, size=received.size, sha256=received.sha256)
         name = names.marked(names.with_extension(wanted.base, received.format.extension), mark)
         place = Place(wanted.root, free_name(wanted.root, name, is_ours=is_ours))

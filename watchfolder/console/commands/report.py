@@ -14,7 +14,7 @@ from watchfolder.console.commands.reconcile import service_of
 from watchfolder.disk import Place
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, UnknownName
 from watchfolder.events import printable
-from watchfolder.publish import report_suffix, require_report, whole_format
+from watchfolder.publish import report_format, report_suffix
 from watchfolder.services import SIDECARS
 
 LOCALES: tuple[str, ...] = get_args(ReportLocale)
@@ -116,9 +116,7 @@ def _fetched(service: Service, order_id: str, locale: str) -> bytes:
     blocks: list[bytes] = []
     size = service.fetch(report.download.url, blocks.append, limit_bytes=_LIMIT_BYTES)
     content = b"".join(blocks)
-    require_report(
-        whole_format(lambda offset, length: content[offset : offset + length], size, takes_pdf=True, is_report=True)
-    )
+    report_format(lambda offset, length: content[offset : offset + length], size)
     return content
 
 
