@@ -198,7 +198,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class OrderView:
-    """What an order views like at the service. A v2 server shows neither inputs nor outputs, nor does the list.
+    """What an order looks like at the service. A v2 server shows neither inputs nor outputs, nor does the list.
 
     `shown` is all of it, for those who know what else there is; it may hold links, hence not in the repr.
     """
