@@ -104,14 +104,15 @@ def read(why: Place) -> Note:
     said = dict(_LINE.findall(text))
     note = Note(said.get("What happened", Note.reason), said.get("What to do", ""))
     try:
-        mark = json.loads(_MARK.findall(text)[-1])
+        last = _MARK.findall(text)[-1]
+        mark = json.loads(last)
         picture = os.fsdecode(unquote_to_bytes(str(mark["file"])))
     except (IndexError, KeyError, ValueError, RecursionError):
         return note
     if not is_base_name(picture):
         return note
     retry_helps = mark.get("retry_helps") is not False
-    is_ours = _MARK.fullmatch(text.rstrip("\n").rpartition("\n")[2]) is not None
+    is_ours = text.rstrip("\n").endswith(last)
     return Note(note.reason, note.advice, str(mark["order"]), picture, retry_helps, is_ours)
 
 
