@@ -37,14 +37,16 @@ class _Watermark(Product[_Body]):
             "status": order.status,
             "processingDelayed": self._state.is_delayed(order),
             "expiresAt": instant(order.expires_at),
-            "files": [self._slot(file, order, waits=order.status == "pending") for file in order.files],
+            "files": [self.slot(file, order) for file in order.files],
             "outputs": [_created_output(output, order) for output in order.outputs],
             "result": None,
             "reports": [],
         }
 
-    def _slot(self, file: InputFile, order: SandboxOrder, *, waits: bool) -> Json:
-        link = self._storage.upload_link(order, file) if waits and not file.address else None
+    @override
+    def slot(self, file: InputFile, order: SandboxOrder) -> Json:
+        waits = order.status == "pending" and not file.address
+        link = self._storage.upload_link(order, file) if waits else None
         return {"fileId": str(file.file_id), "uploadUrl": link}
 
 
