@@ -336,6 +336,16 @@ def test_two_inboxes_write_the_ledger_of_their_one_outbox_in_turn(
     assert sorted(line["file"] for line in ledger(shop)) == ["a.jpg", "b.jpg"]
 
 
+def ask_too_early(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the first question for a free name answered with one that was free before."""
+    early = [name]
+
+    def asked_too_early(root: str, wanted: str, *also: Any, **rest: Any) -> str:  # noqa: ANN401 - whatever it takes
+        return early.pop() if early else free_name(root, wanted, *also, **rest)
+
+    monkeypatch.setattr(originals, "free_name", asked_too_early)
+
+
 def test_a_name_that_is_taken_in_between_takes_no_sidecar_from_the_same_bytes(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,12 +354,7 @@ def test_a_name_that_is_taken_in_between_takes_no_sidecar_from_the_same_bytes(
     shop.to_the_end()
     shop.drop("in/b.jpg")
     shop.to_the_end()
-    early = ["in/b.jpg"]  # it was free when that was asked
-
-    def asked_too_early(root: str, wanted: str, *also: Any, **rest: Any) -> str:  # noqa: ANN401 - whatever it takes
-        return early.pop() if early else free_name(root, wanted, *also, **rest)
-
-    monkeypatch.setattr(originals, "free_name", asked_too_early)
+    ask_too_early("in/b.jpg", monkeypatch)
     shop.drop("in/b.jpg")
     shop.to_the_end()
     names = ["a.jpg", "in/b (2).jpg", "in/b.jpg"]
@@ -363,12 +368,7 @@ def test_a_long_file_that_takes_the_sidecar_s_name_in_between_is_left_there(
     shop, _ = begin()
     theirs = shop.folder("outbox") / f"a.jpg{SIDECAR}"
     theirs.write_bytes(bytes(100_000))
-    early = ["a.jpg"]  # it was free when that was asked
-
-    def asked_too_early(root: str, wanted: str, *also: Any, **rest: Any) -> str:  # noqa: ANN401 - whatever it takes
-        return early.pop() if early else free_name(root, wanted, *also, **rest)
-
-    monkeypatch.setattr(originals, "free_name", asked_too_early)
+    ask_too_early("a.jpg", monkeypatch)
     shop.drop("a.jpg")
     shop.to_the_end()
     assert shop.files("outbox") == sorted(["a (2).jpg", f"a (2).jpg{SIDECAR}", theirs.name, "verdicts.csv"])
