@@ -97,6 +97,11 @@ class Folders:
             way_out = f"if it may be used, {self.commands.run(Advised.ACCEPT, path)}"
             raise FolderFault.at(path, f"another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
+    def require_known(self, path: str) -> None:
+        """Check one folder as far as it was met before: who only looks gives no folder a token. Raises FolderFault."""
+        if path in self._known:
+            self.require_folder(path)
+
     def _missing(self, path: str, fault: FolderFault) -> FolderFault:
         """Say what makes the folder: one that we know must be accepted then, for a new one is not the same."""
         command = self.commands.as_root(f"mkdir {quoted(path)}")

@@ -10,6 +10,7 @@ from watchfolder.clock import instant_of
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
+from watchfolder.folders import Folders
 from watchfolder.publish import notes
 from watchfolder.publish.notes import Note
 
@@ -41,18 +42,37 @@ class QuarantineGroup:
     pictures: list[Picture]
 
 
-def list_pictures(config: Config, on_fault: list[FolderFault]) -> list[Picture]:
-    """Return the pictures of every quarantine folder, the latest first. A folder that fails is told in `on_fault`."""
+def list_pictures(config: Config, faults: dict[str, FolderFault]) -> list[Picture]:
+    """Return the pictures of every quarantine folder, the latest first; put each folder that fails into `faults`."""
+    folders = Folders(config.state_dir, "", config.commands)
+
+    def look(folder: str) -> list[Picture]:
+        folders.require_known(folder)  # the bare mount point of a share that is away looks empty
+        return pictures_in(folder, config)
+
     found: list[Picture] = []
-    folders = _folders(config.inboxes.values()).items()
-    for question in [disk.Question(partial(_pictures_in, *each), each[0]) for each in folders]:
+    for folder, question in [(each, disk.Question(partial(look, each), each)) for each in _folders(config)]:
         try:
             found += question.answer()
-        except FileNotFoundError:
-            continue
         except FolderFault as fault:
-            on_fault.append(fault)
+            faults[folder] = fault
     return sorted(found, key=lambda picture: picture.at, reverse=True)
+
+
+def pictures_in(folder: str, config: Config) -> list[Picture]:
+    """Return what lies in one quarantine folder. Raises FolderFault."""
+    inboxes = _folders(config)[folder]
+    found = list(disk.scan(folder, skip_folder=lambda base: base.startswith(".")))
+    entries = {entry.name: entry for entry in found if entry.is_regular}
+    pictures = []
+    for entry in entries.values():
+        place = Place(folder, entry.name)
+        if place.base.startswith(".") or place.base.endswith(notes.SUFFIX):
+            continue
+        why = entries.get(notes.place_of(place).name)
+        came = instant_of((why or entry).mtime_ns / 1e9)
+        pictures.append(Picture(place, inboxes, Place(folder, why.name) if why else None, came))
+    return pictures
 
 
 def picture_at(place: Place, config: Config) -> Picture | None:
@@ -63,7 +83,7 @@ def picture_at(place: Place, config: Config) -> Picture | None:
     why = notes.place_of(place)
     noted = disk.stat_of(why)
     came = instant_of((noted or found).st_mtime)
-    return Picture(place, _folders(config.inboxes.values())[place.root], why if noted else None, came)
+    return Picture(place, _folders(config)[place.root], why if noted else None, came)
 
 
 def note_of(picture: Picture) -> Note:
@@ -96,22 +116,8 @@ def inbox_of(picture: Picture, state_dir: str) -> Inbox | None:
     return next((inbox for inbox in picture.inboxes if ended is not None and inbox.name == ended.inbox), None)
 
 
-def _folders(inboxes: Iterable[Inbox]) -> dict[str, tuple[Inbox, ...]]:
+def _folders(config: Config) -> dict[str, tuple[Inbox, ...]]:
     folders: dict[str, tuple[Inbox, ...]] = {}
-    for inbox in inboxes:
+    for inbox in config.inboxes.values():
         folders[inbox.quarantine] = (*folders.get(inbox.quarantine, ()), inbox)
     return folders
-
-
-def _pictures_in(folder: str, inboxes: tuple[Inbox, ...]) -> list[Picture]:
-    found = list(disk.scan(folder, skip_folder=lambda base: base.startswith(".")))
-    entries = {entry.name: entry for entry in found if entry.is_regular}
-    pictures = []
-    for entry in entries.values():
-        place = Place(folder, entry.name)
-        if place.base.startswith(".") or place.base.endswith(notes.SUFFIX):
-            continue
-        why = entries.get(notes.place_of(place).name)
-        came = instant_of((why or entry).mtime_ns / 1e9)
-        pictures.append(Picture(place, inboxes, Place(folder, why.name) if why else None, came))
-    return pictures

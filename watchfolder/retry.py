@@ -29,7 +29,7 @@ def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
 
     Raises UnknownName; FolderFault when a name may lie in a folder that failed.
     """
-    faults: list[FolderFault] = []
+    faults: dict[str, FolderFault] = {}
     there = quarantine.list_pictures(config, faults)
     folders = {os.path.dirname(os.path.abspath(name)) for name in wanted}
     real = disk.real_paths(folders | {picture.place.root for picture in there})
@@ -41,16 +41,16 @@ def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
             lines.append(f"{printable(name)}: {why_not}")
         found |= {picture.place.path: picture for picture in fitting}
     if lines:
-        raise faults[0] if faults else UnknownName(lines)
+        raise next(iter(faults.values()), UnknownName(lines))
     return list(found.values())
 
 
-def everything(config: Config, on_fault: list[FolderFault]) -> tuple[list[Picture], int]:
+def everything(config: Config, faults: dict[str, FolderFault]) -> tuple[list[Picture], int]:
     """Return all that another try may help, the longest-waiting first, and how many others failed.
 
-    A folder that fails is told in `on_fault`.
+    Each folder that fails is put into `faults`.
     """
-    failed = [each for each in reversed(quarantine.list_pictures(config, on_fault)) if each.has_failed]
+    failed = [each for each in reversed(quarantine.list_pictures(config, faults)) if each.has_failed]
     hopeful = [each for each in failed if quarantine.note_of(each).retry_helps]
     return hopeful, len(failed) - len(hopeful)
 

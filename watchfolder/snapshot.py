@@ -32,7 +32,6 @@ class InboxSnapshot(Part):
     is_open: bool = False
     fault: str = ""  # why it is not, in words
     fault_code: str = ""
-    fault_path: str = ""  # what it is about
     held: str = ""  # why its files stay until a person says so: the quota
     watch: str = ""  # events or polling
     watch_reason: str = ""

@@ -153,18 +153,25 @@ def test_what_lies_in_a_quarantine_that_is_away_is_not_counted_as_none(studio: S
         number: int | None = status(studio)["inboxes"]["photos"]["quarantined"]
         return number
 
+    folders = [studio.folder(name) for name in ("inbox", "quarantine")]
     with studio.daemon():
         studio.drop("bad.jpg", b"no picture at all")
         wait_until(lambda: count() == 1)
-        folder = studio.folder("quarantine")
-        folder.rename(studio.root / "aside")
+    for folder in folders:
+        folder.rename(f"{folder} aside")
         folder.mkdir()  # the mount point, bare
-        wait_until(lambda: count() is None)
+    with studio.daemon():
+        assert count() is None
         row = next(line for line in studio.run("status").stdout.splitlines() if line.startswith("photos "))
         assert row.split()[-1] == "?"
+    assert count() is None
+    done = studio.run("retry", "--all")
+    assert done.returncode == 75
+    assert f"not moved: {folders[1]}: not the folder we know" in done.stderr
+    for folder in folders:
         folder.rmdir()
-        (studio.root / "aside").rename(folder)
-        wait_until(lambda: count() == 1)
+        Path(f"{folder} aside").rename(folder)
+    assert count() == 1
 
 
 def test_a_refused_configuration_is_told_below_what_is_worse(studio: Studio) -> None:

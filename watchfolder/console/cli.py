@@ -204,9 +204,9 @@ def retry(
     is_root = os.geteuid() == 0
     moved = failed = 0
     with configured(config_file) as found:
-        faults: list[FolderFault] = []
+        faults: dict[str, FolderFault] = {}
         pictures, left = retrying.everything(found, faults) if every else (retrying.chosen(found, names), 0)
-        for outcome in chain(retrying.move_back(pictures, found), faults):
+        for outcome in chain(retrying.move_back(pictures, found), faults.values()):
             if isinstance(outcome, FolderFault):
                 failed += 1
                 warn(f"not moved: {with_advice(outcome, is_root=is_root)}")

@@ -235,7 +235,6 @@ class Supervisor:
             is_open=health.is_open and not health.is_silent and not lack,
             fault=health.reason or lack,
             fault_code=fault.code if fault is not None else NO_V3 if lack else "",
-            fault_path=printable(fault.path) if fault is not None else "",
             held=intake.held,
             watch=worker.watcher.kind,
             watch_reason=worker.watcher.reason,

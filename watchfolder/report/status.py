@@ -138,7 +138,7 @@ def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None)
     is_running, snapshot = (True, snapshot) if snapshot else running(config.state_dir)
     broken: list[str] = []
     orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
-    faults: list[FolderFault] = []
+    faults: dict[str, FolderFault] = {}
     groups = _failed(config, faults)
     moving, deferred = _under_way(orders, config.inboxes, now)
     lost = files_without_inbox(orders, config.inboxes)
@@ -154,40 +154,31 @@ def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None)
         state_dir=config.state_dir,
         service=_service(snapshot),
         conditions=found,
-        inboxes=_inboxes(config, snapshot, orders, _counted(config, snapshot, groups, faults), now),
+        inboxes=_inboxes(config, snapshot, orders, _counted(config, groups, faults), now),
         orders=_listed(moving),
         deferred=_listed(deferred),
         held=_listed([order for order in orders if files_without_inbox([order], config.inboxes)]),
         held_files=sum(lost.values()),
         quarantine=[_quarantined(each) for each in groups[:MOST_LISTED]],
-        faults=[printable(fault.reason) for fault in faults],
+        faults=[printable(fault.reason) for fault in faults.values()],
         broken_entries=len(broken),
         **_own_words(snapshot),
     )
 
 
-def _failed(config: Config, faults: list[FolderFault]) -> list[quarantine.QuarantineGroup]:
+def _failed(config: Config, faults: dict[str, FolderFault]) -> list[quarantine.QuarantineGroup]:
     failed = (each for each in quarantine.list_pictures(config, faults) if each.has_failed)
     return quarantine.grouped(failed, config.state_dir)
 
 
 def _counted(
-    config: Config,
-    snapshot: Snapshot | None,
-    groups: Iterable[quarantine.QuarantineGroup],
-    faults: Iterable[FolderFault],
+    config: Config, groups: Iterable[quarantine.QuarantineGroup], faults: Collection[str]
 ) -> dict[str, int | None]:
-    """Count what lies in quarantine for each inbox; None where that folder could not be looked at."""
+    """Count what lies in quarantine for each inbox; None where that folder is among the `faults`."""
     number = Counter[str]()
     for group in groups:
         number[group.inbox] += len(group.pictures)
-    failed = {printable(fault.path) for fault in faults}
-    for seen in snapshot.inboxes.values() if snapshot else ():
-        failed.add(seen.fault_path)
-    return {
-        name: None if any(f"{each}/".startswith(f"{printable(inbox.quarantine)}/") for each in failed) else number[name]
-        for name, inbox in config.inboxes.items()
-    }
+    return {name: None if inbox.quarantine in faults else number[name] for name, inbox in config.inboxes.items()}
 
 
 def _under_way(orders: Iterable[Order], inboxes: Collection[str], now: datetime) -> tuple[list[Order], list[Order]]:

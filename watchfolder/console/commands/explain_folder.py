@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from operator import attrgetter
 
 from watchfolder import disk, history, intake, quarantine
 from watchfolder.command_line import Advised
@@ -18,9 +18,6 @@ from watchfolder.publish import list_beside, picture_beside
 from watchfolder.report.phrases import files
 from watchfolder.services import LEDGERS, told_by_sidecar
 from watchfolder.services.link_files import is_list
-
-if TYPE_CHECKING:
-    from watchfolder.errors import FolderFault
 
 _MOST_FILES = 2000  # are looked into; of a folder with more, the first that the disk names
 _MOST_NAMES = 3  # stand behind each line
@@ -90,16 +87,11 @@ def under_way(orders: Iterable[Order], folder: str, config: Config) -> Iterator[
 
 def of_quarantine(place: Place, config: Config) -> Iterator[str]:
     """Tell why files lie there in quarantine. Raises FolderFault."""
-    of_this = dict(filter(lambda item: item[1].quarantine == place.root, config.inboxes.items()))
-    faults: list[FolderFault] = []
-    found = quarantine.list_pictures(config.model_copy(update={"inboxes": of_this}), faults)
     notes = [
         (quarantine.note_of(picture), picture.place.name)
-        for picture in found
+        for picture in sorted(quarantine.pictures_in(place.root, config), key=attrgetter("at"), reverse=True)
         if _is_in(picture.place.name, place.name) and picture.has_failed
     ]
-    if faults:
-        raise faults[0]
     alike = _grouped(((printable(note.reason).rstrip("."), name) for note, name in notes), place.name)
     yield from _told(alike, place)
     if notes:
