@@ -227,6 +227,7 @@ def test_a_delivery_ends_it(life: Life) -> None:
 def test_a_service_that_is_down_is_told_when_it_has_been_for_a_day(life: Life) -> None:
     life.lasts(25 * HOUR, inboxes=WAITING, is_down=True)
     assert "The service does not answer" in life.texts[0]
+    assert life.texts[0].endswith("is this machine's network up?")
 
 
 def test_what_waits_for_a_word_is_told_though_the_rest_goes_on(life: Life) -> None:

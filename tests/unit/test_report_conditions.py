@@ -130,6 +130,16 @@ def test_started_by_hand_it_is_told_by_signals() -> None:
     assert started.endswith(f"Start it: {run}")
 
 
+def test_a_question_is_followed_by_no_full_stop_and_a_path_stays_as_it_is() -> None:
+    away = InboxSnapshot(fault="/srv/who?. me/in: away", fault_code="NOT_MOUNTED")
+    told = conditions(seen(inboxes={"a": away}, is_down=True, in_progress=1), CONFIG, stalled_hours=24)
+    apart, stalled = sentences(told, Severity.FINE)[1:]
+    assert apart.endswith("is this machine's network up?")
+    path = "Not available: a (/srv/who?. me/in: away). It goes on by itself when it is mounted"
+    assert headline(told) == path
+    assert f" under way. {apart} {path}" in stalled
+
+
 def test_used_up_credits_ask_for_no_other_key() -> None:
     assert headline(found(blocked="no")).endswith("within 300 s, or at once after systemctl reload photos (as root)")
 

@@ -34,6 +34,7 @@ from watchfolder.report.conditions import (
     told,
     went_to_quarantine,
 )
+from watchfolder.report.phrases import ended
 from watchfolder.snapshot import FileGroup, Snapshot
 
 FILE = "notify.json"
@@ -335,7 +336,7 @@ def _burst_share(untold: Untold, now: datetime) -> float:
 
 
 def _message(sentences: Sequence[str], commands: CommandLine, *, is_good: bool, is_finding: bool = False) -> Message:
-    lines = [f"{redacted(sentence)}." for sentence in sentences[:_MOST_LINES]]
+    lines = [ended(redacted(sentence)) for sentence in sentences[:_MOST_LINES]]
     if len(sentences) > _MOST_LINES:
         lines.append(f"And {len(sentences) - _MOST_LINES} more: {commands.to(Advised.STATUS)} has them all.")
     what = "has found something" if is_finding else "well again" if is_good else "needs you"

@@ -12,7 +12,7 @@ from watchfolder.command_line import Advised, CommandLine, Control, ToControl
 from watchfolder.config import Config
 from watchfolder.events import printable
 from watchfolder.order import Order
-from watchfolder.report.phrases import files, size
+from watchfolder.report.phrases import ended, files, size
 from watchfolder.services import FLOWS
 from watchfolder.snapshot import NO_V3, FileGroup, InboxSnapshot, Snapshot
 
@@ -186,8 +186,11 @@ def told(same: Iterable[Condition]) -> str:
     """Say conditions of one kind."""
     each = list(same)
     words = each[0].lead + "; ".join(one.words for one in each)
-    *before, last = [words, *dict.fromkeys(one.advice for one in each if one.advice)]
-    return printable(" ".join([*(part if part.endswith("?") else f"{part}." for part in before), last]))
+    return printable(_in_a_row([words, *dict.fromkeys(one.advice for one in each if one.advice)]))
+
+
+def _in_a_row(sentences: Sequence[str]) -> str:
+    return " ".join([*map(ended, sentences[:-1]), sentences[-1]])
 
 
 def over(kind: ConditionKind, subject: str) -> str:
@@ -397,7 +400,7 @@ def _stalled(snapshot: Snapshot, config: Config, hours: float, found: Iterable[C
     causes = sentences([each for each in found if _KINDS[each.kind].holds], Severity.FINE)
     explain = config.commands.to(Advised.EXPLAIN, "PATH")
     ask = f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
-    return Condition(ConditionKind.STALLED, words, ". ".join(causes) or ask)
+    return Condition(ConditionKind.STALLED, words, _in_a_row(causes or [ask]))
 
 
 def _quarantined(number: int, config: Config, *, can_retry: bool) -> Condition:

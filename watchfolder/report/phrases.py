@@ -12,6 +12,11 @@ def in_credits(number: int) -> str:
     return f"{number} credit" if number == 1 else f"{number} credits"
 
 
+def ended(sentence: str) -> str:
+    """Return it with a full stop, unless it asks."""
+    return sentence if sentence.endswith("?") else f"{sentence}."
+
+
 def size(number: int) -> str:
     for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= bytes_:

@@ -26,6 +26,7 @@ from watchfolder.journal import read_orders
 from watchfolder.order import EnclosureKind, Order, State
 from watchfolder.publish import list_beside, notes, picture_beside
 from watchfolder.report.conditions import conditions, holding
+from watchfolder.report.phrases import ended
 from watchfolder.report.status import running
 from watchfolder.services import FLOWS, LEDGERS, SIDECARS, flow_of, told_by_sidecar
 
@@ -207,7 +208,7 @@ def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Ite
         return
     is_running, snapshot = running(config.state_dir)
     for each in holding(conditions(snapshot, config, is_running=is_running), inbox.name, order):
-        yield f"But: {each}{'' if each.endswith('?') else '.'}"
+        yield f"But: {ended(each)}"
 
 
 def _of_gone(spot: _Spot, config: Config) -> Iterator[str]:
