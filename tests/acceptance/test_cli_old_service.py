@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
-from cli_studio import PICTURE, Studio
+from cli_studio import PICTURE, Studio, sandbox, studio
 
 from watchfolder.sandbox import Sandbox
+
+__all__ = ["sandbox", "studio"]
 
 
 def test_check_and_status_say_what_the_service_lacks_and_the_pictures_wait(tmp_path: Path) -> None:
@@ -41,3 +43,10 @@ def test_a_single_run_ends_and_says_what_the_service_lacks(tmp_path: Path) -> No
         lacks = "the service has no v3 reads, without which there is no watermark-extract"
         assert f"Not available: photos ({lacks})" in ran.stdout
         assert sandbox.orders == {}
+
+
+def test_a_single_run_of_an_empty_inbox_ends_as_it_says(studio: Studio) -> None:
+    studio.configure(api={"reads": "v2"}, service="watermark-embed", duplicates=None)
+    ran = studio.run("run", "--once")
+    assert "Not available: photos (the service has no v3 reads" in ran.stdout.partition("What remains:")[2]
+    assert ran.returncode == 75

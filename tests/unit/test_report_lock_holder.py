@@ -1,11 +1,16 @@
 """Telling whether a lock is held without touching it."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from watchfolder import disk
 from watchfolder.disk import Place
-from watchfolder.report.lock_holder import is_locked
+from watchfolder.report import lock_holder
+from watchfolder.report.lock_holder import hidden_daemon, is_locked
 
 
 def test_a_lock_that_is_held_is_seen_and_one_that_was_let_go_is_not(tmp_path: Path) -> None:
@@ -28,3 +33,30 @@ def test_the_lock_of_another_state_directory_does_not_count(tmp_path: Path) -> N
         assert not is_locked(Place(str(tmp_path / "other"), "lock"))
     finally:
         os.close(held)
+
+
+@pytest.mark.parametrize(
+    ("options", "may_be"),
+    [
+        (["-c", "/srv/a.yaml"], {"/srv/a.yaml"}),
+        (["--log-format", "json", "--config", "/srv/a.yaml"], {"/srv/a.yaml"}),
+        (["--config=/srv/a.yaml", "--adopt"], {"/srv/a.yaml"}),
+        (["--config=a.yaml"], {"/srv/a.yaml", "/srv/b.yaml"}),
+        ([], {"/srv/a.yaml", "/srv/b.yaml"}),
+    ],
+)
+def test_a_hidden_daemon_is_known_by_the_configuration_that_it_names(
+    options: list[str], may_be: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", "watchfolder", "run", *options]
+    with subprocess.Popen(sleep, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            process.stdout.readline()
+            monkeypatch.setattr(lock_holder, "_is_open", lambda each: each != str(process.pid))
+            found = {source for source in ("/srv/a.yaml", "/srv/b.yaml") if hidden_daemon(source) == process.pid}
+            assert found == may_be
+            monkeypatch.setattr(lock_holder, "_is_open", lambda _each: True)
+            assert hidden_daemon("/srv/a.yaml") is None
+        finally:
+            process.kill()
