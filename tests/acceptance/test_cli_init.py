@@ -99,6 +99,22 @@ def test_run_again_it_changes_nothing_that_is_there(home: Path, sandbox: Sandbox
     assert "made " not in done.stdout
 
 
+@pytest.mark.parametrize("kind", ["link", "folder in one that may not be listed", "folder to be made"])
+def test_the_configuration_can_be_written_into_a(kind: str, home: Path, sandbox: Sandbox) -> None:
+    above, folder = home / "above", home / "above/config"
+    for each in (home / "real", above, *((folder,) if "listed" in kind else ())):
+        each.mkdir()
+        each.chmod(0o777)
+    if kind == "link":
+        folder.symlink_to("../real")
+    if "listed" in kind:
+        above.chmod(0o711)
+    config = folder / "config.yaml"
+    done = init(home, sandbox, "-c", str(config), "--folder", str(home / "photos"), "--key-file", "-", text=f"{KEY}\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert yaml.safe_load(config.read_text())["inboxes"]["photos"]["path"] == f"{home}/photos/inbox"
+
+
 def test_without_a_key_it_says_where_to_put_it_and_takes_it_later(home: Path, sandbox: Sandbox) -> None:
     done = init(home, sandbox)
     assert done.returncode == 78
