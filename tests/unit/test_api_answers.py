@@ -203,6 +203,14 @@ def test_an_order_is_found_by_its_exact_name() -> None:
     assert (found.order_id, found.status) == ("2", Status.PENDING)
 
 
+def test_what_cannot_be_read_of_our_order_does_not_make_it_one_that_is_not_there() -> None:
+    found, _ = read_found({"orders": [{"orderId": 2, "orderName": "wf-k"}]}, "wf-k")
+    assert found is not None
+    assert found.status is Status.UNKNOWN
+    with pytest.raises(Retry, match="faulty"):
+        read_found({"orders": [{"orderName": "wf-k", "status": "pending"}]}, "wf-k")
+
+
 def test_a_page_without_it_says_how_many_there_are() -> None:
     assert read_found({"orders": [], "pageInfo": {"totalPages": 3}}, "wf-k") == (None, 3)
     assert read_found({"orders": [], "pageInfo": None}, "wf-k") == (None, 1)
