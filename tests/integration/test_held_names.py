@@ -187,6 +187,18 @@ def test_an_empty_file_of_a_person_is_left_alone(exfat: Path, gesture: Callable[
     assert (files_in(here), files_in(there)) == ({"a.jpg": b"picture"}, {"a.jpg": b""})
 
 
+def test_a_name_whose_holding_a_share_has_failed_is_held_at_the_next_try(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = place(two[1])
+    with monkeypatch.context() as silent:
+        silent.setattr(placeholders, "create_in", lambda *_: (_ for _ in ()).throw(TimeoutError))
+        with pytest.raises(TimeoutError):
+            hold(target)
+    hold(target)
+    assert files_in(two[1])["a.jpg"] == b""
+
+
 def test_a_name_held_for_what_never_came_is_free_again(two: tuple[Path, Path]) -> None:
     here, there = two
     (here / "a.jpg").unlink()
