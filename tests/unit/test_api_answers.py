@@ -203,7 +203,7 @@ def test_an_order_is_found_by_its_exact_name() -> None:
     assert (found.order_id, found.status) == ("2", Status.PENDING)
 
 
-def test_what_cannot_be_read_of_our_order_does_not_make_it_one_that_is_not_there() -> None:
+def test_an_order_of_ours_of_which_little_can_be_read_is_there_all_the_same() -> None:
     found, _ = read_found({"orders": [{"orderId": 2, "orderName": "wf-k"}]}, "wf-k")
     assert found is not None
     assert found.status is Status.UNKNOWN
