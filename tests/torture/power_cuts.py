@@ -2,10 +2,12 @@
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from campaign import Verdict
@@ -30,15 +32,16 @@ class Service:
     known: dict[str, object] = field(repr=False)
     uploads: dict[str, bytes] = field(repr=False)
     origins: dict[str, bytes | None] = field(repr=False)  # what lies at addresses
+    port: int  # of the program, from which the request came that it heard last
 
     @classmethod
-    def of(cls, sandbox: Sandbox) -> "Service":
+    def of(cls, sandbox: Sandbox, port: int = 0) -> "Service":
         state = sandbox._state
         with state.lock:
             known = copy.deepcopy({name: getattr(state, name) for name in _KNOWN})
             files = [file for order in state.orders.values() for file in order.files]
             uploads = {str(file.path): file.path.read_bytes() for file in files if file.path}
-            return cls(known, uploads, dict(sandbox.origins))
+            return cls(known, uploads, dict(sandbox.origins), port)
 
     def restore(self, sandbox: Sandbox) -> None:
         state = sandbox._state
@@ -97,20 +100,37 @@ def cuts_of(stage: Stage, group: str, story: Story) -> Iterator[Cut]:
     recording.read(log)
     scene = Scene.of(stage, outcome())
     for state in states(before, recording.operations):
-        yield Cut(group, scene, state, services[state.requests])
+        yield Cut(group, scene, state, _after(services, state.requests))
+
+
+def _after(services: Sequence[Service], ports: Iterable[int]) -> Service:
+    """Return the service as it was last while it had heard nothing but the requests from these ports.
+
+    It may have heard those of several threads in another order than they were sent in.
+    """
+    last, out = services[0], Counter(ports)
+    for service in services[1:]:
+        if not out[service.port]:
+            break
+        out[service.port] -= 1
+        last = service
+    return last
 
 
 @contextmanager
 def noted_services(sandbox: Sandbox, then: Callable[[int], None] = lambda _count: None) -> Iterator[list[Service]]:
-    """Give a list that gets the service's state after each request, before its answer leaves; the first is now."""
+    """Give a list that gets the service's state after each request, before its answer leaves; the first is now.
+
+    It hears one at a time, so that no state holds half of what another request does.
+    """
     services = [Service.of(sandbox)]
     lock = threading.Lock()
     call = Front.__call__
 
-    def noting(self: Front, environ: object, start_response: object) -> object:
-        answer = call(self, environ, start_response)  # type: ignore[arg-type] # passed on as they came
+    def noting(self: Front, environ: dict[str, Any], start_response: object) -> object:
         with lock:
-            services.append(Service.of(sandbox))
+            answer = call(self, environ, start_response)  # type: ignore[arg-type] # passed on as they came
+            services.append(Service.of(sandbox, int(environ["REMOTE_PORT"])))
             then(len(services) - 1)
         return answer
 

@@ -23,6 +23,7 @@ _UNFINISHED = " <unfinished ...>"
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _FOLDER_OF = re.compile(r"^(?:AT_FDCWD|-?\d+)(?:<((?:\\x[0-9a-f]{2})+|[^>]*)>)?")
 _MODE = re.compile(r"O_CREAT[^,]*, (0\d+)")
+_PORT = re.compile(r"\d+<TCP:\[[^]]*:(\d+)->")  # ours
 _REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) /")
 
 
@@ -35,7 +36,7 @@ def traced(log: Path) -> list[str]:
     return [
         "strace",
         "-f",
-        "-y",
+        "-yy",  # of a connection its ports, too
         "-xx",
         "-s",
         str(1 << 26),
@@ -124,9 +125,12 @@ class Recording:
     def _take_unlink(self, arguments: str, texts: Sequence[bytes], _result: int) -> None:
         self._remove(self._place(arguments, texts[0]))
 
-    def _take_send(self, _arguments: str, texts: Sequence[bytes], _result: int) -> None:
+    def _take_send(self, arguments: str, texts: Sequence[bytes], _result: int) -> None:
         if texts and _REQUEST.match(texts[0]):
-            self.operations.append(Request())
+            port = _PORT.match(arguments)
+            if port is None:
+                raise ValueError("strace does not tell from which port a request went")
+            self.operations.append(Request(int(port[1])))
 
     def _take_open(self, arguments: str, texts: Sequence[bytes], result: int) -> None:
         place = self._place(arguments, texts[0])

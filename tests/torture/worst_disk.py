@@ -66,7 +66,9 @@ class Sync:
 
 @dataclass(frozen=True)
 class Request:
-    """The program asked the service for something: nothing on the disk, but the service is further from here on."""
+    """The program asked the service for something: nothing on the disk, but the service may be further from here on."""
+
+    port: int  # of ours, from which it went
 
 
 Operation = Write | Truncate | Add | Remove | Rename | Sync | Request
@@ -120,10 +122,10 @@ class Disk:
 
 @dataclass(frozen=True)
 class State:
-    """What a cut leaves: before which operation it came, what of the unsynced was there, how many requests were out."""
+    """What a cut leaves: before which operation it came, what of the unsynced was there, which requests were out."""
 
     label: str
-    requests: int
+    requests: Sequence[int]  # the ports from which they went
     disk: Disk
 
     def lay_out(self, root: Path) -> None:
@@ -159,7 +161,7 @@ def states(before: Disk, operations: Sequence[Operation]) -> Iterator[State]:
     known: set[bytes] = set()
     for end in range(len(operations) + 1):
         done = operations[:end]
-        requests = sum(isinstance(each, Request) for each in done)
+        requests = [each.port for each in done if isinstance(each, Request)]
         where = f"cut before {_told(operations[end])}" if end < len(operations) else "cut at the end"
         for label, disk in _disks(before, done):
             mark = hashlib.sha256(repr((sorted(disk.names.items()), sorted(disk.contents.items()), requests)).encode())
