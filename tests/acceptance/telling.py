@@ -38,10 +38,12 @@ class Teller:
 
         def is_said_by_all() -> bool:
             found = self.conditions(kind)
-            sentence = told(found) if found else "no such condition"
-            said.update(sentence=sentence, status=self.status(), page=self.page())
+            if not found:  # nor does `status` succeed before a start has come as far as its state folder
+                said.update(sentence="no such condition", page=self.page())
+                return False
+            said.update(sentence=told(found), status=self.status(), page=self.page())
             said.update({f"other {number}": flat(text) for number, text in enumerate(self.place.others())})
-            return bool(found) and all(sentence in text for text in said.values())
+            return all(said["sentence"] in text for text in said.values())
 
         try:
             eventually(is_said_by_all, SECONDS, f"all say {kind}")
@@ -56,7 +58,7 @@ class Teller:
 
     def expect_well(self) -> None:
         def is_well() -> bool:
-            return self.status().startswith(WELL) and WELL in self.page() and self.place.fetched("/healthz") == "ok\n"
+            return WELL in self.page() and self.status().startswith(WELL) and self.place.fetched("/healthz") == "ok\n"
 
         try:
             eventually(is_well, SECONDS, "all is well")

@@ -86,7 +86,7 @@ class Surfaces:
     def sentence(self, kind: ConditionKind) -> str:
         """Say it as the condition does, or, where none is known but to the message, as that."""
         same = [each for each in self.conditions if each.kind is kind]
-        return told(same) if same else self.alarms[0].removesuffix(".")
+        return told(same) if same else "".join(self.alarms[:1]).removesuffix(".")
 
     def command(self, kind: ConditionKind) -> str:
         return next((each.command for each in self.conditions if each.kind is kind), "")
