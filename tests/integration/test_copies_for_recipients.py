@@ -405,3 +405,25 @@ def test_an_older_state_that_was_put_back_repeats_no_serial(begin: Open, *, is_u
     shop.to_the_end()
     texts = [line["text"] for line in ledger(shop)]
     assert len(set(texts)) == len(texts) == 3
+
+
+@pytest.mark.parametrize("damage", [b'"', b'"' + bytes(200_000)])
+def test_a_damaged_line_of_the_table_hides_no_serial_behind_it(begin: Open, damage: bytes) -> None:
+    shop, _ = begin()
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    shop.close()
+    older = {path: path.read_bytes() for path in shop.folder("state").rglob("*") if path.is_file()}
+    shop.open()
+    shop.drop("b.jpg", OTHER)
+    shop.to_the_end()
+    (second,) = {line["text"] for line in ledger(shop) if line["file"] == "b.jpg"}
+    shop.close()
+    table = shop.folder("outbox") / "watermarks.csv"
+    head, *lines = table.read_bytes().splitlines(keepends=True)
+    table.write_bytes(b"".join([head, damage, *lines]))
+    put_back_an_older_state(shop, older)
+    shop.open()
+    shop.drop("c.jpg", sample("jpeg", width=40, height=30, seed=9))
+    shop.to_the_end()
+    assert table.read_text("utf-8").count(second) == 1

@@ -20,7 +20,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
-from watchfolder.services.tables import issues_of, table_of
+from watchfolder.services.tables import lines_of, table_of
 from watchfolder.work import WorkFolder, begin_state, is_unchanged
 
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
@@ -118,7 +118,7 @@ class Claims:
         try:
             orders = self._journal.orders(self._inbox.name)
             ordered = (result.text for order in orders for _, result in order.results)
-            issued = (issue.text for issue in issues_of(self._inbox))
+            issued = lines_of(self._inbox)  # a damaged line must not hide those behind it
             self._journal.serials.compare(self._inbox.name, itertools.chain(issued, ordered))
         except FolderFault as fault:
             if not (reason := disk.why_unread(table, fault)):

@@ -34,8 +34,8 @@ def table_of(lender: Inbox) -> Place | None:
     return Place(lender.outbox, ledger.name) if ledger is not None else None
 
 
-def issues_of(lender: Inbox) -> Iterator[Issue]:
-    """Give the lines of the inbox's table; none where there is no such table. Raises FolderFault."""
+def lines_of(lender: Inbox) -> Iterator[str]:
+    """Give the lines of the inbox's table as they stand; none where there is no such table. Raises FolderFault."""
     place = table_of(lender)
     if place is None:
         return
@@ -44,12 +44,14 @@ def issues_of(lender: Inbox) -> Iterator[Issue]:
     except (FileNotFoundError, NotAFolder, NotRegular):
         return
     with os.fdopen(descriptor, encoding="utf-8", errors="replace", newline="") as table, disk.translated(place.path):
-        lines = csv.DictReader(table)
-        try:
-            for line in lines:
-                yield Issue(*(spreadsheet.text_of(line.get(name) or "") for name in Issue._fields))
-        except csv.Error:  # somebody's own file: what came before it may do
-            return
+        yield from table
+
+
+def issues_of(lender: Inbox) -> Iterator[Issue]:
+    """Give what the inbox has given out, as far as its table can be understood. Raises FolderFault."""
+    with contextlib.suppress(csv.Error):  # somebody's own file: what came before it may do
+        for line in csv.DictReader(lines_of(lender)):
+            yield Issue(*(spreadsheet.text_of(line.get(name) or "") for name in Issue._fields))
 
 
 def recipient_of(text: str, lender: Inbox) -> str | None:
