@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import threading
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,22 @@ def test_the_original_is_copied_and_stays_what_and_where_it_was(begin: Open) -> 
     assert service.sins == []
     (end,) = history.newest_first(shop.config.state_dir)
     assert [file.name for file in end.files] == ["Berg/Füße.jpg"]
+
+
+def test_while_it_is_asked_what_the_service_can_do_a_lent_original_is_none_of_the_inboxs_own(begin: Open) -> None:
+    shop, _ = begin()
+    keep(shop, "a.jpg")
+    find(shop, "a.jpg")
+    runtime, may_ask = shop.pipeline.runtimes["found"], threading.Event()
+    for _ in range(runtime.most_steps):
+        runtime.workers.submit(may_ask.wait)
+    for _ in range(3):  # its inbox opens later than ours
+        shop.beat()
+        shop.pass_time(5.0)
+    assert shop.intakes["found"].waits_for_pipeline
+    may_ask.set()
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "a.jpg")
 
 
 def test_it_is_found_whatever_its_kind_its_case_and_its_sub_folder(begin: Open) -> None:

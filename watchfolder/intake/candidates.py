@@ -294,7 +294,7 @@ class Candidates:
 
     def wake(self, names: Iterable[str], now: float) -> None:
         """Have settled files decided about (again) that wait for none of their own timers."""
-        self.quiet |= {name: now for name in names if name in self.sightings and name not in self.quiet}
+        self.quiet |= {name: now for name in names if name not in self.quiet}
 
     def wake_due(self, now: float, also: Iterable[str]) -> None:
         """Let those be quiet whose time has come."""
