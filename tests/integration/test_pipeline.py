@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from shop import FRESH, OTHER, PICTURE, QUICK, Open, Shop, closing_a_sub_folder, files_in, opening
@@ -1288,3 +1289,19 @@ def test_a_suspect_without_a_place_holds_up_nobody_who_has_one(begin: Open) -> N
     shop.pass_time(60)  # a suspect is tried when a life has lasted for half a minute
     shop.to_the_end()
     assert shop.files("outbox") == ["a.jpg", "b.jpg"]
+
+
+def test_a_probe_for_which_nothing_could_be_noted_was_none(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, service = begin()
+    service.faults.add("create", "answer", status=400, code="USAGE_NOT_ENOUGH", times=1)
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.pipeline.breaker.refusal)
+    shop.pass_time(61.0)
+    with monkeypatch.context() as full:
+        full.setattr(shop.journal, "mark_running", Mock(side_effect=FolderFault("the disk is full", code="ENOSPC")))
+        shop.beat(takes=False)
+        shop.rest()
+    shop.pass_time(timing.FOLDER_BACKOFF_SECONDS)
+    shop.work(lambda: not shop.pipeline.breaker.refusal, seconds=5)
+    shop.to_the_end()
+    assert_delivered_once(shop, service, "a.jpg")

@@ -1,6 +1,7 @@
 """What one answer of the service says about every other call, with the clock in the test's hands."""
 
 import itertools
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -355,6 +356,23 @@ def test_a_doubt_of_one_service_holds_up_no_order_of_another(house: House) -> No
     assert house.judged(other) == [Fault.PICTURE]
     house.succeed(service=OTHER_NAME)
     assert house.is_failing
+
+
+def test_what_is_asked_of_a_service_for_the_first_time_by_two_at_once_is_one_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[object] = []
+
+    def amid() -> uuid.UUID:
+        """Ask as another thread may while the first answer is made."""
+        monkeypatch.undo()
+        answers.append(house.breaker.last_success(OTHER_NAME))
+        return uuid.uuid4()
+
+    monkeypatch.setattr(uuid, "uuid4", amid)
+    house.breaker.is_failing(OTHER_NAME)
+    monkeypatch.undo()
+    assert set(answers) <= {house.breaker.last_success(OTHER_NAME)}
 
 
 # --- when one is tried

@@ -133,10 +133,12 @@ class Breaker:
 
     def is_failing(self, service: str) -> bool:
         """Does this service fail every picture?"""
-        return self._services[service].fault is not None
+        circuit = self._services.get(service)  # made with the lock held alone, or two threads could make two
+        return circuit is not None and circuit.fault is not None
 
     def last_success(self, service: str) -> Key | None:
-        return self._services[service].last_success
+        with self._guard:
+            return self._services[service].last_success
 
     def doubts(self, order: Order) -> bool:
         """Is it one of those that are to show whether their service succeeds? What may be there already can not."""

@@ -182,7 +182,11 @@ class Pipeline:
         order, key = permit.order, permit.order.key
         following: Permit | None = permit
         try:
-            self._journal.mark_running(order)
+            try:
+                self._journal.mark_running(order)
+            except FolderFault:
+                permit.spare()
+                raise
             while following is not None and not self._stop.is_set():
                 current = self._step(runtime, following)
                 following = self.breaker.permit(current, self._clock.elapsed()) if current is not None else None
