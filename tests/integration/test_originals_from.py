@@ -74,7 +74,7 @@ def test_the_original_is_copied_and_stays_what_and_where_it_was(begin: Open) -> 
     assert [file.name for file in end.files] == ["Berg/Füße.jpg"]
 
 
-def test_while_it_is_asked_what_the_service_can_do_a_lent_original_is_none_of_the_inboxs_own(begin: Open) -> None:
+def test_a_lent_original_is_none_of_the_inboxs_own_before_it_opens(begin: Open) -> None:
     shop, _ = begin()
     keep(shop, "a.jpg")
     find(shop, "a.jpg")
