@@ -358,9 +358,7 @@ def test_a_doubt_of_one_service_holds_up_no_order_of_another(house: House) -> No
     assert house.is_failing
 
 
-def test_two_that_ask_first_of_a_service_at_once_get_one_answer(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_that_ask_first_of_a_service_at_once_get_one_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[object] = []
 
     def amid() -> uuid.UUID:
