@@ -8,7 +8,7 @@ from watchfolder.clock import Moment
 from watchfolder.command_line import CommandLine
 from watchfolder.config import ApiSection, Config, Inbox
 from watchfolder.daemon import Ending, Outcome
-from watchfolder.order import Order, OrderFile, State
+from watchfolder.order import Order, OrderFile, Result, State
 from watchfolder.report.conditions import (
     Condition,
     ConditionKind,
@@ -155,6 +155,14 @@ def test_what_a_single_run_leaves_is_said_with_what_holds_it() -> None:
         r"b: two\n.jpg: held: 9 new files",
         f"a: one.jpg: no answer, next try {NOW.astimezone():%Y-%m-%d %H:%M}",
     ]
+
+
+def test_a_single_run_tells_an_order_that_has_only_its_line_to_write() -> None:
+    done = deferred().files[0].having(results=(Result(delivered_at=NOW),))
+    order = deferred().having(state=State.DELIVERED, files=(done,), last_error="history: the disk is full")
+    assert not done.is_under_way
+    (said,) = left(Outcome(Ending.UNFINISHED, CONFIG, seen(), {}, [order]))
+    assert said.startswith("a: one.jpg: history: the disk is full, next try ")
 
 
 def deferred() -> Order:

@@ -212,9 +212,8 @@ def _left_of(order: Order) -> Iterator[str]:
     until = f", next try {due:%Y-%m-%d %H:%M}" if due else ""
     missing = " and ".join(each.kind for each in order.enclosures)
     why = order.last_error or (f"its {missing} is still to come" if missing else f"it is {order.state}")
-    for file in order.files:
-        if file.is_under_way or missing:
-            yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
+    for file in [each for each in order.files if each.is_under_way] or order.files:
+        yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
 
 
 def asides(single: int | None, to_come_beside: int, raw: int | None) -> list[str]:
