@@ -14,7 +14,6 @@ from watchfolder.disk.places import (
     hidden_part,
     is_leftover,
     open_folder,
-    share_group,
     sync_folder,
     temporary_name,
     translated,
@@ -37,9 +36,7 @@ def write_atomically(
 ) -> None:
     """Replace or create the file in one step: its readers see the old content or the new one, whole.
 
-    `mtime_ns` is as for `new_file`.
-
-    `owner` signs the temporary file beside it, for the sweep of that folder's writer. Where another process sweeps
+    `mtime_ns` is as for `new_file`. `owner` signs the temporary file beside it, for the sweep of that folder's writer. Where another process sweeps
     that away meanwhile (a daemon that starts), it is written again.
     With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
     """
@@ -186,11 +183,12 @@ def _lines_of(descriptor: int, size: int) -> set[bytes]:
 
 def make_marker(place: Place) -> None:
     """Make sure an empty file is there; says only that this process lives, so it is not synced."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
-        descriptor = os.open(place.base, flags, 0o600, dir_fd=folder)
-        share_group(descriptor, folder)
-        os.close(descriptor)
+    with (
+        contextlib.suppress(FileExistsError),
+        open_folder(place.root, place.folder, create=True) as folder,
+        translated(place.path),
+    ):
+        os.close(create_in(folder, place.base, 0o600))
 
 
 def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()) -> int:

@@ -35,12 +35,12 @@ class FsyncBatch:
         self._parts: list[Place] = []
         self._notes: list[Place] = []
 
-    def moved(self, source: Place, target: Place, note: Place | None = None) -> None:
+    def moved(self, source: Place, target: Place, note: Place | None) -> None:
         self._sources[source.root, source.folder] = None
         self._targets[target.root, target.folder] = None
         self._notes += [note] if note else []
 
-    def published(self, part: Place, target: Place, note: Place | None = None) -> None:
+    def published(self, part: Place, target: Place, note: Place | None) -> None:
         self._parts.append(part)
         self._targets[target.root, target.folder] = None
         self._notes += [note] if note else []
@@ -72,6 +72,7 @@ def move(source: Place, target: Place, *, owner: str, private: bool = False, bat
     FileExistsError when another file holds the name, FileNotFoundError when there is nothing at either place,
     FolderFault.
     """
+    syncs = batch or FsyncBatch()
     try:
         with (
             open_folder(source.root, source.folder) as from_folder,
@@ -89,15 +90,11 @@ def move(source: Place, target: Place, *, owner: str, private: bool = False, bat
                 if error.errno != errno.EXDEV:
                     raise
                 _copy_over(source, from_folder, target, to_folder, owner)
-            if batch is not None:
-                batch.moved(source, target, note)
-                return
-            sync_folder(from_folder)
-            sync_folder(to_folder)
-            if note is not None:
-                remove(note, durable=False)
+            syncs.moved(source, target, note)
     except FileNotFoundError:
         _require_moved(source, target, owner)
+    if batch is None:
+        syncs.sync()
 
 
 def _require_moved(source: Place, target: Place, owner: str) -> None:
@@ -106,13 +103,8 @@ def _require_moved(source: Place, target: Place, owner: str) -> None:
     placeholders.let_go(target, owner)
     if stat_of(target) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source.path)
-    for place in (source, target):
-        with (
-            contextlib.suppress(FileNotFoundError),
-            open_folder(place.root, place.folder) as folder,
-            translated(place.path),
-        ):
-            sync_folder(folder)
+    _sync(source.root, source.folder)
+    _sync(target.root, target.folder)
 
 
 def _require_gone(source: Place) -> None:
@@ -130,24 +122,20 @@ def publish_new(part: Place, target: Place, *, owner: str, batch: FsyncBatch | N
     `owner` signs the note of a placeholder. Raises FileExistsError when another file holds the name, FileNotFoundError
     when `part` is gone.
     """
+    syncs = batch or FsyncBatch()
     try:
         with (
             open_folder(part.root, part.folder) as parts,
             open_folder(target.root, target.folder, create=True) as folder,
             translated(target.path),
         ):
-            note = _name(part, parts, target, folder, owner)
-            if batch is not None:
-                batch.published(part, target, note)
-                return
-            sync_folder(folder)
-            for each in (part, note) if note else (part,):
-                remove(each, durable=False)
-            sync_folder(parts)
+            syncs.published(part, target, _name(part, parts, target, folder, owner))
     except FileNotFoundError:
         _require_gone(part)
         placeholders.let_go(target, owner)
         raise
+    if batch is None:
+        syncs.sync()
 
 
 def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Place | None:
@@ -161,24 +149,14 @@ def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Pl
             raise
     except OSError as error:
         if error.errno == errno.EXDEV:  # something else is mounted at the sub-folder
-            _copy_beside(part, target, owner)
+            beside = target.beside(part.base)
+            remove(beside, durable=False)  # an earlier try's
+            _copy_by(part, beside, target, owner)
         elif error.errno in _NO_HARD_LINKS:
             return _rename_new(part, parts, target, folder, owner)
         else:
             raise
     return None
-
-
-def _copy_beside(part: Place, target: Place, owner: str) -> None:
-    copy = target.beside(part.base)
-    remove(copy, durable=False)  # an earlier try's
-    try:
-        _copy(part, copy)
-        _compare(part, copy)
-        publish_new(copy, target, owner=owner)
-    except BaseException:
-        remove(copy, durable=False)
-        raise
 
 
 def _sync(root: str, relative: str) -> None:
@@ -234,12 +212,10 @@ def _rename_over_placeholder(
 
 
 def _is_same_file(one_folder: int, one: str, other_folder: int, other: str) -> bool:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         first = os.stat(one, dir_fd=one_folder, follow_symlinks=False)
-        second = os.stat(other, dir_fd=other_folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(first, second)
+        return os.path.samestat(first, os.stat(other, dir_fd=other_folder, follow_symlinks=False))
+    return False
 
 
 def _is_there(folder: int, name: str) -> bool:
@@ -270,7 +246,11 @@ def copy(source: Place, target: Place, *, owner: str) -> None:
 
     Raises FileExistsError when a file holds that name, FileNotFoundError, NotRegular, FolderFault.
     """
-    part = hidden_part(target.root, owner)
+    _copy_by(source, hidden_part(target.root, owner), target, owner)
+
+
+def _copy_by(source: Place, part: Place, target: Place, owner: str) -> None:
+    """Copy into the hidden `part`, compare, and give that its name."""
     with translated(target.path):
         try:
             _copy(source, part)
