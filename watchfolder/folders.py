@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, RootModel
@@ -147,7 +147,7 @@ class Folders:
 
     def work(self, inbox: Inbox) -> Place:
         """Return our work folder in the inbox's file system."""
-        return _within(_works(inbox), self._instance)
+        return _works(inbox).below(self._instance)
 
     def require_no_other(self, inbox: Inbox, instance: Callable[[], str]) -> None:
         """Check, changing nothing, that no other watchfolder than `instance` ("": none yet) works there.
@@ -170,25 +170,18 @@ class Folders:
         """
         adopted = 0
         for other in self._others(inbox):
-            self._sweep_after(inbox, other)
-            left = _within(_works(inbox), other)
+            self._make_default_originals(inbox)
+            sweep_folders(inbox, other)
+            left = _works(inbox).below(other)
             keys = disk.folders_in(left.root, left.name)
             for key in keys:
-                disk.move(_within(left, key), _within(self.work(inbox), key), owner=self._instance, private=True)
-            disk.remove(_within(left, OWNER))
+                disk.move(left.below(key), self.work(inbox).below(key), owner=self._instance, private=True)
+            disk.remove(left.below(OWNER))
             disk.sweep(left.root, left.name)
             disk.remove_empty_folders(left.root, left.name)
             event("inbox.adopted", inbox=inbox.name, instance=other, orders=len(keys))
             adopted += len(keys)
         return adopted
-
-    def _sweep_after(self, inbox: Inbox, other: str) -> None:
-        for path in filter(None, (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)):
-            if path == inbox.originals:
-                self._make_default_originals(inbox)
-            swept = sum(disk.sweep(path, folder, other) for folder in ("", disk.HIDDEN))
-            if swept:
-                event("disk.swept", folder=path, files=swept)
 
     def _require_sole_use(self, inbox: Inbox) -> None:
         """Be the only watchfolder there. Of several that come in the same instant one stays, the others withdraw.
@@ -198,25 +191,22 @@ class Folders:
         """
         works, mine = _works(inbox), self.work(inbox)
         others = self._others(inbox)
-        at_work = [name for name in others if not _is_empty(_within(works, name))]
-        if disk.stat_of(_within(mine, OWNER)) is not None:
+        at_work = [name for name in others if not _is_empty(works.below(name))]
+        if disk.stat_of(mine.below(OWNER)) is not None:
             others = at_work
         elif not others:
             for folder in (mine, works):
                 disk.make_folder(folder.root, folder.name, 0o700)
             others = self._others(inbox)
             if not others:
-                self._move_in(mine)
+                disk.sweep(mine.root, mine.name)
+                since = datetime.now(UTC).isoformat(timespec="seconds")
+                owner = json.dumps({"host": socket.gethostname(), "since": since}).encode()
+                disk.write_atomically(mine.below(OWNER), owner)
         elif at_work or min(others) < self._instance:
             disk.remove_empty_folders(mine.root, mine.name)
         if others:
             raise self._taken(inbox, others[0], os.getpid())
-
-    def _move_in(self, mine: Place) -> None:
-        disk.sweep(mine.root, mine.name)
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        owner = json.dumps({"host": socket.gethostname(), "since": since}).encode()
-        disk.write_atomically(_within(mine, OWNER), owner)
 
     def _others(self, inbox: Inbox) -> list[str]:
         return [name for name in _instances_in(_works(inbox)) if name != self._instance]
@@ -348,6 +338,14 @@ def _destinations(inbox: Inbox) -> Iterator[tuple[str, int]]:
         yield inbox.originals, 1
 
 
+def sweep_folders(inbox: Inbox, owner: str, keep: Collection[str] = ()) -> None:
+    """Remove what earlier lives of `owner` left hidden in the inbox's folders, but for the names in `keep`."""
+    for root in filter(None, {inbox.path, inbox.outbox, inbox.quarantine, inbox.originals, _works(inbox).root}):
+        swept = sum(disk.sweep(root, folder, owner, keep=keep) for folder in ("", disk.HIDDEN))
+        if swept:
+            event("disk.swept", folder=root, files=swept)
+
+
 def require_room_to_note(state_dir: str) -> None:
     """Check that the journal can be written: without it nothing may be done. Raises FolderFault."""
     _require_room(state_dir, _STATE_BYTES)
@@ -407,13 +405,9 @@ def _works(inbox: Inbox) -> Place:
     return Place(inbox.path, inside) if inside != inbox.work else Place(*os.path.split(inbox.work))
 
 
-def _within(folder: Place, name: str) -> Place:
-    return Place(folder.root, f"{folder.name}/{name}")
-
-
 def _describe_owner(works: Place, instance: str) -> str:
     try:
-        owner = json.loads(disk.read_bytes(_within(_within(works, instance), OWNER), _LIMIT))
+        owner = json.loads(disk.read_bytes(works.below(instance).below(OWNER), _LIMIT))
         return f"host {owner['host']}, since {owner['since']}"
     except (OSError, FolderFault, ValueError, KeyError, TypeError, RecursionError):
         return f"instance {instance}"

@@ -36,8 +36,8 @@ def write_atomically(
 ) -> None:
     """Replace or create the file in one step: its readers see the old content or the new one, whole.
 
-    `mtime_ns` is as for `new_file`. `owner` signs the temporary file beside it, for the sweep of that folder's writer. Where another process sweeps
-    that away meanwhile (a daemon that starts), it is written again.
+    `owner` signs the temporary file beside it, for the sweep of that folder's writer. Where another process sweeps
+    that away meanwhile (a daemon that starts), it is written again. `mtime_ns` is as for `new_file`.
     With durable=False a power cut may lose it (a status page); a crash of ours still may not tear it.
     """
     for _ in range(_MOST_TRIES):

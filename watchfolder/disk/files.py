@@ -190,6 +190,18 @@ def has_writer(descriptor: int) -> bool | None:
     return False
 
 
+def is_in_use(place: Place) -> bool:
+    """Is anybody at work there: writing the file, as far as the kernel can tell us, or has it just been taken away?"""
+    try:
+        descriptor = open_regular(place)
+    except (FileNotFoundError, Held, NotRegular):
+        return True
+    try:
+        return has_writer(descriptor) is True
+    finally:
+        os.close(descriptor)
+
+
 def remove(place: Place, *, durable: bool = True) -> None:
     """Unlink the file, if it is there, and sync its folder."""
     try:

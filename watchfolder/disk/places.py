@@ -76,6 +76,9 @@ class Place:
     def beside(self, base: str) -> "Place":
         return Place(self.root, os.path.join(self.folder, base))
 
+    def below(self, name: str) -> "Place":
+        return Place(self.root, f"{self.name}/{name}")
+
 
 @contextlib.contextmanager
 def translated(path: str) -> Iterator[None]:

@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from watchfolder import disk
@@ -46,12 +46,9 @@ class UnderWay:
         files = [(order, file) for order in orders for file in order.files if file.is_under_way]
         deferred = sum(not order.is_due(elapsed) for order, _ in files)
         names = frozenset(file.name for _, file in files)
-        leaving = frozenset(file.destination or file.name for order, file in files if _may_be_there(order))
+        may_lie_there = {State.CLAIMING, State.RELEASED}
+        leaving = frozenset(file.destination or file.name for order, file in files if order.state in may_lie_there)
         return cls(len(files) - deferred, deferred, names, leaving)
-
-
-def _may_be_there(order: Order) -> bool:
-    return order.state is State.CLAIMING or order.state is State.RELEASED
 
 
 class Nudges:
@@ -194,10 +191,6 @@ class Candidates:
         waiting = (self._decisions.get(name) for _, name in self._timers if name in self.sightings)
         return any(each is None or each.is_passing for each in waiting)
 
-    def unread(self) -> Iterator[tuple[str, Sighting]]:
-        """Give the settled files whose bytes nobody has looked at."""
-        return ((name, seen) for name in self.quiet if (seen := self.sightings.get(name)) and not seen.is_read)
-
     def scan(self, now: float) -> None:
         """See every file; forget those that are gone."""
         seen = self._look_through("", now)
@@ -323,17 +316,6 @@ class Candidates:
             self._drop_partner(name, now)
         if decision.due is not None:
             heapq.heappush(self._timers, (decision.due, name))
-
-    def take_out(self, name: str, now: float) -> tuple[Sighting, Decision | None]:
-        sighting, decision = self.sightings[name], self._decisions.get(name)
-        self.drop(name, now)
-        return sighting, decision
-
-    def keep(self, name: str, sighting: Sighting, decision: Decision | None = None) -> None:
-        """Keep a file in sight that a claim has left where it lies."""
-        self.sightings[name] = sighting
-        self._decisions |= {name: decision} if decision else {}
-        self._partners.see(name)
 
     def remember(self, name: str, decision: Decision) -> None:
         before = self._decisions.get(name)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from watchfolder import disk, names
 from watchfolder.config import ApiSection, Inbox
-from watchfolder.disk import Held, NotAFolder, NotRegular, Place
+from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
+from watchfolder.folders import sweep_folders
 from watchfolder.intake import obstacles
 from watchfolder.intake.decide import Ready, may_not_move
 from watchfolder.intake.dedup import Dedup, DedupScope, Sorted
-from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Role, State
@@ -47,7 +47,7 @@ class Claims:
         self._spend = spend  # of the budget
         self._put_back = put_back  # into the inbox, but for the files of these names
         self.dedup = Dedup(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
-        self.partners = Partners(self._flow.pairs, originals_of(inbox, scope.inbox_of))
+        self.partners = Partners(inbox, scope.inbox_of)
         self._has_compared_serials = False
         self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
         self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
@@ -194,9 +194,9 @@ class Claims:
         return True
 
     def _is_as_found(self, order: Order, file: OrderFile) -> bool:
-        """Is what was moved the file that was looked at, and without a writer? Else it goes back."""
+        """Is what was moved the file that was looked at, and without a writer? One may hold it across the rename."""
         target = self._work.place(order, file)
-        if is_unchanged(target, file) and not _has_writer(target):
+        if is_unchanged(target, file) and not disk.is_in_use(target):
             return True
         event("file.changed_at_claim", order=order.key, inbox=order.inbox, file=file.name)
         return False
@@ -264,11 +264,7 @@ class Claims:
         self._work.sweep()
         results = [result for order in self._journal.orders() for _, result in order.results]
         keep = {result.part for result in results if result.part and not result.is_delivered}
-        inbox = self._inbox
-        for root in filter(None, {inbox.outbox, inbox.quarantine, inbox.originals, inbox.path, self._work.root}):
-            swept = sum(disk.sweep(root, folder, self._journal.instance, keep=keep) for folder in ("", disk.HIDDEN))
-            if swept:
-                event("disk.swept", folder=root, files=swept)
+        sweep_folders(self._inbox, self._journal.instance, keep)
 
 
 def _order_file(file: Ready, flow: Flow) -> OrderFile:
@@ -285,15 +281,3 @@ def _order_file(file: Ready, flow: Flow) -> OrderFile:
         address=file.address,
         sha256=file.sha256,
     )
-
-
-def _has_writer(place: Place) -> bool:
-    """Ask again after the claim: a writer may have kept its descriptor across the rename."""
-    try:
-        descriptor = disk.open_regular(place)
-    except (FileNotFoundError, Held, NotRegular):  # somebody is at work there
-        return True
-    try:
-        return disk.has_writer(descriptor) is True
-    finally:
-        os.close(descriptor)

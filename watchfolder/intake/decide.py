@@ -136,8 +136,6 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
         return Decision(Action.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
     place = Place(inbox.path, name)
     try:
-        if not sighting.size:
-            return _wait_empty(inbox, name, sighting, now)
         with open(disk.open_regular(place), "rb", buffering=0) as file, disk.translated(place.path):
             return _decide_open(inbox, name, sighting, file.fileno(), now)
     except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
@@ -162,14 +160,8 @@ def without_partner(reason: str, due: float | None = None, *, is_passing: bool =
     return Decision(Action.WAIT, reason, due, lacks_partner=True, is_passing=is_passing)
 
 
-def _wait_empty(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
+def _wait_empty(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
     """Wait: an empty file is a placeholder more often than a failure, and is filled in the next moment."""
-    found = disk.stat_of(Place(inbox.path, name))
-    if found is None:
-        return Decision(Action.GONE, "it is gone")
-    if found.st_size:
-        sighting.see(found.st_size, found.st_mtime_ns, now)
-        return Decision(Action.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
     late = sighting.first_seen + inbox.incomplete_seconds
     if now >= late:
         reason = f"it has been empty for {inbox.incomplete_seconds:g} s; copy it again, or remove it"
@@ -182,6 +174,8 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     if (found.st_size, found.st_mtime_ns) != (sighting.size, sighting.mtime_ns):
         sighting.see(found.st_size, found.st_mtime_ns, now)
         return Decision(Action.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
+    if not found.st_size:
+        return _wait_empty(inbox, sighting, now)
     sighting.look(found.st_ctime_ns)
     decision = _judge_content(inbox, name, sighting, descriptor, now)
     if decision.answer not in {Action.TAKE, Action.REFUSE}:
@@ -190,10 +184,13 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
 
 
 def _judge_content(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, now: float) -> Decision:
-    if _is_link(inbox, name, descriptor):
+    is_named_link = flow_of(inbox).takes_addresses and link_files.is_link_file(os.path.basename(name))
+    if is_named_link and not _is_picture(inbox, descriptor, name):
         return _judge_link(inbox, name, sighting, descriptor)
     if sighting.size > inbox.max_file_bytes and _is_picture(inbox, descriptor, name):  # its end does not matter
-        return _refuse_size(inbox)
+        reason = f"The file is larger than {inbox.max_file_bytes} bytes, the most that is sent."
+        advice = "Make the picture smaller, or raise max_file_bytes if your plan takes larger files."
+        return _refuse(reason, advice, "TOO_LARGE")
     if sighting.verdict is None:
         facts = (_reading(descriptor), sighting.size, os.path.basename(name), partial(disk.find_hole, descriptor))
         sighting.verdict = images.inspect(*facts, takes_pdf=flow_of(inbox).takes_pdf)
@@ -222,11 +219,6 @@ def _is_picture(inbox: Inbox, descriptor: int, name: str) -> bool:
     return isinstance(images.identify(head, os.path.basename(name), takes_pdf=takes_pdf), Format)
 
 
-def _is_link(inbox: Inbox, name: str, descriptor: int) -> bool:
-    is_named_so = flow_of(inbox).takes_addresses and link_files.is_link_file(os.path.basename(name))
-    return is_named_so and not _is_picture(inbox, descriptor, name)
-
-
 def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) -> Decision:
     if not inbox.links:
         return Decision(Action.STAY, "it holds the address of a picture, which is fetched with links: true alone")
@@ -242,14 +234,6 @@ def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) ->
     reason = "it holds the address of a picture and nobody works on it"
     format_ = images.format_named(name_in(line.address), takes_pdf=flow_of(inbox).takes_pdf)
     return Decision(Action.TAKE, reason, format=format_, address=line.address)
-
-
-def _refuse_size(inbox: Inbox) -> Decision:
-    return _refuse(
-        f"The file is larger than {inbox.max_file_bytes} bytes, the most that is sent.",
-        "Make the picture smaller, or raise max_file_bytes if your plan takes larger files.",
-        "TOO_LARGE",
-    )
 
 
 def _refuse_mode(inbox: Inbox, descriptor: int, sighting: Sighting) -> Decision | None:

@@ -7,7 +7,6 @@ from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import Place
 from watchfolder.intake.decide import STILL_WRITTEN, Action, Decision, Ready, Sighting, decide
-from watchfolder.intake.originals import originals_of
 from watchfolder.intake.partners import Partners
 from watchfolder.names import HIDDEN, NOTES, Ignored
 from watchfolder.services import Pairs, flow_of
@@ -19,7 +18,7 @@ class Beside:
     def __init__(self, inbox: Inbox, inbox_of: Callable[[str], Inbox | None] = lambda _name: None) -> None:
         self._inbox = inbox
         self._pairs = flow_of(inbox).pairs
-        self._originals = originals_of(inbox, inbox_of)
+        self._partners = Partners(inbox, inbox_of)
         self._ignored = Ignored(inbox.ignore)
         self._listed: dict[str, dict[Hashable, list[str]]] = {}
 
@@ -27,14 +26,13 @@ class Beside:
         """Say why a file that goes with another one has to wait for that; None where it has not."""
         if self._pairs is None:
             return None
-        partners = Partners(self._pairs, self._originals)
         for name in self._alike(self._pairs, ready.name):
             other = _decided(self._inbox, name, now, wall)
             if other.answer in {Action.TAKE, Action.WAIT}:
-                partners.see(name)
+                self._partners.see(name)
             if other.answer is Action.TAKE and name != ready.name:
-                partners.meet(Ready(name, 0, 0, other.format), now)
-        found = partners.meet(ready, now)
+                self._partners.meet(Ready(name, 0, 0, other.format), now)
+        found = self._partners.meet(ready, now)
         return found if isinstance(found, Decision) else None
 
     def _alike(self, pairs: Pairs, name: str) -> list[str]:

@@ -15,7 +15,6 @@ from watchfolder.intake import obstacles
 from watchfolder.intake.candidates import Candidates, Emptied, Nudges, UnderWay
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.decide import Action, Decision, Ready, Sighting, decide, out_of_reach
-from watchfolder.order import Order
 from watchfolder.quota import Admits, Allowance
 
 _MOST_DECISIONS = 256  # in one beat: then the nudges and the timers have their turn
@@ -176,8 +175,10 @@ class Intake:
 
         What cannot be taken yet does: it must not be forgotten before it can.
         """
-        for name, sighting in list(itertools.islice(self.candidates.unread(), _MOST_DECISIONS)):
-            decision = decide(self.inbox, name, sighting, now)
+        sightings = self.candidates.sightings
+        unread = (name for name in self.candidates.quiet if not sightings[name].is_read)
+        for name in list(itertools.islice(unread, _MOST_DECISIONS)):
+            decision = decide(self.inbox, name, sightings[name], now)
             if decision.answer is Action.STAY and not decision.is_warning:
                 del self.candidates.quiet[name]
                 self.candidates.put_off(name, decision, now)
@@ -241,9 +242,6 @@ class Intake:
                 self._go_on_after_claim(file.name, now)
         finally:
             self._taking = frozenset()
-        self._follow_up(own, orders, now)
-
-    def _follow_up(self, own: Sequence[Ready], orders: Sequence[Order], now: float) -> None:
         self._emptied.note(_names(own), now)
         moved = {file.name for order in orders for file in order.files}
         if any(file.name not in moved and file.name not in self.candidates.sightings for file in own):
@@ -261,20 +259,20 @@ class Intake:
 
     def _go_on_after_claim(self, name: str, now: float) -> None:
         """Forget a file that was taken, and keep one in sight that the claim has left there for a reason."""
-        sighting, before = self.candidates.take_out(name, now)  # if it is still there, the next scan sees it afresh
+        sighting = self.candidates.sightings[name]
         hindrance = self._claims.hindrances.pop(name, None)
         duplicate = self._claims.dedup.waiting.get(name)
         if name in self._claims.later:
             sighting.sha256 = self._claims.later[name]
-            self.candidates.keep(name, sighting)
             self.candidates.wake([name], now)
         elif duplicate is not None:
             sighting.sha256 = duplicate.sha256
-            self.candidates.keep(name, sighting, duplicate.decision)
+            self.candidates.put_off(name, duplicate.decision, now)
         elif hindrance:
-            self.candidates.keep(name, sighting, before)  # so that it is told once
             obstacle = obstacles.to_read(self.inbox, name, hindrance, is_of_rights=False)
             self.candidates.put_off(name, out_of_reach(hindrance, sighting.hinder(now), obstacle), now)
+        else:
+            self.candidates.drop(name, now)  # if it is still there, the next scan sees it afresh
 
 
 def _names(files: Iterable[Ready]) -> list[str]:

@@ -119,11 +119,3 @@ class Originals:
         marked = names.marked(picture.name, self._pairs.mark)
         name = names.with_extension(marked, names.split(place.base)[1] or verdict.format.extension)
         return Ready(name, found.st_size, found.st_mtime_ns, verdict.format, role=Role.COPY, lies_at=place)
-
-
-def originals_of(inbox: Inbox, inbox_of: Callable[[str], Inbox | None]) -> Originals | None:
-    """Return where the inbox looks for originals that do not lie beside its pictures, if it may."""
-    pairs = flow_of(inbox).pairs
-    if pairs is None or inbox.originals_from is None:
-        return None
-    return Originals(inbox, inbox.originals_from, pairs, inbox_of)

@@ -1,21 +1,25 @@
 """Which files of an inbox go together into one order: where the service takes them two by two, none goes alone."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
+from watchfolder.config import Inbox
 from watchfolder.intake.decide import Decision, Ready, without_partner
 from watchfolder.intake.originals import Originals
 from watchfolder.order import Role
-from watchfolder.services import Alone, Pairs
+from watchfolder.services import Alone, Pairs, flow_of
 
 
 class Partners:
     """Of one inbox; its thread alone asks."""
 
-    def __init__(self, pairs: Pairs | None, originals: Originals | None) -> None:
-        self._pairs = pairs
-        self._originals = originals
+    def __init__(self, inbox: Inbox, inbox_of: Callable[[str], Inbox | None]) -> None:
+        """`inbox_of` finds the one whose originals it may borrow."""
+        self._pairs = flow_of(inbox).pairs
+        self._originals: Originals | None = None
+        if self._pairs is not None and inbox.originals_from is not None:
+            self._originals = Originals(inbox, inbox.originals_from, self._pairs, inbox_of)
         self._seen: defaultdict[Hashable, set[str]] = defaultdict(set)  # by what their names share
         self._ready: dict[str, Ready] = {}  # could be taken, but for their partner
 
@@ -36,25 +40,15 @@ class Partners:
         self._ready[file.name] = file
         found = self._pairs.find(file.name, self._seen[self._pairs.shared(file.name)])
         if isinstance(found, Alone):
-            is_borrowed = found.lacks_original and self._originals is not None
-            return self._find_original(file, now) if is_borrowed else without_partner(found.reason)
+            if self._originals is None or not found.lacks_original:
+                return without_partner(found.reason)
+            lent = self._originals.lend(file, now)
+            return lent if isinstance(lent, Decision) else _pair(self._pairs, lent, file)
         original, picture = self._ready.get(found.original), self._ready.get(found.picture)
         if original is None or picture is None:
             other = found.picture if original else found.original
             return without_partner(f"{other} cannot be taken with it yet")
-        return self._pair(replace(original, role=Role.ORIGINAL), picture)
-
-    def _pair(self, original: Ready, picture: Ready) -> Sequence[Ready] | Decision:
-        assert self._pairs is not None  # noqa: S101 - asked by the caller
-        if original.format and picture.format and not self._pairs.fits(original.format, picture.format):
-            what = f"a {picture.format.label} is not compared with a {original.format.label}"
-            return without_partner(f"{what}, its original {original.name}")
-        return [original, picture]
-
-    def _find_original(self, picture: Ready, now: float) -> Sequence[Ready] | Decision:
-        assert self._originals is not None  # noqa: S101 - asked by the caller
-        original = self._originals.lend(picture, now)
-        return original if isinstance(original, Decision) else self._pair(original, picture)
+        return _pair(self._pairs, replace(original, role=Role.ORIGINAL), picture)
 
     def drop(self, name: str) -> list[str]:
         """Forget a file that is gone or will not be taken; return those that may have waited on its account."""
@@ -66,3 +60,10 @@ class Partners:
         if not self._seen[shared]:
             del self._seen[shared]
         return [other for other in self._seen.get(shared, ()) if other in self._ready]
+
+
+def _pair(pairs: Pairs, original: Ready, picture: Ready) -> Sequence[Ready] | Decision:
+    if original.format and picture.format and not pairs.fits(original.format, picture.format):
+        what = f"a {picture.format.label} is not compared with a {original.format.label}"
+        return without_partner(f"{what}, its original {original.name}")
+    return [original, picture]

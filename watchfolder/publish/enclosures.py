@@ -103,7 +103,7 @@ class EnclosurePublisher:
         if content is None:
             return True
         now = disk.stat_of(place)
-        if now is None or _mark(now) != _mark(before) or _has_writer(place):
+        if now is None or _mark(now) != _mark(before) or disk.is_in_use(place):
             return False
         disk.replace(place, content, owner=self._journal.instance)
         return True
@@ -116,11 +116,3 @@ class EnclosurePublisher:
 
 def _mark(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _has_writer(place: Place) -> bool:
-    descriptor = disk.open_regular(place)
-    try:
-        return disk.has_writer(descriptor) is True
-    finally:
-        os.close(descriptor)
