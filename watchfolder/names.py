@@ -4,7 +4,7 @@ import fnmatch
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 NOTES: Final = ("*.ai.json", "*.watermark.json", "*.done.csv", "verdicts.csv", "watermarks.csv", "*.xmp")
@@ -73,28 +73,22 @@ class Ignored:
             raise ValueError("each pattern must match a single name: not empty, without /")
         if unknown := lifted.difference(map(_plain, (*BUILT_IN_FILES, *BUILT_IN_FOLDERS))):
             raise ValueError(f"'!{min(unknown)}' lifts nothing: there is no such built-in pattern")
-        self._files = _Patterns(BUILT_IN_FILES, lifted, added)
-        self._folders = _Patterns(BUILT_IN_FOLDERS, lifted, added)
-
-    def file(self, name: str) -> str | None:
-        """Return the pattern that says to leave the file `name` alone, if one does."""
-        return self._files.match(name)
-
-    def folder(self, name: str) -> str | None:
-        """Return the pattern that says to leave the folder `name` and all in it alone, if one does."""
-        return self._folders.match(name)
+        # What says to leave a file, or a folder and all in it, of this name alone: the pattern, if there is one.
+        self.file = _pattern_of(BUILT_IN_FILES, lifted, added)
+        self.folder = _pattern_of(BUILT_IN_FOLDERS, lifted, added)
 
 
-class _Patterns:
-    def __init__(self, built_in: Sequence[str], lifted: Collection[str], added: Sequence[str]) -> None:
-        self._patterns = [*(pattern for pattern in built_in if _plain(pattern) not in lifted), *added]
-        self._any = re.compile("|".join(f"({fnmatch.translate(_plain(p))})" for p in self._patterns) or r"(?!)")
+def _pattern_of(built_in: Sequence[str], lifted: Collection[str], added: Sequence[str]) -> Callable[[str], str | None]:
+    patterns = [*(pattern for pattern in built_in if _plain(pattern) not in lifted), *added]
+    either = re.compile("|".join(f"({fnmatch.translate(_plain(each))})" for each in patterns) or r"(?!)")
 
-    def match(self, name: str) -> str | None:
+    def match(name: str) -> str | None:
         if name.startswith("."):
             return HIDDEN
-        found = self._any.match(_plain(name))
-        return self._patterns[found.lastindex - 1] if found and found.lastindex else None
+        found = either.match(_plain(name))
+        return patterns[found.lastindex - 1] if found and found.lastindex else None
+
+    return match
 
 
 def _plain(text: str) -> str:
@@ -137,8 +131,10 @@ def _told(stem: str) -> str:
 
 def plainer(path: str) -> str:
     """Return a form of `path` that more file systems can hold; from that, one in plain ASCII; at last `path` itself."""
-    portable = "/".join(map(_portable, path.split("/")))
-    return portable if portable != path else "/".join(map(_ascii, path.split("/")))
+    parts = path.split("/")
+    portable = "/".join(map(_portable, parts))
+    ends = [split(part) for part in parts]
+    return portable if portable != path else "/".join((_told(stem) or "_") + extension for stem, extension in ends)
 
 
 def is_portable(part: str) -> bool:
@@ -151,11 +147,6 @@ def _portable(part: str) -> str:
     kept = part.rstrip(". ")
     part = kept + "_" * (len(part) - len(kept))
     return f"_{part}" if _RESERVED.fullmatch(part) else part
-
-
-def _ascii(part: str) -> str:
-    stem, extension = split(part)
-    return (_told(stem) or "_") + extension
 
 
 def numbered(name: str, number: int, limit_bytes: int = 255) -> str:

@@ -151,11 +151,9 @@ class Quota:
         self._met: set[str] = set()
         self._reserved: dict[str, _Reserved] = {}  # by who has asked: an inbox, or a list in it
         memory = QuotaState.read(self._state_dir, clock)
-        held = {name: words for name, words in memory.held.items() if self._has_burst(name)}
+        holds = {name for name, own in self._own.items() if own.burst or self._whole.burst}
+        held = {name: words for name, words in memory.held.items() if name in holds}
         self._memory = memory.model_copy(update={"held": held})
-
-    def _has_burst(self, inbox: str) -> bool:
-        return inbox in self._own and bool(self._own[inbox].burst or self._whole.burst)
 
     def why(self, inbox: str) -> str:
         """Return what holds the inbox, if anything does."""
@@ -194,7 +192,7 @@ class Quota:
             self._reserved.pop(inbox, None)
             self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
-                self._let_go_of_nothing(inbox)
+                self._let_go(inbox)  # nothing waits: it has been taken away, or what was let through has been taken
             if self._is_flooded(inbox, self._came) and has_waiting():
                 self._hold(inbox)
             if self._is_word_given(inbox):
@@ -293,10 +291,12 @@ class Quota:
         elif held[inbox] != words:  # more came; not worth a write of its own
             self._memory = self._memory.model_copy(update={"held": {**held, inbox: words}})
 
-    def _let_go_of_nothing(self, inbox: str) -> None:
-        """Record that nothing waits: what was held has been taken away, what was let through has been taken."""
+    def _let_go(self, inbox: str, *released: str) -> None:
+        """Forget what has come; of what a person let through in this inbox, nothing else waits than is `released`."""
         self._arrivals[inbox].forget()
-        self._remember(held=_without(self._memory.held, inbox), released=self._others_released(inbox))
+        held = {name: words for name, words in self._memory.held.items() if name != inbox}
+        others = [name for name in self._memory.released if name != inbox]
+        self._remember(held=held, released=[*others, *released])
 
     def _is_word_given(self, inbox: str) -> bool:
         return disk.stat_of(_word(self._state_dir, inbox)) is not None
@@ -307,21 +307,12 @@ class Quota:
         It goes also when nothing is held any more: it must not let through what comes later.
         """
         if self._reason(inbox):
-            self._release(inbox)
+            if inbox in self._memory.held:
+                self._let_go(inbox, inbox)
+            else:  # for today
+                self._remember(lifted=[*self._memory.lifted, inbox])
             event("inbox.released", inbox=inbox)
         disk.remove(_word(self._state_dir, inbox))
-
-    def _release(self, inbox: str) -> None:
-        memory = self._memory
-        if inbox in memory.held:
-            self._arrivals[inbox].forget()
-            released = [*self._others_released(inbox), inbox]
-            self._remember(held=_without(memory.held, inbox), released=released)
-        elif not self._left(inbox):
-            self._remember(lifted=[*memory.lifted, inbox])
-
-    def _others_released(self, inbox: str) -> list[str]:
-        return [name for name in self._memory.released if name != inbox]
 
     def _begin_day(self) -> None:
         """Count anew when the date is a later one, and that can be so; at the latest when a day has passed.
@@ -352,7 +343,3 @@ def _date_of(clock: Clock) -> date:
 
 def _word(state_dir: str, inbox: str) -> Place:
     return Place(state_dir, f"release/{inbox}")
-
-
-def _without(held: Mapping[str, str], inbox: str) -> dict[str, str]:
-    return {name: words for name, words in held.items() if name != inbox}

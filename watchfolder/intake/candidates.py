@@ -46,8 +46,11 @@ class UnderWay:
         files = [(order, file) for order in orders for file in order.files if file.is_under_way]
         deferred = sum(not order.is_due(elapsed) for order, _ in files)
         names = frozenset(file.name for _, file in files)
-        may_lie_there = {State.CLAIMING, State.RELEASED}
-        leaving = frozenset(file.destination or file.name for order, file in files if order.state in may_lie_there)
+        leaving = frozenset(
+            file.destination or file.name
+            for order, file in files
+            if order.state is State.CLAIMING or order.state is State.RELEASED
+        )
         return cls(len(files) - deferred, deferred, names, leaving)
 
 

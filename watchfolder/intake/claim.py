@@ -1,5 +1,6 @@
 """Taking files out of the inbox by rename, and finding them again after a crash."""
 
+import contextlib
 import itertools
 import logging
 import os
@@ -18,6 +19,7 @@ from watchfolder.intake.dedup import Dedup, DedupScope, Sorted
 from watchfolder.intake.partners import Partners
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Role, State
+from watchfolder.publish import free_name
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
 from watchfolder.services.tables import lines_of, table_of
@@ -249,16 +251,12 @@ class Claims:
             self._work.remove(key)
 
     def _give_back(self, place: Place, name: str) -> None:
-        folder, base = os.path.split(name)
-        for number in range(1, 10_000):
-            candidate = names.numbered(base, number) if number > 1 else base
-            target = Place(self._inbox.path, os.path.join(folder, candidate))
-            try:
+        while True:
+            target = Place(self._inbox.path, free_name(self._inbox.path, name))
+            with contextlib.suppress(FileExistsError):  # somebody was quicker
                 disk.move(place, target, owner=self._journal.instance)
-            except FileExistsError:
-                continue
-            event("file.returned", logging.WARNING, inbox=self._inbox.name, file=target.name)
-            return
+                event("file.returned", logging.WARNING, inbox=self._inbox.name, file=target.name)
+                return
 
     def _sweep(self) -> None:
         self._work.sweep()

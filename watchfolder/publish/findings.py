@@ -11,7 +11,7 @@ from watchfolder import disk, names
 from watchfolder.disk import Place
 from watchfolder.events import event
 from watchfolder.journal import Journal
-from watchfolder.order import Order, OrderFile, Role
+from watchfolder.order import Order, Role
 from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
 from watchfolder.publish.results import TEST_MARK
@@ -56,7 +56,9 @@ class FindingPublisher:
             ]
             return self._originals.give_back(order, own)
         if not self._originals.was_taken_out(source, self._inbox.outbox, file.result.delivery):
-            goal = (self._inbox.outbox, self._wanted(order, file))
+            base = names.marked(file.name, TEST_MARK) if order.mode == "test" else file.name
+            wanted = f"{file.finding.verdict}/{base}" if self._inbox.sort and file.finding else base
+            goal = (self._inbox.outbox, wanted)
             order, is_there = self._originals.move(order, index, goal, "delivery", note=sidecar)
             if not is_there:
                 return order.with_file(index, is_placed=True, results=(file.result.as_ordered,))
@@ -66,10 +68,6 @@ class FindingPublisher:
         name, verdict = result.delivery, file.finding.verdict if file.finding else ""
         event("file.delivered", order=order.key, inbox=order.inbox, file=name, size=file.size, verdict=verdict)
         return order
-
-    def _wanted(self, order: Order, file: OrderFile) -> str:
-        name = names.marked(file.name, TEST_MARK) if order.mode == "test" else file.name
-        return f"{file.finding.verdict}/{name}" if self._inbox.sort and file.finding else name
 
 
 class _Sidecar(PictureNote):

@@ -47,10 +47,12 @@ class Publisher:
         Raises Retry when what came is not the whole protected picture.
         """
         is_of_the_original = self.inbox.delivered_time == "original" and not file.address
+        mtime_ns = file.mtime_ns if is_of_the_original else None
+        may_be_pdf = file.media_type == Format.PDF.media_type
+        if file.address:  # another kind of file may lie there than its name says
+            may_be_pdf = flow_of(self.inbox).takes_pdf
         with self.receiving() as part:
-            mtime_ns = file.mtime_ns if is_of_the_original else None
-            format_of = partial(result_format, takes_pdf=self._may_be_pdf(file))
-            return receive(file.sha256, part, fetch, mtime_ns, format_of=format_of)
+            return receive(file.sha256, part, fetch, mtime_ns, format_of=partial(result_format, takes_pdf=may_be_pdf))
 
     @contextlib.contextmanager
     def receiving(self) -> Iterator[Place]:
@@ -64,10 +66,6 @@ class Publisher:
         except BaseException:
             disk.remove(part, durable=False)
             raise
-
-    def _may_be_pdf(self, file: OrderFile) -> bool:
-        """What lies at an address may be another kind of file than its name says."""
-        return flow_of(self.inbox).takes_pdf if file.address else file.media_type == Format.PDF.media_type
 
     @disk.folders_kept_open()
     def accept(self, order: Order, received: Mapping[int, Received]) -> Order:
@@ -132,7 +130,8 @@ class Publisher:
             except FileNotFoundError:  # linked before a crash, or removed by another program
                 self._folders.require_folder(self.inbox.outbox)  # unless the share has just gone
                 if not disk.holds(target, result.size, result.sha256):
-                    return self._unreceived(order, number)
+                    event("file.part_gone", logging.WARNING, order=order.key, inbox=order.inbox, file=result.delivery)
+                    return order.with_result(number, part=None, delivery=None, sha256=None, size=None)
                 batch.found(target)
             except OBSTACLES as obstacle:
                 if isinstance(obstacle, UnfitName) or not disk.holds(target, result.size, result.sha256):
@@ -151,8 +150,3 @@ class Publisher:
             self._unnamed.discard(result.part)
             return False
         return not disk.holds(target, result.size, result.sha256) and self._next.has_taken(order, result)
-
-    def _unreceived(self, order: Order, number: int) -> Order:
-        name = order.results[number][1].delivery
-        event("file.part_gone", logging.WARNING, order=order.key, inbox=order.inbox, file=name)
-        return order.with_result(number, part=None, delivery=None, sha256=None, size=None)
