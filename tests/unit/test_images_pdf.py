@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfolder.images.pdf import examine, is_locked
+from watchfolder.images.pdf import examine
 from watchfolder.images.source import BYTES_AT_MOST, Incomplete, Source
 from watchfolder.sandbox.pdf import sample_pdf
 
@@ -19,7 +19,7 @@ def source(content: bytes, hole: int | None = None) -> Source:
     def read_at(offset: int, length: int) -> bytes:
         return content[offset : offset + length]
 
-    return Source(read_at, len(content), "PDF", lambda _: hole, BYTES_AT_MOST)
+    return Source(read_at, len(content), lambda _: hole, BYTES_AT_MOST)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,10 @@ def test_a_pdf_with_a_hole_has_not_been_written() -> None:
 
 
 def test_a_locked_pdf_says_so() -> None:
-    assert not is_locked(source(PDF))
-    assert is_locked(source(PDF.replace(b"/Root", b"/Encrypt 9 0 R /Root")))
+    for content, is_locked in ((PDF, False), (PDF.replace(b"/Root", b"/Encrypt 9 0 R /Root"), True)):
+        whole = source(content)
+        examine(whole)
+        assert whole.is_locked == is_locked
 
 
 @given(st.binary(max_size=300), st.integers(0, len(PDF)), st.integers(0, 40))

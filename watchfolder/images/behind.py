@@ -92,13 +92,10 @@ def examine(source: Source, end: int, announced: int = 0) -> None:
         is_missing = True
     if is_missing:
         source.doubt(MISSING)
-    if source.has_hole(end, source.size) or (announced > end and _may_end_empty(source)):
+    last = max(0, source.size - 16)
+    is_empty = announced > end and not any(source.read(last, source.size - last))
+    if source.has_hole(end, source.size) or (is_empty and not source.is_written(last, source.size)):
         source.doubt("what stands behind the {label} may not have been written yet")
-
-
-def _may_end_empty(source: Source) -> bool:
-    start = max(0, source.size - 16)
-    return not any(source.read(start, source.size - start)) and not source.is_written(start, source.size)
 
 
 def _announces_more(source: Source, end: int) -> bool:

@@ -3,7 +3,18 @@
 import re
 
 from watchfolder.images import behind
-from watchfolder.images.source import BLOCK_BYTES, PAGE, ZEROS_AT_MOST, Incomplete, Source
+from watchfolder.images.source import (
+    BLOCK_BYTES,
+    CUT,
+    DAMAGED,
+    EMPTY_PART,
+    Incomplete,
+    PAGE,
+    Source,
+    UNWRITTEN,
+    WITHOUT_PICTURE,
+    ZEROS_AT_MOST,
+)
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _REMARKS = frozenset({*range(0xE0, 0xF0), 0xFE})  # APP0 to APP15 and comments: no pixel depends on them
@@ -17,7 +28,7 @@ _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 _PEEK = 256
 _EMPTY = bytes(BLOCK_BYTES)
 # What it means to meet one of these between the beginning and the end; 0: no marker at all.
-_OUT_OF_PLACE = {0: Source.cut, _EOI: Source.without_picture, _SOI: Source.damaged}
+_OUT_OF_PLACE = {0: CUT, _EOI: WITHOUT_PICTURE, _SOI: DAMAGED}
 
 
 def examine(source: Source) -> None:
@@ -44,13 +55,13 @@ def _find_end(source: Source, start: int, limit: int, announced: behind.Announce
     while True:
         before, (marker, position) = position, _next_marker(source, position, limit, is_scan=marker == _SOS)
         if source.has_hole(before, position):
-            raise source.unwritten()
+            raise Incomplete(UNWRITTEN)
         if marker == _EOI and has_scan:
             return position
         if not marker and has_scan and limit < source.size:
             return None
         if marker in _OUT_OF_PLACE:
-            raise _OUT_OF_PLACE[marker](source)
+            raise Incomplete(_OUT_OF_PLACE[marker])
         has_scan |= marker == _SOS
         length = max(int.from_bytes(source.read(position, 2), "big"), 2)
         _examine_segment(source, marker, position, length, announced)
@@ -60,8 +71,8 @@ def _find_end(source: Source, start: int, limit: int, announced: behind.Announce
 def _examine_segment(source: Source, marker: int, start: int, length: int, announced: behind.Announced) -> None:
     if source.has_hole(start, start + length):
         if marker not in _REMARKS:
-            raise source.unwritten()
-        source.doubt_middle()
+            raise Incomplete(UNWRITTEN)
+        source.doubt(EMPTY_PART)
     elif marker in _REMARKS and start + length <= source.size:
         announced.note(source, start + 2, length - 2)
 

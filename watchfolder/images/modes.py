@@ -36,7 +36,7 @@ def mode_of(form: Format, read_at: ReadAt, size: int) -> Mode | None:
     if read is None:
         return None
     try:
-        return read(Source(read_at, size, form.label, lambda _offset: None, BYTES_AT_MOST))
+        return read(Source(read_at, size, lambda _offset: None, BYTES_AT_MOST))
     except (Incomplete, struct.error, IndexError):
         return None
 
@@ -84,7 +84,7 @@ def _of_bmp(source: Source) -> Mode | None:
 
 
 def _of_tiff(source: Source) -> Mode | None:
-    values = tiff.values_of_first_page(source, (tiff.BITS, tiff.COLOURS, tiff.EXTRA_SAMPLES))
+    values = tiff.Tiff(source).values_of_first_page((tiff.BITS, tiff.COLOURS, tiff.EXTRA_SAMPLES))
     by_colour = {_TIFF_PALETTE: Mode.PALETTE, _TIFF_CMYK: Mode.CMYK}.get(values.get(tiff.COLOURS, -1))
     is_deep = values.get(tiff.BITS, 1) > 8  # noqa: PLR2004 - bits
     return by_colour or (Mode.DEEP if is_deep else Mode.ALPHA if tiff.EXTRA_SAMPLES in values else None)

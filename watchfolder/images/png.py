@@ -7,7 +7,7 @@ with several connections leaves pages of zeros in the middle.
 import struct
 
 from watchfolder.images import behind
-from watchfolder.images.source import BYTES_AT_MOST, SEARCHED_AT_MOST, Source
+from watchfolder.images.source import BYTES_AT_MOST, DAMAGED, Incomplete, SEARCHED_AT_MOST, Source, WITHOUT_PICTURE
 
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12  # length, type, CRC
@@ -20,12 +20,12 @@ def examine(source: Source) -> None:
     while (frame := source.read(position, _FRAME_BYTES)) != _END:
         length, kind = struct.unpack_from(">I4s", frame)
         if length > _LENGTH_AT_MOST or not kind.isalpha() or kind == b"IEND":
-            raise source.damaged()
+            raise Incomplete(DAMAGED)
         _examine_chunk(source, kind, position, length)
         has_picture |= kind == b"IDAT"
         position += _FRAME_BYTES + length
     if not has_picture:
-        raise source.without_picture()
+        raise Incomplete(WITHOUT_PICTURE)
     behind.examine(source, position + _FRAME_BYTES)
 
 
@@ -40,5 +40,5 @@ def _examine_chunk(source: Source, kind: bytes, position: int, length: int) -> N
     if source.checksum(position + 4, 4 + length) == int.from_bytes(source.read(end - 4, 4), "big"):
         return
     if kind[:1].isupper():
-        raise source.damaged()
+        raise Incomplete(DAMAGED)
     source.doubt("a remark in the {label} is damaged or has not been written yet")  # no reader needs it

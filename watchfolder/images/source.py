@@ -26,25 +26,28 @@ _EMPTY_PAGE = bytes(PAGE)
 _ZEROS = 16  # five pixels; less happens at the end of many a picture (row padding, small numbers, shadows)
 
 
+# What is missing, in words.
+CUT = "the end of the {label} is missing"
+DAMAGED = "a part of the {label} is missing or damaged"
+UNWRITTEN = "a part of the {label} has not been written: it is empty"
+WITHOUT_PICTURE = "there is no picture in the {label} yet"
+# What may be missing.
+EMPTY_PART = "a part of the {label} is empty and may not have been written yet"
+EMPTY_END = "the {label} may not be filled to its end yet"
+
+
 class Incomplete(Exception):
-    """The picture is not complete; the message says what is missing. Never leaves this package."""
+    """The picture is not complete; the message says what is missing of `{label}`. Never leaves this package."""
 
 
 class Source:
-    """A file of `size` bytes that calls itself `label`, read through `read_at`."""
+    """A file of `size` bytes, read through `read_at`."""
 
-    def __init__(
-        self,
-        read_at: ReadAt,
-        size: int,
-        label: str,
-        find_hole: FindHole,
-        bytes_at_most: int,
-    ) -> None:
+    def __init__(self, read_at: ReadAt, size: int, find_hole: FindHole, bytes_at_most: int) -> None:
         self.size = size
-        self.doubts = ""  # why this may not be all, in words; the first of several
+        self.doubts = ""  # why this may not be all of `{label}`, in words; the first of several
+        self.is_locked = False  # whole, but only for those who have its password
         self._read_at = read_at
-        self._label = label
         self._reads_left = READS_AT_MOST
         self._bytes_left = bytes_at_most
         self._begin, self._ahead = 0, b""  # the last read, which small ones after it share
@@ -60,41 +63,23 @@ class Source:
             self._ahead = self._read_at(offset, max(length, min(PAGE, self.size - offset)))
         found = self._ahead[offset - self._begin : offset - self._begin + length]
         if len(found) != length:  # it was cut shorter while we looked
-            raise self.cut()
+            raise Incomplete(CUT)
         return found
 
     def _spend(self, length: int) -> None:
         self._reads_left -= 1
         self._bytes_left -= length
         if min(self._reads_left, self._bytes_left) < 0:
-            raise Incomplete(f"the end of the {self._label} cannot be found")
+            raise Incomplete("the end of the {label} cannot be found")
 
     def require(self, end: int) -> None:
         """Raise Incomplete unless the file reaches to `end`."""
         if end > self.size:
-            raise self.cut()
-
-    def cut(self) -> Incomplete:
-        return Incomplete(f"the end of the {self._label} is missing")
-
-    def damaged(self) -> Incomplete:
-        return Incomplete(f"a part of the {self._label} is missing or damaged")
-
-    def unwritten(self) -> Incomplete:
-        return Incomplete(f"a part of the {self._label} has not been written: it is empty")
-
-    def without_picture(self) -> Incomplete:
-        return Incomplete(f"there is no picture in the {self._label} yet")
+            raise Incomplete(CUT)
 
     def doubt(self, reason: str) -> None:
         """Record a reason why the picture may not be all there, though its bytes could be meant so."""
-        self.doubts = self.doubts or reason.format(label=self._label)
-
-    def doubt_end(self) -> None:
-        self.doubt("the {label} may not be filled to its end yet")
-
-    def doubt_middle(self) -> None:
-        self.doubt("a part of the {label} is empty and may not have been written yet")
+        self.doubts = self.doubts or reason
 
     def has_hole(self, start: int, end: int) -> bool:
         """Is a byte from `start` to before `end` known to be one that nobody has written?"""
@@ -119,7 +104,7 @@ class Source:
             if block.startswith(_EMPTY_PAGE, at):
                 has_edge = any(block[max(0, at - 1) : at]) or any(block[at + PAGE : at + PAGE + 1])
                 if has_edge or not self.is_written(offset + at, offset + at + PAGE):
-                    self.doubt_middle()
+                    self.doubt(EMPTY_PART)
 
     def checksum(self, start: int, length: int) -> int:
         """Return the CRC-32 of these bytes."""
@@ -140,18 +125,14 @@ class Source:
         if self.is_written(0, end):
             return
         self._bytes_left = ZEROS_AT_MOST
-        start = self._start_of_zeros(end)
+        start, filled = end, b""
+        while start > 0 and not filled:
+            length = min(BLOCK_BYTES, start)
+            start -= length
+            filled = self.read(start, length).rstrip(b"\0")
+        start += len(filled)
         zeros = end - start
         if zeros >= _ZEROS and start % PAGE == 0:
-            raise self.unwritten()
+            raise Incomplete(UNWRITTEN)
         if zeros >= min(_ZEROS, (end - 1) % PAGE + 1):
-            self.doubt_end()
-
-    def _start_of_zeros(self, end: int) -> int:
-        while end > 0:
-            length = min(BLOCK_BYTES, end)
-            filled = self.read(end - length, length).rstrip(b"\0")
-            end -= length
-            if filled:
-                return end + len(filled)
-        return 0
+            self.doubt(EMPTY_END)

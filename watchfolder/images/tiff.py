@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 from typing import NamedTuple
 
-from watchfolder.images.source import Incomplete, Source
+from watchfolder.images.source import CUT, DAMAGED, EMPTY_PART, Incomplete, Source, WITHOUT_PICTURE
 
 _BIG = 43
 _DIRECTORIES_AT_MOST = 1 << 16  # pages are numbered in 16 bits
@@ -56,17 +56,10 @@ _NONE = _Field(type=3, length=0, offset=0)
 
 
 def examine(source: Source) -> None:
-    _Tiff(source).examine()
+    Tiff(source).examine()
 
 
-def values_of_first_page(source: Source, tags: Iterable[int]) -> Mapping[int, int]:
-    """Return the first value of each of these tags that the page has."""
-    tiff = _Tiff(source)
-    page = tiff.first_page()
-    return {tag: tiff.first(page.fields[tag]) for tag in tags if tag in page.fields}
-
-
-class _Tiff:
+class Tiff:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._order = "<" if source.read(0, 2) == b"II" else ">"
@@ -82,13 +75,18 @@ class _Tiff:
         while page and self._is_new(page):
             page = self._examine_page(page)
         if not self._has_picture:  # many writers fill in the pointer to the first page last
-            raise self._source.without_picture()
+            raise Incomplete(WITHOUT_PICTURE)
         if self._source.has_hole(0, self._source.size):  # black that a sparing copy left out, or not written yet
-            self._source.doubt_middle()
-        self._source.examine_tail(self._written_end())
+            self._source.doubt(EMPTY_PART)
+        # The end of the file, not of the pages we know: zeros may hide the pointer to the next page. A directory at the
+        # very end closes with such a pointer, and that is zero by right.
+        end = self._source.size
+        self._source.examine_tail(end - self._pointer_bytes if end == self._last_end else end)
 
-    def first_page(self) -> _Directory:
-        return self._directory(self._number(self._pointer, self._pointer_bytes))
+    def values_of_first_page(self, tags: Iterable[int]) -> Mapping[int, int]:
+        """Return the first value of each of these tags that the page has."""
+        fields = self._directory(self._number(self._pointer, self._pointer_bytes)).fields
+        return {tag: self._first(fields[tag]) for tag in tags if tag in fields}
 
     def _examine_page(self, offset: int) -> int:
         """Examine a page with all that hangs on it, and return the offset of the next one."""
@@ -99,9 +97,10 @@ class _Tiff:
         is_page = True
         while below:
             directory = below.pop()
-            for tag in _PIECES:
-                if tag in directory.fields:
-                    self._examine_picture(directory, tag, is_page=is_page and tag != _OLD_JPEG)
+            for tag in (tag for tag in _PIECES if tag in directory.fields):
+                # All else is a thumbnail, or a copy in another size.
+                with contextlib.nullcontext() if is_page and tag != _OLD_JPEG else self._beside_the_pixels():
+                    self._has_picture |= self._has_pixels(directory, tag)
             is_page = False
             below += self._children(directory)
         return following
@@ -127,17 +126,9 @@ class _Tiff:
         if directory in self._seen:  # some files point back to their first page
             return False
         if len(self._seen) >= _DIRECTORIES_AT_MOST:
-            raise self._source.damaged()
+            raise Incomplete(DAMAGED)
         self._seen.add(directory)
         return True
-
-    def _examine_picture(self, directory: _Directory, tag: int, *, is_page: bool) -> None:
-        try:
-            self._has_picture |= self._has_pixels(directory, tag)
-        except Incomplete:
-            if is_page or not self._has_picture:
-                raise
-            self._source.doubt(_ASTRAY)  # a thumbnail, or a copy in another size
 
     def _has_pixels(self, directory: _Directory, tag: int) -> bool:
         """Are there pieces of this picture? Raises Incomplete when one lies outside the file."""
@@ -145,7 +136,7 @@ class _Tiff:
         if lengths is None or lengths.length != offsets.length:
             self._source.doubt(_UNPROVEN)
         all_sizes = repeat(repeat(0)) if lengths is None else self._parts(lengths)  # allowed in the oldest files
-        shape = {each: self.first(directory.fields.get(each, _NONE)) or _UNLESS_SAID.get(each, 0) for each in _SHAPE}
+        shape = {each: self._first(directory.fields.get(each, _NONE)) or _UNLESS_SAID.get(each, 0) for each in _SHAPE}
         first, has_pixels = 0, False
         for starts, sizes in zip(self._parts(offsets), all_sizes, strict=False):
             for index, (start, size) in enumerate(zip(starts, sizes, strict=False), first):
@@ -171,7 +162,7 @@ class _Tiff:
     def _directory(self, offset: int) -> _Directory:
         count = self._number(self._count, offset)
         if not count:  # not yet written
-            raise self._source.damaged()
+            raise Incomplete(DAMAGED)
         entry = struct.Struct(f"{self._order}HH{self._pointer}{self._pointer}")
         start = offset + struct.calcsize(f"={self._count}")
         end = start + count * entry.size
@@ -193,13 +184,13 @@ class _Tiff:
         is_here = needed <= self._pointer_bytes
         is_outside = not is_here and pointer + needed > self._source.size
         if is_outside and tag in _DECODING:
-            raise self._source.cut()
+            raise Incomplete(CUT)
         if is_outside or tag == kind == 0:
             self._source.doubt(_ASTRAY)
             return None
         return _Field(kind, values, here if is_here else pointer) if tag in _TAGS else None
 
-    def first(self, field: _Field) -> int:
+    def _first(self, field: _Field) -> int:
         """Return the first value, 0 where there is none, or none that is a plain number."""
         return next(self._values(field), 0) if field.type in _UNSIGNED else 0
 
@@ -210,7 +201,7 @@ class _Tiff:
     def _parts(self, field: _Field) -> Iterator[tuple[int, ...]]:
         code = _UNSIGNED.get(field.type)
         if code is None:
-            raise self._source.damaged()
+            raise Incomplete(DAMAGED)
         width = _BYTES_OF_TYPE[field.type]
         for first in range(0, field.length, _VALUES_AT_ONCE):
             count = min(_VALUES_AT_ONCE, field.length - first)
@@ -222,14 +213,6 @@ class _Tiff:
         number = struct.Struct(self._order + code)
         (value,) = number.unpack(self._source.read(offset, number.size))
         return int(value)
-
-    def _written_end(self) -> int:
-        """Look at the end of the file, not of the pages we know: zeros may hide the pointer to the next page.
-
-        A directory at the very end closes with such a pointer, and that is zero by right.
-        """
-        end = self._source.size
-        return end - self._pointer_bytes if end == self._last_end else end
 
 
 def _pixel_bytes(shape: Mapping[int, int], tag: int, index: int) -> int:

@@ -34,10 +34,6 @@ _EXAMINERS: dict[Format, tuple[Callable[[Source], None], int]] = {
 }
 
 
-def _tells_nothing(_offset: int) -> None:
-    """Be the FindHole of a file of which only the bytes are known."""
-
-
 class Kind(StrEnum):
     """What the intake should think of a file."""
 
@@ -63,7 +59,7 @@ class Verdict:
 
 
 def inspect(
-    read_at: ReadAt, size: int, name: str, find_hole: FindHole = _tells_nothing, *, takes_pdf: bool = False
+    read_at: ReadAt, size: int, name: str, find_hole: FindHole = lambda _offset: None, *, takes_pdf: bool = False
 ) -> Verdict:
     """Judge a file of `size` bytes. Bytes decide; the name is asked only where they do not.
 
@@ -95,11 +91,15 @@ def _judge_by_name(head: bytes, name: str) -> Verdict:
 
 def _examine(form: Format, read_at: ReadAt, size: int, find_hole: FindHole) -> Verdict:
     examine, bytes_at_most = _EXAMINERS[form]
-    source = Source(read_at, size, form.label, find_hole, bytes_at_most)
+    source = Source(read_at, size, find_hole, bytes_at_most)
+    kind = Kind.WHOLE
     try:
         examine(source)
-        if form is Format.PDF and not source.doubts and pdf.is_locked(source):
+        detail = source.doubts
+        if detail:
+            kind = Kind.SUSPECT
+        elif source.is_locked:
             return Verdict(Kind.FOREIGN_PICTURE, foreign=LOCKED_PDF)
     except Incomplete as finding:
-        return Verdict(Kind.PARTIAL, form, detail=str(finding))
-    return Verdict(Kind.SUSPECT if source.doubts else Kind.WHOLE, form, detail=source.doubts)
+        kind, detail = Kind.PARTIAL, str(finding)
+    return Verdict(kind, form, detail=detail.format(label=form.label))
