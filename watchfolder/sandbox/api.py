@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from flask import Response, jsonify, request
 from pydantic import ValidationError
 
-from watchfolder.sandbox.bodies import CallBody, Confirm, Keyed, code_of
+from watchfolder.sandbox.bodies import CallBody, code_of
 from watchfolder.sandbox.options import Caller
-from watchfolder.sandbox.orders import OrderType, SandboxOrder
+from watchfolder.sandbox.orders import SandboxOrder
 from watchfolder.sandbox.state import ApiRefusal, SandboxState
 
 Route = tuple[str, str, str, Callable[..., Any]]
@@ -19,11 +19,6 @@ Route = tuple[str, str, str, Callable[..., Any]]
 _ORDER_ID = re.compile(r"[0-9]{1,20}")
 _LONGEST_PAGE = 100
 _SUCCESSORS = {"status": "/api/v3/orders/{id}", "link": "/api/v3/orders/{id}/download"}
-_CONFIRMED = {
-    "inProgress": "ORDER_ALREADY_CONFIRMED",
-    "complete": "ORDER_ALREADY_COMPLETED",
-    "failed": "ORDER_ALREADY_FAILED",
-}
 _T = TypeVar("_T")
 _Body = TypeVar("_Body", bound=CallBody)
 
@@ -132,50 +127,6 @@ class Api:
             return value
 
         return ListPage(number("page", 1, 10**9), number("limit", default_limit, _LONGEST_PAGE))
-
-    def created_before(self, caller: Caller, body: Keyed, conflict: str) -> SandboxOrder | None:
-        """Return the order that this key made, if any; the caller holds the state's lock."""
-        key = caller.owner, body.idempotency_key
-        order = self.state.created.get(key)
-        if key in self.state.confirms or (order is not None and order.body != request.get_json(force=True)):
-            self.sin("the idempotency key of another body")
-            if order is None or not caller.is_test:
-                raise ApiRefusal(409, conflict)
-        return order
-
-    def confirm(self, order_type: OrderType, *, is_repeatable: bool = False) -> Response:
-        """Start an order once; where it `is_repeatable`, a second confirm is told how the order stands."""
-        body = self.body(Confirm)
-        key = self.caller().owner, body.idempotency_key
-        with self.state.lock:
-            earlier = self.state.confirms.get(key)
-            if key in self.state.created or (earlier and earlier.order_id != body.order_id):
-                self.sin("the idempotency key of another call")
-                raise ApiRefusal(409, "IDEMPOTENCY_KEY_CONFLICT")
-            order = self.order(body.order_id, unknown="RESOURCE_NOT_FOUND")
-            if order.type is not order_type:
-                self.refuse(f"a confirm of an order that is {order.type}", "ORDER_TYPE_NOT_MATCH")
-            if earlier is None and not self._is_confirmed(order, is_repeatable=is_repeatable):
-                self._refuse_start(order)
-                self.state.confirms[key] = order
-                self.state.start(order, request.environ.get("sandbox.failure"))
-        return data({"orderId": order.order_id, "status": order.status})
-
-    def _is_confirmed(self, order: SandboxOrder, *, is_repeatable: bool) -> bool:
-        if order.is_started:
-            self.sin("confirmed before under another idempotency key")
-        if order.status == "expired":
-            raise ApiRefusal(400, "ORDER_EXPIRED")
-        if order.is_started and not is_repeatable:
-            raise ApiRefusal(400, _CONFIRMED[order.status])
-        return order.is_started
-
-    def _refuse_start(self, order: SandboxOrder) -> None:
-        if not all(file.was_uploaded for file in order.files):
-            self.sin("confirmed before all files were uploaded")
-        if not all(file.is_uploaded for file in order.files):
-            raise ApiRefusal(400, "ORDER_FILE_NOT_UPLOADED")
-        self.state.ask_credits(order.caller, order.price)
 
     def refuse(self, sin: str, code: str = "VALIDATION_FAILED") -> NoReturn:
         self.sin(sin)

@@ -48,9 +48,14 @@ class FaultyCall:
         """Have the request served as if nothing were wrong."""
         return Response.from_app(self._app, self.environ)
 
-    def work_after(self, fact: str, value: object) -> Response:
+    def work_with(self, fact: str, value: object) -> Response:
         """Have it served by a view that heeds `fact`."""
         self.environ[fact] = value
+        return self.work()
+
+    def work_without_order(self) -> Response:
+        """Lose the order that the request is about, then have it served."""
+        self._state.forget(self.path.partition("/orders/")[2].partition("/")[0])
         return self.work()
 
     def cut(self) -> Response:
@@ -76,10 +81,6 @@ class FaultyCall:
         """Return what was uploaded for the file that this request fetches."""
         file = self._storage.file_behind(self.path)
         return file.path.read_bytes() if file and file.path else b""
-
-    def forget(self) -> None:
-        """Lose the order that this request is about."""
-        self._state.forget(self.path.partition("/orders/")[2].partition("/")[0])
 
     @property
     def trap(self) -> str:
@@ -121,11 +122,6 @@ class PlannedFault:
         self.seen += 1
         return self.seen >= self.nth and (self.times is None or self.befallen < self.times)
 
-    def befall(self, call: FaultyCall) -> Response:
-        response = ACTIONS[self.does](self, call)
-        response.headers.extend(self.headers)
-        return response
-
 
 class Faults:
     """What is in store, in the order in which it was added. Only one fault befalls a request; the others wait."""
@@ -136,12 +132,9 @@ class Faults:
 
     def add(self, operation: str, does: str, **facts: Any) -> PlannedFault:  # noqa: ANN401 - those of a PlannedFault, which checks them
         fault = PlannedFault(operation=operation, does=does, **facts)
-        self.put(fault)
-        return fault
-
-    def put(self, fault: PlannedFault) -> None:
         with self._lock:
             self._faults.append(fault)
+        return fault
 
     def clear(self) -> None:
         with self._lock:
@@ -224,11 +217,6 @@ def _another_picture(_fault: PlannedFault, call: FaultyCall) -> Response:
     return _replaced(response, sample(other, width=64, height=48, seed=1))
 
 
-def _forget(_fault: PlannedFault, call: FaultyCall) -> Response:
-    call.forget()
-    return call.work()
-
-
 def _half(response: Response) -> bytes:
     body = b"".join(response.iter_encoded())
     return body[: len(body) // 2]
@@ -263,8 +251,8 @@ ACTIONS: Mapping[str, Callable[[PlannedFault, FaultyCall], Response]] = {
     "empty": lambda _, call: _replaced(call.work(), b""),
     "another_picture": _another_picture,
     "same_bytes": lambda _, call: _replaced(call.work(), call.sent_bytes()),
-    "forget": _forget,  # the order is gone, from this request on
-    "lose": lambda _, call: call.work_after("sandbox.loss", value=True),  # an upload is answered well, its bytes gone
+    "forget": lambda _, call: call.work_without_order(),  # the order is gone, from this request on
+    "lose": lambda _, call: call.work_with("sandbox.loss", value=True),  # an upload is answered well, its bytes gone
     # what starts an order is answered well and paid, the order fails with this code; none: the service tells none
-    "fail": lambda fault, call: call.work_after("sandbox.failure", fault.code),
+    "fail": lambda fault, call: call.work_with("sandbox.failure", fault.code),
 }

@@ -7,11 +7,18 @@ from flask import Response, jsonify, request
 from typing_extensions import override
 
 from watchfolder.sandbox.api import Api, Route, data
-from watchfolder.sandbox.bodies import AntiAiOrder, Keyed
+from watchfolder.sandbox.bodies import AntiAiOrder, Confirm, Keyed
+from watchfolder.sandbox.options import Caller
 from watchfolder.sandbox.orders import InputFile, NewFile, OrderType, OutputFile, SandboxOrder, now
+from watchfolder.sandbox.state import ApiRefusal
 from watchfolder.sandbox.storage import Storage
 
 Json = dict[str, object]
+_CONFIRMED = {
+    "inProgress": "ORDER_ALREADY_CONFIRMED",
+    "complete": "ORDER_ALREADY_COMPLETED",
+    "failed": "ORDER_ALREADY_FAILED",
+}
 _Body = TypeVar("_Body", bound=Keyed)
 
 
@@ -41,7 +48,7 @@ class Product(Generic[_Body]):
         """Tell of the order that this body makes or has made."""
         body, caller = self._api.body(self.body), self._api.caller()
         with self._state.lock:
-            order = self._api.created_before(caller, body, self.conflict)
+            order = self._made(caller, body)
             if order is None:
                 files = self.files(body)
                 self._state.ask_credits(caller, sum(len(file.texts) for file in files) or 1, *self.lack)
@@ -53,8 +60,48 @@ class Product(Generic[_Body]):
                     self._state.start(order, request.environ.get("sandbox.failure"))
         return data(self.created(order))
 
+    def _made(self, caller: Caller, body: Keyed) -> SandboxOrder | None:
+        key = caller.owner, body.idempotency_key
+        order = self._state.created.get(key)
+        if key in self._state.confirms or (order is not None and order.body != request.get_json(force=True)):
+            self._api.sin("the idempotency key of another body")
+            if order is None or not caller.is_test:
+                raise ApiRefusal(409, self.conflict)
+        return order
+
     def _confirm(self) -> Response:
-        return self._api.confirm(self.order_type, is_repeatable=self.order_type is OrderType.AI_DETECTION)
+        """Start an order once. What a second confirm is told differs between the services."""
+        body = self._api.body(Confirm)
+        key = self._api.caller().owner, body.idempotency_key
+        with self._state.lock:
+            earlier = self._state.confirms.get(key)
+            if key in self._state.created or (earlier and earlier.order_id != body.order_id):
+                self._api.sin("the idempotency key of another call")
+                raise ApiRefusal(409, "IDEMPOTENCY_KEY_CONFLICT")
+            order = self._api.order(body.order_id, unknown="RESOURCE_NOT_FOUND")
+            if order.type is not self.order_type:
+                self._api.refuse(f"a confirm of an order that is {order.type}", "ORDER_TYPE_NOT_MATCH")
+            if earlier is None:
+                self._start(order, key)
+        return data({"orderId": order.order_id, "status": order.status})
+
+    def _start(self, order: SandboxOrder, key: tuple[str, str]) -> None:
+        status = order.status
+        if order.is_started:
+            self._api.sin("confirmed before under another idempotency key")
+        if status == "expired":
+            raise ApiRefusal(400, "ORDER_EXPIRED")
+        if order.is_started:
+            if order.type is OrderType.AI_DETECTION:  # it is told how the order stands
+                return
+            raise ApiRefusal(400, _CONFIRMED[status])
+        if not all(file.was_uploaded for file in order.files):
+            self._api.sin("confirmed before all files were uploaded")
+        if not all(file.is_uploaded for file in order.files):
+            raise ApiRefusal(400, "ORDER_FILE_NOT_UPLOADED")
+        self._state.ask_credits(order.caller, order.price)
+        self._state.confirms[key] = order
+        self._state.start(order, request.environ.get("sandbox.failure"))
 
     def _refuse_v2(self) -> tuple[Response, int]:
         self._api.sin("a call of v2, which is gone")

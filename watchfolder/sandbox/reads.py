@@ -155,6 +155,6 @@ class Reads:
 
 
 def _fits(order: SandboxOrder, chosen: Mapping[str, str], keyword: str) -> bool:
+    is_named = keyword.lower() in order.name.lower() or keyword == order.order_id
     values = {"status": order.status, "type": order.type, "channel": "api"}
-    has_all = all(chosen[name] in ("all", value) for name, value in values.items())
-    return has_all and (keyword.lower() in order.name.lower() or keyword == order.order_id)
+    return is_named and all(chosen[name] in ("all", value) for name, value in values.items())
