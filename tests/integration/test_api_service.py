@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from watchfolder.api import Created, Ended, MovedOn, Pace, Service, Status
 from watchfolder.config import ApiSection
 from watchfolder.errors import Blocked, OrderMissing, Reject, Resync, Retry, Scope, SlowDown
-from watchfolder.sandbox import PlannedFault, Sandbox
+from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.pictures import sample
 from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
@@ -414,8 +414,8 @@ def test_a_configured_budget_keeps_within_the_plan(sandbox: Sandbox, open_servic
 
 def test_an_answer_is_remembered_only_if_it_was_the_apis_own(sandbox: Sandbox, open_service: Open) -> None:
     service = open_service()
-    for outage in ({"does": "html"}, {"does": "answer", "status": 503, "code": "SERVICE_UNAVAILABLE"}):
-        sandbox.faults.put(PlannedFault(operation="list", times=3, **outage))
+    for does, facts in (("html", {}), ("answer", {"status": 503, "code": "SERVICE_UNAVAILABLE"})):
+        sandbox.faults.add("list", does, times=3, **facts)
         with pytest.raises(Retry):
             service.ping()
         assert service.answered_at is None

@@ -18,8 +18,7 @@ from watchfolder.order import Order, State
 from watchfolder.publish import Publisher
 from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.pdf import sample_pdf
-from watchfolder.sandbox.pictures import sample
+from watchfolder.sandbox.pictures import sample, sample_pdf
 from watchfolder.services.tables import LedgerWriter
 
 NAME = "Ferien/Füße am Strand.jpg"

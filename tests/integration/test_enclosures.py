@@ -13,7 +13,7 @@ from watchfolder import disk, history, intake
 from watchfolder.order import State
 from watchfolder.pipeline import timing
 from watchfolder.sandbox import Sandbox, reports
-from watchfolder.sandbox.pdf import sample_pdf
+from watchfolder.sandbox.pictures import sample_pdf
 
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
 BARE = ["a.jpg", "a.jpg.ai.json", "verdicts.csv"]

@@ -15,7 +15,7 @@ from watchfolder import history
 from watchfolder.order import State
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.orders import SandboxOrder
-from watchfolder.sandbox.pdf import sample_pdf
+from watchfolder.sandbox.pictures import sample_pdf
 
 ADDRESS = "https://img.example.com/a/gr%C3%B6%C3%9Fe%20eins.jpg?token=s3cret"
 SECOND = "https://img.example.com/zwei.jpg"

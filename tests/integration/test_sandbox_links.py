@@ -8,8 +8,7 @@ import pytest
 from sandbox_client import PICTURE, Client, Json, answer, client, data, sandbox, tester
 
 from watchfolder.sandbox import ORIGIN, Sandbox
-from watchfolder.sandbox.pdf import sample_pdf
-from watchfolder.sandbox.pictures import sample
+from watchfolder.sandbox.pictures import sample, sample_pdf
 
 __all__ = ["client", "sandbox", "tester"]
 

@@ -12,7 +12,8 @@ from sandbox_client import Client, client, sandbox
 
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.bodies import media_type_of
-from watchfolder.sandbox.mark import flaw_of, marks_in, write_marked, write_watermarked
+from watchfolder.sandbox.examination import flaw_of
+from watchfolder.sandbox.mark import marks_in, write_marked, write_watermarked
 from watchfolder.sandbox.pictures import FORMATS, sample, write_samples
 
 __all__ = ["client", "sandbox"]

@@ -9,7 +9,7 @@ import requests
 from sandbox_client import PICTURE, Client, answer, client, data, sandbox, tester
 
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.pdf import sample_pdf
+from watchfolder.sandbox.pictures import sample_pdf
 
 __all__ = ["client", "sandbox", "tester"]
 

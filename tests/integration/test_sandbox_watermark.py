@@ -17,8 +17,7 @@ from sandbox_client import PICTURE, Client, Json, answer, client, data, sandbox,
 
 from watchfolder import images
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.pdf import sample_pdf
-from watchfolder.sandbox.pictures import sample
+from watchfolder.sandbox.pictures import sample, sample_pdf
 
 __all__ = ["client", "sandbox", "tester"]
 

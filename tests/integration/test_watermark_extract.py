@@ -23,8 +23,7 @@ from watchfolder.pipeline import timing
 from watchfolder.publish import FindingPublisher
 from watchfolder.publish.originals import OriginalPublisher
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.pdf import sample_pdf
-from watchfolder.sandbox.pictures import sample
+from watchfolder.sandbox.pictures import sample, sample_pdf
 
 ORIGINAL = sample("jpeg", width=64, height=48, seed=9)
 SIDECAR = ".watermark.json"

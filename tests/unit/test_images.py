@@ -18,7 +18,7 @@ from watchfolder.images import (
     identify,
     inspect,
 )
-from watchfolder.sandbox.pdf import sample_pdf
+from watchfolder.sandbox.pictures import sample_pdf
 
 GIB = 1 << 30
 PAGE = 4096

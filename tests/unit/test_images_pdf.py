@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from watchfolder.images.pdf import examine
 from watchfolder.images.source import BYTES_AT_MOST, Incomplete, Source
-from watchfolder.sandbox.pdf import sample_pdf
+from watchfolder.sandbox.pictures import sample_pdf
 
 PDF = sample_pdf("a brochure")
 UPDATE = b"\n9 0 obj\n<< /Type /Annot >>\nendobj\n" + PDF[PDF.index(b"xref") :]

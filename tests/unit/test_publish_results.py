@@ -5,8 +5,7 @@ import pytest
 from watchfolder.errors import OrderRetry
 from watchfolder.images import Format
 from watchfolder.publish import report_format, result_format
-from watchfolder.sandbox.pdf import sample_pdf
-from watchfolder.sandbox.pictures import sample
+from watchfolder.sandbox.pictures import sample, sample_pdf
 
 PICTURE = sample("jpeg", width=40, height=30, seed=1)
 PDF = sample_pdf("a report")

@@ -41,8 +41,9 @@ class AiDetection(Product[DetectionOrder]):
         return [NewFile(body.file_name)]
 
     @override
-    def slots(self, slots: list[Json]) -> Json:
-        return {"file": slots[0]}
+    def created(self, order: SandboxOrder) -> Json:
+        told: Json = {"orderId": order.order_id, "orderName": order.name, "status": order.status}
+        return told | {"file": self.slot(order.files[0], order)}
 
     @override
     def result(self, order: SandboxOrder) -> Json:

@@ -106,11 +106,6 @@ class Courier:
         """Have the end of an order told when it has come."""
         self._in(order.processing_seconds, partial(self._tell, order))
 
-    def send_now(self, event: PushedEvent) -> int:
-        """Send it once more, and return what was answered."""
-        self._send(event, ())
-        return event.attempts[-1].status
-
     def _tell(self, order: SandboxOrder) -> None:
         with self._state.lock:
             if self._state.orders.get(order.order_id) is not order or order.status == "expired":
@@ -129,7 +124,7 @@ class Courier:
             with self._state.lock:
                 self._events.append(event)
             for seconds in _waits(fault):
-                self._in(seconds, partial(self._send, event, tuple(self._state.options.push_retry_seconds)))
+                self._in(seconds, partial(self.send, event, tuple(self._state.options.push_retry_seconds)))
 
     def _event(self, order: SandboxOrder, webhook: Endpoint, fault: PlannedFault | None) -> PushedEvent:
         event_id, status, at = str(uuid.uuid4()), order.status, instant(order.updated_at)
@@ -151,16 +146,16 @@ class Courier:
         number, ended_at = next(self._event_numbers), order.updated_at
         return PushedEvent(number, event_id, event_type, order.order_id, ended_at, webhook, body, signature)
 
-    def _send(self, event: PushedEvent, retries: tuple[float, ...]) -> None:
+    def send(self, event: PushedEvent, retries: tuple[float, ...] = ()) -> None:
+        """Send it once, and again after each of these seconds until it was taken."""
         status = self._post(event)
         with self._state.lock:
             number = event.webhook.number
-            told = PushRecord(number, event.event_id, event.event_type, event.order_id, now(), status)
-            event.attempts.append(told)
+            event.attempts.append(PushRecord(number, event.event_id, event.event_type, event.order_id, now(), status))
             is_registered = number in self._state.webhooks
             event.is_retrying = status not in _SUCCESS and bool(retries) and is_registered
         if event.is_retrying:
-            self._in(retries[0], partial(self._send, event, retries[1:]))
+            self._in(retries[0], partial(self.send, event, retries[1:]))
 
     def _post(self, event: PushedEvent) -> int:
         parts = urlsplit(event.webhook.url)

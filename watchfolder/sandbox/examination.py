@@ -1,15 +1,16 @@
 """What a service finds wrong with the bytes of a file: a sin of the client's, or what this service does not take."""
 
+import mmap
 import re
-from collections.abc import Mapping
+import struct
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from PIL import Image
 
-from watchfolder.sandbox.mark import flaw_of
 from watchfolder.sandbox.orders import OrderType
-from watchfolder.sandbox.structure import kind_of
 
 _PDF = "application/pdf"
 _PDF_END_BYTES = 1024  # readers look so far back for the end mark
@@ -23,6 +24,27 @@ _MODES: Mapping[str, tuple[str, ...]] = {
     "BMP": ("1", "L", "RGB"),
     "TIFF": ("1", "L", "RGB"),
 }
+
+_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/tiff": "TIFF", "image/bmp": "BMP"}
+
+_Data = bytes  # or a file mapped into memory
+
+_BEGINNINGS = (
+    ("JPEG", re.compile(rb"\xff\xd8")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
+    ("BMP", re.compile(rb"BM")),
+)
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not FF 00, a data byte, nor a restart between data
+_TEM, _EOI, _SOS = 0x01, 0xD9, 0xDA
+_PHONES_TRAILER = b"SEFT"  # some phones close a panorama with it, and leave the end marker out
+_CODING, _STRIPS, _TILES = 259, (273, 279), (324, 325)  # offsets and lengths
+_WEBP_IN_TIFF = (50001,)  # a coding that few builds of libtiff have
+_RIFF_HEADER = 8  # bytes, which its length leaves out
+_NUMBERS: Mapping[int, str] = {3: "H", 4: "I"}
+_FIRST_HEADER = 12  # bytes, of the first OS/2
+_UNCOMPRESSED = (0, 3, 6)
 
 
 class Flaw(NamedTuple):
@@ -89,3 +111,129 @@ def _is_of_known_depth(image: Image.Image, path: Path) -> bool:
         depths = image.tag_v2.get(_TIFF_DEPTH, (1,))  # type: ignore[attr-defined]  # only TIFFs have it
         return set(depths if isinstance(depths, tuple) else (depths,)) <= {1, 8}
     return True
+
+
+def flaw_of(path: Path, media_type: str) -> str:
+    """Return what keeps these bytes from being a whole picture of that type, or an empty text."""
+    if not path.stat().st_size:
+        return "there are no bytes"
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        kind = kind_of(cast("bytes", data))
+        is_whole = _is_whole(kind, cast("bytes", data))
+        needs_no_decoder = is_whole and _is_settled(kind, cast("bytes", data))
+    if kind != _FORMATS.get(media_type):
+        return f"the bytes are {kind or 'no picture'}, the Content-Type says {media_type!r}"
+    if kind == "PNG" and is_whole:  # each chunk has its checksum: there is nothing to add
+        return ""
+    if kind in ("PNG", "JPEG") and not is_whole:
+        return "the bytes are no whole picture: no end, or a chunk that is not what its checksum says"
+    return "" if needs_no_decoder else _flaw_of_pixels(path, is_whole=is_whole)
+
+
+def _flaw_of_pixels(path: Path, *, is_whole: bool) -> str:
+    try:
+        image = Image.open(path)
+    except Exception as fault:  # noqa: BLE001 - Pillow's decoders raise whatever strange bytes lead them to
+        return "" if is_whole else f"the bytes are no whole picture: {fault}"
+    with image:
+        image.draft("L", (image.width // 8 or 1, image.height // 8 or 1))  # JPEG: every byte is read, few pixels made
+        try:
+            image.load()
+        except Exception as fault:  # noqa: BLE001 - as above
+            has_no_end = is_whole and path.read_bytes().endswith(_PHONES_TRAILER)
+            return "" if has_no_end else f"the bytes are no whole picture: {fault}"
+    return ""
+
+
+# What a file says of itself: for the kinds of picture that this machine cannot decode.
+
+
+def kind_of(data: _Data) -> str:
+    """Return Pillow's name of the format that the bytes begin as, or an empty text."""
+    return next((kind for kind, beginning in _BEGINNINGS if beginning.match(data)), "")
+
+
+def _is_whole(kind: str, data: _Data) -> bool:
+    try:
+        return kind in _CHECKS and _CHECKS[kind](data)
+    except (struct.error, IndexError, ZeroDivisionError):  # it ends in the middle of what was to be read
+        return False
+
+
+def _is_settled(kind: str, data: _Data) -> bool:
+    """Does nothing more come of decoding what `_is_whole` calls whole? Then a decoder that refuses it lacks something.
+
+    So it is with the pixels of a BMP that are not coded, and with strips of WebP, each of which says its length.
+    """
+    if kind == "BMP":
+        return _bmp_coding(data) in _UNCOMPRESSED
+    return kind == "TIFF" and _tiff_values(data).get(_CODING) == _WEBP_IN_TIFF
+
+
+def _jpeg(data: _Data) -> bool:
+    position, has_scan = 2, False
+    while found := _MARKER.search(data, position):
+        marker, position = data[found.start() + 1], found.end()
+        if marker == _EOI:
+            return has_scan
+        has_scan = has_scan or marker == _SOS
+        position += 0 if marker == _TEM else int.from_bytes(data[position : position + 2], "big")
+    return bytes(data[-len(_PHONES_TRAILER) :]) == _PHONES_TRAILER
+
+
+def _png(data: _Data) -> bool:
+    position, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, position)
+        (checksum,) = struct.unpack_from(">I", data, position + 8 + length)
+        if zlib.crc32(data[position + 4 : position + 8 + length]) != checksum:
+            return False
+        position += 12 + length
+    return True
+
+
+def _bmp(data: _Data) -> bool:
+    start, header = struct.unpack_from("<II", data, 10)
+    form = "<HHHH" if header == _FIRST_HEADER else "<iiHHII"
+    width, height, _, bits, *coding = struct.unpack_from(form, data, 18)
+    size = coding[1] if coding else 0
+    if _bmp_coding(data) in _UNCOMPRESSED:
+        size = (width * bits + 31) // 32 * 4 * abs(height)
+    return bool(size >= 0 and start + size <= len(data))
+
+
+def _bmp_coding(data: _Data) -> int:
+    (header,) = struct.unpack_from("<I", data, 14)
+    return 0 if header == _FIRST_HEADER else int(struct.unpack_from("<I", data, 30)[0])
+
+
+def _tiff(data: _Data) -> bool:
+    values = _tiff_values(data)
+    pieces = [pair for tags in (_STRIPS, _TILES) for pair in zip(*(values.get(tag, ()) for tag in tags), strict=False)]
+    if not pieces or any(offset + length > len(data) for offset, length in pieces):
+        return False
+    return values.get(_CODING) != _WEBP_IN_TIFF or all(_is_webp(data[at : at + length]) for at, length in pieces)
+
+
+def _is_webp(piece: _Data) -> bool:
+    return kind_of(piece) == "WEBP" and struct.unpack_from("<I", piece, 4)[0] + _RIFF_HEADER <= len(piece)
+
+
+def _tiff_values(data: _Data) -> dict[int, tuple[int, ...]]:
+    order = "<" if data[:2] == b"II" else ">"
+    (directory,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, directory)
+    values: dict[int, tuple[int, ...]] = {}
+    for number in range(count):
+        entry = directory + 2 + 12 * number
+        tag, type_, length = struct.unpack_from(f"{order}HHI", data, entry)
+        if tag in (_CODING, *_STRIPS, *_TILES):
+            form = f"{order}{length}{_NUMBERS.get(type_, 'I')}"
+            is_inside = struct.calcsize(form) <= 4  # noqa: PLR2004 - the entry's own last bytes
+            place = entry + 8 if is_inside else struct.unpack_from(f"{order}I", data, entry + 8)[0]
+            values[tag] = struct.unpack_from(form, data, place)
+    return values
+
+
+# Every kind of WebP can be decoded.
+_CHECKS: Mapping[str, Callable[[_Data], bool]] = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "BMP": _bmp}

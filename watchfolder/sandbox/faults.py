@@ -122,6 +122,11 @@ class PlannedFault:
         self.seen += 1
         return self.seen >= self.nth and (self.times is None or self.befallen < self.times)
 
+    def serve(self, call: FaultyCall) -> Response:
+        response = ACTIONS[self.does](self, call)
+        response.headers.extend(self.headers)
+        return response
+
 
 class Faults:
     """What is in store, in the order in which it was added. Only one fault befalls a request; the others wait."""

@@ -8,7 +8,7 @@ from flask import Flask, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from watchfolder.sandbox.api import Route, data, operation_of
-from watchfolder.sandbox.faults import ACTIONS, TRAP, Faults, FaultyCall
+from watchfolder.sandbox.faults import TRAP, Faults, FaultyCall
 from watchfolder.sandbox.orders import now
 from watchfolder.sandbox.state import RequestRecord, SandboxState
 from watchfolder.sandbox.storage import Storage
@@ -34,24 +34,26 @@ class Front:
         call = FaultyCall(self._app, environ, self._storage, self._state)
         if call.path.startswith(_ADMIN) and call.path != TRAP:
             return call.work()(environ, start_response)
-        try:
-            operation = operation_of(cast("str", self._app.url_map.bind_to_environ(environ).match()[0]))
-        except HTTPException:
-            operation = "unknown"
+        operation = self._operation(environ)
         record = RequestRecord(operation, now(), str(environ["REQUEST_METHOD"]), call.path)
         self._state.requests.append(record)
         fault = self._faults.take(operation, call.path)
         try:
-            response = ACTIONS[fault.does](fault, call) if fault else call.work()
+            response = fault.serve(call) if fault else call.work()
         except ClientDisconnected:
             record.status = 0
             raise
-        response.headers.extend(fault.headers if fault else {})
         record.status = response.status_code
         is_look = operation == "status" or (operation == "report" and record.method == "GET")
         if is_look and response.status_code == HTTPStatus.OK and fault is None:
             self._state.looked_at(call.path.partition("/orders/")[2])
         return response(environ, start_response)
+
+    def _operation(self, environ: "WSGIEnvironment") -> str:
+        try:
+            return operation_of(cast("str", self._app.url_map.bind_to_environ(environ).match()[0]))
+        except HTTPException:
+            return "unknown"
 
 
 def admin_routes(

@@ -1,22 +1,18 @@
-"""The visible mark on everything the sandbox gives back, and the look at what it is given."""
+"""The visible mark on everything the sandbox gives back."""
 
 import filecmp
 import functools
-import mmap
 import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from watchfolder.sandbox.structure import PHONES_TRAILER, is_settled, kind_of
-from watchfolder.sandbox.structure import is_whole as is_whole_by_structure
+from watchfolder.sandbox.examination import kind_of
 
 _TEXT = "SANDBOX - not protected"
 
-_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/tiff": "TIFF", "image/bmp": "BMP"}
 _MARKABLE = {"JPEG": ("L", "RGB", "CMYK"), "BMP": ("L", "RGB")}
 _MARKABLE_ELSE = ("L", "RGB", "RGBA")
 _WAYS: Mapping[str, Mapping[str, object]] = {
@@ -27,38 +23,6 @@ _WAYS: Mapping[str, Mapping[str, object]] = {
 _NOBODYS_SIZE = (640, 480)
 _TRAILER = re.compile(rb"\n%MORI-SANDBOX-MARK ([0-9a-f]{32})\n")  # to PDFs a comment
 _TRAILER_BYTES = 4096
-
-
-def flaw_of(path: Path, media_type: str) -> str:
-    """Return what keeps these bytes from being a whole picture of that type, or an empty text."""
-    if not path.stat().st_size:
-        return "there are no bytes"
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        kind = kind_of(cast("bytes", data))
-        is_whole = is_whole_by_structure(kind, cast("bytes", data))
-        needs_no_decoder = is_whole and is_settled(kind, cast("bytes", data))
-    if kind != _FORMATS.get(media_type):
-        return f"the bytes are {kind or 'no picture'}, the Content-Type says {media_type!r}"
-    if kind == "PNG" and is_whole:  # each chunk has its checksum: there is nothing to add
-        return ""
-    if kind in ("PNG", "JPEG") and not is_whole:
-        return "the bytes are no whole picture: no end, or a chunk that is not what its checksum says"
-    return "" if needs_no_decoder else _flaw_of_pixels(path, is_whole=is_whole)
-
-
-def _flaw_of_pixels(path: Path, *, is_whole: bool) -> str:
-    try:
-        image = Image.open(path)
-    except Exception as fault:  # noqa: BLE001 - Pillow's decoders raise whatever strange bytes lead them to
-        return "" if is_whole else f"the bytes are no whole picture: {fault}"
-    with image:
-        image.draft("L", (image.width // 8 or 1, image.height // 8 or 1))  # JPEG: every byte is read, few pixels made
-        try:
-            image.load()
-        except Exception as fault:  # noqa: BLE001 - as above
-            has_no_end = is_whole and path.read_bytes().endswith(PHONES_TRAILER)
-            return "" if has_no_end else f"the bytes are no whole picture: {fault}"
-    return ""
 
 
 def write_marked(source: Path, target: Path) -> None:

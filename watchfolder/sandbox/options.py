@@ -44,7 +44,6 @@ class Options:
     # A folder that lies at https://pictures.example.com/: what a service is told to fetch there is read from it.
     origins_folder: str = ""
     report_seconds: float = 1.0  # from asking for a report to its end
-    report_link_seconds: float = 300.0
     # AI detection: what a picture is worth, by its SHA-256; the others by their names' suffixes.
     probabilities: dict[str, float | None] = field(default_factory=dict)
     has_small_copies: bool = True  # of what AI detection shows; else there are PNGs in full size

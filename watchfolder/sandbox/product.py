@@ -118,10 +118,7 @@ class Product(Generic[_Body]):
     def created(self, order: SandboxOrder) -> Json:
         """Return what the create call is answered."""
         told: Json = {"orderId": order.order_id, "orderName": order.name, "status": order.status}
-        return told | self.slots([self.slot(file, order) for file in order.files])
-
-    def slots(self, slots: list[Json]) -> Json:
-        return {"files": slots}
+        return told | {"files": [self.slot(file, order) for file in order.files]}
 
     def slot(self, file: InputFile, order: SandboxOrder) -> Json:
         """Return a file as the v2 calls tell it: with its upload link while the order waits for it."""

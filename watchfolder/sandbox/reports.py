@@ -4,16 +4,17 @@ from functools import partial
 
 from flask import Response, request
 
-from watchfolder.sandbox.api import Api, Route, data, whole
+from watchfolder.sandbox.api import Api, Route, data
 from watchfolder.sandbox.bodies import ReportOrder
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
-from watchfolder.sandbox.pdf import sample_pdf
+from watchfolder.sandbox.pictures import sample_pdf
 from watchfolder.sandbox.product import Json, Products
 from watchfolder.sandbox.state import ApiRefusal, Report
 from watchfolder.sandbox.storage import Made, Storage
 
 _LOCALES = ("ko-KR", "en-US", "ja-JP")
 _DEFAULT = _LOCALES[0]
+_LINK_SECONDS = 300
 _UNDER_WAY = ("queued", "processing")
 
 
@@ -88,10 +89,9 @@ class Reports:
             raise ApiRefusal(409, "REPORT_NOT_AVAILABLE")
 
     def _tell(self, order: SandboxOrder, report: Report, status: str) -> Json:
-        seconds = self._state.options.report_link_seconds
         download: Json = {
-            "url": self._storage.made_link(order, f"report-{report.locale}.pdf", seconds),
-            "expiresInSeconds": whole(seconds),
+            "url": self._storage.made_link(order, f"report-{report.locale}.pdf", _LINK_SECONDS),
+            "expiresInSeconds": _LINK_SECONDS,
         }
         return {
             "orderId": order.order_id,

@@ -172,7 +172,7 @@ class Sandbox(Options):
     @property
     def credits(self) -> dict[str, int]:
         """The same for each service, by its type, and for reports on watermarks (watermarkReport)."""
-        return self._state.credits
+        return self._state.paid()[0]
 
     @property
     def paid_failed(self) -> int:
@@ -184,7 +184,7 @@ class Sandbox(Options):
     @property
     def paid_files(self) -> dict[str, int]:
         """How often the bytes with this SHA-256 were paid for, in orders of any kind."""
-        return self._state.paid_files
+        return self._state.paid()[1]
 
     def expire_links(self) -> None:
         """Let every presigned link that was given out until now be expired."""

@@ -195,19 +195,11 @@ class SandboxState:
             self._to_give_back.remove(order)
             self._book(order, -order.price)
 
-    @property
-    def credits(self) -> dict[str, int]:
-        """How many credits were taken from live keys, less those given back, by service, and for reports."""
+    def paid(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what was taken from live keys and not given back: credits by service, and how often by SHA-256."""
         with self.lock:
             self._give_back()
-            return {str(service): number for service, number in (+self._credits).items()}
-
-    @property
-    def paid_files(self) -> dict[str, int]:
-        """How often the bytes with this SHA-256 were bought, and not given back."""
-        with self.lock:
-            self._give_back()
-            return dict(+self._paid_files)
+            return {str(service): number for service, number in (+self._credits).items()}, dict(+self._paid_files)
 
     def forget(self, order_id: str) -> None:
         with self.lock:

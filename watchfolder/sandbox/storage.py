@@ -17,13 +17,11 @@ from flask import Response, request, send_file
 
 from watchfolder.sandbox.api import Route
 from watchfolder.sandbox.bodies import media_type_of
-from watchfolder.sandbox.examination import examine
+from watchfolder.sandbox.examination import examine, kind_of
 from watchfolder.sandbox.mark import write_marked, write_watermarked
 from watchfolder.sandbox.orders import InputFile, OrderType, OutputFile, SandboxOrder, now
-from watchfolder.sandbox.pdf import sample_pdf
-from watchfolder.sandbox.pictures import sample
+from watchfolder.sandbox.pictures import sample, sample_pdf
 from watchfolder.sandbox.state import SandboxState
-from watchfolder.sandbox.structure import kind_of
 
 ORIGIN = "https://pictures.example.com"
 _LARGEST_ORIGIN = 32 << 20

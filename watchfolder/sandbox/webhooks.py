@@ -74,8 +74,7 @@ class WebhookCalls:
 
     def _remove(self, number: int) -> Response:
         webhook = self._webhook(number)
-        with self._state.lock:
-            self._state.webhooks.pop(webhook.number, None)
+        self._state.webhooks.pop(webhook.number, None)
         return data(None)
 
     def _events(self, number: int) -> Response:
@@ -88,8 +87,8 @@ class WebhookCalls:
             raise ApiRefusal(404, "WEBHOOK_EVENT_NOT_FOUND")
         if events[event].status == "SENT":
             raise ApiRefusal(422, "VALIDATION_FAILED")
-        status = self._courier.send_now(events[event])
-        is_sent = events[event].status == "SENT"
+        self._courier.send(events[event])
+        status, is_sent = events[event].attempts[-1].status, events[event].status == "SENT"
         error = None if is_sent else "the address did not take it"
         return data({"event_id": event, "success": is_sent, "status_code": status or None, "error": error})
 
@@ -103,11 +102,11 @@ class WebhookCalls:
             raise ApiRefusal(422, "VALIDATION_FAILED")
         events = self._courier.events(webhook.number)
         failed = [event for event in events if event.status == "FAILED" and since <= event.occurred_at.date() <= until]
-        for event in failed[:_RETRY_EVENTS]:
-            self._courier.send_now(event)
-        succeeded = sum(event.status == "SENT" for event in failed[:_RETRY_EVENTS])
-        total = len(failed[:_RETRY_EVENTS])
-        return data({"total": total, "succeeded": succeeded, "failed": total - succeeded})
+        again = failed[:_RETRY_EVENTS]
+        for event in again:
+            self._courier.send(event)
+        succeeded = sum(event.status == "SENT" for event in again)
+        return data({"total": len(again), "succeeded": succeeded, "failed": len(again) - succeeded})
 
     def _webhook(self, number: int) -> Endpoint:
         with self._state.lock:
