@@ -15,7 +15,7 @@ from watchfolder.services import FLOWS
 
 SIGNATURE_HEADER = "X-MoriBiz-Signature"
 
-_TYPES = frozenset().union(*(flow.push_types for flow in FLOWS.values()))
+_TYPES = frozenset(f"order.{flow.type}.{end}" for flow in FLOWS.values() for end in ("completed", "failed"))
 _MOST_SEEN = 10_000  # event ids
 _MOST_WAITING = 10_000  # hints; a beat takes them all
 _LONGEST_ID = 255
@@ -57,8 +57,12 @@ class Pushes:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
         fate, event_id, order_id = _judged(body, signed, secret)
         with self._guard:
-            if self._is_known(event_id):
+            if event_id in self._seen:
                 fate = PushResult.DUPLICATE
+            elif event_id:
+                self._seen[event_id] = None
+                if len(self._seen) > _MOST_SEEN:
+                    self._seen.popitem(last=False)
             if fate is None:
                 self._waiting.append(order_id)
             else:
@@ -66,15 +70,6 @@ class Pushes:
         if fate is None:
             self._ring()
         return fate
-
-    def _is_known(self, event_id: str) -> bool:
-        """Was it delivered before? It is remembered, if it has an id."""
-        is_repeated = event_id in self._seen
-        if event_id and not is_repeated:
-            self._seen[event_id] = None
-        while len(self._seen) > _MOST_SEEN:
-            self._seen.popitem(last=False)
-        return is_repeated
 
     def take(self) -> list[str]:
         """Return the ids of the orders that the service has spoken of since the last time."""

@@ -72,11 +72,8 @@ class Client:
         read: Callable[[object], _T],
         *,
         body: str | None = None,
-        priority: Priority | None = None,
+        priority: Priority = Priority.DELIVERY,
     ) -> _T:
-        if priority is None:
-            priority = Priority.PURCHASE if call in {Call.CREATE, Call.LIST} else Priority.DELIVERY
-
         def ask_once() -> _T:
             self.limiter.take(priority)
             return self._counters.count(call, lambda: self._ask_once(call, method, path, read, body))

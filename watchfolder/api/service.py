@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import BinaryIO, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -68,7 +69,8 @@ class Service(Client):
         return self.known_reads == "v2" or (self.known_reads is None and self._was_v2)
 
     def create(self, path: str, body: str, sent_names: Sequence[str]) -> Created:
-        return self._ask(Call.CREATE, "POST", path, lambda data: read_created(data, sent_names), body=body)
+        read, priority = partial(read_created, sent_names=sent_names), Priority.PURCHASE
+        return self._ask(Call.CREATE, "POST", path, read, body=body, priority=priority)
 
     def refresh(self, order_id: str) -> tuple[Slot, ...]:
         return self._ask(Call.ORDER, "POST", f"/api/v2{_path_of(order_id)}/refresh-urls", read_slots)
@@ -111,24 +113,34 @@ class Service(Client):
 
     def find(self, order_name: str) -> Listed | None:
         for page in range(1, _PAGES + 1):
-            path = f"/api/v2/orders?page={page}&limit=100&keyword={quote(order_name, safe='')}"
-            found, pages = self._ask(Call.LIST, "GET", path, lambda data: read_found(data, order_name))
+            found, pages = self._list(lambda data: read_found(data, order_name), page, keyword=order_name)
             if found or page >= pages:
                 return found
         return None
 
     def newest(self) -> Mapping[str, OrderView]:
         """Return what the list shows of the newest hundred orders, by id: cheaper than a poll of each of several."""
-        path = "/api/v2/orders?page=1&limit=100"
-        return self._ask(Call.LIST, "GET", path, read_views, priority=Priority.DELIVERY)
+        return self._list(read_views, priority=Priority.DELIVERY)
 
     def orders(self, keyword: str, page: int) -> tuple[list[Listed], int]:
         """Return one page of the list of orders, newest first, and how many pages there are."""
-        path = f"/api/v2/orders?page={page}&limit=100&keyword={quote(keyword, safe='')}"
-        return self._ask(Call.LIST, "GET", path, read_listed)
+        return self._list(read_listed, page, keyword=keyword)
 
     def ping(self) -> None:
-        self._ask(Call.LIST, "GET", "/api/v2/orders?page=1&limit=1", lambda _: None)
+        self._list(lambda _: None, limit=1)
+
+    def _list(
+        self,
+        read: Callable[[object], _T],
+        page: int = 1,
+        *,
+        limit: int = 100,
+        keyword: str = "",
+        priority: Priority = Priority.PURCHASE,
+    ) -> _T:
+        wanted = f"&keyword={quote(keyword, safe='')}" if keyword else ""
+        path = f"/api/v2/orders?page={page}&limit={limit}{wanted}"
+        return self._ask(Call.LIST, "GET", path, read, priority=priority)
 
     def upload(self, url: str, source: BinaryIO, size: int, media_type: str, md5: bytes | None) -> None:
         """Send what `source` holds from where it stands. Tried again here only if it can be wound back to there."""

@@ -8,12 +8,12 @@ from watchfolder.images.source import (
     CUT,
     DAMAGED,
     EMPTY_PART,
-    Incomplete,
     PAGE,
-    Source,
     UNWRITTEN,
     WITHOUT_PICTURE,
     ZEROS_AT_MOST,
+    Incomplete,
+    Source,
 )
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA

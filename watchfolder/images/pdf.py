@@ -2,7 +2,7 @@
 
 import re
 
-from watchfolder.images.source import CUT, DAMAGED, Incomplete, Source, UNWRITTEN
+from watchfolder.images.source import CUT, DAMAGED, UNWRITTEN, Incomplete, Source
 
 _END_BYTES = 1024  # readers look so far back for the end mark
 _END = re.compile(rb"startxref\s+(\d{1,12})\s+%%EOF")

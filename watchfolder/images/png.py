@@ -7,7 +7,7 @@ with several connections leaves pages of zeros in the middle.
 import struct
 
 from watchfolder.images import behind
-from watchfolder.images.source import BYTES_AT_MOST, DAMAGED, Incomplete, SEARCHED_AT_MOST, Source, WITHOUT_PICTURE
+from watchfolder.images.source import BYTES_AT_MOST, DAMAGED, SEARCHED_AT_MOST, WITHOUT_PICTURE, Incomplete, Source
 
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12  # length, type, CRC

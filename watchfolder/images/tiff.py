@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 from typing import NamedTuple
 
-from watchfolder.images.source import CUT, DAMAGED, EMPTY_PART, Incomplete, Source, WITHOUT_PICTURE
+from watchfolder.images.source import CUT, DAMAGED, EMPTY_PART, WITHOUT_PICTURE, Incomplete, Source
 
 _BIG = 43
 _DIRECTORIES_AT_MOST = 1 << 16  # pages are numbered in 16 bits

@@ -2,7 +2,7 @@
 
 import struct
 
-from watchfolder.images.source import BLOCK_BYTES, DAMAGED, EMPTY_PART, Incomplete, Source, UNWRITTEN, WITHOUT_PICTURE
+from watchfolder.images.source import BLOCK_BYTES, DAMAGED, EMPTY_PART, UNWRITTEN, WITHOUT_PICTURE, Incomplete, Source
 
 _HEADER_BYTES = 12
 _PICTURES = frozenset({b"VP8 ", b"VP8L", b"ANMF"})

@@ -179,10 +179,6 @@ class Flow:
         results = self.issues.results(inbox, name, serials, date.min) if self.issues else (Result(),)
         return tuple(os.path.dirname(os.path.join(result.folder or "", name)) for result in results)
 
-    @property
-    def push_types(self) -> frozenset[str]:
-        return frozenset({f"order.{self.type}.completed", f"order.{self.type}.failed"})
-
     def requests_of(self, inbox: Inbox) -> int:
         """Return what one order costs of the plan with all that the inbox wants beside it, about."""
         return self.requests + inbox.heatmaps + (_REPORT_REQUESTS if inbox.report != "never" else 0)

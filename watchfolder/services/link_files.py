@@ -123,16 +123,12 @@ def _section(content: bytes, section: str) -> Mapping[str, str]:
     ini = configparser.RawConfigParser(
         strict=False, allow_no_value=True, delimiters=("=",), comment_prefixes=("#", ";"), default_section="\n"
     )
-    ini.read_string(_decoded(content))
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # as Windows writes it
+        ini.read_string(content.decode("utf-16"))
+    else:  # the code page of any country: ASCII is ASCII in each
+        ini.read_string(content.removeprefix(b"\xef\xbb\xbf").decode("latin-1"))
     found = next((ini[name] for name in ini.sections() if name.strip().lower() == section), None)
     return {key: value or "" for key, value in found.items()} if found else {}
-
-
-def _decoded(content: bytes) -> str:
-    """Read what Windows writes: UTF-16, or the code page of the country, in which ASCII is ASCII."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16")
-    return content.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
 
 
 def _webloc(content: bytes) -> _Read:

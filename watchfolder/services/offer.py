@@ -1,32 +1,22 @@
 """All services that can be bought, by the names that the configuration, the journal and the history have for them."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
-from watchfolder.order import Finding
+from watchfolder.config import Inbox
+from watchfolder.order import Finding, Order
 from watchfolder.services.ai_detection import AI_DETECTION
 from watchfolder.services.anti_ai import ANTI_AI
 from watchfolder.services.flow import Flow
 from watchfolder.services.watermark_embed import WATERMARK_EMBED
 from watchfolder.services.watermark_extract import WATERMARK_EXTRACT
 
-_ALL = (ANTI_AI, WATERMARK_EMBED, WATERMARK_EXTRACT, AI_DETECTION)
-FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in _ALL}
-
-
-LEDGERS = {flow.ledger.name: flow.ledger for flow in _ALL if flow.ledger is not None}
-SIDECARS = tuple(flow.findings.sidecar for flow in _ALL if flow.findings is not None)
+FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (ANTI_AI, WATERMARK_EMBED, WATERMARK_EXTRACT, AI_DETECTION)}
+LEDGERS = {flow.ledger.name: flow.ledger for flow in FLOWS.values() if flow.ledger is not None}
+SIDECARS = tuple(flow.findings.sidecar for flow in FLOWS.values() if flow.findings is not None)
 """The ends of the names of what lies beside a picture and says what a service has found of it."""
 
 
-class _Bought(Protocol):
-    """An inbox or an order."""
-
-    @property
-    def service(self) -> str: ...
-
-
-def flow_of(bought: _Bought) -> Flow:
+def flow_of(bought: Inbox | Order) -> Flow:
     return FLOWS[bought.service]
 
 
