@@ -100,8 +100,8 @@ class Studio:
 
     def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         command = self.command(*arguments)
-        is_plain = command[:3] == [sys.executable, "-m", "watchfolder"] and not any(map(_AT_START, self.environment))
-        if is_plain and (done := _warm().run(command[3:], self.environ(), self.root, timeout)):
+        is_plain = command[:1] == [sys.executable] and not any(map(_AT_START, self.environment))
+        if is_plain and (done := _warm().run(command[1:], self.environ(), self.root, timeout)):
             return done
         return subprocess.run(
             command,

@@ -35,7 +35,7 @@ class Warm:
     def run(
         self, words: Sequence[str], environ: Mapping[str, str], cwd: Path, timeout: float
     ) -> subprocess.CompletedProcess[str] | None:
-        """Run a command; None while another one runs."""
+        """Run what Python would with these words, `-m MODULE` or `-c PROGRAM` first; None while another one runs."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -68,7 +68,7 @@ class Warm:
                 said.append(each.read().decode())
         if time.monotonic() - began >= timeout:
             raise subprocess.TimeoutExpired(words, timeout, *said)
-        return subprocess.CompletedProcess(["watchfolder", *words], code, *said)
+        return subprocess.CompletedProcess([sys.executable, *words], code, *said)
 
 
 def _main() -> None:
@@ -103,9 +103,13 @@ def _become(facts: dict[str, Any]) -> None:
     os.environ.update(facts["environ"])
     os.umask(facts["umask"])
     os.chdir(facts["cwd"])
-    sys.argv = ["watchfolder", *facts["words"]]
+    kind, what, *words = facts["words"]
+    sys.argv = [kind, *words]
     sys.path[0] = ""
-    runpy.run_module("watchfolder", run_name="__main__", alter_sys=True)
+    if kind == "-c":
+        exec(what, {"__name__": "__main__"})  # noqa: S102 - the test's own program
+    else:
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

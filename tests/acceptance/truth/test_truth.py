@@ -115,6 +115,9 @@ def _play(scene: Scene, situation: Situation) -> None:
     if _is_told(kind):
         subject = next((each.subject for each in said.conditions if each.kind is kind), "")
         wait_until(lambda: any(over(kind, subject) in each for each in office.alarms_since(alarms)))
+    if office.unit != "watchfolder":
+        office.install_unit()
+        office.restart()
     if office.config.read_text(encoding="utf-8") != settings:
         office.config.write_text(settings, encoding="utf-8")
         office.reload()

@@ -37,8 +37,8 @@ _HASTY = """
 import sys
 from datetime import timedelta
 from watchfolder.console import cli
-from watchfolder.daemon import disk_usage
-from watchfolder.intake import decide as looks
+from watchfolder.daemon import disk_usage, supervisor
+from watchfolder.intake import decide as looks, inbox
 from watchfolder.notify import alarms, decide
 from watchfolder.pipeline import timing
 def hasten(module, **waits):
@@ -49,9 +49,12 @@ hasten(decide, LASTS_SECONDS=dict.fromkeys(decide.LASTS_SECONDS, 1.0), QUIET_SEC
 hasten(decide, _MOST_AN_HOUR=10_000, _FIRST_LOOK=timedelta(seconds=1))
 hasten(alarms, EVERY_SECONDS=0.2, AGAIN_SECONDS=0.2, LOOK_SECONDS=0.2)
 hasten(looks, _RIGHTS_SECONDS=1.0)
+hasten(inbox, _REASONS_SECONDS=1.0, _FAULT_SECONDS=0.5)
 hasten(disk_usage, _AGAIN_SECONDS=1.0)
+hasten(supervisor, _STATUS_SECONDS=0.2)
 hasten(timing, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)
-hasten(timing, FIRST_ORDER_AGAIN_SECONDS=6.0)
+hasten(timing, FIRST_ORDER_AGAIN_SECONDS=6.0, FIRST_POLL_SECONDS=0.2, REPEAT_SECONDS=0.5)
+hasten(timing, FOLDER_BACKOFF_SECONDS=0.5, RECOVERY_SPREAD_SECONDS=0.5, ASK_READS_AGAIN_SECONDS=1.0)
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """

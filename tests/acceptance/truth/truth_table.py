@@ -341,18 +341,6 @@ def _started_as(unit: str, begin: Callable[[Scene], Path | None], scene: Scene) 
     return begin(scene)
 
 
-def _as_installed(mend: Callable[[Scene, Surfaces], None]) -> Callable[[Scene, Surfaces], None]:
-    """Mend it, and let it be the daemon of the installed unit again."""
-
-    def mend_and_install(scene: Scene, said: Surfaces) -> None:
-        mend(scene, said)
-        scene.office.wait_until_well()
-        scene.office.install_unit()
-        scene.office.restart()
-
-    return mend_and_install
-
-
 def _start_by_hand(scene: Scene, said: Surfaces) -> None:
     command = said.command(ConditionKind.NOT_RUNNING)
     assert command in said.sentence(ConditionKind.NOT_RUNNING)
@@ -961,7 +949,7 @@ SITUATIONS = (
         9,
         _by_hand(_it_is_stopped),
         ("watchfolder is not running", " run -c "),
-        _as_installed(_start_by_hand),
+        _start_by_hand,
         types=(Advised.RUN,),
     ),
     Situation(
@@ -970,7 +958,7 @@ SITUATIONS = (
         4,
         _by_hand(_no_credits),
         ("credits are used up", "after kill -HUP "),
-        _as_installed(_buy_credits),
+        _buy_credits,
         event="service.blocked",
         unless={"systemd": "it has not started it"},
     ),
@@ -980,7 +968,7 @@ SITUATIONS = (
         3,
         _by_hand(_another_key_than_that_of_the_environment),
         ("the service refuses the API key", "BIZMORI_API_KEY in a shell, then kill ", " run -c "),
-        _as_installed(_write_the_key_and_start_again),
+        _write_the_key_and_start_again,
         event="service.blocked",
         unless={"systemd": "it has not started it"},
     ),
@@ -990,7 +978,7 @@ SITUATIONS = (
         11,
         _as_instance(_a_slip_of_the_pen),
         ("The configuration is wrong", "systemctl reload watchfolder@config (as root)"),
-        _as_installed(_mend_the_slip),
+        _mend_the_slip,
         event="config.refused",
         unless={"status": "it names the faults of the file, and that the daemon runs on"},
         types=(Control.RELOAD,),
