@@ -74,21 +74,21 @@ class Ignored:
         if unknown := lifted.difference(map(_plain, (*BUILT_IN_FILES, *BUILT_IN_FOLDERS))):
             raise ValueError(f"'!{min(unknown)}' lifts nothing: there is no such built-in pattern")
         # What says to leave a file, or a folder and all in it, of this name alone: the pattern, if there is one.
-        self.file = _pattern_of(BUILT_IN_FILES, lifted, added)
-        self.folder = _pattern_of(BUILT_IN_FOLDERS, lifted, added)
+        self.file = _find_in(BUILT_IN_FILES, lifted, added)
+        self.folder = _find_in(BUILT_IN_FOLDERS, lifted, added)
 
 
-def _pattern_of(built_in: Sequence[str], lifted: Collection[str], added: Sequence[str]) -> Callable[[str], str | None]:
+def _find_in(built_in: Sequence[str], lifted: Collection[str], added: Sequence[str]) -> Callable[[str], str | None]:
     patterns = [*(pattern for pattern in built_in if _plain(pattern) not in lifted), *added]
     either = re.compile("|".join(f"({fnmatch.translate(_plain(each))})" for each in patterns) or r"(?!)")
 
-    def match(name: str) -> str | None:
+    def find(name: str) -> str | None:
         if name.startswith("."):
             return HIDDEN
         found = either.match(_plain(name))
         return patterns[found.lastindex - 1] if found and found.lastindex else None
 
-    return match
+    return find
 
 
 def _plain(text: str) -> str:
@@ -172,22 +172,19 @@ def appended(name: str, suffix: str, limit_bytes: int = 255) -> str:
 
 
 def _fitted(stem: str, tail: str, limit_bytes: int) -> str:
-    """Join the two, the path's last part shortened at a character boundary to at most `limit_bytes` (64 or more)."""
+    """Join the two, the path's last part shortened to at most `limit_bytes` (64 or more).
+
+    Where possible no letter is parted from its marks.
+    """
     folder, slash, stem = stem.rpartition("/")
-    return f"{folder}{slash}{_shortened(stem, limit_bytes - len(os.fsencode(tail)))}{tail}"
-
-
-def _shortened(stem: str, room: int) -> str:
-    """Return as much of `stem` as fits into `room` bytes, where possible without parting a letter from its marks."""
-    end = len(stem)
-    size = len(os.fsencode(stem))
-    while size > room:
+    end, size = len(stem), len(os.fsencode(stem + tail))
+    while size > limit_bytes:
         end -= 1
         size -= len(os.fsencode(stem[end]))
     whole = end
     while 0 < whole < len(stem) and (_is_mark(stem[whole]) or stem[whole - 1] == "\u200d"):
         whole -= 1
-    return stem[: whole or end]
+    return f"{folder}{slash}{stem[: whole or end]}{tail}"
 
 
 def _is_mark(char: str) -> bool:

@@ -193,7 +193,9 @@ class Quota:
             self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
                 self._let_go(inbox)  # nothing waits: it has been taken away, or what was let through has been taken
-            if self._is_flooded(inbox, self._came) and has_waiting():
+            now = self._clock.awake()
+            is_flooded = self._is_flooded(inbox, lambda name, seconds: self._arrivals[name].within(seconds, now))
+            if is_flooded and has_waiting():
                 self._hold(inbox)
             if self._is_word_given(inbox):
                 self._follow_word(inbox)
@@ -272,9 +274,6 @@ class Quota:
         if not whole or not came(inbox, whole.seconds):
             return False
         return sum(came(name, whole.seconds) for name in self._own) > whole.files
-
-    def _came(self, inbox: str, seconds: float) -> int:
-        return self._arrivals[inbox].within(seconds, self._clock.awake())
 
     def _hold(self, inbox: str) -> None:
         words = str(self._arrivals[inbox])

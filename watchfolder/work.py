@@ -204,8 +204,11 @@ def _is_list_ours(copy: Order, inbox: Inbox) -> bool:
 def _is_asked_as_ours(copy: Order, flow: Flow, inbox: Inbox) -> bool:
     if copy.reused_from is not None and copy.is_of_many:
         return False
-    are_sendable = all(_may_send(file, inbox) for file in copy.files)
-    return are_sendable and _is_body_ours(copy, flow) and _has_roles(copy, flow)
+    if not all(_may_send(file, inbox) for file in copy.files) or not _is_body_ours(copy, flow):
+        return False
+    of_pair = [{Role.ORIGINAL, Role.COPY}, {Role.PICTURE}]
+    roles = [{Role.PICTURE}] * len(copy.files) if flow.pairs is None else of_pair
+    return all(file.role in fitting for file, fitting in zip(copy.files, roles, strict=False))
 
 
 def _is_body_ours(copy: Order, flow: Flow) -> bool:
@@ -217,13 +220,6 @@ def _is_body_ours(copy: Order, flow: Flow) -> bool:
     asked, of_all = [_asked(file) for file in copy.files], flow.read_body(copy.body)
     keys = {key_of_one(copy.of_many, index) for index, file in enumerate(of_all) if [_asked(file)] == asked}
     return copy.key in keys and len(of_all) > 1 and len(of_all) in flow.files
-
-
-def _has_roles(copy: Order, flow: Flow) -> bool:
-    """Has each file the role that it has in such an order?"""
-    of_pair = [{Role.ORIGINAL, Role.COPY}, {Role.PICTURE}]
-    roles = [{Role.PICTURE}] * len(copy.files) if flow.pairs is None else of_pair
-    return all(file.role in fitting for file, fitting in zip(copy.files, roles, strict=False))
 
 
 def _asked(file: OrderFile) -> tuple[str, str, list[str]]:

@@ -51,7 +51,8 @@ class FsyncBatch:
             os.fsync(file.fileno())
         self._targets[target.root, target.folder] = None
 
-    def removed(self, place: Place) -> None:
+    def remove(self, place: Place) -> None:
+        remove(place, durable=False)
         self._sources[place.root, place.folder] = None
 
     def sync(self) -> None:

@@ -22,6 +22,7 @@ HELD_CODES = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two 
 READ_ONLY = "it is read-only"
 HELD = "another program holds it"
 NOT_PLAIN = "it is no plain file (a link, a pipe or a device)"
+_UNFIT = "this file system cannot hold such a name"
 _PLAIN_WORDS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -89,7 +90,7 @@ def translated(path: str) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno == errno.EILSEQ:
-            raise _unfit(path, error) from error
+            raise UnfitName.at(path, _UNFIT, code="EILSEQ") from error
         words = _PLAIN_WORDS.get(error.errno or 0, os.strerror(error.errno or 0))
         raise FolderFault.at(path, words, code=errno.errorcode.get(error.errno or 0, "EUNKNOWN")) from error
     finally:
@@ -104,12 +105,8 @@ def making(parent: int, name: str) -> Iterator[None]:
     except OSError as error:
         is_lost = error.errno == errno.ENOENT and os.fstat(parent).st_nlink > 0  # else its folder has vanished
         if is_lost or error.errno in {errno.EINVAL, errno.EILSEQ}:
-            raise _unfit(name, error) from error
+            raise UnfitName.at(name, _UNFIT, code=errno.errorcode[error.errno or 0]) from error
         raise
-
-
-def _unfit(path: str, error: OSError) -> UnfitName:
-    return UnfitName.at(path, "this file system cannot hold such a name", code=errno.errorcode[error.errno or 0])
 
 
 @contextlib.contextmanager

@@ -71,7 +71,8 @@ class Nudges:
             told, self._told = self._told, {}
         return None in told, {name: was_worked_on for name, was_worked_on in told.items() if name is not None}
 
-    def __bool__(self) -> bool:
+    @property
+    def are_left(self) -> bool:
         return bool(self._told)
 
 
@@ -232,9 +233,6 @@ class Candidates:
         """See every file there; return their names and those of the folders that are closed to us."""
         seen = set()
 
-        def skip(base: str) -> bool:
-            return self._ignored.folder(base) is not None
-
         def tell(where: str, _fault: FolderFault) -> None:
             seen.add(where)
             obstacle = obstacles.to_look_into(self.inbox, where)
@@ -243,7 +241,7 @@ class Candidates:
         found = disk.scan(
             self.inbox.path,
             folder,
-            skip_folder=skip,
+            skip_folder=lambda base: self._ignored.folder(base) is not None,
             recursive=self.inbox.recursive,
             is_known=self.quiet.__contains__,  # settled: looked at anew when its turn comes
             on_fault=tell,

@@ -15,7 +15,7 @@ from watchfolder.delivery_index import DeliveryIndex, Original
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event
-from watchfolder.intake.decide import Action, Decision, Ready
+from watchfolder.intake.decide import Ready
 from watchfolder.journal import Journal
 from watchfolder.order import Key, KeyMode, Order, OrderFile
 from watchfolder.services import flow_of
@@ -31,11 +31,6 @@ class Duplicate:
     key: str  # "": of the order that is begun now
     sha256: str | None
     is_perhaps: bool = False  # another inbox's, of which only the size is known yet
-
-    @property
-    def decision(self) -> Decision:
-        reason = f"the same picture is under way (order wf-{self.key}): it waits for that one's result"
-        return Decision(Action.WAIT, reason)
 
 
 @dataclass

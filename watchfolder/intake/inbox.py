@@ -16,6 +16,7 @@ from watchfolder.intake.candidates import Candidates, Emptied, Nudges, UnderWay
 from watchfolder.intake.claim import Claims
 from watchfolder.intake.decide import Action, Decision, Ready, Sighting, decide, out_of_reach
 from watchfolder.quota import Admits, Allowance
+from watchfolder.services import flow_of
 
 _MOST_DECISIONS = 256  # in one beat: then the nudges and the timers have their turn
 _GATHER_SECONDS = 0.5  # what a settled file waits, at most, for those that are about to settle
@@ -90,7 +91,7 @@ class Intake:
             self.health.report(fault, self.health.needs)
             self._explain(fault)
             return now + _FAULT_SECONDS
-        if self._nudges:
+        if self._nudges.are_left:
             return now
         if goes_on:
             return self._wait_until(now)
@@ -111,9 +112,9 @@ class Intake:
 
     def is_idle(self) -> bool:
         """Would only a change or a long wait bring something to do?"""
-        are_settling = self.candidates.quiet or self.candidates.are_settling()
-        are_moving = self._nudges or are_settling or self._claims.dedup.has_ended()
-        return self.candidates.has_scanned and not are_moving
+        if self._nudges.are_left or self.candidates.quiet or self.candidates.are_settling():
+            return False
+        return self.candidates.has_scanned and not self._claims.dedup.has_ended()
 
     def _look(self, now: float) -> None:
         """Look at what was nudged, and when its time has come at everything."""
@@ -186,7 +187,8 @@ class Intake:
     def _decide(self, settled: Iterable[str], allowance: Allowance, now: float) -> list[Ready]:
         """Decide about what has settled, oldest first; return files that one order may take."""
         ready: list[Ready] = []
-        most = 1 if self._claims.partners.go_by_pairs else allowance.files or self.inbox.max_files_per_order
+        goes_in_pairs = flow_of(self.inbox).pairs is not None
+        most = 1 if goes_in_pairs else allowance.files or self.inbox.max_files_per_order
         bytes_left = allowance.bytes
         for name in list(itertools.islice(settled, _MOST_DECISIONS)):
             sighting = self.candidates.sightings[name]
@@ -267,7 +269,8 @@ class Intake:
             self.candidates.wake([name], now)
         elif duplicate is not None:
             sighting.sha256 = duplicate.sha256
-            self.candidates.put_off(name, duplicate.decision, now)
+            reason = f"the same picture is under way (order wf-{duplicate.key}): it waits for that one's result"
+            self.candidates.put_off(name, Decision(Action.WAIT, reason), now)
         elif hindrance:
             obstacle = obstacles.to_read(self.inbox, name, hindrance, is_of_rights=False)
             self.candidates.put_off(name, out_of_reach(hindrance, sighting.hinder(now), obstacle), now)

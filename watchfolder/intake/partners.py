@@ -23,10 +23,6 @@ class Partners:
         self._seen: defaultdict[Hashable, set[str]] = defaultdict(set)  # by what their names share
         self._ready: dict[str, Ready] = {}  # could be taken, but for their partner
 
-    @property
-    def go_by_pairs(self) -> bool:
-        return self._pairs is not None
-
     def see(self, name: str) -> None:
         """Record a file that is there, and may be taken in time."""
         if self._pairs is not None:

@@ -126,15 +126,12 @@ class OriginalPublisher:
         return True
 
     def _move_all(self, order: Order, goals: Mapping[int, Goal]) -> Order:
-        order = self._journal.note(
-            self._with_destinations(order, goals)
-        )  # delivered must be durable before an original goes
+        # What is delivered must be durable before an original goes.
+        order = self._journal.note(self._with_destinations(order, goals))
         batch = disk.FsyncBatch()
         for index, goal in goals.items():
             if goal is None:
-                source = self.work.place(order, order.files[index])
-                disk.remove(source, durable=False)
-                batch.removed(source)
+                batch.remove(self.work.place(order, order.files[index]))
             else:
                 order, _ = self.move(order, index, goal, batch=batch)
         batch.sync()
