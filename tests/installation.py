@@ -102,7 +102,7 @@ class Installation:
     def delivered(self) -> set[str]:
         return names(self.photos / "protected")
 
-    def is_busy(self) -> bool:
+    def is_at_work(self) -> bool:
         return any(self.machine.path("/var/lib/watchfolder/journal").glob("*.json"))
 
     def await_delivery(self, *expected: str, seconds: float = 30.0) -> float:

@@ -143,7 +143,7 @@ class DeliveryIndex:
 
         self._ask(drop, None)
 
-    def catch_up(self) -> None:
+    def read_new(self) -> None:
         """Index the lines that the history has just got. To be called before what they tell of leaves the journal."""
         while self._is_complete and self._read_piece():
             pass
@@ -243,7 +243,7 @@ class DeliveryIndex:
 
     def _take_piece(self, tables: sqlite3.Connection) -> bool:
         read = dict(tables.execute("SELECT name, bytes_read FROM months"))
-        found = ((month.name, month.size) for month in history.months(self._state_dir))
+        found = ((month.name, month.size) for month in history.files_in(self._state_dir))
         months = sorted(found, reverse=True)  # what came lately comes back soonest
         if any(size < read.get(name, 0) for name, size in months):  # not the files that were read
             with tables:

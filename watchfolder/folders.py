@@ -66,7 +66,7 @@ class Folders:
         self.require_folder(inbox.outbox)
         self.require_folder(inbox.quarantine)
         if inbox.originals is not None:
-            self._make_default_originals(inbox)
+            self._make_originals(inbox)
             self.require_folder(inbox.originals)
         self._require_sole_use(inbox)
 
@@ -125,42 +125,42 @@ class Folders:
         Each destination must take twice an order of `size` bytes, the outbox so for each copy. Raises FolderFault.
         """
         for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
-            if disk.is_writable(path):
+            if disk.may_write(path):
                 continue
             if disk.is_read_only(path):
                 raise FolderFault.at(path, disk.READ_ONLY, code="EROFS")
             raise self.closed(path, "we may not write there")
-        for path, times in _destinations(inbox):
+        for path, times in _needs_of(inbox):
             _require_room(path, 2 * times * size)
 
-    def largest_order(self, inbox: Inbox) -> int:
+    def room_for_order(self, inbox: Inbox) -> int:
         """Return how many bytes an order may have for every destination to take it twice. Raises FolderFault."""
-        return min(disk.free_bytes(path) // times for path, times in _destinations(inbox)) // 2
+        return min(disk.free_bytes(path) // times for path, times in _needs_of(inbox)) // 2
 
     def closed(self, path: str, effect: str) -> FolderFault:
         """Name the folder that is in the way, its rights, and what root types to change them."""
         above = disk.closed_folder(path)
         command = self.commands.as_root(f"chmod o+x {quoted(above)}" if above else disk.command_to_open(path, ""))
-        rights = disk.describe_rights(Place(*os.path.split(above or path)))
+        rights = disk.rights_of(Place(*os.path.split(above or path)))
         where = f"{above} has " if above else ""
         return FolderFault.at(path, f"{effect} ({where}{rights}; as root, run: {command})", code="EACCES")
 
     def work(self, inbox: Inbox) -> Place:
         """Return our work folder in the inbox's file system."""
-        return _works(inbox).below(self._instance)
+        return _work_of(inbox).below(self._instance)
 
     def require_no_other(self, inbox: Inbox, instance: Callable[[], str]) -> None:
         """Check, changing nothing, that no other watchfolder than `instance` ("": none yet) works there.
 
         It is asked after the look: a run that begins meanwhile names itself before it makes its folder.
         """
-        found = _instances_in(_works(inbox))
+        found = _names_in(_work_of(inbox))
         if found and (others := set(found) - {instance()}):
             raise self._taken(inbox, min(others), None)
 
     def _taken(self, inbox: Inbox, instance: str, process: int | None) -> FolderFault:
         way_out = f"if it is gone for good, {self.commands.run_adopt(process)}"
-        who = _describe_owner(_works(inbox), instance)
+        who = _owner_of(_work_of(inbox), instance)
         return FolderFault.at(inbox.path, f"another watchfolder works here ({who}); {way_out}", code="OTHER_INSTANCE")
 
     def adopt(self, inbox: Inbox) -> int:
@@ -169,10 +169,10 @@ class Folders:
         What it left hidden goes first: while its folder is there, a crash meanwhile begins it again.
         """
         adopted = 0
-        for other in self._others(inbox):
-            self._make_default_originals(inbox)
+        for other in self._other_names(inbox):
+            self._make_originals(inbox)
             sweep_folders(inbox, other)
-            left = _works(inbox).below(other)
+            left = _work_of(inbox).below(other)
             keys = disk.folders_in(left.root, left.name)
             for key in keys:
                 disk.move(left.below(key), self.work(inbox).below(key), owner=self._instance, private=True)
@@ -189,15 +189,15 @@ class Folders:
         Each makes its folder, and then looks: so of two at least one sees the other. Alone, it fills its folder, and
         has won. Beside others it withdraws, but for the first of those that are empty, which waits for them to go.
         """
-        works, mine = _works(inbox), self.work(inbox)
-        others = self._others(inbox)
+        works, mine = _work_of(inbox), self.work(inbox)
+        others = self._other_names(inbox)
         at_work = [name for name in others if not _is_empty(works.below(name))]
         if disk.stat_of(mine.below(OWNER)) is not None:
             others = at_work
         elif not others:
             for folder in (mine, works):
                 disk.make_folder(folder.root, folder.name, 0o700)
-            others = self._others(inbox)
+            others = self._other_names(inbox)
             if not others:
                 disk.sweep(mine.root, mine.name)
                 since = datetime.now(UTC).isoformat(timespec="seconds")
@@ -208,8 +208,8 @@ class Folders:
         if others:
             raise self._taken(inbox, others[0], os.getpid())
 
-    def _others(self, inbox: Inbox) -> list[str]:
-        return [name for name in _instances_in(_works(inbox)) if name != self._instance]
+    def _other_names(self, inbox: Inbox) -> list[str]:
+        return [name for name in _names_in(_work_of(inbox)) if name != self._instance]
 
     def require_mounted(self, path: str) -> None:
         """Check that the file system that a folder should lie on is there. Raises FolderFault."""
@@ -217,9 +217,9 @@ class Folders:
         if point := disk.missing_mount(path, known.mount if known else ""):
             raise not_mounted(point)
 
-    def _make_default_originals(self, inbox: Inbox) -> None:
+    def _make_originals(self, inbox: Inbox) -> None:
         path = inbox.originals
-        if path is None or not has_default_originals(inbox) or path in self._known or os.path.isdir(path):
+        if path is None or not are_originals_ours(inbox) or path in self._known or os.path.isdir(path):
             return
         disk.make_folder(os.path.dirname(path), os.path.basename(path))
 
@@ -234,7 +234,7 @@ class Folders:
             return found
 
     def _remember(self, path: str, token: str) -> None:
-        known = {**self._known, **self._read_known(), path: _Known(token=token, mount=disk.mount_point_of(path))}
+        known = {**self._known, **self._read_known(), path: _Known(token=token, mount=disk.mounted_at(path))}
         state_file.write(self._memory, _Memory(known))
         self._known = known
 
@@ -264,7 +264,7 @@ class InboxHealth:
         return "a folder does not answer" if self.is_silent else fault.reason if fault is not None else ""
 
     @property
-    def is_busy(self) -> bool:
+    def is_at_work(self) -> bool:
         return self._busy_since is not None
 
     def report(self, fault: FolderFault, needs: int = 0) -> None:
@@ -298,7 +298,7 @@ class InboxHealth:
         self._told = ""
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[float]:
+    def at_work(self) -> Iterator[float]:
         """Hear in the block what the disk answers to this thread; give the time (monotonic seconds) when it began."""
         self._busy_since = time.monotonic()
         try:
@@ -312,7 +312,7 @@ class InboxHealth:
         since = self._busy_since
         return now - max(since, self._answered_at) if since is not None else 0.0
 
-    def check_silence(self, now: float) -> bool:
+    def tell_silent(self, now: float) -> bool:
         """Say once that a folder does not answer, and once that it does again; return whether that has changed."""
         was_silent, self.is_silent = self.is_silent, self.silent_seconds(now) > _SILENT_SECONDS
         if self.is_silent and not was_silent:
@@ -325,12 +325,12 @@ class InboxHealth:
         self._answered_at = time.monotonic()
 
 
-def has_default_originals(inbox: Inbox) -> bool:
+def are_originals_ours(inbox: Inbox) -> bool:
     """Are its originals in the folder that a run makes itself? Any other is a person's to make."""
     return inbox.originals == os.path.join(os.path.dirname(inbox.path), "originals")
 
 
-def _destinations(inbox: Inbox) -> Iterator[tuple[str, int]]:
+def _needs_of(inbox: Inbox) -> Iterator[tuple[str, int]]:
     """Give the folders that an order goes to, with how many of each file."""
     yield inbox.outbox, inbox.copies
     yield inbox.quarantine, 1
@@ -340,7 +340,7 @@ def _destinations(inbox: Inbox) -> Iterator[tuple[str, int]]:
 
 def sweep_folders(inbox: Inbox, owner: str, keep: Collection[str] = ()) -> None:
     """Remove what earlier lives of `owner` left hidden in the inbox's folders, but for the names in `keep`."""
-    for root in filter(None, {inbox.path, inbox.outbox, inbox.quarantine, inbox.originals, _works(inbox).root}):
+    for root in filter(None, {inbox.path, inbox.outbox, inbox.quarantine, inbox.originals, _work_of(inbox).root}):
         swept = sum(disk.sweep(root, folder, owner, keep=keep) for folder in ("", disk.HIDDEN))
         if swept:
             event("disk.swept", folder=root, files=swept)
@@ -387,7 +387,7 @@ def write_token(path: str, owner: str) -> str:
     return token
 
 
-def _instances_in(works: Place) -> list[str]:
+def _names_in(works: Place) -> list[str]:
     return [name for name in disk.folders_in(works.root, works.name) if _INSTANCE.fullmatch(name)]
 
 
@@ -399,13 +399,13 @@ def _is_empty(folder: Place) -> bool:
     return files is None and not disk.folders_in(folder.root, folder.name)
 
 
-def _works(inbox: Inbox) -> Place:
+def _work_of(inbox: Inbox) -> Place:
     """Return the folder of all instances, below a root that people of the share cannot exchange for a link."""
     inside = inbox.work.removeprefix(f"{inbox.path}/")
     return Place(inbox.path, inside) if inside != inbox.work else Place(*os.path.split(inbox.work))
 
 
-def _describe_owner(works: Place, instance: str) -> str:
+def _owner_of(works: Place, instance: str) -> str:
     try:
         owner = json.loads(disk.read_bytes(works.below(instance).below(OWNER), _LIMIT))
         return f"host {owner['host']}, since {owner['since']}"

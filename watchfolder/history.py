@@ -152,7 +152,7 @@ def deliveries(
     on_broken: Callable[[str], None] = lambda _month: None,
 ) -> Iterator[Delivery]:
     """Give every delivered result, from `since` on, the latest first; also while others of its order are under way."""
-    begun = so_far(orders)
+    begun = under_way(orders)
     twice = {end.key for end in begun}
     told: set[tuple[str, str, str | None]] = set()
     ends = heapq.merge(begun, newest_first(state_dir, since, on_broken), key=attrgetter("at"), reverse=True)
@@ -164,10 +164,10 @@ def deliveries(
             told.add(name)
 
 
-def so_far(orders: Iterable[Order]) -> list[EndedOrder]:
+def under_way(orders: Iterable[Order]) -> list[EndedOrder]:
     """Return what orders under way have delivered, each as if it had ended with that; the latest first."""
     begun = [
-        _so_far(order)
+        _under_way(order)
         for order in orders
         if order.state is not State.RECORDED and any(result.is_news for _, result in order.results)
     ]
@@ -176,7 +176,7 @@ def so_far(orders: Iterable[Order]) -> list[EndedOrder]:
 
 def all_ended(orders: Iterable[Order], state_dir: str) -> Iterator[EndedOrder]:
     """Give what orders under way have delivered, and then every order that ended, the latest first."""
-    return chain(so_far(orders), newest_first(state_dir))
+    return chain(under_way(orders), newest_first(state_dir))
 
 
 def newest_first(
@@ -215,7 +215,7 @@ def _lines_with(state_dir: str, key: str) -> Iterator[EndedOrder]:
 
 def _lines(state_dir: str, first_month: str = "") -> Iterator[tuple[Place, bytes]]:
     """Give all lines from that month on, the last one first."""
-    for name in sorted((entry.name for entry in months(state_dir)), reverse=True):
+    for name in sorted((entry.name for entry in files_in(state_dir)), reverse=True):
         month = Place(state_dir, name)
         if month.base < first_month:
             return
@@ -223,7 +223,7 @@ def _lines(state_dir: str, first_month: str = "") -> Iterator[tuple[Place, bytes
             yield month, line
 
 
-def months(state_dir: str) -> Iterator[Entry]:
+def files_in(state_dir: str) -> Iterator[Entry]:
     """Give the files of the history; an editor's copies and locks beside them are none."""
     with contextlib.suppress(FileNotFoundError):  # nothing has come to its end yet
         for entry in disk.scan(state_dir, FOLDER, recursive=False):
@@ -238,7 +238,7 @@ def _results_of(file: OrderFile) -> Iterator[EndedFile]:
         yield EndedFile.of(file, result)
 
 
-def _so_far(order: Order) -> EndedOrder:
+def _under_way(order: Order) -> EndedOrder:
     whole = EndedOrder.of(order)
     files = tuple(file for file in whole.files if file.delivered_at is not None)
     latest = max(file.delivered_at for file in files if file.delivered_at is not None)

@@ -101,7 +101,7 @@ def split(name: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (name, "")
 
 
-def harmless(name: str, extension: str) -> str:
+def sent_name(name: str, extension: str) -> str:
     """Return what the service is told in place of `name`: plain ASCII, its end kept (a test key reads "_fail")."""
     stem = _told(split(name.rpartition("/")[2])[0])
     return f"{(stem if stem.strip('_') else 'picture')}.{extension.lstrip('.')}"
@@ -129,7 +129,7 @@ def _told(stem: str) -> str:
     return f"_{stem[1 - _MAX_STEM :]}" if _RESERVED.fullmatch(stem) else stem
 
 
-def plainer(path: str) -> str:
+def more_portable(path: str) -> str:
     """Return a form of `path` that more file systems can hold; from that, one in plain ASCII; at last `path` itself."""
     parts = path.split("/")
     portable = "/".join(map(_portable, parts))
@@ -157,21 +157,21 @@ def numbered(name: str, number: int, limit_bytes: int = 255) -> str:
 def marked(name: str, mark: str, limit_bytes: int = 255) -> str:
     """photo.jpg, " (TEST)" → photo (TEST).jpg."""
     stem, extension = split(name)
-    return _fitted(stem, f"{mark}{extension}", limit_bytes)
+    return _within_limit(stem, f"{mark}{extension}", limit_bytes)
 
 
 def with_extension(name: str, extension: str, limit_bytes: int = 255) -> str:
     """photo.bmp, .png → photo.png."""
-    return _fitted(split(name)[0], f".{extension.lstrip('.')}", limit_bytes)
+    return _within_limit(split(name)[0], f".{extension.lstrip('.')}", limit_bytes)
 
 
-def appended(name: str, suffix: str, limit_bytes: int = 255) -> str:
+def with_end(name: str, suffix: str, limit_bytes: int = 255) -> str:
     """photo.jpg, .why.txt → photo.jpg.why.txt."""
     stem, extension = split(name)
-    return _fitted(stem, extension + suffix, limit_bytes)
+    return _within_limit(stem, extension + suffix, limit_bytes)
 
 
-def _fitted(stem: str, tail: str, limit_bytes: int) -> str:
+def _within_limit(stem: str, tail: str, limit_bytes: int) -> str:
     """Join the two, the path's last part shortened to at most `limit_bytes` (64 or more).
 
     Where possible no letter is parted from its marks.

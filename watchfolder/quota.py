@@ -77,7 +77,7 @@ class Arrivals:
         """Return how many copies are to be made of what came."""
         return self._copies * sum(files for since, files in self._came if since > now - seconds)
 
-    def forget_old(self, now: float) -> None:
+    def forget_before(self, now: float) -> None:
         while self._came and self._came[0][0] <= now - self._longest:
             self._came.popleft()
 
@@ -158,23 +158,23 @@ class Quota:
     def why(self, inbox: str) -> str:
         """Return what holds the inbox, if anything does."""
         with self._guard:
-            self._begin_day()
+            self._begin_again()
             return self._reason(inbox)
 
-    def foretell(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, Foretold]:
+    def tell_before(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, Foretold]:
         """Return for each inbox what would become of so many wanted files, if so many came into each now."""
         gone: dict[str, int] = {}  # copies
         told = {}
         for inbox, files in wanted.items():
-            told[inbox] = self._foretell(inbox, new, files, gone)
+            told[inbox] = self._tell_before(inbox, new, files, gone)
             gone[inbox] = told[inbox].sent * self._copies[inbox]
         return told
 
-    def _foretell(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> Foretold:
+    def _tell_before(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> Foretold:
         reason, left = self.why(inbox), self.left(inbox)
         is_let = inbox in self._memory.released or self._is_word_given(inbox)
-        if not reason and self._is_flooded(inbox, lambda name, _seconds: new.get(name, 0) * self._copies[name]):
-            reason = f"{new[inbox]} new files are more than may come at once; {self._how_to_release(inbox)}"
+        if not reason and self._is_over_limit(inbox, lambda name, _seconds: new.get(name, 0) * self._copies[name]):
+            reason = f"{new[inbox]} new files are more than may come at once; {self._way_to_release(inbox)}"
         if reason and not is_let:
             return Foretold(reason, 0, min(wanted, left or wanted))
         left = wanted if is_let and not left else self._left(inbox, gone)
@@ -188,13 +188,13 @@ class Quota:
         then, and show only now. Raises FolderFault.
         """
         with self._guard:
-            self._begin_day()
+            self._begin_again()
             self._reserved.pop(inbox, None)
             self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
                 self._let_go(inbox)  # nothing waits: it has been taken away, or what was let through has been taken
             now = self._clock.awake()
-            is_flooded = self._is_flooded(inbox, lambda name, seconds: self._arrivals[name].within(seconds, now))
+            is_flooded = self._is_over_limit(inbox, lambda name, seconds: self._arrivals[name].within(seconds, now))
             if is_flooded and has_waiting():
                 self._hold(inbox)
             if self._is_word_given(inbox):
@@ -206,7 +206,7 @@ class Quota:
         """Count what came. What was there when this life began is not new where a person has let it through."""
         arrivals, now = self._arrivals[inbox], self._clock.awake()
         if inbox not in self._memory.held:
-            arrivals.forget_old(now)
+            arrivals.forget_before(now)
         if inbox in self._memory.released:
             new, found = new if inbox in self._met else 0, 0
         self._met.add(inbox)
@@ -219,7 +219,7 @@ class Quota:
         Until the one that asks has taken them, or asks again, they are nobody else's.
         """
         with self._guard:
-            self._begin_day()
+            self._begin_again()
             now = self._clock.awake()
             self._reserved = {by: it for by, it in self._reserved.items() if by != asker and now < it.until}
             reserved = Counter[str]()
@@ -232,13 +232,13 @@ class Quota:
     def left(self, inbox: str) -> int:
         """Return how many more files it may take today."""
         with self._guard:
-            self._begin_day()
+            self._begin_again()
             return self._left(inbox)
 
     def take(self, inbox: str, files: int, key: str, asker: str) -> None:
         """Record that the order of this key took so many, once however often that is said. Raises FolderFault."""
         with self._guard:
-            self._begin_day()
+            self._begin_again()
             self._reserved.pop(asker, None)
             memory, is_counted = self._memory, self._whole.files_per_day or self._own[inbox].files_per_day
             if is_counted and key not in memory.counted:
@@ -258,15 +258,15 @@ class Quota:
     def _reason(self, inbox: str) -> str:
         held = self._memory.held.get(inbox)
         if held:
-            return f"{held}; {self._how_to_release(inbox)}"
+            return f"{held}; {self._way_to_release(inbox)}"
         if not self._left(inbox):
-            return f"today's budget is used up; it goes on tomorrow, or {self._how_to_release(inbox)}"
+            return f"today's budget is used up; it goes on tomorrow, or {self._way_to_release(inbox)}"
         return ""
 
-    def _how_to_release(self, inbox: str) -> str:
+    def _way_to_release(self, inbox: str) -> str:
         return self._commands.run(Advised.RELEASE, inbox)
 
-    def _is_flooded(self, inbox: str, came: Callable[[str, float], int]) -> bool:
+    def _is_over_limit(self, inbox: str, came: Callable[[str, float], int]) -> bool:
         """Are there more than may come at once? `came` says how many came into an inbox within so many seconds."""
         own, whole = self._own[inbox].burst, self._whole.burst
         if own and came(inbox, own.seconds) > own.files:
@@ -313,7 +313,7 @@ class Quota:
             event("inbox.released", inbox=inbox)
         disk.remove(_word(self._state_dir, inbox))
 
-    def _begin_day(self) -> None:
+    def _begin_again(self) -> None:
         """Count anew when the date is a later one, and that can be so; at the latest when a day has passed.
 
         A clock that is set forward and back again lets no more be taken, and holds nothing until a date that is far.

@@ -75,7 +75,7 @@ class Watcher:
     def start(self) -> None:
         """Begin, or begin again: every change from now on is told. Raises FolderFault if the folder is gone."""
         self.stop()
-        self.kind, self.reason = choose(self._path, self._mode)
+        self.kind, self.reason = way_to_watch(self._path, self._mode)
         if self.kind == "events":
             try:
                 self._tree = _Tree(self._path, self._is_left_out, self._tell, self._on_end)
@@ -156,7 +156,7 @@ class _Tree(WatchCallback):
 
     @override
     def on_event(self, event: InotifyEvent) -> None:
-        with self._thread_goes_on():
+        with self._end_on_fault():
             self._take(event)
 
     @override
@@ -169,14 +169,14 @@ class _Tree(WatchCallback):
     @override
     def on_queue_overflow(self) -> None:
         """Begin again: folders may have come, gone and moved unseen."""
-        with self._thread_goes_on():
+        with self._end_on_fault():
             event("watch.overflowed", logging.WARNING, folder=self._root)
             self._forget("")
             self._watch_all()
             self._on_change(None)
 
     @contextlib.contextmanager
-    def _thread_goes_on(self) -> Iterator[None]:
+    def _end_on_fault(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # noqa: BLE001 it would end watchdog's thread without a word
@@ -253,7 +253,7 @@ class _Tree(WatchCallback):
             del self._folders[wd]
 
 
-def events_arrive(path: str, touch: Callable[[], None], timeout_seconds: float) -> bool:
+def are_events_told(path: str, touch: Callable[[], None], timeout_seconds: float) -> bool:
     """Say whether what `touch` does in the folder `path` is told. On a share that proves nothing for other hosts."""
     came = threading.Event()
 
@@ -270,11 +270,11 @@ def events_arrive(path: str, touch: Callable[[], None], timeout_seconds: float) 
         watcher.stop()
 
 
-def choose(path: str, mode: Mode) -> tuple[Kind, str]:
+def way_to_watch(path: str, mode: Mode) -> tuple[Kind, str]:
     """Return how to watch `path`, and why."""
     if mode != "auto":
         return mode, "as configured"
-    file_system = file_system_of(os.path.realpath(path), disk.read_mounts())
+    file_system = file_system_of(os.path.realpath(path), disk.read_mount_table())
     if is_network(file_system):
         return "polling", f"{file_system} tells us nothing of what other hosts write"
     return "events", f"{file_system or 'the file system'} is local"

@@ -56,12 +56,12 @@ def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
 def test_a_folder_is_silent_after_ten_seconds_and_no_later(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     health = InboxHealth("photos")
-    with health.listening() as began:
-        assert [health.check_silence(began + seconds) for seconds in (9.9, 10.1, 60.0)] == [False, True, False]
+    with health.at_work() as began:
+        assert [health.tell_silent(began + seconds) for seconds in (9.9, 10.1, 60.0)] == [False, True, False]
         assert health.is_silent
         assert health.reason
         assert caplog.text.count("inbox.silent") == 1
-    assert health.check_silence(began + 60.1)  # the call has come back
+    assert health.tell_silent(began + 60.1)  # the call has come back
     assert not health.is_silent
     assert not health.reason
     assert caplog.text.count("inbox.answers") == 1

@@ -90,7 +90,7 @@ def test_what_was_delivered_is_found_by_its_bytes(tmp_path: Path) -> None:
 def test_a_new_line_is_found_as_soon_as_it_was_caught_up_with(tmp_path: Path) -> None:
     with opened(tmp_path) as delivery_index:
         write(tmp_path, "2026-03", line(1))
-        delivery_index.catch_up()
+        delivery_index.read_new()
         assert len(delivery_index.find(original(1))) == 1
 
 
@@ -162,7 +162,7 @@ def test_a_lost_damaged_or_older_one_is_made_anew(tmp_path: Path, wreck: str, ca
         for number in range(0, 2000, 50):
             if not delivery_index.find(original(number)):  # damage may only show when that page is read
                 wait_until_ready(delivery_index)
-        delivery_index.catch_up()
+        delivery_index.read_new()
         wait_until_ready(delivery_index)
         assert all(delivery_index.find(original(number)) for number in range(0, 2000, 50))
 
@@ -172,7 +172,7 @@ def test_a_torn_tail_is_passed_over_once_it_has_an_end(tmp_path: Path) -> None:
     with opened(tmp_path) as delivery_index:
         assert delivery_index.bytes_read == month.stat().st_size - 40
         write(tmp_path, "2026-03", b"\n", line(3))
-        delivery_index.catch_up()
+        delivery_index.read_new()
         assert delivery_index.find(original(2)) == []
         assert len(delivery_index.find(original(3))) == 1
 
@@ -214,7 +214,7 @@ def test_a_place_that_cannot_be_written_is_said_once_and_holds_up_nobody(
     with opened(tmp_path) as delivery_index:
         assert delivery_index.find(original(1)) == []
         for _ in range(3):
-            delivery_index.catch_up()
+            delivery_index.read_new()
     assert [record.message for record in caplog.records] == ["delivery_index.broken"]
 
 

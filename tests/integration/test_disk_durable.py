@@ -75,7 +75,7 @@ def test_a_read_only_disk_is_a_fault_in_plain_words(tmp_path: Path) -> None:
         with pytest.raises(FolderFault) as caught:
             disk.write_atomically(place(folder, "entry"), b"x")
         assert caught.value.code == "EROFS"
-        assert not disk.is_writable(str(folder))
+        assert not disk.may_write(str(folder))
 
 
 def test_a_write_that_a_signal_cuts_short_goes_on() -> None:

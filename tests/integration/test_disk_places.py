@@ -174,7 +174,7 @@ def test_what_is_missing_is_an_answer_but_a_missing_root_is_a_fault(tmp_path: Pa
         with pytest.raises(FolderFault) as caught:
             ask(place(tmp_path / "gone", "a.jpg"))
         assert caught.value.code == "ENOENT"
-    for question in (disk.free_bytes, disk.longest_name):
+    for question in (disk.free_bytes, disk.name_limit):
         with pytest.raises(FolderFault):
             question(str(tmp_path / "gone"))
 
@@ -323,11 +323,11 @@ def test_a_file_system_that_keeps_no_count_has_room(tmp_path: Path) -> None:
 def test_rights_are_named_for_people(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch(mode=0o640)
     (tmp_path / "a.jpg").chmod(0o640)
-    assert disk.describe_rights(place(tmp_path, "a.jpg")).endswith("mode 0640")
-    assert disk.describe_rights(place(tmp_path, "b.jpg")) == "it is gone"
+    assert disk.rights_of(place(tmp_path, "a.jpg")).endswith("mode 0640")
+    assert disk.rights_of(place(tmp_path, "b.jpg")) == "it is gone"
     if os.geteuid() == 0:
         os.chown(tmp_path / "a.jpg", 54321, 54322)
-        assert disk.describe_rights(place(tmp_path, "a.jpg")) == "owner 54321, group 54322, mode 0640"
+        assert disk.rights_of(place(tmp_path, "a.jpg")) == "owner 54321, group 54322, mode 0640"
 
 
 # --- many files in a row

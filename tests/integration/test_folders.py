@@ -442,7 +442,7 @@ def test_the_outbox_must_hold_each_copy_twice(top: Path) -> None:
     with tmpfs(top / "outbox", size="64k"):
         ours.require(inbox)
         most = disk.free_bytes(inbox.outbox) // 3 // 2
-        assert ours.largest_order(inbox) == most
+        assert ours.room_for_order(inbox) == most
         ours.require_room(inbox, most)
         assert fault_of(lambda: ours.require_room(inbox, most + 1)) == "ENOSPC"
 
@@ -451,7 +451,7 @@ def test_a_destination_that_we_may_not_write_to_is_named_with_its_rights(
     top: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders(top).require(inbox)
-    monkeypatch.setattr(disk, "is_writable", lambda path: path != inbox.quarantine)  # root may write anywhere
+    monkeypatch.setattr(disk, "may_write", lambda path: path != inbox.quarantine)  # root may write anywhere
     told = r"/quarantine: we may not write there \(owner .*, mode 0\d{3}; as root, run: .*\)"
     with pytest.raises(FolderFault, match=told):
         folders(top).require_room(inbox, 1)

@@ -39,7 +39,7 @@ def changed(work: Path, _outside: Path) -> None:
     (work / "a.jpg").write_bytes(OTHER)
 
 
-def appended(work: Path, _outside: Path) -> None:
+def with_end(work: Path, _outside: Path) -> None:
     with (work / "a.jpg").open("ab") as file:
         file.write(b"more")
 
@@ -129,7 +129,7 @@ def restore_all(work: Path) -> None:
 DEEDS = {
     "removed": Deed(removed, keeps_picture=False),
     "changed": Deed(changed, keeps_picture=False),
-    "appended": Deed(appended, keeps_picture=False),
+    "with_end": Deed(with_end, keeps_picture=False),
     "a link": Deed(link, keeps_picture=False),
     "a link to a folder": Deed(link_to_a_folder, keeps_picture=False),
     "a pipe": Deed(pipe, keeps_picture=False),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from watchfolder.errors import FolderFault
-from watchfolder.watcher import Mode, Watcher, events_arrive
+from watchfolder.watcher import Mode, Watcher, are_events_told
 
 WAIT_SECONDS = 10.0
 Told = str | None
@@ -498,5 +498,5 @@ def test_a_nudge_that_fails_is_logged_and_the_next_one_comes(
 
 
 def test_check_can_ask_whether_events_arrive(inbox: Path) -> None:
-    assert events_arrive(str(inbox), (inbox / ".probe").touch, WAIT_SECONDS)
-    assert not events_arrive(str(inbox), lambda: None, 0.05)
+    assert are_events_told(str(inbox), (inbox / ".probe").touch, WAIT_SECONDS)
+    assert not are_events_told(str(inbox), lambda: None, 0.05)

@@ -11,13 +11,13 @@ from watchfolder.names import (
     BUILT_IN_FILES,
     BUILT_IN_FOLDERS,
     Ignored,
-    appended,
-    harmless,
     marked,
+    more_portable,
     numbered,
-    plainer,
+    sent_name,
     split,
     told_apart,
+    with_end,
     with_extension,
 )
 
@@ -152,13 +152,13 @@ def test_a_pattern_that_can_do_nothing_is_refused(pattern: str) -> None:
     ],
 )
 def test_the_service_is_told_a_plain_name(name: str, told: str) -> None:
-    assert harmless(name, ".jpg") == told
-    assert harmless(name, "jpg") == told
+    assert sent_name(name, ".jpg") == told
+    assert sent_name(name, "jpg") == told
 
 
 @given(file_names)
 def test_no_name_of_a_file_reaches_the_service_as_anything_but_plain_ascii(name: str) -> None:
-    told = harmless(name, ".jpg")
+    told = sent_name(name, ".jpg")
     stem = told.removesuffix(".jpg")
     assert told.endswith(".jpg")
     assert 1 <= len(stem) <= 80
@@ -177,7 +177,7 @@ def test_a_suffix_goes_where_a_person_expects_it() -> None:
     assert marked("photo.jpg", " (TEST)") == "photo (TEST).jpg"
     assert with_extension("photo.bmp", ".png") == "photo.png"
     assert with_extension("photo.bmp", "png") == "photo.png"
-    assert appended("photo.jpg", ".why.txt") == "photo.jpg.why.txt"
+    assert with_end("photo.jpg", ".why.txt") == "photo.jpg.why.txt"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_the_folder_of_a_name_stays_and_takes_no_room() -> None:
 
 def test_a_name_that_is_too_long_loses_the_end_of_its_stem() -> None:
     assert numbered("x" * 251 + ".jpg", 12) == "x" * 246 + " (12).jpg"
-    assert appended("x" * 251 + ".jpg", ".why.txt") == "x" * 243 + ".jpg.why.txt"
+    assert with_end("x" * 251 + ".jpg", ".why.txt") == "x" * 243 + ".jpg.why.txt"
 
 
 def test_a_limit_counts_bytes_and_a_character_is_never_cut() -> None:
@@ -245,7 +245,7 @@ def test_every_name_with_every_suffix_fits_and_keeps_its_extension(name: str, li
         numbered(name, number, limit): f" ({number}){extension}",
         marked(name, " (TEST)", limit): f" (TEST){extension}",
         with_extension(name, ".png", limit): ".png",
-        appended(name, ".why.txt", limit): f"{extension}.why.txt",
+        with_end(name, ".why.txt", limit): f"{extension}.why.txt",
     }
     for result, tail in made.items():
         stem = result.removesuffix(tail)
@@ -272,14 +272,14 @@ def test_every_name_with_every_suffix_fits_and_keeps_its_extension(name: str, li
     ],
 )
 def test_a_plainer_name_is_as_near_as_can_be_and_in_the_end_ascii(name: str, then: str, at_last: str) -> None:
-    assert plainer(name) == then
-    assert plainer(plainer(plainer(name))) == at_last
+    assert more_portable(name) == then
+    assert more_portable(more_portable(more_portable(name))) == at_last
 
 
 @given(file_names)
 def test_there_is_a_plainest_name(name: str) -> None:
-    plain = plainer(plainer(plainer(plainer(name))))
-    assert plainer(plain) == plain
+    plain = more_portable(more_portable(more_portable(more_portable(name))))
+    assert more_portable(plain) == plain
     assert plain.isascii()
     assert len(plain.split("/")) == len(name.split("/"))
     assert all(part and part not in {".", ".."} for part in plain.split("/"))

@@ -13,31 +13,31 @@ def seen_at(now: float) -> Sighting:
 
 def test_a_file_is_quiet_when_it_has_been_as_it_is_for_the_settle_time() -> None:
     sighting = seen_at(100.0)
-    assert sighting.quiet_at(5.0) == 105.0
+    assert sighting.due_at(5.0) == 105.0
 
 
 def test_another_size_starts_the_clock_again() -> None:
     sighting = seen_at(100.0)
     sighting.see(11, 1, 104.0)
-    assert sighting.quiet_at(5.0) == 109.0
+    assert sighting.due_at(5.0) == 109.0
 
 
 def test_another_mtime_starts_the_clock_again_also_one_of_the_past() -> None:
     sighting = seen_at(100.0)
     sighting.see(10, -5, 104.0)
-    assert sighting.quiet_at(5.0) == 109.0
+    assert sighting.due_at(5.0) == 109.0
 
 
 def test_a_look_that_finds_nothing_new_does_not_start_the_clock_again() -> None:
     sighting = seen_at(100.0)
     sighting.see(10, 1, 104.0)
-    assert sighting.quiet_at(5.0) == 105.0
+    assert sighting.due_at(5.0) == 105.0
 
 
 def test_an_event_starts_the_clock_again_though_the_shape_is_the_same() -> None:
     sighting = seen_at(100.0)
-    sighting.disturb(104.0)
-    assert sighting.quiet_at(5.0) == 109.0
+    sighting.wait_again(104.0)
+    assert sighting.due_at(5.0) == 109.0
 
 
 def test_what_was_read_counts_no_more_after_a_change_but_does_after_a_mere_look() -> None:
@@ -52,7 +52,7 @@ def test_what_was_read_counts_no_more_after_a_change_but_does_after_a_mere_look(
 def test_age_counts_from_first_sight_whatever_happens_to_the_file() -> None:
     sighting = seen_at(100.0)
     sighting.see(11, 7, 150.0)
-    sighting.disturb(160.0)
+    sighting.wait_again(160.0)
     assert sighting.first_seen == 100.0
 
 
@@ -66,7 +66,7 @@ def test_a_file_is_quiet_only_if_nothing_happened_within_the_settle_time(
         if size != sighting.size:
             changed = now
         sighting.see(size, 1, now)
-        assert (now >= sighting.quiet_at(settle_seconds)) == (now >= changed + settle_seconds)
+        assert (now >= sighting.due_at(settle_seconds)) == (now >= changed + settle_seconds)
 
 
 def test_a_touch_means_reading_again_without_settling_again() -> None:
@@ -77,4 +77,4 @@ def test_a_touch_means_reading_again_without_settling_again() -> None:
     assert [sighting.verdict, sighting.sha256] == [Verdict(Kind.WHOLE), "ab" * 32]
     sighting.look(2)
     assert [sighting.verdict, sighting.sha256] == [None, None]
-    assert sighting.quiet_at(5.0) == 105.0
+    assert sighting.due_at(5.0) == 105.0

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from watchfolder.watcher import choose, file_system_of, is_network
+from watchfolder.watcher import file_system_of, is_network, way_to_watch
 
 ROOT = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw"
 
@@ -96,12 +96,12 @@ def test_auto_asks_the_mount_table_about_where_the_links_lead(
 ) -> None:
     door = os.path.join(tmp_path, "door")
     os.symlink("/srv/photos", door)
-    monkeypatch.setattr("watchfolder.disk.read_mounts", lambda: table(ROOT, mount(30, 22, "/srv/photos", "nfs4")))
-    assert choose(door, "auto") == ("polling", "nfs4 tells us nothing of what other hosts write")
-    assert choose("/srv", "auto") == ("events", "ext4 is local")
-    assert choose(door, "events") == ("events", "as configured")
-    assert choose("/srv", "polling") == ("polling", "as configured")
+    monkeypatch.setattr("watchfolder.disk.read_mount_table", lambda: table(ROOT, mount(30, 22, "/srv/photos", "nfs4")))
+    assert way_to_watch(door, "auto") == ("polling", "nfs4 tells us nothing of what other hosts write")
+    assert way_to_watch("/srv", "auto") == ("events", "ext4 is local")
+    assert way_to_watch(door, "events") == ("events", "as configured")
+    assert way_to_watch("/srv", "polling") == ("polling", "as configured")
 
 
 def test_the_mount_table_of_this_machine_can_be_read() -> None:
-    assert choose("/proc", "auto") == ("events", "proc is local")
+    assert way_to_watch("/proc", "auto") == ("events", "proc is local")

@@ -27,7 +27,7 @@ def overlaps(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
     A folder that does not answer for `silent_seconds` counts as where it is written.
     """
     named = list(_named_folders(tree))
-    real = disk.real_paths({path for *_, path in named}, silent_seconds)
+    real = disk.follow_links({path for *_, path in named}, silent_seconds)
     folders = [_Folder(where, name, role, path, real[path]) for where, name, role, path in named]
     faults = [fault for one, other in combinations(folders, 2) if (fault := _fault_of(one, other))]
     return [*faults, *_rounds(folders)]

@@ -111,7 +111,7 @@ def require_mounted(found: Config) -> None:
     paths = {"state_dir": found.state_dir}
     for name, inbox in found.inboxes.items():
         paths |= {f"inboxes.{name}.{role}": path for role, path in inbox.folders.items()}
-    mounts = disk.read_mounts()
+    mounts = disk.read_mount_table()
     faults = [
         f"{where}: {path} lies in the container itself, and would be gone with it: mount a folder there, or above it"
         for where, path in paths.items()

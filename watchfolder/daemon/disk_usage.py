@@ -26,6 +26,6 @@ class DiskUsage:
             disks = {}
             for folder in self._folders:
                 with contextlib.suppress(FolderFault):  # the work there says so
-                    space = disk.space_of(folder)
+                    space = disk.room_in(folder)
                     disks[folder] = Disk(device=space.device, free_bytes=space.free, total_bytes=space.total)
             self.disks = disks

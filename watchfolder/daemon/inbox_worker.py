@@ -62,7 +62,7 @@ class InboxWorker:
         while not self._stop:
             self._wakeup.clear()
             try:
-                with self.health.listening() as now:
+                with self.health.at_work() as now:
                     due = self._turn(now)
                     self.disk_usage.look(now, are_there=self.health.is_open)
             except Exception:  # noqa: BLE001 - nothing may end this thread

@@ -82,7 +82,7 @@ class Supervisor:
     def beat(self, now: float) -> float:
         """Start what is due; return when (monotonic seconds) the next thing will be."""
         for name, worker in self._workers.items():
-            if worker.health.check_silence(now):
+            if worker.health.tell_silent(now):
                 self._parts.transfers.set_silent(name, is_silent=worker.health.is_silent)
         elapsed = self._clock.elapsed()
         return now + self._pipeline.beat(elapsed) - elapsed
@@ -117,7 +117,7 @@ class Supervisor:
             or worker.health.fault is not None
             or worker.intake.held
             or self._waits_for_service(name, worker.intake)
-            or (not worker.health.is_busy and worker.intake.is_idle())
+            or (not worker.health.is_at_work and worker.intake.is_idle())
             for name, worker in self._workers.items()
         )
 

@@ -7,15 +7,15 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 
 from watchfolder.disk import placeholders
-from watchfolder.disk.files import create_in, new_file, open_regular_in, remove, set_times, write_all
+from watchfolder.disk.files import create_in, new_file, open_regular_in, remove, set_time, write_all
 from watchfolder.disk.moves import publish_new
 from watchfolder.disk.places import (
     Place,
     hidden_part,
-    is_leftover,
+    is_left_over,
     open_folder,
+    part_name,
     sync_folder,
-    temporary_name,
     translated,
 )
 from watchfolder.errors import FolderFault
@@ -50,13 +50,13 @@ def write_atomically(
 def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | None, *, durable: bool) -> None:
     """Raises FileNotFoundError when somebody has removed the temporary file."""
     with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
-        temporary = temporary_name(owner)
+        temporary = part_name(owner)
         descriptor = create_in(folder, temporary, mode)
         try:
             try:
                 write_all(descriptor, data)
                 if mtime_ns is not None:
-                    set_times(descriptor, mtime_ns, mtime_ns)
+                    set_time(descriptor, mtime_ns, mtime_ns)
                 if durable:
                     os.fsync(descriptor)
             finally:
@@ -75,7 +75,7 @@ def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> 
 
     Its temporary file lies in the hidden folder, or beside it.
     """
-    part = hidden_part(place.root, owner) if hidden else place.beside(temporary_name(owner))
+    part = hidden_part(place.root, owner) if hidden else place.beside(part_name(owner))
     with _written(part, data, place):
         publish_new(part, place, owner=owner)
 
@@ -208,12 +208,12 @@ def sweep(root: str, folder: str, owner: str = "", *, keep: Collection[str] = ()
             files = [item.name for item in found if not item.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return 0
-    names = [name for name in files if is_leftover(name, "" if placeholders.is_note(name) else owner)]
+    names = [name for name in files if is_left_over(name, "" if placeholders.is_note(name) else owner)]
     places = [Place(root, os.path.join(folder, name)) for name in names]
-    return sum(_removes(place) for place in places if place.name not in keep)
+    return sum(_sweep_one(place) for place in places if place.name not in keep)
 
 
-def _removes(leftover: Place) -> bool:
+def _sweep_one(leftover: Place) -> bool:
     if placeholders.is_note(leftover.base) and not placeholders.drop_named_in(leftover):
         return False
     try:

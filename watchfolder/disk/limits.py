@@ -22,7 +22,7 @@ _RIGHTS = frozenset({"EACCES", "EPERM"})
 _DAMAGES = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA", "ENOKEY", "EOVERFLOW"})
 
 
-def is_writable(root: str, relative: str = "") -> bool:
+def may_write(root: str, relative: str = "") -> bool:
     """May we make files there: by its rights, and by its file system? Raises FileNotFoundError, FolderFault."""
     with open_folder(root, relative) as folder:
         return os.access(".", os.W_OK | os.X_OK, dir_fd=folder)
@@ -45,7 +45,7 @@ def is_pinned(descriptor: int) -> bool:
 
 def free_bytes(root: str) -> int:
     """Return what is free for us; without end where the file system keeps no count."""
-    return space_of(root).free
+    return room_in(root).free
 
 
 class Space(NamedTuple):
@@ -56,7 +56,7 @@ class Space(NamedTuple):
     total: int
 
 
-def space_of(root: str) -> Space:
+def room_in(root: str) -> Space:
     """Measure the file system of a folder; where it keeps no count, it is without end. Raises FolderFault."""
     with open_folder(root) as folder, translated(root):
         answer = os.statvfs(folder)
@@ -66,13 +66,13 @@ def space_of(root: str) -> Space:
         return Space(device, answer.f_bavail * answer.f_frsize, answer.f_blocks * answer.f_frsize)
 
 
-def longest_name(root: str) -> int:
+def name_limit(root: str) -> int:
     """Return how many bytes a name may have there: 255, but for a few file systems (eCryptfs: 143)."""
     with open_folder(root) as folder, translated(root):
         return min(255, os.statvfs(folder).f_namemax or 255)
 
 
-def describe_rights(place: Place) -> str:
+def rights_of(place: Place) -> str:
     """Name owner, group and mode of what is there, for the person who has to change them."""
     try:
         found = stat_of(place)
@@ -97,12 +97,12 @@ def group_name(number: int) -> str:
         return str(number)
 
 
-def why_unread(place: Place, fault: FolderFault) -> str:
+def why_not_read(place: Place, fault: FolderFault) -> str:
     """Say what keeps this one file from being read; "" where not the file is at fault but its inbox."""
     if fault.code in HELD_CODES:
         return HELD
     if fault.code in _RIGHTS:
-        return f"we may not read it: {describe_rights(place)}"
+        return f"we may not read it: {rights_of(place)}"
     if fault.code in _DAMAGES:
         return f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
     return ""
@@ -114,7 +114,7 @@ def command_to_open(root: str, name: str, *, is_for_all: bool = False, is_sticky
     `is_for_all`: the files of the folder `name`, whatever their rights. `is_sticky`: also lift that mark.
     Of the root itself, in which our own hidden folder lies, never more than its files.
     """
-    target, recursively = _target(root, name, is_for_all=is_for_all)
+    target, recursively = _quoted(root, name, is_for_all=is_for_all)
     mine = {os.getegid(), *os.getgroups()}
     group = _group_of(root) if _group_of(root) in mine else os.getegid()
     steps = []
@@ -131,13 +131,13 @@ def closed_folder(path: str) -> str | None:
     return next((folder for folder in above if not os.access(folder, os.X_OK)), None)
 
 
-def command_to_unpin(root: str, name: str, *, is_for_all: bool = False) -> str:
+def command_to_free(root: str, name: str, *, is_for_all: bool = False) -> str:
     """Return what root types to let us move what `chattr` has marked."""
-    target, recursively = _target(root, name, is_for_all=is_for_all)
+    target, recursively = _quoted(root, name, is_for_all=is_for_all)
     return f"chattr {recursively if is_for_all else ''}-ia {target}"
 
 
-def _target(root: str, name: str, *, is_for_all: bool) -> tuple[str, str]:
+def _quoted(root: str, name: str, *, is_for_all: bool) -> tuple[str, str]:
     """Return how a shell is told of it, and the option that takes all that is in it along.
 
     A name that no shell could be told of in one line stands for the folder that it is in.

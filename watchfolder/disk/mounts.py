@@ -25,7 +25,7 @@ def mount_of(path: str, mountinfo: str) -> Mount | None:
     Goes down as the kernel does, from mount to mount: a later mount hides those below its mount point, which the
     longest prefix alone would still find.
     """
-    ahead = [mount for mount in _mounts(mountinfo) if _holds(mount.point, path)]
+    ahead = [mount for mount in _mount_lines(mountinfo) if _holds(mount.point, path)]
     ids = {mount.id for mount in ahead}
     here: Mount | None = None
     while True:
@@ -36,12 +36,12 @@ def mount_of(path: str, mountinfo: str) -> Mount | None:
         ahead.remove(here)
 
 
-def mount_point_of(path: str) -> str:
+def mounted_at(path: str) -> str:
     """Return where the file system of a folder is mounted, "" for the one of the root.
 
     A bind of what is above (systemd's ReadWritePaths= are such) is no mount of its own.
     """
-    mountinfo = read_mounts()
+    mountinfo = read_mount_table()
     here = mount_of(os.path.realpath(path), mountinfo)
     while here is not None and here.point != "/":
         above = mount_of(os.path.dirname(here.point), mountinfo)
@@ -53,7 +53,7 @@ def mount_point_of(path: str) -> str:
 
 def missing_mount(path: str, remembered: str = "") -> str:
     """Return the mount point above a folder that should be mounted, by fstab or as `remembered`, and is not."""
-    mounted = {mount.point for mount in _mounts(read_mounts())}
+    mounted = {mount.point for mount in _mount_lines(read_mount_table())}
     wanted = (point for point in (remembered, *_fstab()) if point.startswith("/") and point != "/")
     real = os.path.realpath(path)
     missing = (point for point in wanted if _holds(point, real) and point not in mounted)
@@ -65,24 +65,24 @@ def is_in_fstab(point: str) -> bool:
     return point in _fstab()
 
 
-def read_mounts() -> str:
+def read_mount_table() -> str:
     return _text_of(_MOUNTS)
 
 
 def _fstab() -> list[str]:
     lines = (line.split() for line in _text_of(FSTAB).splitlines())
-    return [_unescaped(fields[1]).rstrip("/") or "/" for fields in lines if fields[1:] and fields[0][0] != "#"]
+    return [_plain(fields[1]).rstrip("/") or "/" for fields in lines if fields[1:] and fields[0][0] != "#"]
 
 
-def _mounts(mountinfo: str) -> Iterator[Mount]:
+def _mount_lines(mountinfo: str) -> Iterator[Mount]:
     for line in mountinfo.split("\n"):
         mount, _, source = line.partition(" - ")
         match mount.split(" "):
             case [number, parent, device, _, point, *_]:
-                yield Mount(number, parent, device, _unescaped(point), source.split(" ")[0])
+                yield Mount(number, parent, device, _plain(point), source.split(" ")[0])
 
 
-def _unescaped(text: str) -> str:
+def _plain(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 

@@ -8,7 +8,7 @@ import shutil
 import stat
 
 from watchfolder.disk import placeholders
-from watchfolder.disk.files import create_new, open_regular, remove, set_times, sha256_of, stat_of
+from watchfolder.disk.files import create_new, open_regular, remove, set_time, sha256_of, stat_of
 from watchfolder.disk.places import NotAFolder, NotRegular, Place, hidden_part, open_folder, sync_folder, translated
 from watchfolder.errors import FolderFault
 
@@ -145,7 +145,7 @@ def _name(part: Place, parts: int, target: Place, folder: int, owner: str) -> Pl
         os.link(part.base, target.base, src_dir_fd=parts, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         if placeholders.is_held(target, folder, owner):
-            return _rename_over_placeholder(part, parts, target, folder, owner)
+            return _rename_over(part, parts, target, folder, owner)
         if not _is_same_file(parts, part.base, folder, target.base):
             raise
     except OSError as error:
@@ -184,16 +184,14 @@ def _rename_new(source: Place, from_folder: int, target: Place, to_folder: int, 
     if number not in _NO_SUCH_FLAG and not is_held:
         raise OSError(number, os.strerror(number), source.base, None, target.base)
     if owner is not None:
-        return _rename_over_placeholder(source, from_folder, target, to_folder, owner)
+        return _rename_over(source, from_folder, target, to_folder, owner)
     if _is_there(to_folder, target.base):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.path)
     os.rename(source.base, target.base, src_dir_fd=from_folder, dst_dir_fd=to_folder)
     return None
 
 
-def _rename_over_placeholder(
-    source: Place, from_folder: int, target: Place, to_folder: int, owner: str
-) -> Place | None:
+def _rename_over(source: Place, from_folder: int, target: Place, to_folder: int, owner: str) -> Place | None:
     """Take the name with an exclusive placeholder, then rename over it; return the placeholder's note."""
     status = os.stat(source.base, dir_fd=from_folder, follow_symlinks=False)  # no placeholder for nothing
     is_replaceable = not stat.S_ISDIR(status.st_mode)  # a folder replaces nothing but an empty folder
@@ -288,5 +286,5 @@ def _copy(source: Place, part: Place) -> None:
             for name in os.listxattr(reader.fileno()):
                 with contextlib.suppress(OSError):  # the other one may not know them: kept where possible
                     os.setxattr(writer.fileno(), name, os.getxattr(reader.fileno(), name))
-        set_times(writer.fileno(), status.st_atime_ns, status.st_mtime_ns)
+        set_time(writer.fileno(), status.st_atime_ns, status.st_mtime_ns)
         os.fsync(writer.fileno())

@@ -21,8 +21,8 @@ from watchfolder.disk.places import (
     Place,
     UnfitName,
     open_folder,
+    part_name,
     sync_folder,
-    temporary_name,
     translated,
 )
 from watchfolder.errors import FolderFault
@@ -109,7 +109,7 @@ def drop_named_in(note: Place) -> bool:
 
 def _note_of(target: Place, owner: str) -> Place:
     name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
-    return Place(target.root, f"{HIDDEN}/{temporary_name(owner, f'{name}.held')}")
+    return Place(target.root, f"{HIDDEN}/{part_name(owner, f'{name}.held')}")
 
 
 def _write(note: Place, target: Place) -> None:

@@ -162,7 +162,7 @@ def _open_below(root: str, relative: str, *, create: bool) -> int:
     with translated(path):
         try:
             for part in filter(None, relative.split("/")):
-                below = _step_into(descriptor, part, create=create)
+                below = _open_next(descriptor, part, create=create)
                 os.close(descriptor)
                 descriptor = below
         except OSError as error:
@@ -174,7 +174,7 @@ def _open_below(root: str, relative: str, *, create: bool) -> int:
     return descriptor
 
 
-def _step_into(parent: int, part: str, *, create: bool) -> int:
+def _open_next(parent: int, part: str, *, create: bool) -> int:
     if part == "..":  # no name of anything below
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), part)
     try:
@@ -213,7 +213,7 @@ def sync_folder(descriptor: int) -> None:
             raise
 
 
-def temporary_name(owner: str = "state", name: str = "") -> str:
+def part_name(owner: str = "state", name: str = "") -> str:
     """Return a hidden name, short enough for any file system; it tells whose leftover it is, of which life.
 
     Fresh, but for one that has a `name`.
@@ -221,7 +221,7 @@ def temporary_name(owner: str = "state", name: str = "") -> str:
     return f".wf-{owner[:8]}-{_LIFE}-{name or secrets.token_hex(4)}.tmp"
 
 
-def is_leftover(base: str, owner: str) -> bool:
+def is_left_over(base: str, owner: str) -> bool:
     """Is this a temporary file of an earlier life of `owner` ("": of anybody)? In this one it may be in use."""
     is_temporary = base.startswith(f".wf-{owner[:8]}") and base.endswith(".tmp")
     return is_temporary and f"-{_LIFE}-" not in base
@@ -229,4 +229,4 @@ def is_leftover(base: str, owner: str) -> bool:
 
 def hidden_part(root: str, owner: str) -> Place:
     """Return a fresh temporary place in the one hidden folder of `root`, so that leftovers are found in one look."""
-    return Place(root, f"{HIDDEN}/{temporary_name(owner)}")
+    return Place(root, f"{HIDDEN}/{part_name(owner)}")

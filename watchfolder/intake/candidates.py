@@ -89,13 +89,13 @@ class Emptied:
 
     def note(self, names: Iterable[str], now: float) -> None:
         """Record that files of these names have left their folders, which may go at once."""
-        self._since |= {folder: (now, self._mtime_of(folder)) for folder in {*map(os.path.dirname, names)} - {""}}
+        self._since |= {folder: (now, self._time_of(folder)) for folder in {*map(os.path.dirname, names)} - {""}}
         self.remove(now)
 
     def remove(self, now: float) -> None:
         """Remove those whose time has come."""
         for folder, (since, before) in list(self._since.items()):
-            if now - since < self._unchanged_seconds or (found := self._mtime_of(folder)) == _UNKNOWN:
+            if now - since < self._unchanged_seconds or (found := self._time_of(folder)) == _UNKNOWN:
                 continue
             if found not in {None, before}:
                 self._since[folder] = (now, found)
@@ -104,7 +104,7 @@ class Emptied:
             if found is not None:
                 disk.remove_empty_folders(self._root, folder)
 
-    def _mtime_of(self, folder: str) -> int | None:
+    def _time_of(self, folder: str) -> int | None:
         try:
             found = disk.stat_of(Place(self._root, folder))
         except NotAFolder:  # something else has its place
@@ -207,7 +207,7 @@ class Candidates:
         if name not in self.sightings:
             self._meet(name, now)
         elif was_worked_on:
-            self.disturb(name, now)
+            self.wait_again(name, now)
 
     def _meet(self, name: str, now: float) -> None:
         """See what came: a file, or a folder whose files made no event of their own."""
@@ -235,7 +235,7 @@ class Candidates:
 
         def tell(where: str, _fault: FolderFault) -> None:
             seen.add(where)
-            obstacle = obstacles.to_look_into(self.inbox, where)
+            obstacle = obstacles.to_look_in(self.inbox, where)
             self.remember(where, out_of_reach(f"we may not read this folder: {obstacle.reason}", None, obstacle))
 
         found = disk.scan(
@@ -253,15 +253,15 @@ class Candidates:
                     self._see(entry, now)
         return seen
 
-    def disturb(self, name: str, now: float) -> None:
+    def wait_again(self, name: str, now: float) -> None:
         """Begin the wait anew, from the shape that the file has now."""
         sighting = self.sightings[name]
         with contextlib.suppress(FileNotFoundError, FolderFault):  # gone, or out of reach: its time will tell
             found = disk.stat_of(Place(self.inbox.path, name))
             if found is not None:
                 sighting.see(found.st_size, found.st_mtime_ns, now)
-        sighting.disturb(now)
-        self._wait(name, sighting.quiet_at(self.inbox.settle_seconds))
+        sighting.wait_again(now)
+        self._wait(name, sighting.due_at(self.inbox.settle_seconds))
 
     def _see(self, entry: disk.Entry, now: float) -> None:
         if not entry.is_regular:

@@ -23,7 +23,7 @@ from watchfolder.publish import free_name
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
 from watchfolder.services.tables import lines_of, table_of
-from watchfolder.work import WorkFolder, begin_state, is_unchanged
+from watchfolder.work import WorkFolder, begin_state, is_as_it_was
 
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
 
@@ -123,7 +123,7 @@ class Claims:
             issued = lines_of(self._inbox)  # a damaged line must not hide those behind it
             self._journal.serials.compare(self._inbox.name, itertools.chain(issued, ordered))
         except FolderFault as fault:
-            if not (reason := disk.why_unread(table, fault)):
+            if not (reason := disk.why_not_read(table, fault)):
                 raise
             self._journal.serials.begin_another(self._inbox.name, f"{table.path}: {reason}")
         self._has_compared_serials = True
@@ -174,7 +174,7 @@ class Claims:
         except (FileNotFoundError, NotAFolder, NotRegular):
             return False
         except FolderFault as fault:
-            if not (reason := disk.why_unread(lent, fault)):
+            if not (reason := disk.why_not_read(lent, fault)):
                 raise
             self.hindrances |= {picture.name: f"its original, {lent.path}: {reason}" for picture in order.pictures}
             return False
@@ -198,7 +198,7 @@ class Claims:
     def _is_as_found(self, order: Order, file: OrderFile) -> bool:
         """Is what was moved the file that was looked at, and without a writer? One may hold it across the rename."""
         target = self._work.place(order, file)
-        if is_unchanged(target, file) and not disk.is_in_use(target):
+        if is_as_it_was(target, file) and not disk.is_in_use(target):
             return True
         event("file.changed_at_claim", order=order.key, inbox=order.inbox, file=file.name)
         return False
@@ -271,7 +271,7 @@ def _order_file(file: Ready, flow: Flow) -> OrderFile:
         return OrderFile(name=file.name, sent_name="", media_type="", size=file.size, mtime_ns=file.mtime_ns)
     return OrderFile(
         name=file.name,
-        sent_name=names.harmless(base, flow.extension_of(file.format)),
+        sent_name=names.sent_name(base, flow.extension_of(file.format)),
         media_type=file.format.media_type,
         size=file.size,
         mtime_ns=file.mtime_ns,

@@ -75,12 +75,12 @@ class Sighting:
         """Record a look at the directory: another shape starts the clock again."""
         if (size, mtime_ns) != (self.size, self.mtime_ns):
             self.size, self.mtime_ns = size, mtime_ns
-            self.disturb(now)
+            self.wait_again(now)
 
-    def disturb(self, now: float) -> None:
+    def wait_again(self, now: float) -> None:
         """Record an event: somebody worked on the file, so what was read of it counts no more."""
         self.since = now
-        self._unread()
+        self._forget()
 
     def look(self, ctime_ns: int) -> None:
         """Record a look at the file itself: what was read of it counts no more if somebody has touched it since.
@@ -89,24 +89,24 @@ class Sighting:
         somebody sets again and again (NAS software, a chmod by cron) move it as well.
         """
         if ctime_ns != self.ctime_ns:
-            self._unread()
+            self._forget()
         self.ctime_ns = ctime_ns
 
     @property
     def is_read(self) -> bool:
         return self.verdict is not None or self.lines is not None
 
-    def _unread(self) -> None:
+    def _forget(self) -> None:
         self.verdict, self.sha256, self.lines = None, None, None
 
-    def hinder(self, now: float) -> float:
+    def try_again(self, now: float) -> float:
         """Record that it could not be moved; return when to try again: ever more rarely."""
         shortest, longest = _HINDERED_SECONDS
         wait = min(longest, shortest * 2.0 ** min(self.hindered, 16))
         self.hindered += 1
         return now + wait
 
-    def quiet_at(self, settle_seconds: float) -> float:
+    def due_at(self, settle_seconds: float) -> float:
         return self.since + settle_seconds
 
 
@@ -131,7 +131,7 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
 
     Looks at the file only when it has been quiet for long enough. Raises FolderFault only for faults of the inbox.
     """
-    due = sighting.quiet_at(inbox.settle_seconds)
+    due = sighting.due_at(inbox.settle_seconds)
     if sighting.size and now < due:
         return Decision(Action.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
     place = Place(inbox.path, name)
@@ -143,7 +143,7 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
     except NotRegular:  # it was one when we looked for it
         return Decision(Action.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:
-        reason = disk.why_unread(place, fault)
+        reason = disk.why_not_read(place, fault)
         if not reason:
             raise
         if reason == disk.HELD:
@@ -173,7 +173,7 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     found = os.fstat(descriptor)
     if (found.st_size, found.st_mtime_ns) != (sighting.size, sighting.mtime_ns):
         sighting.see(found.st_size, found.st_mtime_ns, now)
-        return Decision(Action.WAIT, "it has just changed", sighting.quiet_at(inbox.settle_seconds), is_passing=True)
+        return Decision(Action.WAIT, "it has just changed", sighting.due_at(inbox.settle_seconds), is_passing=True)
     if not found.st_size:
         return _wait_empty(inbox, sighting, now)
     sighting.look(found.st_ctime_ns)

@@ -110,8 +110,8 @@ class Dedup:
         parts, is_alone = Sorted(), not self._given_up(pair)
         read = list(filter(None, (self._read(file, parts, is_alone=is_alone) for file in pair)))
         with self._scope.guard:
-            known, perhaps = _hashes_of(read), self._given_up(read)
-            same = [order for order in perhaps if _hashes_of(order.files) == known]
+            known, perhaps = _hash_all(read), self._given_up(read)
+            same = [order for order in perhaps if _hash_all(order.files) == known]
             if parts.unread or (perhaps and None in known) or any(order.is_live for order in same):
                 parts.put_off(read)
             elif same:
@@ -248,7 +248,7 @@ class Dedup:
         try:
             return replace(file, sha256=_hash(place))
         except FolderFault as fault:  # a damaged file must not keep its neighbours
-            parts.unread[file.name] = disk.why_unread(place, fault)
+            parts.unread[file.name] = disk.why_not_read(place, fault)
             if not parts.unread[file.name]:
                 raise
             return None
@@ -301,7 +301,7 @@ class Dedup:
             try:
                 self._hashes[known] = _hash(place)
             except FolderFault as fault:  # what cannot be read cannot be sent either
-                if not disk.why_unread(place, fault):
+                if not disk.why_not_read(place, fault):
                     raise
                 return None
         return self._hashes[known]
@@ -317,7 +317,7 @@ def _mark(file: Ready | OrderFile) -> str | int:
     return file.address or file.size
 
 
-def _hashes_of(files: Iterable[Ready | OrderFile]) -> list[str | None]:
+def _hash_all(files: Iterable[Ready | OrderFile]) -> list[str | None]:
     return [file.sha256 for file in files]
 
 
@@ -338,7 +338,7 @@ def _size(place: Place) -> int | None:
     except NotAFolder:
         return None
     except FolderFault as fault:
-        if not disk.why_unread(place, fault):
+        if not disk.why_not_read(place, fault):
             raise
         return None
     return found.st_size if found is not None and disk.is_regular(found) else None

@@ -237,7 +237,7 @@ class Intake:
             orders = self._claims.claim(ready, may_buy=may_buy)
         except Exception:
             for file in own:  # what still lies here is no new file, but settles anew
-                self.candidates.disturb(file.name, now)
+                self.candidates.wait_again(file.name, now)
             raise
         else:
             for file in own:
@@ -273,7 +273,7 @@ class Intake:
             self.candidates.put_off(name, Decision(Action.WAIT, reason), now)
         elif hindrance:
             obstacle = obstacles.to_read(self.inbox, name, hindrance, is_of_rights=False)
-            self.candidates.put_off(name, out_of_reach(hindrance, sighting.hinder(now), obstacle), now)
+            self.candidates.put_off(name, out_of_reach(hindrance, sighting.try_again(now), obstacle), now)
         else:
             self.candidates.drop(name, now)  # if it is still there, the next scan sees it afresh
 

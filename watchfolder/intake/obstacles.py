@@ -25,11 +25,11 @@ class Obstacle:
     files: int = 1  # 0: of a folder that nobody can look into
 
 
-def to_look_into(inbox: Inbox, folder: str) -> Obstacle:
+def to_look_in(inbox: Inbox, folder: str) -> Obstacle:
     """Return what keeps us from reading a sub-folder."""
     place = Place(inbox.path, folder)
     command = disk.command_to_open(inbox.path, folder)
-    return Obstacle(place.path, f"the folder has {disk.describe_rights(place)}", command, command, files=0)
+    return Obstacle(place.path, f"the folder has {disk.rights_of(place)}", command, command, files=0)
 
 
 def to_read(inbox: Inbox, name: str, reason: str, *, is_of_rights: bool) -> Obstacle:
@@ -40,22 +40,22 @@ def to_read(inbox: Inbox, name: str, reason: str, *, is_of_rights: bool) -> Obst
         return Obstacle(where, reason)
     together = disk.command_to_open(inbox.path, folder, is_for_all=True)
     command = disk.command_to_open(inbox.path, name)
-    return Obstacle(where, f"we may not read what has {disk.describe_rights(place)}", command, together)
+    return Obstacle(where, f"we may not read what has {disk.rights_of(place)}", command, together)
 
 
 def to_move(inbox: Inbox, name: str, descriptor: int) -> Obstacle | None:
     """Return what forbids us to move the file, if it is anything that can be asked for."""
     folder = os.path.dirname(name)
     if disk.is_pinned(descriptor):
-        command = disk.command_to_unpin(inbox.path, name)
-        together = disk.command_to_unpin(inbox.path, folder, is_for_all=True)
+        command = disk.command_to_free(inbox.path, name)
+        together = disk.command_to_free(inbox.path, folder, is_for_all=True)
         return Obstacle(_path(inbox, folder), "it is marked unchangeable (chattr)", command, together)
     with disk.open_folder(inbox.path, folder) as above:
         found = os.fstat(above)
         if disk.is_pinned(above):
-            command = disk.command_to_unpin(inbox.path, folder)
+            command = disk.command_to_free(inbox.path, folder)
             return Obstacle(_path(inbox, folder), "the folder is marked unchangeable (chattr)", command, command)
-    if not disk.is_writable(inbox.path, folder):
+    if not disk.may_write(inbox.path, folder):
         if disk.is_read_only(inbox.path):  # not this file's trouble but the inbox's
             raise FolderFault.at(inbox.path, disk.READ_ONLY, code="EROFS")
         return closed(inbox, folder)
@@ -88,9 +88,9 @@ def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
         folder = wanted
         while folder:
             try:
-                if disk.is_writable(root, folder):
+                if disk.may_write(root, folder):
                     break
-                reason = f"{os.path.join(root, folder)} has {disk.describe_rights(Place(root, folder))}"
+                reason = f"{os.path.join(root, folder)} has {disk.rights_of(Place(root, folder))}"
                 command = disk.command_to_open(root, folder)
                 return Obstacle(_path(inbox, os.path.dirname(name)), reason, command, command)
             except (FileNotFoundError, FolderFault) as fault:  # not there, or not to be reached: what is above it tells
@@ -102,7 +102,7 @@ def on_the_way(inbox: Inbox, name: str) -> Obstacle | None:
 
 def _may_write(inbox: Inbox, folder: str) -> bool:
     try:
-        return disk.is_writable(inbox.path, folder)
+        return disk.may_write(inbox.path, folder)
     except (FileNotFoundError, FolderFault):  # what is below it tells
         return True
 
@@ -112,4 +112,4 @@ def _path(inbox: Inbox, folder: str) -> str:
 
 
 def _rights(inbox: Inbox, folder: str) -> str:
-    return disk.describe_rights(Place(inbox.path, folder or "."))
+    return disk.rights_of(Place(inbox.path, folder or "."))

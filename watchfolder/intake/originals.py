@@ -38,16 +38,16 @@ class Originals:
         self._due = float("-inf")  # when (monotonic seconds) it looks again
         self._away_since: float | None = None
 
-    def lend(self, picture: Ready, now: float) -> Ready | Decision:
+    def find(self, picture: Ready, now: float) -> Ready | Decision:
         """Return the original of a picture, as what is to be copied; or that there is none, and why."""
         lender = self._inbox_of(self._lender)
         if lender is None or lender.originals is None:
-            return self._away(now)
+            return self._wait(now)
         self._away_since = None
         try:
             if now >= self._due:
                 self._look(lender.originals, now)
-            found = self._candidates(picture.name)
+            found = self._of_same_name(picture.name)
             found = found if len(found) == 1 else self._find_given(picture, lender, lender.originals) or found
             if len(found) == 1:
                 return self._lent(picture, Place(lender.originals, found[0]))
@@ -58,7 +58,7 @@ class Originals:
             reason = f"its original cannot be read: {fault.reason}"
         return without_partner(reason, max(self._due, now + _AGAIN_SECONDS))
 
-    def _away(self, now: float) -> Decision:
+    def _wait(self, now: float) -> Decision:
         """Wait for the lender; at a start, when it is only slower than we, so does a single run."""
         self._away_since = now if self._away_since is None else self._away_since
         reason = f"the inbox {self._lender}, which keeps its original, is away"
@@ -76,7 +76,7 @@ class Originals:
         self._names, self._issued = dict(found), None
         self._due = now + max(self._inbox.scan_seconds, took / _LOOKS_AT_MOST)
 
-    def _candidates(self, name: str) -> list[str]:
+    def _of_same_name(self, name: str) -> list[str]:
         """Return those of the same name in the same sub-folder, or else anywhere."""
         folder, base = os.path.split(name)
         anywhere = self._names.get(self._pairs.shared(base), [])
@@ -87,11 +87,11 @@ class Originals:
         if self._issued is None:
             newest = deque(issues_of(lender), maxlen=_MOST_ISSUES)
             self._issued = {issue.sha256_result: (issue.file, issue.sha256_source) for issue in newest}
-        name, source = self._issued.get(self._digest_of(picture), ("", ""))
+        name, source = self._issued.get(self._hash_of(picture), ("", ""))
         there = self._names.get(self._pairs.shared(os.path.basename(name)), []) if name else []
         return [name for name in there if disk.sha256_of(Place(root, name)) == source]
 
-    def _digest_of(self, picture: Ready) -> str:
+    def _hash_of(self, picture: Ready) -> str:
         """Read the picture once for its hash, as long as it waits as it is."""
         known = (picture.name, picture.size, picture.mtime_ns)
         if known not in self._digests:

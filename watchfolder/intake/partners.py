@@ -38,7 +38,7 @@ class Partners:
         if isinstance(found, Alone):
             if self._originals is None or not found.lacks_original:
                 return without_partner(found.reason)
-            lent = self._originals.lend(file, now)
+            lent = self._originals.find(file, now)
             return lent if isinstance(lent, Decision) else _pair(self._pairs, lent, file)
         original, picture = self._ready.get(found.original), self._ready.get(found.picture)
         if original is None or picture is None:

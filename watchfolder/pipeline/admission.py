@@ -236,7 +236,7 @@ class Admission:
                 runtime.wake()
 
     def _bytes(self, runtime: InboxRuntime) -> int:
-        return runtime.context.folders.largest_order(runtime.context.inbox)
+        return runtime.context.folders.room_for_order(runtime.context.inbox)
 
 
 def _is_soon_created(order: Order) -> bool:

@@ -10,7 +10,7 @@ from itertools import islice
 from watchfolder import history
 from watchfolder.events import event
 from watchfolder.images import format_named
-from watchfolder.names import harmless
+from watchfolder.names import sent_name
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.successors import rekeyed
@@ -158,7 +158,7 @@ def _file(order: Order, line: Line) -> OrderFile:
     format_ = format_named(base, takes_pdf=flow_of(order).takes_pdf)
     return OrderFile(
         name=line_name(order.files[0].name, line.number),
-        sent_name=harmless(base, flow_of(order).extension_of(format_)),
+        sent_name=sent_name(base, flow_of(order).extension_of(format_)),
         media_type=format_.media_type,
         size=len(shortcut(line.address)),
         mtime_ns=order.files[0].mtime_ns,

@@ -40,7 +40,7 @@ def record(context: StepContext, order: Order) -> Order | None:
     context.journal.record(order, partial(context.ledger.enter, order))
     if is_news:
         _count_finding(context, order)
-    context.delivery_index.catch_up()  # first: until then its twins wait for the order
+    context.delivery_index.read_new()  # first: until then its twins wait for the order
     if enclosures := wanted(context, order):
         return context.journal.advance(order, _S.RECORDED, enclosures=enclosures)
     context.journal.forget(order)
@@ -79,7 +79,7 @@ def park(context: StepContext, order: Order) -> None:
     Of an order of many each file is parked by itself, for each may come back by itself.
     """
     context.journal.record(order, partial(context.ledger.enter, order))
-    context.delivery_index.catch_up()  # what was delivered of it serves the twins that have waited for that
+    context.delivery_index.read_new()  # what was delivered of it serves the twins that have waited for that
     if order.is_resumable and not order.is_of_many:
         return
     for index, file in enumerate(order.files if order.is_resumable else ()):

@@ -1,7 +1,7 @@
 """The way out: protected pictures to the outbox, originals to their place, failures to quarantine with their reason."""
 
 from watchfolder.publish.archive import Archive
-from watchfolder.publish.enclosures import EnclosurePublisher, picture_beside, report_suffix
+from watchfolder.publish.enclosures import EnclosurePublisher, picture_beside, report_extension
 from watchfolder.publish.findings import FindingPublisher
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.lists import ListPublisher, list_beside
@@ -34,7 +34,7 @@ __all__ = [
     "part_gone",
     "picture_beside",
     "receive",
+    "report_extension",
     "report_format",
-    "report_suffix",
     "result_format",
 ]

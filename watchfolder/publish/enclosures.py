@@ -32,7 +32,7 @@ def picture_beside(base: str) -> tuple[str, EnclosureKind] | None:
     return found[1], EnclosureKind.KEYWORDS if word == "xmp" else EnclosureKind(word)
 
 
-def report_suffix(locale: str) -> str:
+def report_extension(locale: str) -> str:
     return f".report.{locale}.pdf"
 
 
@@ -58,10 +58,10 @@ class EnclosurePublisher:
 
     @disk.folders_kept_open()
     def put_report(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
-        with self._publisher.receiving() as part:
+        with self._publisher.new_part() as part:
             received = receive(None, part, fetch, format_of=report_format)
         enclosure = enclosure.having(size=received.size, sha256=received.sha256)
-        return self._name(order, enclosure, part, report_suffix(enclosure.locale))
+        return self._name(order, enclosure, part, report_extension(enclosure.locale))
 
     def _name(self, order: Order, enclosure: Enclosure, part: Place, suffix: str) -> Order:
         wanted = self._beside(order, suffix).name
@@ -111,7 +111,7 @@ class EnclosurePublisher:
     def _beside(self, order: Order, suffix: str) -> Place:
         file = order.told
         picture = Place(self._outbox, (file.result.delivery if file else None) or "")
-        return picture.beside(names.appended(picture.base, suffix, disk.longest_name(picture.root)))
+        return picture.beside(names.with_end(picture.base, suffix, disk.name_limit(picture.root)))
 
 
 def _mark(found: os.stat_result) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
 from watchfolder.publish.results import TEST_MARK
 from watchfolder.services import flow_of
-from watchfolder.work import is_unchanged
+from watchfolder.work import is_as_it_was
 
 
 class FindingPublisher:
@@ -47,7 +47,7 @@ class FindingPublisher:
         file = order.files[index]
         sidecar = _Sidecar(order, self._journal.instance)
         source = self._originals.work.place(order, file)
-        if disk.stat_of(source) is not None and not is_unchanged(source, file):
+        if disk.stat_of(source) is not None and not is_as_it_was(source, file):
             if file.result.delivery is not None:
                 sidecar.remove(Place(self._inbox.outbox, file.result.delivery))
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
@@ -81,7 +81,7 @@ class _Sidecar(PictureNote):
     @override
     def place(self, picture: Place) -> Place:
         suffix = self._flow.findings.sidecar if self._flow.findings else ""
-        return picture.beside(names.appended(picture.base, suffix, disk.longest_name(picture.root)))
+        return picture.beside(names.with_end(picture.base, suffix, disk.name_limit(picture.root)))
 
     @override
     def content(self, picture: Place) -> bytes:

@@ -39,10 +39,10 @@ def free_name(
     try:
         return _first(root, wanted, is_free, is_folder_fixed=is_folder_fixed)
     except UnfitName:
-        plainer = names.plainer(wanted)
-        if plainer == wanted:
+        more_portable = names.more_portable(wanted)
+        if more_portable == wanted:
             raise
-        return free_name(root, plainer, *also, taken=taken, is_ours=is_ours, is_folder_fixed=is_folder_fixed)
+        return free_name(root, more_portable, *also, taken=taken, is_ours=is_ours, is_folder_fixed=is_folder_fixed)
 
 
 def another_name(
@@ -55,7 +55,7 @@ def another_name(
 ) -> str:
     """Return another name for a file whose own has met one of `OBSTACLES`. Raises that where none would do."""
     if isinstance(obstacle, UnfitName):
-        wanted = names.plainer(place.name)
+        wanted = names.more_portable(place.name)
         if wanted == place.name:
             raise obstacle
         facts: dict[str, Any] = {"file": place.path, "to": wanted, "reason": obstacle.reason}
@@ -68,22 +68,22 @@ def another_name(
 
 def _first(root: str, wanted: str, is_free: Callable[[Place], bool], *, is_folder_fixed: bool) -> str:
     folder, base = os.path.split(wanted)
-    limit = disk.longest_name(root)
+    limit = disk.name_limit(root)
     for where in _folders(folder, limit):
         try:
-            for candidate in _candidates(base, limit):
+            for candidate in _names_for(base, limit):
                 place = Place(root, os.path.join(where, candidate))
                 if is_free(place):
                     return place.name
             break
         except NotAFolder:
             if is_folder_fixed:
-                return os.path.join(where, names.appended(base, "", limit))
+                return os.path.join(where, names.with_end(base, "", limit))
     raise FolderFault.at(root, f"{_MOST_NUMBERS} files are called {base} already: make room there", code="EEXIST")
 
 
-def _candidates(base: str, limit_bytes: int) -> Iterator[str]:
-    yield names.appended(base, "", limit_bytes)
+def _names_for(base: str, limit_bytes: int) -> Iterator[str]:
+    yield names.with_end(base, "", limit_bytes)
     for number in range(2, _MOST_NUMBERS):
         yield names.numbered(base, number, limit_bytes)
 

@@ -96,13 +96,13 @@ class ListPublisher:
         goal = self._originals.goal(order, 0)
         note = _Report(report, self._journal.instance)
         if goal is None:
-            self._leave_table(order.files[0], note)
+            self._put_table(order.files[0], note)
         else:
             order, _ = self._originals.move(order, 0, goal, note=note)
         event("list.done", order=order.key, inbox=order.inbox, file=order.files[0].name, failed=len(order.files) > 1)
         return self._journal.note(order.with_file(0, is_placed=True))
 
-    def _leave_table(self, file: OrderFile, note: PictureNote) -> None:
+    def _put_table(self, file: OrderFile, note: PictureNote) -> None:
         """Put the table where the results are: its list is deleted."""
         while True:
             beside = Place(self._outbox, free_name(self._outbox, file.name, note.place, is_ours=note.is_there))
@@ -154,7 +154,7 @@ class _Report(PictureNote):
 
     @override
     def place(self, picture: Place) -> Place:
-        return picture.beside(names.with_extension(picture.base, _TABLE, disk.longest_name(picture.root)))
+        return picture.beside(names.with_extension(picture.base, _TABLE, disk.name_limit(picture.root)))
 
     @override
     def content(self, picture: Place) -> bytes:

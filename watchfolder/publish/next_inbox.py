@@ -38,7 +38,7 @@ class NextInbox:
         )
 
     def _next_inboxes(self) -> list[Inbox]:
-        real = disk.real_paths({self._outbox, *(inbox.path for inbox in self._inboxes)})
+        real = disk.follow_links({self._outbox, *(inbox.path for inbox in self._inboxes)})
         return [inbox for inbox in self._inboxes if real[inbox.path] == real[self._outbox]]
 
     def _has_claimed(self, inbox: Inbox, result: Result, since: datetime) -> bool:

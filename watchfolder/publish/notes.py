@@ -92,7 +92,7 @@ class Note:
 
 
 def place_of(picture: Place) -> Place:
-    return picture.beside(names.appended(picture.base, SUFFIX, disk.longest_name(picture.root)))
+    return picture.beside(names.with_end(picture.base, SUFFIX, disk.name_limit(picture.root)))
 
 
 def read(why: Place) -> Note:

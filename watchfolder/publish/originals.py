@@ -16,7 +16,7 @@ from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.publish import notes
 from watchfolder.publish.free_names import OBSTACLES, another_name, free_name
 from watchfolder.publish.notes import PictureNote, QuarantineNote
-from watchfolder.work import WorkFolder, is_unchanged
+from watchfolder.work import WorkFolder, is_as_it_was
 
 Goal = tuple[str, str] | None
 """A root and the name that is wanted below it; None: the file is deleted."""
@@ -47,7 +47,7 @@ class OriginalPublisher:
         source = self.work.place(order, file)
         if self._is_of_list(order):
             return None
-        if not is_unchanged(source, file) and disk.stat_of(source) is not None:
+        if not is_as_it_was(source, file) and disk.stat_of(source) is not None:
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self._inbox.path, file.name
         if order.mode == "test":
@@ -59,7 +59,7 @@ class OriginalPublisher:
 
         Each gets its own name where that is free.
         """
-        back = [index for index, file in enumerate(order.files) if self._goes_back(order, file, keep)]
+        back = [index for index, file in enumerate(order.files) if self._is_to_go_back(order, file, keep)]
         if self._is_of_list(order):
             for index in back:
                 order = self._drop_line(order, index)
@@ -127,7 +127,7 @@ class OriginalPublisher:
 
     def _move_all(self, order: Order, goals: Mapping[int, Goal]) -> Order:
         # What is delivered must be durable before an original goes.
-        order = self._journal.note(self._with_destinations(order, goals))
+        order = self._journal.note(self._with_names(order, goals))
         batch = disk.FsyncBatch()
         for index, goal in goals.items():
             if goal is None:
@@ -139,7 +139,7 @@ class OriginalPublisher:
             order = order.with_file(index, is_placed=True)
         return order
 
-    def _with_destinations(self, order: Order, goals: Mapping[int, Goal]) -> Order:
+    def _with_names(self, order: Order, goals: Mapping[int, Goal]) -> Order:
         """Give each file that has none the name of its destination; none is durable yet."""
         taken: dict[str, set[str]] = {}
         for index, goal in goals.items():
@@ -195,7 +195,7 @@ class OriginalPublisher:
                 note.remove(target)
             raise
 
-    def _goes_back(self, order: Order, file: OrderFile, keep: Collection[str]) -> bool:
+    def _is_to_go_back(self, order: Order, file: OrderFile, keep: Collection[str]) -> bool:
         if file.is_placed or file.name in keep or file.role is Role.COPY:
             return False
         return file.destination is not None or disk.stat_of(self.work.place(order, file)) is not None

@@ -51,11 +51,11 @@ class Publisher:
         may_be_pdf = file.media_type == Format.PDF.media_type
         if file.address:  # another kind of file may lie there than its name says
             may_be_pdf = flow_of(self.inbox).takes_pdf
-        with self.receiving() as part:
+        with self.new_part() as part:
             return receive(file.sha256, part, fetch, mtime_ns, format_of=partial(result_format, takes_pdf=may_be_pdf))
 
     @contextlib.contextmanager
-    def receiving(self) -> Iterator[Place]:
+    def new_part(self) -> Iterator[Place]:
         """Give a hidden place for what is being received: it goes when that fails."""
         part = self.hidden_part()
         try:

@@ -13,7 +13,7 @@ class SlowLine:
     """Passes on what the client of one connection sends at `bytes_per_second`; answers come back at once."""
 
     def __init__(self, port: int, bytes_per_second: int) -> None:
-        self._target = port
+        self._quoted = port
         self._rate = bytes_per_second
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._door.getsockname()[1])
@@ -37,7 +37,7 @@ class SlowLine:
         with contextlib.suppress(OSError):  # the door was shut before anybody came
             client, _ = self._door.accept()
             self._ends.append(client)
-            server = socket.create_connection(("127.0.0.1", self._target))
+            server = socket.create_connection(("127.0.0.1", self._quoted))
             self._ends.append(server)
             back = threading.Thread(target=self._pass_on, args=(server, client, 0), daemon=True)
             self._threads.append(back)

@@ -37,7 +37,7 @@ PICTURES = {f"p{number:02}.jpg": picture(number) for number in range(40)}
 
 def expect_nothing_lost_and_nothing_paid_twice(watchfolder: Installation, dropped: dict[str, bytes]) -> None:
     watchfolder.await_delivery(*dropped, seconds=60)
-    eventually(lambda: not watchfolder.is_busy(), 30, "the journal is empty")
+    eventually(lambda: not watchfolder.is_at_work(), 30, "the journal is empty")
     originals = watchfolder.photos / "originals"
     assert {name: (originals / name).read_bytes() for name in names(originals)} == dropped
     assert watchfolder.delivered() == set(dropped)
@@ -157,7 +157,7 @@ def test_restarts_under_load_lose_nothing_and_pay_nothing_twice(watchfolder: Ins
     for first in range(0, len(dropped), 10):  # each restart finds it at work, however fast it is
         for name, content in dropped[first : first + 10]:
             watchfolder.drop(name, content)
-        eventually(watchfolder.is_busy, 30, "at work")
+        eventually(watchfolder.is_at_work, 30, "at work")
         watchfolder.systemctl("restart")
     expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
 
@@ -167,7 +167,7 @@ def test_a_killed_process_is_started_again_and_goes_on(watchfolder: Installation
     for name, content in PICTURES.items():
         watchfolder.drop(name, content)
     for times in (1, 2):
-        eventually(watchfolder.is_busy, 30, "at work")
+        eventually(watchfolder.is_at_work, 30, "at work")
         os.kill(watchfolder.process(), signal.SIGKILL)
         await_restart(watchfolder, times)
     expect_nothing_lost_and_nothing_paid_twice(watchfolder, PICTURES)
@@ -181,7 +181,7 @@ def test_a_machine_that_goes_down_at_work_goes_on_when_it_is_back(
         watchfolder.start()
         for name, content in PICTURES.items():
             watchfolder.drop(name, content)
-        eventually(watchfolder.is_busy, 30, "at work")
+        eventually(watchfolder.is_at_work, 30, "at work")
         getattr(watchfolder.machine, end)()
     assert len(watchfolder.delivered()) < len(PICTURES), "all was done before the machine went down"
     with installed(program, disks, sandbox) as watchfolder:

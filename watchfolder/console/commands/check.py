@@ -21,7 +21,7 @@ from watchfolder.console.commands.init_setup import opened
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
-from watchfolder.folders import TOKEN, Folders, has_default_originals
+from watchfolder.folders import TOKEN, Folders, are_originals_ours
 from watchfolder.report.conditions import not_registered
 from watchfolder.services import flow_of
 
@@ -162,7 +162,7 @@ def _unit(config: Config) -> Iterator[CheckResult]:
         return
     named = {"state_dir": [config.state_dir]}
     named |= {name: list(inbox.folders.values()) for name, inbox in config.inboxes.items()}
-    real = disk.real_paths({*unit.writes, *chain.from_iterable(named.values())})
+    real = disk.follow_links({*unit.writes, *chain.from_iterable(named.values())})
     writable = tuple(f"{real[path].rstrip('/')}/" for path in unit.writes)
     for where, paths in named.items():
         closed = [path for path in paths if not f"{real[path]}/".startswith(writable)]
@@ -236,7 +236,7 @@ def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResu
 
 
 def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
-    is_to_be_made = role == "originals" and has_default_originals(inbox) and not os.path.lexists(path)
+    is_to_be_made = role == "originals" and are_originals_ours(inbox) and not os.path.lexists(path)
     attempt = _to_be_made if is_to_be_made else _is_ready
     return _tried(f"{inbox.name}: {role}", lambda: attempt(path, folders))
 
@@ -337,11 +337,11 @@ def _folders_of_people(inbox: Inbox, commands: CommandLine) -> str:
 
 
 def _events(inbox: Inbox) -> str:
-    kind, reason = watcher.choose(inbox.path, inbox.watch)
+    kind, reason = watcher.way_to_watch(inbox.path, inbox.watch)
     if kind == "polling":
         return f"changes are looked for every {inbox.scan_seconds:g} s ({reason})"
     with _probe(inbox.path) as place:
-        if watcher.events_arrive(inbox.path, lambda: _write(place), _EVENT_SECONDS):
+        if watcher.are_events_told(inbox.path, lambda: _write(place), _EVENT_SECONDS):
             return f"changes are told at once ({reason})"
     raise FolderFault.at(inbox.path, "changes are not told: set watch: polling for this inbox")
 

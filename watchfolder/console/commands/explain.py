@@ -154,7 +154,7 @@ def _find(path: str, config: Config) -> _Spot:
     whole = os.path.abspath(path)
     folder, base = os.path.split(whole)
     roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
-    real = disk.real_paths({folder, *roots})
+    real = disk.follow_links({folder, *roots})
     resolved = os.path.join(real[folder], base)
     for role, inbox in product(_ROLES, config.inboxes.values()):
         root = getattr(inbox, role)

@@ -204,7 +204,7 @@ def _off_share(folder: str) -> str:
     from watchfolder import watcher  # noqa: PLC0415 - it brings what other commands do not need
 
     above = os.path.dirname(folder)
-    is_on_share = watcher.choose(folder, "auto")[0] == "polling"
+    is_on_share = watcher.way_to_watch(folder, "auto")[0] == "polling"
     return _off_share(above) if is_on_share and above != "/" else folder
 
 

@@ -14,7 +14,7 @@ from watchfolder.console.commands.reconcile import service_of
 from watchfolder.disk import Place
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, UnknownName
 from watchfolder.events import printable
-from watchfolder.publish import report_format, report_suffix
+from watchfolder.publish import report_extension, report_format
 from watchfolder.services import SIDECARS
 
 LOCALES: tuple[str, ...] = get_args(ReportLocale)
@@ -35,8 +35,8 @@ class CheckedPicture:
     sha256: str
 
     def report(self, locale: str) -> Place:
-        suffix = report_suffix(locale)
-        return self.place.beside(names.appended(self.place.base, suffix, disk.longest_name(self.place.root)))
+        suffix = report_extension(locale)
+        return self.place.beside(names.with_end(self.place.base, suffix, disk.name_limit(self.place.root)))
 
     def has_changed(self) -> bool:
         return disk.stat_of(self.place) is not None and disk.sha256_of(self.place) != self.sha256
@@ -55,7 +55,7 @@ def checked(path: str) -> CheckedPicture:
     place = named(path)
     for suffix in SIDECARS:
         picture = place.beside(place.base.removesuffix(suffix))
-        sidecar = picture.beside(names.appended(picture.base, suffix, 255))
+        sidecar = picture.beside(names.with_end(picture.base, suffix, 255))
         try:
             content = disk.read_bytes(sidecar, _SIDECAR_BYTES)
         except FileNotFoundError:
