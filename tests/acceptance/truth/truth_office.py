@@ -235,11 +235,18 @@ class Office(Studio):
         """Type what starts it, in a terminal of its own, see that it runs, and go on with our hasty one."""
         self.typed_in.append(command)
         before = self.daemon_now
-        shell = subprocess.Popen(["sh", "-c", command], env=self.environ(), cwd="/", stderr=subprocess.DEVNULL)
-        wait_until(lambda: before is None or before.process.poll() is not None)
-        wait_until(lambda: self._fetched("/healthz")[0] == 200)
-        os.kill(json.loads(self._fetched("/api/status")[1])["pid"], signal.SIGTERM)
-        assert shell.wait(60) == 0
+        shell = subprocess.Popen(
+            ["sh", "-c", command], env=self.environ(), cwd="/", stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            wait_until(lambda: before is None or before.process.poll() is not None)
+            wait_until(lambda: self._fetched("/healthz")[0] == 200 and self.told())
+            os.kill(self.told()["pid"], signal.SIGTERM)
+            assert shell.wait(60) == 0
+        finally:
+            if shell.poll() is None:
+                os.killpg(shell.pid, signal.SIGKILL)
+                shell.wait()
         self.restart()
 
     def restart(self) -> None:
