@@ -127,9 +127,8 @@ _POOLS = {"http": _Pool, "https": _TlsPool}
 class DeadlineAdapter(HTTPAdapter):
     """The adapter of requests, for calls inside a `with Deadline(…)`."""
 
-    @override
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
+    def __init__(self, connections: int) -> None:
+        super().__init__(pool_connections=connections, pool_maxsize=connections)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     @override

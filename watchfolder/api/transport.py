@@ -124,7 +124,7 @@ class Transport:
 
     def __init__(self, settings: "ApiSection", *, connections: int, pace: Pace) -> None:
         logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)  # its lines quote whole URLs, signatures and all
-        self._adapter = DeadlineAdapter(pool_connections=connections, pool_maxsize=connections)
+        self._adapter = DeadlineAdapter(connections)
         self._proxies = {"https": settings.proxy} if settings.proxy else {}  # http is for this machine alone
         self._verify = settings.ca_file or True
         self._headers = {"User-Agent": f"watchfolder/{__version__}", "Accept-Encoding": "identity", "Accept": "*/*"}

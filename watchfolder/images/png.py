@@ -5,9 +5,18 @@ with several connections leaves pages of zeros in the middle.
 """
 
 import struct
+import zlib
 
 from watchfolder.images import behind
-from watchfolder.images.source import BYTES_AT_MOST, DAMAGED, SEARCHED_AT_MOST, WITHOUT_PICTURE, Incomplete, Source
+from watchfolder.images.source import (
+    BLOCK_BYTES,
+    BYTES_AT_MOST,
+    DAMAGED,
+    SEARCHED_AT_MOST,
+    WITHOUT_PICTURE,
+    Incomplete,
+    Source,
+)
 
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12  # length, type, CRC
@@ -37,7 +46,10 @@ def _examine_chunk(source: Source, kind: bytes, position: int, length: int) -> N
     if source.size > SEARCHED_AT_MOST - BYTES_AT_MOST:  # too much to be read for this
         source.doubt("nothing tells whether all of the {label} has been written")
         return
-    if source.checksum(position + 4, 4 + length) == int.from_bytes(source.read(end - 4, 4), "big"):
+    checksum = 0
+    for at in range(position + 4, end - 4, BLOCK_BYTES):
+        checksum = zlib.crc32(source.read(at, min(BLOCK_BYTES, end - 4 - at)), checksum)
+    if checksum == int.from_bytes(source.read(end - 4, 4), "big"):
         return
     if kind[:1].isupper():
         raise Incomplete(DAMAGED)

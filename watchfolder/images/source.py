@@ -1,6 +1,5 @@
 """The bytes under examination: exact reads within a budget, so that no file can make us read for ever."""
 
-import zlib
 from collections.abc import Callable
 
 ReadAt = Callable[[int, int], bytes]
@@ -105,13 +104,6 @@ class Source:
                 has_edge = any(block[max(0, at - 1) : at]) or any(block[at + PAGE : at + PAGE + 1])
                 if has_edge or not self.is_written(offset + at, offset + at + PAGE):
                     self.doubt(EMPTY_PART)
-
-    def checksum(self, start: int, length: int) -> int:
-        """Return the CRC-32 of these bytes."""
-        value = 0
-        for offset in range(start, start + length, BLOCK_BYTES):
-            value = zlib.crc32(self.read(offset, min(BLOCK_BYTES, start + length - offset)), value)
-        return value
 
     def examine_tail(self, end: int) -> None:
         """Judge by the bytes before `end` whether all has been filled in: for formats without an end mark.
