@@ -13,10 +13,10 @@ from watchfolder.images import (
     Format,
     Kind,
     ReadAt,
-    calls_itself_foreign,
-    calls_itself_picture,
+    foreign_named,
     identify,
     inspect,
+    is_named_picture,
 )
 from watchfolder.sandbox.pictures import sample_pdf
 
@@ -517,18 +517,18 @@ def test_a_fault_of_the_disk_is_not_mistaken_for_a_fault_of_the_picture() -> Non
 
 @pytest.mark.parametrize("name", ["a.jpg", "A.JPEG", "a.b.png", "ä.webp", "x.tif", "x.TIFF", "x.bmp", "x.jfif"])
 def test_names_that_call_themselves_pictures(name: str) -> None:
-    assert calls_itself_picture(name)
-    assert calls_itself_foreign(name) is None
+    assert is_named_picture(name)
+    assert foreign_named(name) is None
 
 
 @pytest.mark.parametrize("name", ["jpg", ".jpg", "a.jpg.txt", "a", "", "a.", "a.gif", "\udcff", "a.jpg/b"])
 def test_names_that_do_not(name: str) -> None:
-    assert not calls_itself_picture(name)
+    assert not is_named_picture(name)
 
 
 def test_names_of_other_kinds_of_pictures_are_known() -> None:
     for name in ("a.CR2", "a.cr3", "a.nef", "a.arw", "a.dng", "a.heic", "a.HEIF", "a.psd", "a.gif", "a.jxl", "a.avif"):
-        assert calls_itself_foreign(name), name
+        assert foreign_named(name), name
 
 
 def test_formats_know_how_the_world_calls_them() -> None:

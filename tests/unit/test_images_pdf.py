@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfolder.images.pdf import examine
+from watchfolder.images.pdf import check
 from watchfolder.images.source import BYTES_AT_MOST, Incomplete, Source
 from watchfolder.sandbox.pictures import sample_pdf
 
@@ -34,7 +34,7 @@ def source(content: bytes, hole: int | None = None) -> Source:
 )
 def test_a_whole_pdf_is_whole(content: bytes) -> None:
     moved = content if b"\r\n" not in content else content.replace(*_shifted(content))
-    examine(source(moved))
+    check(source(moved))
 
 
 def _shifted(content: bytes) -> tuple[bytes, bytes]:
@@ -59,32 +59,32 @@ def _shifted(content: bytes) -> tuple[bytes, bytes]:
 )
 def test_half_a_pdf_is_incomplete(content: bytes) -> None:
     with pytest.raises(Incomplete):
-        examine(source(content))
+        check(source(content))
 
 
 def test_a_change_that_is_cut_behind_the_older_end_is_doubted() -> None:
     for length in range(2, UPDATE.index(b"%%EOF") + 4):
         begun = source(PDF + UPDATE[:length])
-        examine(begun)
+        check(begun)
         assert begun.doubts, UPDATE[:length]
 
 
 @pytest.mark.parametrize("behind", [b"\r\n\r\n", b"\n%MORI-SANDBOX-MARK 00\n", b"\0" * 500, b"\n--boundary--\r\n"])
 def test_what_begins_no_change_behind_the_end_is_not_doubted(behind: bytes) -> None:
     whole = source(PDF + behind)
-    examine(whole)
+    check(whole)
     assert not whole.doubts
 
 
 def test_a_pdf_with_a_hole_has_not_been_written() -> None:
     with pytest.raises(Incomplete, match="not been written"):
-        examine(source(PDF, hole=20))
+        check(source(PDF, hole=20))
 
 
 def test_a_locked_pdf_says_so() -> None:
     for content, is_locked in ((PDF, False), (PDF.replace(b"/Root", b"/Encrypt 9 0 R /Root"), True)):
         whole = source(content)
-        examine(whole)
+        check(whole)
         assert whole.is_locked == is_locked
 
 
@@ -92,4 +92,4 @@ def test_a_locked_pdf_says_so() -> None:
 def test_any_bytes_are_answered(data: bytes, at: int, length: int) -> None:
     for content in (data, PDF[:at] + data + PDF[at + length :]):
         with contextlib.suppress(Incomplete):
-            examine(source(content))
+            check(source(content))

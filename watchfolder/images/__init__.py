@@ -8,10 +8,10 @@ from watchfolder.images.formats import (
     LOCKED_PDF,
     Foreign,
     Format,
-    calls_itself_foreign,
-    calls_itself_picture,
+    foreign_named,
     format_named,
     identify,
+    is_named_picture,
 )
 from watchfolder.images.modes import Mode, mode_of
 from watchfolder.images.source import FindHole, ReadAt
@@ -27,10 +27,10 @@ __all__ = [
     "Mode",
     "ReadAt",
     "Verdict",
-    "calls_itself_foreign",
-    "calls_itself_picture",
+    "foreign_named",
     "format_named",
     "identify",
     "inspect",
+    "is_named_picture",
     "mode_of",
 ]

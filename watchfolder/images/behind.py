@@ -56,7 +56,7 @@ class Announced:
         elif begin == _XMP:
             text = source.read(start, length)
             films = (int(found[1]) for found in _FILM_BYTES.finditer(text))
-            self._more = max(self._more, _size_of_items(text), *films, 0)
+            self._more = max(self._more, _size_of_parts(text), *films, 0)
 
 
 def _ends_of_pictures(index: bytes) -> Iterator[int]:
@@ -75,7 +75,7 @@ def _ends_of_pictures(index: bytes) -> Iterator[int]:
         return
 
 
-def _size_of_items(text: bytes) -> int:
+def _size_of_parts(text: bytes) -> int:
     found = 0
     for item in _ITEM.findall(text):
         lengths = {name: int(value) for name, value in _ITEM_BYTES.findall(item)}
@@ -84,10 +84,10 @@ def _size_of_items(text: bytes) -> int:
     return found
 
 
-def examine(source: Source, end: int, announced: int = 0) -> None:
+def check(source: Source, end: int, announced: int = 0) -> None:
     """Doubt whether all is there that stands behind a picture that ends at `end`, or is `announced` to reach so far."""
     try:
-        is_missing = announced > source.size or _announces_more(source, end)
+        is_missing = announced > source.size or _is_more_missing(source, end)
     except Incomplete:
         is_missing = True
     if is_missing:
@@ -98,10 +98,10 @@ def examine(source: Source, end: int, announced: int = 0) -> None:
         source.doubt("what stands behind the {label} may not have been written yet")
 
 
-def _announces_more(source: Source, end: int) -> bool:
+def _is_more_missing(source: Source, end: int) -> bool:
     head = source.read(end, min(PAGE, source.size - end))
-    if _is_block_of_trailer(head):
-        return start_of_phone_trailer(source) == source.size
+    if _is_trailer(head):
+        return start_of_trailer(source) == source.size
     padding = head.find(b"ftyp") - 4  # before it stands its length
     is_film = padding >= 0 and not any(head[:padding])
     return is_film and not _is_whole_film(source, end + padding)
@@ -122,12 +122,12 @@ def _is_whole_film(source: Source, position: int) -> bool:
     return position <= source.size and b"mdat" in kinds and bool(kinds & {b"moov", b"moof"})
 
 
-def _is_block_of_trailer(head: bytes) -> bool:
+def _is_trailer(head: bytes) -> bool:
     name = head[8 : 8 + min(int.from_bytes(head[4:8], "little"), _TRAILER_NAME_AT_MOST)]
     return head[:2] == b"\0\0" and len(name) > 1 and name.isascii() and name.decode("ascii").isprintable()
 
 
-def start_of_phone_trailer(source: Source) -> int:
+def start_of_trailer(source: Source) -> int:
     """Return where a phone's trailer begins that ends with the file; the file's size where there is none."""
     size = source.size
     if size < _TRAILER_TAIL.size:

@@ -22,7 +22,7 @@ class _Header(NamedTuple):
     colours: int = 0  # in the palette; 0: as many as the depth allows
 
 
-def examine(source: Source) -> None:
+def check(source: Source) -> None:
     file_bytes, pixels, header_bytes = struct.unpack("<2xI4xII", source.read(0, _FILE_HEADER_BYTES + 4))
     header = _header(source, header_bytes)
     start = pixels
@@ -40,7 +40,7 @@ def examine(source: Source) -> None:
         source.doubt(EMPTY_PART)
     if file_bytes > source.size:  # it is 0 or wrong in many files, so it cannot convict; but it is a reason to wait
         source.doubt(EMPTY_END)
-    source.examine_tail(written_end)
+    source.check_end(written_end)
 
 
 def _size_of_palette(header: _Header, header_bytes: int) -> int:

@@ -26,7 +26,7 @@ class Format(StrEnum):
         return "application/pdf" if self is Format.PDF else f"image/{self.value}"
 
     @property
-    def noun(self) -> str:
+    def word(self) -> str:
         return "PDF" if self is Format.PDF else "picture"
 
     @property
@@ -192,8 +192,8 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 def identify(head: bytes, name: str, *, takes_pdf: bool = False) -> Format | Foreign | None:
     """Tell what begins with `head` (a few KiB), or None where that cannot be told (yet). Bytes go before the name."""
     found = _identify_bytes(head)
-    by_name = calls_itself_foreign(name)
-    if found is None and calls_itself_picture(name) and _is_bare_bitmap(head):
+    by_name = foreign_named(name)
+    if found is None and is_named_picture(name) and _is_bitmap_without_header(head):
         return _BARE_BITMAP
     if found is Format.TIFF and by_name in _RAW_BY_EXTENSION.values():
         return by_name  # most cameras' RAW formats, and DNG, are TIFFs
@@ -202,7 +202,7 @@ def identify(head: bytes, name: str, *, takes_pdf: bool = False) -> Format | For
     return by_name if by_name is _ILLUSTRATOR else Format.PDF if takes_pdf else _PDF
 
 
-def calls_itself_picture(name: str) -> bool:
+def is_named_picture(name: str) -> bool:
     """Tell whether the name is that of a supported picture."""
     return _extension(name) in _PICTURE_EXTENSIONS
 
@@ -213,7 +213,7 @@ def format_named(name: str, *, takes_pdf: bool = False) -> Format:
     return found if takes_pdf or found is not Format.PDF else Format.JPEG
 
 
-def calls_itself_foreign(name: str) -> Foreign | None:
+def foreign_named(name: str) -> Foreign | None:
     return _FOREIGN_BY_EXTENSION.get(_extension(name))
 
 
@@ -230,7 +230,7 @@ def _identify_bytes(head: bytes) -> Format | Foreign | None:
     if head.startswith((b"BM", b"BA")) and len(head) >= _BMP_BYTES and (bitmap := _identify_bitmap(head)):
         return bitmap
     if head[4:8] == b"ftyp":
-        return _identify_brands(head)
+        return _identify_media(head)
     return _VIDEO if head[4:8] in _VIDEO_BOXES else _identify_text(head)
 
 
@@ -243,7 +243,7 @@ def _identify_bitmap(head: bytes) -> Format | Foreign | None:
     return _OTHER_BITMAP if header_bytes in _OTHER_BMP_HEADERS else None
 
 
-def _is_bare_bitmap(head: bytes) -> bool:
+def _is_bitmap_without_header(head: bytes) -> bool:
     """Does a BITMAPINFOHEADER stand there: its own length, a size, one plane, bits per pixel, a known packing?"""
     if len(head) < _BARE_BITMAP_BYTES:
         return False
@@ -251,7 +251,7 @@ def _is_bare_bitmap(head: bytes) -> bool:
     return length == _BARE_BITMAP_BYTES and planes == 1 and depth in _BITMAP_DEPTHS and packing in _BITMAP_PACKINGS
 
 
-def _identify_brands(head: bytes) -> Foreign | None:
+def _identify_media(head: bytes) -> Foreign | None:
     """Read the brands of an ISO media file: the major one, its version, then the compatible ones."""
     box = head[8 : min(int.from_bytes(head[:4], "big"), 256)]
     brands = {box[at : at + 4] for at in range(0, len(box), 4)} - {b""}

@@ -31,8 +31,8 @@ _EMPTY = bytes(BLOCK_BYTES)
 _OUT_OF_PLACE = {0: CUT, _EOI: WITHOUT_PICTURE, _SOI: DAMAGED}
 
 
-def examine(source: Source) -> None:
-    trailer, announced = behind.start_of_phone_trailer(source), behind.Announced()
+def check(source: Source) -> None:
+    trailer, announced = behind.start_of_trailer(source), behind.Announced()
     end = _find_end(source, 0, trailer, announced)
     if end is None:  # some phones write none in a panorama
         source.doubt("the end mark of the {label} is missing")
@@ -43,7 +43,7 @@ def examine(source: Source) -> None:
             last = _find_end(source, last, trailer, behind.Announced()) or source.size
     except Incomplete:
         source.doubt(behind.MISSING)
-    behind.examine(source, last, announced.end(end))
+    behind.check(source, last, announced.end(end))
 
 
 def _find_end(source: Source, start: int, limit: int, announced: behind.Announced) -> int | None:
@@ -64,11 +64,11 @@ def _find_end(source: Source, start: int, limit: int, announced: behind.Announce
             raise Incomplete(_OUT_OF_PLACE[marker])
         has_scan |= marker == _SOS
         length = max(int.from_bytes(source.read(position, 2), "big"), 2)
-        _examine_segment(source, marker, position, length, announced)
+        _check_part(source, marker, position, length, announced)
         position += length
 
 
-def _examine_segment(source: Source, marker: int, start: int, length: int, announced: behind.Announced) -> None:
+def _check_part(source: Source, marker: int, start: int, length: int, announced: behind.Announced) -> None:
     if source.has_hole(start, start + length):
         if marker not in _REMARKS:
             raise Incomplete(UNWRITTEN)

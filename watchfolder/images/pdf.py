@@ -12,7 +12,7 @@ _TABLE = re.compile(rb"\s*(xref\b|\d+\s+\d+\s+obj\b)")
 _LOCKED = re.compile(rb"/Encrypt\b")
 
 
-def examine(source: Source) -> None:
+def check(source: Source) -> None:
     start = max(0, source.size - _TABLE_BYTES)
     last = source.read(start, source.size - start)
     ends = list(_END.finditer(last[-_END_BYTES:]))

@@ -24,21 +24,21 @@ _LENGTH_AT_MOST = (1 << 31) - 1
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
-def examine(source: Source) -> None:
+def check(source: Source) -> None:
     position, has_picture = _SIGNATURE_BYTES, False
     while (frame := source.read(position, _FRAME_BYTES)) != _END:
         length, kind = struct.unpack_from(">I4s", frame)
         if length > _LENGTH_AT_MOST or not kind.isalpha() or kind == b"IEND":
             raise Incomplete(DAMAGED)
-        _examine_chunk(source, kind, position, length)
+        _check_part(source, kind, position, length)
         has_picture |= kind == b"IDAT"
         position += _FRAME_BYTES + length
     if not has_picture:
         raise Incomplete(WITHOUT_PICTURE)
-    behind.examine(source, position + _FRAME_BYTES)
+    behind.check(source, position + _FRAME_BYTES)
 
 
-def _examine_chunk(source: Source, kind: bytes, position: int, length: int) -> None:
+def _check_part(source: Source, kind: bytes, position: int, length: int) -> None:
     end = position + _FRAME_BYTES + length
     source.require(end)
     if source.is_written(position, end):

@@ -105,7 +105,7 @@ class Source:
                 if has_edge or not self.is_written(offset + at, offset + at + PAGE):
                     self.doubt(EMPTY_PART)
 
-    def examine_tail(self, end: int) -> None:
+    def check_end(self, end: int) -> None:
         """Judge by the bytes before `end` whether all has been filled in: for formats without an end mark.
 
         Some writers (Windows Explorer among them) set the full size first and fill it from the front: cut off, they

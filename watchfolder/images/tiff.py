@@ -55,25 +55,25 @@ class _Directory(NamedTuple):
 _NONE = _Field(type=3, length=0, offset=0)
 
 
-def examine(source: Source) -> None:
-    Tiff(source).examine()
+def check(source: Source) -> None:
+    Tiff(source).check()
 
 
 class Tiff:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._order = "<" if source.read(0, 2) == b"II" else ">"
-        self._is_big = self._number("H", 2) == _BIG
+        self._is_big = self._read("H", 2) == _BIG
         self._count, self._pointer = ("Q", "Q") if self._is_big else ("H", "I")
         self._pointer_bytes = 8 if self._is_big else 4
         self._has_picture = False
         self._seen = set[int]()
         self._last_end = 0  # of the directory that lies furthest back
 
-    def examine(self) -> None:
-        page = self._number(self._pointer, self._pointer_bytes)
+    def check(self) -> None:
+        page = self._read(self._pointer, self._pointer_bytes)
         while page and self._is_new(page):
-            page = self._examine_page(page)
+            page = self._check_page(page)
         if not self._has_picture:  # many writers fill in the pointer to the first page last
             raise Incomplete(WITHOUT_PICTURE)
         if self._source.has_hole(0, self._source.size):  # black that a sparing copy left out, or not written yet
@@ -81,18 +81,18 @@ class Tiff:
         # The end of the file, not of the pages we know: zeros may hide the pointer to the next page. A directory at the
         # very end closes with such a pointer, and that is zero by right.
         end = self._source.size
-        self._source.examine_tail(end - self._pointer_bytes if end == self._last_end else end)
+        self._source.check_end(end - self._pointer_bytes if end == self._last_end else end)
 
     def values_of_first_page(self, tags: Iterable[int]) -> Mapping[int, int]:
         """Return the first value of each of these tags that the page has."""
-        fields = self._directory(self._number(self._pointer, self._pointer_bytes)).fields
+        fields = self._read_page(self._read(self._pointer, self._pointer_bytes)).fields
         return {tag: self._first(fields[tag]) for tag in tags if tag in fields}
 
-    def _examine_page(self, offset: int) -> int:
+    def _check_page(self, offset: int) -> int:
         """Examine a page with all that hangs on it, and return the offset of the next one."""
         following, below = 0, []
         with self._beside_the_pixels():
-            page = self._directory(offset)
+            page = self._read_page(offset)
             following, below = page.following, [page]
         is_page = True
         while below:
@@ -102,15 +102,15 @@ class Tiff:
                 with contextlib.nullcontext() if is_page and tag != _OLD_JPEG else self._beside_the_pixels():
                     self._has_picture |= self._has_pixels(directory, tag)
             is_page = False
-            below += self._children(directory)
+            below += self._pages_below(directory)
         return following
 
-    def _children(self, directory: _Directory) -> Iterator[_Directory]:
+    def _pages_below(self, directory: _Directory) -> Iterator[_Directory]:
         for tag in _CHILDREN:
             with self._beside_the_pixels():
                 for child in self._values(directory.fields.get(tag, _NONE)):
                     if self._is_new(child):
-                        yield self._directory(child)
+                        yield self._read_page(child)
 
     @contextlib.contextmanager
     def _beside_the_pixels(self) -> Iterator[None]:
@@ -142,13 +142,13 @@ class Tiff:
             for index, (start, size) in enumerate(zip(starts, sizes, strict=False), first):
                 length = size
                 if not size or start + size > self._source.size:
-                    length = self._length_of(start, size, directory.offset, _pixel_bytes(shape, tag, index))
+                    length = self._size_of(start, size, directory.offset, _bytes_of_piece(shape, tag, index))
                 self._source.require(start + length)
                 has_pixels |= length > 0
             first += len(starts)
         return has_pixels
 
-    def _length_of(self, start: int, size: int, directory: int, needed: int) -> int:
+    def _size_of(self, start: int, size: int, directory: int, needed: int) -> int:
         """Return the length that readers reckon for a piece where the one that is named makes no sense.
 
         0 may be a writer's habit, or a piece that is not written yet. What reaches beyond the end of the file is wrong
@@ -159,8 +159,8 @@ class Tiff:
             return 0
         return 1 if size and start < directory else needed or size or 1
 
-    def _directory(self, offset: int) -> _Directory:
-        count = self._number(self._count, offset)
+    def _read_page(self, offset: int) -> _Directory:
+        count = self._read(self._count, offset)
         if not count:  # not yet written
             raise Incomplete(DAMAGED)
         entry = struct.Struct(f"{self._order}HH{self._pointer}{self._pointer}")
@@ -176,7 +176,7 @@ class Tiff:
         if end + self._pointer_bytes > self._source.size:
             self._source.doubt(_ASTRAY)  # the pointer to the next page, which some writers leave out
             return _Directory(offset, fields, following=0)
-        return _Directory(offset, fields, self._number(self._pointer, end))
+        return _Directory(offset, fields, self._read(self._pointer, end))
 
     def _field(self, tag: int, kind: int, values: int, pointer: int, here: int) -> _Field | None:
         """Return where the values of an entry lie: `here`, if they are so few; None where they do not matter."""
@@ -209,13 +209,13 @@ class Tiff:
                 f"{self._order}{count}{code}", self._source.read(field.offset + first * width, count * width)
             )
 
-    def _number(self, code: str, offset: int) -> int:
+    def _read(self, code: str, offset: int) -> int:
         number = struct.Struct(self._order + code)
         (value,) = number.unpack(self._source.read(offset, number.size))
         return int(value)
 
 
-def _pixel_bytes(shape: Mapping[int, int], tag: int, index: int) -> int:
+def _bytes_of_piece(shape: Mapping[int, int], tag: int, index: int) -> int:
     """Return how many bytes the pixels of a piece take; 0 where they are packed, and nothing tells."""
     if tag == _OLD_JPEG or shape[_COMPRESSION] != 1:
         return 0

@@ -9,9 +9,9 @@ from watchfolder.images.formats import (
     LOCKED_PDF,
     Foreign,
     Format,
-    calls_itself_foreign,
-    calls_itself_picture,
+    foreign_named,
     identify,
+    is_named_picture,
 )
 from watchfolder.images.source import (
     BYTES_AT_MOST,
@@ -24,13 +24,13 @@ from watchfolder.images.source import (
 
 HEAD_BYTES = 4096
 
-_EXAMINERS: dict[Format, tuple[Callable[[Source], None], int]] = {
-    Format.JPEG: (jpeg.examine, SEARCHED_AT_MOST),
-    Format.PNG: (png.examine, SEARCHED_AT_MOST),
-    Format.WEBP: (webp.examine, SEARCHED_AT_MOST),
-    Format.TIFF: (tiff.examine, BYTES_AT_MOST),
-    Format.BMP: (bmp.examine, BYTES_AT_MOST),
-    Format.PDF: (pdf.examine, BYTES_AT_MOST),
+_CHECKS: dict[Format, tuple[Callable[[Source], None], int]] = {
+    Format.JPEG: (jpeg.check, SEARCHED_AT_MOST),
+    Format.PNG: (png.check, SEARCHED_AT_MOST),
+    Format.WEBP: (webp.check, SEARCHED_AT_MOST),
+    Format.TIFF: (tiff.check, BYTES_AT_MOST),
+    Format.BMP: (bmp.check, BYTES_AT_MOST),
+    Format.PDF: (pdf.check, BYTES_AT_MOST),
 }
 
 
@@ -70,31 +70,31 @@ def inspect(
     head = read_at(0, min(size, HEAD_BYTES))
     what = identify(head, name, takes_pdf=takes_pdf)
     if isinstance(what, Format):
-        return _examine(what, read_at, size, find_hole)
+        return _check(what, read_at, size, find_hole)
     if what is None:
         return _judge_by_name(head, name)
     if what.is_picture:
         return Verdict(Kind.FOREIGN_PICTURE, foreign=what)
-    return Verdict(Kind.NOT_A_PICTURE_BUT_NAMED_SO if calls_itself_picture(name) else Kind.OTHER, foreign=what)
+    return Verdict(Kind.NOT_A_PICTURE_BUT_NAMED_SO if is_named_picture(name) else Kind.OTHER, foreign=what)
 
 
 def _judge_by_name(head: bytes, name: str) -> Verdict:
-    foreign = calls_itself_foreign(name)
-    if not any(head) and (foreign is not None or calls_itself_picture(name)):
+    foreign = foreign_named(name)
+    if not any(head) and (foreign is not None or is_named_picture(name)):
         return Verdict(Kind.PARTIAL, detail="the file has its size but nothing has been written into it yet")
     if foreign is not None:
         return Verdict(Kind.FOREIGN_PICTURE if foreign.is_picture else Kind.OTHER, foreign=foreign)
-    if calls_itself_picture(name):
+    if is_named_picture(name):
         return Verdict(Kind.PARTIAL, detail="it does not begin like a JPEG, PNG, WebP, TIFF or BMP picture")
     return Verdict(Kind.OTHER)
 
 
-def _examine(form: Format, read_at: ReadAt, size: int, find_hole: FindHole) -> Verdict:
-    examine, bytes_at_most = _EXAMINERS[form]
+def _check(form: Format, read_at: ReadAt, size: int, find_hole: FindHole) -> Verdict:
+    check, bytes_at_most = _CHECKS[form]
     source = Source(read_at, size, find_hole, bytes_at_most)
     kind = Kind.WHOLE
     try:
-        examine(source)
+        check(source)
         detail = source.doubts
         if detail:
             kind = Kind.SUSPECT

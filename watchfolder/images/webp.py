@@ -9,7 +9,7 @@ _PICTURES = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
 _UNWRITTEN = bytes(4)
 
 
-def examine(source: Source) -> None:
+def check(source: Source) -> None:
     (length,) = struct.unpack_from("<4xI", source.read(0, _HEADER_BYTES))
     end = 8 + length
     source.require(end)
@@ -20,15 +20,15 @@ def examine(source: Source) -> None:
         following = payload_end + size % 2  # an odd chunk is followed by one zero byte
         if following > end or kind == _UNWRITTEN:  # any other name may be some writer's own: readers pass over it
             raise Incomplete(DAMAGED)
-        _examine_chunk(source, kind, position, payload_end)
+        _check_part(source, kind, position, payload_end)
         has_picture |= kind in _PICTURES
         position = following
     if not has_picture:
         raise Incomplete(WITHOUT_PICTURE)
-    source.examine_tail(payload_end)
+    source.check_end(payload_end)
 
 
-def _examine_chunk(source: Source, kind: bytes, start: int, end: int) -> None:
+def _check_part(source: Source, kind: bytes, start: int, end: int) -> None:
     if source.has_hole(start, end):
         if kind in _PICTURES:
             raise Incomplete(UNWRITTEN)

@@ -256,7 +256,7 @@ def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
     late = sighting.since + inbox.incomplete_seconds
     match verdict.kind:
         case Kind.WHOLE:
-            reason = f"it is a whole {verdict.format.noun if verdict.format else 'picture'} and nobody works on it"
+            reason = f"it is a whole {verdict.format.word if verdict.format else 'picture'} and nobody works on it"
             return Decision(Action.TAKE, reason, format=verdict.format)
         case Kind.SUSPECT if now >= late:
             return Decision(Action.TAKE, "it has stayed as it is for long", format=verdict.format)
