@@ -55,7 +55,7 @@ class Pushes:
 
     def receive(self, body: bytes, signed: str, secret: str) -> PushResult | None:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
-        fate, event_id, order_id = _judged(body, signed, secret)
+        fate, event_id, order_id = _judge(body, signed, secret)
         with self._guard:
             if event_id in self._seen:
                 fate = PushResult.DUPLICATE
@@ -87,7 +87,7 @@ class Pushes:
             return {str(fate): number for fate, number in self._counts.items()}
 
 
-def _judged(body: bytes, signed: str, secret: str) -> tuple[PushResult | None, str, str]:
+def _judge(body: bytes, signed: str, secret: str) -> tuple[PushResult | None, str, str]:
     """Return what is wrong with a delivery, and the ids of its event and its order.
 
     Read tolerantly: an id may be a number. When it was is nobody's business: a late word is a hint as well.

@@ -65,10 +65,10 @@ def test_a_picture_with_an_address_is_asked_for_by_that_and_read_back_with_it() 
 
 
 def test_an_order_with_options_that_no_inbox_has_is_not_ours() -> None:
-    assert ANTI_AI.allows({"strength": "low"})
-    assert not ANTI_AI.allows({"strength": "lowest"})
-    assert not ANTI_AI.allows({})
-    assert not ANTI_AI.allows({"strength": "low", "more": "low"})
+    assert ANTI_AI.may_have({"strength": "low"})
+    assert not ANTI_AI.may_have({"strength": "lowest"})
+    assert not ANTI_AI.may_have({})
+    assert not ANTI_AI.may_have({"strength": "low", "more": "low"})
 
 
 def test_a_detection_is_of_one_picture_and_has_a_heatmap_made_for_later() -> None:
@@ -120,8 +120,8 @@ def test_what_has_only_addresses_is_charged_with_its_create(flow: Flow) -> None:
     sent, fetched = named("a.jpg"), named("b.jpg", address="https://example.com/b.jpg")
     facts = {"key": KEY, "confirm_key": KEY, "inbox": "photos", "mode": "live", "service": flow.name, "options": {}}
     order = Order.model_validate({**facts, "body": "{}", "files": (fetched,)})
-    assert flow.charges_at(order) is Stage.CREATE
-    assert flow.charges_at(order.having(files=(fetched, sent))) is flow.charged_at
+    assert flow.paid_at(order) is Stage.CREATE
+    assert flow.paid_at(order.having(files=(fetched, sent))) is flow.charged_at
 
 
 def test_the_configuration_has_the_verdicts_that_there_are() -> None:

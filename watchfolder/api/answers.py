@@ -213,7 +213,7 @@ class OrderView:
     is_delayed: bool = False  # people at the service have to see to it
 
     @property
-    def lacks_uploads(self) -> bool:
+    def waits_for_upload(self) -> bool:
         """Does it still wait for the bytes of a file?"""
         return any(slot.upload_url for slot in self.inputs)
 
@@ -233,7 +233,7 @@ class Envelope:
         return self.has_data or self.code is not None
 
 
-def read_envelope(body: bytes) -> Envelope:
+def read_answer(body: bytes) -> Envelope:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -259,11 +259,11 @@ def read_created(data: object, sent_names: Sequence[str]) -> Created:
     return created
 
 
-def read_slots(data: object) -> tuple[Slot, ...]:
+def read_slot_list(data: object) -> tuple[Slot, ...]:
     return tuple(Slot.read(entry) for entry in _list(_object(data).get("files"), "files"))
 
 
-def read_view(data: object) -> OrderView:
+def read_order(data: object) -> OrderView:
     """Read either dialect.
 
     Inputs only spare a refresh, so a strange one is left out. A strange output is faulty: a complete order without
@@ -306,12 +306,12 @@ def read_found(data: object, order_name: str) -> tuple[Listed | None, int]:
     return None, _pages_of(page)
 
 
-def read_views(data: object) -> Mapping[str, OrderView]:
+def read_orders(data: object) -> Mapping[str, OrderView]:
     """Return what one page of the list shows of each order, by its id; entries that cannot be read are left out."""
     views = {}
     for entry in _list(_object(data).get("orders"), "orders"):
         with contextlib.suppress(ValidationError, Retry):
-            views[Listed.model_validate(entry).order_id] = read_view(entry)
+            views[Listed.model_validate(entry).order_id] = read_order(entry)
     return views
 
 

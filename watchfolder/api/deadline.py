@@ -60,7 +60,7 @@ class Deadline:
                 self._handles[connection] = socket.socket(fileno=os.dup(descriptor))
         self.check()
 
-    def allow(self, seconds: float) -> None:
+    def begin_again(self, seconds: float) -> None:
         """Begin again with another time, once the answer's headers have told how much is to come."""
         self._alarm.call_off()
         self._alarm = self._timer(seconds)

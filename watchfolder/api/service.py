@@ -20,13 +20,13 @@ from watchfolder.api.answers import (
     read_found,
     read_links,
     read_listed,
-    read_slots,
-    read_view,
-    read_views,
+    read_order,
+    read_orders,
+    read_slot_list,
 )
 from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority
-from watchfolder.api.table import Call, NoRoute, Retired, storage_error_of
+from watchfolder.api.table import Call, NoRoute, Retired, link_error_of
 from watchfolder.api.transport import Body
 from watchfolder.config.values import is_loopback
 from watchfolder.errors import OrderMissing, OrderRetry, WatchfolderError
@@ -60,11 +60,11 @@ class Service(Client):
 
     def doubt_reads(self) -> None:
         """Find out anew which reads the server knows, unless the configuration says it."""
-        self._was_v2 = self.lacks_v3
+        self._was_v2 = self.has_no_v3
         self._shown = None
 
     @property
-    def lacks_v3(self) -> bool:
+    def has_no_v3(self) -> bool:
         """Has it shown that it lacks the v3 reads? So it is until it shows that it has them."""
         return self.known_reads == "v2" or (self.known_reads is None and self._was_v2)
 
@@ -73,7 +73,7 @@ class Service(Client):
         return self._ask(Call.CREATE, "POST", path, read, body=body, priority=priority)
 
     def refresh(self, order_id: str) -> tuple[Slot, ...]:
-        return self._ask(Call.ORDER, "POST", f"/api/v2{_path_of(order_id)}/refresh-urls", read_slots)
+        return self._ask(Call.ORDER, "POST", f"/api/v2{_path_of(order_id)}/refresh-urls", read_slot_list)
 
     def confirm(self, path: str, start_key: str, order_id: str) -> None:
         """Start the processing. What the answer holds differs between servers; poll the order instead."""
@@ -83,7 +83,7 @@ class Service(Client):
     def poll(self, order_id: str) -> OrderView:
         """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
         try:
-            return self._read(Call.LOOK, _path_of(order_id), read_view)
+            return self._read(Call.LOOK, _path_of(order_id), read_order)
         except OrderMissing as gone:
             if gone.code != _EXPIRED and self.known_reads == "v3":
                 self._require_ours(order_id)
@@ -120,7 +120,7 @@ class Service(Client):
 
     def newest(self) -> Mapping[str, OrderView]:
         """Return what the list shows of the newest hundred orders, by id: cheaper than a poll of each of several."""
-        return self._list(read_views, priority=Priority.DELIVERY)
+        return self._list(read_orders, priority=Priority.DELIVERY)
 
     def orders(self, keyword: str, page: int) -> tuple[list[Listed], int]:
         """Return one page of the list of orders, newest first, and how many pages there are."""
@@ -144,7 +144,7 @@ class Service(Client):
 
     def upload(self, url: str, source: BinaryIO, size: int, media_type: str, md5: bytes | None) -> None:
         """Send what `source` holds from where it stands. Tried again here only if it can be wound back to there."""
-        self._check_storage_url(url)
+        self._check_url(url)
         headers = {"Content-Type": media_type}
         if md5 is not None:
             headers["Content-MD5"] = b64encode(md5).decode("ascii")
@@ -153,13 +153,13 @@ class Service(Client):
         def send() -> None:
             answer = self._transport.put(url, headers, body)
             if not answer.is_success:
-                raise storage_error_of(answer.status, answer.body)
+                raise link_error_of(answer.status, answer.body)
 
         def send_once() -> None:
             self._check_stop()
             self._counters.count("upload", send)
 
-        if body.is_repeatable:
+        if body.may_be_sent_again:
             self._try_again(send_once)
         else:
             send_once()
@@ -167,14 +167,14 @@ class Service(Client):
 
     def fetch(self, url: str, sink: Callable[[bytes], object], *, limit_bytes: int) -> int:
         """Pour the file into `sink` and return its length. Never tried again here: the sink remembers."""
-        self._check_storage_url(url)
+        self._check_url(url)
         self._check_stop()
 
         def receive() -> int:
             got = self._transport.get(url, sink, limit_bytes)
             if isinstance(got, int):
                 return got
-            raise storage_error_of(got.status, got.body, is_upload=False)
+            raise link_error_of(got.status, got.body, is_upload=False)
 
         received = self._counters.count("fetch", receive)
         self._counters.moved("received", received)
@@ -204,7 +204,7 @@ class Service(Client):
     def _require_ours(self, order_id: str) -> None:
         """Ask v2, which alone tells another account's order from one that is gone. Raises Blocked for the former."""
         with suppress(OrderMissing, NoRoute, Retired):  # it says the same, or is no longer there
-            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_view)
+            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_order)
             raise OrderRetry("one version of the service's API knows the order, the other does not", code="VERSIONS")
 
     def _read_in(self, reads: Reads, call: Call, path: str, read: Callable[[object], _T]) -> _T:
@@ -217,7 +217,7 @@ class Service(Client):
         self._shown = reads
         return answer
 
-    def _check_storage_url(self, url: str) -> None:
+    def _check_url(self, url: str) -> None:
         """Refuse a link that would carry pictures in the clear, or make us log in somewhere."""
         try:
             parts = urlsplit(url)

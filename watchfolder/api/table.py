@@ -237,7 +237,7 @@ def error_of(
     return _error(row, status, printable(code or "")[:64], headers)
 
 
-def storage_error_of(status: int, body: bytes, *, is_upload: bool = True) -> WatchfolderError:
+def link_error_of(status: int, body: bytes, *, is_upload: bool = True) -> WatchfolderError:
     """Return what the storage's refusal means; its XML is searched, not parsed: a parser is an attack surface.
 
     Only an upload can be at fault itself: a result that is refused has been paid for, and is asked for again.
@@ -256,7 +256,7 @@ def _error(row: ErrorRow, status: int, code: str, headers: Mapping[str, str]) ->
     if row.kind is SlowDown:
         return SlowDown(reason, code=code, retry_after_seconds=retry_after(headers))
     if issubclass(row.kind, Blocked):
-        return row.kind(reason + _successor(status, headers), code=code, scope=row.scope)
+        return row.kind(reason + _next_link(status, headers), code=code, scope=row.scope)
     if row.kind is Reject:
         return Reject(reason, code=code, advice=row.advice)
     return row.kind(reason, code=code)
@@ -301,6 +301,6 @@ def _may_say(status: int, row: ErrorRow) -> bool:
     return status < 500 or not issubclass(row.kind, Reject | OrderMissing | Resync)  # noqa: PLR2004 (see above)
 
 
-def _successor(status: int, headers: Mapping[str, str]) -> str:
+def _next_link(status: int, headers: Mapping[str, str]) -> str:
     link = headers.get("Link", "") if status == 410 else ""  # noqa: PLR2004 (Gone)
     return f"; its successor: {printable(without_queries(link))[:200]}" if link else ""

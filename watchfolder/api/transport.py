@@ -43,7 +43,7 @@ class Pace:
     max_wait_seconds: float = 8.0
     patience_seconds: float = 30.0  # how long a call waits for its turn in the request budget
 
-    def of_transfer(self, size: int) -> float:
+    def seconds_for(self, size: int) -> float:
         return max(self.transfer_seconds, size / self.transfer_floor_bytes_per_second)
 
 
@@ -80,7 +80,7 @@ class Body:
             self._start = source.tell() if source.seekable() else None
 
     @property
-    def is_repeatable(self) -> bool:
+    def may_be_sent_again(self) -> bool:
         return self._start is not None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -142,7 +142,7 @@ class Transport:
         if not body.size:  # no block will ask the source whether it is empty
             list(body)
         headers = {**headers, "Content-Length": str(body.size)}  # S3 refuses a chunked body
-        seconds = self._pace.of_transfer(body.size)
+        seconds = self._pace.seconds_for(body.size)
         with self._open("PUT", url, headers, body if body.size else None, seconds) as reply:
             answer = reply.beginning(_REFUSAL_LIMIT_BYTES)
         if answer.is_success and not body.is_sent:
@@ -156,7 +156,7 @@ class Transport:
         with self._open("GET", url, {}, None, self._pace.transfer_seconds) as reply:
             if reply.status != 200:  # noqa: PLR2004 (206 and 204 are not what was asked for)
                 return reply.beginning(_REFUSAL_LIMIT_BYTES)
-            reply.deadline.allow(self._pace.of_transfer(reply.announced or limit_bytes))
+            reply.deadline.begin_again(self._pace.seconds_for(reply.size or limit_bytes))
             return reply.pour(sink, limit_bytes)
 
     def close(self) -> None:
@@ -220,7 +220,7 @@ class _Reply:
         self._host = host
 
     @property
-    def announced(self) -> int | None:
+    def size(self) -> int | None:
         text = self._headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004 (64 bits)
 
@@ -233,7 +233,7 @@ class _Reply:
     def beginning(self, limit_bytes: int) -> Response:
         """Read the body until it ends or is longer than that; unpacked, even if it came packed unasked."""
         parts, size = [], 0
-        for block in self._blocks(decode=True):
+        for block in self._parts(decode=True):
             parts.append(block)
             size += len(block)
             if size > limit_bytes:
@@ -244,19 +244,19 @@ class _Reply:
         if self._headers.get("Content-Encoding", "identity").lower() not in {"identity", "aws-chunked"}:
             raise Retry(f"{self._host} packed the file although it was asked for plain", code="ENCODED")
         is_chunked = self._headers.get("Transfer-Encoding", "").lower() == "chunked"
-        if self.announced is None and not is_chunked:
+        if self.size is None and not is_chunked:
             raise Retry(f"{self._host} does not say how long the file is", code="NO_LENGTH")  # half would look whole
         received = 0
-        for block in self._blocks(decode=False):
+        for block in self._parts(decode=False):
             received += len(block)
             if received > limit_bytes:
                 raise Retry(f"{self._host} sent more than {limit_bytes} bytes", code="FILE_TOO_LONG")
             sink(block)
-        if not is_chunked and received != self.announced:
-            raise Retry(f"{self._host} sent {received} of {self.announced} bytes", code="CUT_SHORT")
+        if not is_chunked and received != self.size:
+            raise Retry(f"{self._host} sent {received} of {self.size} bytes", code="CUT_SHORT")
         return received
 
-    def _blocks(self, *, decode: bool) -> Iterator[bytes]:
+    def _parts(self, *, decode: bool) -> Iterator[bytes]:
         while True:
             block, trouble = b"", None
             try:

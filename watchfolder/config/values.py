@@ -138,7 +138,7 @@ def listed(value: object) -> object:
 
 
 def template(value: str) -> str:
-    Template.parse(value)
+    Template.read(value)
     return value
 
 

@@ -79,7 +79,7 @@ class Dedup:
         self._journal = journal
         self._work = work
         self._scope = scope
-        self._reuses = self._flow.reuses(inbox)
+        self._reuses = self._flow.may_reuse(inbox)
         self._hashes: dict[tuple[str, str], str | None] = {}  # of files under way that had none
 
     @property

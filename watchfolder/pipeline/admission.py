@@ -79,7 +79,7 @@ class Admission:
         """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
         context = self.runtimes[inbox].context
         flow = flow_of(context.inbox)
-        is_lacking = flow.needs_v3 and context.service.lacks_v3
+        is_lacking = flow.needs_v3 and context.service.has_no_v3
         return f"the service has no v3 reads, without which there is no {flow.name}" if is_lacking else ""
 
     # --- what the pipeline asks
@@ -119,7 +119,7 @@ class Admission:
             return "service"
         if not held:  # nothing flows: orders that wait for another try are kept by no pace
             return ""
-        if context.service.limiter.waited_at > recently or context.service.limiter.is_limiting():
+        if context.service.limiter.waited_at > recently or context.service.limiter.is_slow():
             return "plan"
         if context.transfers.has_been_full(recently):
             return "line"

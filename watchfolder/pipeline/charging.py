@@ -17,7 +17,7 @@ _CLEAR_NO = (Blocked, Reject, Ended, SlowDown)
 
 
 def is_charged_at(order: Order, stage: Stage) -> bool:
-    return stage is flow_of(order).charges_at(order)
+    return stage is flow_of(order).paid_at(order)
 
 
 def charge(context: StepContext, order: Order, stage: Stage) -> Order:
@@ -59,7 +59,7 @@ def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
     """
     if order.state is State.CONFIRMED:
         return False
-    match flow_of(order).charges_at(order):
+    match flow_of(order).paid_at(order):
         case Stage.START:
             return True
         case Stage.UPLOAD:
@@ -70,4 +70,4 @@ def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
 
 def is_upload_lost(context: StepContext, order: Order, seen: OrderView) -> bool:
     """Does the service lack bytes that were sent, and not only because it has not looked at them yet?"""
-    return seen.lacks_uploads and context.seconds_since_upload(order) >= timing.UPLOAD_ARRIVES_SECONDS
+    return seen.waits_for_upload and context.seconds_since_upload(order) >= timing.UPLOAD_ARRIVES_SECONDS

@@ -151,8 +151,8 @@ def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
     stays_charged = order.charged and not is_unheard(context, order, seen)
     if order.state is _S.CREATED:
         return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)
-    starts_by_itself = is_charged_at(order, Stage.CREATE) or flow_of(order).starts_by_itself
-    if starts_by_itself and not is_upload_lost(context, order, seen):
+    needs_no_start = is_charged_at(order, Stage.CREATE) or flow_of(order).needs_no_start
+    if needs_no_start and not is_upload_lost(context, order, seen):
         return _still_pending(context, order)
     if order.redos >= MOST_REDOS:
         raise _sent_too_often(order)
@@ -172,7 +172,7 @@ def _still_pending(context: StepContext, order: Order) -> Order:
 def _sent_too_often(order: Order) -> WatchfolderError:
     if order.state is not _S.CONFIRMED:
         return Reject(f"The service lost the uploaded picture {MOST_REDOS} times.", code=UPLOAD_LOST)
-    what = "last upload" if flow_of(order).starts_by_itself else "confirmation"
+    what = "last upload" if flow_of(order).needs_no_start else "confirmation"
     reason = f"the service took the {what} {MOST_REDOS} times, and calls the order pending all the same"
     return OrderRetry(reason, code="STILL_PENDING")
 

@@ -46,7 +46,7 @@ def upload(context: StepContext, order: Order) -> Order:
         memory.uploaded_at = context.journal.clock.elapsed()
     if not round_.failures:
         memory.urls = None
-        return context.journal.advance(sent, _S.CONFIRMED if flow_of(order).starts_by_itself else _S.UPLOADED)
+        return context.journal.advance(sent, _S.CONFIRMED if flow_of(order).needs_no_start else _S.UPLOADED)
     sent = _as_answered(context, order, sent, round_)
     if sent.state is not _S.CREATED:
         return sent
@@ -95,7 +95,7 @@ def _sent_before(context: StepContext, order: Order) -> Order:
     """
     seen = context.poll(order)
     order = go_on_from(context, order, seen)
-    is_told = len(seen.inputs) == len(order.files) and (seen.lacks_uploads or flow_of(order).starts_by_itself)
+    is_told = len(seen.inputs) == len(order.files) and (seen.waits_for_upload or flow_of(order).needs_no_start)
     if order.state is not _S.CREATED or not is_told:
         return order
     wanted, files = remember_urls(context, order, seen.inputs), list[OrderFile]()

@@ -16,8 +16,8 @@ from watchfolder.order import Order, OrderFile, Why
 from watchfolder.publish.free_names import free_name
 from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
-from watchfolder.services.addresses import without_query
-from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, read, shortcut
+from watchfolder.services.addresses import without_secret
+from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, link_file, read
 
 _MOST_REASONS = 5  # in the note
 _FAILED = ".failed"
@@ -67,7 +67,7 @@ class ListPublisher:
         self._work.prepare(order)
         for file in order.files:
             place = self._work.place(order, file)
-            disk.write_atomically(place, shortcut(file.address), mode=0o600, mtime_ns=file.mtime_ns)
+            disk.write_atomically(place, link_file(file.address), mode=0o600, mtime_ns=file.mtime_ns)
 
     def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
         """Put the list where originals go, with what has become of each line beside it; or that alone in the outbox.
@@ -139,7 +139,7 @@ def _report(lines: Sequence[Line], told: Mapping[int, LineEnd]) -> bytes:
     """Return a row for each result, and one for what there is not."""
     rows = [("line", "address", "result", "reason")]
     for line in lines:
-        end, shown = told[line.number], (str(line.number), without_query(line.address))
+        end, shown = told[line.number], (str(line.number), without_secret(line.address))
         rows += [(*shown, result, "") for result in end.results]
         rows += [(*shown, "", end.reason)] if end.reason else []
     return "".join(f"{spreadsheet.row(row)}\n" for row in rows).encode("utf-8", "backslashreplace")

@@ -1,7 +1,7 @@
 """What the vendor sells: one module a service, one value (`Flow`) in it; what all services share knows none of them."""
 
 from watchfolder.services.flow import Alone, Findings, Flow, Issues, Pair, Pairs, Stage, named
-from watchfolder.services.offer import FLOWS, LEDGERS, SIDECARS, flow_of, said_of, told_by_sidecar
+from watchfolder.services.offer import FLOWS, LEDGERS, SIDECARS, flow_of, picture_told_of, said_of
 
 __all__ = [
     "FLOWS",
@@ -16,6 +16,6 @@ __all__ = [
     "Stage",
     "flow_of",
     "named",
+    "picture_told_of",
     "said_of",
-    "told_by_sidecar",
 ]

@@ -82,7 +82,7 @@ def _is_public(host: str) -> bool:
     return is_name and labels[-1] not in _INSIDE
 
 
-def without_query(address: str) -> str:
+def without_secret(address: str) -> str:
     """Return what may be shown of an address, good or not: neither its query nor whose log-in is in it."""
     return without_queries(address.partition("?")[0].partition("#")[0])
 

@@ -109,7 +109,7 @@ class Flow:
     name: str
     type: str  # the service's own word: in its reads, its list and its pushes
     done: str  # what has been done to a picture, as a participle
-    charged_at: Stage  # for what has an address it is CREATE: see `charges_at`
+    charged_at: Stage  # for what has an address it is CREATE: see `paid_at`
     files: range  # how many an order may hold
     requests: int  # that an order costs of the plan, about
     create_path: str
@@ -128,12 +128,12 @@ class Flow:
     issues: Issues | None = None
     ledger: Ledger | None = None
 
-    def charges_at(self, order: Order) -> Stage:
+    def paid_at(self, order: Order) -> Stage:
         """Return the stage whose requests may cost money: where nothing is to be sent, the create starts the work."""
         return self.charged_at if any(not file.address for file in order.files) else Stage.CREATE
 
     @property
-    def starts_by_itself(self) -> bool:
+    def needs_no_start(self) -> bool:
         return not self.start_path
 
     @property
@@ -169,7 +169,7 @@ class Flow:
         facts = zip(files, told_apart(file.sent_name for file in files), results, strict=True)
         return tuple(file.having(sent_name=name, results=made) for file, name, made in facts)
 
-    def reuses(self, inbox: Inbox) -> bool:
+    def may_reuse(self, inbox: Inbox) -> bool:
         """May a result serve for another drop of the same?"""
         return inbox.duplicates != "again" and self.pairs is None and self.issues is None
 
@@ -193,7 +193,7 @@ class Flow:
     def product_of(self, inbox: Inbox) -> str:
         return product(self.name, self.options_of(inbox))
 
-    def allows(self, options: Mapping[str, str]) -> bool:
+    def may_have(self, options: Mapping[str, str]) -> bool:
         """Could an order of ours have these options?"""
         known = options.keys() == self.options.keys()
         return known and all(value in self.options[name] for name, value in options.items())

@@ -60,7 +60,7 @@ def is_list(name: str) -> bool:
     return _extension(name) == "urls"
 
 
-def shortcut(address: str) -> bytes:
+def link_file(address: str) -> bytes:
     """Return the content of a .url file."""
     return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
 
@@ -69,7 +69,7 @@ def read(name: str, content: bytes) -> tuple[Line, ...]:
     """Return every address in a file of this name, good or not, in its order; never raises."""
     if len(content) > BYTES_AT_MOST:
         return (Line(1, "", LinkFault.TOO_LONG),)
-    return tuple(_judged(_READERS[_extension(name)](content)))
+    return tuple(_judge(_READERS[_extension(name)](content)))
 
 
 def _extension(name: str) -> str:
@@ -79,7 +79,7 @@ def _extension(name: str) -> str:
 _Read = Iterator[tuple[int, str | LinkFault]]
 
 
-def _judged(found: _Read) -> Iterator[Line]:
+def _judge(found: _Read) -> Iterator[Line]:
     seen: set[str] = set()
     for number, address in found:
         if isinstance(address, LinkFault):

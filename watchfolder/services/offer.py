@@ -20,7 +20,7 @@ def flow_of(bought: Inbox | Order) -> Flow:
     return FLOWS[bought.service]
 
 
-def told_by_sidecar(name: str) -> str:
+def picture_told_of(name: str) -> str:
     """Return the name of the picture that a sidecar tells of; of anything else its own name."""
     suffix = next(filter(name.endswith, SIDECARS), "")
     return name.removesuffix(suffix)

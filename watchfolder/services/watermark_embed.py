@@ -48,7 +48,7 @@ def _recipients(inbox: Inbox, name: str) -> tuple[str | None, ...]:
 
 
 def _results(inbox: Inbox, name: str, serials: Sequence[str], today: date) -> tuple[Result, ...]:
-    template = Template.parse(inbox.watermark.text)
+    template = Template.read(inbox.watermark.text)
     folder, base = os.path.split(name)
     is_sorted = inbox.watermark.recipients == FIRST_FOLDER
     facts = {
@@ -60,7 +60,7 @@ def _results(inbox: Inbox, name: str, serials: Sequence[str], today: date) -> tu
     }
     results = []
     for recipient, serial in zip(_recipients(inbox, name), serials, strict=True):
-        text = template.fill(facts | {Field.RECIPIENT: printable(recipient or ""), Field.SERIAL: serial})
+        text = template.text_for(facts | {Field.RECIPIENT: printable(recipient or ""), Field.SERIAL: serial})
         results.append(Result(recipient=recipient, folder=None if is_sorted else recipient, text=text))
     return tuple(results)
 

@@ -28,7 +28,7 @@ from watchfolder.publish import list_beside, notes, picture_beside
 from watchfolder.report.conditions import conditions, holding
 from watchfolder.report.phrases import ended
 from watchfolder.report.status import running
-from watchfolder.services import FLOWS, LEDGERS, SIDECARS, flow_of, told_by_sidecar
+from watchfolder.services import FLOWS, LEDGERS, SIDECARS, flow_of, picture_told_of
 
 _VERDICTS = {
     Action.TAKE: "It is ready to be taken",
@@ -283,7 +283,7 @@ def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
         return
     if spot.place.name.endswith(SIDECARS):
         yield "This is our note of what the service says of the picture beside it."
-        spot = spot.beside(told_by_sidecar(spot.place.base))
+        spot = spot.beside(picture_told_of(spot.place.base))
     beside = picture_beside(spot.place.base)
     if beside is not None and _ended(config, spot.is_of, spot.inbox) is None:
         told = spot.beside(beside[0])

@@ -16,7 +16,7 @@ from watchfolder.journal import read_orders
 from watchfolder.order import Order
 from watchfolder.publish import list_beside, picture_beside
 from watchfolder.report.phrases import files
-from watchfolder.services import LEDGERS, told_by_sidecar
+from watchfolder.services import LEDGERS, picture_told_of
 from watchfolder.services.link_files import is_list
 
 _MOST_FILES = 2000  # are looked into; of a folder with more, the first that the disk names
@@ -114,7 +114,7 @@ def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:
 def _whose(file: Place, known: Collection[str | None]) -> str:
     if file.name in known:
         return "put here by watchfolder"
-    told_of = {told_by_sidecar(file.name)}
+    told_of = {picture_told_of(file.name)}
     if beside := picture_beside(file.base):
         told_of.add(file.beside(beside[0]).name)
     if list_ := list_beside(file.base):
