@@ -189,7 +189,7 @@ class Journeys:
         faults.add("upload", "answer", times=2, status=403, body=f"<Error><Code>{ECHO}</Code></Error>")
         self.drop("rocky.jpg")
         wait_until(lambda: self.sandbox.requests_by_operation().get("upload", 0) > 2)
-        self.sandbox.expire_links()
+        self.sandbox.end_links()
         self.await_end_of("rocky.jpg")
         faults.clear()
 

@@ -282,7 +282,7 @@ def test_what_is_not_uploaded_is_not_confirmed(open_service: Open) -> None:
 def test_expired_links_are_asked_for_again(sandbox: Sandbox, open_service: Open) -> None:
     service = open_service()
     _, created = created_by(service)
-    sandbox.expire_links()
+    sandbox.end_links()
 
     with pytest.raises(Resync) as back:
         upload(service, created)
@@ -291,7 +291,7 @@ def test_expired_links_are_asked_for_again(sandbox: Sandbox, open_service: Open)
     upload(service, Created(order_id=created.order_id, status=Status.PENDING, slots=service.refresh(created.order_id)))
     order_id = completed_by(service)
     [link] = service.links(order_id).files
-    sandbox.expire_links()
+    sandbox.end_links()
     with pytest.raises(Resync):
         service.fetch(link.url, lambda _: None, limit_bytes=LIMIT)
 

@@ -415,8 +415,8 @@ def test_every_call_has_an_end_unless_somebody_changes_that() -> None:
     usual = Pace()
     assert usual.connect_seconds <= usual.read_seconds <= usual.total_seconds <= 60
     assert usual.attempts * (usual.total_seconds + usual.max_wait_seconds) < 300  # a worker's longest call in JSON
-    assert usual.of_transfer(1) == 300
-    assert usual.of_transfer(50 << 20) < 3600
+    assert usual.seconds_for(1) == 300
+    assert usual.seconds_for(50 << 20) < 3600
 
 
 def test_silence_ends_with_the_read_limit() -> None:

@@ -97,7 +97,7 @@ def test_a_day_without_the_service_costs_few_requests(
     in_outage = day.service.requests[before:]
     claimed = {file.name for order in day.shop.orders() for file in order.files}
     day.service.faults.clear()
-    day.service.expire_links()  # those of yesterday
+    day.service.end_links()  # those of yesterday
     back_after = day.live_until_all_is_delivered(2 * HOUR)
 
     record_property("requests", len(in_outage))

@@ -233,7 +233,7 @@ def test_upload_links_that_ran_out_are_asked_for_again(begin: Open) -> None:
     service.faults.add("upload", "reset_before")
     shop.drop("a.jpg")
     shop.work(lambda: shop.has(State.CREATED) and shop.order().failures)
-    service.expire_links()
+    service.end_links()
     shop.pass_time(60)
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg")

@@ -116,7 +116,7 @@ def test_a_map_has_a_link_that_expires_and_takes_no_key(client: Client, sandbox:
     url = client.status(client.detected(options=ALL), "v3")["result"]["heatmapUrl"]
     assert url in sandbox.links
     assert client.get(url, headers=client.headers).status_code == 400
-    sandbox.expire_links()
+    sandbox.end_links()
     assert client.get(url).status_code == 403
 
 
@@ -128,7 +128,7 @@ def test_a_test_keys_maps_are_of_a_sample(tester: Client) -> None:
 
 def test_the_upload_link_is_renewed_as_a_list_of_files(client: Client, sandbox: Sandbox) -> None:
     order = data(client.detect())
-    sandbox.expire_links()
+    sandbox.end_links()
     assert client.put(order["file"]["uploadUrl"]).status_code == 403
     (file,) = data(client.call("POST", f"/api/v2/orders/{order['orderId']}/refresh-urls"))["files"]
     assert client.put(file["uploadUrl"]).ok

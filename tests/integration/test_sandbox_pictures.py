@@ -13,7 +13,7 @@ from sandbox_client import Client, client, sandbox
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.bodies import media_type_of
 from watchfolder.sandbox.examination import flaw_of
-from watchfolder.sandbox.mark import marks_in, write_marked, write_watermarked
+from watchfolder.sandbox.mark import marks_in, write_marked, write_with_token
 from watchfolder.sandbox.pictures import FORMATS, sample, write_samples
 
 __all__ = ["client", "sandbox"]
@@ -91,7 +91,7 @@ def test_samples_are_written_in_every_format(tmp_path: Path) -> None:
 def test_protecting_what_bears_a_watermark_changes_it_and_leaves_that_in(tmp_path: Path) -> None:
     source, watermarked, protected = (tmp_path / name for name in ("source", "watermarked", "protected"))
     source.write_bytes(sample("png", width=200, height=150, seed=5))
-    write_watermarked(source, watermarked, "0" * 32)
+    write_with_token(source, watermarked, "0" * 32)
     write_marked(watermarked, protected)
     assert digest(protected) != digest(watermarked)
     assert marks_in(protected) == marks_in(watermarked) == ["0" * 32]

@@ -67,7 +67,7 @@ def test_a_completed_report_is_a_pdf_behind_a_new_link_each_time(client: Client,
     fetched = client.get(first["url"])
     assert (fetched.headers["Content-Type"], fetched.content[:5]) == ("application/pdf", b"%PDF-")
     assert first["url"] in sandbox.links
-    sandbox.expire_links()
+    sandbox.end_links()
     assert client.get(first["url"]).status_code == 403
     assert client.get(data(look(client, order_id))["download"]["url"]).ok
     assert sandbox.credits["watermarkReport"] == 1

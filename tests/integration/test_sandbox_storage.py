@@ -54,7 +54,7 @@ def test_a_wrong_md5_is_refused(client: Client, sandbox: Sandbox, upload_url: st
 
 
 def test_an_expired_link_is_refused_but_no_sin(client: Client, sandbox: Sandbox, upload_url: str) -> None:
-    sandbox.expire_links()
+    sandbox.end_links()
     response = client.put(upload_url)
     assert (response.status_code, "<Code>AccessDenied</Code>" in response.text) == (403, True)
     assert sandbox.sins == []

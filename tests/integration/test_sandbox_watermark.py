@@ -154,7 +154,7 @@ def test_upload_links_live_900_seconds_and_are_renewed_by_the_v3_read(client: Cl
     assert "X-Amz-Expires=900&" in data(client.embed())["files"][0]["uploadUrl"]
     order = data(client.embed("a.jpg", "b.jpg"))
     assert client.put(order["files"][0]["uploadUrl"]).ok
-    sandbox.expire_links()
+    sandbox.end_links()
     assert client.put(order["files"][1]["uploadUrl"]).status_code == 403
     inputs = client.status(order["orderId"], "v3")["inputFiles"]
     assert ["uploadUrl" in file for file in inputs] == [False, True]

@@ -30,7 +30,7 @@ class AiDetection(Product[DetectionOrder]):
     def __init__(self, api: Api, storage: Storage) -> None:
         super().__init__(api, storage)
         for name in _LAYERS:
-            storage.offer(name, partial(self._draw, name=name))
+            storage.offer(name, partial(self._make, name=name))
 
     @override
     def name(self, body: DetectionOrder) -> str:
@@ -51,7 +51,7 @@ class AiDetection(Product[DetectionOrder]):
         return {
             "verdict": verdict_of(probability),
             "probability": probability,
-            "options": order.choices or None,
+            "options": order.asked or None,
             "originalImageUrl": self._storage.made_link(order, "original"),
             **self._urls(order),
         }
@@ -67,11 +67,11 @@ class AiDetection(Product[DetectionOrder]):
 
     @override
     def thumbnail(self, order: SandboxOrder) -> str | None:
-        return self._storage.made_link(order, "thumbnail") if order.choices.get("generateThumbnail") else None
+        return self._storage.made_link(order, "thumbnail") if order.asked.get("generateThumbnail") else None
 
     def _urls(self, order: SandboxOrder) -> Json:
         return {
-            f"{name}Url": self._storage.made_link(order, name) if order.choices.get(option) else None
+            f"{name}Url": self._storage.made_link(order, name) if order.asked.get(option) else None
             for name, option in (("heatmap", "generateHeatmap"), ("overlay", "generateOverlay"))
         }
 
@@ -82,7 +82,7 @@ class AiDetection(Product[DetectionOrder]):
         stem = Path(file.name).stem
         return next((value for suffix, value in _BY_SUFFIX.items() if stem.endswith(suffix)), _UNNAMED)
 
-    def _draw(self, order: SandboxOrder, name: str) -> Made:
+    def _make(self, order: SandboxOrder, name: str) -> Made:
         """Return a small WebP; while those are not ready, what is no thumbnail is a PNG in full size."""
         image = _LAYERS[name](_picture(order))
         kind = "webp" if name == "thumbnail" or self._state.options.has_small_copies else "png"
@@ -117,11 +117,11 @@ def _picture(order: SandboxOrder) -> Image.Image:
     (file,) = order.files
     sample = io.BytesIO(sample_for(file.name))
     try:
-        return _decoded(file.path or sample)
+        return _opened(file.path or sample)
     except Exception:  # noqa: BLE001 - Pillow's decoders raise whatever strange bytes lead them to
-        return _decoded(sample)
+        return _opened(sample)
 
 
-def _decoded(source: Path | IO[bytes]) -> Image.Image:
+def _opened(source: Path | IO[bytes]) -> Image.Image:
     with Image.open(source) as image:
         return image.convert("RGB")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from flask import Response, jsonify, request
 from pydantic import ValidationError
 
-from watchfolder.sandbox.bodies import CallBody, code_of
+from watchfolder.sandbox.bodies import CallBody, word_of
 from watchfolder.sandbox.options import Caller
 from watchfolder.sandbox.orders import SandboxOrder
 from watchfolder.sandbox.state import ApiRefusal, SandboxState
@@ -52,7 +52,7 @@ class ListPage(NamedTuple):
     def pages(self, entries: Sequence[object]) -> int:
         return -(-len(entries) // self.limit)
 
-    def pagination(self, entries: Sequence[object]) -> dict[str, int]:
+    def tell(self, entries: Sequence[object]) -> dict[str, int]:
         """Return what the lists of webhooks and events say beside a page; that of orders has other words for it."""
         return {"page": self.number, "limit": self.limit, "total": len(entries), "totalPages": self.pages(entries)}
 
@@ -65,11 +65,11 @@ class Api:
 
     # Precedence: who asks, how often, whether the endpoint is served at all; only then the request itself.
 
-    def admit(self) -> tuple[Response, int] | Response | None:
+    def let_in(self) -> tuple[Response, int] | Response | None:
         operation = operation_of(request.endpoint)
         if not request.path.startswith("/api/") or operation in ("", "upload", "fetch"):  # links are their own key
             return None
-        self.state.admit(self.caller().account)
+        self.state.let_in(self.caller().account)
         version = request.path.split("/")[2]
         if version == "v3" and self.state.options.dialect == "v2":
             return Response("<html><body><h1>404 Not Found</h1></body></html>", 404, mimetype="text/html")
@@ -114,7 +114,7 @@ class Api:
         except ValidationError as error:
             for breach in error.errors():
                 self.sin(f"{'.'.join(map(str, breach['loc'])) or 'the body'}: {breach['msg']}")
-            raise ApiRefusal(400, code_of(error)) from None
+            raise ApiRefusal(400, word_of(error)) from None
 
     def page(self, default_limit: int, code: str = "VALIDATION_FAILED") -> ListPage:
         """Read `page` and `limit` of the request under way."""

@@ -44,7 +44,7 @@ def media_type_of(name: str) -> str | None:
     return MEDIA_TYPES.get(extension_of(name))
 
 
-def code_of(error: ValidationError) -> str:
+def word_of(error: ValidationError) -> str:
     breach = error.errors()[0]
     known = [] if breach["type"] == "extra_forbidden" else [_CODES[step] for step in breach["loc"] if step in _CODES]
     return known[0] if known else "VALIDATION_FAILED"
@@ -126,7 +126,7 @@ class EmbedFile(CallBody):
     watermarks: Annotated[list[WatermarkText], Field(min_length=1, max_length=10)]
 
     @model_validator(mode="after")
-    def _has_no_text_twice(self) -> Self:
+    def _has_no_same_text(self) -> Self:
         if len({mark.text for mark in self.watermarks}) < len(self.watermarks):
             raise ValueError("a text twice")
         return self

@@ -104,7 +104,7 @@ class Courier:
 
     def started(self, order: SandboxOrder) -> None:
         """Have the end of an order told when it has come."""
-        self._in(order.processing_seconds, partial(self._tell, order))
+        self._plan(order.processing_seconds, partial(self._tell, order))
 
     def _tell(self, order: SandboxOrder) -> None:
         with self._state.lock:
@@ -116,7 +116,7 @@ class Courier:
                 if webhook.account == order.caller.account and webhook.is_test == order.is_test
             ]
         if order.status == "inProgress":  # the two clocks differ by a hair
-            self._in(_A_HAIR_SECONDS, partial(self._tell, order))
+            self._plan(_A_HAIR_SECONDS, partial(self._tell, order))
             return
         for webhook in webhooks:
             fault = self._faults.take(PUSH)
@@ -124,7 +124,7 @@ class Courier:
             with self._state.lock:
                 self._events.append(event)
             for seconds in _waits(fault):
-                self._in(seconds, partial(self.send, event, tuple(self._state.options.push_retry_seconds)))
+                self._plan(seconds, partial(self.send, event, tuple(self._state.options.push_retry_seconds)))
 
     def _event(self, order: SandboxOrder, webhook: Endpoint, fault: PlannedFault | None) -> PushedEvent:
         event_id, status, at = str(uuid.uuid4()), order.status, instant(order.updated_at)
@@ -139,7 +139,7 @@ class Courier:
         if status == "complete":
             data |= {"completedAt": at, **self._products[order.type].pushed(order)}
         else:
-            data |= {"failedAt": at, "errorCode": None, "errorMessage": None, **(order.errors or {})}
+            data |= {"failedAt": at, "errorCode": None, "errorMessage": None, **(order.reason or {})}
         body = json.dumps({"eventId": event_id, "eventType": event_type, "occurredAt": at, "data": data}).encode()
         secret = webhook.secret if fault is None or fault.does != "wrong_signature" else "whsec_of_somebody_else"
         signature = hmac.digest(secret.encode(), body, "sha256").hex()
@@ -155,7 +155,7 @@ class Courier:
             is_registered = number in self._state.webhooks
             event.is_retrying = status not in _SUCCESS and bool(retries) and is_registered
         if event.is_retrying:
-            self._in(retries[0], partial(self.send, event, retries[1:]))
+            self._plan(retries[0], partial(self.send, event, retries[1:]))
 
     def _post(self, event: PushedEvent) -> int:
         parts = urlsplit(event.webhook.url)
@@ -172,11 +172,11 @@ class Courier:
         finally:
             connection.close()
 
-    def _in(self, seconds: float, task: Callable[[], None]) -> None:
-        self._agenda.enter(seconds, 0, self._submit, (task,))
+    def _plan(self, seconds: float, task: Callable[[], None]) -> None:
+        self._agenda.enter(seconds, 0, self._begin, (task,))
         self._is_changed.set()
 
-    def _submit(self, task: Callable[[], None]) -> None:
+    def _begin(self, task: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # we are ending
             self._carriers.submit(task)
 

@@ -56,7 +56,7 @@ class Flaw(NamedTuple):
 _NONE = Flaw()
 
 
-def examine(order_type: OrderType, path: Path, media_type: str) -> Flaw:
+def check(order_type: OrderType, path: Path, media_type: str) -> Flaw:
     if order_type is OrderType.WATERMARK_EMBED:
         return _watermark_flaw(path, media_type)
     if order_type is OrderType.WATERMARK_EXTRACT:
@@ -73,7 +73,7 @@ def _watermark_flaw(path: Path, media_type: str) -> Flaw:
         return _pdf_flaw(path.read_bytes())
     sin = flaw_of(path, media_type)
     if sin:
-        is_another = kind_of(path.read_bytes()) != media_type.removeprefix("image/").upper()
+        is_another = format_of(path.read_bytes()) != media_type.removeprefix("image/").upper()
         return Flaw("WATERMARK_FILE_FORMAT_UNSUPPORTED" if is_another else "WATERMARK_FILE_CORRUPTED", sin)
     try:
         with Image.open(path) as image:
@@ -118,7 +118,7 @@ def flaw_of(path: Path, media_type: str) -> str:
     if not path.stat().st_size:
         return "there are no bytes"
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        kind = kind_of(cast("bytes", data))
+        kind = format_of(cast("bytes", data))
         is_whole = _is_whole(kind, cast("bytes", data))
         needs_no_decoder = is_whole and _is_settled(kind, cast("bytes", data))
     if kind != _FORMATS.get(media_type):
@@ -148,7 +148,7 @@ def _flaw_of_pixels(path: Path, *, is_whole: bool) -> str:
 # What a file says of itself: for the kinds of picture that this machine cannot decode.
 
 
-def kind_of(data: _Data) -> str:
+def format_of(data: _Data) -> str:
     """Return Pillow's name of the format that the bytes begin as, or an empty text."""
     return next((kind for kind, beginning in _BEGINNINGS if beginning.match(data)), "")
 
@@ -166,7 +166,7 @@ def _is_settled(kind: str, data: _Data) -> bool:
     So it is with the pixels of a BMP that are not coded, and with strips of WebP, each of which says its length.
     """
     if kind == "BMP":
-        return _bmp_coding(data) in _UNCOMPRESSED
+        return _bmp_mode(data) in _UNCOMPRESSED
     return kind == "TIFF" and _tiff_values(data).get(_CODING) == _WEBP_IN_TIFF
 
 
@@ -197,12 +197,12 @@ def _bmp(data: _Data) -> bool:
     form = "<HHHH" if header == _FIRST_HEADER else "<iiHHII"
     width, height, _, bits, *coding = struct.unpack_from(form, data, 18)
     size = coding[1] if coding else 0
-    if _bmp_coding(data) in _UNCOMPRESSED:
+    if _bmp_mode(data) in _UNCOMPRESSED:
         size = (width * bits + 31) // 32 * 4 * abs(height)
     return bool(size >= 0 and start + size <= len(data))
 
 
-def _bmp_coding(data: _Data) -> int:
+def _bmp_mode(data: _Data) -> int:
     (header,) = struct.unpack_from("<I", data, 14)
     return 0 if header == _FIRST_HEADER else int(struct.unpack_from("<I", data, 30)[0])
 
@@ -216,7 +216,7 @@ def _tiff(data: _Data) -> bool:
 
 
 def _is_webp(piece: _Data) -> bool:
-    return kind_of(piece) == "WEBP" and struct.unpack_from("<I", piece, 4)[0] + _RIFF_HEADER <= len(piece)
+    return format_of(piece) == "WEBP" and struct.unpack_from("<I", piece, 4)[0] + _RIFF_HEADER <= len(piece)
 
 
 def _tiff_values(data: _Data) -> dict[int, tuple[int, ...]]:

@@ -79,7 +79,7 @@ class FaultyCall:
 
     def sent_bytes(self) -> bytes:
         """Return what was uploaded for the file that this request fetches."""
-        file = self._storage.file_behind(self.path)
+        file = self._storage.file_of_link(self.path)
         return file.path.read_bytes() if file and file.path else b""
 
     @property
@@ -169,12 +169,12 @@ def _reset_after(_fault: PlannedFault, call: FaultyCall) -> Response:
     return call.cut()
 
 
-def _hang(fault: PlannedFault, call: FaultyCall) -> Response:
+def _wait(fault: PlannedFault, call: FaultyCall) -> Response:
     call.wait(fault.seconds)
     return call.work()
 
 
-def _hang_after(fault: PlannedFault, call: FaultyCall) -> Response:
+def _wait_after(fault: PlannedFault, call: FaultyCall) -> Response:
     response = call.work()
     try:
         call.wait(fault.seconds)
@@ -184,8 +184,8 @@ def _hang_after(fault: PlannedFault, call: FaultyCall) -> Response:
     return response
 
 
-def _drip(fault: PlannedFault, call: FaultyCall) -> Response:
-    def drops(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _send_slow(fault: PlannedFault, call: FaultyCall) -> Response:
+    def parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
         drop = max(1, int(fault.bytes_per_second / 10))
         for chunk in chunks:
             for start in range(0, len(chunk), drop):
@@ -193,46 +193,46 @@ def _drip(fault: PlannedFault, call: FaultyCall) -> Response:
                 call.wait(drop / fault.bytes_per_second)
 
     response = call.work()
-    return _under_its_headers(response, drops(response.iter_encoded()))
+    return _with_headers(response, parts(response.iter_encoded()))
 
 
-def _endless(fault: PlannedFault, _call: FaultyCall) -> Response:
+def _without_end(fault: PlannedFault, _call: FaultyCall) -> Response:
     if fault.size is None:
         return Response(itertools.repeat(_BLANK), fault.status or 200, mimetype=_JSON)
     body = (_BLANK[: fault.size - at] for at in range(0, fault.size, len(_BLANK)))
     return Response(body, fault.status or 200, {"Content-Length": str(fault.size)}, mimetype=_JSON)
 
 
-def _truncated(_fault: PlannedFault, call: FaultyCall) -> Response:
+def _send_part(_fault: PlannedFault, call: FaultyCall) -> Response:
     """Send half of the body under its own right length: a proxy that lost the rest."""
     response = call.work()
-    return _replaced(response, _half(response))
+    return _with_body(response, _first_part(response))
 
 
-def _wrong_length(_fault: PlannedFault, call: FaultyCall) -> Response:
+def _cut_short(_fault: PlannedFault, call: FaultyCall) -> Response:
     """Announce the whole length, send half of the body, close the connection."""
     response = call.work()
-    return _under_its_headers(response, iter([_half(response)]))
+    return _with_headers(response, iter([_first_part(response)]))
 
 
 def _another_picture(_fault: PlannedFault, call: FaultyCall) -> Response:
     """Send a picture, but in another format than the one that was sent."""
     response = call.work()
     other = "png" if response.mimetype != "image/png" else "jpeg"
-    return _replaced(response, sample(other, width=64, height=48, seed=1))
+    return _with_body(response, sample(other, width=64, height=48, seed=1))
 
 
-def _half(response: Response) -> bytes:
+def _first_part(response: Response) -> bytes:
     body = b"".join(response.iter_encoded())
     return body[: len(body) // 2]
 
 
-def _replaced(response: Response, body: bytes) -> Response:
+def _with_body(response: Response, body: bytes) -> Response:
     response.close()
     return Response(body, response.status, mimetype=response.mimetype)
 
 
-def _under_its_headers(response: Response, body: Iterator[bytes]) -> Response:
+def _with_headers(response: Response, body: Iterator[bytes]) -> Response:
     changed = Response(body, response.status, response.headers)
     changed.call_on_close(response.close)
     return changed
@@ -243,19 +243,19 @@ ACTIONS: Mapping[str, Callable[[PlannedFault, FaultyCall], Response]] = {
     "answer_after": _answer_after,  # the same, but the work was done
     "reset_before": lambda _, call: call.cut(),
     "reset_after": _reset_after,
-    "hang": _hang,
-    "hang_after": _hang_after,
-    "drip": _drip,
+    "hang": _wait,
+    "hang_after": _wait_after,
+    "drip": _send_slow,
     # a captive portal or a gateway: nothing done, any status
     "html": lambda fault, _: Response(fault.body or _PAGE, fault.status or 200, mimetype="text/html"),
-    "other_json": lambda fault, call: _replaced(call.work(), (fault.body or '{"data": {"surprise": [1]}}').encode()),
-    "endless": _endless,
+    "other_json": lambda fault, call: _with_body(call.work(), (fault.body or '{"data": {"surprise": [1]}}').encode()),
+    "endless": _without_end,
     "redirect": lambda fault, call: Response("", fault.status or 307, {"Location": fault.location or call.trap}),
-    "truncated": _truncated,
-    "wrong_length": _wrong_length,
-    "empty": lambda _, call: _replaced(call.work(), b""),
+    "truncated": _send_part,
+    "wrong_length": _cut_short,
+    "empty": lambda _, call: _with_body(call.work(), b""),
     "another_picture": _another_picture,
-    "same_bytes": lambda _, call: _replaced(call.work(), call.sent_bytes()),
+    "same_bytes": lambda _, call: _with_body(call.work(), call.sent_bytes()),
     "forget": lambda _, call: call.work_without_order(),  # the order is gone, from this request on
     "lose": lambda _, call: call.work_with("sandbox.loss", value=True),  # an upload is answered well, its bytes gone
     # what starts an order is answered well and paid, the order fails with this code; none: the service tells none

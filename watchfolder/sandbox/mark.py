@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from watchfolder.sandbox.examination import kind_of
+from watchfolder.sandbox.examination import format_of
 
 _TEXT = "SANDBOX - not protected"
 
@@ -30,23 +30,23 @@ def write_marked(source: Path, target: Path) -> None:
 
     Its size is kept as well, unless this machine cannot decode it: then the mark is on a picture that is nobody's.
     """
-    kind = kind_of(source.read_bytes())
+    kind = format_of(source.read_bytes())
     try:
-        marked, facts = _decoded(source, kind)
-        _save_marked(marked, target, kind, facts)
+        marked, facts = _opened(source, kind)
+        _write_mark(marked, target, kind, facts)
     except Exception:  # noqa: BLE001 - as above
         marked, facts = Image.new("RGB", _NOBODYS_SIZE, "gray"), {}
-        _save_marked(marked, target, kind, facts)
+        _write_mark(marked, target, kind, facts)
     tokens = [token.encode("ascii") for token in marks_in(source)]  # protecting leaves a watermark in
     _append(target, tokens)
     if filecmp.cmp(source, target, shallow=False):  # it bore this very mark already
-        _save_marked(ImageOps.invert(marked.convert("RGB")).convert(marked.mode), target, kind, facts)
+        _write_mark(ImageOps.invert(marked.convert("RGB")).convert(marked.mode), target, kind, facts)
         _append(target, tokens)
 
 
-def write_watermarked(source: Path, target: Path, token: str) -> None:
+def write_with_token(source: Path, target: Path, token: str) -> None:
     """Write what is at `source` to `target` with the visible mark, if it is a picture, and with `token` to be found."""
-    if kind_of(source.read_bytes()):
+    if format_of(source.read_bytes()):
         write_marked(source, target)
     else:
         shutil.copyfile(source, target)
@@ -65,7 +65,7 @@ def _append(path: Path, tokens: Iterable[bytes]) -> None:
         file.writelines(b"\n%%MORI-SANDBOX-MARK %s\n" % token for token in tokens)
 
 
-def _decoded(source: Path, kind: str) -> tuple[Image.Image, dict[str, object]]:
+def _opened(source: Path, kind: str) -> tuple[Image.Image, dict[str, object]]:
     """Return the picture in a mode that can be marked, and the facts about it that its format keeps."""
     with Image.open(source) as image:
         marked = _in_mode(image, kind)
@@ -92,9 +92,9 @@ def _in_mode(image: Image.Image, format_name: str) -> Image.Image:
     return image.convert("RGBA" if has_transparency else "RGB")
 
 
-def _save_marked(image: Image.Image, target: Path, kind: str, facts: Mapping[str, object]) -> None:
+def _write_mark(image: Image.Image, target: Path, kind: str, facts: Mapping[str, object]) -> None:
     """Lay a dark band with the text across the middle: nobody mistakes this for a protected picture."""
-    lettering = _lettering()
+    lettering = _text_picture()
     height = min(image.height, max(1, image.width * lettering.height // lettering.width))
     band = ImageOps.colorize(lettering.resize((image.width, height)), "darkred", "white")
     image.paste(band.convert(image.mode), (0, (image.height - height) // 2))
@@ -102,7 +102,7 @@ def _save_marked(image: Image.Image, target: Path, kind: str, facts: Mapping[str
 
 
 @functools.lru_cache(maxsize=1)
-def _lettering() -> Image.Image:
+def _text_picture() -> Image.Image:
     font = ImageFont.load_default(64)
     lettering = Image.new("L", (int(64 + font.getlength(_TEXT)), 112))
     ImageDraw.Draw(lettering).text((32, 56), _TEXT, font=font, fill=255, anchor="lm")

@@ -80,7 +80,7 @@ class InputFile:
     size: int = 0
 
     @property
-    def will_fail(self) -> bool:
+    def is_to_fail(self) -> bool:
         return bool(self.failure) or not self.is_uploaded or Path(self.name).stem.endswith("_fail")
 
 
@@ -128,7 +128,7 @@ class SandboxOrder:
         return self.caller.is_test
 
     @property
-    def choices(self) -> dict[str, object]:
+    def asked(self) -> dict[str, object]:
         """`options` of the create call."""
         options = self.body.get("options")
         return options if isinstance(options, dict) else {}
@@ -138,20 +138,20 @@ class SandboxOrder:
         return self.started_at is not None
 
     @property
-    def price(self) -> int:
+    def credits(self) -> int:
         return len(self.outputs) or 1
 
     @property
-    def will_fail(self) -> bool:
-        return self.failure is not None or any(file.will_fail for file in self.files)
+    def is_to_fail(self) -> bool:
+        return self.failure is not None or any(file.is_to_fail for file in self.files)
 
     @property
-    def gives_back(self) -> bool:
+    def is_given_back(self) -> bool:
         """Are its credits given back when it is over?"""
-        return self.type.is_watermark and (self.will_fail or self.detection.status in ("unsupported", "error"))
+        return self.type.is_watermark and (self.is_to_fail or self.detection.status in ("unsupported", "error"))
 
     @property
-    def errors(self) -> dict[str, object] | None:
+    def reason(self) -> dict[str, object] | None:
         """What the service says of an order that failed; None where it says nothing of why."""
         if not self.is_started:
             code = "UPLOAD_EXPIRED"
@@ -187,4 +187,4 @@ class SandboxOrder:
             return "expired"
         if over_at is None or moment < over_at:
             return "inProgress" if self.is_started else "pending"
-        return "failed" if self.will_fail or not self.is_started else "complete"
+        return "failed" if self.is_to_fail or not self.is_started else "complete"

@@ -26,7 +26,7 @@ _WAYS: Mapping[str, Mapping[str, object]] = {
 def sample(format: str, *, width: int, height: int, seed: int) -> bytes:  # noqa: A002 - Pillow's own word
     """Return a sky, hills, a few lights and a sensor's grain, encoded as one of FORMATS."""
     chance = random.Random(seed)  # noqa: S311 - a picture, no secret
-    sketch = _draw(-(-width // _SKETCH), -(-height // _SKETCH), chance)
+    sketch = _make_picture(-(-width // _SKETCH), -(-height // _SKETCH), chance)
     image = sketch.resize((width, height), Image.Resampling.BILINEAR)  # a lens's soft edges
     grain = Image.frombytes("L", image.size, chance.randbytes(width * height)).point(_GRAIN)
     image = ImageChops.add(image, Image.merge("RGB", [grain] * 3), offset=-128)
@@ -47,7 +47,7 @@ def write_samples(folder: Path) -> list[Path]:
     return written
 
 
-def _draw(width: int, height: int, chance: random.Random) -> Image.Image:
+def _make_picture(width: int, height: int, chance: random.Random) -> Image.Image:
     sky = Image.linear_gradient("L").resize((width, height))
     image = ImageOps.colorize(sky, _near(_ZENITH, chance), _near(_HORIZON, chance))
     draw, steps = ImageDraw.Draw(image), 24

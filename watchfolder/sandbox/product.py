@@ -55,7 +55,7 @@ class Product(Generic[_Body]):
                 order = self._state.create(
                     self.order_type, caller, request.get_json(force=True), self.name(body), files
                 )
-                self._storage.fetch_origins(order)
+                self._storage.fetch_files(order)
                 if all(file.is_uploaded for file in order.files):
                     self._state.start(order, request.environ.get("sandbox.failure"))
         return data(self.created(order))
@@ -99,7 +99,7 @@ class Product(Generic[_Body]):
             self._api.sin("confirmed before all files were uploaded")
         if not all(file.is_uploaded for file in order.files):
             raise ApiRefusal(400, "ORDER_FILE_NOT_UPLOADED")
-        self._state.ask_credits(order.caller, order.price)
+        self._state.ask_credits(order.caller, order.credits)
         self._state.confirms[key] = order
         self._state.start(order, request.environ.get("sandbox.failure"))
 

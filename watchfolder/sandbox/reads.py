@@ -32,7 +32,7 @@ class Reads:
         return [
             ("POST", "/api/v2/orders/<order_id>/refresh-urls", "refresh", self._refresh),
             ("GET", "/api/v2/orders", "list", self._list),
-            ("GET", "/api/v2/orders/stats/recent", "stats", self._usage),
+            ("GET", "/api/v2/orders/stats/recent", "stats", self._counts),
             ("GET", "/api/<any(v2, v3):version>/orders/<order_id>", "status", self._status),
             ("GET", "/api/<any(v2, v3):version>/orders/<order_id>/download", "link", self._link),
         ]
@@ -50,8 +50,8 @@ class Reads:
         order = self._api.order(order_id, version)
         if version == "v2":
             more = {} if order.type.is_watermark else self._products[order.type].listed(order)
-            return data(self._summary(order) | more)
-        return data(self._details(order))
+            return data(self._show(order) | more)
+        return data(self._show_all(order))
 
     def _link(self, version: str, order_id: str) -> Response:
         order = self._api.order(order_id, version)
@@ -104,7 +104,7 @@ class Reads:
         }
         return data({"orders": [self._listed(order) for order in page.of(found)], "pageInfo": pages})
 
-    def _usage(self) -> Response:
+    def _counts(self) -> Response:
         """The seven days until `date`, and what a chart of them needs."""
         account = self._api.caller().account
         try:
@@ -120,9 +120,9 @@ class Reads:
 
     def _listed(self, order: SandboxOrder) -> Json:
         more = self._products[order.type].listed(order)
-        return self._summary(order) | {"fileCount": len(order.files)} | more
+        return self._show(order) | {"fileCount": len(order.files)} | more
 
-    def _summary(self, order: SandboxOrder) -> Json:
+    def _show(self, order: SandboxOrder) -> Json:
         status = order.status
         return {
             "type": order.type,
@@ -134,11 +134,11 @@ class Reads:
             "createdAt": instant(order.created_at),
             "updatedAt": instant(order.updated_at),
             "expiresAt": instant(order.expires_at),
-            "errors": order.errors if status == "failed" else None,
+            "errors": order.reason if status == "failed" else None,
         }
 
-    def _details(self, order: SandboxOrder) -> Json:
-        summary = self._summary(order)
+    def _show_all(self, order: SandboxOrder) -> Json:
+        summary = self._show(order)
         waits = summary["status"] == "pending"
         inputs = [
             {"fileId": str(file.file_id), "fileName": file.name}

@@ -42,7 +42,7 @@ class Reports:
         self._refuse_order(order)
         with self._state.lock:
             report = self._state.reports.get((order_id, locale))
-            is_new = report is None or (report.status == "failed" and report.is_retryable)
+            is_new = report is None or (report.status == "failed" and report.may_retry)
             if report is None or is_new:
                 report = self._begin(order, locale, attempt=report.attempt + 1 if report else 1)
             told = "queued" if is_new and report.status in _UNDER_WAY else report.status
@@ -99,7 +99,7 @@ class Reports:
             "locale": report.locale,
             "status": status,
             "download": download if status == "completed" else None,
-            "failure": {"code": report.failure, "retryable": report.is_retryable} if status == "failed" else None,
+            "failure": {"code": report.failure, "retryable": report.may_retry} if status == "failed" else None,
         }
 
 

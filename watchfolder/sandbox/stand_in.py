@@ -106,9 +106,9 @@ class Sandbox(Options):
         for method, path, operation, view in routes:
             endpoint = f"{operation} {method} {path}"
             app.add_url_rule(path, endpoint, view, methods=[method], provide_automatic_options=False)
-        app.before_request(self._api.admit)
+        app.before_request(self._api.let_in)
         app.register_error_handler(ApiRefusal, lambda refusal: ({"code": refusal.code}, refusal.status))
-        app.register_error_handler(StorageRefusal, StorageRefusal.response)
+        app.register_error_handler(StorageRefusal, StorageRefusal.answer)
         app.register_error_handler(HTTPException, self._refuse_unknown)
         return app
 
@@ -179,14 +179,14 @@ class Sandbox(Options):
         """How many of them belong to orders that failed or will."""
         with self._state.lock:
             paid = [order for order in self._state.orders.values() if order.is_started and not order.is_test]
-            return sum(order.price for order in paid if order.will_fail and not order.gives_back)
+            return sum(order.credits for order in paid if order.is_to_fail and not order.is_given_back)
 
     @property
     def paid_files(self) -> dict[str, int]:
         """How often the bytes with this SHA-256 were paid for, in orders of any kind."""
         return self._state.paid()[1]
 
-    def expire_links(self) -> None:
+    def end_links(self) -> None:
         """Let every presigned link that was given out until now be expired."""
         self._storage.links.valid_since = now()
 
@@ -223,7 +223,7 @@ def _record_of(order: SandboxOrder) -> OrderRecord:
         name=order.name,
         files=tuple(file.name for file in order.files),
         idempotency_key=order.idempotency_key,
-        strength=str(order.choices.get("strength", "high")) if order.type is OrderType.ANTI_AI else "",
+        strength=str(order.asked.get("strength", "high")) if order.type is OrderType.ANTI_AI else "",
         watermarks=tuple(output.text for output in order.outputs if output.text),
         is_confirmed=order.is_started,
         is_test=order.is_test,

@@ -45,7 +45,7 @@ class Report:
         return "failed" if self.failure else "completed"
 
     @property
-    def is_retryable(self) -> bool:
+    def may_retry(self) -> bool:
         return self.attempt < _REPORT_ATTEMPTS
 
 
@@ -115,7 +115,7 @@ class SandboxState:
         with self.lock:
             self.sins.append(text)
 
-    def admit(self, account: str) -> None:
+    def let_in(self, account: str) -> None:
         """Count a request against the plan's limit in any minute; refuse what is over it."""
         with self.lock:
             recent, moment = self._recent.setdefault(account, deque()), time.monotonic()
@@ -172,8 +172,8 @@ class SandboxState:
         order.failure = failure
         self.on_start(order)
         if not order.is_test:
-            self._book(order, order.price)
-            if order.gives_back:
+            self._count_paid(order, order.credits)
+            if order.is_given_back:
                 self._to_give_back.append(order)
 
     def charge(self, caller: Caller, service: str, credits: int) -> None:  # noqa: A002 - the service's word
@@ -183,7 +183,7 @@ class SandboxState:
         self._credits[service] += credits
         self.usage[caller.account, now().date()] += credits
 
-    def _book(self, order: SandboxOrder, price: int) -> None:
+    def _count_paid(self, order: SandboxOrder, price: int) -> None:
         self.charge(order.caller, order.type, price)
         for file in order.files:
             if file.role != "original":  # of a pair, which is not paid for
@@ -193,7 +193,7 @@ class SandboxState:
         over = [order for order in self._to_give_back if order.status != "inProgress"]
         for order in over:
             self._to_give_back.remove(order)
-            self._book(order, -order.price)
+            self._count_paid(order, -order.credits)
 
     def paid(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return what was taken from live keys and not given back: credits by service, and how often by SHA-256."""

@@ -17,8 +17,8 @@ from flask import Response, request, send_file
 
 from watchfolder.sandbox.api import Route
 from watchfolder.sandbox.bodies import media_type_of
-from watchfolder.sandbox.examination import examine, kind_of
-from watchfolder.sandbox.mark import write_marked, write_watermarked
+from watchfolder.sandbox.examination import check, format_of
+from watchfolder.sandbox.mark import write_marked, write_with_token
 from watchfolder.sandbox.orders import InputFile, OrderType, OutputFile, SandboxOrder, now
 from watchfolder.sandbox.pictures import sample, sample_pdf
 from watchfolder.sandbox.state import SandboxState
@@ -37,7 +37,7 @@ class StorageRefusal(Exception):
         self.status = status
         self.code = code
 
-    def response(self) -> Response:
+    def answer(self) -> Response:
         xml = (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             f"<Error><Code>{self.code}</Code><Message>{self}</Message>"
@@ -62,7 +62,7 @@ class PresignedLinks:
         self.given.append(link)
         return link
 
-    def signed(self, method: str, path: str, seconds: float | None = None, media_type: str | None = None) -> str:
+    def link(self, method: str, path: str, seconds: float | None = None, media_type: str | None = None) -> str:
         """Return a link for `seconds`, without for as long as the options say; for one Content-Type, if it is given."""
         date = now().strftime(_INSTANT)
         expires = f"{self._state.options.link_seconds if seconds is None else seconds:g}"
@@ -79,9 +79,9 @@ class PresignedLinks:
     def _signature(self, *parts: str | None) -> str:
         return hmac.new(self._secret, "\n".join(part or "" for part in parts).encode(), "sha256").hexdigest()
 
-    def admit(self, media_type: str | None = None) -> None:
+    def let_in(self, media_type: str | None = None) -> None:
         """Let the request under way in, or raise; `media_type` is what its link was signed for, if it was."""
-        self.refuse_authorization()
+        self.refuse_key()
         signed_type = media_type if _CONTENT_TYPE in request.args.get("X-Amz-SignedHeaders", "") else None
         date, expires = request.args.get("X-Amz-Date", ""), request.args.get("X-Amz-Expires", "")
         signature = self._signature(request.method, quote(request.path), date, expires, signed_type)
@@ -97,7 +97,7 @@ class PresignedLinks:
         if signed < self.valid_since or now() > signed + timedelta(seconds=float(expires)):
             raise StorageRefusal(403, "AccessDenied", "Request has expired")
 
-    def refuse_authorization(self) -> None:
+    def refuse_key(self) -> None:
         if "Authorization" in request.headers:
             self.sin("an Authorization header on a presigned URL")
             raise StorageRefusal(400, "InvalidArgument", "Only one auth mechanism allowed")
@@ -137,8 +137,8 @@ class Storage:
         path = f"/storage/input/{order.order_id}/{file.number}/{quote(file.name)}"
         if order.type.is_watermark:
             seconds = self._state.options.watermark_link_seconds
-            return self.links.signed("PUT", path, seconds, media_type_of(file.name))
-        return self.links.signed("PUT", path)
+            return self.links.link("PUT", path, seconds, media_type_of(file.name))
+        return self.links.link("PUT", path)
 
     def results(self, order: SandboxOrder) -> list[OutputFile]:
         """Return what can be fetched. A test key's Anti-AI order that is complete may have nothing."""
@@ -147,20 +147,20 @@ class Storage:
 
     def result_link(self, order: SandboxOrder, output: OutputFile) -> str:
         path = f"/storage/output/{order.order_id}/{output.number}/{quote(output.file.name)}"
-        return self.links.signed("GET", f"/api/v2/test-samples/{output.token}" if order.is_test else path)
+        return self.links.link("GET", f"/api/v2/test-samples/{output.token}" if order.is_test else path)
 
     def archive_link(self, order: SandboxOrder) -> str:
         path = f"/storage/output/{order.order_id}/archive.zip"
-        return self.links.signed("GET", f"/api/v2/test-samples/{order.token}" if order.is_test else path)
+        return self.links.link("GET", f"/api/v2/test-samples/{order.token}" if order.is_test else path)
 
     def offer(self, name: str, make: Callable[[SandboxOrder], Made]) -> None:
         """Have what `make` returns for an order fetched under this name."""
         self._makers[name] = make
 
     def made_link(self, order: SandboxOrder, name: str, seconds: float | None = None) -> str:
-        return self.links.signed("GET", f"/storage/made/{order.order_id}/{name}", seconds)
+        return self.links.link("GET", f"/storage/made/{order.order_id}/{name}", seconds)
 
-    def fetch_origins(self, order: SandboxOrder) -> None:
+    def fetch_files(self, order: SandboxOrder) -> None:
         """Have each file that has an address lie here, or fail; for a test key nothing is fetched.
 
         No request goes out: there is nothing at an address but what the options say.
@@ -169,9 +169,9 @@ class Storage:
             if file.address:
                 file.is_uploaded = file.was_uploaded = True
                 if not order.is_test:
-                    self._fetch_origin(file, order)
+                    self._fetch_file(file, order)
 
-    def _fetch_origin(self, file: InputFile, order: SandboxOrder) -> None:
+    def _fetch_file(self, file: InputFile, order: SandboxOrder) -> None:
         content = self._state.options.origins.get(file.address)
         if content is None:
             content = _in_folder(self._state.options.origins_folder, file.address)
@@ -181,14 +181,14 @@ class Storage:
         file.path = self._folder / f"{order.order_id}-{file.number}.input"
         file.path.write_bytes(content)
         file.size, file.sha256 = len(content), hashlib.sha256(content).hexdigest()
-        kind = "application/pdf" if content.startswith(b"%PDF-") else f"image/{kind_of(content).lower()}"
+        kind = "application/pdf" if content.startswith(b"%PDF-") else f"image/{format_of(content).lower()}"
         media_type = kind if kind != "image/" else media_type_of(file.name) or ""  # where the bytes tell nothing
-        file.failure = examine(order.type, file.path, media_type).code
+        file.failure = check(order.type, file.path, media_type).code
         if file.size > _LARGEST_ORIGIN:
             is_embed = order.type is OrderType.WATERMARK_EMBED
             file.failure = "WATERMARK_FILE_SIZE_UNSUPPORTED" if is_embed else "PROCESSING_ERROR"
 
-    def file_behind(self, path: str) -> InputFile | None:
+    def file_of_link(self, path: str) -> InputFile | None:
         """Return the input file that a live key's upload or result link is about."""
         *_, kind, order_id, number, _ = path.split("/")
         with self._state.lock:
@@ -209,12 +209,12 @@ class Storage:
     # Results: marked when first asked for, kept until the sandbox ends.
 
     def _fetch(self, order_id: str, number: int, name: str) -> Response:  # noqa: ARG002 - the name is for people
-        order = self._complete(order_id)
+        order = self._order_of_link(order_id)
         output = order.outputs[number]
         return self._send(self._result(order, output), output.file.name)
 
     def _fetch_archive(self, order_id: str) -> Response:
-        order = self._complete(order_id)
+        order = self._order_of_link(order_id)
         archive = self._folder / f"{order.order_id}.zip"
         if not archive.exists():
             part = self._folder / f"{secrets.token_hex(16)}.part"
@@ -228,12 +228,12 @@ class Storage:
         return self._send(archive, f"{order.order_id}.zip")
 
     def _fetch_made(self, order_id: str, name: str) -> Response:
-        made = self._makers[name](self._complete(order_id))
+        made = self._makers[name](self._order_of_link(order_id))
         return Response(made.content, mimetype=made.media_type)
 
     def _fetch_sample(self, token: str) -> Response:
         """Give a sample in the file's own format, or as a ZIP in the order's: of a test key no upload is kept."""
-        self.links.admit()
+        self.links.let_in()
         with self._state.lock:
             names = {o.token: o.file.name for order in self._state.orders.values() for o in order.outputs}
         content = sample_for(names.get(token, "sample.jpg"))
@@ -251,7 +251,7 @@ class Storage:
                 part = self._folder / f"{secrets.token_hex(16)}.part"
                 source = cast("Path", output.file.path)
                 if order.type is OrderType.WATERMARK_EMBED:
-                    write_watermarked(source, part, output.token)
+                    write_with_token(source, part, output.token)
                 else:
                     write_marked(source, part)
                 part.replace(result)
@@ -261,9 +261,9 @@ class Storage:
         # Read into the answer piece by piece from a descriptor that the answer closes.
         return send_file(path, mimetype=media_type_of(name) or "application/zip", conditional=False, max_age=0)
 
-    def _complete(self, order_id: str) -> SandboxOrder:
+    def _order_of_link(self, order_id: str) -> SandboxOrder:
         """Return the order whose link this is."""
-        self.links.admit()
+        self.links.let_in()
         order = self.order(order_id)
         if order.status != "complete":
             raise StorageRefusal(404, "NoSuchKey", "The specified key does not exist.")

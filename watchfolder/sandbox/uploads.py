@@ -12,7 +12,7 @@ from flask import Response, request
 
 from watchfolder.sandbox.api import Route
 from watchfolder.sandbox.bodies import media_type_of
-from watchfolder.sandbox.examination import examine
+from watchfolder.sandbox.examination import check
 from watchfolder.sandbox.orders import InputFile, SandboxOrder
 from watchfolder.sandbox.state import ApiRefusal, SandboxState
 from watchfolder.sandbox.storage import Storage, StorageRefusal
@@ -45,12 +45,12 @@ class Uploads:
         ]
 
     def _upload(self, order_id: str, number: int, name: str) -> Response:
-        self._links.admit(media_type_of(name))
+        self._links.let_in(media_type_of(name))
         order = self._storage.order(order_id)
         return self._take(order, order.files[number])
 
     def _test_upload(self, token: str) -> Response:
-        self._links.refuse_authorization()
+        self._links.refuse_key()
         with self._state.lock:
             pairs = [(order, file) for order in self._state.orders.values() for file in order.files]
         found = next((pair for pair in pairs if secrets.compare_digest(pair[1].token, token)), None)
@@ -61,7 +61,7 @@ class Uploads:
         return self._take(*found)
 
     def _take(self, order: SandboxOrder, file: InputFile) -> Response:
-        self._refuse_length()
+        self._refuse_body()
         is_late = order.status != "pending"
         if is_late and not (order.is_started and order.type.is_watermark):
             self._refuse_upload(order)
@@ -72,7 +72,7 @@ class Uploads:
             if received.sha256 != file.sha256:
                 self._refuse_upload(order)
             return stored
-        self._examine(received.path, order, file)
+        self._check(received.path, order, file)
         with self._state.lock:
             self._keep(received, order, file)
             file.was_uploaded = True
@@ -81,7 +81,7 @@ class Uploads:
                 self._state.start(order, request.environ.get("sandbox.failure"))
         return stored
 
-    def _refuse_length(self) -> None:
+    def _refuse_body(self) -> None:
         if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
             self._links.sin("an upload without a Content-Length of its own")
             raise StorageRefusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
@@ -128,12 +128,12 @@ class Uploads:
         code = "BadDigest" if len(digest) == len(received.md5) else "InvalidDigest"
         raise StorageRefusal(400, code, "The Content-MD5 you specified did not match what we received.")
 
-    def _examine(self, path: Path, order: SandboxOrder, file: InputFile) -> None:
+    def _check(self, path: Path, order: SandboxOrder, file: InputFile) -> None:
         media_type = request.headers.get("Content-Type", "")
         if media_type != media_type_of(file.name):
             self._links.sin(f"Content-Type {media_type!r} for a file named {file.name!r}")
         with self._examining:
-            flaw = examine(order.type, path, media_type)
+            flaw = check(order.type, path, media_type)
         if flaw.sin:
             self._links.sin(flaw.sin)
         file.failure, file.is_unsupported = flaw.code, flaw.is_unsupported

@@ -121,13 +121,13 @@ class WatermarkExtract(_Watermark[ExtractOrder]):
         if original.is_unsupported or query.is_unsupported:
             return Detection("unsupported")
         before, after = marks_in(cast("Path", original.path)), marks_in(cast("Path", query.path))
-        self._notice_swap(before, after, query)
+        self._check_places(before, after, query)
         marks = [self._state.marks.get(token) for token in after if token not in before]
         if not marks or any(mark and mark.sha256 != original.sha256 for mark in marks):
             return Detection("undetected")
         return Detection("detected", self._text_of(marks, account))
 
-    def _notice_swap(self, before: list[str], after: list[str], query: InputFile) -> None:
+    def _check_places(self, before: list[str], after: list[str], query: InputFile) -> None:
         known = [self._state.marks[token] for token in before if token in self._state.marks]
         if not after and any(mark.sha256 == query.sha256 for mark in known):
             self._api.sin("the original and the file to check were uploaded the wrong way round")

@@ -29,7 +29,7 @@ class WebhookCalls:
         return [
             ("POST", _PATH, "webhook", self._create),
             ("GET", _PATH, "webhook", self._list),
-            ("GET", one, "webhook", lambda number: self._detail(self._webhook(number))),
+            ("GET", one, "webhook", lambda number: self._show_one(self._webhook(number))),
             ("PUT", one, "webhook", self._change),
             ("DELETE", one, "webhook", self._remove),
             ("GET", f"{one}/events", "webhook", self._events),
@@ -61,16 +61,16 @@ class WebhookCalls:
                 if self._is_shown(webhook) and keyword in f"{webhook.name} {webhook.url}".lower()
             ]
         shown = [self._show(webhook) for webhook in page.of(found)]
-        return data({"webhooks": shown, "pagination": page.pagination(found)})
+        return data({"webhooks": shown, "pagination": page.tell(found)})
 
-    def _detail(self, webhook: Endpoint) -> Response:
+    def _show_one(self, webhook: Endpoint) -> Response:
         return data(self._show(webhook) | {"updatedAt": instant(webhook.updated_at)})
 
     def _change(self, number: int) -> Response:
         webhook, body = self._webhook(number), self._body()
         with self._state.lock:
             vars(webhook).update(body.model_dump(exclude_unset=True), updated_at=now())
-        return self._detail(webhook)
+        return self._show_one(webhook)
 
     def _remove(self, number: int) -> Response:
         webhook = self._webhook(number)
@@ -79,7 +79,7 @@ class WebhookCalls:
 
     def _events(self, number: int) -> Response:
         page, found = self._api.page(20), self._courier.events(self._webhook(number).number)[::-1]
-        return data({"events": [_tell(event) for event in page.of(found)], "pagination": page.pagination(found)})
+        return data({"events": [_tell(event) for event in page.of(found)], "pagination": page.tell(found)})
 
     def _retry(self, number: int, event: int) -> Response:
         events = {each.number: each for each in self._courier.events(self._webhook(number).number)}
