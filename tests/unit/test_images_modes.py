@@ -1,6 +1,7 @@
 """What is out of the ordinary in a picture is read from its head, and an ordinary one has nothing of that."""
 
 import io
+import struct
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,31 @@ def test_a_picture_that_moves_is_animated(form: str) -> None:
     out = io.BytesIO()
     TWO[0].save(out, form, save_all=True, append_images=TWO[1:])
     assert read(Format(form), out.getvalue()) is Mode.ANIMATED
+
+
+@pytest.mark.parametrize(("kind", "found"), [(None, Mode.PAGES), (0, Mode.PAGES), (2, Mode.PAGES), (1, None)])
+def test_a_tiff_of_several_pages_is_told_from_one_with_a_thumbnail(kind: int | None, found: Mode | None) -> None:
+    second = TWO[1].copy()
+    second.encoderinfo = {"tiffinfo": {} if kind is None else {254: kind}}
+    out = io.BytesIO()
+    TWO[0].save(out, "tiff", save_all=True, append_images=[second])
+    assert read(Format.TIFF, out.getvalue()) is found
+
+
+def test_a_tiff_that_points_back_to_its_first_page_has_one() -> None:
+    content = bytearray(saved("tiff", "RGB"))
+    (first,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, first)
+    struct.pack_into("<I", content, first + 2 + 12 * entries, first)
+    assert read(Format.TIFF, bytes(content)) is None
+
+
+@pytest.mark.parametrize("mode", ["1", "L"])
+@pytest.mark.parametrize(("colour", "found"), [(b"\x55\x55\x55", None), (b"\xff\0\0", Mode.PALETTE)])
+def test_a_bmp_has_a_palette_only_where_that_has_colours(mode: str, colour: bytes, found: Mode | None) -> None:
+    content = bytearray(saved("bmp", mode))
+    content[58:61] = colour  # the second of its palette
+    assert read(Format.BMP, bytes(content)) is found
 
 
 def test_a_jpeg_is_read_behind_all_that_stands_before_its_pixels() -> None:

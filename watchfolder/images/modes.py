@@ -12,7 +12,9 @@ from watchfolder.images.formats import Format
 from watchfolder.images.source import BYTES_AT_MOST, Incomplete, ReadAt, Source
 
 _MOST_PARTS = 500  # of a file, before its pixels
+_BMP_FILE_HEADER_BYTES = 14
 _BMP_HEADER_BYTES = 34
+_BMP_COLOURS = 46  # where it says how many the palette has
 _PLAIN_BITMAPS = frozenset({1, 8, 24})  # bits a pixel
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TIFF_PALETTE, _TIFF_CMYK = 3, 5  # values of COLOURS
@@ -22,6 +24,7 @@ class Mode(StrEnum):
     """What is out of the ordinary; the value completes "this picture is …"."""
 
     ANIMATED = "animated"
+    PAGES = "of several pages"
     PALETTE = "in the colours of a palette"
     CMYK = "in CMYK"
     DEEP = "of more than 8 bits a channel"
@@ -80,14 +83,25 @@ def _of_bmp(source: Source) -> Mode | None:
     header, depth, packing = struct.unpack_from("<I10xHI", source.read(0, _BMP_HEADER_BYTES), 14)
     if header < 40:  # noqa: PLR2004 - bytes: of OS/2, which knows no packing
         return None
-    return None if depth in _PLAIN_BITMAPS and packing == 0 else Mode.PACKED
+    if depth not in _PLAIN_BITMAPS or packing:
+        return Mode.PACKED
+    return Mode.PALETTE if depth <= 8 and _has_colours(source, header, depth) else None  # noqa: PLR2004 - bits
+
+
+def _has_colours(source: Source, header: int, depth: int) -> bool:
+    """Is there anything but greys in the palette of a BMP?"""
+    (said,) = struct.unpack("<I", source.read(_BMP_COLOURS, 4))
+    palette = source.read(_BMP_FILE_HEADER_BYTES + header, 4 * min(said or 1 << depth, 1 << depth))
+    return any(blue != green or green != red for blue, green, red, _ in struct.iter_unpack("4B", palette))
 
 
 def _of_tiff(source: Source) -> Mode | None:
-    values = tiff.Tiff(source).values_of_first_page((tiff.BITS, tiff.COLOURS, tiff.EXTRA_SAMPLES))
+    pages = tiff.Tiff(source)
+    values = pages.values_of_first_page((tiff.BITS, tiff.COLOURS, tiff.EXTRA_SAMPLES))
     by_colour = {_TIFF_PALETTE: Mode.PALETTE, _TIFF_CMYK: Mode.CMYK}.get(values.get(tiff.COLOURS, -1))
     is_deep = values.get(tiff.BITS, 1) > 8  # noqa: PLR2004 - bits
-    return by_colour or (Mode.DEEP if is_deep else Mode.ALPHA if tiff.EXTRA_SAMPLES in values else None)
+    found = by_colour or (Mode.DEEP if is_deep else Mode.ALPHA if tiff.EXTRA_SAMPLES in values else None)
+    return found or (Mode.PAGES if pages.has_another_page() else None)
 
 
 _READERS: dict[Format, Callable[[Source], Mode | None]] = {

@@ -31,10 +31,11 @@ _CHILDREN = (330, 34665, 34853, 40965)
 _SHAPE = (_WIDTH, _HEIGHT, BITS, _COMPRESSION, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT)
 _UNLESS_SAID = {BITS: 1, _COMPRESSION: 1, _SAMPLES: 1}
 COLOURS, EXTRA_SAMPLES = 262, 338
+_KIND, _IS_A_COPY = 254, 1  # of the whole picture, in another size
 # Tags without whose values no pixel can be decoded: further ones are the palette, the tables of a JPEG (old and new),
 # and what the samples are.
 _DECODING = frozenset({*_PIECES, *_PIECES.values(), *_SHAPE, 320, 338, 339, 347, 519, 520, 521, 529, 530, 532})
-_TAGS = _DECODING.union(_CHILDREN, {COLOURS})
+_TAGS = _DECODING.union(_CHILDREN, {COLOURS, _KIND})
 
 _ASTRAY = "a part that the {label} names beside its pixels is not there"
 _UNPROVEN = "the {label} does not say how long its pixels are"
@@ -87,6 +88,17 @@ class Tiff:
         """Return the first value of each of these tags that the page has."""
         fields = self._read_page(self._read(self._pointer, self._pointer_bytes)).fields
         return {tag: self._first(fields[tag]) for tag in tags if tag in fields}
+
+    def has_another_page(self) -> bool:
+        """Is there a second page? A copy of the first one in another size is none."""
+        start, seen = self._read(self._pointer, self._pointer_bytes), {0}
+        while start not in seen:  # some files point back to their first page
+            page = self._read_page(start)
+            if len(seen) > 1 and not self._first(page.fields.get(_KIND, _NONE)) & _IS_A_COPY:
+                return True
+            seen.add(start)
+            start = page.following
+        return False
 
     def _check_page(self, offset: int) -> int:
         """Examine a page with all that hangs on it, and return the offset of the next one."""

@@ -245,7 +245,7 @@ def _refuse_mode(inbox: Inbox, descriptor: int, sighting: Sighting) -> Decision 
     if mode not in refuses:
         return None
     advice = "Save it in RGB, of 8 bits a channel, and drop that file instead."
-    if mode is Mode.ANIMATED:
+    if mode in {Mode.ANIMATED, Mode.PAGES}:
         advice = "Save one of its pictures as JPEG or PNG, and drop that file instead."
     return _refuse(f"This picture is {mode}, which the service does not take.", advice, "FORMAT")
 
