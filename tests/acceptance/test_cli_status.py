@@ -119,6 +119,16 @@ def test_a_running_daemon_is_seen_with_what_it_waits_for_and_has_delivered(studi
     assert status(studio)["is_running"] is False
 
 
+def test_a_picture_that_stays_for_want_of_a_recipient_is_not_called_none(studio: Studio) -> None:
+    studio.configure(service="watermark-embed", watermark={"recipients": "folder"}, duplicates=None)
+    with studio.daemon():
+        studio.drop("a.jpg")
+        wait_until(lambda: status(studio)["inboxes"]["photos"]["staying"] == 1)
+        told = studio.run("status").stdout
+    assert "1 file left alone:" in told
+    assert "a.jpg: nobody is named as its recipient" in told
+
+
 def test_what_sets_the_pace_is_said(studio: Studio) -> None:
     studio.configure(api={"requests_per_minute": 15})
     with studio.daemon():

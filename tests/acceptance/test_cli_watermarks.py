@@ -127,6 +127,7 @@ def test_the_dry_run_counts_copies(studio: Studio) -> None:
     assert "3 files would be sent" in told
     assert "5 copies of each" in told
     assert "3 files, up to 15 credits" in told
+    assert "a bad picture" not in told  # the service gives back what an order that failed has cost
     with studio.config.open("a", encoding="utf-8") as config:
         config.write("budget: {files_per_day: 12}\n")
     told = studio.run("run", "--once", "--dry-run").stdout

@@ -77,7 +77,7 @@ class InboxStatus:
     held: str = ""  # what the quota keeps back, and the command that lets it go
     watch: str = ""
     waiting: int | None = None
-    staying: int | None = None  # no pictures, or out of reach
+    staying: int | None = None  # no pictures, out of reach, or for nobody that is named
     raw: int | None = None  # of those that stay: camera RAW files
     out_of_reach: int | None = None  # of those that stay: pictures that cannot be taken
     single: int | None = None  # of those that wait: what belongs to them is not there

@@ -60,9 +60,10 @@ class InboxPlan:
 
     @property
     def again(self) -> int:
-        """How many results one bad picture among the others would have bought once more."""
+        """How many files one bad picture among the others would have bought once more, and paid."""
         together = min(self.sent or self.released, self.in_one_order)
-        return self.inbox.copies * bought_again(together, self.inbox.on_failure) if together else 0
+        is_free = not together or flow_of(self.inbox).refunds_failed
+        return 0 if is_free else bought_again(together, self.inbox.on_failure)
 
     def credits(self, sent: int) -> int:
         """Return how many credits so many of its files cost, at most."""

@@ -69,7 +69,7 @@ def _table(status: StatusReport) -> Table:
 def _about(inbox: InboxStatus, explain: str) -> Iterator[str]:
     yield from (f"{each}: {explain}" for each in inbox.asides)
     if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
-        yield f"{files(others)} left alone (no pictures): {explain}"
+        yield f"{files(others)} left alone: {explain}"
     yield from (f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10])
 
 
