@@ -137,14 +137,19 @@ def test_what_the_service_would_refuse_by_its_pixels_is_not_sent(begin: Open) ->
     shop, service = begin()
     shop.drop("print.jpg", saved("jpeg", "CMYK"))
     shop.drop("web.png", saved("png", "P"))
+    shop.drop("icon.bmp", saved("bmp", "1").replace(b"\xff\xff\xff\0", b"\xff\0\0\0", 1))
+    out = io.BytesIO()
+    Image.new("RGB", (32, 24)).save(out, "tiff", save_all=True, append_images=[Image.new("RGB", (32, 24), "red")])
+    shop.drop("scan.tif", out.getvalue())
     shop.drop("fine.png", saved("png", "RGBA"))
     shop.to_the_end()
     assert shop.files("outbox") == ["fine.png", "watermarks.csv"]
     why = (shop.folder("quarantine") / "print.jpg.why.txt").read_text("utf-8")
     assert "This picture is in CMYK, which the service does not take." in why
     assert "Save it in RGB" in why
-    assert shop.files("quarantine") == ["print.jpg", "print.jpg.why.txt", "web.png", "web.png.why.txt"]
-    assert service.paid == 1
+    refused = [name for name in shop.files("quarantine") if not name.endswith(".why.txt")]
+    assert refused == ["icon.bmp", "print.jpg", "scan.tif", "web.png"]
+    assert [len(order.files) for order in service.orders.values()] == [service.paid] == [1]
     assert service.sins == []
 
 
@@ -245,6 +250,24 @@ def test_an_order_whose_entry_is_lost_keeps_its_texts_and_is_paid_once(begin: Op
     shop.to_the_end()
     assert_issued_once(shop, service, NAME, "dpa", "afp")
     assert sorted(line["text"] for line in ledger(shop)) == sorted(before)
+
+
+@pytest.mark.parametrize(("code", "wait"), [("ORDER_TIMEOUT", 400.0), ("WATERMARK_FILE_CORRUPTED", 0.0)])
+def test_a_copy_that_was_ordered_twice_still_says_whose_it_is(begin: Open, code: str, wait: float) -> None:
+    """The service tells no text that it knows twice: what an order that failed has left there may count."""
+    shop, service = begin(watermark=TWO)
+    service.faults.add("upload", "fail", times=2, code=code)
+    for name, content in (("a.jpg", PICTURE), ("b.jpg", OTHER)):
+        shop.drop(name, content)
+    shop.work(lambda: len(service.orders) == 1 and not shop.has(State.CONFIRMED))
+    shop.pass_time(wait)
+    shop.to_the_end()
+    assert len(service.orders) > 1
+    assert len(ledger(shop)) == 4
+    for line in ledger(shop):
+        original = shop.folder("originals") / line["file"].rpartition("/")[2]
+        assert found_in(service, shop.folder("outbox") / line["file"], original) == line["text"]
+    assert service.credits["watermarkEmbed"] == 4
 
 
 def test_a_folder_that_takes_nothing_keeps_back_its_own_copies_only(

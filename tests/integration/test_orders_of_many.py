@@ -281,8 +281,9 @@ def test_a_split_that_died_between_any_two_gestures_loses_and_doubles_nothing(be
     refusal = service.faults.add("upload", "answer", times=None, status=503)
     good = pour(shop, 4)
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)
-    parent = shop.journal.advance(shop.order(), State.SUPERSEDING, children=split(shop.order(), "split"))
-    publisher = shop.pipeline.runtimes["photos"].context.publisher
+    context = shop.pipeline.runtimes["photos"].context
+    parent = shop.journal.advance(shop.order(), State.SUPERSEDING, children=split(context, shop.order()))
+    publisher = context.publisher
     first, second = parent.children
     for gesture in range(gestures):
         match gesture:

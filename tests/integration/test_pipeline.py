@@ -394,7 +394,7 @@ def test_a_new_key_that_died_between_any_two_gestures_is_finished_and_pays_once(
     service.faults.add("upload", "answer", status=503)
     shop.drop("sub/a.jpg")
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)
-    child = rekeyed(shop.order())
+    child = rekeyed(shop.pipeline.runtimes["photos"].context, shop.order())
     parent = shop.journal.advance(shop.order(), State.SUPERSEDING, children=(child,))
     if gestures >= 1:
         child = shop.journal.begin(child)

@@ -20,8 +20,8 @@ def inbox(**watermark: object) -> Inbox:
 
 
 def issued(inbox: Inbox, name: str, *serials: str) -> tuple[Result, ...]:
-    assert WATERMARK_EMBED.issues is not None
-    return WATERMARK_EMBED.issues.results(inbox, name, serials, TODAY)
+    (file,) = WATERMARK_EMBED.asked(inbox, [named(name)], lambda _inbox, _count: serials, TODAY)
+    return file.results
 
 
 def test_a_text_for_each_copy_is_asked_for_and_nothing_else() -> None:

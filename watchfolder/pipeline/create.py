@@ -91,7 +91,7 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
         reason = "the service calls each key used before, and has no order of its name"
         raise OrderRetry(reason, code=redo.code) from None
     event("order.key_taken", order=order.key, inbox=order.inbox, code=redo.code)
-    return context.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(order).having(redos=1),))
+    return context.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(context, order).having(redos=1),))
 
 
 def _perhaps_paid(order: Order, code: str) -> Reject:

@@ -145,11 +145,8 @@ def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
 
 
 def _new_order(context: StepContext, order: Order, lines: Sequence[Line]) -> Order:
-    flow, journal = flow_of(order), context.journal
-    files = flow.asked(
-        context.inbox, [_file(order, line) for line in lines], journal.serials.take, journal.clock.today()
-    )
-    return rekeyed(order, files).having(of_list=order.key, work_folder_of=None)
+    files = [_file(order, line) for line in lines]
+    return rekeyed(context, order, files).having(of_list=order.key, work_folder_of=None)
 
 
 def _file(order: Order, line: Line) -> OrderFile:

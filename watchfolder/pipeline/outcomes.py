@@ -93,7 +93,7 @@ class Outcomes:
             case OrderMissing():
                 return self._forgotten(context, order, error)
             case OrderAgain():
-                return self._order_again(order, error)
+                return self._order_again(context, order, error)
             case Reject():
                 return self._refuse(context, order, error)
             case _:
@@ -147,7 +147,7 @@ class Outcomes:
             advice = "Ask the service's support for it. To pay again, move this file back into the inbox."
             return self._quarantine(order, Reject(reason, code=error.code, advice=advice), is_gone=True)
         event("order.rekeyed", logging.WARNING, order=order.key, inbox=order.inbox)
-        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order),))
+        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(context, order),))
 
     def _doubt_of_loss(self, context: StepContext, order: Order, error: OrderMissing) -> str:
         """Say why an order that the service does not know may be another account's rather than lost; else ""."""
@@ -172,9 +172,9 @@ class Outcomes:
             case Fault.UNDECIDED:
                 return order  # as it was: it is looked at again
             case Fault.SERVICE:
-                return self._put_off(order, error)
+                return self._put_off(context, order, error)
             case Fault.PICTURE if may_pass:
-                return self._order_again(order, error)
+                return self._order_again(context, order, error)
             case Fault.PICTURE:
                 return self._blame(context, order, error)
 
@@ -196,10 +196,10 @@ class Outcomes:
 
     def _split(self, context: StepContext, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
-        children = split(self._failing(order), context.inbox.on_failure)
+        children = split(context, self._failing(order))
         return self._journal.advance(order, State.SUPERSEDING, children=children)
 
-    def _order_again(self, order: Order, error: WatchfolderError) -> Order:
+    def _order_again(self, context: StepContext, order: Order, error: WatchfolderError) -> Order:
         """Order the same files under a new key, after a pause that grows."""
         wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered * _jitter()
         until = self._clock.moment().after(wait)
@@ -214,16 +214,16 @@ class Outcomes:
             until=until.at.isoformat(timespec="seconds"),
         )
         facts = {"reordered": order.reordered + 1, "not_before": until, "last_error": error.reason}
-        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(order).having(**facts),))
+        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(context, order).having(**facts),))
 
-    def _put_off(self, order: Order, error: Reject) -> Order:
+    def _put_off(self, context: StepContext, order: Order, error: Reject) -> Order:
         """Keep the order, under a new key, until the service shows that it can succeed at all."""
         lost = 0.0
         if order.doubted_seconds is not None and order.begun is not None:  # under this key it has done nothing else
             lost = order.doubted_seconds + self._clock.awake_since(order.begun)
         if lost > self._give_up_after_hours * 3600:
             return self._quarantine(order, error)
-        again = rekeyed(self._failing(order)).having(doubted_seconds=lost)
+        again = rekeyed(context, self._failing(order)).having(doubted_seconds=lost)
         return self._journal.advance(order, State.SUPERSEDING, children=(again,))
 
     def _failing(self, order: Order) -> Order:

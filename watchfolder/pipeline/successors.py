@@ -14,10 +14,11 @@ from watchfolder.services import flow_of
 from watchfolder.work import is_as_it_was
 
 
-def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
+def rekeyed(context: StepContext, order: Order, files: Sequence[OrderFile] | None = None) -> Order:
     """Return the order that takes this one's place, wholly or for some of its files, under a new key."""
-    key = str(uuid.uuid4())
-    files = order.files if files is None else files
+    key, flow, journal = str(uuid.uuid4()), flow_of(order), context.journal
+    anew = [file.as_ordered for file in (order.files if files is None else files)]
+    files = flow.asked(context.inbox, anew, journal.serials.take, journal.clock.today())
     return Order(
         key=key,
         confirm_key=str(uuid.uuid4()),
@@ -26,8 +27,8 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
         fingerprint=order.fingerprint,
         service=order.service,
         options=order.options,
-        body=flow_of(order).body(key, files, order.options),
-        files=tuple(file.as_ordered for file in files),
+        body=flow.body(key, files, order.options),
+        files=files,
         of_list=order.of_list,
         split_from=order.split_from,
         doubted_seconds=order.doubted_seconds,
@@ -38,11 +39,11 @@ def rekeyed(order: Order, files: Sequence[OrderFile] | None = None) -> Order:
     )
 
 
-def split(order: Order, how: OnFailure) -> tuple[Order, ...]:
+def split(context: StepContext, order: Order) -> tuple[Order, ...]:
     """Split an order that failed, so that the picture at fault comes to stand alone."""
     parts, begin = [], 0
-    for size in part_sizes(len(order.files), how, is_part=order.split_from is not None):
-        parts.append(rekeyed(order, order.files[begin : begin + size]).having(split_from=order.key))
+    for size in part_sizes(len(order.files), context.inbox.on_failure, is_part=order.split_from is not None):
+        parts.append(rekeyed(context, order, order.files[begin : begin + size]).having(split_from=order.key))
         begin += size
     return tuple(parts)
 
@@ -72,7 +73,7 @@ def part_with(context: StepContext, order: Order, leaving: Collection[int], *, a
     facts: dict[str, Any] = {"together" if are_slow else "alone": len(left)}
     event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), **facts)
     parts = [rest, left] if are_slow else [*([file] for file in left), rest]
-    children = tuple(rekeyed(order, part) for part in parts if part)
+    children = tuple(rekeyed(context, order, part) for part in parts if part)
     return context.journal.advance(order, State.SUPERSEDING, children=children)
 
 
@@ -87,7 +88,7 @@ def release_changed(context: StepContext, order: Order) -> Order:
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
     if not kept or (len(kept) < len(order.files) and not order.is_of_many):
         return context.journal.advance(order, State.RELEASED)
-    return context.journal.advance(order, State.SUPERSEDING, children=(rekeyed(order, kept),))
+    return context.journal.advance(order, State.SUPERSEDING, children=(rekeyed(context, order, kept),))
 
 
 def is_as_claimed(context: StepContext, order: Order) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from itertools import islice
 from typing import NamedTuple
 
 from watchfolder.config import Inbox
@@ -37,6 +36,9 @@ def named(name: str, **facts: object) -> OrderFile:
 
 RecipientOf = Callable[[str], str | None]
 """Say to whom the copy was given in which a text is; None where that is not known."""
+
+TakeSerials = Callable[[str, int], Sequence[str]]
+"""Take so many for an inbox of this name, none of which was ever given out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +93,11 @@ class Pairs:
 class Issues:
     """Each result is an issue of its own, with a text that no other one has: none serves for another drop.
 
-    `recipients` says for whom copies of a file are made, `results` what they are; it is given a serial for each.
+    `copies` says for whom some of a file are made and where they go, `text` what is in one that has this serial.
     """
 
-    recipients: Callable[[Inbox, str], tuple[str | None, ...]]
-    results: Callable[[Inbox, str, Sequence[str], date], tuple[Result, ...]]
+    copies: Callable[[Inbox, str], tuple[Result, ...]]
+    text: Callable[[Inbox, str, Result, str, date], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,7 @@ class Flow:
     extensions: Mapping[Format, str] = field(default_factory=dict)  # that it wants in place of the usual ones
     takes_pdf: bool = False  # as well as pictures
     refuses: frozenset[Mode] = frozenset()  # pictures of these kinds
+    refunds_failed: bool = False  # the credits of an order that fails come back
     is_listed: bool = True  # under the name that we give; else its key alone finds an order again
     needs_v3: bool = False  # its orders are read by v3 alone, which also gives new upload links
     pairs: Pairs | None = None  # None: each file goes by itself
@@ -142,32 +145,45 @@ class Flow:
 
     def recipients_of(self, inbox: Inbox, name: str) -> tuple[str | None, ...]:
         """Say for whom a copy of the file is made: there are as many results, and as many are paid."""
-        return self.issues.recipients(inbox, name) if self.issues else (None,)
+        return tuple(copy.recipient for copy in self.copies_of(inbox, name))
+
+    def copies_of(self, inbox: Inbox, name: str) -> tuple[Result, ...]:
+        return self.issues.copies(inbox, name) if self.issues else (Result(),)
 
     def is_for_the_same(self, known: OrderFile, inbox: Inbox, name: str) -> bool:
         """Are the results of a file of ours for those whom this file is for?"""
         return {result.recipient for result in known.results} == set(self.recipients_of(inbox, name))
 
     def asked(
-        self,
-        inbox: Inbox,
-        files: Sequence[OrderFile],
-        take_serials: Callable[[str, int], Sequence[str]],
-        today: date,
+        self, inbox: Inbox, files: Sequence[OrderFile], take_serials: TakeSerials, today: date
     ) -> tuple[OrderFile, ...]:
         """Return the files as one order asks for them: each told from the others, with what is to be made of it.
 
-        A text is that of its body for ever, also if it is rebuilt.
+        A text is that of its body for ever, also if it is rebuilt. What was ordered before keeps its recipients but not
+        its texts: the service may know them from an order that failed, and tells none that it knows twice.
         """
         results = [file.results for file in files]
         if self.issues is not None:
-            names = [called(file.name, file.address) for file in files]
-            counts = [len(self.recipients_of(inbox, name)) for name in names]
-            serials = iter(take_serials(inbox.name, sum(counts)))
-            both = zip(names, counts, strict=True)
-            results = [self.issues.results(inbox, name, list(islice(serials, count)), today) for name, count in both]
+            results = self._issued(self.issues, inbox, files, take_serials, today)
         facts = zip(files, told_apart(file.sent_name for file in files), results, strict=True)
         return tuple(file.having(sent_name=name, results=made) for file, name, made in facts)
+
+    def _issued(
+        self, issues: Issues, inbox: Inbox, files: Sequence[OrderFile], take_serials: TakeSerials, today: date
+    ) -> list[tuple[Result, ...]]:
+        names = [called(file.name, file.address) for file in files]
+        copies = [
+            file.results if file.results[0].text else issues.copies(inbox, name)  # then it was ordered before
+            for file, name in zip(files, names, strict=True)
+        ]
+        serials = iter(take_serials(inbox.name, sum(map(len, copies))))
+        return [
+            tuple(
+                each if each.is_delivered else each.having(text=issues.text(inbox, name, each, serial, today))
+                for each, serial in zip(made, serials, strict=False)
+            )
+            for name, made in zip(names, copies, strict=True)
+        ]
 
     def may_reuse(self, inbox: Inbox) -> bool:
         """May a result serve for another drop of the same?"""
@@ -175,9 +191,7 @@ class Flow:
 
     def folders_of(self, inbox: Inbox, name: str) -> tuple[str, ...]:
         """Say in which folders of the outbox the results of the file will lie; "" is the outbox itself."""
-        serials = [""] * len(self.recipients_of(inbox, name))
-        results = self.issues.results(inbox, name, serials, date.min) if self.issues else (Result(),)
-        return tuple(os.path.dirname(os.path.join(result.folder or "", name)) for result in results)
+        return tuple(os.path.dirname(os.path.join(copy.folder or "", name)) for copy in self.copies_of(inbox, name))
 
     def requests_of(self, inbox: Inbox) -> int:
         """Return what one order costs of the plan with all that the inbox wants beside it, about."""

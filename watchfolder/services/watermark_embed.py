@@ -38,17 +38,16 @@ def _read_body(body: str) -> Sequence[OrderFile]:
     return files
 
 
-def _recipients(inbox: Inbox, name: str) -> tuple[str | None, ...]:
-    """Say for whom a copy of the file is made: None for nobody in particular; nobody at all where that is not known."""
+def _copies(inbox: Inbox, name: str) -> tuple[Result, ...]:
+    """Return what is made of the file: one for nobody in particular; nothing where its recipient is not known."""
     wanted = inbox.watermark.recipients
-    if wanted != FIRST_FOLDER:
-        return wanted or (None,)
-    first, slash, _ = name.partition("/")
-    return (first,) if slash else ()
+    if wanted == FIRST_FOLDER:
+        first, slash, _ = name.partition("/")
+        return (Result(recipient=first),) if slash else ()
+    return tuple(Result(recipient=each, folder=each) for each in wanted) or (Result(),)
 
 
-def _results(inbox: Inbox, name: str, serials: Sequence[str], today: date) -> tuple[Result, ...]:
-    template = Template.read(inbox.watermark.text)
+def _text(inbox: Inbox, name: str, copy: Result, serial: str, today: date) -> str:
     folder, base = os.path.split(name)
     is_sorted = inbox.watermark.recipients == FIRST_FOLDER
     facts = {
@@ -57,12 +56,10 @@ def _results(inbox: Inbox, name: str, serials: Sequence[str], today: date) -> tu
         Field.FOLDER: printable(folder.partition("/")[2] if is_sorted else folder),
         Field.YEAR: f"{today:%Y}",
         Field.DATE: today.isoformat(),
+        Field.RECIPIENT: printable(copy.recipient or ""),
+        Field.SERIAL: serial,
     }
-    results = []
-    for recipient, serial in zip(_recipients(inbox, name), serials, strict=True):
-        text = template.text_for(facts | {Field.RECIPIENT: printable(recipient or ""), Field.SERIAL: serial})
-        results.append(Result(recipient=recipient, folder=None if is_sorted else recipient, text=text))
-    return tuple(results)
+    return Template.read(inbox.watermark.text).text_for(facts)
 
 
 WATERMARK_EMBED = Flow(
@@ -78,8 +75,9 @@ WATERMARK_EMBED = Flow(
     takes_pdf=True,
     takes_addresses=True,
     refuses=frozenset(Mode),
+    refunds_failed=True,
     is_listed=False,
     needs_v3=True,
-    issues=Issues(recipients=_recipients, results=_results),
+    issues=Issues(copies=_copies, text=_text),
     ledger=of_issues("watermarks.csv"),
 )
