@@ -6,7 +6,7 @@ PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
 WORKERS ?= 6
-PYTEST := $(VENV)/bin/pytest -q -n $(WORKERS) --dist=worksteal
+PYTEST := $(VENV)/bin/pytest -q -n $(WORKERS)
 SOURCES := watchfolder tests docs packaging
 
 .PHONY: demo deb test test-lab nas torture bench check fix man sandbox
@@ -20,11 +20,12 @@ deb: $(PRODUCT)
 
 # Three workers a core of two, for the tests wait more than they compute.
 test: $(READY)
-	@$(PYTEST) -m 'not lab'
+	@$(PYTEST) --dist=worksteal -m 'not lab'
 
-# All other tests: what takes minutes, wants root or starts programs that `.ci/run` installs.
+# All other tests: what takes minutes, wants root or starts programs that `.ci/run` installs. A file's tests stay with
+# one worker, which starts its servers once; the longest come first (`tests/conftest.py`).
 test-lab: $(READY)
-	@$(PYTEST) -m lab
+	@$(PYTEST) --dist=loadfile --no-loadscope-reorder -m lab
 
 # The part of test-lab that boots a machine with real NFS and SMB mounts: docs/reliability.md, section 9. As root.
 nas: $(READY)

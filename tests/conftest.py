@@ -10,6 +10,26 @@ from hypothesis import HealthCheck, settings
 # A shell that runs us in the background has us ignore it, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_LONGEST = (
+    "acceptance/nas/",
+    "container/test_typed_lines",
+    "acceptance/truth/",
+    "systemd/test_service_life",
+    "test_torture_short",
+    "acceptance/debian/",
+    "acceptance/test_share.py",
+    "acceptance/droppers/",
+    "test_misbehaving_service",
+    "container/",
+    "acceptance/systemd/",
+    "acceptance/test_advice",
+    "acceptance/test_secrets",
+    "acceptance/test_wall_clock",
+    "acceptance/test_operations",
+    "acceptance/test_cli_alarm",
+)
+"""What a worker of the lab is busy with for minutes; the first is one boot of the machine with real shares."""
+
 sys.path.append(str(Path(__file__).parent / "acceptance"))  # the studio, for the folders below it
 
 
@@ -26,8 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, the one boot of the machine with real shares: the others go on beside it."""
-    items.sort(key=lambda item: "acceptance/nas/" not in item.nodeid)
+    """Begin with the files that take minutes each, so that the short ones fill what is left to the workers."""
+    items.sort(
+        key=lambda item: next((place for place, name in enumerate(_LONGEST) if name in item.nodeid), len(_LONGEST))
+    )
 
 
 @pytest.fixture(scope="session")

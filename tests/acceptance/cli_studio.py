@@ -36,6 +36,19 @@ _AT_START = re.compile("PYTHON|LC_|LANG|TZ").match
 """A variable that Python reads when it starts."""
 
 
+_PROMPT = """
+import importlib, sys
+for name, seconds in {waits!r}.items():
+    module, _, constant = name.rpartition(".")
+    module = importlib.import_module(f"watchfolder.{{module}}")
+    getattr(module, constant)  # it has gone where it is not there
+    setattr(module, constant, seconds)
+sys.argv[0] = "watchfolder"
+from watchfolder.console import cli
+cli.main()
+"""
+
+
 @functools.cache
 def _warm() -> Warm:
     return Warm({"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": os.environ.get("PYTHONPATH", "")})
@@ -43,11 +56,15 @@ def _warm() -> Warm:
 
 @dataclass
 class Studio:
-    """Folders below `root` and a configuration for them; `environment` is what the program finds besides PATH."""
+    """Folders below `root` and a configuration for them; `environment` is what the program finds besides PATH.
+
+    `waits` are those of the program that are other here: seconds by "pipeline.timing.FIRST_BACKOFF_SECONDS".
+    """
 
     root: Path
     url: str = "http://127.0.0.1:9"  # nobody is there
     environment: dict[str, str] = field(default_factory=lambda: {"BIZMORI_API_KEY": KEY})
+    waits: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("inbox", "outbox", "quarantine", "originals", "state"):
@@ -87,7 +104,8 @@ class Studio:
 
     def command(self, *arguments: str) -> list[str]:
         command, *rest = arguments
-        return [sys.executable, "-m", "watchfolder", command, "-c", str(self.config), *rest]
+        program = ["-c", _PROMPT.format(waits=self.waits)] if self.waits else ["-m", "watchfolder"]
+        return [sys.executable, *program, command, "-c", str(self.config), *rest]
 
     @property
     def typed(self) -> CommandLine:

@@ -62,6 +62,7 @@ def test_status_history_explain_and_verify_tell_them_apart(partly: Studio) -> No
 
 
 def test_what_was_delivered_early_is_told_once_when_the_others_have_come(partly: Studio, sandbox: Sandbox) -> None:
+    partly.waits = {"pipeline.timing.FIRST_BACKOFF_SECONDS": 2.0}
     with partly.daemon():
         wait_until(lambda: len(receipts(partly)) == 5)
         before = {str(each["name"]): each for each in receipts(partly)}
