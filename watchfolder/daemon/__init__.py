@@ -1,7 +1,7 @@
 """The loop: one instance, its signals, systemd, and all that works under one configuration."""
 
 from watchfolder.daemon.loop import Onlooker, run
-from watchfolder.daemon.outcome import Ending, Outcome
+from watchfolder.daemon.supervisor import Ending, Outcome
 
 __all__ = [
     "Ending",

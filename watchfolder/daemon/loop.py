@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +12,8 @@ from typing import Protocol
 from watchfolder import __version__
 from watchfolder.config import Config
 from watchfolder.counters import Counters
-from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.signals import Signals, Wakeup
-from watchfolder.daemon.supervisor import Supervisor
+from watchfolder.daemon.supervisor import Ending, Outcome, Supervisor
 from watchfolder.daemon.systemd import Systemd
 from watchfolder.errors import ConfigError
 from watchfolder.events import event
@@ -122,7 +122,9 @@ class Daemon:
         is_ready = False
         while not self.signals.stop:
             now = time.monotonic()
-            if self._take_asked(supervisor):
+            if self.signals.take(signal.SIGUSR1):
+                supervisor.scan_now()
+            if self.signals.take(signal.SIGHUP) and self._reload(supervisor):
                 return True
             due = supervisor.beat(now)
             snapshot, status_due = supervisor.publish_status(now)
@@ -137,12 +139,6 @@ class Daemon:
             longest = _ONCE_TICK_SECONDS if is_brief else min(_TICK_SECONDS, self.systemd.interval_seconds)
             self.wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
         return False
-
-    def _take_asked(self, supervisor: Supervisor) -> bool:
-        """Do what was asked for; return whether to go on with another configuration."""
-        if self.signals.take_scan():
-            supervisor.scan_now()
-        return self.signals.take_reload() and self._reload(supervisor)
 
     def _tell_ready(self, supervisor: Supervisor, seconds: float) -> bool:
         """Tell systemd once every inbox has been looked into, or took too long; return whether that is so."""

@@ -1,4 +1,4 @@
-"""What signals ask for, as flags that the main loop reads, and what wakes it: a handler does nothing else."""
+"""Which signals have come, for the main loop to read, and what wakes it: a handler does nothing else."""
 
 import contextlib
 import os
@@ -41,15 +41,13 @@ class Signals:
     """
 
     def __init__(self, wakeup: Wakeup) -> None:
-        self.stop = False
-        self._reload = False
-        self._scan = False
+        self._came: set[int] = set()
         self._wakeup = wakeup
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-            self._before[number] = signal.signal(number, self._take)
+            self._before[number] = signal.signal(number, self._note)
         self._before[signal.SIGIO] = signal.signal(signal.SIGIO, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._before.keys())
         return self
@@ -58,20 +56,17 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type] # what signal.signal itself returned
 
-    def take_scan(self) -> bool:
-        asked, self._scan = self._scan, False
-        return asked
+    @property
+    def stop(self) -> bool:
+        return not self._came.isdisjoint({signal.SIGTERM, signal.SIGINT})
 
-    def take_reload(self) -> bool:
-        asked, self._reload = self._reload, False
-        return asked
+    def take(self, number: int) -> bool:
+        """Tell whether this signal has come since the last time."""
+        if number not in self._came:
+            return False
+        self._came.remove(number)
+        return True
 
-    def _take(self, number: int, _frame: FrameType | None) -> None:
-        match number:
-            case signal.SIGHUP:
-                self._reload = True
-            case signal.SIGUSR1:
-                self._scan = True
-            case _:
-                self.stop = True
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._came.add(number)
         self._wakeup.ring()

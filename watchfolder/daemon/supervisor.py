@@ -5,8 +5,10 @@ import os
 import threading
 import time
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
@@ -15,7 +17,6 @@ from watchfolder.config import Config, Inbox
 from watchfolder.daemon.composition import Composition
 from watchfolder.daemon.disk_usage import DiskUsage
 from watchfolder.daemon.inbox_worker import InboxWorker
-from watchfolder.daemon.outcome import Ending, Outcome
 from watchfolder.daemon.signals import Wakeup
 from watchfolder.daemon.systemd import started_as
 from watchfolder.disk import Place
@@ -23,7 +24,7 @@ from watchfolder.errors import FolderFault, KeyRefused
 from watchfolder.events import event, printable
 from watchfolder.intake import Intake, UnderWay
 from watchfolder.journal import Journal
-from watchfolder.order import files_without_inbox
+from watchfolder.order import Order, files_without_inbox
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import FILE, NO_V3, InboxSnapshot, OutOfReach, Snapshot
 
@@ -31,6 +32,25 @@ _STUCK_SECONDS = 2 * 3600.0  # no call takes longer, unless its folder is silent
 _STATUS_SECONDS = 1.0
 _NEVER_SECONDS = 3600.0
 _MOST_CLOSED = 3  # folders: mended, they make room for others
+
+
+class Ending(StrEnum):
+    DONE = "done"
+    QUARANTINED = "quarantined"  # done, but some files need a person
+    UNFINISHED = "unfinished"  # trying again may help
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves behind, under the last of its configurations. `is_hung`: a thread still waits for a share."""
+
+    ending: Ending
+    config: Config
+    snapshot: Snapshot
+    waiting: Mapping[str, Mapping[str, str]]  # inbox → file → why it was not taken
+    orders: Sequence[Order]  # that have not come to their end
+    is_hung: bool = False
 
 
 class Supervisor:

@@ -28,8 +28,6 @@ from watchfolder.report.phrases import files
 from watchfolder.web import Page, WaitingPage
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from watchfolder.console.progress import ProgressBar
     from watchfolder.daemon import Outcome
 
@@ -100,14 +98,14 @@ def _work(
     found, counters, pushes = read(), Counters(State), Pushes()
     page, alarms = Page(found.http, pushes), Alarms(counters)
     act_as_owner_of(found.state_dir)
-    with _bar() if has_bar else nullcontext() as moving, page, alarms:
+    with _bar() if has_bar else nullcontext() as bar, page, alarms:
         configure_logs()  # a bar takes the stream over
         return daemon.run(
             found,
             partial(_read, found.source or None),
             once=once,
             adopt=adopt,
-            onlookers=(page, alarms) if not once else (moving,) if moving else (),
+            onlookers=(page, alarms) if not once else (bar,) if bar else (),
             pushes=pushes,
             counters=counters,
             line=conditions.line,
@@ -162,12 +160,12 @@ def _wait_for_configuration(config_file: str | None) -> Config:
                 raise typer.Exit(exit_codes.DONE)
 
 
-def _bar() -> "AbstractContextManager[ProgressBar]":
+def _bar() -> "ProgressBar":
     from rich.console import Console
 
-    from watchfolder.console import progress
+    from watchfolder.console.progress import ProgressBar
 
-    return progress.shown(Console(stderr=True))
+    return ProgressBar(Console(stderr=True))
 
 
 def _tell_end(outcome: "Outcome", *, quiet: bool) -> None:
