@@ -136,6 +136,10 @@ class Snapshot(Part):
         return self.model_copy(update={"at": other.at, "disks": other.disks}) == other
 
     @property
+    def waiting(self) -> int:
+        return sum(inbox.waiting for inbox in self.inboxes.values())
+
+    @property
     def low_disks(self) -> dict[str, int]:
         """Return how much is told to be free on those that are nearly full."""
         return {folder: disk.told_bytes for folder, disk in self.disks.items() if disk.is_low}

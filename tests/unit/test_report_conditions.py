@@ -13,13 +13,13 @@ from watchfolder.report.conditions import (
     Condition,
     ConditionKind,
     Severity,
+    alarms,
     conditions,
     headline,
     holding,
     left,
     line,
     sentences,
-    troubles,
 )
 from watchfolder.snapshot import Disk, InboxSnapshot, OutOfReach, Snapshot
 
@@ -174,9 +174,11 @@ def deferred() -> Order:
 
 
 def test_without_a_word_of_the_daemon_nothing_is_called_well() -> None:
-    assert troubles(None, CONFIG, 0.0) == ["Starting: the first look into the folders is under way"]
-    assert troubles(seen(), CONFIG, 0.0) == []
-    assert troubles(seen(), CONFIG, 500.0)[0].startswith("Stuck: ")
+    assert sentences(alarms(None, CONFIG, 0.0), Severity.FINE) == [
+        "Starting: the first look into the folders is under way"
+    ]
+    assert alarms(seen(), CONFIG, 0.0) == []
+    assert alarms(seen(), CONFIG, 500.0)[0].words.startswith("Stuck: ")
 
 
 def test_an_inbox_is_held_up_by_its_own_troubles_and_by_those_of_all() -> None:

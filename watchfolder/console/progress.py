@@ -38,7 +38,6 @@ class ProgressBar(Progress):
     def see(self, snapshot: Snapshot) -> None:
         (task,) = self.tasks
         done = snapshot.delivered + snapshot.quarantined
-        waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
-        task.total = max(task.total or 0, done + snapshot.in_progress + snapshot.deferred + waiting) or None
+        task.total = max(task.total or 0, done + snapshot.in_progress + snapshot.deferred + snapshot.waiting) or None
         what = snapshot.blocked or (NO_ANSWER if snapshot.is_down else "protecting")
         self.update(task.id, description=what, completed=done)

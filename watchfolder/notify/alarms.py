@@ -14,7 +14,7 @@ from watchfolder.errors import FolderFault, Retry
 from watchfolder.events import event
 from watchfolder.notify.decide import Decisions, NotifyState
 from watchfolder.notify.delivery import MessageQueue, label, recipient
-from watchfolder.report.conditions import troubles
+from watchfolder.report.conditions import alarms
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Alarms:
                 queue.send(message)
 
     def _has_trouble(self) -> bool:
-        return self._config is None or bool(troubles(self._snapshot, self._config, time.monotonic() - self._seen_at))
+        return self._config is None or bool(alarms(self._snapshot, self._config, time.monotonic() - self._seen_at))
 
     def _write(self, state: NotifyState, state_dir: str) -> None:
         """Remember before it is sent: a restart in between must not say it twice."""

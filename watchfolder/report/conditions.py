@@ -164,21 +164,16 @@ def holding(found: Iterable[Condition], inbox: str, order: Order | None = None) 
     return [told([each]) for each in found if _KINDS[each.kind].holds >= least and each.subject in {"", inbox}]
 
 
-def troubles(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[str]:
-    """Say why a monitor should call somebody, if it should; before the daemon's first word nothing is known well."""
-    return sentences(alarming(snapshot, config, silent_seconds), Severity.FINE)
-
-
-def alarming(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[Condition]:
+def alarms(snapshot: Snapshot | None, config: Config, silent_seconds: float) -> list[Condition]:
+    """Return why a monitor should call somebody, if it should; before the daemon's first word nothing is known well."""
     found = conditions(snapshot, config, silent_seconds=silent_seconds)
     return [each for each in found if snapshot is None or each.severity is Severity.ALARM]
 
 
 def line(snapshot: Snapshot, config: Config) -> str:
     """Say all in one line, for systemd: the worst that is wrong, and the counts."""
-    waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
-    counts = f"{waiting} waiting, {snapshot.in_progress} in progress, {snapshot.deferred} deferred; since the start "
-    counts += f"{snapshot.delivered} delivered, {snapshot.quarantined} quarantined"
+    counts = f"{snapshot.waiting} waiting, {snapshot.in_progress} in progress, {snapshot.deferred} deferred; "
+    counts += f"since the start {snapshot.delivered} delivered, {snapshot.quarantined} quarantined"
     return "; ".join([*sentences(conditions(snapshot, config), Severity.NEEDS_PERSON)[:1], counts])
 
 
@@ -271,7 +266,7 @@ def control(verb: Control, snapshot: Snapshot | None, config: Config) -> ToContr
 
 def has_work(snapshot: Snapshot) -> bool | None:
     """Do files wait or move? None while not every inbox can be looked into."""
-    if snapshot.in_progress or snapshot.deferred or any(inbox.waiting for inbox in snapshot.inboxes.values()):
+    if snapshot.in_progress or snapshot.deferred or snapshot.waiting:
         return True
     return None if not all(inbox.is_open for inbox in snapshot.inboxes.values()) else False
 
@@ -392,10 +387,9 @@ def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:
 
 def _stalled(snapshot: Snapshot, config: Config, hours: float, found: Iterable[Condition]) -> Condition:
     """Say that nothing was delivered for so long, and what of that which was found holds it."""
-    waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
     words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
     under_way = files(snapshot.in_progress + snapshot.deferred)
-    words += f", though there is work: {files(waiting)} in the inboxes, {under_way} under way"
+    words += f", though there is work: {files(snapshot.waiting)} in the inboxes, {under_way} under way"
     causes = sentences([each for each in found if _KINDS[each.kind].holds], Severity.FINE)
     explain = config.commands.to(Advised.EXPLAIN, "PATH")
     ask = f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
@@ -412,7 +406,7 @@ def _quarantined(number: int, config: Config, *, can_retry: bool) -> Condition:
 
 def _pace(snapshot: Snapshot, config: Config) -> Condition:
     """Say how it goes while nothing is wrong."""
-    waiting = sum(inbox.waiting for inbox in snapshot.inboxes.values())
+    waiting = snapshot.waiting
     moving = snapshot.in_progress + snapshot.deferred
     if not waiting and not moving:
         if snapshot.to_come_beside:

@@ -1,9 +1,7 @@
 """The addresses of the page: what is shown at each, and the one button."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from http import HTTPStatus
 
 from flask import Flask, Response, abort, g, redirect, render_template, request
@@ -13,7 +11,8 @@ from watchfolder.config import WEBHOOK_PATH, HttpSection
 from watchfolder.events import event
 from watchfolder.pushes import SIGNATURE_HEADER, Pushes, PushResult
 from watchfolder.report import metrics
-from watchfolder.report.phrases import files, size
+from watchfolder.report.conditions import Severity, sentences
+from watchfolder.report.phrases import clock, files, size
 from watchfolder.report.status import as_json
 from watchfolder.web.actions import Actions
 from watchfolder.web.cache import PageCache, PageState
@@ -34,7 +33,7 @@ say the same. A wrong signature may be right at the next one: a new secret is kn
 
 def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     app = Flask(__name__, static_folder=None)
-    app.jinja_env.filters |= {"clock": _clock, "size": size, "files": files}
+    app.jinja_env.filters |= {"clock": clock, "size": size, "files": files}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     protect(app, http)
     actions = Actions(cache)
@@ -73,12 +72,12 @@ def _add_page(app: Flask, cache: PageCache, actions: Actions) -> None:
         return show("main.html")
 
     def show(template: str) -> str:
-        look, troubles = cache.look(), cache.troubles(time.monotonic())
+        look, troubles = cache.look(), sentences(cache.alarms(), Severity.FINE)
         tone = "bad" if troubles else "wait" if look and look.beside else "good"
-        sentences = troubles + (look.beside if look else [])
+        told = troubles + (look.beside if look else [])
         title = "watchfolder" if tone == "good" else "watchfolder: needs you"
         facts = {"look": look, "tone": tone, "said": actions.said(), "ids": cache.ids}
-        facts["sentences"] = sentences or [look.status.headline if look else cache.headline()]
+        facts["sentences"] = told or [look.status.headline if look else cache.headline()]
         return render_template(template, title=title, nonce=g.nonce, **facts)
 
     @app.get("/thumbnails/<id_>")
@@ -114,10 +113,10 @@ def _add_actions(app: Flask, cache: PageCache, actions: Actions) -> None:
 def _add_figures(app: Flask, cache: PageCache) -> None:
     @app.get("/healthz", endpoint=HEALTH)
     def health() -> Response:
-        troubles = cache.troubles(time.monotonic())
-        told = troubles if g.is_known else cache.kinds(time.monotonic())
+        alarms = cache.alarms()
+        told = sentences(alarms, Severity.FINE) if g.is_known else dict.fromkeys(each.kind for each in alarms)
         lines = "".join(f"{each}\n" for each in told or ["ok"])
-        return Response(lines, 503 if troubles else 200, content_type=_TEXT)
+        return Response(lines, 503 if alarms else 200, content_type=_TEXT)
 
     @app.get("/metrics")
     def figures() -> Response:
@@ -154,8 +153,3 @@ def _known(cache: PageCache) -> PageState:
     if look is None:
         abort(503, "Starting: nothing is known yet.")
     return look
-
-
-def _clock(moment: datetime, now: datetime) -> str:
-    local = moment.astimezone()
-    return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"

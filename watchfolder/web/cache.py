@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from watchfolder.config import Config
 from watchfolder.errors import WatchfolderError
 from watchfolder.events import event, redacted
-from watchfolder.report.conditions import Severity, alarming, conditions, headline, sentences, troubles
+from watchfolder.report.conditions import Condition, Severity, alarms, conditions, headline, sentences
 from watchfolder.report.status import StatusReport, read_status
 from watchfolder.snapshot import Snapshot
 from watchfolder.web.deliveries import ShownDelivery, read_past
@@ -69,7 +69,7 @@ class PageCache:
         self._snapshot, self._seen_at = snapshot, now
         if now - self._sampled_at >= _SAMPLE_SECONDS and snapshot.inboxes:
             self._sampled_at = now
-            self._waiting.append(_waiting_in(snapshot))
+            self._waiting.append(Waiting(snapshot.at, snapshot.waiting))
 
     def look(self) -> PageState | None:
         """Return what is so, hardly a second old unless the disks are slow; nothing before the first look."""
@@ -86,13 +86,9 @@ class PageCache:
         with self._change:
             self._rest_seconds = 0.0
 
-    def troubles(self, now: float) -> list[str]:
-        """Say why a person should come, if one should. It needs no disk and waits for nobody."""
-        return troubles(self._snapshot, self.config, now - self._seen_at)
-
-    def kinds(self, now: float) -> list[str]:
-        """Say that in a word each, which tells nothing to who must not know more."""
-        return list(dict.fromkeys(each.kind for each in alarming(self._snapshot, self.config, now - self._seen_at)))
+    def alarms(self) -> list[Condition]:
+        """Return why a person should come, if one should. It needs no disk and waits for nobody."""
+        return alarms(self._snapshot, self.config, time.monotonic() - self._seen_at)
 
     def headline(self) -> str:
         """Say how it goes, before the first look."""
@@ -120,16 +116,13 @@ class PageCache:
             return None
         try:
             status = read_status(config, now, snapshot)
-            past = read_past(config, now, self.ids)
+            deliveries, delivered_at = read_past(config, now, self.ids)
         except WatchfolderError as error:
             event("page.no_look", logging.WARNING, reason=redacted(error.reason))
             return None
         except Exception:  # noqa: BLE001 - the page goes on with what it knew
             event("page.look_broke", logging.ERROR, trace=True)
             return None
-        self.thumbnails.offer(past.deliveries)
-        return PageState(status, past.deliveries, Plot(now, past.delivered_at, (*self._waiting, _waiting_in(snapshot))))
-
-
-def _waiting_in(snapshot: Snapshot) -> Waiting:
-    return Waiting(snapshot.at, sum(each.waiting for each in snapshot.inboxes.values()))
+        self.thumbnails.offer(deliveries)
+        waiting = (*self._waiting, Waiting(snapshot.at, snapshot.waiting))
+        return PageState(status, deliveries, Plot(now, delivered_at, waiting))

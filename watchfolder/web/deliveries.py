@@ -1,6 +1,5 @@
 """The last deliveries, and when the others of a day were: read from journal and history."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,14 +38,8 @@ class ShownDelivery:
     recipient: str = ""  # whose copy it is
 
 
-@dataclass(frozen=True)
-class Past:
-    deliveries: Sequence[ShownDelivery]  # the latest first
-    delivered_at: Sequence[datetime]  # each file's of the last day
-
-
-def read_past(config: Config, now: datetime, ids: Ids) -> Past:
-    """Read the last day, and before it as much as it takes to show something. Raises FolderFault."""
+def read_past(config: Config, now: datetime, ids: Ids) -> tuple[list[ShownDelivery], list[datetime]]:
+    """Return the last deliveries, the latest first, and when each file of the last day came. Raises FolderFault."""
     deliveries: list[ShownDelivery] = []
     delivered_at = []
     for each in history.deliveries(read_orders(config.state_dir), config.state_dir):
@@ -56,7 +49,7 @@ def read_past(config: Config, now: datetime, ids: Ids) -> Past:
             break
         if len(deliveries) < MOST_SHOWN:
             deliveries.append(_shown(each, config, ids))
-    return Past(deliveries, delivered_at)
+    return deliveries, delivered_at
 
 
 def _shown(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:

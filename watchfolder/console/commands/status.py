@@ -10,7 +10,7 @@ from rich.text import Text
 
 from watchfolder.command_line import Advised, CommandLine
 from watchfolder.report.conditions import Severity, sentences
-from watchfolder.report.phrases import files
+from watchfolder.report.phrases import clock, files
 from watchfolder.report.status import InboxStatus, OrderStatus, QuarantinedFile, StatusReport
 
 _COLUMNS = ("inbox", "state", "waiting", "in progress", "deferred", "delivered today", "in quarantine")
@@ -26,7 +26,7 @@ def _parts(status: StatusReport, commands: CommandLine) -> Iterator[RenderableTy
     yield Text(status.headline, style="bold red" if is_alarm else "bold")
     yield from (Text(each) for each in sentences(status.conditions, Severity.NEEDS_PERSON) if each != status.headline)
     if status.is_running and status.started is not None:
-        yield Text(f"running since {_when(status.started, status.at)}, process {status.pid}", style="dim")
+        yield Text(f"running since {clock(status.started, status.at)}, process {status.pid}", style="dim")
     yield Padding(_table(status), (1, 0, 0, 0), expand=False)
     for title, lines in _sections(status, commands.to(Advised.EXPLAIN, "PATH")):
         if lines:
@@ -79,7 +79,7 @@ def _quarantined(file: QuarantinedFile) -> str:
 
 
 def _deferred(order: OrderStatus, now: datetime) -> str:
-    when = f", next try {_when(order.not_before, now)}" if order.not_before else ""
+    when = f", next try {clock(order.not_before, now)}" if order.not_before else ""
     return f"{order.inbox}: {_files(order)}: {order.reason or order.state}{when}"
 
 
@@ -90,8 +90,3 @@ def _files(order: OrderStatus) -> str:
 
 def _count(number: int | None) -> Text:
     return Text("?" if number is None else str(number), style="" if number else "dim")
-
-
-def _when(moment: datetime, now: datetime) -> str:
-    local = moment.astimezone()
-    return f"{local:%H:%M}" if local.date() == now.astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
