@@ -21,7 +21,7 @@ from warm_watchfolder import Warm
 
 from watchfolder.clock import Clock
 from watchfolder.command_line import CommandLine
-from watchfolder.config.invocation import command_line
+from watchfolder.config.installed_unit import command_line
 from watchfolder.disk import Place
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.publish import notes

@@ -5,7 +5,7 @@ gives a file that holds the value. They go before the file, and one inbox can be
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -47,7 +47,7 @@ def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str,
     for name, text in variables(environ).items():
         parts = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
         try:
-            path, field, is_in_file = _field(Config, parts, tree)
+            path, field, is_in_file = _field(parts, tree)
             value = _content(text.strip()) if is_in_file else text.strip()
             # A number or a word of YAML where the setting is one; else the text is the value.
             is_text = {field.annotation, *get_args(field.annotation)}.isdisjoint({int, float, bool})
@@ -59,29 +59,29 @@ def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str,
     return origins, faults
 
 
-def _field(model: type[Section], parts: Sequence[str], tree: Mapping[str, Any]) -> tuple[list[str], FieldInfo, bool]:
+def _field(parts: list[str], tree: Mapping[str, Any]) -> tuple[list[str], FieldInfo, bool]:
     """Follow the parts of a name to a setting: its path, its field, and whether a file holds the value."""
-    key, rest = parts[0], list(parts[1:])
-    known = model.known_keys()
-    is_in_file = not rest and key not in known and key.removesuffix(_FILE) in known
-    key = key.removesuffix(_FILE) if is_in_file else key
-    if key not in known:
-        raise ConfigError(advice(key, model))
-    field = model.model_fields[key]
-    section = model.sections().get(key)
-    name = [_inbox(tree, rest.pop(0))] if section is Inbox and rest else []
-    if (section is not None) != bool(rest) or get_origin(field.annotation) is tuple:
-        raise ConfigError(f"{key} is not a single value: set it in the configuration file")
-    if section is None:
-        return [key], field, is_in_file
-    path, field, is_in_file = _field(section, rest, tree)
-    return [key, *name, *path], field, is_in_file
+    section: type[Section] | None = Config
+    path: list[str] = []
+    while section is not None:
+        key, *parts = parts
+        known = section.known_keys()
+        is_in_file = not parts and key not in known and key.removesuffix(_FILE) in known
+        key = key.removesuffix(_FILE) if is_in_file else key
+        if key not in known:
+            raise ConfigError(advice(key, section))
+        field, section = section.model_fields[key], section.sections().get(key)
+        path.append(key)
+        if section is Inbox and parts:
+            path.append(_inbox(tree, parts.pop(0)))
+        if (section is not None) != bool(parts) or get_origin(field.annotation) is tuple:
+            raise ConfigError(f"{key} is not a single value: set it in the configuration file")
+    return path, field, is_in_file
 
 
 def _inbox(tree: Mapping[str, Any], name: str) -> str:
     """Return the inbox of this name as the file writes it: a variable has neither its case nor its hyphens."""
-    known = tree.get("inboxes")
-    written = known if isinstance(known, dict) else {}
+    written = tree["inboxes"] if isinstance(tree.get("inboxes"), dict) else ()
     return next((str(each) for each in written if str(each).lower().replace("-", "_") == name), name)
 
 

@@ -1,6 +1,5 @@
 """Folders that must not meet: a delivery would be taken again and paid twice, or one file claimed by two inboxes."""
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -8,17 +7,20 @@ from typing import Any, NamedTuple
 from watchfolder import disk
 from watchfolder.config.reading import inbox_sections
 from watchfolder.config.sections import Config, with_defaults
-from watchfolder.config.values import absolute
+from watchfolder.config.values import as_path
 
 _SHAREABLE = {"outbox", "quarantine", "originals"}  # several inboxes may use one
 
 
 class _Folder(NamedTuple):
-    where: str
     inbox: str  # "" for the state directory
     role: str
     path: str
     real: str
+
+    @property
+    def where(self) -> str:
+        return f"inboxes.{self.inbox}.{self.role}" if self.inbox else self.role
 
 
 def overlaps(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
@@ -26,23 +28,15 @@ def overlaps(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
 
     A folder that does not answer for `silent_seconds` counts as where it is written.
     """
-    named = list(_named_folders(tree))
-    real = disk.follow_links({path for *_, path in named}, silent_seconds)
-    folders = [_Folder(where, name, role, path, real[path]) for where, name, role, path in named]
-    faults = [fault for one, other in combinations(folders, 2) if (fault := _fault_of(one, other))]
-    return [*faults, *_rounds(folders)]
-
-
-def _named_folders(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    named = [("state_dir", "", "state_dir", tree.get("state_dir") or Config.model_fields["state_dir"].default)]
+    named = [("", "state_dir", tree.get("state_dir") or Config.model_fields["state_dir"].default)]
     for name, section in inbox_sections(tree):
         values = with_defaults(section)
-        roles = ("path", "outbox", "quarantine", "originals", "work")
-        named += [(f"inboxes.{name}.{role}", name, role, values.get(role)) for role in roles]
-    for where, name, role, value in named:
-        with contextlib.suppress(ValueError):
-            if isinstance(value, str):
-                yield where, name, role, absolute(value)
+        named += [(name, role, values.get(role)) for role in ("path", "outbox", "quarantine", "originals", "work")]
+    paths = [(name, role, path) for name, role, value in named if (path := as_path(value))]
+    real = disk.follow_links({path for *_, path in paths}, silent_seconds)
+    folders = [_Folder(name, role, path, real[path]) for name, role, path in paths]
+    faults = [fault for one, other in combinations(folders, 2) if (fault := _fault_of(one, other))]
+    return [*faults, *_rounds(folders)]
 
 
 def _fault_of(one: _Folder, other: _Folder) -> str | None:
@@ -66,8 +60,8 @@ def _may_meet(inner: _Folder, outer: _Folder) -> bool:
 
 def _rounds(folders: Sequence[_Folder]) -> Iterator[str]:
     """Yield a fault for each inbox whose pictures would come back to it, to be paid for without end."""
-    takers = {folder.real: folder.inbox for folder in _all_of("path", folders)}
-    outboxes = _all_of("outbox", folders)
+    takers = {folder.real: folder.inbox for folder in folders if folder.role == "path"}
+    outboxes = [folder for folder in folders if folder.role == "outbox"]
     after = {outbox.inbox: takers.get(outbox.real) for outbox in outboxes}
     for outbox in outboxes:
         way = [outbox.inbox]
@@ -76,10 +70,6 @@ def _rounds(folders: Sequence[_Folder]) -> Iterator[str]:
         if taker == outbox.inbox and len(way) > 1:
             names = " → ".join([*way, taker])
             yield f"{outbox.where}: {outbox.path}: its pictures would go round ({names}), and be paid for without end"
-
-
-def _all_of(role: str, folders: Sequence[_Folder]) -> list[_Folder]:
-    return [folder for folder in folders if folder.role == role]
 
 
 def _why(inner: str, outer: str) -> str:

@@ -1,12 +1,15 @@
-"""The systemd unit of this configuration, if one is installed: whom the daemon runs as, and who reads the key."""
+"""How this watchfolder is started: by people, in a shell of theirs, and by systemd, in the unit that is installed."""
 
 import glob
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from watchfolder.command_line import CommandLine
+from watchfolder.config.environment import is_container
 from watchfolder.config.key import CREDENTIAL
 
 UNIT: Final = "watchfolder.service"
@@ -18,7 +21,32 @@ PLACES: Final = (
     "/lib/systemd/system",
 )
 _HIDES_HOMES: Final = ("yes", "true", "on", "1", "tmpfs")
+_ON_EVERY_PATH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 HOMES: Final = ("/home/", "/root/", "/run/user/")  # as ProtectHome= has them
+
+
+def command_line(source: str, environ: Mapping[str, str], *, is_found: bool) -> CommandLine:
+    """Return what people type; `is_found` says that they need not name the configuration."""
+    named = "" if is_found else source
+    if is_container(environ):
+        return CommandLine(config_file=named, in_container=True)
+    unit = installed_unit(source)
+    return CommandLine(_typed(this_program()), named, unit.name if unit else "")
+
+
+def this_program() -> str:
+    """Return the path under which this very installation can be started."""
+    script = os.path.join(os.path.dirname(sys.executable), "watchfolder")
+    return script if os.path.exists(script) else f"{sys.executable} -m watchfolder"
+
+
+def _typed(program: str) -> str:
+    """Return the bare name where every shell finds this very program by it."""
+    paths = (os.path.join(folder, "watchfolder") for folder in _ON_EVERY_PATH)
+    first = next(filter(os.path.exists, paths), "")
+    if os.path.realpath(first) == os.path.realpath(program):
+        return "watchfolder"
+    return shlex.quote(program) if os.path.exists(program) else program
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from watchfolder import disk
 from watchfolder.command_line import Advised, CommandLine, quoted
 from watchfolder.config.reading import beginning_of, why_unreadable
 from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin
-from watchfolder.config.values import absolute
+from watchfolder.config.values import as_path
 from watchfolder.errors import ConfigError
 
 CREDENTIAL: Final = "bizmori-api-key"
@@ -30,7 +30,7 @@ def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine
         return checked_key(_secret(credential, origin, commands), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
         return checked_key(variable, f"${VARIABLE}"), "environment"
-    path = _path(key_file)
+    path = DEFAULT_KEY_FILE if key_file is None else as_path(key_file)
     if key_file is None and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
@@ -42,7 +42,7 @@ def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine
 
 def refuse_public(key_file: object, commands: CommandLine) -> None:
     """Complain of a key file that others can read, even where the key comes from elsewhere today."""
-    if path := _path(key_file):
+    if path := DEFAULT_KEY_FILE if key_file is None else as_path(key_file):
         _require_private(path, "api.key_file", stat.S_IRWXO, "chmod o=", commands)
 
 
@@ -56,7 +56,7 @@ def _require_private(path: str, origin: str, forbidden: int, change: str, comman
 
 def find_password(password_file: object, commands: CommandLine) -> str:
     """Return the status page's password, which its owner alone can read. The configured value is still unchecked."""
-    path = _path(password_file) if password_file is not None else ""
+    path = as_path(password_file)
     if not path:
         return ""
     password = _own_secret(path, "http.password_file", commands)
@@ -70,7 +70,7 @@ def find_password(password_file: object, commands: CommandLine) -> str:
 
 def find_webhook_secret(secret_file: object, commands: CommandLine) -> str:
     """Return what the service signs its pushes with, "" while there is no such file: nothing was registered yet."""
-    path = _path(secret_file) if secret_file is not None else ""
+    path = as_path(secret_file)
     if not path or _is_missing(path):
         return ""
     secret = _own_secret(path, "webhook.secret_file", commands)
@@ -96,14 +96,6 @@ def _own_secret(path: str, origin: str, commands: CommandLine) -> str:
     secret = _secret(path, origin, commands)
     _require_private(path, origin, stat.S_IRWXG | stat.S_IRWXO, "chmod 600", commands)
     return secret
-
-
-def _path(key_file: object) -> str:
-    """Return the path, or "" for a value that the validation refuses."""
-    try:
-        return DEFAULT_KEY_FILE if key_file is None else absolute(key_file) if isinstance(key_file, str) else ""
-    except ValueError:
-        return ""
 
 
 def _credential(environ: Mapping[str, str]) -> str | None:

@@ -12,7 +12,7 @@ from watchfolder.command_line import CommandLine
 from watchfolder.config import environment
 from watchfolder.config.faults import checked, take_unknown_keys
 from watchfolder.config.folders import overlaps
-from watchfolder.config.invocation import command_line
+from watchfolder.config.installed_unit import command_line
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
 from watchfolder.config.reading import inbox_sections, read
 from watchfolder.config.sections import (

@@ -1,6 +1,5 @@
 """What the YAML may hold: keys, types, defaults and bounds."""
 
-import contextlib
 import hashlib
 import os
 import re
@@ -206,13 +205,6 @@ class BudgetSection(Section):
     files_per_day: int | None = Field(default=None, ge=1, le=10_000_000)
     burst: BurstSection | None = None
 
-    def require(self, copies: int) -> None:
-        """Check that a file of which so many copies are made may be taken at all."""
-        limits = {"files_per_day": self.files_per_day, "burst.files": self.burst.files if self.burst else None}
-        for key, files in limits.items():
-            if files is not None and files < copies:
-                raise ValueError(f"{key}: {files} lets no picture through: each counts as {copies}, its copies")
-
 
 class WatermarkSection(Section):
     """What is written into a picture, and for whom a copy is made."""
@@ -224,6 +216,21 @@ class WatermarkSection(Section):
     def copies(self) -> int:
         """How many are made of each file: one for each recipient who is named."""
         return 1 if self.recipients == values.FIRST_FOLDER else max(1, len(self.recipients))
+
+
+def _lets_a_picture_through(budget: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
+    """Check that a file may be taken at all: with the copies of its inbox or, of all inboxes, the most copies."""
+    watermarks = [info.data.get("watermark"), *(inbox.watermark for inbox in info.data.get("inboxes", {}).values())]
+    copies = max((each.copies for each in watermarks if each), default=1)
+    if budget is not None:
+        limits = {"files_per_day": budget.files_per_day, "burst.files": budget.burst.files if budget.burst else None}
+        for key, files in limits.items():
+            if files is not None and files < copies:
+                raise ValueError(f"{key}: {files} lets no picture through: each counts as {copies}, its copies")
+    return budget
+
+
+Budget = Annotated[BudgetSection | None, AfterValidator(_lets_a_picture_through)]
 
 
 class Inbox(Section):
@@ -265,7 +272,7 @@ class Inbox(Section):
     raw: Literal["leave", "quarantine"] = "leave"
     delivered_time: Annotated[Literal["original", "now"], Of(_MAKES_PICTURES)] = "original"
     empty_folder_seconds: float = Field(default=86_400.0, ge=0, le=366 * 86_400)
-    budget: BudgetSection | None = None
+    budget: Budget = None
 
     @property
     def folders(self) -> dict[str, str]:
@@ -296,14 +303,6 @@ class Inbox(Section):
             raise ValueError(f"must be an absolute path (begin with /), or the word: {DELETE}")
         return None if value == DELETE else value
 
-    @field_validator("budget")
-    @classmethod
-    def _budget_lets_a_picture_through(cls, value: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
-        watermark = info.data.get("watermark")  # none where that section has faults of its own
-        if value and watermark:
-            value.require(watermark.copies)
-        return value
-
     @field_validator("ignore")
     @classmethod
     def _can_be_ignored(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -324,7 +323,7 @@ class Config(Section):
     give_up_after_hours: float = Field(default=120.0, gt=0, le=24 * 365)
     orders_in_flight: int = Field(default=8, ge=1, le=1000)
     transfers: int = Field(default=4, ge=1, le=64)
-    budget: BudgetSection | None = None  # of all inboxes together
+    budget: Budget = None  # of all inboxes together
     http: HttpSection = Field(default_factory=HttpSection)
     webhook: WebhookSection = Field(default_factory=WebhookSection)
     notify: Annotated[tuple[ServiceUrl, ...], BeforeValidator(values.listed)] = ()
@@ -333,13 +332,6 @@ class Config(Section):
     commands: Annotated[CommandLine, _BESIDE] = CommandLine()  # to this watchfolder, as people type them
     source: Annotated[str, _BESIDE] = ""  # the file it came from; none where the environment has it all
     from_environment: Annotated[Mapping[str, str], _BESIDE] = Field(default={}, repr=False)  # which variable gave what
-
-    @field_validator("budget")
-    @classmethod
-    def _budget_lets_a_picture_through(cls, value: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
-        if value:
-            value.require(max((inbox.watermark.copies for inbox in info.data.get("inboxes", {}).values()), default=1))
-        return value
 
     @field_validator("webhook")
     @classmethod
@@ -353,12 +345,12 @@ class Config(Section):
 def with_defaults(inbox: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in `originals` beside the inbox, for a service that has them, and `work` in it, unless its path is wrong."""
     found = _without_blanks(inbox)
-    with contextlib.suppress(KeyError, AttributeError, TypeError, ValueError):
-        path = values.absolute(found["path"])
-        if found.get("service", DEFAULT_SERVICE) in OF_SERVICES["originals"].services:
+    service = str(found.get("service", DEFAULT_SERVICE))
+    if path := values.as_path(found.get("path")):
+        if service in OF_SERVICES["originals"].services:
             found.setdefault("originals", os.path.join(os.path.dirname(path), "originals"))
         found.setdefault("work", os.path.join(path, WORK_FOLDER))
-    found.setdefault("sort", found.get("service") == "watermark-extract")
+    found.setdefault("sort", service == "watermark-extract")
     return found
 
 

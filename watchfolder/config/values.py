@@ -29,15 +29,20 @@ def absolute(value: str) -> str:
         raise ValueError('must not contain ".."')
     if not value.strip("/."):
         raise ValueError("must lie below /")
-    if not _can_name_a_file(value):
+    try:
+        is_name = b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
         raise ValueError("holds a character that no file name can have")
     return os.path.normpath("/" + value.lstrip("/"))
 
 
-def _can_name_a_file(value: str) -> bool:
-    with contextlib.suppress(UnicodeEncodeError):
-        return b"\0" not in os.fsencode(value)
-    return False
+def as_path(value: object) -> str:
+    """Return the absolute path, or "" for what the validation refuses."""
+    with contextlib.suppress(ValueError):
+        return absolute(value) if isinstance(value, str) else ""
+    return ""
 
 
 def _parts_of(value: str, otherwise: str = "must be a URL: https:// and a host name") -> SplitResult:

@@ -14,7 +14,7 @@ import typer
 from watchfolder import __version__, config, disk
 from watchfolder import retry as retrying
 from watchfolder.command_line import Advised
-from watchfolder.config.invocation import command_line
+from watchfolder.config.installed_unit import command_line
 from watchfolder.console import container, errand, exit_codes, settings
 from watchfolder.console.commands import notify, webhook
 from watchfolder.console.commands.demo import demo

@@ -15,7 +15,7 @@ from typing import Final
 from watchfolder import disk
 from watchfolder.command_line import Advised
 from watchfolder.config import Config, installed_unit
-from watchfolder.config.invocation import this_program
+from watchfolder.config.installed_unit import this_program
 from watchfolder.config.sections import DEFAULT_SERVICE, OF_SERVICES, with_defaults
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
