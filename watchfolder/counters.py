@@ -5,13 +5,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from watchfolder.errors import WatchfolderError
+from watchfolder.errors import Blocked, OrderMissing, Reject, Resync, Retry, SlowDown, WatchfolderError
 from watchfolder.snapshot import Counts, FileGroup
 
 DONE = "done"
 OPERATIONS = ("create", "confirm", "look", "order", "report", "list", "upload", "fetch")
 NOTIFIED = ("sent", "dropped")
-OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", "broken")
+BROKEN = "broken"
+_OUTCOMES = (
+    (SlowDown, "slow_down"),
+    (Retry, "retry"),
+    (Blocked, "blocked"),
+    (Resync, "redo"),
+    (OrderMissing, "forgotten"),
+    (Reject, "reject"),
+)
+OUTCOMES = (DONE, "retry", "slow_down", "blocked", "redo", "forgotten", "reject", BROKEN)
 
 _MOST_REASONS = 20  # for which something went to quarantine last, or is told of
 _T = TypeVar("_T")
@@ -34,12 +43,12 @@ class Counters:
 
     def count(self, operation: str, request: Callable[[], _T]) -> _T:
         """Do the request and count how it ended."""
-        outcome = "broken"
+        outcome = BROKEN
         try:
             answer = request()
             outcome = DONE
         except WatchfolderError as error:
-            outcome = _outcome_of(error)
+            outcome = next((outcome for kind, outcome in _OUTCOMES if isinstance(error, kind)), BROKEN)
             raise
         else:
             return answer
@@ -93,9 +102,3 @@ def added(groups: Sequence[FileGroup], more: FileGroup) -> tuple[FileGroup, ...]
     """Return the groups with what came besides, as the latest."""
     number = more.files + sum(each.files for each in groups if each.is_same_as(more))
     return (*(each for each in groups if not each.is_same_as(more)), more.model_copy(update={"files": number}))
-
-
-def _outcome_of(error: WatchfolderError) -> str:
-    """Return the nearest named outcome among the error's class and those above it."""
-    names = ("".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__)[1:] for kind in type(error).__mro__)
-    return next((name for name in names if name in OUTCOMES), "broken")

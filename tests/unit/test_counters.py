@@ -4,7 +4,7 @@ import pytest
 
 from watchfolder.api.table import Call
 from watchfolder.counters import OPERATIONS, OUTCOMES, Counters
-from watchfolder.errors import Blocked, FolderFault, Throttled, WatchfolderError
+from watchfolder.errors import Blocked, FolderFault, OrderMissing, Reject, Resync, Throttled, WatchfolderError
 
 
 def test_every_operation_and_outcome_is_there_before_the_first_request() -> None:
@@ -19,6 +19,9 @@ def test_every_operation_and_outcome_is_there_before_the_first_request() -> None
         (Blocked("no"), "blocked"),
         (Throttled("later"), "slow_down"),
         (FolderFault("full"), "retry"),
+        (Resync("again"), "redo"),
+        (OrderMissing("gone"), "forgotten"),
+        (Reject("bad"), "reject"),
         (ValueError(), "broken"),
     ],
 )
