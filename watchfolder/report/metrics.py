@@ -22,23 +22,27 @@ watchfolder_inbox_delivered_today_files{inbox}       since local midnight
 watchfolder_inbox_oldest_waiting_time_seconds{inbox} when the longest-waiting file came, Unix time; 0 without one
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily as Counter
+from prometheus_client.metrics_core import GaugeMetricFamily as Gauge
+from prometheus_client.metrics_core import Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from watchfolder.counters import NOTIFIED, OPERATIONS, OUTCOMES
 from watchfolder.order import State
 from watchfolder.pushes import PushResult
-from watchfolder.report.status import StatusReport
+from watchfolder.report.status import InboxStatus, StatusReport
 from watchfolder.snapshot import Counts
 
 _SERVICE_STATES = ("ok", "slowed", "down", "blocked", "unknown")
 _LIMITS = ("service", "plan", "line", "nothing")
 _FILE_STATES = ("waiting", "staying", "in_progress", "deferred", "quarantined")
+_Labels = TypeVar("_Labels", bound=tuple[str, ...])
 
 
 def as_text(status: StatusReport) -> str:
@@ -53,71 +57,59 @@ class _StatusCollector(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        yield from self._daemon()
-        yield from self._counts()
-        yield from self._inboxes()
+        yield from _of_daemon(self._status)
+        yield from _of_counts(Counts.model_validate(self._status.counts))
+        yield from _of_inboxes(self._status.inboxes)
 
-    def _daemon(self) -> Iterator[Metric]:
-        status = self._status
-        started = status.started.timestamp() if status.started else 0.0
-        yield GaugeMetricFamily("watchfolder_up", "Whether a daemon runs.", float(status.is_running))
-        service = GaugeMetricFamily("watchfolder_service_state", "What the service lets us do.", labels=["state"])
-        for state in _SERVICE_STATES:
-            service.add_metric([state], float(state == status.service.state))
-        yield service
-        blocked = GaugeMetricFamily("watchfolder_blocked", "Whether the service refuses.", labels=["code"])
-        blocked.add_metric([status.service.code or "none"], float(status.service.state == "blocked"))
-        yield blocked
-        limit = GaugeMetricFamily("watchfolder_limit", "What keeps the flow from being faster.", labels=["by"])
-        for by in _LIMITS:
-            limit.add_metric([by], float(by == (status.limit or "nothing")))
-        yield limit
-        yield CounterMetricFamily("watchfolder_delivered_files", "Files since the start.", status.delivered)
-        yield CounterMetricFamily("watchfolder_reused_files", "Of these, not paid for.", status.reused)
-        yield CounterMetricFamily("watchfolder_delivered_bytes", "Bytes since the start.", status.delivered_bytes)
-        yield GaugeMetricFamily("watchfolder_start_time_seconds", "When the daemon started.", started)
-        yield GaugeMetricFamily("watchfolder_held_files", "Files whose inbox is not configured.", status.held_files)
-        broken = status.broken_entries
-        yield GaugeMetricFamily("watchfolder_journal_broken_entries", "Entries that cannot be read.", broken)
 
-    def _counts(self) -> Iterator[Metric]:
-        counts = Counts.model_validate(self._status.counts)
-        labels = ["operation", "outcome"]
-        requests = CounterMetricFamily("watchfolder_requests", "Requests since the start.", labels=labels)
-        for operation, outcome in product(OPERATIONS, OUTCOMES):
-            requests.add_metric([operation, outcome], counts.requests.get(operation, {}).get(outcome, 0))
-        yield requests
-        pushes = CounterMetricFamily("watchfolder_pushes", "The service's pushes since the start.", labels=["outcome"])
-        for fate in PushResult:
-            pushes.add_metric([fate], counts.pushes.get(fate, 0))
-        yield pushes
-        yield CounterMetricFamily("watchfolder_sent_bytes", "Bytes of pictures since the start.", counts.sent_bytes)
-        received = counts.received_bytes
-        yield CounterMetricFamily("watchfolder_received_bytes", "Bytes of pictures since the start.", received)
-        messages = CounterMetricFamily("watchfolder_notifications", "Messages since the start.", labels=["outcome"])
-        for outcome in NOTIFIED:
-            messages.add_metric([outcome], counts.notifications.get(outcome, 0))
-        yield messages
-        seconds = SummaryMetricFamily("watchfolder_state_seconds", "How long orders were in a state.", labels=["state"])
-        for state in State:
-            changes, total = counts.state_changes.get(state, 0), counts.state_seconds.get(state, 0.0)
-            seconds.add_metric([state], count_value=changes, sum_value=total)
-        yield seconds
+def _of_daemon(status: StatusReport) -> Iterator[Metric]:
+    started = status.started.timestamp() if status.started else 0.0
+    yield _family(Gauge, "up", "Whether a daemon runs.", {(): status.is_running})
+    states = {(state,): state == status.service.state for state in _SERVICE_STATES}
+    yield _family(Gauge, "service_state", "What the service lets us do.", states, "state")
+    blocked = {(status.service.code or "none",): status.service.state == "blocked"}
+    yield _family(Gauge, "blocked", "Whether the service refuses.", blocked, "code")
+    limits = {(by,): by == (status.limit or "nothing") for by in _LIMITS}
+    yield _family(Gauge, "limit", "What keeps the flow from being faster.", limits, "by")
+    yield _family(Counter, "delivered_files", "Files since the start.", {(): status.delivered})
+    yield _family(Counter, "reused_files", "Of these, not paid for.", {(): status.reused})
+    yield _family(Counter, "delivered_bytes", "Bytes since the start.", {(): status.delivered_bytes})
+    yield _family(Gauge, "start_time_seconds", "When the daemon started.", {(): started})
+    yield _family(Gauge, "held_files", "Files whose inbox is not configured.", {(): status.held_files})
+    yield _family(Gauge, "journal_broken_entries", "Entries that cannot be read.", {(): status.broken_entries})
 
-    def _inboxes(self) -> Iterator[Metric]:
-        is_up = GaugeMetricFamily("watchfolder_inbox_up", "Whether its folders are usable.", labels=["inbox"])
-        files = GaugeMetricFamily("watchfolder_inbox_files", "Files by what they do.", labels=["inbox", "state"])
-        today = GaugeMetricFamily(
-            "watchfolder_inbox_delivered_today_files", "Files since local midnight.", labels=["inbox"]
-        )
-        oldest = GaugeMetricFamily(
-            "watchfolder_inbox_oldest_waiting_time_seconds", "When the oldest came.", labels=["inbox"]
-        )
-        for name, inbox in self._status.inboxes.items():
-            is_up.add_metric([name], float(inbox.state in {"ok", "held"}))
-            for state in _FILE_STATES:
-                files.add_metric([name, state], getattr(inbox, state) or 0)
-            today.add_metric([name], inbox.delivered_today)
-            since = inbox.oldest_waiting_since
-            oldest.add_metric([name], since.timestamp() if since else 0.0)
-        yield from (is_up, files, today, oldest)
+
+def _of_counts(counts: Counts) -> Iterator[Metric]:
+    requests = {each: counts.requests.get(each[0], {}).get(each[1], 0) for each in product(OPERATIONS, OUTCOMES)}
+    yield _family(Counter, "requests", "Requests since the start.", requests, "operation", "outcome")
+    pushes = {(result,): counts.pushes.get(result, 0) for result in PushResult}
+    yield _family(Counter, "pushes", "The service's pushes since the start.", pushes, "outcome")
+    yield _family(Counter, "sent_bytes", "Bytes of pictures since the start.", {(): counts.sent_bytes})
+    yield _family(Counter, "received_bytes", "Bytes of pictures since the start.", {(): counts.received_bytes})
+    messages = {(outcome,): counts.notifications.get(outcome, 0) for outcome in NOTIFIED}
+    yield _family(Counter, "notifications", "Messages since the start.", messages, "outcome")
+    seconds = SummaryMetricFamily("watchfolder_state_seconds", "How long orders were in a state.", labels=["state"])
+    for state in State:
+        changes, total = counts.state_changes.get(state, 0), counts.state_seconds.get(state, 0.0)
+        seconds.add_metric([state], count_value=changes, sum_value=total)
+    yield seconds
+
+
+def _of_inboxes(inboxes: Mapping[str, InboxStatus]) -> Iterator[Metric]:
+    each = inboxes.items()
+    is_up = {(name,): inbox.state in {"ok", "held"} for name, inbox in each}
+    yield _family(Gauge, "inbox_up", "Whether its folders are usable.", is_up, "inbox")
+    files = {(name, state): getattr(inbox, state) or 0 for name, inbox in each for state in _FILE_STATES}
+    yield _family(Gauge, "inbox_files", "Files by what they do.", files, "inbox", "state")
+    today = {(name,): inbox.delivered_today for name, inbox in each}
+    yield _family(Gauge, "inbox_delivered_today_files", "Files since local midnight.", today, "inbox")
+    since = {(name,): inbox.oldest_waiting_since for name, inbox in each}
+    oldest = {name: at.timestamp() if at else 0.0 for name, at in since.items()}
+    yield _family(Gauge, "inbox_oldest_waiting_time_seconds", "When the oldest came.", oldest, "inbox")
+
+
+def _family(kind: type[Gauge | Counter], name: str, says: str, values: Mapping[_Labels, float], *labels: str) -> Metric:
+    family = kind(f"watchfolder_{name}", says, labels=labels)
+    for each, value in values.items():
+        family.add_metric(each, float(value))
+    return family
