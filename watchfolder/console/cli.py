@@ -244,7 +244,7 @@ def reconcile(
     with configured(config_file, settings.read) as found, broken_lines() as on_broken:
         folder = reconciling.require_no_inbox(fetch, found) if fetch is not None else None
         begin = since or datetime.now(UTC) - reconciling.KEPT
-        books = reconciling.reconcile(found, begin, reconciling.tell_page, on_broken)
+        books = reconciling.reconcile(found, begin, on_broken)
     say(reconciling.lines(books))
     if folder is not None:
         say(reconciling.rescue(books.undelivered, folder, found))

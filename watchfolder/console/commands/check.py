@@ -311,11 +311,8 @@ def _writer(inbox: Inbox) -> str:
     with _probe(inbox.path) as place:
         writing = disk.create_new(place)
         try:
-            reading = disk.open_regular(place)
-            try:
-                can_see = disk.has_writer(reading)
-            finally:
-                os.close(reading)
+            with open(disk.open_regular(place), "rb") as reading:
+                can_see = disk.has_writer(reading.fileno())
         finally:
             os.close(writing)
     if can_see:
@@ -356,19 +353,17 @@ def _clock(now: datetime) -> CheckResult:
 
 def _service(config: Config) -> CheckResult:
     where = f"service: {config.api.base_url}"
-    service = Service(config.api, transfers=1, stop=threading.Event(), pace=_PACE)
     in_need = [f"{name} ({inbox.service})" for name, inbox in config.inboxes.items() if flow_of(inbox).needs_v3]
+    reason = ""
     try:
-        service.ping()
-        reason = ""
-        if in_need and service.reads != "v3":
-            reason = f"it has no v3 reads, which these inboxes need; their pictures wait: {', '.join(in_need)}"
+        with contextlib.closing(Service(config.api, transfers=1, stop=threading.Event(), pace=_PACE)) as service:
+            service.ping()
+            if in_need and service.reads != "v3":
+                reason = f"it has no v3 reads, which these inboxes need; their pictures wait: {', '.join(in_need)}"
     except Blocked as error:
         reason = f"{error.reason} ({error.code})"
     except WatchfolderError as error:
         reason = f"{error.reason} ({error.code}): is the network up, are base_url and proxy right?"
-    finally:
-        service.close()
     if reason:
         return CheckResult(f"{where}: {reason}", exit_codes.UNFINISHED)
     return CheckResult(f"{where}: answers and takes the key (it does not tell your plan's limits)")

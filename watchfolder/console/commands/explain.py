@@ -130,12 +130,9 @@ def _of_place(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _has_writer(place: Place) -> bool:
     def ask() -> bool:
-        with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
-            descriptor = disk.open_regular(place)
-            try:
-                return bool(disk.has_writer(descriptor))
-            finally:
-                os.close(descriptor)
+        missing = contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular)
+        with missing, open(disk.open_regular(place), "rb") as file:
+            return bool(disk.has_writer(file.fileno()))
         return False
 
     try:

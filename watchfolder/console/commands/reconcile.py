@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -94,12 +95,11 @@ class KnownOrder:
 def reconcile(
     config: Config,
     since: datetime,
-    on_page: Callable[[int, int], None] = lambda _page, _pages: None,
     on_broken: Callable[[str], None] = lambda _month: None,
 ) -> Books:
     """Compare what began at the service from `since` on. Raises WatchfolderError when the list cannot be had whole."""
     asked_at = datetime.now(UTC)
-    listed = _listed(config, since, on_page)
+    listed = _listed(config, since)
     known = {name: each for each in listed for name in (each.key, each.entry.order_id)}
     for order in read_orders(config.state_dir):
         if mine := _find(order, known):
@@ -125,12 +125,6 @@ def _is_missing_there(end: EndedOrder, since: datetime, asked_at: datetime) -> b
     return began_then and end.is_delivered and end.service in _LISTED
 
 
-def tell_page(page: int, pages: int) -> None:
-    """Say on a terminal how far the list has been read."""
-    if sys.stderr.isatty():
-        typer.echo(f"page {page} of {pages}", err=True)
-
-
 def service_of(config: Config) -> Service:
     """Return the service at a pace that leaves the daemon its own."""
     rate = config.api.requests_per_minute
@@ -138,26 +132,24 @@ def service_of(config: Config) -> Service:
     return Service(settings, transfers=1, stop=threading.Event())
 
 
-def _listed(config: Config, since: datetime, on_page: Callable[[int, int], None]) -> list[KnownOrder]:
+def _listed(config: Config, since: datetime) -> list[KnownOrder]:
     """Return our orders at the service, from `since` on where it says when they began."""
-    service = service_of(config)
     found: dict[str, KnownOrder] = {}
-    try:
-        for entry in chain.from_iterable(_pages(service, since, on_page)):
+    with closing(service_of(config)) as service:
+        for entry in chain.from_iterable(_pages(service, since)):
             name = entry.order_name or ""
             if name.startswith(_NAME) and (entry.created_at is None or entry.created_at >= since):
                 key = name.removeprefix(_NAME)
                 found.setdefault(key, KnownOrder(key, entry))
-    finally:
-        service.close()
     return list(found.values())
 
 
-def _pages(service: Service, since: datetime, on_page: Callable[[int, int], None]) -> Iterator[list[Listed]]:
-    """Give the pages of the list, the newest orders first, as far as `since`."""
+def _pages(service: Service, since: datetime) -> Iterator[list[Listed]]:
+    """Give the pages of the list, the newest orders first, as far as `since`; say on a terminal how far that is."""
     for page in range(1, _MOST_PAGES + 1):
         entries, pages = _page(service, page)
-        on_page(page, pages)
+        if sys.stderr.isatty():
+            typer.echo(f"page {page} of {pages}", err=True)
         yield entries
         dated = [entry.created_at for entry in entries if entry.created_at is not None]
         if page >= pages or (dated and max(dated) < since):
@@ -256,14 +248,11 @@ def require_no_inbox(folder: str, config: Config) -> str:
 
 def rescue(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterator[str]:
     """Fetch each result that is kept there, and say so; one that lies in the folder already is not put there twice."""
-    service = service_of(config)
     mark = TEST_MARK if config.api.mode == "test" else ""
-    try:
+    with closing(service_of(config)) as service:
         for order in orders:
             if order.is_kept:
                 yield from _rescue(order, folder, mark, service)
-    finally:
-        service.close()
 
 
 def _rescue(order: Undelivered, folder: str, mark: str, service: Service) -> Iterator[str]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import get_args
 
@@ -87,17 +88,15 @@ def locale_of(picture: CheckedPicture, config: Config) -> str:
 
 def fetched(picture: CheckedPicture, locale: str, config: Config) -> bytes:
     """Return the report as a PDF. Raises UnknownName where there is none to be had."""
-    service = service_of(config)
-    try:
-        return _fetched(service, picture.order_id, locale)
-    except Reject as refusal:
-        raise UnknownName([f"order {picture.order_id}: {refusal.reason}"]) from None
-    except OrderMissing as gone:
-        if gone.code != "ORDER_EXPIRED":
-            service.poll(picture.order_id)  # it tells another account's order
-        raise UnknownName([f"order {picture.order_id}: {gone.reason}"]) from None
-    finally:
-        service.close()
+    with closing(service_of(config)) as service:
+        try:
+            return _fetched(service, picture.order_id, locale)
+        except Reject as refusal:
+            raise UnknownName([f"order {picture.order_id}: {refusal.reason}"]) from None
+        except OrderMissing as gone:
+            if gone.code != "ORDER_EXPIRED":
+                service.poll(picture.order_id)  # it tells another account's order
+            raise UnknownName([f"order {picture.order_id}: {gone.reason}"]) from None
 
 
 def _fetched(service: Service, order_id: str, locale: str) -> bytes:

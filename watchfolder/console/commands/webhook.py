@@ -5,7 +5,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
@@ -124,11 +124,8 @@ def _opened(config_file: str | None, *, needs_address: bool = True) -> Iterator[
     with configured(config_file, settings.read) as found:
         if needs_address and found.webhook.public_url is None:
             fail("webhook.public_url: name the address there that the service can reach", exit_codes.CONFIG)
-        webhooks = Webhooks(found.api)
-        try:
+        with closing(Webhooks(found.api)) as webhooks:
             yield found, webhooks
-        finally:
-            webhooks.close()
 
 
 def _say(text: str) -> None:
