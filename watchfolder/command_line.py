@@ -102,7 +102,7 @@ class CommandLine:
         command = f"kill -HUP {process}" if verb is Control.RELOAD else f"{_stop(process)}{run}"
         return ToControl(command, command)
 
-    def change_environment(self, name: str, *, unit: str, process: int | None) -> ToControl:
+    def change_value(self, name: str, *, unit: str, process: int | None) -> ToControl:
         """Return how the daemon comes by another value of a variable, which no running process takes."""
         if self.in_container:
             command = "docker compose up --detach"
@@ -116,10 +116,10 @@ class CommandLine:
         words = f"Write the right {name} into the unit's environment, then {command}"
         return ToControl(command, words + restart.words.removeprefix(restart.command))
 
-    def add_to_unit(self, unit: str, drop_ins: str, lines: Iterable[str]) -> str:
+    def add_to_unit(self, unit: str, drop_folder: str, lines: Iterable[str]) -> str:
         """Return what gives the unit these lines as well, and lets the daemon run by them."""
         written = "; ".join(f"echo {shlex.quote(line)}" for line in lines)
-        command = f"mkdir -p {drop_ins} && ({written}) >>{drop_ins}/more-folders.conf && systemctl daemon-reload"
+        command = f"mkdir -p {drop_folder} && ({written}) >>{drop_folder}/more-folders.conf && systemctl daemon-reload"
         return f"{command} && {self.control(Control.RESTART, unit=unit, process=None).command}"
 
     @property

@@ -77,11 +77,11 @@ class Counters:
             self.found_files += 1
             self.last_found = added(self.last_found, file)[-_MOST_REASONS:]
 
-    def notified(self, outcome: str) -> None:
+    def told(self, outcome: str) -> None:
         with self._guard:
             self._notifications[outcome] += 1
 
-    def lasted(self, state: str, seconds: float) -> None:
+    def left(self, state: str, seconds: float) -> None:
         with self._guard:
             self._changes[state] += 1
             self._seconds[state] = self._seconds.get(state, 0.0) + max(0.0, seconds)

@@ -120,7 +120,7 @@ class Journal:
         if STATES[state].is_end:  # first: nobody may see it there and take its line for written
             self._unrecorded.add(order.key)
         after = self._tell(order.having(**{**GOING_ON, **facts}, state=state, times=times))
-        self.counters.lasted(stored.state, self.clock.since(stored.times.get(stored.state, now)))
+        self.counters.left(stored.state, self.clock.since(stored.times.get(stored.state, now)))
         return after
 
     def note(self, order: Order, **facts: object) -> Order:

@@ -158,6 +158,6 @@ def test_what_came_before_an_order_was_given_up_has_its_receipt_and_is_counted(s
     there, (lost,) = shop.files("outbox"), [name for name in shop.files("quarantine") if name.endswith(".jpg")]
     told = history.deliveries(shop.journal.orders(), shop.config.state_dir)
     assert sorted(str(each.file.delivered) for each in told) == there
-    assert sorted(each.place.name for each in verify.expected(shop.config)) == there
+    assert sorted(each.place.name for each in verify.all_delivered(shop.config)) == there
     assert status.read_status(shop.config, datetime.now(UTC)).inboxes["photos"].delivered_today == len(there) == 2
     assert books_of(shop).undelivered[0].files == [lost]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from watchfolder.config import Config, HttpSection, find, http_in, load
+from watchfolder.config import Config, HttpSection, find, load, page_in
 from watchfolder.errors import ConfigError
 
 KEY = {"BIZMORI_API_KEY": "sk_live_0123456789"}
@@ -140,4 +140,4 @@ def test_a_wrong_value_names_its_variable_also_beside_one_that_is_no_setting(fil
 @pytest.mark.parametrize("section", ["on, please", "[listen]", "[1]", "5", "{listen: 1}"])
 def test_a_section_that_is_none_serves_no_page_and_is_no_crash(file: str, section: str) -> None:
     Path(file).write_text(f"http: {section}\n{FILE}")
-    assert http_in(file, {"WATCHFOLDER__HTTP__LISTEN": "127.0.0.1:8686"} if section[0] != "{" else {}) == HttpSection()
+    assert page_in(file, {"WATCHFOLDER__HTTP__LISTEN": "127.0.0.1:8686"} if section[0] != "{" else {}) == HttpSection()

@@ -1,8 +1,8 @@
 """The configuration: one YAML file becomes one frozen Config, or every fault at once, each with its path in it."""
 
 from watchfolder.config.environment import CONTAINER, is_container, names_inbox
-from watchfolder.config.key import checked_key
-from watchfolder.config.loading import find, http_in, load, state_dir_in
+from watchfolder.config.key import require_key
+from watchfolder.config.loading import find, load, page_in, state_dir_in
 from watchfolder.config.sections import (
     ApiSection,
     BudgetSection,
@@ -29,11 +29,11 @@ __all__ = [
     "ReportLocale",
     "Section",
     "WebhookSection",
-    "checked_key",
     "find",
-    "http_in",
     "is_container",
     "load",
     "names_inbox",
+    "page_in",
+    "require_key",
     "state_dir_in",
 ]

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from watchfolder.config.faults import advice
-from watchfolder.config.reading import beginning_of, scalar
+from watchfolder.config.reading import beginning_of, read_value
 from watchfolder.config.sections import Config, Inbox, Section
 from watchfolder.errors import ConfigError
 
@@ -23,7 +23,7 @@ _FILE = "_file"
 _MAX_BYTES = 64 * 1024
 
 
-def variables(environ: Mapping[str, str]) -> dict[str, str]:
+def settings_in(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that are settings; an empty one counts as left out."""
     return {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text.strip()}
 
@@ -34,24 +34,24 @@ def is_container(environ: Mapping[str, str]) -> bool:
 
 def names_inbox(environ: Mapping[str, str]) -> bool:
     """Tell whether there is an inbox that needs no file, which must have a path."""
-    return any(re.fullmatch(f"{PREFIX}INBOXES__.+__PATH(_FILE)?", name) for name in variables(environ))
+    return any(re.fullmatch(f"{PREFIX}INBOXES__.+__PATH(_FILE)?", name) for name in settings_in(environ))
 
 
-def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def add_settings(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Put the settings of the environment into `tree`.
 
     Returns the path of each with the variable that it came from, and a fault for each variable that is no setting.
     """
     origins: dict[str, str] = {}
     faults: list[str] = []
-    for name, text in variables(environ).items():
+    for name, text in settings_in(environ).items():
         parts = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
         try:
             path, field, is_in_file = _field(parts, tree)
             value = _content(text.strip()) if is_in_file else text.strip()
             # A number or a word of YAML where the setting is one; else the text is the value.
             is_text = {field.annotation, *get_args(field.annotation)}.isdisjoint({int, float, bool})
-            _put(tree, path, value if is_text else scalar(value))
+            _put(tree, path, value if is_text else read_value(value))
         except ConfigError as error:
             faults.append(f"${name}: {error.reason}")
         else:

@@ -62,7 +62,7 @@ def advice(key: str, model: type[Section]) -> str:
     return f"there is no such key; did you mean {near[0]}?" if near else "there is no such key"
 
 
-def checked(tree: Mapping[str, Any]) -> Config:
+def configuration_of(tree: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from watchfolder import disk
 from watchfolder.config.reading import inbox_sections
-from watchfolder.config.sections import Config, with_defaults
+from watchfolder.config.sections import Config, with_default_folders
 from watchfolder.config.values import as_path
 
 _SHAREABLE = {"outbox", "quarantine", "originals"}  # several inboxes may use one
@@ -23,20 +23,20 @@ class _Folder(NamedTuple):
         return f"inboxes.{self.inbox}.{self.role}" if self.inbox else self.role
 
 
-def overlaps(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
+def folder_faults(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
     """Return a fault for each pair of folders in `tree` that meet. Values that are no paths are passed over.
 
     A folder that does not answer for `silent_seconds` counts as where it is written.
     """
     named = [("", "state_dir", tree.get("state_dir") or Config.model_fields["state_dir"].default)]
     for name, section in inbox_sections(tree):
-        values = with_defaults(section)
+        values = with_default_folders(section)
         named += [(name, role, values.get(role)) for role in ("path", "outbox", "quarantine", "originals", "work")]
     paths = [(name, role, path) for name, role, value in named if (path := as_path(value))]
     real = disk.follow_links({path for *_, path in paths}, silent_seconds)
     folders = [_Folder(name, role, path, real[path]) for name, role, path in paths]
     faults = [fault for one, other in combinations(folders, 2) if (fault := _fault_of(one, other))]
-    return [*faults, *_rounds(folders)]
+    return [*faults, *_ring_faults(folders)]
 
 
 def _fault_of(one: _Folder, other: _Folder) -> str | None:
@@ -58,7 +58,7 @@ def _may_meet(inner: _Folder, outer: _Folder) -> bool:
     return inner.role == outer.role and inner.role in _SHAREABLE
 
 
-def _rounds(folders: Sequence[_Folder]) -> Iterator[str]:
+def _ring_faults(folders: Sequence[_Folder]) -> Iterator[str]:
     """Yield a fault for each inbox whose pictures would come back to it, to be paid for without end."""
     takers = {folder.real: folder.inbox for folder in folders if folder.role == "path"}
     outboxes = [folder for folder in folders if folder.role == "outbox"]

@@ -63,7 +63,7 @@ class InstalledUnit:
     writes: tuple[str, ...] | None = None
 
     @property
-    def drop_ins(self) -> str:
+    def drop_folder(self) -> str:
         """Return the folder in which a person writes what the unit is to have besides."""
         name, at, _ = self.name.partition("@")
         return os.path.join(PLACES[0], f"{name}{at}.service.d")
@@ -83,7 +83,9 @@ def installed_unit(source: str) -> InstalledUnit | None:
             reads_key = any(key == "LoadCredential" and value.startswith(f"{CREDENTIAL}:") for key, value in settings)
             name = unit.removesuffix(".service").replace("@", f"@{instance}")
             state_dir = f"/var/lib/{last.get('StateDirectory', 'watchfolder')}"
-            return InstalledUnit(name, last.get("User") or "root", state_dir, reads_key, _writes(settings, state_dir))
+            return InstalledUnit(
+                name, last.get("User") or "root", state_dir, reads_key, _open_folders(settings, state_dir)
+            )
     return None
 
 
@@ -92,7 +94,7 @@ def quoted_word(word: str) -> str:
     return f'"{word}"' if " " in word else word
 
 
-def _writes(settings: Sequence[tuple[str, str]], state_dir: str) -> tuple[str, ...] | None:
+def _open_folders(settings: Sequence[tuple[str, str]], state_dir: str) -> tuple[str, ...] | None:
     last = dict(settings)
     opened = [word.lstrip("-+") for word in _list_of("ReadWritePaths", settings)]
     if last.get("ProtectHome") in _HIDES_HOMES:

@@ -9,7 +9,7 @@ from typing import Final
 
 from watchfolder import disk
 from watchfolder.command_line import Advised, CommandLine, quoted
-from watchfolder.config.reading import beginning_of, why_unreadable
+from watchfolder.config.reading import beginning_of, why_not_read
 from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin
 from watchfolder.config.values import as_path
 from watchfolder.errors import ConfigError
@@ -25,11 +25,11 @@ _ENGINES_SECRETS = "/run/secrets/"
 
 def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine) -> tuple[str, KeyOrigin]:
     """Return the key, and where it came from. `key_file` is the configured value, still unchecked, or None."""
-    if credential := _credential(environ):
+    if credential := _key_of_unit(environ):
         origin = f"the systemd credential {CREDENTIAL}"
-        return checked_key(_secret(credential, origin, commands), origin), "credential"
+        return require_key(_secret(credential, origin, commands), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
-        return checked_key(variable, f"${VARIABLE}"), "environment"
+        return require_key(variable, f"${VARIABLE}"), "environment"
     path = DEFAULT_KEY_FILE if key_file is None else as_path(key_file)
     if key_file is None and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
@@ -37,7 +37,7 @@ def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine
     key = _secret(path, "api.key_file", commands) if path else ""
     if path and not key:
         raise ConfigError(f"api.key_file: {path} is empty: put your API key into it")
-    return checked_key(key, "api.key_file") if path else "", "file"
+    return require_key(key, "api.key_file") if path else "", "file"
 
 
 def refuse_public(key_file: object, commands: CommandLine) -> None:
@@ -98,7 +98,7 @@ def _own_secret(path: str, origin: str, commands: CommandLine) -> str:
     return secret
 
 
-def _credential(environ: Mapping[str, str]) -> str | None:
+def _key_of_unit(environ: Mapping[str, str]) -> str | None:
     directory = environ.get("CREDENTIALS_DIRECTORY")
     path = os.path.join(directory, CREDENTIAL) if directory else ""
     return path if os.path.lexists(path) else None
@@ -110,10 +110,10 @@ def _secret(path: str, origin: str, commands: CommandLine) -> str:
     except OSError as error:
         command = commands.as_root(f"chown {disk.user_name(os.geteuid())} {quoted(path)}")
         own = f"; where it is the daemon's, as root: {command}" if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{origin}: {path} cannot be read: {why_unreadable(error)}{own}") from error
+        raise ConfigError(f"{origin}: {path} cannot be read: {why_not_read(error)}{own}") from error
 
 
-def checked_key(key: str, origin: str) -> str:
+def require_key(key: str, origin: str) -> str:
     """Return the key, if it can be one. Raises ConfigError, which does not show it."""
     if not _KEY.fullmatch(key):
         raise ConfigError(f"{origin}: must hold the key alone: one line that begins with sk_ (it is not shown here)")

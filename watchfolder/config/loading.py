@@ -10,8 +10,8 @@ from pydantic import SecretStr, ValidationError
 
 from watchfolder.command_line import CommandLine
 from watchfolder.config import environment
-from watchfolder.config.faults import checked, take_unknown_keys
-from watchfolder.config.folders import overlaps
+from watchfolder.config.faults import configuration_of, take_unknown_keys
+from watchfolder.config.folders import folder_faults
 from watchfolder.config.installed_unit import command_line
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
 from watchfolder.config.reading import inbox_sections, read
@@ -65,21 +65,21 @@ def load(
     faults: list[str] = []
     origins: dict[str, str] = {}
     commands = command_line(source, environ, is_found=_is_found(source, environ))
-    with _gathering(faults):
+    with _add_faults_to(faults):
         tree, doubled_keys = read(source)
-        origins, no_settings = environment.overlay(tree, environ)
+        origins, no_settings = environment.add_settings(tree, environ)
         faults += no_settings + doubled_keys + take_unknown_keys(tree)
         if isinstance(tree["api"], dict):
             tree["api"]["key"] = ""
             faults += _take_key(tree["api"], environ, commands) if needs_key else []
         for section, key, find_secret in _SECRETS if needs_key else ():
-            with _gathering(faults):
+            with _add_faults_to(faults):
                 if isinstance(values := tree[section], dict):
                     values[key] = find_secret(values.get(f"{key}_file"), commands)
-        faults += [*_originals_at_risk(tree), *_of_other_service(tree), *_not_lent(tree)]
-        faults += overlaps(tree, silent_seconds)
+        faults += [*_originals_to_keep(tree), *_of_other_service(tree), *_not_lent(tree)]
+        faults += folder_faults(tree, silent_seconds)
         beside = {"source": source, "from_environment": origins, "commands": commands}
-        config = checked(tree | beside)
+        config = configuration_of(tree | beside)
         if not faults:
             return config
     told = (_KEY_IN_TEXT.sub("sk_…", printable(_with_origin(fault, origins))) for fault in faults)
@@ -100,7 +100,7 @@ def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
     return named if isinstance(named, str) else str(Config.model_fields["state_dir"].default)
 
 
-def http_in(path: str, environ: Mapping[str, str]) -> HttpSection:
+def page_in(path: str, environ: Mapping[str, str]) -> HttpSection:
     """Return where the page is served as far as a configuration says it, whatever else is wrong with that."""
     http = _as_far_as_may_be_read(path, environ).get("http")
     known = {key: http[key] for key in HttpSection.known_keys() & http.keys()} if isinstance(http, dict) else {}
@@ -113,16 +113,16 @@ def _as_far_as_may_be_read(path: str, environ: Mapping[str, str]) -> dict[str, A
     tree: dict[str, Any] = {}
     with contextlib.suppress(ConfigError):
         tree, _ = read(path)
-    environment.overlay(tree, environ)
+    environment.add_settings(tree, environ)
     return tree
 
 
 def _take_key(api: dict[str, Any], environ: Mapping[str, str], commands: CommandLine) -> list[str]:
     """Put the key into `api`; return what is wrong with the files that it names."""
     faults: list[str] = []
-    with _gathering(faults):
+    with _add_faults_to(faults):
         refuse_public(api.get("key_file"), commands)
-    with _gathering(faults):
+    with _add_faults_to(faults):
         api["key"], api["key_origin"] = find_key(environ, api.get("key_file"), commands)
     path = str(api.get("ca_file"))
     if path.startswith("/") and not (os.access(path, os.R_OK) and (os.path.isfile(path) or os.path.isdir(path))):
@@ -131,7 +131,7 @@ def _take_key(api: dict[str, Any], environ: Mapping[str, str], commands: Command
 
 
 @contextlib.contextmanager
-def _gathering(faults: list[str]) -> Iterator[None]:
+def _add_faults_to(faults: list[str]) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
@@ -168,7 +168,7 @@ def _not_lent(tree: Mapping[str, Any]) -> Iterator[str]:
             yield f"inboxes.{name}.originals_from: {wanted} {why}: name the one whose originals are to be compared with"
 
 
-def _originals_at_risk(tree: Mapping[str, Any]) -> Iterator[str]:
+def _originals_to_keep(tree: Mapping[str, Any]) -> Iterator[str]:
     with contextlib.suppress(ValidationError):  # a section that is wrong has its own faults
         if not ApiSection.model_validate(tree["api"]).delivers_samples:
             return

@@ -36,7 +36,7 @@ def read(path: str) -> tuple[dict[str, Any], list[str]]:
     return _with_sections(tree), [f"{path}, {fault}" for fault in loader.faults]
 
 
-def scalar(text: str) -> object:
+def read_value(text: str) -> object:
     """Return the number or truth value that YAML reads in `text`; else the text, for the validation to refuse."""
     try:
         value = _Loader(text).get_single_data()
@@ -64,7 +64,7 @@ def _section(value: object) -> object:
     return dict(value or {}) if value is None or isinstance(value, dict) else value
 
 
-def why_unreadable(error: OSError) -> str:
+def why_not_read(error: OSError) -> str:
     """Say why a file of the configuration cannot be read, and what somebody without the right can do."""
     if isinstance(error, PermissionError):
         return f"{error.strerror}: run this as root (sudo), or let this user read it"
@@ -85,7 +85,7 @@ def _text_of(path: str) -> str:
         with open(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {why_unreadable(error)}") from error
+        raise ConfigError(f"{path}: cannot be read: {why_not_read(error)}") from error
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{path}: is too large for a configuration")
     try:

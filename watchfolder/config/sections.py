@@ -72,7 +72,7 @@ def _listed(services: frozenset[str]) -> str:
 _ANTI_AI, _EMBED, _EXTRACT, _DETECTION = (frozenset({service}) for service in SERVICES)
 _MAKES_PICTURES, _FINDS = _ANTI_AI | _EMBED, _EXTRACT | _DETECTION
 
-AbsolutePath = Annotated[str, AfterValidator(values.absolute)]
+AbsolutePath = Annotated[str, AfterValidator(values.require_path)]
 ServiceUrl = Annotated[SecretStr, AfterValidator(values.service_url)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(values.listed)]
 
@@ -98,8 +98,8 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _blanks_are_defaults(cls, section: object) -> object:
-        return _without_blanks(section) if isinstance(section, dict) else section
+    def _empty_is_default(cls, section: object) -> object:
+        return _without_empty(section) if isinstance(section, dict) else section
 
 
 def _sections_in(annotation: object) -> Iterator[type[Section]]:
@@ -286,8 +286,8 @@ class Inbox(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _folders_with_defaults(cls, inbox: object) -> object:
-        return with_defaults(inbox) if isinstance(inbox, dict) else inbox
+    def _add_default_folders(cls, inbox: object) -> object:
+        return with_default_folders(inbox) if isinstance(inbox, dict) else inbox
 
     @field_validator("name")
     @classmethod
@@ -298,14 +298,14 @@ class Inbox(Section):
 
     @field_validator("originals", mode="before")
     @classmethod
-    def _is_folder_or_word(cls, value: object) -> object:
+    def _is_path_of_originals(cls, value: object) -> object:
         if isinstance(value, str) and not value.startswith("/") and value != DELETE:
             raise ValueError(f"must be an absolute path (begin with /), or the word: {DELETE}")
         return None if value == DELETE else value
 
     @field_validator("ignore")
     @classmethod
-    def _can_be_ignored(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _can_be_read(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         Ignored(value)
         return value
 
@@ -342,9 +342,9 @@ class Config(Section):
         return value
 
 
-def with_defaults(inbox: Mapping[str, Any]) -> dict[str, Any]:
+def with_default_folders(inbox: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in `originals` beside the inbox, for a service that has them, and `work` in it, unless its path is wrong."""
-    found = _without_blanks(inbox)
+    found = _without_empty(inbox)
     service = str(found.get("service", DEFAULT_SERVICE))
     if path := values.as_path(found.get("path")):
         if service in OF_SERVICES["originals"].services:
@@ -354,5 +354,5 @@ def with_defaults(inbox: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _without_blanks(section: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if value is not None}

@@ -21,7 +21,7 @@ _LONGEST_FOLDER = 200  # bytes
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-def absolute(value: str) -> str:
+def require_path(value: str) -> str:
     """Return `value` without doubled and trailing slashes, so that its parent and its name are what they seem."""
     if not value.startswith("/"):
         raise ValueError("must be an absolute path (begin with /)")
@@ -41,7 +41,7 @@ def absolute(value: str) -> str:
 def as_path(value: object) -> str:
     """Return the absolute path, or "" for what the validation refuses."""
     with contextlib.suppress(ValueError):
-        return absolute(value) if isinstance(value, str) else ""
+        return require_path(value) if isinstance(value, str) else ""
     return ""
 
 

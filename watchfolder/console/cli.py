@@ -247,7 +247,7 @@ def reconcile(
         books = reconciling.reconcile(found, begin, on_broken)
     say(reconciling.lines(books))
     if folder is not None:
-        say(reconciling.rescue(books.undelivered, folder, found))
+        say(reconciling.fetch_all(books.undelivered, folder, found))
     raise typer.Exit(exit_codes.DIFFERS if books.undelivered or books.unknown_there else exit_codes.DONE)
 
 
@@ -276,7 +276,7 @@ def report(
         fail(f"--locale must be {', '.join(reports.LOCALES[:-1])} or {reports.LOCALES[-1]}", exit_codes.USAGE)
     path, output = os.path.abspath(path), output if output in {None, "-"} else os.path.abspath(str(output))
     with configured(config_file, settings.read) as found:
-        picture = reports.checked(path)
+        picture = reports.picture_of(path)
         if picture.has_changed():
             fail(
                 f"{printable(picture.place.path)}: it is not the picture any more that was checked", exit_codes.DIFFERS
@@ -285,7 +285,7 @@ def report(
         place = picture.report(locale) if output in {None, "-"} else reports.named(str(output))
         if output != "-" and disk.stat_of(place) is not None:
             fail(f"{printable(place.path)}: it is there already", exit_codes.USAGE)
-        content = reports.fetched(picture, locale, found)
+        content = reports.fetch_report(picture, locale, found)
         if output == "-":
             sys.stdout.buffer.write(content)
             return

@@ -61,19 +61,19 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
     Raises ConfigError with all that is missing and only a person can give.
     """
     _, wrong = _numbers(environ)
-    faults = wrong + _faults_of_zone(environ.get("TZ", ""))
-    with _gathering(faults):
+    faults = wrong + _time_faults(environ.get("TZ", ""))
+    with _add_faults_to(faults):
         for path, holds in _make_files(environ):
             event("container.made", file=path, holds=holds)
         for path in filter(None, (environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE))):
             if _is_in(path, environ[config.CONTAINER]):  # many a NAS lets all read what a person puts there
                 disk.keep_private(Place(*os.path.split(path)))
-    with _gathering(faults):
+    with _add_faults_to(faults):
         found = settings.read(config.find(explicit, environ), environ, needs_key=False)
         require_mounted(found)
         if not wrong:  # they would belong to another user
             _make_folders(found)
-    with _gathering(faults):
+    with _add_faults_to(faults):
         found = settings.read_for_work(config.find(explicit, environ), environ)
     if faults:
         raise ConfigError(*dict.fromkeys(faults))
@@ -130,7 +130,7 @@ def _make_folders(found: Config) -> None:
 
 
 @contextmanager
-def _gathering(faults: list[str]) -> Iterator[None]:
+def _add_faults_to(faults: list[str]) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
@@ -139,7 +139,7 @@ def _gathering(faults: list[str]) -> Iterator[None]:
         faults.append(f"{fault.reason} (for user {os.geteuid()} and group {os.getegid()}: PUID, PGID or --user)")
 
 
-def _faults_of_zone(name: str) -> list[str]:
+def _time_faults(name: str) -> list[str]:
     """Refuse a name that the C library would take for UTC without a word. (A rule such as CET-1CEST is no name.)"""
     if re.fullmatch(r"[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+", name) and not os.path.exists(f"/usr/share/zoneinfo/{name}"):
         return [f"$TZ: there is no time zone {name}: write it as in Europe/Berlin, or leave it out for UTC"]

@@ -20,10 +20,10 @@ _TOKEN_LENGTH = 16
 
 def read(path: str, environ: Mapping[str, str], *, needs_key: bool = True) -> Config:
     """Return the configuration in `path` for a command that only looks. Raises ConfigError."""
-    return _keep_secrets(config.load(path, environ, needs_key=needs_key, silent_seconds=disk.ANSWER_SECONDS))
+    return _keep_all_secret(config.load(path, environ, needs_key=needs_key, silent_seconds=disk.ANSWER_SECONDS))
 
 
-def _keep_secrets(found: Config) -> Config:
+def _keep_all_secret(found: Config) -> Config:
     """Keep what is secret in it out of all that is said from now on."""
     keep_secret(found.api.key.get_secret_value())
     keep_secret(found.webhook.secret.get_secret_value())
@@ -76,7 +76,7 @@ def _has_moved_state(found: Config) -> bool:
 
 def read_for_work(path: str, environ: Mapping[str, str]) -> Config:
     """Return the configuration for a run. Raises ConfigError, also for what is not allowed."""
-    found = _keep_secrets(config.load(path, environ))
+    found = _keep_all_secret(config.load(path, environ))
     faults = [*filter(None, [test_key_fault(found)]), *notify_faults(found)]
     if faults:
         raise ConfigError(*faults)

@@ -38,7 +38,7 @@ class Alarms:
         self._queues: dict[SecretStr, MessageQueue] = {}
         self._snapshot: Snapshot | None = None
         self._seen_at = time.monotonic()
-        self._heartbeat = Heartbeat(self._has_trouble)
+        self._heartbeat = Heartbeat(self._has_faults)
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +60,7 @@ class Alarms:
                 if address in self._queues:
                     self._queues[address].label = name
                 else:
-                    self._queues[address] = MessageQueue(name, recipient(address), self._counters.notified)
+                    self._queues[address] = MessageQueue(name, recipient(address), self._counters.told)
             if not config.notify:
                 self._decisions = None
             elif self._decisions is None:
@@ -91,7 +91,7 @@ class Alarms:
             for queue in self._queues.values():
                 queue.send(message)
 
-    def _has_trouble(self) -> bool:
+    def _has_faults(self) -> bool:
         return self._config is None or bool(alarms(self._snapshot, self._config, time.monotonic() - self._seen_at))
 
     def _write(self, state: NotifyState, state_dir: str) -> None:
@@ -112,7 +112,7 @@ class Heartbeat:
     """
 
     def __init__(self, has_trouble: Callable[[], bool]) -> None:
-        self._has_trouble = has_trouble
+        self._has_faults = has_trouble
         self._follows: object = None
         self._pulse: Pulse | None = None
         self._stop = threading.Event()
@@ -141,7 +141,7 @@ class Heartbeat:
         is_heard = True
         seconds = 0.0
         while not stop.wait(seconds):
-            if self._has_trouble():
+            if self._has_faults():
                 seconds = LOOK_SECONDS
                 continue
             try:

@@ -97,7 +97,7 @@ class Attempt:
         self._thread.start()
 
     @property
-    def hangs(self) -> bool:
+    def is_under_way(self) -> bool:
         return self._thread.is_alive()
 
     def _run(self) -> None:
@@ -164,7 +164,7 @@ class MessageQueue:
         self._drop(message, why)
 
     def _try(self, message: Message) -> bool:
-        if self._attempt is not None and self._attempt.hangs:
+        if self._attempt is not None and self._attempt.is_under_way:
             return False
         if self._attempt is not None and self._attempt.message is message and self._attempt.has_arrived:
             return True  # after we had waited for long enough

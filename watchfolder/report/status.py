@@ -154,7 +154,7 @@ def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None)
         state_dir=config.state_dir,
         service=_service(snapshot),
         conditions=found,
-        inboxes=_inboxes(config, snapshot, orders, _counted(config, groups, faults), now),
+        inboxes=_inboxes(config, snapshot, orders, _count_quarantined(config, groups, faults), now),
         orders=_listed(moving),
         deferred=_listed(deferred),
         held=_listed([order for order in orders if files_without_inbox([order], config.inboxes)]),
@@ -171,7 +171,7 @@ def _failed(config: Config, faults: dict[str, FolderFault]) -> list[quarantine.Q
     return quarantine.grouped(failed, config.state_dir)
 
 
-def _counted(
+def _count_quarantined(
     config: Config, groups: Iterable[quarantine.QuarantineGroup], faults: Collection[str]
 ) -> dict[str, int | None]:
     """Count what lies in quarantine for each inbox; None where that folder is among the `faults`."""

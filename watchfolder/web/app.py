@@ -39,7 +39,7 @@ def make_app(cache: PageCache, http: HttpSection, pushes: Pushes) -> Flask:
     actions = Actions(cache)
     _add_page(app, cache, actions)
     _add_actions(app, cache, actions)
-    _add_figures(app, cache)
+    _add_status(app, cache)
     _add_webhook(app, cache, pushes)
     app.register_error_handler(Exception, _in_words)
     return app
@@ -110,7 +110,7 @@ def _add_actions(app: Flask, cache: PageCache, actions: Actions) -> None:
         return redirect("/", 303)  # type: ignore[return-value]  # werkzeug's response is flask's here
 
 
-def _add_figures(app: Flask, cache: PageCache) -> None:
+def _add_status(app: Flask, cache: PageCache) -> None:
     @app.get("/healthz", endpoint=HEALTH)
     def health() -> Response:
         alarms = cache.alarms()

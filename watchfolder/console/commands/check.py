@@ -60,7 +60,7 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
     if config.webhook.public_url:
         yield CheckResult(f"webhook: {_webhook(config)}")
     if user is not None:
-        yield from _unreadable(config, user)
+        yield from _closed_files(config, user)
     yield from _unit(config)
     state = _state_dir(config, user)
     yield state
@@ -110,7 +110,7 @@ def _webhook(config: Config) -> str:
     return f"pushes are taken from {config.webhook.public_url}: {says_so}"
 
 
-def _unreadable(config: Config, user: str) -> Iterator[CheckResult]:
+def _closed_files(config: Config, user: str) -> Iterator[CheckResult]:
     """Name the files that `user`, as whom we act, cannot read, and the command that changes it.
 
     Missing ones are told when the configuration is read.
@@ -127,12 +127,12 @@ def _unreadable(config: Config, user: str) -> Iterator[CheckResult]:
     for field, path in files.items():
         closed = disk.closed_folder(path) if path else None
         if path and not os.access(path, os.R_OK) and (closed or os.path.lexists(path)):
-            command = config.commands.as_root(_remedy(path, field, user, closed))
+            command = config.commands.as_root(_advice(path, field, user, closed))
             reason = f"{field}: {path} cannot be read by {user}, as whom the daemon runs: {command}"
             yield CheckResult(reason, exit_codes.CONFIG)
 
 
-def _remedy(path: str, field: str, user: str, closed: str | None) -> str:
+def _advice(path: str, field: str, user: str, closed: str | None) -> str:
     if closed:
         return f"chmod o+x {quoted(closed)}"
     if field in {"configuration", "api.ca_file"}:  # no secret of the daemon's own
@@ -171,7 +171,7 @@ def _unit(config: Config) -> Iterator[CheckResult]:
             folders = closed if above == "/" else [above]
             lines = ["[Service]", *chain(*map(opened, folders))]
             words = f"{where}: the unit {unit.name} may not write to {', '.join(folders)}; to let it, as root: "
-            command = config.commands.add_to_unit(unit.name, unit.drop_ins, lines)
+            command = config.commands.add_to_unit(unit.name, unit.drop_folder, lines)
             yield CheckResult(words + command, exit_codes.CONFIG)
 
 
@@ -187,7 +187,7 @@ def _state_dir(config: Config, user: str | None) -> CheckResult:
             "EACCES": f"chown -R {whose} && chmod 750 {quoted(path)}",
         }
         remedy = config.commands.as_root(commands[fault.code]) if fault.code in commands else ""
-        return CheckResult(f"state_dir: {_with_remedy(fault, remedy)}", exit_codes.CONFIG)
+        return CheckResult(f"state_dir: {_with_advice(fault, remedy)}", exit_codes.CONFIG)
     if user is not None:
         return CheckResult(f"state_dir: {path}: writable for {user}, as whom this check acts")
     is_roots = os.geteuid() == 0
@@ -373,12 +373,12 @@ def _tried(where: str, attempt: Callable[[], str]) -> CheckResult:
     try:
         return CheckResult(f"{where}: {attempt()}")
     except FolderFault as fault:
-        return CheckResult(f"{where}: {_with_remedy(fault)}", exit_codes.CONFIG)
+        return CheckResult(f"{where}: {_with_advice(fault)}", exit_codes.CONFIG)
     except FileNotFoundError:
         return CheckResult(f"{where}: another program removes our temporary files: try again", exit_codes.UNFINISHED)
 
 
-def _with_remedy(fault: FolderFault, remedy: str = "") -> str:
+def _with_advice(fault: FolderFault, remedy: str = "") -> str:
     remedy = remedy or _REMEDIES.get(fault.code, "")
     return f"{fault.reason}: {remedy}" if remedy else fault.reason
 

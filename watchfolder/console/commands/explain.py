@@ -245,11 +245,11 @@ def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str
         yield f"It {_STATES[State.DELIVERED]}, and its original is on the way to its place."
     else:
         yield f"It {_STATES[order.state]}" + (f", since {_when(since.at)}." if since else ".")
-        yield from _of_trouble(order)
+        yield from _of_fault(order)
     yield _numbered(order.name, order.order_id)
 
 
-def _of_trouble(order: Order) -> Iterator[str]:
+def _of_fault(order: Order) -> Iterator[str]:
     if order.last_error:
         until = f"; next try {_when(order.not_before.at)}" if order.not_before else ""
         yield f"The last try failed: {printable(order.last_error).rstrip('.')}{until}."
@@ -345,7 +345,7 @@ def _to_come_beside(ended: history.EndedOrder, config: Config) -> Iterator[str]:
     for order in read_orders(config.state_dir):
         if order.key == ended.key and order.enclosures:
             yield f"Still to come beside it: {', '.join(each.kind for each in order.enclosures)}."
-            yield from _of_trouble(order)
+            yield from _of_fault(order)
 
 
 def _of_ended_file(file: history.EndedFile, ended: history.EndedOrder, inbox: Inbox) -> Iterator[str]:

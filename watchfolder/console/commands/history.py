@@ -49,10 +49,10 @@ def history(
     """List what was delivered, the latest first, one line a file."""
     if as_json and as_csv:
         fail("say --json or --csv, not both", exit_codes.USAGE)
-    written = _as_json if as_json else _as_csv if as_csv else partial(map, _line)
+    written = _as_json if as_json else _as_table if as_csv else partial(map, _line)
     with configured(config_file) as config, broken_lines() as on_broken:
         found = deliveries(read_orders(config.state_dir), config.state_dir, since, on_broken)
-        say(written(map(_receipt, found)))
+        say(written(map(_as_row, found)))
 
 
 @contextmanager
@@ -86,7 +86,7 @@ class Receipt:
     text: str  # the watermark in it
 
 
-def _receipt(delivery: Delivery) -> Receipt:
+def _as_row(delivery: Delivery) -> Receipt:
     ended, file = delivery.order, delivery.file
     return Receipt(
         at=delivery.at.isoformat(timespec="seconds"),
@@ -125,7 +125,7 @@ def _as_json(found: Iterator[Receipt]) -> Iterator[str]:
     yield "]" if before == "," else "[]"
 
 
-def _as_csv(found: Iterator[Receipt]) -> Iterator[str]:
+def _as_table(found: Iterator[Receipt]) -> Iterator[str]:
     yield spreadsheet.row([field.name for field in fields(Receipt)])
     for receipt in found:
         yield spreadsheet.row(list(asdict(receipt).values()))

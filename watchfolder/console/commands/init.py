@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from watchfolder.command_line import Control
-from watchfolder.config import Config, checked_key
+from watchfolder.config import Config, require_key
 from watchfolder.config.installed_unit import installed_unit
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
@@ -65,7 +65,7 @@ def init(  # noqa: PLR0913 - each is an option
 
     prepare()
     with in_words():
-        wishes = _wishes(_Said(config_file, folder, service, plan, key_file, group, user))
+        wishes = _ask_all(_Said(config_file, folder, service, plan, key_file, group, user))
         say(_make(wishes), quiet=quiet)
     with in_words(tell_failure):
         found = settings.read(wishes.config, os.environ)
@@ -90,7 +90,7 @@ class _Said(NamedTuple):
     user: str
 
 
-def _wishes(said: _Said) -> init_setup.Wishes:
+def _ask_all(said: _Said) -> init_setup.Wishes:
     """Ask for what was not said, where nothing is there yet."""
     is_root = os.geteuid() == 0
     home, pictures = ("/etc/watchfolder", "/srv/photos") if is_root else (os.getcwd(), "photos")
@@ -140,7 +140,7 @@ def _key(key_file: str | None) -> str:
         )
     try:
         with nullcontext(sys.stdin) if key_file == "-" else open(key_file, encoding="ascii") as file:
-            return checked_key(file.readline(4096).strip(), "--key-file")
+            return require_key(file.readline(4096).strip(), "--key-file")
     except ConfigError as error:
         fail(error.reason, exit_codes.USAGE)
     except (OSError, ValueError) as error:
@@ -149,6 +149,6 @@ def _key(key_file: str | None) -> str:
 
 def _typed_key(text: str) -> str:
     try:
-        return checked_key(text.strip(), "API key") if text.strip() else ""
+        return require_key(text.strip(), "API key") if text.strip() else ""
     except ConfigError as error:
         raise typer.BadParameter(error.reason) from None

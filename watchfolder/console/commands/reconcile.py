@@ -175,12 +175,12 @@ def _enter(books: Books, known: KnownOrder, config: Config) -> None:
     elif known.entry.status is Status.FAILED:
         books.failed += 1
     elif known.entry.status in _PAID:
-        books.undelivered.append(_undelivered(known, missing, config))
+        books.undelivered.append(_not_delivered(known, missing, config))
     else:
         books.unpaid += 1
 
 
-def _undelivered(known: KnownOrder, missing: list[str], config: Config) -> Undelivered:
+def _not_delivered(known: KnownOrder, missing: list[str], config: Config) -> Undelivered:
     entry = known.entry
     is_finding = entry.type in _TYPES_OF_FINDINGS
     reason = "nothing is known of it here; it may be another watchfolder's that uses the same account"
@@ -246,16 +246,16 @@ def require_no_inbox(folder: str, config: Config) -> str:
     return path
 
 
-def rescue(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterator[str]:
+def fetch_all(orders: Sequence[Undelivered], folder: str, config: Config) -> Iterator[str]:
     """Fetch each result that is kept there, and say so; one that lies in the folder already is not put there twice."""
     mark = TEST_MARK if config.api.mode == "test" else ""
     with closing(service_of(config)) as service:
         for order in orders:
             if order.is_kept:
-                yield from _rescue(order, folder, mark, service)
+                yield from _fetch_files(order, folder, mark, service)
 
 
-def _rescue(order: Undelivered, folder: str, mark: str, service: Service) -> Iterator[str]:
+def _fetch_files(order: Undelivered, folder: str, mark: str, service: Service) -> Iterator[str]:
     try:
         links = service.links(order.order_id).files
         for number, link in enumerate(links, 1):

@@ -51,7 +51,7 @@ def named(path: str) -> Place:
     return Place(folder, base)
 
 
-def checked(path: str) -> CheckedPicture:
+def picture_of(path: str) -> CheckedPicture:
     """Read the sidecar of a picture, or one that is named itself. Raises UnknownName."""
     place = named(path)
     for suffix in SIDECARS:
@@ -86,11 +86,11 @@ def locale_of(picture: CheckedPicture, config: Config) -> str:
     return next((inbox.report_locale for inbox in own), LOCALES[0])
 
 
-def fetched(picture: CheckedPicture, locale: str, config: Config) -> bytes:
+def fetch_report(picture: CheckedPicture, locale: str, config: Config) -> bytes:
     """Return the report as a PDF. Raises UnknownName where there is none to be had."""
     with closing(service_of(config)) as service:
         try:
-            return _fetched(service, picture.order_id, locale)
+            return _fetch(service, picture.order_id, locale)
         except Reject as refusal:
             raise UnknownName([f"order {picture.order_id}: {refusal.reason}"]) from None
         except OrderMissing as gone:
@@ -99,7 +99,7 @@ def fetched(picture: CheckedPicture, locale: str, config: Config) -> bytes:
             raise UnknownName([f"order {picture.order_id}: {gone.reason}"]) from None
 
 
-def _fetched(service: Service, order_id: str, locale: str) -> bytes:
+def _fetch(service: Service, order_id: str, locale: str) -> bytes:
     until = time.monotonic() + _PATIENCE_SECONDS
     wait, attempts, report = _FIRST_WAIT_SECONDS, 1, service.ask_for_report(order_id, locale)
     while report.status is not ReportStatus.COMPLETED or report.download is None:

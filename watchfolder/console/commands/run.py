@@ -72,25 +72,25 @@ def run(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Watch the inboxes, in the foreground, until told to stop."""
     if dry_run:
-        _rehearse(config_file, once=once)
+        _foretell(config_file, once=once)
     has_bar = once and not quiet and log_format is not LogFormat.JSON and sys.stderr.isatty()
     level = log_level or (LogLevel.WARNING if has_bar or quiet else LogLevel.INFO)
 
-    def configure_logs() -> None:
+    def configure() -> None:
         logs.configure(log_format.value, logging.getLevelName(level.upper()), os.environ, sys.stderr)
 
-    configure_logs()
+    configure()
     with in_words():
         read = partial(_configuration, config_file, waits=waits)
-        outcome = _work(read, configure_logs, once=once, adopt=adopt, has_bar=has_bar)
-    configure_logs()
+        outcome = _work(read, configure, once=once, adopt=adopt, has_bar=has_bar)
+    configure()
     if once:
         _tell_end(outcome, quiet=quiet)
     _end(outcome, once=once)
 
 
 def _work(
-    read: Callable[[], Config], configure_logs: Callable[[], None], *, once: bool, adopt: bool, has_bar: bool
+    read: Callable[[], Config], configure: Callable[[], None], *, once: bool, adopt: bool, has_bar: bool
 ) -> "Outcome":
     from watchfolder import daemon  # before `read`: whom we act as from then on may not read our own code
     from watchfolder.notify import Alarms
@@ -99,7 +99,7 @@ def _work(
     page, alarms = Page(found.http, pushes), Alarms(counters)
     act_as_owner_of(found.state_dir)
     with _bar() if has_bar else nullcontext() as bar, page, alarms:
-        configure_logs()  # a bar takes the stream over
+        configure()  # a bar takes the stream over
         return daemon.run(
             found,
             partial(_read, found.source or None),
@@ -112,13 +112,13 @@ def _work(
         )
 
 
-def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
+def _foretell(config_file: str | None, *, once: bool) -> NoReturn:
     from watchfolder.console.commands import dry_run
 
     if not once:
         fail("a rehearsal is of a single run: say run --once --dry-run", exit_codes.USAGE)
     with configured(config_file, settings.read_for_work) as found:
-        say(list(dry_run.rehearse(found)))
+        say(list(dry_run.foretell(found)))
     raise typer.Exit(exit_codes.DONE)
 
 
@@ -153,7 +153,7 @@ def _wait_for_configuration(config_file: str | None) -> Config:
             told = faults
             with suppress(ConfigError):
                 path = config.find(config_file, os.environ)
-            page.show(faults, config.http_in(path, os.environ))
+            page.show(faults, config.page_in(path, os.environ))
             asked = signal.sigtimedwait(_STOP | _AT_ONCE, _AGAIN_SECONDS)
             if asked is not None and asked.si_signo in _STOP:
                 event("daemon.stopped", delivered=0, quarantined=0)

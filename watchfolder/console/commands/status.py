@@ -38,11 +38,11 @@ def _sections(status: StatusReport, explain: str) -> Iterator[tuple[str, list[st
     """Give what needs more words than a number, the inboxes first, each with its title."""
     for name, inbox in status.inboxes.items():
         yield f"{name}:", list(_about(inbox, explain))
-    yield "Under way, though not as usual:", [_deferred(order, status.at) for order in status.orders if order.reason]
-    yield "Deferred, tried again by itself:", [_deferred(order, status.at) for order in status.deferred]
+    yield "Under way, though not as usual:", [_order_line(order, status.at) for order in status.orders if order.reason]
+    yield "Deferred, tried again by itself:", [_order_line(order, status.at) for order in status.deferred]
     held = [f"{order.inbox}: {_files(order)} ({order.state})" for order in status.held]
     yield f"Held, since their inbox is not in the configuration ({files(status.held_files)}):", held
-    yield "In quarantine, newest first:", [_quarantined(file) for file in status.quarantine]
+    yield "In quarantine, newest first:", [_quarantine_line(file) for file in status.quarantine]
     yield "Could not be looked at:", status.faults
     broken = f"{status.broken_entries} entries cannot be read; the next start takes care of their pictures"
     yield "In the journal:", [broken] if status.broken_entries else []
@@ -73,12 +73,12 @@ def _about(inbox: InboxStatus, explain: str) -> Iterator[str]:
     yield from (f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10])
 
 
-def _quarantined(file: QuarantinedFile) -> str:
+def _quarantine_line(file: QuarantinedFile) -> str:
     more = f" and {file.files - 1} more" if file.files > 1 else ""
     return f"{file.path}{more}: {file.reason} {file.advice}".rstrip()
 
 
-def _deferred(order: OrderStatus, now: datetime) -> str:
+def _order_line(order: OrderStatus, now: datetime) -> str:
     when = f", next try {clock(order.not_before, now)}" if order.not_before else ""
     return f"{order.inbox}: {_files(order)}: {order.reason or order.state}{when}"
 

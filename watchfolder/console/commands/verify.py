@@ -56,7 +56,7 @@ def verify(
     unseen: set[str] = set()
     named = {VerifyOutcome.CHANGED, VerifyOutcome.TAKEN_OUT} if every else {VerifyOutcome.CHANGED}
     with configured(config_file) as config, broken_lines() as on_broken:
-        wanted = expected(config, since, on_broken)
+        wanted = all_delivered(config, since, on_broken)
         for file, outcome, detail in _with_bar(_verified(wanted, config), len(wanted), quiet=quiet):
             counts[outcome] += 1
             if outcome is VerifyOutcome.UNKNOWN:
@@ -85,7 +85,7 @@ def _with_bar(found: Iterator[Verified], total: int, *, quiet: bool) -> Iterator
     return iter(track(found, "verifying", total, console=Console(stderr=True), transient=True))
 
 
-def expected(
+def all_delivered(
     config: Config, since: datetime | None = None, on_broken: Callable[[str], None] = lambda _month: None
 ) -> list[ExpectedFile]:
     """Return what was delivered into the outboxes of the configuration, the latest first.

@@ -190,9 +190,9 @@ def _store(made: "Webhook", config: Config, webhooks: "Webhooks") -> None:
 def _findings(config: Config, webhooks: "Webhooks") -> Iterator[tuple[str, bool]]:
     """Do pushes reach this daemon? Give sentences, each with whether what it says is well."""
     url, listener = config.webhook.public_url or "", f"http://{config.http.listen}{WEBHOOK_PATH}"
-    if trouble := _trouble(webhooks, url, config):
+    if trouble := _fault_at(webhooks, url, config):
         yield f"pushes do not reach this daemon: {url}: {trouble}", False
-        if trouble := _trouble(webhooks, listener, config):
+        if trouble := _fault_at(webhooks, listener, config):
             yield f"nor at its own address, {listener}: {trouble}", False
         else:
             between = "what is between (name, TLS, firewall, proxy) is at fault"
@@ -207,7 +207,7 @@ def _findings(config: Config, webhooks: "Webhooks") -> Iterator[tuple[str, bool]
         yield f"what the service pushed could not be asked: {error.reason}", False
 
 
-def _trouble(webhooks: "Webhooks", url: str, config: Config) -> str:
+def _fault_at(webhooks: "Webhooks", url: str, config: Config) -> str:
     """Say why what answers at `url` is not this daemon, or nothing: send a push, and a forged one beside it."""
     push = {"eventId": str(uuid.uuid4()), "eventType": "watchfolder.test"}
     body = json.dumps({**push, "occurredAt": datetime.now(UTC).isoformat(), "data": {}}).encode()
