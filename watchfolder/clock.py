@@ -20,7 +20,7 @@ BOOT_ID_VARIABLE = "WATCHFOLDER_BOOT_ID"  # where that file is hidden from us: t
 _CALENDAR = (datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC))
 
 
-def within_calendar(moment: datetime) -> datetime:
+def in_range(moment: datetime) -> datetime:
     """Return the nearest instant that has a date in every time zone, and room on both sides."""
     return min(max(moment, _CALENDAR[0]), _CALENDAR[1])
 
@@ -31,7 +31,7 @@ def instant_of(seconds: float) -> datetime:
     return datetime.fromtimestamp(min(max(seconds, first), last), UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(within_calendar)]
+Instant = Annotated[AwareDatetime, AfterValidator(in_range)]
 """The type of each date that is read: in files of ours that a person may have edited, and from the service."""
 
 

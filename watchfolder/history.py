@@ -169,7 +169,7 @@ def under_way(orders: Iterable[Order]) -> list[EndedOrder]:
     begun = [
         _under_way(order)
         for order in orders
-        if order.state is not State.RECORDED and any(result.is_news for _, result in order.results)
+        if order.state is not State.RECORDED and any(result.is_to_be_told for _, result in order.results)
     ]
     return sorted(begun, key=attrgetter("at"), reverse=True)
 
@@ -234,7 +234,7 @@ def files_in(state_dir: str) -> Iterator[Entry]:
 def _results_of(file: OrderFile) -> Iterator[EndedFile]:
     """Give one for each result that was delivered, and one for those that were not, if there are any."""
     missing = [result for result in file.results if not result.is_delivered][:1]
-    for result in (*(result for result in file.results if result.is_news), *missing):
+    for result in (*(result for result in file.results if result.is_to_be_told), *missing):
         yield EndedFile.of(file, result)
 
 

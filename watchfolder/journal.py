@@ -73,7 +73,7 @@ class Journal:
             self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside, self.clock)}
             self._unsure = {key for key, order in self._orders.items() if order.traits.is_end}
             self._unrecorded = set(self._unsure)
-            self.suspects = self._count_deaths()
+            self.suspects = self._read_marks()
         except BaseException:
             self.close()
             raise
@@ -127,7 +127,7 @@ class Journal:
         """Make `facts` durable without a change of state."""
         return self._store(order.having(**facts))
 
-    def defer(self, order: Order, seconds: float, **facts: object) -> Order:
+    def put_off(self, order: Order, seconds: float, **facts: object) -> Order:
         """Make `facts` durable, and that the order waits for so long."""
         return self.note(order, **facts, not_before=self.clock.moment().after(seconds))
 
@@ -161,7 +161,7 @@ class Journal:
         """Say that a step is under way. Not synced: it must survive our death, not the machine's."""
         disk.make_marker(self._place(f"running/{order.key}"))
 
-    def mark_resting(self, key: str) -> None:
+    def clear_running(self, key: str) -> None:
         disk.remove(self._place(f"running/{key}"), durable=False)
 
     def parked(self) -> tuple[Order, ...]:
@@ -213,14 +213,14 @@ class Journal:
         disk.move(place, aside, owner="state", private=True)
         event("journal.entry_broken", logging.ERROR, file=place.path, moved_to=aside.path, reason=reason)
 
-    def _count_deaths(self) -> frozenset[str]:
+    def _read_marks(self) -> frozenset[str]:
         """Count a death against every order that left a marker: its step was under way."""
         try:
             keys = [entry.name.removeprefix("running/") for entry in disk.scan(self.state_dir, "running")]
         except FileNotFoundError:
             return frozenset()
         for key in keys:
-            self.mark_resting(key)  # first: a death in between must not count one death twice
+            self.clear_running(key)  # first: a death in between must not count one death twice
             order = self._orders.get(key)
             if order is not None:
                 self.note(order, deaths=order.deaths + 1)
@@ -238,12 +238,12 @@ def read_orders(
     ConfigError for entries of a newer version.
     """
     clock = clock or Clock()
-    found = [order for place in _entries(state_dir) if (order := _read_entry(place, on_broken)) is not None]
+    found = [order for place in _list_entries(state_dir) if (order := _read_entry(place, on_broken)) is not None]
     kept = [order.having(not_before=clock.kept(order.not_before)) if order.not_before else order for order in found]
     yield from sorted(kept, key=lambda order: min(moment.at for moment in order.times.values()))
 
 
-def _entries(state_dir: str) -> list[Place]:
+def _list_entries(state_dir: str) -> list[Place]:
     try:
         places = [Place(state_dir, entry.name) for entry in disk.scan(state_dir, "journal", recursive=False)]
     except FileNotFoundError:
@@ -266,7 +266,7 @@ def _read_entry(place: Place, on_broken: Callable[[Place, str], None]) -> Order 
     return None
 
 
-def refuse_mixed_keys(orders: Iterable[Order], config: Config) -> None:
+def refuse_other_keys(orders: Iterable[Order], config: Config) -> None:
     """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one.
 
     One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.

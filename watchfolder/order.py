@@ -111,7 +111,7 @@ def is_base_name(value: str) -> bool:
     return value not in {"", ".", ".."} and not {"/", "\0"} & set(value)
 
 
-def stays_inside(value: str) -> str:
+def _within_folder(value: str) -> str:
     """Return the relative name. Raises ValueError for one that leads out of its folder."""
     if not all(map(is_base_name, value.split("/"))):
         raise ValueError("not a name inside a folder")
@@ -127,7 +127,7 @@ def key_of_one(many: str, index: int) -> str:
 RelativeName = Annotated[
     str,
     BeforeValidator(_read_name),
-    AfterValidator(stays_inside),
+    AfterValidator(_within_folder),
     PlainSerializer(lambda name: quote(os.fsencode(name), safe=_READABLE), return_type=str, when_used="json"),
 ]
 """A path below a folder, as os.fsdecode gives it: any bytes. In JSON it is percent-encoded."""
@@ -186,12 +186,12 @@ class Result(Record):
         return self.delivered_at is not None
 
     @property
-    def is_news(self) -> bool:
+    def is_to_be_told(self) -> bool:
         """Is it delivered, and to be told at its order's end?"""
         return self.is_delivered and not self.was_told
 
     @property
-    def as_ordered(self) -> "Result":
+    def as_new(self) -> "Result":
         """Return what was known of it when the order was made."""
         return Result(recipient=self.recipient, folder=self.folder, text=self.text)
 
@@ -253,13 +253,13 @@ class OrderFile(Record):
     def come_back(self, name: str, size: int, mtime_ns: int, line: int | None = None) -> Self:
         """Return this file of a parked order as the one whose bytes, or address, have come back."""
         kept = self.model_dump(include={"sent_name", "media_type", "role", "address", "sha256", "file_id"})
-        results = tuple(each.having(was_told=True) if each.is_delivered else each.as_ordered for each in self.results)
+        results = tuple(each.having(was_told=True) if each.is_delivered else each.as_new for each in self.results)
         return type(self)(name=name, size=size, mtime_ns=mtime_ns, line=line, results=results, **kept)
 
     @property
-    def as_ordered(self) -> Self:
+    def as_new(self) -> Self:
         """Return this file as it is ordered anew: of its results only what is delivered stays."""
-        results = tuple(each if each.is_delivered else each.as_ordered for each in self.results)
+        results = tuple(each if each.is_delivered else each.as_new for each in self.results)
         return self.having(file_id=None, is_uploaded=False, ctime_ns=None, results=results)
 
     @property
@@ -417,7 +417,7 @@ class Order(Record):
         return sum(file.size for file in self.files)
 
     @property
-    def begun(self) -> Moment | None:
+    def started(self) -> Moment | None:
         """When it was claimed, or took another one's place."""
         return next(iter(self.times.values()), None)
 

@@ -24,7 +24,7 @@ class Moved:
     target: str
 
 
-def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
+def find(config: Config, wanted: Sequence[str]) -> list[Picture]:
     """Return the pictures of these names, or folders of them.
 
     Raises UnknownName; FolderFault when a name may lie in a folder that failed.
@@ -45,7 +45,7 @@ def chosen(config: Config, wanted: Sequence[str]) -> list[Picture]:
     return list(found.values())
 
 
-def everything(config: Config, faults: dict[str, FolderFault]) -> tuple[list[Picture], int]:
+def find_all(config: Config, faults: dict[str, FolderFault]) -> tuple[list[Picture], int]:
     """Return all that another try may help, the longest-waiting first, and how many others failed.
 
     Each folder that fails is put into `faults`.

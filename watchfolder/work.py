@@ -179,7 +179,7 @@ def make_again(copy: Order, inbox: Inbox, found: Collection[str], *, of_list: st
             OrderFile.model_validate(file.model_dump(include=facts)).having(
                 role=Role.ORIGINAL if file.role is Role.COPY else file.role,  # that it may be removed is not believed
                 is_placed=file.name not in found,
-                results=tuple(result.as_ordered for result in file.results) if has_texts else (Result(),),
+                results=tuple(result.as_new for result in file.results) if has_texts else (Result(),),
             )
             for file in copy.files
         ),

@@ -96,7 +96,7 @@ class Shop:
     def close(self) -> None:
         """End it as a stop does."""
         self.stop.set()
-        assert self.pipeline.drain(time.monotonic() + 20)
+        assert self.pipeline.wait_for_end(time.monotonic() + 20)
         self.parts.close()
         self.journal.close()
 

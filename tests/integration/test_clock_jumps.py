@@ -137,7 +137,7 @@ def test_an_order_under_way_is_looked_at_as_often_as_ever(begin: Open, jump: flo
         looks += service.requests_by_operation().get("status", 0) > before
     assert looks >= 10
     assert shop.order().last_error == ""  # nor is it called overdue
-    assert not shop.pipeline.admission.is_barred("anti-ai")
+    assert not shop.pipeline.admission.is_closed_to("anti-ai")
 
 
 @pytest.mark.parametrize("goes_on", ["at once", "in the next life", "in the next boot"])

@@ -569,7 +569,7 @@ def test_an_order_that_waits_for_another_key_keeps_no_other_picture_waiting(begi
     shop.drop("a.jpg", PICTURE + b"1", inbox="one/inbox")
     shop.work(lambda: refusal.befallen)
     (order,) = shop.orders()
-    shop.journal.defer(order, 24 * 3600, failures=0, last_error="it belongs to another account")
+    shop.journal.put_off(order, 24 * 3600, failures=0, last_error="it belongs to another account")
     service.faults.clear()
     shop.drop("b.jpg", PICTURE + b"2", inbox="two/inbox")
     shop.work(lambda: files_in(tmp_path / "two" / "outbox") == ["b.jpg"])

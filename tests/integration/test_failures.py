@@ -120,7 +120,7 @@ def test_a_service_that_times_out_on_everything_is_not_sent_ever_more(begin: Ope
     fail(service, "ORDER_TIMEOUT")
     for number in range(30):
         shop.drop(f"{number:02}.jpg", PICTURE + bytes([number]))
-    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
+    shop.work(lambda: shop.pipeline.breaker.is_open("anti-ai"))
     for _ in range(50):
         shop.beat()
     shop.rest()
@@ -157,11 +157,11 @@ def test_a_service_that_fails_every_picture_holds_up_no_other_service(begin: Ope
     fail(service, "PROCESSING_ERROR")
     for number in range(8):
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]), inbox="plain/inbox")
-    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
+    shop.work(lambda: shop.pipeline.breaker.is_open("anti-ai"))
     shop.drop("a.jpg", OTHER, inbox="marked/inbox")
     shop.drop("b.jpg", PICTURE, inbox="marked/inbox")
     shop.work(lambda: {"a.jpg", "b.jpg"} <= set(shop.files("marked/outbox")))
-    assert shop.pipeline.breaker.is_failing("anti-ai")  # which the other one's success does not end
+    assert shop.pipeline.breaker.is_open("anti-ai")  # which the other one's success does not end
 
 
 @pytest.mark.parametrize("code", OF_THE_FILE)

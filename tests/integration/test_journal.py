@@ -315,7 +315,7 @@ def test_a_death_counts_against_the_order_whose_step_was_under_way(opened: Calla
     for deaths in (1, 2, 3):
         journal.mark_running(working)
         journal.mark_running(done)
-        journal.mark_resting(done.key)
+        journal.clear_running(done.key)
         journal = opened()
         assert journal.suspects == {working.key}
         assert {each.key: each.deaths for each in journal.orders()} == {

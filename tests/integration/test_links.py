@@ -525,7 +525,7 @@ def test_a_list_that_waits_for_another_order_takes_no_budget_from_pictures(begin
     shop.drop("one.urls", content)
     shop.work(lambda: any(order.state is State.COMPLETED and order.failures for order in shop.orders()))
     stuck = next(order for order in shop.orders() if order.state is State.COMPLETED)
-    shop.journal.defer(stuck, 4000)
+    shop.journal.put_off(stuck, 4000)
     shop.drop("two.urls", content + b"\n")
     shop.intake.nudge(None)
     shop.work(lambda: sum(order.state is State.LISTED for order in shop.orders()) == 2)

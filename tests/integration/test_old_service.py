@@ -13,7 +13,7 @@ def test_an_inbox_that_waits_for_v3_reads_goes_on_once_the_service_has_them(tmp_
         shop, service = build({"dialect": "v2", "look_seconds": 0})
         shop.drop("a.jpg", PICTURE)
         shop.drop("a.original.jpg", OTHER)
-        shop.work(lambda: shop.pipeline.admission.lack("photos"))
+        shop.work(lambda: shop.pipeline.admission.missing("photos"))
         for _ in range(3):
             shop.beat()
             shop.rest()

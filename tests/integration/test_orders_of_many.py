@@ -73,7 +73,7 @@ def break_file(service: Sandbox, operation: str, name: str, fault: str) -> None:
 def failing(shop: Shop, service: Sandbox) -> None:
     """Bring the shop to the point where it doubts the service."""
     service.faults.add("confirm", "fail", code="PROCESSING_ERROR", times=None)
-    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
+    shop.work(lambda: shop.pipeline.breaker.is_open("anti-ai"))
 
 
 def to_the_end_of_a_doubt(shop: Shop) -> float:
@@ -81,7 +81,7 @@ def to_the_end_of_a_doubt(shop: Shop) -> float:
     before = shop.ahead
 
     def is_done() -> bool:
-        if shop.pipeline.breaker.is_failing("anti-ai") and not shop.pipeline.running():
+        if shop.pipeline.breaker.is_open("anti-ai") and not shop.pipeline.running():
             shop.pass_time(1.0)
         return shop.is_done()
 
@@ -542,7 +542,7 @@ def test_a_service_that_fails_every_part_of_an_order_condemns_no_picture(begin: 
     assert shop.files("quarantine") == []
     service.faults.clear()
     shop.pass_time(61)
-    shop.work(lambda: not shop.pipeline.breaker.is_failing("anti-ai"))
+    shop.work(lambda: not shop.pipeline.breaker.is_open("anti-ai"))
     shop.to_the_end()
     assert shop.files("outbox") == good
     assert shop.files("quarantine") == []
@@ -589,14 +589,14 @@ def test_pictures_that_the_storage_will_never_take_cast_no_doubt_on_the_service(
     pour(shop, 7)
     shop.to_the_end()
     assert len(shop.files("quarantine")) == 2 * 7
-    assert not shop.pipeline.breaker.is_failing("anti-ai")
+    assert not shop.pipeline.breaker.is_open("anti-ai")
     assert service.paid == 0
 
 
 def test_in_doubt_a_picture_that_has_not_failed_is_tried_before_those_that_have(begin: Open) -> None:
     shop, _ = begin(max_files_per_order=1, orders_in_flight=1, api={"blocked_probe_seconds": 60.0})
     pour(shop, 5, 0, 1, 2, 3, 4)
-    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
+    shop.work(lambda: shop.pipeline.breaker.is_open("anti-ai"))
     shop.drop("good.jpg")
     shop.pass_time(61)
     shop.to_the_end()  # its success shows that it was the picture
@@ -607,7 +607,7 @@ def test_in_doubt_a_picture_that_has_not_failed_is_tried_before_those_that_have(
 def test_a_picture_that_always_fails_is_given_up_though_nothing_ever_succeeds(begin: Open) -> None:
     shop, service = begin(max_files_per_order=1, orders_in_flight=1, give_up_after_hours=1)
     pour(shop, 5, 0, 1, 2, 3, 4)
-    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
+    shop.work(lambda: shop.pipeline.breaker.is_open("anti-ai"))
     shop.work(lambda: shop.has(State.CLAIMED))
     order = shop.order()
     assert order.doubted_seconds is not None
@@ -627,7 +627,7 @@ def test_a_doubt_ends_with_the_last_picture_that_it_kept(begin: Open) -> None:
     shop.pass_time(301)
     shop.to_the_end()
     assert len(shop.files("quarantine")) == 2 * 5
-    assert not shop.pipeline.breaker.is_failing("anti-ai")
+    assert not shop.pipeline.breaker.is_open("anti-ai")
 
 
 def test_two_bad_pictures_far_apart_cost_the_others_nothing(begin: Open) -> None:
@@ -664,7 +664,7 @@ def test_good_pictures_among_many_bad_ones_are_not_starved_by_a_doubt(begin: Ope
     assert_processed_once(service, good)
     assert len(service.orders) <= 30
     assert seconds < 40
-    assert not shop.pipeline.breaker.is_failing("anti-ai")
+    assert not shop.pipeline.breaker.is_open("anti-ai")
 
 
 def test_one_bad_picture_of_two_costs_its_neighbour_nothing_and_casts_no_doubt(
@@ -683,16 +683,16 @@ def test_a_success_that_is_written_down_counts_at_once(
     begin: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, _ = begin({"processing_seconds": 0.5}, api={"reads": "v3"})
-    succeed, calls = Breaker.succeed, itertools.count()
+    note_result, calls = Breaker.note_result, itertools.count()
 
-    def succeed_late(self: Breaker, order: Order) -> None:
+    def noted_late(self: Breaker, order: Order) -> None:
         """Let its thread rest here until the other picture has failed."""
         deadline = time.monotonic() + 20 * (next(calls) == 0)
         while any(each.state is State.CONFIRMED for each in shop.orders()) and time.monotonic() < deadline:
             time.sleep(0.002)
-        succeed(self, order)
+        note_result(self, order)
 
-    monkeypatch.setattr(Breaker, "succeed", succeed_late)
+    monkeypatch.setattr(Breaker, "note_result", noted_late)
     good = pour(shop, 2, 0)
     shop.to_the_end()
     assert (shop.files("outbox"), len(shop.files("quarantine"))) == (good, 2)
@@ -768,7 +768,7 @@ def test_nothing_is_named_while_every_order_waits_for_another_try(begin: Open) -
     begun = time.monotonic()
     pour(shop, 8)
     shop.work(lambda: shop.orders() and all(order.not_before for order in shop.orders()), seconds=40)
-    assert shop.parts.transfers.has_been_full(begun)
+    assert shop.parts.transfers.was_at_limit(begun)
     assert shop.pipeline.admission.limit(begun) == ""
 
 

@@ -24,7 +24,7 @@ from watchfolder.intake.claim import Claims
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
-from watchfolder.pipeline.successors import rekeyed
+from watchfolder.pipeline.successors import under_new_key
 from watchfolder.publish import Publisher, Received
 from watchfolder.report.conditions import left
 from watchfolder.sandbox import Dialect, Sandbox
@@ -394,7 +394,7 @@ def test_a_new_key_that_died_between_any_two_gestures_is_finished_and_pays_once(
     service.faults.add("upload", "answer", status=503)
     shop.drop("sub/a.jpg")
     shop.work(lambda: shop.orders() and shop.orders()[0].failures)
-    child = rekeyed(shop.pipeline.runtimes["photos"].context, shop.order())
+    child = under_new_key(shop.pipeline.runtimes["photos"].context, shop.order())
     parent = shop.journal.advance(shop.order(), State.SUPERSEDING, children=(child,))
     if gestures >= 1:
         child = shop.journal.begin(child)
@@ -830,7 +830,7 @@ def test_after_an_outage_everything_is_delivered_soon(begin: Open) -> None:
     outage.times = 0
     shop.pass_time(60)
     for order in shop.orders()[1:]:
-        shop.journal.defer(order, 3600)
+        shop.journal.put_off(order, 3600)
     shop.work(lambda: not shop.pipeline.breaker.is_down)
     shop.pass_time(11)
     shop.to_the_end()
@@ -848,7 +848,7 @@ def test_an_order_is_given_up_only_for_time_in_which_others_were_served(begin: O
     assert shop.has(State.CLAIMED)  # nobody was served
     assert shop.order().failing_seconds == 0
     shop.clock.pass_time(7200)
-    permit = shop.pipeline.breaker.permit(shop.order(), shop.clock.elapsed())
+    permit = shop.pipeline.breaker.admit(shop.order(), shop.clock.elapsed())
     assert permit is not None
     with permit:
         pass  # somebody was
@@ -1083,14 +1083,14 @@ def test_a_resumed_paid_order_is_no_proof_that_the_service_works(begin: Open, fa
     service.faults.add("confirm", "fail", code="PROCESSING_ERROR", times=None)
     for number in range(4):
         shop.drop(f"{number}.jpg", PICTURE + bytes([number]))
-    shop.work(lambda: shop.pipeline.breaker.is_failing("anti-ai"))
+    shop.work(lambda: shop.pipeline.breaker.is_open("anti-ai"))
     service.faults.add("status", "answer", times=failures, status=503, path=parked.order_id or "")
     os.rename(shop.folder("quarantine") / "a.jpg", shop.folder("inbox") / "a.jpg")
     shop.intake.nudge(None)
     shop.pipeline.lift_blockade()
     shop.pass_time(45 * failures)  # it is looked for once more
     shop.work(lambda: shop.files("outbox") == ["a.jpg"])  # which the service had made before it began to fail
-    assert shop.pipeline.breaker.is_failing("anti-ai")
+    assert shop.pipeline.breaker.is_open("anti-ai")
     assert [name for name in shop.files("quarantine") if name.endswith(".jpg")] == []
 
 
@@ -1272,7 +1272,7 @@ def test_a_probe_found_complete_when_it_is_started_again_ends_the_doubt(begin: O
     shop.to_the_end()
     assert lost.befallen == 1
     assert shop.files("outbox") == ["a.jpg"]
-    assert not shop.pipeline.breaker.is_failing("anti-ai")
+    assert not shop.pipeline.breaker.is_open("anti-ai")
 
 
 def test_a_suspect_without_a_place_holds_up_nobody_who_has_one(begin: Open) -> None:
@@ -1281,7 +1281,7 @@ def test_a_suspect_without_a_place_holds_up_nobody_who_has_one(begin: Open) -> N
     now = time.monotonic()
     shop.look(now)
     shop.look(now + 2)
-    suspect = shop.journal.defer(shop.order(), 3600, deaths=2, last_error="it was put off")
+    suspect = shop.journal.put_off(shop.order(), 3600, deaths=2, last_error="it was put off")
     shop.drop("b.jpg", OTHER)
     shop.intake.nudge(None)
     shop.work(lambda: shop.has(State.CONFIRMED))

@@ -32,7 +32,7 @@ class Transfers:
             assert self._ends[names[index]].wait(20)
 
         def run() -> None:
-            for _ in self.pool.each(inbox, send, range(files), Round([])):
+            for _ in self.pool.run_all(inbox, send, range(files), Round([])):
                 pass
 
         names = [f"{name}{index}" for index in range(files)]
@@ -97,14 +97,14 @@ def test_so_many_at_once_and_the_orders_in_turns(two: Transfers) -> None:
 def test_it_is_seen_when_all_are_busy(two: Transfers) -> None:
     two.order("photos", "a")
     two.have_begun("a0")
-    assert not two.pool.has_been_full(0.0)
+    assert not two.pool.was_at_limit(0.0)
     two.order("photos", "b")
     two.have_begun("a0", "b0")
-    assert two.pool.has_been_full(time.monotonic())  # for as long as they are
+    assert two.pool.was_at_limit(time.monotonic())  # for as long as they are
     two.end_all()
     ended = time.monotonic()
-    assert two.pool.has_been_full(ended - 60)
-    assert not two.pool.has_been_full(ended)
+    assert two.pool.was_at_limit(ended - 60)
+    assert not two.pool.was_at_limit(ended)
 
 
 def test_workers_that_hang_on_a_silent_share_are_replaced(two: Transfers) -> None:
@@ -158,14 +158,14 @@ def test_an_order_may_be_given_less_than_the_pool_has(two: Transfers) -> None:
         with guard:
             busy -= 1
 
-    assert sum(map(len, two.pool.each("photos", work, range(9), Round([]), at_once=1))) == 9
+    assert sum(map(len, two.pool.run_all("photos", work, range(9), Round([]), at_once=1))) == 9
     assert most == 1
 
 
 def test_one_transfer_by_itself_returns_and_raises_as_if_called(two: Transfers) -> None:
-    assert two.pool.one("photos", lambda: 5) == 5
+    assert two.pool.run("photos", lambda: 5) == 5
     with pytest.raises(KeyError):
-        two.pool.one("photos", {}.popitem)
+        two.pool.run("photos", {}.popitem)
 
 
 def each(
@@ -176,7 +176,7 @@ def each(
     round_: Round | None = None,
     **rest: Any,  # noqa: ANN401 - as the pool takes them
 ) -> Generator[dict[int, T]]:
-    return TransferPool(size).each("photos", work, indexes, round_ or Round([]), **rest)
+    return TransferPool(size).run_all("photos", work, indexes, round_ or Round([]), **rest)
 
 
 def test_outcomes_are_given_as_they_arrive_and_the_round_has_the_failures() -> None:

@@ -41,7 +41,7 @@ def fail_alone(shop: Shop, times: int) -> None:
     for failures in range(1, times + 1):
         shop.work(lambda count=failures: shop.orders() and shop.order().failures >= count)  # type: ignore[misc]  # mypy and defaults
         shop.journal.note(shop.order(), not_before=None)
-    shop.journal.defer(shop.order(), 3600)
+    shop.journal.put_off(shop.order(), 3600)
 
 
 @pytest.mark.parametrize("does", ["truncated", "same_bytes", "html"])
@@ -118,14 +118,14 @@ def test_a_share_that_goes_while_the_service_refuses_shuts_no_other_inbox_out(
     shop.drop("one.jpg", inbox="a/inbox")
     if "code" not in refusal:
         fail_alone(shop, 3)
-    shop.work(lambda: shop.pipeline.admission.is_barred("anti-ai"))
+    shop.work(lambda: shop.pipeline.admission.is_closed_to("anti-ai"))
     take_away(shop, "a", how)
-    shop.journal.defer(shop.order(), 24 * 3600)
+    shop.journal.put_off(shop.order(), 24 * 3600)
     service.faults.clear()
     shop.drop("two.jpg", OTHER, inbox="b/inbox")
     shop.pass_time(90)  # longer than until the next probe
     shop.work(lambda: shop.files("b/outbox") == ["two.jpg"])
-    assert not shop.pipeline.admission.is_barred("anti-ai")
+    assert not shop.pipeline.admission.is_closed_to("anti-ai")
 
 
 def begin_with_failures_of_one_and_two(begin: Open) -> tuple[Shop, Sandbox]:
@@ -145,7 +145,7 @@ def test_no_doubt_waits_for_a_picture_on_a_share_that_is_away(begin: Open, how: 
     take_away(shop, "a", how)
     lone, many = sorted(shop.orders(), key=lambda order: len(order.files))
     assert (len(lone.files), len(many.files)) == (1, 2)
-    shop.journal.defer(lone, 24 * 3600)
+    shop.journal.put_off(lone, 24 * 3600)
     shop.journal.note(many, not_before=None)
     service.faults.clear()
     shop.doubt_service()

@@ -61,12 +61,12 @@ class House:
 
     # --- steps
 
-    def permit(self, state: State, seconds: float) -> Permit | None:
+    def admit(self, state: State, seconds: float) -> Permit | None:
         """Ask for leave for the step of another order."""
-        return self.breaker.permit(self.order(state), self.at(seconds))
+        return self.breaker.admit(self.order(state), self.at(seconds))
 
     def is_permitted(self, state: State, seconds: float) -> bool:
-        return self.permit(state, seconds) is not None
+        return self.admit(state, seconds) is not None
 
     def end(self, state: State, error: Exception | None = None, order: Order | None = None) -> None:
         """Let a step that was permitted before end now."""
@@ -74,7 +74,7 @@ class House:
 
     def probe(self, state: State, answer: Exception | None = None) -> None:
         """Let the step that finds out whether the key or the credits are there again end so."""
-        permit = self.permit(state, 300.0)
+        permit = self.admit(state, 300.0)
         assert permit is not None
         self.breaker.end(permit, answer)
 
@@ -83,19 +83,19 @@ class House:
     def judged(self, *orders: Order, beside: Any = (), may_pass: bool = False) -> list[Fault]:  # noqa: ANN401 - keys
         return [self.breaker.judge(each, FAILED, beside, may_pass=may_pass) for each in orders]
 
-    def succeed(self, **facts: Any) -> None:  # noqa: ANN401 - an order's
-        self.breaker.succeed(self.order(State.COMPLETED, **facts))
+    def note_result(self, **facts: Any) -> None:  # noqa: ANN401 - an order's
+        self.breaker.note_result(self.order(State.COMPLETED, **facts))
 
     def is_tried(self, seconds: float, order: Order | None = None) -> bool:
         """Is an order created then to find out whether its service succeeds?"""
-        return self.breaker.permit(order or self.order(), self.at(seconds)) is not None
+        return self.breaker.admit(order or self.order(), self.at(seconds)) is not None
 
     def doubt(self) -> None:
         self.judged(*(self.order() for _ in range(5)))
 
     @property
     def is_failing(self) -> bool:
-        return self.breaker.is_failing(ANTI_AI_NAME)
+        return self.breaker.is_open(ANTI_AI_NAME)
 
 
 @pytest.fixture
@@ -129,11 +129,15 @@ def test_what_asks_nothing_waits_for_no_key_and_says_nothing_of_it(house: House)
 
 
 def test_what_was_permitted_before_the_refusal_is_held_and_the_probe_is_not(house: House) -> None:
-    create, look = house.permit(State.CLAIMED, 0.0), house.permit(State.CONFIRMED, 0.0)
+    create, look = house.admit(State.CLAIMED, 0.0), house.admit(State.CONFIRMED, 0.0)
     house.at(1.0)
     house.end(State.CLAIMED, CREDITS)
-    probe = house.permit(State.CLAIMED, 301.0)
-    assert [house.breaker.is_void(permit) for permit in (create, look, probe) if permit] == [True, False, False]
+    probe = house.admit(State.CLAIMED, 301.0)
+    assert [house.breaker.has_opened_since(permit) for permit in (create, look, probe) if permit] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_probe_uses_itself_up_no_matter_which_step_makes_it(house: House) -> None:
@@ -164,7 +168,7 @@ def test_an_answer_about_another_accounts_order_says_nothing_of_credits(house: H
 
 
 def test_what_began_before_a_refusal_is_no_sign_that_the_key_is_accepted(house: House) -> None:
-    before = house.permit(State.CONFIRMED, 0.0)
+    before = house.admit(State.CONFIRMED, 0.0)
     house.end(State.CLAIMED, REFUSED)
     assert before is not None
     house.breaker.end(before, None)
@@ -181,7 +185,7 @@ def test_any_answer_to_the_key_ends_its_refusal(house: House, answer: Exception 
 
 def test_an_upload_says_nothing_of_a_refused_key(house: House) -> None:
     house.end(State.CLAIMED, REFUSED)
-    probe = house.permit(State.CREATED, 300.0)
+    probe = house.admit(State.CREATED, 300.0)
     assert probe is not None
     with probe:
         house.at(301.0)
@@ -207,7 +211,7 @@ def test_a_person_may_have_it_tried_at_once_but_only_once(house: House) -> None:
 
 
 def test_a_refusal_of_what_was_asked_before_a_person_mended_it_puts_nothing_off(house: House) -> None:
-    before = house.permit(State.UPLOADED, 0.0)
+    before = house.admit(State.UPLOADED, 0.0)
     assert before is not None
     house.at(1.0)
     house.breaker.lift()
@@ -218,7 +222,7 @@ def test_a_refusal_of_what_was_asked_before_a_person_mended_it_puts_nothing_off(
 @pytest.mark.parametrize("put_off", [Throttled("our own pace"), FolderFault("the disk is full")])
 def test_a_probe_that_was_put_off_before_it_was_made_is_not_used_up(house: House, put_off: Exception) -> None:
     house.end(State.CLAIMED, REFUSED)
-    probe = house.permit(State.CONFIRMED, 300.0)
+    probe = house.admit(State.CONFIRMED, 300.0)
     assert probe is not None
     with pytest.raises(type(put_off)), probe:
         raise put_off
@@ -229,7 +233,7 @@ def test_a_probe_that_was_put_off_before_it_was_made_is_not_used_up(house: House
 @pytest.mark.parametrize("answer", [SlowDown("too many requests"), FAILED, OrderRetry("no picture")])
 def test_a_probe_that_was_answered_by_anything_else_is_used_up(house: House, answer: Exception) -> None:
     house.end(State.CLAIMED, REFUSED)
-    probe = house.permit(State.CONFIRMED, 300.0)
+    probe = house.admit(State.CONFIRMED, 300.0)
     assert probe is not None
     with pytest.raises(type(answer)), probe:
         raise answer
@@ -237,17 +241,17 @@ def test_a_probe_that_was_answered_by_anything_else_is_used_up(house: House, ans
 
 
 def test_what_is_put_off_while_another_call_probes_brings_no_probe_nearer(house: House) -> None:
-    before = house.permit(State.CLAIMED, 0.0)
+    before = house.admit(State.CLAIMED, 0.0)
     house.end(State.CLAIMED, CREDITS)
     assert house.is_permitted(State.CLAIMED, 300.0)
     assert before is not None
-    before.spare()
+    before.release()
     assert not house.is_permitted(State.CLAIMED, 302.0)
 
 
 def test_an_order_that_is_there_already_is_looked_at_without_credits(house: House) -> None:
     house.end(State.CLAIMED, CREDITS)
-    assert house.breaker.permit(house.order(order_id="7"), house.at(1.0)) is not None
+    assert house.breaker.admit(house.order(order_id="7"), house.at(1.0)) is not None
 
 
 def test_three_failures_in_a_row_are_an_outage_and_a_success_ends_it(house: House) -> None:
@@ -295,7 +299,7 @@ def test_orders_of_many_that_fail_cast_a_doubt_as_those_of_one_do(house: House) 
 def test_a_success_between_shows_that_it_was_the_pictures(house: House) -> None:
     for _ in range(3):
         assert house.judged(*(house.order() for _ in range(4))) == [Fault.PICTURE] * 4
-        house.succeed()
+        house.note_result()
 
 
 def test_a_failure_that_is_told_again_counts_once(house: House) -> None:
@@ -311,7 +315,7 @@ def test_while_no_part_of_a_failed_order_succeeds_no_picture_is_condemned(house:
 
 def test_once_another_picture_has_succeeded_the_part_that_fails_is_at_fault(house: House) -> None:
     part = house.order(State.CONFIRMED, split_from=PARENT)
-    house.succeed()
+    house.note_result()
     assert house.judged(part) == [Fault.PICTURE]
 
 
@@ -331,14 +335,14 @@ def test_in_a_doubt_no_picture_is_condemned_however_often_it_fails(house: House)
 def test_what_fails_alone_again_after_a_success_is_at_fault_in_any_doubt(house: House) -> None:
     again = house.order(State.CONFIRMED, doubted_seconds=5.0, failed_alone=1)
     among_others = house.order(State.CONFIRMED, doubted_seconds=5.0, failed_alone=0)
-    house.succeed()
+    house.note_result()
     assert house.judged(*(house.order() for _ in range(5)))[-1] is Fault.SERVICE
     assert house.judged(again, among_others) == [Fault.PICTURE, Fault.SERVICE]
 
 
 def test_what_fails_alone_again_after_a_success_casts_no_doubt(house: House) -> None:
     again = [house.order(State.CONFIRMED, doubted_seconds=5.0, failed_alone=1) for _ in range(20)]
-    house.succeed()
+    house.note_result()
     assert house.judged(*again) == [Fault.PICTURE] * 20
     assert not house.is_failing
 
@@ -351,10 +355,10 @@ def test_what_may_pass_casts_no_doubt_until_every_order_fails(house: House) -> N
 def test_a_doubt_of_one_service_holds_up_no_order_of_another(house: House) -> None:
     assert house.judged(*(house.order() for _ in range(5)))[-1] is Fault.SERVICE
     other = house.order(service=OTHER_NAME)
-    assert not house.breaker.is_failing(OTHER_NAME)
-    assert house.breaker.permit(other, house.at(1.0)) is not None
+    assert not house.breaker.is_open(OTHER_NAME)
+    assert house.breaker.admit(other, house.at(1.0)) is not None
     assert house.judged(other) == [Fault.PICTURE]
-    house.succeed(service=OTHER_NAME)
+    house.note_result(service=OTHER_NAME)
     assert house.is_failing
 
 
@@ -368,7 +372,7 @@ def test_two_that_ask_first_of_a_service_at_once_get_one_answer(house: House, mo
         return uuid.uuid4()
 
     monkeypatch.setattr(uuid, "uuid4", amid)
-    house.breaker.is_failing(OTHER_NAME)
+    house.breaker.is_open(OTHER_NAME)
     monkeypatch.undo()
     assert set(answers) <= {house.breaker.last_success(OTHER_NAME)}
 
@@ -385,7 +389,7 @@ def test_a_lone_file_is_tried_at_once_and_then_now_and_again(house: House) -> No
 
 def test_in_a_doubt_an_order_of_many_is_only_split_which_uses_no_try_up(house: House) -> None:
     house.doubt()
-    permit = house.breaker.permit(house.order(files=3), house.at(1.0))
+    permit = house.breaker.admit(house.order(files=3), house.at(1.0))
     assert permit is not None
     assert permit.is_to_split
     assert not house.is_tried(2.0)  # it may be its own
@@ -397,21 +401,21 @@ def test_in_a_doubt_an_order_of_many_is_only_split_which_uses_no_try_up(house: H
 @pytest.mark.parametrize("facts", [{"order_id": "7"}, {"charged": True}, {"was_rebuilt": True}])
 def test_what_may_be_at_the_service_already_waits_for_no_turn(house: House, facts: dict[str, Any]) -> None:
     house.doubt()
-    assert house.breaker.permit(house.order(**facts), house.at(1.0)) is not None
+    assert house.breaker.admit(house.order(**facts), house.at(1.0)) is not None
 
 
 def test_a_try_that_was_not_made_after_all_is_not_used_up(house: House) -> None:
     house.doubt()
-    permit = house.breaker.permit(house.order(), house.at(1.0))
+    permit = house.breaker.admit(house.order(), house.at(1.0))
     assert permit is not None
-    permit.spare()
+    permit.release()
     assert house.is_tried(2.0)
 
 
 def test_a_new_doubt_tries_at_once_whatever_the_pace_of_the_last_one_was(house: House) -> None:
     house.doubt()
     assert house.is_tried(3 * 86400.0)  # an hour from one to the next by then
-    house.succeed()
+    house.note_result()
     house.doubt()
     assert house.is_failing
     assert house.is_tried(3 * 86400.0 + 60)
@@ -429,7 +433,7 @@ def test_a_doubt_of_days_costs_a_bounded_number_of_orders(probe_seconds: float, 
 
 def test_a_success_ends_the_doubt(house: House) -> None:
     house.doubt()
-    house.succeed()
+    house.note_result()
     assert not house.is_failing
 
 
@@ -443,7 +447,7 @@ def test_a_doubt_of_an_earlier_life_keeps_its_pace_and_ends_with_a_success(house
     assert not house.is_tried(20.0 + 690, kept)  # a tenth of two hours after the last one
     assert house.is_tried(20.0 + 710, kept)
     assert house.judged(kept) == [Fault.SERVICE]  # no success is known
-    house.succeed()
+    house.note_result()
     assert house.judged(kept) == [Fault.PICTURE]
 
 
@@ -498,4 +502,4 @@ def test_a_life_that_begins_with_nothing_that_failed_begins_without_a_doubt(hous
 def test_a_doubt_of_an_earlier_life_is_of_that_service_alone(house: House) -> None:
     house.breaker.remember([house.order(doubted_seconds=5.0), house.order(service=OTHER_NAME)])
     assert house.is_failing
-    assert not house.breaker.is_failing(OTHER_NAME)
+    assert not house.breaker.is_open(OTHER_NAME)

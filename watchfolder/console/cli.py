@@ -205,7 +205,7 @@ def retry(
     moved = failed = 0
     with configured(config_file) as found:
         faults: dict[str, FolderFault] = {}
-        pictures, left = retrying.everything(found, faults) if every else (retrying.chosen(found, names), 0)
+        pictures, left = retrying.find_all(found, faults) if every else (retrying.find(found, names), 0)
         for outcome in chain(retrying.move_back(pictures, found), faults.values()):
             if isinstance(outcome, FolderFault):
                 failed += 1

@@ -93,7 +93,7 @@ class Supervisor:
         self._stop.set()
         for worker in self._workers.values():
             worker.stop()
-        is_done = self._pipeline.drain(deadline)
+        is_done = self._pipeline.wait_for_end(deadline)
         for worker in self._workers.values():
             is_done = worker.has_ended_by(deadline) and is_done
         self._parts.close()
@@ -143,7 +143,7 @@ class Supervisor:
 
     def is_stuck(self, now: float) -> bool:
         """Does work stand still although its folders answer? Then only a new process helps, and systemd may act."""
-        steps = self._pipeline.slow_steps(_STUCK_SECONDS)
+        steps = self._pipeline.slow_orders(_STUCK_SECONDS)
         slow = {
             *steps.values(),
             *(name for name, each in self._workers.items() if each.health.silent_seconds(now) > _STUCK_SECONDS),
@@ -191,7 +191,7 @@ class Supervisor:
 
     def _waits_for_service(self, name: str, intake: Intake) -> bool:
         admission = self._pipeline.admission
-        is_barred = admission.is_barred(intake.inbox.service) or admission.lack(name) != ""
+        is_barred = admission.is_closed_to(intake.inbox.service) or admission.missing(name) != ""
         return intake.candidates.has_scanned and is_barred
 
     def _snapshot(self) -> Snapshot:
@@ -250,7 +250,7 @@ class Supervisor:
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, health, counts = worker.intake, worker.health, worker.intake.counts(orders)
         oldest, closed = intake.candidates.oldest_waiting(), intake.candidates.out_of_reach()
-        lack, fault = self._pipeline.admission.lack(intake.inbox.name), health.fault
+        lack, fault = self._pipeline.admission.missing(intake.inbox.name), health.fault
         return InboxSnapshot(
             is_open=health.is_open and not health.is_silent and not lack,
             fault=health.reason or lack,

@@ -62,7 +62,7 @@ class Admission:
         if files:
             files = self._quota.reserve(inbox, files, asker or inbox)
             orders = orders if files else 0
-        elif not orders and (files := self._resumable(inbox)):
+        elif not orders and (files := self._paid_orders(inbox)):
             return Allowance(files, files, self._bytes(runtime), reason, may_buy=False)
         return Allowance(orders, files, self._bytes(runtime) if orders else 0, reason)
 
@@ -75,7 +75,7 @@ class Admission:
             files = sum(file.role is not Role.COPY for file in order.files)
             self._quota.take(order.inbox, files, order.key, order.of_list or order.inbox)
 
-    def lack(self, inbox: str) -> str:
+    def missing(self, inbox: str) -> str:
         """Say what the service lacks without which the inbox has to wait; "" while nothing is known to be lacking."""
         context = self.runtimes[inbox].context
         flow = flow_of(context.inbox)
@@ -84,7 +84,7 @@ class Admission:
 
     # --- what the pipeline asks
 
-    def places(self) -> int:
+    def free_slots(self) -> int:
         """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""
         if self._is_closed:
             return self._most_orders
@@ -107,8 +107,8 @@ class Admission:
 
     # --- what people are told
 
-    def is_barred(self, service: str) -> bool:
-        return self._is_closed or self._breaker.is_failing(service)
+    def is_closed_to(self, service: str) -> bool:
+        return self._is_closed or self._breaker.is_open(service)
 
     def limit(self, now: float) -> str:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
@@ -121,7 +121,7 @@ class Admission:
             return ""
         if context.service.limiter.waited_at > recently or context.service.limiter.is_slow():
             return "plan"
-        if context.transfers.has_been_full(recently):
+        if context.transfers.was_at_limit(recently):
             return "line"
         is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders
         return "service" if is_at_work else ""
@@ -140,7 +140,7 @@ class Admission:
             return 0
         if self._is_closed:
             return int(self._may_ask_with_another(holding))
-        if self._breaker.is_failing(inbox.service):  # what has not failed yet tells more than what has
+        if self._breaker.is_open(inbox.service):  # what has not failed yet tells more than what has
             return int(not self._has_fresh_order(inbox.service))
         held = [order for order in holding if order.inbox == inbox.name]
         if any(map(_is_soon_created, held)):
@@ -148,10 +148,10 @@ class Admission:
         recently = self._journal.clock.awake() - timing.WANTS_SECONDS
         wanting = sum(each.wanted_at > recently for each in self.runtimes.values())
         share = -(-self._most_orders // wanting)
-        most = min(share, self._most_orders - sum(map(_is_stranded, own)))
+        most = min(share, self._most_orders - sum(map(_is_held_up, own)))
         return max(0, min(self._most_orders - len(holding), most - len(held)))
 
-    def _resumable(self, inbox: str) -> int:
+    def _paid_orders(self, inbox: str) -> int:
         """Return how many paid orders may be taken up again while there are no credits for others."""
         fault = self._breaker.refusal
         if fault is None or fault.scope is not Scope.PURCHASES or self._breaker.is_down or self._stop.is_set():
@@ -161,7 +161,7 @@ class Admission:
     def _holding(self) -> Sequence[Order]:
         """Return the orders that hold slots; some of those that the service does not end make room."""
         holding = [order for order in self._journal.orders() if self._holds_slot(order)]
-        waited_out = self._waited_out(order for order in holding if order.state is State.CONFIRMED)
+        waited_out = self._give_way(order for order in holding if order.state is State.CONFIRMED)
         return [order for order in holding if order.key not in waited_out]
 
     def _holds_slot(self, order: Order) -> bool:
@@ -170,9 +170,9 @@ class Admission:
         if order.key in self._running:
             return not self.is_silent(order.inbox)
         is_due = order.is_due(self._journal.clock.elapsed()) and self.is_within_reach(order.inbox)
-        return is_due and not self._breaker.doubts(order)  # else it waits for its turn, and other services do not
+        return is_due and not self._breaker.is_in_doubt(order)  # else it waits for its turn, and other services do not
 
-    def _waited_out(self, orders: Iterable[Order]) -> set[str]:
+    def _give_way(self, orders: Iterable[Order]) -> set[str]:
         """Return those that keep no others waiting any more, for they do not come to an end.
 
         The oldest after an hour, the second oldest after two, the third after four …: little is bought while none does.
@@ -181,7 +181,7 @@ class Admission:
         return {key for place, (age, key) in enumerate(ages) if age >= timing.OVERDUE_SECONDS * 2.0 ** min(place, 10)}
 
     def _age(self, order: Order) -> float:
-        since = order.times.get(State.CONFIRMED, order.begun)
+        since = order.times.get(State.CONFIRMED, order.started)
         return self._journal.clock.since(since) if since is not None else 0.0
 
     def _may_ask_with_another(self, holding: Sequence[Order]) -> bool:
@@ -190,7 +190,7 @@ class Admission:
         They keep it waiting as long as others: an outage stays cheap.
         """
         live = [order for order in self._journal.orders() if self._is_live(order)]
-        waited_out = self._waited_out(live) if self._breaker.refusal is None else set()
+        waited_out = self._give_way(live) if self._breaker.refusal is None else set()
         return not holding and all(order.key in waited_out for order in live)
 
     def _is_live(self, order: Order) -> bool:
@@ -207,17 +207,17 @@ class Admission:
         inbox, service = runtime.context.inbox, runtime.context.service
         flow = flow_of(inbox)
         most = min(wanted, inbox.max_files_per_order, flow.most_files)
-        if self.is_barred(inbox.service) or (most == 1 and not flow.needs_v3):
+        if self.is_closed_to(inbox.service) or (most == 1 and not flow.needs_v3):
             return 1
-        if self.lack(inbox.name) and self._asked_at < self._journal.clock.awake() - timing.ASK_FOR_V3_SECONDS:
+        if self.missing(inbox.name) and self._asked_at < self._journal.clock.awake() - timing.ASK_FOR_V3_SECONDS:
             service.doubt_reads()
-        if service.known_reads is None and self._is_asking_for_reads(runtime):
+        if service.known_reads is None and self._wait_for_reads(runtime):
             return 0
         if service.known_reads == "v3":
             return most
-        return 0 if self.lack(inbox.name) else 1  # where nobody could be asked, that one shows what is wrong
+        return 0 if self.missing(inbox.name) else 1  # where nobody could be asked, that one shows what is wrong
 
-    def _is_asking_for_reads(self, runtime: InboxRuntime) -> bool:
+    def _wait_for_reads(self, runtime: InboxRuntime) -> bool:
         with self._guard:
             now = self._journal.clock.awake()
             if self._asked_at < now - timing.ASK_READS_AGAIN_SECONDS:
@@ -244,6 +244,6 @@ def _is_soon_created(order: Order) -> bool:
     return order.state is State.CLAIMED and not order.last_error and not order.deaths
 
 
-def _is_stranded(order: Order) -> bool:
+def _is_held_up(order: Order) -> bool:
     """Is it paid for, and put off because no folder takes it? Its inbox buys less, and in the end nothing more."""
     return order.state is State.COMPLETED and order.failures > 0 and order.failed_at is None

@@ -11,7 +11,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.breaker import Breaker
-from watchfolder.pipeline.crash_guard import is_suspect
+from watchfolder.pipeline.crash_guard import may_crash
 from watchfolder.pipeline.poll_schedule import PollSchedule, pause_before_report
 
 _PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
@@ -46,7 +46,7 @@ class Agenda:
     def plan(self, now: float, running: Collection[str]) -> Planned:
         """Return which orders are due of those that are not `running`, which come later, and when the next one does."""
         plan = Planned([], [], now + _LONGEST_SECONDS)
-        for order in sorted(self._journal.orders(), key=_urgency):
+        for order in sorted(self._journal.orders(), key=_sort_key):
             at = self._due_at(order, now) if order.key not in running else None
             if at is not None and at <= now:
                 plan.due.append(order)
@@ -64,14 +64,14 @@ class Agenda:
             return self._journal.needs_record(order)
         if order.state is State.LISTED:
             return not any(each.of_list == order.key and each.is_live for each in self._journal.orders(order.inbox))
-        return not self._breaker.bars(order, now)
+        return not self._breaker.has_to_wait(order, now)
 
     def follow(self, before: Order, after: Order | None) -> bool:
         """Note when the order acts next, now that a step has ended; return whether that is at once."""
         if after is not None and after.state is before.state is State.CONFIRMED:
             self._polls.at_work(after)
             return False
-        pause = self._pause(before)
+        pause = self._wait_after(before)
         if after is not None and after.state is State.CONFIRMED:
             self._polls.confirmed(after)
             return False
@@ -79,23 +79,23 @@ class Agenda:
             self._polls.done(after)
         self._polls.forget(before.key, has_left=self._journal.get(before.key) is None)
         if pause:
-            self._polls.pause(before.key, pause)
+            self._polls.put_off(before.key, pause)
         return after is not None and not pause
 
     def _due_at(self, order: Order, now: float) -> float | None:
         if order.state is State.CLAIMING or not self._is_within_reach(order.inbox):
             return None
-        is_parked = order.state is State.QUARANTINED and not self._polls.is_planned(order.key)
+        is_parked = order.state is State.QUARANTINED and not self._polls.has_plan(order.key)
         if is_parked and not self._journal.needs_record(order):
             return None
         at = self._polls.due_at(order)
-        if is_suspect(order):
+        if may_crash(order):
             at = max(at, self._began + timing.SUSPECT_SECONDS)
-        if order.not_before is not None and not self._is_past_outage(order, now):
+        if order.not_before is not None and not self._is_service_back(order, now):
             at = max(at, order.not_before.elapsed)
         return at
 
-    def _is_past_outage(self, order: Order, now: float) -> bool:
+    def _is_service_back(self, order: Order, now: float) -> bool:
         """Has an outage ended since this order failed? Then it need not wait out its whole backoff."""
         failed, recovered_at = order.failed_at, self._breaker.recovered_at
         if failed is None or order.missing_since is not None:
@@ -105,31 +105,31 @@ class Agenda:
         spread = int(order.key[:4], 16) / 0xFFFF * timing.RECOVERY_SPREAD_SECONDS
         return recovered_at > 0 and now >= recovered_at + spread
 
-    def _pause(self, before: Order) -> float:
+    def _wait_after(self, before: Order) -> float:
         """Record where a step has left its order; return for how long that rests, unless something else says so."""
         order = self._journal.get(before.key)
         with self._guard:
             if order is None or not order.asks_service:
                 self._reached.pop(before.key, None)
-                return 0.0 if order is None or order.state is not before.state else self._pause_beside(order)
+                return 0.0 if order is None or order.state is not before.state else self._wait_beside(order)
             place, (furthest, repeats) = _PLACES[order.state], self._reached.get(order.key, (-1, 0))
             if place > furthest:
                 self._reached[order.key] = place, 0
             now = self._clock.elapsed()
-            is_paced = not order.is_due(now) or self._breaker.bars(order, now)
+            is_paced = not order.is_due(now) or self._breaker.has_to_wait(order, now)
             if is_paced or place > min(furthest, _PLACES[before.state]):
                 return 0.0
             self._reached[order.key] = furthest, repeats + 1
         return min(timing.LONGEST_BACKOFF_SECONDS, timing.REPEAT_SECONDS * 2.0 ** min(repeats, _MOST_DOUBLINGS))
 
-    def _pause_beside(self, order: Order) -> float:
+    def _wait_beside(self, order: Order) -> float:
         """Return for how long one that asks the service for no result rests where it was."""
         if order.state is State.RECORDED:
             return pause_before_report(self._clock.since(order.times[State.RECORDED]))
         return timing.FIRST_POLL_SECONDS if order.traits.waits_for_others else 0.0
 
 
-def _urgency(order: Order) -> tuple[int, int]:
+def _sort_key(order: Order) -> tuple[int, int]:
     """Sort what brings a paid picture home before what begins a new one, and last what only lies beside it.
 
     No picture has its second turn alone before every other one has had its first; else they go as they were claimed.

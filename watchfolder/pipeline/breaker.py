@@ -58,7 +58,7 @@ class Permit:
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         self.breaker.end(self, error)
 
-    def spare(self) -> None:
+    def release(self) -> None:
         """End it unused: if it was to find out how the service is, the next one may do so at once."""
         self.is_unused = True
         self.breaker.end(self, None)
@@ -88,7 +88,7 @@ class _Circuit:
             self.failed.append(order.key)
             self.in_a_row += 1
 
-    def pause(self, now: float) -> float:
+    def wait_seconds(self, now: float) -> float:
         return max(self.probe_seconds, min(_LONGEST_SECONDS, (now - self.since) * _PACE))
 
     def close(self) -> bool:
@@ -129,9 +129,9 @@ class Breaker:
     @property
     def open_since(self) -> tuple[Blocked, float] | None:
         """What is to be told first of the circuits that are open, and since when."""
-        return next(((each.fault, each.since) for each in self._circuits() if each.fault is not None), None)
+        return next(((each.fault, each.since) for each in self._all() if each.fault is not None), None)
 
-    def is_failing(self, service: str) -> bool:
+    def is_open(self, service: str) -> bool:
         """Does this service fail every picture?"""
         circuit = self._services.get(service)  # made with the lock held alone, or two threads could make two
         return circuit is not None and circuit.fault is not None
@@ -140,33 +140,33 @@ class Breaker:
         with self._guard:
             return self._services[service].last_success
 
-    def doubts(self, order: Order) -> bool:
+    def is_in_doubt(self, order: Order) -> bool:
         """Is it one of those that are to show whether their service succeeds? What may be there already can not."""
         is_there = order.order_id is not None or not order.may_be_given_back
-        return order.state is State.CLAIMED and not is_there and self.is_failing(order.service)
+        return order.state is State.CLAIMED and not is_there and self.is_open(order.service)
 
-    def bars(self, order: Order, now: float) -> bool:
+    def has_to_wait(self, order: Order, now: float) -> bool:
         """Must its step wait until it is known how the service is?"""
         return any(now < circuit.probe_at for circuit in self._open_for(order))
 
-    def is_void(self, permit: Permit) -> bool:
+    def has_opened_since(self, permit: Permit) -> bool:
         """Has a circuit opened since it was given? Then the step is not to begin."""
         return any(circuit.since > permit.given_at for circuit in self._open_for(permit.order))
 
     def next_probe(self) -> float:
         """Return when the next call may find out how the service is."""
-        return min((each.probe_at for each in self._circuits() if each.fault is not None), default=math.inf)
+        return min((each.probe_at for each in self._all() if each.fault is not None), default=math.inf)
 
     # --- permits
 
-    def permit(self, order: Order, now: float) -> Permit | None:
+    def admit(self, order: Order, now: float) -> Permit | None:
         """Give leave for the order's next step, if it may begin; in an open circuit that step is the probe."""
         with self._guard:
-            if self.bars(order, now):
+            if self.has_to_wait(order, now):
                 return None
-            permit = Permit(self, order, now, is_to_split=self.doubts(order) and order.is_of_many)
+            permit = Permit(self, order, now, is_to_split=self.is_in_doubt(order) and order.is_of_many)
             for circuit in self._open_for(order):
-                pause = self.probe_seconds if circuit is self._account else circuit.pause(now)
+                pause = self.probe_seconds if circuit is self._account else circuit.wait_seconds(now)
                 circuit.probe_at, circuit.probe = now + pause, permit
             return permit
 
@@ -178,9 +178,9 @@ class Breaker:
                 case Blocked() if error.scope is not Scope.ORDER:
                     self._refuse(error, permit)
                 case _ if is_unused or isinstance(error, errors.FolderFault | errors.Throttled):
-                    self._spare(permit)
+                    self._release(permit)
                 case None | Blocked() | errors.OrderMissing():  # of that order alone: the key itself is accepted
-                    self._succeed(permit, has_bought=error is None and not permit.was_sent_back)
+                    self._close_after(permit, has_bought=error is None and not permit.was_sent_back)
                 case errors.SlowDown() | errors.Reject() | errors.OrderAgain():  # says nothing of the others
                     pass
                 case Retry() if not isinstance(error, OrderRetry):
@@ -191,7 +191,7 @@ class Breaker:
     def lift(self) -> None:
         """Try at once: a person says that it is mended."""
         self._lifted_at = self._clock.elapsed()
-        for circuit in self._circuits():
+        for circuit in self._all():
             circuit.probe_at = 0.0
 
     # --- orders that failed, or did not
@@ -215,7 +215,7 @@ class Breaker:
                 event("service.fails_all", logging.ERROR, reason=reason, said=error.reason)
             return Fault.PICTURE if service.fault is None else Fault.SERVICE
 
-    def succeed(self, order: Order) -> None:
+    def note_result(self, order: Order) -> None:
         """Record that the service made something of an order: it was the pictures, where others failed."""
         with self._guard:
             service = self._services[order.service]
@@ -245,22 +245,22 @@ class Breaker:
         if kept and min(done, default=rested) >= rested:
             service.last_success = kept[-1][0].last_success
             reason = service.doubt("", now - max((order.doubted_seconds or 0.0) + ago for order, ago in kept))
-            service.probe_at = now + max(0.0, service.pause(now) - rested)
+            service.probe_at = now + max(0.0, service.wait_seconds(now) - rested)
             event("service.fails_all", logging.ERROR, reason=reason)
 
     def _kept(self, orders: Sequence[Order]) -> list[tuple[Order, float]]:
         """Return the orders that are kept, and how long ago each was begun, or the one whose place it takes."""
-        begun = [(order, self._clock.since(order.begun)) for order in orders if order.begun is not None]
+        begun = [(order, self._clock.since(order.started)) for order in orders if order.started is not None]
         return [(each, ago) for order, ago in begun for each in order.children or (order,) if is_kept(each)]
 
     # --- what opens and closes the account's circuit
 
-    def _circuits(self) -> Sequence[_Circuit]:
+    def _all(self) -> Sequence[_Circuit]:
         return [self._account, *self._services.values()]
 
     def _open_for(self, order: Order) -> Iterator[_Circuit]:
         """Give the open circuits in which its step would be the probe. An order that is only split asks nothing."""
-        if is_doubted := self.doubts(order):
+        if is_doubted := self.is_in_doubt(order):
             yield self._services[order.service]
         fault = self._account.fault
         if fault is None or not order.asks_service or (is_doubted and order.is_of_many):
@@ -269,8 +269,8 @@ class Breaker:
         if fault.scope is Scope.EVERYTHING or (order.traits.buys and not is_there):
             yield self._account
 
-    def _spare(self, permit: Permit) -> None:
-        for circuit in self._circuits():
+    def _release(self, permit: Permit) -> None:
+        for circuit in self._all():
             if circuit.probe is permit:
                 circuit.probe_at, circuit.probe = self._clock.elapsed(), None
 
@@ -285,7 +285,7 @@ class Breaker:
         if permit.given_at >= self._lifted_at:  # else a person has said since that it is mended
             account.probe_at = max(account.probe_at, now + self.probe_seconds)
 
-    def _succeed(self, permit: Permit, *, has_bought: bool) -> None:
+    def _close_after(self, permit: Permit, *, has_bought: bool) -> None:
         """Close the account's circuit after its probe. The storage's yes to an upload says nothing of the key."""
         self.answered_at = self._clock.awake()
         if self.is_down:
@@ -297,7 +297,7 @@ class Breaker:
             return
         is_of_the_key = account.fault.scope is Scope.EVERYTHING
         if is_of_the_key and permit.order.state is State.CREATED:
-            self._spare(permit)
+            self._release(permit)
         elif is_of_the_key or has_bought:
             account.close()
             event("service.unblocked")

@@ -16,7 +16,7 @@ from watchfolder.services import Stage, flow_of
 _CLEAR_NO = (Blocked, Reject, Ended, SlowDown)
 
 
-def is_charged_at(order: Order, stage: Stage) -> bool:
+def is_paid_at(order: Order, stage: Stage) -> bool:
     return stage is flow_of(order).paid_at(order)
 
 
@@ -25,13 +25,13 @@ def charge(context: StepContext, order: Order, stage: Stage) -> Order:
 
     Uploads run side by side, and which will be the last one missing is known only afterwards: the first one counts.
     """
-    if order.charged or not is_charged_at(order, stage):
+    if order.charged or not is_paid_at(order, stage):
         return order
     return context.journal.note(order, charged=True)
 
 
 @contextlib.contextmanager
-def charging(context: StepContext, order: Order, stage: Stage) -> Iterator[Order]:
+def may_charge(context: StepContext, order: Order, stage: Stage) -> Iterator[Order]:
     """Give the order for the one request of this stage.
 
     Only a clear no to the very first try takes the charge back. After an answer that was lost (`was_repeated`) a no
@@ -63,11 +63,11 @@ def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
         case Stage.START:
             return True
         case Stage.UPLOAD:
-            return is_upload_lost(context, order, seen)
+            return is_upload_missing(context, order, seen)
         case _:
             return False
 
 
-def is_upload_lost(context: StepContext, order: Order, seen: OrderView) -> bool:
+def is_upload_missing(context: StepContext, order: Order, seen: OrderView) -> bool:
     """Does the service lack bytes that were sent, and not only because it has not looked at them yet?"""
     return seen.waits_for_upload and context.seconds_since_upload(order) >= timing.UPLOAD_ARRIVES_SECONDS

@@ -92,11 +92,11 @@ class StepContext:
             return seen
         order_id = id_of(order)
         try:
-            return self.ask_slowly(order_id, lambda: self.service.poll(order_id))
+            return self.ask_once(order_id, lambda: self.service.poll(order_id))
         finally:
             memory.was_polled = True
 
-    def ask_slowly(self, what: str, ask: Callable[[], _T]) -> _T:
+    def ask_once(self, what: str, ask: Callable[[], _T]) -> _T:
         """Ask how something is at the service. Raises Throttled when that was done a moment ago."""
         elapsed = self.journal.clock.elapsed
         since = elapsed() - timing.LEAST_BETWEEN_POLLS_SECONDS
@@ -153,7 +153,7 @@ class StepContext:
             self.memory_of(order).unaccepted = dict(good)
             raise
 
-    def take_unaccepted(self, order: Order) -> dict[int, Received]:
+    def take_left_over(self, order: Order) -> dict[int, Received]:
         """Return, once, the results that are there from a try whose entry could not be made safe."""
         memory = self.memory_of(order)
         there = {index: held for index, held in memory.unaccepted.items() if disk.stat_of(held.part) is not None}

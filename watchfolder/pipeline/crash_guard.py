@@ -13,7 +13,7 @@ from watchfolder.order import Order
 _SUSPECT_DEATHS = 2
 
 
-def is_suspect(order: Order) -> bool:
+def may_crash(order: Order) -> bool:
     return order.deaths >= _SUSPECT_DEATHS
 
 
@@ -24,23 +24,23 @@ class Suspects:
         self._journal = journal
         self._is_silent = is_silent
 
-    def hold_trial(self, able: Iterable[Order], running: Iterable[str]) -> bool:
+    def begin_trial(self, able: Iterable[Order], running: Iterable[str]) -> bool:
         """Return whether it is the suspects' turn: one is under way, or among those that are `able` to begin.
 
         What hangs beside a trial, or as one, is excused: a death that comes now says nothing of it.
         """
         under_way = [order for key in running if (order := self._journal.get(key)) is not None]
         hung = [order for order in under_way if self._is_silent(order.inbox)]
-        is_trial = any(is_suspect(order) and not self._is_silent(order.inbox) for order in (*able, *under_way))
-        if is_trial or any(map(is_suspect, hung)):
+        is_trial = any(may_crash(order) and not self._is_silent(order.inbox) for order in (*able, *under_way))
+        if is_trial or any(map(may_crash, hung)):
             for order in hung:
                 with contextlib.suppress(FolderFault):  # at worst one death too many is counted
-                    self._journal.mark_resting(order.key)
+                    self._journal.clear_running(order.key)
         return is_trial
 
-    def holds_still(self, order: Order, running: Iterable[str], *, is_trial: bool) -> bool:
+    def has_to_wait(self, order: Order, running: Iterable[str], *, is_trial: bool) -> bool:
         """May the order not begin, since suspects are tried with nobody beside them, and it is not its turn?"""
-        if is_trial != is_suspect(order):
+        if is_trial != may_crash(order):
             return True
         if not is_trial:
             return False

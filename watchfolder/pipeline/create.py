@@ -4,11 +4,11 @@ from watchfolder.api import Created, Listed, Status
 from watchfolder.errors import Blocked, OrderRetry, Reject, Resync, Scope
 from watchfolder.events import event
 from watchfolder.order import Order, State
-from watchfolder.pipeline.charging import charging, is_charged_at
+from watchfolder.pipeline.charging import is_paid_at, may_charge
 from watchfolder.pipeline.context import StepContext
-from watchfolder.pipeline.poll import adopt, relocate, with_ids
+from watchfolder.pipeline.poll import adopt, identify, look_again
 from watchfolder.pipeline.signed_urls import remember_urls
-from watchfolder.pipeline.successors import is_as_claimed, rekeyed, release_changed
+from watchfolder.pipeline.successors import is_as_claimed, release_changed, under_new_key
 from watchfolder.services import Stage, flow_of
 
 OTHER_KEY = "OTHER_KEY"
@@ -37,9 +37,9 @@ def create(context: StepContext, order: Order) -> Order:
         return adopt(context, order, order.order_id)
     if order.of_many is not None:  # its body is that of all of them
         raise _perhaps_paid(order, KEY_TAKEN)
-    order = _begun_with_this_key(context, order)
+    order = _begin_with_this_key(context, order)
     try:
-        with charging(context, order, Stage.CREATE) as asked:
+        with may_charge(context, order, Stage.CREATE) as asked:
             path, sent_names = flow_of(order).create_path, [file.sent_name for file in order.files]
             created = context.service.create(path, order.body, sent_names)
     except Resync as redo:
@@ -64,13 +64,13 @@ def _created(context: StepContext, order: Order, created: Created) -> Order:
         _S.CREATED,
         order_id=created.order_id,
         fingerprint=context.service.fingerprint,
-        files=with_ids(order, created.slots),
+        files=identify(order, created.slots),
         charged=order.charged or was_rebuilt,
     )
-    if created.status is Status.IN_PROGRESS and is_charged_at(order, Stage.CREATE):
+    if created.status is Status.IN_PROGRESS and is_paid_at(order, Stage.CREATE):
         return context.journal.advance(order, _S.CONFIRMED)
     if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
-        return relocate(context, order)
+        return look_again(context, order)
     if not was_rebuilt:  # else some of its files may be there
         remember_urls(context, order, created.slots)
     return order
@@ -81,7 +81,7 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
     found = context.service.find(order.name) if flow_of(order).is_listed else None
     if found is not None:
         return adopt(context, order, found.order_id)
-    may_be_paid = not order.may_be_given_back or (redo.was_repeated and is_charged_at(order, Stage.CREATE))
+    may_be_paid = not order.may_be_given_back or (redo.was_repeated and is_paid_at(order, Stage.CREATE))
     if may_be_paid or not flow_of(order).is_listed:  # then the same bytes, and the same key, are all that leads to it
         context.journal.note(order, charged=True)
         known = f"the service calls its key used before ({redo.code})"
@@ -91,7 +91,7 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
         reason = "the service calls each key used before, and has no order of its name"
         raise OrderRetry(reason, code=redo.code) from None
     event("order.key_taken", order=order.key, inbox=order.inbox, code=redo.code)
-    return context.journal.advance(order, _S.SUPERSEDING, children=(rekeyed(context, order).having(redos=1),))
+    return context.journal.advance(order, _S.SUPERSEDING, children=(under_new_key(context, order).having(redos=1),))
 
 
 def _perhaps_paid(order: Order, code: str) -> Reject:
@@ -104,7 +104,7 @@ def _is_of_another_key(context: StepContext, order: Order) -> bool:
     return order.fingerprint not in {"", context.service.fingerprint}
 
 
-def _begun_with_this_key(context: StepContext, order: Order) -> Order:
+def _begin_with_this_key(context: StepContext, order: Order) -> Order:
     """Say so in its entry and its copy: if the entry is lost, another account that has no such order proves nothing."""
     if order.fingerprint == context.service.fingerprint:
         return order

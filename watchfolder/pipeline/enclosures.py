@@ -39,7 +39,7 @@ def wanted(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
     return tuple(kinds)
 
 
-def enclose(context: StepContext, order: Order) -> Order | None:
+def put_beside(context: StepContext, order: Order) -> Order | None:
     """Put beside the picture what is still to come. The order is returned while a report is being made."""
     context.folders.require(context.inbox)
     if order.deaths >= _MOST_DEATHS:
@@ -64,7 +64,7 @@ def _tried(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Or
     except UnfitSidecar as refusal:
         return _give_up(context, order, enclosure.kind, refusal.reason), None
     except WatchfolderError as error:
-        if not _is_final(context, order, error):
+        if not _is_over(context, order, error):
             return context.journal.get(order.key) or order, error
         level = logging.INFO if error.code == _NONE_TO_BE_HAD else logging.WARNING
         return _give_up(context, order, enclosure.kind, error.reason, level), None
@@ -72,7 +72,7 @@ def _tried(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Or
     return context.journal.note(order.without_enclosure(enclosure.kind)) if is_put else order, None
 
 
-def _is_final(context: StepContext, order: Order, error: WatchfolderError) -> bool:
+def _is_over(context: StepContext, order: Order, error: WatchfolderError) -> bool:
     """Is it refused, or does the service keep the result no longer, or may be taken not to?"""
     is_gone = isinstance(error, OrderMissing) and error.code == _EXPIRED
     is_old = context.journal.clock.since(order.times[State.RECORDED]) > timing.ENCLOSE_SECONDS
@@ -89,7 +89,7 @@ def _give_up(
     return context.journal.note(order.without_enclosure(kind))
 
 
-def _put_keywords(context: StepContext, order: Order, _enclosure: Enclosure) -> bool:
+def _put_keyword(context: StepContext, order: Order, _enclosure: Enclosure) -> bool:
     verdict = order.told.finding.verdict if order.told and order.told.finding else ""
     context.enclosures.add_keyword(order, f"{order.service}: {verdict}")
     return True
@@ -108,7 +108,7 @@ def _heatmap_links(context: StepContext, order: Order) -> Iterator[str]:
         at_hand, memory.heatmap = memory.heatmap, None
         yield at_hand
     order_id, findings = _order_id(order), flow_of(order).findings
-    seen = context.ask_slowly(order_id, lambda: context.service.poll(order_id))
+    seen = context.ask_once(order_id, lambda: context.service.poll(order_id))
     if seen.status is Status.EXPIRED:
         raise OrderMissing("the service keeps the heatmap no longer", code=_EXPIRED)
     link = findings.heatmap(seen.shown) if findings else None
@@ -138,7 +138,7 @@ def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tupl
     order_id, locale = _order_id(order), enclosure.locale
     if enclosure.is_asked_for:
         with suppress(Resync):  # it was lost there
-            report = context.ask_slowly(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
+            report = context.ask_once(f"{order_id}/{locale}", lambda: context.service.report(order_id, locale))
             return order, enclosure, report
     report = context.service.ask_for_report(order_id, locale)
     asked = enclosure.having(is_asked_for=True, attempts=enclosure.attempts + 1)
@@ -151,7 +151,7 @@ def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], o
     for url in links:
         fetch = partial(context.service.fetch, url, sink, limit_bytes=_LIMIT_BYTES)
         try:
-            return context.transfers.one(context.inbox.name, fetch)
+            return context.transfers.run(context.inbox.name, fetch)
         except Resync as redo:
             refusal = redo.code
     raise OrderRetry(f"the storage refused the download: {refusal}", code=refusal)
@@ -164,7 +164,7 @@ def _order_id(order: Order) -> str:
 
 
 _PUTTING: Mapping[EnclosureKind, Callable[[StepContext, Order, Enclosure], bool]] = {
-    _K.KEYWORDS: _put_keywords,
+    _K.KEYWORDS: _put_keyword,
     _K.HEATMAP: _put_heatmap,
     _K.REPORT: _put_report,
 }

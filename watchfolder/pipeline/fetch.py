@@ -37,7 +37,7 @@ def deliver(context: StepContext, order: Order) -> Order:
     if fetching.has_missed:
         context.memory_of(order).links = None
     if round_.failures:
-        raise round_.worst()
+        raise round_.main_failure()
     if any(file.is_under_way for file in order.files):
         raise part_gone(context.inbox.outbox)
     return context.journal.advance(order, _S.DELIVERED)
@@ -47,7 +47,7 @@ def _bring_home_received(context: StepContext, order: Order, round_: Round) -> O
     """Bring home what an earlier try of this step has received."""
     received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
     order = _bring_home(context, order, received, round_)
-    if held := context.take_unaccepted(order):
+    if held := context.take_left_over(order):
         order = _bring_home(context, context.accept(order, held), list(held), round_)
     return order
 
@@ -58,7 +58,7 @@ def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", rou
 
     results = enumerate(order.results)
     missing = [n for n, (index, result) in results if result.part is None and not order.files[index].is_placed]
-    arrivals = context.transfers.each(
+    arrivals = context.transfers.run_all(
         order.inbox,
         fetch,
         round_.in_turn(missing),
@@ -114,7 +114,7 @@ class Fetching:
     def pour(self, number: int, sink: Callable[[bytes], object]) -> int:
         """Stream one result, with a fresh link when the one at hand has run out."""
         if self.is_in_archive():
-            return self._unpack(number, sink)
+            return self._from_archive(number, sink)
         return self._stream(number, sink, RESULT_LIMIT_BYTES)
 
     def _stream(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
@@ -129,7 +129,7 @@ class Fetching:
                 refusal = redo.code
         raise Retry(f"the storage refused the download twice: {refusal}", code=refusal)
 
-    def _unpack(self, number: int, sink: Callable[[bytes], object]) -> int:
+    def _from_archive(self, number: int, sink: Callable[[bytes], object]) -> int:
         """Take one result out of the archive, which is fetched once for all of them."""
         with self._unpacking:
             if self._archive is None:
@@ -157,7 +157,7 @@ class Fetching:
     def _links(self) -> Sequence[Link]:
         memory = self._context.memory_of(self._order)
         if memory.links is None or self._context.journal.clock.elapsed() >= memory.links_end_at:
-            self._signed.renew()
+            self._signed.ask_again()
         links = memory.links.files if memory.links is not None else ()
         if self._order.mode == "test" and all(link.file_id is None for link in links):
             raise _no_sample()  # the archive is the service's own, whatever was sent

@@ -13,7 +13,7 @@ from watchfolder.images import format_named
 from watchfolder.names import sent_name
 from watchfolder.order import Order, OrderFile, State, Why
 from watchfolder.pipeline.context import StepContext
-from watchfolder.pipeline.successors import rekeyed
+from watchfolder.pipeline.successors import under_new_key
 from watchfolder.publish.lists import LineEnd, line_name
 from watchfolder.services import flow_of
 from watchfolder.services.addresses import name_in
@@ -25,7 +25,7 @@ _GONE = Why(reason="The list was taken out of the work folder. The history tells
 _UNKNOWN = "What was known of the list is lost: this address may have been fetched and paid for."
 
 
-def unfold(context: StepContext, order: Order) -> Order:
+def begin_lines(context: StepContext, order: Order) -> Order:
     """Begin an order for some of its lines, or end it; the order is returned as it was while there is nothing to do."""
     memory = context.memory_of(order)
     under_way = _under_way(context, order)  # before the history: an order moves the other way
@@ -90,13 +90,13 @@ def _untold(line: Line) -> LineEnd:
 
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:
     if not flow_of(order).recipients_of(context.inbox, order.files[0].name):  # it was claimed when that was another
-        return context.journal.defer(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
+        return context.journal.put_off(order, _HELD_SECONDS, last_error=_NO_RECIPIENT)
     free = _free_lines(context, order, waiting, context.inbox.max_files_per_order)
     if not free:  # asked first: what is reserved for this list is nobody else's
         return order
     allowance = context.admission.allowance(order.inbox, len(free), order.key)
     if allowance.reason:
-        return context.journal.defer(order, _HELD_SECONDS, last_error=allowance.reason)
+        return context.journal.put_off(order, _HELD_SECONDS, last_error=allowance.reason)
     lines = free[: allowance.files] if allowance.may_begin else []
     if not lines:
         return order
@@ -146,7 +146,7 @@ def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
 
 def _new_order(context: StepContext, order: Order, lines: Sequence[Line]) -> Order:
     files = [_file(order, line) for line in lines]
-    return rekeyed(context, order, files).having(of_list=order.key, work_folder_of=None)
+    return under_new_key(context, order, files).having(of_list=order.key, work_folder_of=None)
 
 
 def _file(order: Order, line: Line) -> OrderFile:

@@ -28,7 +28,7 @@ from watchfolder.pipeline.create import NOT_LISTED, OTHER_KEY
 from watchfolder.pipeline.fetch import TEST_KEY
 from watchfolder.pipeline.poll import UPLOAD_LOST
 from watchfolder.pipeline.poll_schedule import age_seconds
-from watchfolder.pipeline.successors import rekeyed, split
+from watchfolder.pipeline.successors import split, under_new_key
 from watchfolder.services import flow_of
 
 _GUILTY_DEATHS = 3
@@ -85,13 +85,13 @@ class Outcomes:
             return None
         match error:
             case FolderFault():
-                return self._obstructed(order, error)
+                return self._hold(order, error)
             case Blocked():
                 if error.scope is Scope.ORDER:  # else it is the breaker that waits
                     self._put_aside(context, order, error)
                 return None
             case OrderMissing():
-                return self._forgotten(context, order, error)
+                return self._missing(context, order, error)
             case OrderAgain():
                 return self._order_again(context, order, error)
             case Reject():
@@ -99,7 +99,7 @@ class Outcomes:
             case _:
                 return self._retry(context, order, error)
 
-    def _obstructed(self, order: Order, error: FolderFault) -> Order | None:
+    def _hold(self, order: Order, error: FolderFault) -> Order | None:
         """Let one order wait, for as long as its file or sub-folder is in the way; that time counts against nobody.
 
         But a file that the disk cannot read is given up in the end.
@@ -110,7 +110,7 @@ class Outcomes:
             if failing > self._give_up_after_hours * 3600:
                 return self._quarantine(order, Reject(error.reason, code=BAD_SECTOR, advice=_SAVE_IT))
             facts = {"failed_at": self._clock.moment(), "failing_seconds": failing}
-        self._journal.defer(order, _backoff(order), **facts, failures=order.failures + 1, last_error=error.reason)
+        self._journal.put_off(order, _next_wait(order), **facts, failures=order.failures + 1, last_error=error.reason)
         if order.last_error != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
         return None
@@ -128,18 +128,18 @@ class Outcomes:
         since = order.missing_since or self._clock.moment()
         wait = max(self._breaker.probe_seconds, min(self._clock.since(since) / 4, timing.LONGEST_BACKOFF_SECONDS))
         facts = {"missing_since": since, "refused_by": context.service.fingerprint}
-        self._journal.defer(order, wait, **facts, last_error=error.reason)
+        self._journal.put_off(order, wait, **facts, last_error=error.reason)
 
-    def _forgotten(self, context: StepContext, order: Order, error: OrderMissing) -> Order | None:
+    def _missing(self, context: StepContext, order: Order, error: OrderMissing) -> Order | None:
         """Believe that an order is gone only when it was said twice, ten minutes apart, and nothing else may be so."""
         since = order.missing_since or self._clock.moment()
         left = timing.FORGOTTEN_AGAIN_SECONDS - self._clock.since(since)
         if order.missing_since is None:
             event("order.missing", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
         if left > 0:
-            self._journal.defer(order, left, missing_since=since, last_error=error.reason)
+            self._journal.put_off(order, left, missing_since=since, last_error=error.reason)
             return None
-        if order.is_paid and (doubt := self._doubt_of_loss(context, order, error)):
+        if order.is_paid and (doubt := self._why_missing(context, order, error)):
             self._put_aside(context, order, Blocked(doubt, code=error.code, scope=Scope.ORDER))
             return None
         if order.is_paid:
@@ -147,9 +147,9 @@ class Outcomes:
             advice = "Ask the service's support for it. To pay again, move this file back into the inbox."
             return self._quarantine(order, Reject(reason, code=error.code, advice=advice), is_gone=True)
         event("order.rekeyed", logging.WARNING, order=order.key, inbox=order.inbox)
-        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(context, order),))
+        return self._journal.advance(order, State.SUPERSEDING, children=(under_new_key(context, order),))
 
-    def _doubt_of_loss(self, context: StepContext, order: Order, error: OrderMissing) -> str:
+    def _why_missing(self, context: StepContext, order: Order, error: OrderMissing) -> str:
         """Say why an order that the service does not know may be another account's rather than lost; else ""."""
         if error.code == "ORDER_EXPIRED":
             return ""
@@ -162,7 +162,7 @@ class Outcomes:
 
     def _refuse(self, context: StepContext, order: Order, error: Reject) -> Order | None:
         """Find out who is at fault: the service, one picture of many, or this one."""
-        if not _may_begin_anew(order, error):
+        if not _may_begin_again(order, error):
             return self._quarantine(order, error)
         failure = error if isinstance(error, FailedAtService) else None
         if failure is not None and failure.is_of_the_file:
@@ -172,7 +172,7 @@ class Outcomes:
             case Fault.UNDECIDED:
                 return order  # as it was: it is looked at again
             case Fault.SERVICE:
-                return self._put_off(context, order, error)
+                return self._keep(context, order, error)
             case Fault.PICTURE if may_pass:
                 return self._order_again(context, order, error)
             case Fault.PICTURE:
@@ -188,7 +188,7 @@ class Outcomes:
         parts = [each for each in self._journal.orders() if each.split_from == order.split_from]
         for part in parts:
             if part.state is State.COMPLETED:  # and the thread that has just written so is about to record it
-                self._breaker.succeed(part)
+                self._breaker.note_result(part)
         return {part.key for part in parts if part.traits.is_at_service}
 
     def _blame(self, context: StepContext, order: Order, error: Reject) -> Order:
@@ -196,12 +196,12 @@ class Outcomes:
 
     def _split(self, context: StepContext, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)
-        children = split(context, self._failing(order))
+        children = split(context, self._as_failed(order))
         return self._journal.advance(order, State.SUPERSEDING, children=children)
 
     def _order_again(self, context: StepContext, order: Order, error: WatchfolderError) -> Order:
         """Order the same files under a new key, after a pause that grows."""
-        wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered * _jitter()
+        wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered * _about()
         until = self._clock.moment().after(wait)
         event(
             "order.again",
@@ -214,19 +214,21 @@ class Outcomes:
             until=until.at.isoformat(timespec="seconds"),
         )
         facts = {"reordered": order.reordered + 1, "not_before": until, "last_error": error.reason}
-        return self._journal.advance(order, State.SUPERSEDING, children=(rekeyed(context, order).having(**facts),))
+        return self._journal.advance(
+            order, State.SUPERSEDING, children=(under_new_key(context, order).having(**facts),)
+        )
 
-    def _put_off(self, context: StepContext, order: Order, error: Reject) -> Order:
+    def _keep(self, context: StepContext, order: Order, error: Reject) -> Order:
         """Keep the order, under a new key, until the service shows that it can succeed at all."""
         lost = 0.0
-        if order.doubted_seconds is not None and order.begun is not None:  # under this key it has done nothing else
-            lost = order.doubted_seconds + self._clock.awake_since(order.begun)
+        if order.doubted_seconds is not None and order.started is not None:  # under this key it has done nothing else
+            lost = order.doubted_seconds + self._clock.awake_since(order.started)
         if lost > self._give_up_after_hours * 3600:
             return self._quarantine(order, error)
-        again = rekeyed(context, self._failing(order)).having(doubted_seconds=lost)
+        again = under_new_key(context, self._as_failed(order)).having(doubted_seconds=lost)
         return self._journal.advance(order, State.SUPERSEDING, children=(again,))
 
-    def _failing(self, order: Order) -> Order:
+    def _as_failed(self, order: Order) -> Order:
         """Return the order with what is to be remembered of its failure by those that take its place."""
         last_success = order.last_success if order.has_failed else self._breaker.last_success(order.service)
         failed_alone = 0 if order.is_of_many else order.failed_alone + 1
@@ -257,9 +259,9 @@ class Outcomes:
             return self._quarantine(
                 order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)
             )
-        wait, now = _backoff(order), self._clock.moment()
+        wait, now = _next_wait(order), self._clock.moment()
         facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now}
-        self._journal.defer(order, wait, **facts, last_error=error.reason)
+        self._journal.put_off(order, wait, **facts, last_error=error.reason)
         event(
             "order.deferred",
             logging.WARNING,
@@ -273,16 +275,16 @@ class Outcomes:
         return None
 
 
-def _backoff(order: Order) -> float:
+def _next_wait(order: Order) -> float:
     wait = min(timing.LONGEST_BACKOFF_SECONDS, timing.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10))
-    return wait * _jitter()
+    return wait * _about()
 
 
-def _jitter() -> float:
+def _about() -> float:
     return random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
-def _may_begin_anew(order: Order, error: Reject) -> bool:
+def _may_begin_again(order: Order, error: Reject) -> bool:
     """Is nothing lost with the order as it is? What is paid and still there is not bought again."""
     has_failed = isinstance(error, FailedAtService)
     is_sent = order.state is State.CREATED and not has_failed  # to the storage, which looks at each file by itself

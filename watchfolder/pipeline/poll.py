@@ -19,7 +19,7 @@ from watchfolder.errors import (
 from watchfolder.events import event
 from watchfolder.order import Finding, Order, OrderFile, Role, State, key_of_one
 from watchfolder.pipeline import timing
-from watchfolder.pipeline.charging import is_charged_at, is_unheard, is_upload_lost
+from watchfolder.pipeline.charging import is_paid_at, is_unheard, is_upload_missing
 from watchfolder.pipeline.context import BAD_SECTOR, StepContext, id_of
 from watchfolder.pipeline.signed_urls import ask_links
 from watchfolder.services import Findings, Stage, flow_of
@@ -36,7 +36,7 @@ def poll(context: StepContext, order: Order) -> Order:
     order = _alive(context, order, seen)
     match seen.status:
         case Status.COMPLETE:
-            return _completed(context, order, seen)
+            return _finish(context, order, seen)
         case Status.PENDING:
             return _go_back(context, order, seen)
         case _ if seen.is_delayed:
@@ -78,7 +78,7 @@ def poll_on_a_push(context: StepContext, order: Order) -> Order:
     return context.journal.advance(order, _S.COMPLETED)
 
 
-def relocate(context: StepContext, order: Order, refusal: Resync | None = None) -> Order:
+def look_again(context: StepContext, order: Order, refusal: Resync | None = None) -> Order:
     """Look where the order is at the service and go on from there. `refusal` is what the step was answered."""
     seen = context.poll(order)
     is_at_odds = isinstance(refusal, MovedOn) or order.state is _S.CREATED  # there is no step back from there
@@ -95,11 +95,11 @@ def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
         raise OrderRetry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     if seen.status is Status.PENDING:
         return _go_back(context, order, seen)
-    files = (with_hash(context, order, file) for file in with_ids(order, seen.inputs))
+    files = (with_hash(context, order, file) for file in identify(order, seen.inputs))
     order = order.having(files=tuple(file.having(is_uploaded=True) for file in files))
     if order.state is not _S.CONFIRMED:
         order = context.journal.advance(order, _S.CONFIRMED, charged=True)
-    return _completed(context, order, seen) if seen.status is Status.COMPLETE else order
+    return _finish(context, order, seen) if seen.status is Status.COMPLETE else order
 
 
 def note_known(context: StepContext, order: Order) -> Order:
@@ -112,12 +112,12 @@ def note_known(context: StepContext, order: Order) -> Order:
 def adopt(context: StepContext, order: Order, order_id: str) -> Order:
     event("order.adopted", order=order.key, inbox=order.inbox, order_id=order_id)
     is_charged = order.charged or order.was_rebuilt  # what was known of it is lost: it may have been paid for
-    return relocate(context, context.journal.advance(order, _S.CREATED, order_id=order_id, charged=is_charged))
+    return look_again(context, context.journal.advance(order, _S.CREATED, order_id=order_id, charged=is_charged))
 
 
-def _completed(context: StepContext, order: Order, seen: OrderView) -> Order:
+def _finish(context: StepContext, order: Order, seen: OrderView) -> Order:
     made = {(output.input_file_id, output.text): output.file_id for output in seen.outputs}
-    files = tuple(_with_result_ids(file, made) for file in with_ids(order, seen.inputs))
+    files = tuple(_identify_results(file, made) for file in identify(order, seen.inputs))
     if findings := flow_of(order).findings:
         finding = _finding(context, order, seen, findings)
         files = tuple(file.having(finding=finding) if file.role is Role.PICTURE else file for file in files)
@@ -137,7 +137,7 @@ def _finding(context: StepContext, order: Order, seen: OrderView, findings: Find
     return finding.having(order_id=id_of(order), checked_at=context.journal.clock.now())
 
 
-def _with_result_ids(file: OrderFile, made: Mapping[tuple[str | None, str], str]) -> OrderFile:
+def _identify_results(file: OrderFile, made: Mapping[tuple[str | None, str], str]) -> OrderFile:
     results = (result.having(result_id=made.get((file.file_id, result.text))) for result in file.results)
     return file.having(results=tuple(results))
 
@@ -151,17 +151,17 @@ def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
     stays_charged = order.charged and not is_unheard(context, order, seen)
     if order.state is _S.CREATED:
         return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)
-    needs_no_start = is_charged_at(order, Stage.CREATE) or flow_of(order).needs_no_start
-    if needs_no_start and not is_upload_lost(context, order, seen):
-        return _still_pending(context, order)
+    needs_no_start = is_paid_at(order, Stage.CREATE) or flow_of(order).needs_no_start
+    if needs_no_start and not is_upload_missing(context, order, seen):
+        return _wait_for_service(context, order)
     if order.redos >= MOST_REDOS:
-        raise _sent_too_often(order)
+        raise _no_more(order)
     files = tuple(file.having(is_uploaded=False) for file in order.files)
     facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "charged": stays_charged}
     return context.journal.advance(order, _S.CREATED, **facts)
 
 
-def _still_pending(context: StepContext, order: Order) -> Order:
+def _wait_for_service(context: StepContext, order: Order) -> Order:
     """Wait for a service that has all it needs, but not for ever."""
     if context.journal.clock.since(order.times[_S.CONFIRMED]) < timing.OVERDUE_SECONDS:
         return order
@@ -169,7 +169,7 @@ def _still_pending(context: StepContext, order: Order) -> Order:
     raise OrderRetry(reason, code="STILL_PENDING")
 
 
-def _sent_too_often(order: Order) -> WatchfolderError:
+def _no_more(order: Order) -> WatchfolderError:
     if order.state is not _S.CONFIRMED:
         return Reject(f"The service lost the uploaded picture {MOST_REDOS} times.", code=UPLOAD_LOST)
     what = "last upload" if flow_of(order).needs_no_start else "confirmation"
@@ -187,7 +187,7 @@ def _alive(context: StepContext, order: Order, seen: OrderView) -> Order:
     return order
 
 
-def with_ids(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
+def identify(order: Order, slots: tuple[Slot, ...]) -> tuple[OrderFile, ...]:
     """Note the service's ids, which come in the order of the request; some servers' reads leave them out.
 
     One of many is known by its place among all of them.

@@ -60,7 +60,7 @@ class PollSchedule:
 
     # --- one order
 
-    def is_planned(self, key: str) -> bool:
+    def has_plan(self, key: str) -> bool:
         with self._guard:
             return key in self._due
 
@@ -76,7 +76,7 @@ class PollSchedule:
                 at = max(at, self._list_asked_at + timing.LIST_SECONDS)
             return at
 
-    def pause(self, key: str, seconds: float) -> None:
+    def put_off(self, key: str, seconds: float) -> None:
         """Let the order's next step wait for so long, whatever it is."""
         with self._guard:
             before = self._due.get(key, _NO_PLAN)
@@ -152,7 +152,7 @@ class PollSchedule:
         if self._clock.elapsed() < self._no_list_before:
             return []
         with self._guard:
-            again = [order.key for order in waiting if self._is_polled_again(order)]
+            again = [order.key for order in waiting if self._is_asked_again(order)]
             if len(again) < timing.LIST_PAYS:
                 again = []
             asked = {order.key: order for order in waiting if order.key in again or self._is_told_by_list(order)}
@@ -193,7 +193,7 @@ class PollSchedule:
                     at_work.append(order)
         return at_work
 
-    def _is_polled_again(self, order: Order) -> bool:
+    def _is_asked_again(self, order: Order) -> bool:
         due = self._due.get(order.key, _NO_PLAN)
         is_pushed = self._pushed.get(order.key, False)
         return order.state is State.CONFIRMED and due.wait_seconds > 0 and not due.is_alone and not is_pushed

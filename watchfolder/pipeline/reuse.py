@@ -48,7 +48,7 @@ def reuse(context: StepContext, order: Order) -> Order:
 
 def _find(context: StepContext, order: Order) -> Order:
     """Look for a result that is still what it was, and take that; else give the file back."""
-    if not _is_as_matched(context, order):
+    if not _is_same(context, order):
         return context.journal.advance(order, State.RELEASED)
     context.folders.require_room(context.inbox, order.size)
     for delivery in context.delivery_index.find(_original(order)):
@@ -62,7 +62,7 @@ def _say_again(context: StepContext, order: Order) -> Order:
     """Deliver with what was found for these bytes before; where nobody remembers that, give the file back."""
     if order.files[0].finding is None:
         known = (each for each in context.delivery_index.find(_original(order)) if each.finding is not None)
-        delivery = next(known, None) if _is_as_matched(context, order) else None
+        delivery = next(known, None) if _is_same(context, order) else None
         if delivery is None:
             return context.journal.advance(order, State.RELEASED)
         if context.inbox.duplicates == "quarantine":
@@ -74,7 +74,7 @@ def _say_again(context: StepContext, order: Order) -> Order:
     return context.journal.advance(context.findings.deliver(order), State.DELIVERED)
 
 
-def _is_as_matched(context: StepContext, order: Order) -> bool:
+def _is_same(context: StepContext, order: Order) -> bool:
     """Are these still the bytes that are known, and shall they be answered from there?"""
     file = order.files[0]
     place = context.publisher.work.place(order, file)
@@ -119,7 +119,7 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
     try:
         if context.inbox.duplicates == "quarantine":
             return _set_aside(context, order, delivery, earlier)
-        received = context.take_unaccepted(order).get(0)
+        received = context.take_left_over(order).get(0)
         if received is None:
             received = context.publisher.receive(order.files[0], partial(_pour, earlier, delivery))
     except (Held, _NotThatError) as error:

@@ -17,9 +17,9 @@ from watchfolder.pipeline.admission import Admission
 from watchfolder.pipeline.agenda import Agenda, Planned
 from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
-from watchfolder.pipeline.crash_guard import Suspects, is_suspect
+from watchfolder.pipeline.crash_guard import Suspects, may_crash
 from watchfolder.pipeline.outcomes import Outcomes
-from watchfolder.pipeline.poll import poll_on_a_push, relocate
+from watchfolder.pipeline.poll import look_again, poll_on_a_push
 from watchfolder.pipeline.poll_schedule import PollSchedule
 from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
@@ -71,7 +71,7 @@ class Pipeline:
                 return False
         return not any(map(self._agenda.can_move, self._journal.orders()))
 
-    def slow_steps(self, seconds: float) -> dict[str, str]:
+    def slow_orders(self, seconds: float) -> dict[str, str]:
         """Return the orders whose step has been under way for longer than that, awake, with their inboxes."""
         with self._guard:
             slow = [key for key, began in self._running.items() if self._clock.awake() - began > seconds]
@@ -88,10 +88,10 @@ class Pipeline:
         self._take_pushes()
         with self._guard:
             running = set(self._running)
-        plan, places = self._agenda.plan(now, running), self.admission.places()
+        plan, places = self._agenda.plan(now, running), self.admission.free_slots()
         may_begin = [order for order in plan.due if places > 0 or not self._takes_place(order)]
-        able = (order for order in may_begin if is_suspect(order) and not self.breaker.bars(order, now))
-        is_trial = self._suspects.hold_trial(able, running)
+        able = (order for order in may_begin if may_crash(order) and not self.breaker.has_to_wait(order, now))
+        is_trial = self._suspects.begin_trial(able, running)
         self._ask_list(plan)
         for order in plan.due:
             takes_place = self._takes_place(order)
@@ -99,13 +99,13 @@ class Pipeline:
                 places -= takes_place
         return min(plan.next_at, max(now + 1.0, self.breaker.next_probe()))
 
-    def drain(self, deadline: float) -> bool:
+    def wait_for_end(self, deadline: float) -> bool:
         """Wait until every step under way has ended; False when the deadline (monotonic) came first."""
         while self.running() and time.monotonic() < deadline:
             time.sleep(0.02)
         with self._guard:
             for key in self._running:  # what our own stop interrupts is no death on the order's account
-                self._journal.mark_resting(key)
+                self._journal.clear_running(key)
             return not self._running
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Pipeline:
         self._wake()
 
     def _takes_place(self, order: Order) -> bool:
-        return order.state is State.CLAIMED and not self.breaker.doubts(order)  # else it is one at a time
+        return order.state is State.CLAIMED and not self.breaker.is_in_doubt(order)  # else it is one at a time
 
     # --- when
 
@@ -166,11 +166,11 @@ class Pipeline:
         with self._guard:
             if self._stop.is_set() or order.key in self._running:  # its list is asked
                 return False
-            if self._suspects.holds_still(order, self._running, is_trial=is_trial):
+            if self._suspects.has_to_wait(order, self._running, is_trial=is_trial):
                 return False
             if self._journal.get(order.key) is not order:  # a worker has taken it further since we were told of it
                 return False
-            if (permit := self.breaker.permit(order, now)) is None:
+            if (permit := self.breaker.admit(order, now)) is None:
                 return False
             self._running[order.key] = self._clock.awake()
         runtime = self.runtimes[order.inbox]
@@ -185,25 +185,25 @@ class Pipeline:
             try:
                 self._journal.mark_running(order)
             except FolderFault:
-                permit.spare()
+                permit.release()
                 raise
             while following is not None and not self._stop.is_set():
                 current = self._step(runtime, following)
-                following = self.breaker.permit(current, self._clock.elapsed()) if current is not None else None
+                following = self.breaker.admit(current, self._clock.elapsed()) if current is not None else None
             if following is None and self._journal.get(key) is None:
                 runtime.context.forget(key)
         except FolderFault as fault:  # the state directory itself
             runtime.health.report(fault, order.size)
-            self._polls.pause(key, timing.FOLDER_BACKOFF_SECONDS)
+            self._polls.put_off(key, timing.FOLDER_BACKOFF_SECONDS)
         except Exception:  # noqa: BLE001 - nothing may end a worker silently
             event("order.step_broke", logging.ERROR, trace=True, order=key, inbox=order.inbox)
-            self._polls.pause(key, timing.FIRST_BACKOFF_SECONDS)
+            self._polls.put_off(key, timing.FIRST_BACKOFF_SECONDS)
         finally:
-            self._rest(runtime, key)
+            self._end_work(runtime, key)
 
-    def _rest(self, runtime: InboxRuntime, key: str) -> None:
+    def _end_work(self, runtime: InboxRuntime, key: str) -> None:
         try:
-            self._journal.mark_resting(key)
+            self._journal.clear_running(key)
         except FolderFault as fault:  # it counts as a death at the next start: at worst one too many of three
             event("journal.marker_stays", logging.WARNING, order=key, reason=fault.reason)
         with self._guard:
@@ -221,25 +221,25 @@ class Pipeline:
     def _step(self, runtime: InboxRuntime, permit: Permit) -> Order | None:
         """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
         order = permit.order
-        if self.breaker.is_void(permit):  # while it queued
-            permit.spare()
+        if self.breaker.has_opened_since(permit):  # while it queued
+            permit.release()
             return None
         if self._outcomes.is_guilty(order):
-            permit.spare()
+            permit.release()
             return self._outcomes.convict(runtime.context, order)
         with self._guard:
             self._running[order.key] = self._clock.awake()
         try:
             with permit:
-                after = self._do(runtime.context, permit)
+                after = self._run(runtime.context, permit)
                 if after is not None and after.traits.gives_back:
-                    permit.spare()  # the service may not even have been asked
+                    permit.release()  # the service may not even have been asked
         except WatchfolderError as error:
-            return self._settle(runtime, order, error)
+            return self._handle(runtime, order, error)
         except Exception as error:  # noqa: BLE001 - design: unexpected is Retry with its traceback in the log
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
             name = type(error).__name__
-            return self._settle(runtime, order, OrderRetry(f"an unexpected fault of watchfolder ({name})", code=name))
+            return self._handle(runtime, order, OrderRetry(f"an unexpected fault of watchfolder ({name})", code=name))
         if order.state is State.QUARANTINING and after is not None:
             self._journal.counters.quarantined(list(_set_aside(order, after)))
         if order.state is State.CLAIMED:
@@ -247,7 +247,7 @@ class Pipeline:
         _show_what_came_back(runtime.intake, order, after)
         return self._go_on(order, after)
 
-    def _do(self, context: StepContext, permit: Permit) -> Order | None:
+    def _run(self, context: StepContext, permit: Permit) -> Order | None:
         order = permit.order
         if permit.is_to_split:
             return part_with(context, order, {0})
@@ -259,17 +259,17 @@ class Pipeline:
             permit.was_sent_back = True
             event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
             with suppress(Throttled):  # it was looked at a moment ago
-                return relocate(context, self._journal.get(order.key) or order, error)
+                return look_again(context, self._journal.get(order.key) or order, error)
             return None
 
-    def _settle(self, runtime: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
+    def _handle(self, runtime: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
         """Record a failed step; return the order when it goes on at once."""
         if isinstance(error, FolderFault) and runtime.context.is_of_the_inbox(order, error):
             runtime.health.report(error, order.size)
-            self._polls.pause(order.key, timing.FOLDER_BACKOFF_SECONDS)
+            self._polls.put_off(order.key, timing.FOLDER_BACKOFF_SECONDS)
             return None
         if isinstance(error, SlowDown):
-            self._polls.pause(order.key, error.retry_after_seconds or timing.FIRST_POLL_SECONDS)
+            self._polls.put_off(order.key, error.retry_after_seconds or timing.FIRST_POLL_SECONDS)
             return None
         current = self._journal.get(order.key) or order
         return self._go_on(order, self._outcomes.handle(runtime.context, current, error))
@@ -279,7 +279,7 @@ class Pipeline:
         if after is not None and after.state is before.state is State.CONFIRMED:
             self._outcomes.at_work(after)
         if after is not None and after.state is State.COMPLETED and _was_sent_since(before):
-            self.breaker.succeed(after)  # else it was found there, and may have been so for long
+            self.breaker.note_result(after)  # else it was found there, and may have been so for long
         return after if self._agenda.follow(before, after) else None
 
 

@@ -48,11 +48,11 @@ class Asking:
         with self._guard:
             found = find()
             if found == refused:
-                self.renew()
+                self.ask_again()
                 found = find()
             return found
 
-    def renew(self) -> None:
+    def ask_again(self) -> None:
         now = time.monotonic()
         while self._asked and now - self._asked[0] >= timing.LINKS_SECONDS:
             self._asked.popleft()

@@ -8,12 +8,12 @@ from functools import partial
 
 from watchfolder.events import printable
 from watchfolder.order import Order, State, key_of_one
-from watchfolder.pipeline.charging import charging
+from watchfolder.pipeline.charging import may_charge
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.create import create
-from watchfolder.pipeline.enclosures import enclose, wanted
+from watchfolder.pipeline.enclosures import put_beside, wanted
 from watchfolder.pipeline.fetch import deliver
-from watchfolder.pipeline.lists import unfold
+from watchfolder.pipeline.lists import begin_lines
 from watchfolder.pipeline.poll import poll, with_hash
 from watchfolder.pipeline.reuse import reuse
 from watchfolder.pipeline.successors import is_as_claimed, release_changed, supersede
@@ -28,7 +28,7 @@ def confirm(context: StepContext, order: Order) -> Order:
     """Start the processing. What changed before can still go back."""
     if not order.charged and not is_as_claimed(context, order):
         return release_changed(context, order)
-    with charging(context, order, Stage.START) as order:  # noqa: PLR1704 - what follows is about the charged one
+    with may_charge(context, order, Stage.START) as order:  # noqa: PLR1704 - what follows is about the charged one
         context.service.confirm(flow_of(order).start_path, order.confirm_key, id_of(order))
     return context.journal.advance(order, _S.CONFIRMED)
 
@@ -92,7 +92,7 @@ def park(context: StepContext, order: Order) -> None:
 Step = Callable[[StepContext, Order], Order | None]
 
 STEPS: Mapping[State, Step] = {
-    _S.LISTED: unfold,
+    _S.LISTED: begin_lines,
     _S.CLAIMED: create,
     _S.CREATED: upload,
     _S.UPLOADED: confirm,
@@ -100,7 +100,7 @@ STEPS: Mapping[State, Step] = {
     _S.COMPLETED: deliver,
     _S.MATCHED: reuse,
     _S.DELIVERED: record,
-    _S.RECORDED: enclose,
+    _S.RECORDED: put_beside,
     _S.RELEASED: put_back,
     _S.SUPERSEDING: supersede,
     _S.QUARANTINING: set_aside,

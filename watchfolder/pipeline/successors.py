@@ -14,10 +14,10 @@ from watchfolder.services import flow_of
 from watchfolder.work import is_as_it_was
 
 
-def rekeyed(context: StepContext, order: Order, files: Sequence[OrderFile] | None = None) -> Order:
+def under_new_key(context: StepContext, order: Order, files: Sequence[OrderFile] | None = None) -> Order:
     """Return the order that takes this one's place, wholly or for some of its files, under a new key."""
     key, flow, journal = str(uuid.uuid4()), flow_of(order), context.journal
-    anew = [file.as_ordered for file in (order.files if files is None else files)]
+    anew = [file.as_new for file in (order.files if files is None else files)]
     files = flow.asked(context.inbox, anew, journal.serials.take, journal.clock.today())
     return Order(
         key=key,
@@ -42,13 +42,13 @@ def rekeyed(context: StepContext, order: Order, files: Sequence[OrderFile] | Non
 def split(context: StepContext, order: Order) -> tuple[Order, ...]:
     """Split an order that failed, so that the picture at fault comes to stand alone."""
     parts, begin = [], 0
-    for size in part_sizes(len(order.files), context.inbox.on_failure, is_part=order.split_from is not None):
-        parts.append(rekeyed(context, order, order.files[begin : begin + size]).having(split_from=order.key))
+    for size in split_counts(len(order.files), context.inbox.on_failure, is_part=order.split_from is not None):
+        parts.append(under_new_key(context, order, order.files[begin : begin + size]).having(split_from=order.key))
         begin += size
     return tuple(parts)
 
 
-def part_sizes(files: int, how: OnFailure, *, is_part: bool = False) -> Sequence[int]:
+def split_counts(files: int, how: OnFailure, *, is_part: bool = False) -> Sequence[int]:
     """Return how many files each part of a failed order holds: about √n parts of √n files, and these one by one.
 
     That buys few files again in few orders: with one bad picture among n, each once and √n of them twice.
@@ -57,9 +57,9 @@ def part_sizes(files: int, how: OnFailure, *, is_part: bool = False) -> Sequence
     return [files // parts + (number < files % parts) for number in range(parts)]
 
 
-def bought_again(files: int, how: OnFailure) -> int:
+def paid_again(files: int, how: OnFailure) -> int:
     """Return how many files are bought once more to find one bad picture in an order of so many."""
-    part = max(part_sizes(files, how))
+    part = max(split_counts(files, how))
     return (files if files > 1 else 0) + (part if part > 1 else 0)
 
 
@@ -73,7 +73,7 @@ def part_with(context: StepContext, order: Order, leaving: Collection[int], *, a
     facts: dict[str, Any] = {"together" if are_slow else "alone": len(left)}
     event("order.parted", order=order.key, inbox=order.inbox, files=len(rest), **facts)
     parts = [rest, left] if are_slow else [*([file] for file in left), rest]
-    children = tuple(rekeyed(context, order, part) for part in parts if part)
+    children = tuple(under_new_key(context, order, part) for part in parts if part)
     return context.journal.advance(order, State.SUPERSEDING, children=children)
 
 
@@ -88,7 +88,7 @@ def release_changed(context: StepContext, order: Order) -> Order:
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
     if not kept or (len(kept) < len(order.files) and not order.is_of_many):
         return context.journal.advance(order, State.RELEASED)
-    return context.journal.advance(order, State.SUPERSEDING, children=(rekeyed(context, order, kept),))
+    return context.journal.advance(order, State.SUPERSEDING, children=(under_new_key(context, order, kept),))
 
 
 def is_as_claimed(context: StepContext, order: Order) -> bool:

@@ -42,14 +42,14 @@ class Round:
         if failure is not None:
             self._failed.append(index)
             self.failures[index] = failure
-            self.is_enough |= self._in_a_row >= _OUTAGE or _concern(failure) < 0
+            self.is_enough |= self._in_a_row >= _OUTAGE or _sort_key(failure) < 0
 
-    def worst(self) -> Exception:
+    def main_failure(self) -> Exception:
         """Return the failure that decides what follows: what concerns all before what concerns one file."""
-        return min(self.failures.values(), key=_concern)
+        return min(self.failures.values(), key=_sort_key)
 
 
-def _concern(failure: Exception) -> int:
+def _sort_key(failure: Exception) -> int:
     return _OF_ONE_FILE.index(type(failure)) if type(failure) in _OF_ONE_FILE else -1
 
 
@@ -85,15 +85,15 @@ class TransferPool:
         self._silent: set[str] = set()
         self._full_at = float("-inf")  # monotonic seconds: when all workers were last busy
 
-    def one(self, inbox: str, work: Callable[[], _T]) -> _T:
+    def run(self, inbox: str, work: Callable[[], _T]) -> _T:
         """Do `work` when its turn comes; return what it returns, or raise what it raises."""
         round_ = Round([])
-        arrivals = list(self.each(inbox, lambda _: work(), [0], round_))
+        arrivals = list(self.run_all(inbox, lambda _: work(), [0], round_))
         if round_.failures:
-            raise round_.worst()
+            raise round_.main_failure()
         return arrivals[0][0]
 
-    def each(
+    def run_all(
         self,
         inbox: str,
         work: Callable[[int], _T],
@@ -112,11 +112,11 @@ class TransferPool:
         batch = _Batch(inbox, work, deque(indexes), at_once or self.size, round_)
         try:
             self._enter(batch)
-            while group := self._next_arrivals(batch, gather_seconds):
+            while group := self._wait_for_results(batch, gather_seconds):
                 yield group
         finally:
             round_.is_enough = True
-            for outcome in self._next_arrivals(batch, None).values():
+            for outcome in self._wait_for_results(batch, None).values():
                 drop(outcome)
 
     def set_silent(self, inbox: str, *, is_silent: bool) -> None:
@@ -124,22 +124,22 @@ class TransferPool:
         with self._changed:
             (self._silent.add if is_silent else self._silent.discard)(inbox)
             wanted = self.size if self._line else 0
-        self._hire(wanted)
+        self._start_threads(wanted)
 
-    def has_been_full(self, since: float) -> bool:
+    def was_at_limit(self, since: float) -> bool:
         """Are all workers busy, or were they at any time since then (monotonic seconds)?"""
         with self._changed:
-            self._note_full()
+            self._note_limit()
             return self._full_at > since
 
     def _enter(self, batch: _Batch[_T]) -> None:
         with self._changed:
             if batch.waiting:
                 self._line.append(batch)
-            wanted = min(len(batch.waiting), batch.at_once, self._places(batch.inbox))
-        self._hire(wanted)
+            wanted = min(len(batch.waiting), batch.at_once, self._free_slots(batch.inbox))
+        self._start_threads(wanted)
 
-    def _next_arrivals(self, batch: _Batch[_T], gather_seconds: float | None) -> dict[int, _T]:
+    def _wait_for_results(self, batch: _Batch[_T], gather_seconds: float | None) -> dict[int, _T]:
         """Wait for the first outcome, and so long for others; None: for the last one."""
         with self._changed:
             if gather_seconds is not None:
@@ -150,7 +150,7 @@ class TransferPool:
 
     # --- workers
 
-    def _hire(self, wanted: int) -> None:
+    def _start_threads(self, wanted: int) -> None:
         """Begin so many workers; one that finds nothing to do ends at once."""
         for _ in range(wanted):
             threading.Thread(target=self._work, name="transfer", daemon=True).start()
@@ -164,7 +164,7 @@ class TransferPool:
             except Exception as error:  # noqa: BLE001 - the caller decides
                 failure = error
             with self._changed:
-                self._note_full()
+                self._note_limit()
                 self._busy[batch.inbox] -= 1
                 batch.under_way -= 1
                 batch.arrived |= arrived
@@ -176,7 +176,7 @@ class TransferPool:
         with self._changed:
             self._line = deque(batch for batch in self._line if not batch.round.is_enough)
             for batch in self._line:
-                if batch.under_way < batch.at_once and self._places(batch.inbox) > 0:
+                if batch.under_way < batch.at_once and self._free_slots(batch.inbox) > 0:
                     break
             else:
                 return None
@@ -186,15 +186,15 @@ class TransferPool:
                 self._line.append(batch)
             batch.under_way += 1
             self._busy[batch.inbox] += 1
-            self._note_full()
+            self._note_limit()
             return batch, index
 
-    def _places(self, inbox: str) -> int:
+    def _free_slots(self, inbox: str) -> int:
         return self.size - (self._busy[inbox] if inbox in self._silent else self._answering())
 
     def _answering(self) -> int:
         return sum(busy for inbox, busy in self._busy.items() if inbox not in self._silent)
 
-    def _note_full(self) -> None:
+    def _note_limit(self) -> None:
         if self._answering() >= self.size:
             self._full_at = time.monotonic()

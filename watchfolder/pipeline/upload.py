@@ -13,9 +13,9 @@ from watchfolder.errors import OrderRetry, Reject, Resync, Retry, Throttled
 from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import timing
-from watchfolder.pipeline.charging import charge, is_charged_at, is_clear_no
+from watchfolder.pipeline.charging import charge, is_clear_no, is_paid_at
 from watchfolder.pipeline.context import StepContext, id_of
-from watchfolder.pipeline.poll import go_on_from, relocate, with_hash, with_ids
+from watchfolder.pipeline.poll import go_on_from, identify, look_again, with_hash
 from watchfolder.pipeline.signed_urls import Asking, remember_urls
 from watchfolder.pipeline.successors import part_with, release_changed
 from watchfolder.pipeline.transfers import Round
@@ -29,7 +29,7 @@ _S = State
 
 def upload(context: StepContext, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
-    if is_charged_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
+    if is_paid_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
         return context.journal.advance(order, _S.CONFIRMED, charged=True)
     if _is_perhaps_there(context, order):
         order = _sent_before(context, order)
@@ -51,33 +51,35 @@ def upload(context: StepContext, order: Order) -> Order:
     if sent.state is not _S.CREATED:
         return sent
     if any(isinstance(failure, FileNotFoundError) for failure in round_.failures.values()):
-        return _release_changed_unsent(context, sent)
-    return _after_failures(context, sent, round_)
+        return _give_back(context, sent)
+    return _handle_failed(context, sent, round_)
 
 
 def _is_perhaps_there(context: StepContext, order: Order) -> bool:
     """May an earlier life, or a try whose answer was lost, have sent some of it, and does the service tell?"""
     if context.memory_of(order).urls is not None or context.service.reads != "v3":
         return False
-    return is_charged_at(order, Stage.UPLOAD) or (len(order.files) > 1 and order.redos == 0)
+    return is_paid_at(order, Stage.UPLOAD) or (len(order.files) > 1 and order.redos == 0)
 
 
 def _as_answered(context: StepContext, order: Order, sent: Order, round_: Round) -> Order:
     """Journal how far a round came that did not come to its end, and whether it may have cost money."""
-    if is_charged_at(order, Stage.UPLOAD):
+    if is_paid_at(order, Stage.UPLOAD):
         context.forget_links(order)  # first of all, next time, it is asked for what is there
         failures = (each for each in round_.failures.values() if not isinstance(each, FileNotFoundError))
         is_incomplete = all(map(is_clear_no, failures))  # nothing of it is perhaps there all the same
         return context.journal.note(sent, charged=order.charged or not is_incomplete)
     sent = context.journal.note(sent)
-    return relocate(context, sent) if sent.charged else sent  # its start was answered yes: "pending" may be an old word
+    return (
+        look_again(context, sent) if sent.charged else sent
+    )  # its start was answered yes: "pending" may be an old word
 
 
 def _send_all(context: StepContext, order: Order, round_: Round) -> Order:
     """Return the order as far as that went."""
     noted, sending = time.monotonic(), Sending(context, order)
     waiting = round_.in_turn(index for index, file in enumerate(order.files) if file.is_to_be_sent)
-    with closing(context.transfers.each(order.inbox, sending.send, waiting, round_)) as arrivals:
+    with closing(context.transfers.run_all(order.inbox, sending.send, waiting, round_)) as arrivals:
         for group in arrivals:
             for index, sent in group.items():
                 order = order.with_file(index, is_uploaded=True, sha256=sent.sha256, ctime_ns=sent.ctime_ns)
@@ -99,7 +101,7 @@ def _sent_before(context: StepContext, order: Order) -> Order:
     if order.state is not _S.CREATED or not is_told:
         return order
     wanted, files = remember_urls(context, order, seen.inputs), list[OrderFile]()
-    for file in with_ids(order, seen.inputs):
+    for file in identify(order, seen.inputs):
         told = file.having(is_uploaded=file.file_id not in wanted)
         files.append(with_hash(context, order, told) if told.is_uploaded else told)
     found = sum(after.is_uploaded and before.is_to_be_sent for before, after in zip(order.files, files, strict=True))
@@ -108,7 +110,7 @@ def _sent_before(context: StepContext, order: Order) -> Order:
     return order.having(files=tuple(files))
 
 
-def _release_changed_unsent(context: StepContext, order: Order) -> Order:
+def _give_back(context: StepContext, order: Order) -> Order:
     """Give back what changed before it was sent, once it is sure that nothing was begun without it."""
     if order.may_be_given_back:
         return release_changed(context, order)
@@ -127,12 +129,12 @@ def _slow_files(order: Order, failures: int) -> set[int]:
     return unsent if is_lasting and len(unsent) < len(order.files) else set()
 
 
-def _after_failures(context: StepContext, order: Order, round_: Round) -> Order:
+def _handle_failed(context: StepContext, order: Order, round_: Round) -> Order:
     """Part with the files that the storage will never take; anything else is tried again, but not for ever together.
 
     Nobody parts from what may have been bought: first it is to be seen what has arrived.
     """
-    worst = round_.worst()
+    worst = round_.main_failure()
     if not order.may_be_given_back:
         raise OrderRetry(worst.reason, code=worst.code) if isinstance(worst, Reject) else worst
     rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
@@ -164,7 +166,7 @@ class Sending:
         Raises FileNotFoundError for one that is no longer what was claimed; but where an upload is what costs money,
         one that changes after it was sent counts as sent.
         """
-        file, is_charged = self._order.files[index], is_charged_at(self._order, Stage.UPLOAD)
+        file, is_charged = self._order.files[index], is_paid_at(self._order, Stage.UPLOAD)
         place = self._context.publisher.work.place(self._order, file)
         before = disk.stat_of(place)
         if before is None or not is_as_it_was(place, file):
@@ -196,7 +198,7 @@ class Sending:
                 self._context.service.upload(url, source, file.size, file.media_type, checksum)
             except Resync as redo:
                 refusal = redo.code
-                if redo.was_repeated and is_charged_at(self._order, Stage.UPLOAD):
+                if redo.was_repeated and is_paid_at(self._order, Stage.UPLOAD):
                     reason = "the storage refused an upload that may have arrived when it was first tried"
                     raise Retry(reason, code=refusal) from None
             else:

@@ -61,7 +61,7 @@ class FindingPublisher:
             goal = (self._inbox.outbox, wanted)
             order, is_there = self._originals.move(order, index, goal, "delivery", note=sidecar)
             if not is_there:
-                return order.with_file(index, is_placed=True, results=(file.result.as_ordered,))
+                return order.with_file(index, is_placed=True, results=(file.result.as_new,))
         facts = {"sha256": file.sha256, "size": file.size, "delivered_at": self._journal.clock.now()}
         result = order.files[index].result.having(**facts)
         order = order.with_file(index, results=(result,), is_placed=True)

@@ -25,7 +25,7 @@ def of_findings(name: str, facts: tuple[str, ...]) -> Ledger:
     def lines(order: Order) -> Iterable[Sequence[Cell]]:
         for index, result in order.results:
             file = order.files[index]
-            if file.finding is None or result.delivered_at is None or not result.is_news:
+            if file.finding is None or result.delivered_at is None or not result.is_to_be_told:
                 continue
             when = (file.finding.checked_at or result.delivered_at).isoformat(timespec="seconds")
             told = [file.finding.facts.get(fact) for fact in facts]
@@ -41,7 +41,7 @@ def of_issues(name: str) -> Ledger:
 
     def lines(order: Order) -> Iterable[Sequence[Cell]]:
         for index, result in order.results:
-            if result.delivered_at is not None and result.is_news:
+            if result.delivered_at is not None and result.is_to_be_told:
                 when, where = result.delivered_at.isoformat(timespec="seconds"), printable(result.delivery or "")
                 sources = (f"wf-{order.key}", order.files[index].sha256, result.sha256)
                 yield [when, where, printable(result.recipient or ""), result.text, *sources]

@@ -19,7 +19,7 @@ from watchfolder.intake.decide import Action, Sighting, decide
 from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
 from watchfolder.order import State
-from watchfolder.pipeline.successors import bought_again
+from watchfolder.pipeline.successors import paid_again
 from watchfolder.report.lock_holder import is_locked
 from watchfolder.report.phrases import files, in_credits
 from watchfolder.services import flow_of
@@ -63,7 +63,7 @@ class InboxPlan:
         """How many files one bad picture among the others would have bought once more, and paid."""
         together = min(self.sent or self.released, self.in_one_order)
         is_free = not together or flow_of(self.inbox).refunds_failed
-        return 0 if is_free else bought_again(together, self.inbox.on_failure)
+        return 0 if is_free else paid_again(together, self.inbox.on_failure)
 
     def credits(self, sent: int) -> int:
         """Return how many credits so many of its files cost, at most."""
