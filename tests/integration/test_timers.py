@@ -19,7 +19,6 @@ def test_an_alarm_that_is_called_off_does_not_ring() -> None:
     alarm = Timer(1.0, lambda: rung.append("never"))
     Timer(1.1, done.set)
     alarm.call_off()
-    assert not alarm.is_on
     assert done.wait(5)
     assert rung == []
 
@@ -27,7 +26,7 @@ def test_an_alarm_that_is_called_off_does_not_ring() -> None:
 def test_thousands_of_cancelled_timers_delay_nothing() -> None:
     for _ in range(5000):
         Timer(3600.0, lambda: None).call_off()
-    assert len(_CLOCK._alarms) < 500
+    assert len(_CLOCK.queue) < 500
     done = threading.Event()
     Timer(0.05, done.set)
     assert done.wait(30)
