@@ -40,7 +40,6 @@ class Composition:
         admission = self.pipeline.admission
         scope = DedupScope(self.delivery_index, admission.inbox_of)
         self.intakes: dict[str, Intake] = {}
-        runtimes = {}
         for name, inbox in config.inboxes.items():
             publisher = Publisher(inbox, journal, self.folders, config.inboxes.values())
             claims = Claims(
@@ -51,8 +50,8 @@ class Composition:
             )
             shared = (self.service, self.transfers, self.delivery_index, admission.inbox_of, admission)
             context = StepContext(inbox, journal, self.folders, publisher, *shared)
-            runtimes[name] = InboxRuntime(context, intake, partial(wake_inbox, name), config.orders_in_flight)
-        self.pipeline.runtimes = runtimes
+            wake_it = partial(wake_inbox, name)
+            self.pipeline.runtimes[name] = InboxRuntime(context, intake, wake_it, config.orders_in_flight)
 
     def begin(self) -> None:
         """Let the index of what was delivered be read, aside, where it is asked."""

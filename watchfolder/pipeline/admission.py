@@ -1,7 +1,7 @@
 """How much may come in now: the one place that says so, to the intake and for the lines of a list."""
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from watchfolder.api import Service
 from watchfolder.config import Config, Inbox
@@ -29,7 +29,7 @@ class Admission:
         running: Collection[str],
         stop: threading.Event,
     ) -> None:
-        self.runtimes: Mapping[str, InboxRuntime] = {}
+        self.runtimes: dict[str, InboxRuntime] = {}
         self._most_orders = config.orders_in_flight
         self._journal = journal
         self._quota = Quota(config, journal.clock)

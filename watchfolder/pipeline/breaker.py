@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import uuid
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -25,8 +25,7 @@ from watchfolder.order import Key, Order, State
 
 _AN_OUTAGE = 3  # failures in a row, of any orders, without a success between; an order's own trouble counts once
 _TOO_MANY = 5  # orders that a service failed in a row
-_REMEMBERED = 1000
-_PACE = 1 / 10  # of the time that a service has failed passes between two tries, once that is longer than usual
+_PACE = 1 / 10
 _LONGEST_SECONDS = 3600.0
 
 
@@ -67,13 +66,13 @@ class Permit:
 @dataclass
 class _Circuit:
     probe_seconds: float
+    pace: float = 0.0  # of the time that it is open passes between two tries, once that is longer than usual
     fault: Blocked | None = None  # what has opened it
     since: float = 0.0
     probe_at: float = 0.0  # when the next call may find out
     probe: Permit | None = None  # of the one that does: half-open
     last_success: Key | None = field(default_factory=lambda: str(uuid.uuid4()))  # an order; of an earlier life, none
-    in_a_row: int = 0  # orders that it failed, without a success between
-    failed: deque[Key] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))  # a step may be repeated
+    failed: set[Key] = field(default_factory=set)  # orders, without a success between; a step may be repeated
 
     def doubt(self, code: str, since: float) -> str:
         """Open, for every order of the service fails; return that in words. The first try comes at once."""
@@ -83,19 +82,14 @@ class _Circuit:
         self.since, self.probe_at = since, 0.0
         return reason
 
-    def count(self, order: Order) -> None:
-        if order.key not in self.failed:
-            self.failed.append(order.key)
-            self.in_a_row += 1
-
     def wait_seconds(self, now: float) -> float:
-        return max(self.probe_seconds, min(_LONGEST_SECONDS, (now - self.since) * _PACE))
+        return max(self.probe_seconds, min(_LONGEST_SECONDS, (now - self.since) * self.pace))
 
     def close(self) -> bool:
         """Return whether it was open."""
         was_open = self.fault is not None
-        if was_open:
-            self.fault, self.probe, self.in_a_row = None, None, 0
+        self.fault, self.probe = None, None
+        self.failed.clear()
         return was_open
 
 
@@ -109,7 +103,7 @@ class Breaker:
         self._clock = clock
         self._guard = threading.Lock()
         self._account = _Circuit(probe_seconds)
-        self._services: dict[str, _Circuit] = defaultdict(lambda: _Circuit(probe_seconds))
+        self._services: dict[str, _Circuit] = defaultdict(lambda: _Circuit(probe_seconds, _PACE))
         self._lifted_at = -math.inf
         self._failures = 0  # of the service, in a row
         self._troubled: set[Key] = set()  # orders that failed by themselves in the same time: once each
@@ -166,8 +160,7 @@ class Breaker:
                 return None
             permit = Permit(self, order, now, is_to_split=self.is_in_doubt(order) and order.is_of_many)
             for circuit in self._open_for(order):
-                pause = self.probe_seconds if circuit is self._account else circuit.wait_seconds(now)
-                circuit.probe_at, circuit.probe = now + pause, permit
+                circuit.probe_at, circuit.probe = now + circuit.wait_seconds(now), permit
             return permit
 
     def end(self, permit: Permit, error: BaseException | None) -> None:
@@ -207,19 +200,21 @@ class Breaker:
             is_proven = is_again and order.last_success != service.last_success
             if is_proven and order.failed_alone:  # for the second time: that says no more about the service
                 return Fault.PICTURE
-            service.count(order)
-            if service.fault is None and (is_again is not is_proven or service.in_a_row >= _TOO_MANY):
-                if not set(beside) <= set(service.failed):
+            service.failed.add(order.key)
+            if service.fault is None:
+                if is_again is is_proven and len(service.failed) < _TOO_MANY:
+                    return Fault.PICTURE
+                if not service.failed.issuperset(beside):
                     return Fault.UNDECIDED
                 reason = service.doubt(f" ({error.code})", self._clock.elapsed())
                 event("service.fails_all", logging.ERROR, reason=reason, said=error.reason)
-            return Fault.PICTURE if service.fault is None else Fault.SERVICE
+            return Fault.SERVICE
 
     def note_result(self, order: Order) -> None:
         """Record that the service made something of an order: it was the pictures, where others failed."""
         with self._guard:
             service = self._services[order.service]
-            service.last_success, service.in_a_row = order.key, 0
+            service.last_success = order.key
             if service.close():
                 event("service.succeeds_again")
 
@@ -283,7 +278,7 @@ class Breaker:
             event("service.blocked", logging.ERROR, reason=fault.reason, code=fault.code, effect=effect)
         account.fault = fault
         if permit.given_at >= self._lifted_at:  # else a person has said since that it is mended
-            account.probe_at = max(account.probe_at, now + self.probe_seconds)
+            account.probe_at = max(account.probe_at, now + account.probe_seconds)
 
     def _close_after(self, permit: Permit, *, has_bought: bool) -> None:
         """Close the account's circuit after its probe. The storage's yes to an upload says nothing of the key."""

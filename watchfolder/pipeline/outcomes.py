@@ -69,11 +69,10 @@ class Outcomes:
             self._journal.note(current, last_error=_OVERDUE)
             event("order.overdue", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
 
-    def is_guilty(self, order: Order) -> bool:
-        """Did the process die three times in a row during this order's steps, the last time with it alone?"""
-        return order.deaths >= _GUILTY_DEATHS and order.asks_service
-
-    def convict(self, context: StepContext, order: Order) -> Order:
+    def after_crash(self, context: StepContext, order: Order) -> Order | None:
+        """End an order during whose steps the process died three times in a row, the last time with it alone."""
+        if order.deaths < _GUILTY_DEATHS or not order.asks_service:
+            return None
         if order.is_of_many and order.may_be_given_back:
             return self._split(context, order, f"watchfolder died {_GUILTY_DEATHS} times while it worked on it")
         reason = f"watchfolder died {_GUILTY_DEATHS} times while it worked on this picture."
@@ -165,18 +164,17 @@ class Outcomes:
         if not _may_begin_again(order, error):
             return self._quarantine(order, error)
         failure = error if isinstance(error, FailedAtService) else None
-        if failure is not None and failure.is_of_the_file:
-            return self._blame(context, order, error)
         may_pass = failure is not None and order.reordered < failure.tries
-        match self._breaker.judge(order, error, self._parts_beside(order, error), may_pass=may_pass):
-            case Fault.UNDECIDED:
-                return order  # as it was: it is looked at again
-            case Fault.SERVICE:
-                return self._keep(context, order, error)
-            case Fault.PICTURE if may_pass:
-                return self._order_again(context, order, error)
-            case Fault.PICTURE:
-                return self._blame(context, order, error)
+        fault = Fault.PICTURE
+        if failure is None or not failure.is_of_the_file:
+            fault = self._breaker.judge(order, error, self._parts_beside(order, error), may_pass=may_pass)
+        if fault is Fault.UNDECIDED:
+            return order  # as it was: it is looked at again
+        if fault is Fault.SERVICE:
+            return self._keep(context, order, error)
+        if may_pass:
+            return self._order_again(context, order, error)
+        return self._split(context, order, error.reason) if order.is_of_many else self._quarantine(order, error)
 
     def _parts_beside(self, order: Order, error: Reject) -> Collection[str]:
         """Return the parts of the order that this one was split from, as far as the service is at work on them.
@@ -190,9 +188,6 @@ class Outcomes:
             if part.state is State.COMPLETED:  # and the thread that has just written so is about to record it
                 self._breaker.note_result(part)
         return {part.key for part in parts if part.traits.is_at_service}
-
-    def _blame(self, context: StepContext, order: Order, error: Reject) -> Order:
-        return self._split(context, order, error.reason) if order.is_of_many else self._quarantine(order, error)
 
     def _split(self, context: StepContext, order: Order, reason: str) -> Order:
         event("order.split", order=order.key, inbox=order.inbox, files=len(order.files), reason=reason)

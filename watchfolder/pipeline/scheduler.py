@@ -3,13 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from watchfolder.api import Service
 from watchfolder.config import Config
 from watchfolder.errors import FolderFault, OrderRetry, Resync, Scope, SlowDown, Throttled, WatchfolderError
-from watchfolder.events import event, printable
+from watchfolder.events import event
 from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
@@ -17,14 +17,13 @@ from watchfolder.pipeline.admission import Admission
 from watchfolder.pipeline.agenda import Agenda, Planned
 from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
-from watchfolder.pipeline.crash_guard import Suspects, may_crash
+from watchfolder.pipeline.crash_guard import Suspects
 from watchfolder.pipeline.outcomes import Outcomes
 from watchfolder.pipeline.poll import look_again, poll_on_a_push
 from watchfolder.pipeline.poll_schedule import PollSchedule
 from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
 from watchfolder.pushes import Pushes
-from watchfolder.snapshot import FileGroup
 
 
 class Pipeline:
@@ -49,18 +48,11 @@ class Pipeline:
         self._pushes = pushes or Pushes()
         self._polls = PollSchedule(self._clock, is_pushed_to=bool(config.webhook.secret.get_secret_value()))
         self.admission = Admission(config, journal, self.breaker, self._running, stop)
+        self.runtimes = self.admission.runtimes
         self._agenda = Agenda(journal, self._polls, self.breaker, self.admission.is_within_reach)
         self._suspects = Suspects(journal, self.admission.is_silent)
         self._outcomes = Outcomes(config.give_up_after_hours, journal, self.breaker, stop)
         self._outcomes.try_by_key(config.api.fingerprint)
-
-    @property
-    def runtimes(self) -> Mapping[str, InboxRuntime]:
-        return self.admission.runtimes
-
-    @runtimes.setter
-    def runtimes(self, runtimes: Mapping[str, InboxRuntime]) -> None:
-        self.admission.runtimes = runtimes
 
     # --- questions
 
@@ -88,15 +80,12 @@ class Pipeline:
         self._take_pushes()
         with self._guard:
             running = set(self._running)
-        plan, places = self._agenda.plan(now, running), self.admission.free_slots()
-        may_begin = [order for order in plan.due if places > 0 or not self._takes_place(order)]
-        able = (order for order in may_begin if may_crash(order) and not self.breaker.has_to_wait(order, now))
+        plan = self._agenda.plan(now, running)
+        able = self._able(plan.due, now)
         is_trial = self._suspects.begin_trial(able, running)
         self._ask_list(plan)
-        for order in plan.due:
-            takes_place = self._takes_place(order)
-            if (places > 0 or not takes_place) and self._start(order, now, is_trial=is_trial):
-                places -= takes_place
+        for order in able:
+            self._start(order, now, is_trial=is_trial)
         return min(plan.next_at, max(now + 1.0, self.breaker.next_probe()))
 
     def wait_for_end(self, deadline: float) -> bool:
@@ -117,8 +106,17 @@ class Pipeline:
         self.breaker.lift()
         self._wake()
 
-    def _takes_place(self, order: Order) -> bool:
-        return order.state is State.CLAIMED and not self.breaker.is_in_doubt(order)  # else it is one at a time
+    def _able(self, due: Iterable[Order], now: float) -> list[Order]:
+        """Return those that may begin. A split makes more orders at once than may be created."""
+        able, slots = list[Order](), self.admission.free_slots()
+        for order in due:
+            takes_slot = order.state is State.CLAIMED and not self.breaker.is_in_doubt(
+                order
+            )  # else it is one at a time
+            if not self.breaker.has_to_wait(order, now) and (slots > 0 or not takes_slot):
+                able.append(order)
+                slots -= takes_slot
+        return able
 
     # --- when
 
@@ -161,21 +159,19 @@ class Pipeline:
                     self._running.pop(order.key, None)
             self._wake()
 
-    def _start(self, order: Order, now: float, *, is_trial: bool) -> bool:
+    def _start(self, order: Order, now: float, *, is_trial: bool) -> None:
         """Start the order's step, if it may begin."""
         with self._guard:
-            if self._stop.is_set() or order.key in self._running:  # its list is asked
-                return False
-            if self._suspects.has_to_wait(order, self._running, is_trial=is_trial):
-                return False
-            if self._journal.get(order.key) is not order:  # a worker has taken it further since we were told of it
-                return False
+            if self._stop.is_set() or self._suspects.has_to_wait(order, self._running, is_trial=is_trial):
+                return
+            is_old = self._journal.get(order.key) is not order  # a worker has taken it further since we were told of it
+            if is_old or order.key in self._running:  # its list is asked
+                return
             if (permit := self.breaker.admit(order, now)) is None:
-                return False
+                return
             self._running[order.key] = self._clock.awake()
         runtime = self.runtimes[order.inbox]
         runtime.workers.submit(self._work, runtime, permit)
-        return True
 
     def _work(self, runtime: InboxRuntime, permit: Permit) -> None:
         """Take the order as far as it goes without waiting."""
@@ -224,9 +220,9 @@ class Pipeline:
         if self.breaker.has_opened_since(permit):  # while it queued
             permit.release()
             return None
-        if self._outcomes.is_guilty(order):
+        if (ended := self._outcomes.after_crash(runtime.context, order)) is not None:
             permit.release()
-            return self._outcomes.convict(runtime.context, order)
+            return ended
         with self._guard:
             self._running[order.key] = self._clock.awake()
         try:
@@ -240,11 +236,9 @@ class Pipeline:
             event("order.step_broke", logging.ERROR, trace=True, order=order.key, inbox=order.inbox, state=order.state)
             name = type(error).__name__
             return self._handle(runtime, order, OrderRetry(f"an unexpected fault of watchfolder ({name})", code=name))
-        if order.state is State.QUARANTINING and after is not None:
-            self._journal.counters.quarantined(list(_set_aside(order, after)))
         if order.state is State.CLAIMED:
             self._wake_inboxes(runtime)
-        _show_what_came_back(runtime.intake, order, after)
+        _nudge(runtime.intake, order, after)
         return self._go_on(order, after)
 
     def _run(self, context: StepContext, permit: Permit) -> Order | None:
@@ -289,15 +283,7 @@ def _was_sent_since(order: Order) -> bool:
     return is_part or State.UPLOADED in order.times or order.state is State.CONFIRMED
 
 
-def _set_aside(before: Order, order: Order) -> Iterator[FileGroup]:
-    reason = printable(order.why.reason) if order.why else ""
-    retry_helps = order.why is None or order.why.retry_helps
-    for old, file in zip(before.files, order.files, strict=True):
-        if file.is_placed and not old.is_placed and not file.is_delivered and order.of_list is None:
-            yield FileGroup(inbox=order.inbox, name=printable(file.name), reason=reason, retry_helps=retry_helps)
-
-
-def _show_what_came_back(door: Door, before: Order, after: Order | None) -> None:
+def _nudge(door: Door, before: Order, after: Order | None) -> None:
     """Have the inbox look for what this step may have put there: `run --once` must not end before that look."""
     if before.traits.gives_back:
         door.nudge(None)

@@ -3,7 +3,7 @@
 Here are the short ones: the start, and how an order leaves.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from watchfolder.events import printable
@@ -70,7 +70,17 @@ def set_aside(context: StepContext, order: Order) -> Order:
     context.folders.require(context.inbox)
     if order.is_resumable:  # by the same bytes
         order = order.having(files=tuple(with_hash(context, order, file) for file in order.files))
-    return context.journal.advance(context.publisher.originals.set_aside(order), _S.QUARANTINED)
+    after = context.journal.advance(context.publisher.originals.set_aside(order), _S.QUARANTINED)
+    context.journal.counters.quarantined(list(_set_aside_now(order, after)))
+    return after
+
+
+def _set_aside_now(before: Order, after: Order) -> Iterator[FileGroup]:
+    reason = printable(after.why.reason) if after.why else ""
+    retry_helps = after.why is None or after.why.retry_helps
+    for old, file in zip(before.files, after.files, strict=True):
+        if file.is_placed and not old.is_placed and not file.is_delivered and after.of_list is None:
+            yield FileGroup(inbox=after.inbox, name=printable(file.name), reason=reason, retry_helps=retry_helps)
 
 
 def park(context: StepContext, order: Order) -> None:
