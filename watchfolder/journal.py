@@ -7,6 +7,7 @@ Layout of the state directory: `lock`, `instance` (a UUID, the name of our work 
 
 import logging
 import os
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ from watchfolder.counters import Counters
 from watchfolder.disk import NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, WatchfolderError
 from watchfolder.events import event
-from watchfolder.order import GOING_ON, STATES, Order, State, read_order
+from watchfolder.order import GOING_ON, STATES, TRANSITIONS, Order, State, read_order
 from watchfolder.serials import Serials
 
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
@@ -44,13 +45,11 @@ class Journal:
         self.state_dir = state_dir
         self.clock = clock or Clock()
         self.instance = ""
-        self.suspects: frozenset[str] = frozenset()  # orders whose step was under way when the process died
         self.serials = Serials(state_dir)
         self.counters = counters or Counters(State)
         self._orders: dict[str, Order] = {}
         self._guard = threading.Lock()
-        self._unrecorded: set[str] = set()  # at their end: the history may lack their line
-        self._unsure: set[str] = set()  # of these, loaded so: it may have the line already
+        self._unrecorded: dict[str, bool] = {}  # orders at their end → may the history have their line already?
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -71,9 +70,8 @@ class Journal:
             disk.sweep(self.state_dir, "journal")
             disk.sweep(self.state_dir, "")
             self._orders = {order.key: order for order in read_orders(self.state_dir, self._set_aside, self.clock)}
-            self._unsure = {key for key, order in self._orders.items() if order.traits.is_end}
-            self._unrecorded = set(self._unsure)
-            self.suspects = self._read_marks()
+            self._unrecorded = {key: True for key, order in self._orders.items() if order.traits.is_end}
+            self._count_marks()
         except BaseException:
             self.close()
             raise
@@ -95,31 +93,27 @@ class Journal:
     def begin(self, order: Order) -> Order:
         """Make a new order durable, as `claiming`; or take up a parked one that came back under the same key."""
         parked = self.get(order.key)
-        if parked is not None and not parked.may_become(State.CLAIMING):
+        if parked is not None and State.CLAIMING not in TRANSITIONS[parked.state]:
             raise ForbiddenTransitionError(f"order {order.key} exists and is {parked.state}")
         begun = order.having(state=State.CLAIMING, times={State.CLAIMING: self.clock.moment()})
         try:
-            return self._tell(begun)
+            return self.enter(begun)
         except FolderFault:  # it may be on the disk all the same: the inbox's recovery settles it
             with self._guard:
                 self._orders[begun.key] = begun
             raise
 
-    def adopt(self, order: Order) -> Order:
-        """Adopt an order whose entry was lost and that was rebuilt from its work folder."""
-        return self._tell(order)
-
     def advance(self, order: Order, state: State, **facts: object) -> Order:
         """Make `state` and `facts` durable, then true. Failures and deaths are forgotten: the order moves."""
         stored = self.get(order.key)
-        if stored is None or not stored.may_become(state):
+        if stored is None or state not in TRANSITIONS[stored.state]:
             known = "not in the journal" if stored is None else str(stored.state)
             raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
         now = self.clock.moment()
         times = {**order.times, state: now}
         if STATES[state].is_end:  # first: nobody may see it there and take its line for written
-            self._unrecorded.add(order.key)
-        after = self._tell(order.having(**{**GOING_ON, **facts}, state=state, times=times))
+            self._unrecorded.setdefault(order.key, False)
+        after = self.enter(order.having(**{**GOING_ON, **facts}, state=state, times=times))
         self.counters.left(stored.state, self.clock.since(stored.times.get(stored.state, now)))
         return after
 
@@ -146,12 +140,11 @@ class Journal:
         if not self.needs_record(order):  # the step that follows failed, and this one is repeated
             return
         if not order.was_recorded:
-            was_tried = order.key in self._unsure
-            self._unsure.add(order.key)  # an append can fail when the line is there
+            was_tried = self._unrecorded[order.key]
+            self._unrecorded[order.key] = True  # an append can fail when the line is there
             enter(was_tried)
             history.append(self.state_dir, order, perhaps_there=was_tried)
-        self._unsure.discard(order.key)
-        self._unrecorded.discard(order.key)
+        del self._unrecorded[order.key]
 
     def needs_record(self, order: Order) -> bool:
         """Is the order at its end, and its line perhaps still missing?"""
@@ -168,8 +161,8 @@ class Journal:
         """Return the quarantined orders that can be taken up again: however old, for no date of ours ends them."""
         return tuple(order for order in self.orders() if order.state is State.QUARANTINED and order.is_resumable)
 
-    def _tell(self, order: Order) -> Order:
-        """Store, and log the one line that every change of state has."""
+    def enter(self, order: Order) -> Order:
+        """Make an order durable as it is, such as one rebuilt from its work folder; log its state's one line."""
         self._store(order)
         event(
             f"order.{order.state}",
@@ -213,18 +206,16 @@ class Journal:
         disk.move(place, aside, owner="state", private=True)
         event("journal.entry_broken", logging.ERROR, file=place.path, moved_to=aside.path, reason=reason)
 
-    def _read_marks(self) -> frozenset[str]:
+    def _count_marks(self) -> None:
         """Count a death against every order that left a marker: its step was under way."""
         try:
             keys = [entry.name.removeprefix("running/") for entry in disk.scan(self.state_dir, "running")]
         except FileNotFoundError:
-            return frozenset()
+            return
         for key in keys:
             self.clear_running(key)  # first: a death in between must not count one death twice
-            order = self._orders.get(key)
-            if order is not None:
+            if (order := self._orders.get(key)) is not None:
                 self.note(order, deaths=order.deaths + 1)
-        return frozenset(keys)
 
 
 def read_orders(
@@ -238,17 +229,14 @@ def read_orders(
     ConfigError for entries of a newer version.
     """
     clock = clock or Clock()
-    found = [order for place in _list_entries(state_dir) if (order := _read_entry(place, on_broken)) is not None]
+    try:
+        names = [entry.name for entry in disk.scan(state_dir, "journal", recursive=False)]
+    except FileNotFoundError:
+        return
+    places = (Place(state_dir, name) for name in names if re.fullmatch(r"journal/[^.].*\.json", name, re.DOTALL))
+    found = [order for place in places if (order := _read_entry(place, on_broken)) is not None]
     kept = [order.having(not_before=clock.kept(order.not_before)) if order.not_before else order for order in found]
     yield from sorted(kept, key=lambda order: min(moment.at for moment in order.times.values()))
-
-
-def _list_entries(state_dir: str) -> list[Place]:
-    try:
-        places = [Place(state_dir, entry.name) for entry in disk.scan(state_dir, "journal", recursive=False)]
-    except FileNotFoundError:
-        return []
-    return [place for place in places if place.base.endswith(".json") and not place.base.startswith(".")]
 
 
 def _read_entry(place: Place, on_broken: Callable[[Place, str], None]) -> Order | None:

@@ -429,9 +429,6 @@ class Order(Record):
         """Is its wait over, by the seconds since this boot?"""
         return self.not_before is None or self.not_before.elapsed <= elapsed
 
-    def may_become(self, state: State) -> bool:
-        return state in TRANSITIONS[self.state]
-
     @property
     def results(self) -> tuple[tuple[int, Result], ...]:
         """All results, file by file, each with the index of its file. The place of a result here is its number."""

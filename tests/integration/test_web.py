@@ -126,7 +126,7 @@ class Office:
             files=(file,),
         ).having(state=State.COMPLETED)
         journal = Journal(str(self.root / "state"))
-        order = journal.advance(journal.adopt(order), State.DELIVERED)
+        order = journal.advance(journal.enter(order), State.DELIVERED)
         journal.record(order)
         journal.forget(order)
 

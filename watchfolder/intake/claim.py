@@ -243,7 +243,7 @@ class Claims:
         order = self._work.rebuild(key, self._api.mode, found, lambda key: self._journal.get(key) is not None)
         if order is not None:
             event("order.rebuilt", logging.WARNING, order=key, inbox=order.inbox, files=len(order.files))
-            self._journal.adopt(order)
+            self._journal.enter(order)
             found -= {file.name for file in order.files}
         for name in sorted(found):
             self._give_back(self._work.place_of(key, name), name)

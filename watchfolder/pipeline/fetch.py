@@ -120,9 +120,7 @@ class Fetching:
     def _stream(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         refusal, url = "", ""
         for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
-            url = self._signed.find(
-                partial(self._find, number), refused=url
-            )  # outside: it is not the storage's refusal
+            url = self._signed.find(partial(self._find, number), refused=url)  # outside: no refusal of the storage's
             try:
                 return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
             except Resync as redo:
@@ -179,13 +177,10 @@ class Fetching:
         raise OrderRetry("the service calls the order complete but names no result for a file", code="NO_RESULT")
 
     def _result_id(self, number: int) -> str | None:
-        """Look once more: the order was called complete before it named this result."""
-        wanted = (self._file(number).file_id, self._order.results[number][1].text)
-        made = {(output.input_file_id, output.text): output.file_id for output in self._outputs()}
-        return made.get(wanted)
+        """Look once more: the order was called complete before it named this result.
 
-    def _outputs(self) -> Sequence[Output]:
-        """Look at most once for all files; what comes of that, also an error, holds for all of them."""
+        That is done once for all files; what comes of it, also an error, holds for all of them.
+        """
         if self._seen is None:
             try:
                 self._seen = self._context.poll(self._order).outputs
@@ -193,7 +188,8 @@ class Fetching:
                 self._seen = error
         if isinstance(self._seen, WatchfolderError):
             raise self._seen
-        return self._seen
+        wanted = (self._file(number).file_id, self._order.results[number][1].text)
+        return next((each.file_id for each in self._seen if (each.input_file_id, each.text) == wanted), None)
 
 
 def _no_sample() -> Reject:

@@ -111,7 +111,11 @@ class TransferPool:
         """
         batch = _Batch(inbox, work, deque(indexes), at_once or self.size, round_)
         try:
-            self._enter(batch)
+            with self._changed:
+                if batch.waiting:
+                    self._line.append(batch)
+                wanted = min(len(batch.waiting), batch.at_once, self._free_slots(inbox))
+            self._start_threads(wanted)
             while group := self._wait_for_results(batch, gather_seconds):
                 yield group
         finally:
@@ -131,13 +135,6 @@ class TransferPool:
         with self._changed:
             self._note_limit()
             return self._full_at > since
-
-    def _enter(self, batch: _Batch[_T]) -> None:
-        with self._changed:
-            if batch.waiting:
-                self._line.append(batch)
-            wanted = min(len(batch.waiting), batch.at_once, self._free_slots(batch.inbox))
-        self._start_threads(wanted)
 
     def _wait_for_results(self, batch: _Batch[_T], gather_seconds: float | None) -> dict[int, _T]:
         """Wait for the first outcome, and so long for others; None: for the last one."""
@@ -189,12 +186,10 @@ class TransferPool:
             self._note_limit()
             return batch, index
 
-    def _free_slots(self, inbox: str) -> int:
-        return self.size - (self._busy[inbox] if inbox in self._silent else self._answering())
-
-    def _answering(self) -> int:
-        return sum(busy for inbox, busy in self._busy.items() if inbox not in self._silent)
+    def _free_slots(self, inbox: str = "") -> int:
+        others = sum(busy for name, busy in self._busy.items() if name not in self._silent)
+        return self.size - (self._busy[inbox] if inbox in self._silent else others)
 
     def _note_limit(self) -> None:
-        if self._answering() >= self.size:
+        if self._free_slots() <= 0:
             self._full_at = time.monotonic()
