@@ -80,10 +80,6 @@ class Clock:
         then = moment.elapsed if moment.boot == self.boot else self._boot_began
         return max(0.0, self.elapsed() - then)
 
-    def may_be_older(self, moment: Moment, seconds: float) -> bool:
-        """Is it perhaps longer ago than that?"""
-        return moment.boot != self.boot or self.since(moment) > seconds
-
     def awake_since(self, moment: Moment) -> float:
         """Return for how many seconds this process has been awake since then."""
         began = max(self._began, moment.awake) if moment.boot == self.boot else self._began

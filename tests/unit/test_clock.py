@@ -58,8 +58,6 @@ def test_of_an_earlier_boot_is_known_that_this_one_came_since(clock: PlayedClock
     assert clock.since(then) == clock.awake_since(then) == 0.0
     clock.pass_time(600.0)
     assert clock.since(then) == clock.awake_since(then) == 600.0
-    assert clock.may_be_older(then, DAY)
-    assert not clock.may_be_older(clock.moment(), DAY)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +94,6 @@ def test_who_cannot_tell_the_boot_counts_no_time_before_this_life(monkeypatch: p
     blind = Clock()
     assert blind.boot != before.boot
     assert blind.since(before) == pytest.approx(0.0, abs=HOUR / 10)
-    assert blind.may_be_older(before, DAY)
 
 
 def test_this_machine_has_these_clocks() -> None:

@@ -58,13 +58,13 @@ class Admission:
         runtime, reason = self.runtimes[inbox], self._quota.why(inbox)
         runtime.wanted_at = self._journal.clock.awake()
         orders = self._orders(runtime)
-        files = self._files(runtime, wanted) if orders else 0
-        if files:
+        paid = 0 if orders else self._paid_orders(inbox)
+        files = self._files(runtime, wanted) if orders else paid
+        if orders and files:
             files = self._quota.reserve(inbox, files, asker or inbox)
             orders = orders if files else 0
-        elif not orders and (files := self._paid_orders(inbox)):
-            return Allowance(files, files, self._bytes(runtime), reason, may_buy=False)
-        return Allowance(orders, files, self._bytes(runtime) if orders else 0, reason)
+        most_bytes = runtime.context.folders.room_for_order(runtime.context.inbox) if orders or paid else 0
+        return Allowance(orders or paid, files, most_bytes, reason, may_buy=not paid)
 
     def spend(self, order: Order) -> None:
         """Record that an order takes its files, before it is claimed: a claim that is repeated counts once.
@@ -177,12 +177,9 @@ class Admission:
 
         The oldest after an hour, the second oldest after two, the third after four …: little is bought while none does.
         """
-        ages = sorted(((self._age(order), order.key) for order in orders), reverse=True)
+        begins = ((order.times.get(State.CONFIRMED, order.started), order.key) for order in orders)
+        ages = sorted(((self._journal.clock.since(began), key) for began, key in begins if began), reverse=True)
         return {key for place, (age, key) in enumerate(ages) if age >= timing.OVERDUE_SECONDS * 2.0 ** min(place, 10)}
-
-    def _age(self, order: Order) -> float:
-        since = order.times.get(State.CONFIRMED, order.started)
-        return self._journal.clock.since(since) if since is not None else 0.0
 
     def _may_ask_with_another(self, holding: Sequence[Order]) -> bool:
         """May a new order find out how the service is, because none is there that could, or they alone may be at fault?
@@ -234,9 +231,6 @@ class Admission:
             self._is_asking = False  # first: who is woken asks
             for runtime in self.runtimes.values():
                 runtime.wake()
-
-    def _bytes(self, runtime: InboxRuntime) -> int:
-        return runtime.context.folders.room_for_order(runtime.context.inbox)
 
 
 def _is_soon_created(order: Order) -> bool:

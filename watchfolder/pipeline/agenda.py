@@ -12,7 +12,7 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.breaker import Breaker
 from watchfolder.pipeline.crash_guard import may_crash
-from watchfolder.pipeline.poll_schedule import PollSchedule, pause_before_report
+from watchfolder.pipeline.poll_schedule import PollSchedule
 
 _PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
 _LONGEST_SECONDS = 3600.0
@@ -125,7 +125,8 @@ class Agenda:
     def _wait_beside(self, order: Order) -> float:
         """Return for how long one that asks the service for no result rests where it was."""
         if order.state is State.RECORDED:
-            return pause_before_report(self._clock.since(order.times[State.RECORDED]))
+            seconds = self._clock.since(order.times[State.RECORDED])  # a report is asked about ever more rarely
+            return min(timing.LONGEST_REPORT_POLL_SECONDS, timing.FIRST_REPORT_POLL_SECONDS + seconds / 2)
         return timing.FIRST_POLL_SECONDS if order.traits.waits_for_others else 0.0
 
 

@@ -51,7 +51,8 @@ def _is_perhaps_made(context: StepContext, order: Order) -> bool:
     """May the service have made it, although we do not know its id?"""
     if order.order_id is not None:
         return False
-    is_stale = context.journal.clock.may_be_older(order.times[_S.CLAIMED], _STALE_CREATE_SECONDS)
+    clock, claimed = context.journal.clock, order.times[_S.CLAIMED]
+    is_stale = claimed.boot != clock.boot or clock.since(claimed) > _STALE_CREATE_SECONDS
     is_of_another_key = order.charged and _is_of_another_key(context, order)
     return order.was_rebuilt or is_stale or order.of_many is not None or is_of_another_key
 

@@ -217,8 +217,3 @@ def age_seconds(order: Order, clock: Clock) -> float:
 def _is_all_told(order: Order, view: OrderView) -> bool:
     findings = flow_of(order).findings
     return view.status is Status.COMPLETE and findings is not None and findings.read(view.shown) is not None
-
-
-def pause_before_report(seconds: float) -> float:
-    """Return for how long a report that has been made for so long is let alone: each wait is half as long again."""
-    return min(timing.LONGEST_REPORT_POLL_SECONDS, timing.FIRST_REPORT_POLL_SECONDS + seconds / 2)

@@ -1,8 +1,8 @@
 """A picture whose bytes were delivered before: the result is copied from there, and nothing is asked or bought.
 
 The index is only a hint. What counts are the bytes that lie there now: they are hashed while they are copied. The copy
-then goes the way of every result, but the service knows of no order under this key: where there
-is nothing to be copied any more, the file goes back to the inbox, and is taken anew as one that is to be bought.
+then goes the way of every result, but the service knows of no order under this key: where there is nothing to be copied
+any more, the file goes back to the inbox, and is taken anew as one that is to be bought.
 """
 
 import hashlib
@@ -118,7 +118,9 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
     earlier = Place(outbox, delivery.name)
     try:
         if context.inbox.duplicates == "quarantine":
-            return _set_aside(context, order, delivery, earlier)
+            _pour(earlier, delivery, lambda _block: None)
+            why = _duplicate(order, delivery, f"lies at {printable(earlier.path)}")
+            return context.journal.advance(order, State.QUARANTINING, why=why)
         received = context.take_left_over(order).get(0)
         if received is None:
             received = context.publisher.receive(order.files[0], partial(_pour, earlier, delivery))
@@ -134,12 +136,6 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
     facts = {"file": order.files[0].result.delivery, "from": earlier.path, "first": delivery.key}
     event("file.reused", order=order.key, inbox=order.inbox, **facts)
     return order
-
-
-def _set_aside(context: StepContext, order: Order, delivery: EarlierDelivery, earlier: Place) -> Order:
-    _pour(earlier, delivery, lambda _block: None)
-    why = _duplicate(order, delivery, f"lies at {printable(earlier.path)}")
-    return context.journal.advance(order, State.QUARANTINING, why=why)
 
 
 def _duplicate(order: Order, delivery: EarlierDelivery, outcome: str) -> Why:
