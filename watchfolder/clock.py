@@ -20,7 +20,7 @@ BOOT_ID_VARIABLE = "WATCHFOLDER_BOOT_ID"  # where that file is hidden from us: t
 _CALENDAR = (datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC))
 
 
-def in_range(moment: datetime) -> datetime:
+def within_limit(moment: datetime) -> datetime:
     """Return the nearest instant that has a date in every time zone, and room on both sides."""
     return min(max(moment, _CALENDAR[0]), _CALENDAR[1])
 
@@ -31,7 +31,7 @@ def instant_of(seconds: float) -> datetime:
     return datetime.fromtimestamp(min(max(seconds, first), last), UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(in_range)]
+Instant = Annotated[AwareDatetime, AfterValidator(within_limit)]
 """The type of each date that is read: in files of ours that a person may have edited, and from the service."""
 
 
@@ -62,7 +62,7 @@ class Clock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def today(self) -> date:
+    def date(self) -> date:
         """Return the day as people here have it."""
         return self.now().astimezone().date()
 

@@ -375,10 +375,10 @@ class Order(Record):
     @property
     def may_be_given_back(self) -> bool:
         """Can it have cost nothing? Then it may be released, parted, split or begun anew: nothing is paid twice."""
-        return not self.charged and not self.is_perhaps_there
+        return not self.charged and not self.may_be_there
 
     @property
-    def is_perhaps_there(self) -> bool:
+    def may_be_there(self) -> bool:
         """Was it rebuilt, and not looked for yet? Then the service may have it, and it may have cost money."""
         return self.was_rebuilt and self.order_id is None
 

@@ -61,7 +61,7 @@ def live_through_a_day(state_dir: str) -> None:
         result = Result(delivery="a.jpg", delivered_at=at, size=file.size, sha256="0" * 64)
         files = (file.having(results=(result,)),) * chance.randint(1, 40)
         journal = Journal(state_dir, PlayedClock(at))
-        order = journal.advance(journal.adopt(order.having(files=files)), State.DELIVERED)
+        order = journal.advance(journal.enter(order.having(files=files)), State.DELIVERED)
         journal.record(order)
         journal.forget(order)
 

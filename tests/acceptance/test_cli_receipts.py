@@ -45,7 +45,7 @@ def park(studio: Studio, line: Mapping[str, Any]) -> None:
     why = Why(reason="It failed for 120 hours.")
     body = ANTI_AI.body(order.key, [file], order.options)
     with Journal(str(studio.folder("state"))) as journal:
-        journal.adopt(
+        journal.enter(
             order.having(
                 files=(file,), state=State.QUARANTINED, why=why, body=body, was_recorded=True, expires_at=NEVER
             )

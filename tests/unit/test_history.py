@@ -17,7 +17,7 @@ MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
 
 def deliver(state_dir: str, key: str, at: datetime, name: str = "a.jpg") -> None:
     journal = Journal(state_dir, PlayedClock(at))
-    journal.record(journal.advance(journal.adopt(completed(key, name)), State.DELIVERED))
+    journal.record(journal.advance(journal.enter(completed(key, name)), State.DELIVERED))
 
 
 def completed(key: str, name: str) -> Order:

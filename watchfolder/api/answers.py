@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 from typing_extensions import override
 
-from watchfolder.clock import in_range
+from watchfolder.clock import within_limit
 from watchfolder.errors import Retry
 from watchfolder.events import redacted
 
@@ -79,7 +79,7 @@ def _instant(value: object) -> datetime | None:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return moment and in_range(moment.replace(tzinfo=moment.tzinfo or UTC))
+    return moment and within_limit(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
 Id = Annotated[str, BeforeValidator(_id)]

@@ -51,7 +51,7 @@ def is_clear_no(failure: Exception) -> bool:
     return isinstance(failure, _CLEAR_NO) and not failure.was_repeated
 
 
-def is_unheard(context: StepContext, order: Order, seen: OrderView) -> bool:
+def is_unknown(context: StepContext, order: Order, seen: OrderView) -> bool:
     """Does the service, which calls the order pending, clearly not know of what costs money?
 
     Right after a start that was answered yes it may be an old word, so then it counts when it is said again. An upload

@@ -28,7 +28,7 @@ def create(context: StepContext, order: Order) -> Order:
     """Make the order at the service, once per key, however often this is repeated."""
     context.folders.require(context.inbox)
     context.folders.require_room(context.inbox, order.size)
-    if _is_perhaps_made(context, order) and (found := _find_by_name(context, order)) is not None:
+    if _may_be_made(context, order) and (found := _find_by_name(context, order)) is not None:
         return adopt(context, order, found.order_id)  # first: what is paid is not bought again
     is_to_begin = order.order_id is not None or order.may_be_given_back  # else its create alone tells what it came to
     if is_to_begin and not is_as_claimed(context, order):
@@ -36,7 +36,7 @@ def create(context: StepContext, order: Order) -> Order:
     if order.order_id is not None:  # resumed from quarantine
         return adopt(context, order, order.order_id)
     if order.of_many is not None:  # its body is that of all of them
-        raise _perhaps_paid(order, KEY_TAKEN)
+        raise _may_be_paid(order, KEY_TAKEN)
     order = _begin_with_this_key(context, order)
     try:
         with may_charge(context, order, Stage.CREATE) as asked:
@@ -47,7 +47,7 @@ def create(context: StepContext, order: Order) -> Order:
     return _created(context, asked, created)
 
 
-def _is_perhaps_made(context: StepContext, order: Order) -> bool:
+def _may_be_made(context: StepContext, order: Order) -> bool:
     """May the service have made it, although we do not know its id?"""
     if order.order_id is not None:
         return False
@@ -86,7 +86,7 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
     if may_be_paid or not flow_of(order).is_listed:  # then the same bytes, and the same key, are all that leads to it
         context.journal.note(order, charged=True)
         known = f"the service calls its key used before ({redo.code})"
-        raise _not_listed(order, known) if flow_of(order).is_listed else _perhaps_paid(order, redo.code)
+        raise _not_listed(order, known) if flow_of(order).is_listed else _may_be_paid(order, redo.code)
     if order.redos:  # nor is this one's key the first that is taken
         context.journal.note(order)  # as it was before: nothing was made of it
         reason = "the service calls each key used before, and has no order of its name"
@@ -95,7 +95,7 @@ def _key_taken(context: StepContext, order: Order, redo: Resync) -> Order:
     return context.journal.advance(order, _S.SUPERSEDING, children=(under_new_key(context, order).having(redos=1),))
 
 
-def _perhaps_paid(order: Order, code: str) -> Reject:
+def _may_be_paid(order: Order, code: str) -> Reject:
     """Say what to do: what is the same leads to the same order, and nothing else does."""
     anew = "download the picture" if order.files[0].address else "save it anew in a picture editor"
     return Reject(_MAY_BE_PAID, code=code, advice=_ASK_FOR_IT.format(anew))
@@ -119,14 +119,14 @@ def _find_by_name(context: StepContext, order: Order) -> Listed | None:
     is_listed = flow_of(order).is_listed
     found = context.service.find(order.name) if is_listed else None
     if found is None and _is_of_another_key(context, order):
-        _refuse_what_is_of_another_key(context, order)
+        _refuse_another_key(context, order)
     if found is None and order.of_many is not None and (order.was_rebuilt or is_listed):
         known = "what was known of its order is lost" if order.was_rebuilt else "its order was never answered"
         raise _not_listed(order, known)
     return found
 
 
-def _refuse_what_is_of_another_key(context: StepContext, order: Order) -> None:
+def _refuse_another_key(context: StepContext, order: Order) -> None:
     """Raise for an order that the account of another key may have."""
     if order.charged:
         if not flow_of(order).is_listed:

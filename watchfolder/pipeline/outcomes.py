@@ -27,7 +27,7 @@ from watchfolder.pipeline.context import BAD_SECTOR, StepContext
 from watchfolder.pipeline.create import NOT_LISTED, OTHER_KEY
 from watchfolder.pipeline.fetch import TEST_KEY
 from watchfolder.pipeline.poll import UPLOAD_LOST
-from watchfolder.pipeline.poll_schedule import age_seconds
+from watchfolder.pipeline.poll_schedule import seconds_at_service
 from watchfolder.pipeline.successors import split, under_new_key
 from watchfolder.services import flow_of
 
@@ -63,7 +63,7 @@ class Outcomes:
         current = self._journal.get(order.key)  # the list was asked for what may have moved since
         if current is None or current.state is not State.CONFIRMED or current.last_error == _OVERDUE:
             return
-        if age_seconds(current, self._clock) < timing.OVERDUE_SECONDS:
+        if seconds_at_service(current, self._clock) < timing.OVERDUE_SECONDS:
             return
         with contextlib.suppress(FolderFault):  # then it is said at the next look
             self._journal.note(current, last_error=_OVERDUE)
@@ -297,7 +297,7 @@ def _may_be_taken_up(order: Order, error: Reject) -> bool:
 
 def _why(order: Order, error: Reject) -> Why:
     reason, advice = _sentence(error.reason), error.advice
-    if order.is_perhaps_there and order.mode == "live" and not advice:
+    if order.may_be_there and order.mode == "live" and not advice:
         where = f"{order.name} in the list of the service" if flow_of(order).is_listed else f"the order {order.key}"
         reason, advice = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(what=where)
     if not isinstance(error, FailedAtService):

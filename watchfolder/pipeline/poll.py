@@ -19,7 +19,7 @@ from watchfolder.errors import (
 from watchfolder.events import event
 from watchfolder.order import Finding, Order, OrderFile, Role, State, key_of_one
 from watchfolder.pipeline import timing
-from watchfolder.pipeline.charging import is_paid_at, is_unheard, is_upload_missing
+from watchfolder.pipeline.charging import is_paid_at, is_unknown, is_upload_missing
 from watchfolder.pipeline.context import BAD_SECTOR, StepContext, id_of
 from watchfolder.pipeline.signed_urls import ask_links
 from watchfolder.services import Findings, Stage, flow_of
@@ -148,7 +148,7 @@ def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
     Then one word against another says nothing of the money; said again, it counts.
     """
     context.forget_links(order)
-    stays_charged = order.charged and not is_unheard(context, order, seen)
+    stays_charged = order.charged and not is_unknown(context, order, seen)
     if order.state is _S.CREATED:
         return order if stays_charged is order.charged else context.journal.note(order, charged=stays_charged)
     needs_no_start = is_paid_at(order, Stage.CREATE) or flow_of(order).needs_no_start

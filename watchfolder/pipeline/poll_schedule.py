@@ -98,7 +98,7 @@ class PollSchedule:
     def at_work(self, order: Order) -> None:
         """Plan the next poll of an order that is not done, further away each time."""
         with self._guard:
-            before, age = self._due.get(order.key, _NO_PLAN).wait_seconds, age_seconds(order, self._clock)
+            before, age = self._due.get(order.key, _NO_PLAN).wait_seconds, seconds_at_service(order, self._clock)
             wait = max(timing.LEAST_BETWEEN_POLLS_SECONDS, age * _OF_AGE, before * timing.POLL_WIDENING)
             wait = min(wait, max(timing.LONGEST_POLL_SECONDS, age * _OF_GREAT_AGE))
             self._due[order.key] = Due(self._clock.elapsed() + wait, wait)
@@ -110,7 +110,7 @@ class PollSchedule:
             self._ended.append(order.order_id or "")
             if due is not None:  # else it is from an earlier life: nobody polled when it was due
                 usual, size = self._first_poll(len(order.files)), len(order.files).bit_length()
-                took = age_seconds(order, self._clock) if was_pushed or due.wait_seconds > 0 else 0.0  # or less
+                took = seconds_at_service(order, self._clock) if was_pushed or due.wait_seconds > 0 else 0.0  # or less
                 most = usual * _GROWTH if size in self._usual else took
                 learned = max(usual * _SOONER, min(took, most))
                 self._usual[size] = max(timing.LEAST_BETWEEN_POLLS_SECONDS, learned)
@@ -208,7 +208,7 @@ class PollSchedule:
         return self._usual[max(known)] if known else timing.FIRST_POLL_SECONDS
 
 
-def age_seconds(order: Order, clock: Clock) -> float:
+def seconds_at_service(order: Order, clock: Clock) -> float:
     """Return for how long the service has had the order, at least."""
     since = order.times.get(State.CONFIRMED)
     return clock.since(since) if since else 0.0

@@ -31,7 +31,7 @@ class _NotThatError(Retry):
     """What lies there is not what was delivered."""
 
 
-def reuse(context: StepContext, order: Order) -> Order:
+def copy_delivered(context: StepContext, order: Order) -> Order:
     """Deliver the result of an earlier drop under this one's name; the order is returned as it was to wait a moment."""
     context.folders.require(context.inbox)
     if flow_of(order).findings is not None:

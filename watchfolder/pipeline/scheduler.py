@@ -81,7 +81,7 @@ class Pipeline:
         with self._guard:
             running = set(self._running)
         plan = self._agenda.plan(now, running)
-        able = self._able(plan.due, now)
+        able = self._may_start(plan.due, now)
         is_trial = self._suspects.begin_trial(able, running)
         self._ask_list(plan)
         for order in able:
@@ -106,7 +106,7 @@ class Pipeline:
         self.breaker.lift()
         self._wake()
 
-    def _able(self, due: Iterable[Order], now: float) -> list[Order]:
+    def _may_start(self, due: Iterable[Order], now: float) -> list[Order]:
         """Return those that may begin. A split makes more orders at once than may be created."""
         able, slots = list[Order](), self.admission.free_slots()
         for order in due:

@@ -15,7 +15,7 @@ from watchfolder.pipeline.enclosures import put_beside, wanted
 from watchfolder.pipeline.fetch import deliver
 from watchfolder.pipeline.lists import begin_lines
 from watchfolder.pipeline.poll import poll, with_hash
-from watchfolder.pipeline.reuse import reuse
+from watchfolder.pipeline.reuse import copy_delivered
 from watchfolder.pipeline.successors import is_as_claimed, release_changed, supersede
 from watchfolder.pipeline.upload import upload
 from watchfolder.services import Stage, flow_of
@@ -83,7 +83,7 @@ def _set_aside_now(before: Order, after: Order) -> Iterator[FileGroup]:
             yield FileGroup(inbox=after.inbox, name=printable(file.name), reason=reason, retry_helps=retry_helps)
 
 
-def park(context: StepContext, order: Order) -> None:
+def keep_parked(context: StepContext, order: Order) -> None:
     """Write the history's line; the entry stays while the same bytes could still take the order up again.
 
     Of an order of many each file is parked by itself, for each may come back by itself.
@@ -108,12 +108,12 @@ STEPS: Mapping[State, Step] = {
     _S.UPLOADED: confirm,
     _S.CONFIRMED: poll,
     _S.COMPLETED: deliver,
-    _S.MATCHED: reuse,
+    _S.MATCHED: copy_delivered,
     _S.DELIVERED: record,
     _S.RECORDED: put_beside,
     _S.RELEASED: put_back,
     _S.SUPERSEDING: supersede,
     _S.QUARANTINING: set_aside,
-    _S.QUARANTINED: park,
+    _S.QUARANTINED: keep_parked,
 }
 """What is done in which state; it returns the order in its next state, or None when the order has left."""

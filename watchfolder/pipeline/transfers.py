@@ -115,7 +115,7 @@ class TransferPool:
                 if batch.waiting:
                     self._line.append(batch)
                 wanted = min(len(batch.waiting), batch.at_once, self._free_slots(inbox))
-            self._start_threads(wanted)
+            self._start(wanted)
             while group := self._wait_for_results(batch, gather_seconds):
                 yield group
         finally:
@@ -128,7 +128,7 @@ class TransferPool:
         with self._changed:
             (self._silent.add if is_silent else self._silent.discard)(inbox)
             wanted = self.size if self._line else 0
-        self._start_threads(wanted)
+        self._start(wanted)
 
     def was_at_limit(self, since: float) -> bool:
         """Are all workers busy, or were they at any time since then (monotonic seconds)?"""
@@ -147,7 +147,7 @@ class TransferPool:
 
     # --- workers
 
-    def _start_threads(self, wanted: int) -> None:
+    def _start(self, wanted: int) -> None:
         """Begin so many workers; one that finds nothing to do ends at once."""
         for _ in range(wanted):
             threading.Thread(target=self._work, name="transfer", daemon=True).start()

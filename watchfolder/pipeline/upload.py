@@ -31,7 +31,7 @@ def upload(context: StepContext, order: Order) -> Order:
     """Send each file that is not there yet, several side by side."""
     if is_paid_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
         return context.journal.advance(order, _S.CONFIRMED, charged=True)
-    if _is_perhaps_there(context, order):
+    if _may_be_there(context, order):
         order = _sent_before(context, order)
         if order.state is not _S.CREATED:
             return order
@@ -55,7 +55,7 @@ def upload(context: StepContext, order: Order) -> Order:
     return _handle_failed(context, sent, round_)
 
 
-def _is_perhaps_there(context: StepContext, order: Order) -> bool:
+def _may_be_there(context: StepContext, order: Order) -> bool:
     """May an earlier life, or a try whose answer was lost, have sent some of it, and does the service tell?"""
     if context.memory_of(order).urls is not None or context.service.reads != "v3":
         return False
