@@ -323,9 +323,7 @@ class Order(Record):
     of_list: Key | None = None  # the list in which the addresses of its files stand
     reused_from: Key | None = None  # its bytes are those of a delivery that this order brought: nothing is bought
     split_from: Key | None = None  # the order that failed and was split, this being a part of it
-    doubted_seconds: LostSeconds | None = (
-        None  # lost so far to failing while every order did: perhaps no fault of its own
-    )
+    doubted_seconds: LostSeconds | None = None  # lost so far while every order failed: perhaps no fault of its own
     failed_alone: int = 0  # how often its one picture failed with no other one beside it
     last_success: Key | None = None  # the order that had succeeded last when its pictures first failed
     reordered: int = 0  # how often its files were ordered again since the service failed them by what may pass

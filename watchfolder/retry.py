@@ -60,10 +60,10 @@ def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | F
     folders = Folders(config.state_dir, _OWNER, config.commands)
     for picture in pictures:
         inbox = quarantine.inbox_of(picture, config.state_dir)
+        if inbox is None:
+            yield FolderFault.at(printable(picture.place.path), "its inbox is not known: move it back by hand")
+            continue
         try:
-            if inbox is None:
-                reason = f"{printable(picture.place.path)}: its inbox is not known: move it back by hand"
-                raise FolderFault(reason)  # noqa: TRY301 - one answer for each picture
             disk.answer_of(partial(folders.require_folder, inbox.path), inbox.path)
             yield _move_back(picture, inbox)
         except FileNotFoundError:

@@ -59,13 +59,8 @@ def is_unknown(context: StepContext, order: Order, seen: OrderView) -> bool:
     """
     if order.state is State.CONFIRMED:
         return False
-    match flow_of(order).paid_at(order):
-        case Stage.START:
-            return True
-        case Stage.UPLOAD:
-            return is_upload_missing(context, order, seen)
-        case _:
-            return False
+    stage = flow_of(order).paid_at(order)
+    return stage is Stage.START or (stage is Stage.UPLOAD and is_upload_missing(context, order, seen))
 
 
 def is_upload_missing(context: StepContext, order: Order, seen: OrderView) -> bool:

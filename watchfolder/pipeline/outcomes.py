@@ -5,8 +5,10 @@ import logging
 import random
 import threading
 from collections.abc import Collection
+from typing import Any
 
 from watchfolder.api import FailedAtService
+from watchfolder.clock import Moment
 from watchfolder.errors import (
     Blocked,
     FolderFault,
@@ -196,18 +198,9 @@ class Outcomes:
 
     def _order_again(self, context: StepContext, order: Order, error: WatchfolderError) -> Order:
         """Order the same files under a new key, after a pause that grows."""
-        wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered * _about()
-        until = self._clock.moment().after(wait)
-        event(
-            "order.again",
-            logging.WARNING,
-            order=order.key,
-            inbox=order.inbox,
-            files=len(order.files),
-            reason=error.reason,
-            code=error.code,
-            until=until.at.isoformat(timespec="seconds"),
-        )
+        wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered
+        until = self._clock.moment().after(_about(wait))
+        _tell_wait("order.again", order, error, until, files=len(order.files))
         facts = {"reordered": order.reordered + 1, "not_before": until, "last_error": error.reason}
         return self._journal.advance(
             order, State.SUPERSEDING, children=(under_new_key(context, order).having(**facts),)
@@ -250,33 +243,26 @@ class Outcomes:
         lost = self._seconds_since_failure(order)
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
         if failing > self._give_up_after_hours * 3600 and order.asks_service:
-            hours = f"{self._give_up_after_hours:g}"
-            return self._quarantine(
-                order, Reject(f"It failed for {hours} hours. Last: {error.reason}", code=error.code)
-            )
+            reason = f"It failed for {self._give_up_after_hours:g} hours. Last: {error.reason}"
+            return self._quarantine(order, Reject(reason, code=error.code))
         wait, now = _next_wait(order), self._clock.moment()
         facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now}
         self._journal.put_off(order, wait, **facts, last_error=error.reason)
-        event(
-            "order.deferred",
-            logging.WARNING,
-            order=order.key,
-            inbox=order.inbox,
-            state=order.state,
-            reason=error.reason,
-            code=error.code,
-            until=now.after(wait).at.isoformat(timespec="seconds"),
-        )
+        _tell_wait("order.deferred", order, error, now.after(wait), state=order.state)
         return None
 
 
+def _tell_wait(name: str, order: Order, error: WatchfolderError, until: Moment, **facts: Any) -> None:  # noqa: ANN401
+    facts |= {"reason": error.reason, "code": error.code, "until": until.at.isoformat(timespec="seconds")}
+    event(name, logging.WARNING, order=order.key, inbox=order.inbox, **facts)
+
+
 def _next_wait(order: Order) -> float:
-    wait = min(timing.LONGEST_BACKOFF_SECONDS, timing.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10))
-    return wait * _about()
+    return _about(min(timing.LONGEST_BACKOFF_SECONDS, timing.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10)))
 
 
-def _about() -> float:
-    return random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+def _about(seconds: float) -> float:
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
 def _may_begin_again(order: Order, error: Reject) -> bool:

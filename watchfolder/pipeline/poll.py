@@ -63,13 +63,8 @@ def poll_on_a_push(context: StepContext, order: Order) -> Order:
 
     That is tried once. Where there is none, or several results must be told apart, a look it is.
     """
-    is_fetched = flow_of(order).findings is None
-    if (
-        not is_fetched
-        or len(order.results) > 1
-        or order.missing_since is not None
-        or context.memory_of(order).was_polled
-    ):
+    is_new = order.missing_since is None and not context.memory_of(order).was_polled
+    if flow_of(order).findings is not None or len(order.results) > 1 or not is_new:
         return poll(context, order)
     try:
         ask_links(context, order)
