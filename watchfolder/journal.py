@@ -219,9 +219,7 @@ class Journal:
 
 
 def read_orders(
-    state_dir: str,
-    on_broken: Callable[[Place, str], None] = lambda _place, _reason: None,
-    clock: Clock | None = None,
+    state_dir: str, on_broken: Callable[[Place, str], None] = lambda _place, _reason: None, clock: Clock | None = None
 ) -> Iterator[Order]:
     """Read every entry, in the order of their claims; needs no lock, so `status` can read beside the daemon.
 

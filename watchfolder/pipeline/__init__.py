@@ -4,9 +4,4 @@ from watchfolder.pipeline.context import InboxRuntime, StepContext
 from watchfolder.pipeline.scheduler import Pipeline
 from watchfolder.pipeline.transfers import TransferPool
 
-__all__ = [
-    "InboxRuntime",
-    "Pipeline",
-    "StepContext",
-    "TransferPool",
-]
+__all__ = ["InboxRuntime", "Pipeline", "StepContext", "TransferPool"]

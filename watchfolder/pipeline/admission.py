@@ -22,12 +22,7 @@ class Admission:
     """Any thread may ask. `running` holds the keys of the orders whose steps are under way."""
 
     def __init__(
-        self,
-        config: Config,
-        journal: Journal,
-        breaker: Breaker,
-        running: Collection[str],
-        stop: threading.Event,
+        self, config: Config, journal: Journal, breaker: Breaker, running: Collection[str], stop: threading.Event
     ) -> None:
         self.runtimes: dict[str, InboxRuntime] = {}
         self._most_orders = config.orders_in_flight

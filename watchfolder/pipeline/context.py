@@ -21,13 +21,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.transfers import TransferPool
-from watchfolder.publish import (
-    EnclosurePublisher,
-    FindingPublisher,
-    ListPublisher,
-    Publisher,
-    Received,
-)
+from watchfolder.publish import EnclosurePublisher, FindingPublisher, ListPublisher, Publisher, Received
 from watchfolder.quota import Admits
 from watchfolder.services.link_files import Line
 from watchfolder.services.tables import LedgerWriter, recipient_of
