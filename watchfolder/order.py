@@ -151,7 +151,6 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
     def having(self, **facts: object) -> Self:
-        """Return a copy that has `facts`."""
         return self.model_copy(update=facts)
 
 
@@ -269,7 +268,6 @@ class OrderFile(Record):
 
     @property
     def is_delivered(self) -> bool:
-        """Are all its results?"""
         return all(result.is_delivered for result in self.results)
 
     @property
@@ -448,7 +446,6 @@ class Order(Record):
         return self.having(enclosures=tuple(each for each in self.enclosures if each.kind is not kind))
 
     def with_file(self, index: int, **facts: object) -> Self:
-        """Return a copy whose file number `index` has `facts`."""
         changed = self.files[index].having(**facts)
         return self.having(files=(*self.files[:index], changed, *self.files[index + 1 :]))
 

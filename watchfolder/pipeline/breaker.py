@@ -117,7 +117,6 @@ class Breaker:
 
     @property
     def is_down(self) -> bool:
-        """Is the service away?"""
         return self._failures + len(self._troubled) >= _AN_OUTAGE
 
     @property

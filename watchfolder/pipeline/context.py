@@ -51,8 +51,6 @@ class OrderMemory:
 
 @dataclass
 class StepContext:
-    """What the steps of one inbox work with."""
-
     inbox: Inbox
     journal: Journal
     folders: Folders
@@ -155,7 +153,6 @@ class StepContext:
         return there
 
     def forget(self, key: str) -> None:
-        """Drop what is remembered of an order that has left the journal."""
         memory = self.memories.pop(key, OrderMemory())
         with suppress(FolderFault):  # then the next start sweeps it away
             for result in memory.unaccepted.values():

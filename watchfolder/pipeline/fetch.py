@@ -29,7 +29,10 @@ def deliver(context: StepContext, order: Order) -> Order:
     if flow_of(order).findings is not None:
         return context.journal.advance(context.findings.deliver(order), _S.DELIVERED)
     round_ = Round(context.memory_of(order).failed)
-    order = _bring_home_received(context, order, round_)
+    received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
+    order = _bring_home(context, order, received, round_)
+    if held := context.take_left_over(order):  # by an earlier try of this step, as well
+        order = _bring_home(context, context.accept(order, held), list(held), round_)
     with closing(Fetching(context, order)) as fetching:
         order = _fetch_missing(context, order, fetching, round_)
     if fetching.is_known:
@@ -41,15 +44,6 @@ def deliver(context: StepContext, order: Order) -> Order:
     if any(file.is_under_way for file in order.files):
         raise part_gone(context.inbox.outbox)
     return context.journal.advance(order, _S.DELIVERED)
-
-
-def _bring_home_received(context: StepContext, order: Order, round_: Round) -> Order:
-    """Bring home what an earlier try of this step has received."""
-    received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
-    order = _bring_home(context, order, received, round_)
-    if held := context.take_left_over(order):
-        order = _bring_home(context, context.accept(order, held), list(held), round_)
-    return order
 
 
 def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", round_: Round) -> Order:
