@@ -6,7 +6,7 @@ from watchfolder.events import event
 from watchfolder.order import Order, State
 from watchfolder.pipeline.charging import is_paid_at, may_charge
 from watchfolder.pipeline.context import StepContext
-from watchfolder.pipeline.poll import adopt, identify, look_again
+from watchfolder.pipeline.poll import adopt, identify, poll
 from watchfolder.pipeline.signed_urls import remember_urls
 from watchfolder.pipeline.successors import is_as_claimed, release_changed, under_new_key
 from watchfolder.services import Stage, flow_of
@@ -71,7 +71,7 @@ def _created(context: StepContext, order: Order, created: Created) -> Order:
     if created.status is Status.IN_PROGRESS and is_paid_at(order, Stage.CREATE):
         return context.journal.advance(order, _S.CONFIRMED)
     if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
-        return look_again(context, order)
+        return poll(context, order)
     if not was_rebuilt:  # else some of its files may be there
         remember_urls(context, order, created.slots)
     return order

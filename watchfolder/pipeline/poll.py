@@ -31,31 +31,8 @@ _S = State
 
 
 def poll(context: StepContext, order: Order) -> Order:
-    """Ask how far the service is; the order is returned as it was while the service is at work."""
-    seen = context.poll(order)
-    order = _alive(context, order, seen)
-    match seen.status:
-        case Status.COMPLETE:
-            return _finish(context, order, seen)
-        case Status.PENDING:
-            return _go_back(context, order, seen)
-        case _ if seen.is_delayed:
-            raise _delayed(context, order)
-        case _:
-            memory = context.memory_of(order)
-            if seen.status is Status.UNKNOWN and not memory.is_puzzling:  # say so once
-                event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
-                memory.is_puzzling = True
-            return order
-
-
-def _delayed(context: StepContext, order: Order) -> Throttled:
-    """Say once that people at the service have to see to the order, and ask rarely from then on."""
-    reason = "the service could not finish it by itself: people there see to it"
-    if order.last_error != reason:
-        context.journal.note(order, last_error=reason)
-        event("order.processing_delayed", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
-    return Throttled(reason, retry_after_seconds=timing.DELAYED_POLL_SECONDS)
+    """Ask how far the service is, and go on from there; while it is at work, the order is returned as it was."""
+    return go_on_from(context, order, context.poll(order))
 
 
 def poll_on_a_push(context: StepContext, order: Order) -> Order:
@@ -73,11 +50,11 @@ def poll_on_a_push(context: StepContext, order: Order) -> Order:
     return context.journal.advance(order, _S.COMPLETED)
 
 
-def look_again(context: StepContext, order: Order, refusal: Resync | None = None) -> Order:
-    """Look where the order is at the service and go on from there. `refusal` is what the step was answered."""
+def poll_after(context: StepContext, order: Order, refusal: Resync) -> Order:
+    """Ask where the order is at the service, which has refused a step, and go on from there."""
     seen = context.poll(order)
     is_at_odds = isinstance(refusal, MovedOn) or order.state is _S.CREATED  # there is no step back from there
-    if refusal is not None and seen.status is Status.PENDING and is_at_odds:
+    if seen.status is Status.PENDING and is_at_odds:
         note_known(context, order)
         reason = f"the service contradicts itself: it calls the order pending, and yet {refusal.reason}"
         raise OrderRetry(reason, code=refusal.code)
@@ -86,15 +63,33 @@ def look_again(context: StepContext, order: Order, refusal: Resync | None = None
 
 def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
     order = _alive(context, order, seen)
-    if seen.status is Status.UNKNOWN or order.state is _S.COMPLETED:
+    is_confirmed = order.state is _S.CONFIRMED
+    if order.state is _S.COMPLETED or (seen.status is Status.UNKNOWN and not is_confirmed):
         raise OrderRetry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
     if seen.status is Status.PENDING:
         return _go_back(context, order, seen)
-    files = (with_hash(context, order, file) for file in identify(order, seen.inputs))
-    order = order.having(files=tuple(file.having(is_uploaded=True) for file in files))
-    if order.state is not _S.CONFIRMED:
+    if not is_confirmed:
+        files = (with_hash(context, order, file) for file in identify(order, seen.inputs))
+        order = order.having(files=tuple(file.having(is_uploaded=True) for file in files))
         order = context.journal.advance(order, _S.CONFIRMED, charged=True)
-    return _finish(context, order, seen) if seen.status is Status.COMPLETE else order
+    if seen.status is Status.COMPLETE:
+        return _finish(context, order, seen)
+    if is_confirmed:
+        _note_delay(context, order, seen)
+    return order
+
+
+def _note_delay(context: StepContext, order: Order, seen: OrderView) -> None:
+    """Say once what is unusual; where people at the service have to see to the order, ask rarely from then on."""
+    reason, memory = "the service could not finish it by itself: people there see to it", context.memory_of(order)
+    if seen.is_delayed and order.last_error != reason:
+        context.journal.note(order, last_error=reason)
+        event("order.processing_delayed", logging.WARNING, order=order.key, inbox=order.inbox, order_id=order.order_id)
+    if seen.is_delayed:
+        raise Throttled(reason, retry_after_seconds=timing.DELAYED_POLL_SECONDS)
+    if seen.status is Status.UNKNOWN and not memory.is_puzzling:
+        event("order.status_unknown", logging.WARNING, order=order.key, status=seen.raw_status)
+        memory.is_puzzling = True
 
 
 def note_known(context: StepContext, order: Order) -> Order:
@@ -107,7 +102,7 @@ def note_known(context: StepContext, order: Order) -> Order:
 def adopt(context: StepContext, order: Order, order_id: str) -> Order:
     event("order.adopted", order=order.key, inbox=order.inbox, order_id=order_id)
     is_charged = order.charged or order.was_rebuilt  # what was known of it is lost: it may have been paid for
-    return look_again(context, context.journal.advance(order, _S.CREATED, order_id=order_id, charged=is_charged))
+    return poll(context, context.journal.advance(order, _S.CREATED, order_id=order_id, charged=is_charged))
 
 
 def _finish(context: StepContext, order: Order, seen: OrderView) -> Order:

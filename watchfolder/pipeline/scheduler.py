@@ -19,7 +19,7 @@ from watchfolder.pipeline.breaker import Breaker, Permit
 from watchfolder.pipeline.context import Door, InboxRuntime, StepContext
 from watchfolder.pipeline.crash_guard import Suspects
 from watchfolder.pipeline.outcomes import Outcomes
-from watchfolder.pipeline.poll import look_again, poll_on_a_push
+from watchfolder.pipeline.poll import poll_after, poll_on_a_push
 from watchfolder.pipeline.poll_schedule import PollSchedule
 from watchfolder.pipeline.steps import STEPS
 from watchfolder.pipeline.successors import part_with
@@ -253,7 +253,7 @@ class Pipeline:
             permit.was_sent_back = True
             event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
             with suppress(Throttled):  # it was looked at a moment ago
-                return look_again(context, self._journal.get(order.key) or order, error)
+                return poll_after(context, self._journal.get(order.key) or order, error)
             return None
 
     def _handle(self, runtime: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:

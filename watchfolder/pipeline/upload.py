@@ -15,7 +15,7 @@ from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.charging import charge, is_clear_no, is_paid_at
 from watchfolder.pipeline.context import StepContext, id_of
-from watchfolder.pipeline.poll import go_on_from, identify, look_again, with_hash
+from watchfolder.pipeline.poll import go_on_from, identify, poll, with_hash
 from watchfolder.pipeline.signed_urls import Asking, remember_urls
 from watchfolder.pipeline.successors import part_with, release_changed
 from watchfolder.pipeline.transfers import Round
@@ -70,9 +70,7 @@ def _as_answered(context: StepContext, order: Order, sent: Order, round_: Round)
         is_incomplete = all(map(is_clear_no, failures))  # nothing of it is perhaps there all the same
         return context.journal.note(sent, charged=order.charged or not is_incomplete)
     sent = context.journal.note(sent)
-    return (
-        look_again(context, sent) if sent.charged else sent
-    )  # its start was answered yes: "pending" may be an old word
+    return poll(context, sent) if sent.charged else sent  # its start was answered yes: "pending" may be an old word
 
 
 def _send_all(context: StepContext, order: Order, round_: Round) -> Order:
