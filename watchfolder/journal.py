@@ -90,6 +90,10 @@ class Journal:
         with self._guard:
             return self._orders.get(key)
 
+    def newest(self, order: Order) -> Order:
+        """Return it as far as it has come, perhaps further than the caller knows."""
+        return self.get(order.key) or order
+
     def begin(self, order: Order) -> Order:
         """Make a new order durable, as `claiming`; or take up a parked one that came back under the same key."""
         parked = self.get(order.key)

@@ -65,10 +65,10 @@ def _tried(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Or
         return _give_up(context, order, enclosure.kind, refusal.reason), None
     except WatchfolderError as error:
         if not _is_over(context, order, error):
-            return context.journal.get(order.key) or order, error
+            return context.journal.newest(order), error
         level = logging.INFO if error.code == _NONE_TO_BE_HAD else logging.WARNING
         return _give_up(context, order, enclosure.kind, error.reason, level), None
-    order = context.journal.get(order.key) or order
+    order = context.journal.newest(order)
     return context.journal.note(order.without_enclosure(enclosure.kind)) if is_put else order, None
 
 
@@ -82,7 +82,7 @@ def _is_over(context: StepContext, order: Order, error: WatchfolderError) -> boo
 def _give_up(
     context: StepContext, order: Order, kind: EnclosureKind, reason: str, level: int = logging.WARNING
 ) -> Order:
-    order = context.journal.get(order.key) or order
+    order = context.journal.newest(order)
     name = order.told.result.delivery if order.told else ""
     facts: dict[str, Any] = {"file": name, "what": str(kind), "reason": reason}
     event("file.not_enclosed", level, order=order.key, inbox=order.inbox, **facts)

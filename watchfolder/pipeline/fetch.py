@@ -74,7 +74,7 @@ def _bring_home(context: StepContext, order: Order, numbers: Sequence[int], roun
     except FolderFault as fault:
         if context.is_of_the_inbox(order, fault):
             raise
-        known = context.journal.get(order.key) or order  # it may have come further than this step knows
+        known = context.journal.newest(order)
         at_fault = {order.results[number][0] for number in numbers}
         files = enumerate(zip(known.files, order.files, strict=True))
         order = known.having(files=tuple(old if index in at_fault else new for index, (old, new) in files))

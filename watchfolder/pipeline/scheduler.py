@@ -253,7 +253,7 @@ class Pipeline:
             permit.was_sent_back = True
             event("order.redo", order=order.key, inbox=order.inbox, reason=error.reason, code=error.code)
             with suppress(Throttled):  # it was looked at a moment ago
-                return poll_after(context, self._journal.get(order.key) or order, error)
+                return poll_after(context, self._journal.newest(order), error)
             return None
 
     def _handle(self, runtime: InboxRuntime, order: Order, error: WatchfolderError) -> Order | None:
@@ -265,7 +265,7 @@ class Pipeline:
         if isinstance(error, SlowDown):
             self._polls.put_off(order.key, error.retry_after_seconds or timing.FIRST_POLL_SECONDS)
             return None
-        current = self._journal.get(order.key) or order
+        current = self._journal.newest(order)
         return self._go_on(order, self._outcomes.handle(runtime.context, current, error))
 
     def _go_on(self, before: Order, after: Order | None) -> Order | None:
