@@ -88,8 +88,9 @@ class _Circuit:
     def close(self) -> bool:
         """Return whether it was open."""
         was_open = self.fault is not None
-        self.fault, self.probe = None, None
-        self.failed.clear()
+        if was_open:
+            self.fault, self.probe = None, None
+            self.failed.clear()
         return was_open
 
 
@@ -214,6 +215,7 @@ class Breaker:
         with self._guard:
             service = self._services[order.service]
             service.last_success = order.key
+            service.failed.clear()
             if service.close():
                 event("service.succeeds_again")
 
