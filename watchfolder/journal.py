@@ -11,6 +11,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -230,11 +231,9 @@ def read_orders(
     Waits are by the clocks as they go now. An entry that is empty, zeros or half is told to `on_broken`. Raises
     ConfigError for entries of a newer version.
     """
-    clock = clock or Clock()
-    try:
+    clock, names = clock or Clock(), list[str]()
+    with suppress(FileNotFoundError):
         names = [entry.name for entry in disk.scan(state_dir, "journal", recursive=False)]
-    except FileNotFoundError:
-        return
     places = (Place(state_dir, name) for name in names if re.fullmatch(r"journal/[^.].*\.json", name, re.DOTALL))
     found = [order for place in places if (order := _read_entry(place, on_broken)) is not None]
     kept = [order.having(not_before=clock.kept(order.not_before)) if order.not_before else order for order in found]
