@@ -322,7 +322,9 @@ def test_a_death_counts_against_the_order_whose_step_was_under_way(opened: Calla
             resting.key: 0,
             done.key: 0,
         }
-    assert opened().orders()[0].deaths == 3  # no more since
+    after = opened().get(working.key)
+    assert after is not None
+    assert after.deaths == 3  # no more since
     assert resting.deaths == 0
 
 
