@@ -131,8 +131,6 @@ class Created(_Read):
 
 
 class Listed(_Read):
-    """An order as the list of orders shows it."""
-
     order_id: Id
     order_name: Text = None
     type: Text = None  # of its service
@@ -151,8 +149,6 @@ class Webhook(_Read):
 
 
 class PushEvent(_Read):
-    """What the service tells of one push."""
-
     id: Id
     status: Text = None  # PENDING, SENT, RETRYING or FAILED
     created_at: Instant = None
@@ -190,8 +186,6 @@ class Links:
 
 @dataclass(frozen=True)
 class Failure:
-    """What the service says about a failed order; either may be empty."""
-
     code: str
     message: str
 
@@ -214,7 +208,6 @@ class OrderView:
 
     @property
     def waits_for_upload(self) -> bool:
-        """Does it still wait for the bytes of a file?"""
         return any(slot.upload_url for slot in self.inputs)
 
 
@@ -229,7 +222,6 @@ class Envelope:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is the API itself that speaks."""
         return self.has_data or self.code is not None
 
 
@@ -299,17 +291,17 @@ def read_links(data: object) -> Links:
 
 def read_found(data: object, order_name: str) -> tuple[Listed | None, int]:
     """Return the order of exactly this name on one page of the list, and how many pages there are."""
-    page = _object(data)
-    for entry in _list(page.get("orders"), "orders"):
+    entries, pages = _page(data, "orders")
+    for entry in entries:
         if isinstance(entry, dict) and entry.get("orderName") == order_name:
             return Listed.read({"status": None, **entry}), 1  # one that cannot be read is ours all the same
-    return None, _pages_of(page)
+    return None, pages
 
 
 def read_orders(data: object) -> Mapping[str, OrderView]:
     """Return what one page of the list shows of each order, by its id; entries that cannot be read are left out."""
     views = {}
-    for entry in _list(_object(data).get("orders"), "orders"):
+    for entry in _page(data, "orders")[0]:
         with contextlib.suppress(ValidationError, Retry):
             views[Listed.model_validate(entry).order_id] = read_order(entry)
     return views
@@ -317,26 +309,27 @@ def read_orders(data: object) -> Mapping[str, OrderView]:
 
 def read_listed(data: object) -> tuple[list[Listed], int]:
     """Return what one page of the list says, and how many pages there are; unreadable entries are left out."""
-    page = _object(data)
-    return Listed.read_known(_list(page.get("orders"), "orders")), _pages_of(page)
+    entries, pages = _page(data, "orders")
+    return Listed.read_known(entries), pages
 
 
 def read_webhooks(data: object) -> tuple[list[Webhook], int]:
     """Return what one page says, and how many pages there are. An unreadable entry is faulty: it may be ours."""
-    page = _object(data)
-    return [Webhook.read(entry) for entry in _list(page.get("webhooks"), "webhooks")], _pages_of(page, "pagination")
+    entries, pages = _page(data, "webhooks")
+    return [Webhook.read(entry) for entry in entries], pages
 
 
 def read_events(data: object) -> tuple[list[PushEvent], int]:
     """Return what one page says, and how many pages there are; unreadable entries are left out."""
+    entries, pages = _page(data, "events")
+    return PushEvent.read_known(entries), pages
+
+
+def _page(data: object, name: str) -> tuple[list[object], int]:
     page = _object(data)
-    return PushEvent.read_known(_list(page.get("events"), "events")), _pages_of(page, "pagination")
-
-
-def _pages_of(page: Mapping[str, Any], name: str = "pageInfo") -> int:
-    info = page.get(name)
+    info = page.get("pageInfo" if name == "orders" else "pagination")
     pages = info.get("totalPages") if isinstance(info, dict) else None
-    return pages if isinstance(pages, int) else 1
+    return _list(page.get(name), name), pages if isinstance(pages, int) else 1
 
 
 def faulty(what: str) -> Retry:

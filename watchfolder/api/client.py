@@ -61,7 +61,6 @@ class Client:
         )
 
     def close(self) -> None:
-        """Cut what is under way and let every connection go."""
         self._transport.close()
 
     def _ask(

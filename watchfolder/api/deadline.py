@@ -125,8 +125,6 @@ _POOLS = {"http": _Pool, "https": _TlsPool}
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """The adapter of requests, for calls inside a `with Deadline(…)`."""
-
     def __init__(self, connections: int) -> None:
         super().__init__(pool_connections=connections, pool_maxsize=connections)
         self.poolmanager.pool_classes_by_scheme = _POOLS

@@ -95,7 +95,6 @@ FAILURES: Mapping[str, FailureCode] = {
 
 
 def failed_at_service(failure: Failure | None) -> FailedAtService:
-    """Return what a failed order means."""
     code = failure.code if failure else ""
     said = printable(failure.message) if failure else ""
     return FailedAtService(FAILURES.get(code, _UNKNOWN), code=code or "FAILED", said=said)

@@ -48,7 +48,6 @@ class Bucket:
         return True
 
     def wait_seconds(self, now: float, *, leaving: int = 0) -> float:
-        """Return how long until `take` may succeed."""
         self._advance(now)
         missing = max(0.0, 1 + leaving - self._tokens) / self._rate if self._full else 0.0
         return max(0.0, self._held_until - now) + missing

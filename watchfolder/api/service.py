@@ -40,8 +40,6 @@ _PAGES = 10  # of the order list, at most: a server that obeys the keyword has o
 
 
 class Service(Client):
-    """The BIZ MORI API and its storage."""
-
     _shown: Reads | None = None  # by the server
     _was_v2 = False  # before it was doubted
 
@@ -55,7 +53,6 @@ class Service(Client):
 
     @property
     def known_reads(self) -> Reads | None:
-        """Which reads the server knows, as far as that was configured or has shown."""
         return self._shown if self._settings.reads == "auto" else self._settings.reads
 
     def doubt_reads(self) -> None:

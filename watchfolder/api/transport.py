@@ -132,7 +132,6 @@ class Transport:
         self._under_way: set[Deadline] = set()
 
     def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
-        """Exchange JSON."""
         kind = {} if body is None else {"Content-Type": "application/json"}
         headers = {"Accept": "application/json", **kind, **headers}
         with self._open(method, url, headers, body, self._pace.total_seconds) as reply:
@@ -160,7 +159,6 @@ class Transport:
             return reply.pour(sink, limit_bytes)
 
     def close(self) -> None:
-        """Cut every call under way and let the idle connections go."""
         for deadline in tuple(self._under_way):
             deadline.cut("stopping")
         self._adapter.close()

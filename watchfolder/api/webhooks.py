@@ -53,7 +53,6 @@ class Webhooks(Client):
         return made
 
     def remove(self, id_: str) -> bool:
-        """Remove a webhook; False when there was none."""
         try:
             self._ask(Call.WEBHOOK, "DELETE", _path_of(id_), lambda _: None)
         except WatchfolderError as error:

@@ -47,7 +47,6 @@ class Announced:
         return max(self._until, picture_end + self._more)
 
     def note(self, source: Source, start: int, length: int) -> None:
-        """Record a segment's payload."""
         begin = source.read(start, min(len(_XMP), length))
         if begin.startswith(_MPF):
             index = source.read(start + len(_MPF), length - len(_MPF))

@@ -8,8 +8,6 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
-    """What the service takes."""
-
     JPEG = "jpeg"
     PNG = "png"
     WEBP = "webp"
@@ -203,7 +201,6 @@ def identify(head: bytes, name: str, *, takes_pdf: bool = False) -> Format | For
 
 
 def is_named_picture(name: str) -> bool:
-    """Tell whether the name is that of a supported picture."""
     return _extension(name) in _PICTURE_EXTENSIONS
 
 

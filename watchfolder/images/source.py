@@ -40,8 +40,6 @@ class Incomplete(Exception):
 
 
 class Source:
-    """A file of `size` bytes, read through `read_at`."""
-
     def __init__(self, read_at: ReadAt, size: int, find_hole: FindHole, bytes_at_most: int) -> None:
         self.size = size
         self.doubts = ""  # why this may not be all of `{label}`, in words; the first of several
@@ -54,7 +52,6 @@ class Source:
         self._asked, self._hole, self._is_told = 0, -1, False  # between the first two, nothing but written bytes
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return exactly `length` bytes or raise Incomplete."""
         self.require(offset + length)
         self._spend(length)
         if not self._begin <= offset <= offset + length <= self._begin + len(self._ahead):
@@ -72,7 +69,6 @@ class Source:
             raise Incomplete("the end of the {label} cannot be found")
 
     def require(self, end: int) -> None:
-        """Raise Incomplete unless the file reaches to `end`."""
         if end > self.size:
             raise Incomplete(CUT)
 

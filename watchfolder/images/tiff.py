@@ -85,7 +85,6 @@ class Tiff:
         self._source.check_end(end - self._pointer_bytes if end == self._last_end else end)
 
     def values_of_first_page(self, tags: Iterable[int]) -> Mapping[int, int]:
-        """Return the first value of each of these tags that the page has."""
         fields = self._read_page(self._read(self._pointer, self._pointer_bytes)).fields
         return {tag: self._first(fields[tag]) for tag in tags if tag in fields}
 

@@ -41,8 +41,6 @@ def operation_of(endpoint: str | None) -> str:
 
 
 class ListPage(NamedTuple):
-    """The page of a list that a request asks for."""
-
     number: int
     limit: int
 
@@ -117,8 +115,6 @@ class Api:
             raise ApiRefusal(400, word_of(error)) from None
 
     def page(self, default_limit: int, code: str = "VALIDATION_FAILED") -> ListPage:
-        """Read `page` and `limit` of the request under way."""
-
         def number(name: str, default: int, most: int) -> int:
             text = request.args.get(name, str(default))
             value = int(text) if text.isascii() and text.isdigit() else 0

@@ -173,8 +173,6 @@ class ReportOrder(CallBody):
 
 
 class Registration(CallBody):
-    """Of a webhook."""
-
     url: Annotated[str, AfterValidator(_url)]
     name: str = ""
     is_test: bool = False

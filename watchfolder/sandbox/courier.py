@@ -30,8 +30,6 @@ _SUCCESS = range(200, 300)
 
 @dataclass(frozen=True)
 class PushRecord:
-    """One try to tell a webhook of the end of an order."""
-
     webhook: int
     event_id: str
     event_type: str
@@ -98,12 +96,10 @@ class Courier:
             self._events.clear()
 
     def events(self, webhook: int | None = None) -> list[PushedEvent]:
-        """Return those for one webhook, or all."""
         with self._state.lock:
             return [event for event in self._events if webhook in (None, event.webhook.number)]
 
     def started(self, order: SandboxOrder) -> None:
-        """Have the end of an order told when it has come."""
         self._plan(order.processing_seconds, partial(self._tell, order))
 
     def _tell(self, order: SandboxOrder) -> None:

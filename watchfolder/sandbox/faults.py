@@ -35,8 +35,6 @@ OPERATIONS = frozenset(
 
 
 class FaultyCall:
-    """One request, as a fault sees it."""
-
     def __init__(self, app: Flask, environ: "WSGIEnvironment", storage: Storage, state: SandboxState) -> None:
         self._app = app
         self._storage = storage
@@ -45,7 +43,6 @@ class FaultyCall:
         self.path = Request(environ).path
 
     def work(self) -> Response:
-        """Have the request served as if nothing were wrong."""
         return Response.from_app(self._app, self.environ)
 
     def work_with(self, fact: str, value: object) -> Response:
@@ -54,7 +51,6 @@ class FaultyCall:
         return self.work()
 
     def work_without_order(self) -> Response:
-        """Lose the order that the request is about, then have it served."""
         self._state.forget(self.path.partition("/orders/")[2].partition("/")[0])
         return self.work()
 

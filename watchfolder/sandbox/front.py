@@ -21,8 +21,6 @@ _ADMIN = "/_sandbox/"
 
 
 class Front:
-    """The WSGI application around the Flask one."""
-
     def __init__(self, app: Flask, state: SandboxState, storage: Storage, faults: Faults) -> None:
         self._app = app
         self._state = state

@@ -39,8 +39,6 @@ def _token() -> str:
 
 
 class OrderType(StrEnum):
-    """The service's own word for what was bought."""
-
     ANTI_AI = "antiAi"
     WATERMARK_EMBED = "watermarkEmbed"
     WATERMARK_EXTRACT = "watermarkExtract"
@@ -86,8 +84,6 @@ class InputFile:
 
 @dataclass
 class OutputFile:
-    """One picture that an order gives back."""
-
     number: int
     output_id: int
     file: InputFile
@@ -96,8 +92,6 @@ class OutputFile:
 
 
 class Detection(NamedTuple):
-    """What an extract found: `status` as the reads tell it."""
-
     status: str = ""
     text: str | None = None
 
@@ -147,7 +141,6 @@ class SandboxOrder:
 
     @property
     def is_given_back(self) -> bool:
-        """Are its credits given back when it is over?"""
         return self.type.is_watermark and (self.is_to_fail or self.detection.status in ("unsupported", "error"))
 
     @property
@@ -168,7 +161,6 @@ class SandboxOrder:
 
     @property
     def _over_at(self) -> datetime | None:
-        """When it is over, if it is left alone."""
         if self.started_at is not None:
             return self.started_at + timedelta(seconds=self.processing_seconds)
         return None if self.upload_seconds is None else self.created_at + timedelta(seconds=self.upload_seconds)

@@ -38,7 +38,6 @@ def sample(format: str, *, width: int, height: int, seed: int) -> bytes:  # noqa
 
 
 def write_samples(folder: Path) -> list[Path]:
-    """Write one picture of each format into `folder` and return where they are."""
     written = []
     for seed, (format_name, extension) in enumerate(_EXTENSIONS.items()):
         path = folder / f"landscape {seed + 1}.{extension}"

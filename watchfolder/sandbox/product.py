@@ -38,14 +38,12 @@ class Product(Generic[_Body]):
         self._storage = storage
 
     def routes(self) -> list[Route]:
-        """Return the calls that only this service has."""
         start: Route = ("POST", f"{self.path}/confirm", "confirm", self._confirm)
         if self.order_type.is_watermark:
             start = "POST", self.path.replace("v3", "v2"), "create", self._refuse_v2
         return [("POST", self.path, "create", self._create), start]
 
     def _create(self) -> Response:
-        """Tell of the order that this body makes or has made."""
         body, caller = self._api.body(self.body), self._api.caller()
         with self._state.lock:
             order = self._made(caller, body)
@@ -116,7 +114,6 @@ class Product(Generic[_Body]):
         raise NotImplementedError
 
     def created(self, order: SandboxOrder) -> Json:
-        """Return what the create call is answered."""
         told: Json = {"orderId": order.order_id, "orderName": order.name, "status": order.status}
         return told | {"files": [self.slot(file, order) for file in order.files]}
 
@@ -132,11 +129,9 @@ class Product(Generic[_Body]):
         """Note what comes of it; its files are there, the caller holds the state's lock."""
 
     def result(self, order: SandboxOrder) -> Json:
-        """Return `result` of the v3 read of a complete order."""
         return {"outputFiles": [self.output(output) for output in self._storage.results(order)]}
 
     def output(self, output: OutputFile) -> Json:
-        """Return a picture that came out as the v3 read tells it."""
         return {"fileId": str(output.output_id), "fileName": output.file.name, "inputFileId": str(output.file.file_id)}
 
     def listed(self, order: SandboxOrder) -> Json:  # noqa: ARG002 - others look at it
@@ -144,7 +139,6 @@ class Product(Generic[_Body]):
         return {}
 
     def has_report(self, order: SandboxOrder) -> bool:  # noqa: ARG002 - others look at it
-        """Is there a report on this complete order?"""
         return bool(self.report_type)
 
     def pushed(self, order: SandboxOrder) -> Json:

@@ -38,8 +38,6 @@ _SERVICES = (AntiAi, WatermarkEmbed, WatermarkExtract, AiDetection)
 
 @dataclass(frozen=True)
 class OrderRecord:
-    """An order as it stands when `Sandbox.orders` is read."""
-
     order_id: str
     type: str  # antiAi, watermarkEmbed, watermarkExtract, aiDetection
     status: str
@@ -122,12 +120,10 @@ class Sandbox(Options):
 
     @property
     def key(self) -> str:
-        """A live key that is let in."""
         return next((key for key in self.keys or () if not key.startswith("sk_test_")), KEY)
 
     @property
     def test_key(self) -> str:
-        """A test key that is let in."""
         return next((key for key in self.keys or () if key.startswith("sk_test_")), TEST_KEY)
 
     @property
@@ -155,7 +151,6 @@ class Sandbox(Options):
 
     @property
     def pushes(self) -> list[PushRecord]:
-        """Every try to tell a webhook, in the order of the events."""
         return [attempt for event in self._courier.events() for attempt in event.attempts]
 
     @property
@@ -187,15 +182,12 @@ class Sandbox(Options):
         return self._state.paid()[1]
 
     def end_links(self) -> None:
-        """Let every presigned link that was given out until now be expired."""
         self._storage.links.valid_since = now()
 
     def forget(self, order_id: str) -> None:
-        """Lose an order, as if it had never been."""
         self._state.forget(order_id)
 
     def reset(self) -> None:
-        """Forget all orders, faults, records and payments."""
         self.faults.clear()
         self._courier.reset()
         self._state.reset()

@@ -20,8 +20,6 @@ _TOLERANCE = 0.1  # of look_seconds: what scheduling and the network may take of
 
 
 class ApiRefusal(Exception):
-    """The service answers this HTTP status with this code."""
-
     def __init__(self, status: int, code: str) -> None:
         super().__init__(f"{status} {code}")
         self.status = status
@@ -30,8 +28,6 @@ class ApiRefusal(Exception):
 
 @dataclass
 class Report:
-    """A report that was asked for, one attempt at a time."""
-
     locale: str
     attempt: int
     seconds: float
@@ -50,8 +46,6 @@ class Report:
 
 
 class Embedded(NamedTuple):
-    """What a watermark was embedded for."""
-
     account: str
     sha256: str  # of the original
     text: str

@@ -107,8 +107,6 @@ class PresignedLinks:
 
 
 class Made(NamedTuple):
-    """Something that is made when it is fetched."""
-
     content: bytes
     media_type: str
 
@@ -189,7 +187,6 @@ class Storage:
             file.failure = "WATERMARK_FILE_SIZE_UNSUPPORTED" if is_embed else "PROCESSING_ERROR"
 
     def file_of_link(self, path: str) -> InputFile | None:
-        """Return the input file that a live key's upload or result link is about."""
         *_, kind, order_id, number, _ = path.split("/")
         with self._state.lock:
             order = self._state.orders.get(order_id)
@@ -262,7 +259,6 @@ class Storage:
         return send_file(path, mimetype=media_type_of(name) or "application/zip", conditional=False, max_age=0)
 
     def _order_of_link(self, order_id: str) -> SandboxOrder:
-        """Return the order whose link this is."""
         self.links.let_in()
         order = self.order(order_id)
         if order.status != "complete":
@@ -271,7 +267,6 @@ class Storage:
 
 
 def sample_for(name: str) -> bytes:
-    """Return a small picture that is nobody's, in the format that `name` calls for."""
     media_type = media_type_of(name) or "image/jpeg"
     if media_type == "application/pdf":
         return sample_pdf("SANDBOX: a sample")

@@ -96,5 +96,4 @@ class Waitress:
 
 
 def channel_of(environ: "WSGIEnvironment") -> Any:  # noqa: ANN401 - waitress ships no types
-    """Return the connection that a request came by."""
     return environ["waitress.client_disconnected"].__self__

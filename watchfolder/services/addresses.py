@@ -15,8 +15,6 @@ from watchfolder.events import without_queries
 
 
 class AddressFault(StrEnum):
-    """Why an address is not taken."""
-
     NOT_AN_ADDRESS = "not_an_address"
     NOT_HTTPS = "not_https"
     HAS_LOGIN = "has_login"
@@ -49,7 +47,6 @@ _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def fault_of(address: str) -> AddressFault | None:
-    """Return why `address` is not taken, or None if it is."""
     parts = _parts_of(address)
     if parts is None:
         return AddressFault.NOT_AN_ADDRESS
@@ -63,7 +60,6 @@ def fault_of(address: str) -> AddressFault | None:
 
 
 def _parts_of(address: str) -> SplitResult | None:
-    """Return the parts of an address; None for what is none."""
     if len(address) > _CHARACTERS_AT_MOST or not _PLAIN.fullmatch(address):
         return None
     try:

@@ -16,8 +16,6 @@ from watchfolder.services.ledgers import Ledger
 
 
 class Stage(StrEnum):
-    """What is asked of a service for an order, in this order."""
-
     CREATE = "create"
     UPLOAD = "upload"
     START = "start"
@@ -68,8 +66,6 @@ class Pair(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """Why a file has no partner."""
-
     reason: str
     lacks_original: bool = False  # it is a picture, and its original is not among those beside it
 
@@ -213,7 +209,6 @@ class Flow:
         return known and all(value in self.options[name] for name, value in options.items())
 
     def files_in(self, body: str) -> int:
-        """Return how many files an order was created for."""
         return len(self.read_body(body))
 
     def has_made(self, body: str, key: Key, options: Mapping[str, str]) -> bool:
@@ -224,7 +219,6 @@ class Flow:
             return False
 
     def is_original(self, name: str) -> bool:
-        """Does the name say that the file is the original of another one?"""
         return self.pairs is not None and self.pairs.is_original(name)
 
     def extension_of(self, format_: Format) -> str:

@@ -19,8 +19,6 @@ LINES_AT_MOST = 10_000
 
 
 class LinkFault(StrEnum):
-    """Why a file, or a line of it, holds no address."""
-
     TOO_LONG = "too_long"
     NOT_READABLE = "not_readable"
     NO_ADDRESS = "no_address"
@@ -56,7 +54,6 @@ def is_link_file(name: str) -> bool:
 
 
 def is_list(name: str) -> bool:
-    """Is it a file of many addresses, by its name?"""
     return _extension(name) == "urls"
 
 
