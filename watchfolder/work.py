@@ -153,7 +153,7 @@ def is_as_it_was(place: Place, file: OrderFile) -> bool:
 def is_ours(copy: Order, inbox: Inbox, mode: KeyMode, found: Collection[str]) -> bool:
     """Could we have written it, for this inbox and this `mode` of key, and is one of its files among those `found`?"""
     flow, names = FLOWS.get(copy.service), {file.name for file in copy.files}
-    if flow is None or not flow.may_have(copy.options) or len(copy.files) not in flow.files:
+    if flow is None or not flow.are_known(copy.options) or len(copy.files) not in flow.files:
         return False
     if (copy.mode, copy.why) != (mode, None) or len(names) != len(copy.files) or names.isdisjoint(found):
         return False

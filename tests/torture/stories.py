@@ -434,7 +434,7 @@ def _are_listed(stage: Stage) -> Outcome:
     ]
     refused = "http://img.example.com/3.jpg"
     content = "".join(f"{address}\n" for address in [_address(1), _address(2), refused])
-    failed = f"# {AddressFault.NOT_HTTPS.sentence}\n{refused}\n"
+    failed = f"# {AddressFault.NOT_HTTPS.value}\n{refused}\n"
     list_ = Picture("press.urls", failed.encode(), Fate.QUARANTINED, paid=0, link=content.encode(), is_list=True)
     stage.drop(list_)
     return lambda: [list_, *lines]

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchfolder.api import Failure, Link, Status
+from watchfolder.api import Link, Status
 from watchfolder.api.answers import (
     Envelope,
+    Failure,
     read_answer,
     read_created,
     read_found,

@@ -9,15 +9,8 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageDraw
 
-from watchfolder.images import (
-    Format,
-    Kind,
-    ReadAt,
-    foreign_named,
-    identify,
-    inspect,
-    is_named_picture,
-)
+from watchfolder.images import Format, Kind, ReadAt, identify, inspect
+from watchfolder.images.formats import foreign_named, is_named_picture
 from watchfolder.sandbox.pictures import sample_pdf
 
 GIB = 1 << 30

@@ -65,10 +65,10 @@ def test_a_picture_with_an_address_is_asked_for_by_that_and_read_back_with_it() 
 
 
 def test_an_order_with_options_that_no_inbox_has_is_not_ours() -> None:
-    assert ANTI_AI.may_have({"strength": "low"})
-    assert not ANTI_AI.may_have({"strength": "lowest"})
-    assert not ANTI_AI.may_have({})
-    assert not ANTI_AI.may_have({"strength": "low", "more": "low"})
+    assert ANTI_AI.are_known({"strength": "low"})
+    assert not ANTI_AI.are_known({"strength": "lowest"})
+    assert not ANTI_AI.are_known({})
+    assert not ANTI_AI.are_known({"strength": "low", "more": "low"})
 
 
 def test_a_detection_is_of_one_picture_and_has_a_heatmap_made_for_later() -> None:

@@ -80,7 +80,7 @@ def test_a_list_is_judged_line_by_line() -> None:
 def test_what_holds_no_good_address_says_why(name: str, content: bytes, fault: AddressFault | LinkFault) -> None:
     (line,) = read(name, content)
     assert line.fault is fault
-    assert "s3cret" not in fault.sentence
+    assert "s3cret" not in fault.value
 
 
 def test_a_binary_webloc_that_holds_itself_is_no_link() -> None:

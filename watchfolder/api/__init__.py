@@ -2,7 +2,6 @@
 
 from watchfolder.api.answers import (
     Created,
-    Failure,
     Link,
     Links,
     Listed,
@@ -25,7 +24,6 @@ __all__ = [
     "Created",
     "Ended",
     "FailedAtService",
-    "Failure",
     "Link",
     "Links",
     "Listed",

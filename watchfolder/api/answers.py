@@ -66,10 +66,6 @@ def _id(value: object) -> str:
     return text
 
 
-def _text(value: object) -> str | None:
-    return _sentence(value) if isinstance(value, str) else None
-
-
 def _text_of_watermark(value: object) -> str:
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else ""
 
@@ -83,7 +79,7 @@ def _instant(value: object) -> datetime | None:
 
 
 Id = Annotated[str, BeforeValidator(_id)]
-Text = Annotated[str | None, BeforeValidator(_text)]
+Text = Annotated[str | None, BeforeValidator(lambda value: _sentence(value) if isinstance(value, str) else None)]
 Instant = Annotated[datetime | None, BeforeValidator(_instant)]
 
 

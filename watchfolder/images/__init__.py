@@ -6,12 +6,9 @@ nothing of its own: an answer is always a verdict. What `read_at` raises goes th
 
 from watchfolder.images.formats import (
     LOCKED_PDF,
-    Foreign,
     Format,
-    foreign_named,
     format_named,
     identify,
-    is_named_picture,
 )
 from watchfolder.images.modes import Mode, mode_of
 from watchfolder.images.source import FindHole, ReadAt
@@ -21,16 +18,13 @@ __all__ = [
     "HEAD_BYTES",
     "LOCKED_PDF",
     "FindHole",
-    "Foreign",
     "Format",
     "Kind",
     "Mode",
     "ReadAt",
     "Verdict",
-    "foreign_named",
     "format_named",
     "identify",
     "inspect",
-    "is_named_picture",
     "mode_of",
 ]

@@ -230,7 +230,7 @@ def _judge_link(inbox: Inbox, name: str, sighting: Sighting, descriptor: int) ->
     line = next(iter(sighting.lines), link_files.NO_LINE)
     if line.fault is not None:
         advice = "Correct it, or leave it out, and drop the file again."
-        return _refuse(f"The address in it is not taken. {line.fault.sentence}", advice, "ADDRESS")
+        return _refuse(f"The address in it is not taken. {line.fault.value}", advice, "ADDRESS")
     reason = "it holds the address of a picture and nobody works on it"
     format_ = images.format_named(name_in(line.address), takes_pdf=flow_of(inbox).takes_pdf)
     return Decision(Action.TAKE, reason, format=format_, address=line.address)

@@ -85,7 +85,7 @@ def _ends_in(ended: history.EndedOrder) -> dict[int, LineEnd]:
 
 
 def _untold(line: Line) -> LineEnd:
-    return LineEnd(reason=line.fault.sentence if line.fault is not None else _UNKNOWN)
+    return LineEnd(reason=line.fault.value if line.fault is not None else _UNKNOWN)
 
 
 def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Order:

@@ -115,14 +115,14 @@ class Api:
             raise ApiRefusal(400, word_of(error)) from None
 
     def page(self, default_limit: int, code: str = "VALIDATION_FAILED") -> ListPage:
-        def number(name: str, default: int, most: int) -> int:
+        def read(name: str, default: int, most: int) -> int:
             text = request.args.get(name, str(default))
             value = int(text) if text.isascii() and text.isdigit() else 0
             if not 1 <= value <= most:
                 self.refuse(f"{name} is not from 1 to {most}", code)
             return value
 
-        return ListPage(number("page", 1, 10**9), number("limit", default_limit, _LONGEST_PAGE))
+        return ListPage(read("page", 1, 10**9), read("limit", default_limit, _LONGEST_PAGE))
 
     def refuse(self, sin: str, code: str = "VALIDATION_FAILED") -> NoReturn:
         self.sin(sin)

@@ -199,16 +199,12 @@ def _without_end(fault: PlannedFault, _call: FaultyCall) -> Response:
     return Response(body, fault.status or 200, {"Content-Length": str(fault.size)}, mimetype=_JSON)
 
 
-def _send_part(_fault: PlannedFault, call: FaultyCall) -> Response:
-    """Send half of the body under its own right length: a proxy that lost the rest."""
+def _send_part(fault: PlannedFault, call: FaultyCall) -> Response:
+    """Send half of the body: under the whole's length, or under its own right one, as a proxy that lost the rest."""
     response = call.work()
-    return _with_body(response, _first_part(response))
-
-
-def _cut_short(_fault: PlannedFault, call: FaultyCall) -> Response:
-    """Announce the whole length, send half of the body, close the connection."""
-    response = call.work()
-    return _with_headers(response, iter([_first_part(response)]))
+    body = b"".join(response.iter_encoded())
+    part = body[: len(body) // 2]
+    return _with_headers(response, iter([part])) if fault.does == "wrong_length" else _with_body(response, part)
 
 
 def _another_picture(_fault: PlannedFault, call: FaultyCall) -> Response:
@@ -216,11 +212,6 @@ def _another_picture(_fault: PlannedFault, call: FaultyCall) -> Response:
     response = call.work()
     other = "png" if response.mimetype != "image/png" else "jpeg"
     return _with_body(response, sample(other, width=64, height=48, seed=1))
-
-
-def _first_part(response: Response) -> bytes:
-    body = b"".join(response.iter_encoded())
-    return body[: len(body) // 2]
 
 
 def _with_body(response: Response, body: bytes) -> Response:
@@ -248,7 +239,7 @@ ACTIONS: Mapping[str, Callable[[PlannedFault, FaultyCall], Response]] = {
     "endless": _without_end,
     "redirect": lambda fault, call: Response("", fault.status or 307, {"Location": fault.location or call.trap}),
     "truncated": _send_part,
-    "wrong_length": _cut_short,
+    "wrong_length": _send_part,
     "empty": lambda _, call: _with_body(call.work(), b""),
     "another_picture": _another_picture,
     "same_bytes": lambda _, call: _with_body(call.work(), call.sent_bytes()),

@@ -156,7 +156,7 @@ class SandboxOrder:
         return {"errorCode": code, "errorMessage": SENTENCES.get(code, "요청을 처리할 수 없습니다.")} if code else None
 
     @property
-    def expires_at(self) -> datetime | None:
+    def ends_at(self) -> datetime | None:
         return None if self.retention_days is None else self.created_at + timedelta(days=self.retention_days)
 
     @property
@@ -175,7 +175,7 @@ class SandboxOrder:
     @property
     def status(self) -> str:
         moment, over_at = now(), self._over_at
-        if self.expires_at is not None and moment >= self.expires_at:
+        if self.ends_at is not None and moment >= self.ends_at:
             return "expired"
         if over_at is None or moment < over_at:
             return "inProgress" if self.is_started else "pending"

@@ -57,7 +57,7 @@ class Reads:
         order = self._api.order(order_id, version)
         if not order.outputs or (version == "v2" and order.type.is_watermark):
             self._api.refuse(f"a download of an order that is {order.type}", "ORDER_TYPE_CANT_DOWNLOAD")
-        status, expires_at = order.status, order.expires_at
+        status, expires_at = order.status, order.ends_at
         if status == "expired":
             raise ApiRefusal(400, "ORDER_EXPIRED")
         if version == "v3" and expires_at is None:
@@ -102,7 +102,11 @@ class Reads:
             "currentPage": page.number,
             "itemsPerPage": page.limit,
         }
-        return data({"orders": [self._listed(order) for order in page.of(found)], "pageInfo": pages})
+        entries = [
+            self._show(order) | {"fileCount": len(order.files)} | self._products[order.type].listed(order)
+            for order in page.of(found)
+        ]
+        return data({"orders": entries, "pageInfo": pages})
 
     def _counts(self) -> Response:
         """The seven days until `date`, and what a chart of them needs."""
@@ -118,10 +122,6 @@ class Reads:
         most = max(*counts, 1)
         return data({"dailyStats": daily, "domain": [0, most], "ticks": [0, most]})
 
-    def _listed(self, order: SandboxOrder) -> Json:
-        more = self._products[order.type].listed(order)
-        return self._show(order) | {"fileCount": len(order.files)} | more
-
     def _show(self, order: SandboxOrder) -> Json:
         status = order.status
         return {
@@ -133,7 +133,7 @@ class Reads:
             "thumbnailImageUrl": self._products[order.type].thumbnail(order) if status == "complete" else None,
             "createdAt": instant(order.created_at),
             "updatedAt": instant(order.updated_at),
-            "expiresAt": instant(order.expires_at),
+            "expiresAt": instant(order.ends_at),
             "errors": order.reason if status == "failed" else None,
         }
 

@@ -110,10 +110,10 @@ class Uploads:
                 sha256.update(chunk)
                 size += target.write(chunk)
         received = _Received(path, size, md5.digest(), sha256.hexdigest())
-        self._refuse_digest(received)
+        self._check_bytes(received)
         return received
 
-    def _refuse_digest(self, received: _Received) -> None:
+    def _check_bytes(self, received: _Received) -> None:
         announced = request.headers.get("Content-MD5")
         if announced is None:
             return

@@ -36,7 +36,7 @@ class _Watermark(Product[_Body]):
             "orderId": order.order_id,
             "status": order.status,
             "processingDelayed": self._state.is_delayed(order),
-            "expiresAt": instant(order.expires_at),
+            "expiresAt": instant(order.ends_at),
             "files": [self.slot(file, order) for file in order.files],
             "outputs": [_created_output(output, order) for output in order.outputs],
             "result": None,

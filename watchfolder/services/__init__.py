@@ -1,6 +1,6 @@
 """What the vendor sells: one module a service, one value (`Flow`) in it; what all services share knows none of them."""
 
-from watchfolder.services.flow import Alone, Findings, Flow, Issues, Pair, Pairs, Stage, named
+from watchfolder.services.flow import Alone, Findings, Flow, Pair, Pairs, Stage, named
 from watchfolder.services.offer import FLOWS, LEDGERS, SIDECARS, flow_of, picture_told_of, said_of
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "Alone",
     "Findings",
     "Flow",
-    "Issues",
     "Pair",
     "Pairs",
     "Stage",

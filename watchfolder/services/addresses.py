@@ -8,31 +8,21 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from enum import StrEnum
+from enum import Enum
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from watchfolder.events import without_queries
 
 
-class AddressFault(StrEnum):
-    NOT_AN_ADDRESS = "not_an_address"
-    NOT_HTTPS = "not_https"
-    HAS_LOGIN = "has_login"
-    HAS_FRAGMENT = "has_fragment"
-    NOT_PUBLIC = "not_public"
+class AddressFault(Enum):
+    """Why an address is not taken, in a sentence for people."""
 
-    @property
-    def sentence(self) -> str:
-        return _SENTENCES[self]
+    NOT_AN_ADDRESS = "It is no address of a picture: copy one from the browser, it begins with https://."
+    NOT_HTTPS = "It does not begin with https://: the service fetches nothing over an open connection."
+    HAS_LOGIN = "It has a user name in it: give the picture an address that needs no log-in."
+    HAS_FRAGMENT = "It names a part of a page (#): give the address of the picture itself."
+    NOT_PUBLIC = "Its host cannot be reached from the internet: the service could not fetch the picture."
 
-
-_SENTENCES = {
-    AddressFault.NOT_AN_ADDRESS: "It is no address of a picture: copy one from the browser, it begins with https://.",
-    AddressFault.NOT_HTTPS: "It does not begin with https://: the service fetches nothing over an open connection.",
-    AddressFault.HAS_LOGIN: "It has a user name in it: give the picture an address that needs no log-in.",
-    AddressFault.HAS_FRAGMENT: "It names a part of a page (#): give the address of the picture itself.",
-    AddressFault.NOT_PUBLIC: "Its host cannot be reached from the internet: the service could not fetch the picture.",
-}
 
 _CHARACTERS_AT_MOST = 2048
 _PLAIN = re.compile(r"[!-\[\]-~]+")  # printable ASCII without the backslash, which some readers take for a slash

@@ -7,6 +7,7 @@ tells those of a hundred orders; nothing is ever fetched.
 
 import json
 import math
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 
 from watchfolder.images import Format
@@ -14,19 +15,14 @@ from watchfolder.order import Finding, Key, OrderFile
 from watchfolder.services.flow import Findings, Flow, Stage, named
 from watchfolder.services.ledgers import of_findings
 
-LIKELY_REAL, UNCERTAIN_REAL, UNCERTAIN_AI, LIKELY_AI = VERDICTS = (
-    "likely_real",
-    "uncertain_real",
-    "uncertain_ai",
-    "likely_ai",
-)
 _WORDS = {
-    LIKELY_REAL: "likely not made by AI",
-    UNCERTAIN_REAL: "uncertain, rather not made by AI",
-    UNCERTAIN_AI: "uncertain, rather made by AI",
-    LIKELY_AI: "likely made by AI",
+    "likely_real": "likely not made by AI",
+    "uncertain_real": "uncertain, rather not made by AI",
+    "uncertain_ai": "uncertain, rather made by AI",
+    "likely_ai": "likely made by AI",
 }
-_BELOW = ((0.25, LIKELY_REAL), (0.5, UNCERTAIN_REAL), (0.75, UNCERTAIN_AI))  # the probability, and what it then is
+VERDICTS = tuple(_WORDS)
+_BOUNDS = (0.25, 0.5, 0.75)  # of the probability, from one verdict to the next
 
 
 def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
@@ -35,20 +31,17 @@ def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> 
     return json.dumps(body | {"options": {"generateHeatmap": True}})  # it costs nothing: who wants it later can have it
 
 
-def _read_body(body: str) -> Sequence[OrderFile]:
-    return [named(json.loads(body)["fileName"])]
-
-
 def read_finding(shown: Mapping[str, object]) -> Finding | None:
     """Return what an order that is complete says; None where it tells neither a verdict nor a probability."""
     result = shown.get("result")
     told = result if isinstance(result, dict) else shown
     probability = _probability(told.get("probability"))
     word = told.get("verdict") or told.get("statusCode")
-    if word not in VERDICTS and probability is None:
-        return None
-    by_probability = next((verdict for bound, verdict in _BELOW if (probability or 0.0) < bound), LIKELY_AI)
-    return Finding(verdict=str(word) if word in VERDICTS else by_probability, facts={"probability": probability})
+    if word not in VERDICTS:
+        if probability is None:
+            return None
+        word = VERDICTS[bisect(_BOUNDS, probability)]
+    return Finding(verdict=str(word), facts={"probability": probability})
 
 
 def _heatmap(shown: Mapping[str, object]) -> str | None:
@@ -79,7 +72,7 @@ AI_DETECTION = Flow(
     create_path="/api/v2/orders/ai-detection",
     start_path="/api/v2/orders/ai-detection/confirm",
     body=_body,
-    read_body=_read_body,
+    read_body=lambda body: [named(json.loads(body)["fileName"])],
     extensions={Format.TIFF: ".tiff"},
     findings=Findings(
         read=read_finding,

@@ -7,14 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 
 from watchfolder.order import Key, OrderFile
-from watchfolder.services.flow import Flow, Stage, named
+from watchfolder.services.flow import Flow, Stage, named, told
 
 
 def _body(key: Key, files: Sequence[OrderFile], options: Mapping[str, str]) -> str:
-    asked = [
-        {"fileName": file.sent_name} | ({"originalFileUrl": file.address} if file.address else {}) for file in files
-    ]
-    return json.dumps({"idempotencyKey": key, "files": asked, "options": options, "orderName": f"wf-{key}"})
+    asked = {"files": [told(file) for file in files], "options": options, "orderName": f"wf-{key}"}
+    return json.dumps({"idempotencyKey": key, **asked})
 
 
 def _read_body(body: str) -> Sequence[OrderFile]:

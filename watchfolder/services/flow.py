@@ -32,6 +32,12 @@ def named(name: str, **facts: object) -> OrderFile:
     return OrderFile.model_validate({"name": name, "sent_name": name, **unknown, **facts})
 
 
+def told(file: OrderFile) -> dict[str, object]:
+    """Return what a create that takes addresses says of each file."""
+    address = {"originalFileUrl": file.address} if file.address else {}
+    return {"fileName": file.sent_name, **address}
+
+
 RecipientOf = Callable[[str], str | None]
 """Say to whom the copy was given in which a text is; None where that is not known."""
 
@@ -203,7 +209,7 @@ class Flow:
     def product_of(self, inbox: Inbox) -> str:
         return product(self.name, self.options_of(inbox))
 
-    def may_have(self, options: Mapping[str, str]) -> bool:
+    def are_known(self, options: Mapping[str, str]) -> bool:
         """Could an order of ours have these options?"""
         known = options.keys() == self.options.keys()
         return known and all(value in self.options[name] for name, value in options.items())

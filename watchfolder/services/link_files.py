@@ -7,7 +7,7 @@ import configparser
 import plistlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 from functools import partial
 
 from watchfolder.services.addresses import AddressFault, fault_of
@@ -18,23 +18,13 @@ BYTES_AT_MOST = 1 << 20
 LINES_AT_MOST = 10_000
 
 
-class LinkFault(StrEnum):
-    TOO_LONG = "too_long"
-    NOT_READABLE = "not_readable"
-    NO_ADDRESS = "no_address"
-    REPEATED = "repeated"
+class LinkFault(Enum):
+    """Why a file, or a line of it, holds no address, in a sentence for people."""
 
-    @property
-    def sentence(self) -> str:
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    LinkFault.TOO_LONG: f"It is too long: a list has at most {LINES_AT_MOST} addresses and 1 MiB. Split it.",
-    LinkFault.NOT_READABLE: "It cannot be read: save the link again from the browser, or the list as UTF-8 text.",
-    LinkFault.NO_ADDRESS: "There is no address in it: save the link again from the browser.",
-    LinkFault.REPEATED: "This address stands further up already: each is fetched, and paid for, once.",
-}
+    TOO_LONG = f"It is too long: a list has at most {LINES_AT_MOST} addresses and 1 MiB. Split it."
+    NOT_READABLE = "It cannot be read: save the link again from the browser, or the list as UTF-8 text."
+    NO_ADDRESS = "There is no address in it: save the link again from the browser."
+    REPEATED = "This address stands further up already: each is fetched, and paid for, once."
 
 
 @dataclass(frozen=True)

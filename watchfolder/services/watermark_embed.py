@@ -15,19 +15,14 @@ from watchfolder.config import FIRST_FOLDER, Inbox
 from watchfolder.events import printable
 from watchfolder.images import Mode
 from watchfolder.order import Key, OrderFile, Result
-from watchfolder.services.flow import Flow, Issues, Stage, named
+from watchfolder.services.flow import Flow, Issues, Stage, named, told
 from watchfolder.services.ledgers import of_issues
 from watchfolder.watermark_text import Field, Template
 
 
 def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
-    return json.dumps({"idempotencyKey": key, "files": [_asked(file) for file in files]})
-
-
-def _asked(file: OrderFile) -> dict[str, object]:
-    asked: dict[str, object] = {"fileName": file.sent_name}
-    asked |= {"originalFileUrl": file.address} if file.address else {}
-    return asked | {"watermarks": [{"text": result.text} for result in file.results]}
+    asked = [told(file) | {"watermarks": [{"text": result.text} for result in file.results]} for file in files]
+    return json.dumps({"idempotencyKey": key, "files": asked})
 
 
 def _read_body(body: str) -> Sequence[OrderFile]:
