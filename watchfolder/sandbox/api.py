@@ -37,6 +37,7 @@ def whole(number: float) -> float:
 
 
 def operation_of(endpoint: str | None) -> str:
+    """Return the first word of an endpoint, whose name is operation, method and path."""
     return (endpoint or "").partition(" ")[0]
 
 
