@@ -74,7 +74,9 @@ def test_the_address_that_is_gone_comes_back_alone(begin: Open) -> None:
 
     assert shop.files("outbox") == ["drei.jpg", "größe eins.jpg", "zwei.jpg"]
     assert shop.files("quarantine") == ["1.url", "1.url.why.txt"]
-    assert "fetched from its address" in (shop.folder("quarantine") / "1.url.why.txt").read_text("utf-8")
+    told = (shop.folder("quarantine") / "1.url.why.txt").read_text("utf-8")
+    assert "fetched from its address" in told
+    assert "picture editor" not in told  # a link is none to save anew
     assert service.sins == []
 
 

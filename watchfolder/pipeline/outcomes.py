@@ -38,6 +38,10 @@ _OVERDUE = "the service has been at work on it for more than an hour, and is ask
 _CRASHED = "CRASHED"
 _UNSOUGHT = "It may have been paid for: what was known of its order is lost, and so is whether it was made."
 _PERHAPS_NOT_FETCHED = "It may be that nothing could be fetched from its address: the service does not say which."
+_OPEN_IT = (
+    "Open the address in a private window of a browser: nothing but the picture must come, without a log-in. Then move "
+    "this file back into the inbox."
+)
 _SAVE_IT = "The disk that it lies on is damaged. Put another copy of the picture into the inbox, and see to the disk."
 _LOOK_FIRST = "Look for {what}. To have it made anew, move this file back into the inbox."
 _NOTHING_LEFT = frozenset({TEST_KEY, "PROCESSED_FILE_NOT_FOUND", NOT_LISTED})  # that could be taken up again
@@ -289,7 +293,7 @@ def _why(order: Order, error: Reject) -> Why:
     if not isinstance(error, FailedAtService):
         return Why(reason=reason, advice=advice, code=error.code)
     if order.files[0].address and not error.is_of_the_file:
-        reason = f"{reason} {_PERHAPS_NOT_FETCHED}"
+        reason, advice = f"{reason} {_PERHAPS_NOT_FETCHED}", _OPEN_IT
     retry_helps = not error.is_of_the_file
     return Why(reason=reason, advice=advice, code=error.code, said=error.said, retry_helps=retry_helps)
 

@@ -17,7 +17,7 @@ from watchfolder.events import without_queries
 class AddressFault(Enum):
     """Why an address is not taken, in a sentence for people."""
 
-    NOT_AN_ADDRESS = "It is no address of a picture: copy one from the browser, it begins with https://."
+    NOT_AN_ADDRESS = "It is no address of a picture: copy one from the browser, without spaces and letters like ü."
     NOT_HTTPS = "It does not begin with https://: the service fetches nothing over an open connection."
     HAS_LOGIN = "It has a user name in it: give the picture an address that needs no log-in."
     HAS_FRAGMENT = "It names a part of a page (#): give the address of the picture itself."
