@@ -18,8 +18,8 @@ _MAY_BE_PAID = (
     "The service says that it has had this order before, in other words, and what became of it cannot be found out."
 )
 _ASK_FOR_IT = (
-    "Ask the service's support for the order whose key the note beside it has. To buy it anew, {}, and move that into the "
-    "inbox."
+    "Ask the service's support for the order whose key the note beside it has. To buy it anew, {}, and move that "
+    "into the inbox."
 )
 _STALE_CREATE_SECONDS = 3600.0
 _S = State
