@@ -11,6 +11,7 @@ from watchfolder.disk.files import create_in, new_file, open_regular_in, remove,
 from watchfolder.disk.moves import publish_new
 from watchfolder.disk.places import (
     Place,
+    folder_of,
     hidden_part,
     is_left_over,
     open_folder,
@@ -49,7 +50,7 @@ def write_atomically(
 
 def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | None, *, durable: bool) -> None:
     """Raises FileNotFoundError when somebody has removed the temporary file."""
-    with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
+    with folder_of(place, create=True) as folder:
         temporary = part_name(owner)
         descriptor = create_in(folder, temporary, mode)
         try:
@@ -83,12 +84,7 @@ def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> 
 def replace(place: Place, data: bytes, *, owner: str) -> None:
     """Put a small file on a share in another one's place, with its rights; its temporary file lies hidden."""
     part = hidden_part(place.root, owner)
-    with (
-        _written(part, data, place),
-        open_folder(part.root, part.folder) as parts,
-        open_folder(place.root, place.folder) as folder,
-        translated(place.path),
-    ):
+    with _written(part, data, place), folder_of(part) as parts, folder_of(place) as folder:
         _keep_rights(parts, part.base, folder, place.base)
         os.rename(part.base, place.base, src_dir_fd=parts, dst_dir_fd=folder)
         sync_folder(parts)
@@ -131,7 +127,7 @@ def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> No
 
     With `perhaps_there`, a line that is there already is only synced: its writer may not have come so far.
     """
-    with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
+    with folder_of(place, create=True) as folder:
         descriptor = os.open(place.base, _APPENDING, 0o640, dir_fd=folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # what a failed append cuts off must be its own line
@@ -183,11 +179,7 @@ def _lines_of(descriptor: int, size: int) -> set[bytes]:
 
 def make_marker(place: Place) -> None:
     """Make sure an empty file is there; says only that this process lives, so it is not synced."""
-    with (
-        contextlib.suppress(FileExistsError),
-        open_folder(place.root, place.folder, create=True) as folder,
-        translated(place.path),
-    ):
+    with contextlib.suppress(FileExistsError), folder_of(place, create=True) as folder:
         os.close(create_in(folder, place.base, 0o600))
 
 
@@ -231,7 +223,7 @@ def hold_lock(place: Place) -> int | None:
     The kernel lets go of it when the process dies, however it dies.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open_folder(place.root, place.folder, create=True) as folder, translated(place.path):
+    with folder_of(place, create=True) as folder:
         descriptor = os.open(place.base, flags, 0o600, dir_fd=folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

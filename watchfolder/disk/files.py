@@ -17,6 +17,7 @@ from watchfolder.disk.places import (
     NotAFolder,
     NotRegular,
     Place,
+    folder_of,
     making,
     open_folder,
     share_group,
@@ -34,7 +35,7 @@ _NO_SUCH_TIME = {errno.EINVAL, errno.EOVERFLOW, errno.EPERM, errno.EACCES, errno
 
 def create_new(place: Place) -> int:
     """Create the file, which must not exist, and give a descriptor to write to; missing folders are made."""
-    with open_folder(place.root, place.folder, create=True) as parent, translated(place.path):
+    with folder_of(place, create=True) as parent:
         return create_in(parent, place.base)
 
 
@@ -78,7 +79,7 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
         raise
     with translated(place.path):  # a share may tell of a failed write only now
         os.close(descriptor)
-    with open_folder(place.root, place.folder) as folder, translated(place.path):
+    with folder_of(place) as folder:
         sync_folder(folder)
 
 
@@ -125,7 +126,7 @@ def open_regular_in(parent: int, place: Place, flags: int) -> int:
 def stat_of(place: Place) -> os.stat_result | None:
     """Return what lies there (a link itself, not its target), or None."""
     try:
-        with open_folder(place.root, place.folder) as parent, translated(place.path):
+        with folder_of(place) as parent:
             return os.stat(place.base, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return None
@@ -205,7 +206,7 @@ def is_in_use(place: Place) -> bool:
 def remove(place: Place, *, durable: bool = True) -> None:
     """Unlink the file, if it is there, and sync its folder."""
     try:
-        with open_folder(place.root, place.folder) as folder, translated(place.path):
+        with folder_of(place) as folder:
             os.unlink(place.base, dir_fd=folder)
             if durable:
                 sync_folder(folder)

@@ -9,7 +9,16 @@ import stat
 
 from watchfolder.disk import placeholders
 from watchfolder.disk.files import create_new, open_regular, remove, set_time, sha256_of, stat_of
-from watchfolder.disk.places import NotAFolder, NotRegular, Place, hidden_part, open_folder, sync_folder, translated
+from watchfolder.disk.places import (
+    NotAFolder,
+    NotRegular,
+    Place,
+    folder_of,
+    hidden_part,
+    open_folder,
+    sync_folder,
+    translated,
+)
 from watchfolder.errors import FolderFault
 
 _RENAME_NOREPLACE = 1
@@ -75,11 +84,7 @@ def move(source: Place, target: Place, *, owner: str, private: bool = False, bat
     """
     syncs = batch or FsyncBatch()
     try:
-        with (
-            open_folder(source.root, source.folder) as from_folder,
-            open_folder(target.root, target.folder, create=True) as to_folder,
-            translated(target.path),
-        ):
+        with folder_of(source) as from_folder, folder_of(target, create=True) as to_folder:
             note = None
             try:
                 note = _rename_new(source, from_folder, target, to_folder, None if private else owner)
@@ -125,11 +130,7 @@ def publish_new(part: Place, target: Place, *, owner: str, batch: FsyncBatch | N
     """
     syncs = batch or FsyncBatch()
     try:
-        with (
-            open_folder(part.root, part.folder) as parts,
-            open_folder(target.root, target.folder, create=True) as folder,
-            translated(target.path),
-        ):
+        with folder_of(part) as parts, folder_of(target, create=True) as folder:
             syncs.published(part, target, _name(part, parts, target, folder, owner))
     except FileNotFoundError:
         _require_gone(part)

@@ -152,6 +152,13 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
         yield descriptor
 
 
+@contextlib.contextmanager
+def folder_of(place: Place, *, create: bool = False) -> Iterator[int]:
+    """Open the folder of a place as `open_folder` does; what fails in the block is told of the place."""
+    with open_folder(place.root, place.folder, create=create) as descriptor, translated(place.path):
+        yield descriptor
+
+
 def _open_below(root: str, relative: str, *, create: bool) -> int:
     try:
         with translated(root):

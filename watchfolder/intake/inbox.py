@@ -230,33 +230,33 @@ class Intake:
         return ()
 
     def _claim(self, ready: Sequence[Ready], now: float, *, may_buy: bool = True) -> None:
-        own = [file for file in ready if file.lies_at is None]
+        own = [file.name for file in ready if file.lies_at is None]
         self._require_room_for(ready, own, now)
-        self._taking = frozenset(_names(own))
+        self._taking = frozenset(own)
         try:
             orders = self._claims.claim(ready, may_buy=may_buy)
         except Exception:
-            for file in own:  # what still lies here is no new file, but settles anew
-                self.candidates.wait_again(file.name, now)
+            for name in own:  # what still lies here is no new file, but settles anew
+                self.candidates.wait_again(name, now)
             raise
         else:
-            for file in own:
-                self._go_on_after_claim(file.name, now)
+            for name in own:
+                self._go_on_after_claim(name, now)
         finally:
             self._taking = frozenset()
-        self._emptied.note(_names(own), now)
+        self._emptied.note(own, now)
         moved = {file.name for order in orders for file in order.files}
-        if any(file.name not in moved and file.name not in self.candidates.sightings for file in own):
+        if not moved.union(self.candidates.sightings).issuperset(own):
             self.nudge(None)  # some changed during the claim, and lie here again, perhaps under other names
 
-    def _require_room_for(self, ready: Sequence[Ready], own: Sequence[Ready], now: float) -> None:
+    def _require_room_for(self, ready: Sequence[Ready], own: Sequence[str], now: float) -> None:
         sent = sum(file.size for file in ready if file.why is None)  # a refused file is not sent
         try:
             self._folders.require(self.inbox)
             self._folders.require_room(self.inbox, sent)
         except FolderFault:
             self.health.needs = min(sent, ready[0].size)
-            self.candidates.wake(_names(own), now)
+            self.candidates.wake(own, now)
             raise
 
     def _go_on_after_claim(self, name: str, now: float) -> None:

@@ -4,6 +4,7 @@ The picture itself is what is delivered: it moves from the work folder to its na
 """
 
 import json
+from collections.abc import Sequence
 
 from typing_extensions import override
 
@@ -37,13 +38,15 @@ class FindingPublisher:
         Its original follows, or goes back with it. Raises FolderFault.
         """
         (index,) = (index for index, file in enumerate(order.files) if file.role is Role.PICTURE)
-        if not order.files[index].is_placed:
-            order = self._deliver(order, index)
-        files = enumerate(order.files)
-        own = [number for number, file in files if file.role is Role.ORIGINAL and not file.is_placed]
-        return self._originals.place(order, own) if own else order
+        own = [number for number, file in enumerate(order.files) if file.role is not Role.COPY and not file.is_placed]
+        if index in own:
+            order = self._deliver(order, index, own)
+        for number in own:
+            if number != index and not order.files[number].is_placed:
+                order = self._originals.place(order, [number])
+        return order
 
-    def _deliver(self, order: Order, index: int) -> Order:
+    def _deliver(self, order: Order, index: int, own: Sequence[int]) -> Order:
         file = order.files[index]
         sidecar = _Sidecar(order, self._journal.instance)
         source = self._originals.work.place(order, file)
@@ -51,9 +54,6 @@ class FindingPublisher:
             if file.result.delivery is not None:
                 sidecar.remove(Place(self._inbox.outbox, file.result.delivery))
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
-            own = [
-                number for number, each in enumerate(order.files) if each.role is not Role.COPY and not each.is_placed
-            ]
             return self._originals.give_back(order, own)
         if not self._originals.was_taken_out(source, self._inbox.outbox, file.result.delivery):
             base = names.marked(file.name, TEST_MARK) if order.mode == "test" else file.name

@@ -126,9 +126,8 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
         f"What happened: {printable(why.reason)}",
         f"When:          {when:%Y-%m-%d %H:%M:%S %Z}",
         f"What to do:    {why.advice or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
+        *_about_paid(order),
     ]
-    if order.is_paid and order.is_resumable:
-        lines.append(f"{'':15}{_ALREADY_PAID if order.order_id else _PERHAPS_PAID}")
     support = {
         "order at the service": order.order_id or unknown,
         "our name for it": order.name if flow_of(order).is_listed else f"none; its key is {order.key}",
@@ -139,3 +138,8 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
     lines += ["", "This note goes away by itself when its picture has left this folder."]
     mark = {"order": order.key, "file": quote(os.fsencode(picture.base)), "retry_helps": why.retry_helps}
     return "\n".join([*lines, f"watchfolder: {json.dumps(mark)}", ""])
+
+
+def _about_paid(order: Order) -> list[str]:
+    words = _ALREADY_PAID if order.order_id else _PERHAPS_PAID
+    return [f"{'':15}{words}"] if order.is_paid and order.is_resumable else []
