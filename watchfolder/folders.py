@@ -302,7 +302,7 @@ class InboxHealth:
         """Hear in the block what the disk answers to this thread; give the time (monotonic seconds) when it began."""
         self._busy_since = time.monotonic()
         try:
-            with disk.heard_by(self._hear):
+            with disk.tell_answers(self._answered):
                 yield self._busy_since
         finally:
             self._busy_since = None
@@ -321,7 +321,7 @@ class InboxHealth:
             event("inbox.answers", inbox=self._inbox)
         return self.is_silent is not was_silent
 
-    def _hear(self) -> None:
+    def _answered(self) -> None:
         self._answered_at = time.monotonic()
 
 

@@ -136,7 +136,7 @@ class WorkFolder:
             return None
 
 
-def is_as_it_was(place: Place, file: OrderFile) -> bool:
+def is_as_before(place: Place, file: OrderFile) -> bool:
     """Is this still the file that was claimed, and since its hash was taken, does it hold the same bytes?
 
     Size and mtime are the user's to set. The ctime is not, but attributes that somebody touches move it too, as do our

@@ -246,7 +246,7 @@ def test_what_a_failing_claim_leaves_there_is_not_met_anew(build: Build, monkeyp
         patch.setattr(shop.journal, "begin", fail)
         for now in range(0, 30, 5):
             shop.look(float(now))
-            assert shop.intake.candidates.oldest_waiting() == 0.0
+            assert shop.intake.candidates.first_waiting() == 0.0
     assert not shop.intake.health.is_open
     shop.look(30.0)
     shop.look(35.0)
@@ -287,7 +287,7 @@ def test_a_file_that_another_process_writes_waits_until_it_is_closed(build: Buil
         shop.look(0.0)
         shop.look(50.0)
         assert names(shop) == []
-        assert shop.intake.candidates.unfinished(shop.intake.held) == {"a.jpg": "another program is still writing it"}
+        assert shop.intake.candidates.left_waiting(shop.intake.held) == {"a.jpg": "another program is still writing it"}
         assert decision(shop, "a.jpg").answer is Action.WAIT
     shop.look(55.0)
     assert names(shop) == ["a.jpg"]
@@ -333,7 +333,7 @@ def test_a_file_that_changes_amid_the_claim_of_many_is_seen_again_at_once(
     assert not shop.intake.is_idle()
     assert shop.look(5.0) == 10.0
     shop.look(10.0)
-    assert shop.intake.candidates.unfinished(shop.intake.held)["b.jpg"] == "it waits for its turn"
+    assert shop.intake.candidates.left_waiting(shop.intake.held)["b.jpg"] == "it waits for its turn"
 
 
 # --- whole
@@ -345,7 +345,7 @@ def test_a_cut_picture_waits_and_is_then_refused_as_truncated(build: Build) -> N
     shop.look(0.0)
     shop.look(59.9)
     assert names(shop) == []
-    assert "not complete" in shop.intake.candidates.unfinished(shop.intake.held)["a.jpg"]
+    assert "not complete" in shop.intake.candidates.left_waiting(shop.intake.held)["a.jpg"]
     shop.look(60.0)
     assert shop.order().why is not None
     shop.work(lambda: shop.files("quarantine"))
@@ -659,7 +659,7 @@ def test_explain_gives_the_daemons_own_answer(build: Build) -> None:
     shop.look(0.0)
     shop.look(5.0)
     for name, reason in (
-        shop.intake.candidates.unfinished(shop.intake.held) | shop.intake.candidates.remarks()
+        shop.intake.candidates.left_waiting(shop.intake.held) | shop.intake.candidates.remarks()
     ).items():
         assert decision(shop, name).reason == reason
     assert decision(shop, "gone.jpg").answer is Action.GONE
@@ -764,7 +764,7 @@ def test_a_folder_that_somebody_closes_after_our_claim_closes_no_inbox(as_nobody
             shop.look(now)
             assert shop.intake.health.is_open
         os.chmod(as_nobody / "inbox/client", 0o700)
-        assert shop.intake.candidates.unfinished(shop.intake.held)["b.jpg"] == "it waits for its turn"
+        assert shop.intake.candidates.left_waiting(shop.intake.held)["b.jpg"] == "it waits for its turn"
         shop.look(300.0)
         assert not (as_nobody / "inbox/client").exists()
 

@@ -156,7 +156,7 @@ class Supervisor:
         """Return what has been done, and what is not done yet."""
         snapshot = self._snapshot()
         intakes = {name: worker.intake for name, worker in self._workers.items()}
-        waiting = {name: intake.candidates.unfinished(intake.held) for name, intake in intakes.items()}
+        waiting = {name: intake.candidates.left_waiting(intake.held) for name, intake in intakes.items()}
         orders = [order for order in self._journal.orders() if order.is_live or order.enclosures]
         holds = [inbox.fault or inbox.held for inbox in snapshot.inboxes.values()]
         ending = Ending.QUARANTINED if snapshot.quarantined else Ending.DONE
@@ -249,7 +249,7 @@ class Supervisor:
 
     def _inbox_snapshot(self, worker: InboxWorker, orders: UnderWay) -> InboxSnapshot:
         intake, health, counts = worker.intake, worker.health, worker.intake.counts(orders)
-        oldest, closed = intake.candidates.oldest_waiting(), intake.candidates.out_of_reach()
+        oldest, closed = intake.candidates.first_waiting(), intake.candidates.out_of_reach()
         lack, fault = self._pipeline.admission.missing(intake.inbox.name), health.fault
         return InboxSnapshot(
             is_open=health.is_open and not health.is_silent and not lack,

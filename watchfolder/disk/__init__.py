@@ -81,7 +81,7 @@ from watchfolder.disk.sharing import (
     pass_on_rights,
 )
 from watchfolder.disk.standard_streams import is_output_broken, open_closed_files
-from watchfolder.disk.timeouts import ANSWER_SECONDS, Question, answer_of, follow_links, heard_by, time_at_work
+from watchfolder.disk.timeouts import ANSWER_SECONDS, Question, answer_of, follow_links, tell_answers, time_at_work
 
 __all__ = [
     "ANSWER_SECONDS",
@@ -115,7 +115,6 @@ __all__ = [
     "hand_over",
     "has_group_rights",
     "has_writer",
-    "heard_by",
     "hidden_part",
     "hold_lock",
     "holds",
@@ -153,6 +152,7 @@ __all__ = [
     "sha256_of",
     "stat_of",
     "sweep",
+    "tell_answers",
     "time_at_work",
     "translated",
     "user_name",

@@ -45,7 +45,7 @@ def write_atomically(
         with contextlib.suppress(FileNotFoundError):
             _replace(place, data, mode, owner, mtime_ns, durable=durable)
             return
-    raise _removed(place)
+    raise _part_gone(place)
 
 
 def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | None, *, durable: bool) -> None:
@@ -99,7 +99,7 @@ def _written(part: Place, data: bytes, place: Place) -> Iterator[None]:
             write(data)
         yield
     except FileNotFoundError as error:
-        raise _removed(place) from error
+        raise _part_gone(place) from error
     except BaseException:
         remove(part, durable=False)
         raise
@@ -117,7 +117,7 @@ def _keep_rights(parts: int, part: str, folder: int, base: str) -> None:
         os.chmod(part, mode, dir_fd=parts)
 
 
-def _removed(place: Place) -> FolderFault:
+def _part_gone(place: Place) -> FolderFault:
     reason = "another program has removed our temporary file"
     return FolderFault.at(place.path, f"it could not be written, {reason}", code="EAGAIN")
 

@@ -49,7 +49,7 @@ class FsyncBatch:
         self._targets[target.root, target.folder] = None
         self._notes += [note] if note else []
 
-    def published(self, part: Place, target: Place, note: Place | None) -> None:
+    def named(self, part: Place, target: Place, note: Place | None) -> None:
         self._parts.append(part)
         self._targets[target.root, target.folder] = None
         self._notes += [note] if note else []
@@ -131,7 +131,7 @@ def publish_new(part: Place, target: Place, *, owner: str, batch: FsyncBatch | N
     syncs = batch or FsyncBatch()
     try:
         with folder_of(part) as parts, folder_of(target, create=True) as folder:
-            syncs.published(part, target, _name(part, parts, target, folder, owner))
+            syncs.named(part, target, _name(part, parts, target, folder, owner))
     except FileNotFoundError:
         _require_gone(part)
         placeholders.let_go(target, owner)

@@ -21,7 +21,7 @@ _hung: dict[str, threading.Thread] = {}  # folder → who still waits for it: on
 
 
 @contextlib.contextmanager
-def heard_by(listener: Callable[[], None]) -> Iterator[None]:
+def tell_answers(listener: Callable[[], None]) -> Iterator[None]:
     """Call `listener` each time that a call of this thread comes back from the disk, whatever it brings.
 
     One within another: both are called.
@@ -51,17 +51,17 @@ def time_at_work() -> Iterator[Callable[[], float]]:
     """Give a function that returns the seconds of work in the block, without the time in which a disk was silent."""
     worked, last = 0.0, time.monotonic()
 
-    def hear() -> None:
+    def note() -> None:
         nonlocal worked, last
         now = time.monotonic()
         worked += min(now - last, ANSWER_SECONDS)
         last = now
 
     def seconds() -> float:
-        hear()
+        note()
         return worked
 
-    with heard_by(hear):
+    with tell_answers(note):
         yield seconds
 
 
@@ -94,12 +94,12 @@ class Question(Generic[_T]):
 
     def _ask(self) -> None:
         try:
-            with heard_by(self._hear):
+            with tell_answers(self._answered):
                 self._answer.set_result(self._question())
         except Exception as error:  # noqa: BLE001 - raised again where somebody waits for it
             self._answer.set_exception(error)
 
-    def _hear(self) -> None:
+    def _answered(self) -> None:
         self._heard_at = time.monotonic()
 
 

@@ -166,7 +166,7 @@ class Candidates:
         told = ((name, each.reason) for name, each in decisions if each.is_warning or each.lacks_partner)
         return dict(itertools.islice(told, _MOST_TOLD))
 
-    def oldest_waiting(self) -> float | None:
+    def first_waiting(self) -> float | None:
         """Return when the longest-waiting file was first seen."""
         decisions = dict(self._decisions)
         for name, sighting in itertools.islice(dict(self.sightings).items(), _MOST_TOLD):
@@ -175,7 +175,7 @@ class Candidates:
                 return sighting.first_seen
         return None
 
-    def unfinished(self, held: str) -> dict[str, str]:
+    def left_waiting(self, held: str) -> dict[str, str]:
         """Return files that were left for later, with the reason; bounded."""
         left = {name: each.reason for name, each in dict(self._decisions).items() if each.answer is Action.WAIT}
         left |= dict.fromkeys(list(self.quiet), f"held: {held}" if held else "it waits for its turn")

@@ -154,7 +154,7 @@ class Dedup:
         order = self._journal.get(duplicate.key)
         if order is None or not order.is_live or not self._is_near(order):
             return True
-        return duplicate.is_perhaps and not _tells_soon(order)
+        return duplicate.is_perhaps and not _is_told_soon(order)
 
     def _is_near(self, order: Order) -> bool:
         """Will its result be in reach? An inbox whose share is away may stay so for days."""
@@ -286,7 +286,7 @@ class Dedup:
             if file.address:
                 return Duplicate(order.key, None)
             sha256 = other.sha256 or self._hash_under_way(order, other)
-            is_perhaps = sha256 is None and order.inbox != self._inbox.name and _tells_soon(order)
+            is_perhaps = sha256 is None and order.inbox != self._inbox.name and _is_told_soon(order)
             if sha256 == file.sha256 or is_perhaps:
                 return Duplicate(order.key, file.sha256, is_perhaps=is_perhaps)
         return None
@@ -307,7 +307,7 @@ class Dedup:
         return self._hashes[known]
 
 
-def _tells_soon(order: Order) -> bool:
+def _is_told_soon(order: Order) -> bool:
     """Will its uploads soon tell what its bytes are?"""
     return order.traits.is_unread and not order.failures and not order.last_error
 
