@@ -109,6 +109,25 @@ def test_a_file_that_nobody_can_move_is_tried_ever_more_rarely_with_one_line(
     assert taken(shop) == ["b.jpg"]
 
 
+def test_what_hindered_a_claim_that_failed_is_not_told_of_a_file_taken_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(source: Place, _target: Place, **_rest: object) -> None:
+        raise FolderFault.at(source.path, "it fails", code="EBUSY" if source.base == "a.jpg" else "EIO")
+
+    with opened(Shop(tmp_path, settle_seconds=5.0, api={"reads": "v3"})) as shop:
+        shop.drop("a.jpg")
+        shop.drop("b.jpg", OTHER)
+        shop.look(0.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, "move", fail)
+            shop.look(5.0)
+            assert shop.intake.health.fault is not None
+        shop.look(10.0)
+        assert taken(shop) == ["a.jpg", "b.jpg"]
+        assert shop.intake.candidates.remarks() == {}
+
+
 def test_a_picture_that_replaced_a_link_is_taken_without_an_event(shop: Shop) -> None:
     path = Path(os.fsdecode(shop.drop("a.jpg")))
     shop.look(0.0)

@@ -367,7 +367,7 @@ def test_a_delivery_is_durable_before_its_original_is_deleted(
             known.append(Order.model_validate_json(entry.read_bytes()).files[0].is_delivered)
         remove(place, durable=durable)
 
-    monkeypatch.setattr(disk, "remove", watched)
+    monkeypatch.setattr("watchfolder.disk.moves.remove", watched)
     studio.finish()
     assert known == [True]
 

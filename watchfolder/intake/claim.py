@@ -15,7 +15,7 @@ from watchfolder.events import event
 from watchfolder.folders import sweep_folders
 from watchfolder.intake import obstacles
 from watchfolder.intake.decide import Ready, may_not_move
-from watchfolder.intake.dedup import Dedup, DedupScope, Sorted
+from watchfolder.intake.dedup import Dedup, DedupScope, Left, Sorted
 from watchfolder.intake.partners import Partners
 from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Role, State
@@ -51,15 +51,14 @@ class Claims:
         self.dedup = Dedup(inbox, api.mode, journal, work, scope)  # files that are left there for now, among others
         self.partners = Partners(inbox, scope.inbox_of)
         self._has_compared_serials = False
-        self.later: dict[str, str | None] = {}  # of the last claim, those whose turn comes again; their hash, if known
-        self.hindrances: dict[str, str] = {}  # file → why it could not be moved, or read; who tells of it takes it out
+        self.left: dict[str, Left] = {}  # by the last claim, where they lay
 
     def claim(self, ready: Sequence[Ready], *, may_buy: bool = True) -> list[Order]:
         """Take the files into one order; it is `released` when none of them could be taken after all.
 
         A file whose bytes a parked order waits for goes into that one; one whose bytes were delivered before, into one
         of its own, which makes no request; one whose bytes are under way stays, among `dedup.waiting`; what could not
-        be read for that yet stays as well, in `later`, and where nothing may be bought, all that is not paid for.
+        be read for that yet stays as well, in `left`, and where nothing may be bought, all that is not paid for.
         The journal's entry is durable before the first rename, its copy in the work folder as well. Raises
         FolderFault; `recover` then finds what was left half done.
         """
@@ -72,8 +71,7 @@ class Claims:
             orders = list(self._orders_of(parts))
             begun = [self._journal.begin(order) for order in orders]
         self.dedup.wait(parts.duplicates, begun[-1].key if begun else "")
-        self.later = parts.later
-        self.hindrances |= parts.unread
+        self.left = parts.left
         lent = {file.name: file.lies_at for file in ready}
         return [self._claim(order, lent) for order in begun]
 
@@ -176,7 +174,8 @@ class Claims:
         except FolderFault as fault:
             if not (reason := disk.why_not_read(lent, fault)):
                 raise
-            self.hindrances |= {picture.name: f"its original, {lent.path}: {reason}" for picture in order.pictures}
+            hindered = Left(hindrance=f"its original, {lent.path}: {reason}")
+            self.left |= {picture.name: hindered for picture in order.pictures}
             return False
         return True
 
@@ -191,7 +190,7 @@ class Claims:
             if fault.code not in _OF_THE_FILE:
                 raise
             obstacle = obstacles.closed(self._inbox, os.path.dirname(file.name))
-            self.hindrances[file.name] = f"{may_not_move(obstacle)} ({fault.code})"
+            self.left[file.name] = Left(hindrance=f"{may_not_move(obstacle)} ({fault.code})")
             return False
         return True
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from watchfolder import disk
 from watchfolder.config import Inbox
@@ -33,22 +33,28 @@ class Duplicate:
     is_perhaps: bool = False  # another inbox's, of which only the size is known yet
 
 
+class Left(NamedTuple):
+    """A file that a claim has left where it lies: something hinders it, or else its turn comes again."""
+
+    sha256: str | None = None  # if it had to be read
+    hindrance: str = ""
+
+
 @dataclass
 class Sorted:
     fresh: list[Ready] = field(default_factory=list)  # to be bought
     resumed: list[tuple[Sequence[Ready], Order]] = field(default_factory=list)  # and the parked order that waits for it
     known: list[tuple[Ready, Key]] = field(default_factory=list)  # and the order that brought what is there already
-    duplicates: dict[str, Duplicate] = field(default_factory=dict)  # by the file's name, as are the next two
-    later: dict[str, str | None] = field(default_factory=dict)  # left for another beat, or life; the hash, if known
-    unread: dict[str, str] = field(default_factory=dict)  # why it could not be
+    duplicates: dict[str, Duplicate] = field(default_factory=dict)  # by the file's name, as is the next
+    left: dict[str, Left] = field(default_factory=dict)
 
     def put_off(self, files: Iterable[Ready]) -> None:
-        self.later |= {file.name: file.sha256 for file in files}
+        self.left |= {file.name: Left(file.sha256) for file in files}
 
     def keep_paid(self) -> None:
         """Leave for later all that is not paid for, and what would wait for that."""
         self.put_off([*self.fresh, *(file for file, _ in self.known)])
-        self.later |= {name: duplicate.sha256 for name, duplicate in self.duplicates.items() if not duplicate.key}
+        self.left |= {name: Left(each.sha256) for name, each in self.duplicates.items() if not each.key}
         self.duplicates = {name: duplicate for name, duplicate in self.duplicates.items() if duplicate.key}
         self.fresh, self.known = [], []
 
@@ -91,7 +97,7 @@ class Dedup:
         """Part the files by what is known of their bytes. In the block no other inbox begins an order."""
         left = Sorted()  # from one try to the next
         while True:
-            parts = Sorted(later=left.later, unread=left.unread)
+            parts = Sorted(left=left.left)
             under_way = self._under_way(ready)  # first: what is parked meanwhile is missed by neither
             read = self._sort(ready, parts, under_way, self._parked())
             if not self.is_ready:  # it broke just now, and called old pictures new
@@ -112,7 +118,7 @@ class Dedup:
         with self._scope.guard:
             known, perhaps = _hash_all(read), self._given_up(read)
             same = [order for order in perhaps if _hash_all(order.files) == known]
-            if parts.unread or (perhaps and None in known) or any(order.is_live for order in same):
+            if parts.left or (perhaps and None in known) or any(order.is_live for order in same):
                 parts.put_off(read)
             elif same:
                 parts.resumed = [(read, same[0])]
@@ -195,7 +201,7 @@ class Dedup:
         met: dict[str, str] = {}
         until = time.monotonic() + _READING_SECONDS
         for each in ready:
-            if (read or parts.unread) and time.monotonic() > until:
+            if (read or parts.left) and time.monotonic() > until:
                 parts.put_off([each])
                 continue
             file = self._read(each, parts, is_alone=own[_mark(each)] <= 1 and _mark(each) not in others)
@@ -238,7 +244,7 @@ class Dedup:
         return is_same and self._flow.is_for_the_same(known, self._inbox, file.name)
 
     def _read(self, file: Ready, parts: Sorted, *, is_alone: bool) -> Ready | None:
-        """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.unread`."""
+        """Read a file for its hash, if there can be another one like it; what cannot be read joins `parts.left`."""
         if file.why is not None or file.sha256 is not None or file.address:
             return file
         index = self._scope.delivery_index
@@ -248,9 +254,9 @@ class Dedup:
         try:
             return replace(file, sha256=_hash(place))
         except FolderFault as fault:  # a damaged file must not keep its neighbours
-            parts.unread[file.name] = disk.why_not_read(place, fault)
-            if not parts.unread[file.name]:
+            if not (reason := disk.why_not_read(place, fault)):
                 raise
+            parts.left[file.name] = Left(hindrance=reason)
             return None
 
     def _find_delivered(self, file: Ready) -> Key | None:

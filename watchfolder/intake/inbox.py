@@ -262,18 +262,18 @@ class Intake:
     def _go_on_after_claim(self, name: str, now: float) -> None:
         """Forget a file that was taken, and keep one in sight that the claim has left there for a reason."""
         sighting = self.candidates.sightings[name]
-        hindrance = self._claims.hindrances.pop(name, None)
-        duplicate = self._claims.dedup.waiting.get(name)
-        if name in self._claims.later:
-            sighting.sha256 = self._claims.later[name]
-            self.candidates.wake([name], now)
-        elif duplicate is not None:
+        if left := self._claims.left.get(name):
+            if left.hindrance:
+                obstacle = obstacles.to_read(self.inbox, name, left.hindrance, is_of_rights=False)
+                decision = out_of_reach(left.hindrance, sighting.try_again(now), obstacle)
+                self.candidates.put_off(name, decision, now)
+            else:
+                sighting.sha256 = left.sha256
+                self.candidates.wake([name], now)
+        elif duplicate := self._claims.dedup.waiting.get(name):
             sighting.sha256 = duplicate.sha256
             reason = f"the same picture is under way (order wf-{duplicate.key}): it waits for that one's result"
             self.candidates.put_off(name, Decision(Action.WAIT, reason), now)
-        elif hindrance:
-            obstacle = obstacles.to_read(self.inbox, name, hindrance, is_of_rights=False)
-            self.candidates.put_off(name, out_of_reach(hindrance, sighting.try_again(now), obstacle), now)
         else:
             self.candidates.drop(name, now)  # if it is still there, the next scan sees it afresh
 
