@@ -19,28 +19,3 @@ from watchfolder.api.service import Reads, Service
 from watchfolder.api.table import Ended, MovedOn
 from watchfolder.api.transport import Pace, Pulse
 from watchfolder.api.webhooks import Webhooks
-
-__all__ = [
-    "Created",
-    "Ended",
-    "FailedAtService",
-    "Link",
-    "Links",
-    "Listed",
-    "MovedOn",
-    "OrderView",
-    "Output",
-    "Pace",
-    "Pulse",
-    "PushEvent",
-    "Reads",
-    "ReportStatus",
-    "ReportView",
-    "Service",
-    "Slot",
-    "Status",
-    "Webhook",
-    "Webhooks",
-    "failed_at_service",
-    "failed_report",
-]

@@ -15,25 +15,3 @@ from watchfolder.config.sections import (
     WebhookSection,
 )
 from watchfolder.config.values import FIRST_FOLDER, WEBHOOK_PATH
-
-__all__ = [
-    "CONTAINER",
-    "FIRST_FOLDER",
-    "WEBHOOK_PATH",
-    "ApiSection",
-    "BudgetSection",
-    "Config",
-    "HttpSection",
-    "Inbox",
-    "OnFailure",
-    "ReportLocale",
-    "Section",
-    "WebhookSection",
-    "find",
-    "is_container",
-    "load",
-    "names_inbox",
-    "page_in",
-    "require_key",
-    "state_dir_in",
-]

@@ -2,10 +2,3 @@
 
 from watchfolder.daemon.loop import Onlooker, run
 from watchfolder.daemon.supervisor import Ending, Outcome
-
-__all__ = [
-    "Ending",
-    "Onlooker",
-    "Outcome",
-    "run",
-]

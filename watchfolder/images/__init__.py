@@ -13,18 +13,3 @@ from watchfolder.images.formats import (
 from watchfolder.images.modes import Mode, mode_of
 from watchfolder.images.source import FindHole, ReadAt
 from watchfolder.images.verdict import HEAD_BYTES, Kind, Verdict, inspect
-
-__all__ = [
-    "HEAD_BYTES",
-    "LOCKED_PDF",
-    "FindHole",
-    "Format",
-    "Kind",
-    "Mode",
-    "ReadAt",
-    "Verdict",
-    "format_named",
-    "identify",
-    "inspect",
-    "mode_of",
-]

@@ -6,15 +6,3 @@ from watchfolder.intake.decide import Action, Decision, Ready
 from watchfolder.intake.dedup import DedupScope
 from watchfolder.intake.explain import Beside, explain
 from watchfolder.intake.inbox import Intake
-
-__all__ = [
-    "Action",
-    "Beside",
-    "Claims",
-    "Decision",
-    "DedupScope",
-    "Intake",
-    "Ready",
-    "UnderWay",
-    "explain",
-]

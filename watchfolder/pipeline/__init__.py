@@ -3,5 +3,3 @@
 from watchfolder.pipeline.context import InboxRuntime, StepContext
 from watchfolder.pipeline.scheduler import Pipeline
 from watchfolder.pipeline.transfers import TransferPool
-
-__all__ = ["InboxRuntime", "Pipeline", "StepContext", "TransferPool"]

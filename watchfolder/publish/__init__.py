@@ -17,24 +17,3 @@ from watchfolder.publish.results import (
     result_format,
 )
 from watchfolder.publish.xmp import UnfitSidecar
-
-__all__ = [
-    "RESULT_LIMIT_BYTES",
-    "TEST_MARK",
-    "Archive",
-    "EnclosurePublisher",
-    "Fetch",
-    "FindingPublisher",
-    "ListPublisher",
-    "Publisher",
-    "Received",
-    "UnfitSidecar",
-    "free_name",
-    "list_beside",
-    "part_gone",
-    "picture_beside",
-    "receive",
-    "report_extension",
-    "report_format",
-    "result_format",
-]

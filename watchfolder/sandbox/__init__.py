@@ -6,15 +6,3 @@ from watchfolder.sandbox.options import Dialect, Options
 from watchfolder.sandbox.stand_in import OrderRecord, Sandbox
 from watchfolder.sandbox.state import RequestRecord
 from watchfolder.sandbox.storage import ORIGIN
-
-__all__ = [
-    "ORIGIN",
-    "Dialect",
-    "Faults",
-    "Options",
-    "OrderRecord",
-    "PlannedFault",
-    "PushRecord",
-    "RequestRecord",
-    "Sandbox",
-]

@@ -2,19 +2,3 @@
 
 from watchfolder.services.flow import Alone, Findings, Flow, Pair, Pairs, Stage, named
 from watchfolder.services.offer import FLOWS, LEDGERS, SIDECARS, flow_of, picture_told_of, said_of
-
-__all__ = [
-    "FLOWS",
-    "LEDGERS",
-    "SIDECARS",
-    "Alone",
-    "Findings",
-    "Flow",
-    "Pair",
-    "Pairs",
-    "Stage",
-    "flow_of",
-    "named",
-    "picture_told_of",
-    "said_of",
-]
