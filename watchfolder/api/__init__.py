@@ -15,7 +15,7 @@ from watchfolder.api.answers import (
     Webhook,
 )
 from watchfolder.api.failures import FailedAtService, failed_at_service, failed_report
-from watchfolder.api.service import Reads, Service
+from watchfolder.api.service import Service
 from watchfolder.api.table import Ended, MovedOn
 from watchfolder.api.transport import Pace, Pulse
 from watchfolder.api.webhooks import Webhooks
