@@ -48,6 +48,7 @@ _FAST: dict[ModuleType, dict[str, float]] = {  # waits that are the same for peo
     supervisor: {"_STATUS_SECONDS": 0.02},
     loop: {"_ONCE_TICK_SECONDS": 0.02, "_TICK_SECONDS": 0.05},
 }
+_LATE_SECONDS = 60.0
 _TURNS = {  # the first of these that is logged is what the fault has led to
     "order.deferred": "deferred",
     "service.blocked": "blocked",
@@ -165,17 +166,17 @@ class Studio:
         probing = whole.api.model_copy(update={"blocked_probe_seconds": 0.05})
         return whole.model_copy(update={"inboxes": quick, "api": probing})
 
-    def live(self, until: Callable[[Snapshot], object], *, seconds: float = 20.0) -> None:
+    def live(self, until: Callable[[Snapshot], object]) -> None:
         """Run the daemon until then, and end it by the signal that ends it anywhere."""
         late = threading.Event()
-        clock = threading.Timer(seconds, late.set)
+        clock = threading.Timer(_LATE_SECONDS, late.set)
         clock.start()
 
         try:
             loop.run(self.config(), self.config, onlookers=[Ending(lambda seen: late.is_set() or until(seen))])
         finally:
             clock.cancel()
-        assert not late.is_set(), f"it did not come true in {seconds} s"
+        assert not late.is_set(), f"it did not come true in {_LATE_SECONDS} s"
 
     def history(self) -> list[str]:
         return [line for path in (self.root / "state/history").glob("*") for line in path.read_text().splitlines()]

@@ -188,7 +188,7 @@ def test_whole_orders_go_by_way_of_the_store(store: Store, tmp_path: Path, stale
         studio = Studio(tmp_path, sandbox, names=())
         for name, size in {**around, "small": len(PICTURE), "60 MiB": 60 << 20}.items():
             studio.drop(f"{name}.jpg", PICTURE.ljust(size, b"\0"))
-        studio.live(lambda _: studio.is_over(), seconds=60)
+        studio.live(lambda _: studio.is_over())
         assert studio.files("outbox") == studio.files("originals") == set(studio.contents)
         assert sandbox.paid_files == studio.paid_once_each()
         assert sandbox.sins == []

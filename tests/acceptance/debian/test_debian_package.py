@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from debian_root import eventually
 from installation import (
+    COMES_SECONDS,
     CONFIG,
     PROJECT,
     Installation,
@@ -119,7 +120,7 @@ def test_an_upgrade_keeps_the_configuration_and_what_is_under_way(watchfolder: I
     configuration, process = machine.path(CONFIG).read_text(), watchfolder.facts()["MainPID"]
     service.processing_seconds = IS_UNDER_WAY_FOR_SECONDS
     watchfolder.drop("under way.jpg", picture(2))
-    eventually(lambda: service.paid == 2, 30, "paid")
+    eventually(lambda: service.paid == 2, COMES_SECONDS, "paid")
     upgrade(machine)
     service.processing_seconds = 0.2
     assert version(machine).startswith("1:")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from free_ports import free_port
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 SAMBA = """[global]
 server role = standalone server
