@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = ["sandbox", "studio"]
 pytestmark = pytest.mark.lab
 SECONDS = 3.0
 SHARES = ("a", "b", "c")
+NOBODY = 65_534
 
 
 @pytest.fixture
@@ -83,6 +85,14 @@ def test_explain_answers_for_the_dead_and_for_the_living(dead: Studio) -> None:
 def test_the_other_commands_answer_as_well(dead: Studio, arguments: tuple[str, ...]) -> None:
     dead.set_aside("IMG.jpg")
     answer(dead, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [("explain", "nas/a/inbox/x.jpg"), ("retry", "IMG.jpg"), ("release", "photos")])
+def test_root_is_answered_where_the_daemon_is_another_user(dead: Studio, arguments: tuple[str, str]) -> None:
+    for path in (dead.folder("state"), *dead.folder("state").rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    command, name = arguments
+    answer(dead, command, str(dead.root / name) if "/" in name else name)
 
 
 @pytest.mark.parametrize("what", ["IMG.jpg", "--all"])

@@ -14,7 +14,6 @@ from watchfolder import config, disk
 from watchfolder.config import Config
 from watchfolder.console import settings
 from watchfolder.console.commands import init_setup
-from watchfolder.console.privileges import become
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import event
@@ -52,7 +51,7 @@ def begin(environ: Mapping[str, str]) -> None:
         if not wrong:  # nobody could take it back from another user
             with suppress(FolderFault):
                 disk.give_empty_folder(_PHOTOS, user, group, is_private=False)  # made by root, or by the engine
-        become(user, group, [each for each in os.getgroups() if each])
+        disk.become(user, group, [each for each in os.getgroups() if each])
 
 
 def read(explicit: str | None, environ: Mapping[str, str]) -> Config:

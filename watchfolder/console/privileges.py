@@ -2,8 +2,8 @@
 
 import os
 import pwd
-from collections.abc import Iterable
 
+from watchfolder import disk
 from watchfolder.config.installed_unit import installed_unit
 
 
@@ -47,12 +47,5 @@ def _become(user_id: int, group: int) -> str:
         name, group, groups = user.pw_name, user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
     except KeyError:  # a number without a name, as containers and NAS shares have them
         name, groups = str(user_id), []
-    become(user_id, group, groups)
+    disk.become(user_id, group, groups)
     return name
-
-
-def become(user: int, group: int, groups: Iterable[int]) -> None:
-    """Be this user from now on. Real and effective ids change together: access(2) asks the real one."""
-    os.setgroups(list(groups))
-    os.setresgid(group, group, group)
-    os.setresuid(user, user, user)

@@ -4,7 +4,9 @@ Long work on a slow share looks different from a share that hangs: each call tha
 """
 
 import contextlib
+import ctypes
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +16,13 @@ from typing import Final, Generic, TypeVar
 from watchfolder.errors import FolderFault
 
 ANSWER_SECONDS: Final = 1.5  # a share that is there answers each call within milliseconds
+
+_SYSCALLS: Final = {  # setgroups, setresgid, setresuid
+    "x86_64": (116, 119, 117),
+    "aarch64": (159, 149, 147),
+    "riscv64": (159, 149, 147),
+}
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
 
 _T = TypeVar("_T")
 _listener = threading.local()
@@ -118,3 +127,21 @@ def follow_links(paths: Iterable[str], silent_seconds: float = ANSWER_SECONDS) -
         except FolderFault:
             real[path] = path
     return real
+
+
+def become(user: int, group: int, groups: Iterable[int]) -> None:
+    """Be this user from now on. Real and effective ids change together: access(2) asks the real one.
+
+    The C library has all threads become the user and waits for each, for ever for one that asks a share which does not
+    answer. So the kernel is told of this thread alone: those that it starts are like it, and those are past all asking.
+    """
+    groups, numbers = list(groups), _SYSCALLS.get(os.uname().machine)
+    if threading.active_count() == 1 or numbers is None or sys.maxsize < 2**32:
+        os.setgroups(groups)
+        os.setresgid(group, group, group)
+        os.setresuid(user, user, user)
+        return
+    arguments = (len(groups), (ctypes.c_uint * len(groups))(*groups)), (group, group, group), (user, user, user)
+    for number, values in zip(numbers, arguments, strict=True):
+        if _syscall(number, *values):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
