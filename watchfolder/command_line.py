@@ -86,8 +86,11 @@ class CommandLine:
         """Return what root types, on the machine, to change files where the daemon sees them."""
         return self._inside(command, "-u 0 ", in_shell=True) if self.in_container else command
 
-    def control(self, verb: Control, *, unit: str, process: int | None) -> ToControl:
-        """Return how to control the daemon: it runs as this process, and as this unit where systemd started it."""
+    def control(self, verb: Control, *, unit: str, process: int | None, is_stuck: bool = False) -> ToControl:
+        """Return how to control the daemon: it runs as this process, and as this unit where systemd started it.
+
+        One that `is_stuck` hears no signal but the one that ends it at once.
+        """
         if self.in_container:
             command = f"docker kill -s HUP {_CONTAINER}" if verb is Control.RELOAD else f"docker {verb} {_CONTAINER}"
             return ToControl(command, command)
@@ -99,7 +102,7 @@ class CommandLine:
             return ToControl(run, run)
         if process is None:
             return ToControl("", "send it SIGHUP" if verb is Control.RELOAD else f"stop it, then {run}")
-        command = f"kill -HUP {process}" if verb is Control.RELOAD else f"{_stop(process)}{run}"
+        command = f"kill -HUP {process}" if verb is Control.RELOAD else f"{_stop(process, is_stuck=is_stuck)}{run}"
         return ToControl(command, command)
 
     def change_value(self, name: str, *, unit: str, process: int | None) -> ToControl:
@@ -131,9 +134,9 @@ class CommandLine:
         return f"docker exec {user}{_CONTAINER} {f'sh -c {shlex.quote(command)}' if in_shell else command}"
 
 
-def _stop(process: int) -> str:
+def _stop(process: int, *, is_stuck: bool = False) -> str:
     """Return what ends a process and waits until it has ended, in any shell."""
-    return f"kill {process} && while kill -0 {process} 2>/dev/null; do sleep 1; done; "
+    return f"kill {'-9 ' if is_stuck else ''}{process} && while kill -0 {process} 2>/dev/null; do sleep 1; done; "
 
 
 def quoted(word: str) -> str:

@@ -24,6 +24,7 @@ from watchfolder.errors import ConfigError, FolderFault, InstanceLocked, Watchfo
 from watchfolder.events import event
 from watchfolder.order import GOING_ON, STATES, TRANSITIONS, Order, State, read_order
 from watchfolder.serials import Serials
+from watchfolder.snapshot import FILE
 
 _ENTRY_LIMIT = 16 << 20  # bytes; an order of a hundred files is well under 100 KiB
 _DEFAULT_RETENTION = timedelta(days=7)
@@ -66,6 +67,7 @@ class Journal:
         if self._lock is None:
             raise InstanceLocked(f"another watchfolder is running with {self.state_dir}")
         try:
+            disk.remove(self._place(FILE), durable=False)  # what an earlier life said last is no longer so
             self.instance = self._read_instance()
             disk.make_folder(self.state_dir, "journal", 0o700)
             disk.sweep(self.state_dir, "journal")
@@ -76,6 +78,11 @@ class Journal:
         except BaseException:
             self.close()
             raise
+
+    def note_turn(self) -> None:
+        """Let those who look on know that the main loop turns: an idle one wakes no disk for that."""
+        if self._lock is not None:
+            disk.show_beside_lock(self._lock, int(self.clock.awake()))
 
     def close(self) -> None:
         if self._lock is not None:

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from played_clock import PlayedClock
 
-from watchfolder import disk
+from watchfolder import disk, state_file
+from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault, InstanceLocked
 from watchfolder.journal import ForbiddenTransitionError, Journal, read_orders
 from watchfolder.order import TRANSITIONS, Order, OrderFile, State, Why, read_order
+from watchfolder.report.status import LastWord, running
+from watchfolder.snapshot import FILE, Snapshot
 
 WAIT_SECONDS = 20
 S = State
@@ -294,6 +297,17 @@ sys.stdin.read()
         other.wait(WAIT_SECONDS)
     with Journal(str(tmp_path)) as mine:
         assert mine.instance == instance
+
+
+def test_what_an_earlier_life_said_is_not_told_of_the_next_one(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    said = Snapshot(at=now, pid=17, version="0.1.0", started=now, blocked="no credits")
+    state_file.write(Place(str(tmp_path), FILE), said)
+    with Journal(str(tmp_path)) as journal:
+        assert running(str(tmp_path)) == LastWord(snapshot=None, silent_seconds=0.0, is_running=True)
+        state_file.write(Place(str(tmp_path), FILE), said)
+        journal.note_turn()
+        assert running(str(tmp_path)).snapshot == said
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 37, b"x" * 5000, b"\xff"])

@@ -72,6 +72,8 @@ def test_the_daemon_is_controlled_by_what_started_it(verb: Control, by_unit: str
     commands = CommandLine()
     assert commands.control(verb, unit="w@a", process=7).words == by_unit
     assert commands.control(verb, unit="", process=7).words == by_hand
+    if verb is Control.RESTART:
+        assert commands.control(verb, unit="", process=7, is_stuck=True).words == by_hand.replace("kill 7", "kill -9 7")
     of_a_user = commands.control(verb, unit="--user w", process=7)
     assert of_a_user.words == of_a_user.command == f"systemctl {verb} --user w"
 

@@ -124,7 +124,7 @@ def test_started_by_hand_it_is_told_by_signals() -> None:
     by_hand = CONFIG.model_copy(update={"commands": commands})
     stuck = headline(conditions(seen(unit=""), by_hand, silent_seconds=500))
     run = "/opt/w/watchfolder run -c /home/anna/config.yaml"
-    assert stuck.endswith(f"Restart it: kill 17 && while kill -0 17 2>/dev/null; do sleep 1; done; {run}")
+    assert stuck.endswith(f"Restart it: kill -9 17 && while kill -0 17 2>/dev/null; do sleep 1; done; {run}")
     assert headline(conditions(seen(unit="", refused="x"), by_hand)).endswith("Mend it, then kill -HUP 17")
     started = headline(conditions(None, by_hand, is_running=False))
     assert started.endswith(f"Start it: {run}")
@@ -174,9 +174,7 @@ def deferred() -> Order:
 
 
 def test_without_a_word_of_the_daemon_nothing_is_called_well() -> None:
-    assert sentences(alarms(None, CONFIG, 0.0), Severity.FINE) == [
-        "Starting: the first look into the folders is under way"
-    ]
+    assert sentences(alarms(None, CONFIG, 0.0), Severity.FINE) == ["Starting: what was begun before is being read"]
     assert alarms(seen(), CONFIG, 0.0) == []
     assert alarms(seen(), CONFIG, 500.0)[0].words.startswith("Stuck: ")
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.report import lock_holder
-from watchfolder.report.lock_holder import hidden_daemon, is_locked
+from watchfolder.report.lock_holder import hidden_daemon, is_locked, silent_seconds
 
 
 def test_a_lock_that_is_held_is_seen_and_one_that_was_let_go_is_not(tmp_path: Path) -> None:
@@ -33,6 +34,22 @@ def test_the_lock_of_another_state_directory_does_not_count(tmp_path: Path) -> N
         assert not is_locked(Place(str(tmp_path / "other"), "lock"))
     finally:
         os.close(held)
+
+
+def test_a_main_loop_that_has_not_turned_for_long_is_seen_by_its_lock(tmp_path: Path) -> None:
+    lock = Place(str(tmp_path), "lock")
+    held = disk.hold_lock(lock)
+    assert held is not None
+    try:
+        assert silent_seconds(lock) == 0.0  # it starts
+        disk.show_beside_lock(held, int(time.monotonic()) - 300)
+        assert 300 <= silent_seconds(lock) < 600
+        disk.show_beside_lock(held, int(time.monotonic()))
+        assert silent_seconds(lock) < 300
+        assert is_locked(lock)
+    finally:
+        os.close(held)
+    assert silent_seconds(lock) == 0.0
 
 
 @pytest.mark.parametrize(

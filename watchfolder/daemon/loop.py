@@ -128,6 +128,7 @@ class Daemon:
                 return True
             due = supervisor.beat(now)
             snapshot, status_due = supervisor.publish_status(now)
+            self.journal.note_turn()
             is_ready = is_ready or self._tell_ready(supervisor, now - started)
             for onlooker in self.onlookers:
                 onlooker.see(snapshot)

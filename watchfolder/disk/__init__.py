@@ -19,6 +19,7 @@ from watchfolder.disk.durable import (
     hold_lock,
     make_marker,
     replace,
+    show_beside_lock,
     sweep,
     write_atomically,
     write_new,
@@ -81,4 +82,12 @@ from watchfolder.disk.sharing import (
     pass_on_rights,
 )
 from watchfolder.disk.standard_streams import is_output_broken, open_closed_files
-from watchfolder.disk.timeouts import ANSWER_SECONDS, Question, answer_of, follow_links, tell_answers, time_at_work
+from watchfolder.disk.timeouts import (
+    ANSWER_SECONDS,
+    Question,
+    answer_of,
+    become,
+    follow_links,
+    tell_answers,
+    time_at_work,
+)

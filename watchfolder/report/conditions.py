@@ -258,10 +258,10 @@ def not_registered(commands: CommandLine) -> str:
     return f"pushes are off until {register} has been run; until then the service is asked by time"
 
 
-def control(verb: Control, snapshot: Snapshot | None, config: Config) -> ToControl:
+def control(verb: Control, snapshot: Snapshot | None, config: Config, *, is_stuck: bool = False) -> ToControl:
     """Return how to control the daemon: one that runs says how it was started."""
     unit, process = (snapshot.unit, snapshot.pid) if snapshot is not None else (config.commands.unit, None)
-    return config.commands.control(verb, unit=unit, process=process)
+    return config.commands.control(verb, unit=unit, process=process, is_stuck=is_stuck)
 
 
 def has_work(snapshot: Snapshot) -> bool | None:
@@ -284,11 +284,13 @@ def _of_daemon(
         return
     stuck = "work stands still although its folders answer" if snapshot is not None and snapshot.is_stuck else ""
     if silent_seconds > _SILENT_SECONDS:
-        stuck = f"the main loop has not turned for {silent_seconds:.0f} s"
+        stuck = f"the main loop has not turned for more than {_SILENT_SECONDS:.0f} s"
     if stuck:
-        restart = control(Control.RESTART, snapshot, config)
+        restart = control(Control.RESTART, snapshot, config, is_stuck=True)
         yield Condition(ConditionKind.STUCK, f"Stuck: {stuck}", f"Restart it: {restart.words}", restart.command)
-    if snapshot is None or any(not each.is_open and not each.fault for each in snapshot.inboxes.values()):
+    if snapshot is None:
+        yield Condition(ConditionKind.STARTING, "Starting: what was begun before is being read")
+    elif any(not each.is_open and not each.fault for each in snapshot.inboxes.values()):
         yield Condition(ConditionKind.STARTING, "Starting: the first look into the folders is under way")
 
 

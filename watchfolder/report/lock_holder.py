@@ -1,14 +1,15 @@
-"""Does a watchfolder hold this lock? Asked without touching it: a probe that took it could turn a starting one away."""
+"""Does a watchfolder hold this lock, and turn? Asked without touching it: that could turn a starting one away."""
 
 import contextlib
 import itertools
 import os
+import time
 from collections.abc import Iterator
 
 from watchfolder import disk
 from watchfolder.disk import Place
 
-_KIND, _WHO, _WHERE = 1, 4, 5  # columns of proc_locks(5)
+_KIND, _WHO, _WHERE, _END = 1, 4, 5, 7  # columns of proc_locks(5)
 _NAMES_FILE = {"-c", "--config"}
 _ANONYMOUS = "00"  # major number where the device is no disk: btrfs, overlays, network shares
 
@@ -20,12 +21,26 @@ def is_locked(lock: Place) -> bool:
 
 def holder_of(lock: Place) -> int | None:
     """Return the process that holds the lock; 0 or less where it is of another container. Raises FolderFault."""
+    return next((int(held[_WHO]) for held in _held(lock, "FLOCK")), None)
+
+
+def silent_seconds(lock: Place) -> float:
+    """Return for how long the holder's main loop has not turned; 0 while it starts, and where that cannot be told.
+
+    Each turn says when it was (`Journal.note_turn`), by the clock that counts while this machine is awake.
+    """
+    turns = [time.monotonic() - int(held[_END]) for held in _held(lock, "POSIX")]
+    return max(0.0, min(turns, default=0.0))
+
+
+def _held(lock: Place, kind: str) -> list[list[str]]:
+    """Return the lines of the kernel's own list that are about it, in columns. Raises FolderFault."""
     found = disk.stat_of(lock)
     if found is None:
-        return None
+        return []
     with open("/proc/locks", "rb") as locks:  # no codec is loaded: root turned daemon may not be able to
-        held = [line.decode("ascii").split() for line in locks]
-    return next((int(line[_WHO]) for line in held if line[_KIND] == "FLOCK" and _is_at(line[_WHERE], found)), None)
+        listed = [line.decode("ascii").split() for line in locks]
+    return [columns for columns in listed if columns[_KIND] == kind and _is_at(columns[_WHERE], found)]
 
 
 def is_watchfolder(process: int | str) -> bool:

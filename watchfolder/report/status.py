@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from watchfolder import __version__, history, quarantine, state_file
 from watchfolder.config import Config, Inbox
@@ -21,7 +21,7 @@ from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State, files_without_inbox
 from watchfolder.report.conditions import NO_ANSWER, SLOWED, Condition, asides, conditions, headline
-from watchfolder.report.lock_holder import is_locked
+from watchfolder.report.lock_holder import is_locked, silent_seconds
 from watchfolder.snapshot import FILE, Counts, InboxSnapshot, Snapshot
 
 MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
@@ -130,12 +130,20 @@ class StatusReport:
     schema: int = 1
 
 
-def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None) -> StatusReport:
+class LastWord(NamedTuple):
+    """A daemon's: what it said, for how long its main loop has not turned, and whether one runs."""
+
+    snapshot: Snapshot | None = None
+    silent_seconds: float = 0.0
+    is_running: bool = True
+
+
+def read_status(config: Config, now: datetime, word: LastWord | None = None) -> StatusReport:
     """Read snapshot, journal, history and quarantine. Raises FolderFault for a state directory that we may not read.
 
-    The daemon itself gives its `snapshot`: it need not be asked whether it runs.
+    The daemon itself gives its `word`: it need not be asked whether it runs.
     """
-    is_running, snapshot = (True, snapshot) if snapshot else running(config.state_dir)
+    snapshot, silent, is_running = word or running(config.state_dir)
     broken: list[str] = []
     orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
     faults: dict[str, FolderFault] = {}
@@ -146,7 +154,14 @@ def read_status(config: Config, now: datetime, snapshot: Snapshot | None = None)
         counts = {"in_progress": _files(moving), "deferred": _files(deferred), "not_configured": lost}
         snapshot = _with_journal(snapshot, orders).model_copy(update=counts)
     number, can_retry = sum(len(each.pictures) for each in groups), any(each.note.retry_helps for each in groups)
-    found = conditions(snapshot, config, is_running=is_running, quarantined=number, can_retry=can_retry)
+    found = conditions(
+        snapshot,
+        config,
+        is_running=is_running,
+        silent_seconds=silent,
+        quarantined=number,
+        can_retry=can_retry,
+    )
     return StatusReport(
         at=now,
         headline=headline(found),
@@ -266,16 +281,17 @@ def as_json(status: StatusReport) -> str:
     return json.dumps(asdict(status), default=datetime.isoformat, indent=2)
 
 
-def running(state_dir: str) -> tuple[bool, Snapshot | None]:
-    """Return whether a daemon runs, and its last word. What a dead one said is no longer true."""
-    if not is_locked(Place(state_dir, "lock")):
-        return False, None
+def running(state_dir: str) -> LastWord:
+    """Return the last word of the daemon that runs. What a dead one said is no longer true."""
+    lock = Place(state_dir, "lock")
+    if not is_locked(lock):
+        return LastWord(is_running=False)
     snapshot = state_file.read(Place(state_dir, FILE), Snapshot, "the daemon's own view is not shown")
     try:
         require_room_to_note(state_dir)
     except FolderFault as fault:  # then its last word is not its latest: it could not write that down
-        return True, snapshot and _closed_by(fault, snapshot)
-    return True, snapshot
+        snapshot = snapshot and _closed_by(fault, snapshot)
+    return LastWord(snapshot, silent_seconds(lock))
 
 
 def _closed_by(fault: FolderFault, snapshot: Snapshot) -> Snapshot:

@@ -12,7 +12,7 @@ from watchfolder.config import Config
 from watchfolder.errors import WatchfolderError
 from watchfolder.events import event, redacted
 from watchfolder.report.conditions import Condition, Severity, alarms, conditions, headline, sentences
-from watchfolder.report.status import StatusReport, read_status
+from watchfolder.report.status import LastWord, StatusReport, read_status
 from watchfolder.snapshot import Snapshot
 from watchfolder.web.deliveries import ShownDelivery, read_past
 from watchfolder.web.plot import Plot, Waiting
@@ -112,10 +112,11 @@ class PageCache:
 
     def _read(self) -> PageState | None:
         now, config, snapshot = datetime.now(UTC), self.config, self._snapshot
+        silent = time.monotonic() - self._seen_at
         if snapshot is None:
             return None
         try:
-            status = read_status(config, now, snapshot)
+            status = read_status(config, now, LastWord(snapshot, silent))
             deliveries, delivered_at = read_past(config, now, self.ids)
         except WatchfolderError as error:
             event("page.no_look", logging.WARNING, reason=redacted(error.reason))

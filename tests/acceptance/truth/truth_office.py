@@ -34,13 +34,17 @@ WELL = "All done, nothing waits"
 SOMEBODY = 54_321  # a person of the office: neither the daemon's user nor in a group of that
 _DAEMON = 65_534  # nobody: as root, the tests let the daemon be another user
 _HASTY = """
+import signal
 import sys
+import time
 from datetime import timedelta
+from watchfolder import folders
 from watchfolder.console import cli
-from watchfolder.daemon import disk_usage, supervisor
+from watchfolder.daemon import disk_usage, loop, supervisor
 from watchfolder.intake import decide as looks, inbox
 from watchfolder.notify import alarms, decide
 from watchfolder.pipeline import timing
+from watchfolder.report import conditions
 def hasten(module, **waits):
     for name, wait in waits.items():
         getattr(module, name)  # it has gone where it is not there
@@ -55,10 +59,15 @@ hasten(supervisor, _STATUS_SECONDS=0.2)
 hasten(timing, ASK_FOR_V3_SECONDS=5.0, FIRST_BACKOFF_SECONDS=0.2, LONGEST_BACKOFF_SECONDS=1.0)
 hasten(timing, FIRST_ORDER_AGAIN_SECONDS=6.0, FIRST_POLL_SECONDS=0.2, REPEAT_SECONDS=0.5)
 hasten(timing, FOLDER_BACKOFF_SECONDS=0.5, RECOVERY_SPREAD_SECONDS=0.5, ASK_READS_AGAIN_SECONDS=1.0)
+hasten(loop, _TICK_SECONDS=2.0)
+hasten(conditions, _SILENT_SECONDS=20.0)
+signal.signal(signal.SIGUSR2, lambda *_: time.sleep(3600))  # of the main thread alone
+"""
+"""Makes the waits of the program short."""
+_MAIN = """
 sys.argv = ["watchfolder", *sys.argv[1:]]
 cli.main()
 """
-"""The program with its waits made short."""
 _STOP = """
 [ "$1" = stop ] || exit 0
 read -r process <daemon.pid
@@ -105,6 +114,9 @@ class Office(Studio):
     daemon_now: Daemon | None = None
     life: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     typed_in: list[str] = field(default_factory=list)  # all commands
+    shares: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # that do not answer
+    patience: str = ""  # lines that make waits of the program long
+    _hangs: bool = False
 
     @override
     def __post_init__(self) -> None:
@@ -179,7 +191,7 @@ class Office(Studio):
         command, *rest = arguments
         table = f"from watchfolder.disk import mounts; mounts.FSTAB = {str(self.fstab)!r}\n"
         table += f"from watchfolder.config import installed_unit; installed_unit.PLACES = ({f'{self.root}/units'!r},)"
-        return [sys.executable, "-c", table + _HASTY, command, "-c", str(self.config), *rest]
+        return [sys.executable, "-c", table + _HASTY + self.patience + _MAIN, command, "-c", str(self.config), *rest]
 
     # --- the daemon
 
@@ -187,7 +199,25 @@ class Office(Studio):
         self.daemon_now = self.life.enter_context(self.daemon())
         (self.root / "daemon.pid").write_text(f"{self.daemon_now.process.pid}\n", encoding="ascii")
 
+    @property
+    def answers(self) -> bool:
+        """Does it run, and is it not stopped by a signal?"""
+        if self.daemon_now is None:
+            return False
+        status = Path(f"/proc/{self.daemon_now.process.pid}/status").read_text(encoding="utf-8")
+        return "State:\tT" not in status
+
+    def hang(self) -> None:
+        """Let the main loop stand still, and nothing else."""
+        assert self.daemon_now is not None
+        self.daemon_now.process.send_signal(signal.SIGUSR2)
+        self._hangs = True
+
     def stop(self) -> None:
+        """End it; what hangs is killed, as systemd does after a while."""
+        if self.daemon_now is not None and self._hangs:
+            self.daemon_now.process.kill()
+        self._hangs = False
         self.life.close()
         self.daemon_now = None
 
@@ -344,9 +374,10 @@ class Office(Studio):
         return flat(done.stdout + done.stderr)
 
     def surfaces(self, since: int = 0) -> Surfaces:
-        assert self.daemon_now is None or self.daemon_now.process.poll() is None, "the daemon has died"
+        if self.daemon_now is not None and self.daemon_now.process.poll() is not None:
+            raise AssertionError(f"the daemon has died: {self.daemon_now.log()[-3000:]}")
         status, found = self.run("status"), self.run("status", "--json")
-        is_there = self.daemon_now is not None
+        is_there = self.answers
         text = found.stdout if found.returncode == 0 else self._fetched("/api/status")[1]
         told_json: dict[str, Any] = json.loads(text)
         health, page = (self._fetched("/healthz"), self._fetched("/main")[1]) if is_there else ((0, ""), "")
@@ -420,6 +451,7 @@ def open_office(sandbox: Sandbox) -> Iterator[Office]:
                 office.wait_until_well()
                 yield office
             finally:
+                office.shares.close()
                 office.stop()
                 for folder in ("nas", "server"):
                     office.unmount(folder)

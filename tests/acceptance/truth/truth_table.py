@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import yaml
 from cli_studio import KEY, files_in, wait_until
+from hung_shares import hung, skip_unless_mountable
 from truth_office import SOMEBODY, Office, Surfaces, flat
 
 from watchfolder.command_line import Advised, Control
@@ -290,6 +292,49 @@ def _it_is_stopped(scene: Scene) -> Path:
 
 def _start_it(scene: Scene, said: Surfaces) -> None:
     _type_command(scene, said, ConditionKind.NOT_RUNNING)
+
+
+def _its_main_loop_hangs(scene: Scene) -> Path:
+    path = _cut_pictures(scene)
+    wait_until(lambda: scene.office.notified.status.startswith("2 waiting"))
+    scene.office.hang()
+    return path
+
+
+def _restart_it(scene: Scene, said: Surfaces) -> None:
+    _type_command(scene, said, ConditionKind.STUCK)
+    _copy_the_rest(scene, said)
+
+
+def _it_is_suspended(scene: Scene) -> Path:
+    daemon = scene.office.daemon_now
+    assert daemon is not None
+    daemon.process.send_signal(signal.SIGSTOP)
+    return scene.office.drop_pictures(1, seed=840)[0]
+
+
+def _restart_by_hand(scene: Scene, said: Surfaces) -> None:
+    command = said.command(ConditionKind.STUCK)
+    assert command in said.sentence(ConditionKind.STUCK)
+    scene.office.start_as_told(command)
+
+
+def _a_share_answers_late(scene: Scene) -> None:
+    """Start while the inbox lies on a share that does not answer, and do not call that silent yet."""
+    skip_unless_mountable()
+    office = scene.office
+    office.stop()
+    office.shares.enter_context(hung(office.folder("inbox")))
+    office.patience = "hasten(folders, _SILENT_SECONDS=120.0); hasten(loop, _READY_SECONDS=0.5)"
+    office.start()
+
+
+def _it_answers(scene: Scene, _said: Surfaces) -> None:
+    office = scene.office
+    office.shares.close()
+    office.wait_until_well()
+    office.patience = ""
+    office.restart()
 
 
 def _a_slip_of_the_pen(scene: Scene) -> None:
@@ -942,6 +987,34 @@ SITUATIONS = (
         _put_it_back,
         event="inbox.not_configured",
         types=(Control.RELOAD,),
+    ),
+    Situation(
+        "a start that a share holds up",
+        ConditionKind.STARTING,
+        9,
+        _a_share_answers_late,
+        ("Starting: the first look into the folders is under way",),
+        _it_answers,
+        unless=_COUNTS_ALONE,
+    ),
+    Situation(
+        "its main loop hangs",
+        ConditionKind.STUCK,
+        9,
+        _its_main_loop_hangs,
+        ("Stuck: the main loop has not turned for more than 20 s", "systemctl restart watchfolder (as root)"),
+        _restart_it,
+        unless={"systemd": "the main loop says it; the watchdog acts by itself"},
+        types=(Control.RESTART,),
+    ),
+    Situation(
+        "by hand: it is suspended",
+        ConditionKind.STUCK,
+        9,
+        _by_hand(_it_is_suspended),
+        ("Stuck: the main loop has not turned for more than 20 s", "Restart it: kill -9 "),
+        _restart_by_hand,
+        types=(Advised.RUN,),
     ),
     Situation(
         "by hand: it does not run",

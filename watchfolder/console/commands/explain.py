@@ -203,8 +203,9 @@ def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Ite
     """Tell what keeps the whole inbox, or an order of it that is under way, from being worked on."""
     if order is not None and not order.is_live:
         return
-    is_running, snapshot = running(config.state_dir)
-    for each in holding(conditions(snapshot, config, is_running=is_running), inbox.name, order):
+    snapshot, silent, is_running = running(config.state_dir)
+    found = conditions(snapshot, config, is_running=is_running, silent_seconds=silent)
+    for each in holding(found, inbox.name, order):
         yield f"But: {ended(each)}"
 
 

@@ -149,7 +149,7 @@ def _called(webhook: "Webhook") -> str:
 
 
 def _reload(config: Config) -> str:
-    _, snapshot = running(config.state_dir)
+    snapshot = running(config.state_dir).snapshot
     return control(Control.RELOAD, snapshot, config).words
 
 
