@@ -202,7 +202,7 @@ class Office(Studio):
     @property
     def answers(self) -> bool:
         """Does it run, and is it not stopped by a signal?"""
-        if self.daemon_now is None:
+        if self.daemon_now is None or self.daemon_now.process.poll() is not None:
             return False
         status = Path(f"/proc/{self.daemon_now.process.pid}/status").read_text(encoding="utf-8")
         return "State:\tT" not in status
@@ -214,8 +214,8 @@ class Office(Studio):
         self._hangs = True
 
     def stop(self) -> None:
-        """End it; what hangs is killed, as systemd does after a while."""
-        if self.daemon_now is not None and self._hangs:
+        """End it; what hangs or is suspended is killed, as systemd does after a while."""
+        if self.daemon_now is not None and (self._hangs or not self.answers):
             self.daemon_now.process.kill()
         self._hangs = False
         self.life.close()

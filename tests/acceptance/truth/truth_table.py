@@ -310,6 +310,7 @@ def _it_is_suspended(scene: Scene) -> Path:
     daemon = scene.office.daemon_now
     assert daemon is not None
     daemon.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: not scene.office.answers)
     return scene.office.drop_pictures(1, seed=840)[0]
 
 
