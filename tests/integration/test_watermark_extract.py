@@ -519,6 +519,21 @@ def test_a_report_lies_beside_what_has_one(
     assert service.sins == []
 
 
+@pytest.mark.parametrize(("locale", "reported"), [("en-US", []), ("ko-KR", ["detected/a.pdf.report.ko-KR.pdf"])])
+def test_a_report_on_a_pdf_is_asked_for_in_its_one_language(
+    begin: Open, locale: str, reported: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    brochure = sample_pdf("a brochure, as it was found")
+    options = {"report_seconds": 0.0, "detections": {sha256(brochure): "detected"}}
+    shop, service = begin(options, report="detected", report_locale=locale)
+    drop_pair(shop, "a.pdf", brochure, sample_pdf("a brochure"))
+    shop.to_the_end(seconds=60)
+    assert [name for name in shop.files("outbox") if ".report." in name] == reported
+    assert ("report" in service.requests_by_operation()) == bool(reported)
+    assert ("file.not_enclosed" in caplog.text) == (not reported)
+    assert service.sins == []
+
+
 def test_a_report_that_the_service_fails_costs_nothing_and_the_finding_is_there(begin: Open) -> None:
     shop, service = begin({"report_seconds": 0.0}, report="detected")
     service.faults.add("report", "fail", times=None)

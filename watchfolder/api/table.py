@@ -152,7 +152,9 @@ TABLE: Mapping[str | int, ErrorRow] = {
     "ORDER_FILE_NOT_UPLOADED": ErrorRow(Resync, "the service has not got the file's bytes"),
     "REPORT_NOT_FOUND": ErrorRow(Resync, "the service has not been asked for this report", _REPORT),
     # for good
-    "REPORT_LOCALE_UNSUPPORTED": ErrorRow(Reject, "the service writes no report in this language here", _REPORT),
+    "REPORT_LOCALE_UNSUPPORTED": ErrorRow(
+        Reject, "the service writes no report in this language here (on a PDF in ko-KR alone)", _REPORT
+    ),
     "REPORT_NOT_AVAILABLE": ErrorRow(Reject, "the service has no report on this result", _REPORT),
     "VALIDATION_FAILED": _INVALID,
     "VALIDATION_IDEMPOTENCY_KEY_INVALID": _INVALID,

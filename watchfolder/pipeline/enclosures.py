@@ -13,6 +13,7 @@ from typing import Any
 from watchfolder.api import ReportStatus, ReportView, Status, failed_report
 from watchfolder.errors import OrderMissing, OrderRetry, Reject, Resync, Retry, WatchfolderError
 from watchfolder.events import event
+from watchfolder.images import Format
 from watchfolder.order import Enclosure, EnclosureKind, Order, OrderFile, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.context import StepContext
@@ -24,6 +25,7 @@ _MOST_DEATHS = 3
 _EXPIRED = "ORDER_EXPIRED"
 _NONE_TO_BE_HAD = "REPORT_NOT_AVAILABLE"  # with this verdict there is none: nothing went wrong
 _K = EnclosureKind
+_PDF = Format.PDF.media_type
 
 
 def wanted(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
@@ -35,7 +37,10 @@ def wanted(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
     switches = {_K.KEYWORDS: inbox.xmp, _K.HEATMAP: inbox.heatmaps}
     kinds = [Enclosure(kind=kind) for kind, is_wanted in switches.items() if is_wanted]
     if inbox.report == "always" or is_worth_report:
-        kinds.append(Enclosure(kind=_K.REPORT, locale=inbox.report_locale))
+        if inbox.report_locale in findings.pdf_reports or all(each.media_type != _PDF for each in order.files):
+            kinds.append(Enclosure(kind=_K.REPORT, locale=inbox.report_locale))
+        else:
+            _say_not_enclosed(order, _K.REPORT, f"on a PDF there is one in {', '.join(findings.pdf_reports)} alone")
     return tuple(kinds)
 
 
@@ -83,10 +88,14 @@ def _give_up(
     context: StepContext, order: Order, kind: EnclosureKind, reason: str, level: int = logging.WARNING
 ) -> Order:
     order = context.journal.newest(order)
+    _say_not_enclosed(order, kind, reason, level)
+    return context.journal.note(order.without_enclosure(kind))
+
+
+def _say_not_enclosed(order: Order, kind: EnclosureKind, reason: str, level: int = logging.WARNING) -> None:
     name = order.told.result.delivery if order.told else ""
     facts: dict[str, Any] = {"file": name, "what": str(kind), "reason": reason}
     event("file.not_enclosed", level, order=order.key, inbox=order.inbox, **facts)
-    return context.journal.note(order.without_enclosure(kind))
 
 
 def _put_keyword(context: StepContext, order: Order, _enclosure: Enclosure) -> bool:

@@ -60,6 +60,7 @@ class Findings:
     heatmap: Callable[[Mapping[str, object]], str | None] = lambda _shown: None  # where it lies, as the order shows it
     passing: frozenset[str] = frozenset()  # verdicts that say nothing and cost nothing: asked for again, a few times
     worth_report: frozenset[str] = frozenset()  # the verdicts of which `report: detected` wants one
+    pdf_reports: frozenset[str] = frozenset()  # the languages in which there is one on a PDF
     report_credits: int = 0  # that a report costs, where that is documented
     about: Callable[[Finding, Order, RecipientOf], Finding] = lambda finding, _order, _recipient_of: finding
 

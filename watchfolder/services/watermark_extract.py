@@ -133,6 +133,7 @@ WATERMARK_EXTRACT = Flow(
         caution="It holds for the very original that it was compared with.",
         passing=frozenset({"error"}),
         worth_report=frozenset({"detected"}),
+        pdf_reports=frozenset({"ko-KR"}),
         report_credits=1,
     ),
 )
