@@ -98,14 +98,25 @@ class RateLimiter:
 
         Raise Throttled when our turn is further away than our patience: a worker has transfers to do meanwhile.
         """
-        ticket = (turn, next(self._numbers))
+        ticket, until = (turn, next(self._numbers)), time.monotonic() + self._patience_seconds
         with self._lock:
             insort(self._waiting, ticket)
         try:
-            self._wait_for(ticket)
+            while not self._stop.is_set():
+                with self._lock:
+                    now, ahead = time.monotonic(), self._waiting.index(ticket)
+                    if self._bucket.take(now, leaving=ahead):
+                        return
+                    seconds = self._bucket.wait_seconds(now, leaving=ahead)
+                    self.waited_at = now
+                    nap = self._bucket.wait_seconds(now)  # not `seconds`: those ahead may give up
+                if now + seconds > until:
+                    raise Throttled("our own request budget is used up for now", retry_after_seconds=seconds)
+                self._stop.wait(max(nap, _SHORTEST_NAP_SECONDS))
         finally:
             with self._lock:
                 self._waiting.remove(ticket)
+        raise Retry("stopping", code="STOPPING")
 
     def slow_down(self, retry_after_seconds: float | None) -> None:
         with self._lock:
@@ -114,18 +125,3 @@ class RateLimiter:
     def is_slow(self) -> bool:
         with self._lock:
             return self._bucket.is_slow(time.monotonic())
-
-    def _wait_for(self, ticket: tuple[Priority, int]) -> None:
-        until = time.monotonic() + self._patience_seconds
-        while not self._stop.is_set():
-            with self._lock:
-                now, ahead = time.monotonic(), self._waiting.index(ticket)
-                if self._bucket.take(now, leaving=ahead):
-                    return
-                seconds = self._bucket.wait_seconds(now, leaving=ahead)
-                self.waited_at = now
-                nap = self._bucket.wait_seconds(now)  # not `seconds`: those ahead may give up
-            if now + seconds > until:
-                raise Throttled("our own request budget is used up for now", retry_after_seconds=seconds)
-            self._stop.wait(max(nap, _SHORTEST_NAP_SECONDS))
-        raise Retry("stopping", code="STOPPING")

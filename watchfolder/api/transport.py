@@ -135,7 +135,10 @@ class Transport:
         kind = {} if body is None else {"Content-Type": "application/json"}
         headers = {"Accept": "application/json", **kind, **headers}
         with self._open(method, url, headers, body, self._pace.total_seconds) as reply:
-            return reply.whole(JSON_LIMIT_BYTES)
+            answer = reply.beginning(JSON_LIMIT_BYTES)
+        if len(answer.body) > JSON_LIMIT_BYTES:
+            raise Retry(f"{_host(url)} gave an answer of more than {JSON_LIMIT_BYTES} bytes", code="ANSWER_TOO_LONG")
+        return answer
 
     def put(self, url: str, headers: Mapping[str, str], body: Body) -> Response:
         if not body.size:  # no block will ask the source whether it is empty
@@ -221,12 +224,6 @@ class _Reply:
     def size(self) -> int | None:
         text = self._headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004 (64 bits)
-
-    def whole(self, limit_bytes: int) -> Response:
-        answer = self.beginning(limit_bytes)
-        if len(answer.body) > limit_bytes:
-            raise Retry(f"{self._host} gave an answer of more than {limit_bytes} bytes", code="ANSWER_TOO_LONG")
-        return answer
 
     def beginning(self, limit_bytes: int) -> Response:
         """Read the body until it ends or is longer than that; unpacked, even if it came packed unasked."""

@@ -3,7 +3,7 @@
 import struct
 from typing import NamedTuple
 
-from watchfolder.images.source import DAMAGED, EMPTY_END, EMPTY_PART, Incomplete, Source
+from watchfolder.images.source import Incomplete, Lack, Source
 
 _FILE_HEADER_BYTES = 14
 _OS2_HEADER_BYTES = 12
@@ -37,9 +37,9 @@ def check(source: Source) -> None:
         end = written_end = max(file_bytes, start + max(header.packed_bytes, 1))
     source.require(end)
     if source.has_hole(0, end):  # black that a sparing copy left out, or not written yet
-        source.doubt(EMPTY_PART)
+        source.doubt(Lack.EMPTY_PART)
     if file_bytes > source.size:  # it is 0 or wrong in many files, so it cannot convict; but it is a reason to wait
-        source.doubt(EMPTY_END)
+        source.doubt(Lack.EMPTY_END)
     source.check_end(written_end)
 
 
@@ -58,5 +58,5 @@ def _header(source: Source, header_bytes: int) -> _Header:
         header = _Header(*struct.unpack("<ii2xHII8xI", source.read(_FILE_HEADER_BYTES + 4, 32)))
     depths = _DEPTHS if header.compression in _PLAIN else _DEPTHS_WHEN_PACKED
     if header.width <= 0 or header.height == 0 or header.depth not in depths:
-        raise Incomplete(DAMAGED)
+        raise Incomplete(Lack.DAMAGED)
     return header

@@ -3,18 +3,7 @@
 import re
 
 from watchfolder.images import behind
-from watchfolder.images.source import (
-    BLOCK_BYTES,
-    CUT,
-    DAMAGED,
-    EMPTY_PART,
-    PAGE,
-    UNWRITTEN,
-    WITHOUT_PICTURE,
-    ZEROS_AT_MOST,
-    Incomplete,
-    Source,
-)
+from watchfolder.images.source import BLOCK_BYTES, PAGE, ZEROS_AT_MOST, Incomplete, Lack, Source
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _REMARKS = frozenset({*range(0xE0, 0xF0), 0xFE})  # APP0 to APP15 and comments: no pixel depends on them
@@ -28,7 +17,7 @@ _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 _PEEK = 256
 _EMPTY = bytes(BLOCK_BYTES)
 # What it means to meet one of these between the beginning and the end; 0: no marker at all.
-_OUT_OF_PLACE = {0: CUT, _EOI: WITHOUT_PICTURE, _SOI: DAMAGED}
+_OUT_OF_PLACE = {0: Lack.CUT, _EOI: Lack.WITHOUT_PICTURE, _SOI: Lack.DAMAGED}
 
 
 def check(source: Source) -> None:
@@ -55,7 +44,7 @@ def _find_end(source: Source, start: int, limit: int, announced: behind.Announce
     while True:
         before, (marker, position) = position, _next_marker(source, position, limit, is_scan=marker == _SOS)
         if source.has_hole(before, position):
-            raise Incomplete(UNWRITTEN)
+            raise Incomplete(Lack.UNWRITTEN)
         if marker == _EOI and has_scan:
             return position
         if not marker and has_scan and limit < source.size:
@@ -71,8 +60,8 @@ def _find_end(source: Source, start: int, limit: int, announced: behind.Announce
 def _check_part(source: Source, marker: int, start: int, length: int, announced: behind.Announced) -> None:
     if source.has_hole(start, start + length):
         if marker not in _REMARKS:
-            raise Incomplete(UNWRITTEN)
-        source.doubt(EMPTY_PART)
+            raise Incomplete(Lack.UNWRITTEN)
+        source.doubt(Lack.EMPTY_PART)
     elif marker in _REMARKS and start + length <= source.size:
         announced.note(source, start + 2, length - 2)
 

@@ -2,7 +2,7 @@
 
 import re
 
-from watchfolder.images.source import CUT, DAMAGED, UNWRITTEN, Incomplete, Source
+from watchfolder.images.source import Incomplete, Lack, Source
 
 _END_BYTES = 1024  # readers look so far back for the end mark
 _END = re.compile(rb"startxref\s+(\d{1,12})\s+%%EOF")
@@ -17,15 +17,15 @@ def check(source: Source) -> None:
     last = source.read(start, source.size - start)
     ends = list(_END.finditer(last[-_END_BYTES:]))
     if not ends:
-        raise Incomplete(CUT)
+        raise Incomplete(Lack.CUT)
     end, table = ends[-1], int(ends[-1][1])
     if table >= source.size:
-        raise Incomplete(DAMAGED)
+        raise Incomplete(Lack.DAMAGED)
     if source.has_hole(0, source.size):
-        raise Incomplete(UNWRITTEN)
+        raise Incomplete(Lack.UNWRITTEN)
     near = source.read(table, min(_TABLE_BYTES, source.size - table))
     if not _TABLE.match(near):
-        raise Incomplete(DAMAGED)
+        raise Incomplete(Lack.DAMAGED)
     if _CHANGE.match(end.string[end.end() :]):
         source.doubt("a change that was begun behind the end of the {label} is not all there")
     source.is_locked = bool(_LOCKED.search(near) or _LOCKED.search(last))  # it says so beside its table, or behind it

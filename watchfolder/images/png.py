@@ -8,15 +8,7 @@ import struct
 import zlib
 
 from watchfolder.images import behind
-from watchfolder.images.source import (
-    BLOCK_BYTES,
-    BYTES_AT_MOST,
-    DAMAGED,
-    SEARCHED_AT_MOST,
-    WITHOUT_PICTURE,
-    Incomplete,
-    Source,
-)
+from watchfolder.images.source import BLOCK_BYTES, BYTES_AT_MOST, SEARCHED_AT_MOST, Incomplete, Lack, Source
 
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12  # length, type, CRC
@@ -29,12 +21,12 @@ def check(source: Source) -> None:
     while (frame := source.read(position, _FRAME_BYTES)) != _END:
         length, kind = struct.unpack_from(">I4s", frame)
         if length > _LENGTH_AT_MOST or not kind.isalpha() or kind == b"IEND":
-            raise Incomplete(DAMAGED)
+            raise Incomplete(Lack.DAMAGED)
         _check_part(source, kind, position, length)
         has_picture |= kind == b"IDAT"
         position += _FRAME_BYTES + length
     if not has_picture:
-        raise Incomplete(WITHOUT_PICTURE)
+        raise Incomplete(Lack.WITHOUT_PICTURE)
     behind.check(source, position + _FRAME_BYTES)
 
 
@@ -52,5 +44,5 @@ def _check_part(source: Source, kind: bytes, position: int, length: int) -> None
     if checksum == int.from_bytes(source.read(end - 4, 4), "big"):
         return
     if kind[:1].isupper():
-        raise Incomplete(DAMAGED)
+        raise Incomplete(Lack.DAMAGED)
     source.doubt("a remark in the {label} is damaged or has not been written yet")  # no reader needs it

@@ -1,6 +1,7 @@
 """The bytes under examination: exact reads within a budget, so that no file can make us read for ever."""
 
 from collections.abc import Callable
+from enum import StrEnum
 
 ReadAt = Callable[[int, int], bytes]
 """(offset, length) → that many bytes, fewer only at the end of the file."""
@@ -25,14 +26,15 @@ _EMPTY_PAGE = bytes(PAGE)
 _ZEROS = 16  # five pixels; less happens at the end of many a picture (row padding, small numbers, shadows)
 
 
-# What is missing, in words.
-CUT = "the end of the {label} is missing"
-DAMAGED = "a part of the {label} is missing or damaged"
-UNWRITTEN = "a part of the {label} has not been written: it is empty"
-WITHOUT_PICTURE = "there is no picture in the {label} yet"
-# What may be missing.
-EMPTY_PART = "a part of the {label} is empty and may not have been written yet"
-EMPTY_END = "the {label} may not be filled to its end yet"
+class Lack(StrEnum):
+    """What is missing of `{label}`, or may be."""
+
+    CUT = "the end of the {label} is missing"
+    DAMAGED = "a part of the {label} is missing or damaged"
+    UNWRITTEN = "a part of the {label} has not been written: it is empty"
+    WITHOUT_PICTURE = "there is no picture in the {label} yet"
+    EMPTY_PART = "a part of the {label} is empty and may not have been written yet"
+    EMPTY_END = "the {label} may not be filled to its end yet"
 
 
 class Incomplete(Exception):
@@ -59,7 +61,7 @@ class Source:
             self._ahead = self._read_at(offset, max(length, min(PAGE, self.size - offset)))
         found = self._ahead[offset - self._begin : offset - self._begin + length]
         if len(found) != length:  # it was cut shorter while we looked
-            raise Incomplete(CUT)
+            raise Incomplete(Lack.CUT)
         return found
 
     def _spend(self, length: int) -> None:
@@ -70,7 +72,7 @@ class Source:
 
     def require(self, end: int) -> None:
         if end > self.size:
-            raise Incomplete(CUT)
+            raise Incomplete(Lack.CUT)
 
     def doubt(self, reason: str) -> None:
         """Record a reason why the picture may not be all there, though its bytes could be meant so."""
@@ -99,7 +101,7 @@ class Source:
             if block.startswith(_EMPTY_PAGE, at):
                 has_edge = any(block[max(0, at - 1) : at]) or any(block[at + PAGE : at + PAGE + 1])
                 if has_edge or not self.is_written(offset + at, offset + at + PAGE):
-                    self.doubt(EMPTY_PART)
+                    self.doubt(Lack.EMPTY_PART)
 
     def check_end(self, end: int) -> None:
         """Judge by the bytes before `end` whether all has been filled in: for formats without an end mark.
@@ -121,6 +123,6 @@ class Source:
         start += len(filled)
         zeros = end - start
         if zeros >= _ZEROS and start % PAGE == 0:
-            raise Incomplete(UNWRITTEN)
+            raise Incomplete(Lack.UNWRITTEN)
         if zeros >= min(_ZEROS, (end - 1) % PAGE + 1):
-            self.doubt(EMPTY_END)
+            self.doubt(Lack.EMPTY_END)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 from typing import NamedTuple
 
-from watchfolder.images.source import CUT, DAMAGED, EMPTY_PART, WITHOUT_PICTURE, Incomplete, Source
+from watchfolder.images.source import Incomplete, Lack, Source
 
 _BIG = 43
 _DIRECTORIES_AT_MOST = 1 << 16  # pages are numbered in 16 bits
@@ -56,10 +56,6 @@ class _Directory(NamedTuple):
 _NONE = _Field(type=3, length=0, offset=0)
 
 
-def check(source: Source) -> None:
-    Tiff(source).check()
-
-
 class Tiff:
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -76,9 +72,9 @@ class Tiff:
         while page and self._is_new(page):
             page = self._check_page(page)
         if not self._has_picture:  # many writers fill in the pointer to the first page last
-            raise Incomplete(WITHOUT_PICTURE)
+            raise Incomplete(Lack.WITHOUT_PICTURE)
         if self._source.has_hole(0, self._source.size):  # black that a sparing copy left out, or not written yet
-            self._source.doubt(EMPTY_PART)
+            self._source.doubt(Lack.EMPTY_PART)
         # The end of the file, not of the pages we know: zeros may hide the pointer to the next page. A directory at the
         # very end closes with such a pointer, and that is zero by right.
         end = self._source.size
@@ -137,7 +133,7 @@ class Tiff:
         if directory in self._seen:  # some files point back to their first page
             return False
         if len(self._seen) >= _DIRECTORIES_AT_MOST:
-            raise Incomplete(DAMAGED)
+            raise Incomplete(Lack.DAMAGED)
         self._seen.add(directory)
         return True
 
@@ -173,7 +169,7 @@ class Tiff:
     def _read_page(self, offset: int) -> _Directory:
         count = self._read(self._count, offset)
         if not count:  # not yet written
-            raise Incomplete(DAMAGED)
+            raise Incomplete(Lack.DAMAGED)
         entry = struct.Struct(f"{self._order}HH{self._pointer}{self._pointer}")
         start = offset + struct.calcsize(f"={self._count}")
         end = start + count * entry.size
@@ -195,7 +191,7 @@ class Tiff:
         is_here = needed <= self._pointer_bytes
         is_outside = not is_here and pointer + needed > self._source.size
         if is_outside and tag in _DECODING:
-            raise Incomplete(CUT)
+            raise Incomplete(Lack.CUT)
         if is_outside or tag == kind == 0:
             self._source.doubt(_ASTRAY)
             return None
@@ -212,7 +208,7 @@ class Tiff:
     def _parts(self, field: _Field) -> Iterator[tuple[int, ...]]:
         code = _UNSIGNED.get(field.type)
         if code is None:
-            raise Incomplete(DAMAGED)
+            raise Incomplete(Lack.DAMAGED)
         width = _BYTES_OF_TYPE[field.type]
         for first in range(0, field.length, _VALUES_AT_ONCE):
             count = min(_VALUES_AT_ONCE, field.length - first)

@@ -28,7 +28,7 @@ _CHECKS: dict[Format, tuple[Callable[[Source], None], int]] = {
     Format.JPEG: (jpeg.check, SEARCHED_AT_MOST),
     Format.PNG: (png.check, SEARCHED_AT_MOST),
     Format.WEBP: (webp.check, SEARCHED_AT_MOST),
-    Format.TIFF: (tiff.check, BYTES_AT_MOST),
+    Format.TIFF: (lambda source: tiff.Tiff(source).check(), BYTES_AT_MOST),
     Format.BMP: (bmp.check, BYTES_AT_MOST),
     Format.PDF: (pdf.check, BYTES_AT_MOST),
 }

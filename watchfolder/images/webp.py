@@ -2,7 +2,7 @@
 
 import struct
 
-from watchfolder.images.source import BLOCK_BYTES, DAMAGED, EMPTY_PART, UNWRITTEN, WITHOUT_PICTURE, Incomplete, Source
+from watchfolder.images.source import BLOCK_BYTES, Incomplete, Lack, Source
 
 _HEADER_BYTES = 12
 _PICTURES = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
@@ -19,20 +19,20 @@ def check(source: Source) -> None:
         payload_end = position + 8 + size
         following = payload_end + size % 2  # an odd chunk is followed by one zero byte
         if following > end or kind == _UNWRITTEN:  # any other name may be some writer's own: readers pass over it
-            raise Incomplete(DAMAGED)
+            raise Incomplete(Lack.DAMAGED)
         _check_part(source, kind, position, payload_end)
         has_picture |= kind in _PICTURES
         position = following
     if not has_picture:
-        raise Incomplete(WITHOUT_PICTURE)
+        raise Incomplete(Lack.WITHOUT_PICTURE)
     source.check_end(payload_end)
 
 
 def _check_part(source: Source, kind: bytes, start: int, end: int) -> None:
     if source.has_hole(start, end):
         if kind in _PICTURES:
-            raise Incomplete(UNWRITTEN)
-        source.doubt(EMPTY_PART)
+            raise Incomplete(Lack.UNWRITTEN)
+        source.doubt(Lack.EMPTY_PART)
     elif kind in _PICTURES and not source.is_written(start, end):
         for offset in range(start, end, BLOCK_BYTES):
             source.doubt_empty_pages(source.read(offset, min(BLOCK_BYTES, end - offset)), offset)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, ClassVar
 
+from flask import Response
 from PIL import Image, ImageChops, ImageOps
 from typing_extensions import override
 
@@ -13,7 +14,7 @@ from watchfolder.sandbox.api import Api
 from watchfolder.sandbox.bodies import DetectionOrder
 from watchfolder.sandbox.orders import NewFile, OrderType, SandboxOrder, now
 from watchfolder.sandbox.product import Json, Product
-from watchfolder.sandbox.storage import Made, Storage, sample_for
+from watchfolder.sandbox.storage import Storage, sample_for
 
 _BY_SUFFIX = {"_ai": 0.98, "_human": 0.02}
 _UNNAMED = 0.02
@@ -82,7 +83,7 @@ class AiDetection(Product[DetectionOrder]):
         stem = Path(file.name).stem
         return next((value for suffix, value in _BY_SUFFIX.items() if stem.endswith(suffix)), _UNNAMED)
 
-    def _make(self, order: SandboxOrder, name: str) -> Made:
+    def _make(self, order: SandboxOrder, name: str) -> Response:
         """Return a small WebP; while those are not ready, what is no thumbnail is a PNG in full size."""
         image = _LAYERS[name](_picture(order))
         kind = "webp" if name == "thumbnail" or self._state.options.has_small_copies else "png"
@@ -91,7 +92,7 @@ class AiDetection(Product[DetectionOrder]):
             image.thumbnail((edge, edge))
         encoded = io.BytesIO()
         image.save(encoded, kind)
-        return Made(encoded.getvalue(), f"image/{kind}")
+        return Response(encoded.getvalue(), mimetype=f"image/{kind}")
 
 
 def verdict_of(probability: float | None) -> str | None:

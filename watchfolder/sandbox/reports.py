@@ -10,7 +10,7 @@ from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.pictures import sample_pdf
 from watchfolder.sandbox.product import Json, Products
 from watchfolder.sandbox.state import ApiRefusal, Report
-from watchfolder.sandbox.storage import Made, Storage
+from watchfolder.sandbox.storage import Storage
 
 _LOCALES = ("ko-KR", "en-US", "ja-JP")
 _DEFAULT = _LOCALES[0]
@@ -103,6 +103,6 @@ class Reports:
         }
 
 
-def _report(order: SandboxOrder, locale: str) -> Made:
+def _report(order: SandboxOrder, locale: str) -> Response:
     line = f"SANDBOX: a report on order {order.order_id}, {locale}, {now():%Y-%m-%d}"
-    return Made(sample_pdf(line), "application/pdf")
+    return Response(sample_pdf(line), mimetype="application/pdf")

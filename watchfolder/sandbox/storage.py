@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from flask import Response, request, send_file
@@ -106,11 +106,6 @@ class PresignedLinks:
         self._state.sin(f"{request.method} {request.path}: {text}")
 
 
-class Made(NamedTuple):
-    content: bytes
-    media_type: str
-
-
 class Storage:
     """Keeps every byte in files below `folder`; memory holds none."""
 
@@ -118,7 +113,7 @@ class Storage:
         self._state = state
         self._folder = folder
         self._marking = threading.Lock()  # one picture in memory at a time
-        self._makers: dict[str, Callable[[SandboxOrder], Made]] = {}
+        self._makers: dict[str, Callable[[SandboxOrder], Response]] = {}
         self.links = PresignedLinks(state)
 
     def routes(self) -> list[Route]:
@@ -151,7 +146,7 @@ class Storage:
         path = f"/storage/output/{order.order_id}/archive.zip"
         return self.links.link("GET", f"/api/v2/test-samples/{order.token}" if order.is_test else path)
 
-    def offer(self, name: str, make: Callable[[SandboxOrder], Made]) -> None:
+    def offer(self, name: str, make: Callable[[SandboxOrder], Response]) -> None:
         """Have what `make` returns for an order fetched under this name."""
         self._makers[name] = make
 
@@ -225,8 +220,7 @@ class Storage:
         return self._send(archive, f"{order.order_id}.zip")
 
     def _fetch_made(self, order_id: str, name: str) -> Response:
-        made = self._makers[name](self._order_of_link(order_id))
-        return Response(made.content, mimetype=made.media_type)
+        return self._makers[name](self._order_of_link(order_id))
 
     def _fetch_sample(self, token: str) -> Response:
         """Give a sample in the file's own format, or as a ZIP in the order's: of a test key no upload is kept."""
