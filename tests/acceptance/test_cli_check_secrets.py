@@ -82,14 +82,14 @@ LoadCredential=bizmori-api-key:/etc/watchfolder/api-key
 
 def test_the_unit_of_a_configuration_says_who_the_daemon_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed_unit, "PLACES", (str(tmp_path),))
-    assert installed_unit.installed_unit("/etc/watchfolder/config.yaml") is None
+    assert installed_unit.unit_of("/etc/watchfolder/config.yaml") is None
     (tmp_path / "watchfolder.service").write_text(UNIT.format(source="/etc/watchfolder/config.yaml"))
-    found = installed_unit.installed_unit("/etc/watchfolder/config.yaml")
+    found = installed_unit.unit_of("/etc/watchfolder/config.yaml")
     assert found == installed_unit.InstalledUnit("watchfolder", "watchfolder", "/var/lib/watchfolder", reads_key=True)
-    assert installed_unit.installed_unit("/home/anna/config.yaml") is None
+    assert installed_unit.unit_of("/home/anna/config.yaml") is None
     (tmp_path / "watchfolder.service.d").mkdir()
     (tmp_path / "watchfolder.service.d/user.conf").write_text("[Service]\n# ours\nUser=photos\n")
-    found = installed_unit.installed_unit("/etc/watchfolder/config.yaml")
+    found = installed_unit.unit_of("/etc/watchfolder/config.yaml")
     assert found == installed_unit.InstalledUnit("watchfolder", "photos", "/var/lib/watchfolder", reads_key=True)
 
 
@@ -99,11 +99,11 @@ def test_an_instance_of_the_template_has_the_configuration_of_its_name(
     monkeypatch.setattr(installed_unit, "PLACES", (str(tmp_path),))
     unit = "ExecStart=/opt/watchfolder run -c /etc/watchfolder/%i.yaml\nUser=watchfolder\nStateDirectory=wf-%i\n"
     (tmp_path / "watchfolder@.service").write_text(unit)
-    found = installed_unit.installed_unit("/etc/watchfolder/studio.yaml")
+    found = installed_unit.unit_of("/etc/watchfolder/studio.yaml")
     assert found == installed_unit.InstalledUnit(
         "watchfolder@studio", "watchfolder", "/var/lib/wf-studio", reads_key=False
     )
-    assert installed_unit.installed_unit("/home/anna/studio.yaml") is None
+    assert installed_unit.unit_of("/home/anna/studio.yaml") is None
 
 
 @root_only
@@ -138,7 +138,7 @@ def test_a_unit_says_where_it_may_write(tmp_path: Path, monkeypatch: pytest.Monk
     dropin = tmp_path / "watchfolder.service.d/more.conf"
 
     def writes() -> tuple[str, ...] | None:
-        found = installed_unit.installed_unit(source)
+        found = installed_unit.unit_of(source)
         assert found is not None
         return found.writes
 

@@ -19,7 +19,7 @@ class _Folder(NamedTuple):
     real: str
 
     @property
-    def where(self) -> str:
+    def name(self) -> str:
         return f"inboxes.{self.inbox}.{self.role}" if self.inbox else self.role
 
 
@@ -46,7 +46,7 @@ def _fault_of(one: _Folder, other: _Folder) -> str | None:
     if inner.real == outer.real:
         inner, outer = other, one  # the one that comes later is the one to change
     how = "is the same folder as" if inner.real == outer.real else "lies inside"
-    return f"{inner.where}: {inner.path} {how} {outer.where} ({outer.path}): {_why(inner.role, outer.role)}"
+    return f"{inner.name}: {inner.path} {how} {outer.name} ({outer.path}): {_why(inner.role, outer.role)}"
 
 
 def _may_meet(inner: _Folder, outer: _Folder) -> bool:
@@ -69,7 +69,7 @@ def _ring_faults(folders: Sequence[_Folder]) -> Iterator[str]:
             way.append(taker)
         if taker == outbox.inbox and len(way) > 1:
             names = " → ".join([*way, taker])
-            yield f"{outbox.where}: {outbox.path}: its pictures would go round ({names}), and be paid for without end"
+            yield f"{outbox.name}: {outbox.path}: its pictures would go round ({names}), and be paid for without end"
 
 
 def _why(inner: str, outer: str) -> str:

@@ -30,7 +30,7 @@ def command_line(source: str, environ: Mapping[str, str], *, is_found: bool) -> 
     named = "" if is_found else source
     if is_container(environ):
         return CommandLine(config_file=named, in_container=True)
-    unit = installed_unit(source)
+    unit = unit_of(source)
     return CommandLine(_typed(this_program()), named, unit.name if unit else "")
 
 
@@ -73,7 +73,7 @@ def path_of(unit: str = UNIT) -> str | None:
     return next((path for place in PLACES if os.path.lexists(path := os.path.join(place, unit))), None)
 
 
-def installed_unit(source: str) -> InstalledUnit | None:
+def unit_of(source: str) -> InstalledUnit | None:
     """Return what the unit, or the instance of the template, says that starts the daemon with this configuration."""
     instance = os.path.splitext(os.path.basename(source))[0]
     for unit in (UNIT, TEMPLATE):

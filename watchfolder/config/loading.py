@@ -96,20 +96,20 @@ def _is_found(source: str, environ: Mapping[str, str]) -> bool:
 
 def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
     """Return the state directory that a configuration names, whatever else is wrong with it."""
-    named = _as_far_as_may_be_read(path, environ).get("state_dir")
+    named = _read_in_part(path, environ).get("state_dir")
     return named if isinstance(named, str) else str(Config.model_fields["state_dir"].default)
 
 
 def page_in(path: str, environ: Mapping[str, str]) -> HttpSection:
     """Return where the page is served as far as a configuration says it, whatever else is wrong with that."""
-    http = _as_far_as_may_be_read(path, environ).get("http")
+    http = _read_in_part(path, environ).get("http")
     known = {key: http[key] for key in HttpSection.known_keys() & http.keys()} if isinstance(http, dict) else {}
     with contextlib.suppress(ConfigError, ValidationError):
         return HttpSection(**known, password=SecretStr(find_password(known.get("password_file"), CommandLine())))
     return HttpSection()
 
 
-def _as_far_as_may_be_read(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
+def _read_in_part(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     with contextlib.suppress(ConfigError):
         tree, _ = read(path)

@@ -148,7 +148,7 @@ class ApiSection(Section):
 class HttpSection(Section):
     """Where the status page is served; nowhere when `listen` is left out."""
 
-    listen: Annotated[str, AfterValidator(values.listen)] | None = None
+    listen: Annotated[str, AfterValidator(values.page_address)] | None = None
     password_file: AbsolutePath | None = None
     public_url: Annotated[str, AfterValidator(values.page_url)] | None = None  # of a proxy that passes the page on
     password: Annotated[SecretStr, _BESIDE] = SecretStr("")
@@ -209,7 +209,7 @@ class BudgetSection(Section):
 class WatermarkSection(Section):
     """What is written into a picture, and for whom a copy is made."""
 
-    text: Annotated[str, AfterValidator(values.template)] = "{recipient} {serial}"
+    text: Annotated[str, AfterValidator(values.watermark_text)] = "{recipient} {serial}"
     recipients: Annotated[tuple[str, ...] | Literal["folder"], BeforeValidator(values.recipients)] = ()
 
     @property
@@ -218,7 +218,7 @@ class WatermarkSection(Section):
         return 1 if self.recipients == values.FIRST_FOLDER else max(1, len(self.recipients))
 
 
-def _lets_a_picture_through(budget: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
+def _let_a_picture_through(budget: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
     """Check that a file may be taken at all: with the copies of its inbox or, of all inboxes, the most copies."""
     watermarks = [info.data.get("watermark"), *(inbox.watermark for inbox in info.data.get("inboxes", {}).values())]
     copies = max((each.copies for each in watermarks if each), default=1)
@@ -230,7 +230,7 @@ def _lets_a_picture_through(budget: BudgetSection | None, info: ValidationInfo) 
     return budget
 
 
-Budget = Annotated[BudgetSection | None, AfterValidator(_lets_a_picture_through)]
+Budget = Annotated[BudgetSection | None, AfterValidator(_let_a_picture_through)]
 
 
 class Inbox(Section):
@@ -328,7 +328,7 @@ class Config(Section):
     webhook: WebhookSection = Field(default_factory=WebhookSection)
     notify: Annotated[tuple[ServiceUrl, ...], BeforeValidator(values.listed)] = ()
     alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
-    heartbeat_url: Annotated[SecretStr, AfterValidator(values.heartbeat_url)] | None = None
+    heartbeat_url: Annotated[SecretStr, AfterValidator(values.beat_url)] | None = None
     commands: Annotated[CommandLine, _BESIDE] = CommandLine()  # to this watchfolder, as people type them
     source: Annotated[str, _BESIDE] = ""  # the file it came from; none where the environment has it all
     from_environment: Annotated[Mapping[str, str], _BESIDE] = Field(default={}, repr=False)  # which variable gave what

@@ -108,7 +108,7 @@ def proxy(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def listen(value: str) -> str:
+def page_address(value: str) -> str:
     try:
         parts = urlsplit(f"//{value}")
         host = parts.hostname or ""
@@ -127,7 +127,7 @@ def service_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def heartbeat_url(value: SecretStr) -> SecretStr:
+def beat_url(value: SecretStr) -> SecretStr:
     otherwise = (
         "must be a URL that begins with https:// (http is for this machine alone), without user or password "
         "(it is not shown here)"
@@ -142,7 +142,7 @@ def listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def template(value: str) -> str:
+def watermark_text(value: str) -> str:
     Template.read(value)
     return value
 

@@ -4,12 +4,12 @@ import os
 import pwd
 
 from watchfolder import disk
-from watchfolder.config.installed_unit import installed_unit
+from watchfolder.config.installed_unit import unit_of
 
 
 def act_as_daemon(source: str, state_dir: str) -> str | None:
     """Become whom the daemon runs as: the user of its unit, or else the owner of its state directory."""
-    unit = installed_unit(source)
+    unit = unit_of(source)
     try:
         user = pwd.getpwnam(unit.user) if unit else None
     except KeyError:  # the check of the folders will tell

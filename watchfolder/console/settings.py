@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from watchfolder import config, disk, state_file
 from watchfolder.config import Config
-from watchfolder.config.installed_unit import installed_unit
+from watchfolder.config.installed_unit import unit_of
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
@@ -65,7 +65,7 @@ def _has_moved_state(found: Config) -> bool:
 
     The kernel's list of locks is not asked: a reload looks from within the unit, which cannot see it.
     """
-    unit = installed_unit(found.source)
+    unit = unit_of(found.source)
     for folder in {*state_dirs(), *([unit.state_dir] if unit else [])} - {found.state_dir}:
         with suppress(FolderFault):  # we may not look there
             said = state_file.read(Place(folder, FILE), Snapshot, "it is not compared with the configuration")

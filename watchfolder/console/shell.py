@@ -111,8 +111,8 @@ def tell_findings(findings: "Iterable[CheckResult]", *, quiet: bool) -> int:
     """Say what a check found; return the exit code that it asks for."""
     worst = exit_codes.DONE
     for finding in findings:
-        if not (quiet and finding.is_ok):
-            tell_finding(printable(finding.text), is_ok=finding.is_ok)
+        if not (quiet and finding.is_done):
+            tell_finding(printable(finding.text), is_ok=finding.is_done)
         worst = max(worst, finding.code)  # a wrong configuration weighs more than a service that is away
     return worst
 

@@ -100,14 +100,14 @@ class Liveness:
         self._folders = folders
         self._question: threading.Thread | None = None
 
-    def answers(self) -> bool:
+    def has_answered(self) -> bool:
         """Tell whether the folders have answered what was asked the last time, and ask again."""
         if self._question is not None and self._question.is_alive():
             return False
-        has_answered = self._question is not None
+        was_asked = self._question is not None
         self._question = threading.Thread(target=self._ask, name="liveness", daemon=True)
         self._question.start()
-        return has_answered
+        return was_asked
 
     def _ask(self) -> None:
         for folder in self._folders:

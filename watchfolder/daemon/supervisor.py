@@ -123,7 +123,7 @@ class Supervisor:
         Where something was delivered since, all look once more: an outbox may be the next inbox's path.
         """
         # In this order: what one claims the other has; and once more, for what has just ended may let another go on.
-        if not (self._has_nothing_to_take() and self._pipeline.is_idle() and self._has_nothing_to_take()):
+        if not (self._has_no_file_to_take() and self._pipeline.is_idle() and self._has_no_file_to_take()):
             return False
         delivered = self._journal.counters.delivered_files
         is_old, self._delivered = delivered == self._delivered, delivered
@@ -131,7 +131,7 @@ class Supervisor:
             self.scan_now()
         return is_old
 
-    def _has_nothing_to_take(self) -> bool:
+    def _has_no_file_to_take(self) -> bool:
         return all(
             worker.health.is_silent
             or worker.health.fault is not None
@@ -148,7 +148,7 @@ class Supervisor:
             *steps.values(),
             *(name for name, each in self._workers.items() if each.health.silent_seconds(now) > _STUCK_SECONDS),
         }
-        answers = [self._workers[name].liveness.answers() for name in slow]  # each is asked
+        answers = [self._workers[name].liveness.has_answered() for name in slow]  # each is asked
         self._is_stuck = any(answers)
         return self._is_stuck
 

@@ -97,8 +97,7 @@ class Topic:
         return f"{self.kind}:{self.subject}"
 
 
-def _is_topic(name: str) -> str:
-    return str(Topic.of(name))
+TopicName = Annotated[str, AfterValidator(lambda name: str(Topic.of(name)))]
 
 
 class StatePart(BaseModel):
@@ -123,7 +122,7 @@ class Untold(StatePart):
 
 
 class NotifyState(StatePart):
-    told: dict[Annotated[str, AfterValidator(_is_topic)], Told] = {}  # topic → the last word about it
+    told: dict[TopicName, Told] = {}  # topic → the last word about it
     sent: tuple[Instant, ...] = ()  # messages of the last hour
     stalled_since: Instant | None = None  # files wait and none is delivered, for some time already
     quarantined: Untold = Untold()
@@ -138,16 +137,13 @@ class NotifyState(StatePart):
             event("notify.state_unreadable", logging.WARNING, reason=fault.reason, effect=_EFFECT)
             return cls()
 
-    def not_after(self, now: datetime) -> Self:
-        """Return it as if none of it lay in the future: a clock that was wrong must not silence us for years."""
-        return self.model_validate(_not_after(self.model_dump(), now))
-
     def write(self, state_dir: str) -> None:
         """Raises FolderFault."""
         state_file.write(Place(state_dir, FILE), self)
 
 
 def _not_after(facts: object, now: datetime) -> object:
+    """Return them as if none lay in the future: a clock that was wrong must not silence us for years."""
     match facts:
         case datetime():
             return min(facts, now)
@@ -197,7 +193,7 @@ class Decisions:
 
     def _begin(self, config: Config, now: datetime) -> None:
         """Go on from what was said in an earlier life, whose clock may have been wrong."""
-        self.state = self.state.not_after(now)
+        self.state = NotifyState.model_validate(_not_after(self.state.model_dump(), now))
         since, longest = self.state.stalled_since, timedelta(hours=config.alarm_after_hours)
         self._stalled_since = since and max(since, now - longest)
 

@@ -119,7 +119,7 @@ def _add_status(app: Flask, cache: PageCache) -> None:
         return Response(lines, 503 if alarms else 200, content_type=_TEXT)
 
     @app.get("/metrics")
-    def figures() -> Response:
+    def counts() -> Response:
         text = metrics.as_text(_known(cache).status)
         return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 

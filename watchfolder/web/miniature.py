@@ -24,10 +24,10 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with contextlib.suppress(OSError):
         os.nice(19)
-    sys.stdout.buffer.write(small(sys.stdin.buffer.read(), int(sys.argv[1])))
+    sys.stdout.buffer.write(thumbnail(sys.stdin.buffer.read(), int(sys.argv[1])))
 
 
-def small(content: bytes, edge: int) -> bytes:
+def thumbnail(content: bytes, edge: int) -> bytes:
     """Return a JPEG of at most `edge` by `edge` pixels, upright, without metadata. Raises ValueError for a bomb."""
     with opened(io.BytesIO(content), formats=_FORMATS) as picture:
         if picture.width * picture.height > _MOST_PIXELS:

@@ -48,7 +48,7 @@ class Plot:
         width = WIDTH / _BARS
         for number, count in enumerate(self._counts()):
             if count:
-                height = self._height(count)
+                height = self._size_of(count)
                 yield PlotBar(
                     round(number * width, 1), round(HEIGHT - height, 1), round(width - 1, 1), round(height, 1)
                 )
@@ -56,7 +56,7 @@ class Plot:
     def line(self) -> str:
         """Return the points of the line of those that waited, as SVG wants them."""
         return " ".join(
-            f"{self._x(each.at):.1f},{HEIGHT - self._height(each.files):.1f}"
+            f"{self._place_of(each.at):.1f},{HEIGHT - self._size_of(each.files):.1f}"
             for each in self.waiting
             if each.at > self.now - _DAY
         )
@@ -64,7 +64,7 @@ class Plot:
     def marks(self) -> dict[float, datetime]:
         """Return which moment of the local clock each mark on the axis stands for."""
         moments = [self.now - _DAY * part / _MARKS for part in range(_MARKS, 0, -1)]
-        return {self._x(moment): moment.astimezone() for moment in moments}
+        return {self._place_of(moment): moment.astimezone() for moment in moments}
 
     def _counts(self) -> list[int]:
         counts = [0] * _BARS
@@ -74,8 +74,8 @@ class Plot:
                 counts[min(place, _BARS - 1)] += 1
         return counts
 
-    def _x(self, at: datetime) -> float:
+    def _place_of(self, at: datetime) -> float:
         return (at - self.now + _DAY) / _DAY * WIDTH
 
-    def _height(self, files: int) -> float:
+    def _size_of(self, files: int) -> float:
         return files / (self.most * _HEADROOM) * HEIGHT

@@ -59,7 +59,7 @@ class Thumbnails:
         with contextlib.suppress(FolderFault):
             content = disk.answer_of(partial(_content, source), source.places[0].root)
         if content:  # else nothing is remembered: a share may be back soon
-            self._kept[source.sha256] = _small(content)
+            self._kept[source.sha256] = _thumbnail(content)
             if len(self._kept) > _MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
 
@@ -81,7 +81,7 @@ def _content(source: ThumbnailSource) -> bytes:
     return b""
 
 
-def _small(content: bytes) -> bytes:
+def _thumbnail(content: bytes) -> bytes:
     command = [sys.executable, "-I", str(_MAKER), str(EDGE_PIXELS)]
     try:
         made = subprocess.run(  # noqa: S603 - our own program, with a number

@@ -15,7 +15,7 @@ from watchfolder import disk, watcher
 from watchfolder.api import Pace, Service
 from watchfolder.command_line import Advised, CommandLine, quoted
 from watchfolder.config import Config, Inbox
-from watchfolder.config.installed_unit import installed_unit
+from watchfolder.config.installed_unit import unit_of
 from watchfolder.console import exit_codes
 from watchfolder.console.commands.init_setup import opened
 from watchfolder.console.settings import notify_faults, test_key_fault
@@ -45,7 +45,7 @@ class CheckResult:
     code: int = exit_codes.DONE
 
     @property
-    def is_ok(self) -> bool:
+    def is_done(self) -> bool:
         return self.code == exit_codes.DONE
 
 
@@ -64,7 +64,7 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
     yield from _unit(config)
     state = _state_dir(config, user)
     yield state
-    if state.is_ok:
+    if state.is_done:
         yield from _inboxes(config, Folders(config.state_dir, _OWNER, config.commands))
     yield _clock(datetime.now().astimezone())
     yield _service(config)
@@ -115,7 +115,7 @@ def _closed_files(config: Config, user: str) -> Iterator[CheckResult]:
 
     Missing ones are told when the configuration is read.
     """
-    unit = installed_unit(config.source)
+    unit = unit_of(config.source)
     is_key_ours = config.api.key_origin == "file" and not (unit and unit.reads_key)
     files = {
         "api.key_file": config.api.key_file if is_key_ours else None,
@@ -157,7 +157,7 @@ def _notify(config: Config) -> Iterator[CheckResult]:
 
 def _unit(config: Config) -> Iterator[CheckResult]:
     """Say what the installed unit keeps from the daemon: all that we try here is tried outside of it."""
-    unit = installed_unit(config.source)
+    unit = unit_of(config.source)
     if unit is None or unit.writes is None:
         return
     named = {"state_dir": [config.state_dir]}
@@ -227,7 +227,7 @@ def _silent(config: Config) -> dict[str, str]:
 def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResult]:
     found = [_folder(inbox, role, path, folders) for role, path in inbox.folders.items()]
     yield from found
-    if all(finding.is_ok for finding in found):
+    if all(finding.is_done for finding in found):
         yield _tried(inbox.name, lambda: _claim(inbox))
         yield _tried(inbox.name, lambda: _sole_use(inbox, folders, state_dir))
         yield _tried(inbox.name, lambda: _writer(inbox))

@@ -90,7 +90,7 @@ class _Cost:
         return f"{files(self.sent)}, {paid}, about {self.requests} requests{pace}"
 
 
-def foretell(config: Config) -> Iterator[str]:
+def rehearse(config: Config) -> Iterator[str]:
     plans = {name: _plan(inbox, config) for name, inbox in config.inboxes.items()}
     is_met = is_locked(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
     new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}

@@ -91,10 +91,10 @@ def explain(path: str, config: Config, act_as_daemon: Callable[[], object]) -> I
     spot = _find(path, config)
     spot = replace(spot, has_writer=_has_writer(spot.place))
     act_as_daemon()
-    yield from disk.answer_of(partial(list, _as_far_as_may_be_read(spot, config)), spot.place.root)
+    yield from disk.answer_of(partial(list, _tell_in_part(spot, config)), spot.place.root)
 
 
-def _as_far_as_may_be_read(spot: _Spot, config: Config) -> Iterator[str]:
+def _tell_in_part(spot: _Spot, config: Config) -> Iterator[str]:
     """Give what can be told without the state, which people of the group may not read."""
     has_told = False
     try:
@@ -245,14 +245,14 @@ def _of_order(order: Order, *, has_been_delivered: bool = False) -> Iterator[str
     if has_been_delivered:
         yield f"It {_STATES[State.DELIVERED]}, and its original is on the way to its place."
     else:
-        yield f"It {_STATES[order.state]}" + (f", since {_when(since.at)}." if since else ".")
+        yield f"It {_STATES[order.state]}" + (f", since {_clock(since.at)}." if since else ".")
         yield from _of_fault(order)
     yield _numbered(order.name, order.order_id)
 
 
 def _of_fault(order: Order) -> Iterator[str]:
     if order.last_error:
-        until = f"; next try {_when(order.not_before.at)}" if order.not_before else ""
+        until = f"; next try {_clock(order.not_before.at)}" if order.not_before else ""
         yield f"The last try failed: {printable(order.last_error).rstrip('.')}{until}."
 
 
@@ -267,7 +267,7 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
         yield "The original of an order with a test key. To protect it, move it back into the inbox with a live key."
         return
     note = quarantine.note_of(picture)
-    yield f"In quarantine since {_when(picture.at)}: {printable(note.reason)}"
+    yield f"In quarantine since {_clock(picture.at)}: {printable(note.reason)}"
     if note.advice:
         yield f"What to do: {printable(note.advice)}"
     if note.retry_helps:
@@ -330,7 +330,7 @@ def _numbered(name: str, order_id: str | None) -> str:
 
 
 def _of_end(ended: history.EndedOrder, spot: _Spot, config: Config) -> Iterator[str]:
-    yield f"{ended.outcome.capitalize()} {_when(ended.at)} from the inbox {printable(ended.inbox)}."
+    yield f"{ended.outcome.capitalize()} {_clock(ended.at)} from the inbox {printable(ended.inbox)}."
     told = [file for file in ended.files if spot.is_of(file)] or ended.files
     for file in told:
         yield from _of_ended_file(file, ended, config.inboxes.get(ended.inbox, spot.inbox))
@@ -370,5 +370,5 @@ def _ended(config: Config, fits: Callable[[history.EndedFile], bool], inbox: Inb
     return next((end for end in ends if (inbox is None or end.inbox == inbox.name) and any(map(fits, end.files))), None)
 
 
-def _when(moment: datetime) -> str:
+def _clock(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"

@@ -11,7 +11,7 @@ import typer
 
 from watchfolder.command_line import Control
 from watchfolder.config import Config, require_key
-from watchfolder.config.installed_unit import installed_unit
+from watchfolder.config.installed_unit import unit_of
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
 from watchfolder.console.privileges import act_as_daemon
@@ -76,7 +76,7 @@ def init(  # noqa: PLR0913 - each is an option
 
 
 def _start(found: Config, *, is_root: bool) -> str:
-    unit = installed_unit(found.source) if is_root else None
+    unit = unit_of(found.source) if is_root else None
     return found.commands.control(Control.ENABLE, unit=unit.name if unit else "", process=None).command
 
 
@@ -96,7 +96,7 @@ def _ask_all(said: _Said) -> init_setup.Wishes:
     home, pictures = ("/etc/watchfolder", "/srv/photos") if is_root else (os.getcwd(), "photos")
     path = os.path.abspath(said.config_file or os.path.join(home, "config.yaml"))
     key_file, is_new = os.path.join(home, "api-key"), not os.path.lexists(path)
-    unit = installed_unit(path)
+    unit = unit_of(path)
     state_dir = unit.state_dir if unit else "/var/lib/watchfolder"
     return init_setup.Wishes(
         config=path,

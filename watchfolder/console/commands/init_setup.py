@@ -148,7 +148,7 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
     if not os.path.isdir(_UNITS):
         yield f"no systemd here: start it with your own means: {found.commands.to(Advised.RUN)}"
         return
-    ours = installed_unit.installed_unit(found.source)
+    ours = installed_unit.unit_of(found.source)
     if ours and ours.name != installed_unit.UNIT.removesuffix(".service"):
         yield f"{ours.name} is there, and so are the drop-ins of its template, as they are"
         return
@@ -184,7 +184,7 @@ def _drop_in(found: Config, user: str) -> Iterator[str]:
             f"{_data(f'systemd/{installed_unit.UNIT}.d/folders.conf.example')}"
         )
     text = f"# Written by watchfolder init: the folders above those of {found.source}.\n[Service]\n"
-    ours = installed_unit.installed_unit(found.source)
+    ours = installed_unit.unit_of(found.source)
     if ours and ours.user != user:
         text += f"User={user}\nGroup={grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name}\n"
     text += "".join(f"{line}\n" for line in dict.fromkeys(line for folder in above for line in opened(folder)))

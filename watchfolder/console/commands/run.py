@@ -72,7 +72,7 @@ def run(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Watch the inboxes, in the foreground, until told to stop."""
     if dry_run:
-        _foretell(config_file, once=once)
+        _rehearse(config_file, once=once)
     has_bar = once and not quiet and log_format is not LogFormat.JSON and sys.stderr.isatty()
     level = log_level or (LogLevel.WARNING if has_bar or quiet else LogLevel.INFO)
 
@@ -112,13 +112,13 @@ def _work(
         )
 
 
-def _foretell(config_file: str | None, *, once: bool) -> NoReturn:
+def _rehearse(config_file: str | None, *, once: bool) -> NoReturn:
     from watchfolder.console.commands import dry_run
 
     if not once:
         fail("a rehearsal is of a single run: say run --once --dry-run", exit_codes.USAGE)
     with configured(config_file, settings.read_for_work) as found:
-        say(list(dry_run.foretell(found)))
+        say(list(dry_run.rehearse(found)))
     raise typer.Exit(exit_codes.DONE)
 
 
