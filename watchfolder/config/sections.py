@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Self, get_args
@@ -15,14 +14,15 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    Strict,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from typing_extensions import override
 
 from watchfolder.command_line import CommandLine
 from watchfolder.config import values
-from watchfolder.names import Ignored
 from watchfolder.order import KeyMode
 
 DEFAULT_KEY_FILE: Final = "/etc/watchfolder/api-key"
@@ -74,7 +74,7 @@ _MAKES_PICTURES, _FINDS = _ANTI_AI | _EMBED, _EXTRACT | _DETECTION
 
 AbsolutePath = Annotated[str, AfterValidator(values.require_path)]
 ServiceUrl = Annotated[SecretStr, AfterValidator(values.service_url)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(values.listed)]
+Texts = Annotated[tuple[str, ...], Strict(strict=False)]
 
 
 _BESIDE: Final = "beside the file"
@@ -96,10 +96,15 @@ class Section(BaseModel):
         """Return the keys that hold sections, with the section of each; `inboxes` holds one by name for each inbox."""
         return {key: each for key, info in cls.model_fields.items() for each in _sections_in(info.annotation)}
 
+    @classmethod
+    def add_default(cls, section: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out what is blank; a section whose defaults depend on its values adds them."""
+        return {key: value for key, value in section.items() if value is not None}
+
     @model_validator(mode="before")
     @classmethod
     def _empty_is_default(cls, section: object) -> object:
-        return _without_empty(section) if isinstance(section, dict) else section
+        return cls.add_default(section) if isinstance(section, dict) else section
 
 
 def _sections_in(annotation: object) -> Iterator[type[Section]]:
@@ -234,7 +239,7 @@ Budget = Annotated[BudgetSection | None, AfterValidator(_let_a_picture_through)]
 
 
 class Inbox(Section):
-    name: Annotated[str, _BESIDE]  # its key under `inboxes`
+    name: Annotated[str, AfterValidator(values.inbox_name), _BESIDE]  # its key under `inboxes`
     path: AbsolutePath
     outbox: AbsolutePath
     quarantine: AbsolutePath
@@ -264,7 +269,7 @@ class Inbox(Section):
     max_files_per_order: Annotated[int, Of(_MAKES_PICTURES)] = Field(default=100, ge=1, le=100)
     max_file_bytes: int = Field(default=50 * 1024 * 1024, ge=1, le=5 * 1024**3)
     work: AbsolutePath = ""  # left out: a hidden folder in the inbox
-    ignore: Texts = ()
+    ignore: Annotated[Texts, AfterValidator(values.patterns)] = ()
     on_failure: Annotated[OnFailure, Of(_MAKES_PICTURES)] = "split"  # how the bad picture of a failed order is found
     duplicates: Annotated[  # what was found of a picture holds for one original only
         Literal["again", "reuse", "quarantine"], Of(_ANTI_AI | _DETECTION)
@@ -284,17 +289,18 @@ class Inbox(Section):
     def copies(self) -> int:
         return self.watermark.copies
 
-    @model_validator(mode="before")
+    @override
     @classmethod
-    def _add_default_folders(cls, inbox: object) -> object:
-        return with_default_folders(inbox) if isinstance(inbox, dict) else inbox
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_plain(cls, value: str) -> str:
-        if not re.fullmatch(r"\w[\w-]{0,63}", value):
-            raise ValueError("an inbox's name is made of letters, digits, - and _, at most 64")
-        return value
+    def add_default(cls, section: Mapping[str, Any]) -> dict[str, Any]:
+        """Add `originals` beside the inbox, for a service that has them, and `work` in it, unless its path is wrong."""
+        found = super().add_default(section)
+        service = str(found.get("service", DEFAULT_SERVICE))
+        if path := values.as_path(found.get("path")):
+            if service in OF_SERVICES["originals"].services:
+                found.setdefault("originals", os.path.join(os.path.dirname(path), "originals"))
+            found.setdefault("work", os.path.join(path, WORK_FOLDER))
+        found.setdefault("sort", service == "watermark-extract")
+        return found
 
     @field_validator("originals", mode="before")
     @classmethod
@@ -302,12 +308,6 @@ class Inbox(Section):
         if isinstance(value, str) and not value.startswith("/") and value != DELETE:
             raise ValueError(f"must be an absolute path (begin with /), or the word: {DELETE}")
         return None if value == DELETE else value
-
-    @field_validator("ignore")
-    @classmethod
-    def _can_be_read(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        Ignored(value)
-        return value
 
 
 OF_SERVICES: Final[Mapping[str, Of]] = {
@@ -326,7 +326,7 @@ class Config(Section):
     budget: Budget = None  # of all inboxes together
     http: HttpSection = Field(default_factory=HttpSection)
     webhook: WebhookSection = Field(default_factory=WebhookSection)
-    notify: Annotated[tuple[ServiceUrl, ...], BeforeValidator(values.listed)] = ()
+    notify: Annotated[tuple[ServiceUrl, ...], Strict(strict=False)] = ()
     alarm_after_hours: float = Field(default=24.0, gt=0, le=24 * 365)
     heartbeat_url: Annotated[SecretStr, AfterValidator(values.beat_url)] | None = None
     commands: Annotated[CommandLine, _BESIDE] = CommandLine()  # to this watchfolder, as people type them
@@ -340,19 +340,3 @@ class Config(Section):
         if value.public_url and http is not None and not http.listen:
             raise ValueError("needs http.listen: the listener of the status page takes the pushes")
         return value
-
-
-def with_default_folders(inbox: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in `originals` beside the inbox, for a service that has them, and `work` in it, unless its path is wrong."""
-    found = _without_empty(inbox)
-    service = str(found.get("service", DEFAULT_SERVICE))
-    if path := values.as_path(found.get("path")):
-        if service in OF_SERVICES["originals"].services:
-            found.setdefault("originals", os.path.join(os.path.dirname(path), "originals"))
-        found.setdefault("work", os.path.join(path, WORK_FOLDER))
-    found.setdefault("sort", service == "watermark-extract")
-    return found
-
-
-def _without_empty(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if value is not None}

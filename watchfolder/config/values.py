@@ -138,8 +138,15 @@ def beat_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def inbox_name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w-]{0,63}", value):
+        raise ValueError("an inbox's name is made of letters, digits, - and _, at most 64")
+    return value
+
+
+def patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    Ignored(value)
+    return value
 
 
 def watermark_text(value: str) -> str:

@@ -14,9 +14,9 @@ from typing import Final
 
 from watchfolder import disk
 from watchfolder.command_line import Advised
-from watchfolder.config import Config, installed_unit
+from watchfolder.config import Config, Inbox, installed_unit
 from watchfolder.config.installed_unit import this_program
-from watchfolder.config.sections import DEFAULT_SERVICE, OF_SERVICES, with_default_folders
+from watchfolder.config.sections import DEFAULT_SERVICE, OF_SERVICES
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.folders import not_mounted
@@ -90,7 +90,7 @@ def example(folder: str, values: Mapping[str, str], service: str = DEFAULT_SERVI
     outbox = FLOWS[service].done
     bases = {"path": "inbox", "outbox": outbox, "quarantine": "quarantine", "originals": "originals"}
     folders = {key: os.path.join(folder, base) for key, base in bases.items()}
-    bought = {"service": service, "sort": json.dumps(with_default_folders({"service": service})["sort"])}
+    bought = {"service": service, "sort": json.dumps(Inbox.add_default({"service": service})["sort"])}
     text = _read_data(_EXAMPLE)
     for key, value in (folders | bought | dict(values)).items():
         said = value if re.fullmatch("[A-Za-z0-9/._-]+", value) else json.dumps(value, ensure_ascii=False)
