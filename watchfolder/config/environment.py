@@ -96,9 +96,8 @@ def _put(tree: dict[str, Any], path: list[str], value: object) -> None:
     """Set the value; where a section is something else, the validation refuses it."""
     at: Any = tree
     for key in path[:-1]:
-        if at.get(key) is None:
-            at[key] = {}
-        at = at[key]
-        if not isinstance(at, dict):
+        section = {} if at.get(key) is None else at[key]
+        if not isinstance(section, dict):
             return
+        at[key] = at = dict(section)  # its own: two may share an anchor
     at[path[-1]] = value

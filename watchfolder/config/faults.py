@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from watchfolder.config.reading import inbox_sections
 from watchfolder.config.sections import ApiSection, Config, Inbox, Section
 from watchfolder.errors import ConfigError
 
@@ -35,9 +34,12 @@ _WORDS: Mapping[str, str] = {
 def take_unknown_keys(tree: dict[str, Any]) -> list[str]:
     """Remove what no section knows from `tree`, and return a fault for each. Then name each inbox."""
     faults = list(_take_unknown(tree, Config, ""))
-    for name, inbox in inbox_sections(tree):
-        faults += _take_unknown(inbox, Inbox, f"inboxes.{name}.")
-        inbox["name"] = name
+    inboxes = tree["inboxes"] if isinstance(tree.get("inboxes"), dict) else {}
+    for name, inbox in list(inboxes.items()):
+        if inbox is None or isinstance(inbox, dict):
+            inboxes[name] = found = dict(inbox or {})  # a copy: two that share an anchor do not share their fate
+            faults += _take_unknown(found, Inbox, f"inboxes.{name}.")
+            found["name"] = name
     return faults
 
 
@@ -47,7 +49,7 @@ def _take_unknown(section: dict[str, Any], model: type[Section], where: str) -> 
         yield f"{where}{key}: {advice(str(key), model)}"
     for key, inner in model.sections().items():
         if inner is not Inbox and isinstance(section.get(key), dict):
-            section[key] = dict(section[key])  # two that share an anchor do not share their fate
+            section[key] = dict(section[key])  # as above
             yield from _take_unknown(section[key], inner, f"{where}{key}.")
 
 

@@ -17,7 +17,7 @@ _TEXT = "tag:yaml.org,2002:str"
 
 
 def read(path: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what `path` holds, blank sections as empty ones, and a fault for each key that is there twice.
+    """Return what `path` holds, sections that it lacks as empty ones, and a fault for each key that is there twice.
 
     Without a path there is no file: all of it is blank.
     """
@@ -33,7 +33,8 @@ def read(path: str) -> tuple[dict[str, Any], list[str]]:
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold sections such as api: and inboxes:")
-    return _with_sections(tree), [f"{path}, {fault}" for fault in loader.faults]
+    blank: dict[str, Any] = {name: {} for name in ("api", "http", "webhook") if tree.get(name) is None}
+    return tree | blank, [f"{path}, {fault}" for fault in loader.faults]
 
 
 def read_value(text: str) -> object:
@@ -50,18 +51,6 @@ def inbox_sections(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any
     inboxes = tree.get("inboxes")
     if isinstance(inboxes, dict):
         yield from ((name, section) for name, section in inboxes.items() if isinstance(section, dict))
-
-
-def _with_sections(tree: dict[str, Any]) -> dict[str, Any]:
-    tree = tree | {name: _section(tree.get(name)) for name in ("api", "http", "webhook")}
-    if isinstance(inboxes := tree.get("inboxes"), dict):
-        tree["inboxes"] = {name: _section(section) for name, section in inboxes.items()}
-    return tree
-
-
-def _section(value: object) -> object:
-    """Return a copy of a section, so that two that share an anchor do not share their fate."""
-    return dict(value or {}) if value is None or isinstance(value, dict) else value
 
 
 def why_not_read(error: OSError) -> str:
