@@ -236,8 +236,9 @@ def reconcile(
 ) -> None:
     """Compare what was delivered with the service's own list of orders.
 
-    Of the last 30 days, unless --since says otherwise; with a quarter of your plan's requests. Exit code 3: something
-    was paid and not delivered, or delivered and is not known to the service.
+    Of the last 30 days, unless --since says otherwise; with a quarter of your plan's requests. Orders of watermarks are
+    left out: the service keeps no name of ours for them. Exit code 3: something was paid and not delivered, or
+    delivered and is not known to the service.
     """
     from watchfolder.console.commands import reconcile as reconciling
 
