@@ -848,7 +848,7 @@ def test_an_order_is_given_up_only_for_time_in_which_others_were_served(begin: O
     assert shop.has(State.CLAIMED)  # nobody was served
     assert shop.order().failing_seconds == 0
     shop.clock.pass_time(7200)
-    permit = shop.pipeline.breaker.admit(shop.order(), shop.clock.elapsed())
+    permit = shop.pipeline.breaker.may_begin(shop.order(), shop.clock.elapsed())
     assert permit is not None
     with permit:
         pass  # somebody was

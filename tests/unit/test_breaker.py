@@ -61,12 +61,12 @@ class House:
 
     # --- steps
 
-    def admit(self, state: State, seconds: float) -> Permit | None:
+    def may_begin(self, state: State, seconds: float) -> Permit | None:
         """Ask for leave for the step of another order."""
-        return self.breaker.admit(self.order(state), self.at(seconds))
+        return self.breaker.may_begin(self.order(state), self.at(seconds))
 
     def is_permitted(self, state: State, seconds: float) -> bool:
-        return self.admit(state, seconds) is not None
+        return self.may_begin(state, seconds) is not None
 
     def end(self, state: State, error: Exception | None = None, order: Order | None = None) -> None:
         """Let a step that was permitted before end now."""
@@ -74,7 +74,7 @@ class House:
 
     def probe(self, state: State, answer: Exception | None = None) -> None:
         """Let the step that finds out whether the key or the credits are there again end so."""
-        permit = self.admit(state, 300.0)
+        permit = self.may_begin(state, 300.0)
         assert permit is not None
         self.breaker.end(permit, answer)
 
@@ -88,7 +88,7 @@ class House:
 
     def is_tried(self, seconds: float, order: Order | None = None) -> bool:
         """Is an order created then to find out whether its service succeeds?"""
-        return self.breaker.admit(order or self.order(), self.at(seconds)) is not None
+        return self.breaker.may_begin(order or self.order(), self.at(seconds)) is not None
 
     def doubt(self) -> None:
         self.judged(*(self.order() for _ in range(5)))
@@ -129,10 +129,10 @@ def test_what_asks_nothing_waits_for_no_key_and_says_nothing_of_it(house: House)
 
 
 def test_what_was_permitted_before_the_refusal_is_held_and_the_probe_is_not(house: House) -> None:
-    create, look = house.admit(State.CLAIMED, 0.0), house.admit(State.CONFIRMED, 0.0)
+    create, look = house.may_begin(State.CLAIMED, 0.0), house.may_begin(State.CONFIRMED, 0.0)
     house.at(1.0)
     house.end(State.CLAIMED, CREDITS)
-    probe = house.admit(State.CLAIMED, 301.0)
+    probe = house.may_begin(State.CLAIMED, 301.0)
     assert [house.breaker.has_opened_since(permit) for permit in (create, look, probe) if permit] == [
         True,
         False,
@@ -168,7 +168,7 @@ def test_an_answer_about_another_accounts_order_says_nothing_of_credits(house: H
 
 
 def test_what_began_before_a_refusal_is_no_sign_that_the_key_is_accepted(house: House) -> None:
-    before = house.admit(State.CONFIRMED, 0.0)
+    before = house.may_begin(State.CONFIRMED, 0.0)
     house.end(State.CLAIMED, REFUSED)
     assert before is not None
     house.breaker.end(before, None)
@@ -185,7 +185,7 @@ def test_any_answer_to_the_key_ends_its_refusal(house: House, answer: Exception 
 
 def test_an_upload_says_nothing_of_a_refused_key(house: House) -> None:
     house.end(State.CLAIMED, REFUSED)
-    probe = house.admit(State.CREATED, 300.0)
+    probe = house.may_begin(State.CREATED, 300.0)
     assert probe is not None
     with probe:
         house.at(301.0)
@@ -211,7 +211,7 @@ def test_a_person_may_have_it_tried_at_once_but_only_once(house: House) -> None:
 
 
 def test_a_refusal_of_what_was_asked_before_a_person_mended_it_puts_nothing_off(house: House) -> None:
-    before = house.admit(State.UPLOADED, 0.0)
+    before = house.may_begin(State.UPLOADED, 0.0)
     assert before is not None
     house.at(1.0)
     house.breaker.lift()
@@ -222,7 +222,7 @@ def test_a_refusal_of_what_was_asked_before_a_person_mended_it_puts_nothing_off(
 @pytest.mark.parametrize("put_off", [Throttled("our own pace"), FolderFault("the disk is full")])
 def test_a_probe_that_was_put_off_before_it_was_made_is_not_used_up(house: House, put_off: Exception) -> None:
     house.end(State.CLAIMED, REFUSED)
-    probe = house.admit(State.CONFIRMED, 300.0)
+    probe = house.may_begin(State.CONFIRMED, 300.0)
     assert probe is not None
     with pytest.raises(type(put_off)), probe:
         raise put_off
@@ -233,7 +233,7 @@ def test_a_probe_that_was_put_off_before_it_was_made_is_not_used_up(house: House
 @pytest.mark.parametrize("answer", [SlowDown("too many requests"), FAILED, OrderRetry("no picture")])
 def test_a_probe_that_was_answered_by_anything_else_is_used_up(house: House, answer: Exception) -> None:
     house.end(State.CLAIMED, REFUSED)
-    probe = house.admit(State.CONFIRMED, 300.0)
+    probe = house.may_begin(State.CONFIRMED, 300.0)
     assert probe is not None
     with pytest.raises(type(answer)), probe:
         raise answer
@@ -241,7 +241,7 @@ def test_a_probe_that_was_answered_by_anything_else_is_used_up(house: House, ans
 
 
 def test_what_is_put_off_while_another_call_probes_brings_no_probe_nearer(house: House) -> None:
-    before = house.admit(State.CLAIMED, 0.0)
+    before = house.may_begin(State.CLAIMED, 0.0)
     house.end(State.CLAIMED, CREDITS)
     assert house.is_permitted(State.CLAIMED, 300.0)
     assert before is not None
@@ -251,7 +251,7 @@ def test_what_is_put_off_while_another_call_probes_brings_no_probe_nearer(house:
 
 def test_an_order_that_is_there_already_is_looked_at_without_credits(house: House) -> None:
     house.end(State.CLAIMED, CREDITS)
-    assert house.breaker.admit(house.order(order_id="7"), house.at(1.0)) is not None
+    assert house.breaker.may_begin(house.order(order_id="7"), house.at(1.0)) is not None
 
 
 def test_three_failures_in_a_row_are_an_outage_and_a_success_ends_it(house: House) -> None:
@@ -356,7 +356,7 @@ def test_a_doubt_of_one_service_holds_up_no_order_of_another(house: House) -> No
     assert house.judged(*(house.order() for _ in range(5)))[-1] is Fault.SERVICE
     other = house.order(service=OTHER_NAME)
     assert not house.breaker.is_open(OTHER_NAME)
-    assert house.breaker.admit(other, house.at(1.0)) is not None
+    assert house.breaker.may_begin(other, house.at(1.0)) is not None
     assert house.judged(other) == [Fault.PICTURE]
     house.note_result(service=OTHER_NAME)
     assert house.is_failing
@@ -389,7 +389,7 @@ def test_a_lone_file_is_tried_at_once_and_then_now_and_again(house: House) -> No
 
 def test_in_a_doubt_an_order_of_many_is_only_split_which_uses_no_try_up(house: House) -> None:
     house.doubt()
-    permit = house.breaker.admit(house.order(files=3), house.at(1.0))
+    permit = house.breaker.may_begin(house.order(files=3), house.at(1.0))
     assert permit is not None
     assert permit.is_to_split
     assert not house.is_tried(2.0)  # it may be its own
@@ -401,12 +401,12 @@ def test_in_a_doubt_an_order_of_many_is_only_split_which_uses_no_try_up(house: H
 @pytest.mark.parametrize("facts", [{"order_id": "7"}, {"charged": True}, {"was_rebuilt": True}])
 def test_what_may_be_at_the_service_already_waits_for_no_turn(house: House, facts: dict[str, Any]) -> None:
     house.doubt()
-    assert house.breaker.admit(house.order(**facts), house.at(1.0)) is not None
+    assert house.breaker.may_begin(house.order(**facts), house.at(1.0)) is not None
 
 
 def test_a_try_that_was_not_made_after_all_is_not_used_up(house: House) -> None:
     house.doubt()
-    permit = house.breaker.admit(house.order(), house.at(1.0))
+    permit = house.breaker.may_begin(house.order(), house.at(1.0))
     assert permit is not None
     permit.release()
     assert house.is_tried(2.0)

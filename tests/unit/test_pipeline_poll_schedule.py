@@ -35,7 +35,7 @@ class Service:
         """Let another order be confirmed now."""
         self.number += 1
         order = confirmed_order(self.number, self.clock, files)
-        self.polls.confirmed(order)
+        self.polls.add(order)
         return order
 
     def wait_seconds(self, order: Order) -> float:
@@ -252,7 +252,7 @@ def test_a_push_may_be_quicker_than_the_answer_to_the_confirm() -> None:
     uploaded = confirmed_order(7, service.clock).having(state=State.UPLOADED)
     assert service.polls.pushed("7", uploaded) is PushResult.NUDGED
     service.polls.forget(uploaded.key, has_left=False)  # the answer was lost, and the confirm is tried again
-    service.polls.confirmed(uploaded)
+    service.polls.add(uploaded)
     assert service.wait_seconds(uploaded.having(state=State.CONFIRMED)) == 0
     assert service.polls.begin(uploaded)
 

@@ -79,7 +79,7 @@ class Admission:
 
     # --- what the pipeline asks
 
-    def free_slots(self) -> int:
+    def room(self) -> int:
         """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""
         if self._is_closed:
             return self._most_orders

@@ -73,7 +73,7 @@ class Agenda:
             return False
         pause = self._wait_after(before)
         if after is not None and after.state is State.CONFIRMED:
-            self._polls.confirmed(after)
+            self._polls.add(after)
             return False
         if after is not None and after.state is State.COMPLETED:
             self._polls.done(after)

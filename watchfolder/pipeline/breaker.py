@@ -153,7 +153,7 @@ class Breaker:
 
     # --- permits
 
-    def admit(self, order: Order, now: float) -> Permit | None:
+    def may_begin(self, order: Order, now: float) -> Permit | None:
         """Give leave for the order's next step, if it may begin; in an open circuit that step is the probe."""
         with self._guard:
             if self.has_to_wait(order, now):

@@ -109,9 +109,9 @@ class Fetching:
         """Stream one result, with a fresh link when the one at hand has run out."""
         if self.is_in_archive():
             return self._from_archive(number, sink)
-        return self._download(number, sink, RESULT_LIMIT_BYTES)
+        return self._fetch(number, sink, RESULT_LIMIT_BYTES)
 
-    def _download(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
+    def _fetch(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         refusal, url = "", ""
         for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
             url = self._signed.find(partial(self._find, number), refused=url)  # outside: no refusal of the storage's
@@ -126,7 +126,7 @@ class Fetching:
         with self._unpacking:
             if self._archive is None:
                 limit_bytes = max(RESULT_LIMIT_BYTES, _ARCHIVE_GROWTH * self._order.size)
-                download = partial(self._download, number, limit_bytes=limit_bytes)
+                download = partial(self._fetch, number, limit_bytes=limit_bytes)
                 self._archive = Archive.receive(self._context.publisher.hidden_part(), download)
             try:
                 return self._archive.pour(self._file(number).sent_name, sink)

@@ -75,11 +75,11 @@ def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
     if seen.status is Status.COMPLETE:
         return _finish(context, order, seen)
     if is_confirmed:
-        _note_delay(context, order, seen)
+        _note_status(context, order, seen)
     return order
 
 
-def _note_delay(context: StepContext, order: Order, seen: OrderView) -> None:
+def _note_status(context: StepContext, order: Order, seen: OrderView) -> None:
     """Say once what is unusual; where people at the service have to see to the order, ask rarely from then on."""
     reason, memory = "the service could not finish it by itself: people there see to it", context.memory_of(order)
     if seen.is_delayed and order.last_error != reason:

@@ -89,7 +89,7 @@ class PollSchedule:
             if has_left:
                 self._pushed.pop(key, None)
 
-    def confirmed(self, order: Order) -> None:
+    def add(self, order: Order) -> None:
         """Plan the first poll for when the order is likely to be done."""
         with self._guard:
             grace = timing.PUSH_GRACE_SECONDS if self._is_pushed_to else 0.0

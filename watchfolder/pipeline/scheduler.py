@@ -108,7 +108,7 @@ class Pipeline:
 
     def _may_start(self, due: Iterable[Order], now: float) -> list[Order]:
         """Return those that may begin. A split makes more orders at once than may be created."""
-        able, slots = list[Order](), self.admission.free_slots()
+        able, slots = list[Order](), self.admission.room()
         for order in due:
             takes_slot = order.state is State.CLAIMED and not self.breaker.is_in_doubt(
                 order
@@ -167,7 +167,7 @@ class Pipeline:
             is_old = self._journal.get(order.key) is not order  # a worker has taken it further since we were told of it
             if is_old or order.key in self._running:  # its list is asked
                 return
-            if (permit := self.breaker.admit(order, now)) is None:
+            if (permit := self.breaker.may_begin(order, now)) is None:
                 return
             self._running[order.key] = self._clock.awake()
         runtime = self.runtimes[order.inbox]
@@ -184,8 +184,8 @@ class Pipeline:
                 permit.release()
                 raise
             while following is not None and not self._stop.is_set():
-                current = self._step(runtime, following)
-                following = self.breaker.admit(current, self._clock.elapsed()) if current is not None else None
+                current = self._run_one(runtime, following)
+                following = self.breaker.may_begin(current, self._clock.elapsed()) if current is not None else None
             if following is None and self._journal.get(key) is None:
                 runtime.context.forget(key)
         except FolderFault as fault:  # the state directory itself
@@ -214,7 +214,7 @@ class Pipeline:
             if each is runtime or each.wanted_at > recently:
                 each.wake()
 
-    def _step(self, runtime: InboxRuntime, permit: Permit) -> Order | None:
+    def _run_one(self, runtime: InboxRuntime, permit: Permit) -> Order | None:
         """Do one step; return the order when the next step may follow at once, None when it has to wait or has left."""
         order = permit.order
         if self.breaker.has_opened_since(permit):  # while it queued

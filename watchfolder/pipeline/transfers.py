@@ -114,7 +114,7 @@ class TransferPool:
             with self._changed:
                 if batch.waiting:
                     self._line.append(batch)
-                wanted = min(len(batch.waiting), batch.at_once, self._free_slots(inbox))
+                wanted = min(len(batch.waiting), batch.at_once, self._room(inbox))
             self._start(wanted)
             while group := self._wait_for_results(batch, gather_seconds):
                 yield group
@@ -173,7 +173,7 @@ class TransferPool:
         with self._changed:
             self._line = deque(batch for batch in self._line if not batch.round.is_enough)
             for batch in self._line:
-                if batch.under_way < batch.at_once and self._free_slots(batch.inbox) > 0:
+                if batch.under_way < batch.at_once and self._room(batch.inbox) > 0:
                     break
             else:
                 return None
@@ -186,10 +186,10 @@ class TransferPool:
             self._note_limit()
             return batch, index
 
-    def _free_slots(self, inbox: str = "") -> int:
+    def _room(self, inbox: str = "") -> int:
         others = sum(busy for name, busy in self._busy.items() if name not in self._silent)
         return self.size - (self._busy[inbox] if inbox in self._silent else others)
 
     def _note_limit(self) -> None:
-        if self._free_slots() <= 0:
+        if self._room() <= 0:
             self._full_at = time.monotonic()
