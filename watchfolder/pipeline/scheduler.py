@@ -272,15 +272,11 @@ class Pipeline:
         """Return the order when its next step may follow at once; else note when it is visited next."""
         if after is not None and after.state is before.state is State.CONFIRMED:
             self._outcomes.at_work(after)
-        if after is not None and after.state is State.COMPLETED and _was_sent_since(before):
+        is_part = before.split_from is not None and before.state is not State.CLAIMED  # begun after another one failed
+        is_new = is_part or State.UPLOADED in before.times or before.state is State.CONFIRMED
+        if after is not None and after.state is State.COMPLETED and is_new:
             self.breaker.note_result(after)  # else it was found there, and may have been so for long
         return after if self._agenda.follow(before, after) else None
-
-
-def _was_sent_since(order: Order) -> bool:
-    """Has the service begun with it after its claim, or, of a part, after another one had failed?"""
-    is_part = order.split_from is not None and order.state is not State.CLAIMED
-    return is_part or State.UPLOADED in order.times or order.state is State.CONFIRMED
 
 
 def _nudge(door: Door, before: Order, after: Order | None) -> None:
