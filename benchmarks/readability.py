@@ -1,15 +1,19 @@
 """How hard is this code to read? `python benchmarks/readability.py [PACKAGE]` prints a table of what can be counted.
 
 Functions of a module and methods count, nested ones within the function around them. The complexity is radon's; a
-test is no function of the package. For another package, name its folder.
+test is no function of the package. For another package, name its folder. Packages of another width than ours compare
+by the row that writes all of them 88 columns wide.
 """
 
 import ast
 import re
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from radon.complexity import cc_visit
@@ -41,17 +45,19 @@ def main() -> None:
     lines = sum(len(module.read_text(encoding="utf-8").splitlines()) for module in modules)
     words = {word for function in functions for word in re.split(r"_+", function.name.lower()) if word}
     names = Counter(each.name for each in classes if not each.name.startswith("_"))
-    complexity = sum(function.complexity for function in functions) / len(functions)
-    length = sum(function.lines for function in functions) / len(functions)
+    complexity, length = _means(functions)
     hard = sorted(function for function in functions if function.complexity > COMPLEX)
     rows = [
         ("modules", len(modules)),
         ("lines", lines),
+        ("functions", len(functions)),
+        ("their mean length, and mean complexity", f"{length:.1f}, {complexity:.1f}"),
         ("distinct words in function names", len(words)),
         ("public class names that stand for two or more things", sum(count > 1 for count in names.values())),
         (f"functions of cyclomatic complexity over {COMPLEX}", len(hard)),
         ("highest complexity", max(function.complexity for function in functions)),
         ("branches per line (mean complexity / mean length)", f"{complexity / length:.2f}"),
+        ("... the same, written 88 columns wide", f"{_branches_at_88(package):.2f}"),
         (f"functions over {LONGEST_FUNCTION} lines", sum(function.lines > LONGEST_FUNCTION for function in functions)),
         (f"classes over {WIDEST_CLASS} lines", sum(each.lines > WIDEST_CLASS for each in classes)),
     ]
@@ -62,6 +68,21 @@ def main() -> None:
     for each in classes:
         if each.lines > WIDEST_CLASS:
             print(f"  {each.lines:3} lines  {each.place}: class {each.name}")
+
+
+def _means(functions: list[Function]) -> tuple[float, float]:
+    """Return the mean complexity, and the mean length in lines."""
+    count = len(functions)
+    return sum(each.complexity for each in functions) / count, sum(each.lines for each in functions) / count
+
+
+def _branches_at_88(package: Path) -> float:
+    with TemporaryDirectory() as folder:
+        copy = shutil.copytree(package, Path(folder) / "package")
+        command = [sys.executable, "-m", "ruff", "format", "--quiet", "--isolated", "--line-length", "88", str(copy)]
+        subprocess.run(command, check=True)
+        complexity, length = _means([each for module in copy.rglob("*.py") for each in _functions(module, copy)])
+    return complexity / length
 
 
 def _functions(module: Path, package: Path) -> Iterator[Function]:
