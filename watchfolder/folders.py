@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, RootModel
@@ -36,9 +36,13 @@ _FULL = frozenset({"ENOSPC", "EDQUOT"})
 _SILENT_SECONDS = 10.0  # a folder that answers no sooner is called silent
 
 
+_FILE = "folders.json"
+
+
 class _Known(BaseModel):
     token: str
     mount: str  # where its file system was mounted; "" for the root's
+    inbox: str = ""  # whose it was when it was met
 
 
 class _Memory(RootModel[dict[str, _Known]]):
@@ -48,11 +52,17 @@ class _Memory(RootModel[dict[str, _Known]]):
 class Folders:
     """Answers for all folders of one state directory; any thread may ask."""
 
-    def __init__(self, state_dir: str, instance: str, commands: CommandLine) -> None:
-        self._memory = Place(state_dir, "folders.json")
+    def __init__(self, state_dir: str, instance: str, commands: CommandLine, inboxes: Iterable[Inbox] = ()) -> None:
+        self._memory = Place(state_dir, _FILE)
         self._instance = instance
         self.commands = commands
         self._meeting = threading.Lock()
+        self._inboxes = {
+            path: inbox.name
+            for inbox in inboxes
+            for path in (inbox.path, inbox.outbox, inbox.quarantine, inbox.originals)
+            if path
+        }
         self._known = self._read_known()
 
     def require(self, inbox: Inbox) -> None:
@@ -234,7 +244,8 @@ class Folders:
             return found
 
     def _remember(self, path: str, token: str) -> None:
-        known = {**self._known, **self._read_known(), path: _Known(token=token, mount=disk.mounted_at(path))}
+        fresh = _Known(token=token, mount=disk.mounted_at(path), inbox=self._inboxes.get(path, ""))
+        known = {**self._known, **self._read_known(), path: fresh}
         state_file.write(self._memory, _Memory(known))
         self._known = known
 
@@ -360,6 +371,12 @@ def _require_room(path: str, needed: int) -> None:
 def not_mounted(point: str) -> FolderFault:
     how = f" (as root, run: mount {quoted(point)})" if disk.is_in_fstab(point) else ""
     return FolderFault(f"{point} is not mounted{how}", code="NOT_MOUNTED")
+
+
+def known_folders(state_dir: str) -> dict[str, str]:
+    """Return every folder that was met, also those that left the configuration, with its inbox. Raises FolderFault."""
+    found = state_file.read(Place(state_dir, _FILE), _Memory, "no folder is known")
+    return {path: known.inbox for path, known in found.root.items()} if found else {}
 
 
 def read_token(path: str) -> str | None:

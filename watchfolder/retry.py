@@ -57,7 +57,7 @@ def find_all(config: Config, faults: dict[str, FolderFault]) -> tuple[list[Pictu
 
 def move_back(pictures: Sequence[Picture], config: Config) -> Iterator[Moved | FolderFault]:
     """Move each picture to its place below its inbox, or say why not; its note goes after it has gone."""
-    folders = Folders(config.state_dir, _OWNER, config.commands)
+    folders = Folders(config.state_dir, _OWNER, config.commands, config.inboxes.values())
     for picture in pictures:
         inbox = quarantine.inbox_of(picture, config.state_dir)
         if inbox is None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from cli_studio import PICTURE, Studio, quarantined_order
 
 from watchfolder.command_line import Advised
@@ -38,6 +39,30 @@ def test_a_settled_picture_will_be_taken_but_for_the_daemon_that_does_not_run(st
     studio.configure()
     assert told.startswith("It is ready to be taken")
     assert "not running" in told
+
+
+@pytest.mark.parametrize(
+    ("path", "end"),
+    [
+        ("inbox/never taken.jpg", ""),
+        ("inbox/below/good ü.jpg", "Delivered "),
+        ("outbox/below/good ü.jpg", "Delivered "),
+        ("quarantine/bad_fail.jpg", "Quarantined "),
+        ("inbox", ""),
+    ],
+)
+def test_a_file_whose_inbox_left_the_configuration_is_told_with_it(studio: Studio, path: str, end: str) -> None:
+    tree = yaml.safe_load(studio.config.read_text(encoding="utf-8"))
+    for name in ("path", "outbox", "quarantine", "originals"):
+        (studio.root / "others" / name).mkdir(parents=True, exist_ok=True)
+        tree["inboxes"]["photos"][name] = str(studio.root / "others" / name)
+    tree["inboxes"] = {"others": tree["inboxes"]["photos"]}
+    studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    told, foreign = explained(studio, studio.root / path), studio.run("explain", "/srv/a.jpg")
+    studio.configure()
+    assert told.startswith("It belongs to an inbox that left the configuration (photos).\n" + end)
+    assert "Put these inboxes back into the configuration to go on, then " in told
+    assert "lies in no folder of ours. The inboxes are: others" in foreign.stderr
 
 
 def test_a_fresh_file_waits(studio: Studio) -> None:

@@ -32,7 +32,7 @@ class Composition:
     ) -> None:
         self._config = config
         self._wake_inbox = wake_inbox
-        self.folders = Folders(config.state_dir, journal.instance, config.commands)
+        self.folders = Folders(config.state_dir, journal.instance, config.commands, config.inboxes.values())
         self.service = Service(config.api, transfers=config.transfers, stop=stop, pace=pace, counters=journal.counters)
         self.pipeline = Pipeline(config, journal, stop, wake, pushes)
         self.transfers = TransferPool(config.transfers)

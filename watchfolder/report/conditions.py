@@ -264,6 +264,13 @@ def control(verb: Control, snapshot: Snapshot | None, config: Config, *, is_stuc
     return config.commands.control(verb, unit=unit, process=process, is_stuck=is_stuck)
 
 
+def put_back(snapshot: Snapshot | None, config: Config, *, is_running: bool = True) -> ToControl:
+    """Say what lets files go on whose inbox left the configuration."""
+    then = control(Control.RELOAD if is_running else Control.START, snapshot, config)
+    words = f"Put these inboxes back into the configuration to go on, then {then.words}"
+    return ToControl(then.command, words)
+
+
 def has_work(snapshot: Snapshot) -> bool | None:
     """Do files wait or move? None while not every inbox can be looked into."""
     if snapshot.in_progress or snapshot.deferred or snapshot.waiting:
@@ -372,9 +379,8 @@ def _of_configuration(snapshot: Snapshot, config: Config) -> Iterator[Condition]
         belonging = files(sum(snapshot.not_configured.values()), verb="belong")
         names = ", ".join(sorted(snapshot.not_configured))
         words = f"{belonging} to inboxes that left the configuration ({names})"
-        reload = control(Control.RELOAD, snapshot, config)
-        advice = f"Put these inboxes back into the configuration to go on, then {reload.words}"
-        yield Condition(ConditionKind.NOT_CONFIGURED, words, advice, reload.command)
+        back = put_back(snapshot, config)
+        yield Condition(ConditionKind.NOT_CONFIGURED, words, back.words, back.command)
 
 
 def _of_disks(snapshot: Snapshot) -> Iterator[Condition]:

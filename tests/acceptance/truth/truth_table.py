@@ -348,7 +348,7 @@ def _mend_the_slip(scene: Scene, said: Surfaces) -> None:
     _type_command(scene, said, ConditionKind.CONFIGURATION_REFUSED)
 
 
-def _an_inbox_leaves_the_configuration(scene: Scene) -> None:
+def _an_inbox_leaves_the_configuration(scene: Scene) -> Path:
     office = scene.office
     office.arrange(inboxes={"scans": office.another_inbox("scans")})
     office.reload()
@@ -358,6 +358,7 @@ def _an_inbox_leaves_the_configuration(scene: Scene) -> None:
     wait_until(lambda: '"order.completed"' in office.log_since(before))
     office.arrange()
     office.reload()
+    return office.root / "scans" / "path" / "810.jpg"
 
 
 def _put_it_back(scene: Scene, said: Surfaces) -> None:
@@ -987,6 +988,7 @@ SITUATIONS = (
         ("1 file belongs to inboxes that left the configuration (scans)",),
         _put_it_back,
         event="inbox.not_configured",
+        explained="It belongs to an inbox that left the configuration (scans).",
         types=(Control.RELOAD,),
     ),
     Situation(

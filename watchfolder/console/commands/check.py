@@ -65,7 +65,7 @@ def findings(config: Config, user: str | None) -> Iterator[CheckResult]:
     state = _state_dir(config, user)
     yield state
     if state.is_done:
-        yield from _inboxes(config, Folders(config.state_dir, _OWNER, config.commands))
+        yield from _inboxes(config, Folders(config.state_dir, _OWNER, config.commands, config.inboxes.values()))
     yield _clock(datetime.now().astimezone())
     yield _service(config)
 
@@ -81,7 +81,7 @@ def accept(config: Config, name: str) -> Iterator[str]:
     if name not in known and path not in places:
         names = ", ".join([*known, *places])
         raise UnknownName([f"{name} is no inbox, and {path} none of the configured folders: {names}"])
-    folders = Folders(config.state_dir, _OWNER, config.commands)
+    folders = Folders(config.state_dir, _OWNER, config.commands, config.inboxes.values())
     for place in known.get(name, [path]):
         folders.accept(place)
         yield place

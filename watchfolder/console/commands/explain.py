@@ -7,7 +7,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -21,11 +21,12 @@ from watchfolder.console.shell import NOT_ALLOWED
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault, UnknownName
 from watchfolder.events import printable
+from watchfolder.folders import known_folders
 from watchfolder.intake import Action
 from watchfolder.journal import read_orders
 from watchfolder.order import EnclosureKind, Order, State
 from watchfolder.publish import list_beside, notes, picture_beside
-from watchfolder.report.conditions import conditions, holding
+from watchfolder.report.conditions import conditions, holding, put_back
 from watchfolder.report.phrases import ended
 from watchfolder.report.status import running
 from watchfolder.services import FLOWS, LEDGERS, SIDECARS, flow_of, picture_told_of
@@ -89,6 +90,10 @@ def explain(path: str, config: Config, act_as_daemon: Callable[[], object]) -> I
     daemon see who writes somebody else's file, and its user alone may not.
     """
     spot = _find(path, config)
+    if spot is None:
+        act_as_daemon()
+        yield from _of_left(os.path.abspath(path), config)
+        return
     spot = replace(spot, has_writer=_has_writer(spot.place))
     act_as_daemon()
     yield from disk.answer_of(partial(list, _tell_in_part(spot, config)), spot.place.root)
@@ -147,7 +152,38 @@ def _of_inbox_folder(spot: _Spot, config: Config) -> Iterator[str]:
     yield from _conditions(spot.inbox, config)
 
 
-def _find(path: str, config: Config) -> _Spot:
+def _of_left(path: str, config: Config) -> Iterator[str]:
+    """Tell of what lies in a folder of an inbox that left the configuration. Raises UnknownName for any other."""
+    here = ", ".join(f"{inbox.name} ({printable(inbox.path)})" for inbox in config.inboxes.values())
+    unknown = UnknownName([f"{printable(path)} lies in no folder of ours. The inboxes are: {here}"])
+    try:
+        orders = [order for order in read_orders(config.state_dir) if order.inbox not in config.inboxes]
+        met = {top: name for top, name in known_folders(config.state_dir).items() if f"{path}/".startswith(f"{top}/")}
+    except FolderFault as fault:
+        raise unknown from fault
+    names, keys = {os.path.relpath(path, top) for top in met}, path.split("/")
+    mine = [each for each in orders if each.key in keys or not names.isdisjoint(file.name for file in each.files)]
+    if not met and not mine:
+        raise unknown
+    inboxes = {order.inbox for order in mine} or {*met.values()} - config.inboxes.keys() - {""}
+    ends = history.all_ended(orders, config.state_dir)
+    end = next((end for end in ends if end.inbox in inboxes and _has_any(end, names)), None)
+    whose = f"an inbox that left the configuration ({', '.join(map(printable, sorted(inboxes)))})"
+    yield f"It belongs to {whose if inboxes else 'a folder that left the configuration'}."
+    for order in filter(lambda order: order.is_live, mine):
+        yield from _of_order(order)
+    if end is not None:
+        yield f"{end.outcome.capitalize()} {_when(end.at)} from the inbox {printable(end.inbox)}."
+        yield _numbered(f"wf-{end.key}", end.order_id)
+    snapshot, _, is_running = running(config.state_dir)
+    yield ended(put_back(snapshot, config, is_running=is_running).words)
+
+
+def _has_any(end: history.EndedOrder, names: Collection[str]) -> bool:
+    return any({file.name, file.delivered} & {*names} for file in end.files)
+
+
+def _find(path: str, config: Config) -> _Spot | None:
     whole = os.path.abspath(path)
     folder, base = os.path.split(whole)
     roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
@@ -159,8 +195,7 @@ def _find(path: str, config: Config) -> _Spot:
             if f"{each}/".startswith(top.rstrip("/") + "/"):
                 name = os.path.relpath(each, top)
                 return _Spot(inbox, role, Place(root, "" if name == "." else name))
-    known = ", ".join(f"{inbox.name} ({printable(inbox.path)})" for inbox in config.inboxes.values())
-    raise UnknownName([f"{printable(whole)} lies in no folder of ours. The inboxes are: {known}"])
+    return None
 
 
 def _of_inbox(spot: _Spot, config: Config) -> Iterator[str]:
