@@ -173,7 +173,7 @@ def _of_left(path: str, config: Config) -> Iterator[str]:
     for order in filter(lambda order: order.is_live, mine):
         yield from _of_order(order)
     if end is not None:
-        yield f"{end.outcome.capitalize()} {_when(end.at)} from the inbox {printable(end.inbox)}."
+        yield f"{end.outcome.capitalize()} {_clock(end.at)} from the inbox {printable(end.inbox)}."
         yield _numbered(f"wf-{end.key}", end.order_id)
     snapshot, _, is_running = running(config.state_dir)
     yield ended(put_back(snapshot, config, is_running=is_running).words)
