@@ -199,14 +199,14 @@ class DeliveryIndex:
     def _fail(self, error: sqlite3.Error) -> None:
         """Close it, to be made anew if it is damaged."""
         self._close()
-        is_damaged = not isinstance(error, sqlite3.OperationalError)  # which is a full disk, and the like
-        path = os.path.join(self._state_dir, FILE)
-        reason = "it is damaged, and is made anew" if is_damaged else str(error)
-        code = getattr(error, "sqlite_errorname", "")
-        self._tell(f"{path}: {reason}", code, _PATIENCE_SECONDS if is_damaged else _BRIEF_SECONDS)
-        for suffix in ("-wal", "-journal", "") if is_damaged else ():
-            with contextlib.suppress(FolderFault):  # then opening it says so
-                disk.remove(Place(self._state_dir, FILE + suffix), durable=False)
+        reason, patience_seconds = str(error), _BRIEF_SECONDS
+        if not isinstance(error, sqlite3.OperationalError):  # which is a full disk, and the like
+            reason, patience_seconds = "it is damaged, and is made anew", _PATIENCE_SECONDS
+            for suffix in ("-wal", "-journal", ""):
+                with contextlib.suppress(FolderFault):  # then opening it says so
+                    disk.remove(Place(self._state_dir, FILE + suffix), durable=False)
+        path, code = os.path.join(self._state_dir, FILE), getattr(error, "sqlite_errorname", "")
+        self._tell(f"{path}: {reason}", code, patience_seconds)
 
     def _tell(self, reason: str, code: str, patience_seconds: float) -> None:
         """Say, once until it is whole again, that it is not, and let those wait a while who would ask it."""

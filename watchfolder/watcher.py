@@ -274,7 +274,8 @@ def way_to_watch(path: str, mode: Mode) -> tuple[Kind, str]:
     """Return how to watch `path`, and why."""
     if mode != "auto":
         return mode, "as configured"
-    file_system = file_system_of(os.path.realpath(path), disk.read_mount_table())
+    mount = disk.mount_of(os.path.realpath(path), disk.read_mount_table())
+    file_system = mount.file_system if mount else ""
     if is_network(file_system):
         return "polling", f"{file_system} tells us nothing of what other hosts write"
     return "events", f"{file_system or 'the file system'} is local"
@@ -283,9 +284,3 @@ def way_to_watch(path: str, mode: Mode) -> tuple[Kind, str]:
 def is_network(file_system: str) -> bool:
     """Say whether others may write to `file_system` behind our kernel's back. fuseblk (NTFS, exFAT) is a local disk."""
     return file_system in NETWORK_FILE_SYSTEMS or file_system.startswith("fuse.")
-
-
-def file_system_of(path: str, mountinfo: str) -> str:
-    """Return the type of the file system that holds the resolved `path`, or "" if the table does not tell."""
-    mount = disk.mount_of(path, mountinfo)
-    return mount.file_system if mount else ""

@@ -22,18 +22,7 @@ ORDER_COPY = ".order.json"
 _LIMIT = 16 << 20  # bytes
 _EXTENSIONS = {format_.media_type: format_.extensions for format_ in Format}
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-_KEPT = (
-    "key",
-    "confirm_key",
-    "service",
-    "options",
-    "body",
-    "mode",
-    "fingerprint",
-    "of_many",
-    "reused_from",
-    "is_list",
-)
+_KEPT = ("key", "confirm_key", "service", "options", "body", "mode", "fingerprint", "of_many", "reused_from", "is_list")
 _KEPT_OF_FILES = {"name", "sent_name", "media_type", "size", "mtime_ns", "role", "address", "line"}
 
 

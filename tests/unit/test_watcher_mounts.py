@@ -4,9 +4,15 @@ import os
 
 import pytest
 
-from watchfolder.watcher import file_system_of, is_network, way_to_watch
+from watchfolder import disk
+from watchfolder.watcher import is_network, way_to_watch
 
 ROOT = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw"
+
+
+def file_system_of(path: str, text: str) -> str:
+    mount = disk.mount_of(path, text)
+    return mount.file_system if mount else ""
 
 
 def table(*lines: str) -> str:

@@ -31,15 +31,13 @@ class NextInbox:
         The same file by its inode, while both names are there; else the same bytes under the name that was noted.
         """
         since = max(moment.at for moment in order.times.values())
+        real = disk.follow_links({self._outbox, *(inbox.path for inbox in self._inboxes)})
         # The journal first: an order moves from there to the history.
         return any(
             self._has_claimed(inbox, result, since) or self._has_ended(inbox, result, since)
-            for inbox in self._next_inboxes()
+            for inbox in self._inboxes
+            if real[inbox.path] == real[self._outbox]
         )
-
-    def _next_inboxes(self) -> list[Inbox]:
-        real = disk.follow_links({self._outbox, *(inbox.path for inbox in self._inboxes)})
-        return [inbox for inbox in self._inboxes if real[inbox.path] == real[self._outbox]]
 
     def _has_claimed(self, inbox: Inbox, result: Result, since: datetime) -> bool:
         work = WorkFolder(inbox, self._folders.work(inbox), self._journal.instance)
