@@ -313,7 +313,7 @@ class InboxHealth:
         """Hear in the block what the disk answers to this thread; give the time (monotonic seconds) when it began."""
         self._busy_since = time.monotonic()
         try:
-            with disk.tell_answers(self._answered):
+            with disk.tell_answer(self._answered):
                 yield self._busy_since
         finally:
             self._busy_since = None

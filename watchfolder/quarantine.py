@@ -96,7 +96,7 @@ def note_of(picture: Picture) -> Note:
         return Note()
 
 
-def grouped(pictures: Iterable[Picture], state_dir: str) -> list[QuarantineGroup]:
+def by_reason(pictures: Iterable[Picture], state_dir: str) -> list[QuarantineGroup]:
     """Bring together what lies there for one reason; of very many the latest ones' notes are read."""
     groups: dict[tuple[str, str, str], QuarantineGroup] = {}
     for number, picture in enumerate(pictures):

@@ -72,7 +72,7 @@ def test_each_entry_of_a_listing_and_each_block_of_a_file_is_an_answer(tmp_path:
         (tmp_path / f"{number}.jpg").write_bytes(PICTURE)
     (tmp_path / "large.tif").write_bytes(bytes(5 << 20))
     answers: list[float] = []
-    with disk.tell_answers(lambda: answers.append(time.monotonic())):
+    with disk.tell_answer(lambda: answers.append(time.monotonic())):
         assert len(list(disk.scan(str(tmp_path)))) == 51
         of_the_listing = len(answers)
         disk.sha256_of(Place(str(tmp_path), "large.tif"))

@@ -95,8 +95,8 @@ def test_links_are_resolved_where_the_folder_answers(tmp_path: Path) -> None:
 
 def test_who_listens_within_another_takes_nothing_from_it(tmp_path: Path) -> None:
     heard = list[str]()
-    with disk.tell_answers(lambda: heard.append("outer")):
-        with disk.tell_answers(lambda: heard.append("inner")):
+    with disk.tell_answer(lambda: heard.append("outer")):
+        with disk.tell_answer(lambda: heard.append("inner")):
             list(disk.scan(str(tmp_path)))
         assert set(heard) == {"inner", "outer"}
         heard.clear()

@@ -69,7 +69,7 @@ def main() -> None:
         has_reader_gone = sys.stdout is not stdout  # typer has put another one in its place
         code: object = exit_codes.UNFINISHED if has_reader_gone else ending.code
     except OSError as error:
-        if not disk.is_output_broken():
+        if not disk.is_output_gone():
             raise
         warn(f"the answer cannot be written: {error.strerror}")
         code = exit_codes.UNFINISHED

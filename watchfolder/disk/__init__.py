@@ -81,13 +81,13 @@ from watchfolder.disk.sharing import (
     make_group_folder,
     pass_on_rights,
 )
-from watchfolder.disk.standard_streams import is_output_broken, open_closed_files
+from watchfolder.disk.standard_streams import is_output_gone, open_closed_files
 from watchfolder.disk.timeouts import (
     ANSWER_SECONDS,
     Question,
     answer_of,
     become,
     follow_links,
-    tell_answers,
+    tell_answer,
     time_at_work,
 )

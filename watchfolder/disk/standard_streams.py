@@ -13,7 +13,7 @@ def open_closed_files() -> None:
             setattr(sys, name, open(descriptor, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115 - for good
 
 
-def is_output_broken() -> bool:
+def is_output_gone() -> bool:
     """Can what was said not be written: to a full disk, or to a reader that has gone? From then on it goes nowhere."""
     try:
         sys.stdout.flush()

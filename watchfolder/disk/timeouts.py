@@ -30,7 +30,7 @@ _hung: dict[str, threading.Thread] = {}  # folder → who still waits for it: on
 
 
 @contextlib.contextmanager
-def tell_answers(listener: Callable[[], None]) -> Iterator[None]:
+def tell_answer(listener: Callable[[], None]) -> Iterator[None]:
     """Call `listener` each time that a call of this thread comes back from the disk, whatever it brings.
 
     One within another: both are called.
@@ -70,7 +70,7 @@ def time_at_work() -> Iterator[Callable[[], float]]:
         note()
         return worked
 
-    with tell_answers(note):
+    with tell_answer(note):
         yield seconds
 
 
@@ -103,7 +103,7 @@ class Question(Generic[_T]):
 
     def _ask(self) -> None:
         try:
-            with tell_answers(self._answered):
+            with tell_answer(self._answered):
                 self._answer.set_result(self._question())
         except Exception as error:  # noqa: BLE001 - raised again where somebody waits for it
             self._answer.set_exception(error)

@@ -227,7 +227,7 @@ class Dedup:
             met[same] = paid.key
         elif first := self._find_delivered(file):
             parts.known.append((file, first))
-        elif duplicate := self._duplicate(file, under_way):
+        elif duplicate := self._same_under_way(file, under_way):
             parts.duplicates[file.name] = duplicate
         elif self._reuses and same in met:
             parts.duplicates[file.name] = Duplicate(met[same], file.sha256)
@@ -285,7 +285,7 @@ class Dedup:
             self._scope.delivery_index.forget(original, delivery)
         return None
 
-    def _duplicate(self, file: Ready, under_way: Sequence[tuple[Order, OrderFile]]) -> Duplicate | None:
+    def _same_under_way(self, file: Ready, under_way: Sequence[tuple[Order, OrderFile]]) -> Duplicate | None:
         for order, other in under_way:
             if _mark(other) != _mark(file):
                 continue

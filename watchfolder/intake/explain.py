@@ -27,7 +27,7 @@ class Beside:
         if self._pairs is None:
             return None
         for name in self._alike(self._pairs, ready.name):
-            other = _decided(self._inbox, name, now, wall)
+            other = _decide_now(self._inbox, name, now, wall)
             if other.answer in {Action.TAKE, Action.WAIT}:
                 self._partners.see(name)
             if other.answer is Action.TAKE and name != ready.name:
@@ -55,7 +55,7 @@ def explain(
     """
     if reason := _why_left(inbox, name):
         return reason
-    decision = _decided(inbox, name, now, wall)
+    decision = _decide_now(inbox, name, now, wall)
     is_done = decision.answer in {Action.TAKE, Action.REFUSE} or decision.obstacle is not None
     if has_writer and is_done:
         return Decision(Action.WAIT, STILL_WRITTEN)
@@ -83,7 +83,7 @@ def _why_left(inbox: Inbox, name: str) -> str:
     return f"names like {pattern} are left alone{_way_out(pattern, inbox)}" if pattern else ""
 
 
-def _decided(inbox: Inbox, name: str, now: float, wall: float) -> Decision:
+def _decide_now(inbox: Inbox, name: str, now: float, wall: float) -> Decision:
     found = disk.stat_of(Place(inbox.path, name))
     if found is None:
         return Decision(Action.GONE, "there is no such file in the inbox")

@@ -86,16 +86,16 @@ class EnclosurePublisher:
         place = self._beside(order, XMP_SUFFIX)
         for _ in range(_MOST_TRIES):
             try:
-                if self._has_added(place, keyword):
+                if self._try_to_add(place, keyword):
                     return
             except FileExistsError:  # somebody has just written one
                 continue
         raise OrderRetry(f"{place.path}: another program is writing it", code="EBUSY")
 
-    def _has_added(self, place: Place, keyword: str) -> bool:
+    def _try_to_add(self, place: Place, keyword: str) -> bool:
         before = disk.stat_of(place)
         if before is None:
-            disk.write_new(place, xmp.fresh(keyword), owner=self._journal.instance)
+            disk.write_new(place, xmp.new_sidecar(keyword), owner=self._journal.instance)
             return True
         if not disk.is_regular(before) or before.st_size > _XMP_LIMIT:
             raise xmp.UnfitSidecar("it is no sidecar, by its kind or size")

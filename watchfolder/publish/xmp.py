@@ -43,7 +43,7 @@ class UnfitSidecar(Exception):
         self.reason = reason
 
 
-def fresh(keyword: str) -> bytes:
+def new_sidecar(keyword: str) -> bytes:
     made = with_keyword(_FRESH.format(rdf=_SPACES["xmlns:rdf"]).encode(), keyword)
     assert made is not None  # noqa: S101 - it holds no keyword yet
     return made

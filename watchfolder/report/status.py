@@ -183,7 +183,7 @@ def read_status(config: Config, now: datetime, word: LastWord | None = None) -> 
 
 def _failed(config: Config, faults: dict[str, FolderFault]) -> list[quarantine.QuarantineGroup]:
     failed = (each for each in quarantine.list_pictures(config, faults) if each.has_failed)
-    return quarantine.grouped(failed, config.state_dir)
+    return quarantine.by_reason(failed, config.state_dir)
 
 
 def _count_quarantined(

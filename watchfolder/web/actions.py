@@ -51,7 +51,7 @@ class Actions:
     def _moved(self, id_: str) -> str:
         config = self._cache.config
         pictures = [each for each in quarantine.list_pictures(config, {}) if each.has_failed]
-        for group in quarantine.grouped(pictures, config.state_dir):
+        for group in quarantine.by_reason(pictures, config.state_dir):
             note = group.note
             if self._cache.ids.of("quarantine", group.inbox, printable(note.reason), printable(note.advice)) == id_:
                 return _told(list(retry.move_back(group.pictures, config)))
