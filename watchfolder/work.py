@@ -120,7 +120,7 @@ class WorkFolder:
         except (FileNotFoundError, NotAFolder, NotRegular, ValueError, ConfigError):
             return None
         except FolderFault as fault:  # of the file, for good? else it may yet tell what was paid
-            if fault.code != "EFBIG" and disk.why_not_read(place, fault) in {"", disk.HELD}:
+            if fault.code != "EFBIG" and disk.why_not_read(place, fault) == disk.HELD:
                 raise
             return None
 

@@ -98,14 +98,14 @@ def group_name(number: int) -> str:
 
 
 def why_not_read(place: Place, fault: FolderFault) -> str:
-    """Say what keeps this one file from being read; "" where not the file is at fault but its inbox."""
+    """Say what keeps this one file from being read. Raises `fault` where not the file is at fault but its inbox."""
     if fault.code in HELD_CODES:
         return HELD
     if fault.code in _RIGHTS:
         return f"we may not read it: {rights_of(place)}"
     if fault.code in _DAMAGES:
         return f"it cannot be read: {fault.reason.removeprefix(f'{place.path}: ')}"
-    return ""
+    raise fault
 
 
 def command_to_open(root: str, name: str, *, is_for_all: bool = False, is_sticky: bool = False) -> str:

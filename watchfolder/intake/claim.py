@@ -121,9 +121,8 @@ class Claims:
             issued = lines_of(self._inbox)  # a damaged line must not hide those behind it
             self._journal.serials.compare(self._inbox.name, itertools.chain(issued, ordered))
         except FolderFault as fault:
-            if not (reason := disk.why_not_read(table, fault)):
-                raise
-            self._journal.serials.begin_another(self._inbox.name, f"{table.path}: {reason}")
+            reason = f"{table.path}: {disk.why_not_read(table, fault)}"
+            self._journal.serials.begin_another(self._inbox.name, reason)
         self._has_compared_serials = True
 
     def _new_order(self, ready: Sequence[Ready]) -> Order:
@@ -172,9 +171,7 @@ class Claims:
         except (FileNotFoundError, NotAFolder, NotRegular):
             return False
         except FolderFault as fault:
-            if not (reason := disk.why_not_read(lent, fault)):
-                raise
-            hindered = Left(hindrance=f"its original, {lent.path}: {reason}")
+            hindered = Left(hindrance=f"its original, {lent.path}: {disk.why_not_read(lent, fault)}")
             self.left |= {picture.name: hindered for picture in order.pictures}
             return False
         return True

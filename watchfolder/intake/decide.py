@@ -144,8 +144,6 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
         return Decision(Action.STAY, disk.NOT_PLAIN, now + _ask_again(inbox))
     except FolderFault as fault:
         reason = disk.why_not_read(place, fault)
-        if not reason:
-            raise
         if reason == disk.HELD:
             return Decision(Action.WAIT, reason, now + _ask_again(inbox))
         in_the_way = obstacles.to_read(inbox, name, reason, is_of_rights=fault.code in _RIGHTS)

@@ -254,9 +254,7 @@ class Dedup:
         try:
             return replace(file, sha256=_hash(place))
         except FolderFault as fault:  # a damaged file must not keep its neighbours
-            if not (reason := disk.why_not_read(place, fault)):
-                raise
-            parts.left[file.name] = Left(hindrance=reason)
+            parts.left[file.name] = Left(hindrance=disk.why_not_read(place, fault))
             return None
 
     def _find_delivered(self, file: Ready) -> Key | None:
@@ -306,9 +304,8 @@ class Dedup:
             place = self._work.place(order, file)
             try:
                 self._hashes[known] = _hash(place)
-            except FolderFault as fault:  # what cannot be read cannot be sent either
-                if not disk.why_not_read(place, fault):
-                    raise
+            except FolderFault as fault:
+                disk.why_not_read(place, fault)  # what cannot be read cannot be sent either
                 return None
         return self._hashes[known]
 
@@ -344,7 +341,6 @@ def _size(place: Place) -> int | None:
     except NotAFolder:
         return None
     except FolderFault as fault:
-        if not disk.why_not_read(place, fault):
-            raise
+        disk.why_not_read(place, fault)
         return None
     return found.st_size if found is not None and disk.is_regular(found) else None
