@@ -105,8 +105,7 @@ def _put_keyword(context: StepContext, order: Order, _enclosure: Enclosure) -> b
 
 
 def _put_heatmap(context: StepContext, order: Order, enclosure: Enclosure) -> bool:
-    fetch = partial(_fetch, context, _heatmap_links(context, order))
-    context.enclosures.put_picture(order, enclosure, fetch, ".heatmap")
+    context.enclosures.put(order, enclosure, partial(_fetch, context, _heatmap_links(context, order)))
     return True
 
 
@@ -138,7 +137,7 @@ def _put_report(context: StepContext, order: Order, enclosure: Enclosure) -> boo
         return False
     if report.download is None:
         raise OrderRetry("the service calls the report completed but gives no link", code="NO_REPORT_LINK")
-    context.enclosures.put_report(order, enclosure, partial(_fetch, context, iter([report.download.url])))
+    context.enclosures.put(order, enclosure, partial(_fetch, context, iter([report.download.url])))
     return True
 
 

@@ -50,21 +50,17 @@ class EnclosurePublisher:
         return place is not None and disk.holds(place, enclosure.size, enclosure.sha256)
 
     @disk.folders_kept_open()
-    def put_picture(self, order: Order, enclosure: Enclosure, fetch: Fetch, suffix: str) -> Order:
-        """Receive a picture and name it as the order's one, with `suffix` and its own extension behind that."""
-        received = self._publisher.receive(order.told or order.files[0], fetch)
+    def put(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
+        """Receive a heatmap or a report, and name it as the order's picture is called."""
+        if enclosure.kind is EnclosureKind.REPORT:
+            with self._publisher.new_part() as part:
+                received = receive(None, part, fetch, format_of=report_format)
+            suffix = report_extension(enclosure.locale)
+        else:
+            received = self._publisher.receive(order.told or order.files[0], fetch)
+            suffix = f".heatmap{received.format.extension}"
+        part, wanted = received.part, self._beside(order, suffix).name
         enclosure = enclosure.having(size=received.size, sha256=received.sha256)
-        return self._name(order, enclosure, received.part, suffix + received.format.extension)
-
-    @disk.folders_kept_open()
-    def put_report(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
-        with self._publisher.new_part() as part:
-            received = receive(None, part, fetch, format_of=report_format)
-        enclosure = enclosure.having(size=received.size, sha256=received.sha256)
-        return self._name(order, enclosure, part, report_extension(enclosure.locale))
-
-    def _name(self, order: Order, enclosure: Enclosure, part: Place, suffix: str) -> Order:
-        wanted = self._beside(order, suffix).name
         is_ours = partial(disk.holds, size=enclosure.size, sha256=enclosure.sha256)
         while True:
             target = Place(self._outbox, free_name(self._outbox, wanted, is_ours=is_ours))
