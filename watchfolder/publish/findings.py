@@ -74,17 +74,15 @@ class _Sidecar(PictureNote):
     """What is said of a picture, as JSON beside it."""
 
     def __init__(self, order: Order, owner: str) -> None:
-        super().__init__(owner)
+        super().__init__(owner, self._place_beside, self._text)
         (self._file,) = order.pictures
         self._flow = flow_of(order)
 
-    @override
-    def place(self, picture: Place) -> Place:
+    def _place_beside(self, picture: Place) -> Place:
         suffix = self._flow.findings.sidecar if self._flow.findings else ""
         return picture.beside(names.with_end(picture.base, suffix, disk.name_limit(picture.root)))
 
-    @override
-    def content(self, picture: Place) -> bytes:
+    def _text(self, _picture: Place) -> bytes:
         finding = self._file.finding
         assert finding is not None  # noqa: S101 - the state before says so
         said = {"service": self._flow.name, "verdict": finding.verdict, **finding.facts, "orderId": finding.order_id}

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from typing_extensions import override
-
 from watchfolder import disk, names, spreadsheet
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.events import event, printable
@@ -94,7 +92,7 @@ class ListPublisher:
 
     def _place(self, order: Order, report: bytes) -> Order:
         goal = self._originals.goal(order, 0)
-        note = _Report(report, self._journal.instance)
+        note = PictureNote(self._journal.instance, _table_beside, lambda _picture: report)
         if goal is None:
             self._put_table(order.files[0], note)
         else:
@@ -145,17 +143,5 @@ def _report(lines: Sequence[Line], told: Mapping[int, LineEnd]) -> bytes:
     return "".join(f"{spreadsheet.row(row)}\n" for row in rows).encode("utf-8", "backslashreplace")
 
 
-class _Report(PictureNote):
-    """The table beside a list."""
-
-    def __init__(self, content: bytes, owner: str) -> None:
-        super().__init__(owner)
-        self._content = content
-
-    @override
-    def place(self, picture: Place) -> Place:
-        return picture.beside(names.with_extension(picture.base, _TABLE, disk.name_limit(picture.root)))
-
-    @override
-    def content(self, picture: Place) -> bytes:
-        return self._content
+def _table_beside(picture: Place) -> Place:
+    return picture.beside(names.with_extension(picture.base, _TABLE, disk.name_limit(picture.root)))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
@@ -26,20 +26,14 @@ _ALREADY_PAID = "It was already paid for. Moving it back resumes the same order;
 _PERHAPS_PAID = "It may have been paid for. Moving it back asks for the same order again; it is not paid twice."
 
 
-class PictureNote(ABC):
+class PictureNote:
     """What is told of a picture in a file beside it: there before the picture, gone when that gets another name."""
 
-    def __init__(self, owner: str) -> None:
-        """`owner` signs what a crash can leave."""
+    def __init__(self, owner: str, place: Callable[[Place], Place], content: Callable[[Place], bytes]) -> None:
+        """`place` says where it lies, `content` what it says; `owner` signs what a crash can leave."""
+        self.place = place
+        self.content = content
         self._owner = owner
-
-    @abstractmethod
-    def place(self, picture: Place) -> Place:
-        """Return where it lies."""
-
-    @abstractmethod
-    def content(self, picture: Place) -> bytes:
-        """Return what it says."""
 
     def is_there(self, picture: Place) -> bool:
         content = self.content(picture)
@@ -61,17 +55,8 @@ class PictureNote(ABC):
 
 class QuarantineNote(PictureNote):
     def __init__(self, order: Order, inbox_path: str, owner: str) -> None:
-        super().__init__(owner)
+        super().__init__(owner, place_of, lambda picture: _text(picture, order, inbox_path))
         self._order = order
-        self._inbox_path = inbox_path
-
-    @override
-    def place(self, picture: Place) -> Place:
-        return place_of(picture)
-
-    @override
-    def content(self, picture: Place) -> bytes:
-        return _text(picture, self._order, self._inbox_path).encode("utf-8", "backslashreplace")
 
     @override
     def is_there(self, picture: Place) -> bool:
@@ -116,7 +101,7 @@ def read(why: Place) -> Note:
     return Note(note.reason, note.advice, str(mark["order"]), picture, retry_helps, is_ours)
 
 
-def _text(picture: Place, order: Order, inbox_path: str) -> str:
+def _text(picture: Place, order: Order, inbox_path: str) -> bytes:
     why = order.why or Why(reason="unknown")
     when = order.times[State.QUARANTINING].at.astimezone()
     unknown = "unknown" if order.was_rebuilt or order.charged else "none was made"
@@ -137,7 +122,8 @@ def _text(picture: Place, order: Order, inbox_path: str) -> str:
     lines += ["", "For support:", *(f"  {f'{what}:':21} {words}" for what, words in support.items())]
     lines += ["", "This note goes away by itself when its picture has left this folder."]
     mark = {"order": order.key, "file": quote(os.fsencode(picture.base)), "retry_helps": why.retry_helps}
-    return "\n".join([*lines, f"watchfolder: {json.dumps(mark)}", ""])
+    text = "\n".join([*lines, f"watchfolder: {json.dumps(mark)}", ""])
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _about_paid(order: Order) -> list[str]:
