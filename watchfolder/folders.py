@@ -135,11 +135,8 @@ class Folders:
         Each destination must take twice an order of `size` bytes, the outbox so for each copy. Raises FolderFault.
         """
         for path in filter(None, (inbox.work, inbox.outbox, inbox.originals, inbox.quarantine)):
-            if disk.may_write(path):
-                continue
-            if disk.is_read_only(path):
-                raise FolderFault.at(path, disk.READ_ONLY, code="EROFS")
-            raise self.closed(path, "we may not write there")
+            if not disk.may_write(path):
+                raise self.closed(path, "we may not write there")
         for path, times in _needs_of(inbox):
             _require_room(path, 2 * times * size)
 
@@ -236,12 +233,9 @@ class Folders:
     def _meet(self, path: str) -> str:
         """Give the folder its token: one, also when two inboxes that share it meet it at once."""
         with self._meeting:
-            found = read_token(path)
-            if path in self._known:
-                return found or ""
-            found = found or write_token(path, self._instance)
-            self._remember(path, found)
-            return found
+            if path not in self._known:
+                self._remember(path, read_token(path) or write_token(path, self._instance))
+            return self._known[path].token
 
     def _remember(self, path: str, token: str) -> None:
         fresh = _Known(token=token, mount=disk.mounted_at(path), inbox=self._inboxes.get(path, ""))

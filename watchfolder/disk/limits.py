@@ -11,7 +11,7 @@ import sys
 from typing import NamedTuple
 
 from watchfolder.disk.files import stat_of
-from watchfolder.disk.places import HELD, HELD_CODES, NotAFolder, Place, open_folder, translated
+from watchfolder.disk.places import HELD, HELD_CODES, READ_ONLY, NotAFolder, Place, open_folder, translated
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 
@@ -23,15 +23,14 @@ _DAMAGES = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA"
 
 
 def may_write(root: str, relative: str = "") -> bool:
-    """May we make files there: by its rights, and by its file system? Raises FileNotFoundError, FolderFault."""
+    """May we make files there? Raises FileNotFoundError; FolderFault, also where all of root is read-only."""
     with open_folder(root, relative) as folder:
-        return os.access(".", os.W_OK | os.X_OK, dir_fd=folder)
-
-
-def is_read_only(root: str) -> bool:
-    """Is its whole file system mounted for reading only?"""
+        if os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
+            return True
     with open_folder(root) as folder, translated(root):
-        return bool(os.fstatvfs(folder).f_flag & os.ST_RDONLY)
+        if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
+            raise FolderFault.at(root, READ_ONLY, code="EROFS")
+    return False
 
 
 def is_pinned(descriptor: int) -> bool:

@@ -56,8 +56,6 @@ def to_move(inbox: Inbox, name: str, descriptor: int) -> Obstacle | None:
             command = disk.command_to_free(inbox.path, folder)
             return Obstacle(_path(inbox, folder), "the folder is marked unchangeable (chattr)", command, command)
     if not disk.may_write(inbox.path, folder):
-        if disk.is_read_only(inbox.path):  # not this file's trouble but the inbox's
-            raise FolderFault.at(inbox.path, disk.READ_ONLY, code="EROFS")
         return closed(inbox, folder)
     is_sticky = bool(found.st_mode & stat.S_ISVTX)
     if is_sticky and os.geteuid() not in {0, os.fstat(descriptor).st_uid, found.st_uid}:
