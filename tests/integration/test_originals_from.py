@@ -126,6 +126,18 @@ def test_where_several_may_be_meant_it_waits_and_is_told_so(begin: Open, kept: t
     assert service.paid == 0
 
 
+def test_another_original_that_came_before_the_picture_counts_at_once(begin: Open) -> None:
+    shop, service = begin(own={"found": {"scan_seconds": 3600.0}})
+    keep(shop, "a.jpg", OTHER)
+    find(shop, "b.jpg")
+    assert "no original" in waits_for(shop, "b.jpg")
+    keep(shop, "in/a.jpg")
+    (shop.folder("found/inbox") / "b.jpg").unlink()
+    find(shop, "new/a.jpg")
+    assert "2 originals of this name (a.jpg, in/a.jpg)" in waits_for(shop, "new/a.jpg")
+    assert service.orders == {}
+
+
 def test_an_original_that_comes_later_is_found_then(begin: Open) -> None:
     shop, _ = begin()
     find(shop, "a.jpg")

@@ -20,12 +20,17 @@ _LOOKS_AT_MOST = 0.1  # of the time
 _AGAIN_SECONDS = 1.0  # how soon, at least, it is asked again
 _SLOW_SECONDS = 10.0  # after a start its inbox may open later than ours
 _MOST_NAMED = 3
-_MOST_DIGESTS = 1000  # of pictures that wait, remembered
+_MOST_VERSIONS = 1000  # of pictures that wait, remembered
 _MOST_ISSUES = 100_000  # the newest of the table
+
+_Version = tuple[str, int, int]  # of a picture: its name, size and mtime_ns
 
 
 class Originals:
-    """Asked by one thread. Of the lender's folder it remembers the names until it is time to look again."""
+    """Asked by one thread. Of the lender's folder it remembers the names until it is time to look again.
+
+    None is lent by a look that is older than the picture: since then another one of its name may have come.
+    """
 
     def __init__(self, inbox: Inbox, lender: str, pairs: Pairs, inbox_of: Callable[[str], Inbox | None]) -> None:
         self._inbox = inbox
@@ -33,9 +38,10 @@ class Originals:
         self._pairs = pairs
         self._inbox_of = inbox_of
         self._issued: dict[str, tuple[str, str]] | None = None  # hash of a copy → its name, hash of its original
-        self._digests: dict[tuple[str, int, int], str] = {}
+        self._digests: dict[_Version, str] = {}
         self._names: dict[Hashable, list[str]] = {}
-        self._due = float("-inf")  # when (monotonic seconds) it looks again
+        self._looked_at = self._due = self._may_look_at = float("-inf")  # monotonic seconds: it looks again, or may
+        self._first_asked: dict[_Version, float] = {}
         self._away_since: float | None = None
 
     def find(self, picture: Ready, now: float) -> Ready | Decision:
@@ -45,8 +51,11 @@ class Originals:
             return self._wait(now)
         self._away_since = None
         try:
-            if now >= self._due:
+            first_asked = self._remember(picture, now)
+            if now >= (self._may_look_at if first_asked > self._looked_at else self._due):
                 self._look(lender.originals, now)
+            if first_asked > self._looked_at:
+                return without_partner("its original is looked for", self._may_look_at, is_passing=True)
             found = self._of_same_name(picture.name)
             found = found if len(found) == 1 else self._find_given(picture, lender, lender.originals) or found
             if len(found) == 1:
@@ -57,6 +66,13 @@ class Originals:
         except FolderFault as fault:
             reason = f"its original cannot be read: {fault.reason}"
         return without_partner(reason, max(self._due, now + _AGAIN_SECONDS))
+
+    def _remember(self, picture: Ready, now: float) -> float:
+        """Return when the picture, as it is, was asked for first."""
+        version = (picture.name, picture.size, picture.mtime_ns)
+        if version not in self._first_asked:
+            self._first_asked = dict([*self._first_asked.items()][-_MOST_VERSIONS:])
+        return self._first_asked.setdefault(version, now)
 
     def _wait(self, now: float) -> Decision:
         """Wait for the lender; at a start, when it is only slower than we, so does a single run."""
@@ -74,7 +90,8 @@ class Originals:
                     found[self._pairs.shared(base)].append(entry.name)
             took = seconds()
         self._names, self._issued = dict(found), None
-        self._due = now + max(self._inbox.scan_seconds, took / _LOOKS_AT_MOST)
+        self._looked_at, self._may_look_at = now, now + took / _LOOKS_AT_MOST
+        self._due = max(now + self._inbox.scan_seconds, self._may_look_at)
 
     def _of_same_name(self, name: str) -> list[str]:
         """Return those of the same name in the same sub-folder, or else anywhere."""
@@ -95,7 +112,7 @@ class Originals:
         """Read the picture once for its hash, as long as it waits as it is."""
         known = (picture.name, picture.size, picture.mtime_ns)
         if known not in self._digests:
-            self._digests = dict([*self._digests.items()][-_MOST_DIGESTS:])
+            self._digests = dict([*self._digests.items()][-_MOST_VERSIONS:])
             self._digests[known] = disk.sha256_of(Place(self._inbox.path, picture.name))
         return self._digests[known]
 
