@@ -33,10 +33,10 @@ def wanted(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
     inbox, findings, file = context.inbox, flow_of(order).findings, order.told
     if findings is None or file is None or file.finding is None:
         return ()
-    is_worth_report = inbox.report == "detected" and file.finding.verdict in findings.worth_report
+    worth_report = {"always": {file.finding.verdict}, "detected": findings.worth_report}.get(inbox.report, ())
     switches = {_K.KEYWORDS: inbox.xmp, _K.HEATMAP: inbox.heatmaps}
     kinds = [Enclosure(kind=kind) for kind, is_wanted in switches.items() if is_wanted]
-    if inbox.report == "always" or is_worth_report:
+    if file.finding.verdict in worth_report:
         if inbox.report_locale in findings.pdf_reports or all(each.media_type != _PDF for each in order.files):
             kinds.append(Enclosure(kind=_K.REPORT, locale=inbox.report_locale))
         else:

@@ -265,8 +265,7 @@ class Pipeline:
         if isinstance(error, SlowDown):
             self._polls.put_off(order.key, error.retry_after_seconds or timing.FIRST_POLL_SECONDS)
             return None
-        current = self._journal.newest(order)
-        return self._go_on(order, self._outcomes.handle(runtime.context, current, error))
+        return self._go_on(order, self._outcomes.handle(runtime.context, self._journal.newest(order), error))
 
     def _go_on(self, before: Order, after: Order | None) -> Order | None:
         """Return the order when its next step may follow at once; else note when it is visited next."""
