@@ -194,7 +194,7 @@ class Quota:
             self._reserved.pop(inbox, None)
             self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
-                self._let_go(inbox)  # nothing waits: it has been taken away, or what was let through has been taken
+                self._let_go(inbox)  # it has been taken away, or taken
             now = self._clock.awake()
             is_flooded = self._is_over_limit(inbox, lambda name, seconds: self._arrivals[name].within(seconds, now))
             if is_flooded and has_waiting():
@@ -292,12 +292,12 @@ class Quota:
         elif held[inbox] != words:  # more came; not worth a write of its own
             self._memory = self._memory.model_copy(update={"held": {**held, inbox: words}})
 
-    def _let_go(self, inbox: str, *released: str) -> None:
-        """Forget what has come; of what a person let through in this inbox, nothing else waits than is `released`."""
+    def _let_go(self, inbox: str, *, waits: bool = False) -> None:
+        """Hold nothing there any more; what a person lets through counts as released as long as any of it `waits`."""
         self._arrivals[inbox].forget()
         held = {name: words for name, words in self._memory.held.items() if name != inbox}
         others = [name for name in self._memory.released if name != inbox]
-        self._remember(held=held, released=[*others, *released])
+        self._remember(held=held, released=[*others, inbox] if waits else others)
 
     def _is_word_given(self, inbox: str) -> bool:
         return disk.stat_of(_word(self._state_dir, inbox)) is not None
@@ -309,7 +309,7 @@ class Quota:
         """
         if self._reason(inbox):
             if inbox in self._memory.held:
-                self._let_go(inbox, inbox)
+                self._let_go(inbox, waits=True)
             else:  # for today
                 self._remember(lifted=[*self._memory.lifted, inbox])
             event("inbox.released", inbox=inbox)

@@ -105,7 +105,8 @@ class Dedup:
                 yield left
                 return
             with self._scope.guard:
-                if _keys(self._under_way(ready)) == _keys(under_way) and self._are_parked(parts.resumed):
+                before, now = ({order.key for order, _ in found} for found in (under_way, self._under_way(ready)))
+                if now == before and self._are_parked(parts.resumed):
                     yield parts
                     return
             ready = read
@@ -322,10 +323,6 @@ def _mark(file: Ready | OrderFile) -> str | int:
 
 def _hash_all(files: Iterable[Ready | OrderFile]) -> list[str | None]:
     return [file.sha256 for file in files]
-
-
-def _keys(under_way: Sequence[tuple[Order, OrderFile]]) -> set[str]:
-    return {order.key for order, _ in under_way}
 
 
 def _hash(place: Place) -> str | None:
