@@ -50,10 +50,10 @@ def without_queries(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return `text` with everything escaped that could forge a line, move a cursor or fail to encode."""
-    return _UNPRINTABLE.sub(_escape, text)
+    return _UNPRINTABLE.sub(_as_text, text)
 
 
-def _escape(match: re.Match[str]) -> str:
+def _as_text(match: re.Match[str]) -> str:
     char = match.group()
     if "\udc80" <= char <= "\udcff":  # a byte that os.fsdecode could not read
         return f"\\x{ord(char) - 0xDC00:02x}"

@@ -11,17 +11,17 @@ import pytest
 from watchfolder import disk
 from watchfolder.disk import Place
 from watchfolder.report import lock_holder
-from watchfolder.report.lock_holder import hidden_daemon, is_locked, silent_seconds
+from watchfolder.report.lock_holder import hidden_daemon, is_held, silent_seconds
 
 
 def test_a_lock_that_is_held_is_seen_and_one_that_was_let_go_is_not(tmp_path: Path) -> None:
     lock = Place(str(tmp_path), "lock")
-    assert not is_locked(lock)
+    assert not is_held(lock)
     held = disk.hold_lock(lock)
     assert held is not None
-    assert is_locked(lock)
+    assert is_held(lock)
     os.close(held)
-    assert not is_locked(lock)
+    assert not is_held(lock)
 
 
 def test_the_lock_of_another_state_directory_does_not_count(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_the_lock_of_another_state_directory_does_not_count(tmp_path: Path) -> N
     held = disk.hold_lock(Place(str(tmp_path / "one"), "lock"))
     assert held is not None
     try:
-        assert not is_locked(Place(str(tmp_path / "other"), "lock"))
+        assert not is_held(Place(str(tmp_path / "other"), "lock"))
     finally:
         os.close(held)
 
@@ -46,7 +46,7 @@ def test_a_main_loop_that_has_not_turned_for_long_is_seen_by_its_lock(tmp_path: 
         assert 300 <= silent_seconds(lock) < 600
         disk.show_beside_lock(held, int(time.monotonic()))
         assert silent_seconds(lock) < 300
-        assert is_locked(lock)
+        assert is_held(lock)
     finally:
         os.close(held)
     assert silent_seconds(lock) == 0.0

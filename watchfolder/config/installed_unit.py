@@ -31,10 +31,10 @@ def command_line(source: str, environ: Mapping[str, str], *, is_found: bool) -> 
     if is_container(environ):
         return CommandLine(config_file=named, in_container=True)
     unit = unit_of(source)
-    return CommandLine(_typed(this_program()), named, unit.name if unit else "")
+    return CommandLine(_typed(own_path()), named, unit.name if unit else "")
 
 
-def this_program() -> str:
+def own_path() -> str:
     """Return the path under which this very installation can be started."""
     script = os.path.join(os.path.dirname(sys.executable), "watchfolder")
     return script if os.path.exists(script) else f"{sys.executable} -m watchfolder"

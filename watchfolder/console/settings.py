@@ -12,7 +12,7 @@ from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
 from watchfolder.journal import STATE_MOVED, read_orders, refuse_other_keys
 from watchfolder.report.conditions import STILL_RUNS
-from watchfolder.report.lock_holder import hidden_daemon, is_locked, is_watchfolder, state_dirs
+from watchfolder.report.lock_holder import hidden_daemon, is_held, is_one_of_ours, state_dirs
 from watchfolder.snapshot import FILE, Snapshot
 
 _TOKEN_LENGTH = 16
@@ -39,13 +39,13 @@ def read_beside(path: str, environ: Mapping[str, str]) -> Config:
         found = read(path, environ, needs_key=False)
     except ConfigError as error:
         with suppress(FolderFault):  # we may not look there
-            if is_locked(Place(config.state_dir_in(path, environ), "lock")):
+            if is_held(Place(config.state_dir_in(path, environ), "lock")):
                 raise ConfigError(*error.faults, STILL_RUNS) from None
         raise
     if _has_moved_state(found):
         raise ConfigError(STATE_MOVED, STILL_RUNS)
     with suppress(FolderFault):  # we may not look there
-        if (hidden := hidden_daemon(found.source)) and not is_locked(Place(found.state_dir, "lock")):
+        if (hidden := hidden_daemon(found.source)) and not is_held(Place(found.state_dir, "lock")):
             words = f"no watchfolder runs with {found.state_dir}, but process {hidden} may be this configuration's"
             raise ConfigError(f"{words}: root started it, and root alone may look at it: run this as root")
     return found
@@ -69,7 +69,7 @@ def _has_moved_state(found: Config) -> bool:
     for folder in {*state_dirs(), *([unit.state_dir] if unit else [])} - {found.state_dir}:
         with suppress(FolderFault):  # we may not look there
             said = state_file.read(Place(folder, FILE), Snapshot, "it is not compared with the configuration")
-            if said is not None and said.config_file == found.source != "" and is_watchfolder(said.pid):
+            if said is not None and said.config_file == found.source != "" and is_one_of_ours(said.pid):
                 return True
     return False
 

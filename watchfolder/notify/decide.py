@@ -27,12 +27,12 @@ from watchfolder.notify.delivery import Message
 from watchfolder.report.conditions import (
     Condition,
     ConditionKind,
-    came_with_verdict,
     conditions,
     has_work,
     over,
+    say_found,
+    say_quarantined,
     told,
-    went_to_quarantine,
 )
 from watchfolder.report.phrases import ended
 from watchfolder.snapshot import FileGroup, Snapshot
@@ -73,8 +73,8 @@ _MOST_LINES = 20
 _PURCHASES = ("create", "confirm")
 _CONSTANT = {"at", "pid", "version", "started", "configured"}  # of a life, up to a reload
 _BURSTS: Mapping[str, Callable[[int, Sequence[FileGroup], Config], str]] = {
-    "quarantined": went_to_quarantine,
-    "found": came_with_verdict,
+    "quarantined": say_quarantined,
+    "found": say_found,
 }
 """By their names in the snapshot and in the state: told by their number."""
 
@@ -179,7 +179,7 @@ class Decisions:
         if self._seen is None:
             self._begin(config, now)
         self._count_new(snapshot, now)
-        changes = dict(self._changes(snapshot, config, now))
+        changes = dict(self._find_changed(snapshot, config, now))
         due = self._due(changes, now)
         if not due:
             return None
@@ -225,7 +225,7 @@ class Decisions:
         lasting = since if since is not None and now - since >= _WORTH_NOTING else None
         self._remember(stalled_since=lasting)
 
-    def _changes(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Change]]:
+    def _find_changed(self, snapshot: Snapshot, config: Config, now: datetime) -> Iterator[tuple[str, Change]]:
         """Give what is wrong, and what was told and is so no more, by topic. What cannot be told stays as it was."""
         hours = self._stalled_for(config, now)
         found = conditions(snapshot, config, stalled_hours=hours if has_work(snapshot) else None)

@@ -143,7 +143,7 @@ def conditions(
             found.append(_stalled(snapshot, config, stalled_hours, found))
     found += [_quarantined(quarantined, config, can_retry=can_retry)] if quarantined else []
     if snapshot is not None and not found:
-        found = [_pace(snapshot, config)]
+        found = [_of_flow(snapshot, config)]
     return sorted(found, key=lambda condition: _WORST_FIRST[condition.kind])
 
 
@@ -221,7 +221,7 @@ def asides(single: int | None, to_come_beside: int, raw: int | None) -> list[str
     return [words.format(files(number), "it" if number == 1 else "them") for number, words in told if number]
 
 
-def went_to_quarantine(count: int, some: Sequence[FileGroup], config: Config) -> str:
+def say_quarantined(count: int, some: Sequence[FileGroup], config: Config) -> str:
     """Say how many, for each reason, and where they lie."""
     inboxes = config.inboxes
     folders = {printable(inboxes[each.inbox].quarantine): None for each in some if each.inbox in inboxes}
@@ -230,7 +230,7 @@ def went_to_quarantine(count: int, some: Sequence[FileGroup], config: Config) ->
     return f"{files(count)} went to quarantine:{_listed(count, some)}\n{where} a note that says what to do{again}"
 
 
-def came_with_verdict(count: int, some: Sequence[FileGroup], config: Config) -> str:
+def say_found(count: int, some: Sequence[FileGroup], config: Config) -> str:
     """Say how many, for each verdict, and how much that is worth."""
     inboxes = config.inboxes
     flows = (FLOWS[inboxes[each.inbox].service] for each in some if each.inbox in inboxes)
@@ -303,7 +303,7 @@ def _of_daemon(
 
 def _of_service(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     if snapshot.blocked:
-        yield _refused(snapshot, config)
+        yield _of_refusal(snapshot, config)
     elif snapshot.is_down:
         words = NO_ANSWER.capitalize()
         yield Condition(
@@ -311,7 +311,7 @@ def _of_service(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
         )
 
 
-def _refused(snapshot: Snapshot, config: Config) -> Condition:
+def _of_refusal(snapshot: Snapshot, config: Config) -> Condition:
     words = f"Blocked: {snapshot.blocked}"
     if snapshot.is_key_refused:
         then = _another_key(snapshot, config)
@@ -412,7 +412,7 @@ def _quarantined(number: int, config: Config, *, can_retry: bool) -> Condition:
     return Condition(ConditionKind.QUARANTINED, words, f"Do what it says, then: {command}", command)
 
 
-def _pace(snapshot: Snapshot, config: Config) -> Condition:
+def _of_flow(snapshot: Snapshot, config: Config) -> Condition:
     """Say how it goes while nothing is wrong."""
     waiting = snapshot.waiting
     moving = snapshot.in_progress + snapshot.deferred

@@ -14,12 +14,12 @@ _NAMES_FILE = {"-c", "--config"}
 _ANONYMOUS = "00"  # major number where the device is no disk: btrfs, overlays, network shares
 
 
-def is_locked(lock: Place) -> bool:
+def is_held(lock: Place) -> bool:
     """Look the lock up in the kernel's own list. Raises FolderFault when we may not see the file."""
-    return holder_of(lock) is not None
+    return held_by(lock) is not None
 
 
-def holder_of(lock: Place) -> int | None:
+def held_by(lock: Place) -> int | None:
     """Return the process that holds the lock; 0 or less where it is of another container. Raises FolderFault."""
     return next((int(held[_WHO]) for held in _held(lock, "FLOCK")), None)
 
@@ -43,7 +43,7 @@ def _held(lock: Place, kind: str) -> list[list[str]]:
     return [columns for columns in listed if columns[_KIND] == kind and _is_at(columns[_WHERE], found)]
 
 
-def is_watchfolder(process: int | str) -> bool:
+def is_one_of_ours(process: int | str) -> bool:
     """Is there such a process, and does its command line say so?"""
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
@@ -54,7 +54,7 @@ def is_watchfolder(process: int | str) -> bool:
 
 def state_dirs() -> Iterator[str]:
     """Give those of the daemons that we may look at: root at all, others at their own."""
-    for process in filter(is_watchfolder, filter(str.isdigit, os.listdir("/proc"))):
+    for process in filter(is_one_of_ours, filter(str.isdigit, os.listdir("/proc"))):
         with contextlib.suppress(OSError):  # another user's, or it has ended
             for number in os.listdir(f"/proc/{process}/fd"):
                 folder, _, name = os.readlink(f"/proc/{process}/fd/{number}").rpartition("/")
@@ -64,7 +64,7 @@ def state_dirs() -> Iterator[str]:
 
 def hidden_daemon(source: str) -> int | None:
     """Return a daemon of this user's, perhaps with this configuration, that root alone may look at: root started it."""
-    for process in filter(is_watchfolder, filter(str.isdigit, os.listdir("/proc"))):
+    for process in filter(is_one_of_ours, filter(str.isdigit, os.listdir("/proc"))):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             with open(f"/proc/{process}/cmdline", "rb") as file:
                 _, run, options = os.fsdecode(file.read().replace(b"\0--config=", b"\0--config\0")).partition("\0run\0")

@@ -21,7 +21,7 @@ from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State, files_without_inbox
 from watchfolder.report.conditions import NO_ANSWER, SLOWED, Condition, asides, conditions, headline
-from watchfolder.report.lock_holder import is_locked, silent_seconds
+from watchfolder.report.lock_holder import is_held, silent_seconds
 from watchfolder.snapshot import FILE, Counts, InboxSnapshot, Snapshot
 
 MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
@@ -284,7 +284,7 @@ def as_json(status: StatusReport) -> str:
 def running(state_dir: str) -> LastWord:
     """Return the last word of the daemon that runs. What a dead one said is no longer true."""
     lock = Place(state_dir, "lock")
-    if not is_locked(lock):
+    if not is_held(lock):
         return LastWord(is_running=False)
     snapshot = state_file.read(Place(state_dir, FILE), Snapshot, "the daemon's own view is not shown")
     try:

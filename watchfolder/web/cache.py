@@ -14,7 +14,7 @@ from watchfolder.events import event, redacted
 from watchfolder.report.conditions import Condition, Severity, alarms, conditions, headline, sentences
 from watchfolder.report.status import LastWord, StatusReport, read_status
 from watchfolder.snapshot import Snapshot
-from watchfolder.web.deliveries import ShownDelivery, read_past
+from watchfolder.web.deliveries import ShownDelivery, read_deliveries
 from watchfolder.web.plot import Plot, Waiting
 from watchfolder.web.security import Ids
 from watchfolder.web.thumbnails import Thumbnails
@@ -117,7 +117,7 @@ class PageCache:
             return None
         try:
             status = read_status(config, now, LastWord(snapshot, silent))
-            deliveries, delivered_at = read_past(config, now, self.ids)
+            deliveries, delivered_at = read_deliveries(config, now, self.ids)
         except WatchfolderError as error:
             event("page.no_look", logging.WARNING, reason=redacted(error.reason))
             return None

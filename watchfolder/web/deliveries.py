@@ -38,7 +38,7 @@ class ShownDelivery:
     recipient: str = ""  # whose copy it is
 
 
-def read_past(config: Config, now: datetime, ids: Ids) -> tuple[list[ShownDelivery], list[datetime]]:
+def read_deliveries(config: Config, now: datetime, ids: Ids) -> tuple[list[ShownDelivery], list[datetime]]:
     """Return the last deliveries, the latest first, and when each file of the last day came. Raises FolderFault."""
     deliveries: list[ShownDelivery] = []
     delivered_at = []

@@ -155,7 +155,7 @@ def _serve(app: "Flask", http: HttpSection, pushes: Pushes | None) -> "Server":
 
     wrong = WrongPasswords(http.password.get_secret_value())
 
-    def count_refused(path: str) -> None:
+    def count_refusal(path: str) -> None:
         if pushes is not None and path == WEBHOOK_PATH:
             pushes.count(PushResult.OVERSIZED)
 
@@ -164,4 +164,4 @@ def _serve(app: "Flask", http: HttpSection, pushes: Pushes | None) -> "Server":
             return 0.0
         return wrong.seconds_for(asked.address, asked.authorization, time.monotonic(), asked.forwarded_for)
 
-    return Server(app, http.address, Traffic((WEBHOOK_PATH, "/healthz"), "/thumbnails/", hold_back, count_refused))
+    return Server(app, http.address, Traffic((WEBHOOK_PATH, "/healthz"), "/thumbnails/", hold_back, count_refusal))

@@ -20,7 +20,7 @@ from watchfolder.journal import read_orders
 from watchfolder.names import Ignored
 from watchfolder.order import State
 from watchfolder.pipeline.successors import paid_again
-from watchfolder.report.lock_holder import is_locked
+from watchfolder.report.lock_holder import is_held
 from watchfolder.report.phrases import files, in_credits
 from watchfolder.services import flow_of
 
@@ -92,7 +92,7 @@ class _Cost:
 
 def rehearse(config: Config) -> Iterator[str]:
     plans = {name: _plan(inbox, config) for name, inbox in config.inboxes.items()}
-    is_met = is_locked(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
+    is_met = is_held(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
     new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}
     wanted = {name: 0 if plan.fault else plan.answers[Action.TAKE] for name, plan in plans.items()}
     for name, told in quota.Quota(config, Clock()).tell_before(new, wanted).items():

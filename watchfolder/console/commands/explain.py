@@ -125,7 +125,7 @@ def _of_place(spot: _Spot, config: Config) -> Iterator[str]:
         case "outbox" | "originals" if is_folder:
             return explain_folder.of_ends(spot.place, config, is_outbox=spot.role == "outbox")
         case "outbox":
-            return _of_outbox(spot, config)
+            return _of_result(spot, config)
         case "originals":
             return _of_originals(spot, config)
         case _ if is_folder:
@@ -309,7 +309,7 @@ def _of_quarantine(spot: _Spot, config: Config) -> Iterator[str]:
         yield f"To move it back into the inbox: {config.commands.to(Advised.RETRY, picture.place.path)}"
 
 
-def _of_outbox(spot: _Spot, config: Config) -> Iterator[str]:
+def _of_result(spot: _Spot, config: Config) -> Iterator[str]:
     """Tell of what was delivered; a sidecar tells of the picture that it lies beside."""
     if spot.place.name in LEDGERS:
         yield f"This is our table of {LEDGERS[spot.place.name].says}: a line is added for each."

@@ -16,7 +16,7 @@ from watchfolder.console.shell import ConfigFile, Names, Quiet, configured, fail
 from watchfolder.disk import Place
 from watchfolder.errors import UnknownName
 from watchfolder.report.conditions import not_running
-from watchfolder.report.lock_holder import holder_of
+from watchfolder.report.lock_holder import held_by
 
 
 def release(
@@ -55,7 +55,7 @@ def _let_go(config: Config, names: Sequence[str]) -> Iterator[str]:
 
 def _wake(state_dir: str) -> bool:
     """Have a running daemon look at once; it would look by itself after `scan_seconds`."""
-    process = holder_of(Place(state_dir, "lock"))
+    process = held_by(Place(state_dir, "lock"))
     if process is None:
         return False
     if process > 0:
