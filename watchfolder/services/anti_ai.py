@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 
 from watchfolder.order import Key, OrderFile
-from watchfolder.services.flow import Flow, Stage, named, told
+from watchfolder.services.flow import Flow, Stage, body_of, named
 
 
 def _body(key: Key, files: Sequence[OrderFile], options: Mapping[str, str]) -> str:
-    asked = {"files": [told(file) for file in files], "options": options, "orderName": f"wf-{key}"}
+    asked = {"files": [body_of(file) for file in files], "options": options, "orderName": f"wf-{key}"}
     return json.dumps({"idempotencyKey": key, **asked})
 
 

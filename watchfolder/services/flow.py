@@ -32,7 +32,7 @@ def named(name: str, **facts: object) -> OrderFile:
     return OrderFile.model_validate({"name": name, "sent_name": name, **unknown, **facts})
 
 
-def told(file: OrderFile) -> dict[str, object]:
+def body_of(file: OrderFile) -> dict[str, object]:
     """Return what a create that takes addresses says of each file."""
     address = {"originalFileUrl": file.address} if file.address else {}
     return {"fileName": file.sent_name, **address}

@@ -15,13 +15,13 @@ from watchfolder.config import FIRST_FOLDER, Inbox
 from watchfolder.events import printable
 from watchfolder.images import Mode
 from watchfolder.order import Key, OrderFile, Result
-from watchfolder.services.flow import Flow, Issues, Stage, named, told
+from watchfolder.services.flow import Flow, Issues, Stage, body_of, named
 from watchfolder.services.ledgers import of_issues
 from watchfolder.watermark_text import Field, Template
 
 
 def _body(key: Key, files: Sequence[OrderFile], _options: Mapping[str, str]) -> str:
-    asked = [told(file) | {"watermarks": [{"text": result.text} for result in file.results]} for file in files]
+    asked = [body_of(file) | {"watermarks": [{"text": result.text} for result in file.results]} for file in files]
     return json.dumps({"idempotencyKey": key, "files": asked})
 
 
