@@ -258,7 +258,9 @@ def _error(row: ErrorRow, status: int, code: str, headers: Mapping[str, str]) ->
     if row.kind is SlowDown:
         return SlowDown(reason, code=code, retry_after_seconds=retry_after(headers))
     if issubclass(row.kind, Blocked):
-        return row.kind(reason + _next_link(status, headers), code=code, scope=row.scope)
+        link = headers.get("Link", "") if status == 410 else ""  # noqa: PLR2004 (Gone)
+        reason += f"; its successor: {printable(without_queries(link))[:200]}" if link else ""
+        return row.kind(reason, code=code, scope=row.scope)
     if row.kind is Reject:
         return Reject(reason, code=code, advice=row.advice)
     return row.kind(reason, code=code)
@@ -301,8 +303,3 @@ def _may_say(status: int, row: ErrorRow) -> bool:
     if row is _GONE:
         return status == 404  # noqa: PLR2004 (the status that contract.md names)
     return status < 500 or not issubclass(row.kind, Reject | OrderMissing | Resync)  # noqa: PLR2004 (see above)
-
-
-def _next_link(status: int, headers: Mapping[str, str]) -> str:
-    link = headers.get("Link", "") if status == 410 else ""  # noqa: PLR2004 (Gone)
-    return f"; its successor: {printable(without_queries(link))[:200]}" if link else ""

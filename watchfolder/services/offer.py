@@ -22,8 +22,7 @@ def flow_of(bought: Inbox | Order) -> Flow:
 
 def picture_told_of(name: str) -> str:
     """Return the name of the picture that a sidecar tells of; of anything else its own name."""
-    suffix = next(filter(name.endswith, SIDECARS), "")
-    return name.removesuffix(suffix)
+    return name.removesuffix(next(filter(name.endswith, SIDECARS), ""))
 
 
 def said_of(service: str, finding: Finding | None) -> str:
