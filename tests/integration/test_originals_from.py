@@ -1,6 +1,7 @@
 """Originals that another inbox keeps: found by name, copied for the order, and never touched."""
 
 import errno
+import hashlib
 import json
 import os
 import threading
@@ -136,6 +137,19 @@ def test_another_original_that_came_before_the_picture_counts_at_once(begin: Ope
     find(shop, "new/a.jpg")
     assert "2 originals of this name (a.jpg, in/a.jpg)" in waits_for(shop, "new/a.jpg")
     assert service.orders == {}
+
+
+def test_the_very_copy_that_was_given_out_finds_its_own_original_by_the_table(begin: Open) -> None:
+    shop, _ = begin(own={"press": {"service": "watermark-embed", "originals_from": None}})
+    keep(shop, "a.jpg", OTHER)
+    keep(shop, "in/a.jpg")
+    digests = [hashlib.sha256(content).hexdigest() for content in (ORIGINAL, PICTURE)]
+    table = f"file,recipient,text,sha256_source,sha256_result\ndpa/in/a.jpg,dpa,K-1,{digests[0]},{digests[1]}\n"
+    (shop.folder("press/outbox") / "watermarks.csv").write_text(table)
+    find(shop, "a.jpg")
+    shop.to_the_end()
+    told = json.loads((shop.folder("found/outbox") / f"undetected/a.jpg{SIDECAR}").read_text())
+    assert told["originalSha256"] == digests[0]
 
 
 def test_an_original_that_comes_later_is_found_then(begin: Open) -> None:

@@ -57,7 +57,11 @@ class Originals:
             if first_asked > self._looked_at:
                 return without_partner("its original is looked for", self._may_look_at, is_passing=True)
             found = self._of_same_name(picture.name)
-            found = found if len(found) == 1 else self._find_given(picture, lender, lender.originals) or found
+            try:
+                found = self._find_given(picture, lender, lender.originals) or found
+            except FolderFault:  # a name may say it as well
+                if len(found) != 1:
+                    raise
             if len(found) == 1:
                 return self._lent(picture, Place(lender.originals, found[0]))
             reason = self._why_not(picture.name, found)
@@ -104,7 +108,7 @@ class Originals:
         if self._issued is None:
             newest = deque(issues_of(lender), maxlen=_MOST_ISSUES)
             self._issued = {issue.sha256_result: (issue.file, issue.sha256_source) for issue in newest}
-        name, source = self._issued.get(self._hash_of(picture), ("", ""))
+        name, source = self._issued.get(self._hash_of(picture), ("", "")) if self._issued else ("", "")
         there = self._names.get(self._pairs.shared(os.path.basename(name)), []) if name else []
         return [name for name in there if disk.sha256_of(Place(root, name)) == source]
 
