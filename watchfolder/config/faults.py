@@ -32,7 +32,11 @@ _WORDS: Mapping[str, str] = {
 
 
 def take_unknown_keys(tree: dict[str, Any]) -> list[str]:
-    """Remove what no section knows from `tree`, and return a fault for each. Then name each inbox."""
+    """Remove what no section knows from `tree`, and return a fault for each. Then name each inbox.
+
+    A section that is not there becomes an empty one.
+    """
+    tree |= {name: {} for name in ("api", "http", "webhook") if tree.get(name) is None}
     faults = list(_take_unknown(tree, Config, ""))
     inboxes = tree["inboxes"] if isinstance(tree.get("inboxes"), dict) else {}
     for name, inbox in list(inboxes.items()):

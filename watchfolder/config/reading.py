@@ -17,7 +17,7 @@ _TEXT = "tag:yaml.org,2002:str"
 
 
 def read(path: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what `path` holds, sections that it lacks as empty ones, and a fault for each key that is there twice.
+    """Return what `path` holds, and a fault for each key that is there twice.
 
     Without a path there is no file: all of it is blank.
     """
@@ -33,8 +33,7 @@ def read(path: str) -> tuple[dict[str, Any], list[str]]:
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold sections such as api: and inboxes:")
-    blank: dict[str, Any] = {name: {} for name in ("api", "http", "webhook") if tree.get(name) is None}
-    return tree | blank, [f"{path}, {fault}" for fault in loader.faults]
+    return tree, [f"{path}, {fault}" for fault in loader.faults]
 
 
 def read_value(text: str) -> object:

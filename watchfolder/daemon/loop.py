@@ -122,9 +122,7 @@ class Daemon:
         is_ready = False
         while not self.signals.stop:
             now = time.monotonic()
-            if self.signals.take(signal.SIGUSR1):
-                supervisor.scan_now()
-            if self.signals.take(signal.SIGHUP) and self._reload(supervisor):
+            if self._take_asked(supervisor):
                 return True
             due = supervisor.beat(now)
             snapshot, status_due = supervisor.publish_status(now)
@@ -140,6 +138,12 @@ class Daemon:
             longest = _ONCE_TICK_SECONDS if is_brief else min(_TICK_SECONDS, self.systemd.interval_seconds)
             self.wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
         return False
+
+    def _take_asked(self, supervisor: Supervisor) -> bool:
+        """Do what signals asked for; return whether to go on with another configuration."""
+        if self.signals.take(signal.SIGUSR1):
+            supervisor.scan_now()
+        return self.signals.take(signal.SIGHUP) and self._reload(supervisor)
 
     def _tell_ready(self, supervisor: Supervisor, seconds: float) -> bool:
         """Tell systemd once every inbox has been looked into, or took too long; return whether that is so."""
