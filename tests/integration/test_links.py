@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from shop import OTHER, PICTURE, Open, Shop, files_in, opening
 
-from watchfolder import disk, history, intake
+from watchfolder import disk, history, intake, quota
 from watchfolder.disk import Place
 from watchfolder.intake import UnderWay
 from watchfolder.order import Order, State, Why
@@ -518,6 +518,17 @@ def test_an_order_of_addresses_is_never_confirmed_whatever_was_written_down(begi
     assert shop.files("outbox") == ["größe eins.jpg"]
     assert "confirm" not in service.requests_by_operation()
     assert service.sins == []
+
+
+def test_a_list_that_was_let_through_goes_on_at_once_after_a_start(begin: Open) -> None:
+    shop, _ = begin(ORIGINS, budget={"files_per_day": 1})
+    shop.drop("one.urls", f"{ADDRESS}\n{SECOND}\n".encode())
+    shop.work(lambda: any(order.last_error for order in shop.orders()) and len(shop.orders()) == 1)
+    assert len(shop.files("outbox")) == 1
+    quota.give_word(shop.config.state_dir, "photos")
+    shop.live_again()
+    shop.to_the_end()
+    assert len(shop.files("outbox")) == 2
 
 
 def test_a_list_that_waits_for_another_order_takes_no_budget_from_pictures(begin: Open) -> None:

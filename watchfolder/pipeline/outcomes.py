@@ -57,10 +57,13 @@ class Outcomes:
         self._breaker = breaker
         self._stop = stop
 
-    def try_by_key(self, fingerprint: str) -> None:
-        """Let those orders go on at once that wait for another key than they were refused by, if this is another."""
+    def try_at_once(self, fingerprint: str) -> None:
+        """Let those orders go on at once that wait for another key than they were refused by, if this is another.
+
+        And lists of addresses: whatever held them, a person may have let them through.
+        """
         for order in self._journal.orders():
-            if order.refused_by not in ("", fingerprint):
+            if order.refused_by not in ("", fingerprint) or (order.state is State.LISTED and order.not_before):
                 with contextlib.suppress(FolderFault):  # then it goes on when its time has come
                     self._journal.note(order, not_before=None)
 
