@@ -8,11 +8,11 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from watchfolder import __version__, history, quarantine, state_file
+from watchfolder import __version__, disk, history, quarantine, state_file
 from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
@@ -22,7 +22,7 @@ from watchfolder.journal import read_orders
 from watchfolder.order import Order, State, files_without_inbox
 from watchfolder.report.conditions import NO_ANSWER, SLOWED, Condition, asides, conditions, headline
 from watchfolder.report.lock_holder import is_held, silent_seconds
-from watchfolder.snapshot import FILE, Counts, InboxSnapshot, Snapshot
+from watchfolder.snapshot import FILE, Counts, Disk, InboxSnapshot, Snapshot
 
 MOST_LISTED = 20  # deferred orders, held orders, quarantined files: the counts are always whole
 
@@ -131,11 +131,15 @@ class StatusReport:
 
 
 class LastWord(NamedTuple):
-    """A daemon's: what it said, for how long its main loop has not turned, and whether one runs."""
+    """A daemon's: what it said, for how long its main loop has not turned, and whether one runs.
+
+    One that `is_late` was not the last: there is no room to write down what is so now.
+    """
 
     snapshot: Snapshot | None = None
     silent_seconds: float = 0.0
     is_running: bool = True
+    is_late: bool = False
 
 
 def read_status(config: Config, now: datetime, word: LastWord | None = None) -> StatusReport:
@@ -143,7 +147,7 @@ def read_status(config: Config, now: datetime, word: LastWord | None = None) -> 
 
     The daemon itself gives its `word`: it need not be asked whether it runs.
     """
-    snapshot, silent, is_running = word or running(config.state_dir)
+    snapshot, silent, is_running, is_late = word or running(config.state_dir)
     broken: list[str] = []
     orders = list(read_orders(config.state_dir, lambda place, _reason: broken.append(place.name)))
     faults: dict[str, FolderFault] = {}
@@ -169,7 +173,7 @@ def read_status(config: Config, now: datetime, word: LastWord | None = None) -> 
         state_dir=config.state_dir,
         service=_service(snapshot),
         conditions=found,
-        inboxes=_inboxes(config, snapshot, orders, _count_quarantined(config, groups, faults), now),
+        inboxes=_inboxes(config, snapshot, orders, _count_quarantined(config, groups, faults), now, is_late=is_late),
         orders=_listed(moving),
         deferred=_listed(deferred),
         held=_listed([order for order in orders if files_without_inbox([order], config.inboxes)]),
@@ -220,17 +224,20 @@ def _inboxes(
     orders: list[Order],
     quarantined: Mapping[str, int | None],
     now: datetime,
+    *,
+    is_late: bool,
 ) -> dict[str, InboxStatus]:
     midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     delivered = defaultdict[str, list[int]](list)
     for each in history.deliveries(orders, config.state_dir, midnight):
         delivered[each.order.inbox].append(each.file.delivered_size or 0)
-    return {
+    found = {
         name: _inbox(
             inbox, snapshot.inboxes.get(name) if snapshot else None, orders, delivered[name], quarantined[name], now
         )
         for name, inbox in config.inboxes.items()
     }
+    return {name: replace(inbox, **_NOT_KNOWN) for name, inbox in found.items()} if is_late else found
 
 
 def _inbox(
@@ -259,6 +266,9 @@ def _inbox(
     )
 
 
+_NOT_KNOWN: Final[dict[str, Any]] = dict.fromkeys(
+    ("waiting", "staying", "raw", "out_of_reach", "single", "oldest_waiting_since")
+)
 _SEEN = InboxSnapshot.model_fields.keys() & {each.name for each in fields(InboxStatus)}  # of one type in both
 
 
@@ -289,15 +299,18 @@ def running(state_dir: str) -> LastWord:
     snapshot = state_file.read(Place(state_dir, FILE), Snapshot, "the daemon's own view is not shown")
     try:
         require_room_to_note(state_dir)
-    except FolderFault as fault:  # then its last word is not its latest: it could not write that down
-        snapshot = snapshot and _closed_by(fault, snapshot)
+    except FolderFault as fault:
+        snapshot = snapshot and _closed_by(fault, snapshot, state_dir)
+        return LastWord(snapshot, silent_seconds(lock), is_late=True)
     return LastWord(snapshot, silent_seconds(lock))
 
 
-def _closed_by(fault: FolderFault, snapshot: Snapshot) -> Snapshot:
+def _closed_by(fault: FolderFault, snapshot: Snapshot, state_dir: str) -> Snapshot:
     facts = {"is_open": False, "fault": fault.reason, "fault_code": fault.code}
     inboxes = {name: inbox.model_copy(update=facts) for name, inbox in snapshot.inboxes.items()}
-    return snapshot.model_copy(update={"inboxes": inboxes})
+    room = disk.room_in(state_dir)
+    own = Disk(device=room.device, free_bytes=room.free, total_bytes=room.total)
+    return snapshot.model_copy(update={"inboxes": inboxes, "disks": {**snapshot.disks, state_dir: own}})
 
 
 def _service(snapshot: Snapshot | None) -> ServiceStatus:

@@ -191,6 +191,8 @@ def _explained(office: Office, said: Surfaces, situation: Situation, path: Path 
 
 def _counts_agree(said: Surfaces) -> bool:
     """Page, status and systemd's line count the same files; between moving and deferred they may go to and fro."""
+    if said.waiting is None:  # the daemon could not write down how many
+        return True
     is_told_alike = f"waiting {said.waiting} under way {said.under_way} " in said.page
     if not said.systemd:
         return is_told_alike

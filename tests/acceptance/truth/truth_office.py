@@ -83,7 +83,7 @@ class Surfaces:
     status: str
     errors: str  # of the command `status`
     conditions: list[Condition]
-    waiting: int  # of status --json, as the next one
+    waiting: int | None  # of status --json, as the next one; None where that cannot know
     under_way: int
     health: tuple[int, str]
     page: str
@@ -115,6 +115,7 @@ class Office(Studio):
     life: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     typed_in: list[str] = field(default_factory=list)  # all commands
     shares: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # that do not answer
+    film: Path = Path()  # what fills a disk
     patience: str = ""  # lines that make waits of the program long
     _hangs: bool = False
 
@@ -327,19 +328,30 @@ class Office(Studio):
         self.reload()
         wait_until((outbox / ".watchfolder-id").exists)
 
+    def move_state(self, *, to_small_disk: bool) -> None:
+        """Let the state lie on a disk of 32 MiB, or where it lay before; a stopped daemon's is moved."""
+        skip_unless_possible(is_network=False)
+        state, kept = self.folder("state"), self.root / "kept state"
+        self.stop()
+        shutil.copytree(state, kept)
+        if to_small_disk:
+            subprocess.run(["mount", *f"-t tmpfs -o size=32m none {state}".split()], check=True, timeout=30)
+        else:
+            self.unmount("state")
+        shutil.copytree(kept, state, dirs_exist_ok=True)
+        shutil.rmtree(kept)
+        self.give_to_daemon()
+        self.start()
+
     def unmount(self, folder: str) -> None:
         subprocess.run(["umount", "--lazy", str(self.root / folder)], check=False, capture_output=True, timeout=30)
 
-    def fill_nas(self, free_bytes: int) -> None:
+    def fill(self, disk: Path, free_bytes: int) -> None:
         """Leave so much room there, and up to a block less."""
-        room = os.statvfs(self.nas)
+        room = os.statvfs(disk)
+        self.film = disk / "holiday.mp4"
         with self.film.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - free_bytes)
-
-    @property
-    def film(self) -> Path:
-        """What fills the share."""
-        return self.nas / "holiday.mp4"
 
     def another_inbox(self, name: str) -> dict[str, object]:
         """Make the folders of one more inbox, if they are not there, and return its settings."""
@@ -387,7 +399,7 @@ class Office(Studio):
             status=flat(status.stdout),
             errors=flat(status.stderr),
             conditions=[_condition(each) for each in told_json.get("conditions", ())],
-            waiting=inbox.get("waiting") or 0,
+            waiting=inbox.get("waiting"),
             under_way=inbox.get("in_progress", 0) + inbox.get("deferred", 0),
             health=(health[0], flat(health[1])),
             page=flat(html.unescape(re.sub(r"<[^>]+>", " ", page))),
@@ -453,7 +465,7 @@ def open_office(sandbox: Sandbox) -> Iterator[Office]:
             finally:
                 office.shares.close()
                 office.stop()
-                for folder in ("nas", "server"):
+                for folder in ("nas", "server", "state"):
                     office.unmount(folder)
     finally:
         shutil.rmtree(root)

@@ -1,5 +1,6 @@
 """The table: what can be so, how it is brought about, what is true then, and how a person mends it by what was said."""
 
+import json
 import os
 import re
 import shutil
@@ -171,14 +172,14 @@ def _accept_it(scene: Scene, said: Surfaces) -> None:
 
 def _the_nas_is_nearly_full(scene: Scene) -> None:
     scene.office.deliver_to_nas()
-    scene.office.fill_nas(free_bytes=1_200_000)
+    scene.office.fill(scene.office.nas, free_bytes=1_200_000)
     (picture,) = scene.office.drop_pictures(1, seed=640)  # it still goes on
     wait_until((scene.office.nas / "outbox" / picture.name).exists)
 
 
 def _the_nas_is_full(scene: Scene) -> Path:
     scene.office.deliver_to_nas()
-    scene.office.fill_nas(free_bytes=3_100_000)
+    scene.office.fill(scene.office.nas, free_bytes=3_100_000)
     large = scene.office.drop("large.bmp", sample("bmp", width=1000, height=1000, seed=641))  # 3 MB
     scene.office.give_to_daemon()
     return large
@@ -186,6 +187,33 @@ def _the_nas_is_full(scene: Scene) -> Path:
 
 def _delete_the_film(scene: Scene, _said: Surfaces) -> None:
     scene.office.film.unlink()
+
+
+def _the_state_s_disk_is_nearly_full(scene: Scene) -> None:
+    scene.office.move_state(to_small_disk=True)
+    scene.office.fill(scene.office.folder("state"), free_bytes=1_240_000)
+    (picture,) = scene.office.drop_pictures(1, seed=660)  # it still goes on
+    wait_until((scene.office.folder("outbox") / picture.name).exists)
+
+
+def _the_state_s_disk_is_full(scene: Scene) -> Path:
+    """Fill it, so that the daemon cannot write down what it sees then."""
+    office = scene.office
+    office.move_state(to_small_disk=True)
+    office.wait_until_well()
+    office.fill(office.folder("state"), free_bytes=0)
+    (picture,) = office.drop_pictures(1, seed=661)
+    wait_until(lambda: office.told()["inboxes"]["photos"]["waiting"] == 1)
+    assert json.loads(office.run("status", "--json").stdout)["inboxes"]["photos"]["waiting"] is None
+    return picture
+
+
+def _make_room_for_the_state(scene: Scene, said: Surfaces) -> None:
+    office, before = scene.office, len(scene.office.receiver.calls)
+    _delete_the_film(scene, said)
+    office.wait_until_well()
+    wait_until(lambda: re.search("is back|has room again", " ".join(office.alarms_since(before))))
+    office.move_state(to_small_disk=False)
 
 
 def _the_nas_is_not_mounted(scene: Scene) -> Path:
@@ -899,6 +927,22 @@ SITUATIONS = (
         _the_nas_is_nearly_full,
         ("nas/outbox is nearly full: 1.2 MB are free", "Make room there"),
         _delete_the_film,
+    ),
+    Situation(
+        "a disk of the state that is nearly full",
+        ConditionKind.DISK_LOW,
+        7,
+        _the_state_s_disk_is_nearly_full,
+        ("state is nearly full: 1.2 MB are free", "Make room there"),
+        _make_room_for_the_state,
+    ),
+    Situation(
+        "a disk of the state that is full",
+        ConditionKind.FOLDER_AWAY,
+        7,
+        _the_state_s_disk_is_full,
+        ("Not available: photos (", "state: 0.0 MB are free, 1.0 MB are needed", "by itself when there is room"),
+        _make_room_for_the_state,
     ),
     Situation(
         "a lost state",

@@ -175,7 +175,7 @@ def _of_left(path: str, config: Config) -> Iterator[str]:
     if end is not None:
         yield f"{end.outcome.capitalize()} {_clock(end.at)} from the inbox {printable(end.inbox)}."
         yield _numbered(f"wf-{end.key}", end.order_id)
-    snapshot, _, is_running = running(config.state_dir)
+    snapshot, _, is_running, _ = running(config.state_dir)
     yield ended(put_back(snapshot, config, is_running=is_running).words)
 
 
@@ -238,7 +238,7 @@ def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Ite
     """Tell what keeps the whole inbox, or an order of it that is under way, from being worked on."""
     if order is not None and not order.is_live:
         return
-    snapshot, silent, is_running = running(config.state_dir)
+    snapshot, silent, is_running, _ = running(config.state_dir)
     found = conditions(snapshot, config, is_running=is_running, silent_seconds=silent)
     for each in holding(found, inbox.name, order):
         yield f"But: {ended(each)}"
