@@ -6,6 +6,7 @@ PRODUCT := $(VENV)/.product
 READY := $(VENV)/.ready
 INSTALL := $(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 --editable
 WORKERS ?= 6
+unexport PYTHONDONTWRITEBYTECODE # else every process of the tests compiles the program and the tests again
 PYTEST := $(VENV)/bin/pytest -q -n $(WORKERS)
 SOURCES := watchfolder tests docs packaging
 
