@@ -3,6 +3,7 @@
 It needs neither KVM nor a disk: all of it is one initramfs, built once and cached, and whatever the overlay adds.
 """
 
+import compileall
 import contextlib
 import hashlib
 import os
@@ -66,6 +67,7 @@ def lay_program(overlay: Path) -> None:
             if ".." not in file.parts and source.is_file():
                 _copy(source, site / file)
     shutil.copytree(Path(watchfolder.__file__).parent, site / "watchfolder", dirs_exist_ok=True)
+    compileall.compile_dir(site, quiet=1)  # its own user cannot keep that in there: each start would do it again
 
 
 def boot(overlay: Path, folder: Path, seconds: float) -> None:
