@@ -7,7 +7,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -154,29 +154,46 @@ def _of_inbox_folder(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _of_left(path: str, config: Config) -> Iterator[str]:
     """Tell of what lies in a folder of an inbox that left the configuration. Raises UnknownName for any other."""
-    here = ", ".join(f"{inbox.name} ({printable(inbox.path)})" for inbox in config.inboxes.values())
-    unknown = UnknownName([f"{printable(path)} lies in no folder of ours. The inboxes are: {here}"])
-    try:
-        orders = [order for order in read_orders(config.state_dir) if order.inbox not in config.inboxes]
-        met = {top: name for top, name in known_folders(config.state_dir).items() if f"{path}/".startswith(f"{top}/")}
-    except FolderFault as fault:
-        raise unknown from fault
-    names, keys = {os.path.relpath(path, top) for top in met}, path.split("/")
-    mine = [each for each in orders if each.key in keys or not names.isdisjoint(file.name for file in each.files)]
+    met, orders = _traces(path, config)
+    names = {os.path.relpath(path, top) for top in met}
+    mine = [each for each in orders if each.key in path.split("/") or _holds_any(each, names)]
     if not met and not mine:
-        raise unknown
+        raise _not_ours(path, config)
     inboxes = {order.inbox for order in mine} or {*met.values()} - config.inboxes.keys() - {""}
-    ends = history.all_ended(orders, config.state_dir)
-    end = next((end for end in ends if end.inbox in inboxes and _has_any(end, names)), None)
     whose = f"an inbox that left the configuration ({', '.join(map(printable, sorted(inboxes)))})"
     yield f"It belongs to {whose if inboxes else 'a folder that left the configuration'}."
-    for order in filter(lambda order: order.is_live, mine):
+    yield from _of_left_orders(mine, history.all_ended(orders, config.state_dir), inboxes, names)
+    snapshot, _, is_running, _ = running(config.state_dir)
+    yield ended(put_back(snapshot, config, is_running=is_running).words)
+
+
+def _traces(path: str, config: Config) -> tuple[dict[str, str], list[Order]]:
+    """Return the folders above it that were met, with their inboxes, and the orders of inboxes that left."""
+    try:
+        met = {top: name for top, name in known_folders(config.state_dir).items() if f"{path}/".startswith(f"{top}/")}
+        return met, [order for order in read_orders(config.state_dir) if order.inbox not in config.inboxes]
+    except FolderFault as fault:
+        raise _not_ours(path, config) from fault
+
+
+def _not_ours(path: str, config: Config) -> UnknownName:
+    known = ", ".join(f"{inbox.name} ({printable(inbox.path)})" for inbox in config.inboxes.values())
+    return UnknownName([f"{printable(path)} lies in no folder of ours. The inboxes are: {known}"])
+
+
+def _of_left_orders(
+    orders: Iterable[Order], ends: Iterable[history.EndedOrder], inboxes: Collection[str], names: Collection[str]
+) -> Iterator[str]:
+    for order in filter(lambda order: order.is_live, orders):
         yield from _of_order(order)
+    end = next((end for end in ends if end.inbox in inboxes and _has_any(end, names)), None)
     if end is not None:
         yield f"{end.outcome.capitalize()} {_clock(end.at)} from the inbox {printable(end.inbox)}."
         yield _numbered(f"wf-{end.key}", end.order_id)
-    snapshot, _, is_running, _ = running(config.state_dir)
-    yield ended(put_back(snapshot, config, is_running=is_running).words)
+
+
+def _holds_any(order: Order, names: Collection[str]) -> bool:
+    return any(file.name in names for file in order.files)
 
 
 def _has_any(end: history.EndedOrder, names: Collection[str]) -> bool:
