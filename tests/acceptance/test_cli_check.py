@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cli_studio import KEY, Studio, files_in, wait_until
+from installation import steps
 
 from watchfolder.command_line import Advised
 from watchfolder.sandbox import Sandbox
@@ -248,3 +249,11 @@ def test_its_advice_about_folders_that_people_make_works_as_it_stands(studio: St
     assert "can be taken, whatever their umask" in advice()
     subprocess.run(["sh", "-ec", "umask 022; mkdir wedding"], cwd=studio.folder("inbox"), check=True, timeout=10)
     assert stat.S_IMODE((studio.folder("inbox") / "wedding").stat().st_mode) == 0o2775
+
+
+@pytest.mark.skipif(shutil.which("setfacl") is None, reason="apt-get install acl")
+def test_the_rights_that_the_install_page_gives_to_the_group_are_seen(studio: Studio) -> None:
+    (line,) = (block for block in steps("docs/install/debian.md") if block.startswith("setfacl "))
+    told = line.replace("g:photos:", f"g:{os.getegid()}:").replace("/srv/photos", str(studio.root))
+    subprocess.run(["sh", "-ec", told], check=True, timeout=10)
+    assert "can be taken, whatever their umask" in studio.run("check").stdout

@@ -74,9 +74,9 @@ from watchfolder.disk.places import (
 from watchfolder.disk.sharing import (
     give_empty_folder,
     hand_over,
-    has_group_rights,
     keep_private,
     make_group_folder,
+    may_write_in_new_folders,
     pass_on_rights,
 )
 from watchfolder.disk.standard_streams import is_output_gone, open_closed_files

@@ -14,7 +14,7 @@ from watchfolder.disk.places import Place, open_folder, sync_folder, translated
 _ACL = "system.posix_acl_default"
 _VERSION = struct.Struct("<I")
 _ENTRY = struct.Struct("<HHI")  # tag, rights, user or group
-_USER, _GROUP, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
+_USER, _NAMED_USER, _GROUP, _NAMED_GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 _NOBODY_NAMED = 0xFFFFFFFF
 _WRITABLE = 0o7
 _PRIVATE_MODE = 0o750
@@ -99,8 +99,8 @@ def pass_on_rights(root: str) -> bool:
         return True
 
 
-def has_group_rights(root: str) -> bool | None:
-    """Does a folder that somebody makes there belong to its group, who may write in it, whatever the umask?
+def may_write_in_new_folders(root: str) -> bool | None:
+    """May we write in a folder that somebody makes there, by its group or by our own name, whatever the umask?
 
     None where the file system knows no ACLs: who made it decides, or the server of the share. Raises FolderFault.
     """
@@ -113,7 +113,10 @@ def has_group_rights(root: str) -> bool | None:
             if error.errno in _NO_ACLS:
                 return None
             raise
-        is_setgid = bool(os.fstat(folder).st_mode & 0o2000)
-    rights = {tag: bits for tag, bits, _ in _ENTRY.iter_unpack(acl[_VERSION.size :])}
-    granted = rights.get(_GROUP, 0) & rights.get(_MASK, _WRITABLE)
-    return is_setgid and granted == _WRITABLE
+        found = os.fstat(folder)
+    ours = {(_NAMED_USER, os.geteuid()), *((_NAMED_GROUP, group) for group in (os.getegid(), *os.getgroups()))}
+    if found.st_mode & 0o2000:
+        ours.add((_GROUP, _NOBODY_NAMED))
+    entries = list(_ENTRY.iter_unpack(acl[_VERSION.size :]))
+    mask = next((rights for tag, rights, _ in entries if tag == _MASK), _WRITABLE)
+    return any(rights & mask == _WRITABLE for tag, rights, name in entries if (tag, name) in ours)

@@ -322,7 +322,7 @@ def _writer(inbox: Inbox) -> str:
 
 def _folders_of_people(inbox: Inbox, commands: CommandLine) -> str:
     """Say whether we could take a picture from a folder that somebody of the group makes in the inbox."""
-    match disk.has_group_rights(inbox.path):
+    match disk.may_write_in_new_folders(inbox.path):
         case True:
             return "what is in a folder that people make here can be taken, whatever their umask"
         case False:
