@@ -711,6 +711,23 @@ def test_an_unreadable_file_is_taken_once_it_may_be_read(as_nobody: Path, caplog
         assert names(shop) == ["a.jpg"]
 
 
+def test_a_pair_with_an_unreadable_original_is_taken_once_that_may_be_read(as_nobody: Path) -> None:
+    with opened(Shop(as_nobody, settle_seconds=5.0, service="watermark-extract")) as shop:
+        shop.drop("a.jpg")
+        path = shop.drop("a.original.jpg", OTHER)
+        with as_root():
+            os.chown(path, 0, 0)
+            os.chmod(path, 0o600)
+        for now in range(0, 50, 5):
+            shop.look(float(now))
+        reason = "a.original.jpg cannot be taken with it yet"
+        assert shop.intake.candidates.remarks()["a.jpg"] == decision(shop, "a.jpg").reason == reason
+        with as_root():
+            os.chmod(path, 0o644)  # no event that counts
+        shop.look(120.0)
+        assert names(shop) == ["a.jpg", "a.original.jpg"]
+
+
 @pytest.mark.parametrize("role", ["outbox", "originals"])
 @pytest.mark.parametrize("closed", ["client", "client/2026"])
 def test_a_file_that_cannot_be_delivered_stays_and_costs_nothing(

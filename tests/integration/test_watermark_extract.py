@@ -16,6 +16,8 @@ from sandbox_client import Client, data
 from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
+from watchfolder.disk import Place
+from watchfolder.errors import FolderFault
 from watchfolder.intake import Claims, Decision
 from watchfolder.intake.decide import Ready
 from watchfolder.order import Enclosure, Order, OrderFile, Role, State, Why
@@ -297,6 +299,35 @@ def test_a_pair_of_which_one_vanishes_goes_back(begin: Open) -> None:
     shop.pass_time(60)
     assert waiting(shop) == {"a.jpg": "its original is not there yet: a.original.jpg, beside it"}
     assert service.paid == 0
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.original.jpg"])
+def test_a_pair_of_which_one_may_not_be_moved_is_tried_ever_more_rarely(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    shop, service = begin()
+    move, tries = disk.move, list[Place]()
+
+    def refuse(source: Place, target: Place, **settings: Any) -> None:  # noqa: ANN401 - its own
+        if source == Place(shop.config.inboxes["photos"].path, name):
+            tries.append(source)
+            raise FolderFault.at(source.path, "permission denied", code="EACCES")
+        move(source, target, **settings)
+
+    monkeypatch.setattr(disk, "move", refuse)
+    drop_pair(shop, "a.jpg")
+    for _ in range(8):
+        shop.to_the_end()
+        shop.pass_time(5)
+    assert len(tries) == 1
+    (other,) = {"a.jpg", "a.original.jpg"} - {name}
+    assert shop.intake.candidates.remarks()[other] == f"{name} cannot be taken with it yet"
+    assert [record.getMessage() for record in caplog.records].count("file.stays") == 1
+    monkeypatch.undo()
+    shop.pass_time(60)
+    shop.to_the_end()
+    assert shop.files("outbox") == ["undetected/a.jpg", f"undetected/a.jpg{SIDECAR}"]
+    assert service.sins == []
 
 
 def test_a_picture_that_changes_after_it_was_sent_goes_back_with_its_original(begin: Open) -> None:

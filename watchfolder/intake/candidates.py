@@ -313,7 +313,7 @@ class Candidates:
 
     def put_off(self, name: str, decision: Decision, now: float) -> None:
         self.remember(name, decision)
-        if decision.answer is Action.STAY:
+        if decision.answer is Action.STAY and decision.obstacle is None:  # which goes away one day
             self._drop_partner(name, now)
         if decision.due is not None:
             heapq.heappush(self._timers, (decision.due, name))

@@ -28,7 +28,7 @@ class Beside:
             return None
         for name in self._alike(self._pairs, ready.name):
             other = _decide_now(self._inbox, name, now, wall)
-            if other.answer in {Action.TAKE, Action.WAIT}:
+            if other.answer in {Action.TAKE, Action.WAIT} or other.obstacle is not None:
                 self._partners.see(name)
             if other.answer is Action.TAKE and name != ready.name:
                 self._partners.meet(Ready(name, 0, 0, other.format), now)

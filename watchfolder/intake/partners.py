@@ -34,17 +34,23 @@ class Partners:
         if self._pairs is None:
             return [file]
         self._ready[file.name] = file
-        found = self._pairs.find(file.name, self._seen[self._pairs.shared(file.name)])
+        together = self._find(self._pairs, file, now)
+        for each in () if isinstance(together, Decision) else together:
+            self._ready.pop(each.name, None)  # what comes back of them waits as their claim says
+        return together
+
+    def _find(self, pairs: Pairs, file: Ready, now: float) -> Sequence[Ready] | Decision:
+        found = pairs.find(file.name, self._seen[pairs.shared(file.name)])
         if isinstance(found, Alone):
             if self._originals is None or not found.lacks_original:
                 return without_partner(found.reason)
             lent = self._originals.find(file, now)
-            return lent if isinstance(lent, Decision) else _pair(self._pairs, lent, file)
+            return lent if isinstance(lent, Decision) else _pair(pairs, lent, file)
         original, picture = self._ready.get(found.original), self._ready.get(found.picture)
         if original is None or picture is None:
             other = found.picture if original else found.original
             return without_partner(f"{other} cannot be taken with it yet")
-        return _pair(self._pairs, replace(original, role=Role.ORIGINAL), picture)
+        return _pair(pairs, replace(original, role=Role.ORIGINAL), picture)
 
     def drop(self, name: str) -> list[str]:
         """Forget a file that is gone or will not be taken; return those that may have waited on its account."""
