@@ -238,7 +238,7 @@ class Folders:
             return self._known[path].token
 
     def _remember(self, path: str, token: str) -> None:
-        fresh = _Known(token=token, mount=disk.mounted_at(path), inbox=self._inboxes.get(path, ""))
+        fresh = _Known(token=token, mount=disk.mount_point_of(path), inbox=self._inboxes.get(path, ""))
         known = {**self._known, **self._read_known(), path: fresh}
         state_file.write(self._memory, _Memory(known))
         self._known = known

@@ -77,9 +77,9 @@ def test_a_mount_that_fstab_does_not_know_is_remembered(tmp_path: Path, folders:
 
 @pytest.mark.usefixtures("fstab")
 def test_a_bind_of_what_is_above_is_no_mount_of_its_own(tmp_path: Path) -> None:
-    here = disk.mounted_at(str(tmp_path))
+    here = disk.mount_point_of(str(tmp_path))
     with mounted(tmp_path / "bound", "--bind", str(tmp_path)):
-        assert disk.mounted_at(str(tmp_path / "bound")) == here
+        assert disk.mount_point_of(str(tmp_path / "bound")) == here
 
 
 def test_init_makes_no_folders_on_a_bare_mount_point(tmp_path: Path, fstab: Path) -> None:

@@ -247,14 +247,14 @@ def test_whenever_it_dies_the_copy_is_made_once_and_goes_in_the_end(
 def test_a_disk_that_fails_during_the_copy_is_outlasted(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, service = begin()
     keep(shop, "a.jpg")
-    fails, set_time = [OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))], files.set_time
+    fails, set_times = [OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))], files.set_times
 
     def failing_once(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
         if fails:
             raise fails.pop()
-        set_time(descriptor, atime_ns, mtime_ns)
+        set_times(descriptor, atime_ns, mtime_ns)
 
-    monkeypatch.setattr(moves, "set_time", failing_once)
+    monkeypatch.setattr(moves, "set_times", failing_once)
     find(shop, "a.jpg")
     shop.work(lambda: not fails)
     shop.work((shop.folder("found/outbox") / "undetected/a.jpg").exists)

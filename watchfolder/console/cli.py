@@ -57,7 +57,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    disk.open_closed_files()
+    disk.open_closed_streams()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the key is in our memory, and a core dump is a file of that
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -69,7 +69,7 @@ def main() -> None:
         has_reader_gone = sys.stdout is not stdout  # typer has put another one in its place
         code: object = exit_codes.UNFINISHED if has_reader_gone else ending.code
     except OSError as error:
-        if not disk.is_output_gone():
+        if not disk.is_stdout_broken():
             raise
         warn(f"the answer cannot be written: {error.strerror}")
         code = exit_codes.UNFINISHED

@@ -41,7 +41,7 @@ from watchfolder.disk.files import (
 from watchfolder.disk.holes import find_hole
 from watchfolder.disk.limits import (
     closed_folder,
-    command_to_free,
+    command_to_unpin,
     command_to_open,
     free_bytes,
     group_name,
@@ -54,7 +54,7 @@ from watchfolder.disk.limits import (
     why_not_read,
 )
 from watchfolder.disk.listing import Entry, folders_in, remove_empty_folders, scan
-from watchfolder.disk.mounts import is_in_fstab, missing_mount, mount_of, mounted_at, read_mount_table
+from watchfolder.disk.mounts import is_in_fstab, missing_mount, mount_of, mount_point_of, read_mount_table
 from watchfolder.disk.moves import FsyncBatch, copy, move, publish_new
 from watchfolder.disk.places import (
     HELD,
@@ -79,13 +79,13 @@ from watchfolder.disk.sharing import (
     may_write_in_new_folders,
     pass_on_rights,
 )
-from watchfolder.disk.standard_streams import is_output_gone, open_closed_files
+from watchfolder.disk.standard_streams import is_stdout_broken, open_closed_streams
 from watchfolder.disk.timeouts import (
     ANSWER_SECONDS,
     Question,
     answer_of,
     become,
-    follow_links,
+    real_paths,
     tell_answer,
     time_at_work,
 )

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 
 from watchfolder.disk import placeholders
-from watchfolder.disk.files import create_in, new_file, open_regular_in, remove, set_time, write_all
+from watchfolder.disk.files import create_in, new_file, open_regular_in, remove, set_times, write_all
 from watchfolder.disk.moves import publish_new
 from watchfolder.disk.places import (
     Place,
@@ -15,7 +15,7 @@ from watchfolder.disk.places import (
     hidden_part,
     is_left_over,
     open_folder,
-    part_name,
+    temporary_name,
     sync_folder,
     translated,
 )
@@ -51,13 +51,13 @@ def write_atomically(
 def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | None, *, durable: bool) -> None:
     """Raises FileNotFoundError when somebody has removed the temporary file."""
     with folder_of(place, create=True) as folder:
-        temporary = part_name(owner)
+        temporary = temporary_name(owner)
         descriptor = create_in(folder, temporary, mode)
         try:
             try:
                 write_all(descriptor, data)
                 if mtime_ns is not None:
-                    set_time(descriptor, mtime_ns, mtime_ns)
+                    set_times(descriptor, mtime_ns, mtime_ns)
                 if durable:
                     os.fsync(descriptor)
             finally:
@@ -76,7 +76,7 @@ def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> 
 
     Its temporary file lies in the hidden folder, or beside it.
     """
-    part = hidden_part(place.root, owner) if hidden else place.beside(part_name(owner))
+    part = hidden_part(place.root, owner) if hidden else place.beside(temporary_name(owner))
     with _written(part, data, place):
         publish_new(part, place, owner=owner)
 

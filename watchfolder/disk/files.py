@@ -71,7 +71,7 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
         yield write
         with translated(place.path):
             if mtime_ns is not None:
-                set_time(descriptor, mtime_ns, mtime_ns)
+                set_times(descriptor, mtime_ns, mtime_ns)
             os.fsync(descriptor)
     except BaseException:
         with contextlib.suppress(OSError):  # the first fault is the one to tell
@@ -83,7 +83,7 @@ def new_file(place: Place, mtime_ns: int | None = None) -> Iterator[Callable[[by
         sync_folder(folder)
 
 
-def set_time(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
+def set_times(descriptor: int, atime_ns: int, mtime_ns: int) -> None:
     """Give a file these times, as nearly as its file system can hold them; where it can not, it keeps its own.
 
     Raises OSError for a disk that fails.

@@ -36,7 +36,7 @@ def mount_of(path: str, mountinfo: str) -> Mount | None:
         ahead.remove(here)
 
 
-def mounted_at(path: str) -> str:
+def mount_point_of(path: str) -> str:
     """Return where the file system of a folder is mounted, "" for the one of the root.
 
     A bind of what is above (systemd's ReadWritePaths= are such) is no mount of its own.
@@ -71,7 +71,7 @@ def read_mount_table() -> str:
 
 def _fstab() -> list[str]:
     lines = (line.split() for line in _text_of(FSTAB).splitlines())
-    return [_plain(fields[1]).rstrip("/") or "/" for fields in lines if fields[1:] and fields[0][0] != "#"]
+    return [_unescaped(fields[1]).rstrip("/") or "/" for fields in lines if fields[1:] and fields[0][0] != "#"]
 
 
 def _mount_lines(mountinfo: str) -> Iterator[Mount]:
@@ -79,10 +79,10 @@ def _mount_lines(mountinfo: str) -> Iterator[Mount]:
         mount, _, source = line.partition(" - ")
         match mount.split(" "):
             case [number, parent, device, _, point, *_]:
-                yield Mount(number, parent, device, _plain(point), source.split(" ")[0])
+                yield Mount(number, parent, device, _unescaped(point), source.split(" ")[0])
 
 
-def _plain(text: str) -> str:
+def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 

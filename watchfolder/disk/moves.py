@@ -8,7 +8,7 @@ import shutil
 import stat
 
 from watchfolder.disk import placeholders
-from watchfolder.disk.files import create_new, open_regular, remove, set_time, sha256_of, stat_of
+from watchfolder.disk.files import create_new, open_regular, remove, set_times, sha256_of, stat_of
 from watchfolder.disk.places import (
     NotAFolder,
     NotRegular,
@@ -287,5 +287,5 @@ def _copy(source: Place, part: Place) -> None:
             for name in os.listxattr(reader.fileno()):
                 with contextlib.suppress(OSError):  # the other one may not know them: kept where possible
                     os.setxattr(writer.fileno(), name, os.getxattr(reader.fileno(), name))
-        set_time(writer.fileno(), status.st_atime_ns, status.st_mtime_ns)
+        set_times(writer.fileno(), status.st_atime_ns, status.st_mtime_ns)
         os.fsync(writer.fileno())

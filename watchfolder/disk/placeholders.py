@@ -21,7 +21,7 @@ from watchfolder.disk.places import (
     Place,
     UnfitName,
     open_folder,
-    part_name,
+    temporary_name,
     sync_folder,
     translated,
 )
@@ -109,7 +109,7 @@ def drop_named_in(note: Place) -> bool:
 
 def _note_of(target: Place, owner: str) -> Place:
     name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
-    return Place(target.root, f"{HIDDEN}/{part_name(owner, f'{name}.held')}")
+    return Place(target.root, f"{HIDDEN}/{temporary_name(owner, f'{name}.held')}")
 
 
 def _write(note: Place, target: Place) -> None:

@@ -220,7 +220,7 @@ def sync_folder(descriptor: int) -> None:
             raise
 
 
-def part_name(owner: str = "state", name: str = "") -> str:
+def temporary_name(owner: str = "state", name: str = "") -> str:
     """Return a hidden name, short enough for any file system; it tells whose leftover it is, of which life.
 
     Fresh, but for one that has a `name`.
@@ -236,4 +236,4 @@ def is_left_over(base: str, owner: str) -> bool:
 
 def hidden_part(root: str, owner: str) -> Place:
     """Return a fresh temporary place in the one hidden folder of `root`, so that leftovers are found in one look."""
-    return Place(root, f"{HIDDEN}/{part_name(owner)}")
+    return Place(root, f"{HIDDEN}/{temporary_name(owner)}")

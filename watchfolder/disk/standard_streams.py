@@ -4,7 +4,7 @@ import os
 import sys
 
 
-def open_closed_files() -> None:
+def open_closed_streams() -> None:
     """Let no file of ours get the number of a standard stream that the caller has closed."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -13,7 +13,7 @@ def open_closed_files() -> None:
             setattr(sys, name, open(descriptor, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115 - for good
 
 
-def is_output_gone() -> bool:
+def is_stdout_broken() -> bool:
     """Can what was said not be written: to a full disk, or to a reader that has gone? From then on it goes nowhere."""
     try:
         sys.stdout.flush()

@@ -117,7 +117,7 @@ def answer_of(question: Callable[[], _T], folder: str, silent_seconds: float = A
     return Question(question, folder).answer(silent_seconds)
 
 
-def follow_links(paths: Iterable[str], silent_seconds: float = ANSWER_SECONDS) -> dict[str, str]:
+def real_paths(paths: Iterable[str], silent_seconds: float = ANSWER_SECONDS) -> dict[str, str]:
     """Resolve links, side by side; where a folder does not answer, its path counts as written."""
     asked = {path: Question(lambda path=path: os.path.realpath(path), path) for path in paths}  # type: ignore[misc]
     real = {}

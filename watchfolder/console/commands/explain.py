@@ -204,7 +204,7 @@ def _find(path: str, config: Config) -> _Spot | None:
     whole = os.path.abspath(path)
     folder, base = os.path.split(whole)
     roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
-    real = disk.follow_links({folder, *roots})
+    real = disk.real_paths({folder, *roots})
     resolved = os.path.join(real[folder], base)
     for role, inbox in product(_ROLES, config.inboxes.values()):
         root = getattr(inbox, role)
