@@ -389,7 +389,7 @@ def test_no_credits_block_purchases_only(sandbox: Sandbox, open_service: Open) -
 def test_a_429_is_handed_on_with_its_wait_and_holds_every_call(sandbox: Sandbox, open_service: Open) -> None:
     service = open_service(pace=Pace(patience_seconds=0.5))
     sandbox.faults.add("list", "answer", status=429, code="RATE_LIMIT_EXCEEDED", headers={"Retry-After": "30"})
-    assert not service.limiter.is_slow()
+    assert not service.limiter.is_limiting()
 
     with pytest.raises(SlowDown) as first:
         service.ping()
@@ -398,7 +398,7 @@ def test_a_429_is_handed_on_with_its_wait_and_holds_every_call(sandbox: Sandbox,
 
     assert first.value.retry_after_seconds == 30
     assert second.value.retry_after_seconds == pytest.approx(30, abs=2)
-    assert service.limiter.is_slow()
+    assert service.limiter.is_limiting()
     assert sandbox.requests_by_operation()["list"] == 1
 
 
@@ -409,7 +409,7 @@ def test_a_configured_budget_keeps_within_the_plan(sandbox: Sandbox, open_servic
     for _ in range(20):
         service.ping()
 
-    assert not service.limiter.is_slow()
+    assert not service.limiter.is_limiting()
 
 
 def test_an_answer_is_remembered_only_if_it_was_the_apis_own(sandbox: Sandbox, open_service: Open) -> None:

@@ -18,7 +18,7 @@ from watchfolder.api.table import (
     NoRoute,
     Retired,
     error_of,
-    link_error_of,
+    storage_error_of,
     retry_after,
 )
 from watchfolder.errors import (
@@ -341,7 +341,7 @@ STORAGE_STATUSES: list[tuple[int, type[WatchfolderError]]] = [
 
 @pytest.mark.parametrize(("status", "code", "kind"), STORAGE_WORDS)
 def test_the_storages_words_are_found_in_its_xml(status: int, code: str, kind: type[WatchfolderError]) -> None:
-    error = link_error_of(status, xml(code))
+    error = storage_error_of(status, xml(code))
 
     assert type(error) is kind
     assert error.code == code
@@ -352,8 +352,8 @@ def test_the_storages_words_are_found_in_its_xml(status: int, code: str, kind: t
     [*STORAGE_STATUSES, (301, Retry), (307, Retry), (400, Retry), (411, Retry), (500, Retry), (503, Retry)],
 )
 def test_the_storages_status_decides_where_no_known_code_does(status: int, kind: type[WatchfolderError]) -> None:
-    assert type(link_error_of(status, b"<html>no")) is kind
-    assert type(link_error_of(status, xml("SomethingNew"))) is kind
+    assert type(storage_error_of(status, b"<html>no")) is kind
+    assert type(storage_error_of(status, xml("SomethingNew"))) is kind
 
 
 def test_the_whole_storage_table_is_walked_above() -> None:
@@ -361,18 +361,18 @@ def test_the_whole_storage_table_is_walked_above() -> None:
 
 
 def test_a_storage_that_speaks_json_is_understood_as_far_as_its_code() -> None:
-    assert link_error_of(403, b'{"code": "UPLOAD_TOKEN_EXPIRED"}').code == "UPLOAD_TOKEN_EXPIRED"
+    assert storage_error_of(403, b'{"code": "UPLOAD_TOKEN_EXPIRED"}').code == "UPLOAD_TOKEN_EXPIRED"
 
 
 @given(st.integers(100, 999), st.binary(max_size=300))
 def test_no_answer_of_the_storage_is_a_crash(status: int, body: bytes) -> None:
-    assert link_error_of(status, body).reason
+    assert storage_error_of(status, body).reason
 
 
 @pytest.mark.parametrize(("status", "body"), [(413, b"<html>no"), (400, xml("EntityTooLarge"))])
 def test_a_result_that_was_paid_for_is_never_refused(status: int, body: bytes) -> None:
-    assert type(link_error_of(status, body, is_upload=False)) is Retry
+    assert type(storage_error_of(status, body, is_upload=False)) is Retry
 
 
 def test_an_outage_of_the_storage_refuses_no_file() -> None:
-    assert type(link_error_of(503, xml("EntityTooLarge"))) is Retry
+    assert type(storage_error_of(503, xml("EntityTooLarge"))) is Retry

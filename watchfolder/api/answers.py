@@ -221,7 +221,7 @@ class Envelope:
         return self.has_data or self.code is not None
 
 
-def read_answer(body: bytes) -> Envelope:
+def read_envelope(body: bytes) -> Envelope:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -251,7 +251,7 @@ def read_slot_list(data: object) -> tuple[Slot, ...]:
     return tuple(Slot.read(entry) for entry in _list(_object(data).get("files"), "files"))
 
 
-def read_order(data: object) -> OrderView:
+def read_view(data: object) -> OrderView:
     """Read either dialect.
 
     Inputs only spare a refresh, so a strange one is left out. A strange output is faulty: a complete order without
@@ -294,12 +294,12 @@ def read_found(data: object, order_name: str) -> tuple[Listed | None, int]:
     return None, pages
 
 
-def read_orders(data: object) -> Mapping[str, OrderView]:
+def read_views(data: object) -> Mapping[str, OrderView]:
     """Return what one page of the list shows of each order, by its id; entries that cannot be read are left out."""
     views = {}
     for entry in _page(data, "orders")[0]:
         with contextlib.suppress(ValidationError, Retry):
-            views[Listed.model_validate(entry).order_id] = read_order(entry)
+            views[Listed.model_validate(entry).order_id] = read_view(entry)
     return views
 
 

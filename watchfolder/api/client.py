@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 
-from watchfolder.api.answers import Envelope, faulty, read_answer
+from watchfolder.api.answers import Envelope, faulty, read_envelope
 from watchfolder.api.rate_limiter import Priority, RateLimiter
 from watchfolder.api.table import Call, NoRoute, error_of
 from watchfolder.api.transport import FileChanged, Pace, Response, Transport
@@ -99,7 +99,7 @@ class Client:
             self._check_stop()
             sent = None if body is None else body.encode()
             answer = self._transport.call(method, self._base_url + path, self._headers, sent)
-        envelope = read_answer(answer.body)
+        envelope = read_envelope(answer.body)
         if envelope.is_own and answer.status < 500:  # noqa: PLR2004 (an outage that speaks JSON is still one)
             self.answered_at = time.monotonic()
         if not answer.is_success:

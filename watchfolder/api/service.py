@@ -20,13 +20,13 @@ from watchfolder.api.answers import (
     read_found,
     read_links,
     read_listed,
-    read_order,
-    read_orders,
+    read_view,
+    read_views,
     read_slot_list,
 )
 from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority
-from watchfolder.api.table import Call, NoRoute, Retired, link_error_of
+from watchfolder.api.table import Call, NoRoute, Retired, storage_error_of
 from watchfolder.api.transport import Body
 from watchfolder.config.values import is_loopback
 from watchfolder.errors import OrderMissing, OrderRetry, WatchfolderError
@@ -80,7 +80,7 @@ class Service(Client):
     def poll(self, order_id: str) -> OrderView:
         """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
         try:
-            return self._read(Call.LOOK, _path_of(order_id), read_order)
+            return self._read(Call.LOOK, _path_of(order_id), read_view)
         except OrderMissing as gone:
             if gone.code != _EXPIRED and self.known_reads == "v3":
                 self._require_ours(order_id)
@@ -117,7 +117,7 @@ class Service(Client):
 
     def newest(self) -> Mapping[str, OrderView]:
         """Return what the list shows of the newest hundred orders, by id: cheaper than a poll of each of several."""
-        return self._list(read_orders, priority=Priority.DELIVERY)
+        return self._list(read_views, priority=Priority.DELIVERY)
 
     def orders(self, keyword: str, page: int) -> tuple[list[Listed], int]:
         """Return one page of the list of orders, newest first, and how many pages there are."""
@@ -150,7 +150,7 @@ class Service(Client):
         def send() -> None:
             answer = self._transport.put(url, headers, body)
             if not answer.is_success:
-                raise link_error_of(answer.status, answer.body)
+                raise storage_error_of(answer.status, answer.body)
 
         def send_once() -> None:
             self._check_stop()
@@ -171,7 +171,7 @@ class Service(Client):
             got = self._transport.get(url, sink, limit_bytes)
             if isinstance(got, int):
                 return got
-            raise link_error_of(got.status, got.body, is_upload=False)
+            raise storage_error_of(got.status, got.body, is_upload=False)
 
         received = self._counters.count("fetch", receive)
         self._counters.moved("received", received)
@@ -201,7 +201,7 @@ class Service(Client):
     def _require_ours(self, order_id: str) -> None:
         """Ask v2, which alone tells another account's order from one that is gone. Raises Blocked for the former."""
         with suppress(OrderMissing, NoRoute, Retired):  # it says the same, or is no longer there
-            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_order)
+            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_view)
             raise OrderRetry("one version of the service's API knows the order, the other does not", code="VERSIONS")
 
     def _read_in(self, reads: Reads, call: Call, path: str, read: Callable[[object], _T]) -> _T:

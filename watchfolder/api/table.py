@@ -239,7 +239,7 @@ def error_of(
     return _error(row, status, printable(code or "")[:64], headers)
 
 
-def link_error_of(status: int, body: bytes, *, is_upload: bool = True) -> WatchfolderError:
+def storage_error_of(status: int, body: bytes, *, is_upload: bool = True) -> WatchfolderError:
     """Return what the storage's refusal means; its XML is searched, not parsed: a parser is an attack surface.
 
     Only an upload can be at fault itself: a result that is refused has been paid for, and is asked for again.
