@@ -119,10 +119,12 @@ class CommandLine:
         words = f"Write the right {name} into the unit's environment, then {command}"
         return ToControl(command, words + restart.words.removeprefix(restart.command))
 
-    def add_to_unit(self, unit: str, drop_folder: str, lines: Iterable[str]) -> str:
+    def add_to_unit(self, unit: str, drop_in_folder: str, lines: Iterable[str]) -> str:
         """Return what gives the unit these lines as well, and lets the daemon run by them."""
         written = "; ".join(f"echo {shlex.quote(line)}" for line in lines)
-        command = f"mkdir -p {drop_folder} && ({written}) >>{drop_folder}/more-folders.conf && systemctl daemon-reload"
+        command = (
+            f"mkdir -p {drop_in_folder} && ({written}) >>{drop_in_folder}/more-folders.conf && systemctl daemon-reload"
+        )
         return f"{command} && {self.control(Control.RESTART, unit=unit, process=None).command}"
 
     @property

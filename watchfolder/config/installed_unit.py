@@ -63,7 +63,7 @@ class InstalledUnit:
     writes: tuple[str, ...] | None = None
 
     @property
-    def drop_folder(self) -> str:
+    def drop_in_folder(self) -> str:
         """Return the folder in which a person writes what the unit is to have besides."""
         name, at, _ = self.name.partition("@")
         return os.path.join(PLACES[0], f"{name}{at}.service.d")

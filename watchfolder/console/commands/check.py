@@ -171,7 +171,7 @@ def _unit(config: Config) -> Iterator[CheckResult]:
             folders = closed if above == "/" else [above]
             lines = ["[Service]", *chain(*map(opened, folders))]
             words = f"{where}: the unit {unit.name} may not write to {', '.join(folders)}; to let it, as root: "
-            command = config.commands.add_to_unit(unit.name, unit.drop_folder, lines)
+            command = config.commands.add_to_unit(unit.name, unit.drop_in_folder, lines)
             yield CheckResult(words + command, exit_codes.CONFIG)
 
 
