@@ -126,7 +126,7 @@ def test_nothing_is_written_to_the_mount_point_of_a_lost_share() -> None:
             share.mount()
         studio.expect_all_arrived()
         expect_no_traceback(daemon)
-        assert not {"file.vanished", "order.make_again", "order.files_changed"} & set(events_of(daemon))
+        assert not {"file.vanished", "order.rebuilt", "order.files_changed"} & set(events_of(daemon))
         daemon.process.terminate()
         daemon.process.wait()
         assert studio.studio.run("run", "--once").returncode == 0  # the next life sweeps what the mount took with it

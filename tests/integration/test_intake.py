@@ -1035,9 +1035,9 @@ def test_a_copy_cannot_claim_that_anything_was_paid_or_where_files_should_go(bui
     copy = hostile(order, files=[file], order_id="1", charged=True, state="claiming", inbox="other")
     (work_folder(shop, order) / ".order.json").write_text(copy)
     shop.look(10.0)
-    make_again = shop.order()
-    assert (make_again.order_id, make_again.charged, make_again.inbox) == (None, False, "photos")
-    assert make_again.files == order.files
+    rebuilt = shop.order()
+    assert (rebuilt.order_id, rebuilt.charged, rebuilt.inbox) == (None, False, "photos")
+    assert rebuilt.files == order.files
 
 
 def test_a_stray_in_our_work_folder_comes_back_and_overwrites_nothing(build: Build) -> None:

@@ -24,7 +24,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Result, State, Why
 from watchfolder.publish import Fetch, Publisher, notes
 from watchfolder.sandbox.pictures import sample
-from watchfolder.work import ORDER_COPY, is_as_before
+from watchfolder.work import ORDER_COPY, is_unchanged
 
 ORIGINAL = sample("jpeg", width=40, height=30, seed=1)
 PICTURES = {name: sample(name, width=40, height=30, seed=2) for name in ("jpeg", "png", "webp", "tiff", "bmp")}
@@ -402,24 +402,24 @@ def test_a_ctime_that_moved_is_a_reason_to_compare_the_bytes_and_no_more(studio:
     place = studio.publisher.work.place(order, order.files[0])
     found = os.stat(place.path)
     file = order.files[0].having(sha256=hashlib.sha256(ORIGINAL).hexdigest(), ctime_ns=found.st_ctime_ns - 1)
-    assert is_as_before(place, file)
+    assert is_unchanged(place, file)
     Path(place.path).write_bytes(ORIGINAL[::-1])
     os.utime(place.path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert not is_as_before(place, file)
+    assert not is_unchanged(place, file)
 
 
 @pytest.mark.parametrize("what", ["link", "folder"])
 def test_only_a_plain_file_is_as_it_was_claimed(studio: Studio, what: str) -> None:
     order = studio.claimed("a.jpg")
     place, file = studio.publisher.work.place(order, order.files[0]), order.files[0]
-    assert is_as_before(place, file)
+    assert is_unchanged(place, file)
     os.unlink(place.path)
     if what == "link":
         os.symlink("x" * 40, place.path)
     else:
         os.mkdir(place.path)
     os.utime(place.path, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
-    assert not is_as_before(place, file.having(size=os.lstat(place.path).st_size))
+    assert not is_unchanged(place, file.having(size=os.lstat(place.path).st_size))
 
 
 @pytest.mark.parametrize(

@@ -89,13 +89,13 @@ class Emptied:
 
     def note(self, names: Iterable[str], now: float) -> None:
         """Record that files of these names have left their folders, which may go at once."""
-        self._since |= {folder: (now, self._time_of(folder)) for folder in {*map(os.path.dirname, names)} - {""}}
+        self._since |= {folder: (now, self._mtime_of(folder)) for folder in {*map(os.path.dirname, names)} - {""}}
         self.remove(now)
 
     def remove(self, now: float) -> None:
         """Remove those whose time has come."""
         for folder, (since, before) in list(self._since.items()):
-            if now - since < self._unchanged_seconds or (found := self._time_of(folder)) == _UNKNOWN:
+            if now - since < self._unchanged_seconds or (found := self._mtime_of(folder)) == _UNKNOWN:
                 continue
             if found not in {None, before}:
                 self._since[folder] = (now, found)
@@ -104,7 +104,7 @@ class Emptied:
             if found is not None:
                 disk.remove_empty_folders(self._root, folder)
 
-    def _time_of(self, folder: str) -> int | None:
+    def _mtime_of(self, folder: str) -> int | None:
         try:
             found = disk.stat_of(Place(self._root, folder))
         except NotAFolder:  # something else has its place

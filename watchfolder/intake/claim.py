@@ -23,7 +23,7 @@ from watchfolder.publish import free_name
 from watchfolder.services import Flow, flow_of
 from watchfolder.services.addresses import called
 from watchfolder.services.tables import lines_of, table_of
-from watchfolder.work import WorkFolder, begin_state, is_as_before
+from watchfolder.work import WorkFolder, begin_state, is_unchanged
 
 _OF_THE_FILE = frozenset({"EACCES", "EPERM", "EBUSY", "ETXTBSY"})  # what keeps one file from being moved
 
@@ -194,7 +194,7 @@ class Claims:
     def _is_as_found(self, order: Order, file: OrderFile) -> bool:
         """Is what was moved the file that was looked at, and without a writer? One may hold it across the rename."""
         target = self._work.place(order, file)
-        if is_as_before(target, file) and not disk.is_in_use(target):
+        if is_unchanged(target, file) and not disk.is_in_use(target):
             return True
         event("file.changed_at_claim", order=order.key, inbox=order.inbox, file=file.name)
         return False

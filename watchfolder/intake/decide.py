@@ -270,10 +270,10 @@ def _judge(inbox: Inbox, sighting: Sighting, now: float) -> Decision:
                 "TRUNCATED",
             )
         case _:
-            return _judge_other(inbox, verdict)
+            return _judge_foreign(inbox, verdict)
 
 
-def _judge_other(inbox: Inbox, verdict: images.Verdict) -> Decision:
+def _judge_foreign(inbox: Inbox, verdict: images.Verdict) -> Decision:
     foreign = verdict.foreign
     match verdict.kind:
         case Kind.FOREIGN_PICTURE if foreign is not None and foreign.is_raw and inbox.raw == "leave":

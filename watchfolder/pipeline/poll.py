@@ -23,7 +23,7 @@ from watchfolder.pipeline.charging import is_paid_at, is_unknown, is_upload_miss
 from watchfolder.pipeline.context import BAD_SECTOR, StepContext, id_of
 from watchfolder.pipeline.signed_urls import ask_links
 from watchfolder.services import Findings, Stage, flow_of
-from watchfolder.work import is_as_before
+from watchfolder.work import is_unchanged
 
 MOST_REDOS = 5
 UPLOAD_LOST = "UPLOAD_LOST"
@@ -195,7 +195,7 @@ def with_hash(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
         return file
     place = context.publisher.work.place(order, file)
     found = disk.stat_of(place)
-    if file.sha256 is not None or found is None or not is_as_before(place, file):  # other bytes were claimed
+    if file.sha256 is not None or found is None or not is_unchanged(place, file):  # other bytes were claimed
         return file
     try:
         return file.having(sha256=disk.sha256_of(place), ctime_ns=found.st_ctime_ns)

@@ -21,7 +21,7 @@ from watchfolder.order import Order, State, Why
 from watchfolder.pipeline.context import BAD_SECTOR, StepContext
 from watchfolder.publish import part_gone
 from watchfolder.services import flow_of
-from watchfolder.work import is_as_before
+from watchfolder.work import is_unchanged
 
 _BLOCK_BYTES = 1 << 20
 _MOST_WAITS = 3  # for who looks at a delivered picture just now: some four minutes
@@ -79,7 +79,7 @@ def _is_same(context: StepContext, order: Order) -> bool:
     file = order.files[0]
     place = context.publisher.work.place(order, file)
     try:
-        is_same = is_as_before(place, file) and disk.holds(place, file.size, file.sha256)
+        is_same = is_unchanged(place, file) and disk.holds(place, file.size, file.sha256)
     except FolderFault as fault:  # the inbox says what is wrong with a damaged file
         if fault.code != BAD_SECTOR:
             raise

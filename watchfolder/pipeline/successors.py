@@ -11,7 +11,7 @@ from watchfolder.events import event
 from watchfolder.order import Order, OrderFile, State
 from watchfolder.pipeline.context import StepContext
 from watchfolder.services import flow_of
-from watchfolder.work import is_as_before
+from watchfolder.work import is_unchanged
 
 
 def under_new_key(context: StepContext, order: Order, files: Sequence[OrderFile] | None = None) -> Order:
@@ -84,7 +84,7 @@ def release_changed(context: StepContext, order: Order) -> Order:
     """
     context.folders.require(context.inbox)  # else it is the whole share that is not there
     context.forget_links(order)
-    kept = tuple(file for file in order.files if is_as_before(context.publisher.work.place(order, file), file))
+    kept = tuple(file for file in order.files if is_unchanged(context.publisher.work.place(order, file), file))
     event("order.files_changed", order=order.key, inbox=order.inbox, kept=len(kept), of=len(order.files))
     if not kept or (len(kept) < len(order.files) and not order.is_of_many):
         return context.journal.advance(order, State.RELEASED)
@@ -95,7 +95,7 @@ def is_as_claimed(context: StepContext, order: Order) -> bool:
     """Are all its files there as they were? Of a rebuilt order some may be home."""
     with disk.folders_kept_open():
         places = [(context.publisher.work.place(order, file), file) for file in order.files]
-        return all(not file.is_placed and is_as_before(place, file) for place, file in places)
+        return all(not file.is_placed and is_unchanged(place, file) for place, file in places)
 
 
 def supersede(context: StepContext, parent: Order) -> None:

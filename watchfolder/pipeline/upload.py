@@ -20,7 +20,7 @@ from watchfolder.pipeline.signed_urls import Asking, remember_urls
 from watchfolder.pipeline.successors import part_with, release_changed
 from watchfolder.pipeline.transfers import Round
 from watchfolder.services import Stage, flow_of
-from watchfolder.work import is_as_before
+from watchfolder.work import is_unchanged
 
 _LASTING_FAILURES = 3  # rounds of uploads: then those that are there wait no longer for those that do not get there
 _IN_MEMORY_BYTES = 4 << 20  # files up to this size are read once for hash, MD5 and upload
@@ -167,16 +167,16 @@ class Sending:
         file, is_charged = self._order.files[index], is_paid_at(self._order, Stage.UPLOAD)
         place = self._context.publisher.work.place(self._order, file)
         before = disk.stat_of(place)
-        if before is None or not is_as_before(place, file):
+        if before is None or not is_unchanged(place, file):
             raise FileNotFoundError
         with os.fdopen(disk.open_regular(place), "rb") as opened:
             with disk.translated(place.path):
                 source, sha256, md5 = _hash(opened, file.size)
-            if not is_as_before(place, file):
+            if not is_unchanged(place, file):
                 raise FileNotFoundError
             self._put(index, source, md5)
         sent = file.having(sha256=sha256, ctime_ns=before.st_ctime_ns)
-        if not is_charged and not is_as_before(place, sent):
+        if not is_charged and not is_unchanged(place, sent):
             raise FileNotFoundError
         return sent
 

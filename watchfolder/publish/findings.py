@@ -17,7 +17,7 @@ from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
 from watchfolder.publish.results import TEST_MARK
 from watchfolder.services import flow_of
-from watchfolder.work import is_as_before
+from watchfolder.work import is_unchanged
 
 
 class FindingPublisher:
@@ -50,7 +50,7 @@ class FindingPublisher:
         file = order.files[index]
         sidecar = _Sidecar(order, self._journal.instance)
         source = self._originals.work.place(order, file)
-        if disk.stat_of(source) is not None and not is_as_before(source, file):
+        if disk.stat_of(source) is not None and not is_unchanged(source, file):
             if file.result.delivery is not None:
                 sidecar.remove(Place(self._inbox.outbox, file.result.delivery))
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)

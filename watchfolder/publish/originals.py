@@ -16,7 +16,7 @@ from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.publish import notes
 from watchfolder.publish.free_names import OBSTACLES, another_name, free_name
 from watchfolder.publish.notes import PictureNote, QuarantineNote
-from watchfolder.work import WorkFolder, is_as_before
+from watchfolder.work import WorkFolder, is_unchanged
 
 Goal = tuple[str, str] | None
 """A root and the name that is wanted below it; None: the file is deleted."""
@@ -47,7 +47,7 @@ class OriginalPublisher:
         source = self.work.place(order, file)
         if self._is_of_list(order):
             return None
-        if not is_as_before(source, file) and disk.stat_of(source) is not None:
+        if not is_unchanged(source, file) and disk.stat_of(source) is not None:
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self._inbox.path, file.name
         if order.mode == "test":
