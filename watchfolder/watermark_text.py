@@ -40,7 +40,7 @@ class Template:
     pieces: tuple[tuple[str, Field | None], ...]
 
     @classmethod
-    def read(cls, text: str) -> "Template":
+    def parse(cls, text: str) -> "Template":
         """Read a template; TemplateFault if it has an unknown field, stray braces or nothing to say."""
         try:
             found = list(string.Formatter().parse(text))
@@ -58,7 +58,7 @@ class Template:
             pieces.append((" ", Field.SERIAL))
         return cls(tuple(pieces))
 
-    def text_for(self, facts: Mapping[Field, str]) -> str:
+    def fill(self, facts: Mapping[Field, str]) -> str:
         """Return the text: on one line, without space around it, as long as the service takes it.
 
         Long names are shortened, the longest first; the serial never is.

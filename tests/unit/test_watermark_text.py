@@ -30,16 +30,16 @@ FACTS = {
     ],
 )
 def test_fields_are_filled_in(template: str, text: str) -> None:
-    assert Template.read(template).text_for(FACTS) == text
+    assert Template.parse(template).fill(FACTS) == text
 
 
 @pytest.mark.parametrize("template", ["© Studio Berg", "{name} {recipient}", "{date}"])
 def test_a_template_without_a_serial_gets_one(template: str) -> None:
-    assert Template.read(template).text_for(FACTS).endswith(" 17")
+    assert Template.parse(template).fill(FACTS).endswith(" 17")
 
 
 def test_a_field_without_a_fact_leaves_no_gap() -> None:
-    text = Template.read("{serial} {recipient} {folder} {year}").text_for({Field.SERIAL: "17", Field.YEAR: "2026"})
+    text = Template.parse("{serial} {recipient} {folder} {year}").fill({Field.SERIAL: "17", Field.YEAR: "2026"})
     assert text == "17 2026"
 
 
@@ -64,13 +64,13 @@ def test_a_field_without_a_fact_leaves_no_gap() -> None:
 )
 def test_a_template_that_cannot_be_used_names_the_place_and_the_way_out(template: str, words: str) -> None:
     with pytest.raises(TemplateFault) as refused:
-        Template.read(template)
+        Template.parse(template)
     assert words in str(refused.value)
 
 
 def test_long_names_are_shortened_and_the_serial_never() -> None:
     facts = FACTS | {Field.FOLDER: "f" * 4000, Field.NAME: "n" * 255}
-    text = Template.read("{folder} {name} {serial}").text_for(facts)
+    text = Template.parse("{folder} {name} {serial}").fill(facts)
     assert len(text) <= CHARACTERS_AT_MOST
     assert text.endswith(f"… {'n' * 255} 17")
 
@@ -84,7 +84,7 @@ def test_any_text_fits_the_service(template: str, facts: dict[Field, str]) -> No
     serial = "0017"
     facts |= {Field.SERIAL: serial, Field.YEAR: "2026", Field.DATE: "2026-11-28"}
     try:
-        text = Template.read(template).text_for(facts)
+        text = Template.parse(template).fill(facts)
     except TemplateFault:
         return
     assert 1 <= len(text) <= CHARACTERS_AT_MOST
@@ -96,4 +96,4 @@ def test_any_text_fits_the_service(template: str, facts: dict[Field, str]) -> No
 @given(st.text(max_size=60))
 def test_any_template_is_read_or_refused_in_words(text: str) -> None:
     with contextlib.suppress(TemplateFault):
-        assert FACTS[Field.SERIAL] in Template.read(text).text_for(FACTS)
+        assert FACTS[Field.SERIAL] in Template.parse(text).fill(FACTS)

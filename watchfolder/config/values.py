@@ -150,7 +150,7 @@ def patterns(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def watermark_text(value: str) -> str:
-    Template.read(value)
+    Template.parse(value)
     return value
 
 

@@ -55,7 +55,7 @@ def with_keyword(content: bytes, keyword: str) -> bytes | None:
     if keyword in found.keywords:
         return None
     if found.bag_ends is not None:
-        text, at = f" <rdf:li>{escape(keyword)}</rdf:li>\n{_line_begin(content, found.bag_ends)}", found.bag_ends
+        text, at = f" <rdf:li>{escape(keyword)}</rdf:li>\n{_indent(content, found.bag_ends)}", found.bag_ends
     elif found.has_subject:
         raise UnfitSidecar("its keywords are no list to which one could be added")
     elif found.ends is not None:
@@ -69,7 +69,7 @@ def with_keyword(content: bytes, keyword: str) -> bytes | None:
     return made
 
 
-def _line_begin(content: bytes, at: int) -> str:
+def _indent(content: bytes, at: int) -> str:
     before = content[:at].rpartition(b"\n")[2]
     return before.decode() if before.isspace() else ""
 

@@ -134,7 +134,7 @@ class Flow:
     issues: Issues | None = None
     ledger: Ledger | None = None
 
-    def paid_at(self, order: Order) -> Stage:
+    def charges_at(self, order: Order) -> Stage:
         """Return the stage whose requests may cost money: where nothing is to be sent, the create starts the work."""
         return self.charged_at if any(not file.address for file in order.files) else Stage.CREATE
 

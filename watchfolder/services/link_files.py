@@ -47,7 +47,7 @@ def is_list(name: str) -> bool:
     return _extension(name) == "urls"
 
 
-def link_file(address: str) -> bytes:
+def shortcut(address: str) -> bytes:
     """Return the content of a .url file."""
     return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
 

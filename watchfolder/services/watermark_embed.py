@@ -54,7 +54,7 @@ def _text(inbox: Inbox, name: str, copy: Result, serial: str, today: date) -> st
         Field.RECIPIENT: printable(copy.recipient or ""),
         Field.SERIAL: serial,
     }
-    return Template.read(inbox.watermark.text).text_for(facts)
+    return Template.parse(inbox.watermark.text).fill(facts)
 
 
 WATERMARK_EMBED = Flow(

@@ -66,7 +66,7 @@ def _say(finding: Finding) -> str:
     return f'{words}: "{text}"{recipient}' if text else f"{words}; {_WHOSE}"
 
 
-def _key_of(name: str) -> tuple[str, str]:
+def _shared(name: str) -> tuple[str, str]:
     stem, _ = _split_mark(name)
     return dirname(name), unicodedata.normalize("NFC", stem).casefold()  # macOS sends NFD
 
@@ -124,7 +124,7 @@ WATERMARK_EXTRACT = Flow(
     is_listed=False,
     needs_v3=True,
     takes_pdf=True,
-    pairs=Pairs(mark=_MARK, fits=_fits, is_original=_is_original, shared=_key_of, find=_pair),
+    pairs=Pairs(mark=_MARK, fits=_fits, is_original=_is_original, shared=_shared, find=_pair),
     findings=Findings(
         read=read_finding,
         about=_about,
