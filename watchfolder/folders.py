@@ -161,7 +161,7 @@ class Folders:
 
         It is asked after the look: a run that begins meanwhile names itself before it makes its folder.
         """
-        found = _names_in(_work_of(inbox))
+        found = _instances_in(_work_of(inbox))
         if found and (others := set(found) - {instance()}):
             raise self._taken(inbox, min(others), None)
 
@@ -216,7 +216,7 @@ class Folders:
             raise self._taken(inbox, others[0], os.getpid())
 
     def _other_names(self, inbox: Inbox) -> list[str]:
-        return [name for name in _names_in(_work_of(inbox)) if name != self._instance]
+        return [name for name in _instances_in(_work_of(inbox)) if name != self._instance]
 
     def require_mounted(self, path: str) -> None:
         """Check that the file system that a folder should lie on is there. Raises FolderFault."""
@@ -226,7 +226,7 @@ class Folders:
 
     def _make_originals(self, inbox: Inbox) -> None:
         path = inbox.originals
-        if path is None or not are_originals_ours(inbox) or path in self._known or os.path.isdir(path):
+        if path is None or not has_default_originals(inbox) or path in self._known or os.path.isdir(path):
             return
         disk.make_folder(os.path.dirname(path), os.path.basename(path))
 
@@ -330,7 +330,7 @@ class InboxHealth:
         self._answered_at = time.monotonic()
 
 
-def are_originals_ours(inbox: Inbox) -> bool:
+def has_default_originals(inbox: Inbox) -> bool:
     """Are its originals in the folder that a run makes itself? Any other is a person's to make."""
     return inbox.originals == os.path.join(os.path.dirname(inbox.path), "originals")
 
@@ -398,7 +398,7 @@ def write_token(path: str, owner: str) -> str:
     return token
 
 
-def _names_in(works: Place) -> list[str]:
+def _instances_in(works: Place) -> list[str]:
     return [name for name in disk.folders_in(works.root, works.name) if _INSTANCE.fullmatch(name)]
 
 

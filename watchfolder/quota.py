@@ -77,7 +77,7 @@ class Arrivals:
         """Return how many copies are to be made of what came."""
         return self._copies * sum(files for since, files in self._came if since > now - seconds)
 
-    def forget_before(self, now: float) -> None:
+    def forget_old(self, now: float) -> None:
         while self._came and self._came[0][0] <= now - self._longest:
             self._came.popleft()
 
@@ -92,7 +92,7 @@ class Arrivals:
         return f"{files} new file{'s' * (files != 1)}{copies} in {minutes} minute{'s' * (minutes != 1)}"
 
 
-class Foretold(NamedTuple):
+class DryRun(NamedTuple):
     """What would hold files, how many would go all the same, and how many more after `watchfolder release`."""
 
     reason: str
@@ -160,28 +160,28 @@ class Quota:
     def why(self, inbox: str) -> str:
         """Return what holds the inbox, if anything does."""
         with self._guard:
-            self._begin_again()
+            self._begin_day()
             return self._reason(inbox)
 
-    def tell_before(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, Foretold]:
+    def dry_run(self, new: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, DryRun]:
         """Return for each inbox what would become of so many wanted files, if so many came into each now."""
         gone: dict[str, int] = {}  # copies
         told = {}
         for inbox, files in wanted.items():
-            told[inbox] = self._tell_before(inbox, new, files, gone)
+            told[inbox] = self._dry_run(inbox, new, files, gone)
             gone[inbox] = told[inbox].sent * self._copies[inbox]
         return told
 
-    def _tell_before(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> Foretold:
+    def _dry_run(self, inbox: str, new: Mapping[str, int], wanted: int, gone: Mapping[str, int]) -> DryRun:
         reason, left = self.why(inbox), self.left(inbox)
         is_let = inbox in self._memory.released or self._is_word_given(inbox)
         if not reason and self._is_over_limit(inbox, lambda name, _seconds: new.get(name, 0) * self._copies[name]):
             reason = f"{new[inbox]} new files are more than may come at once; {self._way_to_release(inbox)}"
         if reason and not is_let:
-            return Foretold(reason, 0, min(wanted, left or wanted))
+            return DryRun(reason, 0, min(wanted, left or wanted))
         left = wanted if is_let and not left else self._left(inbox, gone)
         words = f"today's budget has room for {left} only; the others go on tomorrow" if wanted > left else ""
-        return Foretold(words, min(wanted, left), 0)
+        return DryRun(words, min(wanted, left), 0)
 
     def meet(self, inbox: str, new: int, has_waiting: Callable[[], bool], found: int = 0) -> str:
         """Record that `new` files were seen; return why none of those that wait may be taken, if so.
@@ -190,7 +190,7 @@ class Quota:
         then, and show only now. Raises FolderFault.
         """
         with self._guard:
-            self._begin_again()
+            self._begin_day()
             self._reserved.pop(inbox, None)
             self._count(inbox, new, found)
             if (inbox in self._memory.held or inbox in self._memory.released) and not has_waiting():
@@ -208,7 +208,7 @@ class Quota:
         """Count what came. What was there when this life began is not new where a person has let it through."""
         arrivals, now = self._arrivals[inbox], self._clock.awake()
         if inbox not in self._memory.held:
-            arrivals.forget_before(now)
+            arrivals.forget_old(now)
         if inbox in self._memory.released:
             new, found = new if inbox in self._met else 0, 0
         self._met.add(inbox)
@@ -221,7 +221,7 @@ class Quota:
         Until the one that asks has taken them, or asks again, they are nobody else's.
         """
         with self._guard:
-            self._begin_again()
+            self._begin_day()
             now = self._clock.awake()
             self._reserved = {by: it for by, it in self._reserved.items() if by != asker and now < it.until}
             reserved = Counter[str]()
@@ -234,13 +234,13 @@ class Quota:
     def left(self, inbox: str) -> int:
         """Return how many more files it may take today."""
         with self._guard:
-            self._begin_again()
+            self._begin_day()
             return self._left(inbox)
 
     def take(self, inbox: str, files: int, key: str, asker: str) -> None:
         """Record that the order of this key took so many, once however often that is said. Raises FolderFault."""
         with self._guard:
-            self._begin_again()
+            self._begin_day()
             self._reserved.pop(asker, None)
             memory, is_counted = self._memory, self._whole.files_per_day or self._own[inbox].files_per_day
             if is_counted and key not in memory.counted:
@@ -315,7 +315,7 @@ class Quota:
             event("inbox.released", inbox=inbox)
         disk.remove(_word(self._state_dir, inbox))
 
-    def _begin_again(self) -> None:
+    def _begin_day(self) -> None:
         """Count anew when the date is a later one, and that can be so; at the latest when a day has passed.
 
         A clock that is set forward and back again lets no more be taken, and holds nothing until a date that is far.

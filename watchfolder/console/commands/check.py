@@ -21,7 +21,7 @@ from watchfolder.console.commands.init_setup import opened
 from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
-from watchfolder.folders import TOKEN, Folders, are_originals_ours
+from watchfolder.folders import TOKEN, Folders, has_default_originals
 from watchfolder.report.conditions import not_registered
 from watchfolder.services import flow_of
 
@@ -236,7 +236,7 @@ def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResu
 
 
 def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
-    is_to_be_made = role == "originals" and are_originals_ours(inbox) and not os.path.lexists(path)
+    is_to_be_made = role == "originals" and has_default_originals(inbox) and not os.path.lexists(path)
     attempt = _to_be_made if is_to_be_made else _is_ready
     return _tried(f"{inbox.name}: {role}", lambda: attempt(path, folders))
 

@@ -95,7 +95,7 @@ def rehearse(config: Config) -> Iterator[str]:
     is_met = is_held(Place(config.state_dir, "lock"))  # a daemon that runs has counted them as they came
     new = {name: 0 if is_met else plan.answers.total() for name, plan in plans.items()}
     wanted = {name: 0 if plan.fault else plan.answers[Action.TAKE] for name, plan in plans.items()}
-    for name, told in quota.Quota(config, Clock()).tell_before(new, wanted).items():
+    for name, told in quota.Quota(config, Clock()).dry_run(new, wanted).items():
         plan = plans[name]
         plan.held, plan.sent, plan.released = told
         yield from _of_inbox(plan, config)
