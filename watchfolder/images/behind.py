@@ -55,7 +55,7 @@ class Announced:
         elif begin == _XMP:
             text = source.read(start, length)
             films = (int(found[1]) for found in _FILM_BYTES.finditer(text))
-            self._more = max(self._more, _size_of_parts(text), *films, 0)
+            self._more = max(self._more, _size_of_items(text), *films, 0)
 
 
 def _ends_of_pictures(index: bytes) -> Iterator[int]:
@@ -74,7 +74,7 @@ def _ends_of_pictures(index: bytes) -> Iterator[int]:
         return
 
 
-def _size_of_parts(text: bytes) -> int:
+def _size_of_items(text: bytes) -> int:
     found = 0
     for item in _ITEM.findall(text):
         lengths = {name: int(value) for name, value in _ITEM_BYTES.findall(item)}

@@ -227,7 +227,7 @@ def _identify_bytes(head: bytes) -> Format | Foreign | None:
     if head.startswith((b"BM", b"BA")) and len(head) >= _BMP_BYTES and (bitmap := _identify_bitmap(head)):
         return bitmap
     if head[4:8] == b"ftyp":
-        return _identify_media(head)
+        return _identify_brands(head)
     return _VIDEO if head[4:8] in _VIDEO_BOXES else _identify_text(head)
 
 
@@ -248,7 +248,7 @@ def _is_bitmap_without_header(head: bytes) -> bool:
     return length == _BARE_BITMAP_BYTES and planes == 1 and depth in _BITMAP_DEPTHS and packing in _BITMAP_PACKINGS
 
 
-def _identify_media(head: bytes) -> Foreign | None:
+def _identify_brands(head: bytes) -> Foreign | None:
     """Read the brands of an ISO media file: the major one, its version, then the compatible ones."""
     box = head[8 : min(int.from_bytes(head[:4], "big"), 256)]
     brands = {box[at : at + 4] for at in range(0, len(box), 4)} - {b""}

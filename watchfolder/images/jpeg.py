@@ -53,11 +53,11 @@ def _find_end(source: Source, start: int, limit: int, announced: behind.Announce
             raise Incomplete(_OUT_OF_PLACE[marker])
         has_scan |= marker == _SOS
         length = max(int.from_bytes(source.read(position, 2), "big"), 2)
-        _check_part(source, marker, position, length, announced)
+        _check_segment(source, marker, position, length, announced)
         position += length
 
 
-def _check_part(source: Source, marker: int, start: int, length: int, announced: behind.Announced) -> None:
+def _check_segment(source: Source, marker: int, start: int, length: int, announced: behind.Announced) -> None:
     if source.has_hole(start, start + length):
         if marker not in _REMARKS:
             raise Incomplete(Lack.UNWRITTEN)

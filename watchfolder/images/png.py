@@ -22,7 +22,7 @@ def check(source: Source) -> None:
         length, kind = struct.unpack_from(">I4s", frame)
         if length > _LENGTH_AT_MOST or not kind.isalpha() or kind == b"IEND":
             raise Incomplete(Lack.DAMAGED)
-        _check_part(source, kind, position, length)
+        _check_chunk(source, kind, position, length)
         has_picture |= kind == b"IDAT"
         position += _FRAME_BYTES + length
     if not has_picture:
@@ -30,7 +30,7 @@ def check(source: Source) -> None:
     behind.check(source, position + _FRAME_BYTES)
 
 
-def _check_part(source: Source, kind: bytes, position: int, length: int) -> None:
+def _check_chunk(source: Source, kind: bytes, position: int, length: int) -> None:
     end = position + _FRAME_BYTES + length
     source.require(end)
     if source.is_written(position, end):

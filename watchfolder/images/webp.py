@@ -20,7 +20,7 @@ def check(source: Source) -> None:
         following = payload_end + size % 2  # an odd chunk is followed by one zero byte
         if following > end or kind == _UNWRITTEN:  # any other name may be some writer's own: readers pass over it
             raise Incomplete(Lack.DAMAGED)
-        _check_part(source, kind, position, payload_end)
+        _check_chunk(source, kind, position, payload_end)
         has_picture |= kind in _PICTURES
         position = following
     if not has_picture:
@@ -28,7 +28,7 @@ def check(source: Source) -> None:
     source.check_end(payload_end)
 
 
-def _check_part(source: Source, kind: bytes, start: int, end: int) -> None:
+def _check_chunk(source: Source, kind: bytes, start: int, end: int) -> None:
     if source.has_hole(start, end):
         if kind in _PICTURES:
             raise Incomplete(Lack.UNWRITTEN)
