@@ -114,7 +114,7 @@ class Flow:
     name: str
     type: str  # the service's own word: in its reads, its list and its pushes
     done: str  # what has been done to a picture, as a participle
-    charged_at: Stage  # for what has an address it is CREATE: see `paid_at`
+    charged_at: Stage  # for what has an address it is CREATE: see `charges_at`
     files: range  # how many an order may hold
     requests: int  # that an order costs of the plan, about
     create_path: str
