@@ -13,12 +13,12 @@ from watchfolder.api import Link, Status
 from watchfolder.api.answers import (
     Envelope,
     Failure,
-    read_envelope,
     read_created,
+    read_envelope,
     read_found,
     read_links,
-    read_view,
     read_slot_list,
+    read_view,
 )
 from watchfolder.errors import Retry
 

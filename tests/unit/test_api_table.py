@@ -18,8 +18,8 @@ from watchfolder.api.table import (
     NoRoute,
     Retired,
     error_of,
-    storage_error_of,
     retry_after,
+    storage_error_of,
 )
 from watchfolder.errors import (
     Blocked,

@@ -20,9 +20,9 @@ from watchfolder.api.answers import (
     read_found,
     read_links,
     read_listed,
+    read_slot_list,
     read_view,
     read_views,
-    read_slot_list,
 )
 from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority

@@ -41,8 +41,8 @@ from watchfolder.disk.files import (
 from watchfolder.disk.holes import find_hole
 from watchfolder.disk.limits import (
     closed_folder,
-    command_to_unpin,
     command_to_open,
+    command_to_unpin,
     free_bytes,
     group_name,
     is_pinned,

@@ -15,8 +15,8 @@ from watchfolder.disk.places import (
     hidden_part,
     is_left_over,
     open_folder,
-    temporary_name,
     sync_folder,
+    temporary_name,
     translated,
 )
 from watchfolder.errors import FolderFault

@@ -21,8 +21,8 @@ from watchfolder.disk.places import (
     Place,
     UnfitName,
     open_folder,
-    temporary_name,
     sync_folder,
+    temporary_name,
     translated,
 )
 from watchfolder.errors import FolderFault

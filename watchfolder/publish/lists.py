@@ -15,7 +15,7 @@ from watchfolder.publish.free_names import free_name
 from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
 from watchfolder.services.addresses import without_secret
-from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, shortcut, read
+from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, read, shortcut
 
 _MOST_REASONS = 5  # in the note
 _FAILED = ".failed"
