@@ -139,9 +139,10 @@ def test_another_original_that_came_before_the_picture_counts_at_once(begin: Ope
     assert service.orders == {}
 
 
-def test_the_very_copy_that_was_given_out_finds_its_own_original_by_the_table(begin: Open) -> None:
+@pytest.mark.parametrize("other", [OTHER, ORIGINAL])
+def test_the_very_copy_that_was_given_out_finds_its_own_original_by_the_table(begin: Open, other: bytes) -> None:
     shop, _ = begin(own={"press": {"service": "watermark-embed", "originals_from": None}})
-    keep(shop, "a.jpg", OTHER)
+    keep(shop, "a.jpg", other)
     keep(shop, "in/a.jpg")
     digests = [hashlib.sha256(content).hexdigest() for content in (ORIGINAL, PICTURE)]
     table = f"file,recipient,text,sha256_source,sha256_result\ndpa/in/a.jpg,dpa,K-1,{digests[0]},{digests[1]}\n"

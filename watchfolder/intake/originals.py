@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
+from itertools import islice
 
 from watchfolder import disk, images, names
 from watchfolder.config import Inbox
@@ -104,13 +105,13 @@ class Originals:
         return [each for each in anywhere if os.path.dirname(each) == folder] or anywhere
 
     def _find_given(self, picture: Ready, lender: Inbox, root: str) -> list[str]:
-        """Return the originals of which the very copy was given out that this picture is."""
+        """Return the original of the very copy that this picture is: one of them, where several have the same bytes."""
         if self._issued is None:
             newest = deque(issues_of(lender), maxlen=_MOST_ISSUES)
             self._issued = {issue.sha256_result: (issue.file, issue.sha256_source) for issue in newest}
         name, source = self._issued.get(self._hash_of(picture), ("", "")) if self._issued else ("", "")
         there = self._names.get(self._pairs.shared(os.path.basename(name)), []) if name else []
-        return [name for name in there if disk.sha256_of(Place(root, name)) == source]
+        return list(islice((name for name in there if disk.sha256_of(Place(root, name)) == source), 1))
 
     def _hash_of(self, picture: Ready) -> str:
         """Read the picture once for its hash, as long as it waits as it is."""

@@ -110,9 +110,7 @@ class Pipeline:
         """Return those that may begin. A split makes more orders at once than may be created."""
         able, slots = list[Order](), self.admission.room()
         for order in due:
-            takes_slot = order.state is State.CLAIMED and not self.breaker.is_in_doubt(
-                order
-            )  # else it is one at a time
+            takes_slot = order.state is State.CLAIMED and not self.breaker.is_in_doubt(order)  # else one at a time
             if not self.breaker.has_to_wait(order, now) and (slots > 0 or not takes_slot):
                 able.append(order)
                 slots -= takes_slot
