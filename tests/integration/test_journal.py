@@ -412,6 +412,18 @@ def test_a_torn_line_is_written_again_on_a_line_of_its_own(tmp_path: Path, opene
     assert whole.startswith(torn)
 
 
+def test_what_was_entered_before_the_line_failed_may_be_there_at_the_next_try(tmp_path: Path, journal: Journal) -> None:
+    order, told = brought_to(journal, *STRAIGHT), list[bool]()
+    (tmp_path / "history").touch()  # no folder
+    with pytest.raises(FolderFault):
+        journal.record(order, told.append)
+    (tmp_path / "history").unlink()
+    for _ in range(2):
+        journal.record(order, told.append)
+    assert told == [False, True]
+    assert len(history(tmp_path)) == 1
+
+
 def test_a_line_belongs_to_the_month_of_its_end(
     tmp_path: Path, opened: Callable[[], Journal], clock: PlayedClock
 ) -> None:

@@ -1,7 +1,9 @@
 """What one answer of the service says about every other call, with the clock in the test's hands."""
 
 import itertools
+import threading
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -362,18 +364,25 @@ def test_a_doubt_of_one_service_holds_up_no_order_of_another(house: House) -> No
     assert house.is_failing
 
 
-def test_two_that_ask_first_of_a_service_at_once_get_one_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ask", [Breaker.is_open, Breaker.last_success])
+def test_two_that_ask_first_of_a_service_at_once_get_one_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Breaker, str], object]
+) -> None:
     answers: list[object] = []
+    other = threading.Thread(target=lambda: answers.append(house.breaker.last_success(OTHER_NAME)))
 
     def amid() -> uuid.UUID:
-        """Ask as another thread may while the first answer is made."""
+        """Let another thread ask while the first answer is made."""
         monkeypatch.undo()
-        answers.append(house.breaker.last_success(OTHER_NAME))
+        other.start()
+        other.join(0.1)  # no longer: it may have to wait for the first answer
         return uuid.uuid4()
 
     monkeypatch.setattr(uuid, "uuid4", amid)
-    house.breaker.is_open(OTHER_NAME)
+    ask(house.breaker, OTHER_NAME)
     monkeypatch.undo()
+    if other.ident is not None:
+        other.join()
     assert set(answers) <= {house.breaker.last_success(OTHER_NAME)}
 
 
@@ -435,6 +444,12 @@ def test_a_success_ends_the_doubt(house: House) -> None:
     house.doubt()
     house.note_result()
     assert not house.is_failing
+
+
+def test_after_a_doubt_that_was_given_up_it_takes_as_many_failures_for_another(house: House) -> None:
+    house.doubt()
+    house.breaker.give_up(ANTI_AI_NAME)
+    assert house.judged(*(house.order() for _ in range(5))) == [Fault.PICTURE] * 4 + [Fault.SERVICE]
 
 
 # --- over a restart

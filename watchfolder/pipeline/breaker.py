@@ -127,7 +127,7 @@ class Breaker:
 
     def is_open(self, service: str) -> bool:
         """Does this service fail every picture?"""
-        circuit = self._services.get(service)  # made with the lock held alone, or two threads could make two
+        circuit = self._services.get(service)  # only the lock's holder makes one, or two could be made
         return circuit is not None and circuit.fault is not None
 
     def last_success(self, service: str) -> Key | None:
