@@ -7,13 +7,15 @@ import os
 import threading
 import unicodedata
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import OTHER, PICTURE, Open, Shop, opening
 
 from watchfolder import disk, history, intake
-from watchfolder.disk import Place, files, moves
+from watchfolder.disk import Held, Place, files, moves
 from watchfolder.errors import FolderFault
 from watchfolder.intake import Decision
 from watchfolder.order import Role, State
@@ -151,6 +153,38 @@ def test_the_very_copy_that_was_given_out_finds_its_own_original_by_the_table(be
     shop.to_the_end()
     told = json.loads((shop.folder("found/outbox") / f"undetected/a.jpg{SIDECAR}").read_text())
     assert told["originalSha256"] == digests[0]
+
+
+def test_where_the_table_is_held_the_name_tells(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, _ = begin(own={"press": {"service": "watermark-embed", "originals_from": None}})
+    keep(shop, "a.jpg")
+    held, open_regular = shop.folder("press/outbox") / "watermarks.csv", disk.open_regular
+
+    def open_others(place: Place, *rest: Any, **more: Any) -> int:  # noqa: ANN401 - whatever it takes
+        if place.path == str(held):
+            raise Held.at(place.path, "another program keeps it to itself", code="EAGAIN")
+        return open_regular(place, *rest, **more)
+
+    monkeypatch.setattr(disk, "open_regular", open_others)
+    find(shop, "a.jpg")
+    shop.to_the_end()
+    assert_lent(shop, "a.jpg", "a.jpg")
+
+
+def test_a_single_run_waits_for_the_look_that_a_picture_needs(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, _ = begin()
+    monkeypatch.setattr(disk, "time_at_work", lambda: nullcontext(lambda: 10.0))  # so it may look every 100 seconds
+    find(shop, "a.jpg")
+    waits_for(shop, "a.jpg")
+    keep(shop, "b.jpg")
+    find(shop, "b.jpg")
+    found = shop.intakes["found"]
+    found.nudge(None)
+    shop.work(lambda: found.candidates.remarks().get("b.jpg") == "its original is looked for")
+    assert not found.is_idle()
+    shop.pass_time(100.0)
+    shop.to_the_end()
+    assert shop.files("found/inbox") == ["a.jpg"]
 
 
 def test_an_original_that_comes_later_is_found_then(begin: Open) -> None:
