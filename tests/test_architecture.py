@@ -351,6 +351,17 @@ def test_a_package_only_hands_on_what_its_modules_make() -> None:
 _MAKES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
+def test_a_package_hands_on_what_others_take_and_nothing_else() -> None:
+    beside = [path for folder in ("tests", "benchmarks", "docs") for path in (PACKAGE.parent / folder).rglob("*.py")]
+    takers = [*MODULES, *(Module("", path.read_text(encoding="utf-8")) for path in beside)]
+    taken = [(taker.top, {*taker.imported, *taker.mentions(ast.walk(taker.tree))}) for taker in takers]
+    for package in (module for module in MODULES if module.is_package and module.room):
+        here = f"watchfolder.{package.room}."
+        by_others = set().union(*(names for top, names in taken if top != package.top))
+        assert [name for name, made in package.names.items() if not made.startswith(here)] == []
+        assert [name for name in package.names if here + name not in by_others] == []
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     rooms = {module.room for module in MODULES}
     graph = {module.room: {room_of(name, rooms) for name in module.imported} - {"", module.room} for module in MODULES}
