@@ -152,6 +152,20 @@ def test_a_complete_order_that_is_called_pending_waits_and_is_told(begin: Open) 
     assert shop.pipeline.breaker._failures == 0  # it is this order's trouble alone
 
 
+def test_a_status_that_nobody_knows_is_told_once_and_is_no_failure(
+    begin: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop, service = begin()
+    service.faults.add("status", "answer", times=3, status=200, body='{"data": {"status": "resting"}}')
+    shop.drop("a.jpg")
+    shop.work(lambda: shop.has(State.CONFIRMED))
+    pauses(shop, 4)
+    assert shop.order().failures == 0
+    assert caplog.text.count("order.status_unknown") == 1
+    shop.to_the_end()
+    assert shop.files("outbox") == ["a.jpg"]
+
+
 def test_a_confirmation_that_comes_to_nothing_is_told_as_that(begin: Open) -> None:
     shop, service = begin()
     service.faults.add("confirm", "answer", times=None, status=200, body='{"data": {}}')
