@@ -62,7 +62,7 @@ class Clock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def date(self) -> date:
+    def today(self) -> date:
         """Return the day as people here have it."""
         return self.now().astimezone().date()
 

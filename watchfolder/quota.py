@@ -53,7 +53,7 @@ class QuotaState(BaseModel):
     def read(cls, state_dir: str, clock: Clock) -> Self:
         """Return what was remembered; what cannot be read is forgotten, and the counting begins anew."""
         found = state_file.read(Place(state_dir, FILE), cls, "the budgets are counted anew")
-        return found or cls(day=_date_of(clock), began=clock.moment())
+        return found or cls(day=clock.today(), began=clock.moment())
 
 
 class Arrivals:
@@ -320,7 +320,7 @@ class Quota:
 
         A clock that is set forward and back again lets no more be taken, and holds nothing until a date that is far.
         """
-        today, memory = _date_of(self._clock), self._memory
+        today, memory = self._clock.today(), self._memory
         days, passed = (today - memory.day).days, self._clock.since(memory.began)
         can_be_later = memory.began.boot != self._clock.boot or passed >= (days - 1) * _DAY_SECONDS
         if (days > 0 and can_be_later) or passed >= _LONGEST_DAY_SECONDS:
@@ -336,10 +336,6 @@ class Quota:
 def give_word(state_dir: str, inbox: str) -> None:
     """Let the files of one inbox through, at the daemon's next look. Raises FolderFault."""
     disk.write_atomically(_word(state_dir, inbox), b"")
-
-
-def _date_of(clock: Clock) -> date:
-    return clock.now().astimezone().date()
 
 
 def _word(state_dir: str, inbox: str) -> Place:

@@ -50,7 +50,7 @@ class InboxWorker:
         self._stop = True
         self._wakeup.set()
 
-    def has_ended_by(self, deadline: float) -> bool:
+    def join(self, deadline: float) -> bool:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()
 

@@ -95,7 +95,7 @@ class Supervisor:
             worker.stop()
         is_done = self._pipeline.wait_for_end(deadline)
         for worker in self._workers.values():
-            is_done = worker.has_ended_by(deadline) and is_done
+            is_done = worker.join(deadline) and is_done
         self._parts.close()
         return is_done
 

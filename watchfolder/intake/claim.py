@@ -132,7 +132,7 @@ class Claims:
         is_sent = ready[0].why is None and not ready[0].is_list  # else nothing is made of it
         if is_sent:
             journal = self._journal
-            files = self._flow.asked(self._inbox, files, journal.serials.take, journal.clock.date())
+            files = self._flow.asked(self._inbox, files, journal.serials.take, journal.clock.today())
         return Order(
             key=key,
             confirm_key=str(uuid.uuid4()),

@@ -11,7 +11,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, State
 from watchfolder.pipeline import timing
 from watchfolder.pipeline.breaker import Breaker
-from watchfolder.pipeline.crash_guard import may_crash
+from watchfolder.pipeline.crash_guard import is_suspect
 from watchfolder.pipeline.poll_schedule import PollSchedule
 
 _PLACES = {state: place for place, state in enumerate(State)}  # each state stands behind those that lead to it
@@ -89,7 +89,7 @@ class Agenda:
         if is_parked and not self._journal.needs_record(order):
             return None
         at = self._polls.due_at(order)
-        if may_crash(order):
+        if is_suspect(order):
             at = max(at, self._began + timing.SUSPECT_SECONDS)
         if order.not_before is not None and not self._is_service_back(order, now):
             at = max(at, order.not_before.elapsed)

@@ -13,7 +13,7 @@ from watchfolder.order import Order
 _SUSPECT_DEATHS = 2
 
 
-def may_crash(order: Order) -> bool:
+def is_suspect(order: Order) -> bool:
     return order.deaths >= _SUSPECT_DEATHS
 
 
@@ -31,8 +31,8 @@ class Suspects:
         """
         under_way = [order for key in running if (order := self._journal.get(key)) is not None]
         hung = [order for order in under_way if self._is_silent(order.inbox)]
-        is_trial = any(may_crash(order) and not self._is_silent(order.inbox) for order in (*able, *under_way))
-        if is_trial or any(map(may_crash, hung)):
+        is_trial = any(is_suspect(order) and not self._is_silent(order.inbox) for order in (*able, *under_way))
+        if is_trial or any(map(is_suspect, hung)):
             for order in hung:
                 with contextlib.suppress(FolderFault):  # at worst one death too many is counted
                     self._journal.clear_running(order.key)
@@ -40,7 +40,7 @@ class Suspects:
 
     def has_to_wait(self, order: Order, running: Iterable[str], *, is_trial: bool) -> bool:
         """May the order not begin, since suspects are tried with nobody beside them, and it is not its turn?"""
-        if is_trial != may_crash(order):
+        if is_trial != is_suspect(order):
             return True
         if not is_trial:
             return False

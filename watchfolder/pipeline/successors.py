@@ -18,7 +18,7 @@ def under_new_key(context: StepContext, order: Order, files: Sequence[OrderFile]
     """Return the order that takes this one's place, wholly or for some of its files, under a new key."""
     key, flow, journal = str(uuid.uuid4()), flow_of(order), context.journal
     anew = [file.as_new for file in (order.files if files is None else files)]
-    files = flow.asked(context.inbox, anew, journal.serials.take, journal.clock.date())
+    files = flow.asked(context.inbox, anew, journal.serials.take, journal.clock.today())
     return Order(
         key=key,
         confirm_key=str(uuid.uuid4()),
