@@ -52,6 +52,23 @@ def test_a_main_loop_that_has_not_turned_for_long_is_seen_by_its_lock(tmp_path: 
     assert silent_seconds(lock) == 0.0
 
 
+@pytest.mark.parametrize("size", ["1", "0"])
+def test_what_others_lock_of_the_file_is_no_turn_of_the_holder(tmp_path: Path, size: str) -> None:
+    lock = Place(str(tmp_path), "lock")
+    held = disk.hold_lock(lock)
+    assert held is not None
+    locks = "import fcntl, sys; file = open(sys.argv[1], 'r+'); fcntl.lockf(file, fcntl.LOCK_EX, int(sys.argv[2]), 9)"
+    command = [sys.executable, "-c", f"{locks}; print(flush=True); sys.stdin.read()", lock.path, size]
+    try:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert silent_seconds(lock) == 0.0  # it starts
+            other.kill()
+    finally:
+        os.close(held)
+
+
 @pytest.mark.parametrize(
     ("options", "may_be"),
     [

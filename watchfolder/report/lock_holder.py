@@ -29,7 +29,8 @@ def silent_seconds(lock: Place) -> float:
 
     Each turn says when it was (`Journal.note_turn`), by the clock that counts while this machine is awake.
     """
-    turns = [time.monotonic() - int(held[_END]) for held in _held(lock, "POSIX")]
+    holders = {held[_WHO] for held in _held(lock, "FLOCK")}  # another program's, or a file server's, may reach to EOF
+    turns = [time.monotonic() - int(held[_END]) for held in _held(lock, "POSIX") if held[_WHO] in holders]
     return max(0.0, min(turns, default=0.0))
 
 
