@@ -57,12 +57,7 @@ class Originals:
                 self._look(lender.originals, now)
             if first_asked > self._looked_at:
                 return without_partner("its original is looked for", self._may_look_at, is_passing=True)
-            found = self._of_same_name(picture.name)
-            try:
-                found = self._find_given(picture, lender, lender.originals) or found
-            except FolderFault:  # a name may say it as well
-                if len(found) != 1:
-                    raise
+            found = self._find_all(picture, lender, lender.originals)
             if len(found) == 1:
                 return self._lent(picture, Place(lender.originals, found[0]))
             reason = self._why_not(picture.name, found)
@@ -97,6 +92,16 @@ class Originals:
         self._names, self._issued = dict(found), None
         self._looked_at, self._may_look_at = now, now + took / _LOOKS_AT_MOST
         self._due = max(now + self._inbox.scan_seconds, self._may_look_at)
+
+    def _find_all(self, picture: Ready, lender: Inbox, root: str) -> list[str]:
+        """Return those of which the picture is the very copy, or else those of its name, which may say it as well."""
+        named = self._of_same_name(picture.name)
+        try:
+            return self._find_given(picture, lender, root) or named
+        except FolderFault:
+            if len(named) == 1:
+                return named
+            raise
 
     def _of_same_name(self, name: str) -> list[str]:
         """Return those of the same name in the same sub-folder, or else anywhere."""
