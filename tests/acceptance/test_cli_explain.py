@@ -1,5 +1,6 @@
 """`watchfolder explain`: one file, wherever it is, and what there is to know about it."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,19 @@ def explained(studio: Studio, path: str | Path) -> str:
     return done.stdout
 
 
+@contextlib.contextmanager
+def leaving(studio: Studio) -> Iterator[None]:
+    """Let another inbox stand in the configuration in place of `photos`."""
+    tree = yaml.safe_load(studio.config.read_text(encoding="utf-8"))
+    for name in ("path", "outbox", "quarantine", "originals"):
+        (studio.root / "others" / name).mkdir(parents=True, exist_ok=True)
+        tree["inboxes"]["photos"][name] = str(studio.root / "others" / name)
+    tree["inboxes"] = {"others": tree["inboxes"]["photos"]}
+    studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    yield
+    studio.configure()
+
+
 def test_a_settled_picture_will_be_taken_but_for_the_daemon_that_does_not_run(studio: Studio) -> None:
     path = studio.drop("new.jpg")
     os.utime(path)
@@ -52,17 +66,27 @@ def test_a_settled_picture_will_be_taken_but_for_the_daemon_that_does_not_run(st
     ],
 )
 def test_a_file_whose_inbox_left_the_configuration_is_told_with_it(studio: Studio, path: str, end: str) -> None:
-    tree = yaml.safe_load(studio.config.read_text(encoding="utf-8"))
-    for name in ("path", "outbox", "quarantine", "originals"):
-        (studio.root / "others" / name).mkdir(parents=True, exist_ok=True)
-        tree["inboxes"]["photos"][name] = str(studio.root / "others" / name)
-    tree["inboxes"] = {"others": tree["inboxes"]["photos"]}
-    studio.config.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    told, foreign = explained(studio, studio.root / path), studio.run("explain", "/srv/a.jpg")
-    studio.configure()
+    with leaving(studio):
+        told, foreign = explained(studio, studio.root / path), studio.run("explain", "/srv/a.jpg")
     assert told.startswith("It belongs to an inbox that left the configuration (photos).\n" + end)
     assert "Put these inboxes back into the configuration to go on, then " in told
     assert "lies in no folder of ours. The inboxes are: others" in foreign.stderr
+
+
+def test_of_two_inboxes_that_left_the_one_whose_folder_it_is_is_told(studio: Studio) -> None:
+    entries = []
+    for inbox in ("photos", "scans"):
+        order = quarantined_order("same.jpg", inbox, last_error=f"{inbox} is slow")
+        order = order.having(state=State.CREATED, times={**order.times, State.CREATED: order.times[State.CLAIMING]})
+        entries.append(Place(str(studio.folder("state")), f"journal/{order.key}.json"))
+        write_atomically(entries[-1], order.model_dump_json().encode())
+    with leaving(studio):
+        told = explained(studio, studio.folder("inbox") / "same.jpg")
+    for entry in entries:
+        Path(entry.path).unlink()
+    assert told.startswith("It belongs to an inbox that left the configuration (photos).\n")
+    assert "photos is slow" in told
+    assert "scans" not in told
 
 
 def test_a_fresh_file_waits(studio: Studio) -> None:

@@ -159,7 +159,8 @@ def _of_left(path: str, config: Config) -> Iterator[str]:
     mine = [each for each in orders if each.key in path.split("/") or _holds_any(each, names)]
     if not met and not mine:
         raise _not_ours(path, config)
-    inboxes = {order.inbox for order in mine} or {*met.values()} - config.inboxes.keys() - {""}
+    owners, named = {*met.values()} - config.inboxes.keys() - {""}, {order.inbox for order in mine}
+    inboxes = owners & named or named or owners  # a folder may be another's as well, and a name be in each
     whose = f"an inbox that left the configuration ({', '.join(map(printable, sorted(inboxes)))})"
     yield f"It belongs to {whose if inboxes else 'a folder that left the configuration'}."
     yield from _of_left_orders(mine, history.all_ended(orders, config.state_dir), inboxes, names)
@@ -184,8 +185,9 @@ def _not_ours(path: str, config: Config) -> UnknownName:
 def _of_left_orders(
     orders: Iterable[Order], ends: Iterable[history.EndedOrder], inboxes: Collection[str], names: Collection[str]
 ) -> Iterator[str]:
-    for order in filter(lambda order: order.is_live, orders):
-        yield from _of_order(order)
+    for order in orders:
+        if order.is_live and order.inbox in inboxes:
+            yield from _of_order(order)
     end = next((end for end in ends if end.inbox in inboxes and _has_any(end, names)), None)
     if end is not None:
         yield f"{end.outcome.capitalize()} {_clock(end.at)} from the inbox {printable(end.inbox)}."
