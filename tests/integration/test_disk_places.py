@@ -268,6 +268,35 @@ print([entry.name for entry in found], told)
     assert done.stdout.strip() == "['open/a.jpg'] [('shut', 'EACCES')]", done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_becomes_another_user_while_a_share_hangs_keeps_nothing_of_root() -> None:
+    script = """
+import re, subprocess, threading
+from pathlib import Path
+from watchfolder import disk
+
+def who(read=Path("/proc/thread-self/status").read_text):
+    print(*re.findall("^(?:Uid|Gid|Groups|CapPrm|CapEff):(.*)", read(), re.MULTILINE), flush=True)
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()  # asks a share that hangs
+disk.become(4294900000, 65533, [12, 7])
+who()
+later = threading.Thread(target=who)
+later.start()
+later.join()
+who(lambda: subprocess.check_output(["cat", "/proc/self/status"], text=True))
+try:
+    disk.become(0, 0, [])
+except PermissionError:
+    print("for good", flush=True)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WAIT_SECONDS)
+    told = [line.split() for line in done.stdout.splitlines()]
+    other = [*4 * ["4294900000"], *4 * ["65533"], "7", "12", *2 * ["0" * 16]]
+    assert told == [other, other, other, ["for", "good"]], done.stderr
+
+
 def test_folders_are_named_without_links(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "a").mkdir()
