@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from watchfolder.api.rate_limiter import Bucket, Priority, RateLimiter
 from watchfolder.errors import Retry, SlowDown
@@ -163,3 +164,25 @@ def test_a_turn_that_is_too_far_away_is_not_waited_for() -> None:
     assert refusal.value.retry_after_seconds == pytest.approx(52, abs=2)
     assert budget.is_limiting()
     assert not budget._waiting
+
+
+class OneNap(threading.Event):
+    seconds = 0.0
+
+    @override
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds = timeout or 0.0
+        self.set()
+        return True
+
+
+def test_who_waits_behind_others_looks_again_when_the_first_may_go() -> None:
+    behind_one, first = OneNap(), OneNap()
+    for nap, others in ((behind_one, [(Priority.DELIVERY, -1)]), (first, [])):
+        budget = RateLimiter(60, nap, patience_seconds=100)
+        budget.slow_down(10.0)
+        budget._waiting = others
+        with pytest.raises(Retry, match="stopping"):
+            budget.take(Priority.DELIVERY)
+
+    assert behind_one.seconds == pytest.approx(first.seconds, abs=0.5)  # those ahead may give up
