@@ -56,3 +56,16 @@ def test_what_cannot_be_looked_into_takes_nothing_from_what_waits(tmp_path: Path
     shop.look(100.0)
     assert shop.intake.counts(UnderWay.of((), 0.0)) == {"stay": 1, "wait": 1, "raw": 0, "single": 0}
     shop.close()
+
+
+def test_what_goes_to_quarantine_is_counted_once_with_its_reason(tmp_path: Path) -> None:
+    with Sandbox(processing_seconds=0) as sandbox:
+        shop = Shop(tmp_path, sandbox)
+        for name, seed in (("a_fail.jpg", 1), ("b.jpg", 2)):
+            (tmp_path / "inbox" / name).write_bytes(sample("jpeg", width=64, height=48, seed=seed))
+        shop.to_the_end()
+        shop.close()
+    (told,) = shop.journal.counters.last_quarantined
+    assert (told.inbox, told.name, told.files) == ("photos", "a_fail.jpg", 1)
+    assert told.reason in (tmp_path / "quarantine" / "a_fail.jpg.why.txt").read_text()
+    assert shop.journal.counters.quarantined_files == 1
