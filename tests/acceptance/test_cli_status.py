@@ -129,6 +129,16 @@ def test_a_picture_that_stays_for_want_of_a_recipient_is_not_called_none(studio:
     assert "a.jpg: nobody is named as its recipient" in told
 
 
+def test_what_there_is_no_room_to_write_down_is_told_as_unknown(studio: Studio) -> None:
+    with studio.daemon():
+        wait_until(lambda: status(studio)["inboxes"]["photos"]["state"] == "ok")
+        studio.waits = {"folders._STATE_BYTES": 1e18}  # of the command alone
+        told, table = status(studio)["inboxes"]["photos"], studio.run("status").stdout
+    assert (told["state"], told["fault_code"]) == ("waits", "ENOSPC")
+    assert {told[key] for key in ("waiting", "staying", "raw", "out_of_reach", "single")} == {None}
+    assert any(line.split()[:3] == ["photos", "waits", "?"] for line in table.splitlines())
+
+
 def test_what_sets_the_pace_is_said(studio: Studio) -> None:
     studio.configure(api={"requests_per_minute": 15})
     with studio.daemon():

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -297,6 +298,15 @@ sys.stdin.read()
         other.wait(WAIT_SECONDS)
     with Journal(str(tmp_path)) as mine:
         assert mine.instance == instance
+
+
+def test_for_how_long_the_main_loop_has_not_turned_is_told_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(str(tmp_path)) as journal:
+        monkeypatch.setattr(journal.clock, "awake", lambda: time.monotonic() - 300)
+        journal.note_turn()
+        assert 300 <= running(str(tmp_path)).silent_seconds < 600
 
 
 def test_what_an_earlier_life_said_is_not_told_of_the_next_one(tmp_path: Path) -> None:

@@ -460,6 +460,13 @@ def test_settings_can_be_shared_by_an_anchor(write: Write) -> None:
     assert (inboxes["b"].path, inboxes["b"].scan_seconds, inboxes["b"].name) == ("/b/in", 10, "b")
 
 
+def test_of_two_inboxes_that_are_one_by_an_anchor_each_has_its_faults(write: Write) -> None:
+    text = "inboxes: {a: &a {path: /a/in, outbox: /a/out, quarantine: /a/q, hue: red}, b: *a}"
+    told = faults(write(text))
+    assert [f"inboxes.{name}.hue: there is no such key" in told for name in ("a", "b")] == [True, True]
+    assert any(fault.startswith("inboxes.b.path: /a/in is the same folder as inboxes.a.path") for fault in told)
+
+
 @pytest.mark.parametrize("content", [b"- a\n", b"text\n", b"[" * 5000, b"#" * (2 * 1024 * 1024)])
 def test_what_is_no_configuration_is_one_fault(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "c.yaml"

@@ -45,6 +45,18 @@ def test_a_variable_goes_before_the_file(file: str) -> None:
     }
 
 
+def test_a_variable_changes_its_own_inbox_alone_where_two_share_a_section(tmp_path: Path) -> None:
+    shared = "service: watermark-embed, watermark: "
+    lines = (
+        f"  {name}: {{path: /{name}/in, outbox: /{name}/out, quarantine: /{name}/q, {shared}{mark}}}\n"
+        for name, mark in (("a", "&mark {text: ours}"), ("b", "*mark"))
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text("".join(["inboxes:\n", *lines]))
+    found = with_variables(str(path), INBOXES__A__WATERMARK__TEXT="theirs").inboxes
+    assert [found[name].watermark.text for name in ("a", "b")] == ["theirs", "ours"]
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "value"),
     [
