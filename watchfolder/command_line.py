@@ -18,6 +18,7 @@ class Advised(StrEnum):
 
     RUN = "run"
     ADOPT = "run --once --adopt"
+    CHECK = "check"
     ACCEPT = "check --accept"
     STATUS = "status"
     EXPLAIN = "explain"

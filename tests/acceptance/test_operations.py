@@ -55,7 +55,7 @@ def by_hand(line: str) -> str:
     """Return how that is said where systemd has no part in it, and the configuration is none that is found."""
     for installed, here in BY_HAND.items():
         line = line.replace(installed, here)
-    return re.sub(r"(as root, )?run: watchfolder (\w+)|watchfolder (retry)", _called, line)
+    return re.sub(r"(as root, )?run: watchfolder (\w+)|watchfolder (retry|check)", _called, line)
 
 
 def _called(found: re.Match[str]) -> str:
@@ -140,10 +140,11 @@ def test_6_a_share_is_away_or_another_one(studio: Studio, happens: Callable[[Pat
         wait_for(studio, 6)
 
 
-def test_7_a_folder_is_full(studio: Studio) -> None:
+@pytest.mark.parametrize("how", ["size=32k", "ro"])
+def test_7_a_folder_is_full_or_read_only(studio: Studio, how: str) -> None:
     skip_unless_possible(is_network=False)
     outbox = str(studio.folder("outbox"))
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", outbox], check=True, timeout=30)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", how, "none", outbox], check=True, timeout=30)
     try:
         studio.drop("large.jpg", sample("jpeg", width=640, height=480, seed=1))
         with studio.daemon():

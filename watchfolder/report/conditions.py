@@ -337,6 +337,7 @@ _BACK: Final = {
     "NOT_MOUNTED": "it is mounted",
     "EACCES": "we may",
     "EPERM": "we may",
+    "EROFS": "we may",
     NO_V3: "it has them",
 }
 
@@ -344,16 +345,22 @@ _BACK: Final = {
 def _of_inboxes(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     for name, inbox in snapshot.inboxes.items():
         if inbox.fault:
-            advice = f"It goes on by itself when {_BACK.get(inbox.fault_code, 'the folders are back')}"
-            yield Condition(
-                ConditionKind.FOLDER_AWAY, f"{name} ({inbox.fault})", advice, subject=name, lead="Not available: "
-            )
+            yield _away(name, inbox, config)
         if inbox.closed:
             yield _out_of_reach(name, inbox, config)
         if inbox.held:
             command = config.commands.to(Advised.RELEASE, name)
             words = f"{name}: held: {inbox.held}"
             yield Condition(ConditionKind.HELD, words, "What is under way goes on", command, subject=name)
+
+
+def _away(name: str, inbox: InboxSnapshot, config: Config) -> Condition:
+    advice, command = f"It goes on by itself when {_BACK.get(inbox.fault_code, 'the folders are back')}", ""
+    if inbox.fault_code == "EROFS":  # by its mount, or by a unit that does not open it
+        command = config.commands.to(Advised.CHECK)
+        advice += f"; {command} says what is in the way"
+    words = f"{name} ({inbox.fault})"
+    return Condition(ConditionKind.FOLDER_AWAY, words, advice, command, name, lead="Not available: ")
 
 
 def _out_of_reach(name: str, inbox: InboxSnapshot, config: Config) -> Condition:

@@ -64,8 +64,8 @@ def test_under_systemd_each_command_is_typed_as_it_stands(machine: UnderSystemd)
     teller = Teller(machine, "watchfolder")
     teller.expect_well()
     for play in (
-        *(_a_slip, _stopped, _another_key, _no_credits, _a_moved_state, _another_folder, _a_closed_folder),
-        *(_too_many, _a_lost_state, _the_key_of_the_environment),
+        *(_a_slip, _stopped, _another_key, _no_credits, _a_moved_state, _an_inbox_elsewhere, _another_folder),
+        *(_a_closed_folder, _too_many, _a_lost_state, _the_key_of_the_environment),
     ):
         play(machine, teller)
         teller.expect_well()
@@ -128,6 +128,24 @@ def _a_moved_state(machine: UnderSystemd, teller: Teller) -> None:
     machine.installation.config["state_dir"] = state
     machine.installation.write_config()
     machine.type(f"rm {DROPINS}/more-folders.conf; systemctl daemon-reload; systemctl start watchfolder")
+
+
+def _an_inbox_elsewhere(machine: UnderSystemd, teller: Teller) -> None:
+    folders = {role: f"/srv/press/{role}" for role in ("path", "outbox", "quarantine", "originals")}
+    machine.type(f"install -d -g photos -m 2775 {' '.join(folders.values())}")
+    inboxes = machine.installation.config["inboxes"]
+    inboxes["press"] = inboxes["photos"] | folders
+    machine.installation.write_config()
+    machine.type("systemctl reload watchfolder")
+    found = teller.expect(
+        ConditionKind.FOLDER_AWAY, "press (", "it is read-only", "watchfolder check says what lets us"
+    )
+    (told,) = re.findall("FAIL press: .*; to let it, as root: (.*)", machine.type(f"{found.command} || true"))
+    machine.type(told)
+    teller.expect_well()
+    inboxes.pop("press")
+    machine.installation.write_config()
+    machine.type(f"rm {DROPINS}/more-folders.conf; systemctl daemon-reload; systemctl restart watchfolder")
 
 
 def _another_folder(machine: UnderSystemd, teller: Teller) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.lab
 DOCUMENT = Path(__file__).parents[3] / "docs" / "operations.md"
 
 NOT_TYPED_HERE = {
+    Advised.CHECK: "tests/acceptance/systemd/test_service_truth.py",
     Advised.RETRY: "by explain: tests/acceptance/test_advice.py",
     Advised.FETCH: "tests/acceptance/test_cli_receipts.py",
     Advised.REGISTER: "tests/acceptance/test_cli_webhook.py, as the next four",
