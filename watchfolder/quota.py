@@ -281,16 +281,10 @@ class Quota:
         words = str(self._arrivals[inbox])
         held = self._memory.held
         if inbox not in held:
-            event(
-                "inbox.held",
-                logging.WARNING,
-                inbox=inbox,
-                reason=words,
-                release=self._commands.to(Advised.RELEASE, inbox),
-            )
+            release = self._commands.to(Advised.RELEASE, inbox)
+            event("inbox.held", logging.WARNING, inbox=inbox, reason=words, release=release)
+        if held.get(inbox) != words:  # more came: who asks beside this process is told the same
             self._remember(held={**held, inbox: words})
-        elif held[inbox] != words:  # more came; not worth a write of its own
-            self._memory = self._memory.model_copy(update={"held": {**held, inbox: words}})
 
     def _let_go(self, inbox: str, *, waits: bool = False) -> None:
         """Hold nothing there any more; what a person lets through counts as released as long as any of it `waits`."""

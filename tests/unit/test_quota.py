@@ -101,6 +101,17 @@ def test_more_that_come_are_told_and_time_alone_lets_nothing_go(tmp_path: Path, 
     assert braked.meet("photos", 0, something).startswith("812 new files in 2 minutes")
 
 
+def test_who_asks_beside_the_daemon_is_told_how_many_are_held_now(tmp_path: Path, clocks: PlayedClock) -> None:
+    braked = quota(tmp_path, clocks, BURST)
+    braked.meet("photos", 11, something)
+    told = braked.meet("photos", 2, something)
+    assert (
+        quota(tmp_path, clocks, BURST).why("photos")
+        == told
+        == "13 new files in 1 minute; run: watchfolder release photos"
+    )
+
+
 def test_a_hold_outlives_the_process(tmp_path: Path, clocks: PlayedClock) -> None:
     quota(tmp_path, clocks, BURST).meet("photos", 11, something)
     assert quota(tmp_path, clocks, BURST).meet("photos", 5, something).startswith("11 new files")
