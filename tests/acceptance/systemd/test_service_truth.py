@@ -138,7 +138,7 @@ def _an_inbox_elsewhere(machine: UnderSystemd, teller: Teller) -> None:
     machine.installation.write_config()
     machine.type("systemctl reload watchfolder")
     found = teller.expect(
-        ConditionKind.FOLDER_AWAY, "press (", "it is read-only", "watchfolder check says what lets us"
+        ConditionKind.FOLDER_AWAY, "press (", "it is read-only", "watchfolder check says what is in the way"
     )
     (told,) = re.findall("FAIL press: .*; to let it, as root: (.*)", machine.type(f"{found.command} || true"))
     machine.type(told)
