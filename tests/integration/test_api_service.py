@@ -331,6 +331,20 @@ def test_an_order_is_found_by_its_name_and_no_other_is(open_service: Open) -> No
     assert service.find("wf-") is None
 
 
+def test_an_order_is_found_among_many_by_one_request(sandbox: Sandbox, open_service: Open) -> None:
+    service = open_service()
+    key, created = created_by(service)
+    for _ in range(100):  # as many as a page has
+        created_by(service)
+    before = len(sandbox.requests)
+
+    found = service.find(f"wf-{key}")
+
+    assert found is not None
+    assert found.order_id == created.order_id
+    assert [record.operation for record in sandbox.requests[before:]] == ["list"]
+
+
 def test_a_failed_order_says_why(open_service: Open) -> None:
     service = open_service()
 
