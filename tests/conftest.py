@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 # A shell that runs us in the background has us ignore it, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_LONGEST = (
+LONGEST = (
     "acceptance/nas/",
     "container/test_typed_lines",
     "acceptance/truth/",
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes each, so that the short ones fill what is left to the workers."""
     items.sort(
-        key=lambda item: next((place for place, name in enumerate(_LONGEST) if name in item.nodeid), len(_LONGEST))
+        key=lambda item: next((place for place, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST))
     )
 
 

@@ -1,9 +1,10 @@
-"""What CI says of a test run that leaves something behind in the checkout."""
+"""What CI says of a test run that leaves something behind in the checkout, and what its lab begins with."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import LONGEST
 
 LEAVES_NOTHING = Path(__file__).parents[1] / ".ci/leaves-nothing"
 
@@ -39,3 +40,8 @@ def test_a_run_that_leaves_only_caches_behind_passes(tmp_path: Path) -> None:
 
 def test_a_run_that_fails_by_itself_keeps_its_exit_code(tmp_path: Path) -> None:
     assert run(tmp_path, "touch new.txt; exit 5").returncode == 5
+
+
+def test_the_lab_begins_with_files_that_are_there() -> None:
+    files = [str(path) for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in LONGEST if not any(name in file for file in files)] == []
