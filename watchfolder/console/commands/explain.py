@@ -160,7 +160,7 @@ def _of_left(path: str, config: Config) -> Iterator[str]:
     if not met and not mine:
         raise _not_ours(path, config)
     owners, named = {*met.values()} - config.inboxes.keys() - {""}, {order.inbox for order in mine}
-    inboxes = owners & named or named or owners  # a folder may be another's as well, and a name be in each
+    inboxes = owners & named or owners | named  # a folder may be another's as well, and a name be in each
     whose = f"an inbox that left the configuration ({', '.join(map(printable, sorted(inboxes)))})"
     yield f"It belongs to {whose if inboxes else 'a folder that left the configuration'}."
     yield from _of_left_orders(mine, history.all_ended(orders, config.state_dir), inboxes, names)
