@@ -196,16 +196,21 @@ def test_a_list_that_fails_costs_nothing_but_the_looks(begin: Open) -> None:
 
 
 def test_a_list_that_comes_too_soon_is_asked_again_and_not_made_up_for_by_looks(begin: Open) -> None:
-    shop, service = begin({"processing_seconds": 6.0, "look_seconds": 1.0}, max_files_per_order=2, api={"reads": "v3"})
-    refusal = service.faults.add("list", "answer", status=429, headers={"Retry-After": "1"})
+    told = {"processing_seconds": 3600.0, "look_seconds": 1.0}
+    shop, service = begin(told, max_files_per_order=2, api={"reads": "v3"})
     shop.ahead = 0.0
     good = pour(shop, 12)
-    shop.work(lambda: refusal.befallen)
-    before = calls(service, "status")
-    shop.to_the_end(seconds=40)
+    for_list = shop.pipeline._polls.for_list
+    shop.work(lambda: len(for_list(shop.orders(), shop.orders())) == 6, seconds=60)  # each was looked at too early
+    refusal = service.faults.add("list", "answer", status=429, headers={"Retry-After": "1"})
+    looks, lists = calls(service, "status"), calls(service, "list")
+    for order in service._state.orders.values():
+        order.processing_seconds = 0.0
+    shop.to_the_end(seconds=60)
+    assert refusal.befallen
     assert shop.files("outbox") == good
-    assert calls(service, "list") >= 2
-    assert calls(service, "status") - before <= 6 + 2  # one for each that the list calls done, and some in between
+    assert calls(service, "list") - lists >= 2
+    assert calls(service, "status") - looks <= 6  # one for each that the list calls done
     assert service.sins == []
 
 
