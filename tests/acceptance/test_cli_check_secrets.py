@@ -93,6 +93,18 @@ def test_the_unit_of_a_configuration_says_who_the_daemon_is(tmp_path: Path, monk
     assert found == installed_unit.InstalledUnit("watchfolder", "photos", "/var/lib/watchfolder", reads_key=True)
 
 
+def test_a_unit_that_a_drop_in_has_forget_the_key_leaves_it_to_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed_unit, "PLACES", (str(tmp_path),))
+    (tmp_path / "watchfolder.service").write_text(UNIT.format(source="/etc/watchfolder/config.yaml"))
+    (tmp_path / "watchfolder.service.d").mkdir()
+    (tmp_path / "watchfolder.service.d/key.conf").write_text("[Service]\nLoadCredential=\n")
+    found = installed_unit.unit_of("/etc/watchfolder/config.yaml")
+    assert found is not None
+    assert not found.reads_key
+
+
 def test_an_instance_of_the_template_has_the_configuration_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,7 +80,7 @@ def unit_of(source: str) -> InstalledUnit | None:
         settings = [(key, value.replace("%i", instance)) for key, value in _settings(unit)]
         if source and any(key == "ExecStart" and source in _words(value) for key, value in settings):
             last = dict(settings)
-            reads_key = any(key == "LoadCredential" and value.startswith(f"{CREDENTIAL}:") for key, value in settings)
+            reads_key = any(word.startswith(f"{CREDENTIAL}:") for word in _list_of("LoadCredential", settings))
             name = unit.removesuffix(".service").replace("@", f"@{instance}")
             state_dir = f"/var/lib/{last.get('StateDirectory', 'watchfolder')}"
             return InstalledUnit(
