@@ -297,6 +297,12 @@ except PermissionError:
     assert told == [other, other, other, ["for", "good"]], done.stderr
 
 
+def test_what_has_just_been_taken_away_or_exchanged_is_in_use(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    assert [disk.is_in_use(place(tmp_path, name)) for name in ("a.jpg", "gone.jpg", "link.jpg")] == [False, True, True]
+
+
 def test_folders_are_named_without_links(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "a").mkdir()
