@@ -87,9 +87,11 @@ def _branches_at_88(package: Path) -> float:
 
 def _functions(module: Path, package: Path) -> Iterator[Function]:
     place = str(module.relative_to(package))
-    for block in cc_visit(module.read_text(encoding="utf-8")):
-        if hasattr(block, "closures"):
-            yield Function(place, block.name, block.endline - block.lineno + 1, block.complexity)
+    text = module.read_text(encoding="utf-8")
+    ends = {each.lineno: each.end_lineno or 0 for each in ast.walk(ast.parse(text)) if isinstance(each, ast.stmt)}
+    for block in cc_visit(text):
+        if hasattr(block, "closures"):  # its own `endline` leaves out a bracket that closes on a line of its own
+            yield Function(place, block.name, ends[block.lineno] - block.lineno + 1, block.complexity)
 
 
 def _classes(module: Path, package: Path) -> Iterator[Class]:

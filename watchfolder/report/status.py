@@ -159,12 +159,7 @@ def read_status(config: Config, now: datetime, word: LastWord | None = None) -> 
         snapshot = _with_journal(snapshot, orders).model_copy(update=counts)
     number, can_retry = sum(len(each.pictures) for each in groups), any(each.note.retry_helps for each in groups)
     found = conditions(
-        snapshot,
-        config,
-        is_running=is_running,
-        silent_seconds=silent,
-        quarantined=number,
-        can_retry=can_retry,
+        snapshot, config, is_running=is_running, silent_seconds=silent, quarantined=number, can_retry=can_retry
     )
     return StatusReport(
         at=now,
