@@ -1,7 +1,7 @@
 """What is asked of watermark embed, and which text each copy gets."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -22,6 +22,15 @@ def inbox(**watermark: object) -> Inbox:
 def issued(inbox: Inbox, name: str, *serials: str) -> tuple[Result, ...]:
     (file,) = WATERMARK_EMBED.asked(inbox, [named(name)], lambda _inbox, _count: serials, TODAY)
     return file.results
+
+
+def test_of_a_file_that_is_ordered_again_a_delivered_copy_keeps_its_text() -> None:
+    press = inbox(text="{recipient} {serial}", recipients=["dpa", "afp"])
+    dpa, afp = issued(press, "a.jpg", "S-1", "S-2")
+    half_done = named("a.jpg", results=(dpa.having(delivered_at=datetime.now(UTC)), afp))
+    (file,) = WATERMARK_EMBED.asked(press, [half_done], lambda _inbox, _count: ("S-3", "S-4"), TODAY)
+    assert [result.recipient for result in file.results] == ["dpa", "afp"]
+    assert [result.text for result in file.results] == ["dpa S-1", "afp S-4"]
 
 
 def test_a_text_for_each_copy_is_asked_for_and_nothing_else() -> None:
