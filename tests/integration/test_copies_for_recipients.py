@@ -395,6 +395,16 @@ def test_a_restart_between_two_drops_repeats_no_serial(begin: Open) -> None:
     assert len({text.partition("-")[0] for text in texts}) == 1
 
 
+def deliver_and_keep_the_state(shop: Shop) -> dict[Path, bytes]:
+    """Have one picture delivered; return what a backup of the state holds then."""
+    shop.drop("a.jpg")
+    shop.to_the_end()
+    shop.close()
+    older = {path: path.read_bytes() for path in shop.folder("state").rglob("*") if path.is_file()}
+    shop.open()
+    return older
+
+
 def put_back_an_older_state(shop: Shop, older: dict[Path, bytes]) -> None:
     for path in shop.folder("state").rglob("*"):
         if path.is_file():
@@ -407,11 +417,7 @@ def put_back_an_older_state(shop: Shop, older: dict[Path, bytes]) -> None:
 def test_an_older_state_that_was_put_back_repeats_no_serial(begin: Open, *, is_under_way: bool) -> None:
     """What was given out since stands in the table, or in an order that lies in its work folder."""
     shop, service = begin()
-    shop.drop("a.jpg")
-    shop.to_the_end()
-    shop.close()
-    older = {path: path.read_bytes() for path in shop.folder("state").rglob("*") if path.is_file()}
-    shop.open()
+    older = deliver_and_keep_the_state(shop)
     shop.drop("b.jpg", OTHER)
     if is_under_way:
         service.faults.add("status", "answer", times=None, status=503)
@@ -432,11 +438,7 @@ def test_an_older_state_that_was_put_back_repeats_no_serial(begin: Open, *, is_u
 @pytest.mark.parametrize("damage", [b'"', b'"' + bytes(200_000)])
 def test_a_damaged_line_of_the_table_hides_no_serial_behind_it(begin: Open, damage: bytes) -> None:
     shop, _ = begin()
-    shop.drop("a.jpg")
-    shop.to_the_end()
-    shop.close()
-    older = {path: path.read_bytes() for path in shop.folder("state").rglob("*") if path.is_file()}
-    shop.open()
+    older = deliver_and_keep_the_state(shop)
     shop.drop("b.jpg", OTHER)
     shop.to_the_end()
     (second,) = {line["text"] for line in ledger(shop) if line["file"] == "b.jpg"}
