@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from file_systems import by_fuse, on_a_poor_file_system, tmpfs
+from rights import as_root, nobodys_folder
 from shop import PICTURE, Shop, opened
 
 from watchfolder import disk
@@ -126,6 +127,36 @@ def test_a_sweep_leaves_the_names_that_are_being_held_now(two: tuple[Path, Path]
     assert "a.jpg" in files_in(there)
 
 
+def test_a_sweep_frees_a_name_whose_holding_was_cut_in_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS 3 and 4.0 make a new file without any rights, and give it them by a second request."""
+    with nobodys_folder() as there:
+        hold_in_an_earlier_life(place(there), monkeypatch)
+        (there / "a.jpg").chmod(0)
+        assert disk.sweep(str(there), HIDDEN, OWNER) == 1
+        assert files_in(there) == {}
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("call", ["stat", "open"])
+def test_a_name_that_a_share_tells_nothing_of_is_freed_by_a_later_sweep(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    _, there = two
+    hold_in_an_earlier_life(place(there), monkeypatch)
+    really = getattr(os, call)
+
+    def fail(path: str, *values: object, **words: object) -> object:
+        if path == "a.jpg":
+            raise OSError(code, os.strerror(code))
+        return really(path, *values, **words)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, call, fail)
+        assert disk.sweep(str(there), HIDDEN, OWNER) == 0
+    assert disk.sweep(str(there), HIDDEN, OWNER) == 1
+    assert files_in(there) == {}
+
+
 @pytest.mark.parametrize("text", [b"../outside", b"sub/../../outside", b"link", b"a\0b", b"", b"/", b"x" * 99_999])
 def test_a_sweep_believes_no_note_that_leads_elsewhere(two: tuple[Path, Path], text: bytes) -> None:
     _, there = two
@@ -168,6 +199,30 @@ def test_a_held_name_is_taken_by_what_it_is_held_for(two: tuple[Path, Path], ges
     hold(place(there))
     gesture(place(here), place(there), owner=OWNER)
     assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+
+
+@pytest.mark.parametrize("gesture", GESTURES)
+def test_a_name_whose_holding_was_cut_in_half_is_taken(gesture: Callable[..., None]) -> None:
+    with nobodys_folder() as top:
+        here, there = two_folders(top)
+        hold(place(there))
+        (there / "a.jpg").chmod(0)
+        gesture(place(here), place(there), owner=OWNER)
+        assert (files_in(here), files_in(there)) == ({}, {"a.jpg": b"picture"})
+
+
+@pytest.mark.parametrize("gesture", GESTURES)
+def test_an_empty_file_of_somebody_else_is_left_alone_though_we_held_its_name(gesture: Callable[..., None]) -> None:
+    with nobodys_folder() as top:
+        here, there = two_folders(top)
+        hold(place(there))
+        with as_root():
+            (there / "a.jpg").chmod(0)
+            os.chown(there / "a.jpg", 0, 0)
+        with pytest.raises(FileExistsError):
+            gesture(place(here), place(there), owner=OWNER)
+        assert (here / "a.jpg").read_bytes() == b"picture"
+        assert (there / "a.jpg").stat().st_uid == 0
 
 
 def test_a_held_name_is_taken_by_a_copy_from_another_file_system(tmp_path: Path, two: tuple[Path, Path]) -> None:

@@ -5,11 +5,9 @@ import logging
 import os
 import random
 import re
-import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rights import NOBODY, as_root, nobodys_folder
 from shop import OTHER, PICTURE, Shop, opened
 
 from watchfolder import disk
@@ -32,7 +31,6 @@ from watchfolder.sandbox.pictures import sample
 from watchfolder.services import named
 from watchfolder.services.anti_ai import ANTI_AI
 
-NOBODY = 65534
 RAW_PICTURE = b"II*\0\x10\0\0\0CR\x02\0" + bytes(5000)
 Build = Callable[..., Shop]
 
@@ -669,28 +667,9 @@ def test_explain_gives_the_daemons_own_answer(build: Build) -> None:
 
 
 @pytest.fixture
-def as_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give a folder that is nobody's, and be nobody."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
-    top = Path(tempfile.mkdtemp(dir="/tmp"))
-    monkeypatch.chdir("/")
-    os.chown(top, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, 0)
-    try:
+def as_nobody() -> Iterator[Path]:
+    with nobodys_folder() as top:
         yield top
-    finally:
-        os.setresuid(0, 0, 0)
-        shutil.rmtree(top)
-
-
-@contextmanager
-def as_root() -> Iterator[None]:
-    os.setresuid(0, 0, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(NOBODY, NOBODY, 0)
 
 
 def test_an_unreadable_file_is_taken_once_it_may_be_read(as_nobody: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -97,6 +97,7 @@ _SHORT = {  # one case in so many
     "an error once: one file": 40,
     "an error that lasts: one file": 80,
     "an error in one inbox, not the other": 40,
+    "every call is counted: one file": 1,
     "power cut, the worst disk: one file": 6,
     "power cut, the worst disk: quarantine: failed": 30,
     "power cut, the worst disk: retry": 30,

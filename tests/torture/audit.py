@@ -27,6 +27,7 @@ _KINDS = {  # what is called by several names, by the library or by the kernel
 }
 _KIND = {name: kind for kind, names in _KINDS.items() for name in names}
 _MAKES = re.compile(r"O_CREAT|O_TRUNC")
+_CONNECTION = re.compile(r"\d+<(?:socket|TCP|TCPv6):")  # strace knows the ports of one that has them
 
 
 def play(stage: Stage, case: tuple[str, str]) -> Verdict:
@@ -52,5 +53,9 @@ def _of_kernel(log: Path, roots: Sequence[str]) -> Iterator[Call]:
             continue
         text = decoded(arguments)
         where = text[: text.find(">")] if kind in {"write", "send"} else text  # what is written may hold any path
-        if ("<socket:" in where) if kind == "send" else any(re.search(rf"{root}[/>\"]", where + ">") for root in roots):
+        if kind == "send":
+            is_counted = _CONNECTION.match(where) is not None
+        else:
+            is_counted = any(re.search(rf"{root}[/>\"]", where + ">") for root in roots)
+        if is_counted:
             yield Call(name, where)

@@ -31,7 +31,7 @@
 #define LOG_BYTES (1 << 20)
 
 enum action { NOTHING, KILL_BEFORE, KILL_AFTER, TORN, SHORT, INTERRUPT, FAIL_ONCE, FAIL_FROM, FAIL_THEN_KILL };
-enum trait { COUNT_SENDS = 1, NO_LINKS = 2, NO_EXCHANGE = 4 };
+enum trait { COUNT_SENDS = 1, NO_LINKS = 2, NO_EXCHANGE = 4, TWO_STEPS = 8 };
 
 struct control {
   long armed;           /* 0: nothing is counted */
@@ -272,12 +272,29 @@ int linkat(int from_folder, const char *from, int folder, const char *path, int 
   }
 OPEN(open)
 OPEN(open64)
+
+/* NFS 3 and 4.0 make a new file without any rights, and give it them by a second request, which a death can keep away.
+ * Root may open such a file on a local disk; the daemon is not root, nor is it on most servers. */
+static int is_half_made(int folder, const char *path, int flags) {
+  struct stat found;
+  if (flags & O_CREAT || !control || !control->armed || !(control->traits & TWO_STEPS)) return 0;
+  if (fstatat(folder, path, &found, AT_SYMLINK_NOFOLLOW) || !S_ISREG(found.st_mode) || found.st_mode & 0777) return 0;
+  return lacks(TWO_STEPS, folder, path, EACCES);
+}
+
+static __attribute__((noreturn)) void die_between_steps(int fd) {
+  if (control->traits & TWO_STEPS && fd >= 0) syscall(SYS_fchmod, fd, 0);
+  die();
+}
+
 #define OPENAT(name) \
   int name(int folder, const char *path, int flags, ...) { \
     MODE_OF(flags); \
     REAL(int, name, int, const char *, int, ...); \
     char room[PATH_MAX]; \
+    if (is_half_made(folder, path, flags)) return -1; \
     enum verdict verdict = CHANGES(flags) ? judge("openat", path_at(folder, path, room), 0) : GO; \
+    if (verdict == DIE_AFTER && flags & O_EXCL) die_between_steps(real(folder, path, flags, mode)); \
     FINISH(real(folder, path, flags, mode)); \
   }
 OPENAT(openat)

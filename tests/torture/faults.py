@@ -36,6 +36,7 @@ class Trait(IntFlag):
     COUNT_SENDS = 1
     NO_LINKS = 2
     NO_EXCHANGE = 4  # no renameat2 with flags
+    TWO_STEPS = 8  # a new file has no rights at first: a death can leave it so
 
 
 @dataclass(frozen=True)

@@ -567,7 +567,7 @@ STORIES = {
         for name in _PLAIN
         for story in (
             _where(Trait.NO_LINKS | Trait.NO_EXCHANGE, _ANYWHERE[name], "plain share"),  # as exFAT by FUSE
-            _where(Trait.NO_EXCHANGE, _ANYWHERE[name], "NFS"),
+            _where(Trait.NO_EXCHANGE | Trait.TWO_STEPS, _ANYWHERE[name], "NFS"),
         )
     },
 }

@@ -103,10 +103,10 @@ def open_regular(place: Place) -> int:
     Raises FileNotFoundError, NotRegular, Held, FolderFault.
     """
     with open_folder(place.root, place.folder) as parent:
-        return open_regular_in(parent, place, _FILE)
+        return open_regular_in(parent, place)
 
 
-def open_regular_in(parent: int, place: Place, flags: int) -> int:
+def open_regular_in(parent: int, place: Place, flags: int = _FILE) -> int:
     """Open the plain file in its folder, which is open, with flags that neither wait nor follow a link."""
     try:
         with translated(place.path):

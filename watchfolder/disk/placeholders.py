@@ -13,22 +13,23 @@ import stat
 import threading
 from collections.abc import Iterator
 
-from watchfolder.disk.files import create_in, new_file, read_bytes, remove, stat_of
+from watchfolder.disk.files import create_in, new_file, open_regular_in, read_bytes, remove, stat_of
 from watchfolder.disk.places import (
     HIDDEN,
     Held,
     NotAFolder,
+    NotRegular,
     Place,
     UnfitName,
-    open_folder,
+    folder_of,
     sync_folder,
     temporary_name,
-    translated,
 )
 from watchfolder.errors import FolderFault
 
 _LIMIT = 1 << 14  # bytes of a note: a path
 _SUFFIX = ".held.tmp"
+_NOT_THERE = {errno.ENOENT, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}  # but for the first: no name can be so
 _turns = threading.Condition()
 _being_taken: set[Place] = set()
 
@@ -71,7 +72,7 @@ def hold(target: Place, folder: int, owner: str) -> Place:
 
 def is_held(target: Place, folder: int, owner: str) -> bool:
     """Does an empty file of ours hold the name?"""
-    return _is_empty(folder, target.base) and stat_of(_note_of(target, owner)) is not None
+    return stat_of(_note_of(target, owner)) is not None and _is_empty(target, folder)
 
 
 def let_go(target: Place, owner: str) -> None:
@@ -120,34 +121,53 @@ def _write(note: Place, target: Place) -> None:
 
 
 def _drop(target: Place) -> None:
-    with contextlib.suppress(FileNotFoundError), open_folder(target.root, target.folder) as folder:
-        if _is_empty(folder, target.base):
-            with translated(target.path):
-                os.unlink(target.base, dir_fd=folder)
-                sync_folder(folder)
+    with contextlib.suppress(FileNotFoundError), folder_of(target) as folder:
+        if _is_empty(target, folder):
+            os.unlink(target.base, dir_fd=folder)
+            sync_folder(folder)
 
 
-def _is_empty(folder: int, name: str) -> bool:
+def _is_empty(target: Place, folder: int) -> bool:
     """Is an empty file there? A share's answer to the first question can be one that our kernel kept; so it is opened.
 
     A placeholder that a server has replaced looks like one for a while, when the answer to the rename was lost.
+    Raises OSError or FolderFault where that cannot be known.
     """
-    if _size(folder, name) != 0:
+    if _size(folder, target.base) != 0:
         return False
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    except OSError:
+        descriptor = open_regular_in(folder, target)
+    except (FileNotFoundError, NotRegular):
         return False
+    except FolderFault as fault:
+        if fault.code != "EACCES":
+            raise
+        return _is_half_made(folder, target.base)
     try:
         return os.fstat(descriptor).st_size == 0
     finally:
         os.close(descriptor)
 
 
+def _is_half_made(folder: int, name: str) -> bool:
+    """Is an empty file there that nobody may open, though it is ours?
+
+    NFS 3 and 4.0 make a new file in two steps; what comes between them leaves it without any rights (mode 0). Only its
+    owner can set its times, and the answer tells what the server has there now.
+    """
+    try:
+        os.utime(name, dir_fd=folder, follow_symlinks=False)
+    except (FileNotFoundError, PermissionError):
+        return False
+    return _size(folder, name) == 0
+
+
 def _size(folder: int, name: str) -> int | None:
-    """Return the size of a plain file, -1 for anything else that is there."""
+    """Return the size of a plain file, -1 for anything else that is there. Raises OSError where that is not known."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
     return found.st_size if stat.S_ISREG(found.st_mode) else -1
