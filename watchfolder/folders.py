@@ -154,7 +154,7 @@ class Folders:
 
     def work(self, inbox: Inbox) -> Place:
         """Return our work folder in the inbox's file system."""
-        return _work_of(inbox).below(self._instance)
+        return _work_of(inbox).under(self._instance)
 
     def require_no_other(self, inbox: Inbox, instance: Callable[[], str]) -> None:
         """Check, changing nothing, that no other watchfolder than `instance` ("": none yet) works there.
@@ -179,11 +179,11 @@ class Folders:
         for other in self._other_names(inbox):
             self._make_originals(inbox)
             sweep_folders(inbox, other)
-            left = _work_of(inbox).below(other)
+            left = _work_of(inbox).under(other)
             keys = disk.folders_in(left.root, left.name)
             for key in keys:
-                disk.move(left.below(key), self.work(inbox).below(key), owner=self._instance, private=True)
-            disk.remove(left.below(OWNER))
+                disk.move(left.under(key), self.work(inbox).under(key), owner=self._instance, private=True)
+            disk.remove(left.under(OWNER))
             disk.sweep(left.root, left.name)
             disk.remove_empty_folders(left.root, left.name)
             event("inbox.adopted", inbox=inbox.name, instance=other, orders=len(keys))
@@ -198,8 +198,8 @@ class Folders:
         """
         works, mine = _work_of(inbox), self.work(inbox)
         others = self._other_names(inbox)
-        at_work = [name for name in others if not _is_empty(works.below(name))]
-        if disk.stat_of(mine.below(OWNER)) is not None:
+        at_work = [name for name in others if not _is_empty(works.under(name))]
+        if disk.stat_of(mine.under(OWNER)) is not None:
             others = at_work
         elif not others:
             for folder in (mine, works):
@@ -209,7 +209,7 @@ class Folders:
                 disk.sweep(mine.root, mine.name)
                 since = datetime.now(UTC).isoformat(timespec="seconds")
                 owner = json.dumps({"host": socket.gethostname(), "since": since}).encode()
-                disk.write_atomically(mine.below(OWNER), owner)
+                disk.write_atomically(mine.under(OWNER), owner)
         elif at_work or min(others) < self._instance:
             disk.remove_empty_folders(mine.root, mine.name)
         if others:
@@ -418,7 +418,7 @@ def _work_of(inbox: Inbox) -> Place:
 
 def _owner_of(works: Place, instance: str) -> str:
     try:
-        owner = json.loads(disk.read_bytes(works.below(instance).below(OWNER), _LIMIT))
+        owner = json.loads(disk.read_bytes(works.under(instance).under(OWNER), _LIMIT))
         return f"host {owner['host']}, since {owner['since']}"
     except (OSError, FolderFault, ValueError, KeyError, TypeError, RecursionError):
         return f"instance {instance}"

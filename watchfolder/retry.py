@@ -32,7 +32,7 @@ def find(config: Config, wanted: Sequence[str]) -> list[Picture]:
     faults: dict[str, FolderFault] = {}
     there = quarantine.list_pictures(config, faults)
     folders = {os.path.dirname(os.path.abspath(name)) for name in wanted}
-    real = disk.real_paths(folders | {picture.place.root for picture in there})
+    real = disk.follow_links(folders | {picture.place.root for picture in there})
     found: dict[str, Picture] = {}
     lines = []
     for name in wanted:

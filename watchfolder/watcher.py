@@ -201,7 +201,7 @@ class _Tree(WatchCallback):
             return
         elif not seen.is_moved_from:
             if seen.is_directory:
-                self._watch_below(path)
+                self._watch_under(path)
             self._on_change(path)
         elif seen.is_directory:
             self._forget(path)
@@ -210,9 +210,9 @@ class _Tree(WatchCallback):
 
     def _watch_all(self) -> None:
         self._watch("", self._root, _ROOT_MASK)
-        self._watch_below("")
+        self._watch_under("")
 
-    def _watch_below(self, path: str) -> None:
+    def _watch_under(self, path: str) -> None:
         """Watch the folder `path` and all in it, each before it is read, so that nothing comes in between."""
         ahead = [path]
         while ahead:

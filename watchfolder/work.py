@@ -39,10 +39,10 @@ class WorkFolder:
         return self.place_of(order.work_folder_of or order.key, file.name)
 
     def place_of(self, key: str, name: str) -> Place:
-        return self._folder.below(f"{key}/{name}")
+        return self._folder.under(f"{key}/{name}")
 
     def has(self, key: str) -> bool:
-        return disk.stat_of(self._folder.below(key)) is not None
+        return disk.stat_of(self._folder.under(key)) is not None
 
     def list_keys(self) -> list[str]:
         """Return the keys of the orders that have a folder."""
@@ -50,7 +50,7 @@ class WorkFolder:
 
     def prepare(self, order: Order) -> None:
         """Make the order's folder, with a copy of its entry."""
-        folder = self._folder.below(order.key)
+        folder = self._folder.under(order.key)
         disk.make_folder(folder.root, folder.name, 0o700)
         disk.write_atomically(self.place_of(order.key, ORDER_COPY), order.model_dump_json().encode(), mode=0o600)
 
@@ -70,7 +70,7 @@ class WorkFolder:
         for file in order.files:
             if file.role is Role.COPY:
                 disk.remove(self.place_of(order.key, file.name), durable=False)
-        folder = self._folder.below(order.key)
+        folder = self._folder.under(order.key)
         disk.sweep(folder.root, folder.name)  # of a copy that was being written when we died
         disk.remove(self.place_of(order.key, ORDER_COPY), durable=False)
         self.clear_folders(order, order.files)
@@ -87,7 +87,7 @@ class WorkFolder:
 
     def find_files(self, key: str) -> set[str]:
         """Return the names of what lies in an order's folder, but for the copy of its entry."""
-        folder = self._folder.below(key)
+        folder = self._folder.under(key)
         disk.sweep(folder.root, folder.name)
         entries = disk.scan(folder.root, folder.name)
         return {entry.name.removeprefix(f"{folder.name}/") for entry in entries if entry.is_regular} - {ORDER_COPY}
@@ -106,7 +106,7 @@ class WorkFolder:
     def remove(self, key: str) -> None:
         """Remove an order's folder without its entry, with the copy and the empty folders in it."""
         disk.remove(self.place_of(key, ORDER_COPY), durable=False)
-        found = [self._folder.below(key).name]
+        found = [self._folder.under(key).name]
         for folder in found:  # grows as it goes: somebody may have nested them deeper than a call can go
             found += [f"{folder}/{below}" for below in disk.folders_in(self._folder.root, folder)]
         for folder in reversed(found):

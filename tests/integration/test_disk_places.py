@@ -60,7 +60,7 @@ def test_a_link_in_the_way_is_refused_wherever_it_stands(tmp_path: Path) -> None
     (tmp_path / "inbox/deep/link").symlink_to("../../outside")
     (tmp_path / "inbox/secret.jpg").symlink_to("../outside/secret.jpg")
     for name in ("link/secret.jpg", "deep/link/secret.jpg"):
-        for ask in (disk.open_regular, disk.stat_of, disk.sha256_of):
+        for ask in (disk.open_regular, disk.stat_of, disk.hash_of):
             with pytest.raises(NotAFolder):
                 ask(place(tmp_path / "inbox", name))
     with pytest.raises(NotRegular):
@@ -192,7 +192,7 @@ def test_a_file_too_long_to_be_ours_is_not_read(tmp_path: Path) -> None:
 def test_a_file_on_which_another_process_holds_a_lease_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"picture")
     with leased(tmp_path / "a.jpg"):
-        for read in (disk.open_regular, disk.sha256_of, lambda each: disk.read_bytes(each, 100)):
+        for read in (disk.open_regular, disk.hash_of, lambda each: disk.read_bytes(each, 100)):
             with pytest.raises(Held, match="another program holds it") as caught:
                 read(place(tmp_path, "a.jpg"))
             assert caught.value.code == "EAGAIN"

@@ -158,13 +158,13 @@ def test_a_picture_whose_size_nobody_else_has_is_not_read_for_its_hash(
 ) -> None:
     shop, _ = begin()
     hashed: list[str] = []
-    real = disk.sha256_of
+    real = disk.hash_of
 
     def watched(place: Place) -> str:
         hashed.append(place.path)
         return real(place)
 
-    monkeypatch.setattr(disk, "sha256_of", watched)
+    monkeypatch.setattr(disk, "hash_of", watched)
     deliver(shop, "a.jpg")
     deliver(shop, "b.jpg", PICTURE + b"longer")
     assert hashed == []
@@ -652,7 +652,7 @@ def unreadable(monkeypatch: pytest.MonkeyPatch, code: str, base: str) -> None:
             raise FolderFault(f"{place.path}: damaged", code=code)
         return read(place, *what)
 
-    for name in ("sha256_of", "holds"):
+    for name in ("hash_of", "holds"):
         monkeypatch.setattr(disk, name, partial(damaged, getattr(disk, name)))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from watchfolder import disk
-from watchfolder.disk import Question, answer_of, real_paths
+from watchfolder.disk import Question, answer_of, follow_links
 from watchfolder.errors import FolderFault
 
 
@@ -83,14 +83,14 @@ def test_what_lies_in_a_folder_that_hangs_is_not_asked_either() -> None:
         with pytest.raises(FolderFault, match="/dead/inbox: it does not answer"):
             answer_of(lambda: 7, "/dead/inbox")
         assert answer_of(lambda: 7, "/deadline") == 7
-        assert real_paths(["/dead/inbox"]) == {"/dead/inbox": "/dead/inbox"}
+        assert follow_links(["/dead/inbox"]) == {"/dead/inbox": "/dead/inbox"}
     finally:
         never.set()
 
 
 def test_links_are_resolved_where_the_folder_answers(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    assert real_paths([str(tmp_path / "link")]) == {str(tmp_path / "link"): str(tmp_path / "target")}
+    assert follow_links([str(tmp_path / "link")]) == {str(tmp_path / "link"): str(tmp_path / "target")}
 
 
 def test_who_listens_within_another_takes_nothing_from_it(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def folder_faults(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
         values = Inbox.add_default(section)
         named += [(name, role, values.get(role)) for role in ("path", "outbox", "quarantine", "originals", "work")]
     paths = [(name, role, path) for name, role, value in named if (path := as_path(value))]
-    real = disk.real_paths({path for *_, path in paths}, silent_seconds)
+    real = disk.follow_links({path for *_, path in paths}, silent_seconds)
     folders = [_Folder(name, role, path, real[path]) for name, role, path in paths]
     faults = [fault for one, other in combinations(folders, 2) if (fault := _fault_of(one, other))]
     return [*faults, *_ring_faults(folders)]

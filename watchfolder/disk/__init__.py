@@ -27,6 +27,7 @@ from watchfolder.disk.durable import (
 from watchfolder.disk.files import (
     create_new,
     has_writer,
+    hash_of,
     holds,
     is_in_use,
     is_regular,
@@ -35,14 +36,13 @@ from watchfolder.disk.files import (
     read_bytes,
     reading,
     remove,
-    sha256_of,
     stat_of,
 )
 from watchfolder.disk.holes import find_hole
 from watchfolder.disk.limits import (
     closed_folder,
+    command_to_move,
     command_to_open,
-    command_to_unpin,
     free_bytes,
     group_name,
     is_pinned,
@@ -85,7 +85,7 @@ from watchfolder.disk.timeouts import (
     Question,
     answer_of,
     become,
-    real_paths,
+    follow_links,
     tell_answer,
     time_at_work,
 )

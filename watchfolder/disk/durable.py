@@ -12,11 +12,11 @@ from watchfolder.disk.moves import publish_new
 from watchfolder.disk.places import (
     Place,
     folder_of,
+    hidden_name,
     hidden_part,
     is_left_over,
     open_folder,
     sync_folder,
-    temporary_name,
     translated,
 )
 from watchfolder.errors import FolderFault
@@ -51,7 +51,7 @@ def write_atomically(
 def _replace(place: Place, data: bytes, mode: int, owner: str, mtime_ns: int | None, *, durable: bool) -> None:
     """Raises FileNotFoundError when somebody has removed the temporary file."""
     with folder_of(place, create=True) as folder:
-        temporary = temporary_name(owner)
+        temporary = hidden_name(owner)
         descriptor = create_in(folder, temporary, mode)
         try:
             try:
@@ -76,7 +76,7 @@ def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> 
 
     Its temporary file lies in the hidden folder, or beside it.
     """
-    part = hidden_part(place.root, owner) if hidden else place.beside(temporary_name(owner))
+    part = hidden_part(place.root, owner) if hidden else place.beside(hidden_name(owner))
     with _written(part, data, place):
         publish_new(part, place, owner=owner)
 

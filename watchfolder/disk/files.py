@@ -18,7 +18,7 @@ from watchfolder.disk.places import (
     NotRegular,
     Place,
     folder_of,
-    making,
+    new_name,
     open_folder,
     share_group,
     sync_folder,
@@ -41,7 +41,7 @@ def create_new(place: Place) -> int:
 
 def create_in(parent: int, base: str, mode: int = 0o666) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with making(parent, base):
+    with new_name(parent, base):
         descriptor = os.open(base, flags, mode, dir_fd=parent)
     share_group(descriptor, parent)
     return descriptor
@@ -156,7 +156,8 @@ def reading(place: Place) -> Iterator[Callable[[int, int], bytes]]:
         os.close(descriptor)
 
 
-def sha256_of(place: Place) -> str:
+def hash_of(place: Place) -> str:
+    """Return the SHA-256 of the file's bytes, in hexadecimal. Raises as `open_regular` does."""
     digest = hashlib.sha256()
     with os.fdopen(open_regular(place), "rb") as file, translated(place.path):
         while block := file.read(_BLOCK_BYTES):
@@ -169,7 +170,7 @@ def holds(place: Place, size: int | None, sha256: str | None) -> bool:
     """Does this very content lie there already?"""
     with contextlib.suppress(FileNotFoundError, NotAFolder, NotRegular):
         found = stat_of(place)
-        return found is not None and found.st_size == size and sha256_of(place) == sha256
+        return found is not None and found.st_size == size and hash_of(place) == sha256
     return False
 
 

@@ -130,7 +130,7 @@ def closed_folder(path: str) -> str | None:
     return next((folder for folder in above if not os.access(folder, os.X_OK)), None)
 
 
-def command_to_unpin(root: str, name: str, *, is_for_all: bool = False) -> str:
+def command_to_move(root: str, name: str, *, is_for_all: bool = False) -> str:
     """Return what root types to let us move what `chattr` has marked."""
     target, recursively = _quoted(root, name, is_for_all=is_for_all)
     return f"chattr {recursively if is_for_all else ''}-ia {target}"

@@ -66,12 +66,12 @@ def is_in_fstab(point: str) -> bool:
 
 
 def read_mount_table() -> str:
-    return _text_of(_MOUNTS)
+    return _read(_MOUNTS)
 
 
 def _fstab() -> list[str]:
-    lines = (line.split() for line in _text_of(FSTAB).splitlines())
-    return [_unescaped(fields[1]).rstrip("/") or "/" for fields in lines if fields[1:] and fields[0][0] != "#"]
+    lines = (line.split() for line in _read(FSTAB).splitlines())
+    return [_path_of(fields[1]).rstrip("/") or "/" for fields in lines if fields[1:] and fields[0][0] != "#"]
 
 
 def _mount_lines(mountinfo: str) -> Iterator[Mount]:
@@ -79,10 +79,11 @@ def _mount_lines(mountinfo: str) -> Iterator[Mount]:
         mount, _, source = line.partition(" - ")
         match mount.split(" "):
             case [number, parent, device, _, point, *_]:
-                yield Mount(number, parent, device, _unescaped(point), source.split(" ")[0])
+                yield Mount(number, parent, device, _path_of(point), source.split(" ")[0])
 
 
-def _unescaped(text: str) -> str:
+def _path_of(text: str) -> str:
+    """Read a path as both tables write it: with its spaces in octal."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 
@@ -90,7 +91,7 @@ def _holds(point: str, path: str) -> bool:
     return path == point or path.startswith(point.rstrip("/") + "/")
 
 
-def _text_of(path: str) -> str:
+def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()

@@ -8,7 +8,7 @@ import shutil
 import stat
 
 from watchfolder.disk import placeholders
-from watchfolder.disk.files import create_new, open_regular, remove, set_times, sha256_of, stat_of
+from watchfolder.disk.files import create_new, hash_of, open_regular, remove, set_times, stat_of
 from watchfolder.disk.places import (
     NotAFolder,
     NotRegular,
@@ -262,7 +262,7 @@ def _copy_by(source: Place, part: Place, target: Place, owner: str) -> None:
 
 
 def _compare(source: Place, part: Place) -> None:
-    if sha256_of(part) != sha256_of(source):
+    if hash_of(part) != hash_of(source):
         raise FolderFault.at(part.path, "the copy differs from its original", code="EIO")
 
 
@@ -275,7 +275,7 @@ def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:
             os.fsync(file.fileno())  # whatever wrote it: the other one goes
     except NotRegular:
         return False
-    return sha256_of(source) == sha256_of(target)
+    return hash_of(source) == hash_of(target)
 
 
 def _copy(source: Place, part: Place) -> None:

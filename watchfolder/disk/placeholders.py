@@ -22,8 +22,8 @@ from watchfolder.disk.places import (
     Place,
     UnfitName,
     folder_of,
+    hidden_name,
     sync_folder,
-    temporary_name,
 )
 from watchfolder.errors import FolderFault
 
@@ -110,7 +110,7 @@ def drop_named_in(note: Place) -> bool:
 
 def _note_of(target: Place, owner: str) -> Place:
     name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
-    return Place(target.root, f"{HIDDEN}/{temporary_name(owner, f'{name}.held')}")
+    return Place(target.root, f"{HIDDEN}/{hidden_name(owner, f'{name}.held')}")
 
 
 def _write(note: Place, target: Place) -> None:
@@ -142,14 +142,14 @@ def _is_empty(target: Place, folder: int) -> bool:
     except FolderFault as fault:
         if fault.code != "EACCES":
             raise
-        return _is_half_made(folder, target.base)
+        return _is_empty_without_rights(folder, target.base)
     try:
         return os.fstat(descriptor).st_size == 0
     finally:
         os.close(descriptor)
 
 
-def _is_half_made(folder: int, name: str) -> bool:
+def _is_empty_without_rights(folder: int, name: str) -> bool:
     """Is an empty file there that nobody may open, though it is ours?
 
     NFS 3 and 4.0 make a new file in two steps; what comes between them leaves it without any rights (mode 0). Only its

@@ -77,7 +77,7 @@ class Place:
     def beside(self, base: str) -> "Place":
         return Place(self.root, os.path.join(self.folder, base))
 
-    def below(self, name: str) -> "Place":
+    def under(self, name: str) -> "Place":
         return Place(self.root, f"{self.name}/{name}")
 
 
@@ -98,7 +98,7 @@ def translated(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def making(parent: int, name: str) -> Iterator[None]:
+def new_name(parent: int, name: str) -> Iterator[None]:
     """Tell a name that cannot be there from other faults: the call that makes it answers EINVAL; exfat-fuse, ENOENT."""
     try:
         yield
@@ -137,7 +137,7 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
     """
     kept: dict[tuple[str, str], int] | None = getattr(_kept, "folders", None)
     if kept is None:
-        descriptor = _open_below(root, relative, create=create)
+        descriptor = _open_under(root, relative, create=create)
         try:
             yield descriptor
         finally:
@@ -145,7 +145,7 @@ def open_folder(root: str, relative: str = "", *, create: bool = False) -> Itera
     else:
         descriptor = kept.pop((root, relative), -1)
         if descriptor < 0:
-            descriptor = _open_below(root, relative, create=create)
+            descriptor = _open_under(root, relative, create=create)
         if len(kept) >= _MOST_KEPT:  # the one that has not been used for longest: no block holds so many
             os.close(kept.pop(next(iter(kept))))
         kept[root, relative] = descriptor
@@ -159,7 +159,7 @@ def folder_of(place: Place, *, create: bool = False) -> Iterator[int]:
         yield descriptor
 
 
-def _open_below(root: str, relative: str, *, create: bool) -> int:
+def _open_under(root: str, relative: str, *, create: bool) -> int:
     try:
         with translated(root):
             descriptor = os.open(root, _FOLDER)
@@ -189,7 +189,7 @@ def _open_next(parent: int, part: str, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    with contextlib.suppress(FileExistsError), making(parent, part):  # somebody else made it meanwhile: as good
+    with contextlib.suppress(FileExistsError), new_name(parent, part):  # somebody else made it meanwhile: as good
         os.mkdir(part, _ANYBODY, dir_fd=parent)
     descriptor = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
     share_group(descriptor, parent)
@@ -220,7 +220,7 @@ def sync_folder(descriptor: int) -> None:
             raise
 
 
-def temporary_name(owner: str = "state", name: str = "") -> str:
+def hidden_name(owner: str = "state", name: str = "") -> str:
     """Return a hidden name, short enough for any file system; it tells whose leftover it is, of which life.
 
     Fresh, but for one that has a `name`.
@@ -236,4 +236,4 @@ def is_left_over(base: str, owner: str) -> bool:
 
 def hidden_part(root: str, owner: str) -> Place:
     """Return a fresh temporary place in the one hidden folder of `root`, so that leftovers are found in one look."""
-    return Place(root, f"{HIDDEN}/{temporary_name(owner)}")
+    return Place(root, f"{HIDDEN}/{hidden_name(owner)}")

@@ -117,8 +117,8 @@ def answer_of(question: Callable[[], _T], folder: str, silent_seconds: float = A
     return Question(question, folder).answer(silent_seconds)
 
 
-def real_paths(paths: Iterable[str], silent_seconds: float = ANSWER_SECONDS) -> dict[str, str]:
-    """Resolve links, side by side; where a folder does not answer, its path counts as written."""
+def follow_links(paths: Iterable[str], silent_seconds: float = ANSWER_SECONDS) -> dict[str, str]:
+    """Return what each path resolves to, asked side by side; where a folder does not answer, the path as written."""
     asked = {path: Question(lambda path=path: os.path.realpath(path), path) for path in paths}  # type: ignore[misc]
     real = {}
     for path, question in asked.items():

@@ -109,10 +109,10 @@ class Tiff:
                 with contextlib.nullcontext() if is_page and tag != _OLD_JPEG else self._beside_the_pixels():
                     self._has_picture |= self._has_pixels(directory, tag)
             is_page = False
-            below += self._pages_below(directory)
+            below += self._read_under(directory)
         return following
 
-    def _pages_below(self, directory: _Directory) -> Iterator[_Directory]:
+    def _read_under(self, directory: _Directory) -> Iterator[_Directory]:
         for tag in _CHILDREN:
             with self._beside_the_pixels():
                 for child in self._values(directory.fields.get(tag, _NONE)):

@@ -327,7 +327,7 @@ def _hashes_of(files: Iterable[Ready | OrderFile]) -> list[str | None]:
 
 def _hash(place: Place) -> str | None:
     try:
-        return disk.sha256_of(place)
+        return disk.hash_of(place)
     except (FileNotFoundError, NotAFolder, NotRegular):  # gone: its claim finds that out
         return None
 

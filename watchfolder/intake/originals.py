@@ -116,14 +116,14 @@ class Originals:
             self._issued = {issue.sha256_result: (issue.file, issue.sha256_source) for issue in newest}
         name, source = self._issued.get(self._hash_of(picture), ("", "")) if self._issued else ("", "")
         there = self._names.get(self._pairs.shared(os.path.basename(name)), []) if name else []
-        return list(islice((name for name in there if disk.sha256_of(Place(root, name)) == source), 1))
+        return list(islice((name for name in there if disk.hash_of(Place(root, name)) == source), 1))
 
     def _hash_of(self, picture: Ready) -> str:
         """Read the picture once for its hash, as long as it waits as it is."""
         known = (picture.name, picture.size, picture.mtime_ns)
         if known not in self._digests:
             self._digests = dict([*self._digests.items()][-_MOST_VERSIONS:])
-            self._digests[known] = disk.sha256_of(Place(self._inbox.path, picture.name))
+            self._digests[known] = disk.hash_of(Place(self._inbox.path, picture.name))
         return self._digests[known]
 
     def _why_not(self, name: str, found: list[str]) -> str:

@@ -198,7 +198,7 @@ def with_hash(context: StepContext, order: Order, file: OrderFile) -> OrderFile:
     if file.sha256 is not None or found is None or not is_unchanged(place, file):  # other bytes were claimed
         return file
     try:
-        return file.having(sha256=disk.sha256_of(place), ctime_ns=found.st_ctime_ns)
+        return file.having(sha256=disk.hash_of(place), ctime_ns=found.st_ctime_ns)
     except FolderFault as fault:
         if fault.code != BAD_SECTOR:
             raise

@@ -31,7 +31,7 @@ class NextInbox:
         The same file by its inode, while both names are there; else the same bytes under the name that was noted.
         """
         since = max(moment.at for moment in order.times.values())
-        real = disk.real_paths({self._outbox, *(inbox.path for inbox in self._inboxes)})
+        real = disk.follow_links({self._outbox, *(inbox.path for inbox in self._inboxes)})
         # The journal first: an order moves from there to the history.
         return any(
             self._has_claimed(inbox, result, since) or self._has_ended(inbox, result, since)

@@ -162,7 +162,7 @@ def _unit(config: Config) -> Iterator[CheckResult]:
         return
     named = {"state_dir": [config.state_dir]}
     named |= {name: list(inbox.folders.values()) for name, inbox in config.inboxes.items()}
-    real = disk.real_paths({*unit.writes, *chain.from_iterable(named.values())})
+    real = disk.follow_links({*unit.writes, *chain.from_iterable(named.values())})
     writable = tuple(f"{real[path].rstrip('/')}/" for path in unit.writes)
     for where, paths in named.items():
         closed = [path for path in paths if not f"{real[path]}/".startswith(writable)]

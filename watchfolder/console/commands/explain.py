@@ -206,7 +206,7 @@ def _find(path: str, config: Config) -> _Spot | None:
     whole = os.path.abspath(path)
     folder, base = os.path.split(whole)
     roots = {getattr(inbox, role) for inbox in config.inboxes.values() for role in _ROLES} - {None}
-    real = disk.real_paths({folder, *roots})
+    real = disk.follow_links({folder, *roots})
     resolved = os.path.join(real[folder], base)
     for role, inbox in product(_ROLES, config.inboxes.values()):
         root = getattr(inbox, role)
@@ -247,7 +247,7 @@ def _same_under_way(spot: _Spot, config: Config) -> Iterator[str]:
     same = (flow_of(inbox).product_of(inbox), found.st_size)
     for order in filter(lambda order: order.is_live, read_orders(config.state_dir)):
         hashes = {file.sha256 for file in order.files if (order.product, file.size) == same}
-        if hashes and (None in hashes or disk.sha256_of(spot.place) in hashes):
+        if hashes and (None in hashes or disk.hash_of(spot.place) in hashes):
             word = "may be" if None in hashes else "is"
             yield f"It {word} the same picture as one under way, and then waits for its result (order {order.name})."
             return
@@ -368,7 +368,7 @@ def _of_ended(spot: _Spot, config: Config) -> Iterator[str]:
     ended = _ended(config, spot.is_of, spot.inbox)
     if ended is None:
         try:
-            spot = replace(spot, digest=disk.sha256_of(spot.place))
+            spot = replace(spot, digest=disk.hash_of(spot.place))
         except FileNotFoundError:
             yield f"There is no such file in {spot.role}, and the history knows none of this name."
             return

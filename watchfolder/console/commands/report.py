@@ -40,7 +40,7 @@ class CheckedPicture:
         return self.place.beside(names.with_end(self.place.base, suffix, disk.name_limit(self.place.root)))
 
     def has_changed(self) -> bool:
-        return disk.stat_of(self.place) is not None and disk.sha256_of(self.place) != self.sha256
+        return disk.stat_of(self.place) is not None and disk.hash_of(self.place) != self.sha256
 
 
 def named(path: str) -> Place:

@@ -135,7 +135,7 @@ def _look(delivery: ExpectedFile) -> tuple[VerifyOutcome, str]:
             return VerifyOutcome.CHANGED, "it is no plain file any more"
         if found.st_size != delivery.size:
             return VerifyOutcome.CHANGED, f"{found.st_size} bytes, delivered were {delivery.size}"
-        if disk.sha256_of(place) != delivery.sha256:
+        if disk.hash_of(place) != delivery.sha256:
             return VerifyOutcome.CHANGED, "as many bytes as were delivered, but other ones"
     except FileNotFoundError:
         return VerifyOutcome.TAKEN_OUT, ""
