@@ -15,7 +15,7 @@ with atheris.instrument_imports(include=["watchfolder"]):
     from watchfolder.api import answers
     from watchfolder.config import load
     from watchfolder.errors import ConfigError, Retry
-    from watchfolder.images import Kind, inspect
+    from watchfolder.images import Kind, judge
     from watchfolder.order import read_order
 
 
@@ -30,7 +30,7 @@ def images(data: bytes) -> None:
             reads.append(offset)
             return data[offset : offset + length]
 
-        verdict = inspect(read_at, len(data), name, find_hole)
+        verdict = judge(read_at, len(data), name, find_hole)
         assert verdict.kind in Kind
         assert bool(verdict.format) >= (verdict.kind in {Kind.WHOLE, Kind.SUSPECT})
         assert len(reads) <= len(data) + 200

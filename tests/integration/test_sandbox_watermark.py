@@ -130,7 +130,7 @@ def test_a_marked_picture_is_a_whole_picture_of_its_format(client: Client, kind:
     def read_at(offset: int, length: int) -> bytes:
         return marked[offset : offset + length]
 
-    assert images.inspect(read_at, len(marked), f"a.{kind}").kind is images.Kind.WHOLE
+    assert images.judge(read_at, len(marked), f"a.{kind}").kind is images.Kind.WHOLE
 
 
 def test_a_marked_pdf_is_the_pdf_and_its_mark(client: Client) -> None:

@@ -9,7 +9,7 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageDraw
 
-from watchfolder.images import Format, Kind, ReadAt, identify, inspect
+from watchfolder.images import Format, Kind, ReadAt, identify, judge
 from watchfolder.images.formats import foreign_named, is_named_picture
 from watchfolder.sandbox.pictures import sample_pdf
 
@@ -21,8 +21,8 @@ def reader(data: bytes) -> ReadAt:
     return lambda offset, length: data[offset : offset + length]
 
 
-def judge(data: bytes, name: str = "picture.jpg") -> Kind:
-    return inspect(reader(data), len(data), name).kind
+def kind_of(data: bytes, name: str = "picture.jpg") -> Kind:
+    return judge(reader(data), len(data), name).kind
 
 
 def noise(mode: str = "RGB", width: int = 22, height: int = 17, seed: int = 1) -> Image.Image:
@@ -137,7 +137,7 @@ HAS_END_MARK = pytest.mark.parametrize("name", [n for n in SAMPLES if n.endswith
 @EVERY_SAMPLE
 def test_a_complete_picture_is_whole_and_of_its_format(name: str) -> None:
     data = SAMPLES[name]
-    verdict = inspect(reader(data), len(data), name)
+    verdict = judge(reader(data), len(data), name)
     assert verdict.kind is Kind.WHOLE
     assert verdict.format is not None
     assert name.endswith(verdict.format.extensions)
@@ -148,7 +148,7 @@ def test_a_complete_picture_is_whole_and_of_its_format(name: str) -> None:
 def test_a_picture_cut_at_any_byte_is_partial_and_says_so(name: str) -> None:
     data = SAMPLES[name]
     for size in range(1, len(data)):
-        verdict = inspect(reader(data[:size]), size, name)
+        verdict = judge(reader(data[:size]), size, name)
         assert verdict.kind is Kind.PARTIAL or (verdict.kind is Kind.SUSPECT and first_page_is_there(data[:size])), size
         assert verdict.detail
         assert "{" not in verdict.detail  # not yet said of which format
@@ -167,21 +167,21 @@ def first_page_is_there(data: bytes) -> bool:
 def test_a_file_of_full_size_filled_to_any_byte_is_partial(name: str) -> None:
     data = SAMPLES[name]
     for filled in range(len(data)):
-        assert judge(data[:filled].ljust(len(data), b"\0"), name) is Kind.PARTIAL, filled
+        assert kind_of(data[:filled].ljust(len(data), b"\0"), name) is Kind.PARTIAL, filled
 
 
 @HAS_NO_END_MARK
 def test_a_file_of_full_size_that_lacks_sixteen_bytes_or_more_is_never_whole(name: str) -> None:
     data = SAMPLES[name]
     for filled in range(len(data) - 24):  # sixteen, a padding, a pointer to a page that does not follow
-        assert judge(data[:filled].ljust(len(data), b"\0"), name) in {Kind.PARTIAL, Kind.SUSPECT}, filled
+        assert kind_of(data[:filled].ljust(len(data), b"\0"), name) in {Kind.PARTIAL, Kind.SUSPECT}, filled
 
 
 @pytest.mark.parametrize("form", ["BMP", "TIFF", "WEBP", "PNG", "JPEG"])
 def test_a_file_filled_in_whole_pages_is_partial_until_the_last_page(form: str) -> None:
     data = saved(noise(width=120, height=119), form)
     for filled in range(PAGE, len(data), PAGE):
-        assert judge(data[:filled].ljust(len(data), b"\0"), f"a.{form.lower()}") is Kind.PARTIAL, filled
+        assert kind_of(data[:filled].ljust(len(data), b"\0"), f"a.{form.lower()}") is Kind.PARTIAL, filled
 
 
 @pytest.mark.parametrize("missing", range(1, 16))
@@ -189,14 +189,14 @@ def test_even_one_zero_is_suspect_when_a_page_begins_with_it(missing: int) -> No
     row = bytes([9]) * (PAGE - 58 + missing)
     header = b"BM" + struct.pack("<IIIIiiHH24x", 0, 0, 54 + 4, 40, len(row), 1, 1, 8) + b"blue"  # a palette of one
     padding = bytes(-len(row) % 4)
-    assert judge(header + row + padding) is Kind.WHOLE
-    assert judge(header + row[:-missing] + bytes(missing) + padding) is Kind.SUSPECT
+    assert kind_of(header + row + padding) is Kind.WHOLE
+    assert kind_of(header + row[:-missing] + bytes(missing) + padding) is Kind.SUSPECT
 
 
 @pytest.mark.parametrize("form", ["BMP", "TIFF"])
 def test_a_black_picture_is_suspect_and_not_partial(form: str) -> None:
     data = saved(Image.new("RGB", (300, 200)), form)
-    verdict = inspect(reader(data), len(data), "black")
+    verdict = judge(reader(data), len(data), "black")
     assert verdict.kind is Kind.SUSPECT
     assert verdict.detail
 
@@ -204,20 +204,20 @@ def test_a_black_picture_is_suspect_and_not_partial(form: str) -> None:
 @EVERY_SAMPLE
 @pytest.mark.parametrize("garbage", [b"x" * 40, b"\xff\xda and the rest of a buffer", b"PK\3\4 a polyglot"])
 def test_bytes_behind_a_complete_picture_do_not_matter(name: str, garbage: bytes) -> None:
-    assert judge(SAMPLES[name] + garbage, name) is Kind.WHOLE
+    assert kind_of(SAMPLES[name] + garbage, name) is Kind.WHOLE
 
 
 @HAS_END_MARK
 def test_zeros_behind_an_end_mark_do_not_matter(name: str) -> None:
-    assert judge(SAMPLES[name] + bytes(100_000), name) is Kind.WHOLE
+    assert kind_of(SAMPLES[name] + bytes(100_000), name) is Kind.WHOLE
 
 
 @EVERY_SAMPLE
 @pytest.mark.parametrize("wrong", ["x.jpg", "x.png", "x.webp", "x.tif", "x.bmp", "x.txt", "x", "x.pdf"])
 def test_the_bytes_decide_whatever_the_name_says(name: str, wrong: str) -> None:
     data = SAMPLES[name]
-    right = inspect(reader(data), len(data), name)
-    assert inspect(reader(data), len(data), wrong) == right
+    right = judge(reader(data), len(data), name)
+    assert judge(reader(data), len(data), wrong) == right
 
 
 # JPEG
@@ -228,38 +228,38 @@ def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
     data = SAMPLES["thumbnail.jpg"]
     cut = data[: data.rindex(b"\xff\xda") + 40]
     assert b"\xff\xd9" in cut
-    assert judge(cut) is Kind.PARTIAL
-    assert judge(with_thumbnail(thumbnail, SAMPLES["baseline.jpg"][:2])) is Kind.PARTIAL
+    assert kind_of(cut) is Kind.PARTIAL
+    assert kind_of(with_thumbnail(thumbnail, SAMPLES["baseline.jpg"][:2])) is Kind.PARTIAL
 
 
 def test_stray_bytes_between_segments_are_passed_over() -> None:
     data = SAMPLES["baseline.jpg"]
-    assert judge(data[:2] + b"\xff\xff\xff" + data[2:]) is Kind.WHOLE
-    assert judge(data[:-2] + b"\xff\xff\xff\xd9") is Kind.WHOLE
-    assert judge(data[:20] + b"stray" + data[20:]) is Kind.WHOLE
-    assert judge(data[:20] + b"\xff\x01" + data[20:]) is Kind.WHOLE  # a marker without a length
+    assert kind_of(data[:2] + b"\xff\xff\xff" + data[2:]) is Kind.WHOLE
+    assert kind_of(data[:-2] + b"\xff\xff\xff\xd9") is Kind.WHOLE
+    assert kind_of(data[:20] + b"stray" + data[20:]) is Kind.WHOLE
+    assert kind_of(data[:20] + b"\xff\x01" + data[20:]) is Kind.WHOLE  # a marker without a length
 
 
 @pytest.mark.parametrize("before", [*range(240, 270), *range(65_500, 65_830)])
 def test_an_end_mark_across_two_reads_is_seen(before: int) -> None:
     scan = b"\xff\xd8\xff\xda\0\2"
-    assert judge(scan + b"\x11" * before + b"\xff\xd9") is Kind.WHOLE
-    assert judge(scan + b"\x11" * before + b"\xff\x00") is Kind.PARTIAL
+    assert kind_of(scan + b"\x11" * before + b"\xff\xd9") is Kind.WHOLE
+    assert kind_of(scan + b"\x11" * before + b"\xff\x00") is Kind.PARTIAL
 
 
 @pytest.mark.parametrize("end", [b"\xff\x00\xd9", b"\xff\xd0\xd9", b"\xff\xff", b"\xd9", b"\xff"])
 def test_what_only_looks_like_an_end_mark_is_none(end: bytes) -> None:
-    assert judge(b"\xff\xd8\xff\xda\0\2data" + end) is Kind.PARTIAL
+    assert kind_of(b"\xff\xd8\xff\xda\0\2data" + end) is Kind.PARTIAL
 
 
 def test_a_jpeg_without_a_scan_is_no_picture_yet() -> None:
-    assert judge(b"\xff\xd8\xff\xd9") is Kind.PARTIAL
-    assert judge(b"\xff\xd8\xff\xfe\0\4hi\xff\xd9") is Kind.PARTIAL
+    assert kind_of(b"\xff\xd8\xff\xd9") is Kind.PARTIAL
+    assert kind_of(b"\xff\xd8\xff\xfe\0\4hi\xff\xd9") is Kind.PARTIAL
 
 
 def test_a_second_picture_does_not_lend_its_end_to_the_first() -> None:
     first = SAMPLES["baseline.jpg"][:-60]
-    assert judge(first + saved(noise(width=400, height=400), "JPEG")) is Kind.PARTIAL
+    assert kind_of(first + saved(noise(width=400, height=400), "JPEG")) is Kind.PARTIAL
 
 
 def test_a_large_jpeg_is_walked_in_long_strides() -> None:
@@ -267,7 +267,7 @@ def test_a_large_jpeg_is_walked_in_long_strides() -> None:
     scan = data.index(b"\xff\xda") + 14
     data = data[:scan] + data[scan:-2] * 10 + b"\xff\xd9"
     reads = CountedReader(data, len(data))
-    assert inspect(reads, len(data), "a.jpg").kind is Kind.WHOLE
+    assert judge(reads, len(data), "a.jpg").kind is Kind.WHOLE
     assert reads.bytes < len(data) + 100_000
     assert reads.count < len(data) / 60_000 + 40
 
@@ -280,20 +280,20 @@ def test_a_png_whose_end_chunk_is_damaged_is_partial() -> None:
     for place in range(len(data) - 12, len(data)):
         changed = bytearray(data)
         changed[place] ^= 1
-        assert judge(bytes(changed)) is Kind.PARTIAL, place
+        assert kind_of(bytes(changed)) is Kind.PARTIAL, place
 
 
 def test_a_png_without_pixels_is_partial() -> None:
     data = SAMPLES["colour.png"]
-    assert judge(data[:33] + data[-12:]) is Kind.PARTIAL
+    assert kind_of(data[:33] + data[-12:]) is Kind.PARTIAL
 
 
 def test_an_end_chunk_inside_a_comment_is_not_the_end() -> None:
     comment = b"tEXt" + SAMPLES["colour.png"][-12:]
     chunk = struct.pack(">I", 12) + comment + struct.pack(">I", zlib.crc32(comment))
     data = SAMPLES["colour.png"]
-    assert judge(data[:33] + chunk + data[33:]) is Kind.WHOLE
-    assert judge(data[:33] + chunk + data[33:-12]) is Kind.PARTIAL
+    assert kind_of(data[:33] + chunk + data[33:]) is Kind.WHOLE
+    assert kind_of(data[:33] + chunk + data[33:-12]) is Kind.PARTIAL
 
 
 # WebP
@@ -302,11 +302,11 @@ def test_an_end_chunk_inside_a_comment_is_not_the_end() -> None:
 def test_a_webp_whose_chunks_do_not_fill_its_length_is_partial() -> None:
     data = bytearray(SAMPLES["lossy.webp"])
     data[16:20] = struct.pack("<I", struct.unpack("<I", data[16:20])[0] + 2)
-    assert judge(bytes(data) + b"more") is Kind.PARTIAL
+    assert kind_of(bytes(data) + b"more") is Kind.PARTIAL
 
 
 def test_a_webp_of_metadata_alone_is_partial() -> None:
-    assert judge(b"RIFF" + struct.pack("<I", 4 + 12) + b"WEBP" + b"XMP \4\0\0\0text") is Kind.PARTIAL
+    assert kind_of(b"RIFF" + struct.pack("<I", 4 + 12) + b"WEBP" + b"XMP \4\0\0\0text") is Kind.PARTIAL
 
 
 # TIFF
@@ -318,50 +318,50 @@ def page(*extra: tuple[int, int, list[int]], offset: int = 8, length: int = 100,
 
 
 def test_a_tiff_needs_every_strip_inside_the_file() -> None:
-    assert judge(page()) is Kind.WHOLE
-    assert judge(page((259, 3, [5]), offset=120, length=1000)) is Kind.PARTIAL
-    assert judge(page(offset=4_000_000_000)) is Kind.PARTIAL
+    assert kind_of(page()) is Kind.WHOLE
+    assert kind_of(page((259, 3, [5]), offset=120, length=1000)) is Kind.PARTIAL
+    assert kind_of(page(offset=4_000_000_000)) is Kind.PARTIAL
 
 
 def test_a_tiff_whose_further_pages_or_directories_are_not_there_is_suspect() -> None:
-    assert judge(page(following=5000)) is Kind.SUSPECT
+    assert kind_of(page(following=5000)) is Kind.SUSPECT
     for tag in (330, 34665, 34853, 40965):
-        assert judge(page((tag, 4, [5000]))) is Kind.SUSPECT, tag
+        assert kind_of(page((tag, 4, [5000]))) is Kind.SUSPECT, tag
 
 
 def test_a_tiff_with_nothing_but_a_header_or_without_pixels_is_partial() -> None:
-    assert judge(b"II*\0\0\0\0\0" + b"x" * 100) is Kind.PARTIAL
-    assert judge(tiff("<", fields=[(256, 3, [10])], pixels=b"p" * 100)) is Kind.PARTIAL
+    assert kind_of(b"II*\0\0\0\0\0" + b"x" * 100) is Kind.PARTIAL
+    assert kind_of(tiff("<", fields=[(256, 3, [10])], pixels=b"p" * 100)) is Kind.PARTIAL
 
 
 def test_a_tiff_with_an_empty_strip_is_suspect() -> None:
-    assert judge(tiff("<", fields=[(273, 4, [8, 8]), (279, 4, [100, 0])], pixels=b"p" * 100) + b"end") is Kind.SUSPECT
+    assert kind_of(tiff("<", fields=[(273, 4, [8, 8]), (279, 4, [100, 0])], pixels=b"p" * 100) + b"end") is Kind.SUSPECT
 
 
 def test_a_tiff_without_strip_lengths_is_suspect() -> None:
-    assert judge(tiff("<", fields=[(273, 4, [9000])], pixels=b"p" * 100) + b"end") is Kind.PARTIAL
-    assert judge(tiff("<", fields=[(273, 4, [8])], pixels=b"p" * 100) + b"end") is Kind.SUSPECT
+    assert kind_of(tiff("<", fields=[(273, 4, [9000])], pixels=b"p" * 100) + b"end") is Kind.PARTIAL
+    assert kind_of(tiff("<", fields=[(273, 4, [8])], pixels=b"p" * 100) + b"end") is Kind.SUSPECT
 
 
 def test_a_tiff_whose_last_page_points_back_to_its_first_is_whole() -> None:
-    assert judge(page(following=108)) is Kind.WHOLE
+    assert kind_of(page(following=108)) is Kind.WHOLE
 
 
 def test_a_directory_that_is_not_written_yet_makes_a_tiff_partial_or_suspect() -> None:
-    assert judge(page(following=600) + bytes(600) + b"end") is Kind.SUSPECT
+    assert kind_of(page(following=600) + bytes(600) + b"end") is Kind.SUSPECT
     half = bytearray(page())
     half[134:146] = bytes(12)  # where the pixels begin
-    assert judge(bytes(half)) is Kind.PARTIAL
+    assert kind_of(bytes(half)) is Kind.PARTIAL
     half = bytearray(page())
     half[110:122] = bytes(12)
-    assert judge(bytes(half)) is Kind.SUSPECT
+    assert kind_of(bytes(half)) is Kind.SUSPECT
 
 
 @pytest.mark.parametrize("pixels", [100, PAGE - 46])  # there, a page begins with the last four bytes
 def test_a_directory_at_the_end_may_close_with_zeros(pixels: int) -> None:
     data = tiff("<", fields=[(273, 4, [8]), (279, 4, [100]), (65000, 4, [0])], pixels=b"p" * pixels)
     assert data.endswith(bytes(11))
-    assert judge(data) is Kind.WHOLE
+    assert kind_of(data) is Kind.WHOLE
 
 
 def test_a_tiff_that_lost_the_pointer_to_its_second_page_is_suspect() -> None:
@@ -369,7 +369,7 @@ def test_a_tiff_that_lost_the_pointer_to_its_second_page_is_suspect() -> None:
     (first,) = struct.unpack_from("<I", data, 4)
     pointer = first + 2 + 12 * struct.unpack_from("<H", data, first)[0]
     end_of_first = pointer + 4 + 22 * 17 * 3 + 100
-    assert judge(data[:pointer] + bytes(4) + data[pointer + 4 : end_of_first] + bytes(2000)) is Kind.SUSPECT
+    assert kind_of(data[:pointer] + bytes(4) + data[pointer + 4 : end_of_first] + bytes(2000)) is Kind.SUSPECT
 
 
 # BMP
@@ -379,29 +379,29 @@ def test_a_tiff_that_lost_the_pointer_to_its_second_page_is_suspect() -> None:
 def test_a_bmp_with_a_wrong_length_in_its_header_is_whole_by_its_rows(claimed: int) -> None:
     data = bytearray(SAMPLES["24.bmp"])
     data[2:6] = struct.pack("<I", claimed)
-    assert judge(bytes(data)) is Kind.WHOLE
-    assert judge(bytes(data[:-1])) is Kind.PARTIAL
+    assert kind_of(bytes(data)) is Kind.WHOLE
+    assert kind_of(bytes(data[:-1])) is Kind.PARTIAL
 
 
 def test_a_bmp_that_announces_more_than_its_rows_is_suspect() -> None:
     data = bytearray(SAMPLES["24.bmp"])
     data[2:6] = struct.pack("<I", len(data) + 500)
-    assert judge(bytes(data)) is Kind.SUSPECT
+    assert kind_of(bytes(data)) is Kind.SUSPECT
 
 
 def test_a_packed_bmp_is_measured_by_its_announced_length() -> None:
     packed = bytes([5, 1]) * 20 + b"\0\1"
     header = struct.pack("<IIIIiiHHII16x", 58 + len(packed), 0, 58, 40, 100, 1, 1, 8, 1, len(packed))
     data = b"BM" + header + b"blue" + packed
-    assert judge(data) is Kind.WHOLE
-    assert judge(data[:-1]) is Kind.PARTIAL
+    assert kind_of(data) is Kind.WHOLE
+    assert kind_of(data[:-1]) is Kind.PARTIAL
 
 
 @pytest.mark.parametrize(("place", "value"), [(18, 0), (18, -5), (22, 0), (28, 7), (28, 0)])
 def test_a_bmp_with_impossible_measures_is_partial(place: int, value: int) -> None:
     data = bytearray(SAMPLES["24.bmp"])
     struct.pack_into("<h" if place == 28 else "<i", data, place, value)
-    assert judge(bytes(data)) is Kind.PARTIAL
+    assert kind_of(bytes(data)) is Kind.PARTIAL
 
 
 # Something else
@@ -461,7 +461,7 @@ NO_PICTURES = {
 @pytest.mark.parametrize("name", FOREIGN_PICTURES)
 def test_a_picture_of_another_kind_comes_with_words_on_how_to_convert_it(name: str) -> None:
     data = FOREIGN_PICTURES[name]
-    verdict = inspect(reader(data), len(data), name)
+    verdict = judge(reader(data), len(data), name)
     assert verdict.kind is Kind.FOREIGN_PICTURE
     assert verdict.foreign is not None
     assert verdict.foreign.is_picture
@@ -471,12 +471,12 @@ def test_a_picture_of_another_kind_comes_with_words_on_how_to_convert_it(name: s
 @pytest.mark.parametrize("what", NO_PICTURES)
 def test_what_is_no_picture_is_only_minded_when_it_calls_itself_one(what: str) -> None:
     data = NO_PICTURES[what]
-    verdict = inspect(reader(data), len(data), "IMG 1.JPG")
+    verdict = judge(reader(data), len(data), "IMG 1.JPG")
     assert verdict.kind is Kind.NOT_A_PICTURE_BUT_NAMED_SO
     assert verdict.foreign is not None
     assert verdict.foreign.label
     assert verdict.foreign.advice
-    assert inspect(reader(data), len(data), "other.dat").kind is Kind.OTHER
+    assert judge(reader(data), len(data), "other.dat").kind is Kind.OTHER
 
 
 def test_a_jpeg_that_calls_itself_raw_is_a_jpeg() -> None:
@@ -484,21 +484,21 @@ def test_a_jpeg_that_calls_itself_raw_is_a_jpeg() -> None:
 
 
 def test_a_name_alone_is_believed_only_as_long_as_the_bytes_tell_nothing() -> None:
-    assert judge(bytes(500), "a.jpg") is Kind.PARTIAL
-    assert judge(bytes(500), "a.cr3") is Kind.PARTIAL
-    assert judge(bytes(500), "a.dat") is Kind.OTHER
-    assert judge(b"\x01\x02\x03", "a.tiff") is Kind.PARTIAL
-    assert judge(b"\xff\xd8", "a.txt") is Kind.OTHER
+    assert kind_of(bytes(500), "a.jpg") is Kind.PARTIAL
+    assert kind_of(bytes(500), "a.cr3") is Kind.PARTIAL
+    assert kind_of(bytes(500), "a.dat") is Kind.OTHER
+    assert kind_of(b"\x01\x02\x03", "a.tiff") is Kind.PARTIAL
+    assert kind_of(b"\xff\xd8", "a.txt") is Kind.OTHER
 
 
 def test_a_file_of_no_bytes_is_empty_whatever_its_name() -> None:
-    assert judge(b"", "a.jpg") is Kind.EMPTY
-    assert judge(b"", "a") is Kind.EMPTY
+    assert kind_of(b"", "a.jpg") is Kind.EMPTY
+    assert kind_of(b"", "a") is Kind.EMPTY
 
 
 def test_a_file_that_shrinks_while_we_look_is_partial() -> None:
     for name, data in SAMPLES.items():
-        assert inspect(reader(data[:-5]), len(data), name).kind in {Kind.PARTIAL, Kind.SUSPECT}, name
+        assert judge(reader(data[:-5]), len(data), name).kind in {Kind.PARTIAL, Kind.SUSPECT}, name
 
 
 def test_a_fault_of_the_disk_is_not_mistaken_for_a_fault_of_the_picture() -> None:
@@ -506,7 +506,7 @@ def test_a_fault_of_the_disk_is_not_mistaken_for_a_fault_of_the_picture() -> Non
         raise OSError(5, f"no {length} bytes at {offset}")
 
     with pytest.raises(OSError, match="no 100 bytes"):
-        inspect(broken, 100, "a.jpg")
+        judge(broken, 100, "a.jpg")
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "A.JPEG", "a.b.png", "ä.webp", "x.tif", "x.TIFF", "x.bmp", "x.jfif"])
@@ -541,12 +541,12 @@ def test_formats_know_how_the_world_calls_them() -> None:
 
 def test_a_pdf_is_a_foreign_document_where_it_is_not_taken() -> None:
     whole, locked = sample_pdf("a brochure"), sample_pdf("a brochure").replace(b"/Root", b"/Encrypt 9 0 R /Root")
-    assert inspect(reader(whole), len(whole), "a.pdf").kind is Kind.OTHER
-    assert inspect(reader(whole), len(whole), "a.jpg").kind is Kind.NOT_A_PICTURE_BUT_NAMED_SO
-    taken = inspect(reader(whole), len(whole), "a.pdf", takes_pdf=True)
+    assert judge(reader(whole), len(whole), "a.pdf").kind is Kind.OTHER
+    assert judge(reader(whole), len(whole), "a.jpg").kind is Kind.NOT_A_PICTURE_BUT_NAMED_SO
+    taken = judge(reader(whole), len(whole), "a.pdf", takes_pdf=True)
     assert (taken.kind, taken.format) == (Kind.WHOLE, Format.PDF)
-    assert inspect(reader(whole[:-9]), len(whole) - 9, "a.pdf", takes_pdf=True).kind is Kind.PARTIAL
-    assert inspect(reader(locked), len(locked), "a.pdf", takes_pdf=True).kind is Kind.FOREIGN_PICTURE
+    assert judge(reader(whole[:-9]), len(whole) - 9, "a.pdf", takes_pdf=True).kind is Kind.PARTIAL
+    assert judge(reader(locked), len(locked), "a.pdf", takes_pdf=True).kind is Kind.FOREIGN_PICTURE
 
 
 # Made to hold us up
@@ -576,7 +576,7 @@ class CountedReader:
 def test_five_empty_gibibytes_behind_half_a_picture_cost_little(name: str, kept: float) -> None:
     data = SAMPLES[name]
     reads = CountedReader(data[: int(len(data) * kept)], 5 * GIB)
-    assert inspect(reads, 5 * GIB, name).kind is not Kind.WHOLE
+    assert judge(reads, 5 * GIB, name).kind is not Kind.WHOLE
     assert reads.bytes < 140 << 20
     assert reads.count < 3000
 
@@ -603,18 +603,18 @@ HOSTILE: dict[str, Callable[[], CountedReader]] = {
 @pytest.mark.parametrize("trap", HOSTILE)
 def test_no_file_can_make_us_read_for_ever(trap: str) -> None:
     reads = HOSTILE[trap]()
-    assert inspect(reads, reads.size, "a.jpg").kind is Kind.PARTIAL
+    assert judge(reads, reads.size, "a.jpg").kind is Kind.PARTIAL
     assert reads.bytes <= 0.6 * GIB
     assert reads.count <= 250_010
 
 
 def test_a_long_dark_picture_is_still_only_suspect() -> None:
     black = CountedReader(b"BM" + struct.pack("<IIIIiiHH24x", 0, 0, 54, 40, 10_000, 1_500, 1, 24), 54 + 45_000_000)
-    assert inspect(black, black.size, "night.bmp").kind is Kind.SUSPECT
+    assert judge(black, black.size, "night.bmp").kind is Kind.SUSPECT
 
 
 def test_a_picture_may_be_drawn_on_white_or_half_black() -> None:
     picture = Image.new("RGB", (400, 300), "white")
     ImageDraw.Draw(picture).ellipse((50, 50, 200, 200), "black")
     for form in ("JPEG", "PNG", "TIFF", "BMP"):
-        assert judge(saved(picture, form)) is Kind.WHOLE, form
+        assert kind_of(saved(picture, form)) is Kind.WHOLE, form

@@ -8,7 +8,7 @@ from test_images import PAGE, SAMPLES, CountedReader
 from test_images_holes import BIG, emptied, silent, telling
 from test_images_in_the_field import BEHIND, ODD_BITMAPS, ODD_TIFFS
 
-from watchfolder.images import FindHole, Kind, inspect
+from watchfolder.images import FindHole, Kind, judge
 
 names = st.one_of(st.sampled_from(["a.jpg", "a.tif", "a.nef", "a.heic", "a.txt", "a", ""]), st.text(max_size=12))
 ODD = [*ODD_TIFFS.values(), *ODD_BITMAPS.values(), *(data for data, _ in BEHIND.values())]
@@ -30,7 +30,7 @@ heads = st.sampled_from(PICTURES + OTHERS)
 
 def assert_is_answered(data: bytes, name: str, find_hole: FindHole = silent) -> None:
     reads = CountedReader(data, len(data))
-    verdict = inspect(reads, len(data), name, find_hole, takes_pdf=True)
+    verdict = judge(reads, len(data), name, find_hole, takes_pdf=True)
     assert verdict.kind in Kind
     assert bool(verdict.detail) == (verdict.kind in {Kind.PARTIAL, Kind.SUSPECT})
     assert (verdict.format is not None) >= (verdict.kind in {Kind.WHOLE, Kind.SUSPECT})
@@ -64,7 +64,7 @@ def test_a_picture_that_lacks_a_page_in_its_middle_is_never_whole(form: str, dat
     length = PAGE * data.draw(st.integers(1, 3))
     torn = emptied(picture, start, min(length, len(picture) - start))
     find_hole = telling(len(picture), (start, start + length)) if tells else silent
-    kind = inspect(CountedReader(torn, len(torn)), len(torn), "a.jpg", find_hole).kind
+    kind = judge(CountedReader(torn, len(torn)), len(torn), "a.jpg", find_hole).kind
     assert kind is not Kind.WHOLE or (form in {"BMP", "TIFF"} and not tells)  # there, black pixels look the same
 
 
@@ -75,4 +75,4 @@ def test_a_picture_that_was_cut_and_filled_with_zeros_at_once_is_never_whole(
     cut = data.draw(st.integers(1, len(sample) - 25))
     length = data.draw(st.integers(cut, len(sample)))
     torn = sample[:cut].ljust(length, b"\0")
-    assert inspect(CountedReader(torn, length), length, "a.jpg").kind in {Kind.PARTIAL, Kind.SUSPECT}
+    assert judge(CountedReader(torn, length), length, "a.jpg").kind in {Kind.PARTIAL, Kind.SUSPECT}

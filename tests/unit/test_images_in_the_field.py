@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import pytest
 from PIL import Image
-from test_images import SAMPLES, judge, noise, reader, saved
+from test_images import SAMPLES, kind_of, noise, reader, saved
 
-from watchfolder.images import Kind, inspect
+from watchfolder.images import Kind, judge
 
 JPEG = SAMPLES["baseline.jpg"]
 PIXELS = bytes(range(1, 241)) * 4  # 40 × 24, grey
@@ -70,14 +70,14 @@ ODD_TIFFS = {
 @pytest.mark.parametrize("what", ODD_TIFFS)
 def test_a_tiff_with_trouble_beside_its_pixels_is_suspect(what: str) -> None:
     data = ODD_TIFFS[what]
-    verdict = inspect(reader(data), len(data), "a.tif")
+    verdict = judge(reader(data), len(data), "a.tif")
     assert verdict.kind is Kind.SUSPECT
     assert verdict.detail
 
 
 @pytest.mark.parametrize("directory_first", [True, False])
 def test_a_tiff_without_that_trouble_is_whole(directory_first: bool) -> None:
-    assert judge(grey_tiff(directory_first=directory_first)) is Kind.WHOLE
+    assert kind_of(grey_tiff(directory_first=directory_first)) is Kind.WHOLE
 
 
 @pytest.mark.parametrize("packing", [1, 4])
@@ -85,27 +85,27 @@ def test_a_tiff_without_that_trouble_is_whole(directory_first: bool) -> None:
 def test_a_tiff_whose_pixels_are_cut_is_partial_whatever_it_says(length: int, packing: int) -> None:
     data = grey_tiff({279: (4, 1, length), 259: (3, 1, packing)}, directory_first=True)
     if packing == 1 or length:
-        assert judge(data[:-100]) is Kind.PARTIAL
-    assert judge(data[: -len(PIXELS)]) is Kind.PARTIAL
+        assert kind_of(data[:-100]) is Kind.PARTIAL
+    assert kind_of(data[: -len(PIXELS)]) is Kind.PARTIAL
 
 
 @pytest.mark.parametrize("tag", [320, 347])
 def test_a_tiff_whose_palette_or_tables_are_cut_off_is_partial(tag: int) -> None:
-    assert judge(grey_tiff({tag: (3, 768, 3_000_000)})) is Kind.PARTIAL
+    assert kind_of(grey_tiff({tag: (3, 768, 3_000_000)})) is Kind.PARTIAL
 
 
 def test_a_tiff_whose_second_page_lost_its_pixels_is_partial() -> None:
     first = grey_tiff(following=8 + len(PIXELS) + 2 + 12 * 9 + 4)
     second = grey_tiff()[8 + len(PIXELS) :]
     second = second.replace(struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 70_000))
-    assert judge(first + grey_tiff()[8 + len(PIXELS) :]) is Kind.WHOLE
-    assert judge(first + second) is Kind.PARTIAL
+    assert kind_of(first + grey_tiff()[8 + len(PIXELS) :]) is Kind.WHOLE
+    assert kind_of(first + second) is Kind.PARTIAL
 
 
 @pytest.mark.parametrize("tag", [256, 257, 258, 259, 278])
 @pytest.mark.parametrize("kind", [1, 6, 8, 9, 77])
 def test_a_measure_of_an_odd_type_is_no_reason_to_doubt_a_tiff(tag: int, kind: int) -> None:
-    assert judge(grey_tiff({tag: (kind, 1, 1)})) is Kind.WHOLE
+    assert kind_of(grey_tiff({tag: (kind, 1, 1)})) is Kind.WHOLE
 
 
 def test_a_directory_that_does_not_close_hides_no_page_that_lost_its_pixels() -> None:
@@ -118,12 +118,12 @@ def test_a_directory_that_does_not_close_hides_no_page_that_lost_its_pixels() ->
     lost = pages[2].replace(struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 70_000))
     head = b"II*\0" + struct.pack("<I", first) + PIXELS + pages[0] + pages[1]
     unclosed = struct.pack("<HHHII", 1, 0x9000, 7, 4, 0x30333230)
-    assert judge(head + pages[2] + unclosed) is Kind.SUSPECT
-    assert judge(head + lost + unclosed) is Kind.PARTIAL
+    assert kind_of(head + pages[2] + unclosed) is Kind.SUSPECT
+    assert kind_of(head + lost + unclosed) is Kind.PARTIAL
 
 
 def test_a_tiff_whose_tiles_are_left_out_for_the_background_is_suspect() -> None:
-    assert judge(grey_tiff({322: (3, 1, 40), 323: (3, 1, 24), 324: (4, 1, 0), 325: (4, 1, 0)})) is Kind.SUSPECT
+    assert kind_of(grey_tiff({322: (3, 1, 40), 323: (3, 1, 24), 324: (4, 1, 0), 325: (4, 1, 0)})) is Kind.SUSPECT
 
 
 # WebP
@@ -141,12 +141,12 @@ def webp_with(kind: bytes) -> bytes:
 def test_a_webp_chunk_of_any_name_is_passed_over(kind: bytes) -> None:
     with Image.open(BytesIO(webp_with(kind))) as picture:
         picture.load()
-    assert judge(webp_with(kind)) is Kind.WHOLE
+    assert kind_of(webp_with(kind)) is Kind.WHOLE
 
 
 def test_a_webp_chunk_that_is_not_written_yet_makes_it_partial() -> None:
     data = webp_with(b"XMP ")
-    assert judge(data[:-14] + bytes(14)) is Kind.PARTIAL
+    assert kind_of(data[:-14] + bytes(14)) is Kind.PARTIAL
 
 
 # BMP
@@ -155,16 +155,16 @@ def test_a_webp_chunk_that_is_not_written_yet_makes_it_partial() -> None:
 def test_a_bmp_that_leaves_the_palette_out_of_its_offset_is_measured_with_it() -> None:
     data = bytearray(saved(noise("P"), "BMP"))
     data[10:14] = struct.pack("<I", 54)
-    assert judge(bytes(data)) is Kind.WHOLE
-    assert judge(bytes(data[:-5])) is Kind.PARTIAL
+    assert kind_of(bytes(data)) is Kind.WHOLE
+    assert kind_of(bytes(data[:-5])) is Kind.PARTIAL
 
 
 @pytest.mark.parametrize(("form", "compression"), [("JPEG", 4), ("PNG", 5)])
 def test_a_bmp_that_holds_a_jpeg_or_png_has_no_palette(form: str, compression: int) -> None:
     inside = saved(noise(), form)
     header = struct.pack("<IIIIiiHHII16x", 54 + len(inside), 0, 54, 40, 40, 30, 1, 0, compression, len(inside))
-    assert judge(b"BM" + header + inside) is Kind.WHOLE
-    assert judge(b"BM" + header + inside[:-1]) is Kind.PARTIAL
+    assert kind_of(b"BM" + header + inside) is Kind.WHOLE
+    assert kind_of(b"BM" + header + inside[:-1]) is Kind.PARTIAL
 
 
 BARE = struct.pack("<IiiHHIIiiII", 40, 22, 17, 1, 24, 0, 0, 2835, 2835, 0, 0) + bytes(range(1, 69)) * 17
@@ -179,7 +179,7 @@ ODD_BITMAPS = {
 @pytest.mark.parametrize("name", ODD_BITMAPS)
 def test_a_kind_of_bitmap_that_is_not_taken_is_told_so(name: str) -> None:
     data = ODD_BITMAPS[name]
-    verdict = inspect(reader(data), len(data), name)
+    verdict = judge(reader(data), len(data), name)
     assert verdict.kind is Kind.FOREIGN_PICTURE
     assert verdict.foreign is not None
     assert verdict.foreign.advice
@@ -187,11 +187,11 @@ def test_a_kind_of_bitmap_that_is_not_taken_is_told_so(name: str) -> None:
 
 @pytest.mark.parametrize("text", [b"BMW and BAR, a text that begins so\n", b"BACK to BM in a line of text\n"])
 def test_a_text_that_begins_like_a_bitmap_is_a_text(text: bytes) -> None:
-    assert judge(text, "a.txt") is Kind.OTHER
+    assert kind_of(text, "a.txt") is Kind.OTHER
 
 
 def test_bytes_like_a_bare_bitmap_are_none_of_ours_unless_named_so() -> None:
-    assert judge(BARE, "table.dat") is Kind.OTHER
+    assert kind_of(BARE, "table.dat") is Kind.OTHER
 
 
 # JPEG: a phone's trailer
@@ -205,17 +205,17 @@ def phone_trailer(payload: bytes = b"\xff\xd8 no picture \xff\xd9" * 30) -> byte
 
 
 def test_a_picture_with_a_phones_trailer_is_whole() -> None:
-    assert judge(JPEG + phone_trailer()) is Kind.WHOLE
+    assert kind_of(JPEG + phone_trailer()) is Kind.WHOLE
     for payload in (b"", b"\xff\xd9" * 40, b"\xff\xd8\xff" * 40):  # whatever the trailer holds
-        assert judge(JPEG[:-2] + phone_trailer(payload)) is Kind.SUSPECT
-    assert judge(JPEG[:20] + phone_trailer()) is Kind.PARTIAL
+        assert kind_of(JPEG[:-2] + phone_trailer(payload)) is Kind.SUSPECT
+    assert kind_of(JPEG[:20] + phone_trailer()) is Kind.PARTIAL
 
 
 @pytest.mark.parametrize("index", [b"SEFH", b"SEFX" + bytes(20), b"SEFH" + b"\xff" * 20])
 def test_what_only_looks_like_a_phones_trailer_is_none(index: bytes) -> None:
     data = JPEG + b"x" * 50 + index + struct.pack("<I", len(index)) + b"SEFT"
-    assert judge(data) is Kind.WHOLE
-    assert judge(JPEG[:-2] + b"x" * 50 + index + struct.pack("<I", len(index)) + b"SEFT") is Kind.PARTIAL
+    assert kind_of(data) is Kind.WHOLE
+    assert kind_of(JPEG[:-2] + b"x" * 50 + index + struct.pack("<I", len(index)) + b"SEFT") is Kind.PARTIAL
 
 
 # What stands behind the first picture, and announces its own length
@@ -276,10 +276,10 @@ BEHIND = {
 @pytest.mark.parametrize("what", BEHIND)
 def test_what_announces_more_behind_the_picture_is_waited_for(what: str) -> None:
     data, picture_end = BEHIND[what]
-    assert judge(data) is Kind.WHOLE
+    assert kind_of(data) is Kind.WHOLE
     is_told_before = what.startswith(("a picture of", "item", "an item", "a film at"))
     for size in range(picture_end + (0 if is_told_before else 40), len(data)):
-        verdict = inspect(reader(data[:size]), size, "a.jpg")
+        verdict = judge(reader(data[:size]), size, "a.jpg")
         assert verdict.kind is Kind.SUSPECT, size - len(data)
         assert verdict.detail
 
@@ -288,12 +288,12 @@ def test_what_announces_more_behind_the_picture_is_waited_for(what: str) -> None
 def test_a_film_that_is_cut_in_the_head_of_a_wide_box_is_suspect(picture: bytes) -> None:
     wide = struct.pack(">I4sQ", 1, b"mdat", 916)
     for length in range(8, len(wide)):
-        assert judge(picture + FILM + wide[:length]) is Kind.SUSPECT, length
+        assert kind_of(picture + FILM + wide[:length]) is Kind.SUSPECT, length
 
 
 def test_zeros_where_the_last_announced_bytes_belong_are_suspect() -> None:
     data = with_index(SECOND)
-    assert judge(data[: -len(SECOND)] + bytes(len(SECOND))) is Kind.SUSPECT
+    assert kind_of(data[: -len(SECOND)] + bytes(len(SECOND))) is Kind.SUSPECT
 
 
 @pytest.mark.parametrize(
@@ -307,5 +307,5 @@ def test_zeros_where_the_last_announced_bytes_belong_are_suspect() -> None:
     ],
 )
 def test_an_index_that_makes_no_sense_is_passed_over(payload: bytes) -> None:
-    assert judge(with_segment(payload, 0xE2)) is Kind.WHOLE
-    assert judge(with_segment(payload, 0xE1)) is Kind.WHOLE
+    assert kind_of(with_segment(payload, 0xE2)) is Kind.WHOLE
+    assert kind_of(with_segment(payload, 0xE1)) is Kind.WHOLE

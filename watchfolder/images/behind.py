@@ -55,7 +55,7 @@ class Announced:
         elif begin == _XMP:
             text = source.read(start, length)
             films = (int(found[1]) for found in _FILM_BYTES.finditer(text))
-            self._more = max(self._more, _size_of_items(text), *films, 0)
+            self._more = max(self._more, _size_of_parts(text), *films, 0)
 
 
 def _ends_of_pictures(index: bytes) -> Iterator[int]:
@@ -74,7 +74,8 @@ def _ends_of_pictures(index: bytes) -> Iterator[int]:
         return
 
 
-def _size_of_items(text: bytes) -> int:
+def _size_of_parts(text: bytes) -> int:
+    """Return the bytes of all that is listed to follow the first picture."""
     found = 0
     for item in _ITEM.findall(text):
         lengths = {name: int(value) for name, value in _ITEM_BYTES.findall(item)}
@@ -103,10 +104,11 @@ def _is_more_missing(source: Source, end: int) -> bool:
         return start_of_trailer(source) == source.size
     padding = head.find(b"ftyp") - 4  # before it stands its length
     is_film = padding >= 0 and not any(head[:padding])
-    return is_film and not _is_whole_film(source, end + padding)
+    return is_film and not _is_all_there(source, end + padding)
 
 
-def _is_whole_film(source: Source, position: int) -> bool:
+def _is_all_there(source: Source, position: int) -> bool:
+    """Do the boxes of a film that begins at `position` lead to its end, its pictures and their index among them?"""
     kinds = set[bytes]()
     while position + _BOX.size <= source.size:
         length, kind = _BOX.unpack(source.read(position, _BOX.size))

@@ -24,7 +24,7 @@ class _Header(NamedTuple):
 
 def check(source: Source) -> None:
     file_bytes, pixels, header_bytes = struct.unpack("<2xI4xII", source.read(0, _FILE_HEADER_BYTES + 4))
-    header = _header(source, header_bytes)
+    header = _read(source, header_bytes)
     start = pixels
     if pixels <= _FILE_HEADER_BYTES + header_bytes:  # some writers name no place, or leave the palette out of it
         start = _FILE_HEADER_BYTES + header_bytes + _size_of_palette(header, header_bytes)
@@ -51,7 +51,7 @@ def _size_of_palette(header: _Header, header_bytes: int) -> int:
     return 4 * min(header.colours or 1 << header.depth, 1 << header.depth)
 
 
-def _header(source: Source, header_bytes: int) -> _Header:
+def _read(source: Source, header_bytes: int) -> _Header:
     if header_bytes == _OS2_HEADER_BYTES:
         header = _Header(*struct.unpack("<HH2xH", source.read(_FILE_HEADER_BYTES + 4, 8)))
     else:

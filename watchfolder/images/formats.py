@@ -191,7 +191,7 @@ def identify(head: bytes, name: str, *, takes_pdf: bool = False) -> Format | For
     """Tell what begins with `head` (a few KiB), or None where that cannot be told (yet). Bytes go before the name."""
     found = _identify_bytes(head)
     by_name = foreign_named(name)
-    if found is None and is_named_picture(name) and _is_bitmap_without_header(head):
+    if found is None and is_named_picture(name) and _is_bmp_without_start(head):
         return _BARE_BITMAP
     if found is Format.TIFF and by_name in _RAW_BY_EXTENSION.values():
         return by_name  # most cameras' RAW formats, and DNG, are TIFFs
@@ -224,14 +224,14 @@ def _identify_bytes(head: bytes) -> Format | Foreign | None:
             return found
     if head.startswith(b"RIFF"):
         return _BY_RIFF_KIND.get(head[8:12])
-    if head.startswith((b"BM", b"BA")) and len(head) >= _BMP_BYTES and (bitmap := _identify_bitmap(head)):
+    if head.startswith((b"BM", b"BA")) and len(head) >= _BMP_BYTES and (bitmap := _identify_bmp(head)):
         return bitmap
     if head[4:8] == b"ftyp":
-        return _identify_brands(head)
+        return _identify_media(head)
     return _VIDEO if head[4:8] in _VIDEO_BOXES else _identify_text(head)
 
 
-def _identify_bitmap(head: bytes) -> Format | Foreign | None:
+def _identify_bmp(head: bytes) -> Format | Foreign | None:
     if head.startswith(b"BA"):
         return _BITMAP_ARRAY if head[14:16] in _BITMAPS_IN_ARRAYS else None
     header_bytes = int.from_bytes(head[14:18], "little")
@@ -240,7 +240,7 @@ def _identify_bitmap(head: bytes) -> Format | Foreign | None:
     return _OTHER_BITMAP if header_bytes in _OTHER_BMP_HEADERS else None
 
 
-def _is_bitmap_without_header(head: bytes) -> bool:
+def _is_bmp_without_start(head: bytes) -> bool:
     """Does a BITMAPINFOHEADER stand there: its own length, a size, one plane, bits per pixel, a known packing?"""
     if len(head) < _BARE_BITMAP_BYTES:
         return False
@@ -248,7 +248,7 @@ def _is_bitmap_without_header(head: bytes) -> bool:
     return length == _BARE_BITMAP_BYTES and planes == 1 and depth in _BITMAP_DEPTHS and packing in _BITMAP_PACKINGS
 
 
-def _identify_brands(head: bytes) -> Foreign | None:
+def _identify_media(head: bytes) -> Foreign | None:
     """Read the brands of an ISO media file: the major one, its version, then the compatible ones."""
     box = head[8 : min(int.from_bytes(head[:4], "big"), 256)]
     brands = {box[at : at + 4] for at in range(0, len(box), 4)} - {b""}

@@ -76,7 +76,7 @@ def _next_marker(source: Source, position: int, limit: int, *, is_scan: bool) ->
             return block[found.start() + 1], position + found.end()
         if length != _PEEK:
             if is_scan:
-                source.doubt_empty_pages(block[: found.end()] if found else block, position)
+                source.doubt_empty(block[: found.end()] if found else block, position)
             if found:
                 return block[found.start() + 1], position + found.end()
             zeros = zeros + len(block) if block == _EMPTY[: len(block)] else 0

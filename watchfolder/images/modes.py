@@ -85,11 +85,11 @@ def _of_bmp(source: Source) -> Mode | None:
         return None
     if depth not in _PLAIN_BITMAPS or packing:
         return Mode.PACKED
-    return Mode.PALETTE if depth <= 8 and _has_colours(source, header, depth) else None  # noqa: PLR2004 - bits
+    return Mode.PALETTE if depth <= 8 and _has_palette(source, header, depth) else None  # noqa: PLR2004 - bits
 
 
-def _has_colours(source: Source, header: int, depth: int) -> bool:
-    """Is there anything but greys in the palette of a BMP?"""
+def _has_palette(source: Source, header: int, depth: int) -> bool:
+    """Has a BMP a palette with anything but greys in it?"""
     (said,) = struct.unpack("<I", source.read(_BMP_COLOURS, 4))
     palette = source.read(_BMP_FILE_HEADER_BYTES + header, 4 * min(said or 1 << depth, 1 << depth))
     return any(blue != green or green != red for blue, green, red, _ in struct.iter_unpack("4B", palette))
@@ -97,7 +97,7 @@ def _has_colours(source: Source, header: int, depth: int) -> bool:
 
 def _of_tiff(source: Source) -> Mode | None:
     pages = tiff.Tiff(source)
-    values = pages.values_of_first_page((tiff.BITS, tiff.COLOURS, tiff.EXTRA_SAMPLES))
+    values = pages.read_first_page((tiff.BITS, tiff.COLOURS, tiff.EXTRA_SAMPLES))
     by_colour = {_TIFF_PALETTE: Mode.PALETTE, _TIFF_CMYK: Mode.CMYK}.get(values.get(tiff.COLOURS, -1))
     is_deep = values.get(tiff.BITS, 1) > 8  # noqa: PLR2004 - bits
     found = by_colour or (Mode.DEEP if is_deep else Mode.ALPHA if tiff.EXTRA_SAMPLES in values else None)

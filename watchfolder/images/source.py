@@ -91,7 +91,7 @@ class Source:
         """Is every byte from `start` to before `end` known to have been written, be it as zero?"""
         return not self.has_hole(start, end) and self._is_told
 
-    def doubt_empty_pages(self, block: bytes, offset: int) -> None:
+    def doubt_empty(self, block: bytes, offset: int) -> None:
         """Doubt pages of zeros within data that is packed, where a picture has them only for large areas of one colour.
 
         Known as written, they are doubted still when they begin or end with a page: a picture's own do so by chance

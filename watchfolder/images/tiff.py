@@ -80,7 +80,7 @@ class Tiff:
         end = self._source.size
         self._source.check_end(end - self._pointer_bytes if end == self._last_end else end)
 
-    def values_of_first_page(self, tags: Iterable[int]) -> Mapping[int, int]:
+    def read_first_page(self, tags: Iterable[int]) -> Mapping[int, int]:
         fields = self._read_page(self._read(self._pointer, self._pointer_bytes)).fields
         return {tag: self._first(fields[tag]) for tag in tags if tag in fields}
 
@@ -98,7 +98,7 @@ class Tiff:
     def _check_page(self, offset: int) -> int:
         """Examine a page with all that hangs on it, and return the offset of the next one."""
         following, below = 0, []
-        with self._beside_the_pixels():
+        with self._beside_the_picture():
             page = self._read_page(offset)
             following, below = page.following, [page]
         is_page = True
@@ -106,21 +106,21 @@ class Tiff:
             directory = below.pop()
             for tag in (tag for tag in _PIECES if tag in directory.fields):
                 # All else is a thumbnail, or a copy in another size.
-                with contextlib.nullcontext() if is_page and tag != _OLD_JPEG else self._beside_the_pixels():
-                    self._has_picture |= self._has_pixels(directory, tag)
+                with contextlib.nullcontext() if is_page and tag != _OLD_JPEG else self._beside_the_picture():
+                    self._has_picture |= self._has_piece(directory, tag)
             is_page = False
             below += self._read_under(directory)
         return following
 
     def _read_under(self, directory: _Directory) -> Iterator[_Directory]:
         for tag in _CHILDREN:
-            with self._beside_the_pixels():
-                for child in self._values(directory.fields.get(tag, _NONE)):
+            with self._beside_the_picture():
+                for child in self._all(directory.fields.get(tag, _NONE)):
                     if self._is_new(child):
                         yield self._read_page(child)
 
     @contextlib.contextmanager
-    def _beside_the_pixels(self) -> Iterator[None]:
+    def _beside_the_picture(self) -> Iterator[None]:
         """Only doubt what is not where it is said to be, once the pixels of a page have been found."""
         try:
             yield
@@ -137,8 +137,8 @@ class Tiff:
         self._seen.add(directory)
         return True
 
-    def _has_pixels(self, directory: _Directory, tag: int) -> bool:
-        """Are there pieces of this picture? Raises Incomplete when one lies outside the file."""
+    def _has_piece(self, directory: _Directory, tag: int) -> bool:
+        """Is there a piece of this picture? Raises Incomplete when one lies outside the file."""
         offsets, lengths = directory.fields[tag], directory.fields.get(_PIECES[tag])
         if lengths is None or lengths.length != offsets.length:
             self._source.doubt(_UNPROVEN)
@@ -199,9 +199,9 @@ class Tiff:
 
     def _first(self, field: _Field) -> int:
         """Return the first value, 0 where there is none, or none that is a plain number."""
-        return next(self._values(field), 0) if field.type in _UNSIGNED else 0
+        return next(self._all(field), 0) if field.type in _UNSIGNED else 0
 
-    def _values(self, field: _Field) -> Iterator[int]:
+    def _all(self, field: _Field) -> Iterator[int]:
         for batch in self._parts(field):
             yield from batch
 

@@ -58,7 +58,7 @@ class Verdict:
     detail: str = ""
 
 
-def inspect(
+def judge(
     read_at: ReadAt, size: int, name: str, find_hole: FindHole = lambda _offset: None, *, takes_pdf: bool = False
 ) -> Verdict:
     """Judge a file of `size` bytes. Bytes decide; the name is asked only where they do not.

@@ -35,4 +35,4 @@ def _check_chunk(source: Source, kind: bytes, start: int, end: int) -> None:
         source.doubt(Lack.EMPTY_PART)
     elif kind in _PICTURES and not source.is_written(start, end):
         for offset in range(start, end, BLOCK_BYTES):
-            source.doubt_empty_pages(source.read(offset, min(BLOCK_BYTES, end - offset)), offset)
+            source.doubt_empty(source.read(offset, min(BLOCK_BYTES, end - offset)), offset)

@@ -191,7 +191,7 @@ def _judge_content(inbox: Inbox, name: str, sighting: Sighting, descriptor: int,
         return _refuse(reason, advice, "TOO_LARGE")
     if sighting.verdict is None:
         facts = (_reading(descriptor), sighting.size, os.path.basename(name), partial(disk.find_hole, descriptor))
-        sighting.verdict = images.inspect(*facts, takes_pdf=flow_of(inbox).takes_pdf)
+        sighting.verdict = images.judge(*facts, takes_pdf=flow_of(inbox).takes_pdf)
     return _refuse_mode(inbox, descriptor, sighting) or _judge(inbox, sighting, now)
 
 

@@ -140,7 +140,7 @@ class Originals:
             raise FileNotFoundError(place.path)
         with disk.reading(place) as read_at:
             takes_pdf = flow_of(self._inbox).takes_pdf
-            verdict = images.inspect(read_at, found.st_size, place.base, takes_pdf=takes_pdf)
+            verdict = images.judge(read_at, found.st_size, place.base, takes_pdf=takes_pdf)
         if verdict.format is None or verdict.kind not in {Kind.WHOLE, Kind.SUSPECT}:
             return without_partner(f"its original, {printable(place.path)}, is no whole picture", self._due)
         marked = names.marked(picture.name, self._pairs.mark)

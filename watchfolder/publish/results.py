@@ -34,7 +34,7 @@ class Received:
 
 def result_format(read_at: images.ReadAt, size: int, *, takes_pdf: bool = False) -> images.Format:
     """Return the format of a result that came. Raises OrderRetry for one that is not whole."""
-    verdict = images.inspect(read_at, size, "", takes_pdf=takes_pdf)
+    verdict = images.judge(read_at, size, "", takes_pdf=takes_pdf)
     if verdict.format is None or verdict.kind not in _THERE:
         raise OrderRetry("the service delivered something that is no whole picture", code="RESULT_NOT_WHOLE")
     return verdict.format
@@ -42,7 +42,7 @@ def result_format(read_at: images.ReadAt, size: int, *, takes_pdf: bool = False)
 
 def report_format(read_at: images.ReadAt, size: int) -> images.Format:
     """Return that of a report, which may be locked: against changes, for all to read. Raises OrderRetry."""
-    verdict = images.inspect(read_at, size, "", takes_pdf=True)
+    verdict = images.judge(read_at, size, "", takes_pdf=True)
     is_whole = verdict.kind in _THERE and verdict.format is images.Format.PDF
     if not is_whole and verdict.foreign is not images.LOCKED_PDF:
         raise OrderRetry("the service delivered something that is no whole report", code="REPORT_NOT_WHOLE")

@@ -127,10 +127,11 @@ def flaw_of(path: Path, media_type: str) -> str:
         return ""
     if kind in ("PNG", "JPEG") and not is_whole:
         return "the bytes are no whole picture: no end, or a chunk that is not what its checksum says"
-    return "" if needs_no_decoder else _flaw_of_pixels(path, is_whole=is_whole)
+    return "" if needs_no_decoder else _flaw_within(path, is_whole=is_whole)
 
 
-def _flaw_of_pixels(path: Path, *, is_whole: bool) -> str:
+def _flaw_within(path: Path, *, is_whole: bool) -> str:
+    """Return what a decoder finds wrong with the pixels, or an empty text."""
     try:
         image = Image.open(path)
     except Exception as fault:  # noqa: BLE001 - Pillow's decoders raise whatever strange bytes lead them to
@@ -167,7 +168,7 @@ def _is_settled(kind: str, data: _Data) -> bool:
     """
     if kind == "BMP":
         return _bmp_mode(data) in _UNCOMPRESSED
-    return kind == "TIFF" and _tiff_values(data).get(_CODING) == _WEBP_IN_TIFF
+    return kind == "TIFF" and _read_tiff(data).get(_CODING) == _WEBP_IN_TIFF
 
 
 def _jpeg(data: _Data) -> bool:
@@ -208,7 +209,7 @@ def _bmp_mode(data: _Data) -> int:
 
 
 def _tiff(data: _Data) -> bool:
-    values = _tiff_values(data)
+    values = _read_tiff(data)
     pieces = [pair for tags in (_STRIPS, _TILES) for pair in zip(*(values.get(tag, ()) for tag in tags), strict=False)]
     if not pieces or any(offset + length > len(data) for offset, length in pieces):
         return False
@@ -219,7 +220,7 @@ def _is_webp(piece: _Data) -> bool:
     return format_of(piece) == "WEBP" and struct.unpack_from("<I", piece, 4)[0] + _RIFF_HEADER <= len(piece)
 
 
-def _tiff_values(data: _Data) -> dict[int, tuple[int, ...]]:
+def _read_tiff(data: _Data) -> dict[int, tuple[int, ...]]:
     order = "<" if data[:2] == b"II" else ">"
     (directory,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, directory)
