@@ -65,7 +65,7 @@ def _confirmed(number: int) -> Order:
         body='{"idempotencyKey": "' + key + '", "files": [{"fileName": "' + name + '"}]}',
         files=(file,),
         state=State.CONFIRMED,
-        times=dict.fromkeys(states, Clock().moment()),
+        times=dict.fromkeys(states, Clock().read()),
         order_id=order_id,
         charged=True,
     )

@@ -72,7 +72,7 @@ class Clock:
     def awake(self) -> float:
         return time.monotonic()
 
-    def moment(self) -> Moment:
+    def read(self) -> Moment:
         return Moment(at=self.now(), boot=self.boot, elapsed=self.elapsed(), awake=self.awake())
 
     def since(self, moment: Moment) -> float:
@@ -90,7 +90,7 @@ class Clock:
 
         What an earlier boot put off is not further away than the longest wait there is.
         """
-        now = self.moment()
+        now = self.read()
         if due.boot == self.boot:
             return now.after(due.elapsed - now.elapsed)
         return now.after(min(LONGEST_WAIT_SECONDS, max(0.0, (due.at - now.at).total_seconds())))

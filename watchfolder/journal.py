@@ -107,7 +107,7 @@ class Journal:
         parked = self.get(order.key)
         if parked is not None and State.CLAIMING not in TRANSITIONS[parked.state]:
             raise ForbiddenTransitionError(f"order {order.key} exists and is {parked.state}")
-        begun = order.having(state=State.CLAIMING, times={State.CLAIMING: self.clock.moment()})
+        begun = order.having(state=State.CLAIMING, times={State.CLAIMING: self.clock.read()})
         try:
             return self.enter(begun)
         except FolderFault:  # it may be on the disk all the same: the inbox's recovery settles it
@@ -121,7 +121,7 @@ class Journal:
         if stored is None or state not in TRANSITIONS[stored.state]:
             known = "not in the journal" if stored is None else str(stored.state)
             raise ForbiddenTransitionError(f"order {order.key}: {known} → {state} is not in the table")
-        now = self.clock.moment()
+        now = self.clock.read()
         times = {**order.times, state: now}
         if STATES[state].is_end:  # first: nobody may see it there and take its line for written
             self._unrecorded.setdefault(order.key, False)
@@ -135,7 +135,7 @@ class Journal:
 
     def put_off(self, order: Order, seconds: float, **facts: object) -> Order:
         """Make `facts` durable, and that the order waits for so long."""
-        return self.note(order, **facts, not_before=self.clock.moment().after(seconds))
+        return self.note(order, **facts, not_before=self.clock.read().after(seconds))
 
     def forget(self, order: Order) -> None:
         """Drop the entry: everything it stood for has reached its last place."""

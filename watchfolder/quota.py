@@ -53,7 +53,7 @@ class QuotaState(BaseModel):
     def read(cls, state_dir: str, clock: Clock) -> Self:
         """Return what was remembered; what cannot be read is forgotten, and the counting begins anew."""
         found = state_file.read(Place(state_dir, FILE), cls, "the budgets are counted anew")
-        return found or cls(day=clock.today(), began=clock.moment())
+        return found or cls(day=clock.today(), began=clock.read())
 
 
 class Arrivals:
@@ -318,7 +318,7 @@ class Quota:
         days, passed = (today - memory.day).days, self._clock.since(memory.began)
         can_be_later = memory.began.boot != self._clock.boot or passed >= (days - 1) * _DAY_SECONDS
         if (days > 0 and can_be_later) or passed >= _LONGEST_DAY_SECONDS:
-            facts = {"day": today, "began": self._clock.moment(), "taken": {}, "lifted": []}
+            facts = {"day": today, "began": self._clock.read(), "taken": {}, "lifted": []}
             self._memory = memory.model_copy(update=facts)
 
     def _remember(self, **facts: object) -> None:

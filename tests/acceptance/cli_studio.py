@@ -208,7 +208,7 @@ class Daemon:
 
 
 def quarantined_order(name: str, inbox: str = "photos", **facts: object) -> Order:
-    now = Clock().moment()
+    now = Clock().read()
     file = OrderFile(name=name, sent_name="a.jpg", media_type="image/jpeg", size=len(PICTURE), mtime_ns=1)
     order = Order(
         key=str(uuid.uuid4()),

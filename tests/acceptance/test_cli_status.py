@@ -79,7 +79,7 @@ def journal(studio: Studio, order: Order) -> None:
 
 
 def under_way(name: str, **facts: object) -> Order:
-    now = Clock().moment()
+    now = Clock().read()
     times = {State.CLAIMING: now, State.CREATED: now}
     return quarantined_order(name).having(state=State.CREATED, times=times, why=None, **facts)
 
@@ -95,7 +95,7 @@ def test_without_a_daemon_it_says_so_and_still_shows_the_journal(studio: Studio)
 
 def test_the_keys_for_programs_are_these(studio: Studio) -> None:
     studio.set_aside("a.jpg")
-    journal(studio, under_way("b.jpg", not_before=Clock().moment().after(3600)))
+    journal(studio, under_way("b.jpg", not_before=Clock().read().after(3600)))
     told = status(studio)
     assert set(told) == KEYS[""]
     assert set(told["service"]) == KEYS["service"]
@@ -211,7 +211,7 @@ def test_a_refused_configuration_is_told_below_what_is_worse(studio: Studio) -> 
 
 
 def test_a_deferred_order_shows_its_reason_and_its_next_time(studio: Studio) -> None:
-    later = Clock().moment().after(3600)
+    later = Clock().read().after(3600)
     journal(studio, under_way("a.jpg", not_before=later, last_error="the service is tired"))
     told = status(studio)
     photos = told["inboxes"]["photos"]
@@ -239,7 +239,7 @@ def test_orders_of_an_inbox_that_left_the_configuration_are_held_and_named(studi
 
 
 def test_what_is_to_come_beside_a_picture_of_no_configured_inbox_is_held_too(studio: Studio) -> None:
-    now = Clock().moment()
+    now = Clock().read()
     recorded = under_way("a.jpg", inbox="weddings").having(
         state=State.RECORDED, times={State.RECORDED: now}, enclosures=(Enclosure(kind=EnclosureKind.HEATMAP),)
     )

@@ -150,7 +150,7 @@ def test_a_refused_write_changes_nothing(journal: Journal, monkeypatch: pytest.M
 
 def test_an_advance_forgets_failures_and_deaths(journal: Journal, clock: PlayedClock) -> None:
     order = brought_to(journal, S.CLAIMING)
-    now = clock.moment()
+    now = clock.read()
     order = journal.note(order, failures=3, deaths=2, not_before=now, last_error="down", missing_since=now)
     order = journal.advance(order, S.CLAIMED)
     assert (order.failures, order.deaths, order.not_before, order.last_error) == (0, 0, None, "")

@@ -55,7 +55,7 @@ class House:
             "service": ANTI_AI_NAME,
         }
         usual |= {"options": {"strength": "high"}, "body": body, "files": (file,) * files, "state": state}
-        now = self.clock.moment()
+        now = self.clock.read()
         times = {State.CLAIMING: now, State.CLAIMED: now}
         if facts.keys() & {"split_from", "doubted_seconds"}:
             usual["last_success"] = self.breaker.last_success(ANTI_AI_NAME)
@@ -485,11 +485,11 @@ def test_without_a_doubt_a_success_of_an_earlier_life_is_supposed(house: House) 
 def test_a_success_younger_than_what_was_kept_has_ended_the_doubt(
     house: House, *, sooner: bool, is_doubted: bool
 ) -> None:
-    times = {State.CLAIMING: house.clock.moment()}
+    times = {State.CLAIMING: house.clock.read()}
     house.clock.sleep(10.0)
     kept = house.order(doubted_seconds=5.0, failed_alone=1, last_success=KEY)
     house.clock.sleep(10.0)
-    times[State.COMPLETED] = times[State.CLAIMING] if sooner else house.clock.moment()
+    times[State.COMPLETED] = times[State.CLAIMING] if sooner else house.clock.read()
     done = house.order(State.COMPLETED, times=times)
     house.clock.sleep(10.0)
     house.breaker.remember([kept, done])

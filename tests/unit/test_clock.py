@@ -25,7 +25,7 @@ def test_what_is_read_has_a_date_in_every_time_zone(end: str) -> None:
 
 @pytest.mark.parametrize("seconds", [-YEAR, -DAY, DAY, YEAR])
 def test_no_jump_of_the_wall_clock_changes_how_long_ago_something_was(clock: PlayedClock, seconds: float) -> None:
-    then = clock.moment()
+    then = clock.read()
     clock.set_wall(seconds)
     clock.pass_time(5.0)
     assert clock.since(then) == clock.awake_since(then) == 5.0
@@ -36,7 +36,7 @@ def test_no_jump_of_the_wall_clock_changes_how_long_ago_something_was(clock: Pla
 
 
 def test_sleep_has_passed_but_nobody_was_awake(clock: PlayedClock) -> None:
-    then = clock.moment()
+    then = clock.read()
     clock.pass_time(60.0)
     clock.sleep(6 * DAY)
     assert clock.since(then) == 6 * DAY + 60.0
@@ -44,7 +44,7 @@ def test_sleep_has_passed_but_nobody_was_awake(clock: PlayedClock) -> None:
 
 
 def test_the_process_was_not_awake_between_two_lives(clock: PlayedClock) -> None:
-    then = clock.moment()
+    then = clock.read()
     clock.pass_time(DAY)
     clock.restart()
     clock.pass_time(60.0)
@@ -52,7 +52,7 @@ def test_the_process_was_not_awake_between_two_lives(clock: PlayedClock) -> None
 
 
 def test_of_an_earlier_boot_is_known_that_this_one_came_since(clock: PlayedClock) -> None:
-    then = clock.moment()
+    then = clock.read()
     clock.set_wall(YEAR)
     clock.reboot()
     assert clock.since(then) == clock.awake_since(then) == 0.0
@@ -65,7 +65,7 @@ def test_of_an_earlier_boot_is_known_that_this_one_came_since(clock: PlayedClock
     [(600.0, 3000.0), (DAY, 0.0), (YEAR, 0.0), (-DAY, LONGEST_WAIT_SECONDS), (-YEAR, LONGEST_WAIT_SECONDS)],
 )
 def test_after_a_boot_the_rest_of_a_wait_is_kept_within_bounds(clock: PlayedClock, passed: float, left: float) -> None:
-    due = clock.moment().after(HOUR)
+    due = clock.read().after(HOUR)
     clock.set_wall(passed)
     clock.reboot()
     kept = clock.kept(due)
@@ -76,7 +76,7 @@ def test_after_a_boot_the_rest_of_a_wait_is_kept_within_bounds(clock: PlayedCloc
 
 
 def test_people_are_told_a_time_by_the_clock_as_it_goes_now(clock: PlayedClock) -> None:
-    due = clock.moment().after(HOUR)
+    due = clock.read().after(HOUR)
     clock.set_wall(-30 * DAY)
     assert clock.kept(due).at == clock.now() + timedelta(seconds=HOUR)
 
@@ -89,7 +89,7 @@ def test_a_boot_has_one_name_for_those_who_see_it_and_those_who_are_told(tmp_pat
 
 
 def test_who_cannot_tell_the_boot_counts_no_time_before_this_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Clock().moment()
+    before = Clock().read()
     monkeypatch.setattr("watchfolder.clock.boot_id", lambda *_: "")
     blind = Clock()
     assert blind.boot != before.boot
@@ -98,7 +98,7 @@ def test_who_cannot_tell_the_boot_counts_no_time_before_this_life(monkeypatch: p
 
 def test_this_machine_has_these_clocks() -> None:
     clock, another = Clock(), Clock()
-    then = clock.moment()
+    then = clock.read()
     assert clock.boot == another.boot
     assert then.elapsed >= then.awake - 1.0 > 0.0
     assert then.awake <= time.monotonic()

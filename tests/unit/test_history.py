@@ -121,7 +121,7 @@ def test_a_line_has_each_result_that_is_news_and_one_entry_for_the_missing(tmp_p
 
 
 def test_what_is_delivered_is_told_once_while_its_order_is_under_way_and_after(tmp_path: Path) -> None:
-    order = completed(KEYS[0], "a.jpg").having(times={State.COMPLETED: PlayedClock(MIDNIGHT).moment()})
+    order = completed(KEYS[0], "a.jpg").having(times={State.COMPLETED: PlayedClock(MIDNIGHT).read()})
     before = list(history.deliveries([order], str(tmp_path)))
     deliver(str(tmp_path), KEYS[0], MIDNIGHT + timedelta(hours=1))
     after = list(history.deliveries([order], str(tmp_path)))
@@ -142,7 +142,7 @@ def ended_with_everything(state: State) -> Order:
     result = Result(delivery="afp/a.jpg", **facts)
     order = completed(KEYS[0], "a.jpg")
     file = order.files[0].having(sha256="a" * 64, line=3, finding=Finding(verdict="found"), results=(result,))
-    times = {each: PlayedClock(MIDNIGHT).moment() for each in (State.CREATED, state)}
+    times = {each: PlayedClock(MIDNIGHT).read() for each in (State.CREATED, state)}
     why = Why(reason="It is broken.", code="BAD")
     return order.having(
         files=(file,), state=state, times=times, why=why, order_id="1", of_list=KEYS[1], reused_from=KEYS[2]

@@ -82,7 +82,7 @@ def confirmed_order(number: int, clock: PlayedClock, files: int = 1) -> Order:
         files=tuple(pictures),
         order_id=str(number),
         state=State.CONFIRMED,
-        times={State.CONFIRMED: clock.moment()},
+        times={State.CONFIRMED: clock.read()},
     )
 
 

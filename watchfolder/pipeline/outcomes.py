@@ -117,7 +117,7 @@ class Outcomes:
             failing = order.failing_seconds + self._seconds_since_failure(order)
             if failing > self._give_up_after_hours * 3600:
                 return self._quarantine(order, Reject(error.reason, code=BAD_SECTOR, advice=_SAVE_IT))
-            facts = {"failed_at": self._clock.moment(), "failing_seconds": failing}
+            facts = {"failed_at": self._clock.read(), "failing_seconds": failing}
         self._journal.put_off(order, _next_wait(order), **facts, failures=order.failures + 1, last_error=error.reason)
         if order.last_error != error.reason:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
@@ -133,14 +133,14 @@ class Outcomes:
         """
         if order.last_error != error.reason:
             event("order.not_ours", logging.ERROR, order=order.key, inbox=order.inbox, reason=error.reason)
-        since = order.missing_since or self._clock.moment()
+        since = order.missing_since or self._clock.read()
         wait = max(self._breaker.probe_seconds, min(self._clock.since(since) / 4, timing.LONGEST_BACKOFF_SECONDS))
         facts = {"missing_since": since, "refused_by": context.service.fingerprint}
         self._journal.put_off(order, wait, **facts, last_error=error.reason)
 
     def _missing(self, context: StepContext, order: Order, error: OrderMissing) -> Order | None:
         """Believe that an order is gone only when it was said twice, ten minutes apart, and nothing else may be so."""
-        since = order.missing_since or self._clock.moment()
+        since = order.missing_since or self._clock.read()
         left = timing.FORGOTTEN_AGAIN_SECONDS - self._clock.since(since)
         if order.missing_since is None:
             event("order.missing", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
@@ -206,7 +206,7 @@ class Outcomes:
     def _order_again(self, context: StepContext, order: Order, error: WatchfolderError) -> Order:
         """Order the same files under a new key, after a pause that grows."""
         wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered
-        until = self._clock.moment().after(_about(wait))
+        until = self._clock.read().after(_about(wait))
         _tell_wait("order.again", order, error, until, files=len(order.files))
         facts = {"reordered": order.reordered + 1, "not_before": until, "last_error": error.reason}
         return self._journal.advance(
@@ -252,7 +252,7 @@ class Outcomes:
         if failing > self._give_up_after_hours * 3600 and order.asks_service:
             reason = f"It failed for {self._give_up_after_hours:g} hours. Last: {error.reason}"
             return self._quarantine(order, Reject(reason, code=error.code))
-        wait, now = _next_wait(order), self._clock.moment()
+        wait, now = _next_wait(order), self._clock.read()
         facts = {"failures": order.failures + 1, "failing_seconds": failing, "failed_at": now}
         self._journal.put_off(order, wait, **facts, last_error=error.reason)
         _tell_wait("order.deferred", order, error, now.after(wait), state=order.state)

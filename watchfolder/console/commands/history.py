@@ -23,7 +23,7 @@ from watchfolder.services import said_of
 _AGO = re.compile(r"([0-9]{1,5})([hd])")
 
 
-def _moment(text: str) -> datetime:
+def _since(text: str) -> datetime:
     """Read a date, an instant (of this machine's time zone if it names none) or "7d", "12h" ago."""
     if ago := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(hours=int(ago[1]) * (24 if ago[2] == "d" else 1))
@@ -35,7 +35,7 @@ def _moment(text: str) -> datetime:
 
 Since = Annotated[
     datetime | None,
-    typer.Option(parser=_moment, metavar="WHEN", help="Only what came from then on: 7d, 12h, a date or an instant."),
+    typer.Option(parser=_since, metavar="WHEN", help="Only what came from then on: 7d, 12h, a date or an instant."),
 ]
 
 
