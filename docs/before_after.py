@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from watchfolder.sandbox.mark import write_marked
+from watchfolder.sandbox.mark import write_with_mark
 from watchfolder.sandbox.pictures import sample
 
 TARGET = Path(__file__).with_name("before-after.png")
@@ -18,7 +18,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dropped, delivered = Path(folder, "dropped.jpg"), Path(folder, "delivered.jpg")
         dropped.write_bytes(sample("jpeg", width=SIZE[0] * 2, height=SIZE[1] * 2, seed=0))
-        write_marked(dropped, delivered)
+        write_with_mark(dropped, delivered)
         canvas = Image.new("RGB", (2 * SIZE[0] + GAP, SIZE[1] + CAPTION), PAPER)
         draw = ImageDraw.Draw(canvas)
         font = ImageFont.load_default(17)

@@ -70,12 +70,12 @@ class Counters:
         with self._guard:
             self.quarantined_files += len(files)
             for file in files:
-                self.last_quarantined = added(self.last_quarantined, file)[-_MOST_REASONS:]
+                self.last_quarantined = with_new(self.last_quarantined, file)[-_MOST_REASONS:]
 
     def found(self, file: FileGroup) -> None:
         with self._guard:
             self.found_files += 1
-            self.last_found = added(self.last_found, file)[-_MOST_REASONS:]
+            self.last_found = with_new(self.last_found, file)[-_MOST_REASONS:]
 
     def told(self, outcome: str) -> None:
         with self._guard:
@@ -98,7 +98,7 @@ class Counters:
             )
 
 
-def added(groups: Sequence[FileGroup], more: FileGroup) -> tuple[FileGroup, ...]:
+def with_new(groups: Sequence[FileGroup], more: FileGroup) -> tuple[FileGroup, ...]:
     """Return the groups with what came besides, as the latest."""
     number = more.files + sum(each.files for each in groups if each.is_same_as(more))
     return (*(each for each in groups if not each.is_same_as(more)), more.model_copy(update={"files": number}))

@@ -36,13 +36,13 @@ def keep_secret(secret: str) -> None:
 
 
 def redacted(text: str) -> str:
-    """Return `text` without the secrets of this process and `without_queries`."""
+    """Return `text` without the secrets of this process, and `without_secret_parts` of URLs."""
     for secret in _secrets:
         text = text.replace(secret, "sk_…")
-    return without_queries(text)
+    return without_secret_parts(text)
 
 
-def without_queries(text: str) -> str:
+def without_secret_parts(text: str) -> str:
     """Return `text` with user info, query and fragment of every URL cut off: there live passwords and signatures."""
     text = _URL.sub(lambda url: url[1] + ("?…" if url[2] else ""), _USER.sub("://…@", text))
     return _QUERY_OF_PATH.sub("?…", text)

@@ -67,11 +67,11 @@ class Ignored:
     """
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
-        lifted = {_plain(pattern[1:]) for pattern in extra if pattern.startswith("!")}
+        lifted = {_key(pattern[1:]) for pattern in extra if pattern.startswith("!")}
         added = [pattern for pattern in extra if not pattern.startswith("!")]
         if not all(pattern.strip() and "/" not in pattern for pattern in added):
             raise ValueError("each pattern must match a single name: not empty, without /")
-        if unknown := lifted.difference(map(_plain, (*BUILT_IN_FILES, *BUILT_IN_FOLDERS))):
+        if unknown := lifted.difference(map(_key, (*BUILT_IN_FILES, *BUILT_IN_FOLDERS))):
             raise ValueError(f"'!{min(unknown)}' lifts nothing: there is no such built-in pattern")
         # What says to leave a file, or a folder and all in it, of this name alone: the pattern, if there is one.
         self.file = _find_in(BUILT_IN_FILES, lifted, added)
@@ -79,19 +79,20 @@ class Ignored:
 
 
 def _find_in(built_in: Sequence[str], lifted: Collection[str], added: Sequence[str]) -> Callable[[str], str | None]:
-    patterns = [*(pattern for pattern in built_in if _plain(pattern) not in lifted), *added]
-    either = re.compile("|".join(f"({fnmatch.translate(_plain(each))})" for each in patterns) or r"(?!)")
+    patterns = [*(pattern for pattern in built_in if _key(pattern) not in lifted), *added]
+    either = re.compile("|".join(f"({fnmatch.translate(_key(each))})" for each in patterns) or r"(?!)")
 
     def find(name: str) -> str | None:
         if name.startswith("."):
             return HIDDEN
-        found = either.match(_plain(name))
+        found = either.match(_key(name))
         return patterns[found.lastindex - 1] if found and found.lastindex else None
 
     return find
 
 
-def _plain(text: str) -> str:
+def _key(text: str) -> str:
+    """Return what two names have in common that count as the same."""
     return unicodedata.normalize("NFC", text).lower()  # macOS sends NFD
 
 
@@ -129,7 +130,7 @@ def _told(stem: str) -> str:
     return f"_{stem[1 - _MAX_STEM :]}" if _RESERVED.fullmatch(stem) else stem
 
 
-def more_portable(path: str) -> str:
+def as_portable(path: str) -> str:
     """Return a form of `path` that more file systems can hold; from that, one in plain ASCII; at last `path` itself."""
     parts = path.split("/")
     portable = "/".join(map(_portable, parts))
@@ -151,10 +152,10 @@ def _portable(part: str) -> str:
 
 def numbered(name: str, number: int, limit_bytes: int = 255) -> str:
     """photo.jpg, 2 → photo (2).jpg."""
-    return marked(name, f" ({number})", limit_bytes)
+    return with_mark(name, f" ({number})", limit_bytes)
 
 
-def marked(name: str, mark: str, limit_bytes: int = 255) -> str:
+def with_mark(name: str, mark: str, limit_bytes: int = 255) -> str:
     """photo.jpg, " (TEST)" → photo (TEST).jpg."""
     stem, extension = split(name)
     return _within_limit(stem, f"{mark}{extension}", limit_bytes)

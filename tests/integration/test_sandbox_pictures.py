@@ -13,7 +13,7 @@ from sandbox_client import Client, client, sandbox
 from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.bodies import media_type_of
 from watchfolder.sandbox.examination import flaw_of
-from watchfolder.sandbox.mark import marks_in, write_marked, write_with_token
+from watchfolder.sandbox.mark import marks_in, write_with_mark, write_with_token
 from watchfolder.sandbox.pictures import FORMATS, sample, write_samples
 
 __all__ = ["client", "sandbox"]
@@ -92,7 +92,7 @@ def test_protecting_what_bears_a_watermark_changes_it_and_leaves_that_in(tmp_pat
     source, watermarked, protected = (tmp_path / name for name in ("source", "watermarked", "protected"))
     source.write_bytes(sample("png", width=200, height=150, seed=5))
     write_with_token(source, watermarked, "0" * 32)
-    write_marked(watermarked, protected)
+    write_with_mark(watermarked, protected)
     assert digest(protected) != digest(watermarked)
     assert marks_in(protected) == marks_in(watermarked) == ["0" * 32]
 
@@ -104,7 +104,7 @@ def test_a_marked_picture_keeps_format_and_size_and_never_its_bytes(tmp_path: Pa
     seen = {digest(source)}
     for number in range(3):  # marking what is marked already must change it as well
         marked = tmp_path / f"marked {number}"
-        write_marked(source, marked)
+        write_with_mark(source, marked)
         assert flaw_of(marked, f"image/{format_name}") == ""
         assert digest(marked) != digest(source)
         seen.add(digest(marked))
@@ -148,7 +148,7 @@ def test_every_kind_of_picture_can_be_marked(
     source, target = tmp_path / "source", tmp_path / "target"
     Image.new(mode, size).save(source, format_name)
     assert flaw_of(source, f"image/{format_name}") == ""
-    write_marked(source, target)
+    write_with_mark(source, target)
     assert flaw_of(target, f"image/{format_name}") == ""
     assert digest(source) != digest(target)
     with Image.open(target) as image:
@@ -164,7 +164,7 @@ def test_a_grey_that_is_multiplied_by_its_alpha_can_be_marked(tmp_path: Path) ->
     with Image.open(source) as image:
         assert image.mode == "La"
     assert flaw_of(source, "image/tiff") == ""
-    write_marked(source, target)
+    write_with_mark(source, target)
     assert flaw_of(target, "image/tiff") == ""
 
 
@@ -173,7 +173,7 @@ def test_a_fax_can_be_marked(tmp_path: Path, coding: str) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     Image.new("1", (64, 48)).save(source, "tiff", compression=coding)
     assert flaw_of(source, "image/tiff") == ""
-    write_marked(source, target)
+    write_with_mark(source, target)
     assert flaw_of(target, "image/tiff") == ""
 
 
@@ -186,7 +186,7 @@ def test_what_stands_behind_a_jpeg_does_not_belong_to_it(tmp_path: Path, behind:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(sample("jpeg", width=200, height=150, seed=3) + behind)
     assert flaw_of(source, "image/jpeg") == ""
-    write_marked(source, target)
+    write_with_mark(source, target)
     assert flaw_of(target, "image/jpeg") == ""
 
 
@@ -197,7 +197,7 @@ def test_a_phones_trailer_may_stand_for_the_end_of_a_jpeg(tmp_path: Path) -> Non
     assert flaw_of(source, "image/jpeg")
     source.write_bytes(without_end + b"\0\0\x30\x0aSEFH\x6b\0\0\0SEFT")
     assert flaw_of(source, "image/jpeg") == ""
-    write_marked(source, target)
+    write_with_mark(source, target)
     assert flaw_of(target, "image/jpeg") == ""
 
 
@@ -257,7 +257,7 @@ def test_a_picture_without_its_last_byte_has_a_flaw(tmp_path: Path, kind: str) -
 def test_the_mark_is_seen(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     Image.new("RGB", (400, 300), "white").save(source, "png")
-    write_marked(source, target)
+    write_with_mark(source, target)
     with Image.open(target) as image:
         assert image.getpixel((2, 150)) == (139, 0, 0)
         assert image.getpixel((2, 10)) == (255, 255, 255)
@@ -266,7 +266,7 @@ def test_the_mark_is_seen(tmp_path: Path) -> None:
 def test_the_icc_profile_is_kept(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     Image.new("RGB", (40, 30)).save(source, "jpeg", icc_profile=b"a profile")
-    write_marked(source, target)
+    write_with_mark(source, target)
     with Image.open(target) as image:
         assert image.info["icc_profile"] == b"a profile"
 

@@ -17,7 +17,7 @@ from faults import Faults, Plan, Trait, fast_folder
 from nursery import Ending, Nursery, Run
 
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.mark import write_marked
+from watchfolder.sandbox.mark import write_with_mark
 from watchfolder.sandbox.pictures import sample
 
 INBOX = "photos"
@@ -137,7 +137,7 @@ class Stage:
         if picture.sha256 not in self._expected:
             source, target = self.aside / "picture", self.aside / "marked"
             source.write_bytes(picture.content)
-            write_marked(source, target)
+            write_with_mark(source, target)
             self._expected[picture.sha256] = target.read_bytes()
         return self._expected[picture.sha256]
 

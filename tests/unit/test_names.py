@@ -11,14 +11,14 @@ from watchfolder.names import (
     BUILT_IN_FILES,
     BUILT_IN_FOLDERS,
     Ignored,
-    marked,
-    more_portable,
+    as_portable,
     numbered,
     sent_name,
     split,
     told_apart,
     with_end,
     with_extension,
+    with_mark,
 )
 
 # What may stand in a folder: any bytes but NUL and the slash, and neither "." nor "..".
@@ -174,7 +174,7 @@ def test_no_name_of_a_file_reaches_the_service_as_anything_but_plain_ascii(name:
 
 def test_a_suffix_goes_where_a_person_expects_it() -> None:
     assert numbered("photo.jpg", 2) == "photo (2).jpg"
-    assert marked("photo.jpg", " (TEST)") == "photo (TEST).jpg"
+    assert with_mark("photo.jpg", " (TEST)") == "photo (TEST).jpg"
     assert with_extension("photo.bmp", ".png") == "photo.png"
     assert with_extension("photo.bmp", "png") == "photo.png"
     assert with_end("photo.jpg", ".why.txt") == "photo.jpg.why.txt"
@@ -243,7 +243,7 @@ def test_every_name_with_every_suffix_fits_and_keeps_its_extension(name: str, li
     extension = split(name)[1]
     made = {
         numbered(name, number, limit): f" ({number}){extension}",
-        marked(name, " (TEST)", limit): f" (TEST){extension}",
+        with_mark(name, " (TEST)", limit): f" (TEST){extension}",
         with_extension(name, ".png", limit): ".png",
         with_end(name, ".why.txt", limit): f"{extension}.why.txt",
     }
@@ -272,14 +272,14 @@ def test_every_name_with_every_suffix_fits_and_keeps_its_extension(name: str, li
     ],
 )
 def test_a_plainer_name_is_as_near_as_can_be_and_in_the_end_ascii(name: str, then: str, at_last: str) -> None:
-    assert more_portable(name) == then
-    assert more_portable(more_portable(more_portable(name))) == at_last
+    assert as_portable(name) == then
+    assert as_portable(as_portable(as_portable(name))) == at_last
 
 
 @given(file_names)
 def test_there_is_a_plainest_name(name: str) -> None:
-    plain = more_portable(more_portable(more_portable(more_portable(name))))
-    assert more_portable(plain) == plain
+    plain = as_portable(as_portable(as_portable(as_portable(name))))
+    assert as_portable(plain) == plain
     assert plain.isascii()
     assert len(plain.split("/")) == len(name.split("/"))
     assert all(part and part not in {".", ".."} for part in plain.split("/"))

@@ -22,7 +22,7 @@ from watchfolder.errors import (
     SlowDown,
     WatchfolderError,
 )
-from watchfolder.events import printable, without_queries
+from watchfolder.events import printable, without_secret_parts
 
 LONGEST_HOLD_SECONDS = 3600.0
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
@@ -259,7 +259,7 @@ def _error(row: ErrorRow, status: int, code: str, headers: Mapping[str, str]) ->
         return SlowDown(reason, code=code, retry_after_seconds=retry_after(headers))
     if issubclass(row.kind, Blocked):
         link = headers.get("Link", "") if status == 410 else ""  # noqa: PLR2004 (Gone)
-        reason += f"; its successor: {printable(without_queries(link))[:200]}" if link else ""
+        reason += f"; its successor: {printable(without_secret_parts(link))[:200]}" if link else ""
         return row.kind(reason, code=code, scope=row.scope)
     if row.kind is Reject:
         return Reject(reason, code=code, advice=row.advice)

@@ -87,7 +87,7 @@ def _size_of_parts(text: bytes) -> int:
 def check(source: Source, end: int, announced: int = 0) -> None:
     """Doubt whether all is there that stands behind a picture that ends at `end`, or is `announced` to reach so far."""
     try:
-        is_missing = announced > source.size or _is_more_missing(source, end)
+        is_missing = announced > source.size or _is_part_missing(source, end)
     except Incomplete:
         is_missing = True
     if is_missing:
@@ -98,7 +98,7 @@ def check(source: Source, end: int, announced: int = 0) -> None:
         source.doubt("what stands behind the {label} may not have been written yet")
 
 
-def _is_more_missing(source: Source, end: int) -> bool:
+def _is_part_missing(source: Source, end: int) -> bool:
     head = source.read(end, min(PAGE, source.size - end))
     if _is_trailer(head):
         return start_of_trailer(source) == source.size

@@ -127,7 +127,7 @@ class Originals:
         return self._digests[known]
 
     def _why_not(self, name: str, found: list[str]) -> str:
-        beside = names.marked(os.path.basename(name), self._pairs.mark)
+        beside = names.with_mark(os.path.basename(name), self._pairs.mark)
         if not found:
             return f"the inbox {self._lender} has no original of this name: put it beside it, as {beside}"
         some = ", ".join(map(printable, sorted(found)[:_MOST_NAMED]))
@@ -143,6 +143,6 @@ class Originals:
             verdict = images.judge(read_at, found.st_size, place.base, takes_pdf=takes_pdf)
         if verdict.format is None or verdict.kind not in {Kind.WHOLE, Kind.SUSPECT}:
             return without_partner(f"its original, {printable(place.path)}, is no whole picture", self._due)
-        marked = names.marked(picture.name, self._pairs.mark)
+        marked = names.with_mark(picture.name, self._pairs.mark)
         name = names.with_extension(marked, names.split(place.base)[1] or verdict.format.extension)
         return Ready(name, found.st_size, found.st_mtime_ns, verdict.format, role=Role.COPY, lies_at=place)

@@ -19,7 +19,7 @@ from watchfolder import state_file
 from watchfolder.clock import Instant
 from watchfolder.command_line import Advised, CommandLine
 from watchfolder.config import Config
-from watchfolder.counters import added
+from watchfolder.counters import with_new
 from watchfolder.disk import Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import event, printable, redacted
@@ -211,7 +211,7 @@ class Decisions:
             number = getattr(snapshot, name) - getattr(before, name)
             groups, known = getattr(snapshot, f"last_{name}"), getattr(before, f"last_{name}")
             if number:
-                self._remember(**{name: _with_more(getattr(self.state, name), number, groups, known, now)})
+                self._remember(**{name: _with_files(getattr(self.state, name), number, groups, known, now)})
 
     def _note_flow(self, snapshot: Snapshot, now: datetime, *, has_delivered: bool) -> None:
         """Note since when nothing is delivered though there is work, and since when there is none."""
@@ -311,7 +311,7 @@ class Decisions:
         self.state = self.state.model_copy(update=facts)
 
 
-def _with_more(
+def _with_files(
     untold: Untold, number: int, groups: Sequence[FileGroup], known: Sequence[FileGroup], now: datetime
 ) -> Untold:
     """Return what is untold with so many files more; `groups` is what they belong to, of which some was `known`."""
@@ -319,7 +319,7 @@ def _with_more(
     for each in groups:
         new = each.files - sum(other.files for other in known if other.is_same_as(each))
         if new > 0:
-            some = added(some, each.model_copy(update={"files": new}))[-_MOST_REASONS:]
+            some = with_new(some, each.model_copy(update={"files": new}))[-_MOST_REASONS:]
     facts = {"count": untold.count + number, "first": untold.first or now, "last": now, "some": some}
     return untold.model_copy(update=facts)
 

@@ -145,7 +145,7 @@ def _go_back(context: StepContext, order: Order, seen: OrderView) -> Order:
     if needs_no_start and not is_upload_missing(context, order, seen):
         return _wait_for_service(context, order)
     if order.redos >= MOST_REDOS:
-        raise _no_more(order)
+        raise _given_up(order)
     files = tuple(file.having(is_uploaded=False) for file in order.files)
     facts = {"files": files, "redos": order.redos + 1, "confirm_key": str(uuid.uuid4()), "charged": stays_charged}
     return context.journal.advance(order, _S.CREATED, **facts)
@@ -159,7 +159,8 @@ def _wait_for_service(context: StepContext, order: Order) -> Order:
     raise OrderRetry(reason, code="STILL_PENDING")
 
 
-def _no_more(order: Order) -> WatchfolderError:
+def _given_up(order: Order) -> WatchfolderError:
+    """Return why an order is not begun again once more."""
     if order.state is not _S.CONFIRMED:
         return Reject(f"The service lost the uploaded picture {MOST_REDOS} times.", code=UPLOAD_LOST)
     what = "last upload" if flow_of(order).needs_no_start else "confirmation"

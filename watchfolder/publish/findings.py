@@ -56,7 +56,7 @@ class FindingPublisher:
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self._originals.give_back(order, own)
         if not self._originals.was_taken_out(source, self._inbox.outbox, file.result.delivery):
-            base = names.marked(file.name, TEST_MARK) if order.mode == "test" else file.name
+            base = names.with_mark(file.name, TEST_MARK) if order.mode == "test" else file.name
             wanted = f"{file.finding.verdict}/{base}" if self._inbox.sort and file.finding else base
             goal = (self._inbox.outbox, wanted)
             order, is_there = self._originals.move(order, index, goal, "delivery", note=sidecar)

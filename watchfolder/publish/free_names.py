@@ -39,7 +39,7 @@ def free_name(
     try:
         return _first(root, wanted, is_free, is_folder_fixed=is_folder_fixed)
     except UnfitName:
-        more_portable = names.more_portable(wanted)
+        more_portable = names.as_portable(wanted)
         if more_portable == wanted:
             raise
         return free_name(root, more_portable, *also, taken=taken, is_ours=is_ours, is_folder_fixed=is_folder_fixed)
@@ -55,7 +55,7 @@ def another_name(
 ) -> str:
     """Return another name for a file whose own has met one of `OBSTACLES`. Raises that where none would do."""
     if isinstance(obstacle, UnfitName):
-        wanted = names.more_portable(place.name)
+        wanted = names.as_portable(place.name)
         if wanted == place.name:
             raise obstacle
         facts: dict[str, Any] = {"file": place.path, "to": wanted, "reason": obstacle.reason}

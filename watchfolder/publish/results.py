@@ -82,5 +82,5 @@ def delivered_name(order: Order, file: OrderFile, result: Result, format_: image
     if os.path.splitext(base)[1].lower() not in format_.extensions:
         base = names.with_extension(base, format_.extension)
     if order.mode == "test":
-        base = names.marked(base, TEST_MARK)
+        base = names.with_mark(base, TEST_MARK)
     return os.path.join(folder, base)

@@ -25,7 +25,7 @@ _TRAILER = re.compile(rb"\n%MORI-SANDBOX-MARK ([0-9a-f]{32})\n")  # to PDFs a co
 _TRAILER_BYTES = 4096
 
 
-def write_marked(source: Path, target: Path) -> None:
+def write_with_mark(source: Path, target: Path) -> None:
     """Write the picture at `source` to `target` with the mark: same format, other bytes in any case.
 
     Its size is kept as well, unless this machine cannot decode it: then the mark is on a picture that is nobody's.
@@ -47,7 +47,7 @@ def write_marked(source: Path, target: Path) -> None:
 def write_with_token(source: Path, target: Path, token: str) -> None:
     """Write what is at `source` to `target` with the visible mark, if it is a picture, and with `token` to be found."""
     if format_of(source.read_bytes()):
-        write_marked(source, target)
+        write_with_mark(source, target)
     else:
         shutil.copyfile(source, target)
     _append(target, [token.encode("ascii")])

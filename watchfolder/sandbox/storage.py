@@ -18,7 +18,7 @@ from flask import Response, request, send_file
 from watchfolder.sandbox.api import Route
 from watchfolder.sandbox.bodies import media_type_of
 from watchfolder.sandbox.examination import check, format_of
-from watchfolder.sandbox.mark import write_marked, write_with_token
+from watchfolder.sandbox.mark import write_with_mark, write_with_token
 from watchfolder.sandbox.orders import InputFile, OrderType, OutputFile, SandboxOrder, now
 from watchfolder.sandbox.pictures import sample, sample_pdf
 from watchfolder.sandbox.state import SandboxState
@@ -56,8 +56,8 @@ class PresignedLinks:
         self.given: list[str] = []  # all that were given out
         self.valid_since: datetime = now()
 
-    def plain(self, path: str) -> str:
-        """Return a link whose path is its secret."""
+    def give(self, path: str) -> str:
+        """Give out a link whose path is its secret."""
         link = f"{self.base_url}{path}"
         self.given.append(link)
         return link
@@ -74,7 +74,7 @@ class PresignedLinks:
             "X-Amz-SignedHeaders": f"{_CONTENT_TYPE};host" if media_type else "host",
             "X-Amz-Signature": self._signature(method, path, date, expires, media_type),
         }
-        return self.plain(f"{path}?{urlencode(query)}")
+        return self.give(f"{path}?{urlencode(query)}")
 
     def _signature(self, *parts: str | None) -> str:
         return hmac.new(self._secret, "\n".join(part or "" for part in parts).encode(), "sha256").hexdigest()
@@ -126,7 +126,7 @@ class Storage:
 
     def upload_link(self, order: SandboxOrder, file: InputFile) -> str:
         if order.is_test:
-            return self.links.plain(f"/api/v2/test-uploads/{file.token}")
+            return self.links.give(f"/api/v2/test-uploads/{file.token}")
         path = f"/storage/input/{order.order_id}/{file.number}/{quote(file.name)}"
         if order.type.is_watermark:
             seconds = self._state.options.watermark_link_seconds
@@ -244,7 +244,7 @@ class Storage:
                 if order.type is OrderType.WATERMARK_EMBED:
                     write_with_token(source, part, output.token)
                 else:
-                    write_marked(source, part)
+                    write_with_mark(source, part)
                 part.replace(result)
         return result
 

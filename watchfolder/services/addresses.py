@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import Enum
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from watchfolder.events import without_queries
+from watchfolder.events import without_secret_parts
 
 
 class AddressFault(Enum):
@@ -70,7 +70,7 @@ def _is_public(host: str) -> bool:
 
 def without_secret(address: str) -> str:
     """Return what may be shown of an address, good or not: neither its query nor whose log-in is in it."""
-    return without_queries(address.partition("?")[0].partition("#")[0])
+    return without_secret_parts(address.partition("?")[0].partition("#")[0])
 
 
 def name_in(address: str) -> str:

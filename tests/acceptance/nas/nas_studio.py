@@ -17,7 +17,7 @@ import yaml
 from nas_servers import STORE, Servers, call, wait_until
 
 from watchfolder.sandbox import Sandbox
-from watchfolder.sandbox.mark import write_marked
+from watchfolder.sandbox.mark import write_with_mark
 from watchfolder.sandbox.pictures import sample
 
 LOCAL = "local"
@@ -280,7 +280,7 @@ class Studio:
             with tempfile.TemporaryDirectory() as folder:
                 source, target = Path(folder, "source"), Path(folder, "target")
                 source.write_bytes(content)
-                write_marked(source, target)
+                write_with_mark(source, target)
                 self._expected[content] = target.read_bytes()
         return self._expected[content]
 
