@@ -23,7 +23,7 @@ def service() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(service: Sandbox) -> Sandbox:
-    service.reset()
+    service.clear()
     return service
 
 

@@ -96,7 +96,7 @@ class Stage:
             (self.root / name).mkdir(parents=True)
         for name in ("log", "config.yaml", "accomplice"):
             (self.aside / name).unlink(missing_ok=True)
-        self.sandbox.reset()
+        self.sandbox.clear()
         self.sandbox.credits_left = None
         self.sandbox.origins = {}
         self.sandbox.processing_seconds = 0.01

@@ -22,7 +22,7 @@ def flaw_of_address(address: str) -> str:
     try:
         parts = urlsplit(address)
         _, host = parts.port, (parts.hostname or "").removesuffix(".")
-        ip = _ip(host)
+        ip = _read(host)
     except ValueError:
         return "is no address"
     is_public_name = "." in host and host.rpartition(".")[2] not in _NOT_PUBLIC | _NOT_PUBLIC_EITHER
@@ -36,7 +36,7 @@ def flaw_of_address(address: str) -> str:
     return next((flaw for flaw, is_so in flaws.items() if is_so), "")
 
 
-def _ip(host: str) -> _Ip | None:
+def _read(host: str) -> _Ip | None:
     """Read an IP address in any spelling that a fetcher may know: 127.0.0.1, 127.1, 0x7f.1, 2130706433, ::1."""
     if ":" in host:
         return ipaddress.IPv6Address(host)

@@ -31,7 +31,7 @@ class AiDetection(Product[DetectionOrder]):
     def __init__(self, api: Api, storage: Storage) -> None:
         super().__init__(api, storage)
         for name in _LAYERS:
-            storage.offer(name, partial(self._make, name=name))
+            storage.add(name, partial(self._make, name=name))
 
     @override
     def name(self, body: DetectionOrder) -> str:
@@ -50,7 +50,7 @@ class AiDetection(Product[DetectionOrder]):
     def result(self, order: SandboxOrder) -> Json:
         probability = self._probability(order)
         return {
-            "verdict": verdict_of(probability),
+            "verdict": finding_of(probability),
             "probability": probability,
             "options": order.asked or None,
             "originalImageUrl": self._storage.made_link(order, "original"),
@@ -60,10 +60,10 @@ class AiDetection(Product[DetectionOrder]):
     @override
     def listed(self, order: SandboxOrder) -> Json:
         probability = self._probability(order) if order.status == "complete" else None
-        return {"probability": probability, "statusCode": verdict_of(probability)}
+        return {"probability": probability, "statusCode": finding_of(probability)}
 
     @override
-    def pushed(self, order: SandboxOrder) -> Json:
+    def event(self, order: SandboxOrder) -> Json:
         return {"probability": self._probability(order), **self._urls(order)}
 
     @override
@@ -95,7 +95,7 @@ class AiDetection(Product[DetectionOrder]):
         return Response(encoded.getvalue(), mimetype=f"image/{kind}")
 
 
-def verdict_of(probability: float | None) -> str | None:
+def finding_of(probability: float | None) -> str | None:
     if probability is None:
         return None
     return next((verdict for below, verdict in _VERDICTS if probability < below), "likely_ai")

@@ -31,7 +31,7 @@ def instant(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def whole(number: float) -> float:
+def as_sent(number: float) -> float:
     """Return it as the service writes it: without a fraction; times of less than a second, of tests, keep theirs."""
     return int(number) if number >= 1 else number
 
@@ -48,12 +48,13 @@ class ListPage(NamedTuple):
     def of(self, entries: Sequence[_T]) -> Sequence[_T]:
         return entries[(self.number - 1) * self.limit : self.number * self.limit]
 
-    def pages(self, entries: Sequence[object]) -> int:
+    def count_all(self, entries: Sequence[object]) -> int:
+        """Return how many pages they fill in all."""
         return -(-len(entries) // self.limit)
 
     def tell(self, entries: Sequence[object]) -> dict[str, int]:
         """Return what the lists of webhooks and events say beside a page; that of orders has other words for it."""
-        return {"page": self.number, "limit": self.limit, "total": len(entries), "totalPages": self.pages(entries)}
+        return {"page": self.number, "limit": self.limit, "total": len(entries), "totalPages": self.count_all(entries)}
 
 
 class Api:
@@ -82,7 +83,7 @@ class Api:
     def caller(self) -> Caller:
         authorization = request.headers.get("Authorization")
         if authorization is None:
-            self.sin("no Authorization header")
+            self.note("no Authorization header")
             raise ApiRefusal(401, "AUTH_NOT_AUTHENTICATED")
         scheme, _, key = authorization.partition(" ")
         if scheme != "Bearer" or not key.startswith("sk_"):
@@ -107,12 +108,12 @@ class Api:
 
     def body(self, model: type[_Body]) -> _Body:
         if request.mimetype != "application/json":
-            self.sin("the Content-Type is not application/json")
+            self.note("the Content-Type is not application/json")
         try:
             return model.model_validate(request.get_json(force=True, silent=True))
         except ValidationError as error:
             for breach in error.errors():
-                self.sin(f"{'.'.join(map(str, breach['loc'])) or 'the body'}: {breach['msg']}")
+                self.note(f"{'.'.join(map(str, breach['loc'])) or 'the body'}: {breach['msg']}")
             raise ApiRefusal(400, word_of(error)) from None
 
     def page(self, default_limit: int, code: str = "VALIDATION_FAILED") -> ListPage:
@@ -126,8 +127,8 @@ class Api:
         return ListPage(read("page", 1, 10**9), read("limit", default_limit, _LONGEST_PAGE))
 
     def refuse(self, sin: str, code: str = "VALIDATION_FAILED") -> NoReturn:
-        self.sin(sin)
+        self.note(sin)
         raise ApiRefusal(400, code)
 
-    def sin(self, text: str) -> None:
-        self.state.sin(f"{operation_of(request.endpoint)} {request.path}: {text}")
+    def note(self, text: str) -> None:
+        self.state.note(f"{operation_of(request.endpoint)} {request.path}: {text}")

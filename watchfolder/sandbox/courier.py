@@ -90,7 +90,7 @@ class Courier:
         self._clock.join()
         self._carriers.shutdown(cancel_futures=True)
 
-    def reset(self) -> None:
+    def clear(self) -> None:
         self._agenda = sched.scheduler(time.monotonic)
         with self._state.lock:
             self._events.clear()
@@ -133,7 +133,7 @@ class Courier:
             "updatedAt": at,
         }
         if status == "complete":
-            data |= {"completedAt": at, **self._products[order.type].pushed(order)}
+            data |= {"completedAt": at, **self._products[order.type].event(order)}
         else:
             data |= {"failedAt": at, "errorCode": None, "errorMessage": None, **(order.reason or {})}
         body = json.dumps({"eventId": event_id, "eventType": event_type, "occurredAt": at, "data": data}).encode()

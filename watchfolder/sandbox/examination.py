@@ -94,12 +94,11 @@ def _picture_flaw(image: Image.Image, path: Path) -> Flaw:
     if getattr(image, "n_frames", 1) > 1:  # animated, or pages
         return Flaw("WATERMARK_INPUT_UNSUPPORTED")
     has_good_mode = image.mode in _MODES.get(str(image.format), ()) and not image.info.get("transparency")
-    return (
-        _NONE if has_good_mode and _is_of_known_depth(image, path) else Flaw("WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED")
-    )
+    return _NONE if has_good_mode and _may_be_taken(image, path) else Flaw("WATERMARK_IMAGE_COLOR_MODE_UNSUPPORTED")
 
 
-def _is_of_known_depth(image: Image.Image, path: Path) -> bool:
+def _may_be_taken(image: Image.Image, path: Path) -> bool:
+    """Does the service take a picture of this depth? The file says it, where Pillow's mode does not."""
     with path.open("rb") as file:
         head = file.read(64)
     if image.format == "PNG":
@@ -119,8 +118,8 @@ def flaw_of(path: Path, media_type: str) -> str:
         return "there are no bytes"
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         kind = format_of(cast("bytes", data))
-        is_whole = _is_whole(kind, cast("bytes", data))
-        needs_no_decoder = is_whole and _is_settled(kind, cast("bytes", data))
+        is_whole = _is_all_there(kind, cast("bytes", data))
+        needs_no_decoder = is_whole and _is_all_known(kind, cast("bytes", data))
     if kind != _FORMATS.get(media_type):
         return f"the bytes are {kind or 'no picture'}, the Content-Type says {media_type!r}"
     if kind == "PNG" and is_whole:  # each chunk has its checksum: there is nothing to add
@@ -154,15 +153,15 @@ def format_of(data: _Data) -> str:
     return next((kind for kind, beginning in _BEGINNINGS if beginning.match(data)), "")
 
 
-def _is_whole(kind: str, data: _Data) -> bool:
+def _is_all_there(kind: str, data: _Data) -> bool:
     try:
         return kind in _CHECKS and _CHECKS[kind](data)
     except (struct.error, IndexError, ZeroDivisionError):  # it ends in the middle of what was to be read
         return False
 
 
-def _is_settled(kind: str, data: _Data) -> bool:
-    """Does nothing more come of decoding what `_is_whole` calls whole? Then a decoder that refuses it lacks something.
+def _is_all_known(kind: str, data: _Data) -> bool:
+    """Does decoding tell nothing more of what `_is_all_there`? Then a decoder that refuses it lacks something.
 
     So it is with the pixels of a BMP that are not coded, and with strips of WebP, each of which says its length.
     """

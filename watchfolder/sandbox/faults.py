@@ -25,7 +25,7 @@ _BLANK = b" " * (64 * 1024)
 _JSON = "application/json"
 _PAGE = "<html><head><title>Sandbox gateway</title></head><body><h1>Please sign in</h1></body></html>"
 _LOOK_SECONDS = 0.05  # how soon a fault that waits notices that its client has gone, or that the sandbox cut it off
-TRAP = "/_sandbox/trap"
+TRAP = "/_sandbox/trap"  # nobody should follow a redirect to it
 
 PUSH = "push"  # the one thing that the service does by itself: it tells of the end of an order
 PUSH_ACTIONS = ("duplicate", "late", "never", "wrong_signature")
@@ -78,10 +78,8 @@ class FaultyCall:
         file = self._storage.file_of_link(self.path)
         return file.path.read_bytes() if file and file.path else b""
 
-    @property
-    def trap(self) -> str:
-        """A URL that nobody should follow a redirect to."""
-        return self._storage.links.base_url + TRAP
+    def url_of(self, path: str) -> str:
+        return self._storage.links.base_url + path
 
 
 @dataclass(kw_only=True)
@@ -160,7 +158,7 @@ def _answer_after(fault: PlannedFault, call: FaultyCall) -> Response:
     return _answer(fault, call)
 
 
-def _reset_after(_fault: PlannedFault, call: FaultyCall) -> Response:
+def _drop_after(_fault: PlannedFault, call: FaultyCall) -> Response:
     call.work().close()
     return call.cut()
 
@@ -229,7 +227,7 @@ ACTIONS: Mapping[str, Callable[[PlannedFault, FaultyCall], Response]] = {
     "answer": _answer,  # status and code, nothing done
     "answer_after": _answer_after,  # the same, but the work was done
     "reset_before": lambda _, call: call.cut(),
-    "reset_after": _reset_after,
+    "reset_after": _drop_after,
     "hang": _wait,
     "hang_after": _wait_after,
     "drip": _send_slow,
@@ -237,7 +235,9 @@ ACTIONS: Mapping[str, Callable[[PlannedFault, FaultyCall], Response]] = {
     "html": lambda fault, _: Response(fault.body or _PAGE, fault.status or 200, mimetype="text/html"),
     "other_json": lambda fault, call: _with_body(call.work(), (fault.body or '{"data": {"surprise": [1]}}').encode()),
     "endless": _without_end,
-    "redirect": lambda fault, call: Response("", fault.status or 307, {"Location": fault.location or call.trap}),
+    "redirect": lambda fault, call: Response(
+        "", fault.status or 307, {"Location": fault.location or call.url_of(TRAP)}
+    ),
     "truncated": _send_part,
     "wrong_length": _send_part,
     "empty": lambda _, call: _with_body(call.work(), b""),

@@ -55,7 +55,7 @@ class Front:
 
 
 def admin_routes(
-    reset: Callable[[], None], record: Callable[[], Mapping[str, object]], faults: Faults, state: SandboxState
+    clear: Callable[[], None], record: Callable[[], Mapping[str, object]], faults: Faults, state: SandboxState
 ) -> list[Route]:
     """Faults, records and a new beginning, for whom another process asks."""
 
@@ -69,17 +69,17 @@ def admin_routes(
         return {}
 
     def forget() -> Any:  # noqa: ANN401 - as above
-        reset()
+        clear()
         return {}
 
-    def trap() -> Any:  # noqa: ANN401 - as above
+    def follow() -> Any:  # noqa: ANN401 - as above
         key = " and the API key was sent along" if "Authorization" in request.headers else ""
-        state.sin(f"{request.method}: a redirect was followed{key}")
+        state.note(f"{request.method}: a redirect was followed{key}")
         return data(None)
 
     return [
         ("POST", f"{_ADMIN}faults", "admin", add_faults),
         ("GET", f"{_ADMIN}record", "admin", lambda: jsonify(record())),
         ("POST", f"{_ADMIN}reset", "admin", forget),
-        *((method, TRAP, "trap", trap) for method in ("GET", "POST", "PUT")),
+        *((method, TRAP, "trap", follow) for method in ("GET", "POST", "PUT")),
     ]

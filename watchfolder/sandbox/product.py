@@ -40,7 +40,7 @@ class Product(Generic[_Body]):
     def routes(self) -> list[Route]:
         start: Route = ("POST", f"{self.path}/confirm", "confirm", self._confirm)
         if self.order_type.is_watermark:
-            start = "POST", self.path.replace("v3", "v2"), "create", self._refuse_v2
+            start = "POST", self.path.replace("v3", "v2"), "create", self._refuse_create
         return [("POST", self.path, "create", self._create), start]
 
     def _create(self) -> Response:
@@ -62,7 +62,7 @@ class Product(Generic[_Body]):
         key = caller.owner, body.idempotency_key
         order = self._state.created.get(key)
         if key in self._state.confirms or (order is not None and order.body != request.get_json(force=True)):
-            self._api.sin("the idempotency key of another body")
+            self._api.note("the idempotency key of another body")
             if order is None or not caller.is_test:
                 raise ApiRefusal(409, self.conflict)
         return order
@@ -74,7 +74,7 @@ class Product(Generic[_Body]):
         with self._state.lock:
             earlier = self._state.confirms.get(key)
             if key in self._state.created or (earlier and earlier.order_id != body.order_id):
-                self._api.sin("the idempotency key of another call")
+                self._api.note("the idempotency key of another call")
                 raise ApiRefusal(409, "IDEMPOTENCY_KEY_CONFLICT")
             order = self._api.order(body.order_id, unknown="RESOURCE_NOT_FOUND")
             if order.type is not self.order_type:
@@ -86,7 +86,7 @@ class Product(Generic[_Body]):
     def _start(self, order: SandboxOrder, key: tuple[str, str]) -> None:
         status = order.status
         if order.is_started:
-            self._api.sin("confirmed before under another idempotency key")
+            self._api.note("confirmed before under another idempotency key")
         if status == "expired":
             raise ApiRefusal(400, "ORDER_EXPIRED")
         if order.is_started:
@@ -94,15 +94,15 @@ class Product(Generic[_Body]):
                 return
             raise ApiRefusal(400, _CONFIRMED[status])
         if not all(file.was_uploaded for file in order.files):
-            self._api.sin("confirmed before all files were uploaded")
+            self._api.note("confirmed before all files were uploaded")
         if not all(file.is_uploaded for file in order.files):
             raise ApiRefusal(400, "ORDER_FILE_NOT_UPLOADED")
         self._state.ask_credits(order.caller, order.credits)
         self._state.confirms[key] = order
         self._state.start(order, request.environ.get("sandbox.failure"))
 
-    def _refuse_v2(self) -> tuple[Response, int]:
-        self._api.sin("a call of v2, which is gone")
+    def _refuse_create(self) -> tuple[Response, int]:
+        self._api.note("a call of v2, which is gone")
         answer = jsonify({"code": "WATERMARK_V2_API_SUNSET"})
         answer.headers["Link"] = '</api/v3/orders>; rel="successor-version"'
         return answer, 410
@@ -129,9 +129,9 @@ class Product(Generic[_Body]):
         """Note what comes of it; its files are there, the caller holds the state's lock."""
 
     def result(self, order: SandboxOrder) -> Json:
-        return {"outputFiles": [self.output(output) for output in self._storage.results(order)]}
+        return {"outputFiles": [self.result_file(output) for output in self._storage.results(order)]}
 
-    def output(self, output: OutputFile) -> Json:
+    def result_file(self, output: OutputFile) -> Json:
         return {"fileId": str(output.output_id), "fileName": output.file.name, "inputFileId": str(output.file.file_id)}
 
     def listed(self, order: SandboxOrder) -> Json:  # noqa: ARG002 - others look at it
@@ -141,7 +141,7 @@ class Product(Generic[_Body]):
     def has_report(self, order: SandboxOrder) -> bool:  # noqa: ARG002 - others look at it
         return bool(self.report_type)
 
-    def pushed(self, order: SandboxOrder) -> Json:
+    def event(self, order: SandboxOrder) -> Json:
         """Return what a push about a complete order says besides the common fields."""
         link = None if order.is_test else self._storage.archive_link(order)
         return {"fileCount": len(order.files), "downloadUrl": link}

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 from flask import Response, request
 
-from watchfolder.sandbox.api import Api, Route, data, instant, whole
+from watchfolder.sandbox.api import Api, Route, as_sent, data, instant
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.product import Json, Products
 from watchfolder.sandbox.state import ApiRefusal
@@ -64,18 +64,18 @@ class Reads:
             raise ApiRefusal(409, "FILE_RETENTION_UNKNOWN")
         if status != "complete":
             raise ApiRefusal(400, "ORDER_NOT_COMPLETED")
-        return self._links_v2(order) if version == "v2" or expires_at is None else self._links_v3(order, expires_at)
+        return self._one_link(order) if version == "v2" or expires_at is None else self._all_links(order, expires_at)
 
-    def _links_v2(self, order: SandboxOrder) -> Response:
+    def _one_link(self, order: SandboxOrder) -> Response:
         if order.is_test:
             raise ApiRefusal(404, "PROCESSED_FILE_NOT_FOUND")
         is_one = len(order.outputs) == 1
         link = self._storage.result_link(order, order.outputs[0]) if is_one else self._storage.archive_link(order)
         if self._state.options.dialect == "v2":
-            return data({"downloadUrl": link, "expiresIn": whole(self._state.options.link_seconds)})
+            return data({"downloadUrl": link, "expiresIn": as_sent(self._state.options.link_seconds)})
         return data({"url": link})
 
-    def _links_v3(self, order: SandboxOrder, expires_at: datetime) -> Response:
+    def _all_links(self, order: SandboxOrder, expires_at: datetime) -> Response:
         files = [
             {"fileId": str(output.output_id), "downloadUrl": self._storage.result_link(order, output)}
             for output in self._storage.results(order)
@@ -83,7 +83,7 @@ class Reads:
         seconds = min(3600, self._state.options.link_seconds, (expires_at - now()).total_seconds())
         is_file = order.type is OrderType.WATERMARK_EMBED and len(files) == 1
         archive = files[0]["downloadUrl"] if is_file else self._storage.archive_link(order)
-        return data({"archiveUrl": archive, "files": files, "expiresInSeconds": whole(seconds)})
+        return data({"archiveUrl": archive, "files": files, "expiresInSeconds": as_sent(seconds)})
 
     def _list(self) -> Response:
         page = self._api.page(10, "INVALID_PARAMETER")
@@ -98,7 +98,7 @@ class Reads:
         found = [order for order in orders if _fits(order, chosen, keyword)]
         pages = {
             "totalItems": len(found),
-            "totalPages": page.pages(found),
+            "totalPages": page.count_all(found),
             "currentPage": page.number,
             "itemsPerPage": page.limit,
         }
@@ -147,8 +147,8 @@ class Reads:
             for file in order.files
         ]
         return summary | {
-            "retentionDays": None if order.retention_days is None else whole(order.retention_days),
-            "processingDelayed": self._state.is_delayed(order),
+            "retentionDays": None if order.retention_days is None else as_sent(order.retention_days),
+            "processingDelayed": self._state.is_slow(order),
             "inputFiles": inputs,
             "result": self._products[order.type].result(order) if summary["status"] == "complete" else None,
         }

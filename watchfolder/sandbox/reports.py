@@ -27,7 +27,7 @@ class Reports:
         self._storage = storage
         self._products = products
         for locale in _LOCALES:
-            storage.offer(f"report-{locale}.pdf", partial(_report, locale=locale))
+            storage.add(f"report-{locale}.pdf", partial(_report, locale=locale))
 
     def routes(self) -> list[Route]:
         return [
@@ -81,7 +81,7 @@ class Reports:
     def _refuse_order(self, order: SandboxOrder) -> None:
         product = self._products[order.type]
         if not product.report_type:
-            self._api.sin(f"a report of an order that is {order.type}")
+            self._api.note(f"a report of an order that is {order.type}")
             raise ApiRefusal(400, "ORDER_TYPE_NOT_MATCH") if order.is_test else ApiRefusal(409, "REPORT_NOT_AVAILABLE")
         if order.status != "complete":
             raise ApiRefusal(400, "ORDER_NOT_COMPLETED") if order.is_test else ApiRefusal(409, "REPORT_NOT_AVAILABLE")

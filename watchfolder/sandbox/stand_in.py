@@ -99,7 +99,7 @@ class Sandbox(Options):
             *WebhookCalls(self._api, self._courier).routes(),
             *Uploads(self._state, self._storage, self._folder).routes(),
             *self._storage.routes(),
-            *admin_routes(self.reset, self.record, self.faults, self._state),
+            *admin_routes(self.clear, self.record, self.faults, self._state),
         ]
         for method, path, operation, view in routes:
             endpoint = f"{operation} {method} {path}"
@@ -111,7 +111,7 @@ class Sandbox(Options):
         return app
 
     def _refuse_unknown(self, answer: HTTPException) -> HTTPException:
-        self._state.sin(f"{request.method} {request.path}: {answer.code} {answer.name}")
+        self._state.note(f"{request.method} {request.path}: {answer.code} {answer.name}")
         return answer
 
     @property
@@ -187,10 +187,10 @@ class Sandbox(Options):
     def forget(self, order_id: str) -> None:
         self._state.forget(order_id)
 
-    def reset(self) -> None:
+    def clear(self) -> None:
         self.faults.clear()
-        self._courier.reset()
-        self._state.reset()
+        self._courier.clear()
+        self._state.clear()
 
     def record(self) -> dict[str, object]:
         """Return all of the above: the answer of GET /_sandbox/record."""

@@ -86,9 +86,9 @@ class SandboxState:
         self._file_ids = itertools.count(501)
         self.webhook_numbers = itertools.count(1)
         self.on_start: Callable[[SandboxOrder], None] = lambda _: None
-        self.reset()
+        self.clear()
 
-    def reset(self) -> None:
+    def clear(self) -> None:
         with self.lock:
             self.orders: dict[str, SandboxOrder] = {}
             self.created: dict[tuple[str, str], SandboxOrder] = {}  # by owner and idempotency key
@@ -105,7 +105,8 @@ class SandboxState:
             self._recent: dict[str, deque[float]] = {}
             self._looked: dict[str, float] = {}
 
-    def sin(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Write down a breach of the contract."""
         with self.lock:
             self.sins.append(text)
 
@@ -126,7 +127,7 @@ class SandboxState:
             since = moment - self._looked.get(what, float("-inf"))
             self._looked[what] = moment
             if since < self.options.look_seconds * (1 - _TOLERANCE):
-                self.sin(f"status {what}: looked at twice within {since:.2f} s")
+                self.note(f"status {what}: looked at twice within {since:.2f} s")
 
     def create(
         self, order_type: OrderType, caller: Caller, body: dict[str, object], name: str, files: Sequence[NewFile]
@@ -201,7 +202,7 @@ class SandboxState:
             self.created = {key: other for key, other in self.created.items() if other is not order}
             self.confirms = {key: other for key, other in self.confirms.items() if other is not order}
 
-    def is_delayed(self, order: SandboxOrder) -> bool:
+    def is_slow(self, order: SandboxOrder) -> bool:
         return order.type.is_watermark and order.status == "inProgress" and self.options.processing_delayed
 
     def ask_credits(self, caller: Caller, price: int, status: int = 400, code: str = "USAGE_NOT_ENOUGH") -> None:

@@ -91,7 +91,7 @@ class PresignedLinks:
         elif signed_type and request.headers.get("Content-Type") != signed_type:
             sin = f"a Content-Type that is not {signed_type}, for which the link is signed"
         if sin:
-            self.sin(sin)
+            self.note(sin)
             raise StorageRefusal(403, "SignatureDoesNotMatch", "The request signature does not match.")
         signed = datetime.strptime(date, _INSTANT).replace(tzinfo=UTC)
         if signed < self.valid_since or now() > signed + timedelta(seconds=float(expires)):
@@ -99,11 +99,11 @@ class PresignedLinks:
 
     def refuse_key(self) -> None:
         if "Authorization" in request.headers:
-            self.sin("an Authorization header on a presigned URL")
+            self.note("an Authorization header on a presigned URL")
             raise StorageRefusal(400, "InvalidArgument", "Only one auth mechanism allowed")
 
-    def sin(self, text: str) -> None:
-        self._state.sin(f"{request.method} {request.path}: {text}")
+    def note(self, text: str) -> None:
+        self._state.note(f"{request.method} {request.path}: {text}")
 
 
 class Storage:
@@ -146,7 +146,7 @@ class Storage:
         path = f"/storage/output/{order.order_id}/archive.zip"
         return self.links.link("GET", f"/api/v2/test-samples/{order.token}" if order.is_test else path)
 
-    def offer(self, name: str, make: Callable[[SandboxOrder], Response]) -> None:
+    def add(self, name: str, make: Callable[[SandboxOrder], Response]) -> None:
         """Have what `make` returns for an order fetched under this name."""
         self._makers[name] = make
 

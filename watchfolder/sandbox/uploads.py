@@ -83,12 +83,12 @@ class Uploads:
 
     def _refuse_body(self) -> None:
         if request.environ.get("sandbox.is_chunked") or request.headers.get("Content-Length") is None:
-            self._links.sin("an upload without a Content-Length of its own")
+            self._links.note("an upload without a Content-Length of its own")
             raise StorageRefusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
 
     def _refuse_upload(self, order: SandboxOrder) -> NoReturn:
         if order.is_started:
-            self._links.sin("an upload to an order that is no longer pending")
+            self._links.note("an upload to an order that is no longer pending")
         raise StorageRefusal(403, "AccessDenied", "Access Denied")
 
     def _keep(self, received: _Received, order: SandboxOrder, file: InputFile) -> None:
@@ -124,16 +124,16 @@ class Uploads:
         if digest == received.md5:
             return
         received.path.unlink()
-        self._links.sin("a Content-MD5 that is not the body's")
+        self._links.note("a Content-MD5 that is not the body's")
         code = "BadDigest" if len(digest) == len(received.md5) else "InvalidDigest"
         raise StorageRefusal(400, code, "The Content-MD5 you specified did not match what we received.")
 
     def _check(self, path: Path, order: SandboxOrder, file: InputFile) -> None:
         media_type = request.headers.get("Content-Type", "")
         if media_type != media_type_of(file.name):
-            self._links.sin(f"Content-Type {media_type!r} for a file named {file.name!r}")
+            self._links.note(f"Content-Type {media_type!r} for a file named {file.name!r}")
         with self._examining:
             flaw = check(order.type, path, media_type)
         if flaw.sin:
-            self._links.sin(flaw.sin)
+            self._links.note(flaw.sin)
         file.failure, file.is_unsupported = flaw.code, flaw.is_unsupported

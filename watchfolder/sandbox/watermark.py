@@ -35,10 +35,10 @@ class _Watermark(Product[_Body]):
         return {
             "orderId": order.order_id,
             "status": order.status,
-            "processingDelayed": self._state.is_delayed(order),
+            "processingDelayed": self._state.is_slow(order),
             "expiresAt": instant(order.ends_at),
             "files": [self.slot(file, order) for file in order.files],
-            "outputs": [_created_output(output, order) for output in order.outputs],
+            "outputs": [_created_file(output, order) for output in order.outputs],
             "result": None,
             "reports": [],
         }
@@ -50,7 +50,7 @@ class _Watermark(Product[_Body]):
         return {"fileId": str(file.file_id), "uploadUrl": link}
 
 
-def _created_output(output: OutputFile, order: SandboxOrder) -> Json:
+def _created_file(output: OutputFile, order: SandboxOrder) -> Json:
     """Its `fileId` here is one that no later answer knows."""
     index = sum(other.file is output.file for other in order.outputs[: output.number])
     return {
@@ -85,8 +85,8 @@ class WatermarkEmbed(_Watermark[EmbedOrder]):
             self._state.marks[output.token] = Embedded(order.caller.account, output.file.sha256, output.text)
 
     @override
-    def output(self, output: OutputFile) -> Json:
-        return super().output(output) | {"watermarkText": output.text}
+    def result_file(self, output: OutputFile) -> Json:
+        return super().result_file(output) | {"watermarkText": output.text}
 
 
 class WatermarkExtract(_Watermark[ExtractOrder]):
@@ -121,16 +121,16 @@ class WatermarkExtract(_Watermark[ExtractOrder]):
         if original.is_unsupported or query.is_unsupported:
             return Detection("unsupported")
         before, after = marks_in(cast("Path", original.path)), marks_in(cast("Path", query.path))
-        self._check_places(before, after, query)
+        self._check_place(before, after, query)
         marks = [self._state.marks.get(token) for token in after if token not in before]
         if not marks or any(mark and mark.sha256 != original.sha256 for mark in marks):
             return Detection("undetected")
         return Detection("detected", self._text_of(marks, account))
 
-    def _check_places(self, before: list[str], after: list[str], query: InputFile) -> None:
+    def _check_place(self, before: list[str], after: list[str], query: InputFile) -> None:
         known = [self._state.marks[token] for token in before if token in self._state.marks]
         if not after and any(mark.sha256 == query.sha256 for mark in known):
-            self._api.sin("the original and the file to check were uploaded the wrong way round")
+            self._api.note("the original and the file to check were uploaded the wrong way round")
 
     def _text_of(self, marks: Sequence[Embedded | None], account: str) -> str | None:
         """Return the text, unless another account embedded it or more than one record matches."""
@@ -161,7 +161,7 @@ class WatermarkExtract(_Watermark[ExtractOrder]):
         return {"statusCode": self._status_of(order.detection) if order.status == "complete" else None}
 
     @override
-    def pushed(self, order: SandboxOrder) -> Json:
+    def event(self, order: SandboxOrder) -> Json:
         is_found = order.detection.status == "detected"
         info = {"watermarkInfo": {"text": order.detection.text}} if is_found else {}
         return {"statusCode": self._status_of(order.detection), "watermarkFound": is_found, **info}

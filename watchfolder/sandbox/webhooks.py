@@ -58,7 +58,7 @@ class WebhookCalls:
             found = [
                 webhook
                 for webhook in reversed(self._state.webhooks.values())
-                if self._is_shown(webhook) and keyword in f"{webhook.name} {webhook.url}".lower()
+                if self._may_see(webhook) and keyword in f"{webhook.name} {webhook.url}".lower()
             ]
         shown = [self._show(webhook) for webhook in page.of(found)]
         return data({"webhooks": shown, "pagination": page.tell(found)})
@@ -111,11 +111,11 @@ class WebhookCalls:
     def _webhook(self, number: int) -> Endpoint:
         with self._state.lock:
             webhook = self._state.webhooks.get(number)
-        if webhook is None or not self._is_shown(webhook):
+        if webhook is None or not self._may_see(webhook):
             raise ApiRefusal(404, "WEBHOOK_NOT_FOUND")
         return webhook
 
-    def _is_shown(self, webhook: Endpoint) -> bool:
+    def _may_see(self, webhook: Endpoint) -> bool:
         """A test key sees those for test orders only."""
         caller = self._api.caller()
         return webhook.account == caller.account and (webhook.is_test or not caller.is_test)
@@ -123,7 +123,7 @@ class WebhookCalls:
     def _body(self) -> Registration:
         body = self._api.body(Registration)
         if self._api.caller().is_test and "is_test" in body.model_fields_set and not body.is_test:
-            self._api.sin("a test key asks for orders that are no tests")
+            self._api.note("a test key asks for orders that are no tests")
             raise ApiRefusal(403, "AUTH_FORBIDDEN")
         return body
 

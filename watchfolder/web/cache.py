@@ -124,6 +124,6 @@ class PageCache:
         except Exception:  # noqa: BLE001 - the page goes on with what it knew
             event("page.look_broke", logging.ERROR, trace=True)
             return None
-        self.thumbnails.offer(deliveries)
+        self.thumbnails.remember(deliveries)
         waiting = (*self._waiting, Waiting(snapshot.at, snapshot.waiting))
         return PageState(status, deliveries, Plot(now, delivered_at, waiting))

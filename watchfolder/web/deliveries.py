@@ -48,11 +48,11 @@ def read_deliveries(config: Config, now: datetime, ids: Ids) -> tuple[list[Shown
         elif len(deliveries) >= MOST_SHOWN:
             break
         if len(deliveries) < MOST_SHOWN:
-            deliveries.append(_shown(each, config, ids))
+            deliveries.append(_show(each, config, ids))
     return deliveries, delivered_at
 
 
-def _shown(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:
+def _show(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:
     ended, file = each.order, each.file
     inbox = config.inboxes.get(ended.inbox)
     return ShownDelivery(

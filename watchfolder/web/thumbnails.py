@@ -35,7 +35,7 @@ class Thumbnails:
         self._kept: dict[str, bytes] = {}  # by digest; empty where none can be made
         self._turn = threading.Lock()  # who has it may write what is kept
 
-    def offer(self, deliveries: Iterable[ShownDelivery]) -> None:
+    def remember(self, deliveries: Iterable[ShownDelivery]) -> None:
         sources = (source for each in deliveries for source in (each.before, each.after) if source)
         self._sources = {source.id: source for source in sources}
 

@@ -120,7 +120,7 @@ class Studio:
 
     def set_up(self) -> None:
         """Begin anew: empty folders, a service that knows nothing, a daemon without a past."""
-        self.sandbox.reset()
+        self.sandbox.clear()
         self.dropped = {name: {} for name in SHARES}
         shutil.rmtree(ROOT, ignore_errors=True)
         for name in SHARES:

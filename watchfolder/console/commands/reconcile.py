@@ -136,7 +136,7 @@ def _listed(config: Config, since: datetime) -> list[KnownOrder]:
     """Return our orders at the service, from `since` on where it says when they began."""
     found: dict[str, KnownOrder] = {}
     with closing(service_of(config)) as service:
-        for entry in chain.from_iterable(_pages(service, since)):
+        for entry in chain.from_iterable(_page_by_page(service, since)):
             name = entry.order_name or ""
             if name.startswith(_NAME) and (entry.created_at is None or entry.created_at >= since):
                 key = name.removeprefix(_NAME)
@@ -144,7 +144,7 @@ def _listed(config: Config, since: datetime) -> list[KnownOrder]:
     return list(found.values())
 
 
-def _pages(service: Service, since: datetime) -> Iterator[list[Listed]]:
+def _page_by_page(service: Service, since: datetime) -> Iterator[list[Listed]]:
     """Give the pages of the list, the newest orders first, as far as `since`; say on a terminal how far that is."""
     for page in range(1, _MOST_PAGES + 1):
         entries, pages = _page(service, page)
