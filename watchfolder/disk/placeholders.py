@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from watchfolder.disk.files import create_in, new_file, open_regular_in, read_bytes, remove, stat_of
 from watchfolder.disk.places import (
     HIDDEN,
-    Held,
     NotAFolder,
     NotRegular,
     Place,
@@ -30,6 +29,7 @@ from watchfolder.errors import FolderFault
 _LIMIT = 1 << 14  # bytes of a note: a path
 _SUFFIX = ".held.tmp"
 _NOT_THERE = {errno.ENOENT, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}  # but for the first: no name can be so
+_NO_NOTE = frozenset({"EFBIG", "EACCES"})
 _turns = threading.Condition()
 _being_taken: set[Place] = set()
 
@@ -90,14 +90,15 @@ def is_note(base: str) -> bool:
 def drop_named_in(note: Place) -> bool:
     """Take away the placeholder that an earlier life has left; False when that must wait.
 
-    Anybody on the share can have written the note: what leads elsewhere, or cannot be read, holds nothing.
+    Anybody on the share can have written the note: what leads elsewhere holds nothing. Nor does one that is no file,
+    too long, or half made: what it names comes after it.
     """
     try:
         name = os.fsdecode(read_bytes(note, _LIMIT))
-    except Held:
-        return False
-    except (FileNotFoundError, FolderFault):
+    except (FileNotFoundError, NotRegular):
         return True
+    except FolderFault as fault:
+        return fault.code in _NO_NOTE
     try:
         if "\0" not in name:
             _drop(Place(note.root, name))
@@ -153,10 +154,11 @@ def _is_empty_without_rights(folder: int, name: str) -> bool:
     """Is an empty file there that nobody may open, though it is ours?
 
     NFS 3 and 4.0 make a new file in two steps; what comes between them leaves it without any rights (mode 0). Only its
-    owner can set its times, and the answer tells what the server has there now.
+    owner can give it a time, and the answer tells what the server has there now. A server may call all of us by one
+    name (all_squash), which our kernel takes for somebody else's: it lets only the server judge a time that is named.
     """
     try:
-        os.utime(name, dir_fd=folder, follow_symlinks=False)
+        os.utime(name, (0, 0), dir_fd=folder, follow_symlinks=False)
     except (FileNotFoundError, PermissionError):
         return False
     return _size(folder, name) == 0
