@@ -20,13 +20,21 @@ def nobodys_folder() -> Iterator[Path]:
     top, before = Path(tempfile.mkdtemp(dir="/tmp")), Path.cwd()
     os.chown(top, NOBODY, NOBODY)
     os.chdir("/")
-    os.setresuid(NOBODY, NOBODY, 0)
     try:
-        yield top
+        with as_nobody():
+            yield top
     finally:
-        os.setresuid(0, 0, 0)
         os.chdir(before)
         shutil.rmtree(top)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
 
 
 @contextmanager

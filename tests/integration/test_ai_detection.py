@@ -316,13 +316,13 @@ def test_two_inboxes_write_the_ledger_of_their_one_outbox_in_turn(
 ) -> None:
     append, writing, crowd = disk.append_to_table, threading.Semaphore(1), threading.Event()
 
-    def alone(place: Place, lines: Sequence[bytes], *, perhaps_there: bool = False) -> None:
+    def alone(place: Place, lines: Sequence[bytes], *, owner: str, perhaps_there: bool = False) -> None:
         if not writing.acquire(blocking=False):
             crowd.set()
-            return append(place, lines, perhaps_there=perhaps_there)
+            return append(place, lines, owner=owner, perhaps_there=perhaps_there)
         try:
             crowd.wait(1.0)  # long enough for the other one to come
-            return append(place, lines, perhaps_there=perhaps_there)
+            return append(place, lines, owner=owner, perhaps_there=perhaps_there)
         finally:
             writing.release()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from file_systems import ext4, on_a_poor_file_system, tmpfs
+from rights import as_nobody, as_root, nobodys_folder
 
 from watchfolder import disk
 from watchfolder.disk import Place, moves
@@ -190,6 +191,17 @@ def test_a_copy_never_goes_through_a_link(here: Path, elsewhere: Path) -> None:
     with pytest.raises(FileExistsError):
         move(here, elsewhere)
     assert not (elsewhere / "outside").exists()
+
+
+def test_a_name_of_a_file_that_we_may_not_read_is_taken() -> None:
+    with nobodys_folder() as here, as_root(), tmpfs(here / "elsewhere") as elsewhere:
+        (elsewhere / "a.jpg").write_bytes(b"another")
+        (elsewhere / "a.jpg").chmod(0o600)
+        with as_nobody():
+            (here / "a.jpg").write_bytes(b"picture")
+            with pytest.raises(FileExistsError):
+                move(here, elsewhere)
+        assert (here / "a.jpg").read_bytes() == b"picture"
 
 
 def test_a_copy_that_was_finished_but_for_the_original_is_finished(here: Path, elsewhere: Path) -> None:

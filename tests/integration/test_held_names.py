@@ -17,6 +17,7 @@ from shop import PICTURE, Shop, opened
 from watchfolder import disk
 from watchfolder.disk import HIDDEN, Place, moves, placeholders, places
 from watchfolder.errors import FolderFault
+from watchfolder.folders import TOKEN
 from watchfolder.sandbox import Sandbox
 
 OWNER = "0e5f1a2b"
@@ -143,10 +144,12 @@ def test_a_sweep_frees_a_half_made_name_that_only_the_server_knows_as_ours(monke
     """
     really = os.utime
 
-    def of_somebody_else(path: str, times: tuple[float, float] | None = None, **words: object) -> None:
+    def of_somebody_else(
+        path: str, times: tuple[float, float] | None = None, *, dir_fd: int, follow_symlinks: bool
+    ) -> None:
         if times is None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        really(path, times, **words)
+        really(path, times, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
     with nobodys_folder() as there:
         hold_in_an_earlier_life(place(there), monkeypatch)
@@ -337,6 +340,29 @@ def test_where_only_hard_links_are_lacking_nothing_empty_is_ever_seen(two: tuple
     (here / "a.jpg").write_bytes(b"another")
     assert on_a_poor_file_system(publish, here, there, lacks="link") == "taken"
     assert (files_in(here), files_in(there)) == ({"a.jpg": b"another"}, {"a.jpg": b"picture"})
+
+
+@pytest.mark.parametrize("mode", [0, 0o600])
+def test_a_token_that_was_cut_in_half_keeps_no_inbox_shut(monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    with nobodys_folder() as top, opened(Shop(top)) as shop:
+        hold_in_an_earlier_life(place(shop.folder("outbox"), TOKEN), monkeypatch)
+        (shop.folder("outbox") / TOKEN).chmod(mode)
+        shop.look(0.0)
+        assert shop.intake.health.is_open
+        assert (shop.folder("outbox") / TOKEN).read_text() != ""
+
+
+@pytest.mark.parametrize("mode", [0, 0o600])
+def test_lines_are_not_taken_for_the_table_whose_name_is_held(mode: int) -> None:
+    with nobodys_folder() as there:
+        table = place(there, "table.csv")
+        hold(table)
+        (there / "table.csv").chmod(mode)
+        with pytest.raises(FileNotFoundError):
+            disk.append_to_table(table, [b"line"], owner=OWNER)
+        disk.write_new(table, b"head\n", owner=OWNER)
+        disk.append_to_table(table, [b"line"], owner=OWNER)
+        assert (there / "table.csv").read_bytes() == b"head\nline\n"
 
 
 # --- several at once, and late answers

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from file_systems import tmpfs
+from rights import as_root, nobodys_folder
 
 from watchfolder import disk
 from watchfolder.command_line import CommandLine
@@ -291,6 +292,24 @@ def test_a_failure_that_cannot_be_reached_is_a_fault_not_an_endless_search(studi
     with pytest.raises(FolderFault):
         studio.finish()
     assert (work.with_name("away") / "a.jpg").read_bytes() == ORIGINAL
+
+
+@pytest.mark.parametrize("is_last_moment", [False, True])
+def test_a_picture_that_we_may_not_read_keeps_its_name_and_ours_gets_another(is_last_moment: bool) -> None:
+    """A script on the NAS may take what was delivered into its own hands; the same picture comes again."""
+    with nobodys_folder() as top:
+        studio = Studio(top)
+        order = studio.completed()
+        if is_last_moment:
+            order = studio.received(order, pouring(PROTECTED))
+        with as_root():
+            (top / "outbox/a.jpg").write_bytes(PROTECTED)
+            (top / "outbox/a.jpg").chmod(0o600)
+        studio.finish()
+        assert (top / "outbox/a (2).jpg").read_bytes() == PROTECTED
+        assert (top / "outbox/a.jpg").stat().st_uid == 0
+        assert studio.journal.orders() == ()
+        studio.journal.close()
 
 
 def test_names_are_shortened_to_what_the_folder_takes(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from watchfolder.disk.files import (
     hash_of,
     holds,
     is_in_use,
+    is_ours,
     is_regular,
     new_file,
     open_regular,

@@ -1,6 +1,7 @@
 """Writing that survives a power cut: replace, append, remove."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -136,14 +137,16 @@ def append_line(place: Place, line: bytes, *, perhaps_there: bool = False) -> No
             os.close(descriptor)
 
 
-def append_to_table(place: Place, lines: Sequence[bytes], *, perhaps_there: bool = False) -> None:
+def append_to_table(place: Place, lines: Sequence[bytes], *, owner: str, perhaps_there: bool = False) -> None:
     """Append lines to a table on a share, as `append_line` does.
 
     No lock is held, for not every share has them: the caller sees to it that nobody of ours does so at once. Raises
-    FileNotFoundError when there is no table, NotRegular when something else has its name, Held while another program
-    keeps it to itself, FolderFault.
+    FileNotFoundError when there is no table, or only its name is held (by `owner`); NotRegular when something else has
+    its name, Held while another program keeps it to itself, FolderFault.
     """
     with open_folder(place.root, place.folder) as folder:
+        if placeholders.is_held(place, folder, owner):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place.path)
         descriptor = open_regular_in(folder, place, (_APPENDING | os.O_NONBLOCK) & ~os.O_CREAT)
         try:
             with translated(place.path):

@@ -10,6 +10,7 @@ import stat
 from watchfolder.disk import placeholders
 from watchfolder.disk.files import create_new, hash_of, open_regular, remove, set_times, stat_of
 from watchfolder.disk.places import (
+    Closed,
     NotAFolder,
     NotRegular,
     Place,
@@ -273,7 +274,7 @@ def _holds_same_bytes(source: Place, target: Place, size: int) -> bool:
             if os.fstat(file.fileno()).st_size != size:
                 return False
             os.fsync(file.fileno())  # whatever wrote it: the other one goes
-    except NotRegular:
+    except (Closed, NotRegular):  # of somebody else
         return False
     return hash_of(source) == hash_of(target)
 

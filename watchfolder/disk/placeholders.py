@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from watchfolder.disk.files import create_in, new_file, open_regular_in, read_bytes, remove, stat_of
 from watchfolder.disk.places import (
     HIDDEN,
+    Closed,
     NotAFolder,
     NotRegular,
     Place,
@@ -29,7 +30,6 @@ from watchfolder.errors import FolderFault
 _LIMIT = 1 << 14  # bytes of a note: a path
 _SUFFIX = ".held.tmp"
 _NOT_THERE = {errno.ENOENT, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}  # but for the first: no name can be so
-_NO_NOTE = frozenset({"EFBIG", "EACCES"})
 _turns = threading.Condition()
 _being_taken: set[Place] = set()
 
@@ -91,14 +91,14 @@ def drop_named_in(note: Place) -> bool:
     """Take away the placeholder that an earlier life has left; False when that must wait.
 
     Anybody on the share can have written the note: what leads elsewhere holds nothing. Nor does one that is no file,
-    too long, or half made: what it names comes after it.
+    too long, or closed to us.
     """
     try:
         name = os.fsdecode(read_bytes(note, _LIMIT))
-    except (FileNotFoundError, NotRegular):
+    except (FileNotFoundError, NotRegular, Closed):
         return True
     except FolderFault as fault:
-        return fault.code in _NO_NOTE
+        return fault.code == "EFBIG"
     try:
         if "\0" not in name:
             _drop(Place(note.root, name))
@@ -140,9 +140,7 @@ def _is_empty(target: Place, folder: int) -> bool:
         descriptor = open_regular_in(folder, target)
     except (FileNotFoundError, NotRegular):
         return False
-    except FolderFault as fault:
-        if fault.code != "EACCES":
-            raise
+    except Closed:
         return _is_empty_without_rights(folder, target.base)
     try:
         return os.fstat(descriptor).st_size == 0

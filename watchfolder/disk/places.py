@@ -18,6 +18,7 @@ _LIFE = secrets.token_hex(3)  # of this process
 _MOST_KEPT = 32  # folders that are open at once
 _kept = threading.local()
 _ANSWERS = (FileNotFoundError, FileExistsError)
+CLOSED_CODES = frozenset({"EACCES", "EPERM"})
 HELD_CODES = frozenset({"EAGAIN", "EBUSY", "ETXTBSY"})  # a lease; the last two are a Windows share's words
 READ_ONLY = "it is read-only"
 HELD = "another program holds it"
@@ -45,6 +46,10 @@ class NotRegular(FolderFault):
 
 class Held(FolderFault):
     """Another program keeps a file from being opened for a while. A share that has gone may say the same (SMB)."""
+
+
+class Closed(FolderFault):
+    """A file that we may not read: its rights are somebody else's to give."""
 
 
 class NotAFolder(FolderFault):

@@ -47,7 +47,7 @@ class EnclosurePublisher:
     def is_there(self, enclosure: Enclosure) -> bool:
         """Did it get its name before the process died, or before its step failed?"""
         place = Place(self._outbox, enclosure.name) if enclosure.name else None
-        return place is not None and disk.holds(place, enclosure.size, enclosure.sha256)
+        return place is not None and disk.is_ours(place, enclosure.size, enclosure.sha256)
 
     @disk.folders_kept_open()
     def put(self, order: Order, enclosure: Enclosure, fetch: Fetch) -> Order:
@@ -61,7 +61,7 @@ class EnclosurePublisher:
             suffix = f".heatmap{received.format.extension}"
         part, wanted = received.part, self._beside(order, suffix).name
         enclosure = enclosure.having(size=received.size, sha256=received.sha256)
-        is_ours = partial(disk.holds, size=enclosure.size, sha256=enclosure.sha256)
+        is_ours = partial(disk.is_ours, size=enclosure.size, sha256=enclosure.sha256)
         while True:
             target = Place(self._outbox, free_name(self._outbox, wanted, is_ours=is_ours))
             order = self._journal.note(order.with_enclosure(enclosure.having(name=target.name)))

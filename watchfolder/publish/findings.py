@@ -93,5 +93,5 @@ class _Sidecar(PictureNote):
     @override
     def remove(self, picture: Place) -> None:
         """Leave it where the same bytes came by another order: it may be that one's, and is true of them."""
-        if not disk.holds(picture, self._file.size, self._file.sha256):
+        if not disk.is_ours(picture, self._file.size, self._file.sha256):
             super().remove(picture)

@@ -37,7 +37,7 @@ class PictureNote:
 
     def is_there(self, picture: Place) -> bool:
         content = self.content(picture)
-        return disk.holds(self.place(picture), len(content), hashlib.sha256(content).hexdigest())
+        return disk.is_ours(self.place(picture), len(content), hashlib.sha256(content).hexdigest())
 
     def write(self, picture: Place) -> None:
         """Write it for where the picture will lie. Raises FileExistsError when another file holds its name."""

@@ -74,7 +74,7 @@ class Publisher:
         for number, came in received.items():
             index, result = order.results[number]
             wanted = delivered_name(order, order.files[index], result, came.format)
-            is_ours = partial(disk.holds, size=came.size, sha256=came.sha256)
+            is_ours = partial(disk.is_ours, size=came.size, sha256=came.sha256)
             is_fixed = result.recipient is not None
             delivery = free_name(self.inbox.outbox, wanted, taken=taken, is_ours=is_ours, is_folder_fixed=is_fixed)
             taken.add(delivery)
@@ -134,7 +134,7 @@ class Publisher:
                     return order.with_result(number, part=None, delivery=None, sha256=None, size=None)
                 batch.found(target)
             except OBSTACLES as obstacle:
-                if isinstance(obstacle, UnfitName) or not disk.holds(target, result.size, result.sha256):
+                if isinstance(obstacle, UnfitName) or not disk.is_ours(target, result.size, result.sha256):
                     is_fixed = result.recipient is not None  # else it could come to lie in another one's folder
                     other = another_name(order.inbox, target, result.delivery, obstacle, is_folder_fixed=is_fixed)
                     order = self._journal.note(order.with_result(number, delivery=other))
@@ -149,4 +149,4 @@ class Publisher:
         if result.part in self._unnamed:
             self._unnamed.discard(result.part)
             return False
-        return not disk.holds(target, result.size, result.sha256) and self._next.has_taken(order, result)
+        return not disk.is_ours(target, result.size, result.sha256) and self._next.has_taken(order, result)

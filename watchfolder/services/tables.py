@@ -77,9 +77,9 @@ class LedgerWriter:
         place = Place(self._outbox, ledger.name)
         with _writing[self._outbox]:
             try:
-                disk.append_to_table(place, lines, perhaps_there=perhaps_there)
+                disk.append_to_table(place, lines, owner=self._owner, perhaps_there=perhaps_there)
             except FileNotFoundError:
                 head = spreadsheet.row(ledger.columns).encode()
                 with contextlib.suppress(FileExistsError):  # somebody was quicker
                     disk.write_new(place, head + b"\n", owner=self._owner)
-                disk.append_to_table(place, lines, perhaps_there=perhaps_there)
+                disk.append_to_table(place, lines, owner=self._owner, perhaps_there=perhaps_there)
