@@ -50,7 +50,7 @@ class Service:
         while True:
             if pushed_at <= self.polls.due_at(order):
                 self.clock.pass_time(max(0.0, pushed_at - self.clock.elapsed()))
-                assert self.polls.pushed(order.order_id or "", order) is PushResult.NUDGED
+                assert self.polls.wake(order.order_id or "", order) is PushResult.NUDGED
                 pushed_at = never
             self.clock.pass_time(self.wait_seconds(order))
             self.polls.begin(order)
@@ -63,7 +63,7 @@ class Service:
             self.polls.at_work(order)
         if pushed_at < never:
             self.clock.pass_time(pushed_at - self.clock.elapsed())
-            assert self.polls.pushed(order.order_id or "", None) is PushResult.LATE
+            assert self.polls.wake(order.order_id or "", None) is PushResult.LATE
         return polls, late
 
 
@@ -202,7 +202,7 @@ def test_an_order_that_a_push_calls_for_is_not_left_to_the_list() -> None:
     orders = [service.confirmed() for _ in range(timing.LIST_PAYS + 1)]
     for order in orders:
         service.polls.at_work(order)
-    service.polls.pushed(orders[0].order_id or "", orders[0])
+    service.polls.wake(orders[0].order_id or "", orders[0])
     assert service.polls.for_list(orders, orders) == orders[1:]
 
 
@@ -250,7 +250,7 @@ def test_pushes_that_cease_and_come_again_are_told_once_each(caplog: pytest.LogC
 def test_a_push_may_be_quicker_than_the_answer_to_the_confirm() -> None:
     service = Service()
     uploaded = confirmed_order(7, service.clock).having(state=State.UPLOADED)
-    assert service.polls.pushed("7", uploaded) is PushResult.NUDGED
+    assert service.polls.wake("7", uploaded) is PushResult.NUDGED
     service.polls.forget(uploaded.key, has_left=False)  # the answer was lost, and the confirm is tried again
     service.polls.add(uploaded)
     assert service.wait_seconds(uploaded.having(state=State.CONFIRMED)) == 0
@@ -261,7 +261,7 @@ def test_a_push_that_comes_while_a_poll_is_under_way_calls_for_another() -> None
     service = Service()
     order = service.confirmed()
     assert not service.polls.begin(order)
-    service.polls.pushed(order.order_id or "", order)
+    service.polls.wake(order.order_id or "", order)
     service.polls.at_work(order)
     assert service.wait_seconds(order) == 0
     assert service.polls.begin(order)
@@ -272,8 +272,8 @@ def test_a_push_that_comes_while_a_poll_is_under_way_calls_for_another() -> None
 def test_a_push_for_an_order_done_or_not_ours_changes_nothing() -> None:
     service = Service()
     order = service.confirmed()
-    assert service.polls.pushed("2", None) is PushResult.UNKNOWN_ORDER
-    assert service.polls.pushed("1", order.having(state=State.COMPLETED)) is PushResult.LATE
+    assert service.polls.wake("2", None) is PushResult.UNKNOWN_ORDER
+    assert service.polls.wake("1", order.having(state=State.COMPLETED)) is PushResult.LATE
     service.polls.done(order)
-    assert service.polls.pushed("1", None) is PushResult.LATE
+    assert service.polls.wake("1", None) is PushResult.LATE
     assert not service.polls.begin(order)

@@ -46,7 +46,7 @@ from watchfolder.disk.limits import (
     command_to_open,
     free_bytes,
     group_name,
-    is_pinned,
+    is_kept_in_place,
     may_write,
     name_limit,
     rights_of,

@@ -16,7 +16,7 @@ from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16  # FS_IOC_GETFLAGS
-_PINNED = 0x10 | 0x20  # immutable, append only
+_KEPT_IN_PLACE = 0x10 | 0x20  # immutable, append only
 _RIGHTS = frozenset({"EACCES", "EPERM"})
 # Not the inbox's fault: a bad sector, a lost key of an encrypted file, a name that the file system cannot read.
 _DAMAGES = frozenset({"EIO", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN", "ENODATA", "ENOKEY", "EOVERFLOW"})
@@ -33,13 +33,13 @@ def may_write(root: str, relative: str = "") -> bool:
     return False
 
 
-def is_pinned(descriptor: int) -> bool:
+def is_kept_in_place(descriptor: int) -> bool:
     """Is the file or folder marked so that nobody may move it or what is in it, not even root (chattr +i, +a)?"""
     try:
         answer = fcntl.ioctl(descriptor, _GET_FLAGS, bytes(struct.calcsize("l")))
     except OSError:  # a file system without such marks
         return False
-    return bool(int.from_bytes(answer[:4], sys.byteorder) & _PINNED)
+    return bool(int.from_bytes(answer[:4], sys.byteorder) & _KEPT_IN_PLACE)
 
 
 def free_bytes(root: str) -> int:

@@ -46,13 +46,13 @@ def to_read(inbox: Inbox, name: str, reason: str, *, is_of_rights: bool) -> Obst
 def to_move(inbox: Inbox, name: str, descriptor: int) -> Obstacle | None:
     """Return what forbids us to move the file, if it is anything that can be asked for."""
     folder = os.path.dirname(name)
-    if disk.is_pinned(descriptor):
+    if disk.is_kept_in_place(descriptor):
         command = disk.command_to_move(inbox.path, name)
         together = disk.command_to_move(inbox.path, folder, is_for_all=True)
         return Obstacle(_path(inbox, folder), "it is marked unchangeable (chattr)", command, together)
     with disk.open_folder(inbox.path, folder) as above:
         found = os.fstat(above)
-        if disk.is_pinned(above):
+        if disk.is_kept_in_place(above):
             command = disk.command_to_move(inbox.path, folder)
             return Obstacle(_path(inbox, folder), "the folder is marked unchangeable (chattr)", command, command)
     if not disk.may_write(inbox.path, folder):

@@ -121,7 +121,7 @@ class PollSchedule:
 
     # --- pushes
 
-    def pushed(self, order_id: str, order: Order | None) -> PushResult:
+    def wake(self, order_id: str, order: Order | None) -> PushResult:
         """Record that the service has spoken of an order, and return what that changes."""
         with self._guard:
             if order is None and order_id not in self._ended:

@@ -127,7 +127,7 @@ class Pipeline:
         spoken_of = self._pushes.take()
         orders = {order.order_id: order for order in self._journal.orders()} if spoken_of else {}
         for order_id in spoken_of:
-            self._pushes.count(self._polls.pushed(order_id, orders.get(order_id)))
+            self._pushes.count(self._polls.wake(order_id, orders.get(order_id)))
 
     # --- running
 

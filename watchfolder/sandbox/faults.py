@@ -187,7 +187,7 @@ def _send_slow(fault: PlannedFault, call: FaultyCall) -> Response:
                 call.wait(drop / fault.bytes_per_second)
 
     response = call.work()
-    return _with_headers(response, parts(response.iter_encoded()))
+    return _with_parts(response, parts(response.iter_encoded()))
 
 
 def _without_end(fault: PlannedFault, _call: FaultyCall) -> Response:
@@ -202,7 +202,7 @@ def _send_part(fault: PlannedFault, call: FaultyCall) -> Response:
     response = call.work()
     body = b"".join(response.iter_encoded())
     part = body[: len(body) // 2]
-    return _with_headers(response, iter([part])) if fault.does == "wrong_length" else _with_body(response, part)
+    return _with_parts(response, iter([part])) if fault.does == "wrong_length" else _with_body(response, part)
 
 
 def _another_picture(_fault: PlannedFault, call: FaultyCall) -> Response:
@@ -217,7 +217,8 @@ def _with_body(response: Response, body: bytes) -> Response:
     return Response(body, response.status, mimetype=response.mimetype)
 
 
-def _with_headers(response: Response, body: Iterator[bytes]) -> Response:
+def _with_parts(response: Response, body: Iterator[bytes]) -> Response:
+    """Return the answer with another body, piece by piece; its headers stay, the length among them."""
     changed = Response(body, response.status, response.headers)
     changed.call_on_close(response.close)
     return changed

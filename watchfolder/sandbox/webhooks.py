@@ -30,7 +30,7 @@ class WebhookCalls:
             ("POST", _PATH, "webhook", self._create),
             ("GET", _PATH, "webhook", self._list),
             ("GET", one, "webhook", lambda number: self._show_one(self._webhook(number))),
-            ("PUT", one, "webhook", self._change),
+            ("PUT", one, "webhook", self._put),
             ("DELETE", one, "webhook", self._remove),
             ("GET", f"{one}/events", "webhook", self._events),
             ("POST", f"{one}/events/<int:event>/retry", "webhook", self._retry),
@@ -66,7 +66,7 @@ class WebhookCalls:
     def _show_one(self, webhook: Endpoint) -> Response:
         return data(self._show(webhook) | {"updatedAt": instant(webhook.updated_at)})
 
-    def _change(self, number: int) -> Response:
+    def _put(self, number: int) -> Response:
         webhook, body = self._webhook(number), self._body()
         with self._state.lock:
             vars(webhook).update(body.model_dump(exclude_unset=True), updated_at=now())
