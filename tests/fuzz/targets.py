@@ -37,11 +37,11 @@ def images(data: bytes) -> None:
 
 
 def api(data: bytes) -> None:
-    envelope = answers.read_envelope(data)
+    envelope = answers.Envelope.read(data)
     for read in (
         lambda: answers.read_created(envelope.data, ["a.jpg"]),
         lambda: answers.read_slot_list(envelope.data),
-        lambda: answers.read_view(envelope.data),
+        lambda: answers.OrderView.read(envelope.data),
         lambda: answers.read_links(envelope.data),
         lambda: answers.read_found(envelope.data, "wf-k"),
     ):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_api_transport import SECRET, request_of, service_at, serving
 
 from watchfolder.api import Pace, Service
-from watchfolder.api.answers import read_envelope, read_view
+from watchfolder.api.answers import Envelope, OrderView
 from watchfolder.errors import Retry, WatchfolderError
 from watchfolder.services.anti_ai import ANTI_AI
 
@@ -100,6 +100,6 @@ def test_an_answer_nested_to_any_depth_is_read_or_faulty(field: str, opening: st
     end = {"[": "]"}.get(opening, "}")
     for depth in (1, 100, *range(880, 1000), 100_000):
         text = f'{{"data": {{"{field}": {opening * depth}{json.dumps(None)}{end * depth}}}}}'
-        envelope = read_envelope(text.encode())
+        envelope = Envelope.read(text.encode())
         with suppress(Retry):
-            read_view(envelope.data)
+            OrderView.read(envelope.data)

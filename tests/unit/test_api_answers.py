@@ -13,12 +13,11 @@ from watchfolder.api import Link, Status
 from watchfolder.api.answers import (
     Envelope,
     Failure,
+    OrderView,
     read_created,
-    read_envelope,
     read_found,
     read_links,
     read_slot_list,
-    read_view,
 )
 from watchfolder.errors import Retry
 
@@ -35,7 +34,7 @@ def order(**fields: object) -> dict[str, object]:
 
 
 def parsed(text: str) -> object:
-    return read_envelope(text.encode()).data
+    return Envelope.read(text.encode()).data
 
 
 def test_an_id_keeps_every_digit() -> None:
@@ -103,7 +102,7 @@ def test_no_reason_and_no_repr_shows_a_signed_link() -> None:
 
 
 def test_the_current_dialect_shows_inputs_outputs_and_the_end() -> None:
-    view = read_view(
+    view = OrderView.read(
         {
             "status": "complete",
             "errors": None,
@@ -121,14 +120,14 @@ def test_the_current_dialect_shows_inputs_outputs_and_the_end() -> None:
 
 
 def test_the_old_dialect_shows_a_status_and_that_is_enough() -> None:
-    view = read_view({"status": "inProgress"})
+    view = OrderView.read({"status": "inProgress"})
 
     assert (view.status, view.inputs, view.outputs, view.expires_at) == (Status.IN_PROGRESS, (), (), None)
 
 
 def test_an_output_that_cannot_be_read_is_not_taken_for_none() -> None:
     with pytest.raises(Retry, match="faulty"):
-        read_view({"status": "complete", "result": {"outputFiles": [{"fileName": "a.jpg"}]}})
+        OrderView.read({"status": "complete", "result": {"outputFiles": [{"fileName": "a.jpg"}]}})
 
 
 @pytest.mark.parametrize(
@@ -146,26 +145,26 @@ def test_an_output_that_cannot_be_read_is_not_taken_for_none() -> None:
     ],
 )
 def test_what_there_is_of_a_failure_is_shown(errors: object, failure: Failure | None) -> None:
-    assert read_view({"status": "failed", "errors": errors}).failure == failure
+    assert OrderView.read({"status": "failed", "errors": errors}).failure == failure
 
 
 @pytest.mark.parametrize("word", ["detected", "undetected", "", None, 7, {"a": 1}, "COMPLETE"])
 def test_an_unknown_status_is_data(word: object) -> None:
-    view = read_view({"status": word})
+    view = OrderView.read({"status": word})
 
     assert view.status is Status.UNKNOWN
     assert view.raw_status == (word if isinstance(word, str) else json.dumps(word))
 
 
 def test_an_end_that_is_never_has_a_date_in_every_time_zone() -> None:
-    never = read_view({"status": "complete", "expiresAt": "9999-12-31T23:59:59.999-09:00"}).expires_at
+    never = OrderView.read({"status": "complete", "expiresAt": "9999-12-31T23:59:59.999-09:00"}).expires_at
     assert never is not None
     assert never.astimezone(UTC) + timedelta(days=1) > never
 
 
 @pytest.mark.parametrize("moment", ["soon", "", 5, None, "2026-99-99T00:00:00Z"])
 def test_an_unreadable_end_is_none(moment: object) -> None:
-    assert read_view({"status": "complete", "expiresAt": moment}).expires_at is None
+    assert OrderView.read({"status": "complete", "expiresAt": moment}).expires_at is None
 
 
 @pytest.mark.parametrize("field", ["downloadUrl", "url", "archiveUrl"])
@@ -233,7 +232,7 @@ def test_a_page_without_it_says_how_many_there_are() -> None:
     ],
 )
 def test_only_the_apis_own_words_count_as_its_own(body: bytes, envelope: Envelope) -> None:
-    assert read_envelope(body) == envelope
+    assert Envelope.read(body) == envelope
     assert envelope.is_own == (envelope.has_data or envelope.code is not None)
 
 
@@ -279,7 +278,7 @@ def test_any_json_is_read_or_faulty_and_can_be_written_down(data: object) -> Non
     for read in (
         lambda: read_created(data, ["a.jpg"]),
         lambda: read_slot_list(data),
-        lambda: read_view(data),
+        lambda: OrderView.read(data),
         lambda: read_links(data),
         lambda: read_found(data, "wf-k"),
     ):
@@ -289,15 +288,15 @@ def test_any_json_is_read_or_faulty_and_can_be_written_down(data: object) -> Non
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_envelope(body: bytes) -> None:
-    assert isinstance(read_envelope(body), Envelope)
+    assert isinstance(Envelope.read(body), Envelope)
 
 
 def test_an_order_lacks_uploads_while_a_read_gives_a_link_for_one() -> None:
     there, wanted = {"fileId": "1"}, {"fileId": "2", "uploadUrl": "https://storage.example/2"}
-    assert read_view({"status": "pending", "inputFiles": [there, wanted]}).waits_for_upload
-    assert not read_view({"status": "pending", "inputFiles": [there, there]}).waits_for_upload
+    assert OrderView.read({"status": "pending", "inputFiles": [there, wanted]}).waits_for_upload
+    assert not OrderView.read({"status": "pending", "inputFiles": [there, there]}).waits_for_upload
 
 
 @pytest.mark.parametrize(("word", "is_delayed"), [(True, True), (False, False), ("yes", False), (None, False)])
 def test_only_a_plain_yes_says_that_people_must_see_to_an_order(word: object, *, is_delayed: bool) -> None:
-    assert read_view({"status": "inProgress", "processingDelayed": word}).is_delayed is is_delayed
+    assert OrderView.read({"status": "inProgress", "processingDelayed": word}).is_delayed is is_delayed

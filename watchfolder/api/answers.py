@@ -79,7 +79,7 @@ def _instant(value: object) -> datetime | None:
 
 
 Id = Annotated[str, BeforeValidator(_id)]
-Text = Annotated[str | None, BeforeValidator(lambda value: _sentence(value) if isinstance(value, str) else None)]
+Text = Annotated[str | None, BeforeValidator(lambda value: _text(value) if isinstance(value, str) else None)]
 Instant = Annotated[datetime | None, BeforeValidator(_instant)]
 
 
@@ -185,6 +185,15 @@ class Failure:
     code: str
     message: str
 
+    @classmethod
+    def read(cls, errors: object) -> Self | None:
+        if not errors:
+            return None
+        if not isinstance(errors, dict):
+            return cls("", _text(errors if isinstance(errors, str) else json.dumps(errors)))
+        code, message = errors.get("errorCode"), errors.get("errorMessage")
+        return cls(_text(str(code or ""))[:64], _text(str(message or "")))
+
 
 @dataclass(frozen=True)
 class OrderView:
@@ -202,6 +211,27 @@ class OrderView:
     shown: Mapping[str, object] = field(repr=False)
     is_delayed: bool = False  # people at the service have to see to it
 
+    @classmethod
+    def read(cls, data: object) -> Self:
+        """Read either dialect.
+
+        Inputs only spare a refresh, so a strange one is left out. A strange output is faulty: a complete order without
+        outputs would mean that nothing was made of a picture that was paid for.
+        """
+        order = _object(data)
+        raw_status, result, inputs = order.get("status"), order.get("result"), order.get("inputFiles")
+        outputs = result.get("outputFiles") if isinstance(result, dict) else None
+        return cls(
+            status=Status(str(raw_status)),
+            failure=Failure.read(order.get("errors")),
+            inputs=tuple(Slot.read_known(inputs)),
+            outputs=tuple(Output.read(entry) for entry in _list(outputs or [], "outputFiles")),
+            expires_at=_instant(order.get("expiresAt")),
+            raw_status=_text(raw_status if isinstance(raw_status, str) else json.dumps(raw_status)),
+            shown=order,
+            is_delayed=order.get("processingDelayed") is True,
+        )
+
     @property
     def waits_for_upload(self) -> bool:
         return any(slot.upload_url for slot in self.inputs)
@@ -216,21 +246,21 @@ class Envelope:
     has_data: bool = False
     data: object = None
 
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            return cls(is_json=False)
+        if not isinstance(answer, dict):
+            return cls(is_json=False)
+        code = answer.get("code")
+        code = _text(code) if isinstance(code, str) and code else None
+        return cls(is_json=True, code=code, has_data="data" in answer, data=answer.get("data"))
+
     @property
     def is_own(self) -> bool:
         return self.has_data or self.code is not None
-
-
-def read_envelope(body: bytes) -> Envelope:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return Envelope(is_json=False)
-    if not isinstance(answer, dict):
-        return Envelope(is_json=False)
-    code = answer.get("code")
-    code = _sentence(code) if isinstance(code, str) and code else None
-    return Envelope(is_json=True, code=code, has_data="data" in answer, data=answer.get("data"))
 
 
 def read_created(data: object, sent_names: Sequence[str]) -> Created:
@@ -249,27 +279,6 @@ def read_created(data: object, sent_names: Sequence[str]) -> Created:
 
 def read_slot_list(data: object) -> tuple[Slot, ...]:
     return tuple(Slot.read(entry) for entry in _list(_object(data).get("files"), "files"))
-
-
-def read_view(data: object) -> OrderView:
-    """Read either dialect.
-
-    Inputs only spare a refresh, so a strange one is left out. A strange output is faulty: a complete order without
-    outputs would mean that nothing was made of a picture that was paid for.
-    """
-    order = _object(data)
-    raw_status, result, inputs = order.get("status"), order.get("result"), order.get("inputFiles")
-    outputs = result.get("outputFiles") if isinstance(result, dict) else None
-    return OrderView(
-        status=Status(str(raw_status)),
-        failure=_failure(order.get("errors")),
-        inputs=tuple(Slot.read_known(inputs)),
-        outputs=tuple(Output.read(entry) for entry in _list(outputs or [], "outputFiles")),
-        expires_at=_instant(order.get("expiresAt")),
-        raw_status=_sentence(raw_status if isinstance(raw_status, str) else json.dumps(raw_status)),
-        shown=order,
-        is_delayed=order.get("processingDelayed") is True,
-    )
 
 
 def read_links(data: object) -> Links:
@@ -294,12 +303,12 @@ def read_found(data: object, order_name: str) -> tuple[Listed | None, int]:
     return None, pages
 
 
-def read_views(data: object) -> Mapping[str, OrderView]:
+def read_newest(data: object) -> Mapping[str, OrderView]:
     """Return what one page of the list shows of each order, by its id; entries that cannot be read are left out."""
     views = {}
     for entry in _page(data, "orders")[0]:
         with contextlib.suppress(ValidationError, Retry):
-            views[Listed.model_validate(entry).order_id] = read_view(entry)
+            views[Listed.model_validate(entry).order_id] = OrderView.read(entry)
     return views
 
 
@@ -344,15 +353,6 @@ def _list(value: object, name: str) -> list[object]:
     return value
 
 
-def _failure(errors: object) -> Failure | None:
-    if not errors:
-        return None
-    if not isinstance(errors, dict):
-        return Failure("", _sentence(errors if isinstance(errors, str) else json.dumps(errors)))
-    code, message = errors.get("errorCode"), errors.get("errorMessage")
-    return Failure(_sentence(str(code or ""))[:64], _sentence(str(message or "")))
-
-
 def _seconds_of(value: object) -> float:
     try:
         seconds = float(value) if isinstance(value, int | float | str) else math.nan
@@ -361,7 +361,7 @@ def _seconds_of(value: object) -> float:
     return seconds if 0 < seconds <= _LONGEST_LINK_SECONDS else _LINK_SECONDS
 
 
-def _sentence(text: str) -> str:
+def _text(text: str) -> str:
     """Bound a foreign text, and make it encodable: JSON can spell half a surrogate pair.
 
     It goes into the journal and onto the share, where a secret that the service quotes must not come.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 
-from watchfolder.api.answers import Envelope, faulty, read_envelope
+from watchfolder.api.answers import Envelope, faulty
 from watchfolder.api.rate_limiter import Priority, RateLimiter
 from watchfolder.api.table import Call, NoRoute, error_of
 from watchfolder.api.transport import FileChanged, Pace, Response, Transport
@@ -56,7 +56,7 @@ class Client:
             wait=wait_random_exponential(
                 multiplier=2 * pace.first_wait_seconds, min=pace.first_wait_seconds, max=pace.max_wait_seconds
             ),
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(_may_retry),
             reraise=True,
         )
 
@@ -99,7 +99,7 @@ class Client:
             self._check_stop()
             sent = None if body is None else body.encode()
             answer = self._transport.call(method, self._base_url + path, self._headers, sent)
-        envelope = read_envelope(answer.body)
+        envelope = Envelope.read(answer.body)
         if envelope.is_own and answer.status < 500:  # noqa: PLR2004 (an outage that speaks JSON is still one)
             self.answered_at = time.monotonic()
         if not answer.is_success:
@@ -122,5 +122,5 @@ class Client:
             raise Retry("stopping", code="STOPPING")
 
 
-def _may_pass(error: BaseException) -> bool:
+def _may_retry(error: BaseException) -> bool:
     return isinstance(error, Retry) and not isinstance(error, SlowDown | FolderFault | NoRoute | FileChanged)

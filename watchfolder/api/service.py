@@ -20,9 +20,8 @@ from watchfolder.api.answers import (
     read_found,
     read_links,
     read_listed,
+    read_newest,
     read_slot_list,
-    read_view,
-    read_views,
 )
 from watchfolder.api.client import Client
 from watchfolder.api.rate_limiter import Priority
@@ -80,7 +79,7 @@ class Service(Client):
     def poll(self, order_id: str) -> OrderView:
         """Raises Blocked for another account's order, as far as the server can tell that from one that is gone."""
         try:
-            return self._read(Call.LOOK, _path_of(order_id), read_view)
+            return self._read(Call.LOOK, _path_of(order_id), OrderView.read)
         except OrderMissing as gone:
             if gone.code != _EXPIRED and self.known_reads == "v3":
                 self._require_ours(order_id)
@@ -117,7 +116,7 @@ class Service(Client):
 
     def newest(self) -> Mapping[str, OrderView]:
         """Return what the list shows of the newest hundred orders, by id: cheaper than a poll of each of several."""
-        return self._list(read_views, priority=Priority.DELIVERY)
+        return self._list(read_newest, priority=Priority.DELIVERY)
 
     def orders(self, keyword: str, page: int) -> tuple[list[Listed], int]:
         """Return one page of the list of orders, newest first, and how many pages there are."""
@@ -201,7 +200,7 @@ class Service(Client):
     def _require_ours(self, order_id: str) -> None:
         """Ask v2, which alone tells another account's order from one that is gone. Raises Blocked for the former."""
         with suppress(OrderMissing, NoRoute, Retired):  # it says the same, or is no longer there
-            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", read_view)
+            self._ask(Call.LOOK, "GET", f"/api/v2{_path_of(order_id)}", OrderView.read)
             raise OrderRetry("one version of the service's API knows the order, the other does not", code="VERSIONS")
 
     def _read_in(self, reads: Reads, call: Call, path: str, read: Callable[[object], _T]) -> _T:
