@@ -403,7 +403,7 @@ def test_no_credits_block_purchases_only(sandbox: Sandbox, open_service: Open) -
 def test_a_429_is_handed_on_with_its_wait_and_holds_every_call(sandbox: Sandbox, open_service: Open) -> None:
     service = open_service(pace=Pace(patience_seconds=0.5))
     sandbox.faults.add("list", "answer", status=429, code="RATE_LIMIT_EXCEEDED", headers={"Retry-After": "30"})
-    assert not service.limiter.is_limiting()
+    assert not service.limiter.is_held_back()
 
     with pytest.raises(SlowDown) as first:
         service.ping()
@@ -412,7 +412,7 @@ def test_a_429_is_handed_on_with_its_wait_and_holds_every_call(sandbox: Sandbox,
 
     assert first.value.retry_after_seconds == 30
     assert second.value.retry_after_seconds == pytest.approx(30, abs=2)
-    assert service.limiter.is_limiting()
+    assert service.limiter.is_held_back()
     assert sandbox.requests_by_operation()["list"] == 1
 
 
@@ -423,7 +423,7 @@ def test_a_configured_budget_keeps_within_the_plan(sandbox: Sandbox, open_servic
     for _ in range(20):
         service.ping()
 
-    assert not service.limiter.is_limiting()
+    assert not service.limiter.is_held_back()
 
 
 def test_an_answer_is_remembered_only_if_it_was_the_apis_own(sandbox: Sandbox, open_service: Open) -> None:

@@ -46,7 +46,7 @@ def test_no_limit_lets_everything_through() -> None:
     bucket = Bucket(0, 0.0)
 
     assert all(bucket.take(0.0) for _ in range(1000))
-    assert not bucket.is_limiting(0.0)
+    assert not bucket.is_held_back(0.0)
 
 
 def test_a_429_holds_until_it_is_over_and_halves_the_rate() -> None:
@@ -55,7 +55,7 @@ def test_a_429_holds_until_it_is_over_and_halves_the_rate() -> None:
 
     bucket.slow_down(60.0, 20.0)
 
-    assert bucket.is_limiting(60.0)
+    assert bucket.is_held_back(60.0)
     assert not bucket.take(79.9)
     assert bucket.wait_seconds(60.0) >= 20
     assert passed_within(bucket, 80.0, 60.0) <= 0.7 * before
@@ -65,8 +65,8 @@ def test_the_rate_comes_back_slowly() -> None:
     bucket = Bucket(60, 0.0)
     bucket.slow_down(0.0, 1.0)
 
-    assert bucket.is_limiting(200.0)
-    assert not bucket.is_limiting(400.0)
+    assert bucket.is_held_back(200.0)
+    assert not bucket.is_held_back(400.0)
 
 
 def test_many_refusals_of_one_moment_count_once() -> None:
@@ -162,7 +162,7 @@ def test_a_turn_that_is_too_far_away_is_not_waited_for() -> None:
         budget.take(Priority.PURCHASE)
 
     assert refusal.value.retry_after_seconds == pytest.approx(52, abs=2)
-    assert budget.is_limiting()
+    assert budget.is_held_back()
     assert not budget._waiting
 
 

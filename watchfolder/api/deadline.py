@@ -35,12 +35,12 @@ class Deadline:
         self._seconds = seconds
 
     @classmethod
-    def of_this_call(cls) -> "Deadline":
+    def of_call(cls) -> "Deadline":
         return cls._current.get()
 
     def __enter__(self) -> Self:
         self._token = self._current.set(self)
-        self._alarm = self._timer(self._seconds)
+        self._alarm = self._cut_after(self._seconds)
         return self
 
     def __exit__(
@@ -63,7 +63,7 @@ class Deadline:
     def begin_again(self, seconds: float) -> None:
         """Begin again with another time, once the answer's headers have told how much is to come."""
         self._alarm.call_off()
-        self._alarm = self._timer(seconds)
+        self._alarm = self._cut_after(seconds)
 
     def cut(self, trouble: str) -> None:
         with self._lock:
@@ -78,7 +78,7 @@ class Deadline:
         if self._trouble:
             raise Retry(self._trouble, code="DEADLINE")
 
-    def _timer(self, seconds: float) -> Timer:
+    def _cut_after(self, seconds: float) -> Timer:
         return Timer(seconds, partial(self.cut, f"the call took longer than {seconds:.0f} s"))
 
 
@@ -91,7 +91,7 @@ class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         new = super()._new_conn()
         try:
-            Deadline.of_this_call().watch(self, new.fileno())
+            Deadline.of_call().watch(self, new.fileno())
         except BaseException:
             new.close()
             raise
@@ -100,12 +100,12 @@ class _Connection(HTTPConnection):
     @override
     def _tunnel(self) -> None:
         super()._tunnel()
-        Deadline.of_this_call().check()  # a proxy's answer that ends early counts there as a tunnel
+        Deadline.of_call().check()  # a proxy's answer that ends early counts there as a tunnel
 
     @override
     def putrequest(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
         if self.sock is not None:
-            Deadline.of_this_call().watch(self, self.sock.fileno())
+            Deadline.of_call().watch(self, self.sock.fileno())
         super().putrequest(method, url, *arguments, **options)
 
 

@@ -63,7 +63,7 @@ class Bucket:
         self._held_until = max(self._held_until, now + hold)
         self._tokens = 0.0
 
-    def is_limiting(self, now: float) -> bool:
+    def is_held_back(self, now: float) -> bool:
         """Whether the service's refusals, not the configuration, set the pace."""
         self._advance(now)
         return now < self._held_until or self._rate < self._full
@@ -122,6 +122,6 @@ class RateLimiter:
         with self._lock:
             self._bucket.slow_down(time.monotonic(), retry_after_seconds)
 
-    def is_limiting(self) -> bool:
+    def is_held_back(self) -> bool:
         with self._lock:
-            return self._bucket.is_limiting(time.monotonic())
+            return self._bucket.is_held_back(time.monotonic())

@@ -76,7 +76,7 @@ class Body:
         self._source = source
         self.size = size
         self.is_sent = False
-        with _reading():
+        with _folder_faults():
             self._start = source.tell() if source.seekable() else None
 
     @property
@@ -86,7 +86,7 @@ class Body:
     def __iter__(self) -> Iterator[bytes]:
         self.is_sent = False
         if self._start is not None:
-            with _reading():
+            with _folder_faults():
                 self._source.seek(self._start)
         held, left = b"", self.size
         while left:
@@ -103,12 +103,12 @@ class Body:
         self.is_sent = True
 
     def _read(self, size: int) -> bytes:
-        with _reading():
+        with _folder_faults():
             return self._source.read(size)
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
+def _folder_faults() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -135,7 +135,7 @@ class Transport:
         kind = {} if body is None else {"Content-Type": "application/json"}
         headers = {"Accept": "application/json", **kind, **headers}
         with self._open(method, url, headers, body, self._pace.total_seconds) as reply:
-            answer = reply.beginning(JSON_LIMIT_BYTES)
+            answer = reply.read(JSON_LIMIT_BYTES)
         if len(answer.body) > JSON_LIMIT_BYTES:
             raise Retry(f"{_host(url)} gave an answer of more than {JSON_LIMIT_BYTES} bytes", code="ANSWER_TOO_LONG")
         return answer
@@ -146,7 +146,7 @@ class Transport:
         headers = {**headers, "Content-Length": str(body.size)}  # S3 refuses a chunked body
         seconds = self._pace.seconds_for(body.size)
         with self._open("PUT", url, headers, body if body.size else None, seconds) as reply:
-            answer = reply.beginning(_REFUSAL_LIMIT_BYTES)
+            answer = reply.read(_REFUSAL_LIMIT_BYTES)
         if answer.is_success and not body.is_sent:
             raise Retry("the storage answered before it had the whole file", code="EARLY_ANSWER")
         if answer.is_success and _is_a_page(answer):
@@ -157,7 +157,7 @@ class Transport:
         """Pour a 200's bytes into `sink` and return their number; return any other answer."""
         with self._open("GET", url, {}, None, self._pace.transfer_seconds) as reply:
             if reply.status != 200:  # noqa: PLR2004 (206 and 204 are not what was asked for)
-                return reply.beginning(_REFUSAL_LIMIT_BYTES)
+                return reply.read(_REFUSAL_LIMIT_BYTES)
             reply.deadline.begin_again(self._pace.seconds_for(reply.size or limit_bytes))
             return reply.pour(sink, limit_bytes)
 
@@ -190,7 +190,7 @@ class Transport:
             timeout = (self._pace.connect_seconds, self._pace.read_seconds)
             return self._adapter.send(request, stream=True, timeout=timeout, verify=self._verify, proxies=self._proxies)
         except _FOREIGN as error:
-            trouble = _translated(error, _host(url))
+            trouble = _retry_of(error, _host(url))
         deadline.check()
         raise trouble
 
@@ -205,7 +205,7 @@ class Pulse(Transport):
     def beat(self) -> None:
         """Raise Retry when it was not taken. A redirect is no yes; what is answered is hardly looked at."""
         with self._open("GET", self._url, {}, None, self._pace.total_seconds) as reply:
-            answer = reply.beginning(_REFUSAL_LIMIT_BYTES)
+            answer = reply.read(_REFUSAL_LIMIT_BYTES)
         if not answer.is_success:
             raise Retry(f"the answer was {answer.status}", code=str(answer.status))
 
@@ -225,7 +225,7 @@ class _Reply:
         text = self._headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None  # noqa: PLR2004 (64 bits)
 
-    def beginning(self, limit_bytes: int) -> Response:
+    def read(self, limit_bytes: int) -> Response:
         """Read the body until it ends or is longer than that; unpacked, even if it came packed unasked."""
         parts, size = [], 0
         for block in self._parts(decode=True):
@@ -257,7 +257,7 @@ class _Reply:
             try:
                 block = self._raw.read(_BLOCK_BYTES, decode_content=decode)
             except _FOREIGN as error:
-                trouble = _translated(error, self._host)
+                trouble = _retry_of(error, self._host)
             self.deadline.check()
             if trouble is not None:
                 raise trouble
@@ -285,7 +285,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
 )
 
 
-def _translated(error: Exception, host: str) -> Retry:
+def _retry_of(error: Exception, host: str) -> Retry:
     reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), "the connection with {host} failed")
     return Retry(reason.format(host=host), code=type(error).__name__)
 

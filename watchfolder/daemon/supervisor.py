@@ -213,7 +213,7 @@ class Supervisor:
             inboxes={name: self._inbox_snapshot(worker, orders[name]) for name, worker in self._workers.items()},
             key_origin=self._config.api.key_origin,
             is_down=self._pipeline.breaker.is_down,
-            is_slowed=self._parts.service.limiter.is_limiting(),
+            is_slowed=self._parts.service.limiter.is_held_back(),
             limit=self._pipeline.admission.limit(time.monotonic()),
             in_progress=sum(each.moving for each in orders.values()),
             deferred=sum(each.deferred for each in orders.values()),

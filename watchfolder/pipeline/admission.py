@@ -114,7 +114,7 @@ class Admission:
             return "service"
         if not held:  # nothing flows: orders that wait for another try are kept by no pace
             return ""
-        if context.service.limiter.waited_at > recently or context.service.limiter.is_limiting():
+        if context.service.limiter.waited_at > recently or context.service.limiter.is_held_back():
             return "plan"
         if context.transfers.was_at_limit(recently):
             return "line"
