@@ -6,7 +6,7 @@ import pytest
 
 from watchfolder import spreadsheet
 from watchfolder.config import Inbox
-from watchfolder.services.tables import issues_of, recipient_of
+from watchfolder.services.tables import given_out_by, recipient_of
 
 HEAD = "time,file,recipient,text,order,sha256_source,sha256_result"
 
@@ -47,6 +47,6 @@ def test_a_table_that_is_none_names_nobody(lender: Inbox, content: bytes) -> Non
 
 
 def test_without_a_table_nothing_was_given_out(lender: Inbox) -> None:
-    assert list(issues_of(lender)) == []
+    assert list(given_out_by(lender)) == []
     Path(lender.outbox, "watermarks.csv").mkdir()
-    assert list(issues_of(lender)) == []
+    assert list(given_out_by(lender)) == []

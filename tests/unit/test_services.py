@@ -120,8 +120,8 @@ def test_what_has_only_addresses_is_charged_with_its_create(flow: Flow) -> None:
     sent, fetched = named("a.jpg"), named("b.jpg", address="https://example.com/b.jpg")
     facts = {"key": KEY, "confirm_key": KEY, "inbox": "photos", "mode": "live", "service": flow.name, "options": {}}
     order = Order.model_validate({**facts, "body": "{}", "files": (fetched,)})
-    assert flow.charges_at(order) is Stage.CREATE
-    assert flow.charges_at(order.having(files=(fetched, sent))) is flow.charged_at
+    assert flow.paid_at(order) is Stage.CREATE
+    assert flow.paid_at(order.having(files=(fetched, sent))) is flow.charged_at
 
 
 def test_the_configuration_has_the_verdicts_that_there_are() -> None:

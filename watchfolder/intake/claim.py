@@ -21,7 +21,7 @@ from watchfolder.journal import Journal
 from watchfolder.order import Order, OrderFile, Role, State
 from watchfolder.publish import free_name
 from watchfolder.services import Flow, flow_of
-from watchfolder.services.addresses import called
+from watchfolder.services.addresses import picture_name
 from watchfolder.services.tables import lines_of, table_of
 from watchfolder.work import WorkFolder, begin_state, is_unchanged
 
@@ -262,7 +262,7 @@ class Claims:
 
 
 def _order_file(file: Ready, flow: Flow) -> OrderFile:
-    base = os.path.basename(called(file.name, file.address))
+    base = os.path.basename(picture_name(file.name, file.address))
     if file.format is None:  # refused: it is never sent
         return OrderFile(name=file.name, sent_name="", media_type="", size=file.size, mtime_ns=file.mtime_ns)
     return OrderFile(

@@ -15,7 +15,7 @@ from watchfolder.intake.decide import Decision, Ready, without_partner
 from watchfolder.order import Role
 from watchfolder.services import Pairs, flow_of
 from watchfolder.services.link_files import is_link_file
-from watchfolder.services.tables import issues_of
+from watchfolder.services.tables import given_out_by
 
 _LOOKS_AT_MOST = 0.1  # of the time
 _AGAIN_SECONDS = 1.0  # how soon, at least, it is asked again
@@ -112,7 +112,7 @@ class Originals:
     def _find_given(self, picture: Ready, lender: Inbox, root: str) -> list[str]:
         """Return the original of the very copy that this picture is: one of them, where several have the same bytes."""
         if self._issued is None:
-            newest = deque(issues_of(lender), maxlen=_MOST_ISSUES)
+            newest = deque(given_out_by(lender), maxlen=_MOST_ISSUES)
             self._issued = {issue.sha256_result: (issue.file, issue.sha256_source) for issue in newest}
         name, source = self._issued.get(self._hash_of(picture), ("", "")) if self._issued else ("", "")
         there = self._names.get(self._pairs.shared(os.path.basename(name)), []) if name else []

@@ -198,7 +198,7 @@ class Admission:
         """Return how many files the next order may hold; 0 while it is being found out what the service can do."""
         inbox, service = runtime.context.inbox, runtime.context.service
         flow = flow_of(inbox)
-        most = min(wanted, inbox.max_files_per_order, flow.most_files)
+        most = min(wanted, inbox.max_files_per_order, flow.files_limit)
         if self.is_closed_to(inbox.service) or (most == 1 and not flow.needs_v3):
             return 1
         if self.missing(inbox.name) and self._asked_at < self._journal.clock.awake() - timing.ASK_FOR_V3_SECONDS:

@@ -17,7 +17,7 @@ _CLEAR_NO = (Blocked, Reject, Ended, SlowDown)
 
 
 def is_paid_at(order: Order, stage: Stage) -> bool:
-    return stage is flow_of(order).charges_at(order)
+    return stage is flow_of(order).paid_at(order)
 
 
 def charge(context: StepContext, order: Order, stage: Stage) -> Order:
@@ -59,7 +59,7 @@ def is_unknown(context: StepContext, order: Order, seen: OrderView) -> bool:
     """
     if order.state is State.CONFIRMED:
         return False
-    stage = flow_of(order).charges_at(order)
+    stage = flow_of(order).paid_at(order)
     return stage is Stage.START or (stage is Stage.UPLOAD and is_upload_missing(context, order, seen))
 
 

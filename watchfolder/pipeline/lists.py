@@ -17,7 +17,7 @@ from watchfolder.pipeline.successors import under_new_key
 from watchfolder.publish.lists import LineEnd, line_name
 from watchfolder.services import flow_of
 from watchfolder.services.addresses import name_in
-from watchfolder.services.link_files import Line, shortcut
+from watchfolder.services.link_files import Line, link_file
 
 _HELD_SECONDS = 60.0  # how soon a list that is held is looked at again
 _NO_RECIPIENT = "nobody is named as the recipient of what its addresses lead to"
@@ -134,7 +134,7 @@ def _is_alike(one: Order, other: Order) -> bool:
 
 def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
     """Return the parked order that is paid for and waits for this address, as it begins anew."""
-    name, size = line_name(order.files[0].name, line.number), len(shortcut(line.address))
+    name, size = line_name(order.files[0].name, line.number), len(link_file(line.address))
     for parked in context.journal.parked():
         is_same = len(parked.files) == 1 and parked.files[0].address == line.address and _is_alike(parked, order)
         if is_same and flow_of(order).is_for_the_same(parked.files[0], context.inbox, name):
@@ -157,7 +157,7 @@ def _file(order: Order, line: Line) -> OrderFile:
         name=line_name(order.files[0].name, line.number),
         sent_name=sent_name(base, flow_of(order).extension_of(format_)),
         media_type=format_.media_type,
-        size=len(shortcut(line.address)),
+        size=len(link_file(line.address)),
         mtime_ns=order.files[0].mtime_ns,
         address=line.address,
         line=line.number,

@@ -95,7 +95,7 @@ class _Bounded(io.BufferedReader):
 def _entry_of(archive: zipfile.ZipFile, sent_name: str) -> zipfile.ZipInfo:
     """Find the one entry that is called as the picture was, in whatever folder; the ending is the result's own."""
     stem = names.split(sent_name)[0]
-    found = [entry for entry in archive.infolist() if _is_called(entry, stem)]
+    found = [entry for entry in archive.infolist() if _is_named(entry, stem)]
     if len(found) != 1:
         raise OrderRetry("the archive of the results names none, or several, for a file", code="NO_RESULT")
     if found[0].compress_type not in _CODINGS:
@@ -103,6 +103,6 @@ def _entry_of(archive: zipfile.ZipFile, sent_name: str) -> zipfile.ZipInfo:
     return found[0]
 
 
-def _is_called(entry: zipfile.ZipInfo, stem: str) -> bool:
+def _is_named(entry: zipfile.ZipInfo, stem: str) -> bool:
     base, ending = names.split(entry.filename.replace("\\", "/").rpartition("/")[2])
     return base == stem and ending.lower() in _ENDINGS

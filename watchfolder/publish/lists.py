@@ -15,7 +15,7 @@ from watchfolder.publish.free_names import free_name
 from watchfolder.publish.notes import PictureNote
 from watchfolder.publish.pictures import Publisher
 from watchfolder.services.addresses import without_secret
-from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, read, shortcut
+from watchfolder.services.link_files import BYTES_AT_MOST, Line, LinkFault, link_file, read
 
 _MOST_REASONS = 5  # in the note
 _FAILED = ".failed"
@@ -65,7 +65,7 @@ class ListPublisher:
         self._work.prepare(order)
         for file in order.files:
             place = self._work.place(order, file)
-            disk.write_atomically(place, shortcut(file.address), mode=0o600, mtime_ns=file.mtime_ns)
+            disk.write_atomically(place, link_file(file.address), mode=0o600, mtime_ns=file.mtime_ns)
 
     def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
         """Put the list where originals go, with what has become of each line beside it; or that alone in the outbox.

@@ -9,7 +9,7 @@ from watchfolder import disk, images, names
 from watchfolder.disk import Place
 from watchfolder.errors import OrderRetry
 from watchfolder.order import Order, OrderFile, Result
-from watchfolder.services.addresses import called
+from watchfolder.services.addresses import picture_name
 
 RESULT_LIMIT_BYTES = 2 << 30  # far over anything sent
 TEST_MARK = " (TEST)"
@@ -78,7 +78,7 @@ def part_gone(outbox: str) -> OrderRetry:
 
 
 def delivered_name(order: Order, file: OrderFile, result: Result, format_: images.Format) -> str:
-    folder, base = os.path.split(os.path.join(result.folder or "", called(file.name, file.address)))
+    folder, base = os.path.split(os.path.join(result.folder or "", picture_name(file.name, file.address)))
     if os.path.splitext(base)[1].lower() not in format_.extensions:
         base = names.with_extension(base, format_.extension)
     if order.mode == "test":

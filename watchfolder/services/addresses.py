@@ -81,8 +81,8 @@ def name_in(address: str) -> str:
     return name.lstrip(".") or _host(parts)
 
 
-def called(name: str, address: str) -> str:
-    """Return what a file of an inbox is called: as its address, where it holds one, in its own sub-folder."""
+def picture_name(name: str, address: str) -> str:
+    """Return what the picture of a file is called: as its address, where it holds one, in its own sub-folder."""
     return os.path.join(os.path.dirname(name), name_in(address)) if address else name
 
 

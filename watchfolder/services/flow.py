@@ -11,7 +11,7 @@ from watchfolder.config import Inbox
 from watchfolder.images import Format, Mode
 from watchfolder.names import told_apart
 from watchfolder.order import Finding, Key, Order, OrderFile, Result, product
-from watchfolder.services.addresses import called
+from watchfolder.services.addresses import picture_name
 from watchfolder.services.ledgers import Ledger
 
 
@@ -114,7 +114,7 @@ class Flow:
     name: str
     type: str  # the service's own word: in its reads, its list and its pushes
     done: str  # what has been done to a picture, as a participle
-    charged_at: Stage  # for what has an address it is CREATE: see `charges_at`
+    charged_at: Stage  # for what has an address it is CREATE: see `paid_at`
     files: range  # how many an order may hold
     requests: int  # that an order costs of the plan, about
     create_path: str
@@ -134,7 +134,7 @@ class Flow:
     issues: Issues | None = None
     ledger: Ledger | None = None
 
-    def charges_at(self, order: Order) -> Stage:
+    def paid_at(self, order: Order) -> Stage:
         """Return the stage whose requests may cost money: where nothing is to be sent, the create starts the work."""
         return self.charged_at if any(not file.address for file in order.files) else Stage.CREATE
 
@@ -143,7 +143,7 @@ class Flow:
         return not self.start_path
 
     @property
-    def most_files(self) -> int:
+    def files_limit(self) -> int:
         return self.files[-1]
 
     def recipients_of(self, inbox: Inbox, name: str) -> tuple[str | None, ...]:
@@ -167,14 +167,14 @@ class Flow:
         """
         results = [file.results for file in files]
         if self.issues is not None:
-            results = self._issued(self.issues, inbox, files, take_serials, today)
+            results = self._make_results(self.issues, inbox, files, take_serials, today)
         facts = zip(files, told_apart(file.sent_name for file in files), results, strict=True)
         return tuple(file.having(sent_name=name, results=made) for file, name, made in facts)
 
-    def _issued(
+    def _make_results(
         self, issues: Issues, inbox: Inbox, files: Sequence[OrderFile], take_serials: TakeSerials, today: date
     ) -> list[tuple[Result, ...]]:
-        names = [called(file.name, file.address) for file in files]
+        names = [picture_name(file.name, file.address) for file in files]
         copies = [
             file.results if file.results[0].text else issues.copies(inbox, name)  # then it was ordered before
             for file, name in zip(files, names, strict=True)

@@ -36,7 +36,7 @@ def of_findings(name: str, facts: tuple[str, ...]) -> Ledger:
     return Ledger(name=name, says=says, columns=("time", "file", "verdict", *facts, "order", "sha256"), lines=lines)
 
 
-def of_issues(name: str) -> Ledger:
+def of_results(name: str) -> Ledger:
     """Return the table of who got which text: with it, a text that was found in a leaked copy says whose that was."""
 
     def lines(order: Order) -> Iterable[Sequence[Cell]]:

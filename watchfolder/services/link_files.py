@@ -47,7 +47,7 @@ def is_list(name: str) -> bool:
     return _extension(name) == "urls"
 
 
-def shortcut(address: str) -> bytes:
+def link_file(address: str) -> bytes:
     """Return the content of a .url file."""
     return f"[InternetShortcut]\r\nURL={address}\r\n".encode()
 
@@ -96,7 +96,7 @@ def _list(content: bytes) -> _Read:
 def _entry(content: bytes, section: str, **demands: str) -> _Read:
     """Give `URL` of a section of an INI file in which these keys have these words."""
     try:
-        named = _section(content, section)
+        named = _lines_by_key(content, section)
     except (UnicodeDecodeError, configparser.Error):
         yield 1, LinkFault.NOT_READABLE
         return
@@ -105,7 +105,7 @@ def _entry(content: bytes, section: str, **demands: str) -> _Read:
     yield 1, address if is_ours and address else LinkFault.NO_ADDRESS
 
 
-def _section(content: bytes, section: str) -> Mapping[str, str]:
+def _lines_by_key(content: bytes, section: str) -> Mapping[str, str]:
     """Return what stands in a section, by keys in small letters; nothing where there is no such section."""
     ini = configparser.RawConfigParser(
         strict=False, allow_no_value=True, delimiters=("=",), comment_prefixes=("#", ";"), default_section="\n"

@@ -47,7 +47,7 @@ def lines_of(lender: Inbox) -> Iterator[str]:
         yield from table
 
 
-def issues_of(lender: Inbox) -> Iterator[Issue]:
+def given_out_by(lender: Inbox) -> Iterator[Issue]:
     """Give what the inbox has given out, as far as its table can be understood. Raises FolderFault."""
     with contextlib.suppress(csv.Error):  # somebody's own file: what came before it may do
         for line in csv.DictReader(lines_of(lender)):
@@ -57,7 +57,7 @@ def issues_of(lender: Inbox) -> Iterator[Issue]:
 def recipient_of(text: str, lender: Inbox) -> str | None:
     """Return to whom alone the text was given; None where the table does not tell. Raises FolderFault."""
     wanted = unicodedata.normalize("NFC", text)
-    found = {issue.recipient for issue in issues_of(lender) if unicodedata.normalize("NFC", issue.text) == wanted}
+    found = {issue.recipient for issue in given_out_by(lender) if unicodedata.normalize("NFC", issue.text) == wanted}
     return found.pop() or None if len(found) == 1 else None
 
 

@@ -16,7 +16,7 @@ from watchfolder.events import printable
 from watchfolder.images import Mode
 from watchfolder.order import Key, OrderFile, Result
 from watchfolder.services.flow import Flow, Issues, Stage, body_of, named
-from watchfolder.services.ledgers import of_issues
+from watchfolder.services.ledgers import of_results
 from watchfolder.watermark_text import Field, Template
 
 
@@ -74,5 +74,5 @@ WATERMARK_EMBED = Flow(
     is_listed=False,
     needs_v3=True,
     issues=Issues(copies=_copies, text=_text),
-    ledger=of_issues("watermarks.csv"),
+    ledger=of_results("watermarks.csv"),
 )

@@ -51,7 +51,7 @@ def read_finding(shown: Mapping[str, object]) -> Finding | None:
     return Finding(verdict=verdict, facts={"watermarkText": text if isinstance(text, str) else None})
 
 
-def _about(finding: Finding, order: Order, recipient_of: RecipientOf) -> Finding:
+def _with_recipient(finding: Finding, order: Order, recipient_of: RecipientOf) -> Finding:
     original = next((file.sha256 for file in order.files if file.role is not Role.PICTURE), None)
     text = finding.facts.get("watermarkText")
     recipient = recipient_of(text) if isinstance(text, str) else None
@@ -66,7 +66,7 @@ def _say(finding: Finding) -> str:
     return f'{words}: "{text}"{recipient}' if text else f"{words}; {_WHOSE}"
 
 
-def _shared(name: str) -> tuple[str, str]:
+def _without_mark(name: str) -> tuple[str, str]:
     stem, _ = _split_mark(name)
     return dirname(name), unicodedata.normalize("NFC", stem).casefold()  # macOS sends NFD
 
@@ -83,10 +83,10 @@ def _pair(name: str, beside: Collection[str]) -> Pair | Alone:
     originals = set(filter(_is_original, beside))
     both = {_extension(each) for each in originals} & {_extension(each) for each in beside if each not in originals}
 
-    def is_alike(each: str) -> bool:
+    def may_go_with(each: str) -> bool:
         return _extension(each) == _extension(name) if _extension(name) in both else _extension(each) not in both
 
-    alike = set(filter(is_alike, beside))
+    alike = set(filter(may_go_with, beside))
     before, after = sorted(alike & originals), sorted(alike - originals)
     if len(before) == len(after) == 1:
         return Pair(before[0], after[0])
@@ -99,7 +99,7 @@ def _pair(name: str, beside: Collection[str]) -> Pair | Alone:
     return Alone(reason, lacks_original=not before)
 
 
-def _fits(original: Format, picture: Format) -> bool:
+def _may_be_original(original: Format, picture: Format) -> bool:
     return picture in _CAPTURES if original is Format.PDF else picture is not Format.PDF
 
 
@@ -124,10 +124,10 @@ WATERMARK_EXTRACT = Flow(
     is_listed=False,
     needs_v3=True,
     takes_pdf=True,
-    pairs=Pairs(mark=_MARK, fits=_fits, is_original=_is_original, shared=_shared, find=_pair),
+    pairs=Pairs(mark=_MARK, fits=_may_be_original, is_original=_is_original, shared=_without_mark, find=_pair),
     findings=Findings(
         read=read_finding,
-        about=_about,
+        about=_with_recipient,
         sidecar=".watermark.json",
         say=_say,
         caution="It holds for the very original that it was compared with.",

@@ -46,7 +46,7 @@ class InboxPlan:
     def in_one_order(self) -> int:
         flow = flow_of(self.inbox)
         is_alone = self.reads == "v2" or flow.pairs
-        return 1 if is_alone else min(self.inbox.max_files_per_order, flow.most_files)
+        return 1 if is_alone else min(self.inbox.max_files_per_order, flow.files_limit)
 
     @property
     def orders(self) -> int:

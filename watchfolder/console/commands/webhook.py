@@ -65,7 +65,7 @@ def register(
         for webhook in before if has_secret and not old else ():  # an address that this daemon had before
             if webhook.name == _NAME:
                 command = found.commands.to(Advised.REMOVE_WEBHOOK, webhook.id)
-                _say(f"still registered: {_called(webhook)}; if that was this daemon's address: {command}")
+                _say(f"still registered: {_name_of(webhook)}; if that was this daemon's address: {command}")
         _say(f"If watchfolder is running: {_reload(found)}; then: {found.commands.to(Advised.TRY_WEBHOOK)}")
 
 
@@ -96,7 +96,7 @@ def remove(
             fail(f"there is no webhook {id_}: see {found.commands.to(Advised.WEBHOOKS)}", exit_codes.USAGE)
         for webhook in going:
             webhooks.remove(webhook.id)
-            _say(f"removed: {_called(webhook)}")
+            _say(f"removed: {_name_of(webhook)}")
         if here in ([], going) and _has_secret(found):  # without a webhook of ours it is of no use
             disk.remove(_secret_place(found))
             _say(f"removed: {found.webhook.secret_file}")
@@ -144,7 +144,7 @@ def _secret_place(config: Config) -> Place:
     return Place(*os.path.split(config.webhook.secret_file or ""))
 
 
-def _called(webhook: "Webhook") -> str:
+def _name_of(webhook: "Webhook") -> str:
     return f"{webhook.url or 'an unknown address'} (webhook {webhook.id})"
 
 
