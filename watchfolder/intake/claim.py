@@ -104,7 +104,7 @@ class Claims:
         awaited = {child.key for order in orders for child in order.children}  # their parent lets them go
         for order in orders:
             if order.state is State.CLAIMING and order.work_folder_of is None and order.key not in awaited:
-                self._finish(order)
+                self._go_on(order)
         for key in self._work.list_keys():
             if self._journal.get(key) is None:
                 self._rebuild(key)
@@ -213,7 +213,7 @@ class Claims:
         self._spend(order)
         return self._journal.advance(order, begin_state(order))
 
-    def _finish(self, order: Order) -> None:
+    def _go_on(self, order: Order) -> None:
         """Go on after a crash between the renames: keep the files that are in the work folder."""
         taken = [file for file in order.files if self._was_taken(order, file)]
         event("order.claim_recovered", order=order.key, inbox=order.inbox, taken=len(taken), of=len(order.files))

@@ -130,7 +130,7 @@ class Dedup:
     def _given_up(self, pair: Sequence[Ready]) -> list[Order]:
         """Return the orders that files of these sizes may take up again, now or when they have been parked."""
         sizes = [file.size for file in pair]
-        orders = (order for order in self._journal.orders() if order.is_resumable and self._is_alike(order))
+        orders = (order for order in self._journal.orders() if order.is_resumable and self._has_same_product(order))
         return [order for order in orders if [file.size for file in order.files] == sizes]
 
     def wait(self, duplicates: Mapping[str, Duplicate], key: str) -> None:
@@ -159,11 +159,11 @@ class Dedup:
 
     def _is_over(self, duplicate: Duplicate) -> bool:
         order = self._journal.get(duplicate.key)
-        if order is None or not order.is_live or not self._is_near(order):
+        if order is None or not order.is_live or not self._is_within_reach(order):
             return True
-        return duplicate.is_perhaps and not _is_told_soon(order)
+        return duplicate.is_perhaps and not _is_hash_due(order)
 
-    def _is_near(self, order: Order) -> bool:
+    def _is_within_reach(self, order: Order) -> bool:
         """Will its result be in reach? An inbox whose share is away may stay so for days."""
         return order.inbox == self._inbox.name or self._scope.inbox_of(order.inbox) is not None
 
@@ -175,17 +175,17 @@ class Dedup:
     def _may_serve(self, order: Order) -> bool:
         """May its result serve for other files of the same bytes, or of the same address?"""
         is_of_use = order.is_live and (self._reuses or order.is_resumable)
-        return is_of_use and self._is_alike(order) and self._is_near(order)
+        return is_of_use and self._has_same_product(order) and self._is_within_reach(order)
 
     def _parked(self) -> list[Order]:
-        return [order for order in self._journal.parked() if not order.is_of_many and self._is_alike(order)]
+        return [order for order in self._journal.parked() if not order.is_of_many and self._has_same_product(order)]
 
     def _are_parked(self, resumed: Sequence[tuple[Sequence[Ready], Order]]) -> bool:
         """Has none been taken up by another inbox, or expired?"""
         found = [self._journal.get(order.key) for _, order in resumed]
         return all(order is not None and not order.is_live for order in found)
 
-    def _is_alike(self, order: Order) -> bool:
+    def _has_same_product(self, order: Order) -> bool:
         return (order.mode, order.product) == (self._mode, self._product)
 
     def _sort(
@@ -291,7 +291,7 @@ class Dedup:
             if file.address:
                 return Duplicate(order.key, None)
             sha256 = other.sha256 or self._hash_under_way(order, other)
-            is_perhaps = sha256 is None and order.inbox != self._inbox.name and _is_told_soon(order)
+            is_perhaps = sha256 is None and order.inbox != self._inbox.name and _is_hash_due(order)
             if sha256 == file.sha256 or is_perhaps:
                 return Duplicate(order.key, file.sha256, is_perhaps=is_perhaps)
         return None
@@ -311,7 +311,7 @@ class Dedup:
         return self._hashes[known]
 
 
-def _is_told_soon(order: Order) -> bool:
+def _is_hash_due(order: Order) -> bool:
     """Will its uploads soon tell what its bytes are?"""
     return order.traits.is_unread and not order.failures and not order.last_error
 

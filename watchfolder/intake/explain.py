@@ -26,7 +26,7 @@ class Beside:
         """Say why a file that goes with another one has to wait for that; None where it has not."""
         if self._pairs is None:
             return None
-        for name in self._alike(self._pairs, ready.name):
+        for name in self._beside(self._pairs, ready.name):
             other = _decide_now(self._inbox, name, now, wall)
             if other.answer in {Action.TAKE, Action.WAIT} or other.obstacle is not None:
                 self._partners.see(name)
@@ -35,7 +35,7 @@ class Beside:
         found = self._partners.meet(ready, now)
         return found if isinstance(found, Decision) else None
 
-    def _alike(self, pairs: Pairs, name: str) -> list[str]:
+    def _beside(self, pairs: Pairs, name: str) -> list[str]:
         folder = os.path.dirname(name)
         if folder not in self._listed:
             self._listed[folder] = {}

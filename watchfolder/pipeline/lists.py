@@ -29,7 +29,7 @@ def begin_lines(context: StepContext, order: Order) -> Order:
     """Begin an order for some of its lines, or end it; the order is returned as it was while there is nothing to do."""
     memory = context.memory_of(order)
     under_way = _under_way(context, order)  # before the history: an order moves the other way
-    _finish_claim(context, order)
+    _write_links(context, order)
     if memory.lines is None:
         memory.lines = _without_order(context, order, under_way)
     if memory.lines:
@@ -43,7 +43,8 @@ def begin_lines(context: StepContext, order: Order) -> Order:
     if not lines and order.files[0].destination is None and not order.files[0].is_placed:
         context.folders.require(context.inbox)  # else it is the whole share that is not there
         return context.journal.advance(order, State.QUARANTINING, why=_GONE)
-    order = context.lists.finish(order, lines, {line.number: told.get(line.number, _untold(line)) for line in lines})
+    ends = {line.number: told.get(line.number, _end_without_order(line)) for line in lines}
+    order = context.lists.end(order, lines, ends)
     return context.journal.advance(order, State.QUARANTINING if len(order.files) > 1 else State.DELIVERED)
 
 
@@ -84,7 +85,7 @@ def _ends_in(ended: history.EndedOrder) -> dict[int, LineEnd]:
     return ends
 
 
-def _untold(line: Line) -> LineEnd:
+def _end_without_order(line: Line) -> LineEnd:
     return LineEnd(reason=line.fault.value if line.fault is not None else _UNKNOWN)
 
 
@@ -105,19 +106,19 @@ def _begin_next(context: StepContext, order: Order, waiting: list[Line]) -> Orde
     memory.lines = [line for line in waiting if line.number not in begun]
     memory.child = child.key
     context.journal.begin(child)
-    _finish_claim(context, order)
+    _write_links(context, order)
     return order
 
 
 def _free_lines(context: StepContext, order: Order, waiting: Sequence[Line], most: int) -> list[Line]:
     """Return up to so many lines to whose addresses no order is under way."""
     reuses = flow_of(order).may_reuse(context.inbox)
-    alike = (each for each in context.journal.orders() if each.is_live and _is_alike(each, order))
+    alike = (each for each in context.journal.orders() if each.is_live and _has_same_product(each, order))
     busy = {file.address for each in alike if reuses or each.is_resumable for file in each.files}
     return list(islice((line for line in waiting if line.address not in busy), most))
 
 
-def _finish_claim(context: StepContext, order: Order) -> None:
+def _write_links(context: StepContext, order: Order) -> None:
     """Lay out the links of the order that was begun last, unless the inbox's recovery was quicker."""
     memory = context.memory_of(order)
     child = context.journal.get(memory.child)
@@ -128,7 +129,7 @@ def _finish_claim(context: StepContext, order: Order) -> None:
     memory.child = ""
 
 
-def _is_alike(one: Order, other: Order) -> bool:
+def _has_same_product(one: Order, other: Order) -> bool:
     return (one.mode, one.product) == (other.mode, other.product)
 
 
@@ -136,10 +137,11 @@ def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
     """Return the parked order that is paid for and waits for this address, as it begins anew."""
     name, size = line_name(order.files[0].name, line.number), len(link_file(line.address))
     for parked in context.journal.parked():
-        is_same = len(parked.files) == 1 and parked.files[0].address == line.address and _is_alike(parked, order)
-        if is_same and flow_of(order).is_for_the_same(parked.files[0], context.inbox, name):
+        file = parked.files[0]
+        is_same = len(parked.files) == 1 and file.address == line.address and _has_same_product(parked, order)
+        if is_same and flow_of(order).is_for_the_same(file, context.inbox, name):
             event("order.resumed", order=parked.key, inbox=order.inbox, file=name, order_id=parked.order_id)
-            file = parked.files[0].come_back(name, size, order.files[0].mtime_ns, line.number)
+            file = file.come_back(name, size, order.files[0].mtime_ns, line.number)
             return parked.taken_up(order.inbox, (file,)).having(of_list=order.key)
     return None
 
