@@ -116,11 +116,11 @@ class Studio:
 
     def deliver(self, order: Order, picture: bytes = PROTECTED) -> Order:
         received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
-        order = self.publisher.bring_home(order, received)
+        order = self.publisher.put_in_place(order, received)
         for number in range(len(order.results)):
             if number not in received:
                 order = self.received(order, pouring(picture), number)
-        return self.publisher.bring_home(order, range(len(order.results)))
+        return self.publisher.put_in_place(order, range(len(order.results)))
 
     def received(self, order: Order, fetch: Fetch, number: int = 0) -> Order:
         file = order.files[order.results[number][0]]
@@ -503,17 +503,17 @@ def test_what_a_person_has_taken_out_is_not_delivered_again(studio: Studio) -> N
 
 def test_an_original_stays_until_each_copy_is_out(studio: Studio) -> None:
     order = studio.completed_for("dpa", "afp")
-    order = studio.publisher.bring_home(studio.received(order, pouring(PROTECTED), 1), [1])
+    order = studio.publisher.put_in_place(studio.received(order, pouring(PROTECTED), 1), [1])
     assert studio.files("outbox") == {"afp/sub/a.jpg": PROTECTED}
     assert studio.original(order).exists()
-    order = studio.publisher.bring_home(studio.received(order, pouring(PROTECTED), 0), [0])
+    order = studio.publisher.put_in_place(studio.received(order, pouring(PROTECTED), 0), [0])
     assert not studio.original(order).exists()
     assert studio.files("originals") == {"sub/a.jpg": ORIGINAL}
 
 
 def test_a_copy_that_was_taken_out_while_others_came_is_not_delivered_again(studio: Studio) -> None:
     order = studio.completed_for("dpa", "afp")
-    studio.publisher.bring_home(studio.received(order, pouring(PROTECTED), 0), [0])
+    studio.publisher.put_in_place(studio.received(order, pouring(PROTECTED), 0), [0])
     (studio.top / "outbox/dpa/sub/a.jpg").unlink()
     studio.live_again()
     studio.finish()
@@ -524,7 +524,7 @@ def test_a_copy_that_was_taken_out_while_others_came_is_not_delivered_again(stud
 
 def test_of_a_file_that_is_given_up_the_history_tells_the_copies_that_are_out(studio: Studio) -> None:
     order = studio.completed_for("dpa", "afp")
-    order = studio.publisher.bring_home(studio.received(order, pouring(PROTECTED), 0), [0])
+    order = studio.publisher.put_in_place(studio.received(order, pouring(PROTECTED), 0), [0])
     studio.journal.advance(order, State.QUARANTINING, why=WHY)
     studio.finish()
     studio.finish()
@@ -571,7 +571,7 @@ def test_a_hidden_part_that_is_gone_is_no_delivery(studio: Studio, stands_there:
     (studio.top / "outbox" / str(order.files[0].result.part)).unlink()
     if stands_there is not None:
         (studio.top / "outbox/a.jpg").write_bytes(stands_there)
-    after = studio.publisher.bring_home(order, [0])
+    after = studio.publisher.put_in_place(order, [0])
     assert (after.files[0].is_delivered, after.files[0].result.part, after.files[0].is_placed) == (False, None, False)
     studio.finish()
     arrived = "a.jpg" if stands_there is None else "a (2).jpg"

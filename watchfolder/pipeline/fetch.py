@@ -1,4 +1,4 @@
-"""Fetch the results of an order and bring them home, each as it arrives."""
+"""Fetch the results of an order and put each in its place as it arrives."""
 
 import logging
 import threading
@@ -30,9 +30,9 @@ def deliver(context: StepContext, order: Order) -> Order:
         return context.journal.advance(context.findings.deliver(order), _S.DELIVERED)
     round_ = Round(context.memory_of(order).failed)
     received = [number for number, (_, result) in enumerate(order.results) if result.part is not None]
-    order = _bring_home(context, order, received, round_)
+    order = _put_in_place(context, order, received, round_)
     if held := context.take_left_over(order):  # by an earlier try of this step, as well
-        order = _bring_home(context, context.accept(order, held), list(held), round_)
+        order = _put_in_place(context, context.accept(order, held), list(held), round_)
     with closing(Fetching(context, order)) as fetching:
         order = _fetch_missing(context, order, fetching, round_)
     if fetching.is_known:
@@ -63,14 +63,14 @@ def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", rou
     )
     with closing(arrivals):
         for group in arrivals:
-            order = _bring_home(context, context.accept(order, group), list(group), round_)
+            order = _put_in_place(context, context.accept(order, group), list(group), round_)
     return order
 
 
-def _bring_home(context: StepContext, order: Order, numbers: Sequence[int], round_: Round) -> Order:
-    """Bring home what has been received; a sub-folder that takes nothing keeps back its own pictures only."""
+def _put_in_place(context: StepContext, order: Order, numbers: Sequence[int], round_: Round) -> Order:
+    """Put in place what has been received; a sub-folder that takes nothing keeps back its own pictures only."""
     try:
-        return context.publisher.bring_home(order, numbers)
+        return context.publisher.put_in_place(order, numbers)
     except FolderFault as fault:
         if context.is_of_the_inbox(order, fault):
             raise
@@ -83,7 +83,7 @@ def _bring_home(context: StepContext, order: Order, numbers: Sequence[int], roun
             return order
         event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=fault.reason)
     for number in numbers:  # each by itself: what was done before is found done
-        order = _bring_home(context, order, [number], round_)
+        order = _put_in_place(context, order, [number], round_)
     return order
 
 

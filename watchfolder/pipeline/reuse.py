@@ -40,7 +40,7 @@ def copy_delivered(context: StepContext, order: Order) -> Order:
         order = _find(context, order)
         if order.files[0].result.part is None:
             return order
-    order = context.publisher.bring_home(order, [0])
+    order = context.publisher.put_in_place(order, [0])
     if not order.files[0].is_delivered:
         raise part_gone(context.inbox.outbox)
     return context.journal.advance(order, State.DELIVERED)
@@ -67,7 +67,7 @@ def _say_again(context: StepContext, order: Order) -> Order:
             return context.journal.advance(order, State.RELEASED)
         if context.inbox.duplicates == "quarantine":
             where = f"was found {delivery.finding.verdict if delivery.finding else 'before'}"
-            return context.journal.advance(order, State.QUARANTINING, why=_duplicate(order, delivery, where))
+            return context.journal.advance(order, State.QUARANTINING, why=_why(order, delivery, where))
         order = order.with_file(0, finding=delivery.finding).having(reused_from=delivery.key)
         event("file.reused", order=order.key, inbox=order.inbox, file=order.files[0].name, first=delivery.key)
         order = context.journal.note(order)
@@ -119,7 +119,7 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
     try:
         if context.inbox.duplicates == "quarantine":
             _pour(earlier, delivery, lambda _block: None)
-            why = _duplicate(order, delivery, f"lies at {printable(earlier.path)}")
+            why = _why(order, delivery, f"lies at {printable(earlier.path)}")
             return context.journal.advance(order, State.QUARANTINING, why=why)
         received = context.take_left_over(order).get(0)
         if received is None:
@@ -138,7 +138,7 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
     return order
 
 
-def _duplicate(order: Order, delivery: EarlierDelivery, outcome: str) -> Why:
+def _why(order: Order, delivery: EarlierDelivery, outcome: str) -> Why:
     when, flow = datetime.fromisoformat(delivery.at).astimezone(), flow_of(order)
     is_there = " or remove the delivered picture;" if flow.findings is None else ""
     return Why(

@@ -67,7 +67,7 @@ class ListPublisher:
             place = self._work.place(order, file)
             disk.write_atomically(place, link_file(file.address), mode=0o600, mtime_ns=file.mtime_ns)
 
-    def finish(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
+    def end(self, order: Order, lines: Sequence[Line], told: Mapping[int, LineEnd]) -> Order:
         """Put the list where originals go, with what has become of each line beside it; or that alone in the outbox.
 
         The lines that failed are added to the order as a file of their own, which is to be set aside. Raises

@@ -34,12 +34,12 @@ class NextInbox:
         real = disk.follow_links({self._outbox, *(inbox.path for inbox in self._inboxes)})
         # The journal first: an order moves from there to the history.
         return any(
-            self._has_claimed(inbox, result, since) or self._has_ended(inbox, result, since)
+            self._has_order(inbox, result, since) or self._has_ended(inbox, result, since)
             for inbox in self._inboxes
             if real[inbox.path] == real[self._outbox]
         )
 
-    def _has_claimed(self, inbox: Inbox, result: Result, since: datetime) -> bool:
+    def _has_order(self, inbox: Inbox, result: Result, since: datetime) -> bool:
         work = WorkFolder(inbox, self._folders.work(inbox), self._journal.instance)
         return any(
             self._is_result(work.place(order, file), file, result)

@@ -111,7 +111,7 @@ def _text(picture: Place, order: Order, inbox_path: str) -> bytes:
         f"What happened: {printable(why.reason)}",
         f"When:          {when:%Y-%m-%d %H:%M:%S %Z}",
         f"What to do:    {why.advice or _TRY_AGAIN.format(inbox=printable(inbox_path))}",
-        *_about_paid(order),
+        *_paid_lines(order),
     ]
     support = {
         "order at the service": order.order_id or unknown,
@@ -126,6 +126,6 @@ def _text(picture: Place, order: Order, inbox_path: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _about_paid(order: Order) -> list[str]:
+def _paid_lines(order: Order) -> list[str]:
     words = _ALREADY_PAID if order.order_id else _PERHAPS_PAID
     return [f"{'':15}{words}"] if order.is_paid and order.is_resumable else []

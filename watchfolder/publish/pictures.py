@@ -101,7 +101,7 @@ class Publisher:
                 event("file.delivered", order=order.key, inbox=order.inbox, file=result.delivery, size=result.size)
         return order
 
-    def bring_home(self, order: Order, numbers: Sequence[int]) -> Order:
+    def put_in_place(self, order: Order, numbers: Sequence[int]) -> Order:
         """Deliver what was received, then put the originals where they belong whose results are all there.
 
         Raises FolderFault.
