@@ -441,7 +441,7 @@ def test_a_clear_no_to_the_first_create_takes_the_charge_back(begin: Open, statu
     shop.work(lambda: service.requests_by_operation().get("create"))
     assert [order.charged for order in shop.orders()] == [False]
     service.faults.clear()
-    shop.pipeline.lift_blockade()
+    shop.pipeline.try_again()
     shop.pass_time(60)
     shop.to_the_end()
     assert_bought_once(shop, service)
@@ -456,7 +456,7 @@ def test_a_no_after_a_lost_answer_takes_nothing_back(begin: Open) -> None:
     shop.pass_time(60)
     shop.work(lambda: service.requests_by_operation()["create"] == 2)
     assert shop.order().charged
-    shop.pipeline.lift_blockade()
+    shop.pipeline.try_again()
     shop.to_the_end()
     assert_bought_once(shop, service)
 

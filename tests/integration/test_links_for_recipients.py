@@ -277,7 +277,7 @@ def test_a_clear_no_to_the_first_create_takes_the_charge_back(begin: Open) -> No
     shop.work(lambda: service.requests_by_operation().get("create"))
     assert [order.charged for order in shop.orders()] == [False]
     service.faults.clear()
-    shop.pipeline.lift_blockade()
+    shop.pipeline.try_again()
     shop.pass_time(60)
     shop.to_the_end()
     assert_bought_once(shop, service, "zwei.jpg")

@@ -709,7 +709,7 @@ def test_a_probe_that_comes_a_moment_too_early_is_made_a_moment_later(begin: Ope
     service.keys = ["sk_other"]
     shop.work(lambda: shop.pipeline.breaker.refusal)
     service.keys = mine
-    shop.pipeline.lift_blockade()  # at once: no order is looked at twice within a second
+    shop.pipeline.try_again()  # at once: no order is looked at twice within a second
     shop.to_the_end(seconds=10)
     assert_delivered_once(shop, service, "a.jpg")
 
@@ -766,7 +766,7 @@ def test_without_credits_nothing_is_bought_and_what_is_under_way_comes_home(begi
     assert shop.files("quarantine") == []
     service.credits_left = None
     shop.ahead = FRESH
-    shop.pipeline.lift_blockade()
+    shop.pipeline.try_again()
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg", "b.jpg")
 
@@ -1073,7 +1073,7 @@ def test_a_paid_order_is_taken_up_again_also_without_credits(begin: Open) -> Non
     assert calls(service, "create") == refusals
     assert shop.files("inbox") == ["c.jpg"]
     service.credits_left = None
-    shop.pipeline.lift_blockade()
+    shop.pipeline.try_again()
     shop.to_the_end()
     assert_delivered_once(shop, service, "a.jpg", "b.jpg", "c.jpg")
 
@@ -1089,7 +1089,7 @@ def test_a_resumed_paid_order_is_no_proof_that_the_service_works(begin: Open, fa
     service.faults.add("status", "answer", times=failures, status=503, path=parked.order_id or "")
     os.rename(shop.folder("quarantine") / "a.jpg", shop.folder("inbox") / "a.jpg")
     shop.intake.nudge(None)
-    shop.pipeline.lift_blockade()
+    shop.pipeline.try_again()
     shop.pass_time(45 * failures)  # it is looked for once more
     shop.work(lambda: shop.files("outbox") == ["a.jpg"])  # which the service had made before it began to fail
     assert shop.pipeline.breaker.is_open("anti-ai")
@@ -1256,7 +1256,7 @@ def test_a_start_that_is_sent_back_says_nothing_of_the_credits(begin: Open) -> N
     shop.work(lambda: shop.pipeline.breaker.refusal is not None and shop.has(State.UPLOADED))
     back = service.faults.add("confirm", "answer", status=409, code="ORDER_FILE_NOT_UPLOADED")
     service.faults.add("confirm", "answer", status=400, code="USAGE_NOT_ENOUGH", times=None)
-    shop.pipeline.lift_blockade()
+    shop.pipeline.try_again()
     shop.beat(takes=False)
     shop.rest()
     assert back.befallen == 1

@@ -207,7 +207,7 @@ def test_the_same_refusal_again_keeps_its_beginning_and_puts_the_probe_off(house
 
 def test_a_person_may_have_it_tried_at_once_but_only_once(house: House) -> None:
     house.end(State.CLAIMED, REFUSED)
-    house.breaker.lift()
+    house.breaker.try_again()
     assert house.is_permitted(State.CLAIMED, 1.0)
     assert not house.is_permitted(State.CLAIMED, 2.0)
 
@@ -216,7 +216,7 @@ def test_a_refusal_of_what_was_asked_before_a_person_mended_it_puts_nothing_off(
     before = house.may_begin(State.UPLOADED, 0.0)
     assert before is not None
     house.at(1.0)
-    house.breaker.lift()
+    house.breaker.try_again()
     house.breaker.end(before, CREDITS)
     assert house.is_permitted(State.UPLOADED, 2.0)
 
@@ -392,7 +392,7 @@ def test_two_that_ask_first_of_a_service_at_once_get_one_answer(
 def test_a_lone_file_is_tried_at_once_and_then_now_and_again(house: House) -> None:
     house.doubt()
     assert [house.is_tried(at) for at in (10.0, 10.1, 309.9, 310.0, 310.1)] == [True, False, False, True, False]
-    house.breaker.lift()
+    house.breaker.try_again()
     assert house.is_tried(311.0)
 
 

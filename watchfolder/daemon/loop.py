@@ -133,7 +133,7 @@ class Daemon:
             if self.once and supervisor.is_done():
                 return False
             if not supervisor.is_stuck(now):
-                self.systemd.alive(self.line(snapshot, self.config))
+                self.systemd.beat(self.line(snapshot, self.config))
             is_brief = self.once or not is_ready
             longest = _ONCE_TICK_SECONDS if is_brief else min(_TICK_SECONDS, self.systemd.interval_seconds)
             self.wakeup.wait(max(0.0, min(min(due, status_due) - time.monotonic(), longest)))
@@ -175,6 +175,6 @@ class Daemon:
         is_new = config != self.config
         self.config = config
         if not is_new:
-            supervisor.lift_blockade()
+            supervisor.try_again()
             self.systemd.ready()
         return is_new

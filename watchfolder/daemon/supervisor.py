@@ -107,8 +107,8 @@ class Supervisor:
         elapsed = self._clock.elapsed()
         return now + self._pipeline.beat(elapsed) - elapsed
 
-    def lift_blockade(self) -> None:
-        self._pipeline.lift_blockade()
+    def try_again(self) -> None:
+        self._pipeline.try_again()
 
     def scan_now(self) -> None:
         for worker in self._workers.values():
@@ -230,10 +230,10 @@ class Supervisor:
             is_stuck=self._is_stuck,
             counts=counters.counts().model_copy(update={"pushes": self._pushes.counts()}),
             disks=dict(disks),
-            **self._blockade(),
+            **self._refusal(),
         )
 
-    def _blockade(self) -> dict[str, Any]:
+    def _refusal(self) -> dict[str, Any]:
         """Return the facts of the service's refusal, if it refuses."""
         told = self._pipeline.breaker.open_since
         if told is None:

@@ -49,7 +49,7 @@ class Systemd:
     def stop(self) -> None:
         self._show("stopping")
 
-    def alive(self, status: str) -> None:
+    def beat(self, status: str) -> None:
         """Feed the watchdog and tell the counts. Called by the loop that does the work, never by a timer."""
         now = time.monotonic()
         if now - self._alive_at >= self.interval_seconds / 2:

@@ -181,7 +181,7 @@ class Breaker:
                 case _:
                     self._troubled.add(permit.order.key)
 
-    def lift(self) -> None:
+    def try_again(self) -> None:
         """Try at once: a person says that it is mended."""
         self._lifted_at = self._clock.elapsed()
         for circuit in self._all():

@@ -61,7 +61,7 @@ class Pipeline:
         with self._guard:
             if self._running:
                 return False
-        return not any(map(self._agenda.can_move, self._journal.orders()))
+        return not any(map(self._agenda.may_move, self._journal.orders()))
 
     def slow_orders(self, seconds: float) -> dict[str, str]:
         """Return the orders whose step has been under way for longer than that, awake, with their inboxes."""
@@ -101,9 +101,9 @@ class Pipeline:
         for runtime in self.runtimes.values():
             runtime.workers.shutdown(wait=False, cancel_futures=True)
 
-    def lift_blockade(self) -> None:
+    def try_again(self) -> None:
         """Try again now: a person has seen to the key or the credits."""
-        self.breaker.lift()
+        self.breaker.try_again()
         self._wake()
 
     def _may_start(self, due: Iterable[Order], now: float) -> list[Order]:
