@@ -83,7 +83,7 @@ class Admission:
         """Return how many of the orders that were claimed may be created now: a split makes more of them at once."""
         if self._is_closed:
             return self._most_orders
-        begun = (order for order in self._holding() if order.traits.is_at_service or order.key in self._running)
+        begun = (order for order in self._with_slot() if order.traits.is_at_service or order.key in self._running)
         return self._most_orders - sum(1 for _ in begun)
 
     def inbox_of(self, name: str) -> Inbox | None:
@@ -109,7 +109,7 @@ class Admission:
         """Name what keeps the flow from being faster: service, plan, line, or nothing ("")."""
         recently = now - timing.LIMIT_SECONDS
         context = next(iter(self.runtimes.values())).context  # all have one line to the same service
-        held = [order.state for order in self._holding()]
+        held = [order.state for order in self._with_slot()]
         if self._breaker.open_since is not None or self._breaker.is_down:
             return "service"
         if not held:  # nothing flows: orders that wait for another try are kept by no pace
@@ -130,15 +130,15 @@ class Admission:
     def _orders(self, runtime: InboxRuntime) -> int:
         """Return how many more orders that may cost something may be begun."""
         inbox = runtime.context.inbox
-        own, holding = self._journal.orders(inbox.name), self._holding()
+        own, holding = self._journal.orders(inbox.name), self._with_slot()
         if self._stop.is_set() or sum(order.state is State.MATCHED for order in own) >= _MOST_MATCHED:
             return 0
         if self._is_closed:
             return int(self._may_ask_with_another(holding))
         if self._breaker.is_open(inbox.service):  # what has not failed yet tells more than what has
-            return int(not self._has_fresh_order(inbox.service))
+            return int(not self._has_order_without_doubt(inbox.service))
         held = [order for order in holding if order.inbox == inbox.name]
-        if any(map(_is_soon_created, held)):
+        if any(map(_may_be_created, held)):
             return 0  # until then, files wait to be more in the next one
         recently = self._journal.clock.awake() - timing.WANTS_SECONDS
         wanting = sum(each.wanted_at > recently for each in self.runtimes.values())
@@ -151,9 +151,9 @@ class Admission:
         fault = self._breaker.refusal
         if fault is None or fault.scope is not Scope.PURCHASES or self._breaker.is_down or self._stop.is_set():
             return 0
-        return max(0, self._most_orders - sum(order.inbox == inbox for order in self._holding()))
+        return max(0, self._most_orders - sum(order.inbox == inbox for order in self._with_slot()))
 
-    def _holding(self) -> Sequence[Order]:
+    def _with_slot(self) -> Sequence[Order]:
         """Return the orders that hold slots; some of those that the service does not end make room."""
         holding = [order for order in self._journal.orders() if self._holds_slot(order)]
         waited_out = self._give_way(order for order in holding if order.state is State.CONFIRMED)
@@ -188,7 +188,7 @@ class Admission:
     def _is_live(self, order: Order) -> bool:
         return order.asks_service and not order.refused_by and self.is_within_reach(order.inbox)
 
-    def _has_fresh_order(self, service: str) -> bool:
+    def _has_order_without_doubt(self, service: str) -> bool:
         live = (order for order in self._journal.orders() if order.service == service and self._is_live(order))
         return any(order.doubted_seconds is None for order in live)
 
@@ -228,7 +228,7 @@ class Admission:
                 runtime.wake()
 
 
-def _is_soon_created(order: Order) -> bool:
+def _may_be_created(order: Order) -> bool:
     """Is nothing in its way? One that failed waits, and so does one during whose step the process died."""
     return order.state is State.CLAIMED and not order.last_error and not order.deaths
 

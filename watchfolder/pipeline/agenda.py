@@ -55,7 +55,7 @@ class Agenda:
                 plan.next_at = min(plan.next_at, at)
         return plan
 
-    def can_move(self, order: Order) -> bool:
+    def may_move(self, order: Order) -> bool:
         """Can it move before its `not_before`, and before the breaker closes?"""
         now = self._clock.elapsed()
         if order.state is State.CLAIMING or not self._is_within_reach(order.inbox) or not order.is_due(now):

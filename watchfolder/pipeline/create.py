@@ -7,8 +7,8 @@ from watchfolder.order import Order, State
 from watchfolder.pipeline.charging import is_paid_at, may_charge
 from watchfolder.pipeline.context import StepContext
 from watchfolder.pipeline.poll import adopt, identify, poll
-from watchfolder.pipeline.signed_urls import remember_urls
-from watchfolder.pipeline.successors import is_as_claimed, release_changed, under_new_key
+from watchfolder.pipeline.signed_urls import remember_links
+from watchfolder.pipeline.successors import has_same_files, release_changed, under_new_key
 from watchfolder.services import Stage, flow_of
 
 OTHER_KEY = "OTHER_KEY"
@@ -32,13 +32,13 @@ def create(context: StepContext, order: Order) -> Order:
     if _may_be_made(context, order) and (found := _find_by_name(context, order)) is not None:
         return adopt(context, order, found.order_id)  # first: what is paid is not bought again
     is_to_begin = order.order_id is not None or order.may_be_given_back  # else its create alone tells what it came to
-    if is_to_begin and not is_as_claimed(context, order):
+    if is_to_begin and not has_same_files(context, order):
         return release_changed(context, order)
     if order.order_id is not None:  # resumed from quarantine
         return adopt(context, order, order.order_id)
     if order.of_many is not None:  # its body is that of all of them
         raise _may_be_paid(order, KEY_TAKEN)
-    order = _begin_with_this_key(context, order)
+    order = _note_key(context, order)
     try:
         with may_charge(context, order, Stage.CREATE) as asked:
             path, sent_names = flow_of(order).create_path, [file.sent_name for file in order.files]
@@ -74,7 +74,7 @@ def _created(context: StepContext, order: Order, created: Created) -> Order:
     if created.status is not Status.PENDING:  # an earlier create under this key had come further than we knew
         return poll(context, order)
     if not was_rebuilt:  # else some of its files may be there
-        remember_urls(context, order, created.slots)
+        remember_links(context, order, created.slots)
     return order
 
 
@@ -106,7 +106,7 @@ def _is_of_another_key(context: StepContext, order: Order) -> bool:
     return order.fingerprint not in {"", context.service.fingerprint}
 
 
-def _begin_with_this_key(context: StepContext, order: Order) -> Order:
+def _note_key(context: StepContext, order: Order) -> Order:
     """Say so in its entry and its copy: if the entry is lost, another account that has no such order proves nothing."""
     if order.fingerprint == context.service.fingerprint:
         return order

@@ -28,7 +28,7 @@ _K = EnclosureKind
 _PDF = Format.PDF.media_type
 
 
-def wanted(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
+def plan_beside(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
     """Return what the inbox wants beside the picture of a recorded order."""
     inbox, findings, file = context.inbox, flow_of(order).findings, order.told
     if findings is None or file is None or file.finding is None:
@@ -40,7 +40,7 @@ def wanted(context: StepContext, order: Order) -> tuple[Enclosure, ...]:
         if inbox.report_locale in findings.pdf_reports or all(each.media_type != _PDF for each in order.files):
             kinds.append(Enclosure(kind=_K.REPORT, locale=inbox.report_locale))
         else:
-            _say_not_enclosed(order, _K.REPORT, f"on a PDF there is one in {', '.join(findings.pdf_reports)} alone")
+            _say_missing(order, _K.REPORT, f"on a PDF there is one in {', '.join(findings.pdf_reports)} alone")
     return tuple(kinds)
 
 
@@ -88,11 +88,11 @@ def _give_up(
     context: StepContext, order: Order, kind: EnclosureKind, reason: str, level: int = logging.WARNING
 ) -> Order:
     order = context.journal.newest(order)
-    _say_not_enclosed(order, kind, reason, level)
+    _say_missing(order, kind, reason, level)
     return context.journal.note(order.without_enclosure(kind))
 
 
-def _say_not_enclosed(order: Order, kind: EnclosureKind, reason: str, level: int = logging.WARNING) -> None:
+def _say_missing(order: Order, kind: EnclosureKind, reason: str, level: int = logging.WARNING) -> None:
     name = order.told.result.delivery if order.told else ""
     facts: dict[str, Any] = {"file": name, "what": str(kind), "reason": reason}
     event("file.not_enclosed", level, order=order.key, inbox=order.inbox, **facts)

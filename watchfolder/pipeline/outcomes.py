@@ -206,7 +206,7 @@ class Outcomes:
     def _order_again(self, context: StepContext, order: Order, error: WatchfolderError) -> Order:
         """Order the same files under a new key, after a pause that grows."""
         wait = timing.FIRST_ORDER_AGAIN_SECONDS * timing.ORDER_AGAIN_GROWTH**order.reordered
-        until = self._clock.read().after(_about(wait))
+        until = self._clock.read().after(_jitter(wait))
         _tell_wait("order.again", order, error, until, files=len(order.files))
         facts = {"reordered": order.reordered + 1, "not_before": until, "last_error": error.reason}
         return self._journal.advance(
@@ -265,10 +265,10 @@ def _tell_wait(name: str, order: Order, error: WatchfolderError, until: Moment, 
 
 
 def _next_wait(order: Order) -> float:
-    return _about(min(timing.LONGEST_BACKOFF_SECONDS, timing.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10)))
+    return _jitter(min(timing.LONGEST_BACKOFF_SECONDS, timing.FIRST_BACKOFF_SECONDS * 2.0 ** min(order.failures, 10)))
 
 
-def _about(seconds: float) -> float:
+def _jitter(seconds: float) -> float:
     return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 

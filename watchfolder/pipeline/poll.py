@@ -62,7 +62,7 @@ def poll_after(context: StepContext, order: Order, refusal: Resync) -> Order:
 
 
 def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
-    order = _alive(context, order, seen)
+    order = _refuse_ended(context, order, seen)
     is_confirmed = order.state is _S.CONFIRMED
     if order.state is _S.COMPLETED or (seen.status is Status.UNKNOWN and not is_confirmed):
         raise OrderRetry(f"the service calls the order {seen.raw_status}, which does not fit", code="STATUS")
@@ -73,7 +73,7 @@ def go_on_from(context: StepContext, order: Order, seen: OrderView) -> Order:
         order = order.having(files=tuple(file.having(is_uploaded=True) for file in files))
         order = context.journal.advance(order, _S.CONFIRMED, charged=True)
     if seen.status is Status.COMPLETE:
-        return _finish(context, order, seen)
+        return _take_results(context, order, seen)
     if is_confirmed:
         _note_status(context, order, seen)
     return order
@@ -105,7 +105,7 @@ def adopt(context: StepContext, order: Order, order_id: str) -> Order:
     return poll(context, context.journal.advance(order, _S.CREATED, order_id=order_id, charged=is_charged))
 
 
-def _finish(context: StepContext, order: Order, seen: OrderView) -> Order:
+def _take_results(context: StepContext, order: Order, seen: OrderView) -> Order:
     made = {(output.input_file_id, output.text): output.file_id for output in seen.outputs}
     files = tuple(_identify_results(file, made) for file in identify(order, seen.inputs))
     if findings := flow_of(order).findings:
@@ -168,7 +168,7 @@ def _given_up(order: Order) -> WatchfolderError:
     return OrderRetry(reason, code="STILL_PENDING")
 
 
-def _alive(context: StepContext, order: Order, seen: OrderView) -> Order:
+def _refuse_ended(context: StepContext, order: Order, seen: OrderView) -> Order:
     """Raise for an order that has come to its end there without a result, or whose result is gone."""
     if seen.status is Status.EXPIRED:  # said twice, this is believed: it is no news of an order that is there
         raise OrderMissing("the order has expired at the service", code="ORDER_EXPIRED")

@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 _FAILURES_BEFORE_V2 = 3  # in a row: some four minutes
 
 
-def remember_urls(context: StepContext, order: Order, slots: tuple[Slot, ...]) -> Mapping[str, str]:
+def remember_links(context: StepContext, order: Order, slots: tuple[Slot, ...]) -> Mapping[str, str]:
     urls = {slot.file_id: slot.upload_url for slot in slots if slot.upload_url}
     context.memory_of(order).urls = urls
     return urls

@@ -11,12 +11,12 @@ from watchfolder.order import Order, State, key_of_one
 from watchfolder.pipeline.charging import may_charge
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.create import create
-from watchfolder.pipeline.enclosures import put_beside, wanted
+from watchfolder.pipeline.enclosures import plan_beside, put_beside
 from watchfolder.pipeline.fetch import deliver
 from watchfolder.pipeline.lists import begin_lines
 from watchfolder.pipeline.poll import poll, with_hash
 from watchfolder.pipeline.reuse import copy_delivered
-from watchfolder.pipeline.successors import is_as_claimed, release_changed, supersede
+from watchfolder.pipeline.successors import has_same_files, release_changed, supersede
 from watchfolder.pipeline.upload import upload
 from watchfolder.services import Stage, flow_of
 from watchfolder.snapshot import FileGroup
@@ -26,7 +26,7 @@ _S = State
 
 def confirm(context: StepContext, order: Order) -> Order:
     """Start the processing. What changed before can still go back."""
-    if not order.charged and not is_as_claimed(context, order):
+    if not order.charged and not has_same_files(context, order):
         return release_changed(context, order)
     with may_charge(context, order, Stage.START) as order:  # noqa: PLR1704 - what follows is about the charged one
         context.service.confirm(flow_of(order).start_path, order.confirm_key, id_of(order))
@@ -41,7 +41,7 @@ def record(context: StepContext, order: Order) -> Order | None:
     if is_news:
         _count_finding(context, order)
     context.delivery_index.read_new()  # first: until then its twins wait for the order
-    if enclosures := wanted(context, order):
+    if enclosures := plan_beside(context, order):
         return context.journal.advance(order, _S.RECORDED, enclosures=enclosures)
     context.journal.forget(order)
     return None

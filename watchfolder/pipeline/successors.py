@@ -91,7 +91,7 @@ def release_changed(context: StepContext, order: Order) -> Order:
     return context.journal.advance(order, State.SUPERSEDING, children=(under_new_key(context, order, kept),))
 
 
-def is_as_claimed(context: StepContext, order: Order) -> bool:
+def has_same_files(context: StepContext, order: Order) -> bool:
     """Are all its files there as they were? Of a rebuilt order some may be home."""
     with disk.folders_kept_open():
         places = [(context.publisher.work.place(order, file), file) for file in order.files]

@@ -16,7 +16,7 @@ from watchfolder.pipeline import timing
 from watchfolder.pipeline.charging import charge, is_clear_no, is_paid_at
 from watchfolder.pipeline.context import StepContext, id_of
 from watchfolder.pipeline.poll import go_on_from, identify, poll, with_hash
-from watchfolder.pipeline.signed_urls import Asking, remember_urls
+from watchfolder.pipeline.signed_urls import Asking, remember_links
 from watchfolder.pipeline.successors import part_with, release_changed
 from watchfolder.pipeline.transfers import Round
 from watchfolder.services import Stage, flow_of
@@ -98,7 +98,7 @@ def _sent_before(context: StepContext, order: Order) -> Order:
     is_told = len(seen.inputs) == len(order.files) and (seen.waits_for_upload or flow_of(order).needs_no_start)
     if order.state is not _S.CREATED or not is_told:
         return order
-    wanted, files = remember_urls(context, order, seen.inputs), list[OrderFile]()
+    wanted, files = remember_links(context, order, seen.inputs), list[OrderFile]()
     for file in identify(order, seen.inputs):
         told = file.having(is_uploaded=file.file_id not in wanted)
         files.append(with_hash(context, order, told) if told.is_uploaded else told)
@@ -224,7 +224,7 @@ class Sending:
             self._slots = seen.inputs
         else:
             self._slots = self._context.service.refresh(id_of(self._order))
-        remember_urls(self._context, self._order, self._slots)
+        remember_links(self._context, self._order, self._slots)
 
 
 def _hash(opened: BinaryIO, size: int) -> tuple[BinaryIO, str, bytes]:
