@@ -16,7 +16,7 @@ from watchfolder.report.conditions import (
     alarms,
     conditions,
     headline,
-    holding,
+    held_by,
     left,
     line,
     sentences,
@@ -181,8 +181,8 @@ def test_without_a_word_of_the_daemon_nothing_is_called_well() -> None:
 
 def test_an_inbox_is_held_up_by_its_own_troubles_and_by_those_of_all() -> None:
     told = found(inboxes={"a": AWAY, "b": HELD}, blocked="no credits")
-    assert [each.split(":")[0] for each in holding(told, "b")] == ["Blocked", "b"]
-    assert [each.split(":")[0] for each in holding(told, "a")] == ["Blocked", "Not available"]
+    assert [each.split(":")[0] for each in held_by(told, "b")] == ["Blocked", "b"]
+    assert [each.split(":")[0] for each in held_by(told, "a")] == ["Blocked", "Not available"]
 
 
 def test_the_line_for_systemd_says_the_worst_and_the_counts() -> None:

@@ -150,9 +150,9 @@ class MessageQueue:
                 if self._is_stopped.is_set():
                     return
                 message = self._waiting.popleft()
-            self._bring(message)
+            self._retry(message)
 
-    def _bring(self, message: Message) -> None:
+    def _retry(self, message: Message) -> None:
         for seconds in (*TRY_AGAIN_SECONDS, None):
             if self._try(message):
                 self._count("sent")

@@ -158,7 +158,7 @@ def sentences(found: Iterable[Condition], least: Severity) -> list[str]:
     return [told(each for each in severe if each.kind is kind) for kind in dict.fromkeys(each.kind for each in severe)]
 
 
-def holding(found: Iterable[Condition], inbox: str, order: Order | None = None) -> list[str]:
+def held_by(found: Iterable[Condition], inbox: str, order: Order | None = None) -> list[str]:
     """Say what keeps the files of an inbox from going on: those that lie there, or those of an order."""
     least = _Holds.NEW if order is None else _Holds.ALL if order.charged else _Holds.UNPAID
     return [told([each]) for each in found if _KINDS[each.kind].holds >= least and each.subject in {"", inbox}]

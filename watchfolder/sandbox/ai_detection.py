@@ -54,7 +54,7 @@ class AiDetection(Product[DetectionOrder]):
             "probability": probability,
             "options": order.asked or None,
             "originalImageUrl": self._storage.made_link(order, "original"),
-            **self._urls(order),
+            **self._links(order),
         }
 
     @override
@@ -64,13 +64,13 @@ class AiDetection(Product[DetectionOrder]):
 
     @override
     def event(self, order: SandboxOrder) -> Json:
-        return {"probability": self._probability(order), **self._urls(order)}
+        return {"probability": self._probability(order), **self._links(order)}
 
     @override
     def thumbnail(self, order: SandboxOrder) -> str | None:
         return self._storage.made_link(order, "thumbnail") if order.asked.get("generateThumbnail") else None
 
-    def _urls(self, order: SandboxOrder) -> Json:
+    def _links(self, order: SandboxOrder) -> Json:
         return {
             f"{name}Url": self._storage.made_link(order, name) if order.asked.get(option) else None
             for name, option in (("heatmap", "generateHeatmap"), ("overlay", "generateOverlay"))

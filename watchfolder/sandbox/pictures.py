@@ -48,19 +48,19 @@ def write_samples(folder: Path) -> list[Path]:
 
 def _make_picture(width: int, height: int, chance: random.Random) -> Image.Image:
     sky = Image.linear_gradient("L").resize((width, height))
-    image = ImageOps.colorize(sky, _near(_ZENITH, chance), _near(_HORIZON, chance))
+    image = ImageOps.colorize(sky, _another(_ZENITH, chance), _another(_HORIZON, chance))
     draw, steps = ImageDraw.Draw(image), 24
     for layer, color in enumerate(_HILLS):
         base = height * (4 + layer) // 8
         ridge = [(width * step // steps, base - chance.randrange(max(1, height // 8))) for step in range(steps + 1)]
-        draw.polygon([(0, height), *ridge, (width, height)], fill=_near(color, chance))
+        draw.polygon([(0, height), *ridge, (width, height)], fill=_another(color, chance))
     for _ in range(12):
         x, y, radius = chance.randrange(width), chance.randrange(height), chance.randrange(1, width // 30 + 2)
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_near(_LIGHT, chance))
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_another(_LIGHT, chance))
     return image
 
 
-def _near(color: tuple[int, int, int], chance: random.Random) -> tuple[int, int, int]:
+def _another(color: tuple[int, int, int], chance: random.Random) -> tuple[int, int, int]:
     red, green, blue = (min(255, max(0, level + chance.randrange(-25, 26))) for level in color)
     return red, green, blue
 

@@ -26,7 +26,7 @@ from watchfolder.intake import Action
 from watchfolder.journal import read_orders
 from watchfolder.order import EnclosureKind, Order, State
 from watchfolder.publish import list_beside, notes, picture_beside
-from watchfolder.report.conditions import conditions, holding, put_back
+from watchfolder.report.conditions import conditions, held_by, put_back
 from watchfolder.report.phrases import ended
 from watchfolder.report.status import running
 from watchfolder.services import FLOWS, LEDGERS, SIDECARS, flow_of, picture_told_of
@@ -259,7 +259,7 @@ def _conditions(inbox: Inbox, config: Config, order: Order | None = None) -> Ite
         return
     snapshot, silent, is_running, _ = running(config.state_dir)
     found = conditions(snapshot, config, is_running=is_running, silent_seconds=silent)
-    for each in holding(found, inbox.name, order):
+    for each in held_by(found, inbox.name, order):
         yield f"But: {ended(each)}"
 
 

@@ -37,7 +37,7 @@ def _parts(status: StatusReport, commands: CommandLine) -> Iterator[RenderableTy
 def _sections(status: StatusReport, explain: str) -> Iterator[tuple[str, list[str]]]:
     """Give what needs more words than a number, the inboxes first, each with its title."""
     for name, inbox in status.inboxes.items():
-        yield f"{name}:", list(_about(inbox, explain))
+        yield f"{name}:", list(_lines_of(inbox, explain))
     yield "Under way, though not as usual:", [_order_line(order, status.at) for order in status.orders if order.reason]
     yield "Deferred, tried again by itself:", [_order_line(order, status.at) for order in status.deferred]
     held = [f"{order.inbox}: {_files(order)} ({order.state})" for order in status.held]
@@ -66,7 +66,7 @@ def _table(status: StatusReport) -> Table:
     return table
 
 
-def _about(inbox: InboxStatus, explain: str) -> Iterator[str]:
+def _lines_of(inbox: InboxStatus, explain: str) -> Iterator[str]:
     yield from (f"{each}: {explain}" for each in inbox.asides)
     if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
         yield f"{files(others)} left alone: {explain}"
