@@ -13,14 +13,14 @@ from watchfolder import disk
 from watchfolder.config import Inbox
 from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import ConfigError, FolderFault
-from watchfolder.images import Format
+from watchfolder.images import EXTENSIONS
 from watchfolder.order import KeyMode, Order, OrderFile, Result, Role, State, key_of_one, read_order
 from watchfolder.services import FLOWS, Flow
 from watchfolder.services.addresses import fault_of
 
 ORDER_COPY = ".order.json"
 _LIMIT = 16 << 20  # bytes
-_EXTENSIONS = {format_.media_type: format_.extensions for format_ in Format}
+_ENDINGS = {format_.media_type: endings for format_, endings in EXTENSIONS.items()}
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _KEPT = ("key", "confirm_key", "service", "options", "body", "mode", "fingerprint", "of_many", "reused_from", "is_list")
 _KEPT_OF_FILES = {"name", "sent_name", "media_type", "size", "mtime_ns", "role", "address", "line"}
@@ -219,5 +219,5 @@ def _asked(file: OrderFile) -> tuple[str, str, list[str]]:
 def _may_send(file: OrderFile, inbox: Inbox) -> bool:
     if file.address and not (inbox.links and fault_of(file.address) is None):
         return False
-    endings = _EXTENSIONS.get(file.media_type, ())
+    endings = _ENDINGS.get(file.media_type, ())
     return bool(_HARMLESS.fullmatch(file.sent_name)) and file.sent_name.endswith(endings)

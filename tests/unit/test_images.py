@@ -9,7 +9,7 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageDraw
 
-from watchfolder.images import Format, Kind, ReadAt, identify, judge
+from watchfolder.images import EXTENSIONS, Format, Kind, ReadAt, identify, judge
 from watchfolder.images.formats import foreign_named, is_named_picture
 from watchfolder.sandbox.pictures import sample_pdf
 
@@ -140,7 +140,7 @@ def test_a_complete_picture_is_whole_and_of_its_format(name: str) -> None:
     verdict = judge(reader(data), len(data), name)
     assert verdict.kind is Kind.WHOLE
     assert verdict.format is not None
-    assert name.endswith(verdict.format.extensions)
+    assert name.endswith(EXTENSIONS[verdict.format])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of what is cut off beside the pixels
@@ -534,7 +534,7 @@ def test_formats_know_how_the_world_calls_them() -> None:
         "bmp": ("image/bmp", ".bmp"),
         "pdf": ("application/pdf", ".pdf"),
     }
-    assert {extension for form in Format for extension in form.extensions} == {
+    assert {extension for form in Format for extension in EXTENSIONS[form]} == {
         *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".pdf")
     }
 

@@ -5,6 +5,7 @@ nothing of its own: an answer is always a verdict. What `read_at` raises goes th
 """
 
 from watchfolder.images.formats import (
+    EXTENSIONS,
     LOCKED_PDF,
     Format,
     format_named,

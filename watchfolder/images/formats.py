@@ -5,6 +5,7 @@ import re
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Format(StrEnum):
@@ -30,15 +31,10 @@ class Format(StrEnum):
     @property
     def extension(self) -> str:
         """The canonical one, for names that we make."""
-        return self.extensions[0]
-
-    @property
-    def extensions(self) -> tuple[str, ...]:
-        """All that the service takes for it, in lower case."""
-        return _EXTENSIONS[self]
+        return EXTENSIONS[self][0]
 
 
-_EXTENSIONS = {
+EXTENSIONS: Final = {  # all that the service takes, in lower case; the canonical one first
     Format.JPEG: (".jpg", ".jpeg"),
     Format.PNG: (".png",),
     Format.WEBP: (".webp",),
@@ -47,7 +43,7 @@ _EXTENSIONS = {
     Format.PDF: (".pdf",),
 }
 _ALIASES = frozenset({".jpe", ".jfif", ".apng", ".dib", ".btf"})  # not taken by the service under these names
-_PICTURE_EXTENSIONS = _ALIASES.union(*(_EXTENSIONS[form] for form in Format if form is not Format.PDF))
+_PICTURE_EXTENSIONS = _ALIASES.union(*(EXTENSIONS[form] for form in Format if form is not Format.PDF))
 
 
 @dataclass(frozen=True)
@@ -206,7 +202,7 @@ def is_named_picture(name: str) -> bool:
 
 def format_named(name: str, *, takes_pdf: bool = False) -> Format:
     """Return the format whose extension a name has; the most frequent one where it has none of these."""
-    found = next((each for each in Format if _extension(name) in each.extensions), Format.JPEG)
+    found = next((each for each in Format if _extension(name) in EXTENSIONS[each]), Format.JPEG)
     return found if takes_pdf or found is not Format.PDF else Format.JPEG
 
 

@@ -6,19 +6,20 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from typing_extensions import override
 
 from watchfolder import disk, names
 from watchfolder.disk import Place
 from watchfolder.errors import OrderRetry
-from watchfolder.images import Format
+from watchfolder.images import EXTENSIONS
 from watchfolder.publish.results import RESULT_LIMIT_BYTES, Fetch
 
 _BLOCK_BYTES = 1 << 18
 _LONGEST_READ = 1 << 19  # bytes: of the table of contents, which is read in one go, among others
 _CODINGS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # others take memory as the archive likes
-_ENDINGS = frozenset(ending for format_ in Format for ending in format_.extensions)
+_ENDINGS = frozenset(chain.from_iterable(EXTENSIONS.values()))
 _FOREIGN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 """What `zipfile` raises for what it cannot read, an encrypted entry among others."""
 

@@ -79,7 +79,7 @@ def part_gone(outbox: str) -> OrderRetry:
 
 def delivered_name(order: Order, file: OrderFile, result: Result, format_: images.Format) -> str:
     folder, base = os.path.split(os.path.join(result.folder or "", picture_name(file.name, file.address)))
-    if os.path.splitext(base)[1].lower() not in format_.extensions:
+    if os.path.splitext(base)[1].lower() not in images.EXTENSIONS[format_]:
         base = names.with_extension(base, format_.extension)
     if order.mode == "test":
         base = names.with_mark(base, TEST_MARK)
