@@ -76,9 +76,9 @@ from watchfolder.disk.sharing import (
     give_empty_folder,
     hand_over,
     keep_private,
+    let_group_write,
     make_group_folder,
     may_write_in_new_folders,
-    pass_on_rights,
 )
 from watchfolder.disk.standard_streams import is_stdout_broken, open_closed_streams
 from watchfolder.disk.timeouts import (

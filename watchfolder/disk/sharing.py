@@ -82,7 +82,7 @@ def keep_private(place: Place) -> None:
             os.close(descriptor)
 
 
-def pass_on_rights(root: str) -> bool:
+def let_group_write(root: str) -> bool:
     """Let the group write in whatever is made in a folder; False where the file system knows no ACLs.
 
     Raises FolderFault.

@@ -137,7 +137,7 @@ def make_folders(found: Config, group: int) -> Iterator[str]:
             continue
         disk.make_group_folder(path, group)
         is_inbox = any(path == inbox.path for inbox in found.inboxes.values())
-        if is_inbox and not disk.pass_on_rights(path):
+        if is_inbox and not disk.let_group_write(path):
             yield f"made {path}; without ACLs there: folders that people make in it must be writable for their group"
         else:
             yield f"made {path}"
