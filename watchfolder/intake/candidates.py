@@ -187,7 +187,7 @@ class Candidates:
     # --- from the inbox's own thread
 
     @property
-    def next_timer(self) -> float:
+    def next_due(self) -> float:
         return self._timers[0][0] if self._timers else math.inf
 
     def are_settling(self) -> bool:
@@ -314,7 +314,7 @@ class Candidates:
     def put_off(self, name: str, decision: Decision, now: float) -> None:
         self.remember(name, decision)
         if decision.answer is Action.STAY and decision.obstacle is None:  # which goes away one day
-            self._drop_partner(name, now)
+            self.wake(self._partners.drop(name), now)
         if decision.due is not None:
             heapq.heappush(self._timers, (decision.due, name))
 
@@ -327,7 +327,4 @@ class Candidates:
     def drop(self, name: str, now: float) -> None:
         for memory in (self.sightings, self._decisions, self.quiet):
             memory.pop(name, None)
-        self._drop_partner(name, now)
-
-    def _drop_partner(self, name: str, now: float) -> None:
         self.wake(self._partners.drop(name), now)

@@ -114,7 +114,7 @@ class Outcomes:
         """
         facts: dict[str, object] = {"failed_at": None}
         if error.code == BAD_SECTOR and order.asks_service:
-            failing = order.failing_seconds + self._seconds_since_failure(order)
+            failing = order.failing_seconds + self._seconds_since_failed(order)
             if failing > self._give_up_after_hours * 3600:
                 return self._quarantine(order, Reject(error.reason, code=BAD_SECTOR, advice=_SAVE_IT))
             facts = {"failed_at": self._clock.read(), "failing_seconds": failing}
@@ -123,7 +123,7 @@ class Outcomes:
             event("order.obstructed", logging.WARNING, order=order.key, inbox=order.inbox, reason=error.reason)
         return None
 
-    def _seconds_since_failure(self, order: Order) -> float:
+    def _seconds_since_failed(self, order: Order) -> float:
         return self._clock.awake_since(order.failed_at) if order.failed_at is not None else 0.0
 
     def _put_aside(self, context: StepContext, order: Order, error: WatchfolderError) -> None:
@@ -247,7 +247,7 @@ class Outcomes:
         answered = self._breaker.answered_at
         if is_own and context.service.answered_at is not None:  # perhaps with nothing but what does not fit
             answered = max(answered, context.service.answered_at)
-        lost = self._seconds_since_failure(order)
+        lost = self._seconds_since_failed(order)
         failing = order.failing_seconds + (lost if self._clock.awake() - answered < lost else 0.0)
         if failing > self._give_up_after_hours * 3600 and order.asks_service:
             reason = f"It failed for {self._give_up_after_hours:g} hours. Last: {error.reason}"
@@ -289,7 +289,8 @@ def _may_be_taken_up(order: Order, error: Reject) -> bool:
 
 
 def _why(order: Order, error: Reject) -> Why:
-    reason, advice = _sentence(error.reason), error.advice
+    reason, advice = error.reason[:1].upper() + error.reason[1:], error.advice
+    reason += "" if reason.endswith((".", "!", "?")) else "."
     if order.may_be_there and order.mode == "live" and not advice:
         where = f"{order.name} in the list of the service" if flow_of(order).is_listed else f"the order {order.key}"
         reason, advice = f"{reason} {_UNSOUGHT}", _LOOK_FIRST.format(what=where)
@@ -299,8 +300,3 @@ def _why(order: Order, error: Reject) -> Why:
         reason, advice = f"{reason} {_PERHAPS_NOT_FETCHED}", _OPEN_IT
     retry_helps = not error.is_of_the_file
     return Why(reason=reason, advice=advice, code=error.code, said=error.said, retry_helps=retry_helps)
-
-
-def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."

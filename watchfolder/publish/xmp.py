@@ -55,7 +55,9 @@ def with_keyword(content: bytes, keyword: str) -> bytes | None:
     if keyword in found.keywords:
         return None
     if found.bag_ends is not None:
-        text, at = f" <rdf:li>{escape(keyword)}</rdf:li>\n{_indent(content, found.bag_ends)}", found.bag_ends
+        before = content[: found.bag_ends].rpartition(b"\n")[2]
+        indent = before.decode() if before.isspace() else ""
+        text, at = f" <rdf:li>{escape(keyword)}</rdf:li>\n{indent}", found.bag_ends
     elif found.has_subject:
         raise UnfitSidecar("its keywords are no list to which one could be added")
     elif found.ends is not None:
@@ -67,11 +69,6 @@ def with_keyword(content: bytes, keyword: str) -> bytes | None:
     if sorted(_read(made).keywords) != sorted([*found.keywords, keyword]):
         raise UnfitSidecar("a keyword could not be added to it")
     return made
-
-
-def _indent(content: bytes, at: int) -> str:
-    before = content[:at].rpartition(b"\n")[2]
-    return before.decode() if before.isspace() else ""
 
 
 @dataclass
