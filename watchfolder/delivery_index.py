@@ -265,7 +265,7 @@ class DeliveryIndex:
     def _piece(self, month: Place, begin: int, end: int) -> bytes:
         """Return whole lines from `begin` on; none, when there is only one that is not finished."""
         length = _PIECE_BYTES
-        with disk.reading(month) as read_at:
+        with disk.open_to_read(month) as read_at:
             while True:
                 piece = read_at(begin, min(length, end - begin))
                 whole = piece.rfind(b"\n") + 1

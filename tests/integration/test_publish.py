@@ -740,11 +740,11 @@ def test_a_reason_goes_when_its_picture_has_gone_and_not_before(studio: Studio) 
     studio.failed("ä" * 125 + "b.jpg")
     studio.finish()
     before = studio.files("quarantine")
-    studio.publisher.originals.sweep_notes()
+    studio.publisher.originals.sweep_why_files()
     assert studio.files("quarantine") == before
     (studio.top / "quarantine/sub/a.jpg").unlink()
     (studio.top / "quarantine" / ("ä" * 125 + "b.jpg")).rename(studio.top / "inbox/b.jpg")
-    studio.publisher.originals.sweep_notes()
+    studio.publisher.originals.sweep_why_files()
     assert studio.files("quarantine") == {}
 
 
@@ -765,7 +765,7 @@ def test_a_reason_goes_when_its_picture_has_gone_and_not_before(studio: Studio) 
 def test_a_note_that_is_not_ours_stays(studio: Studio, text: str) -> None:
     (studio.top / "quarantine/a.jpg.why.txt").write_text(text, encoding="latin-1")
     (studio.top / "quarantine/link.why.txt").symlink_to("a.jpg.why.txt")
-    studio.publisher.originals.sweep_notes()
+    studio.publisher.originals.sweep_why_files()
     assert set(studio.files("quarantine")) == {"a.jpg.why.txt", "link.why.txt"}
 
 
@@ -775,7 +775,7 @@ def test_a_reason_below_which_a_person_has_written_stays(studio: Studio) -> None
     with (studio.top / "quarantine/a.jpg.why.txt").open("a", encoding="utf-8") as note:
         note.write("Anna: Mr. Berg sends a better scan\n")
     (studio.top / "quarantine/a.jpg").unlink()
-    studio.publisher.originals.sweep_notes()
+    studio.publisher.originals.sweep_why_files()
     assert set(studio.files("quarantine")) == {"a.jpg.why.txt"}
 
 
@@ -784,7 +784,7 @@ def test_a_reason_whose_picture_is_on_its_way_stays(studio: Studio, monkeypatch:
     move = disk.move
 
     def amid_a_sweep(source: disk.Place, target: disk.Place, *, owner: str, batch: None) -> None:
-        studio.publisher.originals.sweep_notes()
+        studio.publisher.originals.sweep_why_files()
         move(source, target, owner=owner, batch=batch)
 
     monkeypatch.setattr(disk, "move", amid_a_sweep)
@@ -801,7 +801,7 @@ def test_a_reason_whose_picture_came_while_the_sweep_was_looking_stays(
     monkeypatch.setattr(
         disk, "scan", lambda *where, **how: (each for each in scan(*where, **how) if each.name != "a.jpg")
     )
-    studio.publisher.originals.sweep_notes()
+    studio.publisher.originals.sweep_why_files()
     assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
 
 
@@ -817,7 +817,7 @@ def test_a_reason_whose_picture_comes_amid_the_sweep_stays(studio: Studio, monke
         return get(key)
 
     monkeypatch.setattr(studio.journal, "get", quarantined_meanwhile)
-    studio.publisher.originals.sweep_notes()
+    studio.publisher.originals.sweep_why_files()
     assert set(studio.files("quarantine")) == {"a.jpg", "a.jpg.why.txt"}
 
 

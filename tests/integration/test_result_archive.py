@@ -148,7 +148,7 @@ def test_an_archive_that_does_not_hold_the_result_is_the_orders_own_trouble(
 ) -> None:
     (tmp_path / "part").write_bytes(make())
     with pytest.raises(OrderRetry):
-        Archive(Place(str(tmp_path), "part")).pour("a.jpg", lambda _: None)
+        Archive(Place(str(tmp_path), "part")).copy("a.jpg", lambda _: None)
 
 
 def test_a_table_of_contents_without_end_takes_no_memory(tmp_path: Path) -> None:
@@ -157,14 +157,14 @@ def test_a_table_of_contents_without_end_takes_no_memory(tmp_path: Path) -> None
         file.seek(0, os.SEEK_END)
         file.write(with_a_long_table())
     with pytest.raises(OrderRetry):
-        Archive(Place(str(tmp_path), "part")).pour("a.jpg", lambda _: None)
+        Archive(Place(str(tmp_path), "part")).copy("a.jpg", lambda _: None)
 
 
 @pytest.mark.parametrize("name", ["../../a.jpg", "/etc/a.jpg", "..\\a.jpg", "results/a.JPEG", "a.png"])
 def test_of_an_entrys_path_nothing_but_its_own_name_is_heeded(tmp_path: Path, name: str) -> None:
     (tmp_path / "part").write_bytes(packed((name, RESULT), ("b.jpg", b"other")))
     poured = io.BytesIO()
-    assert Archive(Place(str(tmp_path), "part")).pour("a.jpg", poured.write) == len(RESULT)
+    assert Archive(Place(str(tmp_path), "part")).copy("a.jpg", poured.write) == len(RESULT)
     assert poured.getvalue() == RESULT
     assert os.listdir(tmp_path) == ["part"]
 
@@ -174,7 +174,7 @@ def test_a_bomb_is_poured_no_further_than_a_result_may_be_long(tmp_path: Path, m
     (tmp_path / "part").write_bytes(packed(("a.jpg", bytes(50 << 20))))
     blocks: list[int] = []
     with pytest.raises(OrderRetry, match="too long"):
-        Archive(Place(str(tmp_path), "part")).pour("a.jpg", lambda block: blocks.append(len(block)))
+        Archive(Place(str(tmp_path), "part")).copy("a.jpg", lambda block: blocks.append(len(block)))
     assert sum(blocks) <= 1 << 20
     assert max(blocks) <= 1 << 18
 
@@ -182,6 +182,6 @@ def test_a_bomb_is_poured_no_further_than_a_result_may_be_long(tmp_path: Path, m
 def test_an_archive_that_somebody_removes_is_gone_and_no_fault_of_its_own(tmp_path: Path) -> None:
     archive = Archive(Place(str(tmp_path), "part"))
     with pytest.raises(FileNotFoundError):
-        archive.pour("a.jpg", lambda _: None)
+        archive.copy("a.jpg", lambda _: None)
     archive.remove()
     assert disk.stat_of(Place(str(tmp_path), "part")) is None

@@ -162,7 +162,7 @@ class Service(Client):
         self._counters.moved("sent", size)
 
     def fetch(self, url: str, sink: Callable[[bytes], object], *, limit_bytes: int) -> int:
-        """Pour the file into `sink` and return its length. Never tried again here: the sink remembers."""
+        """Copy the file into `sink` and return its length. Never tried again here: the sink remembers."""
         self._check_url(url)
         self._check_stop()
 

@@ -154,12 +154,12 @@ class Transport:
         return answer
 
     def get(self, url: str, sink: Callable[[bytes], object], limit_bytes: int) -> Response | int:
-        """Pour a 200's bytes into `sink` and return their number; return any other answer."""
+        """Copy a 200's bytes into `sink` and return their number; return any other answer."""
         with self._open("GET", url, {}, None, self._pace.transfer_seconds) as reply:
             if reply.status != 200:  # noqa: PLR2004 (206 and 204 are not what was asked for)
                 return reply.read(_REFUSAL_LIMIT_BYTES)
             reply.deadline.begin_again(self._pace.seconds_for(reply.size or limit_bytes))
-            return reply.pour(sink, limit_bytes)
+            return reply.copy_to(sink, limit_bytes)
 
     def close(self) -> None:
         for deadline in tuple(self._under_way):
@@ -235,7 +235,7 @@ class _Reply:
                 break
         return Response(self.status, self._headers, b"".join(parts))
 
-    def pour(self, sink: Callable[[bytes], object], limit_bytes: int) -> int:
+    def copy_to(self, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         if self._headers.get("Content-Encoding", "identity").lower() not in {"identity", "aws-chunked"}:
             raise Retry(f"{self._host} packed the file although it was asked for plain", code="ENCODED")
         is_chunked = self._headers.get("Transfer-Encoding", "").lower() == "chunked"

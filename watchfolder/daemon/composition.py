@@ -46,7 +46,7 @@ class Composition:
                 inbox, config.api, journal, publisher.work, scope, publisher.originals.put_back, admission.spend
             )
             intake = self.intakes[name] = Intake(
-                inbox, claims, self.folders, admission, publisher.originals.sweep_notes
+                inbox, claims, self.folders, admission, publisher.originals.sweep_why_files
             )
             shared = (self.service, self.transfers, self.delivery_index, admission.inbox_of, admission)
             context = StepContext(inbox, journal, self.folders, publisher, *shared)

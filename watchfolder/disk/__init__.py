@@ -34,8 +34,8 @@ from watchfolder.disk.files import (
     is_regular,
     new_file,
     open_regular,
+    open_to_read,
     read_bytes,
-    reading,
     remove,
     stat_of,
 )
@@ -66,11 +66,11 @@ from watchfolder.disk.places import (
     NotRegular,
     Place,
     UnfitName,
+    folder_faults,
     folders_kept_open,
     hidden_part,
     make_folder,
     open_folder,
-    translated,
 )
 from watchfolder.disk.sharing import (
     give_empty_folder,

@@ -14,11 +14,11 @@ from watchfolder.disk.places import (
     NotAFolder,
     NotRegular,
     Place,
+    folder_faults,
     folder_of,
     hidden_part,
     open_folder,
     sync_folder,
-    translated,
 )
 from watchfolder.errors import FolderFault
 
@@ -57,7 +57,7 @@ class FsyncBatch:
 
     def found(self, target: Place) -> None:
         """Record a file that lies at its target already, perhaps not synced yet."""
-        with os.fdopen(open_regular(target), "rb") as file, translated(target.path):
+        with os.fdopen(open_regular(target), "rb") as file, folder_faults(target.path):
             os.fsync(file.fileno())
         self._targets[target.root, target.folder] = None
 
@@ -167,7 +167,7 @@ def _sync(root: str, relative: str) -> None:
     with (
         contextlib.suppress(FileNotFoundError),
         open_folder(root, relative) as folder,
-        translated(os.path.join(root, relative)),
+        folder_faults(os.path.join(root, relative)),
     ):
         sync_folder(folder)
 
@@ -252,7 +252,7 @@ def copy(source: Place, target: Place, *, owner: str) -> None:
 
 def _copy_by(source: Place, part: Place, target: Place, owner: str) -> None:
     """Copy into the hidden `part`, compare, and give that its name."""
-    with translated(target.path):
+    with folder_faults(target.path):
         try:
             _copy(source, part)
             _compare(source, part)

@@ -215,11 +215,11 @@ class Claims:
 
     def _go_on(self, order: Order) -> None:
         """Go on after a crash between the renames: keep the files that are in the work folder."""
-        taken = [file for file in order.files if self._was_taken(order, file)]
+        taken = [file for file in order.files if self._is_taken(order, file)]
         event("order.claim_recovered", order=order.key, inbox=order.inbox, taken=len(taken), of=len(order.files))
         self._keep(order, taken)
 
-    def _was_taken(self, order: Order, file: OrderFile) -> bool:
+    def _is_taken(self, order: Order, file: OrderFile) -> bool:
         source, target = Place(self._inbox.path, file.name), self._work.place(order, file)
         if disk.stat_of(target) is None:
             return False

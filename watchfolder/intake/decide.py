@@ -136,7 +136,7 @@ def decide(inbox: Inbox, name: str, sighting: Sighting, now: float) -> Decision:
         return Decision(Action.WAIT, f"it changed less than {inbox.settle_seconds:g} s ago", due, is_passing=True)
     place = Place(inbox.path, name)
     try:
-        with open(disk.open_regular(place), "rb", buffering=0) as file, disk.translated(place.path):
+        with open(disk.open_regular(place), "rb", buffering=0) as file, disk.folder_faults(place.path):
             return _decide_open(inbox, name, sighting, file.fileno(), now)
     except (FileNotFoundError, NotAFolder):  # also when a link lies where its folder was
         return Decision(Action.GONE, "it is gone")
@@ -154,7 +154,7 @@ def out_of_reach(reason: str, due: float | None, obstacle: Obstacle) -> Decision
     return Decision(Action.STAY, reason, due, is_warning=True, obstacle=obstacle)
 
 
-def without_partner(reason: str, due: float | None = None, *, is_passing: bool = False) -> Decision:
+def wait_for_other(reason: str, due: float | None = None, *, is_passing: bool = False) -> Decision:
     return Decision(Action.WAIT, reason, due, lacks_partner=True, is_passing=is_passing)
 
 
@@ -190,7 +190,7 @@ def _judge_content(inbox: Inbox, name: str, sighting: Sighting, descriptor: int,
         advice = "Make the picture smaller, or raise max_file_bytes if your plan takes larger files."
         return _refuse(reason, advice, "TOO_LARGE")
     if sighting.verdict is None:
-        facts = (_reading(descriptor), sighting.size, os.path.basename(name), partial(disk.find_hole, descriptor))
+        facts = (_read_at(descriptor), sighting.size, os.path.basename(name), partial(disk.find_hole, descriptor))
         sighting.verdict = images.judge(*facts, takes_pdf=flow_of(inbox).takes_pdf)
     return _refuse_mode(inbox, descriptor, sighting) or _judge(inbox, sighting, now)
 
@@ -239,7 +239,7 @@ def _refuse_mode(inbox: Inbox, descriptor: int, sighting: Sighting) -> Decision 
     refuses, verdict = flow_of(inbox).refuses, sighting.verdict
     if not refuses or verdict is None or verdict.format is None or verdict.kind is not Kind.WHOLE:
         return None
-    mode = images.mode_of(verdict.format, _reading(descriptor), sighting.size)
+    mode = images.mode_of(verdict.format, _read_at(descriptor), sighting.size)
     if mode not in refuses:
         return None
     advice = "Save it in RGB, of 8 bits a channel, and drop that file instead."
@@ -299,5 +299,5 @@ def _ask_again(inbox: Inbox) -> float:
     return max(inbox.settle_seconds, _ASK_AGAIN_SECONDS)
 
 
-def _reading(descriptor: int) -> Callable[[int, int], bytes]:
+def _read_at(descriptor: int) -> Callable[[int, int], bytes]:
     return lambda offset, length: os.pread(descriptor, length, offset)

@@ -94,10 +94,10 @@ class Intake:
         if self._nudges.are_left:
             return now
         if goes_on:
-            return self._wait_until(now)
+            return self._end_of_wait(now)
         duplicates_due = now + _DUPLICATES_SECONDS if self._claims.dedup.waiting else self._scan_at
         asks_due = now + _ASKS_SECONDS if self.candidates.quiet and not self.held else self._scan_at
-        return min(self._scan_at, duplicates_due, asks_due, self.candidates.next_timer)
+        return min(self._scan_at, duplicates_due, asks_due, self.candidates.next_due)
 
     def _require(self) -> None:
         self._folders.require(self.inbox)
@@ -140,11 +140,11 @@ class Intake:
             return Allowance(0, 0, 0, self.held)
         return self._admission.allowance(self.inbox.name, len(self.candidates.quiet))
 
-    def _wait_until(self, now: float) -> float:
+    def _end_of_wait(self, now: float) -> float:
         """Return until when it pays to wait for files that are about to settle; a lone file waits for none."""
         if len(self.candidates.quiet) >= self.inbox.max_files_per_order:
             return now
-        next_settles = self.candidates.next_timer
+        next_settles = self.candidates.next_due
         return next_settles if next_settles <= next(iter(self.candidates.quiet.values())) + _GATHER_SECONDS else now
 
     def _work(self, now: float) -> None:
@@ -153,7 +153,7 @@ class Intake:
         if self.held:
             self._look_at_held(now)
         allowance = self._allowance()
-        if allowance.may_begin and self._wait_until(now) > now:
+        if allowance.may_begin and self._end_of_wait(now) > now:
             return
         with disk.folders_kept_open():
             ready = self._decide(self._may_take(allowance), allowance, now)

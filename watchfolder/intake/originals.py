@@ -11,7 +11,7 @@ from watchfolder.disk import NotAFolder, NotRegular, Place
 from watchfolder.errors import FolderFault
 from watchfolder.events import printable
 from watchfolder.images import Kind
-from watchfolder.intake.decide import Decision, Ready, without_partner
+from watchfolder.intake.decide import Decision, Ready, wait_for_other
 from watchfolder.order import Role
 from watchfolder.services import Pairs, flow_of
 from watchfolder.services.link_files import is_link_file
@@ -56,7 +56,7 @@ class Originals:
             if now >= (self._may_look_at if first_asked > self._looked_at else self._due):
                 self._look(lender.originals, now)
             if first_asked > self._looked_at:
-                return without_partner("its original is looked for", self._may_look_at, is_passing=True)
+                return wait_for_other("its original is looked for", self._may_look_at, is_passing=True)
             found = self._find_all(picture, lender, lender.originals)
             if len(found) == 1:
                 return self._lent(picture, Place(lender.originals, found[0]))
@@ -65,7 +65,7 @@ class Originals:
             reason = f"its original has just left the inbox {self._lender}"
         except FolderFault as fault:
             reason = f"its original cannot be read: {fault.reason}"
-        return without_partner(reason, max(self._due, now + _AGAIN_SECONDS))
+        return wait_for_other(reason, max(self._due, now + _AGAIN_SECONDS))
 
     def _remember(self, picture: Ready, now: float) -> float:
         """Return when the picture, as it is, was asked for first."""
@@ -79,7 +79,7 @@ class Originals:
         self._away_since = now if self._away_since is None else self._away_since
         reason = f"the inbox {self._lender}, which keeps its original, is away"
         is_passing = now < self._away_since + _SLOW_SECONDS
-        return without_partner(reason, now + _AGAIN_SECONDS, is_passing=is_passing)
+        return wait_for_other(reason, now + _AGAIN_SECONDS, is_passing=is_passing)
 
     def _look(self, root: str, now: float) -> None:
         found: defaultdict[Hashable, list[str]] = defaultdict(list)
@@ -138,11 +138,11 @@ class Originals:
         found = disk.stat_of(place)
         if found is None or not disk.is_regular(found):
             raise FileNotFoundError(place.path)
-        with disk.reading(place) as read_at:
+        with disk.open_to_read(place) as read_at:
             takes_pdf = flow_of(self._inbox).takes_pdf
             verdict = images.judge(read_at, found.st_size, place.base, takes_pdf=takes_pdf)
         if verdict.format is None or verdict.kind not in {Kind.WHOLE, Kind.SUSPECT}:
-            return without_partner(f"its original, {printable(place.path)}, is no whole picture", self._due)
+            return wait_for_other(f"its original, {printable(place.path)}, is no whole picture", self._due)
         marked = names.with_mark(picture.name, self._pairs.mark)
         name = names.with_extension(marked, names.split(place.base)[1] or verdict.format.extension)
         return Ready(name, found.st_size, found.st_mtime_ns, verdict.format, role=Role.COPY, lies_at=place)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
 from watchfolder.config import Inbox
-from watchfolder.intake.decide import Decision, Ready, without_partner
+from watchfolder.intake.decide import Decision, Ready, wait_for_other
 from watchfolder.intake.originals import Originals
 from watchfolder.order import Role
 from watchfolder.services import Alone, Pairs, flow_of
@@ -43,13 +43,13 @@ class Partners:
         found = pairs.find(file.name, self._seen[pairs.shared(file.name)])
         if isinstance(found, Alone):
             if self._originals is None or not found.lacks_original:
-                return without_partner(found.reason)
+                return wait_for_other(found.reason)
             lent = self._originals.find(file, now)
             return lent if isinstance(lent, Decision) else _pair(pairs, lent, file)
         original, picture = self._ready.get(found.original), self._ready.get(found.picture)
         if original is None or picture is None:
             other = found.picture if original else found.original
-            return without_partner(f"{other} cannot be taken with it yet")
+            return wait_for_other(f"{other} cannot be taken with it yet")
         return _pair(pairs, replace(original, role=Role.ORIGINAL), picture)
 
     def drop(self, name: str) -> list[str]:
@@ -67,5 +67,5 @@ class Partners:
 def _pair(pairs: Pairs, original: Ready, picture: Ready) -> Sequence[Ready] | Decision:
     if original.format and picture.format and not pairs.fits(original.format, picture.format):
         what = f"a {picture.format.label} is not compared with a {original.format.label}"
-        return without_partner(f"{what}, its original {original.name}")
+        return wait_for_other(f"{what}, its original {original.name}")
     return [original, picture]

@@ -154,7 +154,7 @@ def _asked_for(context: StepContext, order: Order, enclosure: Enclosure) -> tupl
 
 
 def _fetch(context: StepContext, links: Iterator[str], sink: Callable[[bytes], object]) -> int:
-    """Stream what lies behind the first link that is not refused; a refusal has poured nothing."""
+    """Stream what lies behind the first link that is not refused; a refusal has given nothing."""
     refusal = ""
     for url in links:
         fetch = partial(context.service.fetch, url, sink, limit_bytes=_LIMIT_BYTES)

@@ -40,7 +40,7 @@ def deliver(context: StepContext, order: Order) -> Order:
     if fetching.has_missed:
         context.memory_of(order).links = None
     if round_.failures:
-        raise round_.main_failure()
+        raise round_.main_error()
     if any(file.is_under_way for file in order.files):
         raise part_gone(context.inbox.outbox)
     return context.journal.advance(order, _S.DELIVERED)
@@ -48,7 +48,7 @@ def deliver(context: StepContext, order: Order) -> Order:
 
 def _fetch_missing(context: StepContext, order: Order, fetching: "Fetching", round_: Round) -> Order:
     def fetch(number: int) -> Received:
-        return context.publisher.receive(order.files[order.results[number][0]], partial(fetching.pour, number))
+        return context.publisher.receive(order.files[order.results[number][0]], partial(fetching.copy, number))
 
     results = enumerate(order.results)
     missing = [n for n, (index, result) in results if result.part is None and not order.files[index].is_placed]
@@ -105,7 +105,7 @@ class Fetching:
             with suppress(FolderFault):  # then the next start sweeps it away
                 self._archive.remove()
 
-    def pour(self, number: int, sink: Callable[[bytes], object]) -> int:
+    def copy(self, number: int, sink: Callable[[bytes], object]) -> int:
         """Stream one result, with a fresh link when the one at hand has run out."""
         if self.is_in_archive():
             return self._from_archive(number, sink)
@@ -113,7 +113,7 @@ class Fetching:
 
     def _fetch(self, number: int, sink: Callable[[bytes], object], limit_bytes: int) -> int:
         refusal, url = "", ""
-        for _ in range(2):  # a refused link has poured nothing: it may have run out, and is replaced once
+        for _ in range(2):  # a refused link has given nothing: it may have run out, and is replaced once
             url = self._signed.find(partial(self._find, number), refused=url)  # outside: no refusal of the storage's
             try:
                 return self._context.service.fetch(url, sink, limit_bytes=limit_bytes)
@@ -129,7 +129,7 @@ class Fetching:
                 download = partial(self._fetch, number, limit_bytes=limit_bytes)
                 self._archive = Archive.receive(self._context.publisher.hidden_part(), download)
             try:
-                return self._archive.pour(self._file(number).sent_name, sink)
+                return self._archive.copy(self._file(number).sent_name, sink)
             except OrderRetry:
                 self.has_missed = True
                 raise

@@ -118,12 +118,12 @@ def _take(context: StepContext, order: Order, delivery: EarlierDelivery, outbox:
     earlier = Place(outbox, delivery.name)
     try:
         if context.inbox.duplicates == "quarantine":
-            _pour(earlier, delivery, lambda _block: None)
+            _copy(earlier, delivery, lambda _block: None)
             why = _why(order, delivery, f"lies at {printable(earlier.path)}")
             return context.journal.advance(order, State.QUARANTINING, why=why)
         received = context.take_left_over(order).get(0)
         if received is None:
-            received = context.publisher.receive(order.files[0], partial(_pour, earlier, delivery))
+            received = context.publisher.receive(order.files[0], partial(_copy, earlier, delivery))
     except (Held, _NotThatError) as error:
         if isinstance(error, Held) and order.failures < _MOST_WAITS:
             raise
@@ -149,7 +149,7 @@ def _why(order: Order, delivery: EarlierDelivery, outcome: str) -> Why:
     )
 
 
-def _pour(earlier: Place, delivery: EarlierDelivery, sink: Callable[[bytes], object]) -> int:
+def _copy(earlier: Place, delivery: EarlierDelivery, sink: Callable[[bytes], object]) -> int:
     for block in _verified(earlier, delivery):
         sink(block)
     return delivery.size
@@ -159,7 +159,7 @@ def _verified(earlier: Place, delivery: EarlierDelivery) -> Iterator[bytes]:
     """Give what lies there, block by block. Raises _NotThatError, at the end if need be."""
     digest, size = hashlib.sha256(), 0
     try:
-        with disk.reading(earlier) as read_at:
+        with disk.open_to_read(earlier) as read_at:
             while block := read_at(size, _BLOCK_BYTES):
                 size += len(block)
                 digest.update(block)

@@ -132,7 +132,7 @@ def _handle_failed(context: StepContext, order: Order, round_: Round) -> Order:
 
     Nobody parts from what may have been bought: first it is to be seen what has arrived.
     """
-    worst = round_.main_failure()
+    worst = round_.main_error()
     if not order.may_be_given_back:
         raise OrderRetry(worst.reason, code=worst.code) if isinstance(worst, Reject) else worst
     rejected = {index for index, failure in round_.failures.items() if isinstance(failure, Reject)}
@@ -170,7 +170,7 @@ class Sending:
         if before is None or not is_unchanged(place, file):
             raise FileNotFoundError
         with os.fdopen(disk.open_regular(place), "rb") as opened:
-            with disk.translated(place.path):
+            with disk.folder_faults(place.path):
                 source, sha256, md5 = _hash(opened, file.size)
             if not is_unchanged(place, file):
                 raise FileNotFoundError

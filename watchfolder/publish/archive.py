@@ -41,8 +41,8 @@ class Archive:
             raise
         return cls(part)
 
-    def pour(self, sent_name: str, sink: Callable[[bytes], object]) -> int:
-        """Pour one result into `sink` and return its length.
+    def copy(self, sent_name: str, sink: Callable[[bytes], object]) -> int:
+        """Copy one result into `sink` and return its length.
 
         Raises OrderRetry when the archive has none, or is none; FileNotFoundError when somebody has removed it.
         """
@@ -62,7 +62,7 @@ class Archive:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
-        with io.FileIO(disk.open_regular(self._part)) as file, disk.translated(self._part.path):
+        with io.FileIO(disk.open_regular(self._part)) as file, disk.folder_faults(self._part.path):
             try:
                 with _Bounded(file) as bounded, zipfile.ZipFile(bounded) as archive:
                     yield archive

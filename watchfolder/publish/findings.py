@@ -55,7 +55,7 @@ class FindingPublisher:
                 sidecar.remove(Place(self._inbox.outbox, file.result.delivery))
             event("file.changed_after_confirm", order=order.key, inbox=order.inbox, file=file.name)
             return self._originals.give_back(order, own)
-        if not self._originals.was_taken_out(source, self._inbox.outbox, file.result.delivery):
+        if not self._originals.is_taken_out(source, self._inbox.outbox, file.result.delivery):
             base = names.with_mark(file.name, TEST_MARK) if order.mode == "test" else file.name
             wanted = f"{file.finding.verdict}/{base}" if self._inbox.sort and file.finding else base
             goal = (self._inbox.outbox, wanted)

@@ -102,7 +102,7 @@ class OriginalPublisher:
             event("file.quarantined", order=order.key, inbox=order.inbox, file=placed, reason=why)
         return order.with_file(index, is_placed=True)
 
-    def sweep_notes(self) -> None:
+    def sweep_why_files(self) -> None:
         """Drop the why files whose pictures a person has taken out of quarantine. Raises FolderFault."""
         root = self._inbox.quarantine
         found = {entry.name for entry in disk.scan(root, skip_folder=lambda name: name.startswith("."))}
@@ -118,7 +118,7 @@ class OriginalPublisher:
             disk.remove(why)
             event("quarantine.reason_removed", inbox=self._inbox.name, file=why.name)
 
-    def was_taken_out(self, source: Place, root: str, name: str | None) -> bool:
+    def is_taken_out(self, source: Place, root: str, name: str | None) -> bool:
         """Had the file been moved below `root`, under this name, and has a person taken it from there since?"""
         if name is None or disk.stat_of(source) is not None or disk.stat_of(Place(root, name)) is not None:
             return False

@@ -122,7 +122,7 @@ class Publisher:
             assert result.part is not None  # noqa: S101 - accepted first
             assert result.delivery is not None  # noqa: S101
             part, target = Place(self.inbox.outbox, result.part), Place(self.inbox.outbox, result.delivery)
-            if self._was_taken_on(order, result, target):
+            if self._is_taken_on(order, result, target):
                 disk.remove(part, durable=False)
                 return order
             try:
@@ -143,7 +143,7 @@ class Publisher:
                 disk.remove(part, durable=False)
             return order
 
-    def _was_taken_on(self, order: Order, result: Result, target: Place) -> bool:
+    def _is_taken_on(self, order: Order, result: Result, target: Place) -> bool:
         """Did it get its name in an earlier try, and has the next inbox taken it from there?"""
         assert result.part is not None  # noqa: S101 - accepted first
         if result.part in self._unnamed:

@@ -68,7 +68,7 @@ def receive(
         size = fetch(write)
     if digest.hexdigest() == sent_sha256:
         raise OrderRetry("the service delivered the very picture that was sent", code="RESULT_IS_ORIGINAL")
-    with disk.reading(part) as read_at:
+    with disk.open_to_read(part) as read_at:
         return Received(part, size, digest.hexdigest(), format_of(read_at, size))
 
 
