@@ -86,14 +86,14 @@ class Folders:
         try:
             found = read_token(path)  # first, and without the lock: a dead share must not hold up the others
         except FolderFault as fault:
-            self.require_mounted(path)
+            self.require_mount(path)
             if fault.code in {"EACCES", "EPERM"}:
                 raise self.closed(path, "we may not look into it") from fault
             if fault.code == "ENOENT":
                 raise self._missing(path, fault) from fault
             raise
         if found is None:
-            self.require_mounted(path)
+            self.require_mount(path)
         if is_new:
             found = self._meet(path)
         if found is not None and found != self._known[path].token:
@@ -103,7 +103,7 @@ class Folders:
             way_out = f"if this is the right folder after all, {self.commands.run(Advised.ACCEPT, path)}"
             raise FolderFault.at(path, f"{NOT_KNOWN} ({way_out})", code="NO_TOKEN")
         if found != self._known[path].token:
-            self.require_mounted(path)
+            self.require_mount(path)
             way_out = f"if it may be used, {self.commands.run(Advised.ACCEPT, path)}"
             raise FolderFault.at(path, f"another folder lies in its place ({way_out})", code="OTHER_TOKEN")
 
@@ -125,7 +125,7 @@ class Folders:
     def accept(self, path: str) -> None:
         """Take the folder as it now is, on a person's word; no bare mount point. Raises FolderFault."""
         if point := disk.missing_mount(path):
-            raise not_mounted(point)
+            raise no_mount(point)
         with self._meeting:
             self._remember(path, read_token(path) or write_token(path, self._instance))
 
@@ -161,7 +161,7 @@ class Folders:
 
         It is asked after the look: a run that begins meanwhile names itself before it makes its folder.
         """
-        found = _instances_in(_work_of(inbox))
+        found = _names_in(_work_of(inbox))
         if found and (others := set(found) - {instance()}):
             raise self._taken(inbox, min(others), None)
 
@@ -216,13 +216,13 @@ class Folders:
             raise self._taken(inbox, others[0], os.getpid())
 
     def _other_names(self, inbox: Inbox) -> list[str]:
-        return [name for name in _instances_in(_work_of(inbox)) if name != self._instance]
+        return [name for name in _names_in(_work_of(inbox)) if name != self._instance]
 
-    def require_mounted(self, path: str) -> None:
+    def require_mount(self, path: str) -> None:
         """Check that the file system that a folder should lie on is there. Raises FolderFault."""
         known = self._known.get(path)
         if point := disk.missing_mount(path, known.mount if known else ""):
-            raise not_mounted(point)
+            raise no_mount(point)
 
     def _make_originals(self, inbox: Inbox) -> None:
         path = inbox.originals
@@ -362,7 +362,7 @@ def _require_room(path: str, needed: int) -> None:
         raise FolderFault.at(path, f"{free / 1e6:.1f} MB are free, {needed / 1e6:.1f} MB are needed", code="ENOSPC")
 
 
-def not_mounted(point: str) -> FolderFault:
+def no_mount(point: str) -> FolderFault:
     how = f" (as root, run: mount {quoted(point)})" if disk.is_in_fstab(point) else ""
     return FolderFault(f"{point} is not mounted{how}", code="NOT_MOUNTED")
 
@@ -398,7 +398,7 @@ def write_token(path: str, owner: str) -> str:
     return token
 
 
-def _instances_in(works: Place) -> list[str]:
+def _names_in(works: Place) -> list[str]:
     return [name for name in disk.folders_in(works.root, works.name) if _INSTANCE.fullmatch(name)]
 
 

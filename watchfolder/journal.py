@@ -277,7 +277,7 @@ def refuse_other_keys(orders: Iterable[Order], config: Config) -> None:
         )
 
 
-def kept_until(parked: Order) -> datetime:
-    """Return until when a parked order's results can probably be fetched: for people, nothing is decided by it."""
+def results_end(parked: Order) -> datetime:
+    """Return until when the results of a parked order can be fetched, probably: nothing is decided by it."""
     known_since = parked.times.get(State.COMPLETED, parked.times[State.QUARANTINED])
     return parked.expires_at or known_since.at + _DEFAULT_RETENTION

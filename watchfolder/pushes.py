@@ -47,11 +47,11 @@ class Pushes:
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
         self._counts = dict.fromkeys(PushResult, 0)
-        self._ring: Callable[[], None] = lambda: None
+        self._wake: Callable[[], None] = lambda: None
 
-    def ring_with(self, ring: Callable[[], None]) -> None:
+    def wake_with(self, wake: Callable[[], None]) -> None:
         """Call this when there is a hint to take."""
-        self._ring = ring
+        self._wake = wake
 
     def receive(self, body: bytes, signed: str, secret: str) -> PushResult | None:
         """Judge a delivery; None: its order's id waits for the pipeline, which will say what became of it."""
@@ -68,7 +68,7 @@ class Pushes:
             else:
                 self._counts[fate] += 1
         if fate is None:
-            self._ring()
+            self._wake()
         return fate
 
     def take(self) -> list[str]:

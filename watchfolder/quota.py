@@ -77,7 +77,7 @@ class Arrivals:
         """Return how many copies are to be made of what came."""
         return self._copies * sum(files for since, files in self._came if since > now - seconds)
 
-    def forget_old(self, now: float) -> None:
+    def sweep(self, now: float) -> None:
         while self._came and self._came[0][0] <= now - self._longest:
             self._came.popleft()
 
@@ -208,7 +208,7 @@ class Quota:
         """Count what came. What was there when this life began is not new where a person has let it through."""
         arrivals, now = self._arrivals[inbox], self._clock.awake()
         if inbox not in self._memory.held:
-            arrivals.forget_old(now)
+            arrivals.sweep(now)
         if inbox in self._memory.released:
             new, found = new if inbox in self._met else 0, 0
         self._met.add(inbox)

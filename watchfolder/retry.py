@@ -36,7 +36,7 @@ def find(config: Config, wanted: Sequence[str]) -> list[Picture]:
     found: dict[str, Picture] = {}
     lines = []
     for name in wanted:
-        fitting = [picture for picture in there if _fits(picture, name, real)]
+        fitting = [picture for picture in there if _is_named(picture, name, real)]
         if why_not := _why_not(name, fitting, there):
             lines.append(f"{printable(name)}: {why_not}")
         found |= {picture.place.path: picture for picture in fitting}
@@ -87,7 +87,7 @@ def _move_back(picture: Picture, inbox: Inbox) -> Moved:
     raise FolderFault.at(inbox.path, f"too many files are called {printable(picture.place.base)} already")
 
 
-def _fits(picture: Picture, name: str, real: Mapping[str, str]) -> bool:
+def _is_named(picture: Picture, name: str, real: Mapping[str, str]) -> bool:
     """Is it this file, in this folder, or the one that this note is about? A name below quarantine, or a path."""
     whole = os.path.abspath(name)
     resolved = os.path.join(real[os.path.dirname(whole)], os.path.basename(whole))

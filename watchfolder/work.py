@@ -101,7 +101,7 @@ class WorkFolder:
         if copy is None or not is_ours(copy, self._inbox, mode, found):
             return None
         has_list = copy.of_list is not None and (is_known(copy.of_list) or self.has(copy.of_list))
-        return rebuilt(copy, self._inbox, found, of_list=copy.of_list if has_list else None)
+        return _order_of_copy(copy, self._inbox, found, of_list=copy.of_list if has_list else None)
 
     def remove(self, key: str) -> None:
         """Remove an order's folder without its entry, with the copy and the empty folders in it."""
@@ -149,7 +149,7 @@ def is_ours(copy: Order, inbox: Inbox, mode: KeyMode, found: Collection[str]) ->
     return _is_list_ours(copy, inbox) if copy.is_list else _is_asked_as_ours(copy, flow, inbox)
 
 
-def rebuilt(copy: Order, inbox: Inbox, found: Collection[str], *, of_list: str | None) -> Order:
+def _order_of_copy(copy: Order, inbox: Inbox, found: Collection[str], *, of_list: str | None) -> Order:
     """Return the order of a copy that is ours.
 
     A file that is not among those `found` was delivered before: its original is the last to move. `of_list` is the list

@@ -49,7 +49,7 @@ def test_a_long_beat_is_silent_only_while_a_call_does_not_come_back(
     finally:
         worker.stop()
         may_answer.release(3)
-    assert worker.join(time.monotonic() + 30)
+    assert worker.wait_for_end(time.monotonic() + 30)
     assert worker.health.silent_seconds(then) == 0.0
 
 

@@ -773,7 +773,7 @@ def test_nothing_is_named_while_every_order_waits_for_another_try(begin: Open) -
     begun = time.monotonic()
     pour(shop, 8)
     shop.work(lambda: shop.orders() and all(order.not_before for order in shop.orders()), seconds=40)
-    assert shop.parts.transfers.was_at_limit(begun)
+    assert shop.parts.transfers.is_at_limit(begun)
     assert shop.pipeline.admission.limit(begun) == ""
 
 

@@ -97,14 +97,14 @@ def test_so_many_at_once_and_the_orders_in_turns(two: Transfers) -> None:
 def test_it_is_seen_when_all_are_busy(two: Transfers) -> None:
     two.order("photos", "a")
     two.have_begun("a0")
-    assert not two.pool.was_at_limit(0.0)
+    assert not two.pool.is_at_limit(0.0)
     two.order("photos", "b")
     two.have_begun("a0", "b0")
-    assert two.pool.was_at_limit(time.monotonic())  # for as long as they are
+    assert two.pool.is_at_limit(time.monotonic())  # for as long as they are
     two.end_all()
     ended = time.monotonic()
-    assert two.pool.was_at_limit(ended - 60)
-    assert not two.pool.was_at_limit(ended)
+    assert two.pool.is_at_limit(ended - 60)
+    assert not two.pool.is_at_limit(ended)
 
 
 def test_workers_that_hang_on_a_silent_share_are_replaced(two: Transfers) -> None:

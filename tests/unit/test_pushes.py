@@ -38,7 +38,7 @@ def test_the_signature_is_the_hex_hmac_of_the_raw_body() -> None:
 
 def test_what_is_signed_well_waits_for_the_pipeline_and_rings() -> None:
     pushes, rung = Pushes(), threading.Event()
-    pushes.ring_with(rung.set)
+    pushes.wake_with(rung.set)
     assert received(pushes, delivery()) is None
     assert rung.is_set()
     assert pushes.take() == [ID]

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from watchfolder.config.faults import advice
-from watchfolder.config.reading import beginning_of, read_value
+from watchfolder.config.reading import first_bytes_of, read_value
 from watchfolder.config.sections import Config, Inbox, Section
 from watchfolder.errors import ConfigError
 
@@ -87,7 +87,7 @@ def _inbox(tree: Mapping[str, Any], name: str) -> str:
 
 def _content(path: str) -> str:
     try:
-        return beginning_of(path, _MAX_BYTES).decode("utf-8").strip()
+        return first_bytes_of(path, _MAX_BYTES).decode("utf-8").strip()
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it holds no text'}") from None
 

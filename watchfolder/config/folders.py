@@ -36,7 +36,7 @@ def folder_faults(tree: Mapping[str, Any], silent_seconds: float) -> list[str]:
     real = disk.follow_links({path for *_, path in paths}, silent_seconds)
     folders = [_Folder(name, role, path, real[path]) for name, role, path in paths]
     faults = [fault for one, other in combinations(folders, 2) if (fault := _fault_of(one, other))]
-    return [*faults, *_ring_faults(folders)]
+    return [*faults, *_faults_of_way_back(folders)]
 
 
 def _fault_of(one: _Folder, other: _Folder) -> str | None:
@@ -58,7 +58,7 @@ def _may_meet(inner: _Folder, outer: _Folder) -> bool:
     return inner.role == outer.role and inner.role in _SHAREABLE
 
 
-def _ring_faults(folders: Sequence[_Folder]) -> Iterator[str]:
+def _faults_of_way_back(folders: Sequence[_Folder]) -> Iterator[str]:
     """Yield a fault for each inbox whose pictures would come back to it, to be paid for without end."""
     takers = {folder.real: folder.inbox for folder in _all_of("path", folders)}
     outboxes = _all_of("outbox", folders)

@@ -9,7 +9,7 @@ from typing import Final
 
 from watchfolder import disk
 from watchfolder.command_line import Advised, CommandLine, quoted
-from watchfolder.config.reading import beginning_of, why_not_read
+from watchfolder.config.reading import first_bytes_of, why_not_read
 from watchfolder.config.sections import DEFAULT_KEY_FILE, KeyOrigin
 from watchfolder.config.values import as_path
 from watchfolder.errors import ConfigError
@@ -106,7 +106,7 @@ def _key_of_unit(environ: Mapping[str, str]) -> str | None:
 
 def _secret(path: str, origin: str, commands: CommandLine) -> str:
     try:
-        return beginning_of(path, _MAX_BYTES).decode("ascii", errors="replace").strip()
+        return first_bytes_of(path, _MAX_BYTES).decode("ascii", errors="replace").strip()
     except OSError as error:
         command = commands.as_root(f"chown {disk.user_name(os.geteuid())} {quoted(path)}")
         own = f"; where it is the daemon's, as root: {command}" if isinstance(error, PermissionError) else ""

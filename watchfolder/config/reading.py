@@ -59,7 +59,7 @@ def why_not_read(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def beginning_of(path: str, most_bytes: int) -> bytes:
+def first_bytes_of(path: str, most_bytes: int) -> bytes:
     """Return what a file begins with. Raises OSError, also for a pipe, which nobody may ever write to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:

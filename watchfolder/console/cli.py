@@ -33,7 +33,7 @@ from watchfolder.console.shell import (
     in_words,
     prepare,
     say,
-    tell_failure,
+    tell_fault,
     tell_finding,
     tell_findings,
     warn,
@@ -123,14 +123,14 @@ def check(
     prepare()
     if only_configuration and accept is not None:
         fail("say --accept or --configuration, not both", exit_codes.USAGE)
-    with in_words(tell_failure):
+    with in_words(tell_fault):
         path = config.find(config_file, os.environ)
         if only_configuration:
             settings.read_for_reload(path, os.environ)
             raise typer.Exit
         found = settings.read(path, os.environ)
         if config.is_container(os.environ):
-            container.require_mounted(found)
+            container.require_mount(found)
         settings.notify_faults(found)  # now: whom we act as may not be able to read the code that this needs
         user = act_as_daemon(found.source, found.state_dir)
         if accept is not None:

@@ -69,7 +69,7 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
                 disk.keep_private(Place(*os.path.split(path)))
     with _add_faults_to(faults):
         found = settings.read(config.find(explicit, environ), environ, needs_key=False)
-        require_mounted(found)
+        require_mount(found)
         if not wrong:  # they would belong to another user
             _make_folders(found)
     with _add_faults_to(faults):
@@ -105,7 +105,7 @@ def _is_in(path: str, folder: str) -> bool:
     return os.path.dirname(path) == os.path.normpath(folder)
 
 
-def require_mounted(found: Config) -> None:
+def require_mount(found: Config) -> None:
     """Let nothing lie in the container's own layer, which goes when the image is updated. Raises ConfigError."""
     paths = {"state_dir": found.state_dir}
     for name, inbox in found.inboxes.items():

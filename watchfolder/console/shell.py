@@ -101,7 +101,7 @@ def say(lines: Iterable[str], *, quiet: bool = False) -> None:
             typer.echo(line)
 
 
-def tell_failure(text: str) -> None:
+def tell_fault(text: str) -> None:
     """Say what is wrong where the other findings are."""
     for line in text.split("\n"):
         tell_finding(printable(line), is_ok=False)

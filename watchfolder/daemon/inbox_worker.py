@@ -50,7 +50,7 @@ class InboxWorker:
         self._stop = True
         self._wakeup.set()
 
-    def join(self, deadline: float) -> bool:
+    def wait_for_end(self, deadline: float) -> bool:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()
 

@@ -67,7 +67,7 @@ def run(  # noqa: PLR0913 - all that the composition root joins to the loop
         systemd.begin(_RECOVERY_SECONDS)
         journal = stack.enter_context(Journal(config.state_dir, counters=counters))
         pushes = pushes or Pushes()
-        pushes.ring_with(wakeup.ring)
+        pushes.wake_with(wakeup.wake)
         daemon = Daemon(config, reread, once, onlookers, line, journal, wakeup, signals, systemd, pushes)
         return daemon.serve(adopt=adopt)
 
@@ -147,7 +147,7 @@ class Daemon:
 
     def _tell_ready(self, supervisor: Supervisor, seconds: float) -> bool:
         """Tell systemd once every inbox has been looked into, or took too long; return whether that is so."""
-        is_ready = supervisor.has_scanned_all() or seconds > _READY_SECONDS
+        is_ready = supervisor.is_ready() or seconds > _READY_SECONDS
         if is_ready:
             self.systemd.ready()
             event("daemon.ready", seconds=round(seconds, 3))

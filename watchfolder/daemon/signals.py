@@ -19,7 +19,7 @@ class Wakeup:
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         with contextlib.suppress(BlockingIOError, ValueError, OSError):  # full: it rings already; closed: nobody waits
             os.eventfd_write(self._descriptor, 1)
 
@@ -69,4 +69,4 @@ class Signals:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._came.add(number)
-        self._wakeup.ring()
+        self._wakeup.wake()

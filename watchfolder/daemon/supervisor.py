@@ -66,7 +66,7 @@ class Supervisor:
         self._unit = started_as(os.environ, config.commands.unit)
         self._zeros: dict[str, float] = {}  # of the other clocks, by the wall's
         self._parts = Composition(
-            config, journal, pushes, self._stop, wake=wakeup.ring, wake_inbox=lambda name: self._workers[name].wake()
+            config, journal, pushes, self._stop, wake=wakeup.wake, wake_inbox=lambda name: self._workers[name].wake()
         )
         self._pipeline = self._parts.pipeline
         self._workers: dict[str, InboxWorker] = {}
@@ -81,7 +81,7 @@ class Supervisor:
         for name, intake in self._parts.intakes.items():
             if adopt:
                 self._adopt_orders(intake.inbox)
-            self._workers[name] = InboxWorker(intake, self._wakeup.ring)
+            self._workers[name] = InboxWorker(intake, self._wakeup.wake)
         for name, files in files_without_inbox(self._journal.orders(), self._config.inboxes).items():
             event("inbox.not_configured", logging.WARNING, inbox=name, held_files=files)
         self._parts.begin()
@@ -95,7 +95,7 @@ class Supervisor:
             worker.stop()
         is_done = self._pipeline.wait_for_end(deadline)
         for worker in self._workers.values():
-            is_done = worker.join(deadline) and is_done
+            is_done = worker.wait_for_end(deadline) and is_done
         self._parts.close()
         return is_done
 
@@ -114,7 +114,7 @@ class Supervisor:
         for worker in self._workers.values():
             worker.nudge(None)
 
-    def has_scanned_all(self) -> bool:
+    def is_ready(self) -> bool:
         return all(worker.intake.candidates.has_scanned or worker.health.fault for worker in self._workers.values())
 
     def is_done(self) -> bool:

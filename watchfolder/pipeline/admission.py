@@ -116,7 +116,7 @@ class Admission:
             return ""
         if context.service.limiter.waited_at > recently or context.service.limiter.is_held_back():
             return "plan"
-        if context.transfers.was_at_limit(recently):
+        if context.transfers.is_at_limit(recently):
             return "line"
         is_at_work = held.count(State.CONFIRMED) == len(held) >= self._most_orders
         return "service" if is_at_work else ""

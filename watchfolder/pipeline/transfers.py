@@ -44,7 +44,7 @@ class Round:
             self.failures[index] = failure
             self.is_enough |= self._in_a_row >= _OUTAGE or _sort_key(failure) < 0
 
-    def main_failure(self) -> Exception:
+    def main_error(self) -> Exception:
         """Return the failure that decides what follows: what concerns all before what concerns one file."""
         return min(self.failures.values(), key=_sort_key)
 
@@ -90,7 +90,7 @@ class TransferPool:
         round_ = Round([])
         arrivals = list(self.run_all(inbox, lambda _: work(), [0], round_))
         if round_.failures:
-            raise round_.main_failure()
+            raise round_.main_error()
         return arrivals[0][0]
 
     def run_all(
@@ -130,7 +130,7 @@ class TransferPool:
             wanted = self.size if self._line else 0
         self._start(wanted)
 
-    def was_at_limit(self, since: float) -> bool:
+    def is_at_limit(self, since: float) -> bool:
         """Are all workers busy, or were they at any time since then (monotonic seconds)?"""
         with self._changed:
             self._note_limit()

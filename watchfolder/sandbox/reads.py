@@ -95,7 +95,7 @@ class Reads:
         owner = self._api.caller().owner
         with self._state.lock:
             orders = [order for order in reversed(self._state.orders.values()) if order.caller.owner == owner]
-        found = [order for order in orders if _fits(order, chosen, keyword)]
+        found = [order for order in orders if _is_asked_for(order, chosen, keyword)]
         pages = {
             "totalItems": len(found),
             "totalPages": page.count_all(found),
@@ -154,7 +154,7 @@ class Reads:
         }
 
 
-def _fits(order: SandboxOrder, chosen: Mapping[str, str], keyword: str) -> bool:
+def _is_asked_for(order: SandboxOrder, chosen: Mapping[str, str], keyword: str) -> bool:
     is_named = keyword.lower() in order.name.lower() or keyword == order.order_id
     values = {"status": order.status, "type": order.type, "channel": "api"}
     return is_named and all(chosen[name] in ("all", value) for name, value in values.items())

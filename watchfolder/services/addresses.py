@@ -54,14 +54,14 @@ def _parts_of(address: str) -> SplitResult | None:
         return None
     try:
         parts = urlsplit(address)
-        is_port_there, _ = parts.port != 0, list(_ips_of(_host(parts)))
+        is_port_there, _ = parts.port != 0, list(_read_host(_host(parts)))
     except ValueError:
         return None
     return parts if parts.scheme and parts.hostname and is_port_there else None
 
 
 def _is_public(host: str) -> bool:
-    if ips := list(_ips_of(host)):
+    if ips := list(_read_host(host)):
         return all(ip.is_global and not ip.is_multicast for ip in ips)
     labels = host.split(".")
     is_name = len(labels) > 1 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
@@ -90,7 +90,7 @@ def _host(parts: SplitResult) -> str:
     return (parts.hostname or "").removesuffix(".")
 
 
-def _ips_of(host: str) -> Iterator[_Ip]:
+def _read_host(host: str) -> Iterator[_Ip]:
     """Read the IP address that `host` is in any spelling that a fetcher may know, and those within it; else nothing.
 
     127.0.0.1 is also 127.1, 0x7f.1, 0177.0.0.1, 2130706433 and ::ffff:7f00:1. ValueError if it is none but says so.

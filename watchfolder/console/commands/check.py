@@ -243,7 +243,7 @@ def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult
 
 def _to_be_made(path: str, folders: Folders) -> str:
     """Answer for the one folder that a run makes itself."""
-    folders.require_mounted(path)
+    folders.require_mount(path)
     above = os.path.dirname(path)
     with _rights_told(above, folders), _probe(above) as place:
         _write(place)

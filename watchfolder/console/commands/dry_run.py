@@ -108,7 +108,7 @@ def _plan(inbox: Inbox, config: Config) -> InboxPlan:
     try:
         if read_token(inbox.path) is None and os.path.exists(os.path.join(state_dir, "folders.json")):
             plan.fault = f"{inbox.path}: not a folder we know (yet): is the share mounted?"
-            Folders(state_dir, "", config.commands).require_mounted(inbox.path)
+            Folders(state_dir, "", config.commands).require_mount(inbox.path)
         claiming = (each for each in read_orders(state_dir) if (each.inbox, each.state) == (inbox.name, State.CLAIMING))
         _look_through(plan, config, being_taken={file.name for order in claiming for file in order.files})
     except FolderFault as fault:

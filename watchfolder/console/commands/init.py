@@ -15,7 +15,7 @@ from watchfolder.config.installed_unit import unit_of
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
 from watchfolder.console.privileges import act_as_daemon
-from watchfolder.console.shell import Quiet, fail, in_words, prepare, say, tell_failure, tell_findings
+from watchfolder.console.shell import Quiet, fail, in_words, prepare, say, tell_fault, tell_findings
 from watchfolder.errors import ConfigError
 
 
@@ -67,7 +67,7 @@ def init(  # noqa: PLR0913 - each is an option
     with in_words():
         wishes = _ask_all(_Said(config_file, folder, service, plan, key_file, group, user))
         say(_make(wishes), quiet=quiet)
-    with in_words(tell_failure):
+    with in_words(tell_fault):
         found = settings.read(wishes.config, os.environ)
         code = tell_findings(check.findings(found, act_as_daemon(found.source, found.state_dir)), quiet=quiet)
     if code == exit_codes.DONE:

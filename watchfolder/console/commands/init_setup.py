@@ -19,7 +19,7 @@ from watchfolder.config.installed_unit import own_path
 from watchfolder.config.sections import DEFAULT_SERVICE, OF_SERVICES
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
-from watchfolder.folders import not_mounted
+from watchfolder.folders import no_mount
 from watchfolder.services import FLOWS
 
 PLANS: Final = {"free": 60, "pro": 300, "enterprise": 1000}  # requests a minute
@@ -131,7 +131,7 @@ def folders(found: Config, wishes: Wishes) -> Iterator[str]:
 def make_folders(found: Config, group: int) -> Iterator[str]:
     for path in dict.fromkeys(path for inbox in found.inboxes.values() for path in inbox.folders.values()):
         if point := disk.missing_mount(path):
-            raise not_mounted(point)
+            raise no_mount(point)
         if os.path.lexists(path):
             yield f"{path} is there, and stays as it is"
             continue

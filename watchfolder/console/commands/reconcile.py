@@ -26,7 +26,7 @@ from watchfolder.disk import Place
 from watchfolder.errors import Retry, SlowDown, UnknownName, WatchfolderError
 from watchfolder.events import printable
 from watchfolder.history import EndedOrder
-from watchfolder.journal import kept_until, read_orders
+from watchfolder.journal import read_orders, results_end
 from watchfolder.order import Order, State
 from watchfolder.publish import RESULT_LIMIT_BYTES, TEST_MARK, free_name, receive, result_format
 from watchfolder.services import FLOWS, flow_of
@@ -210,7 +210,7 @@ def _advice(parked: Sequence[Order], config: Config) -> str:
     """Say how to fetch them without paying again: what comes back under the same bytes takes its order up."""
     if not parked:
         return f"fetch it free of charge, while the service keeps it: {config.commands.to(Advised.FETCH, 'FOLDER')}"
-    until = min(kept_until(order) for order in parked).astimezone()
+    until = min(results_end(order) for order in parked).astimezone()
     how_long = f"until {until:%Y-%m-%d %H:%M}" if until > datetime.now(UTC) else "while the service keeps it"
     roots = [config.inboxes[order.inbox].quarantine for order in parked]
     names = [order.files[0].destination or order.files[0].name for order in parked]
