@@ -1,5 +1,6 @@
 """Moves and publications: never onto another file, never by halves, on one file system, between two, on a poor one."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -103,6 +104,21 @@ def test_a_move_never_replaces_anything_else(here: Path, there: Path, kind: str)
 def test_a_repeated_move_finds_that_it_has_happened(here: Path, there: Path) -> None:
     (here / "a.jpg").write_bytes(b"picture")
     move(here, there)
+    move(here, there)
+    assert files_in(there) == {"a.jpg": b"picture"}
+
+
+def test_a_repeated_move_has_happened_though_the_kernel_still_knows_the_old_name(
+    here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen on SMB, when the answer to the first rename was lost: the second one says that the new name is taken."""
+    (here / "a.jpg").write_bytes(b"picture")
+    move(here, there)
+
+    def stale(*_: object) -> None:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+    monkeypatch.setattr(moves, "_rename_new", stale)
     move(here, there)
     assert files_in(there) == {"a.jpg": b"picture"}
 

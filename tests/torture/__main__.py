@@ -193,6 +193,8 @@ def _with_library(stage: Stage, first_deaths: int) -> Iterator[tuple[str, Make]]
     for action, words in ((Action.FAIL_ONCE, "an error once"), (Action.FAIL_FROM, "an error that lasts")):
         for story in STORIES.values():
             yield f"{words}: {story.name}", partial(_errors, stage, story, action)
+    for name in (each for each in STORIES if each.startswith(("NFS: ", "plain share: "))):
+        yield f"done, but an error: {name}", partial(_late_errors, stage, STORIES[name])
     yield "an error in one inbox, not the other", partial(_neighbours, stage)
     for name in _INTERRUPTED:
         yield f"an interrupted call: {name}", partial(_interruptions, stage, STORIES[name])
@@ -233,6 +235,11 @@ def _second_deaths(stage: Stage, story: Story, share: int, group: str) -> tuple[
 def _errors(stage: Stage, story: Story, action: Action, group: str) -> tuple[int, Cases]:
     calls = [call for call in deaths.calls_of(stage, story) if call.name != "send"]
     return len(calls), ((refusals.play, each) for each in refusals.refusals_of(group, story.name, calls, action))
+
+
+def _late_errors(stage: Stage, story: Story, group: str) -> tuple[int, Cases]:
+    calls = deaths.calls_of(stage, story)
+    return len(calls), ((refusals.play, each) for each in refusals.late_refusals_of(group, story.name, calls))
 
 
 def _neighbours(stage: Stage, group: str) -> tuple[int, Cases]:

@@ -30,7 +30,7 @@
 
 #define LOG_BYTES (1 << 20)
 
-enum action { NOTHING, KILL_BEFORE, KILL_AFTER, TORN, SHORT, INTERRUPT, FAIL_ONCE, FAIL_FROM, FAIL_THEN_KILL };
+enum action { NOTHING, KILL_BEFORE, KILL_AFTER, TORN, SHORT, INTERRUPT, FAIL_ONCE, FAIL_FROM, FAIL_THEN_KILL, FAIL_LATE };
 enum trait { COUNT_SENDS = 1, NO_LINKS = 2, NO_EXCHANGE = 4, TWO_STEPS = 8 };
 
 struct control {
@@ -102,7 +102,14 @@ static void note(long number, const char *name, const char *path) {
   if (start + length <= LOG_BYTES) memcpy(control->log + start, line, length);
 }
 
-enum verdict { GO, FAIL, DIE_AFTER, TEAR, CUT_SHORT };
+enum verdict { GO, FAIL, DIE_AFTER, TEAR, CUT_SHORT, LIE };
+
+/* That a thing is there, or is not, is no answer to every call. */
+static int may_answer(const char *name, int number) {
+  if (number == EEXIST) return !strncmp(name, "link", 4) || !strncmp(name, "mkdir", 5);
+  if (number == ENOENT) return !strncmp(name, "unlink", 6) || !strncmp(name, "rename", 6);
+  return 1;
+}
 
 /* Count the call and say what becomes of it; `errno` is set when it is to fail. */
 static enum verdict judge(const char *name, const char *path, int is_send) {
@@ -122,6 +129,7 @@ static enum verdict judge(const char *name, const char *path, int is_send) {
     return FAIL;
   }
   if (number != control->at + control->gap) return GO;
+  if (control->action == FAIL_LATE && !may_answer(name, control->number)) return GO;
   atomic_fetch_add(&control->struck, 1);
   switch (control->action) {
     case KILL_BEFORE:
@@ -131,6 +139,7 @@ static enum verdict judge(const char *name, const char *path, int is_send) {
     case SHORT: return CUT_SHORT;
     case INTERRUPT: errno = EINTR; return FAIL;
     case FAIL_ONCE: errno = control->number; return FAIL;
+    case FAIL_LATE: return LIE;
   }
   return GO;
 }
@@ -144,6 +153,7 @@ static enum verdict judge(const char *name, const char *path, int is_send) {
     __typeof__(call) result = (call); \
     int number = errno; \
     if (verdict == DIE_AFTER) die(); \
+    if (verdict == LIE && result >= 0) { errno = control->number; return -1; } \
     errno = number; \
     return result; \
   } while (0)
@@ -282,9 +292,14 @@ static int is_half_made(int folder, const char *path, int flags) {
   return lacks(TWO_STEPS, folder, path, EACCES);
 }
 
-static __attribute__((noreturn)) void die_between_steps(int fd) {
+/* What is cut off when a new file was there is all that follows it: its rights, and its descriptor. */
+static int end_after_first_step(enum verdict verdict, int fd) {
   if (control->traits & TWO_STEPS && fd >= 0) syscall(SYS_fchmod, fd, 0);
-  die();
+  if (verdict == DIE_AFTER) die();
+  if (fd < 0) return fd;
+  syscall(SYS_close, fd);
+  errno = control->number;
+  return -1;
 }
 
 #define OPENAT(name) \
@@ -294,7 +309,8 @@ static __attribute__((noreturn)) void die_between_steps(int fd) {
     char room[PATH_MAX]; \
     if (is_half_made(folder, path, flags)) return -1; \
     enum verdict verdict = CHANGES(flags) ? judge("openat", path_at(folder, path, room), 0) : GO; \
-    if (verdict == DIE_AFTER && flags & O_EXCL) die_between_steps(real(folder, path, flags, mode)); \
+    if (verdict == LIE || (verdict == DIE_AFTER && flags & O_EXCL)) \
+      return end_after_first_step(verdict, real(folder, path, flags, mode)); \
     FINISH(real(folder, path, flags, mode)); \
   }
 OPENAT(openat)

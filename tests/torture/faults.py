@@ -30,6 +30,7 @@ class Action(IntEnum):
     FAIL_ONCE = 6
     FAIL_FROM = 7
     FAIL_THEN_KILL = 8  # the failure does not count as a strike, the death does
+    FAIL_LATE = 9  # after it was done, as on a share whose server's answer is lost
 
 
 class Trait(IntFlag):

@@ -25,6 +25,13 @@ _SAID = {
     errno.EACCES: "permission denied",
     errno.EROFS: "it is read-only",
     errno.EDQUOT: "the disk quota is used up",
+    errno.ETIMEDOUT: "the share does not answer",
+}
+_DONE_ALREADY = {
+    "linkat": errno.EEXIST,
+    "mkdirat": errno.EEXIST,
+    "renameat": errno.ENOENT,
+    "unlinkat": errno.ENOENT,
 }
 _FINISHED_SECONDS = 20.0
 _TOLD_SECONDS = 5.0
@@ -45,6 +52,17 @@ def refusals_of(group: str, story: str, calls: Sequence[Call], action: Action) -
     for at in range(1, _count(calls) + 1):
         for number in NUMBERS if is_short else NUMBERS[at % len(NUMBERS) :][:1]:
             yield Refusal(group, story, Plan(action, at, number))
+
+
+def late_refusals_of(group: str, story: str, calls: Sequence[Call]) -> Iterator[Refusal]:
+    """Give an error at each call that was done all the same: a server's answer that came too late for a soft mount.
+
+    Or it got lost, and the kernel has asked again: then the server's second answer is that it has been done already.
+    """
+    for at, call in enumerate(calls, 1):
+        if call.name != "send":
+            for number in filter(None, (errno.ETIMEDOUT, _DONE_ALREADY.get(call.name))):
+                yield Refusal(group, story, Plan(Action.FAIL_LATE, at, number))
 
 
 def interruptions_of(group: str, story: str, calls: Sequence[Call]) -> Iterator[Refusal]:

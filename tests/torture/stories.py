@@ -560,14 +560,15 @@ _PLAIN = (  # every way that a file moves: claim, outbox, originals, quarantine,
     "detection",
     "extract",
 )
+_NFS = Trait.NO_EXCHANGE | Trait.TWO_STEPS
 STORIES = {
     **_ANYWHERE,
     **{
         story.name: story
         for name in _PLAIN
         for story in (
-            _where(Trait.NO_LINKS | Trait.NO_EXCHANGE, _ANYWHERE[name], "plain share"),  # as exFAT by FUSE
-            _where(Trait.NO_EXCHANGE | Trait.TWO_STEPS, _ANYWHERE[name], "NFS"),
+            _where(Trait.NO_LINKS | _NFS, _ANYWHERE[name], "plain share"),  # as exFAT by FUSE, or an NFS without links
+            _where(_NFS, _ANYWHERE[name], "NFS"),
         )
     },
 }

@@ -213,8 +213,12 @@ def _rename_over(source: Place, from_folder: int, target: Place, to_folder: int,
 
 
 def _is_same_file(one_folder: int, one: str, other_folder: int, other: str) -> bool:
+    """Are they two names of one file? Raises FileNotFoundError when the first is none, or none any more.
+
+    The kernel can think for a while that a share has what a process before us moved away from there (SMB).
+    """
+    first = os.stat(one, dir_fd=one_folder, follow_symlinks=False)
     with contextlib.suppress(FileNotFoundError):
-        first = os.stat(one, dir_fd=one_folder, follow_symlinks=False)
         return os.path.samestat(first, os.stat(other, dir_fd=other_folder, follow_symlinks=False))
     return False
 
