@@ -148,7 +148,7 @@ class Reads:
         ]
         return summary | {
             "retentionDays": None if order.retention_days is None else as_sent(order.retention_days),
-            "processingDelayed": self._state.is_slow(order),
+            "processingDelayed": self._state.is_delayed(order),
             "inputFiles": inputs,
             "result": self._products[order.type].result(order) if summary["status"] == "complete" else None,
         }

@@ -202,7 +202,7 @@ class SandboxState:
             self.created = {key: other for key, other in self.created.items() if other is not order}
             self.confirms = {key: other for key, other in self.confirms.items() if other is not order}
 
-    def is_slow(self, order: SandboxOrder) -> bool:
+    def is_delayed(self, order: SandboxOrder) -> bool:
         return order.type.is_watermark and order.status == "inProgress" and self.options.processing_delayed
 
     def ask_credits(self, caller: Caller, price: int, status: int = 400, code: str = "USAGE_NOT_ENOUGH") -> None:

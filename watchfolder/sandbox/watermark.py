@@ -35,7 +35,7 @@ class _Watermark(Product[_Body]):
         return {
             "orderId": order.order_id,
             "status": order.status,
-            "processingDelayed": self._state.is_slow(order),
+            "processingDelayed": self._state.is_delayed(order),
             "expiresAt": instant(order.ends_at),
             "files": [self.slot(file, order) for file in order.files],
             "outputs": [_created_file(output, order) for output in order.outputs],
