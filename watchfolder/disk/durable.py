@@ -78,14 +78,14 @@ def write_new(place: Place, data: bytes, *, owner: str, hidden: bool = True) -> 
     Its temporary file lies in the hidden folder, or beside it.
     """
     part = hidden_part(place.root, owner) if hidden else place.beside(hidden_name(owner))
-    with _written(part, data, place):
+    with _write_part(part, data, place):
         publish_new(part, place, owner=owner)
 
 
 def replace(place: Place, data: bytes, *, owner: str) -> None:
     """Put a small file on a share in another one's place, with its rights; its temporary file lies hidden."""
     part = hidden_part(place.root, owner)
-    with _written(part, data, place), folder_of(part) as parts, folder_of(place) as folder:
+    with _write_part(part, data, place), folder_of(part) as parts, folder_of(place) as folder:
         _keep_rights(parts, part.base, folder, place.base)
         os.rename(part.base, place.base, src_dir_fd=parts, dst_dir_fd=folder)
         sync_folder(parts)
@@ -93,7 +93,7 @@ def replace(place: Place, data: bytes, *, owner: str) -> None:
 
 
 @contextlib.contextmanager
-def _written(part: Place, data: bytes, place: Place) -> Iterator[None]:
+def _write_part(part: Place, data: bytes, place: Place) -> Iterator[None]:
     """Write the temporary file of `place`, for the block to name; it goes when that fails."""
     try:
         with new_file(part) as write:

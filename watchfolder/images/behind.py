@@ -94,7 +94,7 @@ def check(source: Source, end: int, announced: int = 0) -> None:
         source.doubt(MISSING)
     last = max(0, source.size - 16)
     is_empty = announced > end and not any(source.read(last, source.size - last))
-    if source.has_hole(end, source.size) or (is_empty and not source.is_written(last, source.size)):
+    if source.has_hole(end, source.size) or (is_empty and not source.has_all(last, source.size)):
         source.doubt("what stands behind the {label} may not have been written yet")
 
 

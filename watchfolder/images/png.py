@@ -33,7 +33,7 @@ def check(source: Source) -> None:
 def _check_chunk(source: Source, kind: bytes, position: int, length: int) -> None:
     end = position + _FRAME_BYTES + length
     source.require(end)
-    if source.is_written(position, end):
+    if source.has_all(position, end):
         return
     if source.size > SEARCHED_AT_MOST - BYTES_AT_MOST:  # too much to be read for this
         source.doubt("nothing tells whether all of the {label} has been written")

@@ -87,7 +87,7 @@ class Source:
             self._asked, self._hole = start, self.size if found is None else found
         return self._hole < min(end, self.size)
 
-    def is_written(self, start: int, end: int) -> bool:
+    def has_all(self, start: int, end: int) -> bool:
         """Is every byte from `start` to before `end` known to have been written, be it as zero?"""
         return not self.has_hole(start, end) and self._is_told
 
@@ -100,7 +100,7 @@ class Source:
         for at in range(-offset % PAGE, len(block) - PAGE + 1, PAGE):
             if block.startswith(_EMPTY_PAGE, at):
                 has_edge = any(block[max(0, at - 1) : at]) or any(block[at + PAGE : at + PAGE + 1])
-                if has_edge or not self.is_written(offset + at, offset + at + PAGE):
+                if has_edge or not self.has_all(offset + at, offset + at + PAGE):
                     self.doubt(Lack.EMPTY_PART)
 
     def check_end(self, end: int) -> None:
@@ -112,7 +112,7 @@ class Source:
         it is Incomplete, elsewhere only doubtful. Fewer than 16 zeros pass unless they reach back to a page boundary;
         so a file filled in whole pages never passes for whole.
         """
-        if self.is_written(0, end):
+        if self.has_all(0, end):
             return
         self._bytes_left = ZEROS_AT_MOST
         start, filled = end, b""

@@ -33,6 +33,6 @@ def _check_chunk(source: Source, kind: bytes, start: int, end: int) -> None:
         if kind in _PICTURES:
             raise Incomplete(Lack.UNWRITTEN)
         source.doubt(Lack.EMPTY_PART)
-    elif kind in _PICTURES and not source.is_written(start, end):
+    elif kind in _PICTURES and not source.has_all(start, end):
         for offset in range(start, end, BLOCK_BYTES):
             source.doubt_empty(source.read(offset, min(BLOCK_BYTES, end - offset)), offset)
