@@ -78,7 +78,7 @@ class Folders:
         if inbox.originals is not None:
             self._make_originals(inbox)
             self.require_folder(inbox.originals)
-        self._require_sole_use(inbox)
+        self._open_work_folder(inbox)
 
     def require_folder(self, path: str) -> None:
         """Check one folder's token; write it there on first sight. Raises FolderFault."""
@@ -190,7 +190,7 @@ class Folders:
             adopted += len(keys)
         return adopted
 
-    def _require_sole_use(self, inbox: Inbox) -> None:
+    def _open_work_folder(self, inbox: Inbox) -> None:
         """Be the only watchfolder there. Of several that come in the same instant one stays, the others withdraw.
 
         Each makes its folder, and then looks: so of two at least one sees the other. Alone, it fills its folder, and

@@ -131,7 +131,7 @@ class Journal:
 
     def note(self, order: Order, **facts: object) -> Order:
         """Make `facts` durable without a change of state."""
-        return self._store(order.having(**facts))
+        return self._write(order.having(**facts))
 
     def put_off(self, order: Order, seconds: float, **facts: object) -> Order:
         """Make `facts` durable, and that the order waits for so long."""
@@ -175,7 +175,7 @@ class Journal:
 
     def enter(self, order: Order) -> Order:
         """Make an order durable as it is, such as one rebuilt from its work folder; log its state's one line."""
-        self._store(order)
+        self._write(order)
         event(
             f"order.{order.state}",
             order=order.key,
@@ -186,7 +186,7 @@ class Journal:
         )
         return order
 
-    def _store(self, order: Order) -> Order:
+    def _write(self, order: Order) -> Order:
         entry = self._place(f"journal/{order.key}.json")
         disk.write_atomically(entry, order.model_dump_json().encode(), mode=0o600)
         with self._guard:
@@ -262,7 +262,7 @@ def _read_entry(place: Place, on_broken: Callable[[Place, str], None]) -> Order 
     return None
 
 
-def refuse_other_keys(orders: Iterable[Order], config: Config) -> None:
+def refuse_other_mode(orders: Iterable[Order], config: Config) -> None:
     """Hold a journal to one kind of key: an order of a test key cannot be finished with a live one.
 
     One that is parked has been finished, as far as it goes; its bytes are taken up again by their own kind of key only.

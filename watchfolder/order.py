@@ -249,7 +249,7 @@ class OrderFile(Record):
         (result,) = self.results
         return result
 
-    def come_back(self, name: str, size: int, mtime_ns: int, line: int | None = None) -> Self:
+    def taken_again(self, name: str, size: int, mtime_ns: int, line: int | None = None) -> Self:
         """Return this file of a parked order as the one whose bytes, or address, have come back."""
         kept = self.model_dump(include={"sent_name", "media_type", "role", "address", "sha256", "file_id"})
         results = tuple(each.having(was_told=True) if each.is_delivered else each.as_new for each in self.results)

@@ -44,11 +44,11 @@ class WorkFolder:
     def has(self, key: str) -> bool:
         return disk.stat_of(self._folder.under(key)) is not None
 
-    def list_keys(self) -> list[str]:
+    def list_orders(self) -> list[str]:
         """Return the keys of the orders that have a folder."""
         return disk.folders_in(self._folder.root, self._folder.name)
 
-    def prepare(self, order: Order) -> None:
+    def make_folder(self, order: Order) -> None:
         """Make the order's folder, with a copy of its entry."""
         folder = self._folder.under(order.key)
         disk.make_folder(folder.root, folder.name, 0o700)
@@ -57,7 +57,7 @@ class WorkFolder:
     @disk.folders_kept_open()
     def move_over(self, parent: Order, child: Order) -> None:
         """Move the child's files from the folder of the order that it replaces into its own."""
-        self.prepare(child)
+        self.make_folder(child)
         batch = disk.FsyncBatch()
         for file in child.files:
             source, target = self.place_of(parent.key, file.name), self.place_of(child.key, file.name)

@@ -30,7 +30,7 @@ def test_all_webhooks_of_the_account_are_read_page_by_page(
 ) -> None:
     for number in range(201):
         data(client.call("POST", PATH, {"url": f"https://{number}.example.com/"}))
-    assert {int(webhook.id) for webhook in webhooks.registered()} == set(sandbox.webhooks)
+    assert {int(webhook.id) for webhook in webhooks.list_all()} == set(sandbox.webhooks)
     assert sandbox.requests_by_operation()["webhook"] == 201 + 3
 
 
@@ -38,7 +38,7 @@ def test_a_list_that_never_ends_is_given_up(sandbox: Sandbox, webhooks: Webhooks
     page = '{"data": {"webhooks": [], "pagination": {"totalPages": 1000000}}}'
     sandbox.faults.add("webhook", "other_json", body=page, times=None)
     with pytest.raises(Retry):
-        webhooks.registered()
+        webhooks.list_all()
     assert sandbox.requests_by_operation()["webhook"] == 100
 
 

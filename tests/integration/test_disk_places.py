@@ -279,14 +279,14 @@ def who(read=Path("/proc/thread-self/status").read_text):
     print(*re.findall("^(?:Uid|Gid|Groups|CapPrm|CapEff):(.*)", read(), re.MULTILINE), flush=True)
 
 threading.Thread(target=threading.Event().wait, daemon=True).start()  # asks a share that hangs
-disk.become(4294900000, 65533, [12, 7])
+disk.act_as(4294900000, 65533, [12, 7])
 who()
 later = threading.Thread(target=who)
 later.start()
 later.join()
 who(lambda: subprocess.check_output(["cat", "/proc/self/status"], text=True))
 try:
-    disk.become(0, 0, [])
+    disk.act_as(0, 0, [])
 except PermissionError:
     print("for good", flush=True)
 """
@@ -300,7 +300,11 @@ except PermissionError:
 def test_what_has_just_been_taken_away_or_exchanged_is_in_use(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     (tmp_path / "link.jpg").symlink_to("a.jpg")
-    assert [disk.is_in_use(place(tmp_path, name)) for name in ("a.jpg", "gone.jpg", "link.jpg")] == [False, True, True]
+    assert [disk.may_be_open(place(tmp_path, name)) for name in ("a.jpg", "gone.jpg", "link.jpg")] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_folders_are_named_without_links(tmp_path: Path) -> None:

@@ -355,7 +355,7 @@ def test_a_claim_that_got_half_way_leaves_no_empty_folder(begin: Open) -> None:
     claims = shop.intake._claims
     shop.intake.open_again(0.0)
     order = shop.journal.begin(claims._new_order([ready(shop, "a.jpg"), ready(shop, "sub folder/deep/b.jpg")]))
-    publisher.work.prepare(order)
+    publisher.work.make_folder(order)
     first, second = (Path(publisher.work.place(order, file).path) for file in order.files)
     os.rename(shop.folder("inbox") / "a.jpg", first)
     second.parent.mkdir(parents=True)  # and there it died

@@ -173,7 +173,7 @@ def test_where_the_table_is_held_the_name_tells(begin: Open, monkeypatch: pytest
 
 def test_a_single_run_waits_for_the_look_that_a_picture_needs(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, _ = begin()
-    monkeypatch.setattr(disk, "time_at_work", lambda: nullcontext(lambda: 10.0))  # so it may look every 100 seconds
+    monkeypatch.setattr(disk, "seconds_at_work", lambda: nullcontext(lambda: 10.0))  # so it may look every 100 seconds
     find(shop, "a.jpg")
     waits_for(shop, "a.jpg")
     keep(shop, "b.jpg")

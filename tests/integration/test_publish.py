@@ -72,7 +72,7 @@ class Studio:
             }
         )
         order = self.journal.begin(order)
-        self.publisher.work.prepare(order)
+        self.publisher.work.make_folder(order)
         for file in order.files:
             place = self.publisher.work.place(order, file)
             os.makedirs(os.path.dirname(place.path), exist_ok=True)

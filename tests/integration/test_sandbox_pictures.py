@@ -14,7 +14,7 @@ from watchfolder.sandbox import Sandbox
 from watchfolder.sandbox.bodies import media_type_of
 from watchfolder.sandbox.examination import flaw_of
 from watchfolder.sandbox.mark import marks_in, write_with_mark, write_with_token
-from watchfolder.sandbox.pictures import FORMATS, sample, write_samples
+from watchfolder.sandbox.pictures import FORMATS, sample, write_sample_files
 
 __all__ = ["client", "sandbox"]
 
@@ -80,7 +80,7 @@ def test_a_photograph_of_1600_by_1200_has_about_500_kib() -> None:
 
 
 def test_samples_are_written_in_every_format(tmp_path: Path) -> None:
-    written = write_samples(tmp_path)
+    written = write_sample_files(tmp_path)
     opened = []
     for path in written:
         with Image.open(path) as image:

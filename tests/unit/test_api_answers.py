@@ -233,7 +233,7 @@ def test_a_page_without_it_says_how_many_there_are() -> None:
 )
 def test_only_the_apis_own_words_count_as_its_own(body: bytes, envelope: Envelope) -> None:
     assert Envelope.read(body) == envelope
-    assert envelope.is_own == (envelope.has_data or envelope.code is not None)
+    assert envelope.is_of_service == (envelope.has_data or envelope.code is not None)
 
 
 ANYTHING: st.SearchStrategy[Any] = st.recursive(

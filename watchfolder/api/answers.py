@@ -259,7 +259,7 @@ class Envelope:
         return cls(is_json=True, code=code, has_data="data" in answer, data=answer.get("data"))
 
     @property
-    def is_own(self) -> bool:
+    def is_of_service(self) -> bool:
         return self.has_data or self.code is not None
 
 

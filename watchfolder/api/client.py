@@ -100,7 +100,7 @@ class Client:
             sent = None if body is None else body.encode()
             answer = self._transport.call(method, self._base_url + path, self._headers, sent)
         envelope = Envelope.read(answer.body)
-        if envelope.is_own and answer.status < 500:  # noqa: PLR2004 (an outage that speaks JSON is still one)
+        if envelope.is_of_service and answer.status < 500:  # noqa: PLR2004 (an outage that speaks JSON is still one)
             self.answered_at = time.monotonic()
         if not answer.is_success:
             raise self._refusal(call, answer, envelope)

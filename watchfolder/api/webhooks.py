@@ -31,7 +31,7 @@ class Webhooks(Client):
     def __init__(self, settings: "ApiSection") -> None:
         super().__init__(settings, transfers=1, stop=threading.Event(), pace=_ONE_TRY)
 
-    def registered(self) -> list[Webhook]:
+    def list_all(self) -> list[Webhook]:
         """Return every webhook of the account: of a test key, those for test orders."""
         found: dict[str, Webhook] = {}
         for page in range(1, _MOST_PAGES + 1):

@@ -76,7 +76,7 @@ def load(
             with _add_faults_to(faults):
                 if isinstance(values := tree[section], dict):
                     values[key] = find_secret(values.get(f"{key}_file"), commands)
-        faults += [*_originals_to_keep(tree), *_of_other_service(tree), *_not_lent(tree)]
+        faults += [*_originals_to_keep(tree), *_of_other_service(tree), *_missing_originals(tree)]
         faults += folder_faults(tree, silent_seconds)
         beside = {"source": source, "from_environment": origins, "commands": commands}
         config = configuration_of(tree | beside)
@@ -158,7 +158,7 @@ def _of_other_service(tree: Mapping[str, Any]) -> Iterator[str]:
                 yield f"inboxes.{name}.notify_verdicts: {verdict} is none; {service} has {', '.join(verdicts)}"
 
 
-def _not_lent(tree: Mapping[str, Any]) -> Iterator[str]:
+def _missing_originals(tree: Mapping[str, Any]) -> Iterator[str]:
     """Find originals that are looked for where there are none."""
     services = {name: section.get("service") or DEFAULT_SERVICE for name, section in inbox_sections(tree)}
     for name, section in inbox_sections(tree):

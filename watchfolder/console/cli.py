@@ -31,8 +31,8 @@ from watchfolder.console.shell import (
     configured,
     fail,
     in_words,
-    prepare,
     say,
+    set_up,
     tell_fault,
     tell_finding,
     tell_findings,
@@ -120,7 +120,7 @@ def check(
     """
     from watchfolder.console.commands import check as checks
 
-    prepare()
+    set_up()
     if only_configuration and accept is not None:
         fail("say --accept or --configuration, not both", exit_codes.USAGE)
     with in_words(tell_fault):

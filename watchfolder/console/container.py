@@ -47,11 +47,11 @@ def begin(environ: Mapping[str, str]) -> None:
     user, group = numbers["PUID"], numbers["PGID"]
     if os.geteuid() == 0:
         with suppress(FolderFault):  # what its user may not read is said when it is read
-            disk.hand_over(environ[config.CONTAINER], user, group)
+            disk.give_all(environ[config.CONTAINER], user, group)
         if not wrong:  # nobody could take it back from another user
             with suppress(FolderFault):
                 disk.give_empty_folder(_PHOTOS, user, group, is_private=False)  # made by root, or by the engine
-        disk.become(user, group, [each for each in os.getgroups() if each])
+        disk.act_as(user, group, [each for each in os.getgroups() if each])
 
 
 def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
@@ -66,7 +66,7 @@ def read(explicit: str | None, environ: Mapping[str, str]) -> Config:
             event("container.made", file=path, holds=holds)
         for path in filter(None, (environ.get(_KEY_FILE), environ.get(_PASSWORD_FILE))):
             if _is_in(path, environ[config.CONTAINER]):  # many a NAS lets all read what a person puts there
-                disk.keep_private(Place(*os.path.split(path)))
+                disk.keep_secret(Place(*os.path.split(path)))
     with _add_faults_to(faults):
         found = settings.read(config.find(explicit, environ), environ, needs_key=False)
         require_mount(found)

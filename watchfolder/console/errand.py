@@ -40,12 +40,12 @@ def end(code: int) -> None:
 
 
 def _wait(child: int, reading: int) -> NoReturn:
-    def hand_on(number: int, _frame: FrameType | None) -> None:
+    def send_on(number: int, _frame: FrameType | None) -> None:
         os.kill(child, number)
         _end_by(number)
 
     for number in _SIGNALS:
-        signal.signal(number, hand_on)
+        signal.signal(number, send_on)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child as well, and it knows what to say
     code = os.read(reading, 1)
     if code:

@@ -16,7 +16,7 @@ def act_as_daemon(source: str, state_dir: str) -> str | None:
         user = None
     if user is None or user.pw_uid == 0 or os.geteuid() != 0:
         return act_as_owner_of(state_dir)
-    return _become(user.pw_uid, user.pw_gid)
+    return _act_as(user.pw_uid, user.pw_gid)
 
 
 def act_as_owner_of(folder: str) -> str | None:
@@ -30,7 +30,7 @@ def act_as_owner_of(folder: str) -> str | None:
         owner = os.stat(folder)
     except OSError:  # what is wrong with it is said where it is used
         return None
-    return _become(owner.st_uid, owner.st_gid) if owner.st_uid else None
+    return _act_as(owner.st_uid, owner.st_gid) if owner.st_uid else None
 
 
 def is_of_another(folder: str) -> bool:
@@ -41,11 +41,11 @@ def is_of_another(folder: str) -> bool:
         return False
 
 
-def _become(user_id: int, group: int) -> str:
+def _act_as(user_id: int, group: int) -> str:
     try:
         user = pwd.getpwuid(user_id)
         name, group, groups = user.pw_name, user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
     except KeyError:  # a number without a name, as containers and NAS shares have them
         name, groups = str(user_id), []
-    disk.become(user_id, group, groups)
+    disk.act_as(user_id, group, groups)
     return name

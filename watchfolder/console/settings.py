@@ -10,7 +10,7 @@ from watchfolder.config.installed_unit import unit_of
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
 from watchfolder.events import keep_secret
-from watchfolder.journal import STATE_MOVED, read_orders, refuse_other_keys
+from watchfolder.journal import STATE_MOVED, read_orders, refuse_other_mode
 from watchfolder.report.conditions import STILL_RUNS
 from watchfolder.report.lock_holder import hidden_daemon, is_held, is_one_of_ours, state_dirs
 from watchfolder.snapshot import FILE, Snapshot
@@ -56,7 +56,7 @@ def read_for_reload(path: str, environ: Mapping[str, str]) -> Config:
     found = read_for_work(path, environ)
     if _has_moved_state(found):
         raise ConfigError(STATE_MOVED)
-    refuse_other_keys(read_orders(found.state_dir), found)
+    refuse_other_mode(read_orders(found.state_dir), found)
     return found
 
 

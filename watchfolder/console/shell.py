@@ -45,7 +45,7 @@ _ASK_OTHERWISE = (
 )
 
 
-def prepare() -> None:
+def set_up() -> None:
     """Set up a command that only looks: errors alone are logged, and neither a lease nor a dead share holds it up."""
     errand.begin()
     logs.configure("text", logging.ERROR, os.environ, sys.stderr)
@@ -76,7 +76,7 @@ def configured(
     as_owner: bool = True,
 ) -> "Iterator[Config]":
     """Prepare a command, and give it the configuration. Our errors end it, in words and with their exit codes."""
-    prepare()
+    set_up()
     with in_words():
         found = read(config.find(config_file, os.environ), os.environ)
         if as_owner:

@@ -17,7 +17,7 @@ from watchfolder.daemon.supervisor import Ending, Outcome, Supervisor
 from watchfolder.daemon.systemd import Systemd
 from watchfolder.errors import ConfigError
 from watchfolder.events import event
-from watchfolder.journal import STATE_MOVED, Journal, refuse_other_keys
+from watchfolder.journal import STATE_MOVED, Journal, refuse_other_mode
 from watchfolder.pushes import Pushes
 from watchfolder.snapshot import Snapshot
 
@@ -89,7 +89,7 @@ class Daemon:
 
     def serve(self, *, adopt: bool) -> Outcome:
         started = self.journal.clock.now()
-        refuse_other_keys(self.journal.orders(), self.config)
+        refuse_other_mode(self.journal.orders(), self.config)
         event("daemon.started", version=__version__, instance=self.journal.instance, config=self.config.source)
         while True:
             for onlooker in self.onlookers:
@@ -163,7 +163,7 @@ class Daemon:
             config = self.reread()
             if config.state_dir != self.config.state_dir:
                 raise ConfigError(STATE_MOVED)  # noqa: TRY301
-            refuse_other_keys(self.journal.orders(), config)
+            refuse_other_mode(self.journal.orders(), config)
         except ConfigError as error:
             for fault in error.faults:
                 event("config.refused", logging.ERROR, fault=fault, effect="the old configuration stays")

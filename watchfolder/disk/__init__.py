@@ -29,9 +29,9 @@ from watchfolder.disk.files import (
     has_writer,
     hash_of,
     holds,
-    is_in_use,
     is_ours,
     is_regular,
+    may_be_open,
     new_file,
     open_regular,
     open_to_read,
@@ -73,9 +73,9 @@ from watchfolder.disk.places import (
     open_folder,
 )
 from watchfolder.disk.sharing import (
+    give_all,
     give_empty_folder,
-    hand_over,
-    keep_private,
+    keep_secret,
     let_group_write,
     make_group_folder,
     may_write_in_new_folders,
@@ -84,9 +84,9 @@ from watchfolder.disk.standard_streams import is_stdout_broken, open_closed_stre
 from watchfolder.disk.timeouts import (
     ANSWER_SECONDS,
     Question,
+    act_as,
     answer_of,
-    become,
     follow_links,
+    seconds_at_work,
     tell_answer,
-    time_at_work,
 )

@@ -213,7 +213,7 @@ def has_writer(descriptor: int) -> bool | None:
     return False
 
 
-def is_in_use(place: Place) -> bool:
+def may_be_open(place: Place) -> bool:
     """Is anybody at work there: writing the file, as far as the kernel can tell us, or has it just been taken away?"""
     try:
         descriptor = open_regular(place)

@@ -53,7 +53,7 @@ def give_empty_folder(path: str, user: int, group: int, *, is_private: bool) -> 
     return True
 
 
-def hand_over(root: str, user: int, group: int) -> None:
+def give_all(root: str, user: int, group: int) -> None:
     """Give a folder, and all in it, to a user, as only root can.
 
     Links stay as they are, and so does a file with a second name, which may lie elsewhere, and what is mounted there.
@@ -69,7 +69,7 @@ def hand_over(root: str, user: int, group: int) -> None:
                     os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
 
 
-def keep_private(place: Place) -> None:
+def keep_secret(place: Place) -> None:
     """Take from others what they may do with a file, if it is ours. Raises FolderFault."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with contextlib.suppress(FileNotFoundError), folder_faults(place.path):

@@ -56,7 +56,7 @@ def answered() -> None:
 
 
 @contextlib.contextmanager
-def time_at_work() -> Iterator[Callable[[], float]]:
+def seconds_at_work() -> Iterator[Callable[[], float]]:
     """Give a function that returns the seconds of work in the block, without the time in which a disk was silent."""
     worked, last = 0.0, time.monotonic()
 
@@ -129,7 +129,7 @@ def follow_links(paths: Iterable[str], silent_seconds: float = ANSWER_SECONDS) -
     return real
 
 
-def become(user: int, group: int, groups: Iterable[int]) -> None:
+def act_as(user: int, group: int, groups: Iterable[int]) -> None:
     """Be this user from now on. Real and effective ids change together: access(2) asks the real one.
 
     The C library has all threads become the user and waits for each, for ever for one that asks a share which does not

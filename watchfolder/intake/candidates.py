@@ -197,7 +197,7 @@ class Candidates:
 
     def scan(self, now: float) -> None:
         """See every file; forget those that are gone."""
-        seen = self._look_through("", now)
+        seen = self._see_all("", now)
         for name in (self.sightings.keys() | self._decisions.keys()) - seen:
             self.drop(name, now)
         self.has_scanned = True
@@ -218,7 +218,7 @@ class Candidates:
                 return
             if stat.S_ISDIR(found.st_mode):
                 if self._may_watch(name):
-                    self._look_through(name, now)
+                    self._see_all(name, now)
             elif not self._ignored.file(base):
                 self._see(disk.Entry(name, found.st_size, found.st_mtime_ns, disk.is_regular(found)), now)
         except (FileNotFoundError, FolderFault):  # gone again, or the folder is not ours: the scan says so
@@ -229,7 +229,7 @@ class Candidates:
             return True
         return self.inbox.recursive and not any(map(self._ignored.folder, folder.split("/")))
 
-    def _look_through(self, folder: str, now: float) -> set[str]:
+    def _see_all(self, folder: str, now: float) -> set[str]:
         """See every file there; return their names and those of the folders that are closed to us."""
         seen = set()
 

@@ -84,7 +84,7 @@ class Claims:
             yield self._new_order(parts.fresh)
 
     def _claim(self, order: Order, lent: Mapping[str, Place | None]) -> Order:
-        self._work.prepare(order)
+        self._work.make_folder(order)
         with disk.folders_kept_open():
             batch = disk.FsyncBatch()
             moved = self._taken(order, lent, batch)
@@ -105,7 +105,7 @@ class Claims:
         for order in orders:
             if order.state is State.CLAIMING and order.work_folder_of is None and order.key not in awaited:
                 self._go_on(order)
-        for key in self._work.list_keys():
+        for key in self._work.list_orders():
             if self._journal.get(key) is None:
                 self._rebuild(key)
         self._compare_serials()
@@ -151,7 +151,7 @@ class Claims:
         """Go on with a parked order whose bytes have come back: what was paid is not paid again."""
         event("order.resumed", order=parked.key, inbox=self._inbox.name, file=back[-1].name, order_id=parked.order_id)
         both = zip(parked.files, back, strict=True)
-        files = tuple(old.come_back(each.name, each.size, each.mtime_ns) for old, each in both)
+        files = tuple(old.taken_again(each.name, each.size, each.mtime_ns) for old, each in both)
         return parked.taken_up(self._inbox.name, files)
 
     def _taken(self, order: Order, lent: Mapping[str, Place | None], batch: disk.FsyncBatch) -> list[OrderFile]:
@@ -194,7 +194,7 @@ class Claims:
     def _is_as_found(self, order: Order, file: OrderFile) -> bool:
         """Is what was moved the file that was looked at, and without a writer? One may hold it across the rename."""
         target = self._work.place(order, file)
-        if is_unchanged(target, file) and not disk.is_in_use(target):
+        if is_unchanged(target, file) and not disk.may_be_open(target):
             return True
         event("file.changed_at_claim", order=order.key, inbox=order.inbox, file=file.name)
         return False
@@ -207,7 +207,7 @@ class Claims:
             self._put_back(order, {file.name for file in taken})
             body = flow_of(order).body(order.key, taken, order.options)
             order = self._journal.note(order, files=tuple(taken), body=body)
-            self._work.prepare(order)
+            self._work.make_folder(order)
         if order.why is not None:
             return self._journal.advance(order, State.QUARANTINING)
         self._spend(order)

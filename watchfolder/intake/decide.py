@@ -175,13 +175,13 @@ def _decide_open(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, n
     if not found.st_size:
         return _wait_empty(inbox, sighting, now)
     sighting.look(found.st_ctime_ns)
-    decision = _judge_content(inbox, name, sighting, descriptor, now)
+    decision = _judge_file(inbox, name, sighting, descriptor, now)
     if decision.answer not in {Action.TAKE, Action.REFUSE}:
         return decision
     return _why_kept(inbox, name, descriptor, now, is_taken=decision.answer is Action.TAKE) or decision
 
 
-def _judge_content(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, now: float) -> Decision:
+def _judge_file(inbox: Inbox, name: str, sighting: Sighting, descriptor: int, now: float) -> Decision:
     is_named_link = flow_of(inbox).takes_addresses and link_files.is_link_file(os.path.basename(name))
     if is_named_link and not _is_picture(inbox, descriptor, name):
         return _judge_link(inbox, name, sighting, descriptor)

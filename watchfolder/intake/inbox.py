@@ -124,7 +124,7 @@ class Intake:
         if not is_about_anything and now < self._scan_at:
             return
         self._folders.require(self.inbox)
-        with disk.time_at_work() as seconds:  # a share that hung for an hour is looked at again at once
+        with disk.seconds_at_work() as seconds:  # a share that hung for an hour is looked at again at once
             self.candidates.scan(now)
             took = seconds()
         self._scan_at = now + max(self.inbox.scan_seconds, took / _SCANS_AT_MOST)
@@ -200,7 +200,7 @@ class Intake:
             except FolderFault:  # has decided nothing about these files: their turn comes again, after the others'
                 self.candidates.wake([*_names(ready), name], now)
                 raise
-            if not _go_together(ready, taken):
+            if not _may_be_one_order(ready, taken):
                 self.candidates.wake(_names(taken), now)
                 break
             ready += taken
@@ -282,7 +282,7 @@ def _names(files: Iterable[Ready]) -> list[str]:
     return [file.name for file in files]
 
 
-def _go_together(ready: Sequence[Ready], taken: Sequence[Ready]) -> bool:
+def _may_be_one_order(ready: Sequence[Ready], taken: Sequence[Ready]) -> bool:
     """May they share an order? What the service fetches is not mixed with uploads, and a list is one by itself."""
     if not ready or not taken:
         return True

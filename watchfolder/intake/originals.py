@@ -59,7 +59,7 @@ class Originals:
                 return wait_for_other("its original is looked for", self._may_look_at, is_passing=True)
             found = self._find_all(picture, lender, lender.originals)
             if len(found) == 1:
-                return self._lent(picture, Place(lender.originals, found[0]))
+                return self._ready(picture, Place(lender.originals, found[0]))
             reason = self._why_not(picture.name, found)
         except (FileNotFoundError, NotAFolder, NotRegular):
             reason = f"its original has just left the inbox {self._lender}"
@@ -83,7 +83,7 @@ class Originals:
 
     def _look(self, root: str, now: float) -> None:
         found: defaultdict[Hashable, list[str]] = defaultdict(list)
-        with disk.time_at_work() as seconds:
+        with disk.seconds_at_work() as seconds:
             for entry in disk.scan(root, skip_folder=lambda base: base.startswith(".")):
                 base = os.path.basename(entry.name)
                 if entry.is_regular and not base.startswith(".") and not is_link_file(base):
@@ -134,7 +134,7 @@ class Originals:
         count = f"{len(found)} originals of this name ({some})"
         return f"the inbox {self._lender} has {count}: put the right one beside it, as {beside}"
 
-    def _lent(self, picture: Ready, place: Place) -> Ready | Decision:
+    def _ready(self, picture: Ready, place: Place) -> Ready | Decision:
         found = disk.stat_of(place)
         if found is None or not disk.is_regular(found):
             raise FileNotFoundError(place.path)

@@ -111,7 +111,7 @@ def _note_key(context: StepContext, order: Order) -> Order:
     if order.fingerprint == context.service.fingerprint:
         return order
     order = context.journal.note(order, fingerprint=context.service.fingerprint)
-    context.publisher.work.prepare(order)
+    context.publisher.work.make_folder(order)
     return order
 
 

@@ -52,7 +52,7 @@ def put_beside(context: StepContext, order: Order) -> Order | None:
             order = _give_up(context, order, enclosure.kind, f"watchfolder died {_MOST_DEATHS} times over it")
     trouble: WatchfolderError | None = None
     for enclosure in order.enclosures:
-        order, failure = _tried(context, order, enclosure)
+        order, failure = _try(context, order, enclosure)
         trouble = trouble or failure
     if trouble is not None:
         raise trouble if isinstance(trouble, Retry) else OrderRetry(trouble.reason, code=trouble.code)
@@ -62,7 +62,7 @@ def put_beside(context: StepContext, order: Order) -> Order | None:
     return None
 
 
-def _tried(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, WatchfolderError | None]:
+def _try(context: StepContext, order: Order, enclosure: Enclosure) -> tuple[Order, WatchfolderError | None]:
     """Try to put one of them where it belongs; return the order, and why it is to be tried again."""
     try:
         is_put = context.enclosures.is_there(enclosure) or _PUTTING[enclosure.kind](context, order, enclosure)

@@ -141,7 +141,7 @@ def _taken_up(context: StepContext, order: Order, line: Line) -> Order | None:
         is_same = len(parked.files) == 1 and file.address == line.address and _has_same_product(parked, order)
         if is_same and flow_of(order).is_for_the_same(file, context.inbox, name):
             event("order.resumed", order=parked.key, inbox=order.inbox, file=name, order_id=parked.order_id)
-            file = file.come_back(name, size, order.files[0].mtime_ns, line.number)
+            file = file.taken_again(name, size, order.files[0].mtime_ns, line.number)
             return parked.taken_up(order.inbox, (file,)).having(of_list=order.key)
     return None
 

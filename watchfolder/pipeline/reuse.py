@@ -150,12 +150,12 @@ def _why(order: Order, delivery: EarlierDelivery, outcome: str) -> Why:
 
 
 def _copy(earlier: Place, delivery: EarlierDelivery, sink: Callable[[bytes], object]) -> int:
-    for block in _verified(earlier, delivery):
+    for block in _read(earlier, delivery):
         sink(block)
     return delivery.size
 
 
-def _verified(earlier: Place, delivery: EarlierDelivery) -> Iterator[bytes]:
+def _read(earlier: Place, delivery: EarlierDelivery) -> Iterator[bytes]:
     """Give what lies there, block by block. Raises _NotThatError, at the end if need be."""
     digest, size = hashlib.sha256(), 0
     try:

@@ -32,7 +32,7 @@ def upload(context: StepContext, order: Order) -> Order:
     if is_paid_at(order, Stage.CREATE):  # which has started it: nothing is to be sent, nor to be confirmed
         return context.journal.advance(order, _S.CONFIRMED, charged=True)
     if _may_be_there(context, order):
-        order = _sent_before(context, order)
+        order = _find_sent(context, order)
         if order.state is not _S.CREATED:
             return order
         if slow := _slow_files(order, order.failures):
@@ -87,7 +87,7 @@ def _send_all(context: StepContext, order: Order, round_: Round) -> Order:
     return order
 
 
-def _sent_before(context: StepContext, order: Order) -> Order:
+def _find_sent(context: StepContext, order: Order) -> Order:
     """Ask the service which files it has: a death, or a lost answer, may have kept that from us.
 
     It gives links for the others. Where it gives none at all, all are there if the last one starts the work; else

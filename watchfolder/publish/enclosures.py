@@ -99,7 +99,7 @@ class EnclosurePublisher:
         if content is None:
             return True
         now = disk.stat_of(place)
-        if now is None or _mark(now) != _mark(before) or disk.is_in_use(place):
+        if now is None or _mark(now) != _mark(before) or disk.may_be_open(place):
             return False
         disk.replace(place, content, owner=self._journal.instance)
         return True

@@ -62,7 +62,7 @@ class ListPublisher:
 
     def write_links(self, order: Order) -> None:
         """Lay a link for each file of an order into its work folder. Raises FolderFault."""
-        self._work.prepare(order)
+        self._work.make_folder(order)
         for file in order.files:
             place = self._work.place(order, file)
             disk.write_atomically(place, link_file(file.address), mode=0o600, mtime_ns=file.mtime_ns)

@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 _Body = TypeVar("_Body", bound=CallBody)
 
 
-def data(content: object) -> Response:
+def answer(content: object) -> Response:
     return jsonify({"data": content})
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Flask, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from watchfolder.sandbox.api import Route, data, operation_of
+from watchfolder.sandbox.api import Route, answer, operation_of
 from watchfolder.sandbox.faults import TRAP, Faults, FaultyCall
 from watchfolder.sandbox.orders import now
 from watchfolder.sandbox.state import RequestRecord, SandboxState
@@ -44,7 +44,7 @@ class Front:
         record.status = response.status_code
         is_look = operation == "status" or (operation == "report" and record.method == "GET")
         if is_look and response.status_code == HTTPStatus.OK and fault is None:
-            self._state.looked_at(call.path.partition("/orders/")[2])
+            self._state.note_look(call.path.partition("/orders/")[2])
         return response(environ, start_response)
 
     def _operation(self, environ: "WSGIEnvironment") -> str:
@@ -75,7 +75,7 @@ def admin_routes(
     def follow() -> Any:  # noqa: ANN401 - as above
         key = " and the API key was sent along" if "Authorization" in request.headers else ""
         state.note(f"{request.method}: a redirect was followed{key}")
-        return data(None)
+        return answer(None)
 
     return [
         ("POST", f"{_ADMIN}faults", "admin", add_faults),

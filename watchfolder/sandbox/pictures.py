@@ -37,7 +37,7 @@ def sample(format: str, *, width: int, height: int, seed: int) -> bytes:  # noqa
     return encoded.getvalue()
 
 
-def write_samples(folder: Path) -> list[Path]:
+def write_sample_files(folder: Path) -> list[Path]:
     written = []
     for seed, (format_name, extension) in enumerate(_EXTENSIONS.items()):
         path = folder / f"landscape {seed + 1}.{extension}"

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from flask import Response, jsonify, request
 from typing_extensions import override
 
-from watchfolder.sandbox.api import Api, Route, data
+from watchfolder.sandbox.api import Api, Route, answer
 from watchfolder.sandbox.bodies import AntiAiOrder, Confirm, Keyed
 from watchfolder.sandbox.options import Caller
 from watchfolder.sandbox.orders import InputFile, NewFile, OrderType, OutputFile, SandboxOrder, now
@@ -56,7 +56,7 @@ class Product(Generic[_Body]):
                 self._storage.fetch_files(order)
                 if all(file.is_uploaded for file in order.files):
                     self._state.start(order, request.environ.get("sandbox.failure"))
-        return data(self.created(order))
+        return answer(self.created(order))
 
     def _made(self, caller: Caller, body: Keyed) -> SandboxOrder | None:
         key = caller.owner, body.idempotency_key
@@ -81,7 +81,7 @@ class Product(Generic[_Body]):
                 self._api.refuse(f"a confirm of an order that is {order.type}", "ORDER_TYPE_NOT_MATCH")
             if earlier is None:
                 self._start(order, key)
-        return data({"orderId": order.order_id, "status": order.status})
+        return answer({"orderId": order.order_id, "status": order.status})
 
     def _start(self, order: SandboxOrder, key: tuple[str, str]) -> None:
         status = order.status
@@ -103,9 +103,9 @@ class Product(Generic[_Body]):
 
     def _refuse_create(self) -> tuple[Response, int]:
         self._api.note("a call of v2, which is gone")
-        answer = jsonify({"code": "WATERMARK_V2_API_SUNSET"})
-        answer.headers["Link"] = '</api/v3/orders>; rel="successor-version"'
-        return answer, 410
+        gone = jsonify({"code": "WATERMARK_V2_API_SUNSET"})
+        gone.headers["Link"] = '</api/v3/orders>; rel="successor-version"'
+        return gone, 410
 
     def name(self, body: _Body) -> str:
         raise NotImplementedError

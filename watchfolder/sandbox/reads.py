@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 from flask import Response, request
 
-from watchfolder.sandbox.api import Api, Route, as_sent, data, instant
+from watchfolder.sandbox.api import Api, Route, answer, as_sent, instant
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.product import Json, Products
 from watchfolder.sandbox.state import ApiRefusal
@@ -44,14 +44,14 @@ class Reads:
         if order.status != "pending":
             raise ApiRefusal(400, "ORDER_NOT_PENDING")
         files = [self._products[order.type].slot(file, order) for file in order.files]
-        return data({"orderId": order_id, "files": files})
+        return answer({"orderId": order_id, "files": files})
 
     def _status(self, version: str, order_id: str) -> Response:
         order = self._api.order(order_id, version)
         if version == "v2":
             more = {} if order.type.is_watermark else self._products[order.type].listed(order)
-            return data(self._show(order) | more)
-        return data(self._show_all(order))
+            return answer(self._show(order) | more)
+        return answer(self._show_all(order))
 
     def _link(self, version: str, order_id: str) -> Response:
         order = self._api.order(order_id, version)
@@ -72,8 +72,8 @@ class Reads:
         is_one = len(order.outputs) == 1
         link = self._storage.result_link(order, order.outputs[0]) if is_one else self._storage.archive_link(order)
         if self._state.options.dialect == "v2":
-            return data({"downloadUrl": link, "expiresIn": as_sent(self._state.options.link_seconds)})
-        return data({"url": link})
+            return answer({"downloadUrl": link, "expiresIn": as_sent(self._state.options.link_seconds)})
+        return answer({"url": link})
 
     def _all_links(self, order: SandboxOrder, expires_at: datetime) -> Response:
         files = [
@@ -83,7 +83,7 @@ class Reads:
         seconds = min(3600, self._state.options.link_seconds, (expires_at - now()).total_seconds())
         is_file = order.type is OrderType.WATERMARK_EMBED and len(files) == 1
         archive = files[0]["downloadUrl"] if is_file else self._storage.archive_link(order)
-        return data({"archiveUrl": archive, "files": files, "expiresInSeconds": as_sent(seconds)})
+        return answer({"archiveUrl": archive, "files": files, "expiresInSeconds": as_sent(seconds)})
 
     def _list(self) -> Response:
         page = self._api.page(10, "INVALID_PARAMETER")
@@ -106,7 +106,7 @@ class Reads:
             self._show(order) | {"fileCount": len(order.files)} | self._products[order.type].listed(order)
             for order in page.of(found)
         ]
-        return data({"orders": entries, "pageInfo": pages})
+        return answer({"orders": entries, "pageInfo": pages})
 
     def _counts(self) -> Response:
         """The seven days until `date`, and what a chart of them needs."""
@@ -120,7 +120,7 @@ class Reads:
             counts = [self._state.usage[account, day] for day in days]
         daily = [{"usageDate": f"{day:%m.%d}", "usageCount": count} for day, count in zip(days, counts, strict=True)]
         most = max(*counts, 1)
-        return data({"dailyStats": daily, "domain": [0, most], "ticks": [0, most]})
+        return answer({"dailyStats": daily, "domain": [0, most], "ticks": [0, most]})
 
     def _show(self, order: SandboxOrder) -> Json:
         status = order.status

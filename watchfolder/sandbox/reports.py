@@ -4,7 +4,7 @@ from functools import partial
 
 from flask import Response, request
 
-from watchfolder.sandbox.api import Api, Route, data
+from watchfolder.sandbox.api import Api, Route, answer
 from watchfolder.sandbox.bodies import ReportOrder
 from watchfolder.sandbox.orders import OrderType, SandboxOrder, now
 from watchfolder.sandbox.pictures import sample_pdf
@@ -46,7 +46,7 @@ class Reports:
             if report is None or is_new:
                 report = self._begin(order, locale, attempt=report.attempt + 1 if report else 1)
             told = "queued" if is_new and report.status in _UNDER_WAY else report.status
-        return data(self._tell(order, report, told)), 202 if told in _UNDER_WAY else 200
+        return answer(self._tell(order, report, told)), 202 if told in _UNDER_WAY else 200
 
     def _begin(self, order: SandboxOrder, locale: str, attempt: int) -> Report:
         failure = request.environ.get("sandbox.failure")
@@ -69,7 +69,7 @@ class Reports:
             report = self._state.reports.get((order_id, locale))
         if report is None:
             raise ApiRefusal(404, "REPORT_NOT_FOUND")
-        return data(self._tell(order, report, report.status))
+        return answer(self._tell(order, report, report.status))
 
     def _refuse_locale(self, order: SandboxOrder, locale: str) -> None:
         is_of_pdf = any(file.name.lower().endswith(".pdf") and file.role == "original" for file in order.files)

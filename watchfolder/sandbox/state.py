@@ -120,7 +120,7 @@ class SandboxState:
                 raise ApiRefusal(429, "RATE_LIMIT_EXCEEDED")
             recent.append(moment)
 
-    def looked_at(self, what: str) -> None:
+    def note_look(self, what: str) -> None:
         """Note a status, of an order or of a report on it, that reached its client."""
         with self.lock:
             moment = time.monotonic()

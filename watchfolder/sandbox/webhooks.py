@@ -5,7 +5,7 @@ from datetime import date
 
 from flask import Response, request
 
-from watchfolder.sandbox.api import Api, Route, data, instant
+from watchfolder.sandbox.api import Api, Route, answer, instant
 from watchfolder.sandbox.bodies import Registration
 from watchfolder.sandbox.courier import Courier, PushedEvent
 from watchfolder.sandbox.orders import now
@@ -50,7 +50,7 @@ class WebhookCalls:
             )
             self._state.webhooks[webhook.number] = webhook
         shown = {"id": webhook.number, "name": webhook.name, "secret": webhook.secret, "isTest": webhook.is_test}
-        return data(shown)
+        return answer(shown)
 
     def _list(self) -> Response:
         page, keyword = self._api.page(10), request.args.get("keyword", "").lower()
@@ -61,10 +61,10 @@ class WebhookCalls:
                 if self._may_see(webhook) and keyword in f"{webhook.name} {webhook.url}".lower()
             ]
         shown = [self._show(webhook) for webhook in page.of(found)]
-        return data({"webhooks": shown, "pagination": page.tell(found)})
+        return answer({"webhooks": shown, "pagination": page.tell(found)})
 
     def _show_one(self, webhook: Endpoint) -> Response:
-        return data(self._show(webhook) | {"updatedAt": instant(webhook.updated_at)})
+        return answer(self._show(webhook) | {"updatedAt": instant(webhook.updated_at)})
 
     def _put(self, number: int) -> Response:
         webhook, body = self._webhook(number), self._body()
@@ -75,11 +75,11 @@ class WebhookCalls:
     def _remove(self, number: int) -> Response:
         webhook = self._webhook(number)
         self._state.webhooks.pop(webhook.number, None)
-        return data(None)
+        return answer(None)
 
     def _events(self, number: int) -> Response:
         page, found = self._api.page(20), self._courier.events(self._webhook(number).number)[::-1]
-        return data({"events": [_tell(event) for event in page.of(found)], "pagination": page.tell(found)})
+        return answer({"events": [_tell(event) for event in page.of(found)], "pagination": page.tell(found)})
 
     def _retry(self, number: int, event: int) -> Response:
         events = {each.number: each for each in self._courier.events(self._webhook(number).number)}
@@ -90,7 +90,7 @@ class WebhookCalls:
         self._courier.send(events[event])
         status, is_sent = events[event].attempts[-1].status, events[event].status == "SENT"
         error = None if is_sent else "the address did not take it"
-        return data({"event_id": event, "success": is_sent, "status_code": status or None, "error": error})
+        return answer({"event_id": event, "success": is_sent, "status_code": status or None, "error": error})
 
     def _retry_failed(self, number: int) -> Response:
         webhook, body = self._webhook(number), request.get_json(force=True, silent=True) or {}
@@ -106,7 +106,7 @@ class WebhookCalls:
         for event in again:
             self._courier.send(event)
         succeeded = sum(event.status == "SENT" for event in again)
-        return data({"total": len(again), "succeeded": succeeded, "failed": len(again) - succeeded})
+        return answer({"total": len(again), "succeeded": succeeded, "failed": len(again) - succeeded})
 
     def _webhook(self, number: int) -> Endpoint:
         with self._state.lock:

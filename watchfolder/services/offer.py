@@ -25,7 +25,7 @@ def picture_told_of(name: str) -> str:
     return name.removesuffix(next(filter(name.endswith, SIDECARS), ""))
 
 
-def said_of(service: str, finding: Finding | None) -> str:
+def words_of(service: str, finding: Finding | None) -> str:
     """Return what a finding means, for a person; "" where there is none, or its service is no longer known."""
     findings = FLOWS[service].findings if service in FLOWS else None
     return findings.say(finding) if findings and finding else ""

@@ -8,7 +8,7 @@ from watchfolder.config import Config, Inbox
 from watchfolder.disk import Place
 from watchfolder.events import printable
 from watchfolder.journal import read_orders
-from watchfolder.services import said_of
+from watchfolder.services import words_of
 from watchfolder.web.security import Ids
 
 MOST_SHOWN = 12
@@ -62,7 +62,7 @@ def _show(each: history.Delivery, config: Config, ids: Ids) -> ShownDelivery:
         size=file.delivered_size or file.size,
         before=_before(inbox, ended.key, file, ids) if inbox else None,
         after=_after(inbox, ended.key, file, ids) if inbox else None,
-        finding=printable(said_of(ended.service, file.finding)),
+        finding=printable(words_of(ended.service, file.finding)),
         recipient=printable(file.recipient or ""),
     )
 

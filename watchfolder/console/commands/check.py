@@ -228,17 +228,17 @@ def _inbox(inbox: Inbox, folders: Folders, state_dir: str) -> Iterator[CheckResu
     found = [_folder(inbox, role, path, folders) for role, path in inbox.folders.items()]
     yield from found
     if all(finding.is_done for finding in found):
-        yield _tried(inbox.name, lambda: _claim(inbox))
-        yield _tried(inbox.name, lambda: _sole_use(inbox, folders, state_dir))
-        yield _tried(inbox.name, lambda: _writer(inbox))
-        yield _tried(inbox.name, lambda: _events(inbox))
-        yield _tried(inbox.name, lambda: _folders_of_people(inbox, folders.commands))
+        yield _try(inbox.name, lambda: _claim(inbox))
+        yield _try(inbox.name, lambda: _no_other(inbox, folders, state_dir))
+        yield _try(inbox.name, lambda: _writer(inbox))
+        yield _try(inbox.name, lambda: _events(inbox))
+        yield _try(inbox.name, lambda: _folders_of_people(inbox, folders.commands))
 
 
 def _folder(inbox: Inbox, role: str, path: str, folders: Folders) -> CheckResult:
     is_to_be_made = role == "originals" and has_default_originals(inbox) and not os.path.lexists(path)
     attempt = _to_be_made if is_to_be_made else _is_ready
-    return _tried(f"{inbox.name}: {role}", lambda: attempt(path, folders))
+    return _try(f"{inbox.name}: {role}", lambda: attempt(path, folders))
 
 
 def _to_be_made(path: str, folders: Folders) -> str:
@@ -270,7 +270,7 @@ def _require_no_replace(one: Place, other: Place) -> None:
         raise FolderFault.at(one.root, f"a {name} replaced a file there: this file system is not safe", code="EEXIST")
 
 
-def _sole_use(inbox: Inbox, folders: Folders, state_dir: str) -> str:
+def _no_other(inbox: Inbox, folders: Folders, state_dir: str) -> str:
     folders.require_no_other(inbox, lambda: _instance(state_dir))
     return "no other watchfolder works here"
 
@@ -369,7 +369,7 @@ def _service(config: Config) -> CheckResult:
     return CheckResult(f"{where}: answers and takes the key (it does not tell your plan's limits)")
 
 
-def _tried(where: str, attempt: Callable[[], str]) -> CheckResult:
+def _try(where: str, attempt: Callable[[], str]) -> CheckResult:
     try:
         return CheckResult(f"{where}: {attempt()}")
     except FolderFault as fault:

@@ -34,7 +34,7 @@ class Show(NamedTuple):
     service: str
     effect: str  # what becomes of its pictures, in a few words
     folders: Mapping[str, str]  # by the key of each in the configuration
-    write_samples: Callable[[Path], list[Path]]
+    write_sample_files: Callable[[Path], list[Path]]
     more: Mapping[str, object] = {}  # of the configuration
     leaks_to: str = ""  # the service that is shown with what comes out here
 
@@ -98,7 +98,7 @@ def _run(root: Path, *, has_person: bool) -> "Outcome":
 
 
 def _to_show() -> tuple[Show, ...]:
-    from watchfolder.sandbox.pictures import write_samples
+    from watchfolder.sandbox.pictures import write_sample_files
 
     protected = {"path": "inbox", "outbox": "protected", "quarantine": "quarantine", "originals": "originals"}
     judged = {"path": "inbox", "outbox": "judged", "quarantine": "quarantine"}  # as they were: there is no original
@@ -107,7 +107,12 @@ def _to_show() -> tuple[Show, ...]:
     return (
         Show("anti-ai", "protected against AI training", protected, _write_with_link, {"links": True}),
         Show(
-            *("watermark-embed", "an invisible text in each, of its own: watermarks.csv has it", marked, write_samples),
+            *(
+                "watermark-embed",
+                "an invisible text in each, of its own: watermarks.csv has it",
+                marked,
+                write_sample_files,
+            ),
             more={"watermark": {"text": "for dpa {serial}"}},
             leaks_to="watermark-extract",
         ),
@@ -115,15 +120,15 @@ def _to_show() -> tuple[Show, ...]:
             *("watermark-extract", "whose was it? What was marked says so, beside each", checked, lambda _: []),
             more={"sort": False, "originals_from": "watermark-embed", "scan_seconds": 1},
         ),
-        Show("ai-detection", "made by AI or not: the verdict lies beside each", judged, write_samples),
+        Show("ai-detection", "made by AI or not: the verdict lies beside each", judged, write_sample_files),
     )
 
 
 def _write_with_link(folder: Path) -> list[Path]:
     """Write the samples, and the address of a picture, as a browser saves it."""
-    from watchfolder.sandbox.pictures import write_samples
+    from watchfolder.sandbox.pictures import write_sample_files
 
-    samples = write_samples(folder)
+    samples = write_sample_files(folder)
     (folder / "some page.url").write_text(f"[InternetShortcut]\nURL={_ADDRESS}\n", encoding="utf-8")
     return [*samples, folder / "from an address.jpg"]
 
@@ -194,7 +199,7 @@ class _Programme:
         if self._awaited:
             return
         for show in self._to_show:
-            samples = show.write_samples(self._root / show.service / show.folders["path"])
+            samples = show.write_sample_files(self._root / show.service / show.folders["path"])
             services = filter(None, (show.service, show.leaks_to))
             self._awaited |= {f"{service}/{sample.name}" for service in services for sample in samples}
         typer.echo(f"The status page, as long as this runs: http://{config.http.listen}/")

@@ -18,7 +18,7 @@ from watchfolder.console.shell import ConfigFile, configured, fail, say, warn
 from watchfolder.events import printable
 from watchfolder.history import Delivery, deliveries
 from watchfolder.journal import read_orders
-from watchfolder.services import said_of
+from watchfolder.services import words_of
 
 _AGO = re.compile(r"([0-9]{1,5})([hd])")
 
@@ -102,7 +102,7 @@ def _as_row(delivery: Delivery) -> Receipt:
         reused_from=printable(f"wf-{ended.reused_from}" if ended.reused_from else ""),
         service=printable(ended.service),
         verdict=file.finding.verdict if file.finding else "",
-        finding=printable(said_of(ended.service, file.finding)),
+        finding=printable(words_of(ended.service, file.finding)),
         recipient=printable(file.recipient or ""),
         text=printable(file.text),
     )

@@ -15,7 +15,7 @@ from watchfolder.config.installed_unit import unit_of
 from watchfolder.console import exit_codes, settings
 from watchfolder.console.commands import init_setup
 from watchfolder.console.privileges import act_as_daemon
-from watchfolder.console.shell import Quiet, fail, in_words, prepare, say, tell_fault, tell_findings
+from watchfolder.console.shell import Quiet, fail, in_words, say, set_up, tell_fault, tell_findings
 from watchfolder.errors import ConfigError
 
 
@@ -63,7 +63,7 @@ def init(  # noqa: PLR0913 - each is an option
     """
     from watchfolder.console.commands import check  # noqa: PLC0415 - it brings what other commands do not need
 
-    prepare()
+    set_up()
     with in_words():
         wishes = _ask_all(_Said(config_file, folder, service, plan, key_file, group, user))
         say(_make(wishes), quiet=quiet)

@@ -91,7 +91,7 @@ def example(folder: str, values: Mapping[str, str], service: str = DEFAULT_SERVI
     bases = {"path": "inbox", "outbox": outbox, "quarantine": "quarantine", "originals": "originals"}
     folders = {key: os.path.join(folder, base) for key, base in bases.items()}
     bought = {"service": service, "sort": json.dumps(Inbox.add_default({"service": service})["sort"])}
-    text = _read_data(_EXAMPLE)
+    text = _read_file(_EXAMPLE)
     for key, value in (folders | bought | dict(values)).items():
         said = value if re.fullmatch("[A-Za-z0-9/._-]+", value) else json.dumps(value, ensure_ascii=False)
         line = f"{key}: {said}".replace("\\", r"\\")
@@ -163,7 +163,7 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
             "every user can read them, such as /opt/watchfolder, then run init there again"
         )
     else:
-        text = _read_data(f"systemd/{installed_unit.UNIT}").replace(_SHIPPED_PROGRAM, program)
+        text = _read_file(f"systemd/{installed_unit.UNIT}").replace(_SHIPPED_PROGRAM, program)
         text = text.replace(_SHIPPED_CONFIG, found.source)
         write(os.path.join(_UNITS, installed_unit.UNIT), text, 0o644)
         yield f"wrote {_UNITS}/{installed_unit.UNIT}"
@@ -181,7 +181,7 @@ def _drop_in(found: Config, user: str) -> Iterator[str]:
     if "/" in above:  # the folder above them all: between two of them no file could be renamed
         raise ConfigError(
             f"{path}: the folders of an inbox have no folder in common: write it yourself, from "
-            f"{_data(f'systemd/{installed_unit.UNIT}.d/folders.conf.example')}"
+            f"{_find_file(f'systemd/{installed_unit.UNIT}.d/folders.conf.example')}"
         )
     text = f"# Written by watchfolder init: the folders above those of {found.source}.\n[Service]\n"
     ours = installed_unit.unit_of(found.source)
@@ -208,12 +208,12 @@ def _off_share(folder: str) -> str:
     return _off_share(above) if is_on_share and above != "/" else folder
 
 
-def _read_data(name: str) -> str:
-    path = _data(name)
+def _read_file(name: str) -> str:
+    path = _find_file(name)
     return disk.read_bytes(Place(*os.path.split(path)), _LIMIT).decode()
 
 
-def _data(name: str) -> str:
+def _find_file(name: str) -> str:
     """Find a file that comes with the program: of an installation, or of a checkout."""
     checkout = os.path.join(os.path.dirname(__file__), "..", "..", "..")
     places = (os.path.join(sysconfig.get_path("data"), "share", "watchfolder"), os.path.normpath(checkout))

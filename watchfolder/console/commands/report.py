@@ -111,7 +111,7 @@ def _fetch(service: Service, order_id: str, locale: str) -> bytes:
         time.sleep(wait)
         wait = min(_LONGEST_WAIT_SECONDS, wait * _GROWTH)
         attempts += is_over
-        report = service.ask_for_report(order_id, locale) if is_over else _looked_at(service, order_id, locale)
+        report = service.ask_for_report(order_id, locale) if is_over else _look_at(service, order_id, locale)
     blocks: list[bytes] = []
     size = service.fetch(report.download.url, blocks.append, limit_bytes=_LIMIT_BYTES)
     content = b"".join(blocks)
@@ -119,7 +119,7 @@ def _fetch(service: Service, order_id: str, locale: str) -> bytes:
     return content
 
 
-def _looked_at(service: Service, order_id: str, locale: str) -> ReportView:
+def _look_at(service: Service, order_id: str, locale: str) -> ReportView:
     try:
         return service.report(order_id, locale)
     except Resync:

@@ -57,7 +57,7 @@ def verify(
     named = {VerifyOutcome.CHANGED, VerifyOutcome.TAKEN_OUT} if every else {VerifyOutcome.CHANGED}
     with configured(config_file) as config, broken_lines() as on_broken:
         wanted = all_delivered(config, since, on_broken)
-        for file, outcome, detail in _with_bar(_verified(wanted, config), len(wanted), quiet=quiet):
+        for file, outcome, detail in _with_bar(_check(wanted, config), len(wanted), quiet=quiet):
             counts[outcome] += 1
             if outcome is VerifyOutcome.UNKNOWN:
                 unseen.add(detail)
@@ -103,7 +103,7 @@ def all_delivered(
     return list(latest.values())
 
 
-def _verified(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
+def _check(wanted: list[ExpectedFile], config: Config) -> Iterator[Verified]:
     """Look at each; the files of a folder that is not there, or not the one we know, are not looked at."""
     folders = Folders(config.state_dir, "", config.commands)
     roots = {delivery.place.root for delivery in wanted}

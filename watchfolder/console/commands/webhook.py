@@ -51,13 +51,13 @@ def register(
 ) -> None:
     """Register this daemon's address at the service and store the secret."""
     with _opened(config_file) as (found, webhooks):
-        hook, before = found.webhook, webhooks.registered()
+        hook, before = found.webhook, webhooks.list_all()
         old, has_secret = _ours(before, found), _has_secret(found)
         if old and has_secret and not replace:
             reason = "is registered already, and its secret is not shown again: say --replace for a new one"
             fail(f"{hook.public_url} {reason}", exit_codes.USAGE)
-        made = _registered(found, webhooks, before)
-        _store(made, found, webhooks)
+        made = _add_webhook(found, webhooks, before)
+        _write_secret(made, found, webhooks)
         _say(f"registered: {hook.public_url} (webhook {made.id}); its secret is in {hook.secret_file}")
         for webhook in old:  # only now: the new one works, and the secret of this one may be lost
             webhooks.remove(webhook.id)
@@ -73,7 +73,7 @@ def register(
 def show(*, config_file: ConfigFile = None) -> None:
     """List the webhooks of this account."""
     with _opened(config_file, needs_address=False) as (found, webhooks):
-        registered = webhooks.registered()
+        registered = webhooks.list_all()
         for webhook in registered:
             mark = "  (this daemon)" if webhook.url == found.webhook.public_url else ""
             _say(f"{webhook.id}  {webhook.url or '?'}  {webhook.name or ''}{mark}")
@@ -89,7 +89,7 @@ def remove(
 ) -> None:
     """Remove this daemon's webhook, or the one with this ID."""
     with _opened(config_file, needs_address=id_ is None) as (found, webhooks):
-        registered = webhooks.registered()
+        registered = webhooks.list_all()
         here = _ours(registered, found)
         going = [webhook for webhook in registered if webhook.id == id_] if id_ else here
         if id_ and not going:
@@ -153,7 +153,7 @@ def _reload(config: Config) -> str:
     return control(Control.RELOAD, snapshot, config).words
 
 
-def _registered(config: Config, webhooks: "Webhooks", before: "Sequence[Webhook]") -> "Webhook":
+def _add_webhook(config: Config, webhooks: "Webhooks", before: "Sequence[Webhook]") -> "Webhook":
     """Register this daemon's address; one that was made and whose answer was lost is removed again."""
     try:
         return webhooks.register(config.webhook.public_url or "", _NAME, is_test=config.api.mode == "test")
@@ -162,7 +162,7 @@ def _registered(config: Config, webhooks: "Webhooks", before: "Sequence[Webhook]
     except WatchfolderError as error:  # its answer, and with it the secret, may be lost
         reason = error.reason
     try:
-        for webhook in _ours(webhooks.registered(), config):
+        for webhook in _ours(webhooks.list_all(), config):
             if webhook.id not in {each.id for each in before}:
                 webhooks.remove(webhook.id)
     except WatchfolderError:
@@ -172,7 +172,7 @@ def _registered(config: Config, webhooks: "Webhooks", before: "Sequence[Webhook]
     raise WatchfolderError(f"{reason}: {effect}")
 
 
-def _store(made: "Webhook", config: Config, webhooks: "Webhooks") -> None:
+def _write_secret(made: "Webhook", config: Config, webhooks: "Webhooks") -> None:
     """Write the secret down, or take the registration back, which nobody could use."""
     try:
         disk.write_atomically(_secret_place(config), f"{made.secret or ''}\n".encode(), mode=0o600)
@@ -200,7 +200,7 @@ def _findings(config: Config, webhooks: "Webhooks") -> Iterator[tuple[str, bool]
     else:
         yield f"pushes reach this daemon: {url} took a signed one and refused a forged one", True
     try:
-        here = _ours(webhooks.registered(), config)
+        here = _ours(webhooks.list_all(), config)
         fault = _fault_of(here, config)
         yield fault or _last_pushes(webhooks.events(here[0].id)), not fault
     except WatchfolderError as error:
