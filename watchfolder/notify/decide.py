@@ -185,11 +185,11 @@ class Decisions:
             return None
         news = {topic: each for topic, each in changes.items() if topic in due}
         bursts = [name for name in _BURSTS if name in due]
-        sentences = list(self._sentences(news, bursts, config))
+        sentences = list(self._words(news, bursts, config))
         self._remember_told(news, now, bursts)
         is_good = not bursts and not any(each.is_on for each in news.values())
         is_finding = not news and bursts == ["found"]
-        return _message(sentences, config.commands, is_good=is_good, is_finding=is_finding)
+        return _put_in_words(sentences, config.commands, is_good=is_good, is_finding=is_finding)
 
     def _begin(self, config: Config, now: datetime) -> None:
         """Go on from what was said in an earlier life, whose clock may have been wrong."""
@@ -229,7 +229,7 @@ class Decisions:
         """Give what is wrong, and what was told and is so no more, by topic. What cannot be told stays as it was."""
         hours = self._stalled_for(config, now)
         found = conditions(snapshot, config, stalled_hours=hours if has_work(snapshot) else None)
-        wrong = {str(self._topic(each, snapshot)): each for each in found}
+        wrong = {self._name_of(each, snapshot): each for each in found}
         for name, each in wrong.items():
             if Topic.of(name).kind in LASTS_SECONDS:
                 yield name, Change(is_on=True, words=told([each]))
@@ -243,13 +243,14 @@ class Decisions:
         hours = (now - (self._stalled_since or now)).total_seconds() / 3600
         return hours if hours >= config.alarm_after_hours else None
 
-    def _topic(self, condition: Condition, snapshot: Snapshot) -> Topic:
+    def _name_of(self, condition: Condition, snapshot: Snapshot) -> str:
+        """Return the name of its topic."""
         if condition.kind in _SERVICE:
-            return Topic(ConditionKind.SERVICE_REFUSES, "")
+            return str(Topic(ConditionKind.SERVICE_REFUSES, ""))
         subject = condition.subject
         if condition.kind is ConditionKind.DISK_LOW:
             subject = self._names.setdefault(snapshot.disks[subject].device, subject)
-        return Topic(condition.kind, subject)
+        return str(Topic(condition.kind, subject))
 
     def _is_over(self, topic: Topic, snapshot: Snapshot, *, is_stalled: bool) -> bool:
         """Is it known that what is not found wrong is well?"""
@@ -291,7 +292,7 @@ class Decisions:
 
     # --- telling
 
-    def _sentences(self, news: Mapping[str, Change], bursts: Iterable[str], config: Config) -> Iterator[str]:
+    def _words(self, news: Mapping[str, Change], bursts: Iterable[str], config: Config) -> Iterator[str]:
         yield from (each.words for each in sorted(news.values(), key=lambda each: not each.is_on))
         for name in bursts:
             untold = getattr(self.state, name)
@@ -331,17 +332,19 @@ def _burst_share(untold: Untold, now: datetime) -> float:
     return max(quiet, (now - untold.first).total_seconds() / LONGEST_BURST_SECONDS)
 
 
-def _message(sentences: Sequence[str], commands: CommandLine, *, is_good: bool, is_finding: bool = False) -> Message:
+def _put_in_words(
+    sentences: Sequence[str], commands: CommandLine, *, is_good: bool, is_finding: bool = False
+) -> Message:
     lines = [ended(redacted(sentence)) for sentence in sentences[:_MOST_LINES]]
     if len(sentences) > _MOST_LINES:
         lines.append(f"And {len(sentences) - _MOST_LINES} more: {commands.to(Advised.STATUS)} has them all.")
     what = "has found something" if is_finding else "well again" if is_good else "needs you"
-    return Message(_subject(what), "\n\n".join(lines), is_good)
+    return _message(what, "\n\n".join(lines), is_good=is_good)
 
 
 def trial() -> Message:
-    return Message(_subject("a test"), "This is a test. When something needs you, it is said here.", is_good=True)
+    return _message("a test", "This is a test. When something needs you, it is said here.", is_good=True)
 
 
-def _subject(what: str) -> str:
-    return f"watchfolder on {printable(socket.gethostname())}: {what}"
+def _message(what: str, text: str, *, is_good: bool) -> Message:
+    return Message(f"watchfolder on {printable(socket.gethostname())}: {what}", text, is_good)
