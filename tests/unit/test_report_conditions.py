@@ -19,7 +19,7 @@ from watchfolder.report.conditions import (
     held_by,
     left,
     line,
-    sentences,
+    say_all,
 )
 from watchfolder.snapshot import Disk, InboxSnapshot, OutOfReach, Snapshot
 
@@ -73,8 +73,8 @@ def test_the_worst_comes_first_and_nothing_is_hidden_by_it() -> None:
         ConditionKind.NOT_CONFIGURED,
     ]
     assert headline(told).startswith("Blocked: no credits. Nothing is lost")
-    assert len(sentences(told, Severity.NEEDS_PERSON)) == 5
-    assert len(sentences(told, Severity.ALARM)) == 3
+    assert len(say_all(told, Severity.NEEDS_PERSON)) == 5
+    assert len(say_all(told, Severity.ALARM)) == 3
 
 
 def test_what_is_of_one_kind_is_one_sentence_with_one_advice() -> None:
@@ -133,7 +133,7 @@ def test_started_by_hand_it_is_told_by_signals() -> None:
 def test_a_question_is_followed_by_no_full_stop_and_a_path_stays_as_it_is() -> None:
     away = InboxSnapshot(fault="/srv/who?. me/in: away", fault_code="NOT_MOUNTED")
     told = conditions(seen(inboxes={"a": away}, is_down=True, in_progress=1), CONFIG, stalled_hours=24)
-    apart, stalled = sentences(told, Severity.FINE)[1:]
+    apart, stalled = say_all(told, Severity.FINE)[1:]
     assert apart.endswith("is this machine's network up?")
     path = "Not available: a (/srv/who?. me/in: away). It goes on by itself when it is mounted"
     assert headline(told) == path
@@ -174,7 +174,7 @@ def deferred() -> Order:
 
 
 def test_without_a_word_of_the_daemon_nothing_is_called_well() -> None:
-    assert sentences(alarms(None, CONFIG, 0.0), Severity.FINE) == ["Starting: what was begun before is being read"]
+    assert say_all(alarms(None, CONFIG, 0.0), Severity.FINE) == ["Starting: what was begun before is being read"]
     assert alarms(seen(), CONFIG, 0.0) == []
     assert alarms(seen(), CONFIG, 500.0)[0].words.startswith("Stuck: ")
 

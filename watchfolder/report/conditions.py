@@ -149,10 +149,10 @@ def conditions(
 
 def headline(found: Iterable[Condition]) -> str:
     """Say the worst, and what to do."""
-    return sentences(found, Severity.FINE)[0]
+    return say_all(found, Severity.FINE)[0]
 
 
-def sentences(found: Iterable[Condition], least: Severity) -> list[str]:
+def say_all(found: Iterable[Condition], least: Severity) -> list[str]:
     """Say all that is at least so severe, a sentence for each kind, the worst first."""
     severe = [each for each in found if each.severity >= least]
     return [told(each for each in severe if each.kind is kind) for kind in dict.fromkeys(each.kind for each in severe)]
@@ -174,7 +174,7 @@ def line(snapshot: Snapshot, config: Config) -> str:
     """Say all in one line, for systemd: the worst that is wrong, and the counts."""
     counts = f"{snapshot.waiting} waiting, {snapshot.in_progress} in progress, {snapshot.deferred} deferred; "
     counts += f"since the start {snapshot.delivered} delivered, {snapshot.quarantined} quarantined"
-    return "; ".join([*sentences(conditions(snapshot, config), Severity.NEEDS_PERSON)[:1], counts])
+    return "; ".join([*say_all(conditions(snapshot, config), Severity.NEEDS_PERSON)[:1], counts])
 
 
 def told(same: Iterable[Condition]) -> str:
@@ -211,7 +211,7 @@ def _left_of(order: Order) -> Iterator[str]:
         yield f"{order.inbox}: {printable(file.name)}: {why}{until}"
 
 
-def asides(single: int | None, to_come_beside: int, raw: int | None) -> list[str]:
+def beside_counts(single: int | None, to_come_beside: int, raw: int | None) -> list[str]:
     """Say what is so of an inbox's files beside their counts."""
     told = (
         (single, "{} waiting for what belongs to {}"),
@@ -253,7 +253,7 @@ def not_running(state_dir: str) -> str:
     return f"watchfolder is not running with {state_dir}"
 
 
-def not_registered(commands: CommandLine) -> str:
+def no_webhook(commands: CommandLine) -> str:
     register = commands.to(Advised.REGISTER)
     return f"pushes are off until {register} has been run; until then the service is asked by time"
 
@@ -345,7 +345,7 @@ _BACK: Final = {
 def _of_inboxes(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
     for name, inbox in snapshot.inboxes.items():
         if inbox.fault:
-            yield _away(name, inbox, config)
+            yield _of_fault(name, inbox, config)
         if inbox.closed:
             yield _out_of_reach(name, inbox, config)
         if inbox.held:
@@ -354,7 +354,7 @@ def _of_inboxes(snapshot: Snapshot, config: Config) -> Iterator[Condition]:
             yield Condition(ConditionKind.HELD, words, "What is under way goes on", command, subject=name)
 
 
-def _away(name: str, inbox: InboxSnapshot, config: Config) -> Condition:
+def _of_fault(name: str, inbox: InboxSnapshot, config: Config) -> Condition:
     advice, command = f"It goes on by itself when {_BACK.get(inbox.fault_code, 'the folders are back')}", ""
     if inbox.fault_code == "EROFS":  # by its mount, or by a unit that does not open it
         command = config.commands.to(Advised.CHECK)
@@ -405,7 +405,7 @@ def _stalled(snapshot: Snapshot, config: Config, hours: float, found: Iterable[C
     words = f"Nothing was delivered for {hours:.0f} hours" if hours >= 1 else "Nothing is delivered"
     under_way = files(snapshot.in_progress + snapshot.deferred)
     words += f", though there is work: {files(snapshot.waiting)} in the inboxes, {under_way} under way"
-    causes = sentences([each for each in found if _KINDS[each.kind].holds], Severity.FINE)
+    causes = say_all([each for each in found if _KINDS[each.kind].holds], Severity.FINE)
     explain = config.commands.to(Advised.EXPLAIN, "PATH")
     ask = f"{config.commands.to(Advised.STATUS)} and, of one file, {explain} say what they wait for"
     return Condition(ConditionKind.STALLED, words, _in_a_row(causes or [ask]))

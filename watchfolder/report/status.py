@@ -20,7 +20,7 @@ from watchfolder.events import printable
 from watchfolder.folders import require_room_to_note
 from watchfolder.journal import read_orders
 from watchfolder.order import Order, State, files_without_inbox
-from watchfolder.report.conditions import NO_ANSWER, SLOWED, Condition, asides, conditions, headline
+from watchfolder.report.conditions import NO_ANSWER, SLOWED, Condition, beside_counts, conditions, headline
 from watchfolder.report.lock_holder import is_held, silent_seconds
 from watchfolder.snapshot import FILE, Counts, Disk, InboxSnapshot, Snapshot
 
@@ -93,8 +93,8 @@ class InboxStatus:
     remarks: dict[str, str] = field(default_factory=dict)  # file → what a person should see to
 
     @property
-    def asides(self) -> list[str]:
-        return asides(self.single, self.to_come_beside, self.raw)
+    def beside_counts(self) -> list[str]:
+        return beside_counts(self.single, self.to_come_beside, self.raw)
 
 
 @dataclass(frozen=True, kw_only=True)

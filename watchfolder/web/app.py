@@ -11,7 +11,7 @@ from watchfolder.config import WEBHOOK_PATH, HttpSection
 from watchfolder.events import event
 from watchfolder.pushes import SIGNATURE_HEADER, Pushes, PushResult
 from watchfolder.report import metrics
-from watchfolder.report.conditions import Severity, sentences
+from watchfolder.report.conditions import Severity, say_all
 from watchfolder.report.phrases import clock, files, size
 from watchfolder.report.status import as_json
 from watchfolder.web.actions import Actions
@@ -72,7 +72,7 @@ def _add_page(app: Flask, cache: PageCache, actions: Actions) -> None:
         return show("main.html")
 
     def show(template: str) -> str:
-        look, troubles = cache.look(), sentences(cache.alarms(), Severity.FINE)
+        look, troubles = cache.look(), say_all(cache.alarms(), Severity.FINE)
         tone = "bad" if troubles else "wait" if look and look.beside else "good"
         told = troubles + (look.beside if look else [])
         title = "watchfolder" if tone == "good" else "watchfolder: needs you"
@@ -114,7 +114,7 @@ def _add_status(app: Flask, cache: PageCache) -> None:
     @app.get("/healthz", endpoint=HEALTH)
     def health() -> Response:
         alarms = cache.alarms()
-        told = sentences(alarms, Severity.FINE) if g.is_known else dict.fromkeys(each.kind for each in alarms)
+        told = say_all(alarms, Severity.FINE) if g.is_known else dict.fromkeys(each.kind for each in alarms)
         lines = "".join(f"{each}\n" for each in told or ["ok"])
         return Response(lines, 503 if alarms else 200, content_type=_TEXT)
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from watchfolder.config import Config
 from watchfolder.errors import WatchfolderError
 from watchfolder.events import event, redacted
-from watchfolder.report.conditions import Condition, Severity, alarms, conditions, headline, sentences
+from watchfolder.report.conditions import Condition, Severity, alarms, conditions, headline, say_all
 from watchfolder.report.status import LastWord, StatusReport, read_status
 from watchfolder.snapshot import Snapshot
 from watchfolder.web.deliveries import ShownDelivery, read_deliveries
@@ -37,7 +37,7 @@ class PageState:
     def beside(self) -> list[str]:
         """Say what waits for a person, though the flow goes on."""
         needing = [each for each in self.status.conditions if each.severity is Severity.NEEDS_PERSON]
-        return sentences(needing, Severity.NEEDS_PERSON)
+        return say_all(needing, Severity.NEEDS_PERSON)
 
 
 class PageCache:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from watchfolder.config import WEBHOOK_PATH, Config, HttpSection
 from watchfolder.events import event
 from watchfolder.pushes import Pushes, PushResult
-from watchfolder.report.conditions import not_registered
+from watchfolder.report.conditions import no_webhook
 from watchfolder.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Page:
         if self._config is not None and self._config.http != config.http:
             self._close()
         if config.webhook.public_url and not config.webhook.secret.get_secret_value():
-            event("webhook.not_registered", logging.WARNING, effect=not_registered(config.commands))
+            event("webhook.not_registered", logging.WARNING, effect=no_webhook(config.commands))
         self._config = config
         if self._cache is not None:
             self._cache.config = config

@@ -22,7 +22,7 @@ from watchfolder.console.settings import notify_faults, test_key_fault
 from watchfolder.disk import Place
 from watchfolder.errors import Blocked, FolderFault, UnknownName, WatchfolderError
 from watchfolder.folders import TOKEN, Folders, has_default_originals
-from watchfolder.report.conditions import not_registered
+from watchfolder.report.conditions import no_webhook
 from watchfolder.services import flow_of
 
 _OWNER: Final = "check"  # signs our probes
@@ -105,7 +105,7 @@ def _key(config: Config) -> CheckResult:
 
 def _webhook(config: Config) -> str:
     if not config.webhook.secret.get_secret_value():
-        return not_registered(config.commands)
+        return no_webhook(config.commands)
     says_so = f"{config.commands.to(Advised.TRY_WEBHOOK)} says if they arrive"
     return f"pushes are taken from {config.webhook.public_url}: {says_so}"
 

@@ -154,9 +154,9 @@ def _of_inbox_folder(spot: _Spot, config: Config) -> Iterator[str]:
 
 def _of_left(path: str, config: Config) -> Iterator[str]:
     """Tell of what lies in a folder of an inbox that left the configuration. Raises UnknownName for any other."""
-    met, orders = _traces(path, config)
+    met, orders = _find_left(path, config)
     names = {os.path.relpath(path, top) for top in met}
-    mine = [each for each in orders if each.key in path.split("/") or _holds_any(each, names)]
+    mine = [each for each in orders if each.key in path.split("/") or _has_name(each, names)]
     if not met and not mine:
         raise _not_ours(path, config)
     owners, named = {*met.values()} - config.inboxes.keys() - {""}, {order.inbox for order in mine}
@@ -168,7 +168,7 @@ def _of_left(path: str, config: Config) -> Iterator[str]:
     yield ended(put_back(snapshot, config, is_running=is_running).words)
 
 
-def _traces(path: str, config: Config) -> tuple[dict[str, str], list[Order]]:
+def _find_left(path: str, config: Config) -> tuple[dict[str, str], list[Order]]:
     """Return the folders above it that were met, with their inboxes, and the orders of inboxes that left."""
     try:
         met = {top: name for top, name in known_folders(config.state_dir).items() if f"{path}/".startswith(f"{top}/")}
@@ -188,18 +188,15 @@ def _of_left_orders(
     for order in orders:
         if order.is_live and order.inbox in inboxes:
             yield from _of_order(order)
-    end = next((end for end in ends if end.inbox in inboxes and _has_any(end, names)), None)
-    if end is not None:
-        yield f"{end.outcome.capitalize()} {_clock(end.at)} from the inbox {printable(end.inbox)}."
-        yield _numbered(f"wf-{end.key}", end.order_id)
+    for end in ends:
+        if end.inbox in inboxes and any({file.name, file.delivered} & {*names} for file in end.files):
+            yield f"{end.outcome.capitalize()} {_clock(end.at)} from the inbox {printable(end.inbox)}."
+            yield _numbered(f"wf-{end.key}", end.order_id)
+            return
 
 
-def _holds_any(order: Order, names: Collection[str]) -> bool:
+def _has_name(order: Order, names: Collection[str]) -> bool:
     return any(file.name in names for file in order.files)
-
-
-def _has_any(end: history.EndedOrder, names: Collection[str]) -> bool:
-    return any({file.name, file.delivered} & {*names} for file in end.files)
 
 
 def _find(path: str, config: Config) -> _Spot | None:
@@ -393,10 +390,10 @@ def _of_end(ended: history.EndedOrder, spot: _Spot, config: Config) -> Iterator[
     if ended.reason:
         yield f"Because: {printable(ended.reason)}"
     yield _numbered(f"wf-{ended.key}", ended.order_id)
-    yield from _to_come_beside(ended, config)
+    yield from _missing_beside(ended, config)
 
 
-def _to_come_beside(ended: history.EndedOrder, config: Config) -> Iterator[str]:
+def _missing_beside(ended: history.EndedOrder, config: Config) -> Iterator[str]:
     for order in read_orders(config.state_dir):
         if order.key == ended.key and order.enclosures:
             yield f"Still to come beside it: {', '.join(each.kind for each in order.enclosures)}."

@@ -42,8 +42,8 @@ class _Alike:
         return ", ".join(self.names) + (f" and {more} more" if more else "")
 
 
-def _grouped(said: Iterable[tuple[str, str]], folder: str) -> dict[str, _Alike]:
-    """Gather what is said of each name; the names are told as they are below `folder`."""
+def _collect(said: Iterable[tuple[str, str]], folder: str) -> dict[str, _Alike]:
+    """Collect what is said of each name; the names are told as they are below `folder`."""
     found: dict[str, _Alike] = {}
     for what, name in said:
         alike = found.setdefault(what, _Alike())
@@ -56,11 +56,11 @@ def _grouped(said: Iterable[tuple[str, str]], folder: str) -> dict[str, _Alike]:
 def of_inbox(inbox: Inbox, folder: str, config: Config) -> Iterator[str]:
     """Tell of the files that lie below `folder` in the inbox, "" being all of it. Raises FolderFault."""
     entries = disk.scan(inbox.path, folder, skip_folder=lambda base: base.startswith("."))
-    alike = _grouped(_decided(inbox, islice(entries, _MOST_FILES), config), folder)
+    alike = _collect(_explain(inbox, islice(entries, _MOST_FILES), config), folder)
     yield from _told(alike, Place(inbox.path, folder), more=sum(1 for _ in entries))
 
 
-def _decided(inbox: Inbox, entries: Iterable[disk.Entry], config: Config) -> Iterator[tuple[str, str]]:
+def _explain(inbox: Inbox, entries: Iterable[disk.Entry], config: Config) -> Iterator[tuple[str, str]]:
     beside = intake.Beside(inbox, config.inboxes.get)
     for entry in entries:
         decision = intake.explain(inbox, entry.name, time.monotonic(), time.time(), beside=beside)
@@ -80,7 +80,7 @@ def under_way(orders: Iterable[Order], folder: str, config: Config) -> Iterator[
     ]
     if live:
         yield f"{files(len(live))} of this folder under way; {config.commands.to(Advised.STATUS)} says how it goes."
-    for why, each in _grouped(live, folder).items():
+    for why, each in _collect(live, folder).items():
         if why:
             yield f"  {each.number}: the last try failed: {why}: {each.first_names}"
 
@@ -92,7 +92,7 @@ def of_quarantine(place: Place, config: Config) -> Iterator[str]:
         for picture in sorted(quarantine.pictures_in(place.root, config), key=attrgetter("at"), reverse=True)
         if _is_in(picture.place.name, place.name) and picture.has_failed
     ]
-    alike = _grouped(((printable(note.reason).rstrip("."), name) for note, name in notes), place.name)
+    alike = _collect(((printable(note.reason).rstrip("."), name) for note, name in notes), place.name)
     yield from _told(alike, place)
     if notes:
         command = config.commands.to(Advised.RETRY, place.path.rstrip("/"))
@@ -108,10 +108,10 @@ def of_ends(place: Place, config: Config, *, is_outbox: bool) -> Iterator[str]:
     }
     entries = disk.scan(place.root, place.name, skip_folder=lambda base: base.startswith("."))
     there = (file for entry in entries if not (file := Place(place.root, entry.name)).base.startswith("."))
-    yield from _told(_grouped(((_whose(file, known), file.name) for file in there), place.name), place)
+    yield from _told(_collect(((_origin_of(file, known), file.name) for file in there), place.name), place)
 
 
-def _whose(file: Place, known: Collection[str | None]) -> str:
+def _origin_of(file: Place, known: Collection[str | None]) -> str:
     if file.name in known:
         return "put here by watchfolder"
     told_of = {picture_told_of(file.name)}

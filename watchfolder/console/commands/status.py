@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from watchfolder.command_line import Advised, CommandLine
-from watchfolder.report.conditions import Severity, sentences
+from watchfolder.report.conditions import Severity, say_all
 from watchfolder.report.phrases import clock, files
 from watchfolder.report.status import InboxStatus, OrderStatus, QuarantinedFile, StatusReport
 
@@ -24,7 +24,7 @@ def show(status: StatusReport, commands: CommandLine, console: Console) -> None:
 def _parts(status: StatusReport, commands: CommandLine) -> Iterator[RenderableType]:
     is_alarm = status.conditions[0].severity is Severity.ALARM
     yield Text(status.headline, style="bold red" if is_alarm else "bold")
-    yield from (Text(each) for each in sentences(status.conditions, Severity.NEEDS_PERSON) if each != status.headline)
+    yield from (Text(each) for each in say_all(status.conditions, Severity.NEEDS_PERSON) if each != status.headline)
     if status.is_running and status.started is not None:
         yield Text(f"running since {clock(status.started, status.at)}, process {status.pid}", style="dim")
     yield Padding(_table(status), (1, 0, 0, 0), expand=False)
@@ -67,7 +67,7 @@ def _table(status: StatusReport) -> Table:
 
 
 def _lines_of(inbox: InboxStatus, explain: str) -> Iterator[str]:
-    yield from (f"{each}: {explain}" for each in inbox.asides)
+    yield from (f"{each}: {explain}" for each in inbox.beside_counts)
     if others := (inbox.staying or 0) - (inbox.raw or 0) - (inbox.out_of_reach or 0):
         yield f"{files(others)} left alone: {explain}"
     yield from (f"{file}: {reason}" for file, reason in list(inbox.remarks.items())[:10])
