@@ -165,18 +165,18 @@ _SECTIONS = {"api", "inboxes", "http", "webhook"}
 
 
 def fields_of_inbox() -> Iterator[tuple[str, FieldInfo]]:
-    for name in Inbox.known_keys():
+    for name in Inbox.key_names():
         if name == "watermark":
-            yield from ((f"{name}.{key}", WatermarkSection.model_fields[key]) for key in WatermarkSection.known_keys())
+            yield from ((f"{name}.{key}", WatermarkSection.model_fields[key]) for key in WatermarkSection.key_names())
         else:
             yield name, Inbox.model_fields[name]
 
 
 FIELDS = {
-    **{f"api.{name}": ApiSection.model_fields[name] for name in ApiSection.known_keys()},
-    **{name: Config.model_fields[name] for name in Config.known_keys() if name not in _SECTIONS},
-    **{f"http.{name}": HttpSection.model_fields[name] for name in HttpSection.known_keys()},
-    **{f"webhook.{name}": WebhookSection.model_fields[name] for name in WebhookSection.known_keys()},
+    **{f"api.{name}": ApiSection.model_fields[name] for name in ApiSection.key_names()},
+    **{name: Config.model_fields[name] for name in Config.key_names() if name not in _SECTIONS},
+    **{f"http.{name}": HttpSection.model_fields[name] for name in HttpSection.key_names()},
+    **{f"webhook.{name}": WebhookSection.model_fields[name] for name in WebhookSection.key_names()},
     **{f"inboxes.NAME.{name}": field for name, field in fields_of_inbox()},
 }
 

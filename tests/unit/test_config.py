@@ -237,7 +237,7 @@ def test_the_status_can_be_asked_for_without_the_key(write: Write) -> None:
 
 def _in_tree(tree: object, model: type[Section]) -> list[str]:
     assert isinstance(tree, dict)
-    assert list(tree) == model.known_keys()
+    assert list(tree) == model.key_names()
     return list(tree)
 
 
@@ -260,7 +260,7 @@ def test_the_example_names_every_field_and_shows_the_defaults(monkeypatch: pytes
 def test_the_example_has_a_sentence_above_every_field() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     sections = (Config, ApiSection, HttpSection, WebhookSection, Inbox)
-    names = {name for section in sections for name in section.known_keys()} - {"api"}
+    names = {name for section in sections for name in section.key_names()} - {"api"}
     explained = {
         line.split(":")[0].strip()
         for above, line in pairwise(lines)
@@ -645,8 +645,8 @@ def test_a_test_key_never_deletes_originals_for_samples(write: Write) -> None:
 
 def test_at_the_sandbox_a_test_key_is_as_good_as_a_live_one(write: Write) -> None:
     config = load(write("api: {base_url: 'http://127.0.0.1:1'}\n" + inbox(originals="delete")), TEST_KEY)
-    assert (config.api.mode, config.api.delivers_samples) == ("test", False)
-    assert load(write(MINIMAL), TEST_KEY).api.delivers_samples
+    assert (config.api.mode, config.api.has_sample_results) == ("test", False)
+    assert load(write(MINIMAL), TEST_KEY).api.has_sample_results
     assert load(write(MINIMAL), KEY).api.mode == "live"
 
 

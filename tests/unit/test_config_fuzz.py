@@ -45,9 +45,9 @@ def section(keys: list[str]) -> st.SearchStrategy[dict[str, object]]:
 
 trees = st.builds(
     lambda top, api, inboxes: top | api | inboxes,
-    section(Config.known_keys()),
-    st.fixed_dictionaries({}, optional={"api": section(ApiSection.known_keys())}),
-    st.fixed_dictionaries({}, optional={"inboxes": st.dictionaries(st.text(max_size=4), section(Inbox.known_keys()))}),
+    section(Config.key_names()),
+    st.fixed_dictionaries({}, optional={"api": section(ApiSection.key_names())}),
+    st.fixed_dictionaries({}, optional={"inboxes": st.dictionaries(st.text(max_size=4), section(Inbox.key_names()))}),
 )
 
 
@@ -100,7 +100,7 @@ def test_any_tree_gives_a_configuration_or_plain_faults(tree: dict[str, object])
 
 
 @few
-@given(st.dictionaries(st.sampled_from(Inbox.known_keys()), st.integers(max_value=-1), min_size=1))
+@given(st.dictionaries(st.sampled_from(Inbox.key_names()), st.integers(max_value=-1), min_size=1))
 def test_each_wrong_value_has_its_own_fault(wrong: dict[str, int]) -> None:
     right = {"path": "/srv/in", "outbox": "/srv/out", "quarantine": "/srv/quarantine"}
     told = faults(yaml.safe_dump({"inboxes": {"photos": right | wrong}}).encode())

@@ -32,7 +32,7 @@ def test_a_test_key_for_the_real_service_is_refused(write: str) -> None:
 
 
 def test_a_test_key_that_is_allowed_is_taken(write: str) -> None:
-    assert settings.read_for_work(configured(write, allow_test_key="true"), TEST_KEY).api.delivers_samples
+    assert settings.read_for_work(configured(write, allow_test_key="true"), TEST_KEY).api.has_sample_results
 
 
 def test_a_test_key_for_this_machine_is_taken(write: str) -> None:

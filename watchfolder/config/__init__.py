@@ -2,7 +2,7 @@
 
 from watchfolder.config.environment import CONTAINER, is_container, names_inbox
 from watchfolder.config.key import require_key
-from watchfolder.config.loading import find, load, page_in, state_dir_in
+from watchfolder.config.loading import find, load, page_in, state_folder_in
 from watchfolder.config.sections import (
     ApiSection,
     BudgetSection,

@@ -23,7 +23,7 @@ _FILE = "_file"
 _MAX_BYTES = 64 * 1024
 
 
-def settings_in(environ: Mapping[str, str]) -> dict[str, str]:
+def ours_in(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that are settings; an empty one counts as left out."""
     return {name: text for name, text in sorted(environ.items()) if name.startswith(PREFIX) and text.strip()}
 
@@ -34,21 +34,21 @@ def is_container(environ: Mapping[str, str]) -> bool:
 
 def names_inbox(environ: Mapping[str, str]) -> bool:
     """Tell whether there is an inbox that needs no file, which must have a path."""
-    return any(re.fullmatch(f"{PREFIX}INBOXES__.+__PATH(_FILE)?", name) for name in settings_in(environ))
+    return any(re.fullmatch(f"{PREFIX}INBOXES__.+__PATH(_FILE)?", name) for name in ours_in(environ))
 
 
-def add_settings(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def add_to(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Put the settings of the environment into `tree`.
 
     Returns the path of each with the variable that it came from, and a fault for each variable that is no setting.
     """
     origins: dict[str, str] = {}
     faults: list[str] = []
-    for name, text in settings_in(environ).items():
+    for name, text in ours_in(environ).items():
         parts = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
         try:
-            path, field, is_in_file = _field(parts, tree)
-            value = _content(text.strip()) if is_in_file else text.strip()
+            path, field, is_in_file = _follow(parts, tree)
+            value = _read_file(text.strip()) if is_in_file else text.strip()
             # A number or a word of YAML where the setting is one; else the text is the value.
             is_text = {field.annotation, *get_args(field.annotation)}.isdisjoint({int, float, bool})
             _put(tree, path, value if is_text else read_value(value))
@@ -59,13 +59,13 @@ def add_settings(tree: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict
     return origins, faults
 
 
-def _field(parts: list[str], tree: Mapping[str, Any]) -> tuple[list[str], FieldInfo, bool]:
+def _follow(parts: list[str], tree: Mapping[str, Any]) -> tuple[list[str], FieldInfo, bool]:
     """Follow the parts of a name to a setting: its path, its field, and whether a file holds the value."""
     section: type[Section] | None = Config
     path: list[str] = []
     while section is not None:
         key, *parts = parts
-        known = section.known_keys()
+        known = section.key_names()
         is_in_file = not parts and key not in known and key.removesuffix(_FILE) in known
         key = key.removesuffix(_FILE) if is_in_file else key
         if key not in known:
@@ -85,7 +85,7 @@ def _inbox(tree: Mapping[str, Any], name: str) -> str:
     return next((str(each) for each in written if str(each).lower().replace("-", "_") == name), name)
 
 
-def _content(path: str) -> str:
+def _read_file(path: str) -> str:
     try:
         return first_bytes_of(path, _MAX_BYTES).decode("utf-8").strip()
     except (OSError, ValueError) as error:

@@ -31,30 +31,30 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def take_unknown_keys(tree: dict[str, Any]) -> list[str]:
+def drop_unknown(tree: dict[str, Any]) -> list[str]:
     """Remove what no section knows from `tree`, and return a fault for each. Then name each inbox.
 
     A section that is not there becomes an empty one.
     """
     tree |= {name: {} for name in ("api", "http", "webhook") if tree.get(name) is None}
-    faults = list(_take_unknown(tree, Config, ""))
+    faults = list(_drop_from(tree, Config, ""))
     inboxes = tree["inboxes"] if isinstance(tree.get("inboxes"), dict) else {}
     for name, inbox in list(inboxes.items()):
         if inbox is None or isinstance(inbox, dict):
             inboxes[name] = found = dict(inbox or {})  # a copy: two that share an anchor do not share their fate
-            faults += _take_unknown(found, Inbox, f"inboxes.{name}.")
+            faults += _drop_from(found, Inbox, f"inboxes.{name}.")
             found["name"] = name
     return faults
 
 
-def _take_unknown(section: dict[str, Any], model: type[Section], where: str) -> Iterator[str]:
-    for key in [key for key in section if key not in model.known_keys()]:
+def _drop_from(section: dict[str, Any], model: type[Section], where: str) -> Iterator[str]:
+    for key in [key for key in section if key not in model.key_names()]:
         del section[key]
         yield f"{where}{key}: {advice(str(key), model)}"
     for key, inner in model.sections().items():
         if inner is not Inbox and isinstance(section.get(key), dict):
             section[key] = dict(section[key])  # as above
-            yield from _take_unknown(section[key], inner, f"{where}{key}.")
+            yield from _drop_from(section[key], inner, f"{where}{key}.")
 
 
 def advice(key: str, model: type[Section]) -> str:
@@ -64,7 +64,7 @@ def advice(key: str, model: type[Section]) -> str:
             "the key does not belong here: put it into a file that others cannot read and name it "
             "in api.key_file, or into $BIZMORI_API_KEY"
         )
-    near = difflib.get_close_matches(key, model.known_keys(), n=1)
+    near = difflib.get_close_matches(key, model.key_names(), n=1)
     return f"there is no such key; did you mean {near[0]}?" if near else "there is no such key"
 
 

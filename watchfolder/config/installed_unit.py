@@ -31,16 +31,16 @@ def command_line(source: str, environ: Mapping[str, str], *, is_found: bool) -> 
     if is_container(environ):
         return CommandLine(config_file=named, in_container=True)
     unit = unit_of(source)
-    return CommandLine(_typed(own_path()), named, unit.name if unit else "")
+    return CommandLine(_name_of(path_to_start()), named, unit.name if unit else "")
 
 
-def own_path() -> str:
+def path_to_start() -> str:
     """Return the path under which this very installation can be started."""
     script = os.path.join(os.path.dirname(sys.executable), "watchfolder")
     return script if os.path.exists(script) else f"{sys.executable} -m watchfolder"
 
 
-def _typed(program: str) -> str:
+def _name_of(program: str) -> str:
     """Return the bare name where every shell finds this very program by it."""
     paths = (os.path.join(folder, "watchfolder") for folder in _ON_EVERY_PATH)
     first = next(filter(os.path.exists, paths), "")
@@ -77,7 +77,7 @@ def unit_of(source: str) -> InstalledUnit | None:
     """Return what the unit, or the instance of the template, says that starts the daemon with this configuration."""
     instance = os.path.splitext(os.path.basename(source))[0]
     for unit in (UNIT, TEMPLATE):
-        settings = [(key, value.replace("%i", instance)) for key, value in _settings(unit)]
+        settings = [(key, value.replace("%i", instance)) for key, value in _read_unit(unit)]
         if source and any(key == "ExecStart" and source in _words(value) for key, value in settings):
             last = dict(settings)
             reads_key = any(word.startswith(f"{CREDENTIAL}:") for word in _list_of("LoadCredential", settings))
@@ -114,7 +114,7 @@ def _list_of(key: str, settings: Sequence[tuple[str, str]]) -> list[str]:
     return words
 
 
-def _settings(unit: str) -> Iterator[tuple[str, str]]:
+def _read_unit(unit: str) -> Iterator[tuple[str, str]]:
     """Give the settings of the unit and of its drop-ins, in the order in which the later ones win."""
     path = path_of(unit)
     drop_ins = [each for place in reversed(PLACES) for each in sorted(glob.glob(f"{place}/{unit}.d/*.conf"))]

@@ -27,14 +27,14 @@ def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine
     """Return the key, and where it came from. `key_file` is the configured value, still unchecked, or None."""
     if credential := _key_of_unit(environ):
         origin = f"the systemd credential {CREDENTIAL}"
-        return require_key(_secret(credential, origin, commands), origin), "credential"
+        return require_key(_read(credential, origin, commands), origin), "credential"
     if variable := environ.get(VARIABLE, "").strip():
         return require_key(variable, f"${VARIABLE}"), "environment"
     path = DEFAULT_KEY_FILE if key_file is None else as_path(key_file)
     if key_file is None and not os.path.lexists(path):
         places = f"into {path}, into ${VARIABLE}, or into the systemd credential {CREDENTIAL}"
         raise ConfigError(f"api.key_file: there is no key: put it {places}")
-    key = _secret(path, "api.key_file", commands) if path else ""
+    key = _read(path, "api.key_file", commands) if path else ""
     if path and not key:
         raise ConfigError(f"api.key_file: {path} is empty: put your API key into it")
     return require_key(key, "api.key_file") if path else "", "file"
@@ -43,10 +43,10 @@ def find_key(environ: Mapping[str, str], key_file: object, commands: CommandLine
 def refuse_public(key_file: object, commands: CommandLine) -> None:
     """Complain of a key file that others can read, even where the key comes from elsewhere today."""
     if path := DEFAULT_KEY_FILE if key_file is None else as_path(key_file):
-        _require_private(path, "api.key_file", stat.S_IRWXO, "chmod o=", commands)
+        _refuse_mode(path, "api.key_file", stat.S_IRWXO, "chmod o=", commands)
 
 
-def _require_private(path: str, origin: str, forbidden: int, change: str, commands: CommandLine) -> None:
+def _refuse_mode(path: str, origin: str, forbidden: int, change: str, commands: CommandLine) -> None:
     """Refuse what others can read. The secrets that an engine lays into a container are for all in there alone."""
     with contextlib.suppress(OSError):
         if not path.startswith(_ENGINES_SECRETS) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:
@@ -59,7 +59,7 @@ def find_password(password_file: object, commands: CommandLine) -> str:
     path = as_path(password_file)
     if not path:
         return ""
-    password = _own_secret(path, "http.password_file", commands)
+    password = _secret(path, "http.password_file", commands)
     if len(password) < _SHORTEST_PASSWORD or not password.isprintable() or not password.isascii():
         raise ConfigError(
             f"http.password_file: must hold the password alone: one line of at least {_SHORTEST_PASSWORD} "
@@ -73,7 +73,7 @@ def find_webhook_secret(secret_file: object, commands: CommandLine) -> str:
     path = as_path(secret_file)
     if not path or _is_missing(path):
         return ""
-    secret = _own_secret(path, "webhook.secret_file", commands)
+    secret = _secret(path, "webhook.secret_file", commands)
     if not re.fullmatch("[!-~]{8,}", secret):
         raise ConfigError(
             "webhook.secret_file: must hold the webhook's secret alone (it is not shown here): remove the file, then "
@@ -92,9 +92,9 @@ def _is_missing(path: str) -> bool:
     return False
 
 
-def _own_secret(path: str, origin: str, commands: CommandLine) -> str:
-    secret = _secret(path, origin, commands)
-    _require_private(path, origin, stat.S_IRWXG | stat.S_IRWXO, "chmod 600", commands)
+def _secret(path: str, origin: str, commands: CommandLine) -> str:
+    secret = _read(path, origin, commands)
+    _refuse_mode(path, origin, stat.S_IRWXG | stat.S_IRWXO, "chmod 600", commands)
     return secret
 
 
@@ -104,7 +104,7 @@ def _key_of_unit(environ: Mapping[str, str]) -> str | None:
     return path if os.path.lexists(path) else None
 
 
-def _secret(path: str, origin: str, commands: CommandLine) -> str:
+def _read(path: str, origin: str, commands: CommandLine) -> str:
     try:
         return first_bytes_of(path, _MAX_BYTES).decode("ascii", errors="replace").strip()
     except OSError as error:

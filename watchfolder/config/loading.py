@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from watchfolder.command_line import CommandLine
 from watchfolder.config import environment
-from watchfolder.config.faults import configuration_of, take_unknown_keys
+from watchfolder.config.faults import configuration_of, drop_unknown
 from watchfolder.config.folders import folder_faults
 from watchfolder.config.installed_unit import command_line
 from watchfolder.config.key import find_key, find_password, find_webhook_secret, refuse_public
@@ -67,8 +67,8 @@ def load(
     commands = command_line(source, environ, is_found=_is_found(source, environ))
     with _add_faults_to(faults):
         tree, doubled_keys = read(source)
-        origins, no_settings = environment.add_settings(tree, environ)
-        faults += no_settings + doubled_keys + take_unknown_keys(tree)
+        origins, no_settings = environment.add_to(tree, environ)
+        faults += no_settings + doubled_keys + drop_unknown(tree)
         if isinstance(tree["api"], dict):
             tree["api"]["key"] = ""
             faults += _take_key(tree["api"], environ, commands) if needs_key else []
@@ -94,7 +94,7 @@ def _is_found(source: str, environ: Mapping[str, str]) -> bool:
     return source in {"", PLACES[-1]}
 
 
-def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
+def state_folder_in(path: str, environ: Mapping[str, str]) -> str:
     """Return the state directory that a configuration names, whatever else is wrong with it."""
     named = _read_in_part(path, environ).get("state_dir")
     return named if isinstance(named, str) else str(Config.model_fields["state_dir"].default)
@@ -103,7 +103,7 @@ def state_dir_in(path: str, environ: Mapping[str, str]) -> str:
 def page_in(path: str, environ: Mapping[str, str]) -> HttpSection:
     """Return where the page is served as far as a configuration says it, whatever else is wrong with that."""
     http = _read_in_part(path, environ).get("http")
-    known = {key: http[key] for key in HttpSection.known_keys() & http.keys()} if isinstance(http, dict) else {}
+    known = {key: http[key] for key in HttpSection.key_names() & http.keys()} if isinstance(http, dict) else {}
     with contextlib.suppress(ConfigError, ValidationError):
         return HttpSection(**known, password=SecretStr(find_password(known.get("password_file"), CommandLine())))
     return HttpSection()
@@ -113,7 +113,7 @@ def _read_in_part(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     with contextlib.suppress(ConfigError):
         tree, _ = read(path)
-    environment.add_settings(tree, environ)
+    environment.add_to(tree, environ)
     return tree
 
 
@@ -170,7 +170,7 @@ def _missing_originals(tree: Mapping[str, Any]) -> Iterator[str]:
 
 def _originals_to_keep(tree: Mapping[str, Any]) -> Iterator[str]:
     with contextlib.suppress(ValidationError):  # a section that is wrong has its own faults
-        if not ApiSection.model_validate(tree["api"]).delivers_samples:
+        if not ApiSection.model_validate(tree["api"]).has_sample_results:
             return
         for name, section in inbox_sections(tree):
             if section.get("originals") == DELETE:

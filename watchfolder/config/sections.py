@@ -87,7 +87,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     @classmethod
-    def known_keys(cls) -> list[str]:
+    def key_names(cls) -> list[str]:
         """Return the keys that the YAML may hold, in their order."""
         return [name for name, info in cls.model_fields.items() if _BESIDE not in info.metadata]
 
@@ -145,7 +145,7 @@ class ApiSection(Section):
         return values.is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
-    def delivers_samples(self) -> bool:
+    def has_sample_results(self) -> bool:
         """A test key at the real service: what comes back are sample pictures (contract.md, Test keys)."""
         return self.mode == "test" and not self.is_loopback
 
@@ -164,7 +164,7 @@ class HttpSection(Section):
         return parts.hostname or "", parts.port or 0
 
     @model_validator(mode="after")
-    def _only_this_machine_needs_no_password(self) -> Self:
+    def _needs_password(self) -> Self:
         if self.public_url and self.password_file is None:
             raise ValueError("public_url: other machines reach the page there: name a password_file as well")
         if self.listen and not values.is_loopback(self.address[0]) and self.password_file is None:
@@ -223,7 +223,7 @@ class WatermarkSection(Section):
         return 1 if self.recipients == values.FIRST_FOLDER else max(1, len(self.recipients))
 
 
-def _let_a_picture_through(budget: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
+def _check_limit(budget: BudgetSection | None, info: ValidationInfo) -> BudgetSection | None:
     """Check that a file may be taken at all: with the copies of its inbox or, of all inboxes, the most copies."""
     watermarks = [info.data.get("watermark"), *(inbox.watermark for inbox in info.data.get("inboxes", {}).values())]
     copies = max((each.copies for each in watermarks if each), default=1)
@@ -235,7 +235,7 @@ def _let_a_picture_through(budget: BudgetSection | None, info: ValidationInfo) -
     return budget
 
 
-Budget = Annotated[BudgetSection | None, AfterValidator(_let_a_picture_through)]
+Budget = Annotated[BudgetSection | None, AfterValidator(_check_limit)]
 
 
 class Inbox(Section):

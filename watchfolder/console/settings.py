@@ -39,7 +39,7 @@ def read_beside(path: str, environ: Mapping[str, str]) -> Config:
         found = read(path, environ, needs_key=False)
     except ConfigError as error:
         with suppress(FolderFault):  # we may not look there
-            if is_held(Place(config.state_dir_in(path, environ), "lock")):
+            if is_held(Place(config.state_folder_in(path, environ), "lock")):
                 raise ConfigError(*error.faults, STILL_RUNS) from None
         raise
     if _has_moved_state(found):
@@ -101,7 +101,7 @@ def _secret_parts(url: str) -> list[str]:
 
 
 def test_key_fault(found: Config) -> str | None:
-    if not found.api.delivers_samples or found.api.allow_test_key:
+    if not found.api.has_sample_results or found.api.allow_test_key:
         return None
     return (
         "api.allow_test_key: this is a test key (sk_test_…): the service would deliver sample pictures, not yours "

@@ -98,7 +98,7 @@ def _key(config: Config) -> CheckResult:
     fault = test_key_fault(config)
     if fault:
         return CheckResult(fault, exit_codes.CONFIG)
-    if config.api.delivers_samples:
+    if config.api.has_sample_results:
         return CheckResult("key: a test key: what is delivered are sample pictures, marked (TEST)")
     return CheckResult(f"key: a {config.api.mode} key, and no file of it that others can read")
 

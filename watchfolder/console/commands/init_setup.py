@@ -15,7 +15,7 @@ from typing import Final
 from watchfolder import disk
 from watchfolder.command_line import Advised
 from watchfolder.config import Config, Inbox, installed_unit
-from watchfolder.config.installed_unit import own_path
+from watchfolder.config.installed_unit import path_to_start
 from watchfolder.config.sections import DEFAULT_SERVICE, OF_SERVICES
 from watchfolder.disk import Place
 from watchfolder.errors import ConfigError, FolderFault
@@ -153,7 +153,7 @@ def unit(found: Config, wishes: Wishes) -> Iterator[str]:
         yield f"{ours.name} is there, and so are the drop-ins of its template, as they are"
         return
     there = installed_unit.path_of()
-    program = own_path()
+    program = path_to_start()
     hidden = [path for path in (program, os.path.realpath(sys.executable)) if path.startswith(installed_unit.HOMES)]
     if there:
         yield f"{there} is there, and stays as it is"
